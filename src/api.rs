@@ -1,0 +1,74 @@
+//! What users write: the custom resources, the annotations, and the names Keysmith leaves in a cluster.
+//!
+//! Data only. Nothing here decides, waits or talks to anything.
+
+pub mod condition;
+pub mod console_token;
+pub mod gateway_api_key;
+pub mod provider_key;
+pub mod shared;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps,
+};
+use kube::CustomResourceExt;
+
+pub use condition::{Reason, Verdict};
+pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
+pub use gateway_api_key::{GatewayApiKey, GatewayApiKeySpec, GatewayApiKeyStatus};
+pub use provider_key::{ProviderKey, ProviderKeySpec, ProviderKeyStatus};
+
+/// API group of every kind.
+pub const GROUP: &str = "keysmith.dev";
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// Field manager of every write, and the value of the managed-by label.
+pub const MANAGER: &str = "keysmith";
+/// Keeps a resource until what it stands for at the vendor is gone.
+pub const FINALIZER: &str = "keysmith.dev/cleanup";
+/// On every Secret that Keysmith writes.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// The claim that precedes every irreversible vendor call: a JSON object `{serial, at, purpose}`.
+pub const CLAIM: &str = "keysmith.dev/claim";
+/// On a Secret: the serial of the key it holds.
+pub const SERIAL: &str = "keysmith.dev/serial";
+/// On a Secret: writers with a lower serial are refused.
+pub const FENCE: &str = "keysmith.dev/fence";
+/// On a Secret: the vendor's id of the key it holds.
+pub const KEY_ID: &str = "keysmith.dev/key-id";
+/// On a Secret: when the key it holds expires, RFC 3339; absent when it never does.
+pub const EXPIRES_AT: &str = "keysmith.dev/expires-at";
+/// On a Secret: SHA-256 of everything Keysmith put in, so that an edit by hand is noticed.
+pub const CONTENT: &str = "keysmith.dev/content";
+/// On a Secret: SHA-256 of the template it was rendered with, so that a changed template is noticed.
+pub const TEMPLATE: &str = "keysmith.dev/template";
+/// On a Secret: the labels and annotations that come from the template, so that they can be taken away again.
+pub const DECORATIONS: &str = "keysmith.dev/decorations";
+/// On any resource: a new value makes Keysmith look at the vendor now. The handled value is echoed in status.
+pub const RECONCILE_REQUESTED: &str = "keysmith.dev/reconcile-requested-at";
+
+/// Every custom resource definition, as it is written to `crds/`.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [ConsoleToken::crd(), GatewayApiKey::crd(), ProviderKey::crd()]
+        .into_iter()
+        .map(with_status_default)
+        .collect()
+}
+
+/// Gives `status` the default `{observedGeneration: -1}`: tools that follow kstatus see "in progress" from
+/// the first moment of a resource, at the price of no write at all. (Flux does the same.)
+fn with_status_default(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let status: Option<&mut JSONSchemaProps> = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+            .and_then(|root| root.properties.as_mut())
+            .and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+        }
+    }
+    crd
+}

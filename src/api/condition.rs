@@ -1,0 +1,231 @@
+//! Conditions and the closed list of their reasons.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// The summary: True while the resource does what it is for.
+pub const READY: &str = "Ready";
+/// kstatus: present and True while Keysmith is still working towards the spec.
+pub const RECONCILING: &str = "Reconciling";
+/// kstatus: present and True when nothing will get better until somebody changes something.
+pub const STALLED: &str = "Stalled";
+/// A ConsoleToken that declares its expiry is near it.
+pub const EXPIRING_SOON: &str = "ExpiringSoon";
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a condition is what it is: one closed list for every kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason with its meaning, for the documentation.
+            pub const ALL: &[(Reason, &str)] = &[$((Reason::$name, concat!($($doc),+)),)+];
+
+            /// The reason as it stands in a condition.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Reason::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The key is at the vendor as specified and its Secret holds it
+    Issued,
+    /// The key is as specified, and the specification switches it off
+    Disabled,
+    /// The token was accepted by the vendor
+    Verified,
+    /// The provider credential is at the vendor as specified
+    Deposited,
+    /// Work is going on that needs no attention
+    Progressing,
+    /// The answer to a create call was lost; Keysmith looks for its outcome before anything else
+    Recovering,
+    /// The vendor does not show the change it accepted
+    NotApplied,
+    /// The key expired and its successor could not be made yet
+    Expired,
+    /// The referenced ConsoleToken does not exist
+    ConsoleTokenMissing,
+    /// The referenced ConsoleToken is not Ready
+    ConsoleTokenNotReady,
+    /// The vendor does not accept the token (401)
+    TokenRefused,
+    /// The token may not do this (403)
+    Forbidden,
+    /// The operator's allow-list does not admit the endpoint
+    EndpointNotAdmitted,
+    /// A referenced Secret, or a key in it, does not exist
+    SecretMissing,
+    /// The content of a referenced Secret cannot be what it should be
+    SecretInvalid,
+    /// The target Secret belongs to somebody else
+    SecretConflict,
+    /// Kubernetes refused to store the target Secret
+    SecretRefused,
+    /// The vendor cannot honour a field
+    Unsupported,
+    /// The specification cannot be carried out
+    InvalidSpec,
+    /// A referenced GatewayApiKey has no key at the vendor yet
+    GatewayKeyNotReady,
+    /// The vendor is down, slow or unreachable
+    VendorUnavailable,
+    /// The vendor asks for fewer calls
+    VendorThrottled,
+    /// The vendor refused the request as invalid
+    VendorRejected,
+    /// The vendor answered something that cannot be understood
+    VendorAnswerInvalid,
+    /// The declared expiry of the token is near
+    ExpiryNear,
+    /// The declared expiry of the token is far away
+    ExpiryFar,
+    /// Other resources still need this one to clean up
+    InUse,
+    /// What the resource stands for is being removed at the vendor
+    Deleting,
+    /// The removal at the vendor does not get on
+    DeletionBlocked,
+    /// The stored resource does not fit the current type
+    Undecodable,
+}
+
+/// What a resource's status says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the resource does what it is for.
+    pub ready: bool,
+    /// Why.
+    pub reason: Reason,
+    /// One clause: what is wrong, what happens next and when, what to do.
+    pub message: String,
+    /// How it goes on.
+    pub course: Course,
+}
+
+/// How a resource goes on from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Nothing is left to do.
+    Settled,
+    /// Keysmith goes on by itself.
+    Reconciling,
+    /// Nothing gets better until somebody changes something.
+    Stalled,
+}
+
+impl Verdict {
+    /// Everything is as specified.
+    pub fn settled(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            ready: true,
+            reason,
+            message: message.into(),
+            course: Course::Settled,
+        }
+    }
+
+    /// Not there yet; Keysmith goes on by itself.
+    pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            ready: false,
+            reason,
+            message: message.into(),
+            course: Course::Reconciling,
+        }
+    }
+
+    /// Nothing gets better until somebody changes something.
+    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            ready: false,
+            reason,
+            message: message.into(),
+            course: Course::Stalled,
+        }
+    }
+
+    /// The same, but what is served goes on working.
+    #[must_use]
+    pub fn still_ready(self, ready: bool) -> Self {
+        Self { ready, ..self }
+    }
+
+    /// Brings `conditions` in line. Returns whether `Ready` changed its status or reason.
+    pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) -> bool {
+        let mut set = |kind: &str, status: bool| {
+            set(
+                conditions,
+                condition(kind, status, self.reason, &self.message, generation),
+                now,
+            )
+        };
+        let changed = set(READY, self.ready);
+        for (kind, course) in [(RECONCILING, Course::Reconciling), (STALLED, Course::Stalled)] {
+            if self.course == course {
+                set(kind, true);
+            }
+        }
+        conditions.retain(|it| {
+            (it.type_ != RECONCILING || self.course == Course::Reconciling)
+                && (it.type_ != STALLED || self.course == Course::Stalled)
+        });
+        changed
+    }
+}
+
+/// A condition as it should be, but for its time of transition.
+pub fn condition(
+    kind: &str,
+    status: bool,
+    reason: Reason,
+    message: &str,
+    generation: Option<i64>,
+) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: if status { "True" } else { "False" }.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    }
+}
+
+/// Puts `wanted` in `conditions`; the time of transition moves only with the status.
+/// Returns whether the status or the reason changed.
+pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -> bool {
+    // Kubernetes keeps whole seconds, and a status is compared with what was read back.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    match conditions.iter_mut().find(|it| it.type_ == wanted.type_) {
+        None => {
+            conditions.push(Condition {
+                last_transition_time: Time(now),
+                ..wanted
+            });
+            true
+        }
+        Some(current) => {
+            let transition = current.status != wanted.status;
+            let changed = transition || current.reason != wanted.reason;
+            let time = if transition {
+                Time(now)
+            } else {
+                current.last_transition_time.clone()
+            };
+            *current = Condition {
+                last_transition_time: time,
+                ..wanted
+            };
+            changed
+        }
+    }
+}
+
+/// The condition of that type.
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|it| it.type_ == kind)
+}

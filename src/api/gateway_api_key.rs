@@ -1,0 +1,225 @@
+//! `GatewayApiKey`: one key that applications call the gateway with.
+
+use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, conditions_schema};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One key that applications call the gateway with.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "keysmith.dev",
+    version = "v1alpha1",
+    kind = "GatewayApiKey",
+    namespaced,
+    status = "GatewayApiKeyStatus",
+    shortname = "gak",
+    category = "keysmith",
+    doc = "One key that applications call the gateway with.",
+    derive = "PartialEq",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.binding.name"),
+    printcolumn(name = "Expires", type_ = "date", json_path = ".status.expiresAt"),
+    printcolumn(name = "Serial", type_ = "integer", json_path = ".status.serial", priority = 1),
+    printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    selectable = ".spec.consoleTokenRef.name",
+    selectable = ".spec.secret.name",
+    validation = Rule::new(
+        "(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) == \
+         (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name)"
+    )
+    .message("spec.secret.name is immutable: applications read that Secret; create another GatewayApiKey, move the applications, then delete this one"),
+    validation = Rule::new(
+        "has(self.spec.expiresInDays) == has(oldSelf.spec.expiresInDays) && \
+         (!has(self.spec.expiresInDays) || self.spec.expiresInDays == oldSelf.spec.expiresInDays)"
+    )
+    .message("spec.expiresInDays is immutable: the vendor fixes the expiry when the key is made; create another GatewayApiKey")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("has(self.codingAssistant) == (has(self.type) && self.type == 'CodingAgent')",
+        "codingAssistant is required with type CodingAgent, and only allowed with it"),
+    validation = ("(has(self.type) ? self.type : 'Api') == (has(oldSelf.type) ? oldSelf.type : 'Api')",
+        "type is immutable: create another GatewayApiKey"),
+    validation = ("has(self.codingAssistant) == has(oldSelf.codingAssistant) && (!has(self.codingAssistant) || self.codingAssistant == oldSelf.codingAssistant)",
+        "codingAssistant is immutable: create another GatewayApiKey"),
+    validation = ("self.consoleTokenRef == oldSelf.consoleTokenRef",
+        "consoleTokenRef is immutable: create another GatewayApiKey"),
+)]
+pub struct GatewayApiKeySpec {
+    /// The ConsoleToken that Keysmith makes this key with.
+    pub console_token_ref: ConsoleTokenRef,
+    /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
+    /// the vendor's limit is 100, and Keysmith's mark takes the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\[\]\x00-\x1f\x7f]+$"))]
+    pub display_name: Option<String>,
+    /// What the key is for; `Api` when left out.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<KeyType>,
+    /// The coding assistant, such as `claude_code`, `codex`, `opencode`; with `type: CodingAgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_-]+$"))]
+    pub coding_assistant: Option<String>,
+    /// The only models this key may call; every model when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
+    pub models: Vec<String>,
+    /// Spending limit; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// The key stops working this many days after it was made; never when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub expires_in_days: Option<u32>,
+    /// An e-mail address for the vendor's billing and tracking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
+    pub email: Option<String>,
+    /// Whether the vendor accepts calls with this key; true when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// Whether the vendor keeps request bodies of this key for a while, visible to the whole organization;
+    /// false when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_mode: Option<bool>,
+    /// The Secret that applications read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretSpec>,
+}
+
+impl GatewayApiKey {
+    /// Name of the Secret that applications read.
+    pub fn secret_name(&self) -> &str {
+        let named = self
+            .spec
+            .secret
+            .as_ref()
+            .and_then(|secret| secret.name.as_deref());
+        named.or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyType {
+    /// Requests of applications.
+    #[default]
+    Api,
+    /// A coding assistant.
+    CodingAgent,
+}
+
+/// The Secret that applications read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretSpec {
+    /// Name of the Secret; the resource's name when left out. A Secret that exists and is not this
+    /// resource's is never touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub name: Option<String>,
+    /// Ready-made variables for a client library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// What to put in the Secret. Without template and preset it has one entry, `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<SecretTemplate>,
+}
+
+/// Ready-made variables for a client library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Preset {
+    /// `OPENAI_API_KEY`, `OPENAI_BASE_URL`, and `OPENAI_MODEL` when `models` names one.
+    OpenAI,
+    /// `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL`, and `ANTHROPIC_MODEL` when `models` names one.
+    Anthropic,
+    /// `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_BASE_URL`, and `ANTHROPIC_MODEL` when `models` names one.
+    ClaudeCode,
+    /// `CODEX_API_KEY`, `OPENAI_API_KEY`, `OPENAI_BASE_URL`, and `CODEX_MODEL` when `models` names one.
+    Codex,
+}
+
+/// What to put in the Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTemplate {
+    /// Type of the Secret; `Opaque` when left out. Kubernetes does not let it change later.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub kind: Option<String>,
+    /// Labels and annotations of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Decorations>,
+    /// Entries of the Secret, each a minijinja template over `key`, `baseUrl`, `keyId`, `name`, `namespace`,
+    /// `serial`, `expiresAt`, `models`. They come on top of the preset's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, String>,
+}
+
+/// What Keysmith knows of a key. No secret, no vendor message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayApiKeyStatus {
+    /// The generation this status speaks of; -1 before Keysmith has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and `Reconciling` or `Stalled` while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The Secret that holds the key, in the shape of the Service Binding specification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<LocalRef>,
+    /// The vendor's id of the key in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Serial of the key in the Secret; the first key of a resource has serial 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
+    /// The highest serial whose outcome at the vendor is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_serial: Option<u64>,
+    /// Whether the vendor accepts calls with the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// When the vendor made the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// When the key stops working; absent when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When the key was last used, to the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// The e-mail address last sent to the vendor, which need not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Failed attempts in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// No attempt is made before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}

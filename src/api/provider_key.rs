@@ -1,0 +1,147 @@
+//! `ProviderKey`: a provider credential (bring your own key) deposited at the gateway.
+
+use super::shared::{ConsoleTokenRef, LocalRef, conditions_schema};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A provider credential (bring your own key) deposited at the gateway.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "keysmith.dev",
+    version = "v1alpha1",
+    kind = "ProviderKey",
+    namespaced,
+    status = "ProviderKeyStatus",
+    shortname = "pvk",
+    category = "keysmith",
+    doc = "A provider credential (bring your own key) deposited at the gateway.",
+    derive = "PartialEq",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Id", type_ = "string", json_path = ".status.id"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    selectable = ".spec.consoleTokenRef.name",
+    selectable = ".spec.provider"
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("has(self.gatewayKeyRefs) != has(self.scope)",
+        "set exactly one of gatewayKeyRefs and scope: a provider key serves the named keys, or with scope: Organization every key"),
+    validation = ("self.consoleTokenRef == oldSelf.consoleTokenRef",
+        "consoleTokenRef is immutable: create another ProviderKey"),
+    validation = ("self.provider == oldSelf.provider", "provider is immutable: create another ProviderKey"),
+)]
+pub struct ProviderKeySpec {
+    /// The ConsoleToken that Keysmith deposits this credential with.
+    pub console_token_ref: ConsoleTokenRef,
+    /// The provider: `anthropic`, `openai`, `google_vertex_ai`, `mistral`, `deepseek`, `xai`, `zai`, `bedrock`,
+    /// `azure`, or another that the vendor knows.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_-]+$"))]
+    pub provider: String,
+    /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
+    /// the vendor's limit is 100, and Keysmith's mark takes the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\[\]\x00-\x1f\x7f]+$"))]
+    pub display_name: Option<String>,
+    /// Where the credential is.
+    pub credentials_ref: CredentialsRef,
+    /// The GatewayApiKeys, in the same namespace and of the same ConsoleToken, that use this credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub gateway_key_refs: Option<Vec<LocalRef>>,
+    /// `Organization`: every key of the organization uses this credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<ProviderKeyScope>,
+}
+
+/// Who uses a provider credential when no keys are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProviderKeyScope {
+    /// Every key of the organization.
+    Organization,
+}
+
+/// A Secret in the same namespace that holds a provider credential.
+///
+/// With `key`, that entry is the credential: a plain API key; for `azure`, `bedrock` and `google_vertex_ai` the JSON
+/// document the vendor describes. Without `key` it is assembled: `azure` from the entries `endpoint` and `api_key`;
+/// `bedrock` from pairs `<region>.access_key_id` and `<region>.secret_access_key`, region `global` being the
+/// default one; `google_vertex_ai` from `service_account.json`; any other provider from `api_key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsRef {
+    /// Name of a Secret in the same namespace.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Key in the Secret's data; assembled by provider when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// What Keysmith knows of a provider key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKeyStatus {
+    /// The generation this status speaks of; -1 before Keysmith has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and `Reconciling` or `Stalled` while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The vendor's id of the deposited credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Serial of the deposit; the first one of a resource has serial 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
+    /// The highest serial whose outcome at the vendor is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_serial: Option<u64>,
+    /// Salted hash of what was deposited, so that a changed credential is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The vendor ids of the keys the deposit is assigned to; empty for the whole organization.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assigned_to: Vec<String>,
+    /// When the vendor took the deposit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// Earlier deposits that are still to be removed at the vendor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
+    /// Earlier deposits that the vendor did not remove: remove them in its console.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<String>,
+    /// Failed attempts in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// No attempt is made before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}

@@ -1,0 +1,99 @@
+//! Pieces that several kinds share. No reference has a namespace: a resource reaches only its own.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Kubernetes object name (RFC 1123 subdomain, at most 253 characters).
+fn object_name(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = String::json_schema(generator);
+    schema.insert("minLength".into(), 1.into());
+    schema.insert("maxLength".into(), 253.into());
+    schema.insert("pattern".into(), r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$".into());
+    schema
+}
+
+/// The kinds a `consoleTokenRef` can point to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConsoleTokenKind {
+    /// A ConsoleToken in the same namespace.
+    #[default]
+    ConsoleToken,
+}
+
+/// Names the ConsoleToken that Keysmith works with at the vendor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsoleTokenRef {
+    /// Kind of the referent; ConsoleToken when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ConsoleTokenKind>,
+    /// Name of a ConsoleToken in the same namespace.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+}
+
+/// Names one object in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalRef {
+    /// Name of an object in the same namespace.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+}
+
+/// Names one key of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of a Secret in the same namespace.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+    /// Key in the Secret's data.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// How often a budget starts anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Period {
+    /// Never: the amount is all there is.
+    Once,
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+    /// Every calendar month.
+    Monthly,
+}
+
+/// A spending limit in the vendor's currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// The limit, a decimal number as a string, such as "250". Edgee takes whole US dollars.
+    #[schemars(length(min = 1, max = 20))]
+    pub amount: String,
+    /// How often the budget starts anew. Edgee has `Monthly` only.
+    pub period: Period,
+}
+
+/// Labels and annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decorations {
+    /// Labels put on the Secret beside Keysmith's own.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Annotations put on the Secret beside Keysmith's own.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// The Kubernetes conditions of a resource, one entry per type.
+pub fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = <Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>>::json_schema(generator);
+    schema.insert("x-kubernetes-list-type".into(), "map".into());
+    schema.insert("x-kubernetes-list-map-keys".into(), serde_json::json!(["type"]));
+    schema
+}

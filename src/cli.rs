@@ -1,0 +1,239 @@
+//! The command line.
+
+use crate::controller::context::Settings;
+use crate::gateway::transport::Https;
+use crate::operator::Operator;
+use crate::plan::token::Endpoints;
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::server::{self, Readiness};
+use crate::runtime::telemetry::{self, LogFormat};
+use crate::{api, explain};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use kube::core::Duration;
+use kube::{Client, Config, ResourceExt};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// LLM-gateway keys as Kubernetes resources.
+#[derive(Debug, Parser)]
+#[command(name = "keysmith", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Level, or a list of target=level.
+    #[arg(long, global = true, env = "KEYSMITH_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// How logs are written, to standard error.
+    #[arg(long, global = true, env = "KEYSMITH_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(RunArgs),
+    /// Print the custom resource definitions, or write them to a folder.
+    Crds {
+        /// Write one file per kind to this folder instead.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Tell what each vendor can do with a GatewayApiKey.
+    Explain {
+        /// Only this vendor.
+        vendor: Option<String>,
+        /// How to tell it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Run the vendors as a local server, with faults on request, to try things without an account.
+    #[cfg(feature = "emulator")]
+    Emulate(EmulateArgs),
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Namespaces to watch, separated by commas; all of them when left out.
+    #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Origins that console tokens may be sent to beside the vendors' own, such as https://llm.example.com, separated by
+    /// commas. Plain http is possible here only.
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", default_value = "")]
+    allowed_endpoints: String,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
+    metrics_address: SocketAddr,
+    /// Reconciles at once, per kind.
+    #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// Time between two looks at a vendor: how long a change made in its console may go unnoticed.
+    #[arg(long, env = "KEYSMITH_POLL_INTERVAL", default_value = "5m")]
+    poll_interval: Duration,
+}
+
+#[cfg(feature = "emulator")]
+#[derive(Debug, Args)]
+struct EmulateArgs {
+    /// Where to listen.
+    #[arg(long, env = "KEYSMITH_EMULATOR_ADDRESS", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl Cli {
+    /// Does what was asked.
+    pub async fn execute(self) -> Result<(), Failure> {
+        telemetry::start(self.log_format, &self.log_level)?;
+        match self.command {
+            Command::Run(arguments) => run(arguments).await,
+            Command::Crds { dir } => crds(dir),
+            Command::Explain { vendor, output } => {
+                let vendor = vendor.as_deref();
+                print(&match output {
+                    Output::Text => explain::text(vendor)?,
+                    Output::Json => explain::json(vendor)? + "\n",
+                })
+            }
+            #[cfg(feature = "emulator")]
+            Command::Emulate(arguments) => emulate(arguments).await,
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+#[expect(clippy::unnecessary_wraps, reason = "every command returns the same")]
+fn print(text: &str) -> Result<(), Failure> {
+    print!("{text}");
+    Ok(())
+}
+
+/// The custom resource definitions: file name and YAML.
+pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
+    api::crds()
+        .into_iter()
+        .map(|crd| {
+            let yaml = serde_yaml::to_string(&crd)?;
+            let text = format!(
+                "# Written by `keysmith crds`; edit src/api instead, then run `make generate`.\n{yaml}"
+            );
+            Ok((format!("{}.yaml", crd.name_any()), text))
+        })
+        .collect()
+}
+
+fn crds(dir: Option<PathBuf>) -> Result<(), Failure> {
+    let files = crd_files()?;
+    let Some(dir) = dir else {
+        let documents: Vec<_> = files.into_iter().map(|(_, text)| text).collect();
+        return print(&documents.join("---\n"));
+    };
+    std::fs::create_dir_all(&dir)?;
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text)?;
+    }
+    Ok(())
+}
+
+async fn run(arguments: RunArgs) -> Result<(), Failure> {
+    let endpoints = Endpoints::parse(arguments.allowed_endpoints.split(','))
+        .map_err(|error| format!("--allowed-endpoints: {error}"))?;
+    let poll = SignedDuration::try_from(std::time::Duration::from(arguments.poll_interval))?;
+    if poll < SignedDuration::from_secs(1) {
+        return Err("--poll-interval: must be at least 1s".into());
+    }
+    let mut config = Config::infer().await?;
+    // A retried create would meet its own object as "already exists", a retried compare-and-swap its own write as a
+    // conflict; retries are decided where that is understood.
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let listener = TcpListener::bind(arguments.metrics_address)
+        .await
+        .map_err(|error| format!("--metrics-address {}: {error}", arguments.metrics_address))?;
+    let stop = CancellationToken::new();
+    let serving = CancellationToken::new();
+    let router = server::router(metrics.clone(), readiness.clone());
+    let server = axum::serve(listener, router).with_graceful_shutdown(serving.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
+    let operator = Operator {
+        client,
+        transport: Arc::new(Https::new()?),
+        clock: Clock::system(),
+        settings: Settings {
+            concurrency: arguments.concurrency,
+            endpoints,
+            poll,
+        },
+        namespaces: arguments
+            .namespaces
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect(),
+        metrics,
+        readiness: readiness.clone(),
+    };
+    tokio::spawn(stop_on_signal(stop.clone(), readiness));
+    operator.run(stop).await;
+    serving.cancel();
+    server.await??;
+    Ok(())
+}
+
+async fn stop_on_signal(stop: CancellationToken, readiness: Readiness) {
+    signalled().await;
+    tracing::info!("told to stop; what is under way is finished first");
+    readiness.missing(vec!["stopping".to_owned()]);
+    stop.cancel();
+}
+
+async fn signalled() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be watched");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(feature = "emulator")]
+async fn emulate(arguments: EmulateArgs) -> Result<(), Failure> {
+    use crate::emulator::{Emulator, serve};
+    let clock = Clock::system();
+    let emulator = Emulator::new(move || clock.now());
+    let seed = emulator.seed_demo();
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| format!("--listen {}: {error}", arguments.listen))?;
+    let address = listener.local_addr()?;
+    print(&format!(
+        "The vendors, emulated, at http://{address}\n\n\
+         Edgee console API  http://{address}/edgee           (endpoint of a ConsoleToken)\n\
+         Edgee gateway      http://{address}/edgee-gateway   (gatewayUrl of a ConsoleToken)\n\
+         organization       {}\n\
+         console token      {}\n\
+         control            http://{address}/_emulator/state\n\n\
+         Start the operator with --allowed-endpoints=http://{address}\n",
+        seed.organization, seed.token
+    ))?;
+    serve(emulator, listener, signalled()).await?;
+    Ok(())
+}

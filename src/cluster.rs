@@ -1,0 +1,25 @@
+//! What Kubernetes understands: claims and status by compare-and-swap, Secrets behind a guard, watches, events.
+
+pub mod events;
+pub mod object;
+pub mod secret;
+pub mod watch;
+
+/// Whether an answer says that somebody else wrote in between.
+pub fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+/// Whether an answer says that the object is not there.
+pub fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// An error of the API server without its text where that may quote what was sent.
+pub fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
+        kube::Error::SerdeError(_) => "an answer that cannot be decoded".to_owned(),
+        _ => "no connection to the API server".to_owned(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Claims and status: merge patches that carry the resourceVersion which was read, so that only its reader
+//! wins. The claim rides in the same write as the finalizer.
+
+use crate::api::{
+    CLAIM, ConsoleToken, ConsoleTokenStatus, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, MANAGER,
+    ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED,
+};
+use crate::plan::claim::Claim;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::fmt::Debug;
+
+/// A kind that Keysmith reconciles.
+pub trait Managed:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Its status.
+    type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync;
+    /// The kind, for logs, metrics and messages.
+    const KIND: &'static str;
+    /// Its status, if it has one yet.
+    fn status(&self) -> Option<&Self::Status>;
+}
+
+macro_rules! managed {
+    ($kind:ident, $status:ident) => {
+        impl Managed for $kind {
+            type Status = $status;
+            const KIND: &'static str = stringify!($kind);
+            fn status(&self) -> Option<&$status> {
+                self.status.as_ref()
+            }
+        }
+    };
+}
+managed!(ConsoleToken, ConsoleTokenStatus);
+managed!(GatewayApiKey, GatewayApiKeyStatus);
+managed!(ProviderKey, ProviderKeyStatus);
+
+/// The interface to the objects of one namespace.
+pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+/// The claim in the annotations.
+pub fn claim_of<K: Managed>(object: &K) -> Option<Claim> {
+    Claim::decode(object.annotations().get(CLAIM).map(String::as_str))
+}
+
+/// Whether our finalizer is on the object.
+pub fn has_finalizer<K: Managed>(object: &K) -> bool {
+    object.finalizers().iter().any(|it| it == FINALIZER)
+}
+
+/// The value of the annotation that asks for a look at the vendor.
+pub fn requested<K: Managed>(object: &K) -> Option<&String> {
+    object.annotations().get(RECONCILE_REQUESTED)
+}
+
+fn params() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// Writes the claim, and the finalizer with it. Fails with 409 if the object changed since it was read.
+pub async fn claim<K: Managed>(client: &Client, object: &K, claim: &Claim) -> kube::Result<K> {
+    let mut finalizers = object.finalizers().to_vec();
+    // A finalizer cannot be added to an object that is being deleted.
+    if !has_finalizer(object) && object.meta().deletion_timestamp.is_none() {
+        finalizers.push(FINALIZER.to_owned());
+    }
+    let metadata = json!({
+        "resourceVersion": object.resource_version(),
+        "finalizers": finalizers,
+        "annotations": {CLAIM: claim.encode()},
+    });
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    api(client, object)
+        .patch(&object.name_any(), &params(), &patch)
+        .await
+}
+
+/// Puts the finalizer on, where nothing is claimed.
+pub async fn hold<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
+    let mut finalizers = object.finalizers().to_vec();
+    finalizers.push(FINALIZER.to_owned());
+    set_finalizers(client, object, finalizers).await
+}
+
+/// Takes the finalizer off.
+pub async fn release<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
+    let others = object
+        .finalizers()
+        .iter()
+        .filter(|it| *it != FINALIZER)
+        .cloned()
+        .collect();
+    set_finalizers(client, object, others).await
+}
+
+async fn set_finalizers<K: Managed>(client: &Client, object: &K, finalizers: Vec<String>) -> kube::Result<K> {
+    let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
+    let patch = Patch::Merge(json!({"metadata": metadata}));
+    api(client, object)
+        .patch(&object.name_any(), &params(), &patch)
+        .await
+}
+
+/// Writes status, if it differs. `None`: it does not. Fails with 409 if the object changed since it was read.
+pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<Option<K>> {
+    let old = to_map(object.status());
+    let new = to_map(Some(status));
+    if old == new {
+        return Ok(None);
+    }
+    let patch = json!({
+        "metadata": {"resourceVersion": object.resource_version()},
+        "status": difference(&old, new),
+    });
+    api(client, object)
+        .patch_status(&object.name_any(), &params(), &Patch::Merge(patch))
+        .await
+        .map(Some)
+}
+
+/// Writes one status patch of an object that cannot be decoded, so that its author learns of it.
+pub async fn publish_raw<K: Managed>(
+    client: &Client,
+    meta: &kube::core::ObjectMeta,
+    status: Value,
+) -> kube::Result<()> {
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let resource = kube::api::ApiResource::erase::<K>(&());
+    let api: Api<kube::core::DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let patch = Patch::Merge(json!({"status": status}));
+    api.patch_status(meta.name.as_deref().unwrap_or_default(), &params(), &patch)
+        .await
+        .map(drop)
+}
+
+fn to_map<S: Serialize>(status: Option<&S>) -> Map<String, Value> {
+    match status.map(serde_json::to_value) {
+        Some(Ok(Value::Object(map))) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The merge patch from `old` to `new`: what is new or different, and null for what is gone.
+fn difference(old: &Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
+    let gone = old
+        .keys()
+        .filter(|key| !new.contains_key(*key))
+        .map(|key| (key.clone(), Value::Null));
+    let mut patch: Map<_, _> = gone.collect();
+    patch.extend(new.into_iter().filter(|(key, value)| old.get(key) != Some(value)));
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_takes_away_what_is_gone_and_leaves_alone_what_is_equal() {
+        let map = |value: Value| value.as_object().cloned().unwrap();
+        let patch = difference(
+            &map(json!({"a": 1, "b": 2, "c": 3})),
+            map(json!({"a": 1, "b": 5, "d": 4})),
+        );
+        assert_eq!(Value::Object(patch), json!({"b": 5, "c": null, "d": 4}));
+    }
+}

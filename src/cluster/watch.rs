@@ -1,0 +1,113 @@
+//! Watches. Of Secrets only metadata is watched, and nothing of it is kept: memory does not follow other
+//! people's Secrets.
+
+use super::object::Managed;
+use crate::api::GROUP;
+use futures::{Stream, StreamExt, TryStreamExt, future};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::predicates::{self};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use std::sync::Arc;
+
+/// Pages are small because a page is what a list costs in memory at its peak.
+const PAGE: u32 = 50;
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The objects of a kind: what changed in a way that matters, and a store of them all. A write to status alone
+/// does not come through, so nobody is woken by their own report.
+pub fn objects<K: Managed>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> (
+    impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
+    Store<DeserializeGuard<K>>,
+) {
+    let api: Api<DeserializeGuard<K>> = scoped_guard(client, namespace);
+    let (store, writer) = reflector::store();
+    let matters = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::finalizers);
+    let stream = watcher(api, watcher::Config::default().page_size(PAGE))
+        .default_backoff()
+        .modify(|object| {
+            object.managed_fields_mut().clear();
+        })
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(matters, PredicateConfig::default());
+    (stream, store)
+}
+
+fn scoped_guard<K: Managed>(client: &Client, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A Secret that appeared, changed or went, as far as its metadata tells.
+#[derive(Debug)]
+pub struct Touched {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Owner of one of our kinds: kind and name.
+    pub owner: Option<(String, String)>,
+}
+
+/// Every Secret that appears, changes or goes.
+pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = Touched> + Send + 'static {
+    let api: Api<PartialObjectMeta<Secret>> = scoped(client, namespace);
+    watcher(api, watcher::Config::default().page_size(PAGE))
+        .default_backoff()
+        .touched_objects()
+        .inspect_err(|error| tracing::warn!(%error, "the watch of Secrets broke; it starts again by itself"))
+        .filter_map(|result| future::ready(result.ok()))
+        .map(|secret| {
+            let ours = |it: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {
+                it.api_version.split('/').next() == Some(GROUP)
+            };
+            let owner = secret
+                .owner_references()
+                .iter()
+                .find(ours)
+                .map(|it| (it.kind.clone(), it.name.clone()));
+            Touched {
+                namespace: secret.namespace().unwrap_or_default(),
+                name: secret.name_any(),
+                owner,
+            }
+        })
+}
+
+/// The decodable objects of a store that satisfy a condition.
+pub fn select<K: Managed>(
+    store: &Store<DeserializeGuard<K>>,
+    condition: impl Fn(&K) -> bool,
+) -> Vec<ObjectRef<DeserializeGuard<K>>> {
+    store
+        .state()
+        .iter()
+        .filter(|guard| guard.0.as_ref().is_ok_and(&condition))
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
+}
+
+/// The object of that name, if it is in the store and can be decoded.
+pub fn find<K: Managed>(store: &Store<DeserializeGuard<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
+    let guard = store.get(&ObjectRef::new(name).within(namespace))?;
+    guard.0.as_ref().ok().map(|object| Arc::new(object.clone()))
+}

@@ -1,0 +1,169 @@
+//! The loop: one controller per kind, with what they share. Here things wait; nothing here decides.
+
+pub mod accounts;
+pub mod console_token;
+pub mod context;
+pub mod gateway_api_key;
+pub mod issue;
+pub mod memory;
+pub mod provider_key;
+
+use crate::api::{Reason, Verdict};
+use crate::cluster::object::{self, Managed};
+use crate::plan::retry;
+use context::Context;
+use futures::{Stream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use serde_json::json;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than every deadline inside a reconcile taken together; a reconcile that hangs is dropped, its critical
+/// sections are not.
+const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
+/// Everything is looked at again this often, whatever events were missed.
+const RESYNC: SignedDuration = SignedDuration::from_hours(10);
+
+/// A reconcile that could not be finished; it is tried again with backoff.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not do what it was asked.
+    #[error("the API server: {}", crate::cluster::brief(.0))]
+    Kubernetes(#[from] kube::Error),
+    /// It took too long.
+    #[error("not finished within {} s", RECONCILE_DEADLINE.as_secs())]
+    Deadline,
+    /// A section died.
+    #[error("a section panicked")]
+    Panicked,
+}
+
+/// How one pass over a resource ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Come back at this time, or when something changes.
+    Rest(Option<Timestamp>),
+    /// Somebody else wrote in between: look again soon.
+    Stale,
+}
+
+/// A kind and how it is reconciled.
+pub trait Subject: Managed {
+    /// One pass: observe, decide, act, report, as often as it takes to come to rest.
+    fn reconcile(
+        object: Arc<Self>,
+        context: Arc<Context>,
+    ) -> impl Future<Output = Result<Pass, Error>> + Send;
+}
+
+/// Where a controller's work comes from.
+pub struct Source<S, K: Managed> {
+    /// Objects that changed in a way that matters.
+    pub stream: S,
+    /// All of them.
+    pub store: Store<DeserializeGuard<K>>,
+    /// Objects that something else asks to be looked at.
+    pub wakes: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+}
+
+/// Runs the controller of a kind until `stop`; reconciles under way are finished.
+pub async fn run<K: Subject, S>(source: Source<S, K>, context: Arc<Context>, stop: CancellationToken)
+where
+    S: Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
+{
+    let wakes = futures::stream::unfold(source.wakes, |mut wakes| async move {
+        wakes.recv().await.map(|object| (object, wakes))
+    });
+    let concurrency = context.settings.concurrency;
+    Controller::for_stream(source.stream, source.store)
+        .with_config(Config::default().concurrency(concurrency))
+        .reconcile_on(wakes)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile::<K>, give_up_for_now::<K>, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(kind = K::KIND, %error, "a reconcile ended with an error");
+            }
+        })
+        .await;
+}
+
+async fn reconcile<K: Subject>(
+    guard: Arc<DeserializeGuard<K>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let started = tokio::time::Instant::now();
+    let (outcome, result) = match &guard.0 {
+        Err(invalid) => (
+            "undecodable",
+            undecodable::<K>(&invalid.metadata, &invalid.error, &context).await,
+        ),
+        Ok(object) => {
+            let object = context.memory.newest(Arc::new(object.clone()));
+            let uid = object.uid().unwrap_or_default();
+            let pass =
+                tokio::time::timeout(RECONCILE_DEADLINE, K::reconcile(object, Arc::clone(&context))).await;
+            let result = pass.unwrap_or(Err(Error::Deadline));
+            match result {
+                Ok(Pass::Stale) => ("stale", Ok(Action::requeue(context.memory.pause(&uid)))),
+                Ok(Pass::Rest(until)) => {
+                    context.memory.rested(&uid);
+                    ("ok", Ok(action(until, &uid, context.clock.now())))
+                }
+                Err(error) => ("error", Err(error)),
+            }
+        }
+    };
+    context.metrics.reconciled(K::KIND, outcome, started.elapsed());
+    result
+}
+
+fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {
+    let resync = retry::jittered(RESYNC, uid);
+    let wait = until.map_or(resync, |until| until.duration_since(now).min(resync));
+    let shortest = SignedDuration::from_millis(50);
+    Action::requeue(Duration::try_from(wait.max(shortest)).unwrap_or(Duration::from_secs(60)))
+}
+
+/// Kubernetes stores an object that the present type cannot read. Its author is told, once; it is looked at
+/// again when it changes.
+async fn undecodable<K: Managed>(
+    meta: &kube::core::ObjectMeta,
+    error: &str,
+    context: &Context,
+) -> Result<Action, Error> {
+    let message = format!(
+        "the stored resource cannot be read: {error}; correct that field, nothing was done or undone meanwhile"
+    );
+    let verdict = Verdict::stalled(Reason::Undecodable, message);
+    let mut conditions = Vec::new();
+    verdict.apply(&mut conditions, meta.generation, context.clock.now());
+    let status = json!({"observedGeneration": meta.generation, "conditions": conditions});
+    object::publish_raw::<K>(&context.client, meta, status).await?;
+    Ok(Action::await_change())
+}
+
+fn give_up_for_now<K: Subject>(
+    guard: Arc<DeserializeGuard<K>>,
+    error: &Error,
+    context: Arc<Context>,
+) -> Action {
+    let uid = guard.uid().unwrap_or_default();
+    let wait = context.memory.failed(&uid);
+    tracing::warn!(
+        kind = K::KIND,
+        namespace = guard.namespace(),
+        name = guard.name_any(),
+        %error,
+        retry_in_seconds = wait.as_secs(),
+        "reconcile failed"
+    );
+    Action::requeue(wait)
+}

@@ -1,0 +1,62 @@
+//! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
+
+use crate::api::Reason;
+use crate::gateway::account::Account;
+use crate::plan::fault::Fault;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a ConsoleToken is good for.
+#[derive(Clone)]
+pub struct Standing {
+    /// The way to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
+    pub account: Option<Arc<Account>>,
+    /// Whether new work may be begun, and if not, why.
+    pub ready: Result<(), (Reason, String)>,
+    /// Recognises the credential, endpoint and place the account was made of.
+    pub fingerprint: String,
+}
+
+impl Standing {
+    /// The account, if new work may be begun with it now.
+    pub fn usable(&self) -> Result<&Arc<Account>, (Reason, String)> {
+        self.ready.clone()?;
+        let account = self
+            .account
+            .as_ref()
+            .ok_or((Reason::ConsoleTokenNotReady, "it has not been verified".into()))?;
+        account
+            .usable()
+            .map_err(|fault: Fault| (fault.reason(), fault.to_string()))?;
+        Ok(account)
+    }
+}
+
+/// Accounts by namespace and name of their ConsoleToken.
+#[derive(Default)]
+pub struct Accounts(Mutex<HashMap<(String, String), Standing>>);
+
+impl Accounts {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Standing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What that ConsoleToken is good for; `None` before its controller has looked at it.
+    pub fn standing(&self, namespace: &str, name: &str) -> Option<Standing> {
+        self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Records what it is good for. Returns whether its readiness changed.
+    pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
+        let now = (standing.ready.clone(), standing.fingerprint.clone());
+        let before = self
+            .lock()
+            .insert((namespace.to_owned(), name.to_owned()), standing);
+        before.is_none_or(|before| (before.ready, before.fingerprint) != now)
+    }
+
+    /// The ConsoleToken is gone.
+    pub fn remove(&self, namespace: &str, name: &str) {
+        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+}

@@ -1,0 +1,478 @@
+//! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
+
+use super::accounts::Standing;
+use super::context::Context;
+use super::{Error, Pass, Subject};
+use crate::api::condition::{self, EXPIRING_SOON, READY};
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason, Verdict};
+use crate::cluster::{self, object, watch};
+use crate::gateway::account::{Account, Listing, Parts};
+use crate::gateway::{self, http::Wire};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::hash;
+use crate::plan::refusal::Refusal;
+use crate::plan::report::{self, Notice};
+use crate::plan::{retry, token};
+use jiff::{SignedDuration, Timestamp};
+use kube::api::ListParams;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use secrecy::SecretString;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A refused token is probed this often at most; a changed Secret is looked at at once.
+const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
+
+impl Subject for ConsoleToken {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        let mut work = Work {
+            token: object,
+            context,
+        };
+        if work.token.metadata.deletion_timestamp.is_some() {
+            return work.retire().await;
+        }
+        if !object::has_finalizer(work.token.as_ref()) {
+            match object::hold(&work.context.client, work.token.as_ref()).await {
+                Ok(token) => work.wrote(token),
+                Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
+                    return Ok(Pass::Stale);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        work.keep().await
+    }
+}
+
+/// One pass over one token.
+struct Work {
+    token: Arc<ConsoleToken>,
+    context: Arc<Context>,
+}
+
+/// What a token was found to be good for.
+struct Finding {
+    account: Option<Arc<Account>>,
+    fingerprint: String,
+    verdict: Verdict,
+    wake: Option<Timestamp>,
+}
+
+impl Work {
+    fn namespace(&self) -> String {
+        self.token.namespace().unwrap_or_default()
+    }
+
+    fn wrote(&mut self, token: ConsoleToken) {
+        self.token = Arc::new(token);
+        self.context.memory.wrote(Arc::clone(&self.token));
+    }
+
+    async fn keep(&mut self) -> Result<Pass, Error> {
+        let before = self
+            .context
+            .accounts
+            .standing(&self.namespace(), &self.token.name_any());
+        let finding = match self.connect(before.as_ref()).await? {
+            Ok((account, fingerprint)) => self.verify(account, fingerprint).await,
+            Err(refusal) => Finding {
+                // What it made before can still be cleaned up with the credential we remember.
+                account: before.as_ref().and_then(|it| it.account.clone()),
+                fingerprint: before.map(|it| it.fingerprint).unwrap_or_default(),
+                verdict: refusal.verdict(),
+                wake: None,
+            },
+        };
+        let ready = match finding.verdict.ready {
+            true => Ok(()),
+            false => Err((finding.verdict.reason, finding.verdict.message.clone())),
+        };
+        let standing = Standing {
+            account: finding.account,
+            ready,
+            fingerprint: finding.fingerprint,
+        };
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        let changed = self.context.accounts.set(&namespace, &name, standing);
+        let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
+        self.context
+            .metrics
+            .token(&namespace, &name, finding.verdict.ready, expiry);
+        if changed {
+            self.wake_dependants();
+        }
+        self.publish(&finding.verdict, finding.wake).await
+    }
+
+    /// The account for this token: the one there is while nothing it is made of changed.
+    async fn connect(
+        &self,
+        before: Option<&Standing>,
+    ) -> Result<Result<(Arc<Account>, String), Refusal>, Error> {
+        let spec = &self.token.spec;
+        let Some(capabilities) = gateway::capabilities(&spec.vendor) else {
+            let known: Vec<_> = gateway::DRIVERS.iter().map(|it| it.name).collect();
+            let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
+            return Ok(Err(Refusal::invalid("spec.vendor", message)));
+        };
+        let base = match self
+            .context
+            .settings
+            .endpoints
+            .admit(spec.endpoint.as_deref(), capabilities.endpoint)
+        {
+            Ok(base) => base,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let secret = match self
+            .context
+            .secrets(self.token.as_ref())
+            .token(&spec.secret_ref)
+            .await?
+        {
+            Ok(secret) => secret,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let fingerprint = fingerprint(&self.token, base.as_str(), &secret);
+        if let Some(account) = before
+            .filter(|it| it.fingerprint == fingerprint)
+            .and_then(|it| it.account.clone())
+        {
+            return Ok(Ok((account, fingerprint)));
+        }
+        let clock = self.context.clock.clone();
+        let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
+        let Some(gateway) = gateway::connect(&spec.vendor, wire) else {
+            return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor")));
+        };
+        let gateway_url = spec
+            .gateway_url
+            .as_deref()
+            .unwrap_or(capabilities.gateway_url)
+            .trim_end_matches('/')
+            .to_owned();
+        let waker = self.context.wakers.tokens.clone();
+        let this = ObjectRef::new(&self.token.name_any()).within(&self.namespace());
+        let alarm = Box::new(move || {
+            // The receiver lives as long as the operator.
+            let _ = waker.send(this.clone());
+        });
+        let metrics = self.context.metrics.clone();
+        Ok(Ok((
+            Arc::new(Account::new(Parts {
+                gateway,
+                gateway_url,
+                alarm,
+                clock,
+                metrics,
+            })),
+            fingerprint,
+        )))
+    }
+
+    /// A listing is the harmless call, and the poll. It is skipped while the last one is recent and good.
+    async fn verify(&self, account: Arc<Account>, fingerprint: String) -> Finding {
+        let now = self.context.clock.now();
+        let uid = self.token.uid().unwrap_or_default();
+        let poll = retry::jittered(self.context.settings.poll, &uid);
+        let asked = object::requested(self.token.as_ref())
+            != self
+                .token
+                .status
+                .as_ref()
+                .and_then(|it| it.last_handled_reconcile_at.as_ref());
+        let seen = account.latest();
+        let due = seen.as_ref().is_none_or(|it| retry::plus(it.as_of, poll) <= now);
+        if let Some(seen) = seen
+            .as_ref()
+            .filter(|_| !due && !asked && account.usable().is_ok())
+        {
+            let wake = Some(retry::plus(seen.as_of, poll));
+            return Finding {
+                account: Some(account),
+                fingerprint,
+                verdict: self.verified(),
+                wake,
+            };
+        }
+        match account.probe().await {
+            Ok(listing) => {
+                self.context.memory.rested(&format!("probe/{uid}"));
+                self.wake_changed(seen.as_deref(), &listing);
+                let wake = Some(retry::plus(self.context.clock.now(), poll));
+                Finding {
+                    account: Some(account),
+                    fingerprint,
+                    verdict: self.verified(),
+                    wake,
+                }
+            }
+            Err(fault) => {
+                let wait = self.context.memory.failed(&format!("probe/{uid}"));
+                let wait = SignedDuration::try_from(wait)
+                    .unwrap_or(LONGEST_PROBE)
+                    .min(LONGEST_PROBE);
+                let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
+                let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
+                let was_ready = self.is_ready() && !fault.blames_token();
+                let verdict = self.refused(&fault, next).still_ready(was_ready);
+                Finding {
+                    account: Some(account),
+                    fingerprint,
+                    verdict,
+                    wake: Some(next),
+                }
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let conditions = self
+            .token
+            .status
+            .as_ref()
+            .map(|it| it.conditions.as_slice())
+            .unwrap_or_default();
+        condition::find(conditions, READY).is_some_and(|it| it.status == "True")
+    }
+
+    fn verified(&self) -> Verdict {
+        Verdict::settled(
+            Reason::Verified,
+            format!(
+                "the vendor accepts the token in Secret {}",
+                self.token.spec.secret_ref.name
+            ),
+        )
+    }
+
+    fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
+        let place = format!(
+            "Secret {}, key {}",
+            self.token.spec.secret_ref.name, self.token.spec.secret_ref.key
+        );
+        let next = report::clock(next);
+        let message = match &fault.kind {
+            FaultKind::TokenRefused => format!(
+                "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
+            ),
+            FaultKind::Forbidden => format!(
+                "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
+            ),
+            FaultKind::NotFound => {
+                format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
+            }
+            FaultKind::Unreachable(_)
+            | FaultKind::Redirected { .. }
+            | FaultKind::Strange(_)
+            | FaultKind::TooLarge { .. } => {
+                format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
+            }
+            _ => format!("{fault}; tried again at {next}"),
+        };
+        Verdict::reconciling(fault.reason(), message)
+    }
+
+    /// Keys whose entries in the listing differ from the last one's; all of them after the first.
+    fn wake_changed(&self, before: Option<&Listing>, after: &Listing) {
+        let marks = before.map(|before| changed_marks(before, after));
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        let refers = |it: &GatewayApiKey| {
+            it.namespace().as_deref() == Some(&namespace)
+                && it.spec.console_token_ref.name == name
+                && marks
+                    .as_ref()
+                    .is_none_or(|marks| marks.contains(&self.context.mark(it).to_string()))
+        };
+        for key in watch::select(&self.context.stores.keys, refers) {
+            let _ = self.context.wakers.keys.send(key);
+        }
+    }
+
+    fn wake_dependants(&self) {
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        let ours = |place: Option<String>, reference: &str| {
+            place.as_deref() == Some(&namespace) && reference == name
+        };
+        let keys = |it: &GatewayApiKey| ours(it.namespace(), &it.spec.console_token_ref.name);
+        for key in watch::select(&self.context.stores.keys, keys) {
+            let _ = self.context.wakers.keys.send(key);
+        }
+        let deposits = |it: &ProviderKey| ours(it.namespace(), &it.spec.console_token_ref.name);
+        for deposit in watch::select(&self.context.stores.deposits, deposits) {
+            let _ = self.context.wakers.deposits.send(deposit);
+        }
+    }
+
+    async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
+        let now = self.context.clock.now();
+        let generation = self.token.metadata.generation;
+        let mut status = self.token.status.clone().unwrap_or_default();
+        status.observed_generation = generation;
+        status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
+        if let Some(capabilities) = gateway::capabilities(&self.token.spec.vendor) {
+            status.vendor = Some(capabilities.name.to_owned());
+            status.endpoint = Some(
+                self.token
+                    .spec
+                    .endpoint
+                    .clone()
+                    .unwrap_or_else(|| capabilities.endpoint.to_owned()),
+            );
+        }
+        let mut notices = Vec::new();
+        if verdict.apply(&mut status.conditions, generation, now) {
+            let (reason, note) = (verdict.reason.as_str(), verdict.message.clone());
+            notices.push(if verdict.ready {
+                Notice::news(reason, note)
+            } else {
+                Notice::warning(reason, note)
+            });
+        }
+        let wake = match token::expiry(&self.token, now) {
+            None => {
+                status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
+                wake
+            }
+            Some((expiring, look_again)) => {
+                let notice = Notice::warning("ExpiringSoon", expiring.message.clone());
+                if condition::set(&mut status.conditions, expiring.clone(), now) && expiring.status == "True"
+                {
+                    notices.push(notice);
+                }
+                [wake, look_again].into_iter().flatten().min()
+            }
+        };
+        match object::publish(&self.context.client, self.token.as_ref(), &status).await {
+            Ok(Some(token)) => self.wrote(token),
+            Ok(None) => {}
+            Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
+                return Ok(Pass::Stale);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        for notice in notices {
+            self.context.notify(self.token.as_ref(), notice);
+        }
+        Ok(Pass::Rest(wake))
+    }
+
+    /// Stays until nothing needs it any more to clean up. Asked of the API server, not of a cache.
+    async fn retire(&mut self) -> Result<Pass, Error> {
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        if !object::has_finalizer(self.token.as_ref()) {
+            self.context.accounts.remove(&namespace, &name);
+            self.context.metrics.forget_token(&namespace, &name);
+            self.context.memory.forget(&self.token.uid().unwrap_or_default());
+            return Ok(Pass::Rest(None));
+        }
+        if self
+            .context
+            .accounts
+            .standing(&namespace, &name)
+            .is_none_or(|it| it.account.is_none())
+        {
+            // After a restart nobody has looked at it yet, and what depends on it needs the account to clean up.
+            if let Ok((account, fingerprint)) = self.connect(None).await? {
+                let standing = Standing {
+                    account: Some(account),
+                    ready: Ok(()),
+                    fingerprint,
+                };
+                if self.context.accounts.set(&namespace, &name, standing) {
+                    self.wake_dependants();
+                }
+            }
+        }
+        let dependants = self.dependants().await?;
+        if dependants.is_empty() {
+            return match object::release(&self.context.client, self.token.as_ref()).await {
+                Ok(_) => Ok(Pass::Rest(None)),
+                Err(error) if cluster::is_missing(&error) => Ok(Pass::Rest(None)),
+                Err(error) if cluster::is_conflict(&error) => Ok(Pass::Stale),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let more = dependants.len().saturating_sub(3);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place"
+        );
+        let verdict = Verdict::reconciling(Reason::InUse, message).still_ready(self.is_ready());
+        let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
+        self.publish(&verdict, Some(next)).await
+    }
+
+    async fn dependants(&self) -> Result<Vec<String>, Error> {
+        let namespace = self.namespace();
+        let selector = format!("spec.consoleTokenRef.name={}", self.token.name_any());
+        let params = ListParams::default().fields(&selector);
+        let keys: Api<kube::core::PartialObjectMeta<GatewayApiKey>> =
+            Api::namespaced(self.context.client.clone(), &namespace);
+        let deposits: Api<kube::core::PartialObjectMeta<ProviderKey>> =
+            Api::namespaced(self.context.client.clone(), &namespace);
+        let mut names: Vec<_> = keys
+            .list(&params)
+            .await?
+            .iter()
+            .map(|it| format!("GatewayApiKey {}", it.name_any()))
+            .collect();
+        names.extend(
+            deposits
+                .list(&params)
+                .await?
+                .iter()
+                .map(|it| format!("ProviderKey {}", it.name_any())),
+        );
+        Ok(names)
+    }
+}
+
+/// Recognises a credential, where it goes and as whom, without holding any of it.
+fn fingerprint(token: &ConsoleToken, base: &str, secret: &SecretString) -> String {
+    let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
+    let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();
+    let uid = token.uid().unwrap_or_default();
+    let credential = gateway::http::fingerprint(secret, &uid);
+    hash::base32(
+        &[
+            uid.as_bytes(),
+            base.as_bytes(),
+            vendor.as_bytes(),
+            gateway_url.as_bytes(),
+            credential.as_bytes(),
+        ],
+        26,
+    )
+}
+
+/// Marks of ours whose keys appeared, went, or changed in a way that somebody would act on.
+fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
+    let digest = |listing: &Listing| {
+        let mut marks: HashMap<String, Vec<String>> = HashMap::new();
+        for key in &listing.keys {
+            if let Some((mark, _)) = crate::plan::naming::Mark::parse(&key.name) {
+                let used = report::to_the_hour(None, key.last_used_at);
+                let entry = format!(
+                    "{} {} {:?} {used:?} {:?}",
+                    key.id, key.name, key.expires_at, key.shown
+                );
+                marks.entry(mark.to_string()).or_default().push(entry);
+            }
+        }
+        marks
+    };
+    let (before, after) = (digest(before), digest(after));
+    let names: HashSet<_> = before.keys().chain(after.keys()).cloned().collect();
+    names
+        .into_iter()
+        .filter(|mark| before.get(mark) != after.get(mark))
+        .collect()
+}

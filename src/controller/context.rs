@@ -1,0 +1,99 @@
+//! What the controllers share.
+
+use super::accounts::Accounts;
+use super::memory::Memory;
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::cluster::events::Events;
+use crate::cluster::object::Managed;
+use crate::cluster::secret::Secrets;
+use crate::gateway::transport::Transport;
+use crate::plan::naming::{ClusterId, Mark};
+use crate::plan::report::Notice;
+use crate::plan::token::Endpoints;
+use crate::runtime::clock::Clock;
+use crate::runtime::critical::Critical;
+use crate::runtime::metrics::Metrics;
+use jiff::SignedDuration;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What the operator was told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Reconciles at once, per kind.
+    pub concurrency: u16,
+    /// Origins that credentials may be sent to, beside the vendors' own.
+    pub endpoints: Endpoints,
+    /// Time between two listings of an account.
+    pub poll: SignedDuration,
+}
+
+/// Stores of every kind.
+#[derive(Clone)]
+pub struct Stores {
+    /// ConsoleTokens.
+    pub tokens: Store<DeserializeGuard<ConsoleToken>>,
+    /// GatewayApiKeys.
+    pub keys: Store<DeserializeGuard<GatewayApiKey>>,
+    /// ProviderKeys.
+    pub deposits: Store<DeserializeGuard<ProviderKey>>,
+}
+
+/// Ways to have an object looked at.
+#[derive(Clone)]
+pub struct Wakers {
+    /// ConsoleTokens.
+    pub tokens: UnboundedSender<ObjectRef<DeserializeGuard<ConsoleToken>>>,
+    /// GatewayApiKeys.
+    pub keys: UnboundedSender<ObjectRef<DeserializeGuard<GatewayApiKey>>>,
+    /// ProviderKeys.
+    pub deposits: UnboundedSender<ObjectRef<DeserializeGuard<ProviderKey>>>,
+}
+
+/// What the controllers of one scope share.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+    /// Which cluster we are.
+    pub cluster: ClusterId,
+    /// What the operator was told at its start.
+    pub settings: Settings,
+    /// How bytes reach vendors.
+    pub transport: Arc<dyn Transport>,
+    /// Accounts at vendors.
+    pub accounts: Accounts,
+    /// What is remembered between passes.
+    pub memory: Memory,
+    /// Sections that run to their end.
+    pub critical: Critical,
+    /// Events.
+    pub events: Events,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The objects.
+    pub stores: Stores,
+    /// Ways to have them looked at.
+    pub wakers: Wakers,
+}
+
+impl Context {
+    /// The Secrets of the object's own namespace: there is no way to another's.
+    pub fn secrets<K: Managed>(&self, object: &K) -> Secrets {
+        Secrets::new(self.client.clone(), &object.namespace().unwrap_or_default())
+    }
+
+    /// Marks everything at a vendor that is this object's.
+    pub fn mark<K: Managed>(&self, object: &K) -> Mark {
+        Mark::new(&self.cluster, &object.uid().unwrap_or_default())
+    }
+
+    /// Sends an event some time, or drops it.
+    pub fn notify<K: Managed>(&self, object: &K, notice: Notice) {
+        self.events.notify(object.object_ref(&()), notice);
+    }
+}

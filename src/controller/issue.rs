@@ -1,0 +1,344 @@
+//! The critical section: from the claim to the committed status. It runs to its end although its caller is
+//! dropped, and every way out of it leaves something that the next pass can go on from.
+
+use super::Error;
+use super::context::Context;
+use super::gateway_api_key::{owner, refused};
+use crate::api::shared::LocalRef;
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::cluster::secret::{Delivery, Secrets, Undelivered};
+use crate::cluster::{self, object};
+use crate::gateway::account::Account;
+use crate::gateway::{Minted, Order};
+use crate::plan::claim::{Claim, Purpose};
+use crate::plan::desired::Desired;
+use crate::plan::drift;
+use crate::plan::facts::{Held, KeyId, Listed};
+use crate::plan::fault::{Effect, Fault};
+use crate::plan::issuance::{Decision, Step, Why};
+use crate::plan::naming::Serial;
+use crate::plan::report;
+use kube::ResourceExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A Secret that the API server does not take just now is tried again this often, a second and more apart; after
+/// that the key waits at the vendor to be revealed.
+const DELIVERIES: u32 = 5;
+/// A status that meets somebody else's write is tried again this often.
+const COMMITS: usize = 5;
+
+/// Everything the section needs; it borrows nothing.
+pub struct Issue {
+    /// What the controllers share.
+    pub context: Arc<Context>,
+    /// The resource as it was read.
+    pub key: Arc<GatewayApiKey>,
+    /// The way to the vendor.
+    pub account: Arc<Account>,
+    /// The namespace's Secrets.
+    pub secrets: Secrets,
+    /// What the key should be.
+    pub desired: Desired,
+    /// Hash of the template.
+    pub template: String,
+    /// Base URL for applications.
+    pub base_url: String,
+    /// The serial to claim.
+    pub serial: Serial,
+    /// The whole name at the vendor.
+    pub name: String,
+    /// Whether the Secret was absent.
+    pub absent: bool,
+}
+
+/// How it ended.
+pub enum Issued {
+    /// The key is made, delivered and recorded.
+    Done {
+        /// The resource as written.
+        object: Arc<GatewayApiKey>,
+        /// The key as the vendor showed it.
+        key: Listed,
+    },
+    /// Somebody else wrote in between; whatever we made is revoked or will be found.
+    Stale,
+    /// The outcome is unknown: it is looked up next.
+    Pending {
+        /// The resource as written.
+        object: Arc<GatewayApiKey>,
+    },
+    /// No key of this serial is or will be at the vendor, and its Secret is somebody else's.
+    Refused {
+        /// The resource as written.
+        object: Arc<GatewayApiKey>,
+        /// What to say.
+        verdict: Verdict,
+    },
+    /// The vendor certainly made nothing.
+    Failed {
+        /// The resource as written.
+        object: Arc<GatewayApiKey>,
+        /// Why.
+        fault: Fault,
+    },
+    /// The key is made, and its Secret refused for good: it stays at the vendor, to be revealed later.
+    Undelivered {
+        /// The resource as written.
+        object: Arc<GatewayApiKey>,
+        /// What to say.
+        verdict: Verdict,
+    },
+}
+
+impl Issue {
+    /// Claim, fence, mint, deliver, commit.
+    pub async fn run(self) -> Result<Issued, Error> {
+        let claim = Claim {
+            serial: self.serial,
+            at: self.context.clock.now(),
+            purpose: Purpose::Create,
+            unsettled: None,
+        };
+        let claimed = match object::claim(&self.context.client, self.key.as_ref(), &claim).await {
+            Ok(object) => Arc::new(object),
+            Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
+                return Ok(Issued::Stale);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !self.absent {
+            match self.fence().await? {
+                Fenced::Ours(None) => {}
+                Fenced::Ours(Some(held)) => return self.adopt_held(claimed, held).await,
+                Fenced::Superseded => return Ok(Issued::Stale),
+                Fenced::Refused(verdict) => {
+                    return Ok(Issued::Refused {
+                        object: claimed,
+                        verdict,
+                    });
+                }
+            }
+        }
+        match self.account.mint(&self.order()).await {
+            Ok(minted) => self.deliver(claimed, minted).await,
+            Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed {
+                object: claimed,
+                fault,
+            }),
+            Err(fault) => {
+                tracing::warn!(serial = self.serial.0, %fault, "the answer to a create call was lost; it is looked up");
+                Ok(Issued::Pending { object: claimed })
+            }
+        }
+    }
+
+    fn order(&self) -> Order {
+        let settings = &self.desired.settings;
+        Order {
+            name: self.name.clone(),
+            kind: self.desired.kind,
+            coding_assistant: self.desired.coding_assistant.clone(),
+            models: settings.models.clone(),
+            budget: settings.budget,
+            expires_in_days: self.desired.expires_in_days,
+            email: settings.email.clone(),
+        }
+    }
+
+    /// Keeps everybody with an older claim from writing the Secret. A key that one of them delivered and did not
+    /// get to record is taken over instead of being replaced.
+    async fn fence(&self) -> Result<Fenced, Error> {
+        let uid = self.key.uid().unwrap_or_default();
+        match self
+            .secrets
+            .fence(&uid, &self.desired.secret.name, self.serial)
+            .await
+        {
+            Ok(held) => {
+                let recorded = self.key.status.as_ref().and_then(|it| it.serial).map(Serial);
+                let settled = self
+                    .key
+                    .status
+                    .as_ref()
+                    .and_then(|it| it.settled_serial)
+                    .map(Serial);
+                let unrecorded =
+                    held.filter(|held| held.serial > recorded.max(settled) && held.key_id.is_some());
+                Ok(Fenced::Ours(unrecorded))
+            }
+            Err(Undelivered::Superseded) => Ok(Fenced::Superseded),
+            Err(Undelivered::Unavailable(error)) => Err(Error::Kubernetes(*error)),
+            Err(error) => {
+                Ok(refused(&error, &self.desired.secret.name).map_or(Fenced::Superseded, Fenced::Refused))
+            }
+        }
+    }
+
+    async fn adopt_held(self, claimed: Arc<GatewayApiKey>, held: Held) -> Result<Issued, Error> {
+        let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
+            return Ok(Issued::Stale);
+        };
+        let status = |mut status: GatewayApiKeyStatus| {
+            status.id = Some(id.0.clone());
+            status.serial = Some(serial.0);
+            status.settled_serial = Some(self.serial.0);
+            status.expires_at = held.expires_at;
+            status.binding = Some(LocalRef {
+                name: self.desired.secret.name.clone(),
+            });
+            status
+        };
+        let verdict = Verdict::reconciling(
+            Reason::Progressing,
+            "a delivered key was found in the Secret and is checked",
+        );
+        Ok(match self.commit(&claimed, &verdict, status).await? {
+            Some(object) => Issued::Pending { object },
+            None => Issued::Stale,
+        })
+    }
+
+    async fn deliver(self, claimed: Arc<GatewayApiKey>, minted: Minted) -> Result<Issued, Error> {
+        let uid = self.key.uid().unwrap_or_default();
+        self.context.memory.changed_vendor(&uid, self.context.clock.now());
+        let mut attempt = 0;
+        loop {
+            match self.put(&minted, attempt == 0).await {
+                Ok(()) => return self.record(claimed, minted.key).await,
+                Err(Undelivered::Unavailable(_)) if attempt < DELIVERIES => {
+                    attempt += 1;
+                    tokio::time::sleep(Duration::from_secs(1 << attempt.min(4))).await;
+                }
+                Err(Undelivered::Unavailable(_)) => return Ok(Issued::Pending { object: claimed }),
+                Err(Undelivered::Superseded) => {
+                    self.compensate(&minted.key.id).await;
+                    return Ok(Issued::Stale);
+                }
+                Err(error @ Undelivered::Foreign(_)) => {
+                    self.compensate(&minted.key.id).await;
+                    let verdict = refused(&error, &self.desired.secret.name);
+                    return Ok(verdict.map_or(Issued::Stale, |verdict| Issued::Refused {
+                        object: claimed,
+                        verdict,
+                    }));
+                }
+                Err(error) => {
+                    let verdict = refused(&error, &self.desired.secret.name);
+                    return Ok(match verdict {
+                        Some(verdict) => Issued::Undelivered {
+                            object: claimed,
+                            verdict,
+                        },
+                        None => Issued::Pending { object: claimed },
+                    });
+                }
+            }
+        }
+    }
+
+    async fn put(&self, minted: &Minted, first: bool) -> Result<(), Undelivered> {
+        let delivery = Delivery {
+            owner: &owner(&self.key),
+            plan: &self.desired.secret,
+            template: &self.template,
+            serial: self.serial,
+            fence: self.serial,
+            absent: self.absent && first,
+            id: &minted.key.id,
+            expires_at: minted.key.expires_at,
+            base_url: &self.base_url,
+            models: &self.desired.settings.models,
+            secret: &minted.secret,
+        };
+        self.secrets.deliver(&delivery).await
+    }
+
+    /// A key that nobody will be served is revoked at once; should that fail, its mark betrays it to the next look.
+    async fn compensate(&self, id: &KeyId) {
+        if let Err(fault) = self.account.revoke(id).await {
+            tracing::warn!(serial = self.serial.0, %fault, "a key that is not needed could not be revoked yet");
+        }
+    }
+
+    async fn record(self, claimed: Arc<GatewayApiKey>, key: Listed) -> Result<Issued, Error> {
+        let settings = &self.desired.settings;
+        let complete = drift::drift(settings, &key, settings.email.as_ref()).is_empty();
+        let rest = Decision {
+            step: Step::Rest(None),
+            why: Why::Fresh,
+        };
+        let verdict = report::resting(&rest, &self.desired.secret.name, settings.active)
+            .filter(|_| complete)
+            .unwrap_or_else(|| {
+                Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
+            });
+        let generation = self.key.metadata.generation;
+        let status = |mut status: GatewayApiKeyStatus| {
+            status.id = Some(key.id.0.clone());
+            status.serial = Some(self.serial.0);
+            status.settled_serial = Some(self.serial.0);
+            status.binding = Some(LocalRef {
+                name: self.desired.secret.name.clone(),
+            });
+            status.active = key.shown.active;
+            status.created_at = key.created_at;
+            status.expires_at = key.expires_at;
+            status.last_used_at = None;
+            status.email.clone_from(&settings.email);
+            status.failures = None;
+            status.next_attempt_at = None;
+            if complete {
+                status.observed_generation = generation;
+            }
+            status
+        };
+        Ok(match self.commit(&claimed, &verdict, status).await? {
+            Some(object) => Issued::Done { object, key },
+            None => Issued::Stale,
+        })
+    }
+
+    /// Writes status as long as our claim is the newest. `None`: it is not any more.
+    async fn commit(
+        &self,
+        claimed: &Arc<GatewayApiKey>,
+        verdict: &Verdict,
+        change: impl Fn(GatewayApiKeyStatus) -> GatewayApiKeyStatus,
+    ) -> Result<Option<Arc<GatewayApiKey>>, Error> {
+        let api = object::api(&self.context.client, claimed.as_ref());
+        let mut object = Arc::clone(claimed);
+        for _ in 0..COMMITS {
+            let mut status = change(object.status.clone().unwrap_or_default());
+            verdict.apply(
+                &mut status.conditions,
+                self.key.metadata.generation,
+                self.context.clock.now(),
+            );
+            match object::publish(&self.context.client, object.as_ref(), &status).await {
+                Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
+                Err(error) if cluster::is_missing(&error) => return Ok(None),
+                Err(error) if !cluster::is_conflict(&error) => return Err(error.into()),
+                Err(_) => {}
+            }
+            let Some(newer) = api.get_opt(&claimed.name_any()).await? else {
+                return Ok(None);
+            };
+            let ours = object::claim_of(&newer).is_some_and(|claim| claim.serial == self.serial);
+            if !ours {
+                return Ok(None);
+            }
+            object = Arc::new(newer);
+        }
+        Ok(None)
+    }
+}
+
+enum Fenced {
+    /// Fenced; holding, perhaps, a key that nobody recorded.
+    Ours(Option<Held>),
+    /// Somebody with a newer claim was there.
+    Superseded,
+    /// It will not be written.
+    Refused(Verdict),
+}

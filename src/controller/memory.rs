@@ -1,0 +1,97 @@
+//! What a process remembers of objects between passes. All of it may be lost: correctness never hangs on it, only
+//! the number of calls does.
+
+use crate::cluster::object::Managed;
+use crate::plan::retry;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+#[derive(Default)]
+struct Entry {
+    /// The object as our own last write returned it; the watch may be behind.
+    written: Option<Arc<dyn Any + Send + Sync>>,
+    /// Listings begun before this time do not show our last vendor call.
+    floor: Option<Timestamp>,
+    failures: u32,
+    stale: u32,
+}
+
+/// What is remembered, by UID.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<String, Entry>>);
+
+impl Memory {
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(entries.entry(uid.to_owned()).or_default())
+    }
+
+    /// Remembers what our own write returned.
+    pub fn wrote<K: Managed>(&self, object: Arc<K>) {
+        let uid = object.uid().unwrap_or_default();
+        self.with(&uid, |entry| entry.written = Some(object));
+    }
+
+    /// The newer of what the watch brought and what we wrote ourselves. Resource versions are compared as numbers,
+    /// as Kubernetes does since 1.35; where they are none, the watch is believed, and compare-and-swap protects.
+    pub fn newest<K: Managed>(&self, watched: Arc<K>) -> Arc<K> {
+        let uid = watched.uid().unwrap_or_default();
+        let version = |object: &K| object.resource_version().and_then(|it| it.parse::<u64>().ok());
+        self.with(&uid, |entry| {
+            let written = entry.written.clone().and_then(|it| it.downcast::<K>().ok());
+            match written {
+                Some(written) if version(&written) > version(&watched) => written,
+                _ => {
+                    entry.written = None;
+                    watched
+                }
+            }
+        })
+    }
+
+    /// A vendor call changed something at this time.
+    pub fn changed_vendor(&self, uid: &str, at: Timestamp) {
+        self.with(uid, |entry| entry.floor = entry.floor.max(Some(at)));
+    }
+
+    /// Listings begun at or before this time do not show our last vendor call.
+    pub fn floor(&self, uid: &str) -> Option<Timestamp> {
+        self.with(uid, |entry| entry.floor)
+    }
+
+    /// A pass came to rest.
+    pub fn rested(&self, uid: &str) {
+        self.with(uid, |entry| {
+            entry.failures = 0;
+            entry.stale = 0;
+        });
+    }
+
+    /// A pass failed: how long to wait.
+    pub fn failed(&self, uid: &str) -> Duration {
+        let failures = self.with(uid, |entry| {
+            entry.failures += 1;
+            entry.failures
+        });
+        Duration::try_from(retry::backoff(failures, uid)).unwrap_or(Duration::from_secs(60))
+    }
+
+    /// A pass met somebody else's write: how long to wait for the watch to catch up.
+    pub fn pause(&self, uid: &str) -> Duration {
+        let stale = self.with(uid, |entry| {
+            entry.written = None;
+            entry.stale += 1;
+            entry.stale
+        });
+        Duration::from_millis(100 << stale.min(8))
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

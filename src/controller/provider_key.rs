@@ -1,0 +1,664 @@
+//! ProviderKeys: observe, and act on what `plan::deposit` decides.
+
+use super::accounts::Standing;
+use super::context::Context;
+use super::{Error, Pass, Subject};
+use crate::api::condition::{self, READY};
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
+use crate::cluster::{self, object, watch};
+use crate::gateway::account::Account;
+use crate::gateway::http::fingerprint;
+use crate::gateway::{self, DepositOrder, Deposited};
+use crate::plan::claim::{Claim, Purpose};
+use crate::plan::credentials;
+use crate::plan::deposit::{
+    self, DepositDecision, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Wanted,
+};
+use crate::plan::facts::KeyId;
+use crate::plan::fault::{Effect, Fault};
+use crate::plan::hash;
+use crate::plan::naming::Serial;
+use crate::plan::refusal::Refusal;
+use crate::plan::report::{self, Notice};
+use crate::plan::retry;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const STEPS: usize = 14;
+
+impl Subject for ProviderKey {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        let deleting = object.metadata.deletion_timestamp.is_some();
+        if deleting && !object::has_finalizer(object.as_ref()) {
+            context.memory.forget(&object.uid().unwrap_or_default());
+            return Ok(Pass::Rest(None));
+        }
+        let mut work = Work::new(object, context);
+        if deleting {
+            work.retire().await
+        } else {
+            work.keep().await
+        }
+    }
+}
+
+enum Done {
+    Again,
+    Pass(Pass),
+    Failed(Fault, &'static str),
+}
+
+/// One pass over one deposit.
+struct Work {
+    context: Arc<Context>,
+    deposit: Arc<ProviderKey>,
+    uid: String,
+    view: Option<DepositView>,
+    tried: BTreeSet<KeyId>,
+    reassigned: bool,
+    /// Learnt in this pass, and written with its next report.
+    settled: Option<Serial>,
+}
+
+impl Work {
+    fn new(deposit: Arc<ProviderKey>, context: Arc<Context>) -> Self {
+        Self {
+            uid: deposit.uid().unwrap_or_default(),
+            deposit,
+            context,
+            view: None,
+            tried: BTreeSet::new(),
+            reassigned: false,
+            settled: None,
+        }
+    }
+
+    fn namespace(&self) -> String {
+        self.deposit.namespace().unwrap_or_default()
+    }
+
+    fn token_name(&self) -> &str {
+        &self.deposit.spec.console_token_ref.name
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        self.context
+            .accounts
+            .standing(&self.namespace(), self.token_name())
+    }
+
+    fn status(&self) -> ProviderKeyStatus {
+        let mut status = self.deposit.status.clone().unwrap_or_default();
+        status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
+        status
+    }
+
+    fn wrote(&mut self, object: ProviderKey) {
+        self.deposit = Arc::new(object);
+        self.context.memory.wrote(Arc::clone(&self.deposit));
+    }
+
+    async fn keep(&mut self) -> Result<Pass, Error> {
+        let token =
+            watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
+        let Some(token) = token else {
+            let message = format!(
+                "spec.consoleTokenRef.name: there is no ConsoleToken {} in namespace {}; create it, Keysmith then goes on by itself",
+                self.token_name(),
+                self.namespace()
+            );
+            return self
+                .publish(
+                    self.status(),
+                    &Verdict::stalled(Reason::ConsoleTokenMissing, message),
+                )
+                .await;
+        };
+        if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
+            let message = format!(
+                "the vendor of ConsoleToken {} has no provider keys",
+                self.token_name()
+            );
+            let refusal = Refusal::unsupported("spec", message);
+            return self.settle(&refusal.verdict()).await;
+        }
+        let credential = match self.credential().await? {
+            Ok(credential) => credential,
+            Err(refusal) => return self.settle(&refusal.verdict()).await,
+        };
+        let assigned_to = match self.assigned_to() {
+            Ok(keys) => keys,
+            Err(verdict) => return self.publish(self.status(), &verdict).await,
+        };
+        let wanted = Wanted {
+            content: self.content(&credential),
+            assigned_to,
+        };
+        let lag = gateway::capabilities(&token.spec.vendor).map_or(SignedDuration::ZERO, |it| it.listing_lag);
+        for _ in 0..STEPS {
+            let facts = self.facts(lag);
+            let decision = deposit::decide(&facts, &wanted);
+            if let Step::Rest(until) = decision.step {
+                return self.rest(&decision, until).await;
+            }
+            let account = match self.standing().map(|it| it.usable().cloned()) {
+                None => return Ok(Pass::Rest(None)),
+                Some(Err((_, message))) => return self.blocked(&message).await,
+                Some(Ok(account)) => account,
+            };
+            match self.act(&account, &decision, (&wanted, &credential)).await? {
+                Done::Again => {}
+                Done::Pass(pass) => return Ok(pass),
+                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
+            }
+        }
+        Ok(Pass::Stale)
+    }
+
+    /// The credential in the vendor's format, or what is missing.
+    async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
+        let place = &self.deposit.spec.credentials_ref;
+        let entries = self
+            .context
+            .secrets(self.deposit.as_ref())
+            .entries(&place.name)
+            .await?;
+        let Some(entries) = entries else {
+            let message = format!(
+                "Secret {} does not exist in namespace {}; create it",
+                place.name,
+                self.namespace()
+            );
+            return Ok(Err(Refusal::missing("spec.credentialsRef.name", message)));
+        };
+        Ok(credentials::assemble(
+            &self.deposit.spec.provider,
+            &place.name,
+            place.key.as_deref(),
+            &entries,
+        ))
+    }
+
+    fn display_name(&self) -> String {
+        self.deposit
+            .spec
+            .display_name
+            .clone()
+            .unwrap_or_else(|| self.deposit.name_any())
+    }
+
+    /// Recognises what was deposited; salted, and no way back from it.
+    fn content(&self, credential: &SecretString) -> String {
+        let credential = fingerprint(credential, &self.uid);
+        let spec = &self.deposit.spec;
+        hash::base32(
+            &[
+                spec.provider.as_bytes(),
+                self.display_name().as_bytes(),
+                credential.as_bytes(),
+            ],
+            26,
+        )
+    }
+
+    /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
+    fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
+        let spec = &self.deposit.spec;
+        let refs = match (&spec.gateway_key_refs, spec.scope) {
+            (None, Some(_)) => return Ok(BTreeSet::new()),
+            (Some(refs), None) if !refs.is_empty() => refs,
+            _ => {
+                let message =
+                    "set exactly one of gatewayKeyRefs, naming at least one key, and scope: Organization";
+                return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
+            }
+        };
+        refs.iter().map(|it| self.resolve(&it.name)).collect()
+    }
+
+    fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
+        let wait = |what: &str| {
+            let message = format!(
+                "spec.gatewayKeyRefs: GatewayApiKey {name} {what}; continues by itself when that changes"
+            );
+            Verdict::reconciling(Reason::GatewayKeyNotReady, message)
+        };
+        let key = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name);
+        let key = key.ok_or_else(|| wait("does not exist"))?;
+        // The cache may be behind our own last write.
+        let key = self.context.memory.newest(key);
+        if key.spec.console_token_ref.name != self.token_name() {
+            return Err(wait(
+                "belongs to another ConsoleToken, and the vendor knows it only there",
+            ));
+        }
+        if key.metadata.deletion_timestamp.is_some() {
+            return Err(wait("is being deleted"));
+        }
+        let id = key.status.as_ref().and_then(|status| status.id.clone());
+        id.map(KeyId).ok_or_else(|| wait("has no key at the vendor yet"))
+    }
+
+    fn facts(&self, listing_lag: SignedDuration) -> DepositFacts {
+        let deposit = self.deposit.as_ref();
+        let status = self.status();
+        DepositFacts {
+            now: self.context.clock.now(),
+            mark: self.context.mark(deposit),
+            finalizer: object::has_finalizer(deposit),
+            generation: deposit.metadata.generation,
+            requested: object::requested(deposit).is_some()
+                && object::requested(deposit) != status.last_handled_reconcile_at.as_ref(),
+            claim: object::claim_of(deposit),
+            status,
+            view: self.view.clone(),
+            looked: self.view.is_some(),
+            tried: self.tried.clone(),
+            reassigned: self.reassigned,
+            listing_lag,
+        }
+    }
+
+    async fn act(
+        &mut self,
+        account: &Arc<Account>,
+        decision: &DepositDecision,
+        (wanted, credential): (&Wanted, &SecretString),
+    ) -> Result<Done, Error> {
+        match &decision.step {
+            Step::Deposit(serial) => {
+                self.deposit(account, *serial, (wanted, credential), decision.why)
+                    .await
+            }
+            Step::Adopt(serial, id) => {
+                self.record(
+                    *serial,
+                    Deposited {
+                        id: id.clone(),
+                        created_at: None,
+                    },
+                    wanted,
+                )
+                .await
+            }
+            Step::Reassign(id) => {
+                let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
+                if let Err(fault) = account.reassign(id, &keys).await {
+                    return Ok(Done::Failed(fault, "change the assignment"));
+                }
+                self.reassigned = true;
+                Ok(self.look(account).await)
+            }
+            Step::RecordAssignment => {
+                let mut status = self.status();
+                status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
+                let verdict =
+                    Verdict::reconciling(Reason::Progressing, "the changed assignment is at the vendor");
+                let pass = self.publish(status, &verdict).await?;
+                self.context.notify(
+                    self.deposit.as_ref(),
+                    Notice::news(
+                        "Reassigned",
+                        "the keys that use the credential were changed in place",
+                    ),
+                );
+                Ok(if pass == Pass::Stale {
+                    Done::Pass(pass)
+                } else {
+                    Done::Again
+                })
+            }
+            Step::Look(_) => Ok(self.look(account).await),
+            Step::Remove(ids) => self.remove(account, ids).await,
+            Step::Settle { gone, left } => self.settle_superseded(gone, left).await,
+            Step::ClaimDeletion(_) | Step::Release { .. } | Step::Rest(_) => Ok(Done::Pass(Pass::Stale)),
+        }
+    }
+
+    async fn look(&mut self, account: &Account) -> Done {
+        match account.deposits().await {
+            Ok(view) => {
+                self.view = Some(view);
+                Done::Again
+            }
+            Err(fault) => Done::Failed(fault, "list the provider keys"),
+        }
+    }
+
+    /// Claim, deposit, record: the same protocol as for keys, in a section that runs to its end.
+    async fn deposit(
+        &mut self,
+        account: &Arc<Account>,
+        serial: Serial,
+        (wanted, credential): (&Wanted, &SecretString),
+        why: Why,
+    ) -> Result<Done, Error> {
+        let claim = Claim {
+            serial,
+            at: self.context.clock.now(),
+            purpose: Purpose::Create,
+            unsettled: None,
+        };
+        match object::claim(&self.context.client, self.deposit.as_ref(), &claim).await {
+            Ok(object) => self.wrote(object),
+            Err(error) => return stale_or(error).map(Done::Pass),
+        }
+        let order = DepositOrder {
+            name: self
+                .context
+                .mark(self.deposit.as_ref())
+                .name(&self.display_name(), serial),
+            provider: self.deposit.spec.provider.clone(),
+            credential: credential.clone(),
+            keys: wanted.assigned_to.iter().cloned().collect(),
+        };
+        let section = Arc::clone(account);
+        let sent = self
+            .context
+            .critical
+            .run(async move { section.deposit(&order).await })
+            .await
+            .ok_or(Error::Panicked)?;
+        match sent {
+            Ok(deposited) => {
+                let note = match why {
+                    Why::ContentChanged => {
+                        "the changed credential is at the vendor; the earlier one is removed next"
+                    }
+                    Why::Lost => "the credential was removed at the vendor and is deposited again",
+                    _ => "the credential is at the vendor",
+                };
+                let notice = if why == Why::Lost {
+                    Notice::warning("Redeposited", note)
+                } else {
+                    Notice::news("Deposited", note)
+                };
+                self.context.notify(self.deposit.as_ref(), notice);
+                self.record(serial, deposited, wanted).await
+            }
+            Err(fault) => {
+                if fault.effect == Effect::None {
+                    self.settled = Some(serial);
+                    return Ok(Done::Failed(fault, "deposit the credential"));
+                }
+                tracing::warn!(serial = serial.0, %fault, "the answer to a deposit was lost; it is looked up");
+                self.view = None;
+                Ok(Done::Again)
+            }
+        }
+    }
+
+    async fn record(&mut self, serial: Serial, deposited: Deposited, wanted: &Wanted) -> Result<Done, Error> {
+        let mut status = self.status();
+        if let Some(old) = status
+            .id
+            .replace(deposited.id.0.clone())
+            .filter(|old| *old != deposited.id.0)
+        {
+            status.superseded.push(old);
+        }
+        status.serial = Some(serial.0);
+        status.settled_serial = Some(serial.0);
+        status.content = Some(wanted.content.clone());
+        status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
+        status.created_at = deposited.created_at.or(Some(self.context.clock.now()));
+        status.failures = None;
+        status.next_attempt_at = None;
+        self.view = None;
+        self.reassigned = false;
+        let verdict = if status.superseded.is_empty() {
+            status.observed_generation = self.deposit.metadata.generation;
+            status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
+            deposited_verdict()
+        } else {
+            Verdict::reconciling(
+                Reason::Progressing,
+                "the credential is at the vendor; the earlier one is removed next",
+            )
+            .still_ready(true)
+        };
+        let pass = self.publish(status, &verdict).await?;
+        Ok(if pass == Pass::Stale {
+            Done::Pass(pass)
+        } else {
+            Done::Again
+        })
+    }
+
+    /// Whether a removal worked is for the listing to say; an answer that the vendor does not know the path is no
+    /// reason to stop.
+    async fn remove(&mut self, account: &Account, ids: &[KeyId]) -> Result<Done, Error> {
+        for id in ids {
+            if let Err(fault) = account.remove(id).await {
+                return Ok(Done::Failed(fault, "remove an earlier deposit"));
+            }
+            self.tried.insert(id.clone());
+        }
+        self.view = None;
+        Ok(Done::Again)
+    }
+
+    async fn settle_superseded(&mut self, gone: &[KeyId], left: &[KeyId]) -> Result<Done, Error> {
+        let mut status = self.status();
+        status
+            .superseded
+            .retain(|id| !gone.iter().chain(left).any(|it| it.0 == *id));
+        let fresh: Vec<_> = left
+            .iter()
+            .map(|id| id.0.clone())
+            .filter(|id| !status.left_behind.contains(id))
+            .collect();
+        status.left_behind.extend(fresh.iter().cloned());
+        let verdict =
+            Verdict::reconciling(Reason::Progressing, "earlier deposits are accounted for").still_ready(true);
+        let pass = self.publish(status, &verdict).await?;
+        self.say_left_behind(&fresh);
+        Ok(if pass == Pass::Stale {
+            Done::Pass(pass)
+        } else {
+            Done::Again
+        })
+    }
+
+    fn say_left_behind(&self, ids: &[String]) {
+        if ids.is_empty() {
+            return;
+        }
+        let note = format!(
+            "the vendor did not remove {}, or does not show whether it did; remove it in the vendor's console",
+            ids.join(", ")
+        );
+        self.context.metrics.left_behind("ProviderKey", ids.len());
+        self.context
+            .notify(self.deposit.as_ref(), Notice::warning("LeftBehind", note));
+    }
+
+    async fn retire(&mut self) -> Result<Pass, Error> {
+        let account = self.standing().and_then(|it| it.account);
+        let lag = account
+            .as_ref()
+            .map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
+        for _ in 0..STEPS {
+            let facts = self.facts(lag);
+            let decision = deposit::retire(&facts);
+            let done = match (&decision.step, &account) {
+                (Step::ClaimDeletion(claim), _) => {
+                    match object::claim(&self.context.client, self.deposit.as_ref(), claim).await {
+                        Ok(object) => {
+                            self.wrote(object);
+                            Done::Again
+                        }
+                        Err(error) => Done::Pass(stale_or(error)?),
+                    }
+                }
+                (Step::Release { left }, _) => return self.release(left).await,
+                (Step::Rest(until), _) => {
+                    let shown = until.map(report::clock).unwrap_or_default();
+                    let message = format!(
+                        "the vendor still lists the deposit, perhaps only for a while; looked at again at {shown}"
+                    );
+                    let verdict = Verdict::reconciling(Reason::Deleting, message);
+                    return Ok(match self.publish(self.status(), &verdict).await? {
+                        Pass::Stale => Pass::Stale,
+                        Pass::Rest(_) => Pass::Rest(*until),
+                    });
+                }
+                (_, None) => return self.deletion_blocked("it has not been verified").await,
+                (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
+                (Step::Look(_), Some(account)) => self.look(account).await,
+                _ => Done::Pass(Pass::Stale),
+            };
+            match done {
+                Done::Again => {}
+                Done::Pass(pass) => return Ok(pass),
+                Done::Failed(fault, _)
+                    if fault.reason() == Reason::ConsoleTokenNotReady || fault.blames_token() =>
+                {
+                    return self.deletion_blocked(&fault.to_string()).await;
+                }
+                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
+            }
+        }
+        Ok(Pass::Stale)
+    }
+
+    async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
+        let message = format!(
+            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself",
+            self.token_name()
+        );
+        self.publish(
+            self.status(),
+            &Verdict::reconciling(Reason::DeletionBlocked, message),
+        )
+        .await
+    }
+
+    async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {
+        match object::release(&self.context.client, self.deposit.as_ref()).await {
+            Ok(_) => {}
+            Err(error) if cluster::is_missing(&error) => {}
+            Err(error) => return stale_or(error),
+        }
+        let ids: Vec<_> = left.iter().map(|id| id.0.clone()).collect();
+        self.say_left_behind(&ids);
+        if ids.is_empty() {
+            self.context.notify(
+                self.deposit.as_ref(),
+                Notice::news("Removed", "the credential is removed at the vendor"),
+            );
+        }
+        self.context.memory.forget(&self.uid);
+        let token = ObjectRef::new(self.token_name()).within(&self.namespace());
+        // The receiver lives as long as the operator.
+        let _ = self.context.wakers.tokens.send(token);
+        Ok(Pass::Rest(None))
+    }
+
+    async fn rest(&mut self, decision: &DepositDecision, until: Option<Timestamp>) -> Result<Pass, Error> {
+        let shown = until.map(report::clock).unwrap_or_default();
+        let verdict = match decision.why {
+            Why::Fresh => return self.settle(&self.at_rest()).await,
+            Why::AnswerLost => Verdict::reconciling(
+                Reason::Recovering,
+                format!("the answer to the last create call was lost and nothing of it is listed; deposited again after {shown} unless it turns up"),
+            ),
+            Why::Superseded => Verdict::reconciling(
+                Reason::Progressing,
+                format!("the vendor still lists an earlier deposit, perhaps only for a while; looked at again at {shown}"),
+            )
+            .still_ready(true),
+            _ => return Ok(Pass::Rest(until)),
+        };
+        Ok(match self.publish(self.status(), &verdict).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(until),
+        })
+    }
+
+    fn at_rest(&self) -> Verdict {
+        let left = self.status().left_behind;
+        if left.is_empty() {
+            return deposited_verdict();
+        }
+        let message = format!(
+            "the credential is at the vendor, and so are earlier ones that it did not remove: {}; remove them in its console",
+            left.join(", ")
+        );
+        Verdict::settled(Reason::Deposited, message)
+    }
+
+    async fn settle(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
+        let mut status = self.status();
+        status.observed_generation = self.deposit.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
+        status.failures = None;
+        status.next_attempt_at = None;
+        self.publish(status, verdict).await
+    }
+
+    async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+        if fault.blames_token() || fault.reason() == Reason::ConsoleTokenNotReady {
+            return self.blocked(&fault.to_string()).await;
+        }
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        let verdict = report::failed(fault, doing, next);
+        Ok(match self.publish(status, &verdict).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(Some(next)),
+        })
+    }
+
+    async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
+        let message = format!(
+            "ConsoleToken {} is not Ready: {why}; continues by itself when it is",
+            self.token_name()
+        );
+        self.publish(
+            self.status(),
+            &Verdict::reconciling(Reason::ConsoleTokenNotReady, message),
+        )
+        .await
+    }
+
+    async fn publish(&mut self, mut status: ProviderKeyStatus, verdict: &Verdict) -> Result<Pass, Error> {
+        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        verdict.apply(
+            &mut status.conditions,
+            self.deposit.metadata.generation,
+            self.context.clock.now(),
+        );
+        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
+            Ok(Some(object)) => self.wrote(object),
+            Ok(None) => return Ok(Pass::Rest(None)),
+            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
+            Err(error) => return stale_or(error),
+        }
+        if news && verdict.reason != Reason::Progressing {
+            let notice = Notice::warning(verdict.reason.as_str(), verdict.message.clone());
+            self.context.notify(self.deposit.as_ref(), notice);
+        }
+        Ok(Pass::Rest(None))
+    }
+}
+
+fn deposited_verdict() -> Verdict {
+    Verdict::settled(Reason::Deposited, "the credential is at the vendor")
+}
+
+fn stale_or(error: kube::Error) -> Result<Pass, Error> {
+    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
+        Ok(Pass::Stale)
+    } else {
+        Err(error.into())
+    }
+}

@@ -1,0 +1,167 @@
+//! The vendors, emulated: one local server that answers as their documentation says, with faults on request.
+//!
+//! It is not a mock. Nothing is scripted per test: a call changes a small world, and tests look at the world.
+//! It never reads a clock (time is given at construction), never draws a random number, and every secret it
+//! hands out is visibly fake. Facts about a vendor cite the section of `reference/api-contracts.md` they
+//! come from; what the contract leaves open is a switch.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/edgee/...` | the Edgee Console API (§1) |
+//! | `/edgee-gateway/...` | the Edgee data plane, as far as the state of a key decides it (§1.14) |
+//! | `/_emulator/...` | control: state, call log, faults, clock, and the human in the vendor's console |
+//! | `/` | a help page |
+
+mod control;
+mod exchange;
+mod faults;
+mod fields;
+mod log;
+mod seed;
+mod serve;
+mod space;
+mod wire;
+
+pub mod edgee;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+
+use exchange::Exchange;
+use space::Space;
+use wire::Inbound;
+
+pub use edgee::Edgee;
+pub use faults::{Effect, Faults, Rule};
+pub use log::Call;
+pub use seed::Seed;
+pub use serve::serve;
+
+/// The emulated vendors. Clones share one world.
+#[derive(Clone)]
+pub struct Emulator {
+    shared: Arc<Shared>,
+}
+
+/// The connection was closed without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection was closed without an answer")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+impl Emulator {
+    /// An empty world whose time is what `now` says, plus what [`Emulator::advance`] added.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        let shared = Shared {
+            now: Box::new(now),
+            state: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A handle on the Edgee world: what a human sees and does in the vendor's console, and more.
+    #[must_use]
+    pub fn edgee(&self) -> Edgee {
+        Edgee::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle to add and clear fault rules.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::new(Arc::clone(&self.shared))
+    }
+
+    /// Every vendor call so far, oldest first. An entry exists from the arrival of its request.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.with(|state, _| state.log.calls().to_vec())
+    }
+
+    /// How many vendor calls had this method and this text in their path or query.
+    #[must_use]
+    pub fn count(&self, method: &str, path_contains: &str) -> usize {
+        self.shared
+            .with(|state, _| state.log.count(method, path_contains))
+    }
+
+    /// Forgets the call log. Sequence numbers go on.
+    pub fn clear_calls(&self) {
+        self.shared.with(|state, _| state.log.clear());
+    }
+
+    /// Moves the emulated clock ahead of `now`, by so much more than it already is.
+    pub fn advance(&self, by: SignedDuration) {
+        self.shared
+            .with(|state, _| state.ahead = state.ahead.saturating_add(by));
+    }
+
+    /// The emulated time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.with(|_, now| now)
+    }
+
+    /// Adds what `seed` names: an organization and a console token for it.
+    pub fn seed(&self, seed: &Seed) {
+        self.edgee().add_token(&seed.token, &[&seed.organization]);
+    }
+
+    /// Adds the organization and the console token a newcomer finds in the documentation, and says which.
+    #[must_use = "the seed says which organization and token to use"]
+    pub fn seed_demo(&self) -> Seed {
+        let seed = Seed::default();
+        self.seed(&seed);
+        seed
+    }
+
+    /// Answers one request, in process. Calls to a vendor are logged and subject to faults; control calls are
+    /// neither.
+    ///
+    /// # Errors
+    ///
+    /// [`Dropped`] where a fault closes the connection without an answer.
+    pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Dropped> {
+        let inbound = Inbound::new(request);
+        match Space::of(&inbound) {
+            Some(space) => Exchange::arrive(self, space, inbound).run().await,
+            None => Ok(control::answer(self, &inbound)),
+        }
+    }
+}
+
+/// What all handles share: where time comes from, and the one lock around everything that changes.
+struct Shared {
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ahead: SignedDuration,
+    log: log::CallLog,
+    faults: Vec<Rule>,
+    edgee: edgee::World,
+}
+
+impl Shared {
+    /// Looks at or changes the state at one instant. The closure is synchronous, so the lock never spans an
+    /// await; it must not use a handle of the same emulator, which would lock twice.
+    fn with<R>(&self, act: impl FnOnce(&mut State, Timestamp) -> R) -> R {
+        let base = (self.now)();
+        // A panic in a test's closure must not turn every later look at the world into a second panic.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = base.checked_add(state.ahead).unwrap_or(Timestamp::MAX);
+        act(&mut state, now)
+    }
+}

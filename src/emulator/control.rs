@@ -1,0 +1,276 @@
+//! `/_emulator/` and the help page: everything the handles do, over HTTP. No answer holds a secret.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::edgee::{KeyRecord, Switches};
+use super::faults::Rule;
+use super::fields::{Complaint, Fields, Given};
+use super::wire::{self, Inbound, Reply};
+
+const HELP: &str = "\
+keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake.
+
+  /edgee/v1/...            Edgee Console API (Authorization: Bearer <console token>)
+  /edgee-gateway/v1/...    Edgee data plane: POST chat/completions, POST messages, GET models
+
+  GET    /_emulator/state                       organizations, numbers of keys, switches, clock
+  GET    /_emulator/calls                       log of vendor calls;  DELETE clears it
+  GET    /_emulator/counts?method=&pathContains=
+  GET    /_emulator/faults                      rules;  DELETE clears them
+  POST   /_emulator/faults                      {\"method\":\"POST\",\"pathContains\":\"/api_keys\",\"times\":1,\"effect\":{\"kind\":\"dropAfter\"}}
+  POST   /_emulator/clock                       {\"advanceSeconds\":3600}
+  POST   /_emulator/edgee/organizations         {\"id\":\"org_demo\"}
+  POST   /_emulator/edgee/tokens                {\"token\":\"...\",\"organizations\":[\"org_demo\"]}
+  DELETE /_emulator/edgee/tokens/{token}
+  PATCH  /_emulator/edgee/switches              {\"flatErrors\":true}
+  GET    /_emulator/edgee/keys?organization=
+  PATCH  /_emulator/edgee/keys/{id}             {\"active\":false,\"maxUsage\":null}
+  DELETE /_emulator/edgee/keys/{id}
+";
+
+type Answer = Result<Reply, Problem>;
+
+/// Why a control call failed.
+enum Problem {
+    NotFound,
+    Invalid(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Advance {
+    advance_seconds: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Organization {
+    id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+    organizations: Vec<String>,
+}
+
+/// Answers whatever is not a vendor's.
+pub(super) fn answer(emulator: &Emulator, inbound: &Inbound) -> Reply {
+    let path = inbound.segments_from(0);
+    let answer = match (inbound.method.as_str(), &path[..]) {
+        ("GET", [""]) => Ok(wire::bytes(200, "text/plain; charset=utf-8", HELP)),
+        (method, ["_emulator", "edgee", rest @ ..]) => edgee(emulator, inbound, (method, rest)),
+        (method, ["_emulator", rest @ ..]) => shared(emulator, inbound, (method, rest)),
+        _ => Err(Problem::NotFound),
+    };
+    answer.unwrap_or_else(|problem| match problem {
+        Problem::NotFound => wire::json(404, &json!({ "error": "not found; GET / lists what exists" })),
+        Problem::Invalid(why) => wire::json(400, &json!({ "error": why })),
+    })
+}
+
+fn shared(emulator: &Emulator, inbound: &Inbound, route: (&str, &[&str])) -> Answer {
+    match route {
+        ("GET", ["state"]) => Ok(wire::json(200, &state(emulator))),
+        ("GET", ["calls"]) => Ok(wire::json(200, &emulator.calls())),
+        ("DELETE", ["calls"]) => {
+            emulator.clear_calls();
+            Ok(wire::no_content())
+        }
+        ("GET", ["counts"]) => Ok(wire::json(200, &counts(emulator, inbound))),
+        ("GET", ["faults"]) => Ok(wire::json(200, &emulator.faults().rules())),
+        ("POST", ["faults"]) => add_fault(emulator, inbound),
+        ("DELETE", ["faults"]) => {
+            emulator.faults().clear();
+            Ok(wire::no_content())
+        }
+        ("POST", ["clock"]) => {
+            let Advance { advance_seconds } = body(inbound)?;
+            emulator.advance(SignedDuration::from_secs(advance_seconds));
+            Ok(wire::json(200, &json!({ "now": emulator.now() })))
+        }
+        _ => Err(Problem::NotFound),
+    }
+}
+
+fn edgee(emulator: &Emulator, inbound: &Inbound, route: (&str, &[&str])) -> Answer {
+    let edgee = emulator.edgee();
+    match route {
+        ("POST", ["organizations"]) => {
+            let Organization { id } = body(inbound)?;
+            edgee.add_organization(&id);
+            Ok(wire::no_content())
+        }
+        ("POST", ["tokens"]) => {
+            let Token { token, organizations } = body(inbound)?;
+            edgee.add_token(
+                &token,
+                &organizations.iter().map(String::as_str).collect::<Vec<_>>(),
+            );
+            Ok(wire::no_content())
+        }
+        ("DELETE", ["tokens", token]) => done(edgee.revoke_token(token)),
+        ("PATCH", ["switches"]) => set_switches(emulator, inbound),
+        ("GET", ["keys"]) => Ok(wire::json(200, &keys(emulator, inbound))),
+        ("PATCH", ["keys", id]) => edit_key(emulator, inbound, id),
+        ("DELETE", ["keys", id]) => done(edgee.delete_key(id)),
+        _ => Err(Problem::NotFound),
+    }
+}
+
+fn state(emulator: &Emulator) -> Value {
+    let edgee = emulator.edgee();
+    let organizations: Vec<Value> = edgee
+        .organizations()
+        .into_iter()
+        .map(|id| json!({ "keys": edgee.keys(&id).len(), "providerKeys": edgee.provider_keys(&id).len(), "id": id }))
+        .collect();
+    json!({
+        "now": emulator.now(),
+        "edgee": { "organizations": organizations, "switches": edgee.switches() },
+    })
+}
+
+fn counts(emulator: &Emulator, inbound: &Inbound) -> Value {
+    let method = inbound.param("method");
+    let path = inbound.param("pathContains").unwrap_or_default();
+    let calls = match method {
+        Some(method) => emulator.count(method, path),
+        None => emulator
+            .calls()
+            .iter()
+            .filter(|call| call.path.contains(path))
+            .count(),
+    };
+    json!({ "calls": calls, "edgee": emulator.edgee().counts() })
+}
+
+fn add_fault(emulator: &Emulator, inbound: &Inbound) -> Answer {
+    let rule: Rule = body(inbound)?;
+    if let Some(why) = rule.complaint() {
+        return Err(Problem::Invalid(why));
+    }
+    emulator.faults().add(rule);
+    Ok(wire::no_content())
+}
+
+/// Lays the given switches over those there are, so that a caller names only what it changes.
+fn set_switches(emulator: &Emulator, inbound: &Inbound) -> Answer {
+    let patch: serde_json::Map<String, Value> = body(inbound)?;
+    let edgee = emulator.edgee();
+    let mut merged = serde_json::to_value(edgee.switches()).map_err(|error| invalid(&error))?;
+    if let Some(merged) = merged.as_object_mut() {
+        merged.extend(patch);
+    }
+    let switches: Switches = serde_json::from_value(merged).map_err(|error| invalid(&error))?;
+    edgee.set_switches(|current| *current = switches.clone());
+    Ok(wire::json(200, &switches))
+}
+
+fn keys(emulator: &Emulator, inbound: &Inbound) -> Value {
+    let edgee = emulator.edgee();
+    let organizations = match inbound.param("organization") {
+        Some(organization) => vec![organization.to_owned()],
+        None => edgee.organizations(),
+    };
+    organizations
+        .iter()
+        .flat_map(|id| edgee.keys(id))
+        .map(|key| show(&key))
+        .collect()
+}
+
+fn show(key: &KeyRecord) -> Value {
+    json!({
+        "id": key.id,
+        "organization": key.organization,
+        "name": key.name,
+        "active": key.active,
+        "models": key.models,
+        "maxUsage": key.max_usage,
+        "createdAt": key.created_at,
+        "expiresAt": key.expires_at,
+    })
+}
+
+/// Null clears a limit or the expiry; an unknown field is a mistake here, unlike at the vendor.
+fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
+    const EDITABLE: [&str; 7] = [
+        "name",
+        "active",
+        "debugMode",
+        "models",
+        "maxUsage",
+        "email",
+        "expiresAt",
+    ];
+    let mut fields = Fields::parse(&inbound.body);
+    let unknown = fields
+        .names()
+        .find(|name| !EDITABLE.contains(name))
+        .map(str::to_owned);
+    if let Some(name) = unknown {
+        fields.complain(
+            &name,
+            format!("{name} cannot be edited; one of {}.", EDITABLE.join(", ")),
+        );
+    }
+    let name = fields.text_if_given("name");
+    let (active, debug_mode) = (fields.flag("active"), fields.flag("debugMode"));
+    let (models, max_usage) = (fields.texts("models"), fields.amount("maxUsage"));
+    let (email, expires_at) = (fields.text("email"), expiry(&mut fields));
+    fields
+        .finish()
+        .map_err(|complaints| Problem::Invalid(joined(&complaints)))?;
+    done(emulator.edgee().edit_key(id, |key| {
+        key.name = name.unwrap_or_else(|| key.name.clone());
+        key.active = active.value().unwrap_or(key.active);
+        key.debug_mode = debug_mode.value().unwrap_or(key.debug_mode);
+        models.amend(&mut key.models);
+        max_usage.amend_option(&mut key.max_usage);
+        email.amend_option(&mut key.email);
+        expires_at.amend_option(&mut key.expires_at);
+    }))
+}
+
+fn expiry(fields: &mut Fields) -> Given<Timestamp> {
+    match fields.text("expiresAt") {
+        Given::Omitted => Given::Omitted,
+        Given::Null => Given::Null,
+        Given::Value(text) => text.parse().map_or_else(
+            |_| {
+                fields.complain("expiresAt", "expiresAt must be an RFC 3339 time.");
+                Given::Omitted
+            },
+            Given::Value,
+        ),
+    }
+}
+
+fn done(found: bool) -> Answer {
+    if found {
+        Ok(wire::no_content())
+    } else {
+        Err(Problem::NotFound)
+    }
+}
+
+fn body<'a, T: Deserialize<'a>>(inbound: &'a Inbound) -> Result<T, Problem> {
+    serde_json::from_slice(&inbound.body).map_err(|error| invalid(&error))
+}
+
+fn invalid(error: &serde_json::Error) -> Problem {
+    Problem::Invalid(error.to_string())
+}
+
+fn joined(complaints: &[Complaint]) -> String {
+    complaints
+        .iter()
+        .map(|complaint| complaint.message.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

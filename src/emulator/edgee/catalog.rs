@@ -1,0 +1,64 @@
+//! Organizations (E14) and the model catalog (E15).
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::console::{Answer, Desk};
+use super::refusal::Refusal;
+use super::view::stamp;
+use crate::emulator::wire;
+
+/// A few models, enough to validate `models` against.
+pub(super) const MODELS: [&str; 6] = [
+    "anthropic/claude-haiku-4-5",
+    "anthropic/claude-opus-4-6",
+    "anthropic/claude-sonnet-4-6",
+    "mistral/mistral-large",
+    "openai/gpt-5.2",
+    "openai/gpt-5.2-mini",
+];
+
+/// E14: the organizations of the caller's token, in a `data` envelope.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an entry of the routing table, like the handlers that can refuse"
+)]
+pub(super) fn organizations(desk: &mut Desk<'_>) -> Answer {
+    let known = desk
+        .world
+        .organizations
+        .iter()
+        .filter(|(id, _)| desk.caller.organizations.contains(*id));
+    let data: Vec<Value> = known.map(|(id, created_at)| show(id, *created_at)).collect();
+    Ok(wire::json(200, &json!({ "data": data })))
+}
+
+/// E14.
+pub(super) fn organization(desk: &mut Desk<'_>) -> Answer {
+    let created_at = desk
+        .world
+        .organizations
+        .get(desk.organization)
+        .ok_or_else(Refusal::not_found)?;
+    Ok(wire::json(200, &show(desk.organization, *created_at)))
+}
+
+/// E15: a raw array.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an entry of the routing table, like the handlers that can refuse"
+)]
+pub(super) fn models(_: &mut Desk<'_>) -> Answer {
+    let models = MODELS.map(|id| json!({ "id": id, "object": "model", "provider": provider_of(id) }));
+    Ok(wire::json(200, &models))
+}
+
+/// What stands before the slash; the whole name where there is none.
+pub(super) fn provider_of(model: &str) -> &str {
+    model.split('/').next().unwrap_or(model)
+}
+
+fn show(id: &str, created_at: Timestamp) -> Value {
+    let slug = id.replace('_', "-");
+    json!({ "object": "organization", "id": id, "name": id, "slug": slug, "created_at": stamp(created_at) })
+}

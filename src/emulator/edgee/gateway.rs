@@ -1,0 +1,258 @@
+//! The data plane, as far as the state of a key decides it (§1.14, "Data-plane effect of key state").
+
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::catalog::MODELS;
+use super::record::{KeyRecord, UsageRecord};
+use super::world::World;
+use crate::emulator::wire::{self, Inbound, Reply};
+
+/// What one call costs unless the header `x-emulator-cost-usd` says otherwise: 0.001 USD.
+const COST_MICROS: u64 = 1_000;
+
+/// What the data plane says to a call with some key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataPlaneAnswer {
+    /// 200.
+    Accepted,
+    /// 401: no such key, or no key given.
+    UnknownKey,
+    /// 403.
+    Inactive,
+    /// 403.
+    Expired,
+    /// 403: the key is restricted to other models.
+    ModelNotAllowed,
+    /// 429: the monthly budget is spent.
+    OverBudget,
+}
+
+impl DataPlaneAnswer {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Accepted => 200,
+            Self::UnknownKey => 401,
+            Self::Inactive | Self::Expired | Self::ModelNotAllowed => 403,
+            Self::OverBudget => 429,
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Accepted => "ok",
+            Self::UnknownKey => "unauthorized",
+            Self::Inactive | Self::Expired | Self::ModelNotAllowed => "forbidden",
+            Self::OverBudget => "usage_limit_exceeded",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Accepted => "OK",
+            Self::UnknownKey => "Invalid API key",
+            Self::Inactive => "API key is inactive",
+            Self::Expired => "API key has expired",
+            Self::ModelNotAllowed => "Model is not allowed for this API key",
+            Self::OverBudget => "Usage limit exceeded for this API key",
+        }
+    }
+}
+
+/// Judges a call without moving anything. Without a model, restrictions do not matter.
+pub(super) fn judge(world: &World, secret: &str, model: Option<&str>, now: Timestamp) -> DataPlaneAnswer {
+    let Some(key) = world.key_of_secret(secret) else {
+        return DataPlaneAnswer::UnknownKey;
+    };
+    let allowed = |model: &str| key.models.is_empty() || key.models.iter().any(|known| known == model);
+    if !key.active {
+        DataPlaneAnswer::Inactive
+    } else if key.expires_at.is_some_and(|expiry| now >= expiry) {
+        DataPlaneAnswer::Expired
+    } else if !model.is_none_or(allowed) {
+        DataPlaneAnswer::ModelNotAllowed
+    } else if key.over_budget(now) {
+        DataPlaneAnswer::OverBudget
+    } else {
+        DataPlaneAnswer::Accepted
+    }
+}
+
+/// Answers one call to the data plane.
+pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, now: Timestamp) -> Reply {
+    match (&inbound.method, &inbound.segments_from(1)[..]) {
+        (&Method::POST, ["v1", "chat", "completions"]) => complete(world, inbound, now, chat_completion),
+        (&Method::POST, ["v1", "messages"]) => complete(world, inbound, now, message),
+        (&Method::GET, ["v1", "models"]) => models(world, inbound, now),
+        _ => error(404, "not_found", "Not Found"),
+    }
+}
+
+/// The answer that a fault rule asked for.
+pub(in super::super) fn trouble(code: u16) -> Reply {
+    error(code, "emulated_fault", "The emulator was told to fail this call")
+}
+
+/// One paid call, in the words of one of the two dialects.
+struct Completion<'a> {
+    number: usize,
+    model: &'a str,
+    now: Timestamp,
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+type Dialect = fn(&Completion<'_>) -> Value;
+
+fn complete(world: &mut World, inbound: &Inbound, now: Timestamp, dialect: Dialect) -> Reply {
+    let body: Value = serde_json::from_slice(&inbound.body).unwrap_or_default();
+    let model = body["model"].as_str();
+    let verdict = judge(world, secret(inbound), model, now);
+    if verdict != DataPlaneAnswer::Accepted {
+        return refuse(verdict);
+    }
+    let Some(model) = model else {
+        return error(400, "bad_request", "model is required");
+    };
+    let number = world.usage.len() + 1;
+    let input_tokens = u64::try_from(inbound.body.len().div_ceil(4)).unwrap_or(u64::MAX);
+    let completion = Completion {
+        number,
+        model,
+        now,
+        input_tokens,
+        output_tokens: 16,
+    };
+    charge(world, inbound, &completion, tags(inbound, &body));
+    wire::json(200, &dialect(&completion))
+}
+
+/// Costs nothing and moves nothing. A restricted key sees its own models only.
+fn models(world: &World, inbound: &Inbound, now: Timestamp) -> Reply {
+    let verdict = judge(world, secret(inbound), None, now);
+    if verdict != DataPlaneAnswer::Accepted {
+        return refuse(verdict);
+    }
+    let allowed = |id: &&str| judge(world, secret(inbound), Some(id), now) == DataPlaneAnswer::Accepted;
+    let data: Vec<Value> = MODELS
+        .iter()
+        .copied()
+        .filter(allowed)
+        .map(|id| json!({ "id": id, "object": "model" }))
+        .collect();
+    wire::json(200, &json!({ "object": "list", "data": data }))
+}
+
+/// Anthropic's clients send `x-api-key`, the others a bearer token.
+fn secret(inbound: &Inbound) -> &str {
+    inbound
+        .header("x-api-key")
+        .or_else(|| inbound.bearer())
+        .unwrap_or_default()
+}
+
+fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tags: Vec<String>) {
+    let Some(id) = world.key_of_secret(secret(inbound)).map(|key| key.id.clone()) else {
+        return;
+    };
+    let Some(key) = world.keys.get_mut(&id) else {
+        return;
+    };
+    let cost_micros = inbound
+        .header("x-emulator-cost-usd")
+        .and_then(micros)
+        .unwrap_or(COST_MICROS);
+    spend(key, cost_micros, completion.now);
+    let record = UsageRecord {
+        at: completion.now,
+        organization: key.organization.clone(),
+        key_id: id,
+        key_name: key.name.clone(),
+        model: completion.model.to_owned(),
+        input_tokens: completion.input_tokens,
+        output_tokens: completion.output_tokens,
+        cost_micros,
+        tags,
+    };
+    world.usage.push(record);
+}
+
+fn spend(key: &mut KeyRecord, cost_micros: u64, now: Timestamp) {
+    key.roll_month(now);
+    key.spent_micros = key.spent_micros.saturating_add(cost_micros);
+    key.last_used_at = Some(now);
+}
+
+fn tags(inbound: &Inbound, body: &Value) -> Vec<String> {
+    let header = inbound
+        .header("x-edgee-tags")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
+    let field = body["tags"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    header
+        .chain(field)
+        .filter(|tag| !tag.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A decimal number of USD in millionths, without a detour through floating point.
+fn micros(usd: &str) -> Option<u64> {
+    let (whole, fraction) = usd.trim().split_once('.').unwrap_or((usd.trim(), ""));
+    let fraction = format!("{fraction:0<6}");
+    let fraction: u64 = fraction.get(..6)?.parse().ok()?;
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(fraction)
+}
+
+/// As `OpenAI` answers.
+fn chat_completion(completion: &Completion<'_>) -> Value {
+    json!({
+        "id": format!("chatcmpl-{:06}", completion.number),
+        "object": "chat.completion",
+        "created": completion.now.as_second(),
+        "model": completion.model,
+        "choices": [{
+            "index": 0,
+            "message": { "role": "assistant", "content": "Hello from the emulator." },
+            "finish_reason": "stop",
+        }],
+        "usage": {
+            "prompt_tokens": completion.input_tokens,
+            "completion_tokens": completion.output_tokens,
+            "total_tokens": completion.input_tokens.saturating_add(completion.output_tokens),
+        },
+    })
+}
+
+/// As Anthropic answers.
+fn message(completion: &Completion<'_>) -> Value {
+    json!({
+        "id": format!("msg_{:06}", completion.number),
+        "type": "message",
+        "role": "assistant",
+        "model": completion.model,
+        "content": [{ "type": "text", "text": "Hello from the emulator." }],
+        "stop_reason": "end_turn",
+        "usage": { "input_tokens": completion.input_tokens, "output_tokens": completion.output_tokens },
+    })
+}
+
+fn refuse(verdict: DataPlaneAnswer) -> Reply {
+    error(verdict.status(), verdict.code(), verdict.message())
+}
+
+fn error(status: u16, code: &str, message: &str) -> Reply {
+    wire::json(status, &json!({ "error": { "code": code, "message": message } }))
+}

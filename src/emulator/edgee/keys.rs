@@ -1,0 +1,206 @@
+//! Gateway keys: E1 to E7.
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::console::{Answer, Desk};
+use super::paging;
+use super::record::{KeyKind, KeyRecord, NewKey};
+use super::refusal::Refusal;
+use super::view::{self, Sight};
+use crate::emulator::fields::Fields;
+use crate::emulator::wire;
+
+/// The assistants the official client knows (§1.4). Create takes any, get-or-create only these (§1.9).
+const ASSISTANTS: [&str; 9] = [
+    "claude_code",
+    "opencode",
+    "codex",
+    "claude_desktop",
+    "codebuddy",
+    "codex_desktop",
+    "crush",
+    "copilot",
+    "cursor",
+];
+
+/// §1.4. `active` and `debug_mode` are not create fields, so they are ignored like any unknown one.
+pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
+    let new = parse_new(Fields::parse(&desk.inbound.body))?;
+    let key = desk.world.mint_key(desk.organization, new, desk.moment.now);
+    desk.world.counts.created_total += 1;
+    let switches = &desk.world.switches;
+    Ok(wire::json(
+        switches.create_status,
+        &view::key(&key, switches, Sight::Revealed),
+    ))
+}
+
+/// §1.5.
+pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
+    let listed = desk.world.keys.listed(desk.organization, desk.moment);
+    let switches = &desk.world.switches;
+    let show = |key: &KeyRecord| view::key(key, switches, Sight::Hidden);
+    if switches.raw_list {
+        let all: Vec<_> = listed.into_iter().map(show).collect();
+        return Ok(wire::json(200, &all));
+    }
+    let page = paging::page(listed, desk)?;
+    Ok(wire::json(200, &page.envelope(desk.inbound.vendor_path(), show)))
+}
+
+/// §1.5.
+pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
+    let key = own(desk)?;
+    Ok(wire::json(
+        200,
+        &view::key(key, &desk.world.switches, Sight::Hidden),
+    ))
+}
+
+/// §1.6. Immutable and unknown fields are accepted and ignored, which is why a client must read back.
+pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
+    own(desk)?;
+    let mut fields = Fields::parse(&desk.inbound.body);
+    for name in &desk.world.switches.ignored_updates {
+        fields.ignore(name);
+    }
+    let amended = amend(own(desk)?.clone(), fields)?;
+    desk.world.keys.insert(amended);
+    get(desk)
+}
+
+/// §1.7.
+pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
+    let id = own(desk)?.id.clone();
+    desk.world.keys.remove(&id, desk.moment.now);
+    desk.world.counts.deleted_total += 1;
+    if desk.world.switches.delete_no_content {
+        return Ok(wire::no_content());
+    }
+    Ok(wire::json(
+        200,
+        &json!({ "object": "ai_gateway_api_key", "id": id, "deleted": true }),
+    ))
+}
+
+/// §1.8.
+pub(super) fn reveal(desk: &mut Desk<'_>) -> Answer {
+    own(desk)?;
+    desk.world.counts.reveals_total += 1;
+    let key = own(desk)?;
+    if desk.world.switches.reveal_key_only {
+        return Ok(wire::json(200, &json!({ "key": key.secret })));
+    }
+    Ok(wire::json(
+        200,
+        &view::key(key, &desk.world.switches, Sight::Revealed),
+    ))
+}
+
+/// §1.9: one key per console token and assistant, whatever its state.
+pub(super) fn get_or_create(desk: &mut Desk<'_>) -> Answer {
+    let assistant = parse_assistant(Fields::parse(&desk.inbound.body))?;
+    let known = desk.world.keys.within(desk.organization).find(|key| {
+        key.owner.as_ref() == Some(&desk.caller.id) && key.coding_assistant.as_ref() == Some(&assistant)
+    });
+    let (key, created) = match known.cloned() {
+        Some(key) => (key, false),
+        None => (mint_for(desk, assistant), true),
+    };
+    let mut body = view::key(&key, &desk.world.switches, Sight::Revealed);
+    body["created"] = json!(created);
+    Ok(wire::json(200, &body))
+}
+
+fn mint_for(desk: &mut Desk<'_>, assistant: String) -> KeyRecord {
+    desk.world.counts.created_total += 1;
+    let new = NewKey {
+        kind: KeyKind::CodingAgent,
+        owner: Some(desk.caller.id.clone()),
+        ..NewKey::named(&assistant)
+    };
+    desk.world.mint_key(
+        desk.organization,
+        NewKey {
+            coding_assistant: Some(assistant),
+            ..new
+        },
+        desk.moment.now,
+    )
+}
+
+/// The key in the path, if it is one of the organization in the path.
+fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a KeyRecord, Refusal> {
+    let key = desk
+        .world
+        .keys
+        .get(desk.id)
+        .filter(|key| key.organization == desk.organization);
+    key.ok_or_else(Refusal::not_found)
+}
+
+fn parse_new(mut fields: Fields) -> Result<NewKey, Refusal> {
+    let mut new = NewKey::named(&fields.required_text("name"));
+    new.kind = parse_kind(&mut fields);
+    // An assistant given with a plain key is kept out, because only coding agents show one.
+    if new.kind == KeyKind::CodingAgent {
+        new.coding_assistant = Some(fields.required_text("coding_assistant"));
+    }
+    new.models = fields.texts("models").value().unwrap_or_default();
+    new.max_usage = fields.amount("max_usage").value();
+    new.email = fields.text("email").value();
+    new.lifetime = parse_lifetime(&mut fields);
+    fields.finish().map_err(Refusal::invalid)?;
+    Ok(new)
+}
+
+fn parse_kind(fields: &mut Fields) -> KeyKind {
+    match fields.text("type").value().as_deref() {
+        None | Some("api") => KeyKind::Api,
+        Some("coding_agent") => KeyKind::CodingAgent,
+        Some(_) => {
+            fields.complain("type", "Must be one of api, coding_agent.");
+            KeyKind::Api
+        }
+    }
+}
+
+/// A century is enough; far beyond it, time cannot be written in RFC 3339.
+fn parse_lifetime(fields: &mut Fields) -> Option<SignedDuration> {
+    const MOST: i64 = 36_500;
+    let days = fields.positive("expires_in_days").value()?;
+    if days > MOST {
+        fields.complain(
+            "expires_in_days",
+            format!("expires_in_days must be at most {MOST}."),
+        );
+    }
+    Some(SignedDuration::from_hours(days.min(MOST) * 24))
+}
+
+fn parse_assistant(mut fields: Fields) -> Result<String, Refusal> {
+    let assistant = fields.required_text("coding_assistant");
+    if !assistant.is_empty() && !ASSISTANTS.contains(&assistant.as_str()) {
+        fields.complain(
+            "coding_assistant",
+            format!("Must be one of {}.", ASSISTANTS.join(", ")),
+        );
+    }
+    fields.finish().map_err(Refusal::invalid)?;
+    Ok(assistant)
+}
+
+/// Null clears what can be unset; the rest stays as it is.
+fn amend(mut key: KeyRecord, mut fields: Fields) -> Result<KeyRecord, Refusal> {
+    if let Some(name) = fields.text_if_given("name") {
+        key.name = name;
+    }
+    key.active = fields.flag("active").value().unwrap_or(key.active);
+    key.debug_mode = fields.flag("debug_mode").value().unwrap_or(key.debug_mode);
+    fields.texts("models").amend(&mut key.models);
+    fields.amount("max_usage").amend_option(&mut key.max_usage);
+    fields.text("email").amend_option(&mut key.email);
+    fields.finish().map_err(Refusal::invalid)?;
+    Ok(key)
+}

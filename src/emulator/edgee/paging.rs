@@ -1,0 +1,84 @@
+//! The paged envelope of a list (§1.5).
+
+use serde_json::{Value, json};
+
+use super::console::Desk;
+use super::refusal::Refusal;
+use super::shelf::{Shelved, serial_of};
+
+/// One page of a list, and how it goes on.
+pub(super) struct Page<'a, T> {
+    pub(super) items: Vec<&'a T>,
+    has_more: bool,
+}
+
+impl<T: Shelved> Page<'_, T> {
+    /// The envelope around the items as they show.
+    pub(super) fn envelope(&self, url: &str, show: impl Fn(&T) -> Value) -> Value {
+        json!({
+            "object": "list",
+            "url": url,
+            "has_more": self.has_more,
+            "last_key": self.items.last().map_or("", |last| last.id()),
+            "data": self.items.iter().map(|item| show(item)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Cuts the page out of the list (given newest first) that `limit`, `start_key` and `order_direction` ask for.
+///
+/// The cursor is a position, not a record: it survives the deletion of the key it names.
+pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Result<Page<'a, T>, Refusal> {
+    let ascending = match desk.inbound.param("order_direction") {
+        None | Some("DESC") => false,
+        Some("ASC") => true,
+        Some(_) => {
+            return Err(Refusal::invalid_param(
+                "order_direction",
+                "Must be one of ASC, DESC.",
+            ));
+        }
+    };
+    if ascending {
+        list.reverse();
+    }
+    if let Some(start) = start(desk)? {
+        list.retain(|item| {
+            if ascending {
+                item.serial() > start
+            } else {
+                item.serial() < start
+            }
+        });
+    }
+    let limit = limit(desk)?;
+    let has_more = list.len() > limit;
+    list.truncate(limit);
+    Ok(Page {
+        items: list,
+        has_more,
+    })
+}
+
+fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
+    desk.inbound
+        .param("start_key")
+        .filter(|key| !key.is_empty())
+        .map(|key| serial_of(key).ok_or_else(|| Refusal::invalid_param("start_key", "Unknown start_key.")))
+        .transpose()
+}
+
+/// More than the largest page is cut down to it silently.
+fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
+    let largest = desk.world.switches.page_size.max(1);
+    let Some(limit) = desk.inbound.param("limit") else {
+        return Ok(largest);
+    };
+    match limit.parse() {
+        Ok(limit) if limit > 0 => Ok(largest.min(limit)),
+        _ => Err(Refusal::invalid_param(
+            "limit",
+            "limit must be a positive integer.",
+        )),
+    }
+}

@@ -1,0 +1,103 @@
+//! Records by serial, with what was deleted kept aside for listings that lag.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::emulator::space::Moment;
+
+/// What a record must tell to be found and listed.
+pub(super) trait Shelved: Clone {
+    fn serial(&self) -> u64;
+    fn id(&self) -> &str;
+    /// Who may see it: an organization, or for console tokens a user.
+    fn scope(&self) -> &str;
+    fn created_at(&self) -> Timestamp;
+}
+
+pub(super) struct Shelf<T> {
+    live: BTreeMap<u64, T>,
+    gone: Vec<(T, Timestamp)>,
+    last_serial: u64,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            live: BTreeMap::new(),
+            gone: Vec::new(),
+            last_serial: 0,
+        }
+    }
+}
+
+impl<T: Shelved> Shelf<T> {
+    /// Serials count from 1 and are never used twice.
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    pub(super) fn insert(&mut self, record: T) -> T {
+        self.live.insert(record.serial(), record.clone());
+        record
+    }
+
+    /// Oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.live.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.live.values_mut()
+    }
+
+    pub(super) fn within<'a>(&'a self, scope: &'a str) -> impl DoubleEndedIterator<Item = &'a T> {
+        self.iter().filter(move |record| record.scope() == scope)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&T> {
+        self.live.get(&serial_of(id)?).filter(|record| record.id() == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
+        self.live
+            .get_mut(&serial_of(id)?)
+            .filter(|record| record.id() == id)
+    }
+
+    pub(super) fn by_serial(&self, serial: u64) -> Option<&T> {
+        self.live.get(&serial)
+    }
+
+    pub(super) fn remove(&mut self, id: &str, now: Timestamp) -> bool {
+        let serial = self.get(id).map(T::serial);
+        let removed = serial.and_then(|serial| self.live.remove(&serial));
+        let found = removed.is_some();
+        self.gone.extend(removed.map(|record| (record, now)));
+        found
+    }
+
+    /// What a listing shows, newest first. A listing that lags does not know yet what was created within the
+    /// lag, and still knows what was deleted within it.
+    pub(super) fn listed(&self, scope: &str, moment: Moment) -> Vec<&T> {
+        let recent = |at: Timestamp| moment.now.duration_since(at) < moment.lag;
+        let gone = self
+            .gone
+            .iter()
+            .filter(|(_, deleted_at)| recent(*deleted_at))
+            .map(|(record, _)| record);
+        let mut listed: Vec<&T> = self
+            .iter()
+            .chain(gone)
+            .filter(|record| record.scope() == scope && !recent(record.created_at()))
+            .collect();
+        listed.sort_by_key(|record| std::cmp::Reverse(record.serial()));
+        listed
+    }
+}
+
+/// Every id and every emulated secret carries its serial behind the prefix.
+pub(super) fn serial_of(id: &str) -> Option<u64> {
+    id.rsplit('_').next()?.parse().ok()
+}

@@ -1,0 +1,130 @@
+//! The state of the Edgee world, and the few ways it grows. No HTTP in here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::record::{KeyRecord, NewKey, ProviderKeyRecord, TokenRecord, UsageRecord, month};
+use super::shelf::Shelf;
+use super::switches::Switches;
+
+/// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not
+/// counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Keys created, by create and by get-or-create.
+    pub created_total: u64,
+    /// Keys deleted.
+    pub deleted_total: u64,
+    /// Secrets revealed.
+    pub reveals_total: u64,
+}
+
+/// Everything Edgee knows.
+#[derive(Default)]
+pub(in super::super) struct World {
+    pub(super) switches: Switches,
+    pub(super) organizations: BTreeMap<String, Timestamp>,
+    pub(super) tokens: Shelf<TokenRecord>,
+    pub(super) keys: Shelf<KeyRecord>,
+    pub(super) provider_keys: Shelf<ProviderKeyRecord>,
+    pub(super) usage: Vec<UsageRecord>,
+    pub(super) counts: Counts,
+    users: u64,
+}
+
+impl World {
+    pub(super) fn add_organization(&mut self, id: &str, now: Timestamp) {
+        self.organizations.entry(id.to_owned()).or_insert(now);
+    }
+
+    /// A known token gets these organizations instead of those it had.
+    pub(super) fn add_token(&mut self, token: &str, organizations: BTreeSet<String>, now: Timestamp) {
+        for organization in &organizations {
+            self.add_organization(organization, now);
+        }
+        if let Some(known) = self.tokens.iter_mut().find(|known| known.token == token) {
+            known.organizations = organizations;
+            return;
+        }
+        self.users += 1;
+        let user = format!("user_{:06}", self.users);
+        let serial = self.tokens.next_serial();
+        let name = format!("Token {serial}");
+        self.tokens.insert(TokenRecord {
+            serial,
+            id: format!("tok_{serial:06}"),
+            user,
+            name,
+            organizations,
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+            token: token.to_owned(),
+        });
+    }
+
+    /// A token of the same user for the same organizations (§1.13).
+    pub(super) fn mint_token(&mut self, by: &TokenRecord, name: String, now: Timestamp) -> TokenRecord {
+        let serial = self.tokens.next_serial();
+        let id = format!("tok_{serial:06}");
+        let token = format!("ek_live_emulated-{serial}-{:016x}", fingerprint(&id));
+        let record = TokenRecord {
+            serial,
+            id,
+            name,
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+            token,
+            ..by.clone()
+        };
+        self.tokens.insert(record)
+    }
+
+    pub(super) fn mint_key(&mut self, organization: &str, new: NewKey, now: Timestamp) -> KeyRecord {
+        let serial = self.keys.next_serial();
+        let id = format!("key_{serial:06}");
+        let secret = format!("sk-edgee-emulated-{serial}-{:016x}", fingerprint(&id));
+        self.keys.insert(KeyRecord {
+            serial,
+            id,
+            organization: organization.to_owned(),
+            name: new.name,
+            kind: new.kind,
+            coding_assistant: new.coding_assistant,
+            models: new.models,
+            max_usage: new.max_usage,
+            email: new.email,
+            active: new.active,
+            debug_mode: false,
+            created_at: now,
+            expires_at: new.lifetime.and_then(|lifetime| now.checked_add(lifetime).ok()),
+            last_used_at: None,
+            spent_micros: 0,
+            spent_month: month(now),
+            owner: new.owner,
+            secret,
+        })
+    }
+
+    /// The key with this secret. Secrets carry their serial, so that this stays cheap with many keys.
+    pub(super) fn key_of_secret(&self, secret: &str) -> Option<&KeyRecord> {
+        let serial = secret
+            .strip_prefix("sk-edgee-emulated-")?
+            .split('-')
+            .next()?
+            .parse()
+            .ok()?;
+        self.keys.by_serial(serial).filter(|key| key.secret == secret)
+    }
+}
+
+/// FNV-1a: the same on every run and every toolchain, and plainly no cryptography.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

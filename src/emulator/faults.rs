@@ -1,0 +1,215 @@
+//! Fault rules: which calls go wrong, and how.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::wire::Inbound;
+
+/// Which calls go wrong, how often, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// Only calls with this method; any when absent.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Only calls with this text in their path or query, vendor prefix included; any when empty.
+    #[serde(default)]
+    pub path_contains: String,
+    /// So many matching calls pass unharmed first.
+    #[serde(default)]
+    pub skip: u32,
+    /// So many matching calls are hit after that; until cleared when absent.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What happens to a call that is hit.
+    pub effect: Effect,
+}
+
+/// What happens to a call that is hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Effect {
+    /// Answered with this status and the vendor's error shape; not applied.
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// Value of a `Retry-After` header.
+        #[serde(default)]
+        retry_after: Option<String>,
+    },
+    /// Applied, then answered with this status instead of the result.
+    AppliedStatus {
+        /// The HTTP status.
+        code: u16,
+    },
+    /// The connection closes without an answer; not applied.
+    DropBefore,
+    /// Applied, then the connection closes without an answer.
+    DropAfter,
+    /// Waits, then applies and answers. It is applied even when the caller has given up meanwhile, as at a
+    /// real vendor.
+    Delay {
+        /// How long, in milliseconds.
+        millis: u64,
+    },
+    /// Applied at once, answered late.
+    DelayAfter {
+        /// How long, in milliseconds.
+        millis: u64,
+    },
+    /// Applied, and answered with the first half of the body.
+    Truncate,
+    /// 200 with an HTML page, as a captive proxy answers; not applied.
+    Html,
+    /// Never answered; not applied.
+    Hang,
+    /// Applied, never answered.
+    HangAfter,
+    /// 200 with a JSON document of that size; not applied.
+    Oversize {
+        /// Size of the body.
+        bytes: usize,
+    },
+    /// 200 with a small gzip body that expands to 32 MiB; not applied.
+    GzipBomb,
+    /// 307 to that place, so that a client which follows sends method, body and token there; not applied.
+    Redirect {
+        /// The `Location`.
+        location: String,
+    },
+    /// Lists of keys and of provider keys omit what was created within that time and still show what was
+    /// deleted within it. Only listings match; another rule may hit the same call as well.
+    LagListing {
+        /// How far the listing is behind, in milliseconds.
+        millis: u64,
+    },
+}
+
+impl Rule {
+    /// Hits the next call with this method and this text in its path, once.
+    #[must_use]
+    pub fn once(method: &str, path_contains: &str, effect: Effect) -> Self {
+        Self {
+            times: Some(1),
+            ..Self::always(method, path_contains, effect)
+        }
+    }
+
+    /// Hits every call with this method and this text in its path, until cleared.
+    #[must_use]
+    pub fn always(method: &str, path_contains: &str, effect: Effect) -> Self {
+        let path_contains = path_contains.to_owned();
+        Self {
+            method: Some(method.to_owned()),
+            path_contains,
+            skip: 0,
+            times: None,
+            effect,
+        }
+    }
+
+    /// Why this rule cannot be carried out, if it cannot.
+    pub(super) fn complaint(&self) -> Option<String> {
+        match &self.effect {
+            Effect::Status { code, .. } | Effect::AppliedStatus { code } if !(200..=599).contains(code) => {
+                Some(format!("{code} is not a final HTTP status"))
+            }
+            Effect::Redirect { location } if http::HeaderValue::from_str(location).is_err() => {
+                Some("location is not a header value".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn matches(&self, inbound: &Inbound, listing: bool) -> bool {
+        let method = self
+            .method
+            .as_deref()
+            .is_none_or(|m| m.eq_ignore_ascii_case(inbound.method.as_str()));
+        let applies = listing || !matches!(self.effect, Effect::LagListing { .. });
+        method && applies && inbound.target().contains(&self.path_contains)
+    }
+
+    /// Counts a matching call down, and says whether it is hit.
+    fn fires(&mut self) -> bool {
+        if self.times == Some(0) {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        self.times = self.times.map(|times| times - 1);
+        true
+    }
+}
+
+/// A handle to add and clear fault rules.
+#[derive(Clone)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+impl Faults {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Adds a rule behind those there are. The first rule that hits a call decides, and later rules do not
+    /// count that call.
+    pub fn add(&self, rule: Rule) {
+        self.shared.with(|state, _| state.faults.push(rule));
+    }
+
+    /// Removes all rules. Calls that already hang go on hanging.
+    pub fn clear(&self) {
+        self.shared.with(|state, _| state.faults.clear());
+    }
+
+    /// The rules with what is left of `skip` and `times`; a spent rule has `times` 0.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        self.shared.with(|state, _| state.faults.clone())
+    }
+}
+
+/// What the rules say about one call.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) effect: Option<Effect>,
+    pub(super) lag: SignedDuration,
+}
+
+/// Asks the rules, in order, about one call.
+pub(super) fn judge(rules: &mut [Rule], inbound: &Inbound, listing: bool) -> Verdict {
+    let mut verdict = Verdict::default();
+    for rule in rules.iter_mut().filter(|rule| rule.matches(inbound, listing)) {
+        match &rule.effect {
+            Effect::LagListing { millis } if verdict.lag.is_zero() => {
+                let lag = duration(*millis);
+                if rule.fires() {
+                    verdict.lag = lag;
+                }
+            }
+            Effect::LagListing { .. } => {}
+            effect if verdict.effect.is_none() => {
+                let effect = effect.clone();
+                verdict.effect = rule.fires().then_some(effect);
+            }
+            _ => {}
+        }
+    }
+    verdict
+}
+
+fn duration(millis: u64) -> SignedDuration {
+    SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}

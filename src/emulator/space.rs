@@ -1,0 +1,57 @@
+//! The one place that maps the first path segment to a vendor. A new vendor is one more variant.
+
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+
+use super::State;
+use super::edgee;
+use super::wire::{Inbound, Reply};
+
+/// Whose part of the URL space a call goes to.
+#[derive(Clone, Copy)]
+pub(super) enum Space {
+    EdgeeConsole,
+    EdgeeGateway,
+}
+
+/// The instant at which a handler runs, and how far its listings are behind.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    pub(super) lag: SignedDuration,
+}
+
+impl Space {
+    /// `None` for control and for everything unknown: neither logged nor subject to faults.
+    pub(super) fn of(inbound: &Inbound) -> Option<Self> {
+        match inbound.segments.first().map(String::as_str) {
+            Some("edgee") => Some(Self::EdgeeConsole),
+            Some("edgee-gateway") => Some(Self::EdgeeGateway),
+            _ => None,
+        }
+    }
+
+    /// Whether the call lists what a fault rule may let lag.
+    pub(super) fn is_listing(self, inbound: &Inbound) -> bool {
+        match self {
+            Self::EdgeeConsole => inbound.method == Method::GET && edgee::is_listing(inbound),
+            Self::EdgeeGateway => false,
+        }
+    }
+
+    /// Runs the vendor's handler.
+    pub(super) fn apply(self, state: &mut State, inbound: &Inbound, moment: Moment) -> Reply {
+        match self {
+            Self::EdgeeConsole => edgee::console_answer(&mut state.edgee, inbound, moment),
+            Self::EdgeeGateway => edgee::gateway_answer(&mut state.edgee, inbound, moment.now),
+        }
+    }
+
+    /// The answer of a vendor in trouble, in that vendor's shape.
+    pub(super) fn trouble(self, state: &State, code: u16) -> Reply {
+        match self {
+            Self::EdgeeConsole => edgee::console_trouble(&state.edgee, code),
+            Self::EdgeeGateway => edgee::gateway_trouble(code),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What the vendors understand: one trait, one file per vendor, one match, and HTTP in one file.
+
+pub mod account;
+pub mod breaker;
+pub mod budget;
+pub mod edgee;
+pub mod http;
+pub mod lenient;
+pub mod transport;
+
+use crate::api::console_token::Vendor;
+use crate::api::gateway_api_key::KeyType;
+use crate::plan::capability::Capabilities;
+use crate::plan::deposit::ListedDeposit;
+use crate::plan::desired::Settings;
+use crate::plan::drift::Field;
+use crate::plan::facts::{KeyId, Limit, Listed};
+use crate::plan::fault::Fault;
+use async_trait::async_trait;
+use http::Wire;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+/// What a vendor must answer. Implementations hold no state and retry nothing.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// What the vendor can do.
+    fn capabilities(&self) -> &'static Capabilities;
+
+    /// Every key, of whoever made it. An incomplete listing is a fault, never a shorter list.
+    async fn list(&self) -> Result<Vec<Listed>, Fault>;
+
+    /// One key. `None`: the vendor says it is gone.
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault>;
+
+    /// Makes a key: one request, whatever happens.
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault>;
+
+    /// The secret of an existing key. `None`: the vendor says the key is gone.
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
+
+    /// Changes settings of a key. Whether they arrived is for `get` to say.
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault>;
+
+    /// Removes a key; one that is gone already is a success.
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
+
+    /// Deposits of provider credentials, where the vendor has them.
+    fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
+        None
+    }
+}
+
+/// Deposits of provider credentials.
+#[async_trait]
+pub trait ProviderKeys: Send + Sync {
+    /// Every deposit.
+    async fn list(&self) -> Result<Vec<ListedDeposit>, Fault>;
+
+    /// Deposits a credential: one request, whatever happens.
+    async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault>;
+
+    /// Tries to change what a deposit is assigned to. Whether it did is for `list` to say.
+    async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
+
+    /// Tries to remove a deposit. Whether it did is for `list` to say.
+    async fn remove(&self, id: &KeyId) -> Result<(), Fault>;
+}
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The whole name, mark included.
+    pub name: String,
+    /// What it is for.
+    pub kind: KeyType,
+    /// The coding assistant, with `CodingAgent`.
+    pub coding_assistant: Option<String>,
+    /// The models admitted; empty is every model.
+    pub models: Vec<String>,
+    /// The spending limit.
+    pub budget: Option<Limit>,
+    /// Days from creation to expiry.
+    pub expires_in_days: Option<u32>,
+    /// An e-mail address.
+    pub email: Option<String>,
+}
+
+/// A key that was made.
+pub struct Minted {
+    /// As the vendor shows it.
+    pub key: Listed,
+    /// Its secret.
+    pub secret: SecretString,
+}
+
+/// Settings to change.
+#[derive(Clone, Debug)]
+pub struct Amendment {
+    /// Which ones.
+    pub fields: Vec<Field>,
+    /// To what.
+    pub to: Settings,
+    /// The whole name, mark included, for `Field::DisplayName`.
+    pub name: String,
+}
+
+/// A provider credential to be deposited.
+pub struct DepositOrder {
+    /// The whole name, mark included.
+    pub name: String,
+    /// The provider.
+    pub provider: String,
+    /// The credential in the vendor's format.
+    pub credential: SecretString,
+    /// The keys it is for; empty is the whole organization, asked for explicitly.
+    pub keys: Vec<KeyId>,
+}
+
+/// A deposit that was made.
+#[derive(Clone, Debug)]
+pub struct Deposited {
+    /// The vendor's id.
+    pub id: KeyId,
+    /// When.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Every driver, for `keysmith explain`.
+pub const DRIVERS: &[&Capabilities] = &[&edgee::CAPABILITIES];
+
+/// The driver for a vendor.
+pub const fn capabilities(vendor: &Vendor) -> Option<&'static Capabilities> {
+    match vendor {
+        Vendor { edgee: Some(_) } => Some(&edgee::CAPABILITIES),
+        Vendor { edgee: None } => None,
+    }
+}
+
+/// Connects a vendor to its wire: the one match over vendors.
+pub fn connect(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
+    match vendor {
+        Vendor { edgee: Some(place) } => Some(Box::new(edgee::Edgee::new(place, wire))),
+        Vendor { edgee: None } => None,
+    }
+}

@@ -1,0 +1,240 @@
+//! An account: one ConsoleToken's way to its vendor. Every call goes through its breaker and its budget, is
+//! counted, and listings are shared: one serves everybody who waits for one.
+
+use super::breaker::Breaker;
+use super::budget::{Budget, Purpose};
+use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, ProviderKeys};
+use crate::plan::capability::Capabilities;
+use crate::plan::deposit::DepositView;
+use crate::plan::facts::{KeyId, Listed, OwnKey, View};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::naming::Mark;
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A complete listing.
+pub struct Listing {
+    /// When it was begun.
+    pub as_of: Timestamp,
+    /// Every key of the account.
+    pub keys: Vec<Listed>,
+}
+
+impl Listing {
+    /// The keys that carry this mark.
+    pub fn view(&self, mark: &Mark) -> View {
+        let own = self
+            .keys
+            .iter()
+            .filter_map(|key| {
+                Some(OwnKey {
+                    serial: mark.serial_in(&key.name)?,
+                    key: key.clone(),
+                })
+            })
+            .collect();
+        View {
+            as_of: self.as_of,
+            own,
+        }
+    }
+}
+
+/// Called when a refusal opens the breaker, so that the ConsoleToken is probed.
+pub type Alarm = Box<dyn Fn() + Send + Sync>;
+
+/// One ConsoleToken's way to its vendor.
+pub struct Account {
+    gateway: Box<dyn Gateway>,
+    gateway_url: String,
+    budget: Budget,
+    breaker: Breaker,
+    alarm: Alarm,
+    clock: Clock,
+    metrics: Metrics,
+    latest: Mutex<Option<Arc<Listing>>>,
+    listing: tokio::sync::Mutex<()>,
+}
+
+/// What an account is made of.
+pub struct Parts {
+    /// The vendor.
+    pub gateway: Box<dyn Gateway>,
+    /// Base URL for applications, without a slash at its end.
+    pub gateway_url: String,
+    /// Called when a refusal opens the breaker.
+    pub alarm: Alarm,
+    /// The clock.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+impl Account {
+    /// An account that has not called anybody yet.
+    pub fn new(parts: Parts) -> Self {
+        let capabilities = parts.gateway.capabilities();
+        Self {
+            budget: Budget::new(
+                capabilities.calls_per_second,
+                capabilities.burst,
+                parts.clock.clone(),
+            ),
+            gateway: parts.gateway,
+            gateway_url: parts.gateway_url,
+            breaker: Breaker::default(),
+            alarm: parts.alarm,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            latest: Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// What the vendor can do.
+    pub fn capabilities(&self) -> &'static Capabilities {
+        self.gateway.capabilities()
+    }
+
+    /// Base URL for applications, without a slash at its end.
+    pub fn gateway_url(&self) -> &str {
+        &self.gateway_url
+    }
+
+    /// Whether a call has a chance now: asked before a claim, so that no serial is burnt for nothing.
+    pub fn usable(&self) -> Result<(), Fault> {
+        self.breaker.check()
+    }
+
+    /// The newest listing, if there is one.
+    pub fn latest(&self) -> Option<Arc<Listing>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A listing begun after `since`: a recent one, one that is under way, or a new one.
+    pub async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
+        let recent = || self.latest().filter(|it| it.as_of > since);
+        if let Some(listing) = recent() {
+            return Ok(listing);
+        }
+        let _turn = self.listing.lock().await;
+        if let Some(listing) = recent() {
+            return Ok(listing);
+        }
+        self.breaker.check()?;
+        self.fetch().await
+    }
+
+    /// The one call that goes out while the breaker is open. An answer closes it.
+    pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
+        let _turn = self.listing.lock().await;
+        self.fetch().await
+    }
+
+    async fn fetch(&self) -> Result<Arc<Listing>, Fault> {
+        self.budget.turn(Purpose::Ordinary).await?;
+        let as_of = self.clock.now();
+        let keys = self.counted("list", self.gateway.list()).await?;
+        self.breaker.close();
+        let listing = Arc::new(Listing { as_of, keys });
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    /// One key. `None`: the vendor says it is gone.
+    pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.call("get", self.gateway.get(id)).await
+    }
+
+    /// Makes a key: one request, whatever happens.
+    pub async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        self.call("mint", self.gateway.mint(order)).await
+    }
+
+    /// The secret of an existing key. `None`: the vendor says the key is gone.
+    pub async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.call("recover", self.gateway.recover(id)).await
+    }
+
+    /// Changes settings of a key.
+    pub async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        self.call("amend", self.gateway.amend(id, amendment)).await
+    }
+
+    /// Removes a key; one that is gone already is a success.
+    pub async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        self.revocation("revoke", self.gateway.revoke(id)).await
+    }
+
+    fn provider_keys(&self) -> Result<&dyn ProviderKeys, Fault> {
+        let none = Fault::without_effect(FaultKind::Strange("the vendor has no provider keys"));
+        self.gateway.provider_keys().ok_or(none)
+    }
+
+    /// Every deposit.
+    pub async fn deposits(&self) -> Result<DepositView, Fault> {
+        let as_of = self.clock.now();
+        let deposits = self.call("list_deposits", self.provider_keys()?.list()).await?;
+        Ok(DepositView { as_of, deposits })
+    }
+
+    /// Deposits a credential: one request, whatever happens.
+    pub async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
+        self.call("deposit", self.provider_keys()?.deposit(order)).await
+    }
+
+    /// Tries to change what a deposit is assigned to.
+    pub async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+        self.call("reassign", self.provider_keys()?.reassign(id, keys))
+            .await
+    }
+
+    /// Tries to remove a deposit.
+    pub async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
+        self.revocation("remove", self.provider_keys()?.remove(id)).await
+    }
+
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        self.breaker.check()?;
+        self.budget.turn(Purpose::Ordinary).await?;
+        self.counted(name, call).await
+    }
+
+    async fn revocation<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        self.breaker.check()?;
+        self.budget.turn(Purpose::Revocation).await?;
+        self.counted(name, call).await
+    }
+
+    async fn counted<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let result = call.await;
+        let outcome = result.as_ref().map_or_else(Fault::label, |_| "ok");
+        self.metrics.vendor_call(self.capabilities().name, name, outcome);
+        if let Err(fault) = &result {
+            tracing::debug!(vendor = self.capabilities().name, call = name, %fault, "vendor call failed");
+            if let FaultKind::Throttled { until } = fault.kind {
+                self.budget.pause(until);
+            }
+            if self.breaker.learn(fault) {
+                (self.alarm)();
+            }
+        }
+        result
+    }
+}

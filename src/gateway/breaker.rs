@@ -1,0 +1,38 @@
+//! One breaker per ConsoleToken: the first 401 or 403 opens it for every dependant, and one probe closes it.
+
+use crate::plan::fault::{Fault, FaultKind};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// Open while the vendor refuses the token.
+#[derive(Default)]
+pub struct Breaker(Mutex<Option<FaultKind>>);
+
+impl Breaker {
+    /// Refuses a call while open.
+    pub fn check(&self) -> Result<(), Fault> {
+        match *self.lock() {
+            None => Ok(()),
+            Some(_) => Err(Fault::without_effect(FaultKind::BreakerOpen)),
+        }
+    }
+
+    /// Learns from the outcome of a call. Returns whether that opened the breaker.
+    pub fn learn(&self, fault: &Fault) -> bool {
+        let mut state = self.lock();
+        let opens = fault.blames_token() && state.is_none();
+        if opens {
+            *state = Some(fault.kind.clone());
+        }
+        opens
+    }
+
+    /// A probe was answered.
+    pub fn close(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<FaultKind>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

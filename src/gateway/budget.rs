@@ -1,0 +1,145 @@
+//! One budget of calls per ConsoleToken: a token bucket, a pause the vendor asked for, and a reserve so that
+//! revoking is never starved by issuing.
+
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::retry::plus;
+use crate::runtime::clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::{Mutex, PoisonError};
+use tokio::time::{Duration, Instant};
+
+/// Longer than this nobody waits in line: the resource is told, and comes back.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// The part of the burst that only revocations may use.
+const RESERVE: f64 = 2.0;
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Anything but a revocation.
+    Ordinary,
+    /// Taking access away.
+    Revocation,
+}
+
+/// Calls that may still go out.
+pub struct Budget {
+    per_second: f64,
+    burst: f64,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    tokens: f64,
+    at: Instant,
+    paused_until: Option<Timestamp>,
+}
+
+impl Budget {
+    /// A full budget.
+    pub fn new(per_second: u32, burst: u32, clock: Clock) -> Self {
+        let burst = f64::from(burst.max(4));
+        let state = State {
+            tokens: burst,
+            at: Instant::now(),
+            paused_until: None,
+        };
+        Self {
+            per_second: f64::from(per_second.max(1)),
+            burst,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Waits for a turn; refuses when the wait would be long.
+    pub async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+        let wait = self.reserve(purpose)?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    /// The vendor asked for a pause.
+    pub fn pause(&self, until: Option<Timestamp>) {
+        let until = until.unwrap_or_else(|| plus(self.clock.now(), SignedDuration::from_secs(5)));
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(Some(until));
+    }
+
+    fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
+        let mut state = self.lock();
+        if let Some(until) = state.paused_until.filter(|until| *until > self.clock.now()) {
+            return Err(Fault::without_effect(FaultKind::Throttled { until: Some(until) }));
+        }
+        let now = Instant::now();
+        let earned = now.duration_since(state.at).as_secs_f64() * self.per_second;
+        state.tokens = (state.tokens + earned).min(self.burst);
+        state.at = now;
+        let floor = if purpose == Purpose::Revocation {
+            0.0
+        } else {
+            RESERVE
+        };
+        let missing = (floor + 1.0 - state.tokens).max(0.0);
+        let wait = Duration::from_secs_f64(missing / self.per_second);
+        if wait > LONGEST_WAIT {
+            let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
+            let until = plus(self.clock.now(), SignedDuration::from_secs(seconds));
+            return Err(Fault::without_effect(FaultKind::Throttled { until: Some(until) }));
+        }
+        state.tokens -= 1.0;
+        Ok(wait)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Clock {
+        let start = Instant::now();
+        Clock::from_fn(move || {
+            let nanos = i64::try_from(start.elapsed().as_nanos()).unwrap_or(i64::MAX);
+            plus(Timestamp::UNIX_EPOCH, SignedDuration::from_nanos(nanos))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_beyond_the_burst_go_out_at_the_rate() {
+        let budget = Budget::new(10, 20, clock());
+        let start = Instant::now();
+        for _ in 0..58 {
+            budget.turn(Purpose::Ordinary).await.unwrap();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        assert!((3.9..4.2).contains(&seconds), "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_finds_a_turn_where_issuing_has_to_wait() {
+        let budget = Budget::new(1, 4, clock());
+        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.turn(Purpose::Ordinary).await.unwrap();
+        let start = Instant::now();
+        budget.turn(Purpose::Revocation).await.unwrap();
+        assert!(start.elapsed().is_zero());
+        budget.turn(Purpose::Ordinary).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_the_vendor_asked_for_holds_for_everybody() {
+        let budget = Budget::new(10, 20, clock());
+        budget.pause(Some(Timestamp::from_second(30).unwrap()));
+        assert!(budget.turn(Purpose::Revocation).await.is_err());
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        budget.turn(Purpose::Revocation).await.unwrap();
+    }
+}

@@ -1,0 +1,240 @@
+//! The only file that knows HTTP: requests with a credential, a deadline for the whole call, status → `Fault`.
+//! Bodies are never logged and never quoted: they are hostile input, and some hold a key.
+//!
+//! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
+
+use super::transport::{LARGEST_ANSWER, Transport};
+use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::hash;
+use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
+use crate::runtime::clock::Clock;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// For a whole call, connection and body included. The vendor's own client allows itself the same (contract §1.1).
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A vendor's management API with the credential for it.
+#[derive(Clone)]
+pub struct Wire {
+    base: Url,
+    token: SecretString,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+}
+
+/// One call.
+pub struct Call<'a> {
+    /// HTTP method.
+    pub method: Method,
+    /// Path segments below the base; each is percent-encoded, so no name can leave its segment.
+    pub path: &'a [&'a str],
+    /// Query parameters.
+    pub query: &'a [(&'a str, &'a str)],
+    /// JSON body.
+    pub body: Option<Value>,
+    /// A body field whose value is secret.
+    pub secret: Option<(&'static str, &'a SecretString)>,
+    /// The field names of the body, to be recognised in a refusal.
+    pub fields: &'static [&'static str],
+}
+
+impl<'a> Call<'a> {
+    /// A call without query and body.
+    pub const fn new(method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            method,
+            path,
+            query: &[],
+            body: None,
+            secret: None,
+            fields: &[],
+        }
+    }
+}
+
+/// A 2xx answer.
+pub struct Answer(Bytes);
+
+impl Wire {
+    /// A wire to `base`, with the token that goes there and nowhere else.
+    pub fn new(base: Url, token: SecretString, transport: Arc<dyn Transport>, clock: Clock) -> Self {
+        Self {
+            base,
+            token,
+            transport,
+            clock,
+        }
+    }
+
+    /// Sends one request, once. Any answer but a readable 2xx is a fault.
+    pub async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
+        let fields = call.fields;
+        let read_only = call.method == Method::GET;
+        let request = self.request(call)?;
+        let answer = tokio::time::timeout(DEADLINE, self.transport.send(request)).await;
+        let result = match answer {
+            Err(_) => Err(Fault::ambiguous(FaultKind::Timeout {
+                seconds: DEADLINE.as_secs(),
+            })),
+            Ok(Err(fault)) => Err(fault),
+            Ok(Ok(response)) => self.judge(&response, fields),
+        };
+        // A read has no effect to be unsure of.
+        result.map_err(|fault| {
+            if read_only {
+                Fault {
+                    effect: Effect::None,
+                    ..fault
+                }
+            } else {
+                fault
+            }
+        })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
+    fn request(&self, call: Call<'_>) -> Result<Request<Bytes>, Fault> {
+        let unwritable = |_| Fault::without_effect(FaultKind::Strange("the request cannot be written"));
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(call.path);
+        }
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
+        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()))
+            .map_err(|_| Fault::without_effect(FaultKind::Strange("the token cannot be a header")))?;
+        token.set_sensitive(true);
+        let mut body = call.body;
+        if let (Some(Value::Object(map)), Some((field, secret))) = (&mut body, call.secret) {
+            map.insert(field.to_owned(), Value::String(secret.expose_secret().to_owned()));
+        }
+        let builder = Request::builder()
+            .method(call.method)
+            .uri(url.as_str())
+            .header(AUTHORIZATION, token)
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, concat!("keysmith/", env!("CARGO_PKG_VERSION")));
+        match body {
+            None => builder.body(Bytes::new()).map_err(unwritable),
+            Some(body) => builder
+                .header(CONTENT_TYPE, "application/json")
+                .body(Bytes::from(body.to_string()))
+                .map_err(unwritable),
+        }
+    }
+
+    fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
+        let status = response.status();
+        if response.body().len() > LARGEST_ANSWER {
+            return Err(Fault::ambiguous(FaultKind::TooLarge {
+                limit: LARGEST_ANSWER,
+            }));
+        }
+        if status.is_success() {
+            return Ok(Answer(response.body().clone()));
+        }
+        Err(match status {
+            StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
+            StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
+                Fault::without_effect(FaultKind::NotFound)
+            }
+            StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let until = self.retry_after(response);
+                Fault::without_effect(FaultKind::Throttled { until })
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYMENT_REQUIRED
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY => Fault::without_effect(FaultKind::Rejected {
+                status: status.as_u16(),
+                fields: named(response.body(), fields),
+            }),
+            _ if status.is_redirection() => Fault::ambiguous(FaultKind::Redirected {
+                status: status.as_u16(),
+            }),
+            _ => Fault::ambiguous(FaultKind::Failed {
+                status: status.as_u16(),
+            }),
+        })
+    }
+
+    /// Seconds or an HTTP date, clamped to an hour; nonsense is as good as nothing.
+    fn retry_after(&self, response: &Response<Bytes>) -> Option<Timestamp> {
+        let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let now = self.clock.now();
+        let until = match text.parse::<u32>() {
+            Ok(seconds) => plus(now, SignedDuration::from_secs(i64::from(seconds))),
+            Err(_) => jiff::fmt::rfc2822::parse(text).ok()?.timestamp(),
+        };
+        Some(until.clamp(now, plus(now, LONGEST_RETRY_AFTER)))
+    }
+}
+
+/// The fields of our own request that a refusal names: nothing the vendor made up is repeated.
+fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return Vec::new();
+    };
+    let params = body.pointer("/error/params").and_then(Value::as_array);
+    let names: Vec<_> = params
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.get("param").and_then(Value::as_str))
+        .collect();
+    fields
+        .iter()
+        .copied()
+        .filter(|field| names.contains(field))
+        .collect()
+}
+
+/// Recognises a secret without holding it: a hash salted with `salt`.
+#[expect(clippy::disallowed_methods, reason = "what leaves here is a hash")]
+pub fn fingerprint(secret: &SecretString, salt: &str) -> String {
+    hash::base32(&[salt.as_bytes(), secret.expose_secret().as_bytes()], 26)
+}
+
+/// Whether this is what vendors show in place of a secret: nothing, or something with an ellipsis or stars.
+#[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
+pub fn looks_masked(secret: &SecretString) -> bool {
+    let text = secret.expose_secret();
+    text.is_empty()
+        || text.contains(['*', '\u{2026}', '\u{2022}'])
+        || text.contains("...")
+        || !text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl Answer {
+    /// Reads the body of a read: what cannot be understood had no effect.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        self.parse().map_err(Fault::without_effect)
+    }
+
+    /// Reads the body of a create call: what cannot be understood may have been carried out all the same.
+    pub fn created<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        self.parse().map_err(Fault::ambiguous)
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            FaultKind::Strange(match error.classify() {
+                serde_json::error::Category::Data => "a field is missing or of another type",
+                serde_json::error::Category::Eof => "it is cut short",
+                _ => "it is not JSON",
+            })
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! How bytes reach a vendor: reqwest over TLS in production, the emulator's service in tests.
+
+use crate::plan::fault::{Effect, Fault, FaultKind, Unreachable};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use std::error::Error;
+use std::sync::Arc;
+
+/// No answer of a management API comes near this.
+pub const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Carries one request. Never retries, never follows a redirect, never reads more than `LARGEST_ANSWER`.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends `request` and reads the whole answer.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault>;
+}
+
+/// HTTPS by reqwest.
+pub struct Https {
+    client: reqwest::Client,
+}
+
+impl Https {
+    /// A client without proxy from the environment, redirects, cookies, decompression and retries.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = rustls::RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let tls = builder
+            .with_safe_default_protocol_versions()
+            .map(|it| it.with_root_certificates(roots).with_no_client_auth());
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            // A connection that died in the pool would make a create call ambiguous for nothing.
+            .pool_max_idle_per_host(0)
+            .connect_timeout(std::time::Duration::from_secs(10));
+        let client = match tls {
+            Ok(tls) => client.tls_backend_preconfigured(tls),
+            // Unreachable with ring, which has every default version; reqwest's own default then decides.
+            Err(_) => client,
+        };
+        Ok(Self {
+            client: client.build()?,
+        })
+    }
+}
+
+#[async_trait]
+impl Transport for Https {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let request = reqwest::Request::try_from(request)
+            .map_err(|_| Fault::without_effect(FaultKind::Strange("the request cannot be written")))?;
+        let mut answer = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| classify(&error))?;
+        let status = answer.status();
+        let headers = std::mem::take(answer.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Fault::ambiguous(FaultKind::TooLarge {
+                    limit: LARGEST_ANSWER,
+                }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+/// Only what failed before a byte of the request was sent is known to have had no effect.
+fn classify(error: &reqwest::Error) -> Fault {
+    if !error.is_connect() {
+        return Fault {
+            kind: FaultKind::Disconnected,
+            effect: Effect::Unknown,
+        };
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let tls = cause.downcast_ref::<rustls::Error>().is_some()
+            || cause
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref)
+                .is_some_and(|inner| inner.is::<rustls::Error>());
+        if tls {
+            return Fault::without_effect(FaultKind::Unreachable(Unreachable::Certificate));
+        }
+        source = cause.source();
+    }
+    Fault::without_effect(FaultKind::Unreachable(Unreachable::Connect))
+}

@@ -1,0 +1,25 @@
+//! Keysmith: LLM-gateway keys as Kubernetes resources.
+//!
+//! The code map, in the order in which data flows (ARCHITECTURE.md has the picture):
+//!
+//! - [`api`]: what users write. Data only.
+//! - [`plan`]: what should happen next. Pure: no I/O, no `async`, no clock.
+//! - [`gateway`]: what the vendors understand. One file per vendor, HTTP in one file.
+//! - [`cluster`]: what Kubernetes understands. Claims, status, Secrets, watches, events.
+//! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.
+//! - [`runtime`]: clock, critical sections, metrics, logs, health endpoint.
+//! - [`operator`]: the wiring of all that.
+//! - [`cli`]: the command line.
+//! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
+
+pub mod api;
+pub mod cli;
+pub mod cluster;
+pub mod controller;
+#[cfg(feature = "emulator")]
+pub mod emulator;
+pub mod explain;
+pub mod gateway;
+pub mod operator;
+pub mod plan;
+pub mod runtime;

@@ -1,0 +1,21 @@
+//! What should happen next. No I/O, no `async`, no client, no clock: time is a field of the facts.
+//!
+//! Every controller asks the same question of a different file: `issuance` for keys, `deposit` for provider
+//! credentials, `token` for console tokens. The answers are a step to take, and why.
+
+pub mod capability;
+pub mod claim;
+pub mod credentials;
+pub mod deposit;
+pub mod desired;
+pub mod drift;
+pub mod facts;
+pub mod fault;
+pub mod hash;
+pub mod issuance;
+pub mod naming;
+pub mod refusal;
+pub mod report;
+pub mod retry;
+pub mod template;
+pub mod token;

@@ -1,0 +1,413 @@
+//! The state machine of a provider credential at the gateway.
+//!
+//! The same protocol as for keys: claim, one send per serial, a lost answer is found by the mark in the name. The
+//! differences: nothing is delivered, and the vendor documents creation only. So a changed credential is a new
+//! deposit followed by the removal of the old one, and of a removal only the listing is believed.
+
+use super::claim::{Claim, Purpose};
+use super::facts::KeyId;
+use super::naming::{Mark, Serial};
+use super::retry::plus;
+use crate::api::ProviderKeyStatus;
+use crate::api::condition::{self, READY};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+const REQUEST_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+
+/// A deposit as the vendor lists it. Everything but the provider may be withheld.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDeposit {
+    /// The vendor's id, where shown.
+    pub id: Option<KeyId>,
+    /// The whole name, mark included, where shown.
+    pub name: Option<String>,
+    /// The keys it is assigned to, where shown; empty is the whole organization.
+    pub assigned_to: Option<BTreeSet<KeyId>>,
+}
+
+/// A complete listing of deposits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DepositView {
+    /// When it was begun.
+    pub as_of: Timestamp,
+    /// All of them, ours and others'.
+    pub deposits: Vec<ListedDeposit>,
+}
+
+impl DepositView {
+    /// Whether the vendor shows enough to tell one deposit from another.
+    fn tells(&self) -> bool {
+        self.deposits.iter().all(|it| it.id.is_some())
+    }
+
+    fn own<'a>(&'a self, mark: &'a Mark) -> impl Iterator<Item = (Serial, &'a KeyId, &'a ListedDeposit)> {
+        self.deposits.iter().filter_map(|it| {
+            let serial = mark.serial_in(it.name.as_deref()?)?;
+            Some((serial, it.id.as_ref()?, it))
+        })
+    }
+
+    /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
+    pub fn shows(&self, id: &KeyId) -> Option<bool> {
+        self.tells()
+            .then(|| self.deposits.iter().any(|it| it.id.as_ref() == Some(id)))
+    }
+}
+
+/// What should be at the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Salted hash of provider, name and credential.
+    pub content: String,
+    /// The keys it is for; empty is the whole organization, asked for explicitly.
+    pub assigned_to: BTreeSet<KeyId>,
+}
+
+/// Everything the decision depends on.
+#[derive(Clone, Debug)]
+pub struct DepositFacts {
+    /// The time.
+    pub now: Timestamp,
+    /// Marks everything of this resource.
+    pub mark: Mark,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// Its generation.
+    pub generation: Option<i64>,
+    /// Whether a look at the vendor was asked for and has not happened yet.
+    pub requested: bool,
+    /// The claim in its annotations.
+    pub claim: Option<Claim>,
+    /// Its status.
+    pub status: ProviderKeyStatus,
+    /// The newest listing that may be believed.
+    pub view: Option<DepositView>,
+    /// Whether that listing was obtained in this very pass.
+    pub looked: bool,
+    /// Ids whose removal was tried in this pass; the view is newer than that.
+    pub tried: BTreeSet<KeyId>,
+    /// Whether an assignment was tried in place in this pass.
+    pub reassigned: bool,
+    /// How far a listing may lag.
+    pub listing_lag: SignedDuration,
+}
+
+/// What can be done. Every step but `Rest` is followed by a new decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DepositStep {
+    /// Claim the serial and deposit under it; what was there before becomes superseded.
+    Deposit(Serial),
+    /// The lost answer is found: record it.
+    Adopt(Serial, KeyId),
+    /// Change the assignment in place, by house style.
+    Reassign(KeyId),
+    /// Record an assignment that the listing shows.
+    RecordAssignment,
+    /// Obtain a listing that was begun after this time.
+    Look(Timestamp),
+    /// Try to remove these.
+    Remove(Vec<KeyId>),
+    /// Record which superseded deposits are gone, and which the vendor did not remove.
+    Settle {
+        /// No longer shown.
+        gone: Vec<KeyId>,
+        /// Still shown, or nothing can be told.
+        left: Vec<KeyId>,
+    },
+    /// Claim the deletion.
+    ClaimDeletion(Claim),
+    /// Take the finalizer off; these stay behind at the vendor, and that is said.
+    Release {
+        /// What could not be removed.
+        left: Vec<KeyId>,
+    },
+    /// Nothing to do before this time, or before something changes.
+    Rest(Option<Timestamp>),
+}
+
+/// Why a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepositWhy {
+    /// There is no deposit yet.
+    NeverDeposited,
+    /// The outcome of the last create call is unknown.
+    AnswerLost,
+    /// The last create call certainly came to nothing.
+    AttemptFailed,
+    /// It was removed at the vendor.
+    Lost,
+    /// The credential or the name changed.
+    ContentChanged,
+    /// The keys it is for changed.
+    AssignmentChanged,
+    /// The vendor does not show the assignment it should have.
+    Drift,
+    /// Something superseded is still there.
+    Superseded,
+    /// A failure is waited out.
+    BackingOff,
+    /// The resource is being deleted.
+    Deleting,
+    /// Somebody asked for a look.
+    Requested,
+    /// Everything is as it should be.
+    Fresh,
+}
+
+/// A step and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DepositDecision {
+    /// What to do.
+    pub step: DepositStep,
+    /// Why.
+    pub why: DepositWhy,
+}
+
+const fn take(step: DepositStep, why: DepositWhy) -> DepositDecision {
+    DepositDecision { step, why }
+}
+
+impl DepositFacts {
+    fn settled(&self) -> Serial {
+        Serial(self.status.settled_serial.or(self.status.serial).unwrap_or(0))
+    }
+
+    fn pending(&self) -> Option<Claim> {
+        self.claim
+            .filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.settled())
+    }
+
+    fn next_serial(&self) -> Serial {
+        let listed = self
+            .view
+            .as_ref()
+            .and_then(|view| view.own(&self.mark).map(|(serial, ..)| serial).max());
+        let claimed = self.claim.map(|claim| claim.serial);
+        [
+            claimed,
+            Some(self.settled()),
+            self.status.serial.map(Serial),
+            listed,
+        ]
+        .into_iter()
+        .flatten()
+        .max()
+        .unwrap_or_default()
+        .next()
+    }
+
+    fn settles(&self, sent: Timestamp) -> Timestamp {
+        plus(sent, self.listing_lag + REQUEST_LIFETIME)
+    }
+
+    fn id(&self) -> Option<KeyId> {
+        self.status.id.clone().map(KeyId)
+    }
+}
+
+/// The next step for a deposit that should exist.
+pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
+    let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
+    let changed = facts.requested || attempted != facts.generation;
+    let different = facts
+        .status
+        .content
+        .as_ref()
+        .is_some_and(|content| *content != wanted.content);
+    let waiting = facts
+        .status
+        .next_attempt_at
+        .filter(|next| *next > facts.now && !changed && !different);
+    if let Some(next) = waiting {
+        return take(DepositStep::Rest(Some(next)), DepositWhy::BackingOff);
+    }
+    if let Some(claim) = facts.pending() {
+        return recover(facts, claim);
+    }
+    let Some(id) = facts.id() else {
+        return take(
+            DepositStep::Deposit(facts.next_serial()),
+            DepositWhy::NeverDeposited,
+        );
+    };
+    if different {
+        return take(
+            DepositStep::Deposit(facts.next_serial()),
+            DepositWhy::ContentChanged,
+        );
+    }
+    assignment(facts, wanted, &id)
+        .or_else(|| lost(facts, &id))
+        .or_else(|| superseded(facts, &id))
+        .unwrap_or_else(|| {
+            if facts.requested && !facts.looked {
+                return take(DepositStep::Look(facts.now), DepositWhy::Requested);
+            }
+            take(DepositStep::Rest(None), DepositWhy::Fresh)
+        })
+}
+
+fn recover(facts: &DepositFacts, claim: Claim) -> DepositDecision {
+    let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
+        return take(DepositStep::Look(claim.at), DepositWhy::AnswerLost);
+    };
+    let found = view.own(&facts.mark).find(|(serial, ..)| *serial == claim.serial);
+    if let Some((serial, id, _)) = found {
+        return take(DepositStep::Adopt(serial, id.clone()), DepositWhy::AnswerLost);
+    }
+    let settled = facts.settles(claim.at);
+    if facts.now < settled {
+        return take(DepositStep::Rest(Some(settled)), DepositWhy::AnswerLost);
+    }
+    if view.as_of < settled {
+        return take(DepositStep::Look(settled), DepositWhy::AnswerLost);
+    }
+    take(
+        DepositStep::Deposit(facts.next_serial()),
+        DepositWhy::AttemptFailed,
+    )
+}
+
+/// Tried in place first; where the listing does not show it then, a new deposit takes the old one's place.
+fn assignment(facts: &DepositFacts, wanted: &Wanted, id: &KeyId) -> Option<DepositDecision> {
+    let recorded: BTreeSet<_> = facts.status.assigned_to.iter().cloned().map(KeyId).collect();
+    let listed = facts.view.as_ref().and_then(|view| {
+        view.deposits
+            .iter()
+            .find(|it| it.id.as_ref() == Some(id))
+            .and_then(|it| it.assigned_to.as_ref())
+    });
+    if facts.reassigned {
+        return match listed {
+            Some(shown) if *shown == wanted.assigned_to => (recorded != wanted.assigned_to)
+                .then(|| take(DepositStep::RecordAssignment, DepositWhy::AssignmentChanged)),
+            _ => Some(take(
+                DepositStep::Deposit(facts.next_serial()),
+                DepositWhy::AssignmentChanged,
+            )),
+        };
+    }
+    let drifted = listed.is_some_and(|shown| *shown != wanted.assigned_to);
+    if recorded != wanted.assigned_to {
+        return Some(take(
+            DepositStep::Reassign(id.clone()),
+            DepositWhy::AssignmentChanged,
+        ));
+    }
+    drifted.then(|| take(DepositStep::Reassign(id.clone()), DepositWhy::Drift))
+}
+
+fn lost(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
+    let view = facts.view.as_ref()?;
+    let old_enough = facts
+        .status
+        .created_at
+        .is_none_or(|at| plus(at, facts.listing_lag) < view.as_of);
+    let missing = view.shows(id) == Some(false) && old_enough;
+    if !missing {
+        return None;
+    }
+    // One listing is a hint; a second one, obtained on purpose, is believed.
+    if !facts.looked {
+        return Some(take(DepositStep::Look(facts.now), DepositWhy::Lost));
+    }
+    Some(take(DepositStep::Deposit(facts.next_serial()), DepositWhy::Lost))
+}
+
+fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
+    let because = |step| Some(take(step, DepositWhy::Superseded));
+    let mut old: Vec<_> = facts.status.superseded.iter().cloned().map(KeyId).collect();
+    let newest = facts.claim.map_or(Serial(0), |claim| claim.serial);
+    let known: BTreeSet<_> = facts.status.left_behind.iter().cloned().map(KeyId).collect();
+    if let Some(view) = &facts.view {
+        let spares = view
+            .own(&facts.mark)
+            .filter(|(serial, own, _)| *serial <= newest && *own != id);
+        old.extend(
+            spares
+                .map(|(_, own, _)| own.clone())
+                .filter(|own| !known.contains(own)),
+        );
+    }
+    old.sort();
+    old.dedup();
+    if old.is_empty() {
+        return None;
+    }
+    let untried: Vec<_> = old
+        .iter()
+        .filter(|it| !facts.tried.contains(*it))
+        .cloned()
+        .collect();
+    if !untried.is_empty() {
+        return because(DepositStep::Remove(untried));
+    }
+    let Some(view) = &facts.view else {
+        return because(DepositStep::Look(facts.now));
+    };
+    let (gone, left): (Vec<_>, Vec<_>) = old.into_iter().partition(|it| view.shows(it) == Some(false));
+    // A listing may lag behind a removal: what it still shows counts only once the lag is over.
+    let believable = facts.status.created_at.map_or(facts.now, |at| facts.settles(at));
+    if !left.is_empty() && facts.now < believable {
+        return because(DepositStep::Rest(Some(believable)));
+    }
+    because(DepositStep::Settle { gone, left })
+}
+
+/// The next step for a deposit whose resource is being deleted.
+pub fn retire(facts: &DepositFacts) -> DepositDecision {
+    let because = |step| take(step, DepositWhy::Deleting);
+    if !facts.finalizer {
+        return because(DepositStep::Rest(None));
+    }
+    let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
+        let unsettled = facts.pending().map(|claim| claim.at);
+        let serial = facts.next_serial();
+        return because(DepositStep::ClaimDeletion(Claim {
+            serial,
+            at: facts.now,
+            purpose: Purpose::Delete,
+            unsettled,
+        }));
+    };
+    let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
+    let mut live: Vec<_> = facts.id().into_iter().collect();
+    live.extend(facts.status.superseded.iter().cloned().map(KeyId));
+    live.extend(
+        view.iter()
+            .flat_map(|view| view.own(&facts.mark))
+            .map(|(_, id, _)| id.clone()),
+    );
+    live.sort();
+    live.dedup();
+    let untried: Vec<_> = live
+        .iter()
+        .filter(|id| !facts.tried.contains(*id))
+        .cloned()
+        .collect();
+    if !untried.is_empty() {
+        return because(DepositStep::Remove(untried));
+    }
+    let Some(view) = view else {
+        return because(DepositStep::Look(claim.at));
+    };
+    match claim.unsettled.map(|sent| facts.settles(sent)) {
+        Some(settled) if facts.now < settled => return because(DepositStep::Rest(Some(settled))),
+        Some(settled) if view.as_of < settled => return because(DepositStep::Look(settled)),
+        _ => {}
+    }
+    let left: Vec<_> = live
+        .into_iter()
+        .filter(|id| view.shows(id) != Some(false))
+        .collect();
+    // A listing may lag behind a removal: what it still shows counts only once the lag is over.
+    let believable = facts.settles(claim.at);
+    if !left.is_empty() && facts.now < believable {
+        return because(DepositStep::Rest(Some(believable)));
+    }
+    if !left.is_empty() && view.as_of < believable {
+        return because(DepositStep::Look(believable));
+    }
+    because(DepositStep::Release { left })
+}

@@ -1,0 +1,239 @@
+//! What is known before a decision: of the resource, its Secret, and the vendor.
+
+use super::claim::{Claim, Purpose};
+use super::naming::Serial;
+use crate::api::GatewayApiKeyStatus;
+use crate::api::condition::{self, READY};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The vendor's id of a key or deposit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub String);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A spending limit in millionths of the vendor's currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Millionths.
+    pub micros: u64,
+    /// How often it starts anew.
+    pub period: crate::api::shared::Period,
+}
+
+/// The settings of a key as the vendor shows them. `None`: the vendor does not show the field at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The human part of the name.
+    pub display_name: Option<String>,
+    /// Whether calls are accepted.
+    pub active: Option<bool>,
+    /// The models admitted; empty is every model.
+    pub models: Option<Vec<String>>,
+    /// The spending limit; inner `None` is no limit.
+    pub budget: Option<Option<Limit>>,
+    /// The e-mail address; inner `None` is none.
+    pub email: Option<Option<String>>,
+    /// Debug mode.
+    pub debug_mode: Option<bool>,
+}
+
+/// A key as the vendor lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The vendor's id.
+    pub id: KeyId,
+    /// The whole name, mark included.
+    pub name: String,
+    /// When the vendor made it.
+    pub created_at: Option<Timestamp>,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+    /// Its settings.
+    pub shown: Shown,
+}
+
+/// A key at the vendor that carries our mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKey {
+    /// The serial in its name.
+    pub serial: Serial,
+    /// The key.
+    pub key: Listed,
+}
+
+/// A complete listing, reduced to the keys that carry our mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// When the listing was *begun*: whatever was there before is in it, listing lag apart.
+    pub as_of: Timestamp,
+    /// Our keys.
+    pub own: Vec<OwnKey>,
+}
+
+/// What the target Secret is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// There is none.
+    Absent,
+    /// It belongs to somebody else.
+    Foreign {
+        /// Who, in words.
+        owner: String,
+    },
+    /// It is this resource's.
+    Ours(Held),
+}
+
+/// What our Secret says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Serial of the key inside.
+    pub serial: Option<Serial>,
+    /// Writers with a lower serial are refused.
+    pub fence: Option<Serial>,
+    /// The vendor's id of the key inside.
+    pub key_id: Option<KeyId>,
+    /// Its expiry.
+    pub expires_at: Option<Timestamp>,
+    /// Whether the content is what Keysmith wrote.
+    pub intact: bool,
+    /// Whether it was rendered with the present template.
+    pub current: bool,
+    /// Whether it has the type that the template asks for, which Kubernetes does not let change.
+    pub kind_fits: bool,
+}
+
+impl Target {
+    /// Our Secret, if it is ours.
+    pub const fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Ours(held) => Some(held),
+            _ => None,
+        }
+    }
+}
+
+/// What status remembers of the served key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The vendor's id.
+    pub id: Option<KeyId>,
+    /// Its serial.
+    pub serial: Option<Serial>,
+    /// The highest serial with a known outcome.
+    pub settled: Serial,
+    /// When the vendor made it.
+    pub created_at: Option<Timestamp>,
+    /// When it expires.
+    pub expires_at: Option<Timestamp>,
+    /// The e-mail address last sent.
+    pub email: Option<String>,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// No attempt before this time.
+    pub next_attempt_at: Option<Timestamp>,
+    /// The generation that is carried out, or refused.
+    pub generation: Option<i64>,
+    /// The generation that was last worked on, with success or without.
+    pub attempted: Option<i64>,
+}
+
+impl From<&GatewayApiKeyStatus> for Record {
+    fn from(status: &GatewayApiKeyStatus) -> Self {
+        Self {
+            id: status.id.clone().map(KeyId),
+            serial: status.serial.map(Serial),
+            settled: Serial(status.settled_serial.or(status.serial).unwrap_or(0)),
+            created_at: status.created_at,
+            expires_at: status.expires_at,
+            email: status.email.clone(),
+            failures: status.failures.unwrap_or(0),
+            next_attempt_at: status.next_attempt_at,
+            generation: status.observed_generation,
+            attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
+        }
+    }
+}
+
+/// Everything a decision about a key may depend on.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The time.
+    pub now: Timestamp,
+    /// Whether the resource is being deleted.
+    pub deleting: bool,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// Its generation.
+    pub generation: Option<i64>,
+    /// Whether a look at the vendor was asked for and has not happened yet.
+    pub requested: bool,
+    /// The claim in its annotations.
+    pub claim: Option<Claim>,
+    /// Its status.
+    pub record: Record,
+    /// Its Secret.
+    pub target: Target,
+    /// The newest listing that may be believed; none before the first.
+    pub view: Option<View>,
+    /// The answer to a direct question for the served key, if it was asked: `Some(None)` is "gone".
+    pub confirmed: Option<Option<Listed>>,
+    /// Fields that were amended in this very pass.
+    pub amended: Vec<super::drift::Field>,
+    /// Keys that the vendor confirmed gone in this pass, whatever a lagging listing shows.
+    pub gone: BTreeSet<KeyId>,
+    /// How far a listing may lag.
+    pub listing_lag: SignedDuration,
+}
+
+impl Facts {
+    /// A create call whose outcome is not known yet.
+    pub fn pending(&self) -> Option<Claim> {
+        self.claim
+            .filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.record.settled)
+    }
+
+    /// Whether somebody asked for work since the last attempt; a failure is not waited out then.
+    pub fn demanded(&self) -> bool {
+        self.requested || self.record.attempted != self.generation
+    }
+
+    /// Whether the settings have to be compared at the vendor: something changed, or the last attempt failed.
+    pub fn changed(&self) -> bool {
+        self.requested || self.record.generation != self.generation || self.record.failures > 0
+    }
+
+    /// The serial for the next claim: above everything that was ever seen, wherever it was seen, so that
+    /// neither a stripped annotation nor a restored backup rewinds it.
+    pub fn next_serial(&self) -> Serial {
+        let held = self.target.held();
+        let seen = [
+            self.claim.map(|claim| claim.serial),
+            Some(self.record.settled),
+            self.record.serial,
+            held.and_then(|held| held.serial),
+            held.and_then(|held| held.fence),
+            self.view
+                .as_ref()
+                .and_then(|view| view.own.iter().map(|own| own.serial).max()),
+        ];
+        seen.into_iter().flatten().max().unwrap_or_default().next()
+    }
+
+    /// Our keys in the newest listing, without those known to be gone.
+    pub fn own(&self) -> impl Iterator<Item = &OwnKey> {
+        self.view
+            .iter()
+            .flat_map(|view| &view.own)
+            .filter(|own| !self.gone.contains(&own.key.id))
+    }
+}

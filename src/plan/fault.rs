@@ -1,0 +1,172 @@
+//! What can go wrong at a vendor, classed by consequence: who has to act, when to try again, and above all
+//! whether the call may have had an effect.
+
+use crate::api::Reason;
+use jiff::Timestamp;
+
+/// A vendor call that did not succeed. Holds nothing the vendor sent: bodies are hostile, and may hold a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct Fault {
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// Whether the call may have changed something at the vendor.
+    pub effect: Effect,
+}
+
+/// Whether a failed call may have changed something at the vendor (reliability notes §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Certainly not: refused before it was carried out.
+    None,
+    /// Perhaps: timeout, reset, 5xx, or an answer that cannot be read. Recovered, never resent.
+    Unknown,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultKind {
+    /// 401.
+    #[error("the vendor does not accept the console token (401)")]
+    TokenRefused,
+    /// 403.
+    #[error("the console token may not do this (403)")]
+    Forbidden,
+    /// 404 on something that is not the object itself.
+    #[error("the vendor does not know the path (404)")]
+    NotFound,
+    /// 409.
+    #[error("the vendor reports a conflict (409)")]
+    Conflict,
+    /// 400, 413, 415, 422. Names only fields of our own request.
+    #[error("the vendor refused the request as invalid ({status}){}", listed(.fields))]
+    Rejected {
+        /// HTTP status.
+        status: u16,
+        /// Request fields that the vendor named, out of those it was sent.
+        fields: Vec<&'static str>,
+    },
+    /// 429, or our own limit.
+    #[error("the vendor asks for fewer calls (429)")]
+    Throttled {
+        /// Not before this time, if the vendor said so.
+        until: Option<Timestamp>,
+    },
+    /// 5xx.
+    #[error("the vendor failed ({status})")]
+    Failed {
+        /// HTTP status.
+        status: u16,
+    },
+    /// No answer in time.
+    #[error("the vendor did not answer within {seconds} s")]
+    Timeout {
+        /// The deadline of the whole call.
+        seconds: u64,
+    },
+    /// The connection broke.
+    #[error("the connection to the vendor broke")]
+    Disconnected,
+    /// The connection could not be made.
+    #[error("the vendor cannot be reached: {0}")]
+    Unreachable(Unreachable),
+    /// 3xx. A credential follows no redirect.
+    #[error("the endpoint redirects elsewhere ({status}), which Keysmith does not follow")]
+    Redirected {
+        /// HTTP status.
+        status: u16,
+    },
+    /// More bytes than any answer of the vendor has.
+    #[error("the vendor's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not what the vendor documents.
+    #[error("the vendor's answer cannot be understood: {0}")]
+    Strange(&'static str),
+    /// A breaker is open: somebody else learnt already that the token is refused.
+    #[error("the console token is refused; one probe finds out when that changes")]
+    BreakerOpen,
+}
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The name does not resolve, or nobody listens.
+    #[error("no connection to its address")]
+    Connect,
+    /// The certificate is not trusted, expired, or somebody else's.
+    #[error("its certificate is not trusted")]
+    Certificate,
+}
+
+fn listed(fields: &[&'static str]) -> String {
+    if fields.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", fields.join(", "))
+    }
+}
+
+impl Fault {
+    /// A call that certainly had no effect.
+    pub const fn without_effect(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            effect: Effect::None,
+        }
+    }
+
+    /// A call that may have had an effect.
+    pub const fn ambiguous(kind: FaultKind) -> Self {
+        Self {
+            kind,
+            effect: Effect::Unknown,
+        }
+    }
+
+    /// The reason in a condition.
+    pub const fn reason(&self) -> Reason {
+        match &self.kind {
+            FaultKind::TokenRefused => Reason::TokenRefused,
+            FaultKind::Forbidden => Reason::Forbidden,
+            FaultKind::BreakerOpen => Reason::ConsoleTokenNotReady,
+            FaultKind::Throttled { .. } => Reason::VendorThrottled,
+            FaultKind::Rejected { .. } | FaultKind::NotFound => Reason::VendorRejected,
+            FaultKind::TooLarge { .. } | FaultKind::Strange(_) | FaultKind::Redirected { .. } => {
+                Reason::VendorAnswerInvalid
+            }
+            FaultKind::Conflict
+            | FaultKind::Failed { .. }
+            | FaultKind::Timeout { .. }
+            | FaultKind::Disconnected
+            | FaultKind::Unreachable(_) => Reason::VendorUnavailable,
+        }
+    }
+
+    /// Whether the token, not the call, is at fault: such a fault opens the breaker.
+    pub const fn blames_token(&self) -> bool {
+        matches!(self.kind, FaultKind::TokenRefused | FaultKind::Forbidden)
+    }
+
+    /// A short name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match &self.kind {
+            FaultKind::TokenRefused => "token_refused",
+            FaultKind::Forbidden => "forbidden",
+            FaultKind::NotFound => "not_found",
+            FaultKind::Conflict => "conflict",
+            FaultKind::Rejected { .. } => "rejected",
+            FaultKind::Throttled { .. } => "throttled",
+            FaultKind::Failed { .. } => "failed",
+            FaultKind::Timeout { .. } => "timeout",
+            FaultKind::Disconnected => "disconnected",
+            FaultKind::Unreachable(_) => "unreachable",
+            FaultKind::Redirected { .. } => "redirected",
+            FaultKind::TooLarge { .. } => "too_large",
+            FaultKind::Strange(_) => "strange",
+            FaultKind::BreakerOpen => "breaker_open",
+        }
+    }
+}

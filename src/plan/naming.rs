@@ -1,0 +1,170 @@
+//! Names at the vendor carry who made them, for what, and the how-manieth time: that is how a lost answer is
+//! found again, and how ours is told from theirs.
+//!
+//! A name is `<display name> [ks-<cluster>-<owner>-<serial>]`: six characters of the cluster's hash, sixteen of
+//! cluster and resource UID, and the serial.
+
+use super::hash;
+use std::fmt;
+
+const PREFIX: &str = "ks-";
+const CLUSTER: usize = 6;
+const OWNER: usize = 16;
+/// The longest name a vendor is known to take.
+pub const LONGEST_NAME: usize = 100;
+
+/// Counts the keys of one resource; never goes back, is never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub u64);
+
+impl Serial {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The UID of the cluster's `kube-system` namespace: which cluster we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterId(pub String);
+
+/// Marks everything at a vendor that belongs to one resource of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(String);
+
+impl Mark {
+    /// The mark of the resource with that UID.
+    pub fn new(cluster: &ClusterId, uid: &str) -> Self {
+        let place = hash::base32(&[cluster.0.as_bytes()], CLUSTER);
+        let owner = hash::base32(&[cluster.0.as_bytes(), uid.as_bytes()], OWNER);
+        Self(format!("{place}-{owner}"))
+    }
+
+    /// The name of the key with that serial.
+    pub fn name(&self, display: &str, serial: Serial) -> String {
+        let mark = format!(" [{PREFIX}{}-{serial}]", self.0);
+        let room = LONGEST_NAME.saturating_sub(mark.chars().count());
+        let display: String = display.chars().take(room).collect();
+        format!("{display}{mark}")
+    }
+
+    /// Reads a name back. `None`: nobody's mark is in it.
+    pub fn parse(name: &str) -> Option<(Self, Serial)> {
+        let (_, tail) = name.strip_suffix(']')?.rsplit_once(" [")?;
+        let mut parts = tail.strip_prefix(PREFIX)?.split('-');
+        let (cluster, owner, serial) = (parts.next()?, parts.next()?, parts.next()?);
+        let ours = |text: &str, length| {
+            text.len() == length
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+        };
+        let canonical = serial.len() == 1 || !serial.starts_with('0');
+        if parts.next().is_some() || !ours(cluster, CLUSTER) || !ours(owner, OWNER) || !canonical {
+            return None;
+        }
+        if !serial.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        Some((Self(format!("{cluster}-{owner}")), Serial(serial.parse().ok()?)))
+    }
+
+    /// The serial in a name, if the name carries this mark.
+    pub fn serial_in(&self, name: &str) -> Option<Serial> {
+        Self::parse(name)
+            .filter(|(mark, _)| mark == self)
+            .map(|(_, serial)| serial)
+    }
+
+    /// The human part of a name that carries a mark; the whole name otherwise.
+    pub fn display_in(name: &str) -> &str {
+        match Self::parse(name) {
+            Some(_) => name.rsplit_once(" [").map_or(name, |(display, _)| display),
+            None => name,
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{PREFIX}{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mark() -> Mark {
+        Mark::new(&ClusterId("c-1".into()), "uid-1")
+    }
+
+    #[test]
+    fn a_name_is_read_back_as_the_mark_and_serial_it_was_made_with() {
+        let name = mark().name("Production Backend", Serial(3));
+        assert!(name.starts_with("Production Backend [ks-"), "{name}");
+        assert!(name.ends_with("-3]"), "{name}");
+        assert_eq!(Mark::parse(&name), Some((mark(), Serial(3))));
+        assert_eq!(Mark::display_in(&name), "Production Backend");
+    }
+
+    #[test]
+    fn another_resource_and_another_cluster_have_other_marks() {
+        assert_ne!(mark(), Mark::new(&ClusterId("c-1".into()), "uid-2"));
+        assert_ne!(mark(), Mark::new(&ClusterId("c-2".into()), "uid-1"));
+        assert_eq!(
+            mark().serial_in(&Mark::new(&ClusterId("c-2".into()), "uid-1").name("x", Serial(1))),
+            None
+        );
+    }
+
+    #[test]
+    fn names_that_only_look_like_ours_are_foreign() {
+        let good = mark().name("x", Serial(1));
+        for bad in [
+            "x",
+            "x [ks-]",
+            "x [ks-a-b-1]",
+            "",
+            "]",
+            " [",
+            &good.replace("-1]", "-01]"),
+            &good.replace("-1]", "-+1]"),
+            &good.replace("-1]", "-1] "),
+            &good.replace("-1]", "-1-1]"),
+            &good.replace("[ks-", "[kx-"),
+            &good.to_uppercase(),
+        ] {
+            assert_eq!(Mark::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_display_name_that_the_schema_admits_fits_with_its_mark() {
+        let name = mark().name(&"ü".repeat(64), Serial(999_999));
+        assert!(name.chars().count() <= LONGEST_NAME, "{}", name.chars().count());
+        assert_eq!(Mark::display_in(&name), "ü".repeat(64));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_survives_the_round_trip(display in "\\PC{0,80}", serial in 0_u64..1_000_000) {
+            let name = mark().name(&display, Serial(serial));
+            prop_assert!(name.chars().count() <= LONGEST_NAME);
+            prop_assert_eq!(mark().serial_in(&name), Some(Serial(serial)));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(name in "\\PC*") {
+            let _ = Mark::parse(&name);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A specification that cannot be carried out, found before any call.
+
+use crate::api::{Reason, Verdict};
+use std::fmt;
+
+/// Names the field and says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, as a reason in a condition.
+    pub reason: Reason,
+    /// The field, as a path from the top of the resource.
+    pub field: String,
+    /// What is wrong with it and what to do, one clause.
+    pub message: String,
+}
+
+impl Refusal {
+    /// The vendor cannot honour the field.
+    pub fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::Unsupported,
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The field's value cannot be.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::InvalidSpec,
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Something the field points to is not there.
+    pub fn missing(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::SecretMissing,
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Something the field points to cannot be what it should be.
+    pub fn secret(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::SecretInvalid,
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Nothing gets better until somebody changes something.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::stalled(self.reason, self.to_string())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.message)
+    }
+}

@@ -1,0 +1,101 @@
+//! When to try again: exponential, with jitter from the resource's UID, so that a fleet does not move in step
+//! and a test can predict every delay.
+
+use super::fault::{Fault, FaultKind};
+use super::hash;
+use jiff::{SignedDuration, Timestamp};
+
+const FIRST: f64 = 2.0;
+const LONGEST: f64 = 900.0;
+/// A fault that only a change can mend is still looked at now and then.
+const UNTIL_CHANGE: SignedDuration = SignedDuration::from_hours(1);
+/// A vendor's Retry-After is believed up to here (reliability notes R13).
+pub const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// 2 s, 4 s, 8 s … 15 min, each times 0.75 to 1.25 by UID and attempt.
+pub fn backoff(attempts: u32, uid: &str) -> SignedDuration {
+    let exponent = f64::from(attempts.saturating_sub(1).min(20));
+    let base = (FIRST * exponent.exp2()).min(LONGEST);
+    let spread = 0.75 + 0.5 * hash::fraction(&[uid.as_bytes(), &attempts.to_be_bytes()]);
+    seconds(base * spread)
+}
+
+/// When to try again after `fault`, the `attempts`-th in a row.
+pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timestamp {
+    let delay = backoff(attempts, uid);
+    let until = match &fault.kind {
+        FaultKind::Throttled { until: Some(until) } => {
+            // A little later than asked, each at its own moment.
+            let spread = seconds(hash::fraction(&[uid.as_bytes()]));
+            (*until).min(plus(now, LONGEST_RETRY_AFTER)).max(now) + spread
+        }
+        FaultKind::Rejected { .. } => plus(now, delay.max(UNTIL_CHANGE)),
+        _ => plus(now, delay),
+    };
+    until.max(plus(now, SignedDuration::from_millis(500)))
+}
+
+/// Adds without overflow.
+pub fn plus(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// `span`, moved by up to a tenth either way by UID: for polls that must not move in step.
+pub fn jittered(span: SignedDuration, uid: &str) -> SignedDuration {
+    let factor = 0.9 + 0.2 * hash::fraction(&[b"poll", uid.as_bytes()]);
+    seconds(span.as_secs_f64() * factor)
+}
+
+fn seconds(seconds: f64) -> SignedDuration {
+    SignedDuration::try_from_secs_f64(seconds).unwrap_or(SignedDuration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    #[test]
+    fn delays_double_from_two_seconds_and_end_at_a_quarter_of_an_hour() {
+        for attempts in 1..40 {
+            let seconds = backoff(attempts, "u").as_secs_f64();
+            let middle = (2.0 * f64::from(attempts - 1).exp2()).min(900.0);
+            assert!(
+                (0.75 * middle..=1.25 * middle).contains(&seconds),
+                "{attempts}: {seconds}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_resources_do_not_move_in_step() {
+        assert_ne!(backoff(5, "a"), backoff(5, "b"));
+        assert_ne!(
+            jittered(SignedDuration::from_secs(300), "a"),
+            jittered(SignedDuration::from_secs(300), "b")
+        );
+    }
+
+    #[test]
+    fn retry_after_is_honoured_and_clamped() {
+        let fault = |seconds: i64| {
+            Fault::without_effect(FaultKind::Throttled {
+                until: Some(Timestamp::from_second(seconds).unwrap()),
+            })
+        };
+        let wait = |seconds| after(&fault(seconds), 1, "u", NOW).as_second();
+        assert!((30..=31).contains(&wait(30)));
+        assert!((3600..=3601).contains(&wait(1_000_000_000)));
+        assert!((0..=1).contains(&wait(-5)));
+    }
+
+    #[test]
+    fn a_rejected_request_waits_for_a_change_but_not_for_ever() {
+        let fault = Fault::without_effect(FaultKind::Rejected {
+            status: 400,
+            fields: vec![],
+        });
+        assert!(after(&fault, 1, "u", NOW) >= plus(NOW, UNTIL_CHANGE));
+    }
+}

@@ -1,0 +1,388 @@
+//! What goes into a Secret: presets and templates, checked before a key is minted.
+//!
+//! Templates are minijinja without loaders, macros and functions that could do I/O; their work is bounded by
+//! fuel, and every variable they name must be known.
+
+use super::hash;
+use super::refusal::Refusal;
+use crate::api::gateway_api_key::Preset;
+use crate::api::{GROUP, GatewayApiKey, MANAGED_BY_LABEL};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use std::collections::BTreeMap;
+
+/// The entry of a Secret that has neither template nor preset.
+const DEFAULT_ENTRY: &str = "key";
+const VARIABLES: [&str; 8] = [
+    "key",
+    "baseUrl",
+    "keyId",
+    "name",
+    "namespace",
+    "serial",
+    "expiresAt",
+    "models",
+];
+/// Steps a template may take: hundreds of times what any sane one needs, a fraction of a second in all.
+const FUEL: u64 = 50_000;
+/// Kubernetes' limit for a Secret is 1 MiB; what Keysmith adds itself stays far below the rest.
+const LARGEST: usize = 1_000_000;
+/// Types that Kubernetes or other tools give a meaning beyond "some data".
+const RESERVED_TYPES: [&str; 3] = [
+    "kubernetes.io/service-account-token",
+    "bootstrap.kubernetes.io/token",
+    "helm.sh/release.v1",
+];
+
+/// What a Secret should be, but for the key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretPlan {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Labels beside Keysmith's own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations beside Keysmith's own.
+    pub annotations: BTreeMap<String, String>,
+    /// Entry → template.
+    pub data: BTreeMap<String, String>,
+}
+
+/// What a template can name.
+pub struct Variables<'a> {
+    /// The secret of the key.
+    pub key: &'a str,
+    /// Base URL for applications, without a slash at its end.
+    pub base_url: &'a str,
+    /// The vendor's id of the key.
+    pub key_id: &'a str,
+    /// Name of the resource.
+    pub name: &'a str,
+    /// Namespace of the resource.
+    pub namespace: &'a str,
+    /// Serial of the key.
+    pub serial: u64,
+    /// RFC 3339, or empty.
+    pub expires_at: &'a str,
+    /// The models admitted.
+    pub models: &'a [String],
+}
+
+impl Variables<'_> {
+    fn context(&self) -> Value {
+        context! {
+            key => self.key,
+            baseUrl => self.base_url,
+            keyId => self.key_id,
+            name => self.name,
+            namespace => self.namespace,
+            serial => self.serial,
+            expiresAt => self.expires_at,
+            models => Value::from_iter(self.models.iter().map(String::as_str)),
+        }
+    }
+}
+
+impl SecretPlan {
+    /// Reads `spec.secret`.
+    pub fn new(resource: &GatewayApiKey) -> Result<Self, Refusal> {
+        let secret = resource.spec.secret.clone().unwrap_or_default();
+        let template = secret.template.unwrap_or_default();
+        let decorations = template.metadata.unwrap_or_default();
+        let mut data = secret
+            .preset
+            .map(|it| preset(it, !resource.spec.models.is_empty()))
+            .unwrap_or_default();
+        data.extend(template.data);
+        if data.is_empty() {
+            data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());
+        }
+        let plan = Self {
+            name: resource.secret_name().to_owned(),
+            kind: template.kind.unwrap_or_else(|| "Opaque".to_owned()),
+            labels: decorations.labels,
+            annotations: decorations.annotations,
+            data,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// A hash of the template and of everything but the key that goes into it.
+    pub fn hash(&self, base_url: &str, models: &[String]) -> String {
+        let text = serde_json::json!([
+            self.kind,
+            self.labels,
+            self.annotations,
+            self.data,
+            base_url,
+            models
+        ]);
+        hash::base32(&[text.to_string().as_bytes()], 26)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if RESERVED_TYPES.contains(&self.kind.as_str()) {
+            let message = format!(
+                "{} has a meaning of its own in Kubernetes; use Opaque or a type of yours",
+                self.kind
+            );
+            return Err(Refusal::invalid("spec.secret.template.type", message));
+        }
+        let reserved = |name: &String| name.split('/').next().is_some_and(|it| it.ends_with(GROUP));
+        let mut names = self.labels.keys().chain(self.annotations.keys());
+        if let Some(name) = names.find(|name| reserved(name) || *name == MANAGED_BY_LABEL) {
+            let message = format!("{name} is Keysmith's own; use another name");
+            return Err(Refusal::invalid("spec.secret.template.metadata", message));
+        }
+        self.data
+            .iter()
+            .try_for_each(|(entry, template)| check_entry(entry, template))
+    }
+
+    /// Fills the templates in.
+    pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, Refusal> {
+        let environment = environment();
+        let mut size = 0;
+        let mut filled = BTreeMap::new();
+        for (entry, template) in &self.data {
+            // The engine's own message may quote the template's values, so it is not passed on.
+            let text = environment
+                .render_str(template, variables.context())
+                .map_err(|error| {
+                    let message = format!("the template fails ({})", error.kind());
+                    Refusal::invalid(path(entry), message)
+                })?;
+            size += entry.len() + text.len();
+            if size > LARGEST {
+                return Err(Refusal::invalid(
+                    path(entry),
+                    "the Secret would be larger than Kubernetes admits (1 MiB)",
+                ));
+            }
+            filled.insert(entry.clone(), text);
+        }
+        Ok(filled)
+    }
+}
+
+fn path(entry: &str) -> String {
+    format!("spec.secret.template.data[{entry}]")
+}
+
+fn environment<'a>() -> Environment<'a> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    // What is written in the template is what is in the Secret, to the last line break.
+    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment
+}
+
+fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
+    let sound = !entry.is_empty()
+        && entry.len() <= 253
+        && entry
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if !sound {
+        return Err(Refusal::invalid(
+            path(entry),
+            "an entry's name has letters, digits, '-', '_' and '.' only",
+        ));
+    }
+    let environment = environment();
+    let parsed = environment.template_from_str(template).map_err(|error| {
+        let line = error
+            .line()
+            .map(|line| format!(" in line {line}"))
+            .unwrap_or_default();
+        Refusal::invalid(
+            path(entry),
+            format!("the template does not parse{line}: {}", error.kind()),
+        )
+    })?;
+    let mut named: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
+    named.sort();
+    let functions = ["range", "dict", "namespace", "lipsum", "debug"];
+    let unknown = |name: &&String| !VARIABLES.contains(&name.as_str()) && !functions.contains(&name.as_str());
+    match named.iter().find(unknown) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("unknown variable {name}; there are {}", VARIABLES.join(", "));
+            Err(Refusal::invalid(path(entry), message))
+        }
+    }
+}
+
+/// The table of README, "Presets".
+fn preset(preset: Preset, with_model: bool) -> BTreeMap<String, String> {
+    const KEY: &str = "{{ key }}";
+    const ROOT: &str = "{{ baseUrl }}";
+    const V1: &str = "{{ baseUrl }}/v1";
+    let (entries, model): (&[(&str, &str)], &str) = match preset {
+        Preset::OpenAI => (
+            &[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)],
+            "OPENAI_MODEL",
+        ),
+        Preset::Anthropic => (
+            &[("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", ROOT)],
+            "ANTHROPIC_MODEL",
+        ),
+        Preset::ClaudeCode => (
+            &[("ANTHROPIC_AUTH_TOKEN", KEY), ("ANTHROPIC_BASE_URL", ROOT)],
+            "ANTHROPIC_MODEL",
+        ),
+        Preset::Codex => (
+            &[
+                ("CODEX_API_KEY", KEY),
+                ("OPENAI_API_KEY", KEY),
+                ("OPENAI_BASE_URL", V1),
+            ],
+            "CODEX_MODEL",
+        ),
+    };
+    let model = with_model.then_some((model, "{{ models[0] }}"));
+    entries
+        .iter()
+        .copied()
+        .chain(model)
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(secret: serde_json::Value) -> Result<SecretPlan, Refusal> {
+        let resource = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": {"name": "checkout"},
+            "spec": {"consoleTokenRef": {"name": "edgee"}, "models": ["m-1", "m-2"], "secret": secret},
+        });
+        SecretPlan::new(&serde_json::from_value(resource).unwrap())
+    }
+
+    fn render(plan: &SecretPlan) -> BTreeMap<String, String> {
+        let models = ["m-1".to_owned(), "m-2".to_owned()];
+        let variables = Variables {
+            key: "sk-fake",
+            base_url: "https://gw.example",
+            key_id: "key_1",
+            name: "checkout",
+            namespace: "shop",
+            serial: 3,
+            expires_at: "",
+            models: &models,
+        };
+        plan.render(&variables).unwrap()
+    }
+
+    #[test]
+    fn without_template_and_preset_there_is_one_entry() {
+        assert_eq!(
+            render(&plan(json!({})).unwrap()),
+            BTreeMap::from([("key".into(), "sk-fake".into())])
+        );
+    }
+
+    #[test]
+    fn presets_give_key_base_url_and_default_model() {
+        let entries = |preset: &str| render(&plan(json!({"preset": preset})).unwrap());
+        let openai = entries("OpenAI");
+        assert_eq!(openai["OPENAI_API_KEY"], "sk-fake");
+        assert_eq!(openai["OPENAI_BASE_URL"], "https://gw.example/v1");
+        assert_eq!(openai["OPENAI_MODEL"], "m-1");
+        assert_eq!(entries("Anthropic")["ANTHROPIC_BASE_URL"], "https://gw.example");
+        assert_eq!(entries("ClaudeCode")["ANTHROPIC_AUTH_TOKEN"], "sk-fake");
+        assert_eq!(entries("Codex")["CODEX_MODEL"], "m-1");
+    }
+
+    #[test]
+    fn a_template_comes_on_top_of_the_preset() {
+        let secret = json!({"preset": "OpenAI", "template": {"data": {
+            "OPENAI_MODEL": "{{ models | join(',') }}", "toml": "[a]\nkey = \"{{ key }}\" # {{ serial }}\n"}}});
+        let entries = render(&plan(secret).unwrap());
+        assert_eq!(entries["OPENAI_MODEL"], "m-1,m-2");
+        assert_eq!(entries["toml"], "[a]\nkey = \"sk-fake\" # 3\n");
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_is_refused_before_a_key_exists() {
+        let data = |template: &str| json!({"template": {"data": {"a": template}}});
+        let table = [
+            (data("{{ key "), "spec.secret.template.data[a]", "does not parse"),
+            (
+                data("{% for %}"),
+                "spec.secret.template.data[a]",
+                "does not parse",
+            ),
+            (
+                data("{{ password }}"),
+                "spec.secret.template.data[a]",
+                "unknown variable password",
+            ),
+            (
+                data("{% include 'x' %}"),
+                "spec.secret.template.data[a]",
+                "does not parse",
+            ),
+            (
+                json!({"template": {"data": {"a b": "x"}}}),
+                "spec.secret.template.data[a b]",
+                "letters, digits",
+            ),
+            (
+                json!({"template": {"type": "helm.sh/release.v1"}}),
+                "spec.secret.template.type",
+                "Opaque",
+            ),
+            (
+                json!({"template": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "x"}}}}),
+                "spec.secret.template.metadata",
+                "Keysmith's own",
+            ),
+            (
+                json!({"template": {"metadata": {"annotations": {"keysmith.dev/serial": "9"}}}}),
+                "spec.secret.template.metadata",
+                "Keysmith's own",
+            ),
+        ];
+        for (secret, field, words) in table {
+            let refusal = plan(secret.clone()).expect_err(&secret.to_string());
+            assert_eq!(refusal.field, field, "{secret}");
+            assert!(refusal.message.contains(words), "{secret}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_runs_wild_is_stopped() {
+        let wild = "{% for a in range(9999) %}{% for b in range(9999) %}{{ key }}{% endfor %}{% endfor %}";
+        let plan = plan(json!({"template": {"data": {"a": wild}}})).unwrap();
+        let variables = Variables {
+            key: "sk-fake",
+            base_url: "",
+            key_id: "",
+            name: "",
+            namespace: "",
+            serial: 1,
+            expires_at: "",
+            models: &[],
+        };
+        let refusal = plan.render(&variables).unwrap_err();
+        assert!(!refusal.to_string().contains("sk-fake"));
+    }
+
+    #[test]
+    fn the_hash_changes_with_whatever_goes_into_the_secret() {
+        let one = plan(json!({})).unwrap();
+        let other = plan(json!({"template": {"metadata": {"labels": {"a": "b"}}}})).unwrap();
+        assert_ne!(one.hash("u", &[]), other.hash("u", &[]));
+        assert_ne!(one.hash("u", &[]), one.hash("v", &[]));
+        assert_ne!(one.hash("u", &[]), one.hash("u", &["m".into()]));
+    }
+}

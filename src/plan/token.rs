@@ -1,0 +1,176 @@
+//! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
+
+use super::refusal::Refusal;
+use super::retry::plus;
+use crate::api::condition::{self, EXPIRING_SOON};
+use crate::api::{ConsoleToken, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use url::Url;
+
+/// A declared expiry is warned of this long ahead.
+pub const WARN_AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Origins that credentials may be sent to, beside the vendors' own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints(Vec<Url>);
+
+impl Endpoints {
+    /// Reads `--allowed-endpoints`: origins such as `https://llm.example.com` or `http://127.0.0.1:8787`.
+    pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let list = list.into_iter().map(str::trim).filter(|it| !it.is_empty());
+        list.map(origin).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The URL to call, if credentials may be sent there.
+    pub fn admit(&self, endpoint: Option<&str>, default: &str) -> Result<Url, Refusal> {
+        let refuse = |message: String| Refusal {
+            reason: Reason::EndpointNotAdmitted,
+            field: "spec.endpoint".to_owned(),
+            message,
+        };
+        let text = endpoint.unwrap_or(default);
+        let url = origin(text).map_err(refuse)?;
+        let vendor = origin(default).map_err(refuse)?;
+        let same = |other: &Url| url.origin() == other.origin();
+        if same(&vendor) || self.0.iter().any(same) {
+            return Ok(url);
+        }
+        // The text is the user's own; still, only its origin is repeated.
+        let shown = url.origin().ascii_serialization();
+        Err(refuse(format!(
+            "{shown} is not admitted; leave it out for {default}, or have the operator started with \
+             --allowed-endpoints={shown}"
+        )))
+    }
+}
+
+fn origin(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|_| "not a URL; write scheme and host, such as https://api.edgee.app".to_owned())?;
+    if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
+        return Err("must begin with https:// and name a host".to_owned());
+    }
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err("must be scheme, host, port and path only".to_owned());
+    }
+    Ok(url)
+}
+
+/// Whether these bytes can be a token. `place` names Secret and key.
+pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
+    let refuse = |what: &str| {
+        let hint = "write it without line breaks, such as with kubectl create secret generic --from-literal";
+        Err(Refusal::secret(
+            "spec.secretRef",
+            format!("{place} {what}; {hint}"),
+        ))
+    };
+    match std::str::from_utf8(bytes) {
+        _ if bytes.is_empty() => refuse("is empty"),
+        Ok(text) if text.trim().is_empty() => refuse("holds only white space"),
+        Ok(text) if text.contains(['\n', '\r']) => refuse("contains a line break"),
+        Ok(text) if !text.bytes().all(|b| b.is_ascii_graphic()) => {
+            refuse("contains characters that no token has")
+        }
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => refuse("is not text"),
+    }
+}
+
+/// The condition `ExpiringSoon`, if the token declares an expiry, and when to look at it again.
+pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
+    let at = token.spec.expires_at?;
+    let warn_from = plus(at, -WARN_AHEAD);
+    let shown = super::report::clock(at);
+    let place = format!(
+        "Secret {}, key {}",
+        token.spec.secret_ref.name, token.spec.secret_ref.key
+    );
+    let hint =
+        format!("create a new one in the vendor's console, put it into {place} and move spec.expiresAt");
+    let make = |status, reason, message: String| {
+        condition::condition(EXPIRING_SOON, status, reason, &message, token.metadata.generation)
+    };
+    Some(if now >= at {
+        (
+            make(
+                true,
+                Reason::Expired,
+                format!("the token expired at {shown} by spec.expiresAt; {hint}"),
+            ),
+            None,
+        )
+    } else if now >= warn_from {
+        (
+            make(
+                true,
+                Reason::ExpiryNear,
+                format!("the token expires at {shown}; {hint}"),
+            ),
+            Some(at),
+        )
+    } else {
+        (
+            make(false, Reason::ExpiryFar, format!("the token expires at {shown}")),
+            Some(warn_from),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_go_to_the_vendor_and_to_listed_origins_only() {
+        let listed = Endpoints::parse(["http://127.0.0.1:8787", " https://proxy.example "]).unwrap();
+        let default = "https://api.edgee.app";
+        for (endpoint, admitted) in [
+            (None, true),
+            (Some("https://api.edgee.app"), true),
+            (Some("https://API.edgee.app:443/"), true),
+            (Some("http://127.0.0.1:8787/edgee"), true),
+            (Some("https://proxy.example"), true),
+            (Some("http://api.edgee.app"), false),
+            (Some("https://api.edgee.app:8443"), false),
+            (Some("https://api.edgee.app.evil.example"), false),
+            (Some("https://api.edgee.app@evil.example"), false),
+            (Some("http://127.0.0.1:8788"), false),
+            (Some("http://127.1:8787"), true),
+            (Some("http://169.254.169.254"), false),
+            (Some("file:///etc/passwd"), false),
+            (Some("api.edgee.app"), false),
+            (Some("https://proxy.example?x=1"), false),
+            (Some(""), false),
+        ] {
+            let answer = listed.admit(endpoint, default);
+            assert_eq!(answer.is_ok(), admitted, "{endpoint:?}: {answer:?}");
+            if let Err(refusal) = answer {
+                assert_eq!(refusal.field, "spec.endpoint");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_cannot_be_a_token_are_refused_without_repeating_them() {
+        for (bytes, words) in [
+            (&b""[..], "is empty"),
+            (b" \t ", "white space"),
+            (b"ek_fake_1\n", "line break"),
+            (b"ek_fake_1\r\nX-Evil: 1", "line break"),
+            (b"ek fake", "no token has"),
+            (b"ek_\xff\xfe", "not text"),
+            ("ek_fake_\u{e9}".as_bytes(), "no token has"),
+        ] {
+            let refusal = check_token(bytes, "Secret a, key b").unwrap_err();
+            assert!(refusal.message.contains(words), "{refusal}");
+            assert!(!refusal.message.contains("fake"), "{refusal}");
+        }
+        assert_eq!(check_token(b"ek_fake_1", "x").unwrap(), "ek_fake_1");
+    }
+}

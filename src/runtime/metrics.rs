@@ -1,0 +1,168 @@
+//! Metrics: names, labels, buckets, in one place. No label carries the name of a key or a tenant's data beyond
+//! namespace and resource name of a ConsoleToken.
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reconcile {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VendorCall {
+    vendor: &'static str,
+    call: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Token {
+    namespace: String,
+    name: String,
+}
+
+/// The counters. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    reconciles: Family<Reconcile, Counter>,
+    durations: Family<Kind, Histogram>,
+    vendor_calls: Family<VendorCall, Counter>,
+    token_expiry: Family<Token, Gauge>,
+    token_ready: Family<Token, Gauge>,
+    left_behind: Family<Kind, Counter>,
+    events_dropped: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("keysmith");
+        let reconciles = Family::<Reconcile, Counter>::default();
+        registry.register("reconciles", "Reconciles by kind and outcome", reconciles.clone());
+        let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
+            Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
+        });
+        registry.register(
+            "reconcile_duration_seconds",
+            "Duration of reconciles",
+            durations.clone(),
+        );
+        let vendor_calls = Family::<VendorCall, Counter>::default();
+        registry.register(
+            "vendor_calls",
+            "Calls to vendors by call and outcome",
+            vendor_calls.clone(),
+        );
+        let token_expiry = Family::<Token, Gauge>::default();
+        registry.register(
+            "console_token_expiry_timestamp_seconds",
+            "Declared expiry of a ConsoleToken, Unix seconds",
+            token_expiry.clone(),
+        );
+        let token_ready = Family::<Token, Gauge>::default();
+        registry.register(
+            "console_token_ready",
+            "1 while the vendor accepts a ConsoleToken",
+            token_ready.clone(),
+        );
+        let left_behind = Family::<Kind, Counter>::default();
+        registry.register(
+            "left_behind",
+            "Things at a vendor that could not be removed",
+            left_behind.clone(),
+        );
+        let events_dropped = Counter::default();
+        registry.register(
+            "events_dropped",
+            "Events not sent because too many waited",
+            events_dropped.clone(),
+        );
+        Self {
+            registry: Arc::new(registry),
+            reconciles,
+            durations,
+            vendor_calls,
+            token_expiry,
+            token_ready,
+            left_behind,
+            events_dropped,
+        }
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// A reconcile ended.
+    pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Reconcile { kind, outcome }).inc();
+        self.durations
+            .get_or_create(&Kind { kind })
+            .observe(took.as_secs_f64());
+    }
+
+    /// A vendor was called.
+    pub fn vendor_call(&self, vendor: &'static str, call: &'static str, outcome: &'static str) {
+        self.vendor_calls
+            .get_or_create(&VendorCall {
+                vendor,
+                call,
+                outcome,
+            })
+            .inc();
+    }
+
+    /// A ConsoleToken's state.
+    pub fn token(&self, namespace: &str, name: &str, ready: bool, expiry: Option<i64>) {
+        let token = Token {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.token_ready.get_or_create(&token).set(i64::from(ready));
+        match expiry {
+            Some(seconds) => drop(self.token_expiry.get_or_create(&token).set(seconds)),
+            None => drop(self.token_expiry.remove(&token)),
+        }
+    }
+
+    /// A ConsoleToken is gone.
+    pub fn forget_token(&self, namespace: &str, name: &str) {
+        let token = Token {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.token_ready.remove(&token);
+        self.token_expiry.remove(&token);
+    }
+
+    /// Something stays at a vendor that should not.
+    pub fn left_behind(&self, kind: &'static str, count: usize) {
+        self.left_behind
+            .get_or_create(&Kind { kind })
+            .inc_by(count as u64);
+    }
+
+    /// An event was dropped.
+    pub fn event_dropped(&self) {
+        self.events_dropped.inc();
+    }
+}

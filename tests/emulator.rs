@@ -1,0 +1,24 @@
+//! What the emulated vendors answer. A test looks at answers and at the world, never at the order of calls.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "emulator/support.rs"]
+mod support;
+
+#[path = "emulator/access.rs"]
+mod access;
+#[path = "emulator/control.rs"]
+mod control;
+#[path = "emulator/export.rs"]
+mod export;
+#[path = "emulator/faults.rs"]
+mod faults;
+#[path = "emulator/gateway.rs"]
+mod gateway;
+#[path = "emulator/keys.rs"]
+mod keys;
+#[path = "emulator/listing.rs"]
+mod listing;
+#[path = "emulator/provider_keys.rs"]
+mod provider_keys;
+#[path = "emulator/tcp.rs"]
+mod tcp;
