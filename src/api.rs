@@ -9,7 +9,7 @@ pub mod provider_key;
 pub mod shared;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -53,7 +53,36 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [ConsoleToken::crd(), GatewayApiKey::crd(), ProviderKey::crd()]
         .into_iter()
         .map(with_status_default)
+        .map(without_null)
         .collect()
+}
+
+/// Lets the API server drop `null`, which is what it does with fields that are not nullable: "not set" is then said in
+/// one way only, and CEL's `has` means what it says.
+fn without_null(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let schema = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut());
+        schema.into_iter().for_each(forbid_null);
+    }
+    crd
+}
+
+fn forbid_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|it| it.values_mut())
+        .for_each(forbid_null);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        forbid_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(more)) = &mut schema.additional_properties {
+        forbid_null(more);
+    }
 }
 
 /// Gives `status` the default `{observedGeneration: -1}`: tools that follow kstatus see "in progress" from

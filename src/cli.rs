@@ -27,7 +27,12 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Level, or a list of target=level.
-    #[arg(long, global = true, env = "KEYSMITH_LOG_LEVEL", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        env = "KEYSMITH_LOG_LEVEL",
+        default_value = "info,kube_runtime=warn"
+    )]
     log_level: String,
     /// How logs are written, to standard error.
     #[arg(long, global = true, env = "KEYSMITH_LOG_FORMAT", value_enum, default_value_t)]

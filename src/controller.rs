@@ -12,7 +12,7 @@ use crate::api::{Reason, Verdict};
 use crate::cluster::object::{self, Managed};
 use crate::plan::retry;
 use context::Context;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -82,7 +82,8 @@ where
         wakes.recv().await.map(|object| (object, wakes))
     });
     let concurrency = context.settings.concurrency;
-    Controller::for_stream(source.stream, source.store)
+    let never_began = never_began(source.store.clone(), stop.clone());
+    let controller = Controller::for_stream(source.stream, source.store)
         .with_config(Config::default().concurrency(concurrency))
         .reconcile_on(wakes)
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -91,8 +92,19 @@ where
             if let Err(error) = result {
                 tracing::debug!(kind = K::KIND, %error, "a reconcile ended with an error");
             }
-        })
-        .await;
+        });
+    tokio::select! {
+        () = controller => {}
+        () = never_began => {}
+    }
+}
+
+/// A controller begins when its store is filled, and one that is told to stop before that would wait for ever.
+async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: CancellationToken) {
+    stop.cancelled().await;
+    if store.wait_until_ready().now_or_never().is_some() {
+        futures::future::pending::<()>().await;
+    }
 }
 
 async fn reconcile<K: Subject>(

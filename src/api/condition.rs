@@ -45,7 +45,7 @@ reasons! {
     Recovering,
     /// The vendor does not show the change it accepted
     NotApplied,
-    /// The key expired and its successor could not be made yet
+    /// The declared expiry of the token has passed
     Expired,
     /// The referenced ConsoleToken does not exist
     ConsoleTokenMissing,

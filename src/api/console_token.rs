@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
     printcolumn(name = "Vendor", type_ = "string", json_path = ".status.vendor"),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(
         name = "Reason",
         type_ = "string",

@@ -48,6 +48,8 @@ impl Subject for GatewayApiKey {
 
 /// How one step ended.
 enum Done {
+    /// It achieved what it was for: told in an event, and decided again.
+    Taken,
     /// Decide again.
     Again,
     /// The pass is over.
@@ -159,11 +161,12 @@ impl Work {
                 facts: &facts,
             };
             match self.act(&act, &decision).await? {
-                Done::Again => {
+                Done::Taken => {
                     if let Some(notice) = report::taken(&decision, &desired.secret.name) {
                         self.context.notify(self.key.as_ref(), notice);
                     }
                 }
+                Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => return self.failed(&fault, doing, Some(&facts)).await,
             }
@@ -244,7 +247,7 @@ impl Work {
                 self.wrote(object);
                 self.confirmed = Some(Some(key));
                 self.wake_deposits();
-                Done::Again
+                Done::Taken
             }
             Issued::Stale => Done::Pass(Pass::Stale),
             Issued::Pending { object } => {
@@ -303,7 +306,7 @@ impl Work {
             .deliver(act, (serial, id), act.facts.record.expires_at, &secret)
             .await
         {
-            Ok(()) => Ok(Done::Again),
+            Ok(()) => Ok(Done::Taken),
             Err(error) => self.undelivered(error).await,
         }
     }
@@ -392,7 +395,7 @@ impl Work {
         Ok(if pass == Pass::Stale {
             Done::Pass(pass)
         } else {
-            Done::Again
+            Done::Taken
         })
     }
 
@@ -418,7 +421,7 @@ impl Work {
         match act.account.get(id).await {
             Ok(answer) => {
                 self.confirmed = Some(answer);
-                Ok(Done::Again)
+                Ok(Done::Taken)
             }
             Err(fault) => Ok(Done::Failed(fault, "read back the changed key")),
         }
@@ -452,7 +455,7 @@ impl Work {
                 .memory
                 .changed_vendor(&self.uid, self.context.clock.now());
         }
-        Ok(Done::Again)
+        Ok(Done::Taken)
     }
 
     /// A key whose resource is being deleted.
@@ -483,7 +486,7 @@ impl Work {
                 _ => Done::Pass(Pass::Stale),
             };
             match done {
-                Done::Again => {}
+                Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => {
                     if matches!(

@@ -644,7 +644,12 @@ impl Work {
             Err(error) => return stale_or(error),
         }
         if news && verdict.reason != Reason::Progressing {
-            let notice = Notice::warning(verdict.reason.as_str(), verdict.message.clone());
+            let note = verdict.message.clone();
+            // Keys and deposits are often applied together; that one waits for the other is ordinary.
+            let notice = match verdict.reason {
+                Reason::GatewayKeyNotReady => Notice::news(verdict.reason.as_str(), note),
+                _ => Notice::warning(verdict.reason.as_str(), note),
+            };
             self.context.notify(self.deposit.as_ref(), notice);
         }
         Ok(Pass::Rest(None))

@@ -14,6 +14,7 @@ use crate::runtime::metrics::Metrics;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A complete listing.
@@ -57,7 +58,10 @@ pub struct Account {
     clock: Clock,
     metrics: Metrics,
     latest: Mutex<Option<Arc<Listing>>>,
-    listing: tokio::sync::Mutex<()>,
+    /// Held by whoever lists. The last listing that failed, by its number.
+    listing: tokio::sync::Mutex<Option<(u64, Fault)>>,
+    /// How many listings were begun.
+    begun: AtomicU64,
 }
 
 /// What an account is made of.
@@ -92,6 +96,7 @@ impl Account {
             metrics: parts.metrics,
             latest: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
         }
     }
 
@@ -121,24 +126,31 @@ impl Account {
         if let Some(listing) = recent() {
             return Ok(listing);
         }
-        let _turn = self.listing.lock().await;
+        let begun = self.begun.load(Ordering::Relaxed);
+        let mut failed = self.listing.lock().await;
         if let Some(listing) = recent() {
             return Ok(listing);
         }
-        self.breaker.check()?;
-        self.fetch().await
+        // What was begun after we had come failed for us as well: a vendor in trouble is not asked by everybody.
+        if let Some((_, fault)) = failed.as_ref().filter(|(number, _)| *number > begun) {
+            return Err(fault.clone());
+        }
+        self.turn(Purpose::Ordinary).await?;
+        self.fetch(&mut failed).await
     }
 
     /// The one call that goes out while the breaker is open. An answer closes it.
     pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
-        let _turn = self.listing.lock().await;
-        self.fetch().await
+        let mut failed = self.listing.lock().await;
+        self.budget.turn(Purpose::Ordinary).await?;
+        self.fetch(&mut failed).await
     }
 
-    async fn fetch(&self) -> Result<Arc<Listing>, Fault> {
-        self.budget.turn(Purpose::Ordinary).await?;
+    async fn fetch(&self, failed: &mut Option<(u64, Fault)>) -> Result<Arc<Listing>, Fault> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let as_of = self.clock.now();
-        let keys = self.counted("list", self.gateway.list()).await?;
+        let keys = self.counted("list", self.gateway.list()).await;
+        let keys = keys.inspect_err(|fault| *failed = Some((number, fault.clone())))?;
         self.breaker.close();
         let listing = Arc::new(Listing { as_of, keys });
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
@@ -198,13 +210,19 @@ impl Account {
         self.revocation("remove", self.provider_keys()?.remove(id)).await
     }
 
+    /// Waits for a turn. The breaker is asked before and after, because it may open meanwhile.
+    async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+        self.breaker.check()?;
+        self.budget.turn(purpose).await?;
+        self.breaker.check()
+    }
+
     async fn call<T>(
         &self,
         name: &'static str,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.breaker.check()?;
-        self.budget.turn(Purpose::Ordinary).await?;
+        self.turn(Purpose::Ordinary).await?;
         self.counted(name, call).await
     }
 
@@ -213,8 +231,7 @@ impl Account {
         name: &'static str,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.breaker.check()?;
-        self.budget.turn(Purpose::Revocation).await?;
+        self.turn(Purpose::Revocation).await?;
         self.counted(name, call).await
     }
 

@@ -36,6 +36,15 @@ struct State {
     paused_until: Option<Timestamp>,
 }
 
+impl State {
+    fn paused(&self, now: Timestamp) -> Result<(), Fault> {
+        match self.paused_until.filter(|until| *until > now) {
+            None => Ok(()),
+            until => Err(Fault::without_effect(FaultKind::Throttled { until })),
+        }
+    }
+}
+
 impl Budget {
     /// A full budget.
     pub fn new(per_second: u32, burst: u32, clock: Clock) -> Self {
@@ -58,6 +67,8 @@ impl Budget {
         let wait = self.reserve(purpose)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
+            // The vendor may have asked for a pause meanwhile.
+            self.lock().paused(self.clock.now())?;
         }
         Ok(())
     }
@@ -71,9 +82,7 @@ impl Budget {
 
     fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
         let mut state = self.lock();
-        if let Some(until) = state.paused_until.filter(|until| *until > self.clock.now()) {
-            return Err(Fault::without_effect(FaultKind::Throttled { until: Some(until) }));
-        }
+        state.paused(self.clock.now())?;
         let now = Instant::now();
         let earned = now.duration_since(state.at).as_secs_f64() * self.per_second;
         state.tokens = (state.tokens + earned).min(self.burst);

@@ -101,6 +101,7 @@ pub struct Edgee {
 
 #[derive(Deserialize)]
 struct Key {
+    #[serde(deserialize_with = "lenient::id")]
     id: String,
     #[serde(default)]
     name: Option<String>,
@@ -120,6 +121,9 @@ struct Key {
     expires_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     last_used_at: Option<Timestamp>,
+    /// Makes serde read this from an object only, not from an array of its fields as well.
+    #[serde(flatten)]
+    _object: (),
 }
 
 #[derive(Deserialize)]
@@ -133,6 +137,8 @@ struct Created {
 #[derive(Deserialize)]
 struct Revealed {
     key: SecretString,
+    #[serde(flatten)]
+    _object: (),
 }
 
 #[derive(Deserialize)]
@@ -145,6 +151,8 @@ enum Page<T> {
         has_more: Option<bool>,
         #[serde(default)]
         last_key: Option<String>,
+        #[serde(flatten)]
+        _object: (),
     },
 }
 
@@ -156,13 +164,18 @@ struct ProviderKeyBody {
     name: Option<String>,
     #[serde(default)]
     api_key_ids: Option<Vec<String>>,
+    #[serde(flatten)]
+    _object: (),
 }
 
 #[derive(Deserialize)]
 struct ProviderKeyCreated {
+    #[serde(deserialize_with = "lenient::id")]
     id: String,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     created_at: Option<Timestamp>,
+    #[serde(flatten)]
+    _object: (),
 }
 
 impl Key {
@@ -244,6 +257,7 @@ impl Edgee {
                     data,
                     has_more,
                     last_key,
+                    ..
                 } => {
                     all.extend(data);
                     if has_more != Some(true) {
@@ -269,6 +283,17 @@ fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
         Ok(value) => Ok(Some(value)),
         Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+/// The outcome of an undocumented call. A vendor that does not know the path or the method is in its right.
+fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
+    match result {
+        Err(Fault {
+            kind: FaultKind::NotFound | FaultKind::Rejected { status: 405, .. },
+            ..
+        }) => Ok(()),
+        other => other.map(drop),
     }
 }
 
@@ -377,7 +402,8 @@ impl Gateway for Edgee {
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
         let path = self.path(&["api_keys", &id.0]);
-        gone_is_none(self.wire.send(Call::new(Method::DELETE, &path)).await).map(drop)
+        let answer = gone_is_none(self.wire.send(Call::new(Method::DELETE, &path)).await)?;
+        answer.map_or(Ok(()), |it| it.acknowledged())
     }
 
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
@@ -421,11 +447,11 @@ impl ProviderKeys for Edgee {
             fields: &["api_key_ids"],
             ..Call::new(Method::POST, &path)
         };
-        gone_is_none(self.wire.send(call).await).map(drop)
+        tried(self.wire.send(call).await)
     }
 
     async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
         let path = self.path(&["provider-keys", &id.0]);
-        gone_is_none(self.wire.send(Call::new(Method::DELETE, &path)).await).map(drop)
+        tried(self.wire.send(Call::new(Method::DELETE, &path)).await)
     }
 }

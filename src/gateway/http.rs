@@ -13,7 +13,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT}
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,11 @@ impl Wire {
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn request(&self, call: Call<'_>) -> Result<Request<Bytes>, Fault> {
         let unwritable = |_| Fault::without_effect(FaultKind::Strange("the request cannot be written"));
+        if !call.path.iter().all(|it| is_segment(it)) {
+            return Err(Fault::without_effect(FaultKind::Strange(
+                "an id cannot be part of a path",
+            )));
+        }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(call.path);
@@ -146,9 +151,7 @@ impl Wire {
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
-                Fault::without_effect(FaultKind::NotFound)
-            }
+            StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
             StatusCode::TOO_MANY_REQUESTS => {
                 let until = self.retry_after(response);
@@ -156,6 +159,7 @@ impl Wire {
             }
             StatusCode::BAD_REQUEST
             | StatusCode::PAYMENT_REQUIRED
+            | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY => Fault::without_effect(FaultKind::Rejected {
@@ -175,9 +179,11 @@ impl Wire {
     fn retry_after(&self, response: &Response<Bytes>) -> Option<Timestamp> {
         let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
         let now = self.clock.now();
-        let until = match text.parse::<u32>() {
-            Ok(seconds) => plus(now, SignedDuration::from_secs(i64::from(seconds))),
-            Err(_) => jiff::fmt::rfc2822::parse(text).ok()?.timestamp(),
+        let seconds = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let until = if seconds {
+            plus(now, SignedDuration::from_secs(text.parse().unwrap_or(i64::MAX)))
+        } else {
+            jiff::fmt::rfc2822::parse(text).ok()?.timestamp()
         };
         Some(until.clamp(now, plus(now, LONGEST_RETRY_AFTER)))
     }
@@ -207,6 +213,12 @@ pub fn fingerprint(secret: &SecretString, salt: &str) -> String {
     hash::base32(&[salt.as_bytes(), secret.expose_secret().as_bytes()], 26)
 }
 
+/// Whether this can be a segment of a path. Nothing and dots lead elsewhere, such as to the whole collection, and
+/// line breaks and tabs are dropped from a URL, whatever they keep apart.
+pub fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(char::is_control)
+}
+
 /// Whether this is what vendors show in place of a secret: nothing, or something with an ellipsis or stars.
 #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
 pub fn looks_masked(secret: &SecretString) -> bool {
@@ -226,6 +238,15 @@ impl Answer {
     /// Reads the body of a create call: what cannot be understood may have been carried out all the same.
     pub fn created<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         self.parse().map_err(Fault::ambiguous)
+    }
+
+    /// Reads the body of a removal: any JSON, or nothing. Something else, such as a page of a proxy, is no word of
+    /// the vendor's.
+    pub fn acknowledged(&self) -> Result<(), Fault> {
+        if self.0.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.created::<IgnoredAny>().map(drop)
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {

@@ -1,5 +1,6 @@
 //! Reads what vendors write in more than one way.
 
+use super::http::is_segment;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -18,6 +19,16 @@ pub fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ti
             Ok(seconds.and_then(|it| Timestamp::from_second(it).ok()))
         }
         Some(_) => Err(serde::de::Error::custom("a time that is neither text nor number")),
+    }
+}
+
+/// An id: text that can be a segment of a path. Without one, whatever it belongs to cannot be asked for again.
+pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    if is_segment(&id) {
+        Ok(id)
+    } else {
+        Err(serde::de::Error::custom("an id that cannot be part of a path"))
     }
 }
 

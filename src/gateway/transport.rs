@@ -89,15 +89,18 @@ fn classify(error: &reqwest::Error) -> Fault {
     }
     let mut source = error.source();
     while let Some(cause) = source {
-        let tls = cause.downcast_ref::<rustls::Error>().is_some()
-            || cause
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .is_some_and(|inner| inner.is::<rustls::Error>());
-        if tls {
+        if blames_certificate(cause) {
             return Fault::without_effect(FaultKind::Unreachable(Unreachable::Certificate));
         }
         source = cause.source();
     }
     Fault::without_effect(FaultKind::Unreachable(Unreachable::Connect))
+}
+
+/// The connector wraps what TLS says in I/O errors, more than once, and their `source` skips what they wrap.
+fn blames_certificate(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+        return error.get_ref().is_some_and(|inner| blames_certificate(inner));
+    }
+    matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
 }

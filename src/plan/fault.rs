@@ -38,7 +38,7 @@ pub enum FaultKind {
     /// 409.
     #[error("the vendor reports a conflict (409)")]
     Conflict,
-    /// 400, 413, 415, 422. Names only fields of our own request.
+    /// 400, 402, 405, 413, 415, 422. Names only fields of our own request.
     #[error("the vendor refused the request as invalid ({status}){}", listed(.fields))]
     Rejected {
         /// HTTP status.

@@ -1,0 +1,86 @@
+# `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CLUSTER := tests/controlplane/cluster
+CHART_CRDS := charts/keysmith/files/crds
+SCRIPTS := $(CLUSTER) deploy/demo .ci/run
+
+# Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
+# production, so nothing here passes it on.
+ifeq ($(origin KUBECONFIG),command line)
+export KEYSMITH_KUBECONFIG := $(abspath $(KUBECONFIG))
+endif
+unexport KUBECONFIG
+
+.PHONY: help
+help: ## List the targets
+	@printf 'usage: make TARGET\n\n'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; \
+	  do printf '  %-14s %s\n' "$$name" "$$text"; done
+	@printf '\nKUBECONFIG=FILE on this command line uses that cluster instead of starting one\n'
+
+.PHONY: build
+build: ## Build the debug binary
+	cargo build
+
+.PHONY: demo
+demo: ## Show everything on a real control plane, without an account; ONCE=1 cleans up at the end
+	@ONCE=$(ONCE) deploy/demo up
+
+.PHONY: demo-down
+demo-down: ## Stop what `make demo` left running
+	@deploy/demo down
+
+.PHONY: test
+test: control-plane ## Run every test, up to those on a real control plane
+	cargo test --all-features
+
+# The control plane takes minutes to build the first time; here that is seen, inside a test it would look like a hang.
+.PHONY: control-plane
+control-plane:
+	@echo '== control plane for the tests'
+	@$(CLUSTER) up --dir .cluster-build >/dev/null
+	@$(CLUSTER) down --dir .cluster-build
+
+.PHONY: check
+check: ## Check format, lints, docs, generated files and scripts
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features
+	@$(MAKE) --no-print-directory check-generated check-scripts
+
+.PHONY: check-generated
+check-generated:
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  cargo run --quiet -- crds --dir "$$fresh"; \
+	  for dir in crds $(CHART_CRDS); do \
+	    diff -ru "$$dir" "$$fresh" || { echo "$$dir is not up to date: run make generate" >&2; exit 1; }; \
+	  done
+	@echo 'generated files are up to date'
+
+.PHONY: check-scripts
+check-scripts:
+	@for script in $(SCRIPTS); do bash -n "$$script"; done
+	@if command -v gofmt >/dev/null; then \
+	  unformatted=$$(gofmt -l tests/controlplane); \
+	  if [[ -n $$unformatted ]]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi; \
+	fi
+	@echo 'scripts are sound'
+
+.PHONY: generate
+generate: ## Write crds/ and the chart's copy of it
+	cargo run --quiet -- crds --dir crds
+	cargo run --quiet -- crds --dir $(CHART_CRDS)
+
+.PHONY: cluster
+cluster: ## Start a control plane with the CRDs, and print the line that selects it
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stop that control plane and remove its data
+	@$(CLUSTER) down

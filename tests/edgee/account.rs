@@ -1,0 +1,278 @@
+//! An account: its breaker, and the listings it shares.
+
+use super::world::{KEYS, TOKEN, World, deposit_order, id, order, renamed, world};
+use futures::future::join_all;
+use jiff::SignedDuration;
+use keysmith::emulator::Effect;
+use keysmith::gateway::account::{Account, Parts};
+use keysmith::gateway::edgee::Edgee;
+use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::runtime::metrics::Metrics;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub struct Client {
+    pub account: Account,
+    pub metrics: Metrics,
+    alarms: Arc<AtomicUsize>,
+}
+
+impl Client {
+    pub fn of(world: &World) -> Self {
+        Self::with(world.edgee(), world)
+    }
+
+    pub fn with(edgee: Edgee, world: &World) -> Self {
+        let (alarms, metrics) = (Arc::new(AtomicUsize::new(0)), Metrics::default());
+        let rung = Arc::clone(&alarms);
+        let account = Account::new(Parts {
+            gateway: Box::new(edgee),
+            gateway_url: "http://edgee.test/edgee-gateway".to_owned(),
+            alarm: Box::new(move || {
+                rung.fetch_add(1, Ordering::Relaxed);
+            }),
+            clock: world.clock.clone(),
+            metrics: metrics.clone(),
+        });
+        Self {
+            account,
+            metrics,
+            alarms,
+        }
+    }
+
+    pub fn alarms(&self) -> usize {
+        self.alarms.load(Ordering::Relaxed)
+    }
+}
+
+fn breaker_open() -> Fault {
+    Fault::without_effect(FaultKind::BreakerOpen)
+}
+
+fn revoke_token(world: &World) {
+    assert!(world.emulator.edgee().revoke_token(TOKEN));
+}
+
+fn restore_token(world: &World) {
+    world.emulator.edgee().add_token(TOKEN, &[super::world::ORG]);
+}
+
+/// Every kind of call there is.
+async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
+    let key = id("key_000001");
+    let now = jiff::Timestamp::MAX;
+    vec![
+        account.list(now).await.map(drop),
+        account.get(&key).await.map(drop),
+        account.mint(&order("n")).await.map(drop),
+        account.recover(&key).await.map(drop),
+        account.amend(&key, &renamed("x")).await,
+        account.revoke(&key).await,
+        account.deposits().await.map(drop),
+        account.deposit(&deposit_order("n", &[])).await.map(drop),
+        account.reassign(&key, &[]).await,
+        account.remove(&key).await,
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only() {
+    let world = world();
+    let key = world.key_by_hand("old");
+    revoke_token(&world);
+    let client = Client::of(&world);
+    client.account.usable().unwrap();
+    let first = client.account.get(&id(&key.id)).await.unwrap_err();
+    assert_eq!(first, Fault::without_effect(FaultKind::TokenRefused));
+    assert_eq!(client.alarms(), 1);
+    assert_eq!(client.account.usable(), Err(breaker_open()));
+    for outcome in every_call(&client.account).await {
+        assert_eq!(outcome, Err(breaker_open()));
+    }
+    assert_eq!(world.emulator.calls().len(), 1);
+
+    let probed = client.account.probe().await.err().unwrap();
+    assert_eq!(probed, Fault::without_effect(FaultKind::TokenRefused));
+    assert_eq!(world.emulator.calls().len(), 2);
+    assert_eq!(
+        client.alarms(),
+        1,
+        "the alarm rings when the breaker opens, and not while it is open"
+    );
+
+    restore_token(&world);
+    assert_eq!(
+        client.account.get(&id(&key.id)).await.unwrap_err(),
+        breaker_open()
+    );
+    client.account.probe().await.unwrap();
+    client.account.usable().unwrap();
+    client.account.mint(&order("new")).await.unwrap();
+    assert_eq!(world.keys().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_after_it_closed() {
+    let client_calls = 10;
+    for call in 0..client_calls {
+        for code in [401, 403] {
+            let world = world();
+            let client = Client::of(&world);
+            // Everything before the call in question is let through by a token that is still good.
+            world.emulator.faults().add(keysmith::emulator::Rule {
+                method: None,
+                path_contains: String::new(),
+                skip: call,
+                times: Some(1),
+                effect: Effect::Status {
+                    code,
+                    retry_after: None,
+                },
+            });
+            let outcomes = every_call(&client.account).await;
+            assert_eq!(client.alarms(), 1, "call {call}, {code}");
+            let refused = outcomes.iter().filter(|it| **it == Err(breaker_open())).count();
+            assert_eq!(refused, (client_calls - call - 1) as usize, "call {call}");
+            client.account.probe().await.unwrap();
+            revoke_token(&world);
+            client.account.revoke(&id("key_000001")).await.unwrap_err();
+            assert_eq!(client.alarms(), 2);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_is_refused_rings_the_alarm_once() {
+    let world = world();
+    revoke_token(&world);
+    let client = Client::of(&world);
+    let key = id("key_000001");
+    let outcomes = join_all((0..50).map(|_| client.account.get(&key))).await;
+    assert!(outcomes.iter().all(Result::is_err));
+    assert_eq!(client.alarms(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_fault_opens_the_breaker() {
+    for effect in [
+        Effect::Status {
+            code: 400,
+            retry_after: None,
+        },
+        Effect::Status {
+            code: 404,
+            retry_after: None,
+        },
+        Effect::Status {
+            code: 500,
+            retry_after: None,
+        },
+        Effect::Html,
+        Effect::DropAfter,
+        Effect::Hang,
+    ] {
+        let world = world();
+        let client = Client::of(&world);
+        world.fault_once("POST", KEYS, effect.clone());
+        client.account.mint(&order("n")).await.err().unwrap();
+        client.account.usable().unwrap();
+        client.account.mint(&order("n")).await.unwrap();
+        assert_eq!(client.alarms(), 0, "{effect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_otherwise_leaves_the_breaker_as_it_is() {
+    let world = world();
+    revoke_token(&world);
+    let client = Client::of(&world);
+    client.account.probe().await.err().unwrap();
+    restore_token(&world);
+    world.fault_once(
+        "GET",
+        KEYS,
+        Effect::Status {
+            code: 500,
+            retry_after: None,
+        },
+    );
+    client.account.probe().await.err().unwrap();
+    assert_eq!(client.account.usable(), Err(breaker_open()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_who_need_a_listing_share_one() {
+    let world = world();
+    world.key_by_hand("old");
+    world.fault_always("GET", KEYS, Effect::Delay { millis: 200 });
+    let client = Client::of(&world);
+    let since = world.clock.now() - SignedDuration::from_secs(1);
+    let listings = join_all((0..100).map(|_| client.account.list(since))).await;
+    assert!(listings.iter().all(|it| it.as_ref().unwrap().keys.len() == 1));
+    assert!((1..=2).contains(&world.emulator.calls().len()));
+    // It serves those who come later as well, as long as it is new enough for them.
+    client.account.list(since).await.unwrap();
+    assert!((1..=2).contains(&world.emulator.calls().len()));
+}
+
+/// Whoever asks for what happened after a listing had begun is not served with it.
+#[tokio::test(start_paused = true)]
+async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
+    let world = world();
+    world.fault_always("GET", KEYS, Effect::DelayAfter { millis: 1000 });
+    let client = Client::of(&world);
+    let early = world.clock.now() - SignedDuration::from_secs(1);
+    let late = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        world.key_by_hand("made while the first listing was under way");
+        let since = world.clock.now();
+        join_all((0..50).map(|_| client.account.list(since))).await
+    };
+    let (first, late) = tokio::join!(client.account.list(early), late);
+    assert!(first.unwrap().keys.is_empty());
+    assert!(late.iter().all(|it| it.as_ref().unwrap().keys.len() == 1));
+    assert_eq!(world.emulator.calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_gives_up_does_not_take_the_listing_from_the_others() {
+    let world = world();
+    world.fault_always("GET", KEYS, Effect::Delay { millis: 1000 });
+    let client = Arc::new(Client::of(&world));
+    let since = world.clock.now() - SignedDuration::from_secs(1);
+    let leaver = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.account.list(since).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    let rest = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.account.list(since).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    leaver.abort();
+    rest.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_counted_by_their_outcome() {
+    let world = world();
+    let client = Client::of(&world);
+    world.fault_once(
+        "POST",
+        KEYS,
+        Effect::Status {
+            code: 500,
+            retry_after: None,
+        },
+    );
+    client.account.mint(&order("n")).await.err().unwrap();
+    client.account.mint(&order("n")).await.unwrap();
+    let text = client.metrics.text();
+    for outcome in ["failed", "ok"] {
+        let line =
+            format!(r#"keysmith_vendor_calls_total{{vendor="edgee",call="mint",outcome="{outcome}"}} 1"#);
+        assert!(text.contains(&line), "{text}");
+    }
+}

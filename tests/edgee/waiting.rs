@@ -1,0 +1,181 @@
+//! An account while others wait: pauses that the vendor asks for, refusals and failures meanwhile.
+
+use super::account::Client;
+use super::world::{KEYS, TOKEN, World, driver, id, order, wire, world};
+use crate::support::vendor::InProcess;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use keysmith::emulator::Effect;
+use keysmith::gateway::transport::Transport;
+use keysmith::plan::fault::{Fault, FaultKind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+fn throttled(retry_after: Option<&str>) -> Effect {
+    let retry_after = retry_after.map(str::to_owned);
+    Effect::Status {
+        code: 429,
+        retry_after,
+    }
+}
+
+fn pause_until(fault: &Fault) -> Option<Timestamp> {
+    match fault.kind {
+        FaultKind::Throttled { until } => until,
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_and_ends() {
+    for (asked, seconds) in [(Some("30"), 30), (None, 5), (Some("soon"), 5)] {
+        let world = world();
+        let key = world.key_by_hand("old");
+        let client = Client::of(&world);
+        world.fault_once("POST", KEYS, throttled(asked));
+        let until = world.clock.now() + SignedDuration::from_secs(seconds);
+        client.account.mint(&order("n")).await.err().unwrap();
+        sleep(Duration::from_millis(seconds.unsigned_abs() * 1000 - 1)).await;
+        let faults = [
+            client.account.list(Timestamp::MAX).await.err().unwrap(),
+            client.account.probe().await.err().unwrap(),
+            client.account.get(&id(&key.id)).await.unwrap_err(),
+            client.account.mint(&order("n")).await.err().unwrap(),
+            client.account.revoke(&id(&key.id)).await.unwrap_err(),
+            client.account.deposits().await.unwrap_err(),
+        ];
+        for fault in faults {
+            assert_eq!(pause_until(&fault), Some(until), "{fault:?}");
+        }
+        assert_eq!(world.emulator.calls().len(), 1);
+        assert_eq!(world.keys().len(), 1);
+        sleep(Duration::from_millis(1)).await;
+        client.account.mint(&order("n")).await.unwrap();
+        assert_eq!(world.keys().len(), 2);
+    }
+}
+
+/// So many callers that most of them wait for their turn when the first answers arrive.
+async fn crowd(client: &Client) -> Vec<Fault> {
+    let key = id("key_000001");
+    let outcomes = join_all((0..150).map(|_| client.account.get(&key))).await;
+    outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+/// A vendor that is some way off: meanwhile, others come and wait.
+struct Far(InProcess);
+
+#[async_trait]
+impl Transport for Far {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let answer = self.0.send(request).await;
+        sleep(Duration::from_millis(50)).await;
+        answer
+    }
+}
+
+fn far_client(world: &World) -> Client {
+    let transport = Arc::new(Far(InProcess(world.emulator.clone())));
+    let edgee = driver(wire("http://edgee.test/edgee", TOKEN, transport, &world.clock));
+    Client::with(edgee, world)
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_their_turn_also_keep_the_pause() {
+    let world = world();
+    world.key_by_hand("old");
+    let client = far_client(&world);
+    world.fault_always("GET", KEYS, throttled(Some("60")));
+    let faults = crowd(&client).await;
+    assert_eq!(faults.len(), 150);
+    // The burst was out before the first answer; nobody went out after it.
+    assert!(
+        world.emulator.calls().len() <= 60,
+        "{}",
+        world.emulator.calls().len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_their_turn_do_not_show_a_refused_token_again() {
+    let world = world();
+    assert!(world.emulator.edgee().revoke_token(TOKEN));
+    let client = far_client(&world);
+    let faults = crowd(&client).await;
+    assert_eq!(faults.len(), 150);
+    assert!(
+        world.emulator.calls().len() <= 60,
+        "{}",
+        world.emulator.calls().len()
+    );
+    assert_eq!(client.alarms(), 1);
+}
+
+async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
+    let since = world.clock.now() - SignedDuration::from_secs(1);
+    let start = Instant::now();
+    let outcomes = join_all((0..100).map(|_| client.account.list(since))).await;
+    (
+        outcomes.into_iter().filter_map(Result::err).collect(),
+        start.elapsed(),
+    )
+}
+
+/// A vendor in trouble is not asked the same thing a hundred times, and nobody waits a hundred deadlines.
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
+    let slow = [
+        (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
+        (
+            Effect::Status {
+                code: 500,
+                retry_after: None,
+            },
+            FaultKind::Failed { status: 500 },
+        ),
+        (Effect::Html, FaultKind::Strange("it is not JSON")),
+    ];
+    for (effect, kind) in slow {
+        let world = world();
+        world.fault_always("GET", KEYS, effect);
+        let client = far_client(&world);
+        let (faults, took) = listings(&world, &client).await;
+        assert_eq!(faults, vec![Fault::without_effect(kind.clone()); 100]);
+        assert!((1..=2).contains(&world.emulator.calls().len()), "{kind}");
+        assert!(took <= Duration::from_secs(60), "{kind}: {took:?}");
+        // Whoever comes after it asks anew.
+        world.emulator.faults().clear();
+        client
+            .account
+            .list(world.clock.now() - SignedDuration::from_secs(1))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_calls_than_the_vendor_bears_are_put_off_and_not_lost() {
+    let world = world();
+    let client = Client::of(&world);
+    let start = Instant::now();
+    let outcomes = join_all((0..200).map(|_| async { client.account.mint(&order("n")).await })).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(world.keys().len(), 200);
+    let seconds = start.elapsed().as_secs_f64();
+    assert!((6.5..8.5).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_wait_too_long_is_told_so_without_a_call() {
+    let world = world();
+    let client = Client::of(&world);
+    let outcomes = join_all((0..600).map(|_| async { client.account.mint(&order("n")).await })).await;
+    let refused: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(!refused.is_empty());
+    assert_eq!(world.keys().len() + refused.len(), 600);
+    assert!(refused.iter().all(|fault| pause_until(fault).is_some()));
+}

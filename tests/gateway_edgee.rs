@@ -1,0 +1,33 @@
+//! The driver for Edgee: its quirks, its faults, and the way there.
+//!
+//! Tests look at what the vendor holds afterwards. Only where no emulated vendor would answer so (a cursor that
+//! loops, garbage) is an answer written by hand.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it is surprised"
+)]
+
+mod support {
+    pub mod vendor;
+}
+
+mod edgee {
+    mod account;
+    mod canary;
+    mod canned;
+    mod faults;
+    mod garbage;
+    mod listing;
+    mod paths;
+    mod provider_keys;
+    mod refusals;
+    mod secrets;
+    mod settings;
+    mod tcp;
+    mod throttling;
+    mod tls;
+    mod waiting;
+    mod world;
+}

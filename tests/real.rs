@@ -1,0 +1,105 @@
+//! The same stories on a real kube-apiserver and etcd, and those that only a real one can tell. The control plane is
+//! started by `tests/controlplane/cluster`, once for all of them.
+
+mod support {
+    pub mod canary;
+    #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
+    pub mod cluster;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod plane;
+    pub mod process;
+    pub mod vendor;
+    #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]
+    pub mod world;
+}
+#[allow(
+    dead_code,
+    reason = "stories that take days are told in the simulated cluster only"
+)]
+mod stories {
+    pub mod admission;
+    pub mod binary;
+    pub mod deposits;
+    pub mod faults;
+    pub mod issuing;
+    pub mod keeping;
+    pub mod refusals;
+    pub mod tokens;
+}
+
+use support::world::World;
+
+macro_rules! tell {
+    ($($module:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                let mut world = super::World::real().await;
+                super::stories::$module::$story(&mut world).await;
+                world.end().await;
+            })+
+        })+
+    };
+}
+
+tell! {
+    admission:
+        a_console_token_names_exactly_one_known_vendor,
+        a_key_that_cannot_be_is_refused_with_the_field,
+        a_deposit_never_means_the_whole_organization_by_accident,
+        what_is_fixed_at_creation_cannot_be_edited,
+        a_status_is_in_progress_from_birth;
+    issuing:
+        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
+        a_settled_key_costs_nothing,
+        every_field_reaches_the_vendor,
+        a_secret_is_shaped_by_its_template,
+        an_edit_changes_the_key_in_place_and_only_what_was_edited,
+        deleting_the_resource_revokes_the_key_and_leaves_nothing,
+        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
+        a_stop_right_after_the_start_ends_at_once,
+        a_restart_with_settled_keys_writes_nothing_and_calls_once,
+        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work;
+    keeping:
+        a_deleted_secret_comes_back_with_the_same_key,
+        an_edited_secret_is_set_right,
+        a_key_deleted_in_the_console_is_issued_again,
+        a_key_changed_in_the_console_is_set_right,
+        a_look_at_the_vendor_can_be_asked_for,
+        a_change_that_the_vendor_swallows_is_said;
+    faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_500_after_the_key_was_made_is_no_failure,
+        a_truncated_answer_to_a_create_call_is_recovered,
+        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_restart_does_not_shorten_a_wait,
+        a_deletion_waits_for_a_vendor_that_is_down;
+    tokens:
+        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
+        a_token_of_another_organization_says_so,
+        a_missing_secret_is_named_and_picked_up_when_it_appears,
+        bytes_that_cannot_be_a_token_are_never_sent,
+        an_endpoint_that_is_not_admitted_gets_nothing,
+        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        a_token_stays_until_nothing_needs_it_to_clean_up,
+        a_restart_between_deletions_still_cleans_up,
+        a_key_waits_for_its_token_and_goes_on_when_it_comes;
+    deposits:
+        every_documented_provider_gets_its_format,
+        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
+        a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
+        a_lost_answer_to_a_deposit_is_found_again,
+        a_credential_that_cannot_be_one_is_named_and_never_sent;
+    refusals:
+        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        of_two_resources_that_name_one_secret_the_first_wins,
+        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
+        a_specification_that_cannot_be_carried_out_names_the_field,
+        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret;
+    binary:
+        two_hundred_keys_survive_a_sigkill_in_the_middle,
+        health_readiness_and_metrics_are_served_and_sigterm_ends_it_well,
+        what_the_binary_prints_at_trace_level_holds_no_secret,
+        a_namespace_with_everything_in_it_goes,
+        a_field_that_the_type_cannot_read_is_told_so;
+}

@@ -1,0 +1,104 @@
+//! The stories, in a simulated cluster under paused time: hours in milliseconds.
+
+mod support {
+    pub mod canary;
+    pub mod cluster;
+    #[allow(dead_code, reason = "the stories with a real control plane use it")]
+    pub mod plane;
+    pub mod vendor;
+    #[allow(dead_code, reason = "the stories with a real control plane use the rest")]
+    pub mod world;
+}
+mod stories {
+    pub mod deposits;
+    pub mod faults;
+    pub mod issuing;
+    pub mod keeping;
+    pub mod refusals;
+    pub mod tokens;
+}
+
+use support::world::World;
+
+macro_rules! tell {
+    ($($module:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test(start_paused = true)]
+            async fn $story() {
+                let mut world = super::World::simulated().await;
+                super::stories::$module::$story(&mut world).await;
+                world.end().await;
+            })+
+        })+
+    };
+}
+
+tell! {
+    issuing:
+        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
+        a_settled_key_costs_nothing,
+        every_field_reaches_the_vendor,
+        a_secret_is_shaped_by_its_template,
+        an_edit_changes_the_key_in_place_and_only_what_was_edited,
+        deleting_the_resource_revokes_the_key_and_leaves_nothing,
+        a_key_that_a_human_made_is_never_touched,
+        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
+        a_stop_right_after_the_start_ends_at_once,
+        a_restart_with_settled_keys_writes_nothing_and_calls_once,
+        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work;
+    keeping:
+        a_deleted_secret_comes_back_with_the_same_key,
+        an_edited_secret_is_set_right,
+        a_key_deleted_in_the_console_is_issued_again,
+        a_key_changed_in_the_console_is_set_right,
+        a_look_at_the_vendor_can_be_asked_for,
+        a_change_that_the_vendor_swallows_is_said,
+        an_expired_key_is_replaced,
+        last_use_is_shown_to_the_hour_and_written_no_oftener,
+        a_late_create_call_is_found_by_its_mark_and_removed;
+    faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_create_call_that_never_arrived_is_made_again_under_the_next_serial,
+        a_500_after_the_key_was_made_is_no_failure,
+        a_truncated_answer_to_a_create_call_is_recovered,
+        a_page_of_html_instead_of_an_answer_is_recovered,
+        an_answer_that_never_comes_is_recovered,
+        a_listing_that_lags_makes_no_second_key,
+        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
+        a_restart_does_not_shorten_a_wait,
+        the_vendor_may_ask_for_a_pause,
+        a_deletion_waits_for_a_vendor_that_is_down,
+        deleting_while_an_answer_is_lost_leaves_no_key;
+    tokens:
+        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
+        a_token_of_another_organization_says_so,
+        a_missing_secret_is_named_and_picked_up_when_it_appears,
+        bytes_that_cannot_be_a_token_are_never_sent,
+        an_endpoint_that_is_not_admitted_gets_nothing,
+        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        a_vendor_that_hangs_is_given_up_after_the_deadline,
+        a_refused_token_is_probed_once_for_all_its_dependants,
+        a_token_that_settled_keys_do_not_need_may_fail_without_them,
+        a_token_stays_until_nothing_needs_it_to_clean_up,
+        a_restart_between_deletions_still_cleans_up,
+        a_deletion_without_a_usable_token_says_what_blocks_it,
+        a_key_waits_for_its_token_and_goes_on_when_it_comes,
+        a_declared_expiry_warns_ahead;
+    deposits:
+        every_documented_provider_gets_its_format,
+        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
+        an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,
+        a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
+        what_the_vendor_does_not_remove_is_said,
+        a_lost_answer_to_a_deposit_is_found_again,
+        a_credential_that_cannot_be_one_is_named_and_never_sent;
+    refusals:
+        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        of_two_resources_that_name_one_secret_the_first_wins,
+        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
+        a_specification_that_cannot_be_carried_out_names_the_field,
+        a_served_key_outlives_an_edit_that_cannot_be_carried_out,
+        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
+        a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
+}

@@ -1,0 +1,261 @@
+//! The real binary, as users run it.
+
+use crate::support::process::{Keysmith, free_port};
+use crate::support::world::{ORG, World, key_spec, merged, token_spec};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use keysmith::emulator::edgee::DataPlaneAnswer;
+use keysmith::emulator::{Effect, Rule, serve};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The story's vendor on a port of its own. The task ends with the story's runtime.
+async fn serve_vendor(world: &World) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(serve(world.emulator.clone(), listener, std::future::pending()));
+    port
+}
+
+fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Keysmith {
+    let (endpoints, metrics) = (
+        format!("http://127.0.0.1:{vendor}"),
+        format!("127.0.0.1:{metrics}"),
+    );
+    let arguments = [
+        "run",
+        "--namespaces",
+        &world.namespace,
+        "--allowed-endpoints",
+        &endpoints,
+        "--metrics-address",
+        &metrics,
+        "--poll-interval",
+        "2s",
+        "--log-level",
+        level,
+    ];
+    Keysmith::start(name, &arguments)
+}
+
+async fn token_at(world: &World, port: u16) {
+    world
+        .write_secret("edgee-console", &[("token", crate::support::world::TOKEN)])
+        .await;
+    let endpoint = json!({"endpoint": format!("http://127.0.0.1:{port}/edgee")});
+    world
+        .create("ConsoleToken", "edgee", merged(token_spec(), endpoint))
+        .await;
+}
+
+async fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer.split("\r\n\r\n").skip(1).collect()))
+}
+
+pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World) {
+    world.stop().await;
+    let vendor = serve_vendor(world).await;
+    // Slow enough that the kill meets calls in flight.
+    world.emulator.faults().add(Rule::always(
+        "POST",
+        "/api_keys",
+        Effect::DelayAfter { millis: 100 },
+    ));
+    token_at(world, vendor).await;
+    for number in 0..200 {
+        world
+            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
+            .await;
+    }
+    let first = run(world, "sigkill", vendor, free_port(), "info");
+    world
+        .eventually("a part of the keys exists", async || match world.keys().len() {
+            0..60 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        })
+        .await;
+    first.kill();
+    assert!(
+        world.keys().len() < 200,
+        "the kill came too late to tell anything"
+    );
+    let second = run(world, "sigkill", vendor, free_port(), "info");
+    for number in 0..200 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    world
+        .eventually("exactly two hundred keys", async || match world.keys().len() {
+            200 => Ok(()),
+            other => Err(format!("{other} keys")),
+        })
+        .await;
+    for number in 0..200 {
+        let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
+        assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+    }
+    second.assert_silent();
+    // Cleared quickly, so that the namespace can go.
+    world.emulator.faults().clear();
+    for number in 0..200 {
+        world.delete("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    world
+        .eventually("all keys are revoked", async || match world.keys().len() {
+            0 => Ok(()),
+            other => Err(format!("{other} keys")),
+        })
+        .await;
+    assert!(second.terminate().await.success());
+}
+
+pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(world: &mut World) {
+    world.stop().await;
+    let vendor = serve_vendor(world).await;
+    let port = free_port();
+    let process = run(world, "health", vendor, port, "info");
+    world
+        .eventually("it is ready", async || match get(port, "/readyz").await {
+            Some((200, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    assert_eq!(get(port, "/healthz").await.unwrap().0, 200);
+    token_at(world, vendor).await;
+    world.key("checkout", json!({})).await;
+    let (_, metrics) = get(port, "/metrics").await.unwrap();
+    for line in [
+        "keysmith_vendor_calls_total{vendor=\"edgee\",call=\"mint\",outcome=\"ok\"} 1",
+        "keysmith_reconciles_total{kind=\"GatewayApiKey\",outcome=\"ok\"}",
+        "keysmith_console_token_ready{",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
+    }
+    assert!(process.terminate().await.success());
+}
+
+pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut World) {
+    world.stop().await;
+    let vendor = serve_vendor(world).await;
+    let process = run(world, "trace", vendor, free_port(), "trace");
+    token_at(world, vendor).await;
+    world
+        .write_secret("byok", &[("api_key", "canary-credential")])
+        .await;
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}, "scope": "Organization",
+    });
+    world.create("ProviderKey", "openai", deposit).await;
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/api_keys", Effect::Truncate));
+    world
+        .create(
+            "GatewayApiKey",
+            "checkout",
+            key_spec(json!({"secret": {"preset": "OpenAI"}})),
+        )
+        .await;
+    world.ready("GatewayApiKey", "checkout").await;
+    world.ready("ProviderKey", "openai").await;
+    world
+        .secrets()
+        .delete("checkout", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.served("checkout", "OPENAI_API_KEY").await;
+    let patch = json!({"data": {"OPENAI_API_KEY": "bm90IGEga2V5"}});
+    world
+        .secrets()
+        .patch("checkout", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    world.served("checkout", "OPENAI_API_KEY").await;
+    assert!(
+        process.printed().contains("TRACE"),
+        "the level is what was asked for"
+    );
+    process.assert_silent();
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    process.assert_silent();
+}
+
+pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
+    world.token().await;
+    world
+        .write_secret("byok", &[("api_key", "canary-credential")])
+        .await;
+    world.key("checkout", json!({})).await;
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
+        "credentialsRef": {"name": "byok"}, "gatewayKeyRefs": [{"name": "checkout"}],
+    });
+    world.create("ProviderKey", "openai", deposit).await;
+    world.ready("ProviderKey", "openai").await;
+    let namespaces: Api<Namespace> = Api::all(world.user.clone());
+    namespaces
+        .delete(&world.namespace, &DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .eventually("the namespace is gone", async || {
+            match namespaces.get_opt(&world.namespace).await.unwrap() {
+                None => Ok(()),
+                Some(namespace) => Err(format!("{:?}", namespace.status.and_then(|it| it.conditions))),
+            }
+        })
+        .await;
+    assert!(world.keys().is_empty() && world.vendor().provider_keys(ORG).is_empty());
+}
+
+/// The definition of somebody else's version of Keysmith may admit what this one cannot read.
+pub async fn a_field_that_the_type_cannot_read_is_told_so(world: &mut World) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(world.user.clone());
+    let name = "providerkeys.keysmith.dev";
+    let original = definitions.get(name).await.unwrap();
+    let mut loose = serde_json::to_value(&original).unwrap();
+    let scope = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/scope";
+    *loose.pointer_mut(scope).unwrap() = json!({"type": "string"});
+    loose["metadata"] = json!({"name": name});
+    let force = PatchParams::apply("test").force();
+    definitions
+        .patch(name, &force, &Patch::Apply(&loose))
+        .await
+        .unwrap();
+    let spec = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
+        "credentialsRef": {"name": "byok"}, "scope": "Galaxy",
+    });
+    world
+        .eventually("the loosened definition is served", async || {
+            world
+                .try_create("ProviderKey", "odd", spec.clone())
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+        .await;
+    let message = world.reason("ProviderKey", "odd", "Undecodable").await;
+    assert!(message.contains("Galaxy"), "{message}");
+    world.delete("ProviderKey", "odd").await;
+    world.gone("ProviderKey", "odd").await;
+    let mut strict = serde_json::to_value(&original).unwrap();
+    strict["metadata"] = json!({"name": name});
+    strict.as_object_mut().unwrap().remove("status");
+    definitions
+        .patch(name, &force, &Patch::Apply(&strict))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}

@@ -1,0 +1,309 @@
+//! ProviderKeys: a credential reaches the vendor, follows its Secret, and goes.
+
+use crate::support::world::{ORG, World, merged};
+use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
+use keysmith::emulator::{Effect, Rule};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ACCOUNT: &str =
+    r#"{"type":"service_account","project_id":"p","private_key":"canary-pem","client_email":"a@b"}"#;
+
+fn spec(provider: &str, fields: Value) -> Value {
+    let base = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": provider,
+        "credentialsRef": {"name": "byok"}, "scope": "Organization",
+    });
+    merged(base, fields)
+}
+
+fn deposits(world: &World) -> Vec<ProviderKeyRecord> {
+    world.vendor().provider_keys(ORG)
+}
+
+async fn only(world: &World, what: &str, check: impl Fn(&ProviderKeyRecord) -> bool) -> ProviderKeyRecord {
+    world
+        .eventually(what, async || match deposits(world).as_slice() {
+            [one] if check(one) => Ok(one.clone()),
+            other => Err(format!("{other:?}")),
+        })
+        .await
+}
+
+pub async fn every_documented_provider_gets_its_format(world: &mut World) {
+    world.token().await;
+    let plain: &[(&str, &str)] = &[("api_key", "canary-plain")];
+    let table: Vec<(&str, &[(&str, &str)])> = vec![
+        ("anthropic", plain),
+        ("openai", plain),
+        ("mistral", plain),
+        ("deepseek", plain),
+        ("xai", plain),
+        ("zai", plain),
+        ("google_vertex_ai", &[("service_account.json", ACCOUNT)]),
+        (
+            "bedrock",
+            &[
+                ("global.access_key_id", "canary-id"),
+                ("global.secret_access_key", "canary-secret"),
+                ("us-east-1.access_key_id", "canary-id2"),
+                ("us-east-1.secret_access_key", "canary-secret2"),
+            ],
+        ),
+        (
+            "azure",
+            &[
+                ("endpoint", "https://x.openai.azure.com/"),
+                ("api_key", "canary-azure"),
+            ],
+        ),
+    ];
+    for (provider, entries) in &table {
+        let name = format!("byok-{}", provider.replace('_', "-"));
+        world.write_secret(&name, entries).await;
+        world
+            .create(
+                "ProviderKey",
+                &name,
+                spec(provider, json!({"credentialsRef": {"name": name}})),
+            )
+            .await;
+    }
+    for (provider, _) in &table {
+        world
+            .ready("ProviderKey", &format!("byok-{}", provider.replace('_', "-")))
+            .await;
+    }
+    let held = deposits(world);
+    assert_eq!(held.len(), 9);
+    let stored = |provider: &str| {
+        held.iter()
+            .find(|it| it.provider == provider)
+            .unwrap()
+            .provider_key
+            .clone()
+    };
+    assert_eq!(stored("openai"), "canary-plain");
+    let json = |provider: &str| serde_json::from_str::<Value>(&stored(provider)).unwrap();
+    assert_eq!(
+        json("azure"),
+        json!({"endpoint": "https://x.openai.azure.com/", "api_key": "canary-azure"})
+    );
+    assert_eq!(
+        json("bedrock")["us-east-1"]["secret_access_key"],
+        "canary-secret2"
+    );
+    assert_eq!(json("google_vertex_ai")["private_key"], "canary-pem");
+    assert!(held.iter().all(|it| it.api_key_ids.is_empty()));
+}
+
+pub async fn a_deposit_is_assigned_to_the_keys_it_names_and_follows_them(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    let refs = json!({"scope": null, "gatewayKeyRefs": [{"name": "one"}]});
+    world.create("ProviderKey", "openai", spec("openai", refs)).await;
+    let message = world.reason("ProviderKey", "openai", "GatewayKeyNotReady").await;
+    assert!(message.contains("GatewayApiKey one"), "{message}");
+    assert!(
+        deposits(world).is_empty(),
+        "a missing key never means the whole organization"
+    );
+    world.key("one", json!({})).await;
+    let one = world.only_key().id;
+    only(world, "assigned to one", |it| it.api_key_ids == [one.clone()]).await;
+    world.ready("ProviderKey", "openai").await;
+    world.key("two", json!({})).await;
+    let two = world
+        .keys()
+        .into_iter()
+        .map(|it| it.id)
+        .find(|id| *id != one)
+        .unwrap();
+    let before = deposits(world)[0].id.clone();
+    world
+        .edit(
+            "ProviderKey",
+            "openai",
+            json!({"spec": {"gatewayKeyRefs": [{"name": "one"}, {"name": "two"}]}}),
+        )
+        .await
+        .unwrap();
+    let after = only(world, "assigned to both", |it| it.api_key_ids.len() == 2).await;
+    assert_eq!(after.id, before, "changed in place");
+    assert!(after.api_key_ids.contains(&two));
+    world.ready("ProviderKey", "openai").await;
+    assert!(deposits(world)[0].name.starts_with("openai [ks-"));
+}
+
+pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(world: &mut World) {
+    for support in [Support::UnknownPath, Support::DoesNothing] {
+        world.vendor().set_switches(|it| it.provider_key_update = support);
+        let name = format!("openai-{support:?}").to_lowercase();
+        if world
+            .api("ConsoleToken")
+            .get_opt("edgee")
+            .await
+            .unwrap()
+            .is_none()
+        {
+            world.token().await;
+            world.write_secret("byok", &[("api_key", "canary-1")]).await;
+            world.key("one", json!({})).await;
+        }
+        world
+            .create("ProviderKey", &name, spec("openai", json!({})))
+            .await;
+        world.ready("ProviderKey", &name).await;
+        let before = only(world, "the organization's", |it| it.api_key_ids.is_empty()).await;
+        let patch = json!({"spec": {"scope": null, "gatewayKeyRefs": [{"name": "one"}]}});
+        world.edit("ProviderKey", &name, patch).await.unwrap();
+        let one = world.only_key().id;
+        let after = only(world, "assigned to one, the old one gone", |it| {
+            it.api_key_ids == [one.clone()]
+        })
+        .await;
+        assert_ne!(after.id, before.id);
+        world.ready("ProviderKey", &name).await;
+        world.delete("ProviderKey", &name).await;
+        world.gone("ProviderKey", &name).await;
+        assert!(deposits(world).is_empty());
+    }
+}
+
+pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world
+        .create("ProviderKey", "openai", spec("openai", json!({})))
+        .await;
+    world.ready("ProviderKey", "openai").await;
+    let calls = world.vendor_writes().len();
+    world.write_secret("byok", &[("api_key", "canary-2")]).await;
+    only(world, "the new credential, and only that", |it| {
+        it.provider_key == "canary-2"
+    })
+    .await;
+    world
+        .eventually("nothing is superseded any more", async || {
+            let status = world.status("ProviderKey", "openai").await;
+            let left = (&status["superseded"], &status["leftBehind"]);
+            if left.0.is_null() && left.1.is_null() {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await;
+    world.ready("ProviderKey", "openai").await;
+    let made = world.vendor_writes()[calls..]
+        .iter()
+        .filter(|it| it.starts_with("POST"))
+        .count();
+    assert_eq!(made, 1);
+    // Writing the same credential again is no change.
+    let calls = world.vendor_writes().len();
+    world.write_secret("byok", &[("api_key", "canary-2")]).await;
+    world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
+    world.ready("ProviderKey", "openai").await;
+    assert_eq!(world.vendor_writes().len(), calls);
+}
+
+pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
+    world
+        .vendor()
+        .set_switches(|it| it.provider_key_delete = Support::UnknownPath);
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world
+        .create("ProviderKey", "openai", spec("openai", json!({})))
+        .await;
+    world.ready("ProviderKey", "openai").await;
+    let id = deposits(world)[0].id.clone();
+    world.delete("ProviderKey", "openai").await;
+    world.gone("ProviderKey", "openai").await;
+    assert!(world.event("LeftBehind").await.contains(&id));
+    assert!(
+        world
+            .metrics
+            .text()
+            .contains("keysmith_left_behind_total{kind=\"ProviderKey\"} 1")
+    );
+    assert_eq!(deposits(world).len(), 1);
+}
+
+pub async fn a_lost_answer_to_a_deposit_is_found_again(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/provider-keys", Effect::DropAfter));
+    world
+        .create("ProviderKey", "openai", spec("openai", json!({})))
+        .await;
+    world.ready("ProviderKey", "openai").await;
+    assert_eq!(deposits(world).len(), 1);
+    assert_eq!(world.emulator.count("POST", "/provider-keys"), 1);
+}
+
+pub async fn a_credential_that_cannot_be_one_is_named_and_never_sent(world: &mut World) {
+    world.token().await;
+    let table: Vec<(&str, &[(&str, &str)], &str, &str)> = vec![
+        (
+            "openai",
+            &[("other", "canary-x")],
+            "SecretMissing",
+            "entry api_key does not exist",
+        ),
+        (
+            "google_vertex_ai",
+            &[("service_account.json", "{canary-")],
+            "SecretInvalid",
+            "not valid JSON",
+        ),
+        (
+            "bedrock",
+            &[("api_key", "canary-x")],
+            "SecretMissing",
+            "no pair of entries",
+        ),
+        (
+            "azure",
+            &[("api_key", "canary-x")],
+            "SecretMissing",
+            "entry endpoint does not exist",
+        ),
+    ];
+    for (provider, entries, reason, words) in table {
+        let name = format!("byok-{}", provider.replace('_', "-"));
+        world.write_secret(&name, entries).await;
+        world
+            .create(
+                "ProviderKey",
+                &name,
+                spec(provider, json!({"credentialsRef": {"name": name}})),
+            )
+            .await;
+        let message = world.reason("ProviderKey", &name, reason).await;
+        assert!(
+            message.contains(words) && message.contains("spec.credentialsRef"),
+            "{message}"
+        );
+    }
+    world
+        .create(
+            "ProviderKey",
+            "none",
+            spec("openai", json!({"credentialsRef": {"name": "nowhere"}})),
+        )
+        .await;
+    let message = world.reason("ProviderKey", "none", "SecretMissing").await;
+    assert!(
+        message.contains("spec.credentialsRef.name") && message.contains("nowhere"),
+        "{message}"
+    );
+    assert_eq!(world.emulator.count("POST", "/provider-keys"), 0);
+    // What is mended is picked up.
+    world.write_secret("nowhere", &[("api_key", "canary-y")]).await;
+    world.ready("ProviderKey", "none").await;
+}

@@ -1,0 +1,205 @@
+//! Lost answers, refusals and outages of the vendor.
+
+use crate::support::world::{World, key_spec};
+use keysmith::emulator::{Effect, Rule};
+use serde_json::json;
+use std::time::Duration;
+
+/// A create call whose outcome nobody learns ends in exactly one key, that the Secret holds.
+async fn one_key_after(world: &mut World, effect: Effect) {
+    world.token().await;
+    let shown = format!("{effect:?}");
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/api_keys", effect));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world.served("checkout", "key").await;
+    world.ready("GatewayApiKey", "checkout").await;
+    world.pass(Duration::from_secs(3600), Duration::ZERO).await;
+    assert_eq!(world.keys().len(), 1, "{shown}");
+}
+
+pub async fn a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice(world: &mut World) {
+    one_key_after(world, Effect::DropAfter).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn a_create_call_that_never_arrived_is_made_again_under_the_next_serial(world: &mut World) {
+    one_key_after(world, Effect::DropBefore).await;
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["serial"], 2);
+}
+
+pub async fn a_500_after_the_key_was_made_is_no_failure(world: &mut World) {
+    one_key_after(world, Effect::AppliedStatus { code: 500 }).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn a_truncated_answer_to_a_create_call_is_recovered(world: &mut World) {
+    one_key_after(world, Effect::Truncate).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn a_page_of_html_instead_of_an_answer_is_recovered(world: &mut World) {
+    one_key_after(world, Effect::Html).await;
+}
+
+pub async fn an_answer_that_never_comes_is_recovered(world: &mut World) {
+    one_key_after(world, Effect::HangAfter).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn a_listing_that_lags_makes_no_second_key(world: &mut World) {
+    world.emulator.faults().add(Rule::always(
+        "GET",
+        "/api_keys",
+        Effect::LagListing { millis: 20_000 },
+    ));
+    one_key_after(world, Effect::DropAfter).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(world: &mut World) {
+    world.token().await;
+    world.emulator.faults().add(Rule::once(
+        "POST",
+        "/api_keys",
+        Effect::Status {
+            code: 422,
+            retry_after: None,
+        },
+    ));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    let message = world.reason("GatewayApiKey", "checkout", "VendorRejected").await;
+    assert!(
+        message.contains("422") && message.contains("change the specification"),
+        "{message}"
+    );
+    world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+    // A change of the specification is tried at once.
+    world
+        .edit("GatewayApiKey", "checkout", json!({"spec": {"models": ["m"]}}))
+        .await
+        .unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    world.served("checkout", "key").await;
+}
+
+pub async fn a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well(world: &mut World) {
+    world.token().await;
+    let down = Effect::Status {
+        code: 429,
+        retry_after: None,
+    };
+    world
+        .emulator
+        .faults()
+        .add(Rule::always("POST", "/api_keys", down));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world.reason("GatewayApiKey", "checkout", "VendorThrottled").await;
+    world
+        .pass(Duration::from_secs(3600), Duration::from_secs(4))
+        .await;
+    let attempts = world.emulator.count("POST", "/api_keys");
+    assert!((2..=14).contains(&attempts), "{attempts} attempts");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert!(
+        status["failures"].as_u64().unwrap() >= 2 && status["nextAttemptAt"].is_string(),
+        "{status}"
+    );
+    world.emulator.faults().clear();
+    world.served("checkout", "key").await;
+    world.ready("GatewayApiKey", "checkout").await;
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert!(
+        status["failures"].is_null() && status["nextAttemptAt"].is_null(),
+        "{status}"
+    );
+}
+
+pub async fn a_restart_does_not_shorten_a_wait(world: &mut World) {
+    world.token().await;
+    world.emulator.faults().add(Rule::always(
+        "POST",
+        "/api_keys",
+        Effect::Status {
+            code: 422,
+            retry_after: None,
+        },
+    ));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world.reason("GatewayApiKey", "checkout", "VendorRejected").await;
+    for _ in 0..5 {
+        world.stop().await;
+        world.start().await;
+        world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+}
+
+pub async fn the_vendor_may_ask_for_a_pause(world: &mut World) {
+    world.token().await;
+    let pause = Effect::Status {
+        code: 429,
+        retry_after: Some("120".to_owned()),
+    };
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/api_keys", pause));
+    let start = world.clock.now();
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world.served("checkout", "key").await;
+    let waited = world.clock.now().duration_since(start).as_secs();
+    assert!((120..=130).contains(&waited), "{waited} s");
+}
+
+pub async fn a_deletion_waits_for_a_vendor_that_is_down(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world.emulator.faults().add(Rule::always(
+        "DELETE",
+        "/api_keys",
+        Effect::Status {
+            code: 503,
+            retry_after: None,
+        },
+    ));
+    world.delete("GatewayApiKey", "checkout").await;
+    let message = world
+        .reason("GatewayApiKey", "checkout", "VendorUnavailable")
+        .await;
+    assert!(message.contains("revoke"), "{message}");
+    assert_eq!(world.keys().len(), 1);
+    world.emulator.faults().clear();
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.keys().is_empty());
+}
+
+pub async fn deleting_while_an_answer_is_lost_leaves_no_key(world: &mut World) {
+    world.token().await;
+    // The call lands after the resource was deleted, and before the deletion may end.
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 45_000 }));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    tokio::time::sleep(Duration::from_secs(32)).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(world.keys().is_empty(), "{:?}", world.keys());
+}

@@ -1,0 +1,293 @@
+//! From YAML to a Secret that works, and back to nothing.
+
+use crate::support::world::{World, key_spec};
+use keysmith::emulator::edgee::{DataPlaneAnswer, KeyKind};
+use keysmith::emulator::{Effect, Rule};
+use serde_json::json;
+use std::time::Duration;
+
+pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(world: &mut World) {
+    world.token().await;
+    let writes = world.writes().len();
+    world
+        .create(
+            "GatewayApiKey",
+            "checkout",
+            key_spec(json!({"displayName": "Production Backend"})),
+        )
+        .await;
+    world.ready("GatewayApiKey", "checkout").await;
+    world.served("checkout", "key").await;
+    // Whatever would come on top comes within the next minute.
+    world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
+    assert_eq!(
+        world.writes()[writes..],
+        [
+            "patch gatewayapikeys",
+            "create secrets",
+            "patch gatewayapikeys/status"
+        ],
+        "Kubernetes writes of a new key"
+    );
+    assert_eq!(
+        world.vendor_writes(),
+        ["POST /api_keys"],
+        "vendor calls of a new key"
+    );
+    let key = world.only_key();
+    assert!(key.name.starts_with("Production Backend [ks-"), "{}", key.name);
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["id"], key.id.as_str());
+    assert_eq!(status["serial"], 1);
+    assert_eq!(status["active"], true);
+    assert_eq!(status["binding"]["name"], "checkout");
+    assert!(status["createdAt"].is_string() && status["expiresAt"].is_null());
+    world.event("Issued").await;
+}
+
+pub async fn a_settled_key_costs_nothing(world: &mut World) {
+    world.token().await;
+    for name in ["one", "two", "three"] {
+        world.key(name, json!({})).await;
+    }
+    world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
+    let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
+    let listings = world.emulator.count("GET", "/api_keys");
+    world
+        .pass(Duration::from_secs(86_400), Duration::from_secs(10))
+        .await;
+    assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
+    assert_eq!(world.vendor_writes().len(), calls, "vendor calls at rest");
+    // One listing per poll, whatever the number of keys: a day of five-minute polls, or ten seconds of two.
+    let polls = world.emulator.count("GET", "/api_keys") - listings;
+    let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
+    assert!(polls <= most, "{polls} listings");
+}
+
+pub async fn every_field_reaches_the_vendor(world: &mut World) {
+    world.token().await;
+    let spec = json!({
+        "displayName": "Agent", "type": "CodingAgent", "codingAssistant": "claude_code",
+        "models": ["anthropic/claude-opus-4-6", "openai/gpt-5.2"],
+        "budget": {"amount": "250", "period": "Monthly"},
+        "expiresInDays": 90, "email": "team@example.com", "active": false, "debugMode": true,
+        "secret": {"name": "agent-env", "preset": "ClaudeCode"},
+    });
+    world.create("GatewayApiKey", "agent", key_spec(spec)).await;
+    world.ready("GatewayApiKey", "agent").await;
+    let key = world.only_key();
+    assert_eq!(key.kind, KeyKind::CodingAgent);
+    assert_eq!(key.coding_assistant.as_deref(), Some("claude_code"));
+    assert_eq!(key.models, ["anthropic/claude-opus-4-6", "openai/gpt-5.2"]);
+    assert_eq!(key.max_usage, Some(250));
+    assert_eq!(key.email.as_deref(), Some("team@example.com"));
+    assert!(!key.active && key.debug_mode);
+    let days = key.expires_at.unwrap().duration_since(key.created_at).as_hours() / 24;
+    assert_eq!(days, 90);
+    let (ready, reason, _) = world.condition("GatewayApiKey", "agent", "Ready").await.unwrap();
+    assert_eq!((ready.as_str(), reason.as_str()), ("True", "Disabled"));
+    assert_eq!(
+        world.entry("agent-env", "ANTHROPIC_AUTH_TOKEN").await.unwrap(),
+        key.secret
+    );
+    assert_eq!(
+        world.entry("agent-env", "ANTHROPIC_BASE_URL").await.unwrap(),
+        "http://emulator.test/edgee-gateway"
+    );
+    assert_eq!(
+        world.entry("agent-env", "ANTHROPIC_MODEL").await.unwrap(),
+        "anthropic/claude-opus-4-6"
+    );
+    assert_eq!(world.vendor().check(&key.secret, None), DataPlaneAnswer::Inactive);
+    world
+        .edit("GatewayApiKey", "agent", json!({"spec": {"active": true}}))
+        .await
+        .unwrap();
+    world.served("agent-env", "ANTHROPIC_AUTH_TOKEN").await;
+    world.ready("GatewayApiKey", "agent").await;
+}
+
+pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
+    world.token().await;
+    let spec = json!({"secret": {"template": {
+        "type": "example.com/llm",
+        "metadata": {"labels": {"team": "shop"}, "annotations": {"reloader.example/match": "true"}},
+        "data": {"config.toml": "key = \"{{ key }}\"\nserial = {{ serial }}\n", "url": "{{ baseUrl }}/v1"},
+    }}});
+    world.key("checkout", spec).await;
+    let secret = world.secrets().get("checkout").await.unwrap();
+    assert_eq!(secret.type_.as_deref(), Some("example.com/llm"));
+    assert_eq!(secret.metadata.labels.as_ref().unwrap()["team"], "shop");
+    assert_eq!(
+        secret.metadata.annotations.as_ref().unwrap()["reloader.example/match"],
+        "true"
+    );
+    let key = world.only_key();
+    let expected = format!("key = \"{}\"\nserial = 1\n", key.secret);
+    assert_eq!(world.entry("checkout", "config.toml").await.unwrap(), expected);
+    // A changed template reaches the Secret with the same key; what is no longer in it goes.
+    let patch = json!({"spec": {"secret": {"template": {"metadata": {"labels": null}, "data": {"url": null, "plain": "{{ key }}"}}}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    world
+        .eventually("the Secret follows", async || {
+            let secret = world.secrets().get("checkout").await.unwrap();
+            let labels = secret.metadata.labels.unwrap_or_default();
+            let entries: Vec<_> = secret.data.unwrap_or_default().into_keys().collect();
+            let right = !labels.contains_key("team") && entries == ["config.toml", "plain"];
+            if right {
+                Ok(())
+            } else {
+                Err(format!("{labels:?} {entries:?}"))
+            }
+        })
+        .await;
+    assert_eq!(world.served("checkout", "plain").await, key.id);
+}
+
+pub async fn an_edit_changes_the_key_in_place_and_only_what_was_edited(world: &mut World) {
+    world.token().await;
+    world
+        .key(
+            "checkout",
+            json!({"models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"}}),
+        )
+        .await;
+    let before = world.only_key();
+    let patch = json!({"spec": {"budget": {"amount": "300"}, "models": null, "displayName": "Renamed"}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    let after = world.only_key();
+    assert_eq!((&after.id, &after.secret), (&before.id, &before.secret));
+    assert_eq!(after.max_usage, Some(300));
+    assert!(after.models.is_empty());
+    assert!(
+        after.name.starts_with("Renamed [ks-") && after.name.ends_with("-1]"),
+        "{}",
+        after.name
+    );
+    world
+        .edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}}))
+        .await
+        .unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.only_key().max_usage, None);
+    assert_eq!(world.vendor_writes().len(), 3, "{:?}", world.vendor_writes());
+    world.event("Updated").await;
+}
+
+pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.keys().is_empty());
+    assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::UnknownKey);
+    world
+        .eventually("the Secret is gone", async || {
+            match world.entry("checkout", "key").await {
+                None => Ok(()),
+                Some(_) => Err("it is still there".to_owned()),
+            }
+        })
+        .await;
+}
+
+pub async fn a_key_that_a_human_made_is_never_touched(world: &mut World) {
+    let human = keysmith::emulator::edgee::NewKey::named("checkout");
+    let human = world.vendor().add_key(crate::support::world::ORG, human);
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.only_key().id, human.id);
+}
+
+pub async fn a_shutdown_in_the_middle_of_a_create_call_finishes_it_first(world: &mut World) {
+    world.token().await;
+    let slow = Effect::Delay {
+        millis: if world.is_simulated() { 10_000 } else { 1_500 },
+    };
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world
+        .eventually("the call is under way", async || {
+            match world.emulator.count("POST", "/api_keys") {
+                0 => Err("no call yet".to_owned()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+    world.stop().await;
+    world.served("checkout", "key").await;
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["serial"], 1);
+}
+
+pub async fn a_stop_right_after_the_start_ends_at_once(world: &mut World) {
+    for _ in 0..3 {
+        world.stop().await;
+        world.start().await;
+    }
+}
+
+pub async fn a_restart_with_settled_keys_writes_nothing_and_calls_once(world: &mut World) {
+    world.token().await;
+    for number in 0..20 {
+        world
+            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
+            .await;
+    }
+    for number in 0..20 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    world.stop().await;
+    let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
+    world.start().await;
+    world
+        .pass(Duration::from_secs(120), Duration::from_millis(1200))
+        .await;
+    assert_eq!(world.writes()[writes..], Vec::<String>::new());
+    let after: Vec<_> = world.emulator.calls()[calls..]
+        .iter()
+        .map(|it| it.method.clone())
+        .collect();
+    assert_eq!(after, ["GET"], "one listing verifies the token and every key");
+}
+
+pub async fn a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work(
+    world: &mut World,
+) {
+    world.token().await;
+    world
+        .emulator
+        .faults()
+        .add(Rule::always("POST", "/api_keys", Effect::Delay { millis: 40 }));
+    for number in 0..20 {
+        world
+            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
+            .await;
+    }
+    world
+        .eventually("some keys exist", async || match world.keys().len() {
+            0..5 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        })
+        .await;
+    world.kill();
+    world.start().await;
+    for number in 0..20 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    world
+        .eventually("exactly twenty keys", async || match world.keys().len() {
+            20 => Ok(()),
+            other => Err(format!("{other} keys")),
+        })
+        .await;
+    for number in 0..20 {
+        let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
+        assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+    }
+}

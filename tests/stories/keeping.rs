@@ -1,0 +1,252 @@
+//! What is kept true: the Secret, the key at the vendor, and their settings.
+
+use crate::support::world::World;
+use keysmith::emulator::{Effect, Rule};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use std::time::Duration;
+
+pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    world
+        .secrets()
+        .delete("checkout", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert_eq!(world.served("checkout", "key").await, id);
+    assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
+    assert!(world.event("SecretRestored").await.contains("deleted"));
+}
+
+pub async fn an_edited_secret_is_set_right(world: &mut World) {
+    world.token().await;
+    world
+        .key(
+            "checkout",
+            json!({"secret": {"template": {"metadata": {"labels": {"team": "shop"}}}}}),
+        )
+        .await;
+    let id = world.served("checkout", "key").await;
+    for patch in [
+        json!({"data": {"key": "Zm9v"}}),
+        json!({"data": {"key": null}}),
+        json!({"data": {"more": "Zm9v"}}),
+        json!({"metadata": {"annotations": {"keysmith.dev/key-id": "key_of_somebody_else"}}}),
+        json!({"metadata": {"annotations": {"keysmith.dev/serial": "0", "keysmith.dev/content": null}}}),
+        json!({"metadata": {"labels": {"team": null}}}),
+        json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
+    ] {
+        world
+            .secrets()
+            .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+        world
+            .eventually(&format!("{patch} is set right"), async || {
+                let secret = world.secrets().get("checkout").await.unwrap();
+                let labels = secret.metadata.labels.unwrap_or_default();
+                let annotations = secret.metadata.annotations.unwrap_or_default();
+                let entries = secret.data.unwrap_or_default().len();
+                let right = entries == 1
+                    && labels.get("team").is_some_and(|it| it == "shop")
+                    && labels
+                        .get("app.kubernetes.io/managed-by")
+                        .is_some_and(|it| it == "keysmith")
+                    && annotations.get("keysmith.dev/key-id") == Some(&id)
+                    && annotations.get("keysmith.dev/serial").is_some_and(|it| it == "1")
+                    && annotations.contains_key("keysmith.dev/content");
+                if right {
+                    Ok(())
+                } else {
+                    Err(format!("{entries} entries, {labels:?}, {annotations:?}"))
+                }
+            })
+            .await;
+        assert_eq!(world.served("checkout", "key").await, id, "after {patch}");
+    }
+    // Labels and annotations of others are theirs.
+    let patch = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
+    world
+        .secrets()
+        .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+    world
+        .secrets()
+        .patch(
+            "checkout",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"data": {"key": "Zm9v"}})),
+        )
+        .await
+        .unwrap();
+    world.served("checkout", "key").await;
+    let secret = world.secrets().get("checkout").await.unwrap();
+    assert_eq!(secret.metadata.annotations.unwrap()["example.com/note"], "x");
+}
+
+pub async fn a_key_deleted_in_the_console_is_issued_again(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    // A listing may lag behind the creation, so the loss of a young key is not believed.
+    world.pass(Duration::from_secs(60), Duration::from_secs(0)).await;
+    assert!(world.vendor().delete_key(&id));
+    if !world.is_simulated() {
+        ask_for_a_look(world).await;
+    }
+    let new = world.served("checkout", "key").await;
+    assert_ne!(new, id);
+    world
+        .eventually("status names the new key", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            if status["id"] == new.as_str() && status["serial"] == 2 {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await;
+    world.event("KeyLost").await;
+}
+
+async fn ask_for_a_look(world: &World) {
+    let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+}
+
+pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
+    world.token().await;
+    world
+        .key(
+            "checkout",
+            json!({"models": ["m-1"], "budget": {"amount": "5", "period": "Monthly"}}),
+        )
+        .await;
+    let id = world.served("checkout", "key").await;
+    let changed = world.vendor().edit_key(&id, |key| {
+        key.active = false;
+        key.models = vec!["m-2".to_owned()];
+        key.max_usage = None;
+        key.email = Some("somebody@example.com".to_owned());
+        key.name = key.name.replace("checkout", "mine now");
+    });
+    assert!(changed);
+    world
+        .eventually("the key is set right", async || {
+            let key = world.only_key();
+            let right = key.active
+                && key.models == ["m-1"]
+                && key.max_usage == Some(5)
+                && key.email.is_none()
+                && key.name.starts_with("checkout [ks-");
+            if right { Ok(()) } else { Err(format!("{key:?}")) }
+        })
+        .await;
+    let note = world.event("DriftCorrected").await;
+    for field in [
+        "spec.active",
+        "spec.models",
+        "spec.budget",
+        "spec.email",
+        "spec.displayName",
+    ] {
+        assert!(note.contains(field), "{note}");
+    }
+}
+
+pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    assert!(world.vendor().edit_key(&id, |key| key.debug_mode = true));
+    ask_for_a_look(world).await;
+    world
+        .eventually("the asked-for look is echoed", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            if status["lastHandledReconcileAt"] == "now" {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
+        })
+        .await;
+    assert!(!world.only_key().debug_mode);
+}
+
+pub async fn a_change_that_the_vendor_swallows_is_said(world: &mut World) {
+    world.vendor().set_switches(|it| {
+        it.ignored_updates.insert("max_usage".to_owned());
+    });
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world
+        .edit(
+            "GatewayApiKey",
+            "checkout",
+            json!({"spec": {"budget": {"amount": "7", "period": "Monthly"}}}),
+        )
+        .await
+        .unwrap();
+    let message = world.reason("GatewayApiKey", "checkout", "NotApplied").await;
+    assert!(message.contains("spec.budget"), "{message}");
+    let calls = world.vendor_writes().len();
+    world.pass(Duration::from_secs(120), Duration::from_secs(3)).await;
+    assert!(
+        world.vendor_writes().len() <= calls + 4,
+        "no hot loop: {:?}",
+        world.vendor_writes()
+    );
+    world.vendor().set_switches(|it| it.ignored_updates.clear());
+    ask_for_a_look(world).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.only_key().max_usage, Some(7));
+}
+
+pub async fn an_expired_key_is_replaced(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"expiresInDays": 30})).await;
+    let id = world.served("checkout", "key").await;
+    tokio::time::sleep(Duration::from_secs(30 * 86_400 + 5)).await;
+    let new = world.served("checkout", "key").await;
+    assert_ne!(new, id);
+    world.ready("GatewayApiKey", "checkout").await;
+    world.event("KeyExpired").await;
+}
+
+pub async fn last_use_is_shown_to_the_hour_and_written_no_oftener(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let writes = world.writes().len();
+    for _ in 0..180 {
+        let now = world.clock.now();
+        assert!(world.vendor().edit_key(&id, |key| key.last_used_at = Some(now)));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let status = world.status("GatewayApiKey", "checkout").await;
+    let used = status["lastUsedAt"].as_str().unwrap();
+    assert!(used.ends_with(":00:00Z"), "{used}");
+    let writes = world.writes().len() - writes;
+    assert!(
+        (1..=4).contains(&writes),
+        "{writes} writes in three hours of constant use"
+    );
+}
+
+pub async fn a_late_create_call_is_found_by_its_mark_and_removed(world: &mut World) {
+    world.token().await;
+    // The call lands long after its sender gave up and made another key.
+    world
+        .emulator
+        .faults()
+        .add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 400_000 }));
+    world.key("checkout", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.served("checkout", "key").await;
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["serial"], 2);
+}

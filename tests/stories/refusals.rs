@@ -1,0 +1,223 @@
+//! What cannot be done is said before anything is done.
+
+use crate::support::world::{World, key_spec};
+use keysmith::emulator::{Effect, Rule};
+use kube::api::DeleteParams;
+use serde_json::json;
+use std::time::Duration;
+
+pub async fn a_secret_of_somebody_else_is_refused_before_a_key_is_made(world: &mut World) {
+    world.token().await;
+    world.write_secret("checkout", &[("password", "theirs")]).await;
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    let message = world.reason("GatewayApiKey", "checkout", "SecretConflict").await;
+    assert!(
+        message.contains("spec.secret.name") && message.contains("checkout"),
+        "{message}"
+    );
+    world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
+    assert_eq!(
+        world.entry("checkout", "password").await.as_deref(),
+        Some("theirs")
+    );
+    assert!(world.vendor_writes().is_empty(), "no key was made");
+    world
+        .secrets()
+        .delete("checkout", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.served("checkout", "key").await;
+    world.ready("GatewayApiKey", "checkout").await;
+}
+
+pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut World) {
+    world.token().await;
+    world.key("first", json!({"secret": {"name": "shared"}})).await;
+    let id = world.served("shared", "key").await;
+    world
+        .create(
+            "GatewayApiKey",
+            "second",
+            key_spec(json!({"secret": {"name": "shared"}})),
+        )
+        .await;
+    let message = world.reason("GatewayApiKey", "second", "SecretConflict").await;
+    assert!(message.contains("GatewayApiKey first"), "{message}");
+    assert_eq!(world.served("shared", "key").await, id);
+    world.delete("GatewayApiKey", "second").await;
+    world.gone("GatewayApiKey", "second").await;
+    assert_eq!(world.served("shared", "key").await, id);
+}
+
+pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched(world: &mut World) {
+    world.token().await;
+    // The vendor takes its time; meanwhile somebody takes the name.
+    let slow = Effect::Delay {
+        millis: if world.is_simulated() { 5_000 } else { 1_000 },
+    };
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    world
+        .eventually("the call is under way", async || {
+            match world.emulator.count("POST", "/api_keys") {
+                0 => Err("no call yet".to_owned()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+    world.write_secret("checkout", &[("password", "theirs")]).await;
+    world.reason("GatewayApiKey", "checkout", "SecretConflict").await;
+    assert_eq!(
+        world.entry("checkout", "password").await.as_deref(),
+        Some("theirs")
+    );
+    world
+        .eventually("the key that found no place is revoked", async || {
+            match world.keys().len() {
+                0 => Ok(()),
+                other => Err(format!("{other} keys")),
+            }
+        })
+        .await;
+}
+
+pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &mut World) {
+    world.token().await;
+    let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
+    let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
+    let table = [
+        (
+            "weekly",
+            budget("250", "Weekly"),
+            "Unsupported",
+            "spec.budget.period",
+        ),
+        (
+            "fraction",
+            budget("2.5", "Monthly"),
+            "Unsupported",
+            "spec.budget.amount",
+        ),
+        (
+            "negative",
+            budget("-5", "Monthly"),
+            "InvalidSpec",
+            "spec.budget.amount",
+        ),
+        (
+            "nothing",
+            budget("0", "Monthly"),
+            "InvalidSpec",
+            "spec.budget.amount",
+        ),
+        (
+            "broken",
+            data("{{ key"),
+            "InvalidSpec",
+            "spec.secret.template.data[a]",
+        ),
+        (
+            "unknown",
+            data("{{ passwort }}"),
+            "InvalidSpec",
+            "spec.secret.template.data[a]",
+        ),
+        (
+            "reserved",
+            json!({"secret": {"template": {"type": "helm.sh/release.v1"}}}),
+            "InvalidSpec",
+            "spec.secret.template.type",
+        ),
+    ];
+    for (name, spec, reason, field) in &table {
+        world.create("GatewayApiKey", name, key_spec(spec.clone())).await;
+        let message = world.reason("GatewayApiKey", name, reason).await;
+        assert!(message.contains(field), "{name}: {message}");
+    }
+    world
+        .pass(Duration::from_secs(3600), Duration::from_secs(2))
+        .await;
+    assert!(world.vendor_writes().is_empty());
+    let status = world.status("GatewayApiKey", "weekly").await;
+    assert!(
+        status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["type"] == "Stalled" && it["status"] == "True")
+    );
+    // Editing back recovers.
+    world
+        .edit(
+            "GatewayApiKey",
+            "weekly",
+            json!({"spec": {"budget": {"period": "Monthly"}}}),
+        )
+        .await
+        .unwrap();
+    world.ready("GatewayApiKey", "weekly").await;
+    let status = world.status("GatewayApiKey", "weekly").await;
+    assert!(
+        status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["type"] == "Ready"),
+        "{status}"
+    );
+}
+
+pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    let patch = json!({"spec": {"budget": {"amount": "1.5", "period": "Monthly"}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
+    assert_eq!(world.served("checkout", "key").await, id);
+    assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
+}
+
+pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    let patch = json!({"spec": {"secret": {"template": {"type": "example.com/llm"}}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
+    assert!(message.contains("delete the Secret"), "{message}");
+    world
+        .secrets()
+        .delete("checkout", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.served("checkout", "key").await, id);
+    assert_eq!(
+        world.secrets().get("checkout").await.unwrap().type_.as_deref(),
+        Some("example.com/llm")
+    );
+}
+
+pub async fn a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else(world: &mut World) {
+    let object = json!({
+        "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
+        "metadata": {"name": "odd", "namespace": world.namespace},
+        "spec": {"consoleTokenRef": {"name": "edgee"}, "expiresInDays": -3},
+    });
+    world.cluster().store_unchecked(object);
+    let message = world.reason("GatewayApiKey", "odd", "Undecodable").await;
+    assert!(
+        message.contains("-3") && message.contains("nothing was done"),
+        "{message}"
+    );
+    world.token().await;
+    world.key("fine", json!({})).await;
+    let writes = world.writes().len();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(world.writes().len(), writes);
+}

@@ -1,0 +1,87 @@
+//! Whatever is logged, at the finest level, is looked through for secrets while the tests run.
+
+use std::io::Write;
+use std::sync::{Mutex, Once, PoisonError};
+use tracing_subscriber::EnvFilter;
+
+/// How every secret of the emulator and of the tests begins.
+const MARKS: [&str; 4] = ["sk-edgee-emulated-", "ek_live_emulated", "canary-", "CANARY"];
+
+static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static START: Once = Once::new();
+
+/// The forms in which a secret could slip out: plain, base64 (at each offset), and as a list of numbers.
+pub fn forms() -> Vec<String> {
+    let mut forms = Vec::new();
+    for mark in MARKS {
+        forms.push(mark.to_owned());
+        for offset in 0..3 {
+            // The characters at both ends depend on the neighbours, so they are left out.
+            let padded = [vec![0; offset], mark.as_bytes().to_vec()].concat();
+            let text = base64(&padded);
+            forms.push(text[if offset == 0 { 0 } else { offset + 1 }..text.len() - 2].to_owned());
+        }
+        let numbers: Vec<_> = mark.bytes().take(6).map(|byte| byte.to_string()).collect();
+        forms.push(numbers.join(", "));
+    }
+    forms
+}
+
+fn base64(bytes: &[u8]) -> String {
+    let json = serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec())).unwrap();
+    json.as_str().unwrap().trim_end_matches('=').to_owned()
+}
+
+/// The first secret in a text, as the form it was found in.
+pub fn secret_in(text: &str) -> Option<String> {
+    forms().into_iter().find(|form| text.contains(form))
+}
+
+struct Watcher(Vec<String>);
+
+impl Write for &Watcher {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        if self.0.iter().any(|form| text.contains(form)) {
+            FOUND
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(text.into_owned());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts listening to every log line of this process, with the same exception as the binary makes. The emulator is
+/// the vendor here, and may say what it likes.
+pub fn listen() {
+    START.call_once(|| {
+        let filter = EnvFilter::new("trace,kube_client::client=off,keysmith::emulator=off");
+        let watcher = Box::leak(Box::new(Watcher(forms())));
+        let started = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(|| &*watcher)
+            .with_ansi(false)
+            .try_init();
+        started.expect("nobody else listens");
+    });
+}
+
+/// Fails if any log line so far held a secret. The line itself is not repeated.
+pub fn assert_silent() {
+    let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let places: Vec<_> = found
+        .iter()
+        .map(|line| line.chars().take(90).collect::<String>())
+        .collect();
+    assert!(
+        places.is_empty(),
+        "secrets in {} log lines, the first begins: {}",
+        found.len(),
+        places[0]
+    );
+}

@@ -1,0 +1,483 @@
+//! A world: a cluster, a vendor, an operator, and somebody with kubectl. The cluster is either the simulated one,
+//! under paused time, or a real kube-apiserver; the stories do not know which.
+
+use super::cluster::Cluster;
+use super::vendor::InProcess;
+use super::{canary, plane};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
+use keysmith::controller::context::Settings;
+use keysmith::emulator::Emulator;
+use keysmith::emulator::edgee::{DataPlaneAnswer, Edgee, KeyRecord};
+use keysmith::operator::Operator;
+use keysmith::plan::token::Endpoints;
+use keysmith::runtime::clock::Clock;
+use keysmith::runtime::metrics::Metrics;
+use keysmith::runtime::server::Readiness;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The organization at the vendor.
+pub const ORG: &str = "org_test";
+/// The console token that works.
+pub const TOKEN: &str = "ek_live_emulated-story-token";
+/// Time between two listings in the simulated world and in the real one.
+const POLLS: (i64, i64) = (300, 2);
+
+/// Where the cluster is.
+enum Ground {
+    Simulated(Cluster),
+    Real(plane::Recorder),
+}
+
+/// Everything a story needs.
+pub struct World {
+    ground: Ground,
+    /// Somebody with kubectl.
+    pub user: Client,
+    /// The vendors.
+    pub emulator: Emulator,
+    /// The namespace the story plays in.
+    pub namespace: String,
+    /// The time, as the operator and the vendor see it.
+    pub clock: Clock,
+    /// The operator's counters.
+    pub metrics: Metrics,
+    operator: Option<(JoinHandle<()>, CancellationToken)>,
+}
+
+impl World {
+    /// A simulated cluster under paused time, with a running operator.
+    pub async fn simulated() -> Self {
+        let start = tokio::time::Instant::now();
+        let clock = Clock::from_fn(move || {
+            let passed = SignedDuration::try_from(start.elapsed()).unwrap();
+            "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + passed
+        });
+        let crds = keysmith::api::crds()
+            .iter()
+            .map(|crd| serde_json::to_value(crd).unwrap())
+            .collect();
+        let now = clock.clone();
+        let cluster = Cluster::new(move || now.now(), crds);
+        cluster.add_namespace("story");
+        let user = cluster.client_named("user");
+        Self::new(Ground::Simulated(cluster), user, "story".to_owned(), clock).await
+    }
+
+    /// A namespace of its own on a real control plane, with a running operator that watches only that.
+    pub async fn real() -> Self {
+        let user = plane::client().await;
+        let namespaces: Api<Namespace> = Api::all(user.clone());
+        let body = json!({"metadata": {"generateName": "story-"}});
+        let namespace = namespaces
+            .create(&PostParams::default(), &serde_json::from_value(body).unwrap())
+            .await;
+        let namespace = namespace.unwrap().name_any();
+        Self::new(
+            Ground::Real(plane::Recorder::default()),
+            user,
+            namespace,
+            Clock::system(),
+        )
+        .await
+    }
+
+    async fn new(ground: Ground, user: Client, namespace: String, clock: Clock) -> Self {
+        canary::listen();
+        let now = clock.clone();
+        let emulator = Emulator::new(move || now.now());
+        emulator.edgee().add_organization(ORG);
+        emulator.edgee().add_token(TOKEN, &[ORG]);
+        let metrics = Metrics::default();
+        let mut world = Self {
+            ground,
+            user,
+            emulator,
+            namespace,
+            clock,
+            metrics,
+            operator: None,
+        };
+        world.start().await;
+        world
+    }
+
+    /// Starts an operator, which needs none before it.
+    pub async fn start(&mut self) {
+        let (client, poll) = match &self.ground {
+            Ground::Simulated(cluster) => (cluster.client_named("operator"), POLLS.0),
+            Ground::Real(recorder) => (plane::recorded(recorder).await, POLLS.1),
+        };
+        let operator = Operator {
+            client,
+            transport: Arc::new(InProcess(self.emulator.clone())),
+            clock: self.clock.clone(),
+            settings: Settings {
+                concurrency: 16,
+                endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+                poll: SignedDuration::from_secs(poll),
+            },
+            namespaces: vec![self.namespace.clone()],
+            metrics: self.metrics.clone(),
+            readiness: Readiness::default(),
+        };
+        let stop = CancellationToken::new();
+        self.operator = Some((tokio::spawn(operator.run(stop.clone())), stop));
+    }
+
+    /// Asks the operator to stop, and waits until everything under way is finished.
+    pub async fn stop(&mut self) {
+        if let Some((task, stop)) = self.operator.take() {
+            stop.cancel();
+            task.await.unwrap();
+        }
+    }
+
+    /// Kills the operator in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        if let Some((task, _)) = self.operator.take() {
+            task.abort();
+        }
+    }
+
+    /// Ends a story: the operator stops, and no secret was seen anywhere but in Secrets.
+    pub async fn end(mut self) {
+        self.stop().await;
+        canary::assert_silent();
+        for (place, text) in self.everything_but_secrets().await {
+            assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
+        }
+        assert_eq!(
+            canary::secret_in(&self.metrics.text()),
+            None,
+            "a secret in the metrics"
+        );
+        if let Ground::Real(_) = self.ground {
+            let namespaces: Api<Namespace> = Api::all(self.user.clone());
+            // The control plane goes away with the test; a namespace that hangs is nobody's problem by then.
+            let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+        }
+    }
+
+    async fn everything_but_secrets(&self) -> Vec<(String, String)> {
+        let mut texts = Vec::new();
+        for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey"] {
+            for object in self.api(kind).list(&ListParams::default()).await.unwrap() {
+                texts.push((
+                    format!("{kind} {}", object.name_any()),
+                    serde_json::to_string(&object).unwrap(),
+                ));
+            }
+        }
+        for (reason, note) in self.events().await {
+            texts.push((format!("event {reason}"), note));
+        }
+        let secrets: Api<Secret> = Api::namespaced(self.user.clone(), &self.namespace);
+        for secret in secrets.list_metadata(&ListParams::default()).await.unwrap() {
+            texts.push((
+                format!("metadata of Secret {}", secret.name_any()),
+                serde_json::to_string(&secret.metadata).unwrap(),
+            ));
+        }
+        texts
+    }
+
+    /// Whether time is paused here, so that days cost nothing.
+    pub fn is_simulated(&self) -> bool {
+        matches!(self.ground, Ground::Simulated(_))
+    }
+
+    /// The simulated cluster.
+    pub fn cluster(&self) -> &Cluster {
+        match &self.ground {
+            Ground::Simulated(cluster) => cluster,
+            Ground::Real(_) => panic!("this story needs the simulated cluster"),
+        }
+    }
+
+    /// The vendor.
+    pub fn vendor(&self) -> Edgee {
+        self.emulator.edgee()
+    }
+
+    /// Writes of the operator to Kubernetes, events apart: verb and resource.
+    pub fn writes(&self) -> Vec<String> {
+        match &self.ground {
+            Ground::Simulated(cluster) => cluster
+                .writes("operator")
+                .iter()
+                .map(|it| format!("{} {}", it.verb, it.resource))
+                .collect(),
+            Ground::Real(recorder) => recorder.writes(),
+        }
+    }
+
+    /// Lets time pass: all of it in the simulated world, polls in the real one.
+    pub async fn pass(&self, simulated: Duration, real: Duration) {
+        tokio::time::sleep(if self.is_simulated() { simulated } else { real }).await;
+    }
+
+    /// Waits until `check` holds. The bound is generous: it ends a hopeless story, it proves nothing.
+    pub async fn eventually<T>(&self, what: &str, mut check: impl AsyncFnMut() -> Result<T, String>) -> T {
+        let (step, steps) = if self.is_simulated() {
+            (Duration::from_millis(500), 7200)
+        } else {
+            (Duration::from_millis(50), 1800)
+        };
+        let mut last = String::new();
+        for _ in 0..steps {
+            match check().await {
+                Ok(value) => return value,
+                Err(reason) => last = reason,
+            }
+            tokio::time::sleep(step).await;
+        }
+        panic!("never happened: {what}; at last: {last}");
+    }
+
+    /// The objects of one of our kinds.
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("keysmith.dev", "v1alpha1", kind);
+        Api::namespaced_with(self.user.clone(), &self.namespace, &ApiResource::from_gvk(&gvk))
+    }
+
+    /// Creates an object of one of our kinds.
+    pub async fn create(&self, kind: &str, name: &str, spec: Value) {
+        self.try_create(kind, name, spec).await.unwrap();
+    }
+
+    /// Tries to create an object of one of our kinds.
+    pub async fn try_create(&self, kind: &str, name: &str, spec: Value) -> kube::Result<DynamicObject> {
+        let object = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+        });
+        self.api(kind)
+            .create(&PostParams::default(), &serde_json::from_value(object).unwrap())
+            .await
+    }
+
+    /// Edits an object by merge patch.
+    pub async fn edit(&self, kind: &str, name: &str, patch: Value) -> kube::Result<DynamicObject> {
+        self.api(kind)
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+    }
+
+    /// Deletes an object and does not wait.
+    pub async fn delete(&self, kind: &str, name: &str) {
+        self.api(kind)
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Waits until an object is gone.
+    pub async fn gone(&self, kind: &str, name: &str) {
+        self.eventually(&format!("{kind} {name} is gone"), async || {
+            match self.api(kind).get_opt(name).await.unwrap() {
+                None => Ok(()),
+                Some(object) => Err(format!("{:?}", object.data["status"]["conditions"])),
+            }
+        })
+        .await;
+    }
+
+    /// The status of an object.
+    pub async fn status(&self, kind: &str, name: &str) -> Value {
+        self.api(kind).get(name).await.unwrap().data["status"].clone()
+    }
+
+    /// A condition of an object: status, reason, message.
+    pub async fn condition(
+        &self,
+        kind: &str,
+        name: &str,
+        condition: &str,
+    ) -> Option<(String, String, String)> {
+        let status = self.status(kind, name).await;
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|it| it["type"] == condition)?;
+        let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+        Some((text("status"), text("reason"), text("message")))
+    }
+
+    /// Waits until `Ready` has that reason. Returns its message.
+    pub async fn reason(&self, kind: &str, name: &str, reason: &str) -> String {
+        self.eventually(&format!("{kind} {name} says {reason}"), async || {
+            match self.condition(kind, name, "Ready").await {
+                Some((_, now, message)) if now == reason => Ok(message),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Waits until an object is Ready at its present generation.
+    pub async fn ready(&self, kind: &str, name: &str) {
+        self.eventually(&format!("{kind} {name} is Ready"), async || {
+            let object = self.api(kind).get(name).await.unwrap();
+            let status = &object.data["status"];
+            let ready = status["conditions"].as_array().into_iter().flatten();
+            let ready = ready
+                .clone()
+                .any(|it| it["type"] == "Ready" && it["status"] == "True");
+            let current = status["observedGeneration"].as_i64() == object.metadata.generation;
+            if ready && current {
+                Ok(())
+            } else {
+                Err(status["conditions"].to_string())
+            }
+        })
+        .await;
+    }
+
+    /// A ConsoleToken that works, with its Secret.
+    pub async fn token(&self) {
+        self.write_secret("edgee-console", &[("token", TOKEN)]).await;
+        self.create("ConsoleToken", "edgee", token_spec()).await;
+        self.ready("ConsoleToken", "edgee").await;
+    }
+
+    /// A GatewayApiKey of that token that is Ready.
+    pub async fn key(&self, name: &str, spec: Value) {
+        self.create("GatewayApiKey", name, key_spec(spec)).await;
+        self.ready("GatewayApiKey", name).await;
+    }
+
+    /// Writes a Secret as a user would.
+    pub async fn write_secret(&self, name: &str, entries: &[(&str, &str)]) {
+        let entries: BTreeMap<_, _> = entries.iter().copied().collect();
+        let secret = json!({"metadata": {"name": name, "namespace": self.namespace}, "stringData": entries});
+        let secrets = self.secrets();
+        if secrets.get_opt(name).await.unwrap().is_some() {
+            secrets.delete(name, &DeleteParams::default()).await.unwrap();
+        }
+        secrets
+            .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
+            .await
+            .unwrap();
+    }
+
+    /// The Secrets of the story's namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.user.clone(), &self.namespace)
+    }
+
+    /// One entry of a Secret.
+    pub async fn entry(&self, secret: &str, entry: &str) -> Option<String> {
+        let secret = self.secrets().get_opt(secret).await.unwrap()?;
+        let bytes = secret.data?.get(entry)?.0.clone();
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    /// The keys at the vendor.
+    pub fn keys(&self) -> Vec<KeyRecord> {
+        self.vendor().keys(ORG)
+    }
+
+    /// The one key at the vendor.
+    pub fn only_key(&self) -> KeyRecord {
+        let mut keys = self.keys();
+        assert_eq!(keys.len(), 1, "keys at the vendor: {keys:?}");
+        keys.remove(0)
+    }
+
+    /// Waits until the Secret holds a key that the gateway accepts, and there is no other key. Returns its id.
+    pub async fn served(&self, secret: &str, entry: &str) -> String {
+        self.eventually(
+            &format!("Secret {secret} holds the one key, and it works"),
+            async || {
+                let value = self.entry(secret, entry).await.ok_or("no Secret")?;
+                let keys = self.keys();
+                if keys.len() != 1 {
+                    return Err(format!("{} keys at the vendor", keys.len()));
+                }
+                match self.vendor().check(&value, None) {
+                    DataPlaneAnswer::Accepted => Ok(keys[0].id.clone()),
+                    other => Err(format!("the gateway says {other:?}")),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Events about the objects of the namespace: reason and note.
+    pub async fn events(&self) -> Vec<(String, String)> {
+        let events: Api<Event> = Api::namespaced(self.user.clone(), &self.namespace);
+        let mut found: Vec<_> = events
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|it| (it.reason.unwrap_or_default(), it.note.unwrap_or_default()))
+            .collect();
+        let core: Api<CoreEvent> = Api::namespaced(self.user.clone(), &self.namespace);
+        let core = core.list(&ListParams::default()).await.unwrap();
+        found.extend(
+            core.into_iter()
+                .map(|it| (it.reason.unwrap_or_default(), it.message.unwrap_or_default())),
+        );
+        found
+    }
+
+    /// Waits for an event of that reason.
+    pub async fn event(&self, reason: &str) -> String {
+        self.eventually(&format!("event {reason}"), async || {
+            let events = self.events().await;
+            let found = events
+                .iter()
+                .find(|(it, _)| it == reason)
+                .map(|(_, note)| note.clone());
+            found.ok_or_else(|| format!("{events:?}"))
+        })
+        .await
+    }
+
+    /// Calls of the operator that changed something at the vendor: method and path below the organization.
+    pub fn vendor_writes(&self) -> Vec<String> {
+        let calls = self.emulator.calls();
+        let writes = calls.iter().filter(|call| call.method != "GET");
+        writes
+            .map(|call| {
+                format!(
+                    "{} {}",
+                    call.method,
+                    call.path.replace(&format!("/edgee/v1/organizations/{ORG}"), "")
+                )
+            })
+            .collect()
+    }
+}
+
+/// A ConsoleToken's spec that works.
+pub fn token_spec() -> Value {
+    json!({
+        "vendor": {"edgee": {"organizationId": ORG}},
+        "endpoint": "http://emulator.test/edgee",
+        "gatewayUrl": "http://emulator.test/edgee-gateway/",
+        "secretRef": {"name": "edgee-console", "key": "token"},
+    })
+}
+
+/// A GatewayApiKey's spec: these fields, with the usual token.
+pub fn key_spec(fields: Value) -> Value {
+    merged(json!({"consoleTokenRef": {"name": "edgee"}}), fields)
+}
+
+/// One object over another.
+pub fn merged(mut base: Value, over: Value) -> Value {
+    base.as_object_mut()
+        .unwrap()
+        .extend(over.as_object().unwrap().clone());
+    base
+}
