@@ -31,6 +31,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 const fn field(field: &'static str, support: Support, note: &'static str) -> FieldSupport {
     FieldSupport { field, support, note }
@@ -143,9 +144,12 @@ struct Revealed {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
+#[serde(bound = "T: Deserialize<'de>")]
 enum Page<T> {
     Bare(Vec<T>),
     Enveloped {
+        // An empty list may be written as null, but it is written.
+        #[serde(deserialize_with = "lenient::list")]
         data: Vec<T>,
         #[serde(default)]
         has_more: Option<bool>,
@@ -180,7 +184,7 @@ struct ProviderKeyCreated {
 
 impl Key {
     fn listed(self) -> Listed {
-        let name = self.name.unwrap_or_default();
+        let display_name = self.name.as_deref().map(|name| Mark::display_in(name).to_owned());
         let limit = self.max_usage.filter(|it| *it > 0.0).map(|usd| Limit {
             micros: micros(usd),
             period: Period::Monthly,
@@ -191,14 +195,14 @@ impl Key {
             expires_at: self.expires_at,
             last_used_at: self.last_used_at,
             shown: Shown {
-                display_name: Some(Mark::display_in(&name).to_owned()),
+                display_name,
                 active: self.active,
                 models: Some(self.models),
                 budget: Some(limit),
                 email: self.email.map(|it| it.filter(|text| !text.is_empty())),
                 debug_mode: self.debug_mode,
             },
-            name,
+            name: self.name.unwrap_or_default(),
         }
     }
 }
@@ -238,6 +242,7 @@ impl Edgee {
         let path = self.path(&[resource]);
         let mut all = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut seen = HashSet::new();
         for _ in 0..MOST_PAGES {
             let mut query = vec![("limit", PAGE_SIZE)];
             query.extend(cursor.as_deref().map(|it| ("start_key", it)));
@@ -263,7 +268,7 @@ impl Edgee {
                     if has_more != Some(true) {
                         return Ok(all);
                     }
-                    let next = last_key.filter(|it| !it.is_empty() && cursor.as_ref() != Some(it));
+                    let next = last_key.filter(|it| !it.is_empty() && seen.insert(it.clone()));
                     let strange = Fault::without_effect(FaultKind::Strange(
                         "a listing says there is more, but not where",
                     ));

@@ -151,6 +151,12 @@ impl Wire {
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
+            // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
+            StatusCode::NOT_FOUND | StatusCode::GONE
+                if Answer(response.body().clone()).acknowledged().is_err() =>
+            {
+                Fault::without_effect(FaultKind::Strange("it is not JSON"))
+            }
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
             StatusCode::TOO_MANY_REQUESTS => {

@@ -1,0 +1,120 @@
+//! The script behind `make cluster`: side by side, on a cluster of the user's own, and without Go.
+
+mod support {
+    #[allow(dead_code, reason = "the stories use the rest")]
+    pub mod plane;
+}
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::plane;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane/cluster");
+
+fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn script(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new("bash");
+    command.arg(SCRIPT).args(arguments);
+    for (name, value) in environment {
+        command.env(name, value);
+    }
+    command.output().unwrap()
+}
+
+fn last_line(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
+    let parent = std::process::id().to_string();
+    let folders: Vec<PathBuf> = ["a", "b"].map(|it| plane::folder().join(it)).into();
+    std::fs::create_dir_all(plane::folder()).unwrap();
+    let configs: Vec<_> = folders
+        .iter()
+        .map(|it| plane::start_in(it, &["--parent-pid", &parent]))
+        .collect();
+    kubectl(&configs[0], &["create", "namespace", "only-in-a"]);
+    assert!(!kubectl(&configs[1], &["get", "namespaces", "-o", "name"]).contains("only-in-a"));
+    for config in &configs {
+        assert!(kubectl(config, &["get", "crds", "-o", "name"]).contains("gatewayapikeys.keysmith.dev"));
+    }
+    let folder = folders[0].to_str().unwrap();
+    let again = script(&["up", "--dir", folder], &[]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already running"));
+    assert_eq!(
+        last_line(&again),
+        format!("export KUBECONFIG={}", configs[0].display())
+    );
+    // A cluster that somebody chose gets the definitions, and is left alone otherwise.
+    kubectl(&configs[1], &["delete", "crd", "providerkeys.keysmith.dev"]);
+    let chosen = script(&["up"], &[("KEYSMITH_KUBECONFIG", &configs[1])]);
+    assert!(
+        chosen.status.success(),
+        "{}",
+        String::from_utf8_lossy(&chosen.stderr)
+    );
+    assert_eq!(
+        last_line(&chosen),
+        format!("export KUBECONFIG={}", configs[1].display())
+    );
+    assert!(kubectl(&configs[1], &["get", "crds", "-o", "name"]).contains("providerkeys.keysmith.dev"));
+    let down = script(&["down"], &[("KEYSMITH_KUBECONFIG", &configs[1])]);
+    assert!(down.status.success());
+    kubectl(&configs[1], &["get", "namespaces"]);
+    for folder in &folders {
+        assert!(
+            script(&["down", "--dir", folder.to_str().unwrap()], &[])
+                .status
+                .success()
+        );
+        assert!(!folder.exists(), "its data is removed");
+    }
+}
+
+#[test]
+fn without_go_the_error_says_the_three_ways_out() {
+    let tools = plane::folder().join("tools");
+    std::fs::create_dir_all(&tools).unwrap();
+    // Everything that is on this machine's PATH, but for Go.
+    let path = std::env::var_os("PATH").unwrap();
+    for folder in std::env::split_paths(&path) {
+        for tool in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !["go", "gofmt"].contains(&tool.file_name().to_string_lossy().as_ref()) {
+                let _ = std::os::unix::fs::symlink(tool.path(), tools.join(tool.file_name()));
+            }
+        }
+    }
+    let output = Command::new(tools.join("bash"))
+        .args([SCRIPT, "up", "--dir"])
+        .arg(plane::folder().join("none"))
+        .env("PATH", &tools)
+        .env("KEYSMITH_CACHE", plane::folder().join("empty-cache"))
+        .env_remove("KUBEBUILDER_ASSETS")
+        .env_remove("KEYSMITH_KUBECONFIG")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    for way in ["Go", "KEYSMITH_KUBECONFIG", "KUBEBUILDER_ASSETS"] {
+        assert!(error.contains(way), "{way} is not in: {error}");
+    }
+}
