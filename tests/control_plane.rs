@@ -1,5 +1,13 @@
 //! The script behind `make cluster`: side by side, on a cluster of the user's own, and without Go.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
 mod support {
     #[allow(dead_code, reason = "the stories use the rest")]
     pub mod plane;

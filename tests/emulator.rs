@@ -1,4 +1,12 @@
 //! What the emulated vendors answer. A test looks at answers and at the world, never at the order of calls.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "emulator/support.rs"]

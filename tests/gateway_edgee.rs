@@ -2,6 +2,14 @@
 //!
 //! Tests look at what the vendor holds afterwards. Only where no emulated vendor would answer so (a cursor that
 //! loops, garbage) is an answer written by hand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,13 @@
 //! What is generated is fresh, what is written for users fits the types, and the rules that are about text hold.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
 use keysmith::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -1,6 +1,14 @@
 //! The same stories on a real kube-apiserver and etcd, and those that only a real one can tell. The control plane is
 //! started by `tests/controlplane/cluster`, once for all of them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
 mod support {
     pub mod canary;
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]

@@ -1,5 +1,13 @@
 //! The stories, in a simulated cluster under paused time: hours in milliseconds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
 mod support {
     pub mod canary;
     pub mod cluster;

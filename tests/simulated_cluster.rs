@@ -1,5 +1,13 @@
 //! The simulated cluster keeps to the rules of a real API server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
 mod support {
     pub mod cluster;
 }
