@@ -74,7 +74,7 @@ struct RunArgs {
     /// Namespaces to watch, separated by commas; all of them when left out.
     #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',')]
     namespaces: Vec<String>,
-    /// Origins that console tokens may be sent to beside the vendors' own, such as https://llm.example.com, separated by
+    /// Origins that console tokens may be sent to beside the vendors' own, such as <https://llm.example.com>, separated by
     /// commas. Plain http is possible here only.
     #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", default_value = "")]
     allowed_endpoints: String,

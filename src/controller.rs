@@ -162,6 +162,7 @@ async fn undecodable<K: Managed>(
     Ok(Action::await_change())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
 fn give_up_for_now<K: Subject>(
     guard: Arc<DeserializeGuard<K>>,
     error: &Error,

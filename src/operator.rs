@@ -54,9 +54,10 @@ impl Operator {
         let events_stop = CancellationToken::new();
         let sending = tokio::spawn(Events::until(sending, events_stop.clone()));
         let critical = Critical::default();
-        let scopes: Vec<Option<String>> = match self.namespaces.is_empty() {
-            true => vec![None],
-            false => self.namespaces.iter().cloned().map(Some).collect(),
+        let scopes: Vec<Option<String>> = if self.namespaces.is_empty() {
+            vec![None]
+        } else {
+            self.namespaces.iter().cloned().map(Some).collect()
         };
         let scopes = scopes
             .into_iter()

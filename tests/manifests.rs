@@ -221,7 +221,7 @@ fn a_vendor_is_named_in_its_own_file_and_in_the_one_match_only() {
         // Tests and documentation may give examples.
         let code = text.split("#[cfg(test)]").next().unwrap();
         for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
-            let text = line.split("\"").step_by(2).collect::<String>().to_lowercase();
+            let text = line.split('"').step_by(2).collect::<String>().to_lowercase();
             assert!(!text.contains("edgee"), "{shown}: {line}");
         }
     }

@@ -7,6 +7,12 @@
     clippy::panic,
     reason = "a test that cannot go on says so"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    clippy::too_many_arguments,
+    reason = "tables and fakes hand things over as they come"
+)]
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
 mod support {

@@ -281,9 +281,10 @@ fn decorate(secret: &mut Secret, delivery: &Delivery<'_>) {
         Some(at) => annotations.insert(EXPIRES_AT.to_owned(), at.to_string()),
         None => annotations.remove(EXPIRES_AT),
     };
-    match names.is_empty() {
-        true => annotations.remove(DECORATIONS),
-        false => annotations.insert(DECORATIONS.to_owned(), names.join(",")),
+    if names.is_empty() {
+        annotations.remove(DECORATIONS)
+    } else {
+        annotations.insert(DECORATIONS.to_owned(), names.join(","))
     };
 }
 

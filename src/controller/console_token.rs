@@ -85,9 +85,10 @@ impl Work {
                 wake: None,
             },
         };
-        let ready = match finding.verdict.ready {
-            true => Ok(()),
-            false => Err((finding.verdict.reason, finding.verdict.message.clone())),
+        let ready = if finding.verdict.ready {
+            Ok(())
+        } else {
+            Err((finding.verdict.reason, finding.verdict.message.clone()))
         };
         let standing = Standing {
             account: finding.account,

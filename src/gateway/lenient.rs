@@ -38,10 +38,6 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 }
 
 /// A field that tells absent (`None`) from null (`Some(None)`).
-#[expect(
-    clippy::option_option,
-    reason = "absent and null mean different things to the vendor"
-)]
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -249,10 +249,11 @@ mod tests {
         assert_eq!(vertex["project_id"], "p");
     }
 
+    type Row<'a> = (&'a str, Option<&'a str>, Vec<(&'a str, &'a str)>, &'a str);
+
     #[test]
     fn what_is_missing_or_malformed_is_named_and_never_quoted() {
         let no_key = ACCOUNT.replace("private_key", "CANARY");
-        type Row<'a> = (&'a str, Option<&'a str>, Vec<(&'a str, &'a str)>, &'a str);
         let table: Vec<Row<'_>> = vec![
             ("openai", None, vec![], "entry api_key does not exist"),
             (

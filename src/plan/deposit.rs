@@ -66,6 +66,10 @@ pub struct Wanted {
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts are independent of each other"
+)]
 pub struct DepositFacts {
     /// The time.
     pub now: Timestamp,

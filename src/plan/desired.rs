@@ -152,6 +152,7 @@ fn micros(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
 mod tests {
     use super::*;
     use crate::api::shared::Period;

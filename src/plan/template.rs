@@ -79,7 +79,7 @@ impl Variables<'_> {
             namespace => self.namespace,
             serial => self.serial,
             expiresAt => self.expires_at,
-            models => Value::from_iter(self.models.iter().map(String::as_str)),
+            models => self.models.iter().map(String::as_str).collect::<Value>(),
         }
     }
 }
@@ -255,6 +255,7 @@ fn preset(preset: Preset, with_model: bool) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
 mod tests {
     use super::*;
     use serde_json::json;
