@@ -26,6 +26,8 @@ async fn started(emulator: Emulator) -> Server {
 }
 
 async fn create(server: &Server) -> Result<reqwest::Response, reqwest::Error> {
+    // Whoever comes first installs it; it is the same for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(10))
         .build()
@@ -69,6 +71,7 @@ async fn shutdown_ends_connections_that_hang() {
         .map(|answer| answer.status())
     });
     while emulator.calls().is_empty() {
+        assert!(!caller.is_finished(), "the caller gave up: {:?}", caller.await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.send(()).unwrap();
