@@ -38,7 +38,11 @@ demo-down: ## Stop what `make demo` left running
 
 .PHONY: test
 test: control-plane ## Run every test, up to those on a real control plane
-	cargo test --all-features
+	@output=$$(mktemp); trap 'rm -f "$$output"' EXIT; \
+	  cargo test --all-features 2>&1 | tee "$$output"; \
+	  if grep -qE 'sk-edgee-emulated-[0-9]+-[0-9a-f]|ek_live_emulated-story|canary-(credential|secret)' "$$output"; then \
+	    echo 'a secret of the tests is in what they printed' >&2; exit 1; \
+	  fi
 
 # The control plane takes minutes to build the first time; here that is seen, inside a test it would look like a hang.
 .PHONY: control-plane

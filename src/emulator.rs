@@ -2,8 +2,8 @@
 //!
 //! It is not a mock. Nothing is scripted per test: a call changes a small world, and tests look at the world.
 //! It never reads a clock (time is given at construction), never draws a random number, and every secret it
-//! hands out is visibly fake. Facts about a vendor cite the section of `reference/api-contracts.md` they
-//! come from; what the contract leaves open is a switch.
+//! hands out is visibly fake. Facts about a vendor cite the section of the vendor contract (ARCHITECTURE.md,
+//! "Sources") they come from; what it leaves open is a switch.
 //!
 //! | path | what |
 //! |---|---|

@@ -13,8 +13,11 @@ mod support {
     pub mod plane;
 }
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 use support::plane;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane/cluster");
@@ -51,6 +54,49 @@ fn last_line(output: &Output) -> String {
         .to_owned()
 }
 
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn operator(kubeconfig: &Path) -> (Running, String) {
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
+        .args(["run", "--metrics-address", &address])
+        .env("KUBECONFIG", kubeconfig)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    (Running(child), address)
+}
+
+/// Waits until `/readyz` answers with that status, and returns what it says.
+fn wait_for(address: &str, status: &str) -> String {
+    let mut last = String::new();
+    for _ in 0..200 {
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            last.clear();
+            let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            if stream.write_all(request.as_bytes()).is_ok() && stream.read_to_string(&mut last).is_ok() {
+                let starting = last.contains("not ready: starting");
+                if last.starts_with(&format!("HTTP/1.1 {status}")) && !starting {
+                    return last;
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("/readyz never answered {status}; at last: {last}");
+}
+
 #[test]
 fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     let parent = std::process::id().to_string();
@@ -74,6 +120,12 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     );
     // A cluster that somebody chose gets the definitions, and is left alone otherwise.
     kubectl(&configs[1], &["delete", "crd", "providerkeys.keysmith.dev"]);
+    let (operator, address) = operator(&configs[1]);
+    let missing = wait_for(&address, "503");
+    assert!(
+        missing.contains("providerkeys.keysmith.dev is missing"),
+        "{missing}"
+    );
     let chosen = script(&["up"], &[("KEYSMITH_KUBECONFIG", &configs[1])]);
     assert!(
         chosen.status.success(),
@@ -85,6 +137,8 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
         format!("export KUBECONFIG={}", configs[1].display())
     );
     assert!(kubectl(&configs[1], &["get", "crds", "-o", "name"]).contains("providerkeys.keysmith.dev"));
+    wait_for(&address, "200");
+    drop(operator);
     let down = script(&["down"], &[("KEYSMITH_KUBECONFIG", &configs[1])]);
     assert!(down.status.success());
     kubectl(&configs[1], &["get", "namespaces"]);

@@ -59,6 +59,7 @@ macro_rules! tell {
 tell! {
     admission:
         a_console_token_names_exactly_one_known_vendor,
+        a_console_token_is_not_pointed_elsewhere,
         a_key_that_cannot_be_is_refused_with_the_field,
         a_deposit_never_means_the_whole_organization_by_accident,
         what_is_fixed_at_creation_cannot_be_edited,
@@ -102,6 +103,7 @@ tell! {
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
+        a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
     refusals:

@@ -56,6 +56,7 @@ tell! {
         an_edit_changes_the_key_in_place_and_only_what_was_edited,
         deleting_the_resource_revokes_the_key_and_leaves_nothing,
         a_key_that_a_human_made_is_never_touched,
+        a_resource_with_a_very_long_name_comes_to_rest,
         a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
         a_stop_right_after_the_start_ends_at_once,
         a_restart_with_settled_keys_writes_nothing_and_calls_once,
@@ -80,6 +81,7 @@ tell! {
         a_listing_that_lags_makes_no_second_key,
         a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
         a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
+        a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
         a_restart_does_not_shorten_a_wait,
         the_vendor_may_ask_for_a_pause,
         a_deletion_waits_for_a_vendor_that_is_down,
@@ -105,6 +107,7 @@ tell! {
         an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
         what_the_vendor_does_not_remove_is_said,
+        a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
     refusals:

@@ -42,6 +42,13 @@ use serde::{Deserialize, Serialize};
     selectable = ".spec.secretRef.name"
 )]
 #[serde(rename_all = "camelCase")]
+// Keys made at one place would be left behind there if the token could be pointed to another.
+#[x_kube(
+    validation = ("self.vendor == oldSelf.vendor",
+        "vendor is immutable: the keys made there would be left behind; create another ConsoleToken"),
+    validation = ("has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",
+        "endpoint is immutable: the keys made there would be left behind; create another ConsoleToken"),
+)]
 pub struct ConsoleTokenSpec {
     /// The vendor, exactly one.
     pub vendor: Vendor,
@@ -53,7 +60,10 @@ pub struct ConsoleTokenSpec {
     /// Base URL that applications call with the keys; fills `baseUrl` in Secret templates and presets.
     /// The vendor's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    )]
     pub gateway_url: Option<String>,
     /// Where the token is.
     pub secret_ref: SecretKeyRef,

@@ -57,6 +57,9 @@ struct Finding {
     account: Option<Arc<Account>>,
     fingerprint: String,
     verdict: Verdict,
+    /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
+    /// no news to them.
+    summary: String,
     wake: Option<Timestamp>,
 }
 
@@ -82,13 +85,14 @@ impl Work {
                 account: before.as_ref().and_then(|it| it.account.clone()),
                 fingerprint: before.map(|it| it.fingerprint).unwrap_or_default(),
                 verdict: refusal.verdict(),
+                summary: refusal.to_string(),
                 wake: None,
             },
         };
         let ready = if finding.verdict.ready {
             Ok(())
         } else {
-            Err((finding.verdict.reason, finding.verdict.message.clone()))
+            Err((finding.verdict.reason, finding.summary))
         };
         let standing = Standing {
             account: finding.account,
@@ -195,6 +199,7 @@ impl Work {
                 account: Some(account),
                 fingerprint,
                 verdict: self.verified(),
+                summary: String::new(),
                 wake,
             };
         }
@@ -202,11 +207,13 @@ impl Work {
             Ok(listing) => {
                 self.context.memory.rested(&format!("probe/{uid}"));
                 self.wake_changed(seen.as_deref(), &listing);
+                self.poll_deposits(&account).await;
                 let wake = Some(retry::plus(self.context.clock.now(), poll));
                 Finding {
                     account: Some(account),
                     fingerprint,
                     verdict: self.verified(),
+                    summary: String::new(),
                     wake,
                 }
             }
@@ -223,6 +230,7 @@ impl Work {
                     account: Some(account),
                     fingerprint,
                     verdict,
+                    summary: fault.to_string(),
                     wake: Some(next),
                 }
             }
@@ -295,6 +303,29 @@ impl Work {
         };
         for key in watch::select(&self.context.stores.keys, refers) {
             let _ = self.context.wakers.keys.send(key);
+        }
+    }
+
+    /// One listing serves every deposit of the account; there is none where nobody deposits anything.
+    async fn poll_deposits(&self, account: &Account) {
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        let refers = |it: &ProviderKey| {
+            it.namespace().as_deref() == Some(&namespace) && it.spec.console_token_ref.name == name
+        };
+        if watch::select(&self.context.stores.deposits, refers).is_empty() {
+            return;
+        }
+        let view = match account.deposits().await {
+            Ok(view) => view,
+            Err(fault) => {
+                tracing::debug!(%fault, "deposits could not be listed; they are with the next poll");
+                return;
+            }
+        };
+        let differs =
+            |it: &ProviderKey| refers(it) && it.status.as_ref().is_some_and(|status| view.differs(status));
+        for deposit in watch::select(&self.context.stores.deposits, differs) {
+            let _ = self.context.wakers.deposits.send(deposit);
         }
     }
 

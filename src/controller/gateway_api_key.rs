@@ -224,6 +224,9 @@ impl Work {
     }
 
     async fn issue(&mut self, act: &Act<'_>, serial: Serial) -> Result<Done, Error> {
+        if let Err(fault) = act.account.open() {
+            return Ok(Done::Failed(fault, "make a key"));
+        }
         let issue = Issue {
             context: Arc::clone(&self.context),
             key: Arc::clone(&self.key),
@@ -435,7 +438,7 @@ impl Work {
     }
 
     /// The vendor was listed first; the resource is read after, so that a key being born is never taken for a
-    /// spare (reliability notes R10).
+    /// spare (list first, read after).
     async fn revoke_spares(&mut self, act: &Act<'_>, ids: &[KeyId]) -> Result<Done, Error> {
         let api = object::api(&self.context.client, self.key.as_ref());
         let live = api.get(&self.key.name_any()).await?;

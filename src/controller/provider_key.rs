@@ -17,7 +17,7 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::hash;
-use crate::plan::naming::Serial;
+use crate::plan::naming::{self, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
 use crate::plan::retry;
@@ -95,6 +95,14 @@ impl Work {
         let mut status = self.deposit.status.clone().unwrap_or_default();
         status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
         status
+    }
+
+    /// A listing begun before this moment does not show what was just done.
+    fn changed_vendor(&mut self) {
+        self.view = None;
+        self.context
+            .memory
+            .changed_vendor(&self.uid, self.context.clock.now());
     }
 
     fn wrote(&mut self, object: ProviderKey) {
@@ -184,11 +192,10 @@ impl Work {
     }
 
     fn display_name(&self) -> String {
-        self.deposit
-            .spec
-            .display_name
-            .clone()
-            .unwrap_or_else(|| self.deposit.name_any())
+        naming::display(
+            self.deposit.spec.display_name.as_deref(),
+            &self.deposit.name_any(),
+        )
     }
 
     /// Recognises what was deposited; salted, and no way back from it.
@@ -246,6 +253,12 @@ impl Work {
     fn facts(&self, listing_lag: SignedDuration) -> DepositFacts {
         let deposit = self.deposit.as_ref();
         let status = self.status();
+        let floor = self.context.memory.floor(&self.uid);
+        let latest = self
+            .standing()
+            .and_then(|it| it.account)
+            .and_then(|it| it.latest_deposits());
+        let hint = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
         DepositFacts {
             now: self.context.clock.now(),
             mark: self.context.mark(deposit),
@@ -255,7 +268,7 @@ impl Work {
                 && object::requested(deposit) != status.last_handled_reconcile_at.as_ref(),
             claim: object::claim_of(deposit),
             status,
-            view: self.view.clone(),
+            view: self.view.clone().or_else(|| hint.map(|it| it.as_ref().clone())),
             looked: self.view.is_some(),
             tried: self.tried.clone(),
             reassigned: self.reassigned,
@@ -291,6 +304,7 @@ impl Work {
                     return Ok(Done::Failed(fault, "change the assignment"));
                 }
                 self.reassigned = true;
+                self.changed_vendor();
                 Ok(self.look(account).await)
             }
             Step::RecordAssignment => {
@@ -337,6 +351,9 @@ impl Work {
         (wanted, credential): (&Wanted, &SecretString),
         why: Why,
     ) -> Result<Done, Error> {
+        if let Err(fault) = account.open() {
+            return Ok(Done::Failed(fault, "deposit the credential"));
+        }
         let claim = Claim {
             serial,
             at: self.context.clock.now(),
@@ -408,7 +425,7 @@ impl Work {
         status.created_at = deposited.created_at.or(Some(self.context.clock.now()));
         status.failures = None;
         status.next_attempt_at = None;
-        self.view = None;
+        self.changed_vendor();
         self.reassigned = false;
         let verdict = if status.superseded.is_empty() {
             status.observed_generation = self.deposit.metadata.generation;
@@ -438,7 +455,7 @@ impl Work {
             }
             self.tried.insert(id.clone());
         }
-        self.view = None;
+        self.changed_vendor();
         Ok(Done::Again)
     }
 

@@ -58,6 +58,7 @@ pub struct Account {
     clock: Clock,
     metrics: Metrics,
     latest: Mutex<Option<Arc<Listing>>>,
+    latest_deposits: Mutex<Option<Arc<DepositView>>>,
     /// Held by whoever lists. The last listing that failed, by its number.
     listing: tokio::sync::Mutex<Option<(u64, Fault)>>,
     /// How many listings were begun.
@@ -95,6 +96,7 @@ impl Account {
             clock: parts.clock,
             metrics: parts.metrics,
             latest: Mutex::default(),
+            latest_deposits: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
         }
@@ -113,6 +115,11 @@ impl Account {
     /// Whether a call has a chance now: asked before a claim, so that no serial is burnt for nothing.
     pub fn usable(&self) -> Result<(), Fault> {
         self.breaker.check()
+    }
+
+    /// Whether the vendor admits calls at all now: asked before a claim as well.
+    pub fn open(&self) -> Result<(), Fault> {
+        self.budget.open()
     }
 
     /// The newest listing, if there is one.
@@ -191,7 +198,20 @@ impl Account {
     pub async fn deposits(&self) -> Result<DepositView, Fault> {
         let as_of = self.clock.now();
         let deposits = self.call("list_deposits", self.provider_keys()?.list()).await?;
-        Ok(DepositView { as_of, deposits })
+        let view = DepositView { as_of, deposits };
+        *self
+            .latest_deposits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view.clone()));
+        Ok(view)
+    }
+
+    /// The newest listing of deposits, if there is one.
+    pub fn latest_deposits(&self) -> Option<Arc<DepositView>> {
+        self.latest_deposits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Deposits a credential: one request, whatever happens.

@@ -73,6 +73,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Whether the vendor's pause is over: asked before a claim, so that no serial is burnt in one.
+    pub fn open(&self) -> Result<(), Fault> {
+        self.lock().paused(self.clock.now())
+    }
+
     /// The vendor asked for a pause.
     pub fn pause(&self, until: Option<Timestamp>) {
         let until = until.unwrap_or_else(|| plus(self.clock.now(), SignedDuration::from_secs(5)));

@@ -48,6 +48,19 @@ impl DepositView {
         })
     }
 
+    /// Whether what status remembers is not shown as it should be.
+    pub fn differs(&self, status: &ProviderKeyStatus) -> bool {
+        let Some(id) = status.id.clone().map(KeyId) else {
+            return false;
+        };
+        let shown = self.deposits.iter().find(|it| it.id.as_ref() == Some(&id));
+        let assigned: BTreeSet<_> = status.assigned_to.iter().cloned().map(KeyId).collect();
+        let moved = shown
+            .and_then(|it| it.assigned_to.as_ref())
+            .is_some_and(|it| *it != assigned);
+        moved || self.shows(&id) == Some(false)
+    }
+
     /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
     pub fn shows(&self, id: &KeyId) -> Option<bool> {
         self.tells()

@@ -2,6 +2,7 @@
 
 use super::capability::{Capabilities, Support};
 use super::facts::Limit;
+use super::naming;
 use super::refusal::Refusal;
 use super::template::SecretPlan;
 use crate::api::GatewayApiKey;
@@ -66,7 +67,7 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
         coding_assistant: spec.coding_assistant.clone(),
         expires_in_days: spec.expires_in_days,
         settings: Settings {
-            display_name: spec.display_name.clone().unwrap_or(name),
+            display_name: naming::display(spec.display_name.as_deref(), &name),
             active: spec.active.unwrap_or(true),
             models: spec.models.clone(),
             budget,

@@ -14,7 +14,7 @@ pub struct Fault {
     pub effect: Effect,
 }
 
-/// Whether a failed call may have changed something at the vendor (reliability notes §4.3).
+/// Whether a failed call may have changed something at the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Certainly not: refused before it was carried out.

@@ -1,7 +1,7 @@
 //! The state machine of a key. Phases are derived from the facts, never stored; what is stored is the claim, and
 //! what status and Secret say of themselves.
 //!
-//! The protocol is that of the reliability notes, §4, class (a): claim by compare-and-swap, one send per
+//! The protocol (ARCHITECTURE.md has it whole): claim by compare-and-swap, one send per
 //! serial, an ambiguous answer is looked up by the mark in the name, the Secret is written (guarded) before status.
 
 use super::claim::{Claim, Purpose};
@@ -148,7 +148,7 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
     let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
         return take(Step::Look(claim.at), Why::AnswerLost);
     };
-    // Only a key that our claim preceded is ours; one planted under our next name is not (notes R12).
+    // Only a key that our claim preceded is ours; one planted under our next name is not.
     let preceded = |key: &Listed| key.created_at.is_none_or(|at| at >= plus(claim.at, -CLOCK_SKEW));
     let mut found: Vec<_> = facts
         .own()
@@ -158,7 +158,7 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
     if let Some(own) = found.first() {
         return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
     }
-    let settled = settles(facts, claim.at);
+    let settled = plus(settles(facts, claim.at), patience(facts, claim));
     if facts.now < settled {
         return take(Step::Rest(Some(settled)), Why::AnswerLost);
     }
@@ -166,6 +166,18 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
         return take(Step::Look(settled), Why::AnswerLost);
     }
     issue(facts, Why::AttemptFailed)
+}
+
+/// A vendor that loses one answer after the other is given ever more time: a minute more, two, four, … a quarter
+/// of an hour. Lost serials are those above the last settled one.
+fn patience(facts: &Facts, claim: Claim) -> SignedDuration {
+    let lost_before = claim
+        .serial
+        .0
+        .saturating_sub(facts.record.settled.0)
+        .saturating_sub(1);
+    let minutes = (1_i64 << lost_before.min(4)) - 1;
+    SignedDuration::from_mins(minutes)
 }
 
 /// When a create call sent at `sent` can no longer turn up in a listing begun later.

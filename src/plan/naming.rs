@@ -13,6 +13,18 @@ const OWNER: usize = 16;
 /// The longest name a vendor is known to take.
 pub const LONGEST_NAME: usize = 100;
 
+/// The longest human part of a name, for which the mark always leaves room.
+const LONGEST_DISPLAY: usize = 64;
+
+/// The human part of a name: as written, or the resource's name, as far as there is room for it.
+pub fn display(written: Option<&str>, resource: &str) -> String {
+    written
+        .unwrap_or(resource)
+        .chars()
+        .take(LONGEST_DISPLAY)
+        .collect()
+}
+
 /// Counts the keys of one resource; never goes back, is never used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);

@@ -9,7 +9,7 @@ const FIRST: f64 = 2.0;
 const LONGEST: f64 = 900.0;
 /// A fault that only a change can mend is still looked at now and then.
 const UNTIL_CHANGE: SignedDuration = SignedDuration::from_hours(1);
-/// A vendor's Retry-After is believed up to here (reliability notes R13).
+/// A vendor's Retry-After is believed up to here.
 pub const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// 2 s, 4 s, 8 s … 15 min, each times 0.75 to 1.25 by UID and attempt.

@@ -44,6 +44,27 @@ pub async fn a_console_token_names_exactly_one_known_vendor(world: &mut World) {
     .await;
 }
 
+pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
+    world.create("ConsoleToken", "edgee", token_spec()).await;
+    for (patch, words) in [
+        (
+            json!({"vendor": {"edgee": {"organizationId": "org_other"}}}),
+            "vendor is immutable",
+        ),
+        (
+            json!({"endpoint": "https://elsewhere.example"}),
+            "endpoint is immutable",
+        ),
+        (json!({"endpoint": null}), "endpoint is immutable"),
+        (json!({"gatewayUrl": "nowhere"}), "spec.gatewayUrl"),
+    ] {
+        match world.edit("ConsoleToken", "edgee", json!({"spec": patch})).await {
+            Ok(_) => panic!("accepted: {patch}"),
+            Err(error) => assert!(error.to_string().contains(words), "{patch}: {error}"),
+        }
+    }
+}
+
 pub async fn a_key_that_cannot_be_is_refused_with_the_field(world: &mut World) {
     let key = |fields: Value| key_spec(fields);
     for (spec, words) in [

@@ -231,6 +231,29 @@ pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
     assert_eq!(deposits(world).len(), 1);
 }
 
+pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world.key("one", json!({})).await;
+    let one = world.only_key().id;
+    let refs = json!({"scope": null, "gatewayKeyRefs": [{"name": "one"}]});
+    world.create("ProviderKey", "openai", spec("openai", refs)).await;
+    world.ready("ProviderKey", "openai").await;
+    let id = deposits(world)[0].id.clone();
+    assert!(world.vendor().edit_provider_key(&id, |it| it.api_key_ids.clear()));
+    only(world, "assigned to one again", |it| {
+        it.api_key_ids == [one.clone()]
+    })
+    .await;
+    // The loss of a young deposit is not believed, because a listing may lag.
+    world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
+    assert!(world.vendor().delete_provider_key(&id));
+    let new = only(world, "deposited again", |it| it.api_key_ids == [one.clone()]).await;
+    assert_ne!(new.id, id);
+    world.ready("ProviderKey", "openai").await;
+    world.event("Redeposited").await;
+}
+
 pub async fn a_lost_answer_to_a_deposit_is_found_again(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;

@@ -124,6 +124,27 @@ pub async fn a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_wel
     );
 }
 
+pub async fn a_vendor_that_loses_every_answer_is_asked_ever_more_rarely(world: &mut World) {
+    world.token().await;
+    world.emulator.faults().add(Rule::always(
+        "POST",
+        "/api_keys",
+        Effect::Status {
+            code: 503,
+            retry_after: None,
+        },
+    ));
+    world
+        .create("GatewayApiKey", "checkout", key_spec(json!({})))
+        .await;
+    tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+    let attempts = world.emulator.count("POST", "/api_keys");
+    assert!((5..=25).contains(&attempts), "{attempts} attempts in four hours");
+    world.emulator.faults().clear();
+    world.served("checkout", "key").await;
+    world.ready("GatewayApiKey", "checkout").await;
+}
+
 pub async fn a_restart_does_not_shorten_a_wait(world: &mut World) {
     world.token().await;
     world.emulator.faults().add(Rule::always(

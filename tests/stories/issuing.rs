@@ -203,6 +203,15 @@ pub async fn a_key_that_a_human_made_is_never_touched(world: &mut World) {
     assert_eq!(world.only_key().id, human.id);
 }
 
+pub async fn a_resource_with_a_very_long_name_comes_to_rest(world: &mut World) {
+    world.token().await;
+    let name = "a".repeat(200);
+    world.key(&name, json!({})).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(world.only_key().name.chars().count() <= 100);
+    assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
+}
+
 pub async fn a_shutdown_in_the_middle_of_a_create_call_finishes_it_first(world: &mut World) {
     world.token().await;
     let slow = Effect::Delay {

@@ -210,10 +210,15 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
             .reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady")
             .await;
     }
-    let calls = world.emulator.calls().len();
+    let (calls, writes) = (world.emulator.calls().len(), world.writes().len());
     world
         .pass(Duration::from_secs(3600), Duration::from_secs(3))
         .await;
+    let writes = world.writes()[writes..]
+        .iter()
+        .filter(|it| it.contains("gatewayapikeys"))
+        .count();
+    assert_eq!(writes, 0, "a probe is no news to thirty keys");
     let probes = world.emulator.calls().len() - calls;
     assert!(probes <= 14, "{probes} calls in an hour with a refused token");
     world.vendor().add_token(TOKEN, &[ORG]);
