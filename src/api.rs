@@ -61,10 +61,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// one way only, and CEL's `has` means what it says.
 fn without_null(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let schema = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         schema.into_iter().for_each(forbid_null);
     }
     crd
@@ -72,11 +69,7 @@ fn without_null(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 
 fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    schema
-        .properties
-        .iter_mut()
-        .flat_map(|it| it.values_mut())
-        .for_each(forbid_null);
+    schema.properties.iter_mut().flat_map(|it| it.values_mut()).for_each(forbid_null);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
         forbid_null(items);
     }

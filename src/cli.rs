@@ -27,12 +27,7 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Level, or a list of target=level.
-    #[arg(
-        long,
-        global = true,
-        env = "KEYSMITH_LOG_LEVEL",
-        default_value = "info,kube_runtime=warn"
-    )]
+    #[arg(long, global = true, env = "KEYSMITH_LOG_LEVEL", default_value = "info,kube_runtime=warn")]
     log_level: String,
     /// How logs are written, to standard error.
     #[arg(long, global = true, env = "KEYSMITH_LOG_FORMAT", value_enum, default_value_t)]
@@ -178,16 +173,8 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
         client,
         transport: Arc::new(Https::new()?),
         clock: Clock::system(),
-        settings: Settings {
-            concurrency: arguments.concurrency,
-            endpoints,
-            poll,
-        },
-        namespaces: arguments
-            .namespaces
-            .into_iter()
-            .filter(|it| !it.is_empty())
-            .collect(),
+        settings: Settings { concurrency: arguments.concurrency, endpoints, poll },
+        namespaces: arguments.namespaces.into_iter().filter(|it| !it.is_empty()).collect(),
         metrics,
         readiness: readiness.clone(),
     };

@@ -113,10 +113,7 @@ async fn reconcile<K: Subject>(
 ) -> Result<Action, Error> {
     let started = tokio::time::Instant::now();
     let (outcome, result) = match &guard.0 {
-        Err(invalid) => (
-            "undecodable",
-            undecodable::<K>(&invalid.metadata, &invalid.error, &context).await,
-        ),
+        Err(invalid) => ("undecodable", undecodable::<K>(&invalid.metadata, &invalid.error, &context).await),
         Ok(object) => {
             let object = context.memory.newest(Arc::new(object.clone()));
             let uid = object.uid().unwrap_or_default();

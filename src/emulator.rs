@@ -61,13 +61,8 @@ impl std::error::Error for Dropped {}
 impl Emulator {
     /// An empty world whose time is what `now` says, plus what [`Emulator::advance`] added.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        let shared = Shared {
-            now: Box::new(now),
-            state: Mutex::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { now: Box::new(now), state: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A handle on the Edgee world: what a human sees and does in the vendor's console, and more.
@@ -91,8 +86,7 @@ impl Emulator {
     /// How many vendor calls had this method and this text in their path or query.
     #[must_use]
     pub fn count(&self, method: &str, path_contains: &str) -> usize {
-        self.shared
-            .with(|state, _| state.log.count(method, path_contains))
+        self.shared.with(|state, _| state.log.count(method, path_contains))
     }
 
     /// Forgets the call log. Sequence numbers go on.
@@ -102,8 +96,7 @@ impl Emulator {
 
     /// Moves the emulated clock ahead of `now`, by so much more than it already is.
     pub fn advance(&self, by: SignedDuration) {
-        self.shared
-            .with(|state, _| state.ahead = state.ahead.saturating_add(by));
+        self.shared.with(|state, _| state.ahead = state.ahead.saturating_add(by));
     }
 
     /// The emulated time.

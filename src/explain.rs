@@ -22,11 +22,8 @@ pub fn text(vendor: Option<&str>) -> Result<String, String> {
 }
 
 fn select(vendor: Option<&str>) -> Result<Vec<&'static Capabilities>, String> {
-    let drivers: Vec<_> = DRIVERS
-        .iter()
-        .copied()
-        .filter(|it| vendor.is_none_or(|vendor| it.name == vendor))
-        .collect();
+    let drivers: Vec<_> =
+        DRIVERS.iter().copied().filter(|it| vendor.is_none_or(|vendor| it.name == vendor)).collect();
     if drivers.is_empty() {
         let known: Vec<_> = DRIVERS.iter().map(|it| it.name).collect();
         return Err(format!(
@@ -52,11 +49,7 @@ fn table(text: &mut String, driver: &Capabilities) -> std::fmt::Result {
         periods.join(" or ")
     )?;
     writeln!(text, "  a lost Secret    is restored by {:?}", driver.recovery)?;
-    writeln!(
-        text,
-        "  provider keys    {}",
-        if driver.provider_keys { "yes" } else { "no" }
-    )?;
+    writeln!(text, "  provider keys    {}", if driver.provider_keys { "yes" } else { "no" })?;
     writeln!(text, "\n  {:<18} {:<22} NOTE", "GatewayApiKey.spec", "A CHANGE")?;
     for field in driver.fields {
         let support = match field.support {
@@ -83,11 +76,7 @@ mod tests {
         let fields = crd.pointer(path).unwrap().as_object().unwrap();
         for driver in DRIVERS {
             for field in fields.keys() {
-                assert!(
-                    driver.field(field).is_some(),
-                    "{} says nothing of {field}",
-                    driver.name
-                );
+                assert!(driver.field(field).is_some(), "{} says nothing of {field}", driver.name);
             }
             for it in driver.fields {
                 assert!(

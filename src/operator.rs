@@ -59,9 +59,8 @@ impl Operator {
         } else {
             self.namespaces.iter().cloned().map(Some).collect()
         };
-        let scopes = scopes
-            .into_iter()
-            .map(|namespace| self.scope(namespace, &cluster, (&events, &critical), &stop));
+        let scopes =
+            scopes.into_iter().map(|namespace| self.scope(namespace, &cluster, (&events, &critical), &stop));
         self.readiness.missing(Vec::new());
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "keysmith is running");
         futures::future::join_all(scopes).await;
@@ -116,10 +115,9 @@ impl Operator {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         match namespaces.get("kube-system").await {
             Ok(namespace) => Ok(ClusterId(namespace.uid().unwrap_or_default())),
-            Err(error) => Err(vec![format!(
-                "namespace kube-system cannot be read: {}",
-                crate::cluster::brief(&error)
-            )]),
+            Err(error) => {
+                Err(vec![format!("namespace kube-system cannot be read: {}", crate::cluster::brief(&error))])
+            }
         }
     }
 
@@ -153,36 +151,20 @@ impl Operator {
                 keys: keys_store.clone(),
                 deposits: deposits_store.clone(),
             },
-            wakers: Wakers {
-                tokens: wake_tokens,
-                keys: wake_keys,
-                deposits: wake_deposits,
-            },
+            wakers: Wakers { tokens: wake_tokens, keys: wake_keys, deposits: wake_deposits },
         });
         let run_tokens = controller::run(
-            Source {
-                stream: tokens,
-                store: tokens_store,
-                wakes: tokens_wakes,
-            },
+            Source { stream: tokens, store: tokens_store, wakes: tokens_wakes },
             Arc::clone(&context),
             stop.clone(),
         );
         let run_keys = controller::run(
-            Source {
-                stream: keys,
-                store: keys_store,
-                wakes: keys_wakes,
-            },
+            Source { stream: keys, store: keys_store, wakes: keys_wakes },
             Arc::clone(&context),
             stop.clone(),
         );
         let run_deposits = controller::run(
-            Source {
-                stream: deposits,
-                store: deposits_store,
-                wakes: deposits_wakes,
-            },
+            Source { stream: deposits, store: deposits_store, wakes: deposits_wakes },
             Arc::clone(&context),
             stop.clone(),
         );

@@ -23,17 +23,9 @@ use support::plane;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane/cluster");
 
 fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("kubectl")
-        .arg("--kubeconfig")
-        .arg(kubeconfig)
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output =
+        Command::new("kubectl").arg("--kubeconfig").arg(kubeconfig).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -47,11 +39,7 @@ fn script(arguments: &[&str], environment: &[(&str, &Path)]) -> Output {
 }
 
 fn last_line(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .to_owned()
+    String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
 }
 
 struct Running(std::process::Child);
@@ -64,11 +52,7 @@ impl Drop for Running {
 }
 
 fn operator(kubeconfig: &Path) -> (Running, String) {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
         .args(["run", "--metrics-address", &address])
         .env("KUBECONFIG", kubeconfig)
@@ -102,10 +86,7 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     let parent = std::process::id().to_string();
     let folders: Vec<PathBuf> = ["a", "b"].map(|it| plane::folder().join(it)).into();
     std::fs::create_dir_all(plane::folder()).unwrap();
-    let configs: Vec<_> = folders
-        .iter()
-        .map(|it| plane::start_in(it, &["--parent-pid", &parent]))
-        .collect();
+    let configs: Vec<_> = folders.iter().map(|it| plane::start_in(it, &["--parent-pid", &parent])).collect();
     kubectl(&configs[0], &["create", "namespace", "only-in-a"]);
     assert!(!kubectl(&configs[1], &["get", "namespaces", "-o", "name"]).contains("only-in-a"));
     for config in &configs {
@@ -114,28 +95,15 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     let folder = folders[0].to_str().unwrap();
     let again = script(&["up", "--dir", folder], &[]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("already running"));
-    assert_eq!(
-        last_line(&again),
-        format!("export KUBECONFIG={}", configs[0].display())
-    );
+    assert_eq!(last_line(&again), format!("export KUBECONFIG={}", configs[0].display()));
     // A cluster that somebody chose gets the definitions, and is left alone otherwise.
     kubectl(&configs[1], &["delete", "crd", "providerkeys.keysmith.dev"]);
     let (operator, address) = operator(&configs[1]);
     let missing = wait_for(&address, "503");
-    assert!(
-        missing.contains("providerkeys.keysmith.dev is missing"),
-        "{missing}"
-    );
+    assert!(missing.contains("providerkeys.keysmith.dev is missing"), "{missing}");
     let chosen = script(&["up"], &[("KEYSMITH_KUBECONFIG", &configs[1])]);
-    assert!(
-        chosen.status.success(),
-        "{}",
-        String::from_utf8_lossy(&chosen.stderr)
-    );
-    assert_eq!(
-        last_line(&chosen),
-        format!("export KUBECONFIG={}", configs[1].display())
-    );
+    assert!(chosen.status.success(), "{}", String::from_utf8_lossy(&chosen.stderr));
+    assert_eq!(last_line(&chosen), format!("export KUBECONFIG={}", configs[1].display()));
     assert!(kubectl(&configs[1], &["get", "crds", "-o", "name"]).contains("providerkeys.keysmith.dev"));
     wait_for(&address, "200");
     drop(operator);
@@ -143,11 +111,7 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     assert!(down.status.success());
     kubectl(&configs[1], &["get", "namespaces"]);
     for folder in &folders {
-        assert!(
-            script(&["down", "--dir", folder.to_str().unwrap()], &[])
-                .status
-                .success()
-        );
+        assert!(script(&["down", "--dir", folder.to_str().unwrap()], &[]).status.success());
         assert!(!folder.exists(), "its data is removed");
     }
 }

@@ -34,10 +34,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 fn keysmith(arguments: &[&str]) -> (bool, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_keysmith"))
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_keysmith")).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
@@ -51,11 +48,7 @@ fn the_definitions_are_what_the_types_say() {
         assert_eq!(written.len(), expected.len(), "files in {}", folder.display());
         for (name, text) in expected {
             let found = fs::read_to_string(folder.join(&name)).unwrap();
-            assert!(
-                found == text,
-                "{name} in {} is stale: run make generate",
-                folder.display()
-            );
+            assert!(found == text, "{name} in {} is stale: run make generate", folder.display());
         }
     }
 }
@@ -75,9 +68,7 @@ fn no_reference_of_a_namespaced_kind_has_a_namespace() {
     }
     for crd in keysmith::api::crds() {
         let crd = serde_json::to_value(crd).unwrap();
-        let spec = crd
-            .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
-            .unwrap();
+        let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
         search(spec, "spec");
         // Defaults inside spec are permanent differences to what is in git.
         assert!(!spec.to_string().contains("\"default\":"), "a default in spec");
@@ -94,11 +85,7 @@ fn the_examples_fit_the_types() {
         let text = fs::read_to_string(&path).unwrap();
         for document in serde_yaml::Deserializer::from_str(&text) {
             let document: serde_yaml::Value = serde::Deserialize::deserialize(document).unwrap();
-            let kind = document
-                .get("kind")
-                .and_then(|it| it.as_str())
-                .unwrap_or_default()
-                .to_owned();
+            let kind = document.get("kind").and_then(|it| it.as_str()).unwrap_or_default().to_owned();
             match kind.as_str() {
                 "ConsoleToken" => fits::<ConsoleToken>(document, &path),
                 "GatewayApiKey" => fits::<GatewayApiKey>(document, &path),
@@ -137,31 +124,19 @@ fn every_flag_is_explained_in_the_readme() {
         .collect();
     assert!(flags.len() >= 7, "{flags:?}");
     for flag in flags {
-        assert!(
-            readme.contains(&format!("`{flag}`")),
-            "README says nothing of {flag}"
-        );
+        assert!(readme.contains(&format!("`{flag}`")), "README says nothing of {flag}");
     }
 }
 
 #[test]
 fn explain_prints_the_table_for_people_and_for_programs() {
     let (ok, text, _) = keysmith(&["explain"]);
-    assert!(
-        ok && text.contains("edgee") && text.contains("expiresInDays"),
-        "{text}"
-    );
+    assert!(ok && text.contains("edgee") && text.contains("expiresInDays"), "{text}");
     let (ok, json, _) = keysmith(&["explain", "edgee", "-o", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert!(ok);
     assert_eq!(json["drivers"][0]["name"], "edgee");
-    assert!(
-        json["drivers"][0]["fields"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|it| it["field"] == "budget")
-    );
+    assert!(json["drivers"][0]["fields"].as_array().unwrap().iter().any(|it| it["field"] == "budget"));
     let (ok, _, error) = keysmith(&["explain", "acme"]);
     assert!(!ok && error.contains("there are: edgee"), "{error}");
 }
@@ -169,14 +144,8 @@ fn explain_prints_the_table_for_people_and_for_programs() {
 #[test]
 fn bad_flags_are_told_what_to_write() {
     for (arguments, words) in [
-        (
-            &["run", "--allowed-endpoints", "ftp://x"][..],
-            "must begin with https://",
-        ),
-        (
-            &["run", "--allowed-endpoints", "https://user:pass@x"],
-            "scheme, host, port and path only",
-        ),
+        (&["run", "--allowed-endpoints", "ftp://x"][..], "must begin with https://"),
+        (&["run", "--allowed-endpoints", "https://user:pass@x"], "scheme, host, port and path only"),
         (&["run", "--poll-interval", "1ms"], "at least 1s"),
         (&["run", "--concurrency", "0"], "--concurrency"),
         (&["run", "--log-level", "loud=very"], "--log-level"),
@@ -232,12 +201,7 @@ fn secrets_are_exposed_on_the_wire_and_in_the_secret_only() {
     let mut exposing = Vec::new();
     for path in files(&root().join("src"), "rs") {
         let text = fs::read_to_string(&path).unwrap();
-        if text
-            .split("#[cfg(test)]")
-            .next()
-            .unwrap()
-            .contains("expose_secret")
-        {
+        if text.split("#[cfg(test)]").next().unwrap().contains("expose_secret") {
             exposing.push(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
         }
     }

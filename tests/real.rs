@@ -26,10 +26,7 @@ mod support {
     #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]
     pub mod world;
 }
-#[allow(
-    dead_code,
-    reason = "stories that take days are told in the simulated cluster only"
-)]
+#[allow(dead_code, reason = "stories that take days are told in the simulated cluster only")]
 mod stories {
     pub mod admission;
     pub mod binary;

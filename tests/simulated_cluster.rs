@@ -42,10 +42,7 @@ type Widgets = Api<DynamicObject>;
 
 /// A cluster whose clock is tokio's, with a CRD that has one of everything.
 fn cluster() -> Cluster {
-    let (epoch, start) = (
-        "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(),
-        tokio::time::Instant::now(),
-    );
+    let (epoch, start) = ("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(), tokio::time::Instant::now());
     Cluster::new(move || epoch + start.elapsed(), vec![widget_crd()])
 }
 
@@ -122,9 +119,7 @@ fn secret(name: &str, text: &str) -> Secret {
 }
 
 async fn make(api: &Widgets, name: &str, spec: Value) -> DynamicObject {
-    api.create(&PostParams::default(), &widget(name, spec))
-        .await
-        .unwrap()
+    api.create(&PostParams::default(), &widget(name, spec)).await.unwrap()
 }
 
 /// The refusal of a request that must not succeed.

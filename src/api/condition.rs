@@ -120,32 +120,17 @@ pub enum Course {
 impl Verdict {
     /// Everything is as specified.
     pub fn settled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            ready: true,
-            reason,
-            message: message.into(),
-            course: Course::Settled,
-        }
+        Self { ready: true, reason, message: message.into(), course: Course::Settled }
     }
 
     /// Not there yet; Keysmith goes on by itself.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            ready: false,
-            reason,
-            message: message.into(),
-            course: Course::Reconciling,
-        }
+        Self { ready: false, reason, message: message.into(), course: Course::Reconciling }
     }
 
     /// Nothing gets better until somebody changes something.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            ready: false,
-            reason,
-            message: message.into(),
-            course: Course::Stalled,
-        }
+        Self { ready: false, reason, message: message.into(), course: Course::Stalled }
     }
 
     /// The same, but what is served goes on working.
@@ -157,11 +142,7 @@ impl Verdict {
     /// Brings `conditions` in line. Returns whether `Ready` changed its status or reason.
     pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) -> bool {
         let mut set = |kind: &str, status: bool| {
-            set(
-                conditions,
-                condition(kind, status, self.reason, &self.message, generation),
-                now,
-            )
+            set(conditions, condition(kind, status, self.reason, &self.message, generation), now)
         };
         let changed = set(READY, self.ready);
         for (kind, course) in [(RECONCILING, Course::Reconciling), (STALLED, Course::Stalled)] {
@@ -202,24 +183,14 @@ pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     match conditions.iter_mut().find(|it| it.type_ == wanted.type_) {
         None => {
-            conditions.push(Condition {
-                last_transition_time: Time(now),
-                ..wanted
-            });
+            conditions.push(Condition { last_transition_time: Time(now), ..wanted });
             true
         }
         Some(current) => {
             let transition = current.status != wanted.status;
             let changed = transition || current.reason != wanted.reason;
-            let time = if transition {
-                Time(now)
-            } else {
-                current.last_transition_time.clone()
-            };
-            *current = Condition {
-                last_transition_time: time,
-                ..wanted
-            };
+            let time = if transition { Time(now) } else { current.last_transition_time.clone() };
+            *current = Condition { last_transition_time: time, ..wanted };
             changed
         }
     }

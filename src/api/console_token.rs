@@ -60,10 +60,7 @@ pub struct ConsoleTokenSpec {
     /// Base URL that applications call with the keys; fills `baseUrl` in Secret templates and presets.
     /// The vendor's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 512),
-        regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
-    )]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
     pub gateway_url: Option<String>,
     /// Where the token is.
     pub secret_ref: SecretKeyRef,

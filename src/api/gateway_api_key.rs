@@ -106,11 +106,7 @@ pub struct GatewayApiKeySpec {
 impl GatewayApiKey {
     /// Name of the Secret that applications read.
     pub fn secret_name(&self) -> &str {
-        let named = self
-            .spec
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.name.as_deref());
+        let named = self.spec.secret.as_ref().and_then(|secret| secret.name.as_deref());
         named.or(self.metadata.name.as_deref()).unwrap_or_default()
     }
 }
@@ -132,10 +128,7 @@ pub struct SecretSpec {
     /// Name of the Secret; the resource's name when left out. A Secret that exists and is not this
     /// resource's is never touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: Option<String>,
     /// Ready-made variables for a client library.
     #[serde(default, skip_serializing_if = "Option::is_none")]

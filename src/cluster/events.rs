@@ -24,10 +24,7 @@ impl Events {
         let (queue, waiting) = mpsc::channel(WAITING);
         let recorder = Recorder::new(
             client,
-            Reporter {
-                controller: "keysmith.dev/operator".to_owned(),
-                instance: None,
-            },
+            Reporter { controller: "keysmith.dev/operator".to_owned(), instance: None },
         );
         (Self { queue, metrics }, send_all(recorder, waiting))
     }
@@ -63,11 +60,7 @@ impl Events {
 async fn send_all(recorder: Recorder, mut waiting: mpsc::Receiver<(ObjectReference, Notice)>) {
     while let Some((regarding, notice)) = waiting.recv().await {
         let event = Event {
-            type_: if notice.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_owned(),
             action: notice.reason.to_owned(),
             note: Some(notice.note),

@@ -68,10 +68,7 @@ pub fn requested<K: Managed>(object: &K) -> Option<&String> {
 }
 
 fn params() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// Writes the claim, and the finalizer with it. Fails with 409 if the object changed since it was read.
@@ -87,9 +84,7 @@ pub async fn claim<K: Managed>(client: &Client, object: &K, claim: &Claim) -> ku
         "annotations": {CLAIM: claim.encode()},
     });
     let patch = Patch::Merge(json!({"metadata": metadata}));
-    api(client, object)
-        .patch(&object.name_any(), &params(), &patch)
-        .await
+    api(client, object).patch(&object.name_any(), &params(), &patch).await
 }
 
 /// Puts the finalizer on, where nothing is claimed.
@@ -101,21 +96,14 @@ pub async fn hold<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
 
 /// Takes the finalizer off.
 pub async fn release<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
-    let others = object
-        .finalizers()
-        .iter()
-        .filter(|it| *it != FINALIZER)
-        .cloned()
-        .collect();
+    let others = object.finalizers().iter().filter(|it| *it != FINALIZER).cloned().collect();
     set_finalizers(client, object, others).await
 }
 
 async fn set_finalizers<K: Managed>(client: &Client, object: &K, finalizers: Vec<String>) -> kube::Result<K> {
     let metadata = json!({"resourceVersion": object.resource_version(), "finalizers": finalizers});
     let patch = Patch::Merge(json!({"metadata": metadata}));
-    api(client, object)
-        .patch(&object.name_any(), &params(), &patch)
-        .await
+    api(client, object).patch(&object.name_any(), &params(), &patch).await
 }
 
 /// Writes status, if it differs. `None`: it does not. Fails with 409 if the object changed since it was read.
@@ -129,10 +117,7 @@ pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status
         "metadata": {"resourceVersion": object.resource_version()},
         "status": difference(&old, new),
     });
-    api(client, object)
-        .patch_status(&object.name_any(), &params(), &Patch::Merge(patch))
-        .await
-        .map(Some)
+    api(client, object).patch_status(&object.name_any(), &params(), &Patch::Merge(patch)).await.map(Some)
 }
 
 /// Writes one status patch of an object that cannot be decoded, so that its author learns of it.
@@ -145,9 +130,7 @@ pub async fn publish_raw<K: Managed>(
     let resource = kube::api::ApiResource::erase::<K>(&());
     let api: Api<kube::core::DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
     let patch = Patch::Merge(json!({"status": status}));
-    api.patch_status(meta.name.as_deref().unwrap_or_default(), &params(), &patch)
-        .await
-        .map(drop)
+    api.patch_status(meta.name.as_deref().unwrap_or_default(), &params(), &patch).await.map(drop)
 }
 
 fn to_map<S: Serialize>(status: Option<&S>) -> Map<String, Value> {
@@ -159,10 +142,7 @@ fn to_map<S: Serialize>(status: Option<&S>) -> Map<String, Value> {
 
 /// The merge patch from `old` to `new`: what is new or different, and null for what is gone.
 fn difference(old: &Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
-    let gone = old
-        .keys()
-        .filter(|key| !new.contains_key(*key))
-        .map(|key| (key.clone(), Value::Null));
+    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let mut patch: Map<_, _> = gone.collect();
     patch.extend(new.into_iter().filter(|(key, value)| old.get(key) != Some(value)));
     patch
@@ -175,10 +155,7 @@ mod tests {
     #[test]
     fn a_patch_takes_away_what_is_gone_and_leaves_alone_what_is_equal() {
         let map = |value: Value| value.as_object().cloned().unwrap();
-        let patch = difference(
-            &map(json!({"a": 1, "b": 2, "c": 3})),
-            map(json!({"a": 1, "b": 5, "d": 4})),
-        );
+        let patch = difference(&map(json!({"a": 1, "b": 2, "c": 3})), map(json!({"a": 1, "b": 5, "d": 4})));
         assert_eq!(Value::Object(patch), json!({"b": 5, "c": null, "d": 4}));
     }
 }

@@ -91,18 +91,13 @@ impl From<kube::Error> for Undelivered {
 impl Secrets {
     /// The Secrets of that namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self {
-            api: Api::namespaced(client, namespace),
-            namespace: namespace.to_owned(),
-        }
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
     }
 
     /// What the target Secret is to the owner with that UID. `plan` and `template` tell whether it is current.
     pub async fn observe(&self, uid: &str, plan: &SecretPlan, template: &str) -> kube::Result<Target> {
         let secret = self.api.get_opt(&plan.name).await?;
-        Ok(secret.map_or(Target::Absent, |secret| {
-            target(&secret, uid, Some((plan, template)))
-        }))
+        Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, Some((plan, template)))))
     }
 
     /// What a Secret of that name is to the owner, where nothing more is known of it.
@@ -119,9 +114,7 @@ impl Secrets {
                 return Ok(None);
             };
             let held = guard(&secret, uid, serial)?;
-            secret
-                .annotations_mut()
-                .insert(FENCE.to_owned(), serial.to_string());
+            secret.annotations_mut().insert(FENCE.to_owned(), serial.to_string());
             match self.api.replace(name, &params(), &secret).await {
                 Ok(_) => return Ok(Some(held)),
                 Err(error) if super::is_conflict(&error) || super::is_missing(&error) => {}
@@ -136,17 +129,9 @@ impl Secrets {
         let data = self.render(delivery)?;
         for attempt in 0..ATTEMPTS {
             let blind = delivery.absent && attempt == 0;
-            let present = if blind {
-                None
-            } else {
-                self.api.get_opt(&delivery.plan.name).await?
-            };
+            let present = if blind { None } else { self.api.get_opt(&delivery.plan.name).await? };
             let written = match present {
-                None => {
-                    self.api
-                        .create(&params(), &self.assemble(None, delivery, &data))
-                        .await
-                }
+                None => self.api.create(&params(), &self.assemble(None, delivery, &data)).await,
                 Some(secret) => {
                     guard(&secret, &delivery.owner.uid, delivery.fence)?;
                     let secret = self.assemble(Some(secret), delivery, &data);
@@ -176,10 +161,9 @@ impl Secrets {
                 Err(Refusal::missing("spec.secretRef.name", message))
             }
             Some(entries) => match entries.get(&place.key) {
-                None => Err(Refusal::missing(
-                    "spec.secretRef.key",
-                    format!("{shown} does not exist; add it"),
-                )),
+                None => {
+                    Err(Refusal::missing("spec.secretRef.key", format!("{shown} does not exist; add it")))
+                }
                 Some(bytes) => token::check_token(bytes, &shown).map(SecretString::from),
             },
         })
@@ -206,10 +190,7 @@ impl Secrets {
             models: delivery.models,
         };
         let filled = delivery.plan.render(&variables).map_err(Undelivered::Template)?;
-        Ok(filled
-            .into_iter()
-            .map(|(entry, text)| (entry, ByteString(text.into_bytes())))
-            .collect())
+        Ok(filled.into_iter().map(|(entry, text)| (entry, ByteString(text.into_bytes()))).collect())
     }
 
     fn assemble(
@@ -237,10 +218,7 @@ impl Secrets {
 }
 
 fn params() -> PostParams {
-    PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    }
+    PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
 }
 
 /// A create call in a namespace that is gone answers 404, and will not do otherwise.
@@ -264,13 +242,10 @@ fn decorate(secret: &mut Secret, delivery: &Delivery<'_>) {
         }
     }
     let labels = plan.labels.keys().map(|name| format!("label:{name}"));
-    let names: Vec<_> = labels
-        .chain(plan.annotations.keys().map(|name| format!("annotation:{name}")))
-        .collect();
+    let names: Vec<_> =
+        labels.chain(plan.annotations.keys().map(|name| format!("annotation:{name}"))).collect();
     secret.labels_mut().extend(plan.labels.clone());
-    secret
-        .labels_mut()
-        .insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
+    secret.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned());
     let annotations = secret.annotations_mut();
     annotations.extend(plan.annotations.clone());
     annotations.insert(SERIAL.to_owned(), delivery.serial.to_string());
@@ -295,26 +270,17 @@ fn guard(secret: &Secret, uid: &str, serial: Serial) -> Result<Held, Undelivered
         Target::Absent => Ok(Held::default()),
         Target::Ours(held) => {
             let newest = held.serial.max(held.fence);
-            if newest.is_some_and(|it| it > serial) {
-                Err(Undelivered::Superseded)
-            } else {
-                Ok(held)
-            }
+            if newest.is_some_and(|it| it > serial) { Err(Undelivered::Superseded) } else { Ok(held) }
         }
     }
 }
 
 fn target(secret: &Secret, uid: &str, expected: Option<(&SecretPlan, &str)>) -> Target {
-    let controller = secret
-        .owner_references()
-        .iter()
-        .find(|it| it.controller == Some(true));
+    let controller = secret.owner_references().iter().find(|it| it.controller == Some(true));
     match controller {
         Some(owner) if owner.uid == uid => {}
         Some(owner) => {
-            return Target::Foreign {
-                owner: format!("{} {}", owner.kind, owner.name),
-            };
+            return Target::Foreign { owner: format!("{} {}", owner.kind, owner.name) };
         }
         None => {
             return Target::Foreign {
@@ -333,18 +299,9 @@ fn target(secret: &Secret, uid: &str, expected: Option<(&SecretPlan, &str)>) -> 
         intact: annotations.get(CONTENT) == Some(&content(secret, uid)),
         current: expected.is_none_or(|(plan, template)| {
             annotations.get(TEMPLATE).is_some_and(|it| it == template)
-                && plan
-                    .labels
-                    .iter()
-                    .all(|(name, value)| secret.labels().get(name) == Some(value))
-                && plan
-                    .annotations
-                    .iter()
-                    .all(|(name, value)| annotations.get(name) == Some(value))
-                && secret
-                    .labels()
-                    .get(MANAGED_BY_LABEL)
-                    .is_some_and(|it| it == MANAGER)
+                && plan.labels.iter().all(|(name, value)| secret.labels().get(name) == Some(value))
+                && plan.annotations.iter().all(|(name, value)| annotations.get(name) == Some(value))
+                && secret.labels().get(MANAGED_BY_LABEL).is_some_and(|it| it == MANAGER)
         }),
         kind_fits: expected.is_none_or(|(plan, _)| plan.kind == kind),
     })

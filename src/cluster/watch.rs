@@ -30,15 +30,10 @@ where
 pub fn objects<K: Managed>(
     client: &Client,
     namespace: Option<&str>,
-) -> (
-    impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
-    Store<DeserializeGuard<K>>,
-) {
+) -> (impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static, Store<DeserializeGuard<K>>) {
     let api: Api<DeserializeGuard<K>> = scoped_guard(client, namespace);
     let (store, writer) = reflector::store();
-    let matters = predicates::generation
-        .combine(predicates::annotations)
-        .combine(predicates::finalizers);
+    let matters = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
     let stream = watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
         .modify(|object| {
@@ -80,16 +75,9 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
             let ours = |it: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {
                 it.api_version.split('/').next() == Some(GROUP)
             };
-            let owner = secret
-                .owner_references()
-                .iter()
-                .find(ours)
-                .map(|it| (it.kind.clone(), it.name.clone()));
-            Touched {
-                namespace: secret.namespace().unwrap_or_default(),
-                name: secret.name_any(),
-                owner,
-            }
+            let owner =
+                secret.owner_references().iter().find(ours).map(|it| (it.kind.clone(), it.name.clone()));
+            Touched { namespace: secret.namespace().unwrap_or_default(), name: secret.name_any(), owner }
         })
 }
 

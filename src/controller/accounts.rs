@@ -21,13 +21,9 @@ impl Standing {
     /// The account, if new work may be begun with it now.
     pub fn usable(&self) -> Result<&Arc<Account>, (Reason, String)> {
         self.ready.clone()?;
-        let account = self
-            .account
-            .as_ref()
-            .ok_or((Reason::ConsoleTokenNotReady, "it has not been verified".into()))?;
-        account
-            .usable()
-            .map_err(|fault: Fault| (fault.reason(), fault.to_string()))?;
+        let account =
+            self.account.as_ref().ok_or((Reason::ConsoleTokenNotReady, "it has not been verified".into()))?;
+        account.usable().map_err(|fault: Fault| (fault.reason(), fault.to_string()))?;
         Ok(account)
     }
 }
@@ -49,9 +45,7 @@ impl Accounts {
     /// Records what it is good for. Returns whether its readiness changed.
     pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
         let now = (standing.ready.clone(), standing.fingerprint.clone());
-        let before = self
-            .lock()
-            .insert((namespace.to_owned(), name.to_owned()), standing);
+        let before = self.lock().insert((namespace.to_owned(), name.to_owned()), standing);
         before.is_none_or(|before| (before.ready, before.fingerprint) != now)
     }
 

@@ -26,10 +26,7 @@ const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        let mut work = Work {
-            token: object,
-            context,
-        };
+        let mut work = Work { token: object, context };
         if work.token.metadata.deletion_timestamp.is_some() {
             return work.retire().await;
         }
@@ -74,10 +71,7 @@ impl Work {
     }
 
     async fn keep(&mut self) -> Result<Pass, Error> {
-        let before = self
-            .context
-            .accounts
-            .standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
         let finding = match self.connect(before.as_ref()).await? {
             Ok((account, fingerprint)) => self.verify(account, fingerprint).await,
             Err(refusal) => Finding {
@@ -89,22 +83,13 @@ impl Work {
                 wake: None,
             },
         };
-        let ready = if finding.verdict.ready {
-            Ok(())
-        } else {
-            Err((finding.verdict.reason, finding.summary))
-        };
-        let standing = Standing {
-            account: finding.account,
-            ready,
-            fingerprint: finding.fingerprint,
-        };
+        let ready =
+            if finding.verdict.ready { Ok(()) } else { Err((finding.verdict.reason, finding.summary)) };
+        let standing = Standing { account: finding.account, ready, fingerprint: finding.fingerprint };
         let (namespace, name) = (self.namespace(), self.token.name_any());
         let changed = self.context.accounts.set(&namespace, &name, standing);
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
-        self.context
-            .metrics
-            .token(&namespace, &name, finding.verdict.ready, expiry);
+        self.context.metrics.token(&namespace, &name, finding.verdict.ready, expiry);
         if changed {
             self.wake_dependants();
         }
@@ -122,28 +107,18 @@ impl Work {
             let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
             return Ok(Err(Refusal::invalid("spec.vendor", message)));
         };
-        let base = match self
-            .context
-            .settings
-            .endpoints
-            .admit(spec.endpoint.as_deref(), capabilities.endpoint)
-        {
-            Ok(base) => base,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let secret = match self
-            .context
-            .secrets(self.token.as_ref())
-            .token(&spec.secret_ref)
-            .await?
-        {
+        let base =
+            match self.context.settings.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint) {
+                Ok(base) => base,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+        let secret = match self.context.secrets(self.token.as_ref()).token(&spec.secret_ref).await? {
             Ok(secret) => secret,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let fingerprint = fingerprint(&self.token, base.as_str(), &secret);
-        if let Some(account) = before
-            .filter(|it| it.fingerprint == fingerprint)
-            .and_then(|it| it.account.clone())
+        if let Some(account) =
+            before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
         {
             return Ok(Ok((account, fingerprint)));
         }
@@ -152,12 +127,8 @@ impl Work {
         let Some(gateway) = gateway::connect(&spec.vendor, wire) else {
             return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor")));
         };
-        let gateway_url = spec
-            .gateway_url
-            .as_deref()
-            .unwrap_or(capabilities.gateway_url)
-            .trim_end_matches('/')
-            .to_owned();
+        let gateway_url =
+            spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url).trim_end_matches('/').to_owned();
         let waker = self.context.wakers.tokens.clone();
         let this = ObjectRef::new(&self.token.name_any()).within(&self.namespace());
         let alarm = Box::new(move || {
@@ -165,16 +136,7 @@ impl Work {
             let _ = waker.send(this.clone());
         });
         let metrics = self.context.metrics.clone();
-        Ok(Ok((
-            Arc::new(Account::new(Parts {
-                gateway,
-                gateway_url,
-                alarm,
-                clock,
-                metrics,
-            })),
-            fingerprint,
-        )))
+        Ok(Ok((Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics })), fingerprint)))
     }
 
     /// A listing is the harmless call, and the poll. It is skipped while the last one is recent and good.
@@ -183,17 +145,10 @@ impl Work {
         let uid = self.token.uid().unwrap_or_default();
         let poll = retry::jittered(self.context.settings.poll, &uid);
         let asked = object::requested(self.token.as_ref())
-            != self
-                .token
-                .status
-                .as_ref()
-                .and_then(|it| it.last_handled_reconcile_at.as_ref());
+            != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
         let seen = account.latest();
         let due = seen.as_ref().is_none_or(|it| retry::plus(it.as_of, poll) <= now);
-        if let Some(seen) = seen
-            .as_ref()
-            .filter(|_| !due && !asked && account.usable().is_ok())
-        {
+        if let Some(seen) = seen.as_ref().filter(|_| !due && !asked && account.usable().is_ok()) {
             let wake = Some(retry::plus(seen.as_of, poll));
             return Finding {
                 account: Some(account),
@@ -219,9 +174,7 @@ impl Work {
             }
             Err(fault) => {
                 let wait = self.context.memory.failed(&format!("probe/{uid}"));
-                let wait = SignedDuration::try_from(wait)
-                    .unwrap_or(LONGEST_PROBE)
-                    .min(LONGEST_PROBE);
+                let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
                 let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
                 let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
                 let was_ready = self.is_ready() && !fault.blames_token();
@@ -238,30 +191,20 @@ impl Work {
     }
 
     fn is_ready(&self) -> bool {
-        let conditions = self
-            .token
-            .status
-            .as_ref()
-            .map(|it| it.conditions.as_slice())
-            .unwrap_or_default();
+        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         condition::find(conditions, READY).is_some_and(|it| it.status == "True")
     }
 
     fn verified(&self) -> Verdict {
         Verdict::settled(
             Reason::Verified,
-            format!(
-                "the vendor accepts the token in Secret {}",
-                self.token.spec.secret_ref.name
-            ),
+            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_ref.name),
         )
     }
 
     fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
-        let place = format!(
-            "Secret {}, key {}",
-            self.token.spec.secret_ref.name, self.token.spec.secret_ref.key
-        );
+        let place =
+            format!("Secret {}, key {}", self.token.spec.secret_ref.name, self.token.spec.secret_ref.key);
         let next = report::clock(next);
         let message = match &fault.kind {
             FaultKind::TokenRefused => format!(
@@ -352,13 +295,8 @@ impl Work {
         status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
         if let Some(capabilities) = gateway::capabilities(&self.token.spec.vendor) {
             status.vendor = Some(capabilities.name.to_owned());
-            status.endpoint = Some(
-                self.token
-                    .spec
-                    .endpoint
-                    .clone()
-                    .unwrap_or_else(|| capabilities.endpoint.to_owned()),
-            );
+            status.endpoint =
+                Some(self.token.spec.endpoint.clone().unwrap_or_else(|| capabilities.endpoint.to_owned()));
         }
         let mut notices = Vec::new();
         if verdict.apply(&mut status.conditions, generation, now) {
@@ -406,19 +344,10 @@ impl Work {
             self.context.memory.forget(&self.token.uid().unwrap_or_default());
             return Ok(Pass::Rest(None));
         }
-        if self
-            .context
-            .accounts
-            .standing(&namespace, &name)
-            .is_none_or(|it| it.account.is_none())
-        {
+        if self.context.accounts.standing(&namespace, &name).is_none_or(|it| it.account.is_none()) {
             // After a restart nobody has looked at it yet, and what depends on it needs the account to clean up.
             if let Ok((account, fingerprint)) = self.connect(None).await? {
-                let standing = Standing {
-                    account: Some(account),
-                    ready: Ok(()),
-                    fingerprint,
-                };
+                let standing = Standing { account: Some(account), ready: Ok(()), fingerprint };
                 if self.context.accounts.set(&namespace, &name, standing) {
                     self.wake_dependants();
                 }
@@ -435,11 +364,7 @@ impl Work {
         }
         let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let more = dependants.len().saturating_sub(3);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let message = format!(
             "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place"
         );
@@ -456,19 +381,9 @@ impl Work {
             Api::namespaced(self.context.client.clone(), &namespace);
         let deposits: Api<kube::core::PartialObjectMeta<ProviderKey>> =
             Api::namespaced(self.context.client.clone(), &namespace);
-        let mut names: Vec<_> = keys
-            .list(&params)
-            .await?
-            .iter()
-            .map(|it| format!("GatewayApiKey {}", it.name_any()))
-            .collect();
-        names.extend(
-            deposits
-                .list(&params)
-                .await?
-                .iter()
-                .map(|it| format!("ProviderKey {}", it.name_any())),
-        );
+        let mut names: Vec<_> =
+            keys.list(&params).await?.iter().map(|it| format!("GatewayApiKey {}", it.name_any())).collect();
+        names.extend(deposits.list(&params).await?.iter().map(|it| format!("ProviderKey {}", it.name_any())));
         Ok(names)
     }
 }
@@ -480,13 +395,7 @@ fn fingerprint(token: &ConsoleToken, base: &str, secret: &SecretString) -> Strin
     let uid = token.uid().unwrap_or_default();
     let credential = gateway::http::fingerprint(secret, &uid);
     hash::base32(
-        &[
-            uid.as_bytes(),
-            base.as_bytes(),
-            vendor.as_bytes(),
-            gateway_url.as_bytes(),
-            credential.as_bytes(),
-        ],
+        &[uid.as_bytes(), base.as_bytes(), vendor.as_bytes(), gateway_url.as_bytes(), credential.as_bytes()],
         26,
     )
 }
@@ -498,10 +407,7 @@ fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
         for key in &listing.keys {
             if let Some((mark, _)) = crate::plan::naming::Mark::parse(&key.name) {
                 let used = report::to_the_hour(None, key.last_used_at);
-                let entry = format!(
-                    "{} {} {:?} {used:?} {:?}",
-                    key.id, key.name, key.expires_at, key.shown
-                );
+                let entry = format!("{} {} {:?} {used:?} {:?}", key.id, key.name, key.expires_at, key.shown);
                 marks.entry(mark.to_string()).or_default().push(entry);
             }
         }
@@ -509,8 +415,5 @@ fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
     };
     let (before, after) = (digest(before), digest(after));
     let names: HashSet<_> = before.keys().chain(after.keys()).cloned().collect();
-    names
-        .into_iter()
-        .filter(|mark| before.get(mark) != after.get(mark))
-        .collect()
+    names.into_iter().filter(|mark| before.get(mark) != after.get(mark)).collect()
 }

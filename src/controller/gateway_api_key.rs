@@ -38,11 +38,7 @@ impl Subject for GatewayApiKey {
             return Ok(Pass::Rest(None));
         }
         let mut work = Work::new(object, context);
-        if deleting {
-            work.retire().await
-        } else {
-            work.keep().await
-        }
+        if deleting { work.retire().await } else { work.keep().await }
     }
 }
 
@@ -96,9 +92,7 @@ impl Work {
     }
 
     fn standing(&self) -> Option<Standing> {
-        self.context
-            .accounts
-            .standing(&self.namespace(), &self.key.spec.console_token_ref.name)
+        self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name)
     }
 
     fn status(&self) -> GatewayApiKeyStatus {
@@ -122,26 +116,17 @@ impl Work {
             return self.without_token().await;
         };
         let Some(capabilities) = gateway::capabilities(&token.spec.vendor) else {
-            return self
-                .blocked(Reason::ConsoleTokenNotReady, "its vendor is unknown")
-                .await;
+            return self.blocked(Reason::ConsoleTokenNotReady, "its vendor is unknown").await;
         };
         let desired = match desired::desired(&self.key, capabilities) {
             Ok(desired) => desired,
             Err(refusal) => return self.settle(&refusal.verdict(), None).await,
         };
-        let gateway_url = token
-            .spec
-            .gateway_url
-            .as_deref()
-            .unwrap_or(capabilities.gateway_url);
+        let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
         let template = desired.secret.hash(&base_url, &desired.settings.models);
         for _ in 0..STEPS {
-            let target = self
-                .secrets
-                .observe(&self.uid, &desired.secret, &template)
-                .await?;
+            let target = self.secrets.observe(&self.uid, &desired.secret, &template).await?;
             let facts = self.facts(target, capabilities.listing_lag);
             let decision = issuance::decide(&facts, &desired);
             if let Step::Rest(until) = decision.step {
@@ -153,13 +138,8 @@ impl Work {
                 Some(Err((reason, message))) => return self.blocked(reason, &message).await,
                 Some(Ok(account)) => account,
             };
-            let act = Act {
-                account,
-                desired: &desired,
-                template: &template,
-                base_url: &base_url,
-                facts: &facts,
-            };
+            let act =
+                Act { account, desired: &desired, template: &template, base_url: &base_url, facts: &facts };
             match self.act(&act, &decision).await? {
                 Done::Taken => {
                     if let Some(notice) = report::taken(&decision, &desired.secret.name) {
@@ -177,13 +157,9 @@ impl Work {
     fn facts(&self, target: Target, listing_lag: SignedDuration) -> Facts {
         let key = self.key.as_ref();
         let floor = self.context.memory.floor(&self.uid);
-        let latest = self
-            .standing()
-            .and_then(|it| it.account)
-            .and_then(|it| it.latest());
-        let view = latest
-            .filter(|it| floor.is_none_or(|floor| it.as_of > floor))
-            .map(|it| it.view(&self.mark));
+        let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest());
+        let view =
+            latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor)).map(|it| it.view(&self.mark));
         Facts {
             now: self.context.clock.now(),
             deleting: key.metadata.deletion_timestamp.is_some(),
@@ -239,12 +215,7 @@ impl Work {
             name: self.mark.name(&act.desired.settings.display_name, serial),
             absent: act.facts.target == Target::Absent,
         };
-        let issued = self
-            .context
-            .critical
-            .run(issue.run())
-            .await
-            .ok_or(Error::Panicked)?;
+        let issued = self.context.critical.run(issue.run()).await.ok_or(Error::Panicked)?;
         Ok(match issued? {
             Issued::Done { object, key } => {
                 self.wrote(object);
@@ -283,11 +254,7 @@ impl Work {
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
-        let listed = act
-            .facts
-            .own()
-            .find(|own| own.key.id == *id)
-            .map(|own| own.key.clone());
+        let listed = act.facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
         let delivered = self.deliver(act, (serial, id), expires_at, &secret).await;
         match delivered {
@@ -305,10 +272,7 @@ impl Work {
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
-        match self
-            .deliver(act, (serial, id), act.facts.record.expires_at, &secret)
-            .await
-        {
+        match self.deliver(act, (serial, id), act.facts.record.expires_at, &secret).await {
             Ok(()) => Ok(Done::Taken),
             Err(error) => self.undelivered(error).await,
         }
@@ -361,9 +325,7 @@ impl Work {
         status.id = Some(id.0.clone());
         status.serial = Some(serial.0);
         status.settled_serial = Some(serial.0.max(act.facts.claim.map_or(0, |claim| claim.serial.0)));
-        status.binding = Some(LocalRef {
-            name: self.key.secret_name().to_owned(),
-        });
+        status.binding = Some(LocalRef { name: self.key.secret_name().to_owned() });
         status.created_at = listed.as_ref().and_then(|it| it.created_at);
         status.expires_at = listed.as_ref().map_or(held_expiry, |it| it.expires_at);
         status.email.clone_from(&act.desired.settings.email);
@@ -375,10 +337,7 @@ impl Work {
             });
         let verdict = if settled {
             report::resting(
-                &Decision {
-                    step: Step::Rest(None),
-                    why: Why::Fresh,
-                },
+                &Decision { step: Step::Rest(None), why: Why::Fresh },
                 self.key.secret_name(),
                 act.desired.settings.active,
             )
@@ -395,29 +354,19 @@ impl Work {
         self.confirmed = listed.map(Some);
         let pass = self.publish(status, &verdict).await?;
         self.wake_deposits();
-        Ok(if pass == Pass::Stale {
-            Done::Pass(pass)
-        } else {
-            Done::Taken
-        })
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
     async fn amend(&mut self, act: &Act<'_>, id: &KeyId, fields: &[Field]) -> Result<Done, Error> {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
         let name = self.mark.name(&settings.display_name, serial);
-        let amendment = Amendment {
-            fields: fields.to_vec(),
-            to: settings.clone(),
-            name,
-        };
+        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
         }
         self.amended.extend_from_slice(fields);
-        self.context
-            .memory
-            .changed_vendor(&self.uid, self.context.clock.now());
+        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
         if fields.contains(&Field::Email) {
             self.sent_email = Some(settings.email.clone());
         }
@@ -454,9 +403,7 @@ impl Work {
                 return Ok(Done::Failed(fault, "revoke a key"));
             }
             self.gone.insert(id.clone());
-            self.context
-                .memory
-                .changed_vendor(&self.uid, self.context.clock.now());
+            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
         }
         Ok(Done::Taken)
     }
@@ -466,9 +413,7 @@ impl Work {
         for _ in 0..STEPS {
             let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
             let account = self.standing().and_then(|it| it.account);
-            let lag = account
-                .as_ref()
-                .map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
+            let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
             let facts = self.facts(target, lag);
             let decision = issuance::retire(&facts);
             let done = match (&decision.step, &account) {
@@ -479,11 +424,8 @@ impl Work {
                 (Step::Revoke(ids), Some(account)) => self.revoke(account, ids).await?,
                 (Step::Look(since), Some(account)) => {
                     // A listing begun before the last revocation shows what is gone already.
-                    let since = self
-                        .context
-                        .memory
-                        .floor(&self.uid)
-                        .map_or(*since, |floor| floor.max(*since));
+                    let since =
+                        self.context.memory.floor(&self.uid).map_or(*since, |floor| floor.max(*since));
                     self.look(account, since).await?
                 }
                 _ => Done::Pass(Pass::Stale),
@@ -521,10 +463,7 @@ impl Work {
             Err(error) if cluster::is_missing(&error) => {}
             Err(error) => return stale_or(error),
         }
-        self.context.notify(
-            self.key.as_ref(),
-            Notice::news("Revoked", "the key is revoked at the vendor"),
-        );
+        self.context.notify(self.key.as_ref(), Notice::news("Revoked", "the key is revoked at the vendor"));
         self.context.memory.forget(&self.uid);
         let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
         // The receiver lives as long as the operator.
@@ -567,10 +506,7 @@ impl Work {
         }
         let served = self.record().id.is_some();
         let seen = facts.confirmed.clone().flatten().or_else(|| {
-            facts
-                .own()
-                .find(|own| Some(&own.key.id) == facts.record.id.as_ref())
-                .map(|own| own.key.clone())
+            facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).map(|own| own.key.clone())
         });
         if decision.why != Why::Fresh {
             let verdict = verdict.still_ready(served && decision.why == Why::AnswerLost);
@@ -640,11 +576,8 @@ impl Work {
     /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
     async fn blocked(&mut self, reason: Reason, why: &str) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
-        let reason = if reason == Reason::ConsoleTokenMissing {
-            reason
-        } else {
-            Reason::ConsoleTokenNotReady
-        };
+        let reason =
+            if reason == Reason::ConsoleTokenMissing { reason } else { Reason::ConsoleTokenNotReady };
         let message = format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
         let served = self.record().id.is_some() && self.record().generation == self.key.metadata.generation;
         let verdict = Verdict::reconciling(reason, message).still_ready(served);
@@ -674,10 +607,8 @@ impl Work {
             Err(error) => return stale_or(error),
         }
         if news && verdict.reason != Reason::Progressing {
-            self.context.notify(
-                self.key.as_ref(),
-                Notice::warning(verdict.reason.as_str(), verdict.message.clone()),
-            );
+            self.context
+                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
         }
         Ok(Pass::Rest(None))
     }
@@ -692,12 +623,7 @@ impl Work {
         let (namespace, name) = (self.namespace(), self.key.name_any());
         let refers = |it: &crate::api::ProviderKey| {
             it.namespace().as_deref() == Some(&namespace)
-                && it
-                    .spec
-                    .gateway_key_refs
-                    .iter()
-                    .flatten()
-                    .any(|reference| reference.name == name)
+                && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
         };
         for deposit in watch::select(&self.context.stores.deposits, refers) {
             let _ = self.context.wakers.deposits.send(deposit);
@@ -723,10 +649,7 @@ pub fn owner(key: &GatewayApiKey) -> OwnerReference {
 pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
     match error {
         Undelivered::Foreign(owner) => report::resting(
-            &Decision {
-                step: Step::Rest(None),
-                why: Why::SecretTaken(owner.clone()),
-            },
+            &Decision { step: Step::Rest(None), why: Why::SecretTaken(owner.clone()) },
             secret,
             true,
         ),

@@ -113,19 +113,13 @@ impl Issue {
                 Fenced::Ours(Some(held)) => return self.adopt_held(claimed, held).await,
                 Fenced::Superseded => return Ok(Issued::Stale),
                 Fenced::Refused(verdict) => {
-                    return Ok(Issued::Refused {
-                        object: claimed,
-                        verdict,
-                    });
+                    return Ok(Issued::Refused { object: claimed, verdict });
                 }
             }
         }
         match self.account.mint(&self.order()).await {
             Ok(minted) => self.deliver(claimed, minted).await,
-            Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed {
-                object: claimed,
-                fault,
-            }),
+            Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
             Err(fault) => {
                 tracing::warn!(serial = self.serial.0, %fault, "the answer to a create call was lost; it is looked up");
                 Ok(Issued::Pending { object: claimed })
@@ -150,19 +144,10 @@ impl Issue {
     /// get to record is taken over instead of being replaced.
     async fn fence(&self) -> Result<Fenced, Error> {
         let uid = self.key.uid().unwrap_or_default();
-        match self
-            .secrets
-            .fence(&uid, &self.desired.secret.name, self.serial)
-            .await
-        {
+        match self.secrets.fence(&uid, &self.desired.secret.name, self.serial).await {
             Ok(held) => {
                 let recorded = self.key.status.as_ref().and_then(|it| it.serial).map(Serial);
-                let settled = self
-                    .key
-                    .status
-                    .as_ref()
-                    .and_then(|it| it.settled_serial)
-                    .map(Serial);
+                let settled = self.key.status.as_ref().and_then(|it| it.settled_serial).map(Serial);
                 let unrecorded =
                     held.filter(|held| held.serial > recorded.max(settled) && held.key_id.is_some());
                 Ok(Fenced::Ours(unrecorded))
@@ -184,9 +169,7 @@ impl Issue {
             status.serial = Some(serial.0);
             status.settled_serial = Some(self.serial.0);
             status.expires_at = held.expires_at;
-            status.binding = Some(LocalRef {
-                name: self.desired.secret.name.clone(),
-            });
+            status.binding = Some(LocalRef { name: self.desired.secret.name.clone() });
             status
         };
         let verdict = Verdict::reconciling(
@@ -218,18 +201,14 @@ impl Issue {
                 Err(error @ Undelivered::Foreign(_)) => {
                     self.compensate(&minted.key.id).await;
                     let verdict = refused(&error, &self.desired.secret.name);
-                    return Ok(verdict.map_or(Issued::Stale, |verdict| Issued::Refused {
-                        object: claimed,
-                        verdict,
-                    }));
+                    return Ok(
+                        verdict.map_or(Issued::Stale, |verdict| Issued::Refused { object: claimed, verdict })
+                    );
                 }
                 Err(error) => {
                     let verdict = refused(&error, &self.desired.secret.name);
                     return Ok(match verdict {
-                        Some(verdict) => Issued::Undelivered {
-                            object: claimed,
-                            verdict,
-                        },
+                        Some(verdict) => Issued::Undelivered { object: claimed, verdict },
                         None => Issued::Pending { object: claimed },
                     });
                 }
@@ -264,10 +243,7 @@ impl Issue {
     async fn record(self, claimed: Arc<GatewayApiKey>, key: Listed) -> Result<Issued, Error> {
         let settings = &self.desired.settings;
         let complete = drift::drift(settings, &key, settings.email.as_ref()).is_empty();
-        let rest = Decision {
-            step: Step::Rest(None),
-            why: Why::Fresh,
-        };
+        let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
         let verdict = report::resting(&rest, &self.desired.secret.name, settings.active)
             .filter(|_| complete)
             .unwrap_or_else(|| {
@@ -278,9 +254,7 @@ impl Issue {
             status.id = Some(key.id.0.clone());
             status.serial = Some(self.serial.0);
             status.settled_serial = Some(self.serial.0);
-            status.binding = Some(LocalRef {
-                name: self.desired.secret.name.clone(),
-            });
+            status.binding = Some(LocalRef { name: self.desired.secret.name.clone() });
             status.active = key.shown.active;
             status.created_at = key.created_at;
             status.expires_at = key.expires_at;
@@ -310,11 +284,7 @@ impl Issue {
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
             let mut status = change(object.status.clone().unwrap_or_default());
-            verdict.apply(
-                &mut status.conditions,
-                self.key.metadata.generation,
-                self.context.clock.now(),
-            );
+            verdict.apply(&mut status.conditions, self.key.metadata.generation, self.context.clock.now());
             match object::publish(&self.context.client, object.as_ref(), &status).await {
                 Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),

@@ -38,11 +38,7 @@ impl Subject for ProviderKey {
             return Ok(Pass::Rest(None));
         }
         let mut work = Work::new(object, context);
-        if deleting {
-            work.retire().await
-        } else {
-            work.keep().await
-        }
+        if deleting { work.retire().await } else { work.keep().await }
     }
 }
 
@@ -86,9 +82,7 @@ impl Work {
     }
 
     fn standing(&self) -> Option<Standing> {
-        self.context
-            .accounts
-            .standing(&self.namespace(), self.token_name())
+        self.context.accounts.standing(&self.namespace(), self.token_name())
     }
 
     fn status(&self) -> ProviderKeyStatus {
@@ -100,9 +94,7 @@ impl Work {
     /// A listing begun before this moment does not show what was just done.
     fn changed_vendor(&mut self) {
         self.view = None;
-        self.context
-            .memory
-            .changed_vendor(&self.uid, self.context.clock.now());
+        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
     }
 
     fn wrote(&mut self, object: ProviderKey) {
@@ -120,17 +112,11 @@ impl Work {
                 self.namespace()
             );
             return self
-                .publish(
-                    self.status(),
-                    &Verdict::stalled(Reason::ConsoleTokenMissing, message),
-                )
+                .publish(self.status(), &Verdict::stalled(Reason::ConsoleTokenMissing, message))
                 .await;
         };
         if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let message = format!(
-                "the vendor of ConsoleToken {} has no provider keys",
-                self.token_name()
-            );
+            let message = format!("the vendor of ConsoleToken {} has no provider keys", self.token_name());
             let refusal = Refusal::unsupported("spec", message);
             return self.settle(&refusal.verdict()).await;
         }
@@ -142,10 +128,7 @@ impl Work {
             Ok(keys) => keys,
             Err(verdict) => return self.publish(self.status(), &verdict).await,
         };
-        let wanted = Wanted {
-            content: self.content(&credential),
-            assigned_to,
-        };
+        let wanted = Wanted { content: self.content(&credential), assigned_to };
         let lag = gateway::capabilities(&token.spec.vendor).map_or(SignedDuration::ZERO, |it| it.listing_lag);
         for _ in 0..STEPS {
             let facts = self.facts(lag);
@@ -170,46 +153,24 @@ impl Work {
     /// The credential in the vendor's format, or what is missing.
     async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
         let place = &self.deposit.spec.credentials_ref;
-        let entries = self
-            .context
-            .secrets(self.deposit.as_ref())
-            .entries(&place.name)
-            .await?;
+        let entries = self.context.secrets(self.deposit.as_ref()).entries(&place.name).await?;
         let Some(entries) = entries else {
-            let message = format!(
-                "Secret {} does not exist in namespace {}; create it",
-                place.name,
-                self.namespace()
-            );
+            let message =
+                format!("Secret {} does not exist in namespace {}; create it", place.name, self.namespace());
             return Ok(Err(Refusal::missing("spec.credentialsRef.name", message)));
         };
-        Ok(credentials::assemble(
-            &self.deposit.spec.provider,
-            &place.name,
-            place.key.as_deref(),
-            &entries,
-        ))
+        Ok(credentials::assemble(&self.deposit.spec.provider, &place.name, place.key.as_deref(), &entries))
     }
 
     fn display_name(&self) -> String {
-        naming::display(
-            self.deposit.spec.display_name.as_deref(),
-            &self.deposit.name_any(),
-        )
+        naming::display(self.deposit.spec.display_name.as_deref(), &self.deposit.name_any())
     }
 
     /// Recognises what was deposited; salted, and no way back from it.
     fn content(&self, credential: &SecretString) -> String {
         let credential = fingerprint(credential, &self.uid);
         let spec = &self.deposit.spec;
-        hash::base32(
-            &[
-                spec.provider.as_bytes(),
-                self.display_name().as_bytes(),
-                credential.as_bytes(),
-            ],
-            26,
-        )
+        hash::base32(&[spec.provider.as_bytes(), self.display_name().as_bytes(), credential.as_bytes()], 26)
     }
 
     /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
@@ -239,9 +200,7 @@ impl Work {
         // The cache may be behind our own last write.
         let key = self.context.memory.newest(key);
         if key.spec.console_token_ref.name != self.token_name() {
-            return Err(wait(
-                "belongs to another ConsoleToken, and the vendor knows it only there",
-            ));
+            return Err(wait("belongs to another ConsoleToken, and the vendor knows it only there"));
         }
         if key.metadata.deletion_timestamp.is_some() {
             return Err(wait("is being deleted"));
@@ -254,10 +213,7 @@ impl Work {
         let deposit = self.deposit.as_ref();
         let status = self.status();
         let floor = self.context.memory.floor(&self.uid);
-        let latest = self
-            .standing()
-            .and_then(|it| it.account)
-            .and_then(|it| it.latest_deposits());
+        let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest_deposits());
         let hint = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
         DepositFacts {
             now: self.context.clock.now(),
@@ -283,20 +239,9 @@ impl Work {
         (wanted, credential): (&Wanted, &SecretString),
     ) -> Result<Done, Error> {
         match &decision.step {
-            Step::Deposit(serial) => {
-                self.deposit(account, *serial, (wanted, credential), decision.why)
-                    .await
-            }
+            Step::Deposit(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
             Step::Adopt(serial, id) => {
-                self.record(
-                    *serial,
-                    Deposited {
-                        id: id.clone(),
-                        created_at: None,
-                    },
-                    wanted,
-                )
-                .await
+                self.record(*serial, Deposited { id: id.clone(), created_at: None }, wanted).await
             }
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
@@ -315,16 +260,9 @@ impl Work {
                 let pass = self.publish(status, &verdict).await?;
                 self.context.notify(
                     self.deposit.as_ref(),
-                    Notice::news(
-                        "Reassigned",
-                        "the keys that use the credential were changed in place",
-                    ),
+                    Notice::news("Reassigned", "the keys that use the credential were changed in place"),
                 );
-                Ok(if pass == Pass::Stale {
-                    Done::Pass(pass)
-                } else {
-                    Done::Again
-                })
+                Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
             }
             Step::Look(_) => Ok(self.look(account).await),
             Step::Remove(ids) => self.remove(account, ids).await,
@@ -354,21 +292,13 @@ impl Work {
         if let Err(fault) = account.open() {
             return Ok(Done::Failed(fault, "deposit the credential"));
         }
-        let claim = Claim {
-            serial,
-            at: self.context.clock.now(),
-            purpose: Purpose::Create,
-            unsettled: None,
-        };
+        let claim = Claim { serial, at: self.context.clock.now(), purpose: Purpose::Create, unsettled: None };
         match object::claim(&self.context.client, self.deposit.as_ref(), &claim).await {
             Ok(object) => self.wrote(object),
             Err(error) => return stale_or(error).map(Done::Pass),
         }
         let order = DepositOrder {
-            name: self
-                .context
-                .mark(self.deposit.as_ref())
-                .name(&self.display_name(), serial),
+            name: self.context.mark(self.deposit.as_ref()).name(&self.display_name(), serial),
             provider: self.deposit.spec.provider.clone(),
             credential: credential.clone(),
             keys: wanted.assigned_to.iter().cloned().collect(),
@@ -411,11 +341,7 @@ impl Work {
 
     async fn record(&mut self, serial: Serial, deposited: Deposited, wanted: &Wanted) -> Result<Done, Error> {
         let mut status = self.status();
-        if let Some(old) = status
-            .id
-            .replace(deposited.id.0.clone())
-            .filter(|old| *old != deposited.id.0)
-        {
+        if let Some(old) = status.id.replace(deposited.id.0.clone()).filter(|old| *old != deposited.id.0) {
             status.superseded.push(old);
         }
         status.serial = Some(serial.0);
@@ -439,11 +365,7 @@ impl Work {
             .still_ready(true)
         };
         let pass = self.publish(status, &verdict).await?;
-        Ok(if pass == Pass::Stale {
-            Done::Pass(pass)
-        } else {
-            Done::Again
-        })
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
     /// Whether a removal worked is for the listing to say; an answer that the vendor does not know the path is no
@@ -461,24 +383,15 @@ impl Work {
 
     async fn settle_superseded(&mut self, gone: &[KeyId], left: &[KeyId]) -> Result<Done, Error> {
         let mut status = self.status();
-        status
-            .superseded
-            .retain(|id| !gone.iter().chain(left).any(|it| it.0 == *id));
-        let fresh: Vec<_> = left
-            .iter()
-            .map(|id| id.0.clone())
-            .filter(|id| !status.left_behind.contains(id))
-            .collect();
+        status.superseded.retain(|id| !gone.iter().chain(left).any(|it| it.0 == *id));
+        let fresh: Vec<_> =
+            left.iter().map(|id| id.0.clone()).filter(|id| !status.left_behind.contains(id)).collect();
         status.left_behind.extend(fresh.iter().cloned());
         let verdict =
             Verdict::reconciling(Reason::Progressing, "earlier deposits are accounted for").still_ready(true);
         let pass = self.publish(status, &verdict).await?;
         self.say_left_behind(&fresh);
-        Ok(if pass == Pass::Stale {
-            Done::Pass(pass)
-        } else {
-            Done::Again
-        })
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
     fn say_left_behind(&self, ids: &[String]) {
@@ -490,15 +403,12 @@ impl Work {
             ids.join(", ")
         );
         self.context.metrics.left_behind("ProviderKey", ids.len());
-        self.context
-            .notify(self.deposit.as_ref(), Notice::warning("LeftBehind", note));
+        self.context.notify(self.deposit.as_ref(), Notice::warning("LeftBehind", note));
     }
 
     async fn retire(&mut self) -> Result<Pass, Error> {
         let account = self.standing().and_then(|it| it.account);
-        let lag = account
-            .as_ref()
-            .map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
+        let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {
             let facts = self.facts(lag);
             let decision = deposit::retire(&facts);
@@ -548,11 +458,7 @@ impl Work {
             "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself",
             self.token_name()
         );
-        self.publish(
-            self.status(),
-            &Verdict::reconciling(Reason::DeletionBlocked, message),
-        )
-        .await
+        self.publish(self.status(), &Verdict::reconciling(Reason::DeletionBlocked, message)).await
     }
 
     async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {
@@ -635,24 +541,14 @@ impl Work {
     }
 
     async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let message = format!(
-            "ConsoleToken {} is not Ready: {why}; continues by itself when it is",
-            self.token_name()
-        );
-        self.publish(
-            self.status(),
-            &Verdict::reconciling(Reason::ConsoleTokenNotReady, message),
-        )
-        .await
+        let message =
+            format!("ConsoleToken {} is not Ready: {why}; continues by itself when it is", self.token_name());
+        self.publish(self.status(), &Verdict::reconciling(Reason::ConsoleTokenNotReady, message)).await
     }
 
     async fn publish(&mut self, mut status: ProviderKeyStatus, verdict: &Verdict) -> Result<Pass, Error> {
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
-        verdict.apply(
-            &mut status.conditions,
-            self.deposit.metadata.generation,
-            self.context.clock.now(),
-        );
+        verdict.apply(&mut status.conditions, self.deposit.metadata.generation, self.context.clock.now());
         let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
         match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
             Ok(Some(object)) => self.wrote(object),

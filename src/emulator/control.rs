@@ -107,10 +107,7 @@ fn edgee(emulator: &Emulator, inbound: &Inbound, route: (&str, &[&str])) -> Answ
         }
         ("POST", ["tokens"]) => {
             let Token { token, organizations } = body(inbound)?;
-            edgee.add_token(
-                &token,
-                &organizations.iter().map(String::as_str).collect::<Vec<_>>(),
-            );
+            edgee.add_token(&token, &organizations.iter().map(String::as_str).collect::<Vec<_>>());
             Ok(wire::no_content())
         }
         ("DELETE", ["tokens", token]) => done(edgee.revoke_token(token)),
@@ -140,11 +137,7 @@ fn counts(emulator: &Emulator, inbound: &Inbound) -> Value {
     let path = inbound.param("pathContains").unwrap_or_default();
     let calls = match method {
         Some(method) => emulator.count(method, path),
-        None => emulator
-            .calls()
-            .iter()
-            .filter(|call| call.path.contains(path))
-            .count(),
+        None => emulator.calls().iter().filter(|call| call.path.contains(path)).count(),
     };
     json!({ "calls": calls, "edgee": emulator.edgee().counts() })
 }
@@ -177,11 +170,7 @@ fn keys(emulator: &Emulator, inbound: &Inbound) -> Value {
         Some(organization) => vec![organization.to_owned()],
         None => edgee.organizations(),
     };
-    organizations
-        .iter()
-        .flat_map(|id| edgee.keys(id))
-        .map(|key| show(&key))
-        .collect()
+    organizations.iter().flat_map(|id| edgee.keys(id)).map(|key| show(&key)).collect()
 }
 
 fn show(key: &KeyRecord) -> Value {
@@ -199,33 +188,17 @@ fn show(key: &KeyRecord) -> Value {
 
 /// Null clears a limit or the expiry; an unknown field is a mistake here, unlike at the vendor.
 fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
-    const EDITABLE: [&str; 7] = [
-        "name",
-        "active",
-        "debugMode",
-        "models",
-        "maxUsage",
-        "email",
-        "expiresAt",
-    ];
+    const EDITABLE: [&str; 7] = ["name", "active", "debugMode", "models", "maxUsage", "email", "expiresAt"];
     let mut fields = Fields::parse(&inbound.body);
-    let unknown = fields
-        .names()
-        .find(|name| !EDITABLE.contains(name))
-        .map(str::to_owned);
+    let unknown = fields.names().find(|name| !EDITABLE.contains(name)).map(str::to_owned);
     if let Some(name) = unknown {
-        fields.complain(
-            &name,
-            format!("{name} cannot be edited; one of {}.", EDITABLE.join(", ")),
-        );
+        fields.complain(&name, format!("{name} cannot be edited; one of {}.", EDITABLE.join(", ")));
     }
     let name = fields.text_if_given("name");
     let (active, debug_mode) = (fields.flag("active"), fields.flag("debugMode"));
     let (models, max_usage) = (fields.texts("models"), fields.amount("maxUsage"));
     let (email, expires_at) = (fields.text("email"), expiry(&mut fields));
-    fields
-        .finish()
-        .map_err(|complaints| Problem::Invalid(joined(&complaints)))?;
+    fields.finish().map_err(|complaints| Problem::Invalid(joined(&complaints)))?;
     done(emulator.edgee().edit_key(id, |key| {
         key.name = name.unwrap_or_else(|| key.name.clone());
         key.active = active.value().unwrap_or(key.active);
@@ -252,11 +225,7 @@ fn expiry(fields: &mut Fields) -> Given<Timestamp> {
 }
 
 fn done(found: bool) -> Answer {
-    if found {
-        Ok(wire::no_content())
-    } else {
-        Err(Problem::NotFound)
-    }
+    if found { Ok(wire::no_content()) } else { Err(Problem::NotFound) }
 }
 
 fn body<'a, T: Deserialize<'a>>(inbound: &'a Inbound) -> Result<T, Problem> {
@@ -268,9 +237,5 @@ fn invalid(error: &serde_json::Error) -> Problem {
 }
 
 fn joined(complaints: &[Complaint]) -> String {
-    complaints
-        .iter()
-        .map(|complaint| complaint.message.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    complaints.iter().map(|complaint| complaint.message.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -47,23 +47,20 @@ impl Edgee {
 
     /// Adds an organization, unless it is there.
     pub fn add_organization(&self, id: &str) {
-        self.shared
-            .with(|state, now| state.edgee.add_organization(id, now));
+        self.shared.with(|state, now| state.edgee.add_organization(id, now));
     }
 
     /// All organizations.
     #[must_use]
     pub fn organizations(&self) -> Vec<String> {
-        self.shared
-            .with(|state, _| state.edgee.organizations.keys().cloned().collect())
+        self.shared.with(|state, _| state.edgee.organizations.keys().cloned().collect())
     }
 
     /// Adds a console token of a new user for these organizations, and those of them that are missing. A known
     /// token gets these organizations instead of those it had.
     pub fn add_token(&self, token: &str, organizations: &[&str]) {
         let organizations: BTreeSet<String> = organizations.iter().map(|id| (*id).to_owned()).collect();
-        self.shared
-            .with(|state, now| state.edgee.add_token(token, organizations, now));
+        self.shared.with(|state, now| state.edgee.add_token(token, organizations, now));
     }
 
     /// Ends a console token at once. Says whether there was one.
@@ -88,8 +85,7 @@ impl Edgee {
     /// All console tokens, oldest first.
     #[must_use]
     pub fn tokens(&self) -> Vec<TokenRecord> {
-        self.shared
-            .with(|state, _| state.edgee.tokens.iter().cloned().collect())
+        self.shared.with(|state, _| state.edgee.tokens.iter().cloned().collect())
     }
 
     /// The switches as they are.
@@ -116,10 +112,7 @@ impl Edgee {
     }
 
     /// A human makes a key.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "the key is there whether or not anybody looks"
-    )]
+    #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, organization: &str, key: NewKey) -> KeyRecord {
         self.shared.with(|state, now| {
             state.edgee.add_organization(organization, now);
@@ -149,29 +142,25 @@ impl Edgee {
     /// The provider keys of an organization, oldest first, with the credentials that no endpoint shows.
     #[must_use]
     pub fn provider_keys(&self, organization: &str) -> Vec<ProviderKeyRecord> {
-        self.shared
-            .with(|state, _| state.edgee.provider_keys.within(organization).cloned().collect())
+        self.shared.with(|state, _| state.edgee.provider_keys.within(organization).cloned().collect())
     }
 
     /// A human edits a provider key; anything but its id and serial may change. Says whether there is one.
     #[must_use = "an unknown provider key is not edited"]
     pub fn edit_provider_key(&self, id: &str, edit: impl FnOnce(&mut ProviderKeyRecord)) -> bool {
-        self.shared
-            .with(|state, _| state.edgee.provider_keys.get_mut(id).map(edit).is_some())
+        self.shared.with(|state, _| state.edgee.provider_keys.get_mut(id).map(edit).is_some())
     }
 
     /// A human deletes a provider key. Says whether there was one.
     #[must_use = "an unknown provider key is not deleted"]
     pub fn delete_provider_key(&self, id: &str) -> bool {
-        self.shared
-            .with(|state, now| state.edgee.provider_keys.remove(id, now))
+        self.shared.with(|state, now| state.edgee.provider_keys.remove(id, now))
     }
 
     /// What the data plane would say to a call with this key, without moving anything.
     #[must_use]
     pub fn check(&self, secret: &str, model: Option<&str>) -> DataPlaneAnswer {
-        self.shared
-            .with(|state, now| gateway::judge(&state.edgee, secret, model, now))
+        self.shared.with(|state, now| gateway::judge(&state.edgee, secret, model, now))
     }
 
     /// How often the API created, deleted and revealed keys.

@@ -33,18 +33,10 @@ impl Exchange {
     pub(super) fn arrive(emulator: &Emulator, space: Space, inbound: Inbound) -> Self {
         let (sequence, verdict) = emulator.shared.with(|state, now| {
             let verdict = judge(&mut state.faults, &inbound, space.is_listing(&inbound));
-            let sequence = state
-                .log
-                .arrived(now, inbound.method.as_str(), inbound.target().to_owned());
+            let sequence = state.log.arrived(now, inbound.method.as_str(), inbound.target().to_owned());
             (sequence, verdict)
         });
-        Self {
-            emulator: emulator.clone(),
-            space,
-            inbound,
-            sequence,
-            verdict,
-        }
+        Self { emulator: emulator.clone(), space, inbound, sequence, verdict }
     }
 
     pub(super) async fn run(mut self) -> Result<Reply, Dropped> {
@@ -89,11 +81,9 @@ impl Exchange {
             }
             Effect::Html => wire::bytes(200, "text/html; charset=utf-8", HTML),
             Effect::Oversize { bytes } => wire::bytes(200, "application/json", padding(*bytes)),
-            Effect::GzipBomb => wire::with_header(
-                wire::bytes(200, "application/json", bomb()),
-                CONTENT_ENCODING,
-                "gzip",
-            ),
+            Effect::GzipBomb => {
+                wire::with_header(wire::bytes(200, "application/json", bomb()), CONTENT_ENCODING, "gzip")
+            }
             Effect::Redirect { location } => {
                 wire::with_header(wire::bytes(307, "text/plain", ""), LOCATION, location)
             }
@@ -114,29 +104,18 @@ impl Exchange {
     fn apply(&self) -> Reply {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
-            self.space.apply(
-                state,
-                &self.inbound,
-                Moment {
-                    now,
-                    lag: self.verdict.lag,
-                },
-            )
+            self.space.apply(state, &self.inbound, Moment { now, lag: self.verdict.lag })
         })
     }
 
     fn trouble(&self, code: u16) -> Reply {
-        self.emulator
-            .shared
-            .with(|state, _| self.space.trouble(state, code))
+        self.emulator.shared.with(|state, _| self.space.trouble(state, code))
     }
 
     fn answer(&self, reply: Reply) -> Reply {
         let status = reply.status().as_u16();
         tracing::debug!(sequence = self.sequence, method = %self.inbound.method, status, "answered");
-        self.emulator
-            .shared
-            .with(|state, _| state.log.answered(self.sequence, status));
+        self.emulator.shared.with(|state, _| state.log.answered(self.sequence, status));
         reply
     }
 }
@@ -165,9 +144,7 @@ fn bomb() -> Bytes {
     BOMB.get_or_init(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         // Writing into memory cannot fail; an empty body would show in the test of this effect.
-        let written = encoder
-            .write_all(&padding(BOMB_BYTES))
-            .and_then(|()| encoder.finish());
+        let written = encoder.write_all(&padding(BOMB_BYTES)).and_then(|()| encoder.finish());
         Bytes::from(written.unwrap_or_default())
     })
     .clone()

@@ -30,12 +30,7 @@ pub struct Rule {
 
 /// What happens to a call that is hit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {
     /// Answered with this status and the vendor's error shape; not applied.
     Status {
@@ -97,23 +92,14 @@ impl Rule {
     /// Hits the next call with this method and this text in its path, once.
     #[must_use]
     pub fn once(method: &str, path_contains: &str, effect: Effect) -> Self {
-        Self {
-            times: Some(1),
-            ..Self::always(method, path_contains, effect)
-        }
+        Self { times: Some(1), ..Self::always(method, path_contains, effect) }
     }
 
     /// Hits every call with this method and this text in its path, until cleared.
     #[must_use]
     pub fn always(method: &str, path_contains: &str, effect: Effect) -> Self {
         let path_contains = path_contains.to_owned();
-        Self {
-            method: Some(method.to_owned()),
-            path_contains,
-            skip: 0,
-            times: None,
-            effect,
-        }
+        Self { method: Some(method.to_owned()), path_contains, skip: 0, times: None, effect }
     }
 
     /// Why this rule cannot be carried out, if it cannot.
@@ -130,10 +116,7 @@ impl Rule {
     }
 
     fn matches(&self, inbound: &Inbound, listing: bool) -> bool {
-        let method = self
-            .method
-            .as_deref()
-            .is_none_or(|m| m.eq_ignore_ascii_case(inbound.method.as_str()));
+        let method = self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(inbound.method.as_str()));
         let applies = listing || !matches!(self.effect, Effect::LagListing { .. });
         method && applies && inbound.target().contains(&self.path_contains)
     }

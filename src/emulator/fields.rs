@@ -48,10 +48,7 @@ pub(super) struct Complaint {
 
 impl Complaint {
     pub(super) fn new(param: &str, message: impl Into<String>) -> Self {
-        Self {
-            param: param.to_owned(),
-            message: message.into(),
-        }
+        Self { param: param.to_owned(), message: message.into() }
     }
 }
 
@@ -66,10 +63,7 @@ impl Fields {
         let (body, complaints) = match serde_json::from_slice(body) {
             Ok(Value::Object(body)) => (body, Vec::new()),
             Err(_) if body.is_empty() => (Map::new(), Vec::new()),
-            _ => (
-                Map::new(),
-                vec![Complaint::new("body", "Body must be a JSON object.")],
-            ),
+            _ => (Map::new(), vec![Complaint::new("body", "Body must be a JSON object.")]),
         };
         Self { body, complaints }
     }
@@ -89,17 +83,11 @@ impl Fields {
 
     /// The complaints, if there are any.
     pub(super) fn finish(self) -> Result<(), Vec<Complaint>> {
-        if self.complaints.is_empty() {
-            Ok(())
-        } else {
-            Err(self.complaints)
-        }
+        if self.complaints.is_empty() { Ok(()) } else { Err(self.complaints) }
     }
 
     pub(super) fn text(&mut self, name: &str) -> Given<String> {
-        self.read(name, "must be a string", |value| {
-            value.as_str().map(str::to_owned)
-        })
+        self.read(name, "must be a string", |value| value.as_str().map(str::to_owned))
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Given<bool> {
@@ -108,11 +96,7 @@ impl Fields {
 
     pub(super) fn texts(&mut self, name: &str) -> Given<Vec<String>> {
         self.read(name, "must be an array of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned))
-                .collect()
+            value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
         })
     }
 
@@ -121,9 +105,7 @@ impl Fields {
     }
 
     pub(super) fn positive(&mut self, name: &str) -> Given<i64> {
-        self.read(name, "must be a positive integer", |value| {
-            value.as_i64().filter(|n| *n > 0)
-        })
+        self.read(name, "must be a positive integer", |value| value.as_i64().filter(|n| *n > 0))
     }
 
     /// Absent, null and blank are all missing.
@@ -148,8 +130,7 @@ impl Fields {
             Some(Value::Null) => Given::Null,
             Some(value) => parse(value).map_or_else(
                 || {
-                    self.complaints
-                        .push(Complaint::new(name, format!("{name} {rule}.")));
+                    self.complaints.push(Complaint::new(name, format!("{name} {rule}.")));
                     Given::Omitted
                 },
                 Given::Value,

@@ -46,14 +46,7 @@ impl CallLog {
     pub(super) fn arrived(&mut self, at: Timestamp, method: &str, path: String) -> u64 {
         self.sequence += 1;
         let method = method.to_owned();
-        self.calls.push(Call {
-            sequence: self.sequence,
-            at,
-            method,
-            path,
-            status: None,
-            applied: false,
-        });
+        self.calls.push(Call { sequence: self.sequence, at, method, path, status: None, applied: false });
         self.sequence
     }
 
@@ -71,10 +64,7 @@ impl CallLog {
 
     /// The entry may be gone when the log was cleared while the call was under way.
     fn find(&mut self, sequence: u64) -> Option<&mut Call> {
-        let index = self
-            .calls
-            .binary_search_by_key(&sequence, |call| call.sequence)
-            .ok()?;
+        let index = self.calls.binary_search_by_key(&sequence, |call| call.sequence).ok()?;
         self.calls.get_mut(index)
     }
 }

@@ -11,9 +11,6 @@ pub struct Seed {
 
 impl Default for Seed {
     fn default() -> Self {
-        Self {
-            organization: "org_demo".to_owned(),
-            token: "ek_live_emulated-console-token".to_owned(),
-        }
+        Self { organization: "org_demo".to_owned(), token: "ek_live_emulated-console-token".to_owned() }
     }
 }

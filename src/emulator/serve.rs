@@ -55,10 +55,7 @@ pub async fn serve(
 async fn connection(emulator: Emulator, stream: TcpStream) {
     let service = service_fn(move |request| exchange(emulator.clone(), request));
     // An error here is a client that went away or a call dropped on purpose; both are business as usual.
-    if let Err(error) = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-    {
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "connection ended");
     }
 }

@@ -25,14 +25,7 @@ impl Inbound {
         let segments = segments(parts.uri.path());
         let query = parts.uri.query().unwrap_or_default();
         let query = serde_urlencoded::from_str(query).unwrap_or_default();
-        Self {
-            method: parts.method,
-            headers: parts.headers,
-            body,
-            segments,
-            uri: parts.uri,
-            query,
-        }
+        Self { method: parts.method, headers: parts.headers, body, segments, uri: parts.uri, query }
     }
 
     /// Path and query, as they came.
@@ -68,19 +61,13 @@ impl Inbound {
 
     /// All values of a query parameter.
     pub(super) fn params(&self, name: &str) -> Vec<&str> {
-        self.query
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 }
 
 fn segments(path: &str) -> Vec<String> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    path.split('/')
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect()
+    path.split('/').map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect()
 }
 
 /// A JSON answer.
@@ -94,9 +81,7 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Reply {
 pub(super) fn bytes(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(body.into());
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
 

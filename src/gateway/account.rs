@@ -31,17 +31,9 @@ impl Listing {
         let own = self
             .keys
             .iter()
-            .filter_map(|key| {
-                Some(OwnKey {
-                    serial: mark.serial_in(&key.name)?,
-                    key: key.clone(),
-                })
-            })
+            .filter_map(|key| Some(OwnKey { serial: mark.serial_in(&key.name)?, key: key.clone() }))
             .collect();
-        View {
-            as_of: self.as_of,
-            own,
-        }
+        View { as_of: self.as_of, own }
     }
 }
 
@@ -84,11 +76,7 @@ impl Account {
     pub fn new(parts: Parts) -> Self {
         let capabilities = parts.gateway.capabilities();
         Self {
-            budget: Budget::new(
-                capabilities.calls_per_second,
-                capabilities.burst,
-                parts.clock.clone(),
-            ),
+            budget: Budget::new(capabilities.calls_per_second, capabilities.burst, parts.clock.clone()),
             gateway: parts.gateway,
             gateway_url: parts.gateway_url,
             breaker: Breaker::default(),
@@ -199,19 +187,13 @@ impl Account {
         let as_of = self.clock.now();
         let deposits = self.call("list_deposits", self.provider_keys()?.list()).await?;
         let view = DepositView { as_of, deposits };
-        *self
-            .latest_deposits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view.clone()));
+        *self.latest_deposits.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view.clone()));
         Ok(view)
     }
 
     /// The newest listing of deposits, if there is one.
     pub fn latest_deposits(&self) -> Option<Arc<DepositView>> {
-        self.latest_deposits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.latest_deposits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Deposits a credential: one request, whatever happens.
@@ -221,8 +203,7 @@ impl Account {
 
     /// Tries to change what a deposit is assigned to.
     pub async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        self.call("reassign", self.provider_keys()?.reassign(id, keys))
-            .await
+        self.call("reassign", self.provider_keys()?.reassign(id, keys)).await
     }
 
     /// Tries to remove a deposit.

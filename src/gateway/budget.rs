@@ -49,17 +49,8 @@ impl Budget {
     /// A full budget.
     pub fn new(per_second: u32, burst: u32, clock: Clock) -> Self {
         let burst = f64::from(burst.max(4));
-        let state = State {
-            tokens: burst,
-            at: Instant::now(),
-            paused_until: None,
-        };
-        Self {
-            per_second: f64::from(per_second.max(1)),
-            burst,
-            clock,
-            state: Mutex::new(state),
-        }
+        let state = State { tokens: burst, at: Instant::now(), paused_until: None };
+        Self { per_second: f64::from(per_second.max(1)), burst, clock, state: Mutex::new(state) }
     }
 
     /// Waits for a turn; refuses when the wait would be long.
@@ -92,11 +83,7 @@ impl Budget {
         let earned = now.duration_since(state.at).as_secs_f64() * self.per_second;
         state.tokens = (state.tokens + earned).min(self.burst);
         state.at = now;
-        let floor = if purpose == Purpose::Revocation {
-            0.0
-        } else {
-            RESERVE
-        };
+        let floor = if purpose == Purpose::Revocation { 0.0 } else { RESERVE };
         let missing = (floor + 1.0 - state.tokens).max(0.0);
         let wait = Duration::from_secs_f64(missing / self.per_second);
         if wait > LONGEST_WAIT {

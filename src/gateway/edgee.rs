@@ -44,43 +44,19 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     endpoint: "https://api.edgee.app",
     gateway_url: "https://api.edgee.ai",
     recovery: Recovery::Reveal,
-    budget: BudgetSupport {
-        periods: &[Period::Monthly],
-        whole: true,
-        currency: "USD",
-    },
+    budget: BudgetSupport { periods: &[Period::Monthly], whole: true, currency: "USD" },
     fields: &[
         field("consoleTokenRef", Support::Operator, "immutable"),
-        field(
-            "displayName",
-            Support::InPlace,
-            "Keysmith's mark is put behind it",
-        ),
+        field("displayName", Support::InPlace, "Keysmith's mark is put behind it"),
         field("type", Support::AtCreation, "immutable"),
-        field(
-            "codingAssistant",
-            Support::AtCreation,
-            "immutable; any assistant the vendor knows",
-        ),
+        field("codingAssistant", Support::AtCreation, "immutable; any assistant the vendor knows"),
         field("models", Support::InPlace, "empty admits every model"),
         field("budget", Support::InPlace, "whole USD, period Monthly"),
-        field(
-            "expiresInDays",
-            Support::AtCreation,
-            "immutable; an expired key is replaced",
-        ),
-        field(
-            "email",
-            Support::InPlace,
-            "compared only where the vendor shows it",
-        ),
+        field("expiresInDays", Support::AtCreation, "immutable; an expired key is replaced"),
+        field("email", Support::InPlace, "compared only where the vendor shows it"),
         field("active", Support::InPlace, "set right after creation"),
         field("debugMode", Support::InPlace, "set right after creation"),
-        field(
-            "secret",
-            Support::Operator,
-            "name is immutable; a lost Secret is restored by reveal",
-        ),
+        field("secret", Support::Operator, "name is immutable; a lost Secret is restored by reveal"),
     ],
     provider_keys: true,
     // Not documented; a key that shows up later than this is recognised by its mark and removed.
@@ -185,10 +161,10 @@ struct ProviderKeyCreated {
 impl Key {
     fn listed(self) -> Listed {
         let display_name = self.name.as_deref().map(|name| Mark::display_in(name).to_owned());
-        let limit = self.max_usage.filter(|it| *it > 0.0).map(|usd| Limit {
-            micros: micros(usd),
-            period: Period::Monthly,
-        });
+        let limit = self
+            .max_usage
+            .filter(|it| *it > 0.0)
+            .map(|usd| Limit { micros: micros(usd), period: Period::Monthly });
         Listed {
             id: KeyId(self.id),
             created_at: self.created_at,
@@ -207,11 +183,7 @@ impl Key {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "as-casts of floats saturate"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as-casts of floats saturate")]
 fn micros(usd: f64) -> u64 {
     (usd * 1_000_000.0).round() as u64
 }
@@ -224,17 +196,11 @@ fn dollars(limit: Option<Limit>) -> Value {
 impl Edgee {
     /// The organization's keys over that wire.
     pub fn new(place: &EdgeeVendor, wire: Wire) -> Self {
-        Self {
-            organization: place.organization_id.clone(),
-            wire,
-        }
+        Self { organization: place.organization_id.clone(), wire }
     }
 
     fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        ["v1", "organizations", self.organization.as_str()]
-            .into_iter()
-            .chain(rest.iter().copied())
-            .collect()
+        ["v1", "organizations", self.organization.as_str()].into_iter().chain(rest.iter().copied()).collect()
     }
 
     /// Follows the cursors to the end, or fails.
@@ -246,24 +212,13 @@ impl Edgee {
         for _ in 0..MOST_PAGES {
             let mut query = vec![("limit", PAGE_SIZE)];
             query.extend(cursor.as_deref().map(|it| ("start_key", it)));
-            let answer = self
-                .wire
-                .send(Call {
-                    query: &query,
-                    ..Call::new(Method::GET, &path)
-                })
-                .await?;
+            let answer = self.wire.send(Call { query: &query, ..Call::new(Method::GET, &path) }).await?;
             match answer.read()? {
                 Page::Bare(data) => {
                     all.extend(data);
                     return Ok(all);
                 }
-                Page::Enveloped {
-                    data,
-                    has_more,
-                    last_key,
-                    ..
-                } => {
+                Page::Enveloped { data, has_more, last_key, .. } => {
                     all.extend(data);
                     if has_more != Some(true) {
                         return Ok(all);
@@ -276,9 +231,7 @@ impl Edgee {
                 }
             }
         }
-        Err(Fault::without_effect(FaultKind::Strange(
-            "a listing does not end",
-        )))
+        Err(Fault::without_effect(FaultKind::Strange("a listing does not end")))
     }
 }
 
@@ -294,10 +247,7 @@ fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
 /// The outcome of an undocumented call. A vendor that does not know the path or the method is in its right.
 fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
     match result {
-        Err(Fault {
-            kind: FaultKind::NotFound | FaultKind::Rejected { status: 405, .. },
-            ..
-        }) => Ok(()),
+        Err(Fault { kind: FaultKind::NotFound | FaultKind::Rejected { status: 405, .. }, .. }) => Ok(()),
         other => other.map(drop),
     }
 }
@@ -345,25 +295,14 @@ impl Gateway for Edgee {
         let path = self.path(&["api_keys"]);
         let call = Call {
             body: Some(Value::Object(body)),
-            fields: &[
-                "name",
-                "type",
-                "coding_assistant",
-                "models",
-                "max_usage",
-                "expires_in_days",
-                "email",
-            ],
+            fields: &["name", "type", "coding_assistant", "models", "max_usage", "expires_in_days", "email"],
             ..Call::new(Method::POST, &path)
         };
         let created: Created = self.wire.send(call).await?.created()?;
         if looks_masked(&created.secret) {
             return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
         }
-        Ok(Minted {
-            key: created.key.listed(),
-            secret: created.secret,
-        })
+        Ok(Minted { key: created.key.listed(), secret: created.secret })
     }
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -373,9 +312,7 @@ impl Gateway for Edgee {
             return Ok(None);
         };
         if looks_masked(&revealed.key) {
-            return Err(Fault::without_effect(FaultKind::Strange(
-                "the revealed key is masked",
-            )));
+            return Err(Fault::without_effect(FaultKind::Strange("the revealed key is masked")));
         }
         Ok(Some(revealed.key))
     }
@@ -390,12 +327,8 @@ impl Gateway for Edgee {
             Field::Email => ("email", json!(to.email)),
             Field::DebugMode => ("debug_mode", json!(to.debug_mode)),
         };
-        let body: Map<_, _> = amendment
-            .fields
-            .iter()
-            .map(value)
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let body: Map<_, _> =
+            amendment.fields.iter().map(value).map(|(name, value)| (name.to_owned(), value)).collect();
         let path = self.path(&["api_keys", &id.0]);
         let call = Call {
             body: Some(Value::Object(body)),
@@ -438,10 +371,7 @@ impl ProviderKeys for Edgee {
             ..Call::new(Method::POST, &path)
         };
         let created: ProviderKeyCreated = self.wire.send(call).await?.created()?;
-        Ok(Deposited {
-            id: KeyId(created.id),
-            created_at: created.created_at,
-        })
+        Ok(Deposited { id: KeyId(created.id), created_at: created.created_at })
     }
 
     async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {

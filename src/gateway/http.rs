@@ -50,14 +50,7 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// A call without query and body.
     pub const fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self {
-            method,
-            path,
-            query: &[],
-            body: None,
-            secret: None,
-            fields: &[],
-        }
+        Self { method, path, query: &[], body: None, secret: None, fields: &[] }
     }
 }
 
@@ -67,12 +60,7 @@ pub struct Answer(Bytes);
 impl Wire {
     /// A wire to `base`, with the token that goes there and nowhere else.
     pub fn new(base: Url, token: SecretString, transport: Arc<dyn Transport>, clock: Clock) -> Self {
-        Self {
-            base,
-            token,
-            transport,
-            clock,
-        }
+        Self { base, token, transport, clock }
     }
 
     /// Sends one request, once. Any answer but a readable 2xx is a fault.
@@ -82,32 +70,19 @@ impl Wire {
         let request = self.request(call)?;
         let answer = tokio::time::timeout(DEADLINE, self.transport.send(request)).await;
         let result = match answer {
-            Err(_) => Err(Fault::ambiguous(FaultKind::Timeout {
-                seconds: DEADLINE.as_secs(),
-            })),
+            Err(_) => Err(Fault::ambiguous(FaultKind::Timeout { seconds: DEADLINE.as_secs() })),
             Ok(Err(fault)) => Err(fault),
             Ok(Ok(response)) => self.judge(&response, fields),
         };
         // A read has no effect to be unsure of.
-        result.map_err(|fault| {
-            if read_only {
-                Fault {
-                    effect: Effect::None,
-                    ..fault
-                }
-            } else {
-                fault
-            }
-        })
+        result.map_err(|fault| if read_only { Fault { effect: Effect::None, ..fault } } else { fault })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn request(&self, call: Call<'_>) -> Result<Request<Bytes>, Fault> {
         let unwritable = |_| Fault::without_effect(FaultKind::Strange("the request cannot be written"));
         if !call.path.iter().all(|it| is_segment(it)) {
-            return Err(Fault::without_effect(FaultKind::Strange(
-                "an id cannot be part of a path",
-            )));
+            return Err(Fault::without_effect(FaultKind::Strange("an id cannot be part of a path")));
         }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -141,9 +116,7 @@ impl Wire {
     fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
         let status = response.status();
         if response.body().len() > LARGEST_ANSWER {
-            return Err(Fault::ambiguous(FaultKind::TooLarge {
-                limit: LARGEST_ANSWER,
-            }));
+            return Err(Fault::ambiguous(FaultKind::TooLarge { limit: LARGEST_ANSWER }));
         }
         if status.is_success() {
             return Ok(Answer(response.body().clone()));
@@ -172,12 +145,10 @@ impl Wire {
                 status: status.as_u16(),
                 fields: named(response.body(), fields),
             }),
-            _ if status.is_redirection() => Fault::ambiguous(FaultKind::Redirected {
-                status: status.as_u16(),
-            }),
-            _ => Fault::ambiguous(FaultKind::Failed {
-                status: status.as_u16(),
-            }),
+            _ if status.is_redirection() => {
+                Fault::ambiguous(FaultKind::Redirected { status: status.as_u16() })
+            }
+            _ => Fault::ambiguous(FaultKind::Failed { status: status.as_u16() }),
         })
     }
 
@@ -201,16 +172,9 @@ fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
         return Vec::new();
     };
     let params = body.pointer("/error/params").and_then(Value::as_array);
-    let names: Vec<_> = params
-        .into_iter()
-        .flatten()
-        .filter_map(|it| it.get("param").and_then(Value::as_str))
-        .collect();
-    fields
-        .iter()
-        .copied()
-        .filter(|field| names.contains(field))
-        .collect()
+    let names: Vec<_> =
+        params.into_iter().flatten().filter_map(|it| it.get("param").and_then(Value::as_str)).collect();
+    fields.iter().copied().filter(|field| names.contains(field)).collect()
 }
 
 /// Recognises a secret without holding it: a hash salted with `salt`.

@@ -10,10 +10,9 @@ pub fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ti
     match Option::<Value>::deserialize(deserializer)? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() || text.starts_with("0001-01-01") => Ok(None),
-        Some(Value::String(text)) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| serde::de::Error::custom("a time that is not RFC 3339")),
+        Some(Value::String(text)) => {
+            text.parse().map(Some).map_err(|_| serde::de::Error::custom("a time that is not RFC 3339"))
+        }
         Some(Value::Number(seconds)) => {
             let seconds = seconds.as_i64().filter(|it| *it > 0);
             Ok(seconds.and_then(|it| Timestamp::from_second(it).ok()))
@@ -56,9 +55,7 @@ mod tests {
     }
 
     fn read(value: Value) -> Option<Option<Timestamp>> {
-        serde_json::from_value::<Holder>(value)
-            .ok()
-            .map(|holder| holder.at)
+        serde_json::from_value::<Holder>(value).ok().map(|holder| holder.at)
     }
 
     #[test]

@@ -26,9 +26,7 @@ impl Https {
     /// A client without proxy from the environment, redirects, cookies, decompression and retries.
     pub fn new() -> Result<Self, reqwest::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let builder = rustls::ClientConfig::builder_with_provider(provider);
         let tls = builder
             .with_safe_default_protocol_versions()
@@ -45,9 +43,7 @@ impl Https {
             // Unreachable with ring, which has every default version; reqwest's own default then decides.
             Err(_) => client,
         };
-        Ok(Self {
-            client: client.build()?,
-        })
+        Ok(Self { client: client.build()? })
     }
 }
 
@@ -56,19 +52,13 @@ impl Transport for Https {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Fault::without_effect(FaultKind::Strange("the request cannot be written")))?;
-        let mut answer = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| classify(&error))?;
+        let mut answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(Fault::ambiguous(FaultKind::TooLarge {
-                    limit: LARGEST_ANSWER,
-                }));
+                return Err(Fault::ambiguous(FaultKind::TooLarge { limit: LARGEST_ANSWER }));
             }
             body.extend_from_slice(&chunk);
         }
@@ -82,10 +72,7 @@ impl Transport for Https {
 /// Only what failed before a byte of the request was sent is known to have had no effect.
 fn classify(error: &reqwest::Error) -> Fault {
     if !error.is_connect() {
-        return Fault {
-            kind: FaultKind::Disconnected,
-            effect: Effect::Unknown,
-        };
+        return Fault { kind: FaultKind::Disconnected, effect: Effect::Unknown };
     }
     let mut source = error.source();
     while let Some(cause) = source {

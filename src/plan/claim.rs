@@ -39,12 +39,8 @@ struct Wire {
 impl Claim {
     /// As it stands in the annotation.
     pub fn encode(&self) -> String {
-        let wire = Wire {
-            serial: self.serial.0,
-            at: self.at,
-            purpose: self.purpose,
-            unsettled: self.unsettled,
-        };
+        let wire =
+            Wire { serial: self.serial.0, at: self.at, purpose: self.purpose, unsettled: self.unsettled };
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
@@ -67,12 +63,8 @@ mod tests {
 
     #[test]
     fn a_claim_survives_the_annotation() {
-        let claim = Claim {
-            serial: Serial(7),
-            at: Timestamp::UNIX_EPOCH,
-            purpose: Purpose::Delete,
-            unsettled: None,
-        };
+        let claim =
+            Claim { serial: Serial(7), at: Timestamp::UNIX_EPOCH, purpose: Purpose::Delete, unsettled: None };
         assert_eq!(Claim::decode(Some(&claim.encode())), Some(claim));
     }
 

@@ -68,11 +68,7 @@ impl Source<'_> {
             // The parser's message may quote the document, so only the place is told.
             Ok(_) => Err(self.wrong(entry, "is JSON, but not an object")),
             Err(error) => {
-                let place = format!(
-                    "is not valid JSON (line {}, column {})",
-                    error.line(),
-                    error.column()
-                );
+                let place = format!("is not valid JSON (line {}, column {})", error.line(), error.column());
                 Err(self.wrong(entry, &place))
             }
         }
@@ -84,9 +80,7 @@ impl Source<'_> {
 }
 
 fn plain(source: &Source<'_>) -> Result<String, Refusal> {
-    source
-        .one_line(source.key.unwrap_or("api_key"))
-        .map(str::to_owned)
+    source.one_line(source.key.unwrap_or("api_key")).map(str::to_owned)
 }
 
 fn azure(source: &Source<'_>) -> Result<String, Refusal> {
@@ -98,18 +92,11 @@ fn azure(source: &Source<'_>) -> Result<String, Refusal> {
             };
             (entry, field("endpoint")?, field("api_key")?)
         }
-        None => (
-            "endpoint",
-            source.one_line("endpoint")?.to_owned(),
-            source.one_line("api_key")?.to_owned(),
-        ),
+        None => ("endpoint", source.one_line("endpoint")?.to_owned(), source.one_line("api_key")?.to_owned()),
     };
     let https = url::Url::parse(&endpoint).is_ok_and(|url| url.scheme() == "https" && url.has_host());
     if !https {
-        return Err(source.wrong(
-            entry,
-            "must name the endpoint as https://<resource>.openai.azure.com/",
-        ));
+        return Err(source.wrong(entry, "must name the endpoint as https://<resource>.openai.azure.com/"));
     }
     Ok(json!({"endpoint": endpoint, "api_key": api_key}).to_string())
 }
@@ -132,10 +119,9 @@ fn bedrock(source: &Source<'_>) -> Result<String, Refusal> {
         let pair = pair.as_object().cloned().unwrap_or_default();
         for name in ["access_key_id", "secret_access_key"] {
             if string(&pair, name).is_none() {
-                return Err(source.wrong(
-                    place,
-                    &format!("lacks \"{name}\" for region {}", plain_word(region)),
-                ));
+                return Err(
+                    source.wrong(place, &format!("lacks \"{name}\" for region {}", plain_word(region)))
+                );
             }
         }
     }
@@ -144,9 +130,7 @@ fn bedrock(source: &Source<'_>) -> Result<String, Refusal> {
 
 fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
     let region = |entry: &String| {
-        let name = entry
-            .strip_suffix(REGION_ID)
-            .or_else(|| entry.strip_suffix(REGION_SECRET));
+        let name = entry.strip_suffix(REGION_ID).or_else(|| entry.strip_suffix(REGION_SECRET));
         name.map(str::to_owned)
     };
     let regions: BTreeSet<String> = source.entries.keys().filter_map(region).collect();
@@ -154,10 +138,7 @@ fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
     for region in regions {
         let id = source.one_line(&format!("{region}{REGION_ID}"))?;
         let secret = source.one_line(&format!("{region}{REGION_SECRET}"))?;
-        document.insert(
-            region.clone(),
-            json!({"access_key_id": id, "secret_access_key": secret}),
-        );
+        document.insert(region.clone(), json!({"access_key_id": id, "secret_access_key": secret}));
     }
     Ok(document)
 }
@@ -166,36 +147,26 @@ fn vertex(source: &Source<'_>) -> Result<String, Refusal> {
     let entry = source.key.unwrap_or("service_account.json");
     let document = source.document(entry)?;
     if string(&document, "type").as_deref() != Some("service_account") {
-        return Err(source.wrong(
-            entry,
-            "is not a service account: \"type\" must be \"service_account\"",
-        ));
+        return Err(source.wrong(entry, "is not a service account: \"type\" must be \"service_account\""));
     }
     for name in ["project_id", "private_key", "client_email"] {
         if string(&document, name).is_none() {
-            return Err(source.wrong(
-                entry,
-                &format!("lacks \"{name}\"; download the service account's JSON again"),
-            ));
+            return Err(
+                source.wrong(entry, &format!("lacks \"{name}\"; download the service account's JSON again"))
+            );
         }
     }
     Ok(Value::Object(document).to_string())
 }
 
 fn string(document: &Map<String, Value>, name: &str) -> Option<String> {
-    document
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|it| !it.trim().is_empty())
-        .map(str::to_owned)
+    document.get(name).and_then(Value::as_str).filter(|it| !it.trim().is_empty()).map(str::to_owned)
 }
 
 /// A region's name comes out of a Secret: only something that looks like one is repeated.
 fn plain_word(region: &str) -> &str {
     let sane = region.len() <= 32
-        && region
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if sane { region } else { "(unnamed)" }
 }
 
@@ -205,10 +176,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     fn try_it(provider: &str, key: Option<&str>, entries: &[(&str, &str)]) -> Result<Value, Refusal> {
-        let entries = entries
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec()))
-            .collect();
+        let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
         #[expect(clippy::disallowed_methods, reason = "the test looks at what was assembled")]
         assemble(provider, "byok", key, &entries).map(|it| {
             let text = it.expose_secret();
@@ -221,21 +189,12 @@ mod tests {
 
     #[test]
     fn each_provider_gets_the_format_it_documents() {
-        assert_eq!(
-            try_it("openai", None, &[("api_key", "sk-fake\n")]).unwrap(),
-            json!("sk-fake")
-        );
-        assert_eq!(
-            try_it("groq", Some("k"), &[("k", "gsk-fake")]).unwrap(),
-            json!("gsk-fake")
-        );
+        assert_eq!(try_it("openai", None, &[("api_key", "sk-fake\n")]).unwrap(), json!("sk-fake"));
+        assert_eq!(try_it("groq", Some("k"), &[("k", "gsk-fake")]).unwrap(), json!("gsk-fake"));
         let azure = [("endpoint", "https://x.openai.azure.com/"), ("api_key", "fake")];
         let expected = json!({"endpoint": "https://x.openai.azure.com/", "api_key": "fake"});
         assert_eq!(try_it("azure", None, &azure).unwrap(), expected);
-        assert_eq!(
-            try_it("azure", Some("j"), &[("j", &expected.to_string())]).unwrap(),
-            expected
-        );
+        assert_eq!(try_it("azure", Some("j"), &[("j", &expected.to_string())]).unwrap(), expected);
         let bedrock = [
             ("global.access_key_id", "AKIAFAKE"),
             ("global.secret_access_key", "fake"),
@@ -256,38 +215,13 @@ mod tests {
         let no_key = ACCOUNT.replace("private_key", "CANARY");
         let table: Vec<Row<'_>> = vec![
             ("openai", None, vec![], "entry api_key does not exist"),
-            (
-                "openai",
-                Some("k"),
-                vec![("api_key", "CANARY")],
-                "entry k does not exist",
-            ),
+            ("openai", Some("k"), vec![("api_key", "CANARY")], "entry k does not exist"),
             ("openai", None, vec![("api_key", "  \n")], "is empty"),
             ("openai", None, vec![("api_key", "CANARY\nX: y")], "line breaks"),
-            (
-                "azure",
-                None,
-                vec![("api_key", "CANARY")],
-                "entry endpoint does not exist",
-            ),
-            (
-                "azure",
-                None,
-                vec![("endpoint", "https://x.example")],
-                "entry api_key does not exist",
-            ),
-            (
-                "azure",
-                None,
-                vec![("endpoint", "CANARY"), ("api_key", "CANARY")],
-                "https://",
-            ),
-            (
-                "azure",
-                Some("j"),
-                vec![("j", r#"{"endpoint":"https://x.example"}"#)],
-                "lacks \"api_key\"",
-            ),
+            ("azure", None, vec![("api_key", "CANARY")], "entry endpoint does not exist"),
+            ("azure", None, vec![("endpoint", "https://x.example")], "entry api_key does not exist"),
+            ("azure", None, vec![("endpoint", "CANARY"), ("api_key", "CANARY")], "https://"),
+            ("azure", Some("j"), vec![("j", r#"{"endpoint":"https://x.example"}"#)], "lacks \"api_key\""),
             ("bedrock", None, vec![("api_key", "CANARY")], "no pair of entries"),
             (
                 "bedrock",
@@ -296,37 +230,12 @@ mod tests {
                 "global.secret_access_key does not exist",
             ),
             ("bedrock", Some("j"), vec![("j", "{}")], "no pair of entries"),
-            (
-                "bedrock",
-                Some("j"),
-                vec![("j", r#"{"eu":{"access_key_id":"CANARY"}}"#)],
-                "for region eu",
-            ),
+            ("bedrock", Some("j"), vec![("j", r#"{"eu":{"access_key_id":"CANARY"}}"#)], "for region eu"),
             ("bedrock", Some("j"), vec![("j", r#"{"CANARY!":3}"#)], "(unnamed)"),
-            (
-                "google_vertex_ai",
-                None,
-                vec![("service_account.json", "{CANARY")],
-                "not valid JSON (line 1",
-            ),
-            (
-                "google_vertex_ai",
-                None,
-                vec![("service_account.json", "[]")],
-                "not an object",
-            ),
-            (
-                "google_vertex_ai",
-                None,
-                vec![("service_account.json", "{}")],
-                "service_account",
-            ),
-            (
-                "google_vertex_ai",
-                None,
-                vec![("service_account.json", &no_key)],
-                "lacks \"private_key\"",
-            ),
+            ("google_vertex_ai", None, vec![("service_account.json", "{CANARY")], "not valid JSON (line 1"),
+            ("google_vertex_ai", None, vec![("service_account.json", "[]")], "not an object"),
+            ("google_vertex_ai", None, vec![("service_account.json", "{}")], "service_account"),
+            ("google_vertex_ai", None, vec![("service_account.json", &no_key)], "lacks \"private_key\""),
         ];
         for (provider, key, entries, words) in table {
             let refusal = try_it(provider, key, &entries).expect_err(words);

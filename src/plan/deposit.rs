@@ -55,16 +55,13 @@ impl DepositView {
         };
         let shown = self.deposits.iter().find(|it| it.id.as_ref() == Some(&id));
         let assigned: BTreeSet<_> = status.assigned_to.iter().cloned().map(KeyId).collect();
-        let moved = shown
-            .and_then(|it| it.assigned_to.as_ref())
-            .is_some_and(|it| *it != assigned);
+        let moved = shown.and_then(|it| it.assigned_to.as_ref()).is_some_and(|it| *it != assigned);
         moved || self.shows(&id) == Some(false)
     }
 
     /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
     pub fn shows(&self, id: &KeyId) -> Option<bool> {
-        self.tells()
-            .then(|| self.deposits.iter().any(|it| it.id.as_ref() == Some(id)))
+        self.tells().then(|| self.deposits.iter().any(|it| it.id.as_ref() == Some(id)))
     }
 }
 
@@ -79,10 +76,7 @@ pub struct Wanted {
 
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "facts are independent of each other"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "facts are independent of each other")]
 pub struct DepositFacts {
     /// The time.
     pub now: Timestamp,
@@ -191,27 +185,19 @@ impl DepositFacts {
     }
 
     fn pending(&self) -> Option<Claim> {
-        self.claim
-            .filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.settled())
+        self.claim.filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.settled())
     }
 
     fn next_serial(&self) -> Serial {
-        let listed = self
-            .view
-            .as_ref()
-            .and_then(|view| view.own(&self.mark).map(|(serial, ..)| serial).max());
+        let listed =
+            self.view.as_ref().and_then(|view| view.own(&self.mark).map(|(serial, ..)| serial).max());
         let claimed = self.claim.map(|claim| claim.serial);
-        [
-            claimed,
-            Some(self.settled()),
-            self.status.serial.map(Serial),
-            listed,
-        ]
-        .into_iter()
-        .flatten()
-        .max()
-        .unwrap_or_default()
-        .next()
+        [claimed, Some(self.settled()), self.status.serial.map(Serial), listed]
+            .into_iter()
+            .flatten()
+            .max()
+            .unwrap_or_default()
+            .next()
     }
 
     fn settles(&self, sent: Timestamp) -> Timestamp {
@@ -227,15 +213,8 @@ impl DepositFacts {
 pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
     let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
     let changed = facts.requested || attempted != facts.generation;
-    let different = facts
-        .status
-        .content
-        .as_ref()
-        .is_some_and(|content| *content != wanted.content);
-    let waiting = facts
-        .status
-        .next_attempt_at
-        .filter(|next| *next > facts.now && !changed && !different);
+    let different = facts.status.content.as_ref().is_some_and(|content| *content != wanted.content);
+    let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !different);
     if let Some(next) = waiting {
         return take(DepositStep::Rest(Some(next)), DepositWhy::BackingOff);
     }
@@ -243,16 +222,10 @@ pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
         return recover(facts, claim);
     }
     let Some(id) = facts.id() else {
-        return take(
-            DepositStep::Deposit(facts.next_serial()),
-            DepositWhy::NeverDeposited,
-        );
+        return take(DepositStep::Deposit(facts.next_serial()), DepositWhy::NeverDeposited);
     };
     if different {
-        return take(
-            DepositStep::Deposit(facts.next_serial()),
-            DepositWhy::ContentChanged,
-        );
+        return take(DepositStep::Deposit(facts.next_serial()), DepositWhy::ContentChanged);
     }
     assignment(facts, wanted, &id)
         .or_else(|| lost(facts, &id))
@@ -280,47 +253,32 @@ fn recover(facts: &DepositFacts, claim: Claim) -> DepositDecision {
     if view.as_of < settled {
         return take(DepositStep::Look(settled), DepositWhy::AnswerLost);
     }
-    take(
-        DepositStep::Deposit(facts.next_serial()),
-        DepositWhy::AttemptFailed,
-    )
+    take(DepositStep::Deposit(facts.next_serial()), DepositWhy::AttemptFailed)
 }
 
 /// Tried in place first; where the listing does not show it then, a new deposit takes the old one's place.
 fn assignment(facts: &DepositFacts, wanted: &Wanted, id: &KeyId) -> Option<DepositDecision> {
     let recorded: BTreeSet<_> = facts.status.assigned_to.iter().cloned().map(KeyId).collect();
     let listed = facts.view.as_ref().and_then(|view| {
-        view.deposits
-            .iter()
-            .find(|it| it.id.as_ref() == Some(id))
-            .and_then(|it| it.assigned_to.as_ref())
+        view.deposits.iter().find(|it| it.id.as_ref() == Some(id)).and_then(|it| it.assigned_to.as_ref())
     });
     if facts.reassigned {
         return match listed {
             Some(shown) if *shown == wanted.assigned_to => (recorded != wanted.assigned_to)
                 .then(|| take(DepositStep::RecordAssignment, DepositWhy::AssignmentChanged)),
-            _ => Some(take(
-                DepositStep::Deposit(facts.next_serial()),
-                DepositWhy::AssignmentChanged,
-            )),
+            _ => Some(take(DepositStep::Deposit(facts.next_serial()), DepositWhy::AssignmentChanged)),
         };
     }
     let drifted = listed.is_some_and(|shown| *shown != wanted.assigned_to);
     if recorded != wanted.assigned_to {
-        return Some(take(
-            DepositStep::Reassign(id.clone()),
-            DepositWhy::AssignmentChanged,
-        ));
+        return Some(take(DepositStep::Reassign(id.clone()), DepositWhy::AssignmentChanged));
     }
     drifted.then(|| take(DepositStep::Reassign(id.clone()), DepositWhy::Drift))
 }
 
 fn lost(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
     let view = facts.view.as_ref()?;
-    let old_enough = facts
-        .status
-        .created_at
-        .is_none_or(|at| plus(at, facts.listing_lag) < view.as_of);
+    let old_enough = facts.status.created_at.is_none_or(|at| plus(at, facts.listing_lag) < view.as_of);
     let missing = view.shows(id) == Some(false) && old_enough;
     if !missing {
         return None;
@@ -338,25 +296,15 @@ fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
     let newest = facts.claim.map_or(Serial(0), |claim| claim.serial);
     let known: BTreeSet<_> = facts.status.left_behind.iter().cloned().map(KeyId).collect();
     if let Some(view) = &facts.view {
-        let spares = view
-            .own(&facts.mark)
-            .filter(|(serial, own, _)| *serial <= newest && *own != id);
-        old.extend(
-            spares
-                .map(|(_, own, _)| own.clone())
-                .filter(|own| !known.contains(own)),
-        );
+        let spares = view.own(&facts.mark).filter(|(serial, own, _)| *serial <= newest && *own != id);
+        old.extend(spares.map(|(_, own, _)| own.clone()).filter(|own| !known.contains(own)));
     }
     old.sort();
     old.dedup();
     if old.is_empty() {
         return None;
     }
-    let untried: Vec<_> = old
-        .iter()
-        .filter(|it| !facts.tried.contains(*it))
-        .cloned()
-        .collect();
+    let untried: Vec<_> = old.iter().filter(|it| !facts.tried.contains(*it)).cloned().collect();
     if !untried.is_empty() {
         return because(DepositStep::Remove(untried));
     }
@@ -391,18 +339,10 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
     let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
     let mut live: Vec<_> = facts.id().into_iter().collect();
     live.extend(facts.status.superseded.iter().cloned().map(KeyId));
-    live.extend(
-        view.iter()
-            .flat_map(|view| view.own(&facts.mark))
-            .map(|(_, id, _)| id.clone()),
-    );
+    live.extend(view.iter().flat_map(|view| view.own(&facts.mark)).map(|(_, id, _)| id.clone()));
     live.sort();
     live.dedup();
-    let untried: Vec<_> = live
-        .iter()
-        .filter(|id| !facts.tried.contains(*id))
-        .cloned()
-        .collect();
+    let untried: Vec<_> = live.iter().filter(|id| !facts.tried.contains(*id)).cloned().collect();
     if !untried.is_empty() {
         return because(DepositStep::Remove(untried));
     }
@@ -414,10 +354,7 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
         Some(settled) if view.as_of < settled => return because(DepositStep::Look(settled)),
         _ => {}
     }
-    let left: Vec<_> = live
-        .into_iter()
-        .filter(|id| view.shows(id) != Some(false))
-        .collect();
+    let left: Vec<_> = live.into_iter().filter(|id| view.shows(id) != Some(false)).collect();
     // A listing may lag behind a removal: what it still shows counts only once the lag is over.
     let believable = facts.settles(claim.at);
     if !left.is_empty() && facts.now < believable {

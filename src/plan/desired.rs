@@ -51,16 +51,9 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
         return Err(Refusal::invalid("spec.codingAssistant", message));
     }
     if spec.expires_in_days == Some(0) {
-        return Err(Refusal::invalid(
-            "spec.expiresInDays",
-            "must be at least 1; leave it out for no expiry",
-        ));
+        return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
     }
-    let budget = spec
-        .budget
-        .as_ref()
-        .map(|budget| limit(budget, capabilities))
-        .transpose()?;
+    let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
     let name = resource.metadata.name.clone().unwrap_or_default();
     Ok(Desired {
         kind,
@@ -91,15 +84,8 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     let Some(first) = refused.first() else {
         return Ok(());
     };
-    let all: Vec<_> = refused
-        .iter()
-        .map(|it| format!("spec.{} ({})", it.field, it.note))
-        .collect();
-    let message = format!(
-        "{} cannot honour {}; remove it",
-        capabilities.title,
-        all.join(", ")
-    );
+    let all: Vec<_> = refused.iter().map(|it| format!("spec.{} ({})", it.field, it.note)).collect();
+    let message = format!("{} cannot honour {}; remove it", capabilities.title, all.join(", "));
     Err(Refusal::unsupported(format!("spec.{}", first.field), message))
 }
 
@@ -131,10 +117,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
             "0 would mean no limit to the vendor; set active: false to stop a key, or leave budget out";
         return Err(Refusal::invalid("spec.budget.amount", message));
     }
-    Ok(Limit {
-        micros,
-        period: budget.period,
-    })
+    Ok(Limit { micros, period: budget.period })
 }
 
 /// A decimal number, not negative, with at most six places, in millionths.
@@ -145,11 +128,7 @@ fn micros(text: &str) -> Option<u64> {
         return None;
     }
     let part: u64 = format!("{part:0<6}").parse().ok()?;
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1_000_000)?
-        .checked_add(part)
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
 }
 
 #[cfg(test)]
@@ -162,10 +141,7 @@ mod tests {
 
     fn key(spec: serde_json::Value) -> GatewayApiKey {
         let mut whole = json!({"consoleTokenRef": {"name": "edgee"}});
-        whole
-            .as_object_mut()
-            .unwrap()
-            .extend(spec.as_object().unwrap().clone());
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         serde_json::from_value(json!({
             "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
             "metadata": {"name": "checkout", "namespace": "shop"}, "spec": whole,
@@ -187,24 +163,12 @@ mod tests {
         let table = [
             (budget("-5", "Monthly"), "spec.budget.amount", "not negative"),
             (budget("2.50", "Monthly"), "spec.budget.amount", "whole USD"),
-            (
-                budget("250", "Weekly"),
-                "spec.budget.period",
-                "use period: Monthly",
-            ),
+            (budget("250", "Weekly"), "spec.budget.period", "use period: Monthly"),
             (budget("ten", "Monthly"), "spec.budget.amount", "decimal number"),
             (budget("1e3", "Monthly"), "spec.budget.amount", "decimal number"),
             (budget("0", "Monthly"), "spec.budget.amount", "active: false"),
-            (
-                json!({"type": "CodingAgent"}),
-                "spec.codingAssistant",
-                "required with type CodingAgent",
-            ),
-            (
-                json!({"codingAssistant": "codex"}),
-                "spec.codingAssistant",
-                "only allowed with it",
-            ),
+            (json!({"type": "CodingAgent"}), "spec.codingAssistant", "required with type CodingAgent"),
+            (json!({"codingAssistant": "codex"}), "spec.codingAssistant", "only allowed with it"),
             (json!({"expiresInDays": 0}), "spec.expiresInDays", "at least 1"),
         ];
         for (spec, field, words) in table {
@@ -239,12 +203,6 @@ mod tests {
     fn a_whole_amount_may_be_written_with_zero_cents() {
         let spec = key(json!({"budget": {"amount": "250.00", "period": "Monthly"}}));
         let wanted = desired(&spec, &EDGEE).unwrap();
-        assert_eq!(
-            wanted.settings.budget,
-            Some(Limit {
-                micros: 250_000_000,
-                period: Period::Monthly
-            })
-        );
+        assert_eq!(wanted.settings.budget, Some(Limit { micros: 250_000_000, period: Period::Monthly }));
     }
 }

@@ -36,11 +36,7 @@ impl Field {
 
 /// `spec.models, spec.active`, for messages.
 pub fn paths(fields: &[Field]) -> String {
-    fields
-        .iter()
-        .map(|field| format!("spec.{}", field.path()))
-        .collect::<Vec<_>>()
-        .join(", ")
+    fields.iter().map(|field| format!("spec.{}", field.path())).collect::<Vec<_>>().join(", ")
 }
 
 /// The settings that differ. Fields the vendor does not show are never in it, but for the e-mail address,
@@ -48,15 +44,9 @@ pub fn paths(fields: &[Field]) -> String {
 pub fn drift(wanted: &Settings, key: &Listed, sent_email: Option<&String>) -> Vec<Field> {
     let shown: &Shown = &key.shown;
     let differs = |field| match field {
-        Field::DisplayName => shown
-            .display_name
-            .as_ref()
-            .is_some_and(|it| *it != wanted.display_name),
+        Field::DisplayName => shown.display_name.as_ref().is_some_and(|it| *it != wanted.display_name),
         Field::Active => shown.active.is_some_and(|it| it != wanted.active),
-        Field::Models => shown
-            .models
-            .as_ref()
-            .is_some_and(|it| !same_set(it, &wanted.models)),
+        Field::Models => shown.models.as_ref().is_some_and(|it| !same_set(it, &wanted.models)),
         Field::Budget => shown.budget.is_some_and(|it| it != wanted.budget),
         Field::Email => match &shown.email {
             Some(it) => *it != wanted.email,
@@ -64,17 +54,10 @@ pub fn drift(wanted: &Settings, key: &Listed, sent_email: Option<&String>) -> Ve
         },
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
     };
-    [
-        Field::DisplayName,
-        Field::Active,
-        Field::Models,
-        Field::Budget,
-        Field::Email,
-        Field::DebugMode,
-    ]
-    .into_iter()
-    .filter(|field| differs(*field))
-    .collect()
+    [Field::DisplayName, Field::Active, Field::Models, Field::Budget, Field::Email, Field::DebugMode]
+        .into_iter()
+        .filter(|field| differs(*field))
+        .collect()
 }
 
 /// The order of models says nothing.

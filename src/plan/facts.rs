@@ -198,8 +198,7 @@ pub struct Facts {
 impl Facts {
     /// A create call whose outcome is not known yet.
     pub fn pending(&self) -> Option<Claim> {
-        self.claim
-            .filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.record.settled)
+        self.claim.filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.record.settled)
     }
 
     /// Whether somebody asked for work since the last attempt; a failure is not waited out then.
@@ -222,18 +221,13 @@ impl Facts {
             self.record.serial,
             held.and_then(|held| held.serial),
             held.and_then(|held| held.fence),
-            self.view
-                .as_ref()
-                .and_then(|view| view.own.iter().map(|own| own.serial).max()),
+            self.view.as_ref().and_then(|view| view.own.iter().map(|own| own.serial).max()),
         ];
         seen.into_iter().flatten().max().unwrap_or_default().next()
     }
 
     /// Our keys in the newest listing, without those known to be gone.
     pub fn own(&self) -> impl Iterator<Item = &OwnKey> {
-        self.view
-            .iter()
-            .flat_map(|view| &view.own)
-            .filter(|own| !self.gone.contains(&own.key.id))
+        self.view.iter().flat_map(|view| &view.own).filter(|own| !self.gone.contains(&own.key.id))
     }
 }

@@ -102,28 +102,18 @@ pub enum Unreachable {
 }
 
 fn listed(fields: &[&'static str]) -> String {
-    if fields.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", fields.join(", "))
-    }
+    if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) }
 }
 
 impl Fault {
     /// A call that certainly had no effect.
     pub const fn without_effect(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            effect: Effect::None,
-        }
+        Self { kind, effect: Effect::None }
     }
 
     /// A call that may have had an effect.
     pub const fn ambiguous(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            effect: Effect::Unknown,
-        }
+        Self { kind, effect: Effect::Unknown }
     }
 
     /// The reason in a condition.

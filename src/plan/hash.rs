@@ -46,10 +46,7 @@ mod tests {
     fn base32_uses_only_the_characters_every_vendor_takes() {
         let text = base32(&[b"x"], 51);
         assert_eq!(text.len(), 51);
-        assert!(
-            text.chars()
-                .all(|c| c.is_ascii_lowercase() || ('2'..='7').contains(&c))
-        );
+        assert!(text.chars().all(|c| c.is_ascii_lowercase() || ('2'..='7').contains(&c)));
     }
 
     #[test]

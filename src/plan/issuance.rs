@@ -101,19 +101,12 @@ const fn take(step: Step, why: Why) -> Decision {
 /// The next step for a key that should exist.
 pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Target::Foreign { owner } = &facts.target {
-        return take(
-            Step::Rest(Some(plus(facts.now, TAKEN))),
-            Why::SecretTaken(owner.clone()),
-        );
+        return take(Step::Rest(Some(plus(facts.now, TAKEN))), Why::SecretTaken(owner.clone()));
     }
     if facts.target.held().is_some_and(|held| !held.kind_fits) {
         return take(Step::Rest(None), Why::TypeFixed);
     }
-    if let Some(next) = facts
-        .record
-        .next_attempt_at
-        .filter(|next| *next > facts.now && !facts.demanded())
-    {
+    if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         return take(Step::Rest(Some(next)), Why::BackingOff);
     }
     if let Some(claim) = facts.pending() {
@@ -136,11 +129,7 @@ fn issue(facts: &Facts, why: Why) -> Decision {
 
 /// A create call went out, or was about to, and its outcome is not recorded.
 fn recover(facts: &Facts, claim: Claim) -> Decision {
-    if let Some(Held {
-        serial: Some(serial),
-        key_id: Some(id),
-        ..
-    }) = facts.target.held()
+    if let Some(Held { serial: Some(serial), key_id: Some(id), .. }) = facts.target.held()
         && *serial == claim.serial
     {
         return take(Step::Commit(*serial, id.clone()), Why::AnswerLost);
@@ -150,10 +139,8 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
     };
     // Only a key that our claim preceded is ours; one planted under our next name is not.
     let preceded = |key: &Listed| key.created_at.is_none_or(|at| at >= plus(claim.at, -CLOCK_SKEW));
-    let mut found: Vec<_> = facts
-        .own()
-        .filter(|own| own.serial == claim.serial && preceded(&own.key))
-        .collect();
+    let mut found: Vec<_> =
+        facts.own().filter(|own| own.serial == claim.serial && preceded(&own.key)).collect();
     found.sort_by(|one, other| one.key.id.cmp(&other.key.id));
     if let Some(own) = found.first() {
         return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
@@ -171,11 +158,7 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
 /// A vendor that loses one answer after the other is given ever more time: a minute more, two, four, … a quarter
 /// of an hour. Lost serials are those above the last settled one.
 fn patience(facts: &Facts, claim: Claim) -> SignedDuration {
-    let lost_before = claim
-        .serial
-        .0
-        .saturating_sub(facts.record.settled.0)
-        .saturating_sub(1);
+    let lost_before = claim.serial.0.saturating_sub(facts.record.settled.0).saturating_sub(1);
     let minutes = (1_i64 << lost_before.min(4)) - 1;
     SignedDuration::from_mins(minutes)
 }
@@ -196,12 +179,10 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(why) = secret_fault(facts, served) {
         return take(Step::Restore(served.serial, served.id.clone()), why);
     }
-    settings(facts, desired, served)
-        .or_else(|| spare(facts, served))
-        .unwrap_or_else(|| {
-            // A key that expires is looked at when it does; everything else announces itself.
-            take(Step::Rest(facts.record.expires_at), Why::Fresh)
-        })
+    settings(facts, desired, served).or_else(|| spare(facts, served)).unwrap_or_else(|| {
+        // A key that expires is looked at when it does; everything else announces itself.
+        take(Step::Rest(facts.record.expires_at), Why::Fresh)
+    })
 }
 
 fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
@@ -226,11 +207,7 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
         if fields.iter().all(|field| facts.amended.contains(field)) {
             return Some(take(Step::Rest(None), Why::NotApplied(fields)));
         }
-        let why = if facts.changed() {
-            Why::SpecChanged
-        } else {
-            Why::Drift(fields.clone())
-        };
+        let why = if facts.changed() { Why::SpecChanged } else { Why::Drift(fields.clone()) };
         return Some(take(Step::Amend(served.id.clone(), fields), why));
     }
     let confirm = |why| Some(take(Step::Confirm(served.id.clone()), why));
@@ -241,18 +218,10 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
     match facts.own().find(|own| own.key.id == *served.id) {
         Some(own) => {
             let fields = drift::drift(&desired.settings, &own.key, email);
-            if fields.is_empty() {
-                None
-            } else {
-                confirm(Why::Drift(fields))
-            }
+            if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
         }
         // A young key may be missing from a listing that lags.
-        None if facts
-            .record
-            .created_at
-            .is_none_or(|at| plus(at, facts.listing_lag) < view.as_of) =>
-        {
+        None if facts.record.created_at.is_none_or(|at| plus(at, facts.listing_lag) < view.as_of) => {
             confirm(Why::KeyLost)
         }
         None => None,
@@ -262,9 +231,7 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
 /// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
 /// left alone: they belong to somebody who knows more than we do.
 fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
-    let newest = facts
-        .claim
-        .map_or(served.serial, |claim| claim.serial.max(served.serial));
+    let newest = facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial));
     let held = facts.target.held().and_then(|held| held.key_id.as_ref());
     let spares: Vec<_> = facts
         .own()
@@ -290,18 +257,10 @@ pub fn retire(facts: &Facts) -> Decision {
             unsettled,
         }));
     };
-    let known = facts
-        .record
-        .id
-        .iter()
-        .chain(facts.target.held().and_then(|held| held.key_id.as_ref()));
+    let known = facts.record.id.iter().chain(facts.target.held().and_then(|held| held.key_id.as_ref()));
     let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
     let listed = facts.own().map(|own| &own.key.id).filter(|_| view.is_some());
-    let mut live: Vec<_> = known
-        .chain(listed)
-        .filter(|id| !facts.gone.contains(*id))
-        .cloned()
-        .collect();
+    let mut live: Vec<_> = known.chain(listed).filter(|id| !facts.gone.contains(*id)).cloned().collect();
     live.sort();
     live.dedup();
     if !live.is_empty() {

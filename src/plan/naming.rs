@@ -18,11 +18,7 @@ const LONGEST_DISPLAY: usize = 64;
 
 /// The human part of a name: as written, or the resource's name, as far as there is room for it.
 pub fn display(written: Option<&str>, resource: &str) -> String {
-    written
-        .unwrap_or(resource)
-        .chars()
-        .take(LONGEST_DISPLAY)
-        .collect()
+    written.unwrap_or(resource).chars().take(LONGEST_DISPLAY).collect()
 }
 
 /// Counts the keys of one resource; never goes back, is never used twice.
@@ -73,10 +69,7 @@ impl Mark {
         let mut parts = tail.strip_prefix(PREFIX)?.split('-');
         let (cluster, owner, serial) = (parts.next()?, parts.next()?, parts.next()?);
         let ours = |text: &str, length| {
-            text.len() == length
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+            text.len() == length && text.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
         };
         let canonical = serial.len() == 1 || !serial.starts_with('0');
         if parts.next().is_some() || !ours(cluster, CLUSTER) || !ours(owner, OWNER) || !canonical {
@@ -90,9 +83,7 @@ impl Mark {
 
     /// The serial in a name, if the name carries this mark.
     pub fn serial_in(&self, name: &str) -> Option<Serial> {
-        Self::parse(name)
-            .filter(|(mark, _)| mark == self)
-            .map(|(_, serial)| serial)
+        Self::parse(name).filter(|(mark, _)| mark == self).map(|(_, serial)| serial)
     }
 
     /// The human part of a name that carries a mark; the whole name otherwise.

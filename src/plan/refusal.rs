@@ -17,38 +17,22 @@ pub struct Refusal {
 impl Refusal {
     /// The vendor cannot honour the field.
     pub fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::Unsupported,
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { reason: Reason::Unsupported, field: field.into(), message: message.into() }
     }
 
     /// The field's value cannot be.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::InvalidSpec,
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { reason: Reason::InvalidSpec, field: field.into(), message: message.into() }
     }
 
     /// Something the field points to is not there.
     pub fn missing(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::SecretMissing,
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { reason: Reason::SecretMissing, field: field.into(), message: message.into() }
     }
 
     /// Something the field points to cannot be what it should be.
     pub fn secret(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::SecretInvalid,
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { reason: Reason::SecretInvalid, field: field.into(), message: message.into() }
     }
 
     /// Nothing gets better until somebody changes something.

@@ -20,28 +20,18 @@ pub struct Notice {
 impl Notice {
     /// Ordinary news.
     pub fn news(reason: &'static str, note: impl Into<String>) -> Self {
-        Self {
-            warning: false,
-            reason,
-            note: note.into(),
-        }
+        Self { warning: false, reason, note: note.into() }
     }
 
     /// Something somebody should look at.
     pub fn warning(reason: &'static str, note: impl Into<String>) -> Self {
-        Self {
-            warning: true,
-            reason,
-            note: note.into(),
-        }
+        Self { warning: true, reason, note: note.into() }
     }
 }
 
 /// A time as users read it: whole seconds, UTC.
 pub fn clock(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second())
-        .unwrap_or(time)
-        .to_string()
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 /// When a key was last used, in steps of an hour: finer ones would be a write for every call.
@@ -141,27 +131,19 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
             "SecretRestored",
             format!("Secret {secret} was edited by somebody else and is restored with the same key"),
         ),
-        (Step::Restore(..), _) => Notice::news(
-            "SecretUpdated",
-            format!("Secret {secret} follows the changed template"),
-        ),
+        (Step::Restore(..), _) => {
+            Notice::news("SecretUpdated", format!("Secret {secret} follows the changed template"))
+        }
         (Step::Amend(_, fields), Why::Drift(_)) => Notice::warning(
             "DriftCorrected",
-            format!(
-                "the key was changed at the vendor and is set right: {}",
-                drift::paths(fields)
-            ),
+            format!("the key was changed at the vendor and is set right: {}", drift::paths(fields)),
         ),
-        (Step::Amend(_, fields), _) => Notice::news(
-            "Updated",
-            format!("the key was changed in place: {}", drift::paths(fields)),
-        ),
+        (Step::Amend(_, fields), _) => {
+            Notice::news("Updated", format!("the key was changed in place: {}", drift::paths(fields)))
+        }
         (Step::Revoke(ids), Why::Spare) => Notice::news(
             "SpareRevoked",
-            format!(
-                "{} of our keys that nothing uses revoked at the vendor",
-                ids.len()
-            ),
+            format!("{} of our keys that nothing uses revoked at the vendor", ids.len()),
         ),
         _ => return None,
     };

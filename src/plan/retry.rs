@@ -61,10 +61,7 @@ mod tests {
         for attempts in 1..40 {
             let seconds = backoff(attempts, "u").as_secs_f64();
             let middle = (2.0 * f64::from(attempts - 1).exp2()).min(900.0);
-            assert!(
-                (0.75 * middle..=1.25 * middle).contains(&seconds),
-                "{attempts}: {seconds}"
-            );
+            assert!((0.75 * middle..=1.25 * middle).contains(&seconds), "{attempts}: {seconds}");
         }
     }
 
@@ -92,10 +89,7 @@ mod tests {
 
     #[test]
     fn a_rejected_request_waits_for_a_change_but_not_for_ever() {
-        let fault = Fault::without_effect(FaultKind::Rejected {
-            status: 400,
-            fields: vec![],
-        });
+        let fault = Fault::without_effect(FaultKind::Rejected { status: 400, fields: vec![] });
         assert!(after(&fault, 1, "u", NOW) >= plus(NOW, UNTIL_CHANGE));
     }
 }

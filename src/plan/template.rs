@@ -13,26 +13,15 @@ use std::collections::BTreeMap;
 
 /// The entry of a Secret that has neither template nor preset.
 const DEFAULT_ENTRY: &str = "key";
-const VARIABLES: [&str; 8] = [
-    "key",
-    "baseUrl",
-    "keyId",
-    "name",
-    "namespace",
-    "serial",
-    "expiresAt",
-    "models",
-];
+const VARIABLES: [&str; 8] =
+    ["key", "baseUrl", "keyId", "name", "namespace", "serial", "expiresAt", "models"];
 /// Steps a template may take: hundreds of times what any sane one needs, a fraction of a second in all.
 const FUEL: u64 = 50_000;
 /// Kubernetes' limit for a Secret is 1 MiB; what Keysmith adds itself stays far below the rest.
 const LARGEST: usize = 1_000_000;
 /// Types that Kubernetes or other tools give a meaning beyond "some data".
-const RESERVED_TYPES: [&str; 3] = [
-    "kubernetes.io/service-account-token",
-    "bootstrap.kubernetes.io/token",
-    "helm.sh/release.v1",
-];
+const RESERVED_TYPES: [&str; 3] =
+    ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
 
 /// What a Secret should be, but for the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,10 +79,8 @@ impl SecretPlan {
         let secret = resource.spec.secret.clone().unwrap_or_default();
         let template = secret.template.unwrap_or_default();
         let decorations = template.metadata.unwrap_or_default();
-        let mut data = secret
-            .preset
-            .map(|it| preset(it, !resource.spec.models.is_empty()))
-            .unwrap_or_default();
+        let mut data =
+            secret.preset.map(|it| preset(it, !resource.spec.models.is_empty())).unwrap_or_default();
         data.extend(template.data);
         if data.is_empty() {
             data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());
@@ -111,14 +98,7 @@ impl SecretPlan {
 
     /// A hash of the template and of everything but the key that goes into it.
     pub fn hash(&self, base_url: &str, models: &[String]) -> String {
-        let text = serde_json::json!([
-            self.kind,
-            self.labels,
-            self.annotations,
-            self.data,
-            base_url,
-            models
-        ]);
+        let text = serde_json::json!([self.kind, self.labels, self.annotations, self.data, base_url, models]);
         hash::base32(&[text.to_string().as_bytes()], 26)
     }
 
@@ -136,9 +116,7 @@ impl SecretPlan {
             let message = format!("{name} is Keysmith's own; use another name");
             return Err(Refusal::invalid("spec.secret.template.metadata", message));
         }
-        self.data
-            .iter()
-            .try_for_each(|(entry, template)| check_entry(entry, template))
+        self.data.iter().try_for_each(|(entry, template)| check_entry(entry, template))
     }
 
     /// Fills the templates in.
@@ -148,12 +126,10 @@ impl SecretPlan {
         let mut filled = BTreeMap::new();
         for (entry, template) in &self.data {
             // The engine's own message may quote the template's values, so it is not passed on.
-            let text = environment
-                .render_str(template, variables.context())
-                .map_err(|error| {
-                    let message = format!("the template fails ({})", error.kind());
-                    Refusal::invalid(path(entry), message)
-                })?;
+            let text = environment.render_str(template, variables.context()).map_err(|error| {
+                let message = format!("the template fails ({})", error.kind());
+                Refusal::invalid(path(entry), message)
+            })?;
             size += entry.len() + text.len();
             if size > LARGEST {
                 return Err(Refusal::invalid(
@@ -185,9 +161,7 @@ fn environment<'a>() -> Environment<'a> {
 fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
     let sound = !entry.is_empty()
         && entry.len() <= 253
-        && entry
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        && entry.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if !sound {
         return Err(Refusal::invalid(
             path(entry),
@@ -196,14 +170,8 @@ fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
     }
     let environment = environment();
     let parsed = environment.template_from_str(template).map_err(|error| {
-        let line = error
-            .line()
-            .map(|line| format!(" in line {line}"))
-            .unwrap_or_default();
-        Refusal::invalid(
-            path(entry),
-            format!("the template does not parse{line}: {}", error.kind()),
-        )
+        let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
+        Refusal::invalid(path(entry), format!("the template does not parse{line}: {}", error.kind()))
     })?;
     let mut named: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
     named.sort();
@@ -224,34 +192,17 @@ fn preset(preset: Preset, with_model: bool) -> BTreeMap<String, String> {
     const ROOT: &str = "{{ baseUrl }}";
     const V1: &str = "{{ baseUrl }}/v1";
     let (entries, model): (&[(&str, &str)], &str) = match preset {
-        Preset::OpenAI => (
-            &[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)],
-            "OPENAI_MODEL",
-        ),
-        Preset::Anthropic => (
-            &[("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", ROOT)],
-            "ANTHROPIC_MODEL",
-        ),
-        Preset::ClaudeCode => (
-            &[("ANTHROPIC_AUTH_TOKEN", KEY), ("ANTHROPIC_BASE_URL", ROOT)],
-            "ANTHROPIC_MODEL",
-        ),
-        Preset::Codex => (
-            &[
-                ("CODEX_API_KEY", KEY),
-                ("OPENAI_API_KEY", KEY),
-                ("OPENAI_BASE_URL", V1),
-            ],
-            "CODEX_MODEL",
-        ),
+        Preset::OpenAI => (&[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)], "OPENAI_MODEL"),
+        Preset::Anthropic => (&[("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", ROOT)], "ANTHROPIC_MODEL"),
+        Preset::ClaudeCode => {
+            (&[("ANTHROPIC_AUTH_TOKEN", KEY), ("ANTHROPIC_BASE_URL", ROOT)], "ANTHROPIC_MODEL")
+        }
+        Preset::Codex => {
+            (&[("CODEX_API_KEY", KEY), ("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)], "CODEX_MODEL")
+        }
     };
     let model = with_model.then_some((model, "{{ models[0] }}"));
-    entries
-        .iter()
-        .copied()
-        .chain(model)
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect()
+    entries.iter().copied().chain(model).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -285,10 +236,7 @@ mod tests {
 
     #[test]
     fn without_template_and_preset_there_is_one_entry() {
-        assert_eq!(
-            render(&plan(json!({})).unwrap()),
-            BTreeMap::from([("key".into(), "sk-fake".into())])
-        );
+        assert_eq!(render(&plan(json!({})).unwrap()), BTreeMap::from([("key".into(), "sk-fake".into())]));
     }
 
     #[test]
@@ -317,31 +265,15 @@ mod tests {
         let data = |template: &str| json!({"template": {"data": {"a": template}}});
         let table = [
             (data("{{ key "), "spec.secret.template.data[a]", "does not parse"),
-            (
-                data("{% for %}"),
-                "spec.secret.template.data[a]",
-                "does not parse",
-            ),
-            (
-                data("{{ password }}"),
-                "spec.secret.template.data[a]",
-                "unknown variable password",
-            ),
-            (
-                data("{% include 'x' %}"),
-                "spec.secret.template.data[a]",
-                "does not parse",
-            ),
+            (data("{% for %}"), "spec.secret.template.data[a]", "does not parse"),
+            (data("{{ password }}"), "spec.secret.template.data[a]", "unknown variable password"),
+            (data("{% include 'x' %}"), "spec.secret.template.data[a]", "does not parse"),
             (
                 json!({"template": {"data": {"a b": "x"}}}),
                 "spec.secret.template.data[a b]",
                 "letters, digits",
             ),
-            (
-                json!({"template": {"type": "helm.sh/release.v1"}}),
-                "spec.secret.template.type",
-                "Opaque",
-            ),
+            (json!({"template": {"type": "helm.sh/release.v1"}}), "spec.secret.template.type", "Opaque"),
             (
                 json!({"template": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "x"}}}}),
                 "spec.secret.template.metadata",

@@ -65,10 +65,7 @@ fn origin(text: &str) -> Result<Url, String> {
 pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
     let refuse = |what: &str| {
         let hint = "write it without line breaks, such as with kubectl create secret generic --from-literal";
-        Err(Refusal::secret(
-            "spec.secretRef",
-            format!("{place} {what}; {hint}"),
-        ))
+        Err(Refusal::secret("spec.secretRef", format!("{place} {what}; {hint}")))
     };
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => refuse("is empty"),
@@ -87,38 +84,18 @@ pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option
     let at = token.spec.expires_at?;
     let warn_from = plus(at, -WARN_AHEAD);
     let shown = super::report::clock(at);
-    let place = format!(
-        "Secret {}, key {}",
-        token.spec.secret_ref.name, token.spec.secret_ref.key
-    );
+    let place = format!("Secret {}, key {}", token.spec.secret_ref.name, token.spec.secret_ref.key);
     let hint =
         format!("create a new one in the vendor's console, put it into {place} and move spec.expiresAt");
     let make = |status, reason, message: String| {
         condition::condition(EXPIRING_SOON, status, reason, &message, token.metadata.generation)
     };
     Some(if now >= at {
-        (
-            make(
-                true,
-                Reason::Expired,
-                format!("the token expired at {shown} by spec.expiresAt; {hint}"),
-            ),
-            None,
-        )
+        (make(true, Reason::Expired, format!("the token expired at {shown} by spec.expiresAt; {hint}")), None)
     } else if now >= warn_from {
-        (
-            make(
-                true,
-                Reason::ExpiryNear,
-                format!("the token expires at {shown}; {hint}"),
-            ),
-            Some(at),
-        )
+        (make(true, Reason::ExpiryNear, format!("the token expires at {shown}; {hint}")), Some(at))
     } else {
-        (
-            make(false, Reason::ExpiryFar, format!("the token expires at {shown}")),
-            Some(warn_from),
-        )
+        (make(false, Reason::ExpiryFar, format!("the token expires at {shown}")), Some(warn_from))
     })
 }
 

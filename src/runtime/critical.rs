@@ -41,11 +41,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(5)).await;
             flag.store(true, Ordering::SeqCst);
         });
-        assert!(
-            tokio::time::timeout(Duration::from_secs(1), section)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_secs(1), section).await.is_err());
         critical.drained().await;
         assert!(done.load(Ordering::SeqCst));
     }

@@ -55,17 +55,9 @@ impl Default for Metrics {
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
             Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
         });
-        registry.register(
-            "reconcile_duration_seconds",
-            "Duration of reconciles",
-            durations.clone(),
-        );
+        registry.register("reconcile_duration_seconds", "Duration of reconciles", durations.clone());
         let vendor_calls = Family::<VendorCall, Counter>::default();
-        registry.register(
-            "vendor_calls",
-            "Calls to vendors by call and outcome",
-            vendor_calls.clone(),
-        );
+        registry.register("vendor_calls", "Calls to vendors by call and outcome", vendor_calls.clone());
         let token_expiry = Family::<Token, Gauge>::default();
         registry.register(
             "console_token_expiry_timestamp_seconds",
@@ -79,11 +71,7 @@ impl Default for Metrics {
             token_ready.clone(),
         );
         let left_behind = Family::<Kind, Counter>::default();
-        registry.register(
-            "left_behind",
-            "Things at a vendor that could not be removed",
-            left_behind.clone(),
-        );
+        registry.register("left_behind", "Things at a vendor that could not be removed", left_behind.clone());
         let events_dropped = Counter::default();
         registry.register(
             "events_dropped",
@@ -115,28 +103,17 @@ impl Metrics {
     /// A reconcile ended.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&Reconcile { kind, outcome }).inc();
-        self.durations
-            .get_or_create(&Kind { kind })
-            .observe(took.as_secs_f64());
+        self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
     }
 
     /// A vendor was called.
     pub fn vendor_call(&self, vendor: &'static str, call: &'static str, outcome: &'static str) {
-        self.vendor_calls
-            .get_or_create(&VendorCall {
-                vendor,
-                call,
-                outcome,
-            })
-            .inc();
+        self.vendor_calls.get_or_create(&VendorCall { vendor, call, outcome }).inc();
     }
 
     /// A ConsoleToken's state.
     pub fn token(&self, namespace: &str, name: &str, ready: bool, expiry: Option<i64>) {
-        let token = Token {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
+        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
         self.token_ready.get_or_create(&token).set(i64::from(ready));
         match expiry {
             Some(seconds) => drop(self.token_expiry.get_or_create(&token).set(seconds)),
@@ -146,19 +123,14 @@ impl Metrics {
 
     /// A ConsoleToken is gone.
     pub fn forget_token(&self, namespace: &str, name: &str) {
-        let token = Token {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
+        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
         self.token_ready.remove(&token);
         self.token_expiry.remove(&token);
     }
 
     /// Something stays at a vendor that should not.
     pub fn left_behind(&self, kind: &'static str, count: usize) {
-        self.left_behind
-            .get_or_create(&Kind { kind })
-            .inc_by(count as u64);
+        self.left_behind.get_or_create(&Kind { kind }).inc_by(count as u64);
     }
 
     /// An event was dropped.

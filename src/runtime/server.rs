@@ -28,10 +28,7 @@ impl Readiness {
         if missing.is_empty() {
             return (StatusCode::OK, "ready\n".to_owned());
         }
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready: {}\n", missing.join("; ")),
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; ")))
     }
 }
 

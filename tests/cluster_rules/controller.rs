@@ -20,13 +20,7 @@ const WEEK: Duration = Duration::from_hours(168);
 
 /// A Secret that is written anew every `minutes`.
 #[derive(CustomResource, Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[kube(
-    group = "example.dev",
-    version = "v1",
-    kind = "Order",
-    namespaced,
-    status = "OrderStatus"
-)]
+#[kube(group = "example.dev", version = "v1", kind = "Order", namespaced, status = "OrderStatus")]
 struct OrderSpec {
     minutes: u32,
 }
@@ -55,16 +49,10 @@ async fn reconcile(order: Arc<Order>, context: Arc<Context>) -> kube::Result<Act
         ..Secret::default()
     };
     let params = PatchParams::apply("orders").force();
-    secrets
-        .patch(&order.name_any(), &params, &Patch::Apply(secret))
-        .await?;
+    secrets.patch(&order.name_any(), &params, &Patch::Apply(secret)).await?;
     let status = json!({ "apiVersion": "example.dev/v1", "kind": "Order", "status": { "written": written } });
-    orders
-        .patch_status(&order.name_any(), &params, &Patch::Apply(status))
-        .await?;
-    Ok(Action::requeue(Duration::from_secs(
-        u64::from(order.spec.minutes) * 60,
-    )))
+    orders.patch_status(&order.name_any(), &params, &Patch::Apply(status)).await?;
+    Ok(Action::requeue(Duration::from_secs(u64::from(order.spec.minutes) * 60)))
 }
 
 fn on_error(_: Arc<Order>, _: &kube::Error, _: Arc<Context>) -> Action {
@@ -88,15 +76,9 @@ async fn run(cluster: &Cluster, time: Duration) {
     let controller = Controller::for_stream(orders, reader)
         .watches(secrets, watcher::Config::default(), |secret| {
             let gone = secret.metadata.deletion_timestamp.is_some();
-            let owner = secret
-                .owner_references()
-                .iter()
-                .find(|owner| owner.kind == "Order")
-                .cloned();
+            let owner = secret.owner_references().iter().find(|owner| owner.kind == "Order").cloned();
             let namespace = secret.namespace().unwrap_or_default();
-            owner
-                .filter(|_| gone)
-                .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
+            owner.filter(|_| gone).map(|owner| ObjectRef::new(&owner.name).within(&namespace))
         })
         .run(reconcile, on_error, Arc::new(Context { client }))
         .for_each(async |_| ());
@@ -126,24 +108,14 @@ async fn a_controller_runs_for_a_week() {
     let history = cluster.secret_history();
     assert_eq!(history.len(), 5 * 168);
     for number in 0..5 {
-        let order = cluster
-            .find("orders.example.dev", "default", &format!("order-{number}"))
-            .unwrap();
+        let order = cluster.find("orders.example.dev", "default", &format!("order-{number}")).unwrap();
         assert_eq!(order["status"]["written"], 168);
         assert_eq!(order["metadata"]["generation"], 1);
     }
     let operator = cluster.requests().into_iter().filter(|r| r.actor == "operator");
     assert!(operator.clone().all(|r| r.status == 200 || r.status == 201));
-    assert_eq!(
-        operator.filter(|r| r.verb == "list").count(),
-        2,
-        "watches go on without listing again"
-    );
-    println!(
-        "a week took {:?} for {} requests",
-        wall.elapsed(),
-        cluster.requests().len()
-    );
+    assert_eq!(operator.filter(|r| r.verb == "list").count(), 2, "watches go on without listing again");
+    println!("a week took {:?} for {} requests", wall.elapsed(), cluster.requests().len());
     assert!(wall.elapsed() < Duration::from_secs(20));
 }
 
@@ -154,19 +126,11 @@ async fn a_controller_outlives_faults_of_every_kind() {
         Effect::DropBefore,
         Effect::DropAfter,
         Effect::AppliedStatus { code: 504 },
-        Effect::Status {
-            code: 500,
-            reason: "InternalError".to_owned(),
-        },
+        Effect::Status { code: 500, reason: "InternalError".to_owned() },
         Effect::Delay(Duration::from_secs(7)),
     ];
     for (index, effect) in effects.into_iter().enumerate() {
-        cluster.fault(Rule {
-            skip: 2 * index,
-            times: 9,
-            actor: "operator".to_owned(),
-            ..Rule::next(effect)
-        });
+        cluster.fault(Rule { skip: 2 * index, times: 9, actor: "operator".to_owned(), ..Rule::next(effect) });
     }
     let disturb = async {
         for _ in 0..20 {
@@ -178,9 +142,7 @@ async fn a_controller_outlives_faults_of_every_kind() {
     tokio::join!(run(&cluster, Duration::from_hours(6)), disturb);
     assert_eq!(cluster.pending_faults(), 0);
     for number in 0..3 {
-        let order = cluster
-            .find("orders.example.dev", "default", &format!("order-{number}"))
-            .unwrap();
+        let order = cluster.find("orders.example.dev", "default", &format!("order-{number}")).unwrap();
         assert!(order["status"]["written"].as_u64().unwrap() >= 30);
     }
 }

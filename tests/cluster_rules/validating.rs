@@ -9,18 +9,10 @@ use crate::{cluster, make, object, refused, widget, widget_crd, widgets};
 
 /// The paths that a spec is refused for.
 async fn faults_of(spec: Value) -> Vec<String> {
-    let result = widgets(&cluster().client())
-        .create(&PostParams::default(), &widget("a", spec))
-        .await;
+    let result = widgets(&cluster().client()).create(&PostParams::default(), &widget("a", spec)).await;
     let status = refused(result);
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
-    status
-        .details
-        .unwrap()
-        .causes
-        .into_iter()
-        .map(|cause| cause.field)
-        .collect()
+    status.details.unwrap().causes.into_iter().map(|cause| cause.field).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,10 +26,7 @@ async fn a_spec_is_held_to_its_schema() {
         (json!({ "size": 1, "code": "UP" }), "spec.code"),
         (json!({ "size": 1, "code": "a" }), "spec.code"),
         (json!({ "size": 1, "code": "abcde" }), "spec.code"),
-        (
-            json!({ "size": 1, "limits": { "a": 1, "b": 2, "c": 3 } }),
-            "spec.limits",
-        ),
+        (json!({ "size": 1, "limits": { "a": 1, "b": 2, "c": 3 } }), "spec.limits"),
         (json!({ "size": 1, "limits": { "a": "b" } }), "spec.limits.a"),
         (json!({ "size": 1, "tags": ["a", "b", "c", "d"] }), "spec.tags"),
         (json!({ "size": 1, "tags": ["a", "a"] }), "spec.tags[1]"),
@@ -48,13 +37,8 @@ async fn a_spec_is_held_to_its_schema() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_kind_object_and_path() {
-    let result = widgets(&cluster().client())
-        .create(&PostParams::default(), &widget("a", json!({})))
-        .await;
-    assert_eq!(
-        refused(result).message,
-        "Widget.example.dev \"a\" is invalid: spec.size: Required value"
-    );
+    let result = widgets(&cluster().client()).create(&PostParams::default(), &widget("a", json!({}))).await;
+    assert_eq!(refused(result).message, "Widget.example.dev \"a\" is invalid: spec.size: Required value");
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,17 +59,10 @@ async fn a_tightened_schema_tolerates_what_has_not_changed() {
         json!(5);
     cluster.install(crd);
     let params = PatchParams::default();
-    widgets
-        .patch("a", &params, &Patch::Merge(json!({ "spec": { "code": "ab" } })))
-        .await
-        .unwrap();
+    widgets.patch("a", &params, &Patch::Merge(json!({ "spec": { "code": "ab" } }))).await.unwrap();
     assert!(
-        refused(
-            widgets
-                .patch("a", &params, &Patch::Merge(json!({ "spec": { "size": 8 } })))
-                .await
-        )
-        .is_invalid()
+        refused(widgets.patch("a", &params, &Patch::Merge(json!({ "spec": { "size": 8 } }))).await)
+            .is_invalid()
     );
 }
 
@@ -96,10 +73,7 @@ async fn an_unchecked_object_is_stored_as_it_is() {
         "apiVersion": "example.dev/v1", "kind": "Widget", "metadata": { "name": "odd" }, "spec": { "size": "huge" },
     }));
     assert!(stored["metadata"]["uid"].is_string());
-    assert_eq!(
-        widgets(&cluster.client()).get("odd").await.unwrap().data["spec"]["size"],
-        "huge"
-    );
+    assert_eq!(widgets(&cluster.client()).get("odd").await.unwrap().data["spec"]["size"], "huge");
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,19 +83,10 @@ async fn names_and_metadata_are_checked() {
         (json!({ "name": "Upper" }), "metadata.name"),
         (json!({ "name": "a".repeat(254) }), "metadata.name"),
         (json!({ "generateName": "end-.-" }), "metadata.name"),
-        (
-            json!({ "name": "a", "labels": { "k": "no spaces" } }),
-            "metadata.labels",
-        ),
+        (json!({ "name": "a", "labels": { "k": "no spaces" } }), "metadata.labels"),
         (json!({ "name": "a", "labels": { "-k": "v" } }), "metadata.labels"),
-        (
-            json!({ "name": "a", "annotations": { "a": "x".repeat(300_000) } }),
-            "metadata.annotations",
-        ),
-        (
-            json!({ "name": "a", "finalizers": ["not one"] }),
-            "metadata.finalizers",
-        ),
+        (json!({ "name": "a", "annotations": { "a": "x".repeat(300_000) } }), "metadata.annotations"),
+        (json!({ "name": "a", "finalizers": ["not one"] }), "metadata.finalizers"),
         (
             json!({ "name": "a", "ownerReferences": [{ "apiVersion": "v1", "kind": "Secret", "name": "s", "uid": "" }] }),
             "metadata.ownerReferences[0].uid",
@@ -139,16 +104,10 @@ async fn a_body_must_agree_with_its_address() {
     let widgets = widgets(&cluster().client());
     let mut sent = widget("a", json!({ "size": 1 }));
     sent.metadata.namespace = Some("elsewhere".to_owned());
-    assert_eq!(
-        refused(widgets.create(&PostParams::default(), &sent).await).code,
-        400
-    );
+    assert_eq!(refused(widgets.create(&PostParams::default(), &sent).await).code, 400);
     make(&widgets, "a", json!({ "size": 1 })).await;
     let rename = Patch::Merge(json!({ "metadata": { "name": "b" } }));
-    assert_eq!(
-        refused(widgets.patch("a", &PatchParams::default(), &rename).await).code,
-        400
-    );
+    assert_eq!(refused(widgets.patch("a", &PatchParams::default(), &rename).await).code, 400);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,14 +125,8 @@ async fn events_are_recorded_and_held_to_their_rules() {
     recorder.publish(&event("first"), &about).await.unwrap();
     recorder.publish(&event("first"), &about).await.unwrap();
     let stored = &cluster.dump()["events.events.k8s.io"];
-    assert_eq!(
-        (stored[0]["note"].as_str(), stored[0]["series"]["count"].as_i64()),
-        (Some("first"), Some(2))
-    );
+    assert_eq!((stored[0]["note"].as_str(), stored[0]["series"]["count"].as_i64()), (Some("first"), Some(2)));
     assert!(cluster.writes("operator").is_empty());
-    let other = Event {
-        reason: "Other".to_owned(),
-        ..event(&"x".repeat(1025))
-    };
+    let other = Event { reason: "Other".to_owned(), ..event(&"x".repeat(1025)) };
     assert!(refused(recorder.publish(&other, &about).await).is_invalid());
 }

@@ -37,10 +37,7 @@ async fn label(api: &Widgets, name: &str, labels: serde_json::Value) {
 #[tokio::test(start_paused = true)]
 async fn a_watch_goes_on_from_its_version_and_ends_at_its_timeout_with_a_bookmark() {
     let widgets = widgets(&cluster().client());
-    let from = make(&widgets, "a", json!({ "size": 1 }))
-        .await
-        .resource_version()
-        .unwrap();
+    let from = make(&widgets, "a", json!({ "size": 1 })).await.resource_version().unwrap();
     make(&widgets, "b", json!({ "size": 1 })).await;
     let start = Instant::now();
     let work = async {
@@ -59,36 +56,23 @@ async fn a_watch_goes_on_from_its_version_and_ends_at_its_timeout_with_a_bookmar
 #[tokio::test(start_paused = true)]
 async fn through_a_selector_objects_come_and_go() {
     let widgets = widgets(&cluster().client());
-    let from = make(&widgets, "a", json!({ "size": 1 }))
-        .await
-        .resource_version()
-        .unwrap();
+    let from = make(&widgets, "a", json!({ "size": 1 })).await.resource_version().unwrap();
     label(&widgets, "a", json!({ "on": "yes" })).await;
     label(&widgets, "a", json!({ "on": "yes", "more": "x" })).await;
     label(&widgets, "a", json!({ "on": null })).await;
     let params = WatchParams::default().timeout(5).disable_bookmarks();
     let by_label = watch(&widgets, &params.clone().labels("on"), &from).await;
     assert_eq!(by_label, ["ADDED a", "MODIFIED a", "DELETED a"]);
-    assert!(
-        watch(&widgets, &params.fields("metadata.name=b"), &from)
-            .await
-            .is_empty()
-    );
+    assert!(watch(&widgets, &params.fields("metadata.name=b"), &from).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_version_is_an_error_event_inside_the_stream() {
     let cluster = cluster();
     let widgets = widgets(&cluster.client());
-    let from = make(&widgets, "a", json!({ "size": 1 }))
-        .await
-        .resource_version()
-        .unwrap();
+    let from = make(&widgets, "a", json!({ "size": 1 })).await.resource_version().unwrap();
     cluster.expire_history();
-    assert_eq!(
-        watch(&widgets, &WatchParams::default(), &from).await,
-        ["ERROR 410 Expired"]
-    );
+    assert_eq!(watch(&widgets, &WatchParams::default(), &from).await, ["ERROR 410 Expired"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,24 +80,15 @@ async fn a_streaming_list_ends_its_initial_events_with_a_bookmark() {
     let widgets = widgets(&cluster().client());
     make(&widgets, "a", json!({ "size": 1 })).await;
     let params = WatchParams::default().timeout(5).initial_events();
-    assert_eq!(
-        watch(&widgets, &params, "0").await,
-        ["ADDED a", "INITIAL END", "BOOKMARK"]
-    );
+    assert_eq!(watch(&widgets, &params, "0").await, ["ADDED a", "INITIAL END", "BOOKMARK"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_metadata_watch_hides_the_data() {
     let client = cluster().client();
-    secrets(&client)
-        .create(&PostParams::default(), &secret("s", "hidden"))
-        .await
-        .unwrap();
+    secrets(&client).create(&PostParams::default(), &secret("s", "hidden")).await.unwrap();
     let metadata: Api<PartialObjectMeta<Secret>> = Api::default_namespaced(client.clone());
-    let stream = metadata
-        .watch(&WatchParams::default().timeout(5), "0")
-        .await
-        .unwrap();
+    let stream = metadata.watch(&WatchParams::default().timeout(5), "0").await.unwrap();
     let events: Vec<_> = stream.map_ok(told).try_collect().await.unwrap();
     assert_eq!(events, ["ADDED s", "BOOKMARK"]);
 }
@@ -134,10 +109,7 @@ async fn survives(disturb: impl AsyncFnOnce(&Cluster)) {
     let widgets = widgets(&cluster.client());
     make(&widgets, "a", json!({ "size": 1 })).await;
     let watched = crate::widgets(&cluster.client_named("watcher"));
-    let mut seen = watcher(watched, watcher::Config::default())
-        .default_backoff()
-        .touched_objects()
-        .boxed();
+    let mut seen = watcher(watched, watcher::Config::default()).default_backoff().touched_objects().boxed();
     assert_eq!(next_name(&mut seen).await, "a");
     let widgets = widgets.clone();
     let later = async {

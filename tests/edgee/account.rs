@@ -34,11 +34,7 @@ impl Client {
             clock: world.clock.clone(),
             metrics: metrics.clone(),
         });
-        Self {
-            account,
-            metrics,
-            alarms,
-        }
+        Self { account, metrics, alarms }
     }
 
     pub fn alarms(&self) -> usize {
@@ -95,17 +91,10 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
     let probed = client.account.probe().await.err().unwrap();
     assert_eq!(probed, Fault::without_effect(FaultKind::TokenRefused));
     assert_eq!(world.emulator.calls().len(), 2);
-    assert_eq!(
-        client.alarms(),
-        1,
-        "the alarm rings when the breaker opens, and not while it is open"
-    );
+    assert_eq!(client.alarms(), 1, "the alarm rings when the breaker opens, and not while it is open");
 
     restore_token(&world);
-    assert_eq!(
-        client.account.get(&id(&key.id)).await.unwrap_err(),
-        breaker_open()
-    );
+    assert_eq!(client.account.get(&id(&key.id)).await.unwrap_err(), breaker_open());
     client.account.probe().await.unwrap();
     client.account.usable().unwrap();
     client.account.mint(&order("new")).await.unwrap();
@@ -125,10 +114,7 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
                 path_contains: String::new(),
                 skip: call,
                 times: Some(1),
-                effect: Effect::Status {
-                    code,
-                    retry_after: None,
-                },
+                effect: Effect::Status { code, retry_after: None },
             });
             let outcomes = every_call(&client.account).await;
             assert_eq!(client.alarms(), 1, "call {call}, {code}");
@@ -156,18 +142,9 @@ async fn a_crowd_that_is_refused_rings_the_alarm_once() {
 #[tokio::test(start_paused = true)]
 async fn no_other_fault_opens_the_breaker() {
     for effect in [
-        Effect::Status {
-            code: 400,
-            retry_after: None,
-        },
-        Effect::Status {
-            code: 404,
-            retry_after: None,
-        },
-        Effect::Status {
-            code: 500,
-            retry_after: None,
-        },
+        Effect::Status { code: 400, retry_after: None },
+        Effect::Status { code: 404, retry_after: None },
+        Effect::Status { code: 500, retry_after: None },
         Effect::Html,
         Effect::DropAfter,
         Effect::Hang,
@@ -189,14 +166,7 @@ async fn a_probe_that_fails_otherwise_leaves_the_breaker_as_it_is() {
     let client = Client::of(&world);
     client.account.probe().await.err().unwrap();
     restore_token(&world);
-    world.fault_once(
-        "GET",
-        KEYS,
-        Effect::Status {
-            code: 500,
-            retry_after: None,
-        },
-    );
+    world.fault_once("GET", KEYS, Effect::Status { code: 500, retry_after: None });
     client.account.probe().await.err().unwrap();
     assert_eq!(client.account.usable(), Err(breaker_open()));
 }
@@ -259,14 +229,7 @@ async fn somebody_who_gives_up_does_not_take_the_listing_from_the_others() {
 async fn calls_are_counted_by_their_outcome() {
     let world = world();
     let client = Client::of(&world);
-    world.fault_once(
-        "POST",
-        KEYS,
-        Effect::Status {
-            code: 500,
-            retry_after: None,
-        },
-    );
+    world.fault_once("POST", KEYS, Effect::Status { code: 500, retry_after: None });
     client.account.mint(&order("n")).await.err().unwrap();
     client.account.mint(&order("n")).await.unwrap();
     let text = client.metrics.text();

@@ -76,17 +76,9 @@ async fn no_fault_repeats_a_byte_of_what_the_vendor_said() {
 #[tokio::test(start_paused = true)]
 async fn no_fault_of_the_emulated_vendor_repeats_it_either() {
     for effect in [
-        Effect::Status {
-            code: 400,
-            retry_after: Some(CANARY.to_owned()),
-        },
-        Effect::Status {
-            code: 429,
-            retry_after: Some(CANARY.to_owned()),
-        },
-        Effect::Redirect {
-            location: format!("https://{CANARY}.test/"),
-        },
+        Effect::Status { code: 400, retry_after: Some(CANARY.to_owned()) },
+        Effect::Status { code: 429, retry_after: Some(CANARY.to_owned()) },
+        Effect::Redirect { location: format!("https://{CANARY}.test/") },
         Effect::Truncate,
         Effect::DropAfter,
         Effect::Html,
@@ -173,28 +165,11 @@ async fn no_log_line_of_the_loudest_level_holds_a_secret() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let world = world();
     let server = Served::emulator(&world.emulator).await;
-    let edgee = driver(wire(
-        &server.base,
-        TOKEN,
-        Arc::new(Https::new().unwrap()),
-        &world.clock,
-    ));
+    let edgee = driver(wire(&server.base, TOKEN, Arc::new(Https::new().unwrap()), &world.clock));
     let minted = edgee.mint(&full_order("n")).await.unwrap();
     edgee.recover(&minted.key.id).await.unwrap();
-    edgee
-        .provider_keys()
-        .unwrap()
-        .deposit(&deposit_order("n", &[]))
-        .await
-        .unwrap();
-    for effect in [
-        Effect::DropAfter,
-        Effect::Truncate,
-        Effect::Status {
-            code: 401,
-            retry_after: None,
-        },
-    ] {
+    edgee.provider_keys().unwrap().deposit(&deposit_order("n", &[])).await.unwrap();
+    for effect in [Effect::DropAfter, Effect::Truncate, Effect::Status { code: 401, retry_after: None }] {
         world.fault_once("POST", KEYS, effect);
         edgee.mint(&order("n")).await.err().unwrap();
     }
@@ -202,10 +177,7 @@ async fn no_log_line_of_the_loudest_level_holds_a_secret() {
     world.fault_once("POST", KEYS, Effect::Truncate);
     client.account.mint(&order("n")).await.err().unwrap();
     let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
-    assert!(
-        text.contains("vendor call failed"),
-        "the log is empty, so it proves nothing: {text}"
-    );
+    assert!(text.contains("vendor call failed"), "the log is empty, so it proves nothing: {text}");
     let mut secrets: Vec<_> = world.keys().into_iter().map(|key| key.secret).collect();
     secrets.extend([TOKEN.to_owned(), "sk-ant-emulated-credential".to_owned()]);
     for secret in secrets {

@@ -36,11 +36,7 @@ impl Transport for Canned {
 
 impl Canned {
     pub fn by(script: impl Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            script: Box::new(script),
-            count: AtomicUsize::new(0),
-            last_body: Mutex::default(),
-        })
+        Arc::new(Self { script: Box::new(script), count: AtomicUsize::new(0), last_body: Mutex::default() })
     }
 
     /// The same answer to everything.

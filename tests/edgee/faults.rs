@@ -70,11 +70,7 @@ async fn hit(op: Op, effect: &Effect) -> (Result<(), Fault>, Duration, World) {
     let start = Instant::now();
     let outcome = op.run(&world).await;
     let took = start.elapsed();
-    assert_eq!(
-        world.emulator.calls().len(),
-        1,
-        "{op:?} was sent again after {effect:?}"
-    );
+    assert_eq!(world.emulator.calls().len(), 1, "{op:?} was sent again after {effect:?}");
     (outcome, took, world)
 }
 
@@ -82,21 +78,12 @@ async fn ends(op: Op, effect: Effect, expected: Result<(), Fault>, applied: bool
     let (outcome, took, world) = hit(op, &effect).await;
     assert_eq!(outcome, expected, "{op:?} {effect:?}");
     assert_eq!(held(&world), op.leaves(applied), "{op:?} {effect:?}");
-    let timed_out = matches!(
-        outcome,
-        Err(Fault {
-            kind: FaultKind::Timeout { .. },
-            ..
-        })
-    );
+    let timed_out = matches!(outcome, Err(Fault { kind: FaultKind::Timeout { .. }, .. }));
     assert_eq!(timed_out, took == DEADLINE, "{op:?} {effect:?} {took:?}");
 }
 
 fn status(code: u16) -> Effect {
-    Effect::Status {
-        code,
-        retry_after: None,
-    }
+    Effect::Status { code, retry_after: None }
 }
 
 const TIMEOUT: FaultKind = FaultKind::Timeout { seconds: 30 };
@@ -112,10 +99,7 @@ async fn without_a_fault_every_call_does_what_it_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_had_no_effect() {
-    let rejected = |status| FaultKind::Rejected {
-        status,
-        fields: Vec::new(),
-    };
+    let rejected = |status| FaultKind::Rejected { status, fields: Vec::new() };
     let refusals = [
         (400, rejected(400)),
         (401, FaultKind::TokenRefused),
@@ -214,9 +198,7 @@ async fn an_answer_that_cannot_be_read_leaves_open_whether_the_call_was_carried_
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_ten_megabytes_is_refused_whatever_was_asked() {
     for op in OPS {
-        let fault = op.unsure(FaultKind::TooLarge {
-            limit: LARGEST_ANSWER,
-        });
+        let fault = op.unsure(FaultKind::TooLarge { limit: LARGEST_ANSWER });
         ends(op, Effect::Oversize { bytes: 10 << 20 }, Err(fault), false).await;
     }
 }
@@ -225,9 +207,7 @@ async fn an_answer_of_ten_megabytes_is_refused_whatever_was_asked() {
 async fn an_answer_of_just_the_limit_is_read() {
     let effect = |bytes| Effect::Oversize { bytes };
     ends(Op::List, effect(LARGEST_ANSWER), Ok(()), false).await;
-    let fault = Fault::without_effect(FaultKind::TooLarge {
-        limit: LARGEST_ANSWER,
-    });
+    let fault = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_ANSWER });
     ends(Op::List, effect(LARGEST_ANSWER + 1), Err(fault), false).await;
 }
 
@@ -239,9 +219,7 @@ async fn a_redirect_is_never_followed() {
         "https://elsewhere.test/",
     ] {
         for op in OPS {
-            let effect = Effect::Redirect {
-                location: location.to_owned(),
-            };
+            let effect = Effect::Redirect { location: location.to_owned() };
             let fault = op.unsure(FaultKind::Redirected { status: 307 });
             ends(op, effect, Err(fault), false).await;
         }
@@ -263,13 +241,7 @@ async fn only_listings_lag() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_for_one_key_has_no_effect_whatever_happens_to_it() {
-    for effect in [
-        status(500),
-        Effect::DropAfter,
-        Effect::Hang,
-        Effect::Html,
-        Effect::Truncate,
-    ] {
+    for effect in [status(500), Effect::DropAfter, Effect::Hang, Effect::Html, Effect::Truncate] {
         for path in ["/key_000001", "/reveal"] {
             let world = world();
             world.key_by_hand("old");

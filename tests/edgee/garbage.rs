@@ -32,16 +32,8 @@ fn leaf() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         "\\PC{0,12}".prop_map(Value::from),
         "[0-9]{1,40}".prop_map(Value::from),
-        proptest::sample::select(vec![
-            "",
-            "true",
-            "null",
-            "9999-99-99T99:99:99Z",
-            "-1",
-            "\u{0}",
-            "\u{feff}"
-        ])
-        .prop_map(Value::from),
+        proptest::sample::select(vec!["", "true", "null", "9999-99-99T99:99:99Z", "-1", "\u{0}", "\u{feff}"])
+            .prop_map(Value::from),
     ]
 }
 
@@ -76,10 +68,7 @@ fn almost_sound() -> impl Strategy<Value = Value> {
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let text = |value: Value| value.to_string().into_bytes();
     let cut = (almost_sound(), any::<proptest::sample::Index>());
-    let nested = (
-        1..600_usize,
-        proptest::sample::select(vec!["[", "{\"data\":", "{\"id\":[", "[{\"key\":"]),
-    );
+    let nested = (1..600_usize, proptest::sample::select(vec!["[", "{\"data\":", "{\"id\":[", "[{\"key\":"]));
     prop_oneof![
         2 => value().prop_map(text),
         5 => almost_sound().prop_map(text),
@@ -98,11 +87,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 /// Runs the cases of a fixed seed. Nothing is written to disk.
 fn fuzz<T: Debug>(cases: u32, strategy: &impl Strategy<Value = T>, check: impl Fn(T) -> Result<(), String>) {
-    let config = ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let result = runner.run(strategy, |case| check(case).map_err(TestCaseError::fail));
@@ -126,10 +111,9 @@ fn need(holds: bool, why: &str) -> Result<(), String> {
 /// The fault of a 2xx answer that says nothing: strange, and with an effect only where there was one to have.
 fn class<T>(outcome: &Result<T, Fault>, effect: Effect) -> Result<(), String> {
     match outcome {
-        Err(fault) => need(
-            matches!(fault.kind, FaultKind::Strange(_)) && fault.effect == effect,
-            &format!("{fault:?}"),
-        ),
+        Err(fault) => {
+            need(matches!(fault.kind, FaultKind::Strange(_)) && fault.effect == effect, &format!("{fault:?}"))
+        }
         Ok(_) => Ok(()),
     }
 }
@@ -148,49 +132,31 @@ async fn judge(edgee: &Edgee, body: &[u8]) -> Result<(), String> {
     class(&listed, Effect::None)?;
     if let Ok(keys) = listed {
         let shown = json.as_array().or(json["data"].as_array());
-        need(
-            shown.is_some_and(|shown| shown.len() == keys.len()),
-            "not the keys that were listed",
-        )?;
+        need(shown.is_some_and(|shown| shown.len() == keys.len()), "not the keys that were listed")?;
         need(json["has_more"] != json!(true), "a page was taken for all")?;
     }
     let got = edgee.get(&id("key_1")).await;
     class(&got, Effect::None)?;
     if let Ok(got) = got {
-        need(
-            got.map(|it| it.id.0).as_deref() == text(&json, "id"),
-            "another id",
-        )?;
+        need(got.map(|it| it.id.0).as_deref() == text(&json, "id"), "another id")?;
     }
     let minted = edgee.mint(&order("n")).await;
     class(&minted, Effect::Unknown)?;
     if let Ok(minted) = minted {
         let secret = clear(&minted.secret);
-        need(
-            Some(minted.key.id.0.as_str()) == text(&json, "id"),
-            "minted without an id",
-        )?;
-        need(
-            Some(secret) == text(&json, "key") && !masked(secret),
-            "minted without a key",
-        )?;
+        need(Some(minted.key.id.0.as_str()) == text(&json, "id"), "minted without an id")?;
+        need(Some(secret) == text(&json, "key") && !masked(secret), "minted without a key")?;
     }
     let revealed = edgee.recover(&id("key_1")).await;
     class(&revealed, Effect::None)?;
     if let Ok(revealed) = revealed {
         let secret = revealed.as_ref().map(clear).ok_or("a 2xx was taken for gone")?;
-        need(
-            Some(secret) == text(&json, "key") && !masked(secret),
-            "revealed without a key",
-        )?;
+        need(Some(secret) == text(&json, "key") && !masked(secret), "revealed without a key")?;
     }
     let deposited = edgee.deposit(&deposit_order("n", &[])).await;
     class(&deposited, Effect::Unknown)?;
     if let Ok(deposited) = deposited {
-        need(
-            Some(deposited.id.0.as_str()) == text(&json, "id"),
-            "deposited without an id",
-        )?;
+        need(Some(deposited.id.0.as_str()) == text(&json, "id"), "deposited without an id")?;
     }
     class(&ProviderKeys::list(edgee).await, Effect::None)?;
     class(&edgee.amend(&id("key_1"), &renamed("x")).await, Effect::Unknown)?;
@@ -226,11 +192,7 @@ fn no_body_changes_what_a_status_means() {
     let cases = (200..600_u16, bytes());
     fuzz(300, &cases, |(status, body)| {
         let certain = [400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 422, 429];
-        let expected = if certain.contains(&status) {
-            Effect::None
-        } else {
-            Effect::Unknown
-        };
+        let expected = if certain.contains(&status) { Effect::None } else { Effect::Unknown };
         wait(async {
             let edgee = Canned::always(status, body).edgee();
             for outcome in [
@@ -239,18 +201,14 @@ fn no_body_changes_what_a_status_means() {
                 edgee.revoke(&id("key_1")).await,
             ] {
                 match outcome {
-                    Ok(()) => need(
-                        status < 300 || status == 404 || status == 410,
-                        "a refusal was a success",
-                    )?,
+                    Ok(()) => {
+                        need(status < 300 || status == 404 || status == 410, "a refusal was a success")?
+                    }
                     Err(fault) => need(fault.effect == expected, &format!("{fault:?}"))?,
                 }
             }
             let listed = Gateway::list(&edgee).await;
-            need(
-                listed.is_ok_and(|_| status >= 300).eq(&false),
-                "a refusal was a listing",
-            )
+            need(listed.is_ok_and(|_| status >= 300).eq(&false), "a refusal was a listing")
         })
     });
 }

@@ -66,14 +66,8 @@ async fn an_envelope_without_cursors_is_a_whole_listing() {
 #[tokio::test(start_paused = true)]
 async fn a_page_that_fails_makes_the_listing_a_fault_and_never_a_shorter_list() {
     for effect in [
-        Effect::Status {
-            code: 500,
-            retry_after: None,
-        },
-        Effect::Status {
-            code: 404,
-            retry_after: None,
-        },
+        Effect::Status { code: 500, retry_after: None },
+        Effect::Status { code: 404, retry_after: None },
         Effect::Truncate,
         Effect::Html,
         Effect::DropAfter,
@@ -114,11 +108,7 @@ async fn a_cursor_that_stands_still_is_noticed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn cursors_that_go_in_a_circle_end_in_a_fault() {
     let canned = Canned::by(|request| {
-        let next = if start_key(request) == Some("key_1") {
-            "key_2"
-        } else {
-            "key_1"
-        };
+        let next = if start_key(request) == Some("key_1") { "key_2" } else { "key_1" };
         let page = format!(r#"{{"data":[{{"id":"k","name":"n"}}],"has_more":true,"last_key":"{next}"}}"#);
         (200, page.into())
     });
@@ -130,10 +120,7 @@ async fn cursors_that_go_in_a_circle_end_in_a_fault() {
 #[tokio::test(start_paused = true)]
 async fn a_cursor_goes_back_to_the_vendor_exactly_as_it_came() {
     let canned = Canned::by(|request| match start_key(request) {
-        None => (
-            200,
-            Bytes::from(r#"{"data":[],"has_more":true,"last_key":"a&b=c /ü"}"#),
-        ),
+        None => (200, Bytes::from(r#"{"data":[],"has_more":true,"last_key":"a&b=c /ü"}"#)),
         Some("a%26b%3Dc+%2F%C3%BC") => (200, Bytes::from(r#"{"data":[{"id":"k","name":"n"}]}"#)),
         Some(_) => (400, Bytes::new()),
     });
@@ -185,12 +172,7 @@ async fn times_are_read_as_the_vendor_keeps_them() {
     let edgee = world.edgee();
     let minted = edgee.mint(&full_order("agent")).await.unwrap().key;
     let used = world.emulator.now();
-    assert!(
-        world
-            .emulator
-            .edgee()
-            .edit_key(&minted.id.0, |key| key.last_used_at = Some(used))
-    );
+    assert!(world.emulator.edgee().edit_key(&minted.id.0, |key| key.last_used_at = Some(used)));
     let listed = edgee.list().await.unwrap().remove(0);
     assert_eq!(listed.expires_at, world.only_key().expires_at);
     assert_eq!(listed.last_used_at, Some(used));
@@ -228,11 +210,7 @@ async fn of_keys_with_one_name_each_is_another_key_and_the_mark_tells_whose_they
     world.key_by_hand(&Mark::new(&other, "uid-1").name("checkout", Serial(1)));
     let keys = edgee.list().await.unwrap();
     assert_eq!(keys.len(), 5);
-    let view = Listing {
-        as_of: world.clock.now(),
-        keys,
-    }
-    .view(&mark);
+    let view = Listing { as_of: world.clock.now(), keys }.view(&mark);
     let mut own: Vec<_> = view.own.iter().map(|own| own.key.id.clone()).collect();
     own.sort();
     assert_eq!(own, [first.id, second.id]);

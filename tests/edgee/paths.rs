@@ -32,14 +32,8 @@ async fn no_id_leaves_its_segment_of_the_path() {
         assert!(world.only_key() == key, "{strange}");
     }
     for call in world.emulator.calls() {
-        let rest = call
-            .path
-            .strip_prefix("/edgee/v1/organizations/org_demo/api_keys/");
-        assert!(
-            rest.is_some_and(|it| !it.contains(['/', '?', '#'])),
-            "{}",
-            call.path
-        );
+        let rest = call.path.strip_prefix("/edgee/v1/organizations/org_demo/api_keys/");
+        assert!(rest.is_some_and(|it| !it.contains(['/', '?', '#'])), "{}", call.path);
     }
 }
 
@@ -57,10 +51,7 @@ async fn an_id_that_cannot_be_a_segment_is_never_sent() {
         ];
         for fault in faults {
             assert_eq!(fault.effect, Effect::None, "{nothing:?}");
-            assert!(
-                matches!(fault.kind, FaultKind::Strange(_)),
-                "{nothing:?}: {fault}"
-            );
+            assert!(matches!(fault.kind, FaultKind::Strange(_)), "{nothing:?}: {fault}");
         }
         assert_eq!(canned.count(), 0, "{nothing:?}");
     }
@@ -70,12 +61,7 @@ async fn an_id_that_cannot_be_a_segment_is_never_sent() {
 async fn the_endpoint_may_stand_below_a_path_with_and_without_a_slash() {
     for base in ["http://edgee.test/edgee", "http://edgee.test/edgee/"] {
         let world = world();
-        let edgee = driver(wire(
-            base,
-            TOKEN,
-            Arc::new(InProcess(world.emulator.clone())),
-            &world.clock,
-        ));
+        let edgee = driver(wire(base, TOKEN, Arc::new(InProcess(world.emulator.clone())), &world.clock));
         edgee.mint(&order("n")).await.unwrap();
         assert_eq!(world.emulator.count("POST", KEYS), 1, "{base}");
         assert_eq!(world.only_key().name, "n");
@@ -84,12 +70,7 @@ async fn the_endpoint_may_stand_below_a_path_with_and_without_a_slash() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_cannot_be_a_header_reaches_nobody_and_is_not_repeated() {
-    for token in [
-        "ek_live\nX-Evil: 1",
-        "ek_live\r\n",
-        "ek_live\u{0}",
-        "ek_live\u{7f}",
-    ] {
+    for token in ["ek_live\nX-Evil: 1", "ek_live\r\n", "ek_live\u{0}", "ek_live\u{7f}"] {
         let world = world();
         let transport = Arc::new(InProcess(world.emulator.clone()));
         let edgee = driver(wire("http://edgee.test/edgee", token, transport, &world.clock));
@@ -110,10 +91,6 @@ async fn no_token_is_put_into_a_url() {
     edgee.recover(&minted.key.id).await.unwrap();
     let secret = world.only_key().secret;
     for call in world.emulator.calls() {
-        assert!(
-            !call.path.contains(TOKEN) && !call.path.contains(&secret),
-            "{}",
-            call.path
-        );
+        assert!(!call.path.contains(TOKEN) && !call.path.contains(&secret), "{}", call.path);
     }
 }

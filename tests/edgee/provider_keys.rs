@@ -31,10 +31,7 @@ async fn a_deposit_arrives_with_its_credential_and_the_keys_it_is_for() {
         let kept = world.deposits().remove(0);
         assert_eq!(made.id, id(&kept.id));
         assert_eq!(made.created_at, Some(kept.created_at));
-        assert_eq!(
-            (kept.provider.as_str(), kept.name.as_str()),
-            ("anthropic", "team")
-        );
+        assert_eq!((kept.provider.as_str(), kept.name.as_str()), ("anthropic", "team"));
         assert_eq!(kept.provider_key, "sk-ant-emulated-credential");
         assert_eq!(kept.api_key_ids, ["key_000001", "key_000002"]);
     }
@@ -69,10 +66,7 @@ async fn a_listing_tells_as_much_as_the_vendor_shows() {
         let edgee = world.edgee();
         let deposits = edgee.provider_keys().unwrap();
         assert!(deposits.list().await.unwrap().is_empty());
-        let made = deposits
-            .deposit(&deposit_order("team", &["key_000001"]))
-            .await
-            .unwrap();
+        let made = deposits.deposit(&deposit_order("team", &["key_000001"])).await.unwrap();
         let listed = deposits.list().await.unwrap().remove(0);
         assert_eq!(listed.id, (!bare).then_some(made.id));
         assert_eq!(listed.name.as_deref(), (!bare).then_some("team"));
@@ -84,19 +78,8 @@ async fn a_listing_tells_as_much_as_the_vendor_shows() {
 async fn a_listing_of_deposits_may_also_be_paged() {
     let first = r#"{"data":[{"id":"pk_1"}],"has_more":true,"last_key":"pk_1"}"#;
     let canned = Canned::by(move |request| {
-        let later = request
-            .uri()
-            .query()
-            .is_some_and(|it| it.contains("start_key=pk_1"));
-        (
-            200,
-            if later {
-                r#"{"data":[{"id":"pk_2"}]}"#
-            } else {
-                first
-            }
-            .into(),
-        )
+        let later = request.uri().query().is_some_and(|it| it.contains("start_key=pk_1"));
+        (200, if later { r#"{"data":[{"id":"pk_2"}]}"# } else { first }.into())
     });
     let edgee = canned.edgee();
     let listed = edgee.provider_keys().unwrap().list().await.unwrap();
@@ -111,21 +94,14 @@ async fn whether_an_assignment_changed_is_seen_in_the_listing_and_not_in_the_ans
         world.switch(|it| it.provider_key_update = support);
         let edgee = world.edgee();
         let deposits = edgee.provider_keys().unwrap();
-        let made = deposits
-            .deposit(&deposit_order("team", &["key_000001"]))
-            .await
-            .unwrap();
+        let made = deposits.deposit(&deposit_order("team", &["key_000001"])).await.unwrap();
         let to = [id("key_000002"), id("key_000003")];
         deposits.reassign(&made.id, &to).await.unwrap();
         let expected = match support {
             Support::Full => ids(&["key_000002", "key_000003"]),
             Support::UnknownPath | Support::DoesNothing => ids(&["key_000001"]),
         };
-        assert_eq!(
-            deposits.list().await.unwrap()[0].assigned_to,
-            Some(expected),
-            "{support:?}"
-        );
+        assert_eq!(deposits.list().await.unwrap()[0].assigned_to, Some(expected), "{support:?}");
         let kept = world.deposits().remove(0);
         assert_eq!((kept.name.as_str(), kept.active), ("team", true));
         assert_eq!(kept.provider_key, "sk-ant-emulated-credential");
@@ -189,10 +165,7 @@ async fn a_deposit_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
 #[tokio::test(start_paused = true)]
 async fn a_deposit_answered_without_an_id_may_be_there_all_the_same() {
     for body in ["", "{}", "[]", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"id":7}"#] {
-        let fault = saying(body)
-            .deposit(&deposit_order("n", &[]))
-            .await
-            .expect_err(body);
+        let fault = saying(body).deposit(&deposit_order("n", &[])).await.expect_err(body);
         assert_eq!(fault.effect, Consequence::Unknown, "{body}");
         assert!(matches!(fault.kind, FaultKind::Strange(_)), "{body}: {fault}");
     }
@@ -201,10 +174,7 @@ async fn a_deposit_answered_without_an_id_may_be_there_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn unknown_fields_of_a_deposit_do_no_harm() {
     let body = r#"{"id":"pk_1","name":"n","api_key_ids":["k"],"region":{"a":[1]},"created_at":null}"#;
-    assert_eq!(
-        saying(body).deposit(&deposit_order("n", &[])).await.unwrap().id,
-        id("pk_1")
-    );
+    assert_eq!(saying(body).deposit(&deposit_order("n", &[])).await.unwrap().id, id("pk_1"));
     let edgee = saying(format!("[{body}]"));
     let listed = edgee.provider_keys().unwrap().list().await.unwrap();
     assert_eq!(listed[0].assigned_to, Some(ids(&["k"])));

@@ -25,15 +25,9 @@ async fn a_refusal_names_the_fields_of_ours_that_the_vendor_named_in_the_nested_
         world.switch(|it| it.flat_errors = flat);
         let named = |fields: &'static [&'static str]| rejected(400, if flat { &[] } else { fields });
         assert_eq!(refused(&world, order(" ")).await, named(&["name"]));
-        let agent = Order {
-            kind: KeyType::CodingAgent,
-            ..order("agent")
-        };
+        let agent = Order { kind: KeyType::CodingAgent, ..order("agent") };
         assert_eq!(refused(&world, agent).await, named(&["coding_assistant"]));
-        let both = Order {
-            expires_in_days: Some(0),
-            ..order("")
-        };
+        let both = Order { expires_in_days: Some(0), ..order("") };
         assert_eq!(refused(&world, both).await, named(&["name", "expires_in_days"]));
     }
 }
@@ -49,19 +43,12 @@ async fn refusals_in_both_shapes_are_of_the_same_class() {
         assert_eq!(gone, Fault::without_effect(FaultKind::NotFound));
         world.emulator.edgee().add_token(outsider, &["org_other"]);
         let transport = std::sync::Arc::new(crate::support::vendor::InProcess(world.emulator.clone()));
-        for (token, kind) in [
-            (outsider, FaultKind::Forbidden),
-            ("nobody", FaultKind::TokenRefused),
-        ] {
+        for (token, kind) in [(outsider, FaultKind::Forbidden), ("nobody", FaultKind::TokenRefused)] {
             let wire = super::world::wire("http://edgee.test/edgee", token, transport.clone(), &world.clock);
             let edgee = super::world::driver(wire);
             let minted = edgee.mint(&order("x")).await.err().unwrap();
             assert_eq!(minted, Fault::without_effect(kind.clone()), "{flat}");
-            assert_eq!(
-                edgee.list().await.unwrap_err(),
-                Fault::without_effect(kind),
-                "{flat}"
-            );
+            assert_eq!(edgee.list().await.unwrap_err(), Fault::without_effect(kind), "{flat}");
         }
         assert!(world.keys().is_empty());
     }
@@ -76,12 +63,7 @@ async fn only_names_of_our_own_fields_are_taken_from_a_refusal() {
             {{"param":"provider_key"}},{{"param":"active"}}]"#
     );
     let body = format!(r#"{{"error":{{"type":"{canary}","message":"{canary}","params":{params}}}}}"#);
-    let fault = Canned::always(422, body)
-        .edgee()
-        .mint(&order("n"))
-        .await
-        .err()
-        .unwrap();
+    let fault = Canned::always(422, body).edgee().mint(&order("n")).await.err().unwrap();
     // `active` is a field of an amendment, and `provider_key` one of a deposit; neither was sent here.
     assert_eq!(fault, rejected(422, &["models", "email"]));
     assert!(!format!("{fault} {fault:?}").contains(canary));
@@ -128,9 +110,7 @@ async fn removing_a_key_succeeds_with_and_without_a_body_and_when_it_is_gone_alr
 /// "Any other failure must not be read as gone" (contract §1.5): a key taken for gone stays valid for ever.
 #[tokio::test(start_paused = true)]
 async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
-    for status in [
-        400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503, 504,
-    ] {
+    for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503, 504] {
         let edgee = refusing(status);
         let key = id("key_1");
         assert!(edgee.revoke(&key).await.is_err(), "{status}");
@@ -152,29 +132,14 @@ async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
 /// A page in place of an answer (a portal, a proxy, maintenance) removed nothing.
 #[tokio::test(start_paused = true)]
 async fn a_removal_answered_with_a_page_is_not_believed() {
-    for body in [
-        "<!DOCTYPE html><html></html>",
-        "OK then",
-        "\u{1f}\u{8b}",
-        r#"{"deleted":tr"#,
-    ] {
+    for body in ["<!DOCTYPE html><html></html>", "OK then", "\u{1f}\u{8b}", r#"{"deleted":tr"#] {
         let fault = Canned::always(200, body).edgee().revoke(&id("key_1")).await;
         let fault = fault.expect_err(body);
         assert_eq!(fault.effect, Effect::Unknown, "{body}");
         assert!(matches!(fault.kind, FaultKind::Strange(_)), "{body}: {fault}");
     }
-    for body in [
-        "",
-        " \n",
-        r#"{"object":"ai_gateway_api_key","id":"key_1","deleted":true}"#,
-        "{}",
-        "null",
-    ] {
-        Canned::always(200, body)
-            .edgee()
-            .revoke(&id("key_1"))
-            .await
-            .expect(body);
+    for body in ["", " \n", r#"{"object":"ai_gateway_api_key","id":"key_1","deleted":true}"#, "{}", "null"] {
+        Canned::always(200, body).edgee().revoke(&id("key_1")).await.expect(body);
     }
 }
 
@@ -183,15 +148,10 @@ async fn a_refused_deposit_names_the_field_and_never_its_value() {
     let world = world();
     let edgee = world.edgee();
     let deposits = edgee.provider_keys().unwrap();
-    let long = deposits
-        .deposit(&deposit_order(&"n".repeat(101), &[]))
-        .await
-        .unwrap_err();
+    let long = deposits.deposit(&deposit_order(&"n".repeat(101), &[])).await.unwrap_err();
     assert_eq!(long, rejected(400, &["name"]));
-    let azure = keysmith::gateway::DepositOrder {
-        provider: "azure".to_owned(),
-        ..deposit_order("azure", &[])
-    };
+    let azure =
+        keysmith::gateway::DepositOrder { provider: "azure".to_owned(), ..deposit_order("azure", &[]) };
     let malformed = deposits.deposit(&azure).await.unwrap_err();
     assert_eq!(malformed, rejected(400, &["provider_key"]));
     assert!(world.emulator.edgee().provider_keys(super::world::ORG).is_empty());

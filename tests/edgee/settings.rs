@@ -21,10 +21,7 @@ async fn an_order_arrives_at_the_vendor_with_every_field() {
     assert_eq!(key.models, ["openai/gpt-5.2"]);
     assert_eq!(key.max_usage, Some(250));
     assert_eq!(key.email.as_deref(), Some("dev@example.com"));
-    assert_eq!(
-        key.expires_at.unwrap().duration_since(key.created_at),
-        SignedDuration::from_hours(90 * 24)
-    );
+    assert_eq!(key.expires_at.unwrap().duration_since(key.created_at), SignedDuration::from_hours(90 * 24));
     assert_eq!(minted.key.id, id(&key.id));
     assert_eq!(minted.key.expires_at, key.expires_at);
 }
@@ -44,55 +41,16 @@ async fn an_amendment_changes_its_fields_and_keeps_all_others() {
     let minted = edgee.mint(&full_order("agent")).await.unwrap();
     let before = world.only_key();
     let changes: [(Field, Settings); 6] = [
-        (
-            Field::DisplayName,
-            Settings {
-                display_name: "other".to_owned(),
-                ..settings()
-            },
-        ),
-        (
-            Field::Active,
-            Settings {
-                active: false,
-                ..settings()
-            },
-        ),
-        (
-            Field::Models,
-            Settings {
-                models: vec!["mistral/mistral-large".to_owned()],
-                ..settings()
-            },
-        ),
-        (
-            Field::Budget,
-            Settings {
-                budget: Some(monthly(7)),
-                ..settings()
-            },
-        ),
-        (
-            Field::Email,
-            Settings {
-                email: Some("ops@example.com".to_owned()),
-                ..settings()
-            },
-        ),
-        (
-            Field::DebugMode,
-            Settings {
-                debug_mode: true,
-                ..settings()
-            },
-        ),
+        (Field::DisplayName, Settings { display_name: "other".to_owned(), ..settings() }),
+        (Field::Active, Settings { active: false, ..settings() }),
+        (Field::Models, Settings { models: vec!["mistral/mistral-large".to_owned()], ..settings() }),
+        (Field::Budget, Settings { budget: Some(monthly(7)), ..settings() }),
+        (Field::Email, Settings { email: Some("ops@example.com".to_owned()), ..settings() }),
+        (Field::DebugMode, Settings { debug_mode: true, ..settings() }),
     ];
     let mut expected = before;
     for (field, to) in changes {
-        edgee
-            .amend(&minted.key.id, &amendment(&[field], to))
-            .await
-            .unwrap();
+        edgee.amend(&minted.key.id, &amendment(&[field], to)).await.unwrap();
         match field {
             Field::DisplayName => expected.name = "other".to_owned(),
             Field::Active => expected.active = false,
@@ -113,10 +71,7 @@ async fn what_is_amended_to_nothing_is_cleared_and_reads_as_nothing_however_the_
         let edgee = world.edgee();
         let minted = edgee.mint(&full_order("agent")).await.unwrap();
         let all = [Field::Models, Field::Budget, Field::Email];
-        edgee
-            .amend(&minted.key.id, &amendment(&all, settings()))
-            .await
-            .unwrap();
+        edgee.amend(&minted.key.id, &amendment(&all, settings())).await.unwrap();
         let key = world.only_key();
         assert!(key.models.is_empty() && key.max_usage.is_none() && key.email.is_none());
         let shown = edgee.get(&minted.key.id).await.unwrap().unwrap().shown;
@@ -130,14 +85,8 @@ async fn nothing_is_sent_as_null_because_an_absent_field_would_be_kept() {
     let canned = Canned::always(200, "{}");
     let every = [Field::Models, Field::Budget, Field::Email];
     let edgee = canned.edgee();
-    edgee
-        .amend(&id("key_1"), &amendment(&every, settings()))
-        .await
-        .unwrap();
-    assert_eq!(
-        canned.sent(),
-        json!({"models": [], "max_usage": null, "email": null})
-    );
+    edgee.amend(&id("key_1"), &amendment(&every, settings())).await.unwrap();
+    assert_eq!(canned.sent(), json!({"models": [], "max_usage": null, "email": null}));
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,16 +115,9 @@ async fn a_new_key_is_active_without_debug_mode_until_an_amendment_says_otherwis
     let minted = edgee.mint(&order("plain")).await.unwrap();
     assert_eq!(minted.key.shown.active, Some(true));
     assert_eq!(minted.key.shown.debug_mode, Some(false));
-    let wanted = Settings {
-        active: false,
-        debug_mode: true,
-        ..settings()
-    };
+    let wanted = Settings { active: false, debug_mode: true, ..settings() };
     let both = [Field::Active, Field::DebugMode];
-    edgee
-        .amend(&minted.key.id, &amendment(&both, wanted))
-        .await
-        .unwrap();
+    edgee.amend(&minted.key.id, &amendment(&both, wanted)).await.unwrap();
     let key = world.only_key();
     assert!(!key.active && key.debug_mode);
 }
@@ -188,14 +130,8 @@ async fn a_budget_is_whole_dollars_by_month_both_ways() {
     let minted = edgee.mint(&full_order("agent")).await.unwrap();
     assert_eq!(world.only_key().max_usage, Some(250));
     assert_eq!(minted.key.shown.budget, Some(Some(monthly(250))));
-    let to = Settings {
-        budget: Some(monthly(3)),
-        ..settings()
-    };
-    edgee
-        .amend(&minted.key.id, &amendment(&[Field::Budget], to))
-        .await
-        .unwrap();
+    let to = Settings { budget: Some(monthly(3)), ..settings() };
+    edgee.amend(&minted.key.id, &amendment(&[Field::Budget], to)).await.unwrap();
     let key = edgee.get(&minted.key.id).await.unwrap().unwrap();
     assert_eq!(key.shown.budget, Some(Some(monthly(3))));
 }

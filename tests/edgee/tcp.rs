@@ -40,11 +40,7 @@ impl Served {
         let emulator = emulator.clone();
         let task = tokio::spawn(async move { serve(emulator, listener, pending()).await.unwrap() });
         let connections = Arc::default();
-        Self {
-            base,
-            connections,
-            task,
-        }
+        Self { base, connections, task }
     }
 
     /// Hands every connection to that function.
@@ -62,11 +58,7 @@ impl Served {
                 tokio::spawn(answer(stream));
             }
         });
-        Self {
-            base,
-            connections,
-            task,
-        }
+        Self { base, connections, task }
     }
 
     pub fn connections(&self) -> usize {
@@ -153,16 +145,10 @@ async fn a_redirect_takes_the_token_nowhere() {
         world.fault_always(method, KEYS, Effect::Redirect { location });
     }
     let kind = FaultKind::Redirected { status: 307 };
-    assert_eq!(
-        edgee.list().await.unwrap_err(),
-        Fault::without_effect(kind.clone())
-    );
+    assert_eq!(edgee.list().await.unwrap_err(), Fault::without_effect(kind.clone()));
     let minted = edgee.mint(&order("n")).await.err().unwrap();
     assert_eq!(minted, Fault::ambiguous(kind.clone()));
-    assert_eq!(
-        edgee.revoke(&id("key_1")).await.unwrap_err(),
-        Fault::ambiguous(kind)
-    );
+    assert_eq!(edgee.revoke(&id("key_1")).await.unwrap_err(), Fault::ambiguous(kind));
     assert_eq!(elsewhere.connections(), 0);
     assert_eq!(world.emulator.calls().len(), 3);
 }
@@ -173,9 +159,7 @@ async fn a_body_of_ten_megabytes_is_cut_off_at_the_limit() {
     let server = Served::emulator(&world.emulator).await;
     world.fault_once("GET", KEYS, Effect::Oversize { bytes: 10 << 20 });
     let fault = real(&server.base).list().await.unwrap_err();
-    let kind = FaultKind::TooLarge {
-        limit: LARGEST_ANSWER,
-    };
+    let kind = FaultKind::TooLarge { limit: LARGEST_ANSWER };
     assert_eq!(fault, Fault::without_effect(kind));
 }
 
@@ -187,9 +171,7 @@ async fn a_body_without_end_is_left_at_the_limit() {
         let count = Arc::clone(&count);
         async move {
             read_head(&mut stream).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
-                .await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
             let chunk = vec![b' '; 64 << 10];
             while stream.write_all(&chunk).await.is_ok() {
                 count.fetch_add(chunk.len(), Ordering::SeqCst);
@@ -200,9 +182,7 @@ async fn a_body_without_end_is_left_at_the_limit() {
     })
     .await;
     let fault = real(&server.base).mint(&order("n")).await.err().unwrap();
-    let kind = FaultKind::TooLarge {
-        limit: LARGEST_ANSWER,
-    };
+    let kind = FaultKind::TooLarge { limit: LARGEST_ANSWER };
     assert_eq!(fault, Fault::ambiguous(kind));
     while written.load(Ordering::SeqCst) & 1 == 0 {
         sleep(Duration::from_millis(5)).await;
@@ -267,11 +247,7 @@ async fn a_vendor_that_dribbles_or_says_nothing_has_thirty_seconds_for_the_whole
         tokio::time::pause();
         let start = Instant::now();
         let fault = call.await.unwrap().unwrap();
-        assert_eq!(
-            fault,
-            Fault::ambiguous(FaultKind::Timeout { seconds: 30 }),
-            "{begin:?}"
-        );
+        assert_eq!(fault, Fault::ambiguous(FaultKind::Timeout { seconds: 30 }), "{begin:?}");
         let late = DEADLINE.saturating_sub(start.elapsed());
         assert!(late < Duration::from_secs(2), "{begin:?}: {late:?} too early");
         tokio::time::resume();

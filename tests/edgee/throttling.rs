@@ -11,14 +11,7 @@ async fn asked_for(retry_after: Option<&str>) -> Option<i64> {
     for method in ["GET", "POST", "DELETE"] {
         let world = world();
         let retry_after = retry_after.map(str::to_owned);
-        world.fault_once(
-            method,
-            KEYS,
-            Effect::Status {
-                code: 429,
-                retry_after,
-            },
-        );
+        world.fault_once(method, KEYS, Effect::Status { code: 429, retry_after });
         let edgee = world.edgee();
         let fault = match method {
             "GET" => edgee.list().await.unwrap_err(),
@@ -27,9 +20,7 @@ async fn asked_for(retry_after: Option<&str>) -> Option<i64> {
         };
         assert_eq!(fault.effect, Consequence::None);
         assert!(world.keys().is_empty());
-        let FaultKind::Throttled { until } = fault.kind else {
-            panic!("{fault:?}")
-        };
+        let FaultKind::Throttled { until } = fault.kind else { panic!("{fault:?}") };
         waits.push(until.map(|it| it.duration_since(world.clock.now()).as_secs()));
     }
     waits.dedup();
@@ -71,18 +62,7 @@ async fn nobody_makes_us_wait_longer_than_an_hour() {
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_as_good_as_nothing() {
     assert_eq!(asked_for(None).await, None);
-    for nonsense in [
-        "",
-        "abc",
-        "-1",
-        "1.5",
-        "+30",
-        "1e3",
-        "30s",
-        "30, 60",
-        "yesterday",
-        "NaN",
-    ] {
+    for nonsense in ["", "abc", "-1", "1.5", "+30", "1e3", "30s", "30, 60", "yesterday", "NaN"] {
         assert_eq!(asked_for(Some(nonsense)).await, None, "{nonsense}");
     }
 }

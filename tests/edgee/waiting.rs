@@ -17,10 +17,7 @@ use tokio::time::{Instant, sleep};
 
 fn throttled(retry_after: Option<&str>) -> Effect {
     let retry_after = retry_after.map(str::to_owned);
-    Effect::Status {
-        code: 429,
-        retry_after,
-    }
+    Effect::Status { code: 429, retry_after }
 }
 
 fn pause_until(fault: &Fault) -> Option<Timestamp> {
@@ -93,11 +90,7 @@ async fn those_who_wait_for_their_turn_also_keep_the_pause() {
     let faults = crowd(&client).await;
     assert_eq!(faults.len(), 150);
     // The burst was out before the first answer; nobody went out after it.
-    assert!(
-        world.emulator.calls().len() <= 60,
-        "{}",
-        world.emulator.calls().len()
-    );
+    assert!(world.emulator.calls().len() <= 60, "{}", world.emulator.calls().len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,11 +100,7 @@ async fn those_who_wait_for_their_turn_do_not_show_a_refused_token_again() {
     let client = far_client(&world);
     let faults = crowd(&client).await;
     assert_eq!(faults.len(), 150);
-    assert!(
-        world.emulator.calls().len() <= 60,
-        "{}",
-        world.emulator.calls().len()
-    );
+    assert!(world.emulator.calls().len() <= 60, "{}", world.emulator.calls().len());
     assert_eq!(client.alarms(), 1);
 }
 
@@ -119,10 +108,7 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
     let since = world.clock.now() - SignedDuration::from_secs(1);
     let start = Instant::now();
     let outcomes = join_all((0..100).map(|_| client.account.list(since))).await;
-    (
-        outcomes.into_iter().filter_map(Result::err).collect(),
-        start.elapsed(),
-    )
+    (outcomes.into_iter().filter_map(Result::err).collect(), start.elapsed())
 }
 
 /// A vendor in trouble is not asked the same thing a hundred times, and nobody waits a hundred deadlines.
@@ -130,13 +116,7 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
 async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
     let slow = [
         (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
-        (
-            Effect::Status {
-                code: 500,
-                retry_after: None,
-            },
-            FaultKind::Failed { status: 500 },
-        ),
+        (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500 }),
         (Effect::Html, FaultKind::Strange("it is not JSON")),
     ];
     for (effect, kind) in slow {
@@ -149,11 +129,7 @@ async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
         assert!(took <= Duration::from_secs(60), "{kind}: {took:?}");
         // Whoever comes after it asks anew.
         world.emulator.faults().clear();
-        client
-            .account
-            .list(world.clock.now() - SignedDuration::from_secs(1))
-            .await
-            .unwrap();
+        client.account.list(world.clock.now() - SignedDuration::from_secs(1)).await.unwrap();
     }
 }
 

@@ -36,10 +36,7 @@ pub fn world() -> World {
     let now = move || base + start.elapsed();
     let emulator = Emulator::new(now);
     let _ = emulator.seed_demo();
-    World {
-        emulator,
-        clock: Clock::from_fn(now),
-    }
+    World { emulator, clock: Clock::from_fn(now) }
 }
 
 impl World {
@@ -87,9 +84,7 @@ pub fn wire(base: &str, token: &str, transport: Arc<dyn Transport>, clock: &Cloc
 }
 
 pub fn driver(wire: Wire) -> Edgee {
-    let place = EdgeeVendor {
-        organization_id: ORG.to_owned(),
-    };
+    let place = EdgeeVendor { organization_id: ORG.to_owned() };
     Edgee::new(&place, wire)
 }
 
@@ -140,26 +135,16 @@ pub fn settings() -> Settings {
 }
 
 pub fn amendment(fields: &[Field], to: Settings) -> Amendment {
-    Amendment {
-        fields: fields.to_vec(),
-        name: to.display_name.clone(),
-        to,
-    }
+    Amendment { fields: fields.to_vec(), name: to.display_name.clone(), to }
 }
 
 pub fn renamed(name: &str) -> Amendment {
-    let to = Settings {
-        display_name: name.to_owned(),
-        ..settings()
-    };
+    let to = Settings { display_name: name.to_owned(), ..settings() };
     amendment(&[Field::DisplayName], to)
 }
 
 pub fn monthly(usd: u64) -> Limit {
-    Limit {
-        micros: usd * 1_000_000,
-        period: Period::Monthly,
-    }
+    Limit { micros: usd * 1_000_000, period: Period::Monthly }
 }
 
 pub fn id(id: &str) -> KeyId {

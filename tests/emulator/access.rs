@@ -13,11 +13,7 @@ async fn a_call_without_a_known_token_is_unauthorized() {
     let mut anonymous = request("GET", KEYS, json!(null));
     anonymous.headers_mut().clear();
     assert_eq!(parsed(&world.raw(anonymous).await.unwrap()).0, 401);
-    let basic = with_header(
-        request("GET", KEYS, json!(null)),
-        "authorization",
-        &format!("Basic {TOKEN}"),
-    );
+    let basic = with_header(request("GET", KEYS, json!(null)), "authorization", &format!("Basic {TOKEN}"));
     assert_eq!(parsed(&world.raw(basic).await.unwrap()).0, 401);
 }
 
@@ -43,12 +39,7 @@ async fn an_organization_of_somebody_else_is_forbidden_whether_it_exists_or_not(
         "type": "forbidden_error",
         "message": "Your token does not have permission to access this resource",
     } });
-    for path in [
-        "org_other/api_keys",
-        "org_nowhere/api_keys",
-        "org_other/api_keys/key_1",
-        "org_other",
-    ] {
+    for path in ["org_other/api_keys", "org_nowhere/api_keys", "org_other/api_keys/key_1", "org_other"] {
         let answer = world.get(&format!("/edgee/v1/organizations/{path}")).await;
         assert_eq!(answer, (403, error.clone()));
     }
@@ -68,35 +59,20 @@ async fn a_token_sees_the_organizations_it_is_bound_to() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_path_is_not_found_in_the_vendors_58_bytes() {
     let world = world();
-    let answer = world
-        .raw(request("GET", "/edgee/v1/nothing", json!(null)))
-        .await
-        .unwrap();
+    let answer = world.raw(request("GET", "/edgee/v1/nothing", json!(null))).await.unwrap();
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.body().len(), 58);
-    assert_eq!(
-        world.json("PATCH", &format!("{KEYS}/key_1"), json!({})).await.0,
-        405
-    );
+    assert_eq!(world.json("PATCH", &format!("{KEYS}/key_1"), json!({})).await.0, 405);
 }
 
 #[tokio::test(start_paused = true)]
 async fn errors_are_flat_when_the_switch_says_so() {
     let world = world();
-    world
-        .emulator
-        .edgee()
-        .set_switches(|switches| switches.flat_errors = true);
+    world.emulator.edgee().set_switches(|switches| switches.flat_errors = true);
     let documented = json!({ "error": "Unauthorized", "message": "Invalid or expired API token" });
     assert_eq!(world.as_token("ek_live_other", KEYS).await, (401, documented));
     let (status, body) = world.post(KEYS, json!({})).await;
-    assert_eq!(
-        (status, body),
-        (
-            400,
-            json!({ "error": "Bad Request", "message": "name is required." })
-        )
-    );
+    assert_eq!((status, body), (400, json!({ "error": "Bad Request", "message": "name is required." })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,12 +80,7 @@ async fn the_model_catalog_is_a_raw_array() {
     let world = world();
     let (status, body) = world.get("/edgee/v1/models").await;
     assert_eq!(status, 200);
-    assert!(
-        body.as_array()
-            .unwrap()
-            .iter()
-            .any(|model| model["id"] == "openai/gpt-5.2")
-    );
+    assert!(body.as_array().unwrap().iter().any(|model| model["id"] == "openai/gpt-5.2"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,25 +104,11 @@ async fn a_console_token_is_minted_shown_once_and_dies_when_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_console_token_expires_when_it_was_told_to() {
     let world = world();
-    assert_eq!(
-        world
-            .post(TOKENS, json!({ "name": "ci", "expires_at": "soon" }))
-            .await
-            .0,
-        400
-    );
-    let (_, minted) = world
-        .post(
-            TOKENS,
-            json!({ "name": "ci", "expires_at": "2026-11-22T08:00:00Z" }),
-        )
-        .await;
+    assert_eq!(world.post(TOKENS, json!({ "name": "ci", "expires_at": "soon" })).await.0, 400);
+    let (_, minted) = world.post(TOKENS, json!({ "name": "ci", "expires_at": "2026-11-22T08:00:00Z" })).await;
     assert_eq!(minted["expires_at"], "2026-11-22T08:00:00Z");
     world.emulator.advance(SignedDuration::from_hours(24));
-    assert_eq!(
-        world.as_token(minted["token"].as_str().unwrap(), KEYS).await.0,
-        401
-    );
+    assert_eq!(world.as_token(minted["token"].as_str().unwrap(), KEYS).await.0, 401);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,10 +123,7 @@ async fn a_user_does_not_see_the_tokens_of_another() {
 #[tokio::test(start_paused = true)]
 async fn the_console_token_api_can_be_missing() {
     let world = world();
-    world
-        .emulator
-        .edgee()
-        .set_switches(|switches| switches.console_tokens = false);
+    world.emulator.edgee().set_switches(|switches| switches.console_tokens = false);
     assert_eq!(world.get(TOKENS).await.0, 404);
     assert_eq!(world.post(TOKENS, json!({ "name": "ci" })).await.0, 404);
 }

@@ -13,10 +13,7 @@ use crate::support::{CHAT, KEYS, ORG, World, parsed, request, world};
 /// A world where the next create goes wrong that way.
 fn with(effect: Effect) -> World {
     let world = world();
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", effect));
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", effect));
     world
 }
 
@@ -35,15 +32,9 @@ fn logged(world: &World) -> (Option<u16>, bool) {
 
 #[tokio::test(start_paused = true)]
 async fn a_status_is_answered_in_the_vendors_shape_and_nothing_happens() {
-    let world = with(Effect::Status {
-        code: 429,
-        retry_after: Some("7".to_owned()),
-    });
+    let world = with(Effect::Status { code: 429, retry_after: Some("7".to_owned()) });
     let answer = create(&world).await.unwrap();
-    assert_eq!(
-        (answer.status().as_u16(), &answer.headers()["retry-after"]),
-        (429, &"7".parse().unwrap())
-    );
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"7".parse().unwrap()));
     assert_eq!(parsed(&answer).1["error"]["message"], "Too Many Requests");
     assert_eq!((keys(&world), logged(&world)), (0, (Some(429), false)));
     assert_eq!(create(&world).await.unwrap().status(), 200);
@@ -61,10 +52,7 @@ async fn a_call_dropped_before_does_nothing_and_one_dropped_after_is_done() {
     let world = with(Effect::DropBefore);
     assert_eq!(create(&world).await.unwrap_err(), Dropped);
     assert_eq!((keys(&world), logged(&world)), (0, (None, false)));
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::DropAfter));
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::DropAfter));
     assert_eq!(create(&world).await.unwrap_err(), Dropped);
     assert_eq!((keys(&world), logged(&world)), (1, (None, true)));
 }
@@ -84,11 +72,7 @@ async fn a_call_delayed_after_is_applied_at_once_and_answered_late() {
     let start = Instant::now();
     assert!(timeout(Duration::from_secs(3), create(&world)).await.is_err());
     assert_eq!((keys(&world), logged(&world)), (1, (None, true)));
-    world.emulator.faults().add(Rule::once(
-        "POST",
-        "/api_keys",
-        Effect::DelayAfter { millis: 10_000 },
-    ));
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::DelayAfter { millis: 10_000 }));
     assert_eq!(create(&world).await.unwrap().status(), 200);
     assert_eq!(start.elapsed(), Duration::from_secs(13));
 }
@@ -107,33 +91,17 @@ async fn html_is_a_success_of_somebody_else() {
     let world = with(Effect::Html);
     let answer = create(&world).await.unwrap();
     assert_eq!(answer.status(), 200);
-    assert!(
-        answer.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
     assert_eq!(keys(&world), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_call_never_answers_whether_it_was_applied_or_not() {
     let world = with(Effect::Hang);
-    assert!(
-        timeout(Duration::from_secs(100_000), create(&world))
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_secs(100_000), create(&world)).await.is_err());
     assert_eq!((keys(&world), logged(&world)), (0, (None, false)));
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::HangAfter));
-    assert!(
-        timeout(Duration::from_secs(100_000), create(&world))
-            .await
-            .is_err()
-    );
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::HangAfter));
+    assert!(timeout(Duration::from_secs(100_000), create(&world)).await.is_err());
     assert_eq!((keys(&world), logged(&world)), (1, (None, true)));
 }
 
@@ -159,9 +127,7 @@ async fn a_gzip_bomb_is_small_and_expands() {
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_keeps_the_method_and_points_elsewhere() {
-    let world = with(Effect::Redirect {
-        location: "https://attacker.example/".to_owned(),
-    });
+    let world = with(Effect::Redirect { location: "https://attacker.example/".to_owned() });
     let answer = create(&world).await.unwrap();
     assert_eq!(answer.status(), 307);
     assert_eq!(answer.headers()["location"], "https://attacker.example/");
@@ -171,15 +137,8 @@ async fn a_redirect_keeps_the_method_and_points_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_rule_skips_then_hits_then_rests_and_clearing_ends_it() {
     let world = world();
-    let effect = Effect::Status {
-        code: 500,
-        retry_after: None,
-    };
-    let rule = Rule {
-        skip: 1,
-        times: Some(2),
-        ..Rule::always("get", "/api_keys", effect.clone())
-    };
+    let effect = Effect::Status { code: 500, retry_after: None };
+    let rule = Rule { skip: 1, times: Some(2), ..Rule::always("get", "/api_keys", effect.clone()) };
     world.emulator.faults().add(rule);
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -187,10 +146,7 @@ async fn a_rule_skips_then_hits_then_rests_and_clearing_ends_it() {
     }
     assert_eq!(seen, [200, 500, 500, 200, 200]);
     assert_eq!(world.emulator.faults().rules()[0].times, Some(0));
-    world.emulator.faults().add(Rule {
-        method: None,
-        ..Rule::always("", "", effect)
-    });
+    world.emulator.faults().add(Rule { method: None, ..Rule::always("", "", effect) });
     assert_eq!(world.get(KEYS).await.0, 500);
     world.emulator.faults().clear();
     assert_eq!(world.get(KEYS).await.0, 200);
@@ -200,39 +156,19 @@ async fn a_rule_skips_then_hits_then_rests_and_clearing_ends_it() {
 async fn the_first_rule_that_hits_decides_and_later_ones_do_not_count_the_call() {
     let world = world();
     for code in [500, 503] {
-        let effect = Effect::Status {
-            code,
-            retry_after: None,
-        };
-        world
-            .emulator
-            .faults()
-            .add(Rule::once("GET", "/api_keys", effect));
+        let effect = Effect::Status { code, retry_after: None };
+        world.emulator.faults().add(Rule::once("GET", "/api_keys", effect));
     }
-    let seen = [
-        world.get(KEYS).await.0,
-        world.get(KEYS).await.0,
-        world.get(KEYS).await.0,
-    ];
+    let seen = [world.get(KEYS).await.0, world.get(KEYS).await.0, world.get(KEYS).await.0];
     assert_eq!(seen, [500, 503, 200]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_data_plane_fails_in_its_own_shape() {
     let world = world();
-    world.emulator.faults().add(Rule::once(
-        "POST",
-        CHAT,
-        Effect::Status {
-            code: 503,
-            retry_after: None,
-        },
-    ));
+    world.emulator.faults().add(Rule::once("POST", CHAT, Effect::Status { code: 503, retry_after: None }));
     let (status, answer) = world.post(CHAT, json!({})).await;
-    assert_eq!(
-        (status, &answer["error"]["code"]),
-        (503, &json!("emulated_fault"))
-    );
+    assert_eq!((status, &answer["error"]["code"]), (503, &json!("emulated_fault")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,27 +178,11 @@ async fn calls_are_logged_in_order_with_their_query_and_counted() {
     create(&world).await.unwrap();
     world.get("/edgee/v1/nothing").await;
     let calls = world.emulator.calls();
-    let seen: Vec<_> = calls
-        .iter()
-        .map(|call| (call.sequence, call.method.as_str(), call.status))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            (1, "GET", Some(200)),
-            (2, "POST", Some(200)),
-            (3, "GET", Some(404))
-        ]
-    );
+    let seen: Vec<_> = calls.iter().map(|call| (call.sequence, call.method.as_str(), call.status)).collect();
+    assert_eq!(seen, [(1, "GET", Some(200)), (2, "POST", Some(200)), (3, "GET", Some(404))]);
     assert_eq!(calls[0].path, format!("{KEYS}?limit=5"));
     assert_eq!(world.emulator.count("GET", ""), 2);
-    assert_eq!(
-        (
-            world.emulator.count("post", "/api_keys"),
-            world.emulator.count("DELETE", "")
-        ),
-        (1, 0)
-    );
+    assert_eq!((world.emulator.count("post", "/api_keys"), world.emulator.count("DELETE", "")), (1, 0));
     world.emulator.clear_calls();
     create(&world).await.unwrap();
     assert_eq!(world.emulator.calls()[0].sequence, 4);
@@ -277,9 +197,6 @@ fn rules_read_and_write_as_camel_case_json() {
     let rule: Rule = serde_json::from_value(text.clone()).unwrap();
     assert_eq!(serde_json::to_value(&rule).unwrap(), text);
     let short: Rule = serde_json::from_value(json!({ "effect": { "kind": "dropAfter" } })).unwrap();
-    assert_eq!(
-        (short.method, short.times, short.effect),
-        (None, None, Effect::DropAfter)
-    );
+    assert_eq!((short.method, short.times, short.effect), (None, None, Effect::DropAfter));
     assert!(serde_json::from_value::<Rule>(json!({ "effect": { "kind": "explode" } })).is_err());
 }

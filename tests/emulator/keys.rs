@@ -32,9 +32,7 @@ async fn a_created_key_shows_its_secret_and_what_was_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_bare_key_leaves_out_what_is_unset() {
     let world = world();
-    let (_, key) = world
-        .post(KEYS, json!({ "name": "a", "models": [], "max_usage": null }))
-        .await;
+    let (_, key) = world.post(KEYS, json!({ "name": "a", "models": [], "max_usage": null })).await;
     for name in ["models", "max_usage", "email", "coding_assistant"] {
         assert!(key.get(name).is_none(), "{name} is there");
     }
@@ -53,26 +51,10 @@ async fn every_invalid_field_of_a_create_is_named() {
             }),
         )
         .await;
-    assert_eq!(
-        (status, &body["error"]["type"]),
-        (400, &json!("invalid_request_error"))
-    );
+    assert_eq!((status, &body["error"]["type"]), (400, &json!("invalid_request_error")));
     let params = body["error"]["params"].as_array().unwrap();
-    let params: Vec<_> = params
-        .iter()
-        .map(|param| param["param"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        params,
-        [
-            "name",
-            "coding_assistant",
-            "models",
-            "max_usage",
-            "email",
-            "expires_in_days"
-        ]
-    );
+    let params: Vec<_> = params.iter().map(|param| param["param"].as_str().unwrap()).collect();
+    assert_eq!(params, ["name", "coding_assistant", "models", "max_usage", "email", "expires_in_days"]);
     assert!(world.emulator.edgee().keys(ORG).is_empty());
 }
 
@@ -127,18 +109,9 @@ async fn a_read_never_shows_the_secret_and_an_unknown_key_is_not_found() {
 #[tokio::test(start_paused = true)]
 async fn a_key_is_not_found_through_another_organization() {
     let world = world();
-    let key = world
-        .emulator
-        .edgee()
-        .add_key("org_other", NewKey::named("theirs"));
+    let key = world.emulator.edgee().add_key("org_other", NewKey::named("theirs"));
     for method in ["GET", "POST", "DELETE"] {
-        assert_eq!(
-            world
-                .json(method, &format!("{KEYS}/{}", key.id), json!(null))
-                .await
-                .0,
-            404
-        );
+        assert_eq!(world.json(method, &format!("{KEYS}/{}", key.id), json!(null)).await.0, 404);
     }
     assert_eq!(world.emulator.edgee().keys("org_other").len(), 1);
 }
@@ -146,10 +119,7 @@ async fn a_key_is_not_found_through_another_organization() {
 #[tokio::test(start_paused = true)]
 async fn reads_may_carry_a_masked_key() {
     let world = world();
-    world
-        .emulator
-        .edgee()
-        .set_switches(|switches| switches.masked_key = true);
+    world.emulator.edgee().set_switches(|switches| switches.masked_key = true);
     world.post(KEYS, json!({ "name": "a" })).await;
     let (_, key) = world.get(&format!("{KEYS}/key_000001")).await;
     let masked = key["key"].as_str().unwrap();
@@ -163,20 +133,10 @@ async fn an_update_changes_what_it_names_and_null_clears() {
     let full = json!({ "name": "a", "models": ["m"], "max_usage": 5, "email": "a@example.com" });
     world.post(KEYS, full).await;
     let path = format!("{KEYS}/key_000001");
-    let (status, key) = world
-        .post(&path, json!({ "active": false, "debug_mode": true }))
-        .await;
-    assert_eq!(
-        (status, &key["active"], &key["debug_mode"]),
-        (200, &json!(false), &json!(true))
-    );
+    let (status, key) = world.post(&path, json!({ "active": false, "debug_mode": true })).await;
+    assert_eq!((status, &key["active"], &key["debug_mode"]), (200, &json!(false), &json!(true)));
     assert_eq!((&key["max_usage"], key.get("key")), (&json!(5), None));
-    world
-        .post(
-            &path,
-            json!({ "name": "b", "models": [], "max_usage": null, "email": null }),
-        )
-        .await;
+    world.post(&path, json!({ "name": "b", "models": [], "max_usage": null, "email": null })).await;
     let key = world.only_key();
     assert_eq!((key.name.as_str(), key.active), ("b", false));
     assert_eq!((key.models.len(), key.max_usage, key.email), (0, None, None));
@@ -197,11 +157,7 @@ async fn an_update_refuses_a_blank_name_and_wrong_types_as_a_whole() {
     let world = world();
     world.post(KEYS, json!({ "name": "a" })).await;
     let path = format!("{KEYS}/key_000001");
-    for body in [
-        json!({ "name": "", "active": false }),
-        json!({ "name": null }),
-        json!({ "active": "no" }),
-    ] {
+    for body in [json!({ "name": "", "active": false }), json!({ "name": null }), json!({ "active": "no" })] {
         assert_eq!(world.post(&path, body).await.0, 400);
     }
     assert!(world.only_key().active);
@@ -214,16 +170,8 @@ async fn an_update_may_ignore_more_fields_than_documented() {
         switches.ignored_updates.insert("max_usage".to_owned());
     });
     world.post(KEYS, json!({ "name": "a", "max_usage": 5 })).await;
-    world
-        .post(
-            &format!("{KEYS}/key_000001"),
-            json!({ "max_usage": 9, "name": "b" }),
-        )
-        .await;
-    assert_eq!(
-        (world.only_key().max_usage, world.only_key().name.as_str()),
-        (Some(5), "b")
-    );
+    world.post(&format!("{KEYS}/key_000001"), json!({ "max_usage": 9, "name": "b" })).await;
+    assert_eq!((world.only_key().max_usage, world.only_key().name.as_str()), (Some(5), "b"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,10 +196,7 @@ async fn a_delete_may_answer_204_and_a_create_201() {
         switches.create_status = 201;
     });
     assert_eq!(world.post(KEYS, json!({ "name": "a" })).await.0, 201);
-    assert_eq!(
-        world.delete(&format!("{KEYS}/key_000001")).await,
-        (204, json!(""))
-    );
+    assert_eq!(world.delete(&format!("{KEYS}/key_000001")).await, (204, json!("")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,10 +205,7 @@ async fn reveal_shows_the_secret_as_often_as_asked() {
     let (_, created) = world.post(KEYS, json!({ "name": "a" })).await;
     let path = format!("{KEYS}/key_000001/reveal");
     assert_eq!(world.get(&path).await, (200, created.clone()));
-    world
-        .emulator
-        .edgee()
-        .set_switches(|switches| switches.reveal_key_only = true);
+    world.emulator.edgee().set_switches(|switches| switches.reveal_key_only = true);
     assert_eq!(world.get(&path).await, (200, json!({ "key": created["key"] })));
     assert_eq!(world.emulator.edgee().counts().reveals_total, 2);
 }
@@ -290,13 +232,8 @@ async fn get_or_create_gives_one_key_per_token_and_assistant() {
 #[tokio::test(start_paused = true)]
 async fn email_may_not_be_echoed() {
     let world = world();
-    world
-        .emulator
-        .edgee()
-        .set_switches(|switches| switches.email_echo = false);
-    let (_, key) = world
-        .post(KEYS, json!({ "name": "a", "email": "a@example.com" }))
-        .await;
+    world.emulator.edgee().set_switches(|switches| switches.email_echo = false);
+    let (_, key) = world.post(KEYS, json!({ "name": "a", "email": "a@example.com" })).await;
     assert!(key.get("email").is_none());
     assert_eq!(world.only_key().email.as_deref(), Some("a@example.com"));
 }
@@ -309,12 +246,7 @@ async fn what_is_unset_shows_in_any_of_four_ways() {
     let ways = [
         (Blank::Zero, Some(zero), Some(json!([])), Some(json!(0))),
         (Blank::Absent, None, None, None),
-        (
-            Blank::Null,
-            Some(json!(null)),
-            Some(json!(null)),
-            Some(json!(null)),
-        ),
+        (Blank::Null, Some(json!(null)), Some(json!(null)), Some(json!(null))),
         (Blank::Empty, Some(json!("")), Some(json!([])), Some(json!(0))),
     ];
     for (blank, time, list, number) in ways {
@@ -335,13 +267,7 @@ async fn what_is_unset_shows_in_any_of_four_ways() {
 async fn a_human_in_the_console_edits_makes_and_deletes_keys_uncounted() {
     let world = world();
     let edgee = world.emulator.edgee();
-    let key = edgee.add_key(
-        ORG,
-        NewKey {
-            max_usage: Some(3),
-            ..NewKey::named("by hand")
-        },
-    );
+    let key = edgee.add_key(ORG, NewKey { max_usage: Some(3), ..NewKey::named("by hand") });
     assert!(edgee.edit_key(&key.id, |key| key.active = false));
     let (_, read) = world.get(&format!("{KEYS}/{}", key.id)).await;
     assert_eq!((&read["active"], &read["max_usage"]), (&json!(false), &json!(3)));
@@ -355,11 +281,6 @@ async fn no_debug_output_shows_a_secret() {
     let world = world();
     world.post(KEYS, json!({ "name": "a" })).await;
     let edgee = world.emulator.edgee();
-    let printed = format!(
-        "{:?} {:?} {:?}",
-        edgee.keys(ORG),
-        edgee.tokens(),
-        world.emulator.calls()
-    );
+    let printed = format!("{:?} {:?} {:?}", edgee.keys(ORG), edgee.tokens(), world.emulator.calls());
     assert!(!printed.contains("emulated-"), "{printed}");
 }

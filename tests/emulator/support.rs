@@ -48,11 +48,8 @@ impl World {
     }
 
     pub async fn as_token(&self, token: &str, path: &str) -> (u16, Value) {
-        let request = with_header(
-            request("GET", path, Value::Null),
-            "authorization",
-            &format!("Bearer {token}"),
-        );
+        let request =
+            with_header(request("GET", path, Value::Null), "authorization", &format!("Bearer {token}"));
         parsed(&self.raw(request).await.unwrap())
     }
 
@@ -76,16 +73,9 @@ impl World {
 
 #[expect(clippy::needless_pass_by_value, reason = "callers write the body in place")]
 pub fn request(method: &str, path: &str, body: Value) -> Request<Bytes> {
-    let body = if body.is_null() {
-        Bytes::new()
-    } else {
-        Bytes::from(body.to_string())
-    };
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let request = Request::builder().method(method).uri(path);
-    request
-        .header("authorization", format!("Bearer {TOKEN}"))
-        .body(body)
-        .unwrap()
+    request.header("authorization", format!("Bearer {TOKEN}")).body(body).unwrap()
 }
 
 pub fn with_header(mut request: Request<Bytes>, name: &str, value: &str) -> Request<Bytes> {
@@ -102,9 +92,5 @@ pub fn parsed(response: &Response<Bytes>) -> (u16, Value) {
 }
 
 pub fn names(list: &Value) -> Vec<&str> {
-    list.as_array()
-        .unwrap()
-        .iter()
-        .map(|item| item["name"].as_str().unwrap())
-        .collect()
+    list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
 }

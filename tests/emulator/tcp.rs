@@ -28,10 +28,7 @@ async fn started(emulator: Emulator) -> Server {
 async fn create(server: &Server) -> Result<reqwest::Response, reqwest::Error> {
     // Whoever comes first installs it; it is the same for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .timeout(Duration::from_secs(10))
-        .build()
-        .unwrap();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let request = client.post(format!("{}{KEYS}", server.base)).bearer_auth(TOKEN);
     request.body(r#"{"name":"over tcp"}"#).send().await
 }
@@ -39,9 +36,7 @@ async fn create(server: &Server) -> Result<reqwest::Response, reqwest::Error> {
 #[tokio::test]
 async fn a_call_dropped_after_closes_the_connection_and_was_applied() {
     let emulator = world().emulator;
-    emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::DropAfter));
+    emulator.faults().add(Rule::once("POST", "/api_keys", Effect::DropAfter));
     let server = started(emulator.clone()).await;
     let error = create(&server).await.unwrap_err();
     assert!(!error.is_timeout() && error.status().is_none(), "{error:?}");
@@ -55,20 +50,12 @@ async fn a_call_dropped_after_closes_the_connection_and_was_applied() {
 #[tokio::test]
 async fn shutdown_ends_connections_that_hang() {
     let emulator = world().emulator;
-    emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::HangAfter));
+    emulator.faults().add(Rule::once("POST", "/api_keys", Effect::HangAfter));
     let server = started(emulator.clone()).await;
     let Server { base, stop, task } = server;
     let (idle_stop, idle_task) = (oneshot::channel::<()>().0, tokio::spawn(async { Ok(()) }));
     let caller = tokio::spawn(async move {
-        create(&Server {
-            base,
-            stop: idle_stop,
-            task: idle_task,
-        })
-        .await
-        .map(|answer| answer.status())
+        create(&Server { base, stop: idle_stop, task: idle_task }).await.map(|answer| answer.status())
     });
     while emulator.calls().is_empty() {
         assert!(!caller.is_finished(), "the caller gave up: {:?}", caller.await);

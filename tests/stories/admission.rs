@@ -14,27 +14,11 @@ pub async fn a_console_token_names_exactly_one_known_vendor(world: &mut World) {
     let edgee = json!({"organizationId": "org_1"});
     let vendor = |vendor: Value| merged(token_spec(), json!({"vendor": vendor}));
     refused(world, "ConsoleToken", vendor(json!({})), "vendor").await;
-    refused(
-        world,
-        "ConsoleToken",
-        vendor(json!({"acme": {}})),
-        "unknown vendor: set exactly one of: edgee",
-    )
-    .await;
-    refused(
-        world,
-        "ConsoleToken",
-        vendor(json!({"edgee": edgee, "cortecs": {}})),
-        "spec.vendor",
-    )
-    .await;
-    refused(
-        world,
-        "ConsoleToken",
-        vendor(json!({"edgee": {"organizationId": "../x"}})),
-        "organizationId",
-    )
-    .await;
+    refused(world, "ConsoleToken", vendor(json!({"acme": {}})), "unknown vendor: set exactly one of: edgee")
+        .await;
+    refused(world, "ConsoleToken", vendor(json!({"edgee": edgee, "cortecs": {}})), "spec.vendor").await;
+    refused(world, "ConsoleToken", vendor(json!({"edgee": {"organizationId": "../x"}})), "organizationId")
+        .await;
     refused(
         world,
         "ConsoleToken",
@@ -47,14 +31,8 @@ pub async fn a_console_token_names_exactly_one_known_vendor(world: &mut World) {
 pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
     world.create("ConsoleToken", "edgee", token_spec()).await;
     for (patch, words) in [
-        (
-            json!({"vendor": {"edgee": {"organizationId": "org_other"}}}),
-            "vendor is immutable",
-        ),
-        (
-            json!({"endpoint": "https://elsewhere.example"}),
-            "endpoint is immutable",
-        ),
+        (json!({"vendor": {"edgee": {"organizationId": "org_other"}}}), "vendor is immutable"),
+        (json!({"endpoint": "https://elsewhere.example"}), "endpoint is immutable"),
         (json!({"endpoint": null}), "endpoint is immutable"),
         (json!({"gatewayUrl": "nowhere"}), "spec.gatewayUrl"),
     ] {
@@ -68,30 +46,18 @@ pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
 pub async fn a_key_that_cannot_be_is_refused_with_the_field(world: &mut World) {
     let key = |fields: Value| key_spec(fields);
     for (spec, words) in [
-        (
-            key(json!({"type": "CodingAgent"})),
-            "codingAssistant is required with type CodingAgent",
-        ),
+        (key(json!({"type": "CodingAgent"})), "codingAssistant is required with type CodingAgent"),
         (key(json!({"codingAssistant": "codex"})), "only allowed with it"),
         (key(json!({"type": "Sandbox"})), "spec.type"),
         (key(json!({"expiresInDays": 0})), "spec.expiresInDays"),
         (key(json!({"expiresInDays": -1})), "spec.expiresInDays"),
         (key(json!({"displayName": "x".repeat(101)})), "spec.displayName"),
-        (
-            key(json!({"displayName": "tricky [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]"})),
-            "spec.displayName",
-        ),
+        (key(json!({"displayName": "tricky [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]"})), "spec.displayName"),
         (key(json!({"budget": {"amount": "5"}})), "spec.budget.period"),
-        (
-            key(json!({"budget": {"amount": 5, "period": "Monthly"}})),
-            "spec.budget.amount",
-        ),
+        (key(json!({"budget": {"amount": 5, "period": "Monthly"}})), "spec.budget.amount"),
         (key(json!({"secret": {"name": "Not A Name"}})), "spec.secret.name"),
         (key(json!({"secret": {"preset": "Gemini"}})), "spec.secret.preset"),
-        (
-            key(json!({"consoleTokenRef": {"name": "other/edgee"}})),
-            "spec.consoleTokenRef.name",
-        ),
+        (key(json!({"consoleTokenRef": {"name": "other/edgee"}})), "spec.consoleTokenRef.name"),
         (key(json!({"email": "nobody"})), "spec.email"),
     ] {
         refused(world, "GatewayApiKey", spec, words).await;
@@ -103,28 +69,10 @@ pub async fn a_deposit_never_means_the_whole_organization_by_accident(world: &mu
         let base = json!({"consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}});
         merged(base, fields)
     };
-    refused(
-        world,
-        "ProviderKey",
-        spec(json!({})),
-        "exactly one of gatewayKeyRefs and scope",
-    )
-    .await;
-    refused(
-        world,
-        "ProviderKey",
-        spec(json!({"gatewayKeyRefs": []})),
-        "spec.gatewayKeyRefs",
-    )
-    .await;
+    refused(world, "ProviderKey", spec(json!({})), "exactly one of gatewayKeyRefs and scope").await;
+    refused(world, "ProviderKey", spec(json!({"gatewayKeyRefs": []})), "spec.gatewayKeyRefs").await;
     let both = json!({"gatewayKeyRefs": [{"name": "a"}], "scope": "Organization"});
-    refused(
-        world,
-        "ProviderKey",
-        spec(both),
-        "exactly one of gatewayKeyRefs and scope",
-    )
-    .await;
+    refused(world, "ProviderKey", spec(both), "exactly one of gatewayKeyRefs and scope").await;
     let long = json!({"scope": "Organization", "displayName": "x".repeat(101)});
     refused(world, "ProviderKey", spec(long), "spec.displayName").await;
 }
@@ -133,24 +81,12 @@ pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
     let spec = json!({"type": "CodingAgent", "codingAssistant": "codex", "expiresInDays": 5});
     world.create("GatewayApiKey", "fixed", key_spec(spec)).await;
     for (patch, words) in [
-        (
-            json!({"type": "Api", "codingAssistant": null}),
-            "type is immutable",
-        ),
-        (
-            json!({"codingAssistant": "opencode"}),
-            "codingAssistant is immutable",
-        ),
+        (json!({"type": "Api", "codingAssistant": null}), "type is immutable"),
+        (json!({"codingAssistant": "opencode"}), "codingAssistant is immutable"),
         (json!({"expiresInDays": 6}), "spec.expiresInDays is immutable"),
         (json!({"expiresInDays": null}), "spec.expiresInDays is immutable"),
-        (
-            json!({"consoleTokenRef": {"name": "other"}}),
-            "consoleTokenRef is immutable",
-        ),
-        (
-            json!({"secret": {"name": "elsewhere"}}),
-            "spec.secret.name is immutable",
-        ),
+        (json!({"consoleTokenRef": {"name": "other"}}), "consoleTokenRef is immutable"),
+        (json!({"secret": {"name": "elsewhere"}}), "spec.secret.name is immutable"),
     ] {
         match world.edit("GatewayApiKey", "fixed", json!({"spec": patch})).await {
             Ok(_) => panic!("accepted: {patch}"),
@@ -158,23 +94,11 @@ pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
         }
     }
     // Naming the Secret as it is named already is no change.
-    world
-        .edit(
-            "GatewayApiKey",
-            "fixed",
-            json!({"spec": {"secret": {"name": "fixed"}}}),
-        )
-        .await
-        .unwrap();
+    world.edit("GatewayApiKey", "fixed", json!({"spec": {"secret": {"name": "fixed"}}})).await.unwrap();
 }
 
 pub async fn a_status_is_in_progress_from_birth(world: &mut World) {
     world.stop().await;
-    world
-        .create("GatewayApiKey", "newborn", key_spec(json!({})))
-        .await;
-    assert_eq!(
-        world.status("GatewayApiKey", "newborn").await,
-        json!({"observedGeneration": -1})
-    );
+    world.create("GatewayApiKey", "newborn", key_spec(json!({}))).await;
+    assert_eq!(world.status("GatewayApiKey", "newborn").await, json!({"observedGeneration": -1}));
 }

@@ -22,10 +22,7 @@ async fn serve_vendor(world: &World) -> u16 {
 }
 
 fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Keysmith {
-    let (endpoints, metrics) = (
-        format!("http://127.0.0.1:{vendor}"),
-        format!("127.0.0.1:{metrics}"),
-    );
+    let (endpoints, metrics) = (format!("http://127.0.0.1:{vendor}"), format!("127.0.0.1:{metrics}"));
     let arguments = [
         "run",
         "--namespaces",
@@ -43,13 +40,9 @@ fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Key
 }
 
 async fn token_at(world: &World, port: u16) {
-    world
-        .write_secret("edgee-console", &[("token", crate::support::world::TOKEN)])
-        .await;
+    world.write_secret("edgee-console", &[("token", crate::support::world::TOKEN)]).await;
     let endpoint = json!({"endpoint": format!("http://127.0.0.1:{port}/edgee")});
-    world
-        .create("ConsoleToken", "edgee", merged(token_spec(), endpoint))
-        .await;
+    world.create("ConsoleToken", "edgee", merged(token_spec(), endpoint)).await;
 }
 
 async fn get(port: u16, path: &str) -> Option<(u16, String)> {
@@ -66,16 +59,10 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
     world.stop().await;
     let vendor = serve_vendor(world).await;
     // Slow enough that the kill meets calls in flight.
-    world.emulator.faults().add(Rule::always(
-        "POST",
-        "/api_keys",
-        Effect::DelayAfter { millis: 100 },
-    ));
+    world.emulator.faults().add(Rule::always("POST", "/api_keys", Effect::DelayAfter { millis: 100 }));
     token_at(world, vendor).await;
     for number in 0..200 {
-        world
-            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
-            .await;
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
     }
     let first = run(world, "sigkill", vendor, free_port(), "info");
     world
@@ -85,10 +72,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
         })
         .await;
     first.kill();
-    assert!(
-        world.keys().len() < 200,
-        "the kill came too late to tell anything"
-    );
+    assert!(world.keys().len() < 200, "the kill came too late to tell anything");
     let second = run(world, "sigkill", vendor, free_port(), "info");
     for number in 0..200 {
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
@@ -148,43 +132,21 @@ pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut W
     let vendor = serve_vendor(world).await;
     let process = run(world, "trace", vendor, free_port(), "trace");
     token_at(world, vendor).await;
-    world
-        .write_secret("byok", &[("api_key", "canary-credential")])
-        .await;
+    world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     let deposit = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
     world.create("ProviderKey", "openai", deposit).await;
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::Truncate));
-    world
-        .create(
-            "GatewayApiKey",
-            "checkout",
-            key_spec(json!({"secret": {"preset": "OpenAI"}})),
-        )
-        .await;
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Truncate));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({"secret": {"preset": "OpenAI"}}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     world.ready("ProviderKey", "openai").await;
-    world
-        .secrets()
-        .delete("checkout", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.served("checkout", "OPENAI_API_KEY").await;
     let patch = json!({"data": {"OPENAI_API_KEY": "bm90IGEga2V5"}});
-    world
-        .secrets()
-        .patch("checkout", &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
+    world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     world.served("checkout", "OPENAI_API_KEY").await;
-    assert!(
-        process.printed().contains("TRACE"),
-        "the level is what was asked for"
-    );
+    assert!(process.printed().contains("TRACE"), "the level is what was asked for");
     process.assert_silent();
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
@@ -193,9 +155,7 @@ pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut W
 
 pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
     world.token().await;
-    world
-        .write_secret("byok", &[("api_key", "canary-credential")])
-        .await;
+    world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     world.key("checkout", json!({})).await;
     let deposit = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
@@ -204,10 +164,7 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
     world.create("ProviderKey", "openai", deposit).await;
     world.ready("ProviderKey", "openai").await;
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
-    namespaces
-        .delete(&world.namespace, &DeleteParams::default())
-        .await
-        .unwrap();
+    namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
     world
         .eventually("the namespace is gone", async || {
             match namespaces.get_opt(&world.namespace).await.unwrap() {
@@ -229,10 +186,7 @@ pub async fn a_field_that_the_type_cannot_read_is_told_so(world: &mut World) {
     *loose.pointer_mut(scope).unwrap() = json!({"type": "string"});
     loose["metadata"] = json!({"name": name});
     let force = PatchParams::apply("test").force();
-    definitions
-        .patch(name, &force, &Patch::Apply(&loose))
-        .await
-        .unwrap();
+    definitions.patch(name, &force, &Patch::Apply(&loose)).await.unwrap();
     let spec = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "scope": "Galaxy",
@@ -253,9 +207,6 @@ pub async fn a_field_that_the_type_cannot_read_is_told_so(world: &mut World) {
     let mut strict = serde_json::to_value(&original).unwrap();
     strict["metadata"] = json!({"name": name});
     strict.as_object_mut().unwrap().remove("status");
-    definitions
-        .patch(name, &force, &Patch::Apply(&strict))
-        .await
-        .unwrap();
+    definitions.patch(name, &force, &Patch::Apply(&strict)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

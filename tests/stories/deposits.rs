@@ -50,49 +50,24 @@ pub async fn every_documented_provider_gets_its_format(world: &mut World) {
                 ("us-east-1.secret_access_key", "canary-secret2"),
             ],
         ),
-        (
-            "azure",
-            &[
-                ("endpoint", "https://x.openai.azure.com/"),
-                ("api_key", "canary-azure"),
-            ],
-        ),
+        ("azure", &[("endpoint", "https://x.openai.azure.com/"), ("api_key", "canary-azure")]),
     ];
     for (provider, entries) in &table {
         let name = format!("byok-{}", provider.replace('_', "-"));
         world.write_secret(&name, entries).await;
-        world
-            .create(
-                "ProviderKey",
-                &name,
-                spec(provider, json!({"credentialsRef": {"name": name}})),
-            )
-            .await;
+        world.create("ProviderKey", &name, spec(provider, json!({"credentialsRef": {"name": name}}))).await;
     }
     for (provider, _) in &table {
-        world
-            .ready("ProviderKey", &format!("byok-{}", provider.replace('_', "-")))
-            .await;
+        world.ready("ProviderKey", &format!("byok-{}", provider.replace('_', "-"))).await;
     }
     let held = deposits(world);
     assert_eq!(held.len(), 9);
-    let stored = |provider: &str| {
-        held.iter()
-            .find(|it| it.provider == provider)
-            .unwrap()
-            .provider_key
-            .clone()
-    };
+    let stored =
+        |provider: &str| held.iter().find(|it| it.provider == provider).unwrap().provider_key.clone();
     assert_eq!(stored("openai"), "canary-plain");
     let json = |provider: &str| serde_json::from_str::<Value>(&stored(provider)).unwrap();
-    assert_eq!(
-        json("azure"),
-        json!({"endpoint": "https://x.openai.azure.com/", "api_key": "canary-azure"})
-    );
-    assert_eq!(
-        json("bedrock")["us-east-1"]["secret_access_key"],
-        "canary-secret2"
-    );
+    assert_eq!(json("azure"), json!({"endpoint": "https://x.openai.azure.com/", "api_key": "canary-azure"}));
+    assert_eq!(json("bedrock")["us-east-1"]["secret_access_key"], "canary-secret2");
     assert_eq!(json("google_vertex_ai")["private_key"], "canary-pem");
     assert!(held.iter().all(|it| it.api_key_ids.is_empty()));
 }
@@ -104,21 +79,13 @@ pub async fn a_deposit_is_assigned_to_the_keys_it_names_and_follows_them(world: 
     world.create("ProviderKey", "openai", spec("openai", refs)).await;
     let message = world.reason("ProviderKey", "openai", "GatewayKeyNotReady").await;
     assert!(message.contains("GatewayApiKey one"), "{message}");
-    assert!(
-        deposits(world).is_empty(),
-        "a missing key never means the whole organization"
-    );
+    assert!(deposits(world).is_empty(), "a missing key never means the whole organization");
     world.key("one", json!({})).await;
     let one = world.only_key().id;
     only(world, "assigned to one", |it| it.api_key_ids == [one.clone()]).await;
     world.ready("ProviderKey", "openai").await;
     world.key("two", json!({})).await;
-    let two = world
-        .keys()
-        .into_iter()
-        .map(|it| it.id)
-        .find(|id| *id != one)
-        .unwrap();
+    let two = world.keys().into_iter().map(|it| it.id).find(|id| *id != one).unwrap();
     let before = deposits(world)[0].id.clone();
     world
         .edit(
@@ -139,29 +106,19 @@ pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(wor
     for support in [Support::UnknownPath, Support::DoesNothing] {
         world.vendor().set_switches(|it| it.provider_key_update = support);
         let name = format!("openai-{support:?}").to_lowercase();
-        if world
-            .api("ConsoleToken")
-            .get_opt("edgee")
-            .await
-            .unwrap()
-            .is_none()
-        {
+        if world.api("ConsoleToken").get_opt("edgee").await.unwrap().is_none() {
             world.token().await;
             world.write_secret("byok", &[("api_key", "canary-1")]).await;
             world.key("one", json!({})).await;
         }
-        world
-            .create("ProviderKey", &name, spec("openai", json!({})))
-            .await;
+        world.create("ProviderKey", &name, spec("openai", json!({}))).await;
         world.ready("ProviderKey", &name).await;
         let before = only(world, "the organization's", |it| it.api_key_ids.is_empty()).await;
         let patch = json!({"spec": {"scope": null, "gatewayKeyRefs": [{"name": "one"}]}});
         world.edit("ProviderKey", &name, patch).await.unwrap();
         let one = world.only_key().id;
-        let after = only(world, "assigned to one, the old one gone", |it| {
-            it.api_key_ids == [one.clone()]
-        })
-        .await;
+        let after =
+            only(world, "assigned to one, the old one gone", |it| it.api_key_ids == [one.clone()]).await;
         assert_ne!(after.id, before.id);
         world.ready("ProviderKey", &name).await;
         world.delete("ProviderKey", &name).await;
@@ -173,32 +130,20 @@ pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(wor
 pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
-    world
-        .create("ProviderKey", "openai", spec("openai", json!({})))
-        .await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
     let calls = world.vendor_writes().len();
     world.write_secret("byok", &[("api_key", "canary-2")]).await;
-    only(world, "the new credential, and only that", |it| {
-        it.provider_key == "canary-2"
-    })
-    .await;
+    only(world, "the new credential, and only that", |it| it.provider_key == "canary-2").await;
     world
         .eventually("nothing is superseded any more", async || {
             let status = world.status("ProviderKey", "openai").await;
             let left = (&status["superseded"], &status["leftBehind"]);
-            if left.0.is_null() && left.1.is_null() {
-                Ok(())
-            } else {
-                Err(status.to_string())
-            }
+            if left.0.is_null() && left.1.is_null() { Ok(()) } else { Err(status.to_string()) }
         })
         .await;
     world.ready("ProviderKey", "openai").await;
-    let made = world.vendor_writes()[calls..]
-        .iter()
-        .filter(|it| it.starts_with("POST"))
-        .count();
+    let made = world.vendor_writes()[calls..].iter().filter(|it| it.starts_with("POST")).count();
     assert_eq!(made, 1);
     // Writing the same credential again is no change.
     let calls = world.vendor_writes().len();
@@ -209,25 +154,16 @@ pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world:
 }
 
 pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
-    world
-        .vendor()
-        .set_switches(|it| it.provider_key_delete = Support::UnknownPath);
+    world.vendor().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
-    world
-        .create("ProviderKey", "openai", spec("openai", json!({})))
-        .await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
     let id = deposits(world)[0].id.clone();
     world.delete("ProviderKey", "openai").await;
     world.gone("ProviderKey", "openai").await;
     assert!(world.event("LeftBehind").await.contains(&id));
-    assert!(
-        world
-            .metrics
-            .text()
-            .contains("keysmith_left_behind_total{kind=\"ProviderKey\"} 1")
-    );
+    assert!(world.metrics.text().contains("keysmith_left_behind_total{kind=\"ProviderKey\"} 1"));
     assert_eq!(deposits(world).len(), 1);
 }
 
@@ -241,10 +177,7 @@ pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mu
     world.ready("ProviderKey", "openai").await;
     let id = deposits(world)[0].id.clone();
     assert!(world.vendor().edit_provider_key(&id, |it| it.api_key_ids.clear()));
-    only(world, "assigned to one again", |it| {
-        it.api_key_ids == [one.clone()]
-    })
-    .await;
+    only(world, "assigned to one again", |it| it.api_key_ids == [one.clone()]).await;
     // The loss of a young deposit is not believed, because a listing may lag.
     world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
     assert!(world.vendor().delete_provider_key(&id));
@@ -257,13 +190,8 @@ pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mu
 pub async fn a_lost_answer_to_a_deposit_is_found_again(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/provider-keys", Effect::DropAfter));
-    world
-        .create("ProviderKey", "openai", spec("openai", json!({})))
-        .await;
+    world.emulator.faults().add(Rule::once("POST", "/provider-keys", Effect::DropAfter));
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
     assert_eq!(deposits(world).len(), 1);
     assert_eq!(world.emulator.count("POST", "/provider-keys"), 1);
@@ -272,59 +200,21 @@ pub async fn a_lost_answer_to_a_deposit_is_found_again(world: &mut World) {
 pub async fn a_credential_that_cannot_be_one_is_named_and_never_sent(world: &mut World) {
     world.token().await;
     let table: Vec<(&str, &[(&str, &str)], &str, &str)> = vec![
-        (
-            "openai",
-            &[("other", "canary-x")],
-            "SecretMissing",
-            "entry api_key does not exist",
-        ),
-        (
-            "google_vertex_ai",
-            &[("service_account.json", "{canary-")],
-            "SecretInvalid",
-            "not valid JSON",
-        ),
-        (
-            "bedrock",
-            &[("api_key", "canary-x")],
-            "SecretMissing",
-            "no pair of entries",
-        ),
-        (
-            "azure",
-            &[("api_key", "canary-x")],
-            "SecretMissing",
-            "entry endpoint does not exist",
-        ),
+        ("openai", &[("other", "canary-x")], "SecretMissing", "entry api_key does not exist"),
+        ("google_vertex_ai", &[("service_account.json", "{canary-")], "SecretInvalid", "not valid JSON"),
+        ("bedrock", &[("api_key", "canary-x")], "SecretMissing", "no pair of entries"),
+        ("azure", &[("api_key", "canary-x")], "SecretMissing", "entry endpoint does not exist"),
     ];
     for (provider, entries, reason, words) in table {
         let name = format!("byok-{}", provider.replace('_', "-"));
         world.write_secret(&name, entries).await;
-        world
-            .create(
-                "ProviderKey",
-                &name,
-                spec(provider, json!({"credentialsRef": {"name": name}})),
-            )
-            .await;
+        world.create("ProviderKey", &name, spec(provider, json!({"credentialsRef": {"name": name}}))).await;
         let message = world.reason("ProviderKey", &name, reason).await;
-        assert!(
-            message.contains(words) && message.contains("spec.credentialsRef"),
-            "{message}"
-        );
+        assert!(message.contains(words) && message.contains("spec.credentialsRef"), "{message}");
     }
-    world
-        .create(
-            "ProviderKey",
-            "none",
-            spec("openai", json!({"credentialsRef": {"name": "nowhere"}})),
-        )
-        .await;
+    world.create("ProviderKey", "none", spec("openai", json!({"credentialsRef": {"name": "nowhere"}}))).await;
     let message = world.reason("ProviderKey", "none", "SecretMissing").await;
-    assert!(
-        message.contains("spec.credentialsRef.name") && message.contains("nowhere"),
-        "{message}"
-    );
+    assert!(message.contains("spec.credentialsRef.name") && message.contains("nowhere"), "{message}");
     assert_eq!(world.emulator.count("POST", "/provider-keys"), 0);
     // What is mended is picked up.
     world.write_secret("nowhere", &[("api_key", "canary-y")]).await;

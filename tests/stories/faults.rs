@@ -9,13 +9,8 @@ use std::time::Duration;
 async fn one_key_after(world: &mut World, effect: Effect) {
     world.token().await;
     let shown = format!("{effect:?}");
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", effect));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", effect));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world.served("checkout", "key").await;
     world.ready("GatewayApiKey", "checkout").await;
     world.pass(Duration::from_secs(3600), Duration::ZERO).await;
@@ -52,11 +47,7 @@ pub async fn an_answer_that_never_comes_is_recovered(world: &mut World) {
 }
 
 pub async fn a_listing_that_lags_makes_no_second_key(world: &mut World) {
-    world.emulator.faults().add(Rule::always(
-        "GET",
-        "/api_keys",
-        Effect::LagListing { millis: 20_000 },
-    ));
+    world.emulator.faults().add(Rule::always("GET", "/api_keys", Effect::LagListing { millis: 20_000 }));
     one_key_after(world, Effect::DropAfter).await;
     assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
 }
@@ -66,62 +57,35 @@ pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(
     world.emulator.faults().add(Rule::once(
         "POST",
         "/api_keys",
-        Effect::Status {
-            code: 422,
-            retry_after: None,
-        },
+        Effect::Status { code: 422, retry_after: None },
     ));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let message = world.reason("GatewayApiKey", "checkout", "VendorRejected").await;
-    assert!(
-        message.contains("422") && message.contains("change the specification"),
-        "{message}"
-    );
+    assert!(message.contains("422") && message.contains("change the specification"), "{message}");
     world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
     assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
     // A change of the specification is tried at once.
-    world
-        .edit("GatewayApiKey", "checkout", json!({"spec": {"models": ["m"]}}))
-        .await
-        .unwrap();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"models": ["m"]}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     world.served("checkout", "key").await;
 }
 
 pub async fn a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well(world: &mut World) {
     world.token().await;
-    let down = Effect::Status {
-        code: 429,
-        retry_after: None,
-    };
-    world
-        .emulator
-        .faults()
-        .add(Rule::always("POST", "/api_keys", down));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    let down = Effect::Status { code: 429, retry_after: None };
+    world.emulator.faults().add(Rule::always("POST", "/api_keys", down));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world.reason("GatewayApiKey", "checkout", "VendorThrottled").await;
-    world
-        .pass(Duration::from_secs(3600), Duration::from_secs(4))
-        .await;
+    world.pass(Duration::from_secs(3600), Duration::from_secs(4)).await;
     let attempts = world.emulator.count("POST", "/api_keys");
     assert!((2..=14).contains(&attempts), "{attempts} attempts");
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert!(
-        status["failures"].as_u64().unwrap() >= 2 && status["nextAttemptAt"].is_string(),
-        "{status}"
-    );
+    assert!(status["failures"].as_u64().unwrap() >= 2 && status["nextAttemptAt"].is_string(), "{status}");
     world.emulator.faults().clear();
     world.served("checkout", "key").await;
     world.ready("GatewayApiKey", "checkout").await;
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert!(
-        status["failures"].is_null() && status["nextAttemptAt"].is_null(),
-        "{status}"
-    );
+    assert!(status["failures"].is_null() && status["nextAttemptAt"].is_null(), "{status}");
 }
 
 pub async fn a_vendor_that_loses_every_answer_is_asked_ever_more_rarely(world: &mut World) {
@@ -129,14 +93,9 @@ pub async fn a_vendor_that_loses_every_answer_is_asked_ever_more_rarely(world: &
     world.emulator.faults().add(Rule::always(
         "POST",
         "/api_keys",
-        Effect::Status {
-            code: 503,
-            retry_after: None,
-        },
+        Effect::Status { code: 503, retry_after: None },
     ));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
     let attempts = world.emulator.count("POST", "/api_keys");
     assert!((5..=25).contains(&attempts), "{attempts} attempts in four hours");
@@ -150,14 +109,9 @@ pub async fn a_restart_does_not_shorten_a_wait(world: &mut World) {
     world.emulator.faults().add(Rule::always(
         "POST",
         "/api_keys",
-        Effect::Status {
-            code: 422,
-            retry_after: None,
-        },
+        Effect::Status { code: 422, retry_after: None },
     ));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world.reason("GatewayApiKey", "checkout", "VendorRejected").await;
     for _ in 0..5 {
         world.stop().await;
@@ -169,18 +123,10 @@ pub async fn a_restart_does_not_shorten_a_wait(world: &mut World) {
 
 pub async fn the_vendor_may_ask_for_a_pause(world: &mut World) {
     world.token().await;
-    let pause = Effect::Status {
-        code: 429,
-        retry_after: Some("120".to_owned()),
-    };
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", pause));
+    let pause = Effect::Status { code: 429, retry_after: Some("120".to_owned()) };
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", pause));
     let start = world.clock.now();
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world.served("checkout", "key").await;
     let waited = world.clock.now().duration_since(start).as_secs();
     assert!((120..=130).contains(&waited), "{waited} s");
@@ -192,15 +138,10 @@ pub async fn a_deletion_waits_for_a_vendor_that_is_down(world: &mut World) {
     world.emulator.faults().add(Rule::always(
         "DELETE",
         "/api_keys",
-        Effect::Status {
-            code: 503,
-            retry_after: None,
-        },
+        Effect::Status { code: 503, retry_after: None },
     ));
     world.delete("GatewayApiKey", "checkout").await;
-    let message = world
-        .reason("GatewayApiKey", "checkout", "VendorUnavailable")
-        .await;
+    let message = world.reason("GatewayApiKey", "checkout", "VendorUnavailable").await;
     assert!(message.contains("revoke"), "{message}");
     assert_eq!(world.keys().len(), 1);
     world.emulator.faults().clear();
@@ -211,13 +152,8 @@ pub async fn a_deletion_waits_for_a_vendor_that_is_down(world: &mut World) {
 pub async fn deleting_while_an_answer_is_lost_leaves_no_key(world: &mut World) {
     world.token().await;
     // The call lands after the resource was deleted, and before the deletion may end.
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 45_000 }));
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 45_000 }));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     tokio::time::sleep(Duration::from_secs(32)).await;
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;

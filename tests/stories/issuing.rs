@@ -9,31 +9,17 @@ use std::time::Duration;
 pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(world: &mut World) {
     world.token().await;
     let writes = world.writes().len();
-    world
-        .create(
-            "GatewayApiKey",
-            "checkout",
-            key_spec(json!({"displayName": "Production Backend"})),
-        )
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({"displayName": "Production Backend"}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     world.served("checkout", "key").await;
     // Whatever would come on top comes within the next minute.
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     assert_eq!(
         world.writes()[writes..],
-        [
-            "patch gatewayapikeys",
-            "create secrets",
-            "patch gatewayapikeys/status"
-        ],
+        ["patch gatewayapikeys", "create secrets", "patch gatewayapikeys/status"],
         "Kubernetes writes of a new key"
     );
-    assert_eq!(
-        world.vendor_writes(),
-        ["POST /api_keys"],
-        "vendor calls of a new key"
-    );
+    assert_eq!(world.vendor_writes(), ["POST /api_keys"], "vendor calls of a new key");
     let key = world.only_key();
     assert!(key.name.starts_with("Production Backend [ks-"), "{}", key.name);
     let status = world.status("GatewayApiKey", "checkout").await;
@@ -53,9 +39,7 @@ pub async fn a_settled_key_costs_nothing(world: &mut World) {
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
     let listings = world.emulator.count("GET", "/api_keys");
-    world
-        .pass(Duration::from_secs(86_400), Duration::from_secs(10))
-        .await;
+    world.pass(Duration::from_secs(86_400), Duration::from_secs(10)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
     assert_eq!(world.vendor_writes().len(), calls, "vendor calls at rest");
     // One listing per poll, whatever the number of keys: a day of five-minute polls, or ten seconds of two.
@@ -86,23 +70,14 @@ pub async fn every_field_reaches_the_vendor(world: &mut World) {
     assert_eq!(days, 90);
     let (ready, reason, _) = world.condition("GatewayApiKey", "agent", "Ready").await.unwrap();
     assert_eq!((ready.as_str(), reason.as_str()), ("True", "Disabled"));
-    assert_eq!(
-        world.entry("agent-env", "ANTHROPIC_AUTH_TOKEN").await.unwrap(),
-        key.secret
-    );
+    assert_eq!(world.entry("agent-env", "ANTHROPIC_AUTH_TOKEN").await.unwrap(), key.secret);
     assert_eq!(
         world.entry("agent-env", "ANTHROPIC_BASE_URL").await.unwrap(),
         "http://emulator.test/edgee-gateway"
     );
-    assert_eq!(
-        world.entry("agent-env", "ANTHROPIC_MODEL").await.unwrap(),
-        "anthropic/claude-opus-4-6"
-    );
+    assert_eq!(world.entry("agent-env", "ANTHROPIC_MODEL").await.unwrap(), "anthropic/claude-opus-4-6");
     assert_eq!(world.vendor().check(&key.secret, None), DataPlaneAnswer::Inactive);
-    world
-        .edit("GatewayApiKey", "agent", json!({"spec": {"active": true}}))
-        .await
-        .unwrap();
+    world.edit("GatewayApiKey", "agent", json!({"spec": {"active": true}})).await.unwrap();
     world.served("agent-env", "ANTHROPIC_AUTH_TOKEN").await;
     world.ready("GatewayApiKey", "agent").await;
 }
@@ -118,10 +93,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
     let secret = world.secrets().get("checkout").await.unwrap();
     assert_eq!(secret.type_.as_deref(), Some("example.com/llm"));
     assert_eq!(secret.metadata.labels.as_ref().unwrap()["team"], "shop");
-    assert_eq!(
-        secret.metadata.annotations.as_ref().unwrap()["reloader.example/match"],
-        "true"
-    );
+    assert_eq!(secret.metadata.annotations.as_ref().unwrap()["reloader.example/match"], "true");
     let key = world.only_key();
     let expected = format!("key = \"{}\"\nserial = 1\n", key.secret);
     assert_eq!(world.entry("checkout", "config.toml").await.unwrap(), expected);
@@ -134,11 +106,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
             let labels = secret.metadata.labels.unwrap_or_default();
             let entries: Vec<_> = secret.data.unwrap_or_default().into_keys().collect();
             let right = !labels.contains_key("team") && entries == ["config.toml", "plain"];
-            if right {
-                Ok(())
-            } else {
-                Err(format!("{labels:?} {entries:?}"))
-            }
+            if right { Ok(()) } else { Err(format!("{labels:?} {entries:?}")) }
         })
         .await;
     assert_eq!(world.served("checkout", "plain").await, key.id);
@@ -146,12 +114,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
 
 pub async fn an_edit_changes_the_key_in_place_and_only_what_was_edited(world: &mut World) {
     world.token().await;
-    world
-        .key(
-            "checkout",
-            json!({"models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"}}),
-        )
-        .await;
+    world.key("checkout", json!({"models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"}})).await;
     let before = world.only_key();
     let patch = json!({"spec": {"budget": {"amount": "300"}, "models": null, "displayName": "Renamed"}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
@@ -160,15 +123,8 @@ pub async fn an_edit_changes_the_key_in_place_and_only_what_was_edited(world: &m
     assert_eq!((&after.id, &after.secret), (&before.id, &before.secret));
     assert_eq!(after.max_usage, Some(300));
     assert!(after.models.is_empty());
-    assert!(
-        after.name.starts_with("Renamed [ks-") && after.name.ends_with("-1]"),
-        "{}",
-        after.name
-    );
-    world
-        .edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}}))
-        .await
-        .unwrap();
+    assert!(after.name.starts_with("Renamed [ks-") && after.name.ends_with("-1]"), "{}", after.name);
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.only_key().max_usage, None);
     assert_eq!(world.vendor_writes().len(), 3, "{:?}", world.vendor_writes());
@@ -184,11 +140,9 @@ pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mu
     assert!(world.keys().is_empty());
     assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::UnknownKey);
     world
-        .eventually("the Secret is gone", async || {
-            match world.entry("checkout", "key").await {
-                None => Ok(()),
-                Some(_) => Err("it is still there".to_owned()),
-            }
+        .eventually("the Secret is gone", async || match world.entry("checkout", "key").await {
+            None => Ok(()),
+            Some(_) => Err("it is still there".to_owned()),
         })
         .await;
 }
@@ -214,19 +168,13 @@ pub async fn a_resource_with_a_very_long_name_comes_to_rest(world: &mut World) {
 
 pub async fn a_shutdown_in_the_middle_of_a_create_call_finishes_it_first(world: &mut World) {
     world.token().await;
-    let slow = Effect::Delay {
-        millis: if world.is_simulated() { 10_000 } else { 1_500 },
-    };
+    let slow = Effect::Delay { millis: if world.is_simulated() { 10_000 } else { 1_500 } };
     world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
-    world
-        .eventually("the call is under way", async || {
-            match world.emulator.count("POST", "/api_keys") {
-                0 => Err("no call yet".to_owned()),
-                _ => Ok(()),
-            }
+        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+            0 => Err("no call yet".to_owned()),
+            _ => Ok(()),
         })
         .await;
     world.stop().await;
@@ -244,9 +192,7 @@ pub async fn a_stop_right_after_the_start_ends_at_once(world: &mut World) {
 pub async fn a_restart_with_settled_keys_writes_nothing_and_calls_once(world: &mut World) {
     world.token().await;
     for number in 0..20 {
-        world
-            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
-            .await;
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
     }
     for number in 0..20 {
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
@@ -254,14 +200,9 @@ pub async fn a_restart_with_settled_keys_writes_nothing_and_calls_once(world: &m
     world.stop().await;
     let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
     world.start().await;
-    world
-        .pass(Duration::from_secs(120), Duration::from_millis(1200))
-        .await;
+    world.pass(Duration::from_secs(120), Duration::from_millis(1200)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
-    let after: Vec<_> = world.emulator.calls()[calls..]
-        .iter()
-        .map(|it| it.method.clone())
-        .collect();
+    let after: Vec<_> = world.emulator.calls()[calls..].iter().map(|it| it.method.clone()).collect();
     assert_eq!(after, ["GET"], "one listing verifies the token and every key");
 }
 
@@ -269,14 +210,9 @@ pub async fn a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys
     world: &mut World,
 ) {
     world.token().await;
-    world
-        .emulator
-        .faults()
-        .add(Rule::always("POST", "/api_keys", Effect::Delay { millis: 40 }));
+    world.emulator.faults().add(Rule::always("POST", "/api_keys", Effect::Delay { millis: 40 }));
     for number in 0..20 {
-        world
-            .create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({})))
-            .await;
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
     }
     world
         .eventually("some keys exist", async || match world.keys().len() {

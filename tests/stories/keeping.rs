@@ -10,11 +10,7 @@ pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    world
-        .secrets()
-        .delete("checkout", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     assert_eq!(world.served("checkout", "key").await, id);
     assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
     assert!(world.event("SecretRestored").await.contains("deleted"));
@@ -22,12 +18,7 @@ pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
 
 pub async fn an_edited_secret_is_set_right(world: &mut World) {
     world.token().await;
-    world
-        .key(
-            "checkout",
-            json!({"secret": {"template": {"metadata": {"labels": {"team": "shop"}}}}}),
-        )
-        .await;
+    world.key("checkout", json!({"secret": {"template": {"metadata": {"labels": {"team": "shop"}}}}})).await;
     let id = world.served("checkout", "key").await;
     for patch in [
         json!({"data": {"key": "Zm9v"}}),
@@ -38,11 +29,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         json!({"metadata": {"labels": {"team": null}}}),
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
     ] {
-        world
-            .secrets()
-            .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap();
+        world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
         world
             .eventually(&format!("{patch} is set right"), async || {
                 let secret = world.secrets().get("checkout").await.unwrap();
@@ -51,35 +38,21 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
                 let entries = secret.data.unwrap_or_default().len();
                 let right = entries == 1
                     && labels.get("team").is_some_and(|it| it == "shop")
-                    && labels
-                        .get("app.kubernetes.io/managed-by")
-                        .is_some_and(|it| it == "keysmith")
+                    && labels.get("app.kubernetes.io/managed-by").is_some_and(|it| it == "keysmith")
                     && annotations.get("keysmith.dev/key-id") == Some(&id)
                     && annotations.get("keysmith.dev/serial").is_some_and(|it| it == "1")
                     && annotations.contains_key("keysmith.dev/content");
-                if right {
-                    Ok(())
-                } else {
-                    Err(format!("{entries} entries, {labels:?}, {annotations:?}"))
-                }
+                if right { Ok(()) } else { Err(format!("{entries} entries, {labels:?}, {annotations:?}")) }
             })
             .await;
         assert_eq!(world.served("checkout", "key").await, id, "after {patch}");
     }
     // Labels and annotations of others are theirs.
     let patch = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
+    world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     world
         .secrets()
-        .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
-    world
-        .secrets()
-        .patch(
-            "checkout",
-            &PatchParams::default(),
-            &Patch::Merge(json!({"data": {"key": "Zm9v"}})),
-        )
+        .patch("checkout", &PatchParams::default(), &Patch::Merge(json!({"data": {"key": "Zm9v"}})))
         .await
         .unwrap();
     world.served("checkout", "key").await;
@@ -119,12 +92,7 @@ async fn ask_for_a_look(world: &World) {
 
 pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
     world.token().await;
-    world
-        .key(
-            "checkout",
-            json!({"models": ["m-1"], "budget": {"amount": "5", "period": "Monthly"}}),
-        )
-        .await;
+    world.key("checkout", json!({"models": ["m-1"], "budget": {"amount": "5", "period": "Monthly"}})).await;
     let id = world.served("checkout", "key").await;
     let changed = world.vendor().edit_key(&id, |key| {
         key.active = false;
@@ -146,13 +114,7 @@ pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
         })
         .await;
     let note = world.event("DriftCorrected").await;
-    for field in [
-        "spec.active",
-        "spec.models",
-        "spec.budget",
-        "spec.email",
-        "spec.displayName",
-    ] {
+    for field in ["spec.active", "spec.models", "spec.budget", "spec.email", "spec.displayName"] {
         assert!(note.contains(field), "{note}");
     }
 }
@@ -166,11 +128,7 @@ pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
     world
         .eventually("the asked-for look is echoed", async || {
             let status = world.status("GatewayApiKey", "checkout").await;
-            if status["lastHandledReconcileAt"] == "now" {
-                Ok(())
-            } else {
-                Err(status.to_string())
-            }
+            if status["lastHandledReconcileAt"] == "now" { Ok(()) } else { Err(status.to_string()) }
         })
         .await;
     assert!(!world.only_key().debug_mode);
@@ -183,22 +141,14 @@ pub async fn a_change_that_the_vendor_swallows_is_said(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world
-        .edit(
-            "GatewayApiKey",
-            "checkout",
-            json!({"spec": {"budget": {"amount": "7", "period": "Monthly"}}}),
-        )
+        .edit("GatewayApiKey", "checkout", json!({"spec": {"budget": {"amount": "7", "period": "Monthly"}}}))
         .await
         .unwrap();
     let message = world.reason("GatewayApiKey", "checkout", "NotApplied").await;
     assert!(message.contains("spec.budget"), "{message}");
     let calls = world.vendor_writes().len();
     world.pass(Duration::from_secs(120), Duration::from_secs(3)).await;
-    assert!(
-        world.vendor_writes().len() <= calls + 4,
-        "no hot loop: {:?}",
-        world.vendor_writes()
-    );
+    assert!(world.vendor_writes().len() <= calls + 4, "no hot loop: {:?}", world.vendor_writes());
     world.vendor().set_switches(|it| it.ignored_updates.clear());
     ask_for_a_look(world).await;
     world.ready("GatewayApiKey", "checkout").await;
@@ -231,19 +181,13 @@ pub async fn last_use_is_shown_to_the_hour_and_written_no_oftener(world: &mut Wo
     let used = status["lastUsedAt"].as_str().unwrap();
     assert!(used.ends_with(":00:00Z"), "{used}");
     let writes = world.writes().len() - writes;
-    assert!(
-        (1..=4).contains(&writes),
-        "{writes} writes in three hours of constant use"
-    );
+    assert!((1..=4).contains(&writes), "{writes} writes in three hours of constant use");
 }
 
 pub async fn a_late_create_call_is_found_by_its_mark_and_removed(world: &mut World) {
     world.token().await;
     // The call lands long after its sender gave up and made another key.
-    world
-        .emulator
-        .faults()
-        .add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 400_000 }));
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 400_000 }));
     world.key("checkout", json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     world.served("checkout", "key").await;

@@ -9,25 +9,13 @@ use std::time::Duration;
 pub async fn a_secret_of_somebody_else_is_refused_before_a_key_is_made(world: &mut World) {
     world.token().await;
     world.write_secret("checkout", &[("password", "theirs")]).await;
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let message = world.reason("GatewayApiKey", "checkout", "SecretConflict").await;
-    assert!(
-        message.contains("spec.secret.name") && message.contains("checkout"),
-        "{message}"
-    );
+    assert!(message.contains("spec.secret.name") && message.contains("checkout"), "{message}");
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
-    assert_eq!(
-        world.entry("checkout", "password").await.as_deref(),
-        Some("theirs")
-    );
+    assert_eq!(world.entry("checkout", "password").await.as_deref(), Some("theirs"));
     assert!(world.vendor_writes().is_empty(), "no key was made");
-    world
-        .secrets()
-        .delete("checkout", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.served("checkout", "key").await;
     world.ready("GatewayApiKey", "checkout").await;
 }
@@ -36,13 +24,7 @@ pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut Wo
     world.token().await;
     world.key("first", json!({"secret": {"name": "shared"}})).await;
     let id = world.served("shared", "key").await;
-    world
-        .create(
-            "GatewayApiKey",
-            "second",
-            key_spec(json!({"secret": {"name": "shared"}})),
-        )
-        .await;
+    world.create("GatewayApiKey", "second", key_spec(json!({"secret": {"name": "shared"}}))).await;
     let message = world.reason("GatewayApiKey", "second", "SecretConflict").await;
     assert!(message.contains("GatewayApiKey first"), "{message}");
     assert_eq!(world.served("shared", "key").await, id);
@@ -54,33 +36,22 @@ pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut Wo
 pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched(world: &mut World) {
     world.token().await;
     // The vendor takes its time; meanwhile somebody takes the name.
-    let slow = Effect::Delay {
-        millis: if world.is_simulated() { 5_000 } else { 1_000 },
-    };
+    let slow = Effect::Delay { millis: if world.is_simulated() { 5_000 } else { 1_000 } };
     world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
-    world
-        .eventually("the call is under way", async || {
-            match world.emulator.count("POST", "/api_keys") {
-                0 => Err("no call yet".to_owned()),
-                _ => Ok(()),
-            }
+        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+            0 => Err("no call yet".to_owned()),
+            _ => Ok(()),
         })
         .await;
     world.write_secret("checkout", &[("password", "theirs")]).await;
     world.reason("GatewayApiKey", "checkout", "SecretConflict").await;
-    assert_eq!(
-        world.entry("checkout", "password").await.as_deref(),
-        Some("theirs")
-    );
+    assert_eq!(world.entry("checkout", "password").await.as_deref(), Some("theirs"));
     world
-        .eventually("the key that found no place is revoked", async || {
-            match world.keys().len() {
-                0 => Ok(()),
-                other => Err(format!("{other} keys")),
-            }
+        .eventually("the key that found no place is revoked", async || match world.keys().len() {
+            0 => Ok(()),
+            other => Err(format!("{other} keys")),
         })
         .await;
 }
@@ -90,42 +61,12 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
     let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
     let table = [
-        (
-            "weekly",
-            budget("250", "Weekly"),
-            "Unsupported",
-            "spec.budget.period",
-        ),
-        (
-            "fraction",
-            budget("2.5", "Monthly"),
-            "Unsupported",
-            "spec.budget.amount",
-        ),
-        (
-            "negative",
-            budget("-5", "Monthly"),
-            "InvalidSpec",
-            "spec.budget.amount",
-        ),
-        (
-            "nothing",
-            budget("0", "Monthly"),
-            "InvalidSpec",
-            "spec.budget.amount",
-        ),
-        (
-            "broken",
-            data("{{ key"),
-            "InvalidSpec",
-            "spec.secret.template.data[a]",
-        ),
-        (
-            "unknown",
-            data("{{ passwort }}"),
-            "InvalidSpec",
-            "spec.secret.template.data[a]",
-        ),
+        ("weekly", budget("250", "Weekly"), "Unsupported", "spec.budget.period"),
+        ("fraction", budget("2.5", "Monthly"), "Unsupported", "spec.budget.amount"),
+        ("negative", budget("-5", "Monthly"), "InvalidSpec", "spec.budget.amount"),
+        ("nothing", budget("0", "Monthly"), "InvalidSpec", "spec.budget.amount"),
+        ("broken", data("{{ key"), "InvalidSpec", "spec.secret.template.data[a]"),
+        ("unknown", data("{{ passwort }}"), "InvalidSpec", "spec.secret.template.data[a]"),
         (
             "reserved",
             json!({"secret": {"template": {"type": "helm.sh/release.v1"}}}),
@@ -138,9 +79,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
         let message = world.reason("GatewayApiKey", name, reason).await;
         assert!(message.contains(field), "{name}: {message}");
     }
-    world
-        .pass(Duration::from_secs(3600), Duration::from_secs(2))
-        .await;
+    world.pass(Duration::from_secs(3600), Duration::from_secs(2)).await;
     assert!(world.vendor_writes().is_empty());
     let status = world.status("GatewayApiKey", "weekly").await;
     assert!(
@@ -151,24 +90,10 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
             .any(|it| it["type"] == "Stalled" && it["status"] == "True")
     );
     // Editing back recovers.
-    world
-        .edit(
-            "GatewayApiKey",
-            "weekly",
-            json!({"spec": {"budget": {"period": "Monthly"}}}),
-        )
-        .await
-        .unwrap();
+    world.edit("GatewayApiKey", "weekly", json!({"spec": {"budget": {"period": "Monthly"}}})).await.unwrap();
     world.ready("GatewayApiKey", "weekly").await;
     let status = world.status("GatewayApiKey", "weekly").await;
-    assert!(
-        status["conditions"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|it| it["type"] == "Ready"),
-        "{status}"
-    );
+    assert!(status["conditions"].as_array().unwrap().iter().all(|it| it["type"] == "Ready"), "{status}");
 }
 
 pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mut World) {
@@ -190,17 +115,10 @@ pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_t
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
     let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
     assert!(message.contains("delete the Secret"), "{message}");
-    world
-        .secrets()
-        .delete("checkout", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.served("checkout", "key").await, id);
-    assert_eq!(
-        world.secrets().get("checkout").await.unwrap().type_.as_deref(),
-        Some("example.com/llm")
-    );
+    assert_eq!(world.secrets().get("checkout").await.unwrap().type_.as_deref(), Some("example.com/llm"));
 }
 
 pub async fn a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else(world: &mut World) {
@@ -211,10 +129,7 @@ pub async fn a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else(
     });
     world.cluster().store_unchecked(object);
     let message = world.reason("GatewayApiKey", "odd", "Undecodable").await;
-    assert!(
-        message.contains("-3") && message.contains("nothing was done"),
-        "{message}"
-    );
+    assert!(message.contains("-3") && message.contains("nothing was done"), "{message}");
     world.token().await;
     world.key("fine", json!({})).await;
     let writes = world.writes().len();

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 /// A ConsoleToken whose Secret holds `value` says `reason`, in these words, and calls nobody for it in a loop.
 async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
-    world
-        .create("ConsoleToken", "edgee", merged(token_spec(), spec))
-        .await;
+    world.create("ConsoleToken", "edgee", merged(token_spec(), spec)).await;
     let message = world.reason("ConsoleToken", "edgee", reason).await;
     for word in words {
         assert!(message.contains(word), "{word:?} is not in: {message}");
@@ -23,22 +21,10 @@ async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
 }
 
 pub async fn a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes(world: &mut World) {
-    world
-        .write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")])
-        .await;
-    says(
-        world,
-        json!({}),
-        "TokenRefused",
-        &["401", "Secret edgee-console, key token"],
-    )
-    .await;
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
-    world
-        .reason("GatewayApiKey", "checkout", "ConsoleTokenNotReady")
-        .await;
+    world.write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")]).await;
+    says(world, json!({}), "TokenRefused", &["401", "Secret edgee-console, key token"]).await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+    world.reason("GatewayApiKey", "checkout", "ConsoleTokenNotReady").await;
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     world.ready("ConsoleToken", "edgee").await;
     world.served("checkout", "key").await;
@@ -52,22 +38,12 @@ pub async fn a_token_of_another_organization_says_so(world: &mut World) {
 }
 
 pub async fn a_missing_secret_is_named_and_picked_up_when_it_appears(world: &mut World) {
-    says(
-        world,
-        json!({}),
-        "SecretMissing",
-        &["spec.secretRef.name", "edgee-console"],
-    )
-    .await;
+    says(world, json!({}), "SecretMissing", &["spec.secretRef.name", "edgee-console"]).await;
     world.write_secret("edgee-console", &[("other", "x")]).await;
     world
         .eventually("the missing key is named", async || {
             let message = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
-            if message.contains("spec.secretRef.key") {
-                Ok(())
-            } else {
-                Err(message)
-            }
+            if message.contains("spec.secretRef.key") { Ok(()) } else { Err(message) }
         })
         .await;
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
@@ -82,23 +58,13 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
         ("ek_live_emulated\r\nX-Evil: 1", "line break"),
     ] {
         world.write_secret("edgee-console", &[("token", value)]).await;
-        if world
-            .api("ConsoleToken")
-            .get_opt("edgee")
-            .await
-            .unwrap()
-            .is_none()
-        {
+        if world.api("ConsoleToken").get_opt("edgee").await.unwrap().is_none() {
             world.create("ConsoleToken", "edgee", token_spec()).await;
         }
         world
             .eventually(&format!("{words} is said"), async || {
                 let message = world.reason("ConsoleToken", "edgee", "SecretInvalid").await;
-                if message.contains(words) {
-                    Ok(())
-                } else {
-                    Err(message)
-                }
+                if message.contains(words) { Ok(()) } else { Err(message) }
             })
             .await;
     }
@@ -124,50 +90,27 @@ pub async fn answers_that_are_none_are_said_and_nothing_of_them_repeated(world: 
     world.ready("ConsoleToken", "edgee").await;
     let table = [
         (
-            Effect::Redirect {
-                location: "http://evil.example/CANARY".to_owned(),
-            },
+            Effect::Redirect { location: "http://evil.example/CANARY".to_owned() },
             "VendorAnswerInvalid",
             "redirects elsewhere",
         ),
         (Effect::Html, "VendorAnswerInvalid", "not JSON"),
         (Effect::Truncate, "VendorAnswerInvalid", "cut short"),
         (Effect::GzipBomb, "VendorAnswerInvalid", "not JSON"),
-        (
-            Effect::Oversize { bytes: 10_000_000 },
-            "VendorAnswerInvalid",
-            "larger than",
-        ),
-        (
-            Effect::Status {
-                code: 500,
-                retry_after: None,
-            },
-            "VendorUnavailable",
-            "500",
-        ),
+        (Effect::Oversize { bytes: 10_000_000 }, "VendorAnswerInvalid", "larger than"),
+        (Effect::Status { code: 500, retry_after: None }, "VendorUnavailable", "500"),
     ];
     for (effect, reason, words) in table {
         world.emulator.faults().clear();
-        world
-            .emulator
-            .faults()
-            .add(Rule::always("GET", "/api_keys", effect));
+        world.emulator.faults().add(Rule::always("GET", "/api_keys", effect));
         let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": words}}});
         world.edit("ConsoleToken", "edgee", patch).await.unwrap();
         let message = world.reason("ConsoleToken", "edgee", reason).await;
-        assert!(
-            !message.contains("CANARY") && !message.contains("evil"),
-            "{message}"
-        );
+        assert!(!message.contains("CANARY") && !message.contains("evil"), "{message}");
         world
             .eventually(words, async || {
                 let message = world.reason("ConsoleToken", "edgee", reason).await;
-                if message.contains(words) {
-                    Ok(())
-                } else {
-                    Err(message)
-                }
+                if message.contains(words) { Ok(()) } else { Err(message) }
             })
             .await;
     }
@@ -177,10 +120,7 @@ pub async fn answers_that_are_none_are_said_and_nothing_of_them_repeated(world: 
 
 pub async fn a_vendor_that_hangs_is_given_up_after_the_deadline(world: &mut World) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
-    world
-        .emulator
-        .faults()
-        .add(Rule::always("GET", "/api_keys", Effect::Hang));
+    world.emulator.faults().add(Rule::always("GET", "/api_keys", Effect::Hang));
     world.create("ConsoleToken", "edgee", token_spec()).await;
     let message = world.reason("ConsoleToken", "edgee", "VendorUnavailable").await;
     assert!(message.contains("within 30 s"), "{message}");
@@ -196,28 +136,17 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     assert!(world.vendor().revoke_token(TOKEN));
     for number in 0..30 {
         world
-            .edit(
-                "GatewayApiKey",
-                &format!("key-{number}"),
-                json!({"spec": {"models": ["m"]}}),
-            )
+            .edit("GatewayApiKey", &format!("key-{number}"), json!({"spec": {"models": ["m"]}}))
             .await
             .unwrap();
     }
     world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     for number in 0..30 {
-        world
-            .reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady")
-            .await;
+        world.reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady").await;
     }
     let (calls, writes) = (world.emulator.calls().len(), world.writes().len());
-    world
-        .pass(Duration::from_secs(3600), Duration::from_secs(3))
-        .await;
-    let writes = world.writes()[writes..]
-        .iter()
-        .filter(|it| it.contains("gatewayapikeys"))
-        .count();
+    world.pass(Duration::from_secs(3600), Duration::from_secs(3)).await;
+    let writes = world.writes()[writes..].iter().filter(|it| it.contains("gatewayapikeys")).count();
     assert_eq!(writes, 0, "a probe is no news to thirty keys");
     let probes = world.emulator.calls().len() - calls;
     assert!(probes <= 14, "{probes} calls in an hour with a refused token");
@@ -234,10 +163,7 @@ pub async fn a_token_that_settled_keys_do_not_need_may_fail_without_them(world: 
     assert!(world.vendor().revoke_token(TOKEN));
     world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
-    let (ready, ..) = world
-        .condition("GatewayApiKey", "checkout", "Ready")
-        .await
-        .unwrap();
+    let (ready, ..) = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready, "True", "the key works, whatever becomes of the token");
 }
 
@@ -248,11 +174,7 @@ pub async fn a_token_stays_until_nothing_needs_it_to_clean_up(world: &mut World)
     let message = world.reason("ConsoleToken", "edgee", "InUse").await;
     assert!(message.contains("GatewayApiKey checkout"), "{message}");
     // Not even the loss of its Secret keeps the key from being revoked.
-    world
-        .secrets()
-        .delete("edgee-console", &DeleteParams::default())
-        .await
-        .unwrap();
+    world.secrets().delete("edgee-console", &DeleteParams::default()).await.unwrap();
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     world.gone("ConsoleToken", "edgee").await;
@@ -284,16 +206,9 @@ pub async fn a_deletion_without_a_usable_token_says_what_blocks_it(world: &mut W
 }
 
 pub async fn a_key_waits_for_its_token_and_goes_on_when_it_comes(world: &mut World) {
-    world
-        .create("GatewayApiKey", "checkout", key_spec(json!({})))
-        .await;
-    let message = world
-        .reason("GatewayApiKey", "checkout", "ConsoleTokenMissing")
-        .await;
-    assert!(
-        message.contains("spec.consoleTokenRef.name") && message.contains("edgee"),
-        "{message}"
-    );
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+    let message = world.reason("GatewayApiKey", "checkout", "ConsoleTokenMissing").await;
+    assert!(message.contains("spec.consoleTokenRef.name") && message.contains("edgee"), "{message}");
     world.token().await;
     world.served("checkout", "key").await;
 }
@@ -302,29 +217,14 @@ pub async fn a_declared_expiry_warns_ahead(world: &mut World) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     let expiry = world.clock.now() + jiff::SignedDuration::from_hours(30 * 24);
     world
-        .create(
-            "ConsoleToken",
-            "edgee",
-            merged(token_spec(), json!({"expiresAt": expiry.to_string()})),
-        )
+        .create("ConsoleToken", "edgee", merged(token_spec(), json!({"expiresAt": expiry.to_string()})))
         .await;
     world.ready("ConsoleToken", "edgee").await;
-    let (soon, ..) = world
-        .condition("ConsoleToken", "edgee", "ExpiringSoon")
-        .await
-        .unwrap();
+    let (soon, ..) = world.condition("ConsoleToken", "edgee", "ExpiringSoon").await.unwrap();
     assert_eq!(soon, "False");
-    assert!(
-        world
-            .metrics
-            .text()
-            .contains("keysmith_console_token_expiry_timestamp_seconds{")
-    );
+    assert!(world.metrics.text().contains("keysmith_console_token_expiry_timestamp_seconds{"));
     tokio::time::sleep(Duration::from_secs(16 * 86_400 + 60)).await;
-    let (soon, reason, message) = world
-        .condition("ConsoleToken", "edgee", "ExpiringSoon")
-        .await
-        .unwrap();
+    let (soon, reason, message) = world.condition("ConsoleToken", "edgee", "ExpiringSoon").await.unwrap();
     assert_eq!((soon.as_str(), reason.as_str()), ("True", "ExpiryNear"));
     assert!(message.contains("spec.expiresAt"), "{message}");
     world.event("ExpiringSoon").await;

@@ -43,10 +43,7 @@ impl Write for &Watcher {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         if self.0.iter().any(|form| text.contains(form)) {
-            FOUND
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(text.into_owned());
+            FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(text.into_owned());
         }
         Ok(line.len())
     }
@@ -74,14 +71,6 @@ pub fn listen() {
 /// Fails if any log line so far held a secret. The line itself is not repeated.
 pub fn assert_silent() {
     let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    let places: Vec<_> = found
-        .iter()
-        .map(|line| line.chars().take(90).collect::<String>())
-        .collect();
-    assert!(
-        places.is_empty(),
-        "secrets in {} log lines, the first begins: {}",
-        found.len(),
-        places[0]
-    );
+    let places: Vec<_> = found.iter().map(|line| line.chars().take(90).collect::<String>()).collect();
+    assert!(places.is_empty(), "secrets in {} log lines, the first begins: {}", found.len(), places[0]);
 }

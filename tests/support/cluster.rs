@@ -145,9 +145,7 @@ impl std::fmt::Debug for Cluster {
 impl Cluster {
     /// A cluster with the namespaces `default` and `kube-system` and the given CRDs.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static, crds: Vec<Value>) -> Self {
-        let cluster = Self {
-            shared: Arc::new(Mutex::new(State::new(Box::new(now)))),
-        };
+        let cluster = Self { shared: Arc::new(Mutex::new(State::new(Box::new(now)))) };
         cluster.add_namespace("default");
         cluster.add_namespace("kube-system");
         for crd in crds {
@@ -185,8 +183,7 @@ impl Cluster {
     /// What `actor` tried to write, events apart.
     pub fn writes(&self, actor: &str) -> Vec<Request> {
         let all = self.requests().into_iter();
-        all.filter(|r| r.actor == actor && r.is_write() && r.resource != "events")
-            .collect()
+        all.filter(|r| r.actor == actor && r.is_write() && r.resource != "events").collect()
     }
 
     /// Adds a rule; the first rule that catches a request decides.
@@ -200,12 +197,7 @@ impl Cluster {
 
     /// Rules that have requests left to catch.
     pub fn pending_faults(&self) -> usize {
-        self.state()
-            .faults
-            .rules
-            .iter()
-            .filter(|rule| rule.times > 0)
-            .count()
+        self.state().faults.rules.iter().filter(|rule| rule.times > 0).count()
     }
 
     /// Ends all open watches; clients go on from where they were, or list again.
@@ -241,14 +233,7 @@ impl Cluster {
     /// An object as it is stored; `resource` is `secrets` or `plural.group`.
     pub fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         let (resource, namespace, name) = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        self.state()
-            .objects
-            .get(&Key {
-                resource,
-                namespace,
-                name,
-            })
-            .map(|object| (**object).clone())
+        self.state().objects.get(&Key { resource, namespace, name }).map(|object| (**object).clone())
     }
 
     /// Serves one more CRD, or a new version of one.
@@ -291,9 +276,7 @@ impl State {
     fn store_as_is(&mut self, mut object: Value) -> Arc<Value> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, name) = (text(&object["apiVersion"]), text(&object["kind"]));
-        let kind = self
-            .kind_of(&version, &name)
-            .unwrap_or_else(|| panic!("{version} {name} is not served"));
+        let kind = self.kind_of(&version, &name).unwrap_or_else(|| panic!("{version} {name} is not served"));
         let metadata = &object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
         let namespace = kind.namespaced.then_some(namespace);
@@ -310,11 +293,7 @@ impl State {
             object["metadata"]["namespace"] = json!(namespace);
         }
         for (field, value) in [("status", status), ("deletionTimestamp", deletion)] {
-            let place = if field == "status" {
-                &mut object
-            } else {
-                &mut object["metadata"]
-            };
+            let place = if field == "status" { &mut object } else { &mut object["metadata"] };
             if !value.is_null() {
                 place[field] = value;
             }

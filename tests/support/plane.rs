@@ -31,36 +31,19 @@ fn start() -> PathBuf {
 pub fn start_in(folder: &std::path::Path, arguments: &[&str]) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane/cluster");
     // What an earlier run left behind is removed first: its objects are not ours.
-    let _ = Command::new("bash")
-        .args([script, "down", "--dir"])
-        .arg(folder)
-        .output();
-    let output = Command::new("bash")
-        .args([script, "up", "--dir"])
-        .arg(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
+    let _ = Command::new("bash").args([script, "down", "--dir"]).arg(folder).output();
+    let output =
+        Command::new("bash").args([script, "up", "--dir"]).arg(folder).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let path = text
-        .lines()
-        .last()
-        .and_then(|line| line.strip_prefix("export KUBECONFIG="))
-        .unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let path = text.lines().last().and_then(|line| line.strip_prefix("export KUBECONFIG=")).unwrap();
     PathBuf::from(path.trim_matches('\''))
 }
 
 async fn config() -> Config {
     let path = tokio::task::spawn_blocking(kubeconfig).await.unwrap();
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.default_retry = false;
     config
 }
@@ -90,10 +73,7 @@ impl Recorder {
         };
         // /api/v1/namespaces/<ns>/<resource>[/<name>[/<subresource>]], or one longer for named groups.
         let parts: Vec<_> = request.uri().path().trim_matches('/').split('/').collect();
-        let after = parts
-            .iter()
-            .position(|it| *it == "namespaces")
-            .map_or(0, |at| at + 2);
+        let after = parts.iter().position(|it| *it == "namespaces").map_or(0, |at| at + 2);
         let resource = parts.get(after).copied().unwrap_or_default();
         if resource == "events" {
             return;
@@ -113,8 +93,5 @@ pub async fn recorded(recorder: &Recorder) -> Client {
         recorder.record(&request);
         request
     });
-    ClientBuilder::try_from(config().await)
-        .unwrap()
-        .with_layer(&layer.into_inner())
-        .build()
+    ClientBuilder::try_from(config().await).unwrap().with_layer(&layer.into_inner()).build()
 }

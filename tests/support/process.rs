@@ -37,10 +37,7 @@ impl Keysmith {
 
     /// SIGTERM, and how it ended.
     pub async fn terminate(mut self) -> std::process::ExitStatus {
-        let sent = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
         for _ in 0..600 {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -58,12 +55,7 @@ impl Keysmith {
 
     /// Fails if anything it printed holds a secret.
     pub fn assert_silent(&self) {
-        assert_eq!(
-            canary::secret_in(&self.printed()),
-            None,
-            "a secret in {}",
-            self.log.display()
-        );
+        assert_eq!(canary::secret_in(&self.printed()), None, "a secret in {}", self.log.display());
     }
 }
 
@@ -76,9 +68,5 @@ impl Drop for Keysmith {
 
 /// A loopback port that was free a moment ago.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -62,10 +62,7 @@ impl World {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
             "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + passed
         });
-        let crds = keysmith::api::crds()
-            .iter()
-            .map(|crd| serde_json::to_value(crd).unwrap())
-            .collect();
+        let crds = keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
         let now = clock.clone();
         let cluster = Cluster::new(move || now.now(), crds);
         cluster.add_namespace("story");
@@ -78,17 +75,10 @@ impl World {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
         let body = json!({"metadata": {"generateName": "story-"}});
-        let namespace = namespaces
-            .create(&PostParams::default(), &serde_json::from_value(body).unwrap())
-            .await;
+        let namespace =
+            namespaces.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await;
         let namespace = namespace.unwrap().name_any();
-        Self::new(
-            Ground::Real(plane::Recorder::default()),
-            user,
-            namespace,
-            Clock::system(),
-        )
-        .await
+        Self::new(Ground::Real(plane::Recorder::default()), user, namespace, Clock::system()).await
     }
 
     async fn new(ground: Ground, user: Client, namespace: String, clock: Clock) -> Self {
@@ -98,15 +88,7 @@ impl World {
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
         let metrics = Metrics::default();
-        let mut world = Self {
-            ground,
-            user,
-            emulator,
-            namespace,
-            clock,
-            metrics,
-            operator: None,
-        };
+        let mut world = Self { ground, user, emulator, namespace, clock, metrics, operator: None };
         world.start().await;
         world
     }
@@ -156,11 +138,7 @@ impl World {
         for (place, text) in self.everything_but_secrets().await {
             assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
         }
-        assert_eq!(
-            canary::secret_in(&self.metrics.text()),
-            None,
-            "a secret in the metrics"
-        );
+        assert_eq!(canary::secret_in(&self.metrics.text()), None, "a secret in the metrics");
         if let Ground::Real(_) = self.ground {
             let namespaces: Api<Namespace> = Api::all(self.user.clone());
             // The control plane goes away with the test; a namespace that hangs is nobody's problem by then.
@@ -172,10 +150,8 @@ impl World {
         let mut texts = Vec::new();
         for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey"] {
             for object in self.api(kind).list(&ListParams::default()).await.unwrap() {
-                texts.push((
-                    format!("{kind} {}", object.name_any()),
-                    serde_json::to_string(&object).unwrap(),
-                ));
+                texts
+                    .push((format!("{kind} {}", object.name_any()), serde_json::to_string(&object).unwrap()));
             }
         }
         for (reason, note) in self.events().await {
@@ -212,11 +188,9 @@ impl World {
     /// Writes of the operator to Kubernetes, events apart: verb and resource.
     pub fn writes(&self) -> Vec<String> {
         match &self.ground {
-            Ground::Simulated(cluster) => cluster
-                .writes("operator")
-                .iter()
-                .map(|it| format!("{} {}", it.verb, it.resource))
-                .collect(),
+            Ground::Simulated(cluster) => {
+                cluster.writes("operator").iter().map(|it| format!("{} {}", it.verb, it.resource)).collect()
+            }
             Ground::Real(recorder) => recorder.writes(),
         }
     }
@@ -261,24 +235,17 @@ impl World {
             "apiVersion": "keysmith.dev/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
-        self.api(kind)
-            .create(&PostParams::default(), &serde_json::from_value(object).unwrap())
-            .await
+        self.api(kind).create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
     }
 
     /// Edits an object by merge patch.
     pub async fn edit(&self, kind: &str, name: &str, patch: Value) -> kube::Result<DynamicObject> {
-        self.api(kind)
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await
+        self.api(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
     }
 
     /// Deletes an object and does not wait.
     pub async fn delete(&self, kind: &str, name: &str) {
-        self.api(kind)
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        self.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Waits until an object is gone.
@@ -328,15 +295,9 @@ impl World {
             let object = self.api(kind).get(name).await.unwrap();
             let status = &object.data["status"];
             let ready = status["conditions"].as_array().into_iter().flatten();
-            let ready = ready
-                .clone()
-                .any(|it| it["type"] == "Ready" && it["status"] == "True");
+            let ready = ready.clone().any(|it| it["type"] == "Ready" && it["status"] == "True");
             let current = status["observedGeneration"].as_i64() == object.metadata.generation;
-            if ready && current {
-                Ok(())
-            } else {
-                Err(status["conditions"].to_string())
-            }
+            if ready && current { Ok(()) } else { Err(status["conditions"].to_string()) }
         })
         .await;
     }
@@ -362,10 +323,7 @@ impl World {
         if secrets.get_opt(name).await.unwrap().is_some() {
             secrets.delete(name, &DeleteParams::default()).await.unwrap();
         }
-        secrets
-            .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
-            .await
-            .unwrap();
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     }
 
     /// The Secrets of the story's namespace.
@@ -394,20 +352,17 @@ impl World {
 
     /// Waits until the Secret holds a key that the gateway accepts, and there is no other key. Returns its id.
     pub async fn served(&self, secret: &str, entry: &str) -> String {
-        self.eventually(
-            &format!("Secret {secret} holds the one key, and it works"),
-            async || {
-                let value = self.entry(secret, entry).await.ok_or("no Secret")?;
-                let keys = self.keys();
-                if keys.len() != 1 {
-                    return Err(format!("{} keys at the vendor", keys.len()));
-                }
-                match self.vendor().check(&value, None) {
-                    DataPlaneAnswer::Accepted => Ok(keys[0].id.clone()),
-                    other => Err(format!("the gateway says {other:?}")),
-                }
-            },
-        )
+        self.eventually(&format!("Secret {secret} holds the one key, and it works"), async || {
+            let value = self.entry(secret, entry).await.ok_or("no Secret")?;
+            let keys = self.keys();
+            if keys.len() != 1 {
+                return Err(format!("{} keys at the vendor", keys.len()));
+            }
+            match self.vendor().check(&value, None) {
+                DataPlaneAnswer::Accepted => Ok(keys[0].id.clone()),
+                other => Err(format!("the gateway says {other:?}")),
+            }
+        })
         .await
     }
 
@@ -424,8 +379,7 @@ impl World {
         let core: Api<CoreEvent> = Api::namespaced(self.user.clone(), &self.namespace);
         let core = core.list(&ListParams::default()).await.unwrap();
         found.extend(
-            core.into_iter()
-                .map(|it| (it.reason.unwrap_or_default(), it.message.unwrap_or_default())),
+            core.into_iter().map(|it| (it.reason.unwrap_or_default(), it.message.unwrap_or_default())),
         );
         found
     }
@@ -434,10 +388,7 @@ impl World {
     pub async fn event(&self, reason: &str) -> String {
         self.eventually(&format!("event {reason}"), async || {
             let events = self.events().await;
-            let found = events
-                .iter()
-                .find(|(it, _)| it == reason)
-                .map(|(_, note)| note.clone());
+            let found = events.iter().find(|(it, _)| it == reason).map(|(_, note)| note.clone());
             found.ok_or_else(|| format!("{events:?}"))
         })
         .await
@@ -476,8 +427,6 @@ pub fn key_spec(fields: Value) -> Value {
 
 /// One object over another.
 pub fn merged(mut base: Value, over: Value) -> Value {
-    base.as_object_mut()
-        .unwrap()
-        .extend(over.as_object().unwrap().clone());
+    base.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
     base
 }

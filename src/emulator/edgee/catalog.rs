@@ -24,22 +24,14 @@ pub(super) const MODELS: [&str; 6] = [
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
 pub(super) fn organizations(desk: &mut Desk<'_>) -> Answer {
-    let known = desk
-        .world
-        .organizations
-        .iter()
-        .filter(|(id, _)| desk.caller.organizations.contains(*id));
+    let known = desk.world.organizations.iter().filter(|(id, _)| desk.caller.organizations.contains(*id));
     let data: Vec<Value> = known.map(|(id, created_at)| show(id, *created_at)).collect();
     Ok(wire::json(200, &json!({ "data": data })))
 }
 
 /// E14.
 pub(super) fn organization(desk: &mut Desk<'_>) -> Answer {
-    let created_at = desk
-        .world
-        .organizations
-        .get(desk.organization)
-        .ok_or_else(Refusal::not_found)?;
+    let created_at = desk.world.organizations.get(desk.organization).ok_or_else(Refusal::not_found)?;
     Ok(wire::json(200, &show(desk.organization, *created_at)))
 }
 

@@ -44,10 +44,7 @@ pub(in super::super) fn trouble(world: &World, code: u16) -> Reply {
 
 /// Whether a GET of this path lists keys or provider keys.
 pub(in super::super) fn is_listing(inbound: &Inbound) -> bool {
-    matches!(
-        inbound.segments_from(1)[..],
-        ["v1", "organizations", _, "api_keys" | "provider-keys"]
-    )
+    matches!(inbound.segments_from(1)[..], ["v1", "organizations", _, "api_keys" | "provider-keys"])
 }
 
 fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
@@ -59,14 +56,7 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     if route.organization.is_some() && !caller.organizations.contains(organization) {
         return Err(Refusal::forbidden());
     }
-    (route.handler)(&mut Desk {
-        world,
-        inbound,
-        moment,
-        caller,
-        organization,
-        id: route.id,
-    })
+    (route.handler)(&mut Desk { world, inbound, moment, caller, organization, id: route.id })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str]) -> Result<Route<'a>, Refusal> {
@@ -75,21 +65,14 @@ fn find<'a>(method: &Method, path: &[&'a str]) -> Result<Route<'a>, Refusal> {
     }
     let others = [Method::GET, Method::POST, Method::DELETE];
     let known = others.iter().any(|method| route(method, path).is_some());
-    Err(if known {
-        Refusal::wrong_method()
-    } else {
-        Refusal::not_found()
-    })
+    Err(if known { Refusal::wrong_method() } else { Refusal::not_found() })
 }
 
 fn route<'a>(method: &Method, path: &[&'a str]) -> Option<Route<'a>> {
     let (id, handler): (&str, Handler) = match (method.as_str(), path) {
         (_, ["v1", "organizations", organization, rest @ ..]) => {
             let route = in_organization(method, rest)?;
-            return Some(Route {
-                organization: Some(organization),
-                ..route
-            });
+            return Some(Route { organization: Some(organization), ..route });
         }
         ("GET", ["v1", "organizations"]) => ("", catalog::organizations),
         ("GET", ["v1", "models"]) => ("", catalog::models),
@@ -99,11 +82,7 @@ fn route<'a>(method: &Method, path: &[&'a str]) -> Option<Route<'a>> {
         ("DELETE", ["v1", "api_tokens", id]) => (id, tokens::delete),
         _ => return None,
     };
-    Some(Route {
-        organization: None,
-        id,
-        handler,
-    })
+    Some(Route { organization: None, id, handler })
 }
 
 fn in_organization<'a>(method: &Method, rest: &[&'a str]) -> Option<Route<'a>> {
@@ -124,11 +103,7 @@ fn in_organization<'a>(method: &Method, rest: &[&'a str]) -> Option<Route<'a>> {
         ("GET", ["logs", "export"]) => ("", export::export),
         _ => return None,
     };
-    Some(Route {
-        organization: None,
-        id,
-        handler,
-    })
+    Some(Route { organization: None, id, handler })
 }
 
 /// Unknown, revoked and expired tokens are told apart by nobody (§1.14).

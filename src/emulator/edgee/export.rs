@@ -29,16 +29,9 @@ pub(super) fn export(desk: &mut Desk<'_>) -> Answer {
     match desk.inbound.param("format") {
         None | Some("csv") => {
             let rows: String = records.map(|record| row(record, ids)).collect();
-            Ok(wire::bytes(
-                200,
-                "text/csv; charset=utf-8",
-                format!("{HEADER}{rows}"),
-            ))
+            Ok(wire::bytes(200, "text/csv; charset=utf-8", format!("{HEADER}{rows}")))
         }
-        Some("json") => Ok(wire::json(
-            200,
-            &records.map(|record| entry(record, ids)).collect::<Vec<_>>(),
-        )),
+        Some("json") => Ok(wire::json(200, &records.map(|record| entry(record, ids)).collect::<Vec<_>>())),
         Some(_) => Err(Refusal::invalid_param("format", "Must be one of csv, json.")),
     }
 }
@@ -51,9 +44,7 @@ fn range(desk: &Desk<'_>) -> Result<(Timestamp, Timestamp), Refusal> {
         let period = period(desk.inbound.param("period").unwrap_or("24h"))?;
         return Ok((now.checked_sub(period).unwrap_or(Timestamp::MIN), now));
     }
-    let first = from.map_or(Ok(Timestamp::MIN), |text| {
-        instant("from_date", text, Time::midnight())
-    })?;
+    let first = from.map_or(Ok(Timestamp::MIN), |text| instant("from_date", text, Time::midnight()))?;
     let last = to.map_or(Ok(now), |text| instant("to_date", text, Time::MAX))?;
     Ok((first, last))
 }
@@ -65,10 +56,7 @@ fn period(text: &str) -> Result<SignedDuration, Refusal> {
         "7d" => 7 * 24,
         "30d" => 30 * 24,
         _ => {
-            return Err(Refusal::invalid_param(
-                "period",
-                "Must be one of 1h, 24h, 7d, 30d.",
-            ));
+            return Err(Refusal::invalid_param("period", "Must be one of 1h, 24h, 7d, 30d."));
         }
     };
     Ok(SignedDuration::from_hours(hours))

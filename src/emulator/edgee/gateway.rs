@@ -119,13 +119,7 @@ fn complete(world: &mut World, inbound: &Inbound, now: Timestamp, dialect: Diale
     };
     let number = world.usage.len() + 1;
     let input_tokens = u64::try_from(inbound.body.len().div_ceil(4)).unwrap_or(u64::MAX);
-    let completion = Completion {
-        number,
-        model,
-        now,
-        input_tokens,
-        output_tokens: 16,
-    };
+    let completion = Completion { number, model, now, input_tokens, output_tokens: 16 };
     charge(world, inbound, &completion, tags(inbound, &body));
     wire::json(200, &dialect(&completion))
 }
@@ -137,21 +131,14 @@ fn models(world: &World, inbound: &Inbound, now: Timestamp) -> Reply {
         return refuse(verdict);
     }
     let allowed = |id: &&str| judge(world, secret(inbound), Some(id), now) == DataPlaneAnswer::Accepted;
-    let data: Vec<Value> = MODELS
-        .iter()
-        .copied()
-        .filter(allowed)
-        .map(|id| json!({ "id": id, "object": "model" }))
-        .collect();
+    let data: Vec<Value> =
+        MODELS.iter().copied().filter(allowed).map(|id| json!({ "id": id, "object": "model" })).collect();
     wire::json(200, &json!({ "object": "list", "data": data }))
 }
 
 /// Anthropic's clients send `x-api-key`, the others a bearer token.
 fn secret(inbound: &Inbound) -> &str {
-    inbound
-        .header("x-api-key")
-        .or_else(|| inbound.bearer())
-        .unwrap_or_default()
+    inbound.header("x-api-key").or_else(|| inbound.bearer()).unwrap_or_default()
 }
 
 fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tags: Vec<String>) {
@@ -161,10 +148,7 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
     let Some(key) = world.keys.get_mut(&id) else {
         return;
     };
-    let cost_micros = inbound
-        .header("x-emulator-cost-usd")
-        .and_then(micros)
-        .unwrap_or(COST_MICROS);
+    let cost_micros = inbound.header("x-emulator-cost-usd").and_then(micros).unwrap_or(COST_MICROS);
     spend(key, cost_micros, completion.now);
     let record = UsageRecord {
         at: completion.now,
@@ -187,21 +171,9 @@ fn spend(key: &mut KeyRecord, cost_micros: u64, now: Timestamp) {
 }
 
 fn tags(inbound: &Inbound, body: &Value) -> Vec<String> {
-    let header = inbound
-        .header("x-edgee-tags")
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim);
-    let field = body["tags"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    header
-        .chain(field)
-        .filter(|tag| !tag.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let header = inbound.header("x-edgee-tags").unwrap_or_default().split(',').map(str::trim);
+    let field = body["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    header.chain(field).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
 }
 
 /// A decimal number of USD in millionths, without a detour through floating point.
@@ -209,11 +181,7 @@ fn micros(usd: &str) -> Option<u64> {
     let (whole, fraction) = usd.trim().split_once('.').unwrap_or((usd.trim(), ""));
     let fraction = format!("{fraction:0<6}");
     let fraction: u64 = fraction.get(..6)?.parse().ok()?;
-    whole
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1_000_000)?
-        .checked_add(fraction)
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)
 }
 
 /// As `OpenAI` answers.

@@ -30,10 +30,7 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     let key = desk.world.mint_key(desk.organization, new, desk.moment.now);
     desk.world.counts.created_total += 1;
     let switches = &desk.world.switches;
-    Ok(wire::json(
-        switches.create_status,
-        &view::key(&key, switches, Sight::Revealed),
-    ))
+    Ok(wire::json(switches.create_status, &view::key(&key, switches, Sight::Revealed)))
 }
 
 /// §1.5.
@@ -52,10 +49,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
 /// §1.5.
 pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
     let key = own(desk)?;
-    Ok(wire::json(
-        200,
-        &view::key(key, &desk.world.switches, Sight::Hidden),
-    ))
+    Ok(wire::json(200, &view::key(key, &desk.world.switches, Sight::Hidden)))
 }
 
 /// §1.6. Immutable and unknown fields are accepted and ignored, which is why a client must read back.
@@ -78,10 +72,7 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     if desk.world.switches.delete_no_content {
         return Ok(wire::no_content());
     }
-    Ok(wire::json(
-        200,
-        &json!({ "object": "ai_gateway_api_key", "id": id, "deleted": true }),
-    ))
+    Ok(wire::json(200, &json!({ "object": "ai_gateway_api_key", "id": id, "deleted": true })))
 }
 
 /// §1.8.
@@ -92,10 +83,7 @@ pub(super) fn reveal(desk: &mut Desk<'_>) -> Answer {
     if desk.world.switches.reveal_key_only {
         return Ok(wire::json(200, &json!({ "key": key.secret })));
     }
-    Ok(wire::json(
-        200,
-        &view::key(key, &desk.world.switches, Sight::Revealed),
-    ))
+    Ok(wire::json(200, &view::key(key, &desk.world.switches, Sight::Revealed)))
 }
 
 /// §1.9: one key per console token and assistant, whatever its state.
@@ -122,21 +110,14 @@ fn mint_for(desk: &mut Desk<'_>, assistant: String) -> KeyRecord {
     };
     desk.world.mint_key(
         desk.organization,
-        NewKey {
-            coding_assistant: Some(assistant),
-            ..new
-        },
+        NewKey { coding_assistant: Some(assistant), ..new },
         desk.moment.now,
     )
 }
 
 /// The key in the path, if it is one of the organization in the path.
 fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a KeyRecord, Refusal> {
-    let key = desk
-        .world
-        .keys
-        .get(desk.id)
-        .filter(|key| key.organization == desk.organization);
+    let key = desk.world.keys.get(desk.id).filter(|key| key.organization == desk.organization);
     key.ok_or_else(Refusal::not_found)
 }
 
@@ -171,10 +152,7 @@ fn parse_lifetime(fields: &mut Fields) -> Option<SignedDuration> {
     const MOST: i64 = 36_500;
     let days = fields.positive("expires_in_days").value()?;
     if days > MOST {
-        fields.complain(
-            "expires_in_days",
-            format!("expires_in_days must be at most {MOST}."),
-        );
+        fields.complain("expires_in_days", format!("expires_in_days must be at most {MOST}."));
     }
     Some(SignedDuration::from_hours(days.min(MOST) * 24))
 }
@@ -182,10 +160,7 @@ fn parse_lifetime(fields: &mut Fields) -> Option<SignedDuration> {
 fn parse_assistant(mut fields: Fields) -> Result<String, Refusal> {
     let assistant = fields.required_text("coding_assistant");
     if !assistant.is_empty() && !ASSISTANTS.contains(&assistant.as_str()) {
-        fields.complain(
-            "coding_assistant",
-            format!("Must be one of {}.", ASSISTANTS.join(", ")),
-        );
+        fields.complain("coding_assistant", format!("Must be one of {}.", ASSISTANTS.join(", ")));
     }
     fields.finish().map_err(Refusal::invalid)?;
     Ok(assistant)

@@ -33,31 +33,19 @@ pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Res
         None | Some("DESC") => false,
         Some("ASC") => true,
         Some(_) => {
-            return Err(Refusal::invalid_param(
-                "order_direction",
-                "Must be one of ASC, DESC.",
-            ));
+            return Err(Refusal::invalid_param("order_direction", "Must be one of ASC, DESC."));
         }
     };
     if ascending {
         list.reverse();
     }
     if let Some(start) = start(desk)? {
-        list.retain(|item| {
-            if ascending {
-                item.serial() > start
-            } else {
-                item.serial() < start
-            }
-        });
+        list.retain(|item| if ascending { item.serial() > start } else { item.serial() < start });
     }
     let limit = limit(desk)?;
     let has_more = list.len() > limit;
     list.truncate(limit);
-    Ok(Page {
-        items: list,
-        has_more,
-    })
+    Ok(Page { items: list, has_more })
 }
 
 fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
@@ -76,9 +64,6 @@ fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
     };
     match limit.parse() {
         Ok(limit) if limit > 0 => Ok(largest.min(limit)),
-        _ => Err(Refusal::invalid_param(
-            "limit",
-            "limit must be a positive integer.",
-        )),
+        _ => Err(Refusal::invalid_param("limit", "limit must be a positive integer.")),
     }
 }

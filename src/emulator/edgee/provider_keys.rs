@@ -89,10 +89,7 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     if desk.world.switches.delete_no_content {
         return Ok(wire::no_content());
     }
-    Ok(wire::json(
-        200,
-        &json!({ "object": "provider_key", "id": id, "deleted": true }),
-    ))
+    Ok(wire::json(200, &json!({ "object": "provider_key", "id": id, "deleted": true })))
 }
 
 fn unsupported(support: Support) -> Option<Answer> {
@@ -105,9 +102,7 @@ fn unsupported(support: Support) -> Option<Answer> {
 
 fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a ProviderKeyRecord, Refusal> {
     let record = desk.world.provider_keys.get(desk.id);
-    record
-        .filter(|record| record.organization == desk.organization)
-        .ok_or_else(Refusal::not_found)
+    record.filter(|record| record.organization == desk.organization).ok_or_else(Refusal::not_found)
 }
 
 /// Empty credentials keep the stored ones (§1.10); the provider cannot change.
@@ -116,11 +111,7 @@ fn amend(mut record: ProviderKeyRecord, mut fields: Fields) -> Result<ProviderKe
         check_name(&mut fields, &name);
         record.name = name;
     }
-    if let Some(provider_key) = fields
-        .text("provider_key")
-        .value()
-        .filter(|given| !given.is_empty())
-    {
+    if let Some(provider_key) = fields.text("provider_key").value().filter(|given| !given.is_empty()) {
         check_credential(&mut fields, &record.provider, &provider_key);
         record.provider_key = provider_key;
     }
@@ -145,10 +136,7 @@ fn check_credential(fields: &mut Fields, provider: &str, credential: &str) {
         _ => return,
     };
     if !credential.is_empty() && !serde_json::from_str(credential).is_ok_and(|value| shaped(&value)) {
-        fields.complain(
-            "provider_key",
-            format!("provider_key is no credential of {provider}."),
-        );
+        fields.complain("provider_key", format!("provider_key is no credential of {provider}."));
     }
 }
 
@@ -158,13 +146,9 @@ fn is_service_account(value: &Value) -> bool {
 
 fn is_by_region(value: &Value) -> bool {
     let complete = |region: &Value| has_texts(region, &["access_key_id", "secret_access_key"]);
-    value
-        .as_object()
-        .is_some_and(|regions| !regions.is_empty() && regions.values().all(complete))
+    value.as_object().is_some_and(|regions| !regions.is_empty() && regions.values().all(complete))
 }
 
 fn has_texts(value: &Value, names: &[&str]) -> bool {
-    names
-        .iter()
-        .all(|name| value[*name].as_str().is_some_and(|text| !text.is_empty()))
+    names.iter().all(|name| value[*name].as_str().is_some_and(|text| !text.is_empty()))
 }

@@ -74,13 +74,8 @@ impl KeyRecord {
     }
 
     pub(super) fn over_budget(&self, now: Timestamp) -> bool {
-        let spent = if self.spent_month == month(now) {
-            self.spent_micros
-        } else {
-            0
-        };
-        self.max_usage
-            .is_some_and(|usd| spent >= usd.saturating_mul(1_000_000))
+        let spent = if self.spent_month == month(now) { self.spent_micros } else { 0 };
+        self.max_usage.is_some_and(|usd| spent >= usd.saturating_mul(1_000_000))
     }
 }
 
@@ -197,10 +192,7 @@ pub struct TokenRecord {
 
 impl fmt::Debug for TokenRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenRecord")
-            .field("id", &self.id)
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenRecord").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -16,12 +16,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: u16, kind: &'static str, message: &str) -> Self {
-        Self {
-            status,
-            kind,
-            message: message.to_owned(),
-            complaints: Vec::new(),
-        }
+        Self { status, kind, message: message.to_owned(), complaints: Vec::new() }
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -29,11 +24,7 @@ impl Refusal {
     }
 
     pub(super) fn forbidden() -> Self {
-        Self::new(
-            403,
-            "forbidden_error",
-            "Your token does not have permission to access this resource",
-        )
+        Self::new(403, "forbidden_error", "Your token does not have permission to access this resource")
     }
 
     pub(super) fn not_found() -> Self {
@@ -46,9 +37,7 @@ impl Refusal {
     }
 
     pub(super) fn invalid(complaints: Vec<Complaint>) -> Self {
-        let message = complaints
-            .first()
-            .map_or("Invalid request.", |first| first.message.as_str());
+        let message = complaints.first().map_or("Invalid request.", |first| first.message.as_str());
         let mut refusal = Self::new(400, "invalid_request_error", message);
         refusal.complaints = complaints;
         refusal
@@ -76,11 +65,7 @@ impl Refusal {
 
     fn flat(&self) -> Value {
         // The documentation words the 401 differently from what was observed.
-        let message = if self.status == 401 {
-            "Invalid or expired API token"
-        } else {
-            self.message.as_str()
-        };
+        let message = if self.status == 401 { "Invalid or expired API token" } else { self.message.as_str() };
         json!({ "error": reason(self.status), "message": message })
     }
 
@@ -88,17 +73,12 @@ impl Refusal {
         let mut error = json!({ "type": self.kind, "message": self.message });
         if !self.complaints.is_empty() {
             let params = self.complaints.iter();
-            error["params"] = params
-                .map(|c| json!({ "param": c.param, "message": c.message }))
-                .collect();
+            error["params"] = params.map(|c| json!({ "param": c.param, "message": c.message })).collect();
         }
         json!({ "error": error })
     }
 }
 
 fn reason(status: u16) -> &'static str {
-    StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Error")
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }

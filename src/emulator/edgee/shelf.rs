@@ -23,11 +23,7 @@ pub(super) struct Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self {
-            live: BTreeMap::new(),
-            gone: Vec::new(),
-            last_serial: 0,
-        }
+        Self { live: BTreeMap::new(), gone: Vec::new(), last_serial: 0 }
     }
 }
 
@@ -61,9 +57,7 @@ impl<T: Shelved> Shelf<T> {
     }
 
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.live
-            .get_mut(&serial_of(id)?)
-            .filter(|record| record.id() == id)
+        self.live.get_mut(&serial_of(id)?).filter(|record| record.id() == id)
     }
 
     pub(super) fn by_serial(&self, serial: u64) -> Option<&T> {
@@ -82,11 +76,7 @@ impl<T: Shelved> Shelf<T> {
     /// lag, and still knows what was deleted within it.
     pub(super) fn listed(&self, scope: &str, moment: Moment) -> Vec<&T> {
         let recent = |at: Timestamp| moment.now.duration_since(at) < moment.lag;
-        let gone = self
-            .gone
-            .iter()
-            .filter(|(_, deleted_at)| recent(*deleted_at))
-            .map(|(record, _)| record);
+        let gone = self.gone.iter().filter(|(_, deleted_at)| recent(*deleted_at)).map(|(record, _)| record);
         let mut listed: Vec<&T> = self
             .iter()
             .chain(gone)

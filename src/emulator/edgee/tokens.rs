@@ -34,10 +34,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     }
     let switches = &desk.world.switches;
     let page = paging::page(listed, desk)?;
-    Ok(wire::json(
-        200,
-        &page.envelope(desk.inbound.vendor_path(), |token| view::token(token, switches)),
-    ))
+    Ok(wire::json(200, &page.envelope(desk.inbound.vendor_path(), |token| view::token(token, switches))))
 }
 
 pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
@@ -50,34 +47,20 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     supported(desk)?;
     let id = own(desk)?.id.clone();
     desk.world.tokens.remove(&id, desk.moment.now);
-    Ok(wire::json(
-        200,
-        &json!({ "object": "api_token", "id": id, "deleted": true }),
-    ))
+    Ok(wire::json(200, &json!({ "object": "api_token", "id": id, "deleted": true })))
 }
 
 fn supported(desk: &Desk<'_>) -> Result<(), Refusal> {
-    if desk.world.switches.console_tokens {
-        Ok(())
-    } else {
-        Err(Refusal::not_found())
-    }
+    if desk.world.switches.console_tokens { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
 fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a TokenRecord, Refusal> {
-    let token = desk
-        .world
-        .tokens
-        .get(desk.id)
-        .filter(|token| token.user == desk.caller.user);
+    let token = desk.world.tokens.get(desk.id).filter(|token| token.user == desk.caller.user);
     token.ok_or_else(Refusal::not_found)
 }
 
 fn parse_expiry(fields: &mut Fields) -> Option<Timestamp> {
-    let text = fields
-        .text("expires_at")
-        .value()
-        .filter(|text| !text.is_empty())?;
+    let text = fields.text("expires_at").value().filter(|text| !text.is_empty())?;
     let expiry = text.parse().ok();
     if expiry.is_none() {
         fields.complain("expires_at", "expires_at must be an RFC 3339 time.");

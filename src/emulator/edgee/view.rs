@@ -32,10 +32,7 @@ pub(super) fn key(record: &KeyRecord, switches: &Switches, sight: Sight) -> Valu
     put("active", json!(record.active));
     put("debug_mode", json!(record.debug_mode));
     put("created_at", json!(stamp(record.created_at)));
-    if let Some(assistant) = record
-        .coding_assistant
-        .as_ref()
-        .filter(|_| record.kind == KeyKind::CodingAgent)
+    if let Some(assistant) = record.coding_assistant.as_ref().filter(|_| record.kind == KeyKind::CodingAgent)
     {
         put("coding_assistant", json!(assistant));
     }
@@ -49,11 +46,7 @@ pub(super) fn key(record: &KeyRecord, switches: &Switches, sight: Sight) -> Valu
     };
     put_limits(&mut body, record, switches);
     put_time(&mut body, ("expires_at", record.expires_at), switches.expires_at);
-    put_time(
-        &mut body,
-        ("last_used_at", record.last_used_at),
-        switches.last_used_at,
-    );
+    put_time(&mut body, ("last_used_at", record.last_used_at), switches.last_used_at);
     Value::Object(body)
 }
 
@@ -82,11 +75,7 @@ pub(super) fn token(record: &TokenRecord, switches: &Switches) -> Value {
     put("created_at", json!(stamp(record.created_at)));
     put("updated_at", json!(stamp(record.created_at)));
     put_time(&mut body, ("expires_at", record.expires_at), switches.expires_at);
-    put_time(
-        &mut body,
-        ("last_used_at", record.last_used_at),
-        switches.last_used_at,
-    );
+    put_time(&mut body, ("last_used_at", record.last_used_at), switches.last_used_at);
     Value::Object(body)
 }
 
@@ -98,36 +87,13 @@ pub(super) fn stamp(at: Timestamp) -> String {
 fn put_limits(body: &mut Map<String, Value>, record: &KeyRecord, switches: &Switches) {
     let models = (!record.models.is_empty()).then(|| json!(record.models));
     let unset = switches.unset_limits;
-    put(
-        body,
-        ("models", models),
-        (
-            unset,
-            Blanks {
-                zero: json!([]),
-                empty: json!([]),
-            },
-        ),
-    );
+    put(body, ("models", models), (unset, Blanks { zero: json!([]), empty: json!([]) }));
     let max_usage = record.max_usage.map(|usd| json!(usd));
-    put(
-        body,
-        ("max_usage", max_usage),
-        (
-            unset,
-            Blanks {
-                zero: json!(0),
-                empty: json!(0),
-            },
-        ),
-    );
+    put(body, ("max_usage", max_usage), (unset, Blanks { zero: json!(0), empty: json!(0) }));
 }
 
 fn put_time(body: &mut Map<String, Value>, (name, at): (&str, Option<Timestamp>), blank: Blank) {
-    let blanks = Blanks {
-        zero: json!("0001-01-01T00:00:00Z"),
-        empty: json!(""),
-    };
+    let blanks = Blanks { zero: json!("0001-01-01T00:00:00Z"), empty: json!("") };
     put(body, (name, at.map(|at| json!(stamp(at)))), (blank, blanks));
 }
 
@@ -146,9 +112,6 @@ fn put(
 }
 
 fn masked(secret: &str) -> String {
-    let tail: String = secret
-        .chars()
-        .skip(secret.chars().count().saturating_sub(4))
-        .collect();
+    let tail: String = secret.chars().skip(secret.chars().count().saturating_sub(4)).collect();
     format!("sk-edgee-****{tail}")
 }

@@ -112,12 +112,7 @@ impl World {
 
     /// The key with this secret. Secrets carry their serial, so that this stays cheap with many keys.
     pub(super) fn key_of_secret(&self, secret: &str) -> Option<&KeyRecord> {
-        let serial = secret
-            .strip_prefix("sk-edgee-emulated-")?
-            .split('-')
-            .next()?
-            .parse()
-            .ok()?;
+        let serial = secret.strip_prefix("sk-edgee-emulated-")?.split('-').next()?.parse().ok()?;
         self.keys.by_serial(serial).filter(|key| key.secret == secret)
     }
 }

@@ -28,11 +28,8 @@ fn anchored(pattern: &str) -> Regex {
 
 /// RFC 1123: a label for namespaces, a subdomain for everything else.
 pub(super) fn check_name(kind: &Kind, name: &str, causes: &mut Vec<Cause>) {
-    let (pattern, most, sort) = if kind.is_namespace() {
-        (&*DNS_LABEL, 63, "label")
-    } else {
-        (&*DNS_SUBDOMAIN, 253, "subdomain")
-    };
+    let (pattern, most, sort) =
+        if kind.is_namespace() { (&*DNS_LABEL, 63, "label") } else { (&*DNS_SUBDOMAIN, 253, "subdomain") };
     if name.len() > most || !pattern.is_match(name) {
         let message = format!("{name:?}: must be a lowercase RFC 1123 {sort} of at most {most} characters");
         causes.push(Cause::invalid("metadata.name", message));
@@ -78,18 +75,12 @@ fn check_owners(owners: &Value, causes: &mut Vec<Cause>) {
     for (index, owner) in owners.iter().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().is_none_or(str::is_empty) {
-                causes.push(Cause::invalid(
-                    &format!("{path}[{index}].{field}"),
-                    "must not be empty",
-                ));
+                causes.push(Cause::invalid(&format!("{path}[{index}].{field}"), "must not be empty"));
             }
         }
     }
     if owners.iter().filter(|owner| owner["controller"] == true).count() > 1 {
-        causes.push(Cause::invalid(
-            path,
-            "Only one reference can have Controller set to true",
-        ));
+        causes.push(Cause::invalid(path, "Only one reference can have Controller set to true"));
     }
 }
 
@@ -97,15 +88,11 @@ fn check_owners(owners: &Value, causes: &mut Vec<Cause>) {
 pub(super) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     if !old["metadata"]["deletionTimestamp"].is_null() {
         let before: Vec<&str> = texts(&old["metadata"]["finalizers"]).collect();
-        let added: Vec<&str> = texts(&new["metadata"]["finalizers"])
-            .filter(|f| !before.contains(f))
-            .collect();
+        let added: Vec<&str> =
+            texts(&new["metadata"]["finalizers"]).filter(|f| !before.contains(f)).collect();
         if !added.is_empty() {
             let why = "no new finalizers can be added if the object is being deleted, found new finalizers";
-            causes.push(Cause::forbidden(
-                "metadata.finalizers",
-                &format!("{why} {added:?}"),
-            ));
+            causes.push(Cause::forbidden("metadata.finalizers", &format!("{why} {added:?}")));
         }
     }
     if kind.is_secret() {
@@ -116,9 +103,7 @@ pub(super) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
             let fields = object.as_object().into_iter().flatten();
             let fixed =
                 fields.filter(|(k, _)| *k != "series" && *k != "metadata" && !k.starts_with("deprecated"));
-            fixed
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect::<serde_json::Map<_, _>>()
+            fixed.map(|(k, v)| (k.clone(), v.clone())).collect::<serde_json::Map<_, _>>()
         };
         if kind.group == "events.k8s.io" && fixed(old) != fixed(new) {
             causes.push(Cause::invalid("note", "field is immutable"));
@@ -128,10 +113,7 @@ pub(super) fn check_update(kind: &Kind, old: &Value, new: &Value, causes: &mut V
 
 fn check_secret_update(old: &Value, new: &Value, causes: &mut Vec<Cause>) {
     if old["type"] != new["type"] {
-        causes.push(Cause::invalid(
-            "type",
-            format!("{}: field is immutable", new["type"]),
-        ));
+        causes.push(Cause::invalid("type", format!("{}: field is immutable", new["type"])));
     }
     if old["immutable"] == true {
         let why = "field is immutable when `immutable` is set";
@@ -194,10 +176,7 @@ fn check_event(event: &Value, causes: &mut Vec<Cause>) {
             causes.push(Cause::required(field));
         }
         if text.len() > most {
-            causes.push(Cause::invalid(
-                field,
-                format!("can have at most {most} characters"),
-            ));
+            causes.push(Cause::invalid(field, format!("can have at most {most} characters")));
         }
     }
     if !["Normal", "Warning"].contains(&event["type"].as_str().unwrap_or_default()) {
@@ -209,10 +188,7 @@ fn check_event(event: &Value, causes: &mut Vec<Cause>) {
         about => about == home,
     };
     if !fits {
-        causes.push(Cause::invalid(
-            "regarding.namespace",
-            "does not match event.namespace",
-        ));
+        causes.push(Cause::invalid("regarding.namespace", "does not match event.namespace"));
     }
 }
 
@@ -223,10 +199,7 @@ pub(super) fn fold_string_data(secret: &mut Value) -> Result<(), Failure> {
             "Secret in version \"v1\" cannot be handled as a Secret: data is no map",
         ));
     }
-    let plain = secret
-        .as_object_mut()
-        .and_then(|s| s.remove("stringData"))
-        .unwrap_or_default();
+    let plain = secret.as_object_mut().and_then(|s| s.remove("stringData")).unwrap_or_default();
     if !plain.is_null() && !plain.is_object() {
         return Err(Failure::bad_request(
             "Secret in version \"v1\" cannot be handled as a Secret: stringData is no map",

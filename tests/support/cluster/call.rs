@@ -37,15 +37,11 @@ pub(super) enum Target {
 
 impl Call {
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.query.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     pub(super) fn flag(&self, name: &str) -> bool {
-        self.query(name)
-            .is_some_and(|value| value == "true" || value == "1")
+        self.query(name).is_some_and(|value| value == "true" || value == "1")
     }
 
     pub(super) fn dry_run(&self) -> bool {
@@ -55,19 +51,11 @@ impl Call {
     /// `plural` or `plural/subresource`, as roles spell it.
     pub(super) fn resource(&self) -> String {
         let plural = &self.kind.plural;
-        if self.subresource.is_empty() {
-            plural.clone()
-        } else {
-            format!("{plural}/{}", self.subresource)
-        }
+        if self.subresource.is_empty() { plural.clone() } else { format!("{plural}/{}", self.subresource) }
     }
 
     pub(super) fn key(&self) -> Key {
-        Key::new(
-            &self.kind,
-            self.namespace.as_deref(),
-            self.name.as_deref().unwrap_or_default(),
-        )
+        Key::new(&self.kind, self.namespace.as_deref(), self.name.as_deref().unwrap_or_default())
     }
 
     pub(super) fn manager(&self) -> String {
@@ -86,19 +74,13 @@ impl Call {
         if value.is_object() && (metadata.is_object() || metadata.is_null()) {
             Ok(value)
         } else {
-            Err(Failure::bad_request(
-                "the body of the request is no Kubernetes object",
-            ))
+            Err(Failure::bad_request("the body of the request is no Kubernetes object"))
         }
     }
 
     /// The delete options; the body may be empty.
     pub(super) fn options(&self) -> Result<Value, Failure> {
-        if self.body.is_empty() {
-            Ok(Value::Null)
-        } else {
-            self.object()
-        }
+        if self.body.is_empty() { Ok(Value::Null) } else { self.object() }
     }
 }
 
@@ -118,10 +100,7 @@ pub(super) fn parse(
         ["apis", group, version, ref rest @ ..] if !rest.is_empty() => (group, version, rest),
         _ => return Target::Other(path.to_owned()),
     };
-    if !state
-        .kinds()
-        .any(|kind| kind.group == group && kind.version == version)
-    {
+    if !state.kinds().any(|kind| kind.group == group && kind.version == version) {
         return Target::Other(path.to_owned());
     }
     let (namespace, rest) = match rest {
@@ -142,24 +121,12 @@ pub(super) fn parse(
         return Target::Nothing;
     };
     let query = parse_query(uri.query().unwrap_or_default());
-    let watching = query
-        .get("watch")
-        .is_some_and(|value| value == "true" || value == "1");
+    let watching = query.get("watch").is_some_and(|value| value == "true" || value == "1");
     let Some(verb) = verb(method, name.is_some(), watching) else {
         return Target::Nothing;
     };
-    let header = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let content_type = header(header::CONTENT_TYPE)
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = header(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_owned();
     let partial = header(header::ACCEPT).contains("as=PartialObjectMetadata");
     let mut call = Call {
         actor: actor.to_owned(),
@@ -174,10 +141,7 @@ pub(super) fn parse(
         body,
     };
     if verb == "create" {
-        call.name = call
-            .object()
-            .ok()
-            .and_then(|o| o["metadata"]["name"].as_str().map(str::to_owned));
+        call.name = call.object().ok().and_then(|o| o["metadata"]["name"].as_str().map(str::to_owned));
     }
     Target::Resource(Box::new(call))
 }
@@ -188,11 +152,7 @@ fn is_of_namespace(rest: &[&str]) -> bool {
 }
 
 fn fits(kind: &Kind, namespace: Option<&str>, name: Option<&str>, subresource: &str) -> bool {
-    let scope = if kind.namespaced {
-        namespace.is_some() || name.is_none()
-    } else {
-        namespace.is_none()
-    };
+    let scope = if kind.namespaced { namespace.is_some() || name.is_none() } else { namespace.is_none() };
     scope && (subresource.is_empty() || (subresource == "status" && kind.status))
 }
 

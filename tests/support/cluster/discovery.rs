@@ -21,11 +21,8 @@ impl State {
             }
             ["api", version] => self.resources("", version),
             ["apis"] => {
-                let groups: Vec<Value> = self
-                    .groups()
-                    .iter()
-                    .map(|(name, version)| group(name, version))
-                    .collect();
+                let groups: Vec<Value> =
+                    self.groups().iter().map(|(name, version)| group(name, version)).collect();
                 Some(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
             }
             ["apis", name] => self.groups().get(name).map(|version| group(name, version)),
@@ -36,9 +33,7 @@ impl State {
 
     fn groups(&self) -> BTreeMap<&str, &str> {
         let named = self.kinds().filter(|kind| !kind.group.is_empty());
-        named
-            .map(|kind| (kind.group.as_str(), kind.version.as_str()))
-            .collect()
+        named.map(|kind| (kind.group.as_str(), kind.version.as_str())).collect()
     }
 
     fn resources(&self, group: &str, version: &str) -> Option<Value> {
@@ -46,16 +41,10 @@ impl State {
             .kinds()
             .filter(|kind| kind.group == group && kind.version == version)
             .flat_map(|kind| {
-                [resource(kind, ""), resource(kind, "/status")]
-                    .into_iter()
-                    .take(1 + usize::from(kind.status))
+                [resource(kind, ""), resource(kind, "/status")].into_iter().take(1 + usize::from(kind.status))
             })
             .collect();
-        let group_version = if group.is_empty() {
-            version.to_owned()
-        } else {
-            format!("{group}/{version}")
-        };
+        let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
         (!found.is_empty()).then(|| {
             json!({
                 "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": found,
@@ -73,16 +62,7 @@ fn group(name: &str, version: &str) -> Value {
 
 fn resource(kind: &Kind, subresource: &str) -> Value {
     let verbs: &[&str] = if subresource.is_empty() {
-        &[
-            "create",
-            "delete",
-            "deletecollection",
-            "get",
-            "list",
-            "patch",
-            "update",
-            "watch",
-        ]
+        &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
     } else {
         &["get", "patch", "update"]
     };

@@ -23,19 +23,11 @@ pub(super) struct Cause {
 
 impl Cause {
     pub(super) fn new(path: &str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            reason,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), reason, message: message.into() }
     }
 
     pub(super) fn invalid(path: &str, message: impl Into<String>) -> Self {
-        Self::new(
-            path,
-            "FieldValueInvalid",
-            format!("Invalid value: {}", message.into()),
-        )
+        Self::new(path, "FieldValueInvalid", format!("Invalid value: {}", message.into()))
     }
 
     pub(super) fn required(path: &str) -> Self {
@@ -49,12 +41,7 @@ impl Cause {
 
 impl Failure {
     pub(super) fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.to_owned(),
-            message: message.into(),
-            details: Value::Null,
-        }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: Value::Null }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -63,12 +50,7 @@ impl Failure {
     }
 
     pub(super) fn not_found(kind: &Kind, name: &str) -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            format!("{} \"{name}\" not found", kind.resource()),
-        )
-        .about(kind, name)
+        Self::new(404, "NotFound", format!("{} \"{name}\" not found", kind.resource())).about(kind, name)
     }
 
     pub(super) fn already_exists(kind: &Kind, name: &str) -> Self {
@@ -77,10 +59,7 @@ impl Failure {
     }
 
     pub(super) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {why}",
-            kind.resource()
-        );
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.resource());
         Self::new(409, "Conflict", message).about(kind, name)
     }
 
@@ -121,20 +100,10 @@ impl Failure {
     }
 
     pub(super) fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Self {
-        let said: Vec<String> = causes
-            .iter()
-            .map(|c| format!("{}: {}", c.path, c.message))
-            .collect();
-        let said = if said.len() == 1 {
-            said[0].clone()
-        } else {
-            format!("[{}]", said.join(", "))
-        };
-        let what = if kind.group.is_empty() {
-            kind.kind.clone()
-        } else {
-            format!("{}.{}", kind.kind, kind.group)
-        };
+        let said: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.path, c.message)).collect();
+        let said = if said.len() == 1 { said[0].clone() } else { format!("[{}]", said.join(", ")) };
+        let what =
+            if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) };
         let mut failure = Self::new(422, "Invalid", format!("{what} \"{name}\" is invalid: {said}"));
         failure = failure.about(kind, name);
         failure.details["kind"] = json!(kind.kind);
@@ -154,11 +123,7 @@ impl Failure {
     }
 
     pub(super) fn no_such_resource() -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
+        Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
     pub(super) fn not_allowed() -> Self {

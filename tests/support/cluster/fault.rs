@@ -45,15 +45,7 @@ impl Rule {
     /// Catches the next request of any kind; narrow it with the struct update syntax.
     pub fn next(effect: Effect) -> Self {
         let any = String::new;
-        Self {
-            actor: any(),
-            verb: any(),
-            resource: any(),
-            name_contains: any(),
-            skip: 0,
-            times: 1,
-            effect,
-        }
+        Self { actor: any(), verb: any(), resource: any(), name_contains: any(), skip: 0, times: 1, effect }
     }
 
     fn catches(&self, actor: &str, verb: &str, resource: &str, name: &str) -> bool {
@@ -85,19 +77,13 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn of(&mut self, call: &Call) -> Option<Effect> {
         let (resource, name) = (call.resource(), call.name.as_deref().unwrap_or_default());
-        let rules = self
-            .rules
-            .iter_mut()
-            .filter(|rule| rule.effect != Effect::DropWatchEvent);
+        let rules = self.rules.iter_mut().filter(|rule| rule.effect != Effect::DropWatchEvent);
         let mut matching = rules.filter(|rule| rule.catches(&call.actor, call.verb, &resource, name));
         matching.find_map(|rule| rule.count().then(|| rule.effect.clone()))
     }
 
     pub(super) fn hides_event(&mut self, actor: &str, plural: &str, name: &str) -> bool {
-        let rules = self
-            .rules
-            .iter_mut()
-            .filter(|rule| rule.effect == Effect::DropWatchEvent);
+        let rules = self.rules.iter_mut().filter(|rule| rule.effect == Effect::DropWatchEvent);
         let mut matching = rules.filter(|rule| rule.catches(actor, "watch", plural, name));
         matching.any(Rule::count)
     }

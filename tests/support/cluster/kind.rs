@@ -13,10 +13,7 @@ use serde_json::{Value, json};
 type Decode = fn(Value) -> Result<Value, String>;
 
 /// One served resource.
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is one rule of the server, independent of the others"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one rule of the server, independent of the others")]
 #[allow(clippy::struct_field_names, reason = "`kind` is what Kubernetes calls it")]
 pub(super) struct Kind {
     pub(super) group: String,
@@ -45,19 +42,11 @@ pub(super) struct Kind {
 impl Kind {
     /// `plural` or `plural.group`: how messages and keys name the resource.
     pub(super) fn resource(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.clone()
-        } else {
-            format!("{}.{}", self.plural, self.group)
-        }
+        if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     pub(super) fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
     }
 
     pub(super) fn is_builtin(&self) -> bool {
@@ -96,10 +85,7 @@ impl Kind {
     pub(super) fn custom(crd: &Value) -> Self {
         let spec = &crd["spec"];
         let versions = spec["versions"].as_array().expect("a CRD has versions");
-        let version = versions
-            .iter()
-            .find(|v| v["storage"] == true)
-            .unwrap_or(&versions[0]);
+        let version = versions.iter().find(|v| v["storage"] == true).unwrap_or(&versions[0]);
         let schema = version["schema"]["openAPIV3Schema"].clone();
         let paths = version["selectableFields"].as_array().into_iter().flatten();
         Self {
@@ -112,9 +98,7 @@ impl Kind {
             generation: true,
             unconditional_update: false,
             create_on_update: false,
-            selectable: paths
-                .map(|f| text(&f["jsonPath"]).trim_start_matches('.').to_owned())
-                .collect(),
+            selectable: paths.map(|f| text(&f["jsonPath"]).trim_start_matches('.').to_owned()).collect(),
             merging: with_metadata(&schema),
             schema: schema.is_object().then_some(schema),
             decode: None,
@@ -144,18 +128,10 @@ impl Kind {
 pub(super) fn builtins() -> Vec<Kind> {
     let workload = |plural, kind, decode| {
         let base = Kind::builtin("apps", plural, kind, decode);
-        Kind {
-            status: true,
-            generation: true,
-            ..base
-        }
+        Kind { status: true, generation: true, ..base }
     };
     let selectable = |fields: &[&str]| fields.iter().map(|&f| f.to_owned()).collect();
-    let involved = [
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-    ];
+    let involved = ["involvedObject.kind", "involvedObject.namespace", "involvedObject.name"];
     vec![
         Kind {
             namespaced: false,
@@ -163,16 +139,9 @@ pub(super) fn builtins() -> Vec<Kind> {
             selectable: selectable(&["status.phase"]),
             ..Kind::builtin("", "namespaces", "Namespace", typed::<Namespace>)
         },
+        Kind { selectable: selectable(&["type"]), ..Kind::builtin("", "secrets", "Secret", typed::<Secret>) },
         Kind {
-            selectable: selectable(&["type"]),
-            ..Kind::builtin("", "secrets", "Secret", typed::<Secret>)
-        },
-        Kind {
-            selectable: involved
-                .into_iter()
-                .chain(["reason", "type"])
-                .map(str::to_owned)
-                .collect(),
+            selectable: involved.into_iter().chain(["reason", "type"]).map(str::to_owned).collect(),
             create_on_update: true,
             ..Kind::builtin("", "events", "Event", typed::<CoreEvent>)
         },
@@ -239,11 +208,7 @@ fn without_empty(mut metadata: Value) -> Value {
 }
 
 fn with_metadata(schema: &Value) -> Value {
-    let mut schema = if schema.is_object() {
-        schema.clone()
-    } else {
-        json!({})
-    };
+    let mut schema = if schema.is_object() { schema.clone() } else { json!({}) };
     schema["properties"]["metadata"] = json!({ "properties": {
         "finalizers": { "x-kubernetes-list-type": "set" },
         "ownerReferences": { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"] },

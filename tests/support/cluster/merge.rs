@@ -13,10 +13,7 @@ pub(super) fn list_type(schema: &Value) -> ListType {
     match schema["x-kubernetes-list-type"].as_str() {
         Some("set") => ListType::Set,
         Some("map") => {
-            let keys = schema["x-kubernetes-list-map-keys"]
-                .as_array()
-                .into_iter()
-                .flatten();
+            let keys = schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
             ListType::Map(keys.filter_map(Value::as_str).map(str::to_owned).collect())
         }
         _ => ListType::Atomic,
@@ -30,16 +27,12 @@ pub(super) fn is_atomic_map(schema: &Value) -> bool {
 /// The schema of one field; `Null` where nothing is known, which merges as granular maps and atomic lists.
 pub(super) fn field<'a>(schema: &'a Value, name: &str) -> &'a Value {
     let declared = schema.get("properties").and_then(|p| p.get(name));
-    declared
-        .or_else(|| schema.get("additionalProperties"))
-        .unwrap_or(&Value::Null)
+    declared.or_else(|| schema.get("additionalProperties")).unwrap_or(&Value::Null)
 }
 
 /// The fields of `item` that identify it in a list of type map.
 pub(super) fn identity(item: &Value, keys: &[String]) -> Value {
-    let found = keys
-        .iter()
-        .filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
+    let found = keys.iter().filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())));
     Value::Object(found.collect())
 }
 
@@ -65,11 +58,7 @@ fn merge_fields(live: &mut Map<String, Value>, patch: &Map<String, Value>, schem
         if value.is_null() {
             live.remove(name);
         } else {
-            merge(
-                live.entry(name.clone()).or_insert(Value::Null),
-                value,
-                field(schema, name),
-            );
+            merge(live.entry(name.clone()).or_insert(Value::Null), value, field(schema, name));
         }
     }
 }
@@ -111,9 +100,7 @@ pub(super) fn without_nulls(value: &mut Value) {
 /// Strategic merge directives (`$patch`, `$setElementOrder`, …) are not understood here, so they are refused.
 pub(super) fn has_directives(value: &Value) -> bool {
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .any(|(name, v)| name.starts_with('$') || has_directives(v)),
+        Value::Object(fields) => fields.iter().any(|(name, v)| name.starts_with('$') || has_directives(v)),
         Value::Array(items) => items.iter().any(has_directives),
         _ => false,
     }

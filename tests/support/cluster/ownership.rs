@@ -88,12 +88,7 @@ pub(super) fn leaves(object: &Value, schema: &Value) -> Leaves {
             }
             _ => {}
         }
-        collect(
-            &value,
-            field(schema, name),
-            &mut vec![format!("f:{name}")],
-            &mut found,
-        );
+        collect(&value, field(schema, name), &mut vec![format!("f:{name}")], &mut found);
     }
     found
 }
@@ -130,18 +125,12 @@ fn collect(value: &Value, schema: &Value, path: &mut Path, found: &mut Leaves) {
 
 /// An ordinary write: what it changed is its own now and nobody else's, what it removed is nobody's.
 pub(super) fn after_update(entries: &mut Vec<Entry>, writer: &Writer, old: &Leaves, new: &Leaves) {
-    let changed: BTreeSet<Path> = new
-        .iter()
-        .filter(|(path, value)| old.get(*path) != Some(value))
-        .map(|(p, _)| p.clone())
-        .collect();
+    let changed: BTreeSet<Path> =
+        new.iter().filter(|(path, value)| old.get(*path) != Some(value)).map(|(p, _)| p.clone()).collect();
     let mut own = BTreeSet::new();
     for entry in entries.iter_mut() {
         let mine = writer.owns(entry);
-        let kept = entry
-            .paths
-            .iter()
-            .filter(|p| new.contains_key(*p) && (mine || !changed.contains(*p)));
+        let kept = entry.paths.iter().filter(|p| new.contains_key(*p) && (mine || !changed.contains(*p)));
         let kept: BTreeSet<Path> = kept.cloned().collect();
         if mine {
             own = kept;
@@ -163,12 +152,7 @@ pub(super) fn conflicts(
     let others = entries.iter().filter(|e| !writer.owns(e));
     let changed =
         |path: &&Path| live.contains_key(*path) && applied.get(*path).is_some_and(|v| v != &live[*path]);
-    let found = others.flat_map(|e| {
-        e.paths
-            .iter()
-            .filter(changed)
-            .map(|p| (e.manager.clone(), dotted(p)))
-    });
+    let found = others.flat_map(|e| e.paths.iter().filter(changed).map(|p| (e.manager.clone(), dotted(p))));
     found.collect()
 }
 
@@ -179,24 +163,13 @@ pub(super) fn after_apply(
     live: &Leaves,
     applied: &Leaves,
 ) -> Vec<Path> {
-    let before = entries
-        .iter()
-        .find(|e| writer.owns(e))
-        .map(|e| e.paths.clone())
-        .unwrap_or_default();
+    let before = entries.iter().find(|e| writer.owns(e)).map(|e| e.paths.clone()).unwrap_or_default();
     for entry in entries.iter_mut().filter(|e| !writer.owns(e)) {
-        entry.paths.retain(|path| {
-            applied
-                .get(path)
-                .is_none_or(|value| live.get(path) == Some(value))
-        });
+        entry.paths.retain(|path| applied.get(path).is_none_or(|value| live.get(path) == Some(value)));
     }
     writer.store(entries, applied.keys().cloned().collect());
     let kept: Vec<&Path> = entries.iter().flat_map(|e| &e.paths).collect();
-    before
-        .into_iter()
-        .filter(|path| !kept.iter().any(|other| other.starts_with(path)))
-        .collect()
+    before.into_iter().filter(|path| !kept.iter().any(|other| other.starts_with(path))).collect()
 }
 
 /// Takes the value at `path` away, and every map or list that it leaves empty.
@@ -229,26 +202,20 @@ fn matches(item: &Value, step: &str) -> bool {
     let (sort, text) = step.split_at(2);
     let wanted: Value = serde_json::from_str(text).unwrap_or_default();
     match sort {
-        "k:" => wanted
-            .as_object()
-            .is_some_and(|keys| keys.iter().all(|(k, v)| item.get(k) == Some(v))),
+        "k:" => wanted.as_object().is_some_and(|keys| keys.iter().all(|(k, v)| item.get(k) == Some(v))),
         _ => *item == wanted,
     }
 }
 
 fn dotted(path: &Path) -> String {
-    path.iter()
-        .fold(String::new(), |said, step| match step.strip_prefix("f:") {
-            Some(name) => format!("{said}.{name}"),
-            None => format!("{said}[{}]", &step[2..]),
-        })
+    path.iter().fold(String::new(), |said, step| match step.strip_prefix("f:") {
+        Some(name) => format!("{said}.{name}"),
+        None => format!("{said}[{}]", &step[2..]),
+    })
 }
 
 pub(super) fn read(object: &Value) -> Vec<Entry> {
-    let entries = object["metadata"]["managedFields"]
-        .as_array()
-        .into_iter()
-        .flatten();
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let read = |entry: &Value| {
         let mut paths = BTreeSet::new();
@@ -268,10 +235,7 @@ pub(super) fn read(object: &Value) -> Vec<Entry> {
 pub(super) fn write(object: &mut Value, entries: &[Entry]) {
     let rendered: Vec<Value> = entries.iter().map(render).collect();
     if rendered.is_empty() {
-        object["metadata"]
-            .as_object_mut()
-            .expect("metadata is an object")
-            .remove("managedFields");
+        object["metadata"].as_object_mut().expect("metadata is an object").remove("managedFields");
     } else {
         object["metadata"]["managedFields"] = Value::Array(rendered);
     }

@@ -18,9 +18,7 @@ pub(super) fn applied_body(call: &Call) -> Result<Value, Failure> {
     let mut body = call.object()?;
     without_nulls(&mut body);
     if body["apiVersion"].is_null() || body["kind"].is_null() {
-        return Err(Failure::bad_request(
-            "apiVersion and kind are required in an applied object",
-        ));
+        return Err(Failure::bad_request("apiVersion and kind are required in an applied object"));
     }
     if !body["metadata"]["managedFields"].is_null() {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
@@ -155,10 +153,7 @@ pub(super) fn prepared(
     admit::check_metadata(&object, &mut causes);
     if let Some(schema) = &kind.schema {
         let header = ["apiVersion", "kind", "metadata"].map(|field| (field, object[field].take()));
-        object
-            .as_object_mut()
-            .expect("an object")
-            .retain(|_, value| !value.is_null());
+        object.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
         schema::prune(&mut object, schema);
         schema::fill_defaults(&mut object, schema);
         for (field, value) in header {
@@ -170,11 +165,7 @@ pub(super) fn prepared(
     if let Some(old) = old {
         admit::check_update(kind, old, &object, &mut causes);
     }
-    if causes.is_empty() {
-        Ok(object)
-    } else {
-        Err(Failure::invalid(kind, name, &causes))
-    }
+    if causes.is_empty() { Ok(object) } else { Err(Failure::invalid(kind, name, &causes)) }
 }
 
 /// What `metadata.generation` counts changes of.

@@ -14,10 +14,7 @@ use super::state::{Key, State};
 impl State {
     pub(super) fn get(&self, call: &Call) -> Result<Value, Failure> {
         let name = call.name.as_deref().unwrap_or_default();
-        let object = self
-            .objects
-            .get(&call.key())
-            .ok_or_else(|| Failure::not_found(&call.kind, name))?;
+        let object = self.objects.get(&call.key()).ok_or_else(|| Failure::not_found(&call.kind, name))?;
         Ok(shown(object, call.partial))
     }
 
@@ -27,10 +24,7 @@ impl State {
         let mut matching = page.objects.iter().filter(|(key, object)| {
             call.namespace.as_ref().is_none_or(|n| *n == key.namespace) && selector.matches(object)
         });
-        let limit = call
-            .query("limit")
-            .and_then(|limit| limit.parse().ok())
-            .filter(|limit| *limit > 0);
+        let limit = call.query("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
         let items: Vec<_> = matching.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
         let left = matching.count();
         let mut metadata = json!({ "resourceVersion": page.revision.to_string() });
@@ -40,10 +34,8 @@ impl State {
                 metadata["remainingItemCount"] = json!(left);
             }
         }
-        let items: Vec<Value> = items
-            .into_iter()
-            .map(|(_, object)| item(&call.kind, object, call.partial))
-            .collect();
+        let items: Vec<Value> =
+            items.into_iter().map(|(_, object)| item(&call.kind, object, call.partial)).collect();
         Ok(listed(&call.kind, call.partial, &metadata, &items))
     }
 
@@ -59,10 +51,7 @@ impl State {
             return Ok(Page { revision, objects });
         }
         let asked: Option<u64> = match call.query("resourceVersion") {
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| Failure::bad_request("invalid resource version"))?,
-            ),
+            Some(text) => Some(text.parse().map_err(|_| Failure::bad_request("invalid resource version"))?),
             None => None,
         };
         if let Some(asked) = asked.filter(|asked| *asked > self.revision) {
@@ -72,18 +61,13 @@ impl State {
         let exact = asked.filter(|_| call.query("resourceVersionMatch") == Some("Exact"));
         let revision = exact.unwrap_or(self.revision);
         self.must_remember(revision)?;
-        Ok(Page {
-            revision,
-            objects: self.snapshot(&call.kind, revision),
-        })
+        Ok(Page { revision, objects: self.snapshot(&call.kind, revision) })
     }
 
     fn must_remember(&self, revision: u64) -> Result<(), Failure> {
         if revision < self.compacted {
-            let message = format!(
-                "The provided continue parameter is too old ({revision} < {})",
-                self.compacted
-            );
+            let message =
+                format!("The provided continue parameter is too old ({revision} < {})", self.compacted);
             return Err(Failure::expired(message));
         }
         Ok(())
@@ -96,11 +80,7 @@ struct Page {
 }
 
 pub(super) fn selector(call: &Call) -> Result<Selector, Failure> {
-    Selector::parse(
-        &call.kind,
-        call.query("labelSelector"),
-        call.query("fieldSelector"),
-    )
+    Selector::parse(&call.kind, call.query("labelSelector"), call.query("fieldSelector"))
 }
 
 fn parse_token(token: &str) -> Result<(u64, &str, &str), Failure> {

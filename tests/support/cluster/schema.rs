@@ -13,9 +13,7 @@ pub(super) fn prune(value: &mut Value, schema: &Value) {
     match value {
         Value::Object(fields) => {
             let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
-            let additional = schema
-                .get("additionalProperties")
-                .filter(|a| **a != Value::Bool(false));
+            let additional = schema.get("additionalProperties").filter(|a| **a != Value::Bool(false));
             let declared = schema.get("properties").and_then(Value::as_object);
             fields.retain(|name, _| {
                 open || additional.is_some() || declared.is_some_and(|d| d.contains_key(name))
@@ -47,9 +45,7 @@ pub(super) fn fill_defaults(value: &mut Value, schema: &Value) {
                 fill_defaults(value, field(schema, name));
             }
         }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| fill_defaults(item, &schema["items"])),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_defaults(item, &schema["items"])),
         _ => {}
     }
 }
@@ -74,15 +70,9 @@ pub(super) fn validate(
         causes.push(cause);
         return;
     }
-    if let Some(allowed) = schema["enum"]
-        .as_array()
-        .filter(|allowed| !allowed.contains(value))
-    {
+    if let Some(allowed) = schema["enum"].as_array().filter(|allowed| !allowed.contains(value)) {
         let supported: Vec<String> = allowed.iter().map(Value::to_string).collect();
-        let message = format!(
-            "Unsupported value: {value}: supported values: {}",
-            supported.join(", ")
-        );
+        let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
         causes.push(Cause::new(path, "FieldValueNotSupported", message));
     }
     match value {
@@ -124,11 +114,7 @@ fn mistyped(path: &str, actual: &str, wanted: &str) -> Cause {
 }
 
 fn below(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn validate_object(
@@ -138,16 +124,8 @@ fn validate_object(
     path: &str,
     causes: &mut Vec<Cause>,
 ) {
-    let required = schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    causes.extend(
-        required
-            .filter(|r| !fields.contains_key(*r))
-            .map(|r| Cause::required(&below(path, r))),
-    );
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    causes.extend(required.filter(|r| !fields.contains_key(*r)).map(|r| Cause::required(&below(path, r))));
     check_count(fields.len(), schema, "Properties", path, causes);
     for (name, value) in fields {
         let before = old.and_then(|o| o.get(name));
@@ -167,22 +145,12 @@ fn validate_list(items: &[Value], old: Option<&Value>, schema: &Value, path: &st
         let path = format!("{path}[{index}]");
         let mut before = None;
         if let Some(keys) = &keys {
-            let name = if keys.is_empty() {
-                item.clone()
-            } else {
-                identity(item, keys)
-            };
+            let name = if keys.is_empty() { item.clone() } else { identity(item, keys) };
             if !seen.insert(name.to_string()) {
-                causes.push(Cause::new(
-                    &path,
-                    "FieldValueDuplicate",
-                    format!("Duplicate value: {name}"),
-                ));
+                causes.push(Cause::new(&path, "FieldValueDuplicate", format!("Duplicate value: {name}")));
             }
             let others = old.and_then(Value::as_array).into_iter().flatten();
-            before = others
-                .filter(|_| !keys.is_empty())
-                .find(|other| identity(other, keys) == name);
+            before = others.filter(|_| !keys.is_empty()).find(|other| identity(other, keys) == name);
         }
         validate(item, before, &schema["items"], &path, causes);
     }
@@ -191,18 +159,12 @@ fn validate_list(items: &[Value], old: Option<&Value>, schema: &Value, path: &st
 fn check_count(count: usize, schema: &Value, what: &str, path: &str, causes: &mut Vec<Cause>) {
     let bound = |which: &str| schema[format!("{which}{what}")].as_u64();
     if bound("max").is_some_and(|max| count as u64 > max) {
-        let message = format!(
-            "Too many: {count}: must have at most {} items",
-            bound("max").unwrap_or(0)
-        );
+        let message = format!("Too many: {count}: must have at most {} items", bound("max").unwrap_or(0));
         causes.push(Cause::new(path, "FieldValueTooMany", message));
     }
     if bound("min").is_some_and(|min| (count as u64) < min) {
         let least = bound("min").unwrap_or(0);
-        let message = format!(
-            "{count}: {path} in body should have at least {least} {}",
-            what.to_lowercase()
-        );
+        let message = format!("{count}: {path} in body should have at least {least} {}", what.to_lowercase());
         causes.push(Cause::invalid(path, message));
     }
 }
@@ -217,10 +179,7 @@ fn validate_text(text: &str, schema: &Value, path: &str, causes: &mut Vec<Cause>
         ));
     }
     let mut refuse = |said: String| {
-        causes.push(Cause::invalid(
-            path,
-            format!("{text:?}: {path} in body should {said}"),
-        ));
+        causes.push(Cause::invalid(path, format!("{text:?}: {path} in body should {said}")));
     };
     if let Some(min) = schema["minLength"].as_u64().filter(|min| length < *min) {
         refuse(format!("be at least {min} chars long"));
@@ -240,33 +199,21 @@ fn validate_text(text: &str, schema: &Value, path: &str, causes: &mut Vec<Cause>
 fn validate_number(value: &Value, schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     let Some(number) = value.as_f64() else { return };
     let mut refuse = |said: String| {
-        causes.push(Cause::invalid(
-            path,
-            format!("{value}: {path} in body should be {said}"),
-        ));
+        causes.push(Cause::invalid(path, format!("{value}: {path} in body should be {said}")));
     };
     if let Some(min) = schema["minimum"].as_f64() {
         let exclusive = schema["exclusiveMinimum"] == true;
         if number < min || (exclusive && number <= min) {
-            refuse(format!(
-                "greater than {}{min}",
-                if exclusive { "" } else { "or equal to " }
-            ));
+            refuse(format!("greater than {}{min}", if exclusive { "" } else { "or equal to " }));
         }
     }
     if let Some(max) = schema["maximum"].as_f64() {
         let exclusive = schema["exclusiveMaximum"] == true;
         if number > max || (exclusive && number >= max) {
-            refuse(format!(
-                "less than {}{max}",
-                if exclusive { "" } else { "or equal to " }
-            ));
+            refuse(format!("less than {}{max}", if exclusive { "" } else { "or equal to " }));
         }
     }
-    if schema["multipleOf"]
-        .as_f64()
-        .is_some_and(|step| (number / step).fract() != 0.0)
-    {
+    if schema["multipleOf"].as_f64().is_some_and(|step| (number / step).fract() != 0.0) {
         refuse(format!("a multiple of {}", schema["multipleOf"]));
     }
 }
@@ -283,21 +230,13 @@ fn validate_combinations(value: &Value, schema: &Value, path: &str, causes: &mut
     };
     let shown = || format!("{path} in body");
     if !list("anyOf").is_empty() && !list("anyOf").iter().any(fits) {
-        causes.push(Cause::invalid(
-            path,
-            format!("{} must validate at least one schema (anyOf)", shown()),
-        ));
+        causes.push(Cause::invalid(path, format!("{} must validate at least one schema (anyOf)", shown())));
     }
     if !list("oneOf").is_empty() && list("oneOf").iter().filter(|part| fits(part)).count() != 1 {
-        causes.push(Cause::invalid(
-            path,
-            format!("{} must validate one and only one schema (oneOf)", shown()),
-        ));
+        causes
+            .push(Cause::invalid(path, format!("{} must validate one and only one schema (oneOf)", shown())));
     }
     if schema.get("not").is_some_and(fits) {
-        causes.push(Cause::invalid(
-            path,
-            format!("{} must not validate the schema (not)", shown()),
-        ));
+        causes.push(Cause::invalid(path, format!("{} must not validate the schema (not)", shown())));
     }
 }

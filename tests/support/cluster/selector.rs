@@ -24,9 +24,7 @@ impl Selector {
         let labels = split_outside_parentheses(labels.unwrap_or_default());
         let labels = labels.into_iter().map(requirement).collect::<Result<_, _>>()?;
         let terms = fields.unwrap_or_default().split(',').filter(|t| !t.is_empty());
-        let fields = terms
-            .map(|term| field_term(kind, term))
-            .collect::<Result<_, _>>()?;
+        let fields = terms.map(|term| field_term(kind, term)).collect::<Result<_, _>>()?;
         Ok(Self { labels, fields })
     }
 
@@ -44,19 +42,13 @@ impl Selector {
             Requirement::Absent(key) => label(key).is_none(),
         });
         labelled
-            && self
-                .fields
-                .iter()
-                .all(|(path, value, equal)| (field_value(object, path) == *value) == *equal)
+            && self.fields.iter().all(|(path, value, equal)| (field_value(object, path) == *value) == *equal)
     }
 }
 
 /// A missing field selects as the empty string, as it does on the server.
 fn field_value(object: &Value, path: &str) -> String {
-    match path
-        .split('.')
-        .fold(object, |value, step| value.get(step).unwrap_or(&Value::Null))
-    {
+    match path.split('.').fold(object, |value, step| value.get(step).unwrap_or(&Value::Null)) {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -85,10 +77,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
         }
         c == ',' && depth == 0
     };
-    text.split(separators)
-        .map(str::trim)
-        .filter(|term| !term.is_empty())
-        .collect()
+    text.split(separators).map(str::trim).filter(|term| !term.is_empty()).collect()
 }
 
 fn requirement(term: &str) -> Result<Requirement, Failure> {
@@ -107,21 +96,16 @@ fn requirement(term: &str) -> Result<Requirement, Failure> {
         return Ok(Requirement::NotIn(key_of(key)?, vec![value.trim().to_owned()]));
     }
     match term.split_once('=') {
-        Some((key, value)) => Ok(Requirement::In(
-            key_of(key)?,
-            vec![value.trim_start_matches('=').trim().to_owned()],
-        )),
+        Some((key, value)) => {
+            Ok(Requirement::In(key_of(key)?, vec![value.trim_start_matches('=').trim().to_owned()]))
+        }
         None => key_of(term).map(Requirement::Exists),
     }
 }
 
 fn key_of(text: &str) -> Result<String, Failure> {
     let key = text.trim();
-    if key.is_empty() || key.contains([' ', '(', ')']) {
-        Err(invalid(text))
-    } else {
-        Ok(key.to_owned())
-    }
+    if key.is_empty() || key.contains([' ', '(', ')']) { Err(invalid(text)) } else { Ok(key.to_owned()) }
 }
 
 fn invalid(term: &str) -> Failure {

@@ -43,14 +43,7 @@ impl Cluster {
     ) -> Answered {
         let (parts, body) = request.into_parts();
         let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
-        let target = call::parse(
-            &self.state(),
-            &actor,
-            &parts.method,
-            &parts.uri,
-            &parts.headers,
-            body,
-        );
+        let target = call::parse(&self.state(), &actor, &parts.method, &parts.uri, &parts.headers, body);
         let sequence = self.log_arrival(actor, connection, parts.method.as_str(), &target);
         let effect = match &target {
             Target::Resource(call) => self.state().faults.of(call),
@@ -107,9 +100,7 @@ impl Cluster {
                 Some(found) => Answer::Object(200, found),
                 None => Answer::Text(404, "404 page not found\n"),
             },
-            Target::Resource(call) => self
-                .act(sequence, call)
-                .unwrap_or_else(|failure| refuse(&failure)),
+            Target::Resource(call) => self.act(sequence, call).unwrap_or_else(|failure| refuse(&failure)),
         }
     }
 
@@ -175,11 +166,8 @@ impl Cluster {
         let response = match answer {
             Answer::Text(_, text) => Response::builder().status(code).body(whole(text.into())),
             Answer::Object(_, value) => {
-                let json = if matches!(code, 429 | 503) {
-                    json.header(header::RETRY_AFTER, "1")
-                } else {
-                    json
-                };
+                let json =
+                    if matches!(code, 429 | 503) { json.header(header::RETRY_AFTER, "1") } else { json };
                 json.body(whole(value.to_string().into()))
             }
             Answer::Watch(tail) => json.body(StreamBody::new(tail.into_stream(self.clone())).boxed_unsync()),

@@ -67,18 +67,14 @@ impl State {
 
     fn inside(&self, namespace: &str) -> Vec<(Key, Arc<Value>)> {
         let inside = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
-        inside
-            .map(|(key, object)| (key.clone(), object.clone()))
-            .collect()
+        inside.map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
     /// Objects all of whose owners are gone. An owner of an unknown kind counts as present.
     fn orphans(&self) -> Vec<(Key, Arc<Value>)> {
         let orphaned = |key: &Key, object: &Value| {
-            let owners = object["metadata"]["ownerReferences"]
-                .as_array()
-                .map(Vec::as_slice)
-                .unwrap_or_default();
+            let owners =
+                object["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
             object["metadata"]["deletionTimestamp"].is_null()
                 && !owners.is_empty()
                 && !owners.iter().any(|owner| self.has_owner(key, owner))
@@ -106,11 +102,7 @@ impl State {
             return;
         };
         // A deletion earlier in this round may have been of the very same object.
-        let Some(current) = self
-            .objects
-            .get(key)
-            .filter(|current| Arc::ptr_eq(current, object))
-            .cloned()
+        let Some(current) = self.objects.get(key).filter(|current| Arc::ptr_eq(current, object)).cloned()
         else {
             return;
         };

@@ -25,11 +25,7 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(kind: &Kind, namespace: Option<&str>, name: &str) -> Self {
         let namespace = namespace.unwrap_or_default().to_owned();
-        Self {
-            resource: kind.resource(),
-            namespace,
-            name: name.to_owned(),
-        }
+        Self { resource: kind.resource(), namespace, name: name.to_owned() }
     }
 }
 
@@ -117,18 +113,12 @@ impl State {
     pub(super) fn of_kind<'a>(&'a self, kind: &Kind) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> {
         let first = Key::new(kind, None, "");
         let resource = first.resource.clone();
-        self.objects
-            .range(first..)
-            .take_while(move |(key, _)| key.resource == resource)
+        self.objects.range(first..).take_while(move |(key, _)| key.resource == resource)
     }
 
     pub(super) fn namespace(&self, name: &str) -> Option<&Arc<Value>> {
         let (resource, namespace) = ("namespaces".to_owned(), String::new());
-        self.objects.get(&Key {
-            resource,
-            namespace,
-            name: name.to_owned(),
-        })
+        self.objects.get(&Key { resource, namespace, name: name.to_owned() })
     }
 
     /// A fresh identifier: the same in every run, yet spread like a random one, so that what hashes it is spread too.
@@ -143,14 +133,7 @@ impl State {
     pub(super) fn mint_uid(&mut self) -> String {
         let bits = (u128::from(self.mint()) << 64) | u128::from(self.mint());
         let hex = format!("{bits:032x}");
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[13..16],
-            &hex[17..20],
-            &hex[20..]
-        )
+        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
     }
 
     /// Stores, replaces or removes one object: a new revision, a step of history, an event to every watch.
@@ -168,19 +151,11 @@ impl State {
             Arc::new(at_revision(gone, self.revision))
         });
         self.remember_secret(&key, after.as_deref(), &last);
-        let change = Change {
-            revision: self.revision,
-            key,
-            before,
-            after,
-        };
+        let change = Change { revision: self.revision, key, before, after };
         self.deliver(&change);
         self.changes.push_back(change);
         if self.changes.len() > HISTORY {
-            self.compacted = self
-                .changes
-                .pop_front()
-                .map_or(self.compacted, |oldest| oldest.revision);
+            self.compacted = self.changes.pop_front().map_or(self.compacted, |oldest| oldest.revision);
         }
         last
     }
@@ -202,11 +177,7 @@ impl State {
     pub(super) fn snapshot(&self, kind: &Kind, revision: u64) -> BTreeMap<Key, Arc<Value>> {
         let mut objects: BTreeMap<_, _> = self.of_kind(kind).map(|(k, v)| (k.clone(), v.clone())).collect();
         let resource = kind.resource();
-        let later = self
-            .changes
-            .iter()
-            .rev()
-            .take_while(|change| change.revision > revision);
+        let later = self.changes.iter().rev().take_while(|change| change.revision > revision);
         for change in later.filter(|change| change.key.resource == resource) {
             match &change.before {
                 Some(object) => objects.insert(change.key.clone(), object.clone()),

@@ -38,9 +38,7 @@ pub(super) struct Watch {
 impl Watch {
     fn covers(&self, object: &Value) -> bool {
         let namespace = object["metadata"]["namespace"].as_str();
-        self.namespace
-            .as_deref()
-            .is_none_or(|wanted| namespace == Some(wanted))
+        self.namespace.as_deref().is_none_or(|wanted| namespace == Some(wanted))
             && self.selector.matches(object)
     }
 
@@ -132,41 +130,21 @@ impl State {
         } else if asked < self.compacted {
             // The real server accepts the watch and refuses inside it; the watch ends there.
             let message = format!("too old resource version: {asked} ({})", self.compacted);
-            watch.tell(
-                &json!({ "type": "ERROR", "object": Failure::expired(message).status() }),
-                now,
-            );
+            watch.tell(&json!({ "type": "ERROR", "object": Failure::expired(message).status() }), now);
         } else {
             let missed = self.changes.iter().filter(|change| change.revision > asked);
-            missed
-                .filter_map(|change| watch.event(change))
-                .for_each(|event| watch.tell(&event, now));
+            missed.filter_map(|change| watch.event(change)).for_each(|event| watch.tell(&event, now));
             self.watches.push(watch);
         }
-        let timeout = call
-            .query("timeoutSeconds")
-            .and_then(|text| text.parse().ok())
-            .map(Duration::from_secs);
+        let timeout =
+            call.query("timeoutSeconds").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let ends = now + timeout.filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT);
-        Ok(Tail {
-            inbox,
-            ends,
-            bookmarks,
-            kind: call.kind.clone(),
-            partial: call.partial,
-            ended: false,
-        })
+        Ok(Tail { inbox, ends, bookmarks, kind: call.kind.clone(), partial: call.partial, ended: false })
     }
 
     fn tell_everything(&self, watch: &Watch, now: Instant) {
-        for (_, object) in self
-            .of_kind(&watch.kind)
-            .filter(|(_, object)| watch.covers(object))
-        {
-            watch.tell(
-                &json!({ "type": "ADDED", "object": shown(object, watch.partial) }),
-                now,
-            );
+        for (_, object) in self.of_kind(&watch.kind).filter(|(_, object)| watch.covers(object)) {
+            watch.tell(&json!({ "type": "ADDED", "object": shown(object, watch.partial) }), now);
         }
     }
 }

@@ -48,10 +48,7 @@ impl State {
             return Err(Failure::not_allowed());
         }
         let object = addressed(call, call.object()?)?;
-        if object["metadata"]["resourceVersion"]
-            .as_str()
-            .is_some_and(|rv| !rv.is_empty())
-        {
+        if object["metadata"]["resourceVersion"].as_str().is_some_and(|rv| !rv.is_empty()) {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Failure::new(500, "InternalError", message));
         }
@@ -85,29 +82,17 @@ impl State {
         }
         ownership::write(&mut object, &entries);
         if call.dry_run() {
-            return Ok(Written {
-                code: 201,
-                body: object,
-                changed: false,
-            });
+            return Ok(Written { code: 201, body: object, changed: false });
         }
         let stored = self.commit(key, Some(object));
-        Ok(Written {
-            code: 201,
-            body: (*stored).clone(),
-            changed: true,
-        })
+        Ok(Written { code: 201, body: (*stored).clone(), changed: true })
     }
 
     fn name_of_new(&mut self, object: &mut Value) -> String {
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         let metadata = &mut object["metadata"];
-        let prefix = metadata["generateName"]
-            .as_str()
-            .unwrap_or_default()
-            .chars()
-            .take(58)
-            .collect::<String>();
+        let prefix =
+            metadata["generateName"].as_str().unwrap_or_default().chars().take(58).collect::<String>();
         if metadata["name"].as_str().is_none_or(str::is_empty) && !prefix.is_empty() {
             let mut bits = self.mint();
             let suffix = (0..5).map(|_| {
@@ -136,12 +121,7 @@ impl State {
     pub(super) fn stamp_new(&mut self, kind: &Kind, object: &mut Value) {
         let uid = self.mint_uid();
         let metadata = object["metadata"].as_object_mut().expect("metadata was checked");
-        for field in [
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "managedFields",
-            "resourceVersion",
-        ] {
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "resourceVersion"] {
             metadata.remove(field);
         }
         metadata.remove("generation");
@@ -180,21 +160,12 @@ impl State {
             if call.kind.create_on_update && call.subresource.is_empty() {
                 return self.insert(call, addressed(call, object)?, None);
             }
-            return Err(Failure::not_found(
-                &call.kind,
-                call.name.as_deref().unwrap_or_default(),
-            ));
+            return Err(Failure::not_found(&call.kind, call.name.as_deref().unwrap_or_default()));
         };
-        let unversioned = object["metadata"]["resourceVersion"]
-            .as_str()
-            .is_none_or(str::is_empty);
+        let unversioned = object["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty);
         if unversioned && !call.kind.unconditional_update {
             let cause = Cause::invalid("metadata.resourceVersion", "0x0: must be specified for an update");
-            return Err(Failure::invalid(
-                &call.kind,
-                call.name.as_deref().unwrap_or_default(),
-                &[cause],
-            ));
+            return Err(Failure::invalid(&call.kind, call.name.as_deref().unwrap_or_default(), &[cause]));
         }
         self.replace(call, &current, object, None)
     }
@@ -281,38 +252,22 @@ impl State {
         });
         ownership::write(&mut next, &entries);
         if next == *current {
-            return Ok(Written {
-                code: 200,
-                body: next,
-                changed: false,
-            });
+            return Ok(Written { code: 200, body: next, changed: false });
         }
         if kind.generation && content(kind, &next) != content(kind, current) {
             bump_generation(&mut next);
         }
         if call.dry_run() {
-            return Ok(Written {
-                code: 200,
-                body: next,
-                changed: false,
-            });
+            return Ok(Written { code: 200, body: next, changed: false });
         }
         let leaving =
             !next["metadata"]["deletionTimestamp"].is_null() && next["metadata"]["finalizers"].is_null();
         if leaving && !kind.is_namespace() {
             self.commit(key, None);
-            return Ok(Written {
-                code: 200,
-                body: next,
-                changed: true,
-            });
+            return Ok(Written { code: 200, body: next, changed: true });
         }
         let stored = self.commit(key, Some(next));
-        Ok(Written {
-            code: 200,
-            body: (*stored).clone(),
-            changed: true,
-        })
+        Ok(Written { code: 200, body: (*stored).clone(), changed: true })
     }
 }
 
