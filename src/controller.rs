@@ -9,6 +9,7 @@ pub mod memory;
 pub mod provider_key;
 
 use crate::api::{Reason, Verdict};
+use crate::cluster;
 use crate::cluster::object::{self, Managed};
 use crate::plan::retry;
 use context::Context;
@@ -132,6 +133,15 @@ async fn reconcile<K: Subject>(
     };
     context.metrics.reconciled(K::KIND, outcome, started.elapsed());
     result
+}
+
+/// A write that met somebody else's, or an object that is gone, is looked at again; everything else is an error.
+fn stale_or(error: kube::Error) -> Result<Pass, Error> {
+    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
+        Ok(Pass::Stale)
+    } else {
+        Err(error.into())
+    }
 }
 
 fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {

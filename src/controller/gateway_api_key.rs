@@ -1,28 +1,27 @@
 //! GatewayApiKeys: observe, and act on what `plan::issuance` decides.
 
+mod retire;
+mod status;
+
 use super::accounts::Standing;
 use super::context::Context;
 use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
-use crate::api::condition::{self, READY};
 use crate::api::shared::LocalRef;
 use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::secret::{Delivery, Secrets, Undelivered};
-use crate::cluster::{self, object, watch};
+use crate::cluster::{object, watch};
 use crate::gateway::account::Account;
 use crate::gateway::{self, Amendment};
-use crate::plan::claim::Claim;
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::Field;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
-use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::fault::Fault;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Mark, Serial};
-use crate::plan::report::{self, Notice};
-use crate::plan::retry;
+use crate::plan::report::{self};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -407,228 +406,6 @@ impl Work {
         }
         Ok(Done::Taken)
     }
-
-    /// A key whose resource is being deleted.
-    async fn retire(&mut self) -> Result<Pass, Error> {
-        for _ in 0..STEPS {
-            let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
-            let account = self.standing().and_then(|it| it.account);
-            let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
-            let facts = self.facts(target, lag);
-            let decision = issuance::retire(&facts);
-            let done = match (&decision.step, &account) {
-                (Step::ClaimDeletion(claim), _) => self.claim_deletion(claim).await?,
-                (Step::Release, _) => return self.release().await,
-                (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
-                (_, None) => return self.deletion_blocked("its ConsoleToken is not usable").await,
-                (Step::Revoke(ids), Some(account)) => self.revoke(account, ids).await?,
-                (Step::Look(since), Some(account)) => {
-                    // A listing begun before the last revocation shows what is gone already.
-                    let since =
-                        self.context.memory.floor(&self.uid).map_or(*since, |floor| floor.max(*since));
-                    self.look(account, since).await?
-                }
-                _ => Done::Pass(Pass::Stale),
-            };
-            match done {
-                Done::Taken | Done::Again => {}
-                Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => {
-                    if matches!(
-                        fault.kind,
-                        FaultKind::BreakerOpen | FaultKind::TokenRefused | FaultKind::Forbidden
-                    ) {
-                        return self.deletion_blocked(&fault.to_string()).await;
-                    }
-                    return self.failed(&fault, doing, None).await;
-                }
-            }
-        }
-        Ok(Pass::Stale)
-    }
-
-    async fn claim_deletion(&mut self, claim: &Claim) -> Result<Done, Error> {
-        match object::claim(&self.context.client, self.key.as_ref(), claim).await {
-            Ok(key) => {
-                self.wrote(Arc::new(key));
-                Ok(Done::Again)
-            }
-            Err(error) => stale_or(error).map(Done::Pass),
-        }
-    }
-
-    async fn release(&mut self) -> Result<Pass, Error> {
-        match object::release(&self.context.client, self.key.as_ref()).await {
-            Ok(_) => {}
-            Err(error) if cluster::is_missing(&error) => {}
-            Err(error) => return stale_or(error),
-        }
-        self.context.notify(self.key.as_ref(), Notice::news("Revoked", "the key is revoked at the vendor"));
-        self.context.memory.forget(&self.uid);
-        let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
-        Ok(Pass::Rest(None))
-    }
-
-    async fn rest_deleting(&mut self, decision: &Decision, until: Option<Timestamp>) -> Result<Pass, Error> {
-        match report::resting(decision, self.key.secret_name(), true) {
-            Some(verdict) => match self.publish(self.status(), &verdict).await? {
-                Pass::Stale => Ok(Pass::Stale),
-                Pass::Rest(_) => Ok(Pass::Rest(until)),
-            },
-            None => Ok(Pass::Rest(until)),
-        }
-    }
-
-    async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let token = &self.key.spec.console_token_ref.name;
-        let message = format!(
-            "the key cannot be revoked: {why}; make ConsoleToken {token} Ready again, Keysmith then goes on by itself"
-        );
-        let verdict = Verdict::reconciling(Reason::DeletionBlocked, message);
-        self.publish(self.status(), &verdict).await
-    }
-
-    /// At rest: status says what is known.
-    async fn rest(
-        &mut self,
-        facts: &Facts,
-        decision: &Decision,
-        desired: &Desired,
-        until: Option<Timestamp>,
-    ) -> Result<Pass, Error> {
-        let Some(verdict) = report::resting(decision, &desired.secret.name, desired.settings.active) else {
-            return Ok(Pass::Rest(until));
-        };
-        if matches!(decision.why, Why::NotApplied(_)) {
-            return self.wait_with(&verdict).await;
-        }
-        let served = self.record().id.is_some();
-        let seen = facts.confirmed.clone().flatten().or_else(|| {
-            facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).map(|own| own.key.clone())
-        });
-        if decision.why != Why::Fresh {
-            let verdict = verdict.still_ready(served && decision.why == Why::AnswerLost);
-            return match self.publish(self.status(), &verdict).await? {
-                Pass::Stale => Ok(Pass::Stale),
-                Pass::Rest(_) => Ok(Pass::Rest(until)),
-            };
-        }
-        match self.settle(&verdict, seen).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(until)),
-        }
-    }
-
-    /// The generation is carried out, or refused.
-    async fn settle(&mut self, verdict: &Verdict, seen: Option<Listed>) -> Result<Pass, Error> {
-        let mut status = self.status();
-        status.observed_generation = self.key.metadata.generation;
-        status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
-        status.failures = None;
-        status.next_attempt_at = None;
-        if let Some(seen) = seen {
-            status.active = seen.shown.active;
-            status.created_at = seen.created_at;
-            status.expires_at = seen.expires_at;
-            status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
-        }
-        self.publish(status, verdict).await
-    }
-
-    /// A vendor call failed: said in status, with the time of the next attempt, which survives a restart.
-    async fn failed(&mut self, fault: &Fault, doing: &str, facts: Option<&Facts>) -> Result<Pass, Error> {
-        if fault.blames_token() || fault.kind == FaultKind::BreakerOpen {
-            return self.blocked(fault.reason(), &fault.to_string()).await;
-        }
-        let mut status = self.status();
-        let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
-        status.failures = Some(failures);
-        status.next_attempt_at = Some(next);
-        let intact = facts.is_some_and(|it| {
-            it.record.generation == it.generation
-                && it.target.held().is_some_and(|held| held.intact)
-                && it.record.id.is_some()
-        });
-        let verdict = report::failed(fault, doing, next).still_ready(intact);
-        match self.publish(status, &verdict).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
-        }
-    }
-
-    /// Something other than the vendor is in the way; tried again with the same backoff.
-    async fn wait_with(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
-        let mut status = self.status();
-        let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let wait = retry::backoff(failures + 4, &self.uid);
-        let next = retry::plus(self.context.clock.now(), wait);
-        status.failures = Some(failures);
-        status.next_attempt_at = Some(next);
-        match self.publish(status, verdict).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
-        }
-    }
-
-    /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
-    async fn blocked(&mut self, reason: Reason, why: &str) -> Result<Pass, Error> {
-        let name = &self.key.spec.console_token_ref.name;
-        let reason =
-            if reason == Reason::ConsoleTokenMissing { reason } else { Reason::ConsoleTokenNotReady };
-        let message = format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
-        let served = self.record().id.is_some() && self.record().generation == self.key.metadata.generation;
-        let verdict = Verdict::reconciling(reason, message).still_ready(served);
-        self.publish(self.status(), &verdict).await
-    }
-
-    async fn without_token(&mut self) -> Result<Pass, Error> {
-        let name = &self.key.spec.console_token_ref.name;
-        let message = format!(
-            "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {}; create it, Keysmith then goes on by itself",
-            self.namespace()
-        );
-        let verdict = Verdict::stalled(Reason::ConsoleTokenMissing, message);
-        self.publish(self.status(), &verdict).await
-    }
-
-    /// Writes status, if it differs; a warning goes out once per transition.
-    async fn publish(&mut self, mut status: GatewayApiKeyStatus, verdict: &Verdict) -> Result<Pass, Error> {
-        let generation = self.key.metadata.generation;
-        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
-        verdict.apply(&mut status.conditions, generation, self.context.clock.now());
-        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
-        match object::publish(&self.context.client, self.key.as_ref(), &status).await {
-            Ok(Some(object)) => self.wrote(Arc::new(object)),
-            Ok(None) => return Ok(Pass::Rest(None)),
-            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
-            Err(error) => return stale_or(error),
-        }
-        if news && verdict.reason != Reason::Progressing {
-            self.context
-                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
-        }
-        Ok(Pass::Rest(None))
-    }
-
-    fn wrote(&mut self, object: Arc<GatewayApiKey>) {
-        self.context.memory.wrote(Arc::clone(&object));
-        self.key = object;
-    }
-
-    /// Provider keys name gateway keys by their resource; what they need is the vendor's id, which just changed.
-    fn wake_deposits(&self) {
-        let (namespace, name) = (self.namespace(), self.key.name_any());
-        let refers = |it: &crate::api::ProviderKey| {
-            it.namespace().as_deref() == Some(&namespace)
-                && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
-        };
-        for deposit in watch::select(&self.context.stores.deposits, refers) {
-            let _ = self.context.wakers.deposits.send(deposit);
-        }
-    }
 }
 
 /// What acting takes beside the work itself.
@@ -662,13 +439,5 @@ pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
             ),
         )),
         Undelivered::Superseded | Undelivered::Unavailable(_) => None,
-    }
-}
-
-fn stale_or(error: kube::Error) -> Result<Pass, Error> {
-    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
-        Ok(Pass::Stale)
-    } else {
-        Err(error.into())
     }
 }

@@ -1,11 +1,13 @@
 //! ProviderKeys: observe, and act on what `plan::deposit` decides.
 
+mod retire;
+mod status;
+
 use super::accounts::Standing;
 use super::context::Context;
-use super::{Error, Pass, Subject};
-use crate::api::condition::{self, READY};
+use super::{Error, Pass, Subject, stale_or};
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
-use crate::cluster::{self, object, watch};
+use crate::cluster::{object, watch};
 use crate::gateway::account::Account;
 use crate::gateway::http::fingerprint;
 use crate::gateway::{self, DepositOrder, Deposited};
@@ -19,11 +21,9 @@ use crate::plan::fault::{Effect, Fault};
 use crate::plan::hash;
 use crate::plan::naming::{self, Serial};
 use crate::plan::refusal::Refusal;
-use crate::plan::report::{self, Notice};
-use crate::plan::retry;
-use jiff::{SignedDuration, Timestamp};
+use crate::plan::report::Notice;
+use jiff::SignedDuration;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -393,190 +393,8 @@ impl Work {
         self.say_left_behind(&fresh);
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
-
-    fn say_left_behind(&self, ids: &[String]) {
-        if ids.is_empty() {
-            return;
-        }
-        let note = format!(
-            "the vendor did not remove {}, or does not show whether it did; remove it in the vendor's console",
-            ids.join(", ")
-        );
-        self.context.metrics.left_behind("ProviderKey", ids.len());
-        self.context.notify(self.deposit.as_ref(), Notice::warning("LeftBehind", note));
-    }
-
-    async fn retire(&mut self) -> Result<Pass, Error> {
-        let account = self.standing().and_then(|it| it.account);
-        let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
-        for _ in 0..STEPS {
-            let facts = self.facts(lag);
-            let decision = deposit::retire(&facts);
-            let done = match (&decision.step, &account) {
-                (Step::ClaimDeletion(claim), _) => {
-                    match object::claim(&self.context.client, self.deposit.as_ref(), claim).await {
-                        Ok(object) => {
-                            self.wrote(object);
-                            Done::Again
-                        }
-                        Err(error) => Done::Pass(stale_or(error)?),
-                    }
-                }
-                (Step::Release { left }, _) => return self.release(left).await,
-                (Step::Rest(until), _) => {
-                    let shown = until.map(report::clock).unwrap_or_default();
-                    let message = format!(
-                        "the vendor still lists the deposit, perhaps only for a while; looked at again at {shown}"
-                    );
-                    let verdict = Verdict::reconciling(Reason::Deleting, message);
-                    return Ok(match self.publish(self.status(), &verdict).await? {
-                        Pass::Stale => Pass::Stale,
-                        Pass::Rest(_) => Pass::Rest(*until),
-                    });
-                }
-                (_, None) => return self.deletion_blocked("it has not been verified").await,
-                (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
-                (Step::Look(_), Some(account)) => self.look(account).await,
-                _ => Done::Pass(Pass::Stale),
-            };
-            match done {
-                Done::Again => {}
-                Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, _)
-                    if fault.reason() == Reason::ConsoleTokenNotReady || fault.blames_token() =>
-                {
-                    return self.deletion_blocked(&fault.to_string()).await;
-                }
-                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
-            }
-        }
-        Ok(Pass::Stale)
-    }
-
-    async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let message = format!(
-            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself",
-            self.token_name()
-        );
-        self.publish(self.status(), &Verdict::reconciling(Reason::DeletionBlocked, message)).await
-    }
-
-    async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {
-        match object::release(&self.context.client, self.deposit.as_ref()).await {
-            Ok(_) => {}
-            Err(error) if cluster::is_missing(&error) => {}
-            Err(error) => return stale_or(error),
-        }
-        let ids: Vec<_> = left.iter().map(|id| id.0.clone()).collect();
-        self.say_left_behind(&ids);
-        if ids.is_empty() {
-            self.context.notify(
-                self.deposit.as_ref(),
-                Notice::news("Removed", "the credential is removed at the vendor"),
-            );
-        }
-        self.context.memory.forget(&self.uid);
-        let token = ObjectRef::new(self.token_name()).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
-        Ok(Pass::Rest(None))
-    }
-
-    async fn rest(&mut self, decision: &DepositDecision, until: Option<Timestamp>) -> Result<Pass, Error> {
-        let shown = until.map(report::clock).unwrap_or_default();
-        let verdict = match decision.why {
-            Why::Fresh => return self.settle(&self.at_rest()).await,
-            Why::AnswerLost => Verdict::reconciling(
-                Reason::Recovering,
-                format!("the answer to the last create call was lost and nothing of it is listed; deposited again after {shown} unless it turns up"),
-            ),
-            Why::Superseded => Verdict::reconciling(
-                Reason::Progressing,
-                format!("the vendor still lists an earlier deposit, perhaps only for a while; looked at again at {shown}"),
-            )
-            .still_ready(true),
-            _ => return Ok(Pass::Rest(until)),
-        };
-        Ok(match self.publish(self.status(), &verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(until),
-        })
-    }
-
-    fn at_rest(&self) -> Verdict {
-        let left = self.status().left_behind;
-        if left.is_empty() {
-            return deposited_verdict();
-        }
-        let message = format!(
-            "the credential is at the vendor, and so are earlier ones that it did not remove: {}; remove them in its console",
-            left.join(", ")
-        );
-        Verdict::settled(Reason::Deposited, message)
-    }
-
-    async fn settle(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
-        let mut status = self.status();
-        status.observed_generation = self.deposit.metadata.generation;
-        status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
-        status.failures = None;
-        status.next_attempt_at = None;
-        self.publish(status, verdict).await
-    }
-
-    async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
-        if fault.blames_token() || fault.reason() == Reason::ConsoleTokenNotReady {
-            return self.blocked(&fault.to_string()).await;
-        }
-        let mut status = self.status();
-        let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
-        status.failures = Some(failures);
-        status.next_attempt_at = Some(next);
-        let verdict = report::failed(fault, doing, next);
-        Ok(match self.publish(status, &verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(Some(next)),
-        })
-    }
-
-    async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let message =
-            format!("ConsoleToken {} is not Ready: {why}; continues by itself when it is", self.token_name());
-        self.publish(self.status(), &Verdict::reconciling(Reason::ConsoleTokenNotReady, message)).await
-    }
-
-    async fn publish(&mut self, mut status: ProviderKeyStatus, verdict: &Verdict) -> Result<Pass, Error> {
-        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
-        verdict.apply(&mut status.conditions, self.deposit.metadata.generation, self.context.clock.now());
-        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
-        match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
-            Ok(Some(object)) => self.wrote(object),
-            Ok(None) => return Ok(Pass::Rest(None)),
-            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
-            Err(error) => return stale_or(error),
-        }
-        if news && verdict.reason != Reason::Progressing {
-            let note = verdict.message.clone();
-            // Keys and deposits are often applied together; that one waits for the other is ordinary.
-            let notice = match verdict.reason {
-                Reason::GatewayKeyNotReady => Notice::news(verdict.reason.as_str(), note),
-                _ => Notice::warning(verdict.reason.as_str(), note),
-            };
-            self.context.notify(self.deposit.as_ref(), notice);
-        }
-        Ok(Pass::Rest(None))
-    }
 }
 
 fn deposited_verdict() -> Verdict {
     Verdict::settled(Reason::Deposited, "the credential is at the vendor")
-}
-
-fn stale_or(error: kube::Error) -> Result<Pass, Error> {
-    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
-        Ok(Pass::Stale)
-    } else {
-        Err(error.into())
-    }
 }

@@ -1,0 +1,167 @@
+//! What a key's status says, and who else is told.
+
+use super::super::{Error, Pass, stale_or};
+use super::Work;
+use crate::api::condition::{self, READY};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::cluster::{self, object, watch};
+use crate::plan::desired::Desired;
+use crate::plan::facts::{Facts, Listed};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::issuance::{Decision, Why};
+use crate::plan::report::{self, Notice};
+use crate::plan::retry;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::sync::Arc;
+
+impl Work {
+    /// At rest: status says what is known.
+    pub(super) async fn rest(
+        &mut self,
+        facts: &Facts,
+        decision: &Decision,
+        desired: &Desired,
+        until: Option<Timestamp>,
+    ) -> Result<Pass, Error> {
+        let Some(verdict) = report::resting(decision, &desired.secret.name, desired.settings.active) else {
+            return Ok(Pass::Rest(until));
+        };
+        if matches!(decision.why, Why::NotApplied(_)) {
+            return self.wait_with(&verdict).await;
+        }
+        let served = self.record().id.is_some();
+        let seen = facts.confirmed.clone().flatten().or_else(|| {
+            facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).map(|own| own.key.clone())
+        });
+        if decision.why != Why::Fresh {
+            let verdict = verdict.still_ready(served && decision.why == Why::AnswerLost);
+            return match self.publish(self.status(), &verdict).await? {
+                Pass::Stale => Ok(Pass::Stale),
+                Pass::Rest(_) => Ok(Pass::Rest(until)),
+            };
+        }
+        match self.settle(&verdict, seen).await? {
+            Pass::Stale => Ok(Pass::Stale),
+            Pass::Rest(_) => Ok(Pass::Rest(until)),
+        }
+    }
+
+    /// The generation is carried out, or refused.
+    pub(super) async fn settle(&mut self, verdict: &Verdict, seen: Option<Listed>) -> Result<Pass, Error> {
+        let mut status = self.status();
+        status.observed_generation = self.key.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
+        status.failures = None;
+        status.next_attempt_at = None;
+        if let Some(seen) = seen {
+            status.active = seen.shown.active;
+            status.created_at = seen.created_at;
+            status.expires_at = seen.expires_at;
+            status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
+        }
+        self.publish(status, verdict).await
+    }
+
+    /// A vendor call failed: said in status, with the time of the next attempt, which survives a restart.
+    pub(super) async fn failed(
+        &mut self,
+        fault: &Fault,
+        doing: &str,
+        facts: Option<&Facts>,
+    ) -> Result<Pass, Error> {
+        if fault.blames_token() || fault.kind == FaultKind::BreakerOpen {
+            return self.blocked(fault.reason(), &fault.to_string()).await;
+        }
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        let intact = facts.is_some_and(|it| {
+            it.record.generation == it.generation
+                && it.target.held().is_some_and(|held| held.intact)
+                && it.record.id.is_some()
+        });
+        let verdict = report::failed(fault, doing, next).still_ready(intact);
+        match self.publish(status, &verdict).await? {
+            Pass::Stale => Ok(Pass::Stale),
+            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
+        }
+    }
+
+    /// Something other than the vendor is in the way; tried again with the same backoff.
+    pub(super) async fn wait_with(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let wait = retry::backoff(failures + 4, &self.uid);
+        let next = retry::plus(self.context.clock.now(), wait);
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        match self.publish(status, verdict).await? {
+            Pass::Stale => Ok(Pass::Stale),
+            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
+        }
+    }
+
+    /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
+    pub(super) async fn blocked(&mut self, reason: Reason, why: &str) -> Result<Pass, Error> {
+        let name = &self.key.spec.console_token_ref.name;
+        let reason =
+            if reason == Reason::ConsoleTokenMissing { reason } else { Reason::ConsoleTokenNotReady };
+        let message = format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
+        let served = self.record().id.is_some() && self.record().generation == self.key.metadata.generation;
+        let verdict = Verdict::reconciling(reason, message).still_ready(served);
+        self.publish(self.status(), &verdict).await
+    }
+
+    pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
+        let name = &self.key.spec.console_token_ref.name;
+        let message = format!(
+            "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {}; create it, Keysmith then goes on by itself",
+            self.namespace()
+        );
+        let verdict = Verdict::stalled(Reason::ConsoleTokenMissing, message);
+        self.publish(self.status(), &verdict).await
+    }
+
+    /// Writes status, if it differs; a warning goes out once per transition.
+    pub(super) async fn publish(
+        &mut self,
+        mut status: GatewayApiKeyStatus,
+        verdict: &Verdict,
+    ) -> Result<Pass, Error> {
+        let generation = self.key.metadata.generation;
+        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        verdict.apply(&mut status.conditions, generation, self.context.clock.now());
+        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        match object::publish(&self.context.client, self.key.as_ref(), &status).await {
+            Ok(Some(object)) => self.wrote(Arc::new(object)),
+            Ok(None) => return Ok(Pass::Rest(None)),
+            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
+            Err(error) => return stale_or(error),
+        }
+        if news && verdict.reason != Reason::Progressing {
+            self.context
+                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+        }
+        Ok(Pass::Rest(None))
+    }
+
+    pub(super) fn wrote(&mut self, object: Arc<GatewayApiKey>) {
+        self.context.memory.wrote(Arc::clone(&object));
+        self.key = object;
+    }
+
+    /// Provider keys name gateway keys by their resource; what they need is the vendor's id, which just changed.
+    pub(super) fn wake_deposits(&self) {
+        let (namespace, name) = (self.namespace(), self.key.name_any());
+        let refers = |it: &crate::api::ProviderKey| {
+            it.namespace().as_deref() == Some(&namespace)
+                && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
+        };
+        for deposit in watch::select(&self.context.stores.deposits, refers) {
+            let _ = self.context.wakers.deposits.send(deposit);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A deposit whose resource is being deleted.
+
+use super::super::{Error, Pass, stale_or};
+use super::{Done, STEPS, Work};
+use crate::api::{Reason, Verdict};
+use crate::cluster::{self, object};
+use crate::plan::deposit::{self, DepositStep as Step};
+use crate::plan::facts::KeyId;
+use crate::plan::report::{self, Notice};
+use jiff::SignedDuration;
+use kube::runtime::reflector::ObjectRef;
+
+impl Work {
+    pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
+        let account = self.standing().and_then(|it| it.account);
+        let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
+        for _ in 0..STEPS {
+            let facts = self.facts(lag);
+            let decision = deposit::retire(&facts);
+            let done = match (&decision.step, &account) {
+                (Step::ClaimDeletion(claim), _) => {
+                    match object::claim(&self.context.client, self.deposit.as_ref(), claim).await {
+                        Ok(object) => {
+                            self.wrote(object);
+                            Done::Again
+                        }
+                        Err(error) => Done::Pass(stale_or(error)?),
+                    }
+                }
+                (Step::Release { left }, _) => return self.release(left).await,
+                (Step::Rest(until), _) => {
+                    let shown = until.map(report::clock).unwrap_or_default();
+                    let message = format!(
+                        "the vendor still lists the deposit, perhaps only for a while; looked at again at {shown}"
+                    );
+                    let verdict = Verdict::reconciling(Reason::Deleting, message);
+                    return Ok(match self.publish(self.status(), &verdict).await? {
+                        Pass::Stale => Pass::Stale,
+                        Pass::Rest(_) => Pass::Rest(*until),
+                    });
+                }
+                (_, None) => return self.deletion_blocked("it has not been verified").await,
+                (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
+                (Step::Look(_), Some(account)) => self.look(account).await,
+                _ => Done::Pass(Pass::Stale),
+            };
+            match done {
+                Done::Again => {}
+                Done::Pass(pass) => return Ok(pass),
+                Done::Failed(fault, _)
+                    if fault.reason() == Reason::ConsoleTokenNotReady || fault.blames_token() =>
+                {
+                    return self.deletion_blocked(&fault.to_string()).await;
+                }
+                Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
+            }
+        }
+        Ok(Pass::Stale)
+    }
+
+    pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
+        let message = format!(
+            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself",
+            self.token_name()
+        );
+        self.publish(self.status(), &Verdict::reconciling(Reason::DeletionBlocked, message)).await
+    }
+
+    pub(super) async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {
+        match object::release(&self.context.client, self.deposit.as_ref()).await {
+            Ok(_) => {}
+            Err(error) if cluster::is_missing(&error) => {}
+            Err(error) => return stale_or(error),
+        }
+        let ids: Vec<_> = left.iter().map(|id| id.0.clone()).collect();
+        self.say_left_behind(&ids);
+        if ids.is_empty() {
+            self.context.notify(
+                self.deposit.as_ref(),
+                Notice::news("Removed", "the credential is removed at the vendor"),
+            );
+        }
+        self.context.memory.forget(&self.uid);
+        let token = ObjectRef::new(self.token_name()).within(&self.namespace());
+        // The receiver lives as long as the operator.
+        let _ = self.context.wakers.tokens.send(token);
+        Ok(Pass::Rest(None))
+    }
+}
