@@ -64,6 +64,7 @@ tell! {
     keeping:
         a_deleted_secret_comes_back_with_the_same_key,
         an_edited_secret_is_set_right,
+        a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed,
         a_key_deleted_in_the_console_is_issued_again,
         a_key_changed_in_the_console_is_set_right,
         a_look_at_the_vendor_can_be_asked_for,

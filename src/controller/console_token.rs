@@ -227,8 +227,8 @@ impl Work {
         Verdict::reconciling(fault.reason(), message)
     }
 
-    /// Keys whose entries in the listing differ from the last one's, and keys whose status names one that the
-    /// listing lacks; all of them after the first listing.
+    /// Keys whose entries in the listing differ from the last one's, keys whose status names one that the listing
+    /// lacks, and keys for which the last one was begun too early to be believed; all of them after the first listing.
     fn wake_changed(&self, before: Option<&Listing>, after: &Listing) {
         let marks = before.map(|before| changed_marks(before, after));
         let listed: HashSet<&str> = after.keys.iter().map(|key| key.id.0.as_str()).collect();
@@ -237,12 +237,16 @@ impl Work {
             let id = it.status.as_ref().and_then(|status| status.id.as_deref());
             id.is_some_and(|id| !listed.contains(id))
         };
+        let unbelieved = |it: &GatewayApiKey| {
+            let floor = self.context.memory.floor(&it.uid().unwrap_or_default());
+            floor.is_some() && floor >= before.map(|before| before.as_of)
+        };
         let refers = |it: &GatewayApiKey| {
             it.namespace().as_deref() == Some(&namespace)
                 && it.spec.console_token_ref.name == name
-                && marks
-                    .as_ref()
-                    .is_none_or(|marks| marks.contains(&self.context.mark(it).to_string()) || missing(it))
+                && marks.as_ref().is_none_or(|marks| {
+                    marks.contains(&self.context.mark(it).to_string()) || missing(it) || unbelieved(it)
+                })
         };
         for key in watch::select(&self.context.stores.keys, refers) {
             let _ = self.context.wakers.keys.send(key);

@@ -13,6 +13,7 @@ use crate::cluster::secret::{Delivery, Secrets, Undelivered};
 use crate::cluster::{object, watch};
 use crate::gateway::account::Account;
 use crate::gateway::{self, Amendment};
+use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::Field;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
@@ -63,6 +64,8 @@ struct Work {
     confirmed: Option<Option<Listed>>,
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
+    /// Named in the Secret's annotations, and not this resource's key.
+    disowned: Option<KeyId>,
     /// Learnt in this pass, and written with its next report. Should the process die before, the serial is
     /// looked for at the vendor, which is slower and no less right.
     settled: Option<Serial>,
@@ -81,6 +84,7 @@ impl Work {
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
+            disowned: None,
             settled: None,
             sent_email: None,
         }
@@ -153,8 +157,11 @@ impl Work {
         Ok(Pass::Stale)
     }
 
-    fn facts(&self, target: Target, listing_lag: SignedDuration) -> Facts {
+    fn facts(&self, mut target: Target, listing_lag: SignedDuration) -> Facts {
         let key = self.key.as_ref();
+        if let Target::Ours(held) = &mut target {
+            held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
+        }
         let floor = self.context.memory.floor(&self.uid);
         let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest());
         let view =
@@ -182,7 +189,18 @@ impl Work {
         match &decision.step {
             Step::Issue(serial) => self.issue(act, *serial).await,
             Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
-            Step::Commit(serial, id) => self.commit(act, *serial, id, None).await,
+            Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
+            Step::Outrank(serial) => {
+                let at = self.context.clock.now();
+                self.claim(&Claim {
+                    serial: *serial,
+                    at,
+                    purpose: Purpose::Restore,
+                    unsettled: None,
+                    sent: None,
+                })
+                .await
+            }
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
             Step::Amend(id, fields) => self.amend(act, id, fields).await,
             Step::Confirm(id) => Ok(match act.account.get(id).await {
@@ -311,6 +329,20 @@ impl Work {
         }
     }
 
+    /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
+    async fn commit_held(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
+        match act.account.get(id).await {
+            Ok(Some(key)) if self.mark.serial_in(&key.name) == Some(serial) => {
+                self.commit(act, serial, id, Some(key)).await
+            }
+            Ok(_) => {
+                self.disowned = Some(id.clone());
+                Ok(Done::Again)
+            }
+            Err(fault) => Ok(Done::Failed(fault, "look at the key")),
+        }
+    }
+
     /// Records a key that its Secret holds already.
     async fn commit(
         &mut self,
@@ -351,6 +383,7 @@ impl Work {
             status.observed_generation = self.key.metadata.generation;
         }
         self.confirmed = listed.map(Some);
+        self.disowned = None;
         let pass = self.publish(status, &verdict).await?;
         self.wake_deposits();
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
@@ -379,6 +412,9 @@ impl Work {
     }
 
     async fn look(&mut self, account: &Account, since: Timestamp) -> Result<Done, Error> {
+        // A listing begun before our last call shows what is gone already, and is not believed.
+        let floor = self.context.memory.floor(&self.uid);
+        let since = floor.map_or(since, |floor| floor.max(since));
         Ok(match account.list(since).await {
             Ok(_) => Done::Again,
             Err(fault) => Done::Failed(fault, "list the keys"),

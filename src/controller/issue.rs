@@ -15,9 +15,9 @@ use crate::plan::desired::Desired;
 use crate::plan::drift;
 use crate::plan::facts::{Held, KeyId, Listed};
 use crate::plan::fault::{Effect, Fault};
-use crate::plan::issuance::{Decision, Step, Why};
-use crate::plan::naming::Serial;
-use crate::plan::report;
+use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
+use crate::plan::naming::{Mark, Serial};
+use crate::plan::{report, retry};
 use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,7 @@ impl Issue {
             at: self.context.clock.now(),
             purpose: Purpose::Create,
             unsettled: None,
+            sent: None,
         };
         let claimed = match object::claim(&self.context.client, self.key.as_ref(), &claim).await {
             Ok(object) => Arc::new(object),
@@ -110,12 +111,22 @@ impl Issue {
         if !self.absent {
             match self.fence().await? {
                 Fenced::Ours(None) => {}
-                Fenced::Ours(Some(held)) => return self.adopt_held(claimed, held).await,
+                Fenced::Ours(Some(held)) => match self.is_ours(&held).await {
+                    Ok(true) => return self.adopt_held(claimed, held).await,
+                    Ok(false) => {}
+                    Err(fault) => {
+                        return Ok(Issued::Failed { object: claimed, fault });
+                    }
+                },
                 Fenced::Superseded => return Ok(Issued::Stale),
                 Fenced::Refused(verdict) => {
                     return Ok(Issued::Refused { object: claimed, verdict });
                 }
             }
+        }
+        // A deletion waits for calls that may still be carried out, and counts from the claim.
+        if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
+            return Ok(Issued::Pending { object: claimed });
         }
         match self.account.mint(&self.order()).await {
             Ok(minted) => self.deliver(claimed, minted).await,
@@ -160,6 +171,15 @@ impl Issue {
         }
     }
 
+    /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
+    async fn is_ours(&self, held: &Held) -> Result<bool, Fault> {
+        let (Some(id), Some((mark, _))) = (&held.key_id, Mark::parse(&self.name)) else {
+            return Ok(false);
+        };
+        let key = self.account.get(id).await?;
+        Ok(key.is_some_and(|key| mark.serial_in(&key.name) == held.serial))
+    }
+
     async fn adopt_held(self, claimed: Arc<GatewayApiKey>, held: Held) -> Result<Issued, Error> {
         let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
             return Ok(Issued::Stale);
@@ -194,16 +214,18 @@ impl Issue {
                     tokio::time::sleep(Duration::from_secs(1 << attempt.min(4))).await;
                 }
                 Err(Undelivered::Unavailable(_)) => return Ok(Issued::Pending { object: claimed }),
-                Err(Undelivered::Superseded) => {
-                    self.compensate(&minted.key.id).await;
-                    return Ok(Issued::Stale);
-                }
-                Err(error @ Undelivered::Foreign(_)) => {
-                    self.compensate(&minted.key.id).await;
+                // The Secret may hold the key all the same, from a write whose answer was lost, and somebody may
+                // have recorded it. If nobody did, its mark betrays it to the next look.
+                Err(Undelivered::Superseded) => return Ok(Issued::Stale),
+                // Somebody took the name while the key was made. It was certainly not delivered, so nobody serves it.
+                Err(error @ Undelivered::Foreign(_)) if attempt == 0 => {
+                    let gone = self.revoke(&minted.key.id).await;
                     let verdict = refused(&error, &self.desired.secret.name);
-                    return Ok(
-                        verdict.map_or(Issued::Stale, |verdict| Issued::Refused { object: claimed, verdict })
-                    );
+                    return Ok(match verdict {
+                        Some(verdict) if gone => Issued::Refused { object: claimed, verdict },
+                        Some(verdict) => Issued::Undelivered { object: claimed, verdict },
+                        None => Issued::Pending { object: claimed },
+                    });
                 }
                 Err(error) => {
                     let verdict = refused(&error, &self.desired.secret.name);
@@ -233,11 +255,26 @@ impl Issue {
         self.secrets.deliver(&delivery).await
     }
 
-    /// A key that nobody will be served is revoked at once; should that fail, its mark betrays it to the next look.
-    async fn compensate(&self, id: &KeyId) {
-        if let Err(fault) = self.account.revoke(id).await {
+    /// A key whose resource is going or gone is revoked at once: nobody may be left to look for it.
+    async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
+        let api = object::api(&self.context.client, self.key.as_ref());
+        let live = api.get_opt(&self.key.name_any()).await?;
+        let stays =
+            |it: &GatewayApiKey| it.uid() == self.key.uid() && it.metadata.deletion_timestamp.is_none();
+        if live.as_ref().is_some_and(stays) {
+            return Ok(());
+        }
+        self.revoke(id).await;
+        Ok(())
+    }
+
+    /// Returns whether the key is gone; if not, its mark betrays it to a later look.
+    async fn revoke(&self, id: &KeyId) -> bool {
+        let revoked = self.account.revoke(id).await;
+        if let Err(fault) = &revoked {
             tracing::warn!(serial = self.serial.0, %fault, "a key that is not needed could not be revoked yet");
         }
+        revoked.is_ok()
     }
 
     async fn record(self, claimed: Arc<GatewayApiKey>, key: Listed) -> Result<Issued, Error> {
@@ -267,10 +304,11 @@ impl Issue {
             }
             status
         };
-        Ok(match self.commit(&claimed, &verdict, status).await? {
-            Some(object) => Issued::Done { object, key },
-            None => Issued::Stale,
-        })
+        if let Some(object) = self.commit(&claimed, &verdict, status).await? {
+            return Ok(Issued::Done { object, key });
+        }
+        self.compensate(&key.id).await?;
+        Ok(Issued::Stale)
     }
 
     /// Writes status as long as our claim is the newest. `None`: it is not any more.
@@ -295,7 +333,7 @@ impl Issue {
                 return Ok(None);
             };
             let ours = object::claim_of(&newer).is_some_and(|claim| claim.serial == self.serial);
-            if !ours {
+            if !ours || newer.uid() != self.key.uid() {
                 return Ok(None);
             }
             object = Arc::new(newer);

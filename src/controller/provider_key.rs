@@ -19,9 +19,11 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::hash;
+use crate::plan::issuance::SEND_WITHIN;
 use crate::plan::naming::{self, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::Notice;
+use crate::plan::retry;
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -241,7 +243,12 @@ impl Work {
         match &decision.step {
             Step::Deposit(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
             Step::Adopt(serial, id) => {
-                self.record(*serial, Deposited { id: id.clone(), created_at: None }, wanted).await
+                let deposited = Deposited { id: id.clone(), created_at: None };
+                // The credential or its keys may have changed since that call was sent; then it is deposited again.
+                let sent = object::claim_of(self.deposit.as_ref()).and_then(|claim| claim.sent);
+                let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
+                let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
+                self.record(*serial, deposited, wanted).await
             }
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
@@ -292,10 +299,20 @@ impl Work {
         if let Err(fault) = account.open() {
             return Ok(Done::Failed(fault, "deposit the credential"));
         }
-        let claim = Claim { serial, at: self.context.clock.now(), purpose: Purpose::Create, unsettled: None };
+        let claim = Claim {
+            serial,
+            at: self.context.clock.now(),
+            purpose: Purpose::Create,
+            unsettled: None,
+            sent: Some(wanted.digest()),
+        };
         match object::claim(&self.context.client, self.deposit.as_ref(), &claim).await {
             Ok(object) => self.wrote(object),
             Err(error) => return stale_or(error).map(Done::Pass),
+        }
+        // A deletion waits for calls that may still be carried out, and counts from the claim.
+        if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
+            return Ok(Done::Pass(Pass::Stale));
         }
         let order = DepositOrder {
             name: self.context.mark(self.deposit.as_ref()).name(&self.display_name(), serial),
@@ -353,7 +370,7 @@ impl Work {
         status.next_attempt_at = None;
         self.changed_vendor();
         self.reassigned = false;
-        let verdict = if status.superseded.is_empty() {
+        let verdict = if status.superseded.is_empty() && !wanted.content.is_empty() {
             status.observed_generation = self.deposit.metadata.generation;
             status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
             deposited_verdict()

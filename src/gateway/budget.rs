@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 
 /// Longer than this nobody waits in line: the resource is told, and comes back.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The part of the burst that only revocations may use.
 const RESERVE: f64 = 2.0;
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Purpose {
     /// To create something at the vendor.
     Create,
+    /// To write the Secret over whatever serial stands in it; nothing is created under it.
+    Restore,
     /// To remove everything; fences out whoever still holds an older claim.
     Delete,
 }
@@ -25,6 +27,9 @@ pub struct Claim {
     pub purpose: Purpose,
     /// With `Delete`: since when an earlier create call has had no known outcome, if one has.
     pub unsettled: Option<Timestamp>,
+    /// For a deposit: recognises what was sent under the claim, which may be something else by the time the answer
+    /// is found.
+    pub sent: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,13 +39,20 @@ struct Wire {
     purpose: Purpose,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent: Option<u64>,
 }
 
 impl Claim {
     /// As it stands in the annotation.
     pub fn encode(&self) -> String {
-        let wire =
-            Wire { serial: self.serial.0, at: self.at, purpose: self.purpose, unsettled: self.unsettled };
+        let wire = Wire {
+            serial: self.serial.0,
+            at: self.at,
+            purpose: self.purpose,
+            unsettled: self.unsettled,
+            sent: self.sent,
+        };
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
@@ -53,6 +65,7 @@ impl Claim {
             at: wire.at,
             purpose: wire.purpose,
             unsettled: wire.unsettled,
+            sent: wire.sent,
         })
     }
 }
@@ -63,8 +76,13 @@ mod tests {
 
     #[test]
     fn a_claim_survives_the_annotation() {
-        let claim =
-            Claim { serial: Serial(7), at: Timestamp::UNIX_EPOCH, purpose: Purpose::Delete, unsettled: None };
+        let claim = Claim {
+            serial: Serial(7),
+            at: Timestamp::UNIX_EPOCH,
+            purpose: Purpose::Delete,
+            unsettled: None,
+            sent: Some(u64::MAX),
+        };
         assert_eq!(Claim::decode(Some(&claim.encode())), Some(claim));
     }
 

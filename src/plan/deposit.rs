@@ -6,14 +6,14 @@
 
 use super::claim::{Claim, Purpose};
 use super::facts::KeyId;
+use super::hash;
+use super::issuance::{GIVEN_UP, STRAGGLING};
 use super::naming::{Mark, Serial};
 use super::retry::plus;
 use crate::api::ProviderKeyStatus;
 use crate::api::condition::{self, READY};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
-
-const REQUEST_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
 
 /// A deposit as the vendor lists it. Everything but the provider may be withheld.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,16 @@ pub struct Wanted {
     pub content: String,
     /// The keys it is for; empty is the whole organization, asked for explicitly.
     pub assigned_to: BTreeSet<KeyId>,
+}
+
+impl Wanted {
+    /// Recognises what is sent, for the claim.
+    pub fn digest(&self) -> u64 {
+        let keys = self.assigned_to.iter().map(|id| id.0.as_bytes());
+        let parts: Vec<_> = std::iter::once(self.content.as_bytes()).chain(keys).collect();
+        let head = hash::digest(&parts).into_iter().take(8);
+        head.fold(0, |number, byte| number << 8 | u64::from(byte))
+    }
 }
 
 /// Everything the decision depends on.
@@ -201,7 +211,7 @@ impl DepositFacts {
     }
 
     fn settles(&self, sent: Timestamp) -> Timestamp {
-        plus(sent, self.listing_lag + REQUEST_LIFETIME)
+        plus(sent, self.listing_lag + GIVEN_UP)
     }
 
     fn id(&self) -> Option<KeyId> {
@@ -293,10 +303,10 @@ fn lost(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
 fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
     let because = |step| Some(take(step, DepositWhy::Superseded));
     let mut old: Vec<_> = facts.status.superseded.iter().cloned().map(KeyId).collect();
-    let newest = facts.claim.map_or(Serial(0), |claim| claim.serial);
+    let newest = facts.claim.map(|claim| claim.serial).max(Some(facts.settled()));
     let known: BTreeSet<_> = facts.status.left_behind.iter().cloned().map(KeyId).collect();
     if let Some(view) = &facts.view {
-        let spares = view.own(&facts.mark).filter(|(serial, own, _)| *serial <= newest && *own != id);
+        let spares = view.own(&facts.mark).filter(|(serial, own, _)| Some(*serial) <= newest && *own != id);
         old.extend(spares.map(|(_, own, _)| own.clone()).filter(|own| !known.contains(own)));
     }
     old.sort();
@@ -327,13 +337,18 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
         return because(DepositStep::Rest(None));
     }
     let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
-        let unsettled = facts.pending().map(|claim| claim.at);
+        // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
+        let unsettled = match facts.claim {
+            Some(_) => facts.pending().map(|claim| claim.at),
+            None => Some(facts.now),
+        };
         let serial = facts.next_serial();
         return because(DepositStep::ClaimDeletion(Claim {
             serial,
             at: facts.now,
             purpose: Purpose::Delete,
             unsettled,
+            sent: None,
         }));
     };
     let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
@@ -349,7 +364,7 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
     let Some(view) = view else {
         return because(DepositStep::Look(claim.at));
     };
-    match claim.unsettled.map(|sent| facts.settles(sent)) {
+    match claim.unsettled.map(|sent| plus(facts.settles(sent), STRAGGLING)) {
         Some(settled) if facts.now < settled => return because(DepositStep::Rest(Some(settled))),
         Some(settled) if view.as_of < settled => return because(DepositStep::Look(settled)),
         _ => {}

@@ -12,8 +12,15 @@ use super::naming::Serial;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a request may still be carried out after its sender gave up, beside the listing's lag.
-const REQUEST_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+/// A create call that has not been sent this long after its claim is not sent any more.
+pub const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long after its claim a create call has an end for its sender: `SEND_WITHIN`, the wait for a turn in the
+/// budget (5 s) and the deadline of the call (30 s). What is not listed then, lag apart, is taken for lost; should it
+/// turn up all the same, its mark betrays it to the next poll.
+pub const GIVEN_UP: SignedDuration = SignedDuration::from_secs(40);
+/// How long a create call may still be carried out after its sender gave up. Only a deletion waits that long: after
+/// it nobody is left to look.
+pub const STRAGGLING: SignedDuration = SignedDuration::from_secs(120);
 /// How far the vendor's clock may be off when a found key is compared with the claim that preceded it.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 /// A Secret's name that is taken is looked at again this often.
@@ -37,6 +44,9 @@ pub enum Step {
     Adopt(Serial, KeyId),
     /// The Secret holds the claimed key already: only status is missing.
     Commit(Serial, KeyId),
+    /// Claim the serial without making a key, so that the Secret can be written although what stands in it
+    /// outranks the last claim.
+    Outrank(Serial),
     /// Have the served key revealed and write its Secret again.
     Restore(Serial, KeyId),
     /// Change settings of the served key.
@@ -143,6 +153,10 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
         facts.own().filter(|own| own.serial == claim.serial && preceded(&own.key)).collect();
     found.sort_by(|one, other| one.key.id.cmp(&other.key.id));
     if let Some(own) = found.first() {
+        // Nothing could be delivered under this claim; the key is a spare once another one is.
+        if outranked(facts, claim.serial) {
+            return issue(facts, Why::AttemptFailed);
+        }
         return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
     }
     let settled = plus(settles(facts, claim.at), patience(facts, claim));
@@ -165,7 +179,7 @@ fn patience(facts: &Facts, claim: Claim) -> SignedDuration {
 
 /// When a create call sent at `sent` can no longer turn up in a listing begun later.
 fn settles(facts: &Facts, sent: Timestamp) -> Timestamp {
-    plus(sent, facts.listing_lag + REQUEST_LIFETIME)
+    plus(sent, facts.listing_lag + GIVEN_UP)
 }
 
 /// A key is served: keep it, its Secret and its settings true.
@@ -177,12 +191,26 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
         return issue(facts, Why::Expired);
     }
     if let Some(why) = secret_fault(facts, served) {
+        if outranked(facts, newest(facts, served)) {
+            return take(Step::Outrank(facts.next_serial()), why);
+        }
         return take(Step::Restore(served.serial, served.id.clone()), why);
     }
     settings(facts, desired, served).or_else(|| spare(facts, served)).unwrap_or_else(|| {
         // A key that expires is looked at when it does; everything else announces itself.
         take(Step::Rest(facts.record.expires_at), Why::Fresh)
     })
+}
+
+/// Whether the Secret refuses writers with that serial: it was edited by hand, or the claim was.
+fn outranked(facts: &Facts, serial: Serial) -> bool {
+    let held = facts.target.held();
+    held.and_then(|held| held.serial.max(held.fence)).is_some_and(|it| it > serial)
+}
+
+/// The highest serial that this resource's own records answer for.
+fn newest(facts: &Facts, served: &Served<'_>) -> Serial {
+    facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial))
 }
 
 fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
@@ -220,18 +248,20 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
             let fields = drift::drift(&desired.settings, &own.key, email);
             if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
         }
-        // A young key may be missing from a listing that lags.
-        None if facts.record.created_at.is_none_or(|at| plus(at, facts.listing_lag) < view.as_of) => {
-            confirm(Why::KeyLost)
-        }
-        None => None,
+        // A young key may be missing from a listing that lags. It is looked for again then: if it is gone for good,
+        // no later listing differs from this one, and nobody would be woken.
+        None => match facts.record.created_at.map(|at| plus(at, facts.listing_lag)) {
+            Some(shown) if facts.now < shown => Some(take(Step::Rest(Some(shown)), Why::Fresh)),
+            Some(shown) if view.as_of <= shown => Some(take(Step::Look(shown), Why::KeyLost)),
+            _ => confirm(Why::KeyLost),
+        },
     }
 }
 
 /// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
 /// left alone: they belong to somebody who knows more than we do.
 fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
-    let newest = facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial));
+    let newest = newest(facts, served);
     let held = facts.target.held().and_then(|held| held.key_id.as_ref());
     let spares: Vec<_> = facts
         .own()
@@ -248,16 +278,23 @@ pub fn retire(facts: &Facts) -> Decision {
         return because(Step::Rest(None));
     }
     let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
-        let unsettled = facts.pending().map(|claim| claim.at);
+        // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
+        let unsettled = match facts.claim {
+            Some(_) => facts.pending().map(|claim| claim.at),
+            None => Some(facts.now),
+        };
         let serial = facts.next_serial();
         return because(Step::ClaimDeletion(Claim {
             serial,
             at: facts.now,
             purpose: Purpose::Delete,
             unsettled,
+            sent: None,
         }));
     };
-    let known = facts.record.id.iter().chain(facts.target.held().and_then(|held| held.key_id.as_ref()));
+    // The id in the Secret's annotations is no evidence: whoever edits Secrets could have any key removed. A key
+    // of ours that status does not name is found by its mark.
+    let known = facts.record.id.iter();
     let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
     let listed = facts.own().map(|own| &own.key.id).filter(|_| view.is_some());
     let mut live: Vec<_> = known.chain(listed).filter(|id| !facts.gone.contains(*id)).cloned().collect();
@@ -269,7 +306,7 @@ pub fn retire(facts: &Facts) -> Decision {
     let Some(view) = view else {
         return because(Step::Look(claim.at));
     };
-    match claim.unsettled.map(|sent| settles(facts, sent)) {
+    match claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING)) {
         Some(settled) if facts.now < settled => because(Step::Rest(Some(settled))),
         Some(settled) if view.as_of < settled => because(Step::Look(settled)),
         _ => because(Step::Release),

@@ -202,7 +202,7 @@ fn no_body_changes_what_a_status_means() {
             ] {
                 match outcome {
                     Ok(()) => {
-                        need(status < 300 || status == 404 || status == 410, "a refusal was a success")?
+                        need(status < 300 || status == 404 || status == 410, "a refusal was a success")?;
                     }
                     Err(fault) => need(fault.effect == expected, &format!("{fault:?}"))?,
                 }

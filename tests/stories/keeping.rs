@@ -1,6 +1,7 @@
 //! What is kept true: the Secret, the key at the vendor, and their settings.
 
 use crate::support::world::World;
+use keysmith::emulator::edgee::DataPlaneAnswer;
 use keysmith::emulator::{Effect, Rule};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -58,6 +59,29 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
     world.served("checkout", "key").await;
     let secret = world.secrets().get("checkout").await.unwrap();
     assert_eq!(secret.metadata.annotations.unwrap()["example.com/note"], "x");
+}
+
+pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(world: &mut World) {
+    let theirs = keysmith::emulator::edgee::NewKey::named("theirs");
+    let theirs = world.vendor().add_key(crate::support::world::ORG, theirs);
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    // Whoever may edit Secrets, and nothing else, points the annotations at somebody else's key.
+    world.stop().await;
+    let forged = json!({"metadata": {"annotations": {"keysmith.dev/key-id": theirs.id, "keysmith.dev/serial": "2"}}});
+    world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(forged)).await.unwrap();
+    let claim = json!({"metadata": {"annotations": {
+        "keysmith.dev/claim": format!(r#"{{"serial":2,"at":"{}","purpose":"create"}}"#, world.clock.now()),
+    }}});
+    world.edit("GatewayApiKey", "checkout", claim).await.unwrap();
+    world.start().await;
+    world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_ne!(status["id"], theirs.id.as_str());
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.only_key().id, theirs.id, "only theirs is left");
+    assert_eq!(world.vendor().check(&theirs.secret, None), DataPlaneAnswer::Accepted);
 }
 
 pub async fn a_key_deleted_in_the_console_is_issued_again(world: &mut World) {

@@ -22,17 +22,12 @@ impl Work {
             let facts = self.facts(target, lag);
             let decision = issuance::retire(&facts);
             let done = match (&decision.step, &account) {
-                (Step::ClaimDeletion(claim), _) => self.claim_deletion(claim).await?,
+                (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release, _) => return self.release().await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
                 (_, None) => return self.deletion_blocked("its ConsoleToken is not usable").await,
                 (Step::Revoke(ids), Some(account)) => self.revoke(account, ids).await?,
-                (Step::Look(since), Some(account)) => {
-                    // A listing begun before the last revocation shows what is gone already.
-                    let since =
-                        self.context.memory.floor(&self.uid).map_or(*since, |floor| floor.max(*since));
-                    self.look(account, since).await?
-                }
+                (Step::Look(since), Some(account)) => self.look(account, *since).await?,
                 _ => Done::Pass(Pass::Stale),
             };
             match done {
@@ -52,7 +47,7 @@ impl Work {
         Ok(Pass::Stale)
     }
 
-    pub(super) async fn claim_deletion(&mut self, claim: &Claim) -> Result<Done, Error> {
+    pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
         match object::claim(&self.context.client, self.key.as_ref(), claim).await {
             Ok(key) => {
                 self.wrote(Arc::new(key));

@@ -4,7 +4,7 @@ use super::super::{Error, Pass, stale_or};
 use super::Work;
 use crate::api::condition::{self, READY};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
-use crate::cluster::{self, object, watch};
+use crate::cluster::{object, watch};
 use crate::plan::desired::Desired;
 use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
@@ -138,7 +138,6 @@ impl Work {
         match object::publish(&self.context.client, self.key.as_ref(), &status).await {
             Ok(Some(object)) => self.wrote(Arc::new(object)),
             Ok(None) => return Ok(Pass::Rest(None)),
-            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
         if news && verdict.reason != Reason::Progressing {

@@ -4,7 +4,7 @@ use super::super::{Error, Pass, stale_or};
 use super::{Work, deposited_verdict};
 use crate::api::condition::{self, READY};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
-use crate::cluster::{self, object};
+use crate::cluster::object;
 use crate::plan::deposit::{DepositDecision, DepositWhy as Why};
 use crate::plan::fault::Fault;
 use crate::plan::report::{self, Notice};
@@ -91,7 +91,6 @@ impl Work {
         match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
             Ok(Some(object)) => self.wrote(object),
             Ok(None) => return Ok(Pass::Rest(None)),
-            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
         if news && verdict.reason != Reason::Progressing {

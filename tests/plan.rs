@@ -1,0 +1,37 @@
+//! What the decisions decide, and what becomes of them over whole histories with faults.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+mod plans {
+    pub mod calls;
+    pub mod chance;
+    pub mod cluster;
+    pub mod deciding;
+    pub mod deposit_histories;
+    pub mod depositing;
+    pub mod depositor;
+    pub mod deposits;
+    pub mod ending;
+    pub mod fate;
+    pub mod found;
+    pub mod histories;
+    pub mod history;
+    pub mod issue;
+    pub mod keeping;
+    pub mod known;
+    pub mod known_deposits;
+    pub mod mutant;
+    pub mod operator;
+    pub mod retiring;
+    pub mod retiring_deposits;
+    pub mod secrets;
+    pub mod user;
+    pub mod vendor;
+    pub mod world;
+}

@@ -1,0 +1,99 @@
+//! What a history is made of, and how one is drawn.
+
+use super::fate::Fate;
+use super::user::Act;
+use proptest::prelude::*;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// An operator has its next effect. If it does nothing now, it looks at the resource, so many versions late.
+    Move { who: usize, fate: Fate, late: usize },
+    /// An operator goes on to the end of its pass without a fault.
+    Finish(usize),
+    /// An operator dies and is started again.
+    Crash(usize),
+    /// An operator has its poll.
+    Poll(usize, u16),
+    /// Time passes.
+    Wait(u16),
+    /// A user does something.
+    User(Act),
+}
+
+/// A history.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub events: Vec<Event>,
+    /// Whether keys made before the peace expire after a quarter of an hour.
+    pub expiring: bool,
+    /// Who is there in the peace: one of the two, or both.
+    pub survivor: Option<usize>,
+    /// Whether a process may pause for any time between claim and create call, and live. A deletion cannot wait for
+    /// that, so nothing is deleted then.
+    pub pauses: bool,
+}
+
+pub fn histories(longest: usize) -> impl Strategy<Value = History> {
+    let fate = prop_oneof![
+        16 => Just(Fate::Fine),
+        1 => Just(Fate::Fails),
+        1 => Just(Fate::Unknown),
+        2 => Just(Fate::Lost),
+        2 => (1_u8..=60).prop_map(Fate::Late),
+    ];
+    let late = prop_oneof![4 => Just(0_usize), 1 => 1_usize..4];
+    let event = prop_oneof![
+        24 => (0_usize..2, fate, late).prop_map(|(who, fate, late)| Event::Move { who, fate, late }),
+        4 => (0_usize..2).prop_map(Event::Finish),
+        2 => (0_usize..2).prop_map(Event::Crash),
+        3 => (0_usize..2, any::<u16>()).prop_map(|(who, roll)| Event::Poll(who, roll)),
+        4 => prop_oneof![1_u16..20, 20_u16..200, Just(600_u16)].prop_map(Event::Wait),
+        5 => super::user::acts().prop_map(Event::User),
+    ];
+    (
+        prop::collection::vec(event, 0..longest),
+        prologues(),
+        (any::<bool>(), any::<bool>()),
+        prop_oneof![Just(None), Just(Some(0)), Just(Some(1))],
+    )
+        .prop_map(|(events, mut prologue, (expiring, pauses), survivor)| {
+            prologue.extend(events);
+            prologue.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
+            History { events: prologue, expiring, survivor, pauses }
+        })
+}
+
+/// Where chance takes long to come to: a key that is served, or lost, or expired; a spare that both know of; one who
+/// is about to revoke it while the served key is lost; one who paused after claiming; another who took over from either.
+fn prologues() -> impl Strategy<Value = Vec<Event>> {
+    let polls = [Event::Wait(31), Event::Poll(0, 0), Event::Poll(1, 0)];
+    let served = vec![Event::Finish(0)];
+    let expired = [served.clone(), vec![Event::Wait(901)]].concat();
+    let lost = [served.clone(), vec![Event::User(Act::DeleteKey(0))], polls.to_vec()].concat();
+    let spare = [expired.clone(), served.clone(), polls.to_vec()].concat();
+    let next = Event::Move { who: 0, fate: Fate::Fine, late: 0 };
+    let sweeping = [
+        spare.clone(),
+        vec![next; 2],
+        vec![Event::User(Act::DeleteKey(1)), Event::Wait(31), Event::Poll(1, 0)],
+    ]
+    .concat();
+    let swept = [sweeping.clone(), vec![Event::Finish(1), Event::Wait(31)]].concat();
+    let other = Event::Move { who: 1, fate: Fate::Fine, late: 0 };
+    let before = expired.clone();
+    let duel = (3_usize..=5, 0_usize..=5).prop_map(move |(mine, yours)| {
+        let pause = vec![Event::Wait(200), Event::Poll(1, 0)];
+        [before.clone(), vec![next; mine], pause, vec![other; yours]].concat()
+    });
+    prop_oneof![
+        2 => Just(Vec::new()),
+        1 => Just(served),
+        1 => Just(lost),
+        1 => Just(expired),
+        1 => Just(spare),
+        3 => Just(sweeping),
+        1 => Just(swept),
+        4 => duel,
+    ]
+}

@@ -1,0 +1,219 @@
+//! What is decided for a key that should exist.
+
+use super::known::*;
+use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::facts::{Facts, Record, Target};
+use keysmith::plan::issuance::{Step, Why};
+use keysmith::plan::naming::Serial;
+
+/// A create call may be carried out this long after its claim, and be listed this much later.
+const SETTLED: i64 = 70;
+
+#[test]
+fn a_new_resource_gets_its_first_key() {
+    expect(&new(), issue(1), Why::NeverIssued);
+}
+
+#[test]
+fn everything_as_it_should_be_is_left_alone_until_the_key_expires() {
+    expect(&served(), Step::Rest(None), Why::Fresh);
+    let facts = with_record(served(), |it| it.expires_at = Some(at(500)));
+    expect(&facts, rest(500), Why::Fresh);
+}
+
+#[test]
+fn an_expired_key_is_replaced_at_the_second_it_expires() {
+    let facts = with_record(served(), |it| it.expires_at = Some(at(0)));
+    expect(&facts, issue(2), Why::Expired);
+}
+
+#[test]
+fn a_secret_of_somebody_else_is_looked_at_every_minute_whatever_else_is_to_do() {
+    let owner = "Certificate web".to_owned();
+    for facts in [new(), served(), pending(10)] {
+        let facts = Facts { target: Target::Foreign { owner: owner.clone() }, ..facts };
+        expect(&facts, rest(60), Why::SecretTaken(owner.clone()));
+    }
+}
+
+#[test]
+fn a_secret_of_another_type_stops_everything_until_somebody_deletes_it() {
+    let facts = with_held(served(), |it| it.kind_fits = false);
+    expect(&facts, Step::Rest(None), Why::TypeFixed);
+}
+
+#[test]
+fn a_failure_is_waited_out_unless_somebody_changes_or_asks_for_something() {
+    let failing = || {
+        with_record(new(), |it| {
+            (it.failures, it.next_attempt_at) = (3, Some(at(40)));
+        })
+    };
+    expect(&failing(), rest(40), Why::BackingOff);
+    expect(&later(failing(), 40), issue(1), Why::NeverIssued);
+    let edited = Facts { generation: Some(2), ..failing() };
+    expect(&edited, issue(1), Why::NeverIssued);
+    let asked = Facts { requested: true, ..failing() };
+    expect(&asked, issue(1), Why::NeverIssued);
+}
+
+#[test]
+fn an_edit_that_was_tried_already_does_not_override_the_wait() {
+    let facts = with_record(served(), |it| {
+        it.failures = 1;
+        it.next_attempt_at = Some(at(9));
+        it.generation = Some(1);
+        it.attempted = Some(2);
+    });
+    let facts = Facts { generation: Some(2), ..facts };
+    expect(&facts, rest(9), Why::BackingOff);
+    expect(&later(facts, 9), Step::Confirm(id("one")), Why::SpecChanged);
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_in_a_listing_begun_after_the_claim() {
+    expect(&pending(50), look(-50), Why::AnswerLost);
+    let never = Facts { view: None, ..pending(50) };
+    expect(&never, look(-50), Why::AnswerLost);
+}
+
+#[test]
+fn a_key_of_the_claimed_serial_is_adopted() {
+    let facts = Facts {
+        view: Some(view(-5, &[(1, listed("one", -90_000)), (2, listed("two", -49))])),
+        ..pending(50)
+    };
+    expect(&facts, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+}
+
+#[test]
+fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_is_a_spare() {
+    let both = [(2, listed("two-b", -49)), (2, listed("two-a", -48))];
+    let facts = Facts { view: Some(view(-5, &both)), ..pending(50) };
+    expect(&facts, Step::Adopt(Serial(2), id("two-a")), Why::AnswerLost);
+    let committed = with_record(facts, |it| {
+        (it.id, it.serial, it.settled) = (Some(id("two-a")), Some(Serial(2)), Serial(2));
+        it.created_at = Some(at(-48));
+    });
+    let committed = Facts { target: Target::Ours(held(2, "two-a")), ..committed };
+    expect(&committed, Step::Revoke(vec![id("two-b")]), Why::Spare);
+}
+
+#[test]
+fn a_key_planted_under_the_serial_long_before_the_claim_is_not_adopted() {
+    let facts = Facts { view: Some(view(-5, &[(2, listed("planted", -50 - 901))])), ..pending(50) };
+    expect(&facts, rest(20), Why::AnswerLost);
+    let within_skew = Facts { view: Some(view(-5, &[(2, listed("two", -50 - 900))])), ..pending(50) };
+    expect(&within_skew, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+}
+
+#[test]
+fn a_key_that_is_gone_is_not_adopted_whatever_a_lagging_listing_shows() {
+    let facts =
+        Facts { view: Some(view(-5, &[(2, listed("two", -49))])), gone: [id("two")].into(), ..pending(50) };
+    expect(&facts, rest(20), Why::AnswerLost);
+}
+
+#[test]
+fn a_create_call_is_given_up_only_after_a_listing_begun_when_it_could_not_land_any_more() {
+    let seen = |facts: Facts, seconds| Facts { view: Some(view(seconds, &[])), ..facts };
+    expect(&seen(pending(SETTLED - 1), -1), rest(1), Why::AnswerLost);
+    expect(&seen(pending(SETTLED), -1), look(0), Why::AnswerLost);
+    expect(&seen(pending(SETTLED), 0), issue(3), Why::AttemptFailed);
+}
+
+#[test]
+fn a_key_that_the_secret_holds_under_the_claim_only_needs_to_be_recorded() {
+    let facts = Facts { target: Target::Ours(held(2, "two")), ..pending(50) };
+    expect(&facts, Step::Commit(Serial(2), id("two")), Why::AnswerLost);
+}
+
+#[test]
+fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_becomes_a_spare() {
+    let facts = Facts {
+        view: Some(view(-5, &[(2, listed("two", -49))])),
+        target: Target::Ours(held(7, "seven")),
+        ..pending(50)
+    };
+    expect(&facts, issue(8), Why::AttemptFailed);
+    let fenced = with_held(facts, |it| {
+        (it.serial, it.fence) = (Some(Serial(1)), Some(Serial(3)));
+    });
+    expect(&fenced, issue(4), Why::AttemptFailed);
+}
+
+#[test]
+fn a_key_that_the_vendor_says_is_gone_is_replaced() {
+    let facts = Facts { confirmed: Some(None), ..served() };
+    expect(&facts, issue(2), Why::KeyLost);
+}
+
+#[test]
+fn a_deleted_edited_or_outdated_secret_is_written_again_with_the_same_key() {
+    let restore = || Step::Restore(Serial(1), id("one"));
+    let absent = Facts { target: Target::Absent, ..served() };
+    expect(&absent, restore(), Why::SecretDeleted);
+    let edited = with_held(served(), |it| it.intact = false);
+    expect(&edited, restore(), Why::SecretEdited);
+    let other_key = with_held(served(), |it| it.key_id = Some(id("other")));
+    expect(&other_key, restore(), Why::SecretEdited);
+    let no_serial = with_held(served(), |it| it.serial = None);
+    expect(&no_serial, restore(), Why::SecretEdited);
+    let outdated = with_held(served(), |it| it.current = false);
+    expect(&outdated, restore(), Why::TemplateChanged);
+}
+
+#[test]
+fn a_fence_raised_by_a_claim_does_not_keep_the_served_key_out() {
+    let facts = with_record(pending(500), |it| it.settled = Serial(2));
+    let facts = with_held(facts, |it| (it.fence, it.intact) = (Some(Serial(2)), false));
+    expect(&facts, Step::Restore(Serial(1), id("one")), Why::SecretEdited);
+}
+
+#[test]
+fn a_secret_whose_annotations_outrank_the_claim_is_outranked_before_it_is_written() {
+    let facts = with_held(served(), |it| (it.fence, it.intact) = (Some(Serial(9)), false));
+    expect(&facts, Step::Outrank(Serial(10)), Why::SecretEdited);
+    let facts = with_held(served(), |it| it.serial = Some(Serial(4)));
+    expect(&facts, Step::Outrank(Serial(5)), Why::SecretEdited);
+    let claimed = Facts { claim: Some(Claim { purpose: Purpose::Restore, ..claim(5, -1) }), ..facts };
+    expect(&claimed, Step::Restore(Serial(1), id("one")), Why::SecretEdited);
+}
+
+#[test]
+fn a_fence_above_the_claim_alone_is_no_fault() {
+    let facts = with_held(served(), |it| it.fence = Some(Serial(9)));
+    expect(&facts, Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn neither_stripped_nor_broken_claims_nor_an_older_status_rewind_the_serial() {
+    assert_eq!(Claim::decode(Some("{\"serial\":")), None);
+    let lost = |facts: Facts| Facts { claim: None, confirmed: Some(None), ..facts };
+    expect(&lost(served()), issue(2), Why::KeyLost);
+    let fenced = with_held(lost(served()), |it| it.fence = Some(Serial(6)));
+    expect(&fenced, issue(7), Why::KeyLost);
+    let settled = with_record(lost(served()), |it| it.settled = Serial(4));
+    expect(&settled, issue(5), Why::KeyLost);
+    let listed_above = Facts { view: Some(view(-60, &[(8, listed("eight", -70))])), ..lost(served()) };
+    expect(&listed_above, issue(9), Why::KeyLost);
+    let restored = with_record(Facts { claim: Some(claim(5, -900)), ..lost(served()) }, |it| {
+        it.settled = Serial(5);
+    });
+    expect(&restored, issue(6), Why::KeyLost);
+}
+
+#[test]
+fn a_status_that_was_restored_from_before_the_key_makes_the_claim_pending_again_and_finds_it() {
+    let facts = Facts { record: Record::default(), target: Target::Ours(held(1, "one")), ..served() };
+    let facts = with_record(facts, |it| it.attempted = Some(1));
+    expect(&facts, Step::Commit(Serial(1), id("one")), Why::AnswerLost);
+    let without_secret = Facts { target: Target::Absent, ..facts };
+    expect(&without_secret, Step::Adopt(Serial(1), id("one")), Why::AnswerLost);
+}
+
+#[test]
+fn stale_knowledge_of_a_failed_attempt_is_settled_by_the_claim_alone() {
+    let facts = with_record(pending(500), |it| it.settled = Serial(2));
+    expect(&facts, Step::Rest(None), Why::Fresh);
+}

@@ -1,0 +1,172 @@
+//! What is decided for a deposit that should exist.
+
+use super::known::{at, claim, id};
+use super::known_deposits::*;
+use keysmith::api::ProviderKeyStatus;
+use keysmith::plan::deposit::{
+    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, Wanted, decide,
+};
+use keysmith::plan::naming::Serial;
+
+#[track_caller]
+fn expect(facts: &DepositFacts, step: Step, why: Why) {
+    assert_eq!(decide(facts, &wanted()), DepositDecision { step, why });
+}
+
+#[test]
+fn a_new_resource_is_deposited_and_then_left_alone() {
+    expect(&new(), Step::Deposit(Serial(1)), Why::NeverDeposited);
+    expect(&deposited(), Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn a_failure_is_waited_out_unless_something_changed() {
+    let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..deposited().status };
+    let failing = DepositFacts { status, ..deposited() };
+    expect(&failing, Step::Rest(Some(at(9))), Why::BackingOff);
+    let edited = DepositFacts { generation: Some(2), ..failing.clone() };
+    expect(&edited, Step::Rest(None), Why::Fresh);
+    let asked = DepositFacts { requested: true, ..failing.clone() };
+    expect(&asked, Step::Look(at(0)), Why::Requested);
+    let rotated = Wanted { content: "other".into(), ..wanted() };
+    let decision = decide(&failing, &rotated);
+    assert_eq!(decision.why, Why::ContentChanged);
+}
+
+#[test]
+fn a_changed_credential_is_deposited_beside_the_old_one() {
+    let rotated = Wanted { content: "other".into(), ..wanted() };
+    let expected = DepositDecision { step: Step::Deposit(Serial(2)), why: Why::ContentChanged };
+    assert_eq!(decide(&deposited(), &rotated), expected);
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_given_up_only_when_it_cannot_land_any_more() {
+    expect(&pending(10), Step::Look(at(-10)), Why::AnswerLost);
+    let found = looked(pending(10), -1, &[entry(1, "one", &["app"]), entry(2, "two", &["app"])]);
+    expect(&found, Step::Adopt(Serial(2), id("two")), Why::AnswerLost);
+    let waiting = looked(pending(10), -1, &[entry(1, "one", &["app"])]);
+    expect(&waiting, Step::Rest(Some(at(60))), Why::AnswerLost);
+    let stale = looked(pending(70), -1, &[]);
+    expect(&stale, Step::Look(at(0)), Why::AnswerLost);
+    let settled = looked(pending(70), 0, &[]);
+    expect(&settled, Step::Deposit(Serial(3)), Why::AttemptFailed);
+    let nothing_to_tell = looked(pending(70), 0, &[bare()]);
+    expect(&nothing_to_tell, Step::Deposit(Serial(3)), Why::AttemptFailed);
+}
+
+#[test]
+fn a_stripped_claim_does_not_rewind_the_serial_where_anything_else_remembers_it() {
+    let rotated = Wanted { content: "other".into(), ..wanted() };
+    let stripped = DepositFacts { claim: None, ..deposited() };
+    assert_eq!(decide(&stripped, &rotated).step, Step::Deposit(Serial(2)));
+    let listed = looked(stripped, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
+    assert_eq!(decide(&listed, &rotated).step, Step::Deposit(Serial(8)));
+}
+
+#[test]
+fn what_the_claim_was_sent_with_tells_a_credential_that_changed_since() {
+    let other_keys = Wanted { assigned_to: keys(&["app", "web"]), ..wanted() };
+    let other_content = Wanted { content: "other".into(), ..wanted() };
+    assert_eq!(wanted().digest(), wanted().digest());
+    assert_ne!(wanted().digest(), other_keys.digest());
+    assert_ne!(wanted().digest(), other_content.digest());
+    // An adopted deposit that was sent with something else is recorded without content, and so replaced.
+    let status = ProviderKeyStatus { content: Some(String::new()), ..deposited().status };
+    let outdated = DepositFacts { status, ..deposited() };
+    expect(&outdated, Step::Deposit(Serial(2)), Why::ContentChanged);
+}
+
+fn reassigning() -> DepositFacts {
+    let status = ProviderKeyStatus { assigned_to: vec!["web".into()], ..deposited().status };
+    DepositFacts { status, ..deposited() }
+}
+
+#[test]
+fn a_changed_assignment_is_tried_in_place_and_recorded_when_the_listing_shows_it() {
+    expect(&reassigning(), Step::Reassign(id("one")), Why::AssignmentChanged);
+    let done = DepositFacts { reassigned: true, ..reassigning() };
+    let shown = looked(done, -1, &[entry(1, "one", &["app"])]);
+    expect(&shown, Step::RecordAssignment, Why::AssignmentChanged);
+}
+
+#[test]
+fn an_assignment_that_the_vendor_ignores_or_does_not_list_takes_a_new_deposit() {
+    let done = || DepositFacts { reassigned: true, ..reassigning() };
+    let hidden = ListedDeposit { assigned_to: None, ..entry(1, "one", &[]) };
+    for deposits in [vec![entry(1, "one", &["web"])], vec![hidden], vec![], vec![bare()]] {
+        let facts = looked(done(), -1, &deposits);
+        expect(&facts, Step::Deposit(Serial(2)), Why::AssignmentChanged);
+    }
+}
+
+#[test]
+fn an_assignment_changed_in_the_console_is_changed_back() {
+    let facts = looked(deposited(), -1, &[entry(1, "one", &["by hand"])]);
+    expect(&facts, Step::Reassign(id("one")), Why::Drift);
+    let set_right =
+        DepositFacts { reassigned: true, ..looked(deposited(), -1, &[entry(1, "one", &["app"])]) };
+    expect(&set_right, Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn a_deposit_missing_from_a_listing_obtained_on_purpose_is_made_again() {
+    let facts = DepositFacts { view: Some(view(-1, &[])), ..deposited() };
+    expect(&facts, Step::Look(at(0)), Why::Lost);
+    expect(&looked(deposited(), -1, &[]), Step::Deposit(Serial(2)), Why::Lost);
+}
+
+#[test]
+fn neither_a_young_deposit_nor_a_bare_listing_makes_a_deposit_lost() {
+    let status = ProviderKeyStatus { created_at: Some(at(-31)), ..deposited().status };
+    let young = DepositFacts { status, ..deposited() };
+    expect(&looked(young, -1, &[]), Step::Rest(None), Why::Fresh);
+    expect(&looked(deposited(), -1, &[bare()]), Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn superseded_deposits_are_removed_once_per_pass_and_then_looked_for() {
+    let facts = superseding(deposited(), &["old"]);
+    expect(&facts, Step::Remove(vec![id("old")]), Why::Superseded);
+    let facts = tried(facts, &["old"]);
+    expect(&facts, Step::Look(at(0)), Why::Superseded);
+    let one = || entry(1, "one", &["app"]);
+    let settle = |gone: &[&str], left: &[&str]| Step::Settle {
+        gone: keys(gone).into_iter().collect(),
+        left: keys(left).into_iter().collect(),
+    };
+    let gone = looked(facts.clone(), -1, &[one()]);
+    expect(&gone, settle(&["old"], &[]), Why::Superseded);
+    let left = looked(facts.clone(), -1, &[one(), entry(0, "old", &[])]);
+    expect(&left, settle(&[], &["old"]), Why::Superseded);
+    let nothing_to_tell = looked(facts, -1, &[bare()]);
+    expect(&nothing_to_tell, settle(&[], &["old"]), Why::Superseded);
+}
+
+#[test]
+fn what_a_listing_still_shows_counts_only_when_it_cannot_lag_any_more() {
+    let facts = tried(superseding(deposited(), &["old"]), &["old"]);
+    let status = ProviderKeyStatus { created_at: Some(at(-9)), ..facts.status.clone() };
+    let facts = DepositFacts { status, ..facts };
+    let shown = looked(facts, -1, &[entry(1, "one", &["app"]), entry(0, "old", &[])]);
+    expect(&shown, Step::Rest(Some(at(61))), Why::Superseded);
+}
+
+#[test]
+fn spares_are_removed_but_neither_newer_ones_nor_those_known_to_stay() {
+    let one = || entry(1, "one", &["app"]);
+    let claimed = || DepositFacts { claim: Some(claim(3, -9000)), ..deposited() };
+    let status = |left: &[&str]| ProviderKeyStatus {
+        settled_serial: Some(3),
+        left_behind: left.iter().map(|it| (*it).to_owned()).collect(),
+        ..deposited().status
+    };
+    let facts = DepositFacts { status: status(&[]), ..claimed() };
+    let spare = looked(facts.clone(), -1, &[one(), entry(3, "spare", &[])]);
+    expect(&spare, Step::Remove(vec![id("spare")]), Why::Superseded);
+    let newer = looked(facts, -1, &[one(), entry(4, "newer", &[])]);
+    expect(&newer, Step::Rest(None), Why::Fresh);
+    let known = DepositFacts { status: status(&["spare"]), ..claimed() };
+    let known = looked(known, -1, &[one(), entry(3, "spare", &[])]);
+    expect(&known, Step::Rest(None), Why::Fresh);
+}

@@ -1,0 +1,299 @@
+//! The world of the deposit histories: one ProviderKey, the vendor's deposits, a clock.
+
+use super::fate::Fate;
+use super::vendor::{LAG, fault};
+use super::world::Kube;
+use jiff::{SignedDuration, Timestamp};
+use keysmith::api::ProviderKeyStatus;
+use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::deposit::{DepositView, ListedDeposit, Wanted};
+use keysmith::plan::facts::KeyId;
+use keysmith::plan::fault::Fault;
+use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+pub use super::cluster::{UID, mark};
+
+pub type Shared = Rc<RefCell<Deposits>>;
+
+/// What the vendor does beside what it documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum House {
+    /// It updates, removes, and shows everything.
+    Complete,
+    /// It accepts updates and ignores them.
+    IgnoresUpdates,
+    /// It does not show assignments.
+    HidesAssignments,
+    /// It accepts removals and ignores them.
+    IgnoresRemovals,
+    /// Its listing shows neither ids nor names.
+    Bare,
+}
+
+/// One version of the resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resource {
+    pub version: u64,
+    pub generation: i64,
+    pub deleting: bool,
+    pub finalizer: bool,
+    pub claim: Option<String>,
+    pub requested: Option<String>,
+    pub credential: u8,
+    pub assignment: u8,
+    pub status: ProviderKeyStatus,
+}
+
+impl Resource {
+    pub fn claim(&self) -> Option<Claim> {
+        Claim::decode(self.claim.as_deref())
+    }
+
+    pub fn wanted(&self) -> Wanted {
+        Wanted { content: format!("content-{}", self.credential), assigned_to: assigned(self.assignment) }
+    }
+}
+
+fn assigned(choice: u8) -> BTreeSet<KeyId> {
+    (0..choice).map(|it| KeyId(format!("gateway-key-{it}"))).collect()
+}
+
+pub struct Entry {
+    pub id: KeyId,
+    pub name: String,
+    pub content: String,
+    pub ours: bool,
+    history: Vec<(Timestamp, Option<BTreeSet<KeyId>>)>,
+}
+
+impl Entry {
+    pub fn now(&self) -> Option<&BTreeSet<KeyId>> {
+        self.history.last().and_then(|(_, state)| state.as_ref())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Deposit { name: String, wanted: Wanted, ours: bool },
+    Reassign(KeyId, BTreeSet<KeyId>),
+    Remove(KeyId),
+}
+
+pub struct Deposits {
+    pub now: Timestamp,
+    pub house: House,
+    pub versions: Vec<Option<Rc<Resource>>>,
+    pub written: [Option<Rc<Resource>>; 2],
+    pub wakes: [Option<Timestamp>; 2],
+    pub woken: [bool; 2],
+    pub tries: [u32; 2],
+    pub entries: Vec<Entry>,
+    pub flights: Vec<(Timestamp, Ask)>,
+    pub fate: Fate,
+    pub roll: u16,
+    pub effects: u64,
+    sent: BTreeSet<Serial>,
+    /// Whether a user took a claim away, and serials may come again.
+    pub stripped: bool,
+    pub broken: Option<String>,
+    pub log: Option<Vec<String>>,
+}
+
+impl Deposits {
+    pub fn new(house: House) -> Self {
+        let now = Timestamp::from_second(1_750_000_000).unwrap();
+        let mut world = Self {
+            now,
+            house,
+            versions: Vec::new(),
+            written: [None, None],
+            wakes: [None; 2],
+            woken: [false; 2],
+            tries: [0; 2],
+            entries: Vec::new(),
+            flights: Vec::new(),
+            fate: Fate::Fine,
+            roll: 0,
+            effects: 0,
+            sent: BTreeSet::new(),
+            stripped: false,
+            broken: None,
+            log: None,
+        };
+        world.apply(&Ask::Deposit {
+            name: "somebody's".into(),
+            wanted: Resource::default().wanted(),
+            ours: false,
+        });
+        world.store(Resource { generation: 1, assignment: 1, ..Resource::default() });
+        world
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(log) = &mut self.log {
+            log.push(format!("{now} {}", line()));
+        }
+    }
+
+    pub fn break_rule(&mut self, rule: String) {
+        self.note(|| format!("!!! {rule}"));
+        self.broken.get_or_insert(rule);
+    }
+
+    pub fn advance(&mut self, by: SignedDuration) {
+        let until = plus(self.now, by);
+        self.flights.sort_by_key(|(at, _)| *at);
+        while self.flights.first().is_some_and(|(at, _)| *at <= until) {
+            let (at, ask) = self.flights.remove(0);
+            self.now = self.now.max(at);
+            self.note(|| format!("late: {ask:?}"));
+            self.apply(&ask);
+        }
+        self.now = self.now.max(until);
+    }
+
+    pub fn live(&self) -> Option<Rc<Resource>> {
+        self.versions.last().cloned().flatten()
+    }
+
+    pub fn store(&mut self, mut resource: Resource) -> Rc<Resource> {
+        resource.version = u64::try_from(self.versions.len()).unwrap() + 1;
+        let resource = Rc::new(resource);
+        let same = |old: &Rc<Resource>| {
+            old.generation == resource.generation
+                && old.claim == resource.claim
+                && old.requested == resource.requested
+                && old.credential == resource.credential
+                && old.finalizer == resource.finalizer
+        };
+        if !self.live().as_ref().is_some_and(same) {
+            self.wakes = [Some(self.now); 2];
+            self.woken = [true; 2];
+        }
+        let gone = resource.deleting && !resource.finalizer;
+        self.versions.push((!gone).then(|| Rc::clone(&resource)));
+        resource
+    }
+
+    pub fn patch(&mut self, read: u64, change: impl FnOnce(&mut Resource)) -> Result<Rc<Resource>, Kube> {
+        self.effects += 1;
+        if !matches!(self.fate, Fate::Fine | Fate::Lost) {
+            return Err(Kube::Unavailable);
+        }
+        let live = self.live().ok_or(Kube::Missing)?;
+        if live.version != read {
+            return Err(Kube::Conflict);
+        }
+        let mut resource = (*live).clone();
+        change(&mut resource);
+        self.note(|| format!("resource: {:?} {:?}", resource.claim, resource.status));
+        let written = self.store(resource);
+        if self.fate == Fate::Lost {
+            return Err(Kube::Unavailable);
+        }
+        Ok(written)
+    }
+
+    /// A request to the vendor that changes something.
+    pub fn send(&mut self, ask: &Ask) -> Result<Option<KeyId>, Fault> {
+        self.effects += 1;
+        let fate = self.fate;
+        self.note(|| format!("vendor, {fate:?}: {ask:?}"));
+        self.check(ask);
+        match fate {
+            Fate::Fine => return Ok(self.apply(ask)),
+            Fate::Lost => drop(self.apply(ask)),
+            Fate::Late(seconds) => {
+                let at = plus(self.now, SignedDuration::from_secs(i64::from(seconds)));
+                self.flights.push((at, ask.clone()));
+            }
+            Fate::Fails | Fate::Unknown => {}
+        }
+        Err(fault(fate))
+    }
+
+    fn check(&mut self, ask: &Ask) {
+        match ask {
+            Ask::Deposit { name, .. } => {
+                let serial = mark().serial_in(name).unwrap_or_default();
+                if self.fate != Fate::Fails && !self.sent.insert(serial) && !self.stripped {
+                    self.break_rule(format!("serial {serial} was sent twice"));
+                }
+                let claimed = self.versions.iter().flatten().filter_map(|it| it.claim());
+                if !claimed
+                    .into_iter()
+                    .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create)
+                {
+                    self.break_rule(format!("serial {serial} was sent without a claim"));
+                }
+            }
+            Ask::Reassign(id, _) | Ask::Remove(id) => {
+                if self.entries.iter().any(|entry| entry.id == *id && !entry.ours) {
+                    self.break_rule(format!("somebody else's {id} was touched"));
+                }
+            }
+        }
+    }
+
+    pub fn apply(&mut self, ask: &Ask) -> Option<KeyId> {
+        let now = self.now;
+        match ask {
+            Ask::Deposit { name, wanted, ours } => {
+                let id = KeyId(format!("deposit-{}", self.entries.len()));
+                self.entries.push(Entry {
+                    id: id.clone(),
+                    name: name.clone(),
+                    content: wanted.content.clone(),
+                    ours: *ours,
+                    history: vec![(now, Some(wanted.assigned_to.clone()))],
+                });
+                return Some(id);
+            }
+            Ask::Reassign(id, keys) => {
+                let heard = self.house != House::IgnoresUpdates;
+                if let Some(entry) = self.entries.iter_mut().find(|it| it.id == *id && heard)
+                    && entry.now().is_some()
+                {
+                    entry.history.push((now, Some(keys.clone())));
+                }
+            }
+            Ask::Remove(id) => {
+                let heard = self.house != House::IgnoresRemovals;
+                if let Some(entry) = self.entries.iter_mut().find(|it| it.id == *id && heard) {
+                    entry.history.push((now, None));
+                }
+            }
+        }
+        None
+    }
+
+    pub fn list(&mut self, as_of: Timestamp) -> Result<DepositView, Fault> {
+        self.effects += 1;
+        if self.fate != Fate::Fine {
+            return Err(fault(self.fate));
+        }
+        let bare = self.house == House::Bare;
+        let seen = |(place, entry): (usize, &Entry)| {
+            let lag = SignedDuration::from_secs(match (usize::from(self.roll) + place) % 3 {
+                0 => 0,
+                1 => LAG.as_secs(),
+                _ => i64::try_from(usize::from(self.roll) % 30).unwrap(),
+            });
+            let at = plus(self.now, -lag);
+            let state = entry.history.iter().rev().find(|(since, _)| *since <= at);
+            let keys = state.and_then(|(_, state)| state.clone())?;
+            Some(ListedDeposit {
+                id: (!bare).then(|| entry.id.clone()),
+                name: (!bare).then(|| entry.name.clone()),
+                assigned_to: (!bare && self.house != House::HidesAssignments).then_some(keys),
+            })
+        };
+        let deposits = self.entries.iter().enumerate().filter_map(seen).collect();
+        Ok(DepositView { as_of, deposits })
+    }
+}

@@ -1,0 +1,81 @@
+//! Histories that once went wrong, as small as they came.
+
+use super::chance::{Event, History};
+use super::fate::Fate;
+use super::history::play;
+use super::user::Act;
+
+fn step(who: usize) -> Event {
+    with(who, Fate::Fine)
+}
+
+fn with(who: usize, fate: Fate) -> Event {
+    Event::Move { who, fate, late: 0 }
+}
+
+#[track_caller]
+fn ends_well(events: impl Into<Vec<Event>>) {
+    let events = events.into();
+    for (expiring, survivor) in [(false, None), (false, Some(0)), (true, Some(0)), (true, None)] {
+        let history = History { events: events.clone(), expiring, survivor, pauses: false };
+        if let Err(error) = play(&history, None, false) {
+            let _ = play(&history, None, true);
+            panic!("{error}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_a_write_without_an_answer_delivered_is_not_revoked_by_its_maker() {
+    let lost = with(0, Fate::Lost);
+    let foreign = Event::User(Act::NameForeignKey);
+    ends_well(vec![step(0), step(0), step(0), step(0), lost, foreign, Event::Finish(0)]);
+}
+
+#[test]
+fn a_key_named_by_hand_in_the_secret_is_neither_adopted_nor_changed_nor_revoked() {
+    let foreign = Event::User(Act::NameForeignKey);
+    let lost = Event::User(Act::DeleteKey(0));
+    let going = Event::User(Act::DeleteResource);
+    ends_well(vec![Event::Finish(0), foreign]);
+    ends_well(vec![Event::Finish(0), foreign, going]);
+    let begun = vec![Event::Finish(0), Event::Wait(30), step(0), foreign, step(0), lost];
+    ends_well([begun, vec![step(0); 4]].concat());
+}
+
+#[test]
+fn a_secret_whose_fence_was_raised_by_hand_is_still_restored() {
+    let raised = Event::User(Act::EditAnnotations(2));
+    let edited = Event::User(Act::EditSecret);
+    ends_well(vec![Event::Finish(0), raised, edited]);
+}
+
+#[test]
+fn a_listing_older_than_the_last_call_is_not_looked_at_over_and_over() {
+    let taken = Event::User(Act::TakeName);
+    let mut events = vec![step(1), step(1), step(1), taken, Event::Poll(1, 0), Event::Finish(1)];
+    events.extend([Event::User(Act::DeleteSecret), Event::Finish(1)]);
+    ends_well(events);
+}
+
+#[test]
+fn a_create_call_that_lands_a_minute_after_it_was_sent_does_not_outlive_its_resource() {
+    let late = with(0, Fate::Late(60));
+    let going = Event::User(Act::DeleteResource);
+    ends_well(vec![step(0), step(0), step(0), late, going]);
+}
+
+#[test]
+fn a_key_deleted_in_the_console_before_any_listing_showed_it_is_missed() {
+    let mut events = vec![step(1); 4];
+    events.extend([Event::User(Act::DeleteKey(0)), Event::Finish(1)]);
+    ends_well(events);
+}
+
+#[test]
+fn an_expired_key_that_only_a_disbelieved_listing_showed_is_revoked() {
+    let served = [Event::Finish(0), Event::Wait(5), Event::Wait(901), Event::Poll(0, 0)];
+    // The poll falls between the create call and its answer.
+    let replaced = [vec![step(0); 6], vec![Event::Poll(0, 0), Event::Finish(0)]].concat();
+    ends_well([served.to_vec(), replaced].concat());
+}

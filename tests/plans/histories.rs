@@ -1,0 +1,50 @@
+//! The histories, played by the protocol as it is and by the protocol with a rule left out.
+
+use super::chance::{History, histories};
+use super::history::play;
+use super::mutant::Mutant;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+const LONGEST: usize = 120;
+
+/// How many cases; more with `KEYSMITH_CASES`.
+pub fn cases(default: u32) -> u32 {
+    let more = std::env::var("KEYSMITH_CASES").ok();
+    more.and_then(|it| it.parse().ok()).unwrap_or(default)
+}
+
+/// The same cases every time, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
+pub fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let seed = std::env::var("KEYSMITH_SEED").ok().and_then(|it| it.parse().ok());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed.unwrap_or(7); 32]);
+    TestRunner::new_with_rng(config, rng)
+}
+
+#[test]
+fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
+    let result = runner(cases(400))
+        .run(&histories(LONGEST), |history| play(&history, None, false).map_err(TestCaseError::fail));
+    if let Err(error) = result {
+        if let proptest::test_runner::TestError::Fail(_, history) = &error {
+            let _ = play(history, None, true);
+            println!("{history:#?}");
+        }
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn every_rule_that_is_left_out_is_missed() {
+    for mutant in Mutant::ALL {
+        let mut runner = runner(0);
+        let strategy = histories(LONGEST);
+        let caught = (0..400).find_map(|case| {
+            let history: History = strategy.new_tree(&mut runner).unwrap().current();
+            play(&history, Some(mutant), false).err().map(|error| (case, error))
+        });
+        println!("{mutant:?}: {caught:?}");
+        assert!(caught.is_some(), "nobody misses what {mutant:?} leaves out");
+    }
+}

@@ -1,0 +1,121 @@
+//! What is decided about the settings of a served key, and about keys that nothing uses.
+
+use super::known::*;
+use keysmith::plan::drift::Field;
+use keysmith::plan::facts::{Facts, Listed, Target};
+use keysmith::plan::issuance::{Step, Why};
+use keysmith::plan::naming::Serial;
+
+fn confirm() -> Step {
+    Step::Confirm(id("one"))
+}
+
+#[test]
+fn a_drift_in_a_listing_is_a_hint_to_ask_and_a_drift_in_the_answer_is_corrected() {
+    let facts = Facts { view: Some(view(-60, &[(1, drifted(-90_000))])), ..served() };
+    expect(&facts, confirm(), Why::Drift(models()));
+    let asked = |answer: Listed| Facts { confirmed: Some(Some(answer)), ..facts.clone() };
+    expect(&asked(listed("one", -90_000)), Step::Rest(None), Why::Fresh);
+    let amend = Step::Amend(id("one"), models());
+    expect(&asked(drifted(-90_000)), amend, Why::Drift(models()));
+}
+
+#[test]
+fn a_changed_specification_a_request_and_an_earlier_failure_are_reasons_to_ask() {
+    let edited = Facts { generation: Some(2), ..served() };
+    let asked = Facts { requested: true, ..served() };
+    let failed = with_record(served(), |it| it.failures = 1);
+    for facts in [edited, asked, failed] {
+        expect(&facts, confirm(), Why::SpecChanged);
+        let confirmed = Facts { confirmed: Some(Some(drifted(-90_000))), ..facts };
+        let amend = Step::Amend(id("one"), models());
+        expect(&confirmed, amend, Why::SpecChanged);
+    }
+}
+
+#[test]
+fn a_change_that_the_vendor_accepts_and_does_not_show_is_said_and_not_repeated() {
+    let facts = Facts { confirmed: Some(Some(drifted(-90_000))), amended: models(), ..served() };
+    expect(&facts, Step::Rest(None), Why::NotApplied(models()));
+    let mut worse = drifted(-90_000);
+    worse.shown.active = Some(false);
+    let fields = vec![Field::Active, Field::Models];
+    let facts = Facts { confirmed: Some(Some(worse)), ..facts };
+    let amend = Step::Amend(id("one"), fields.clone());
+    expect(&facts, amend, Why::Drift(fields));
+}
+
+#[test]
+fn an_email_address_that_is_not_shown_is_compared_with_the_one_last_sent() {
+    let facts = with_record(served(), |it| it.email = Some("old@example.com".into()));
+    let facts = Facts { confirmed: Some(Some(listed("one", -90_000))), ..facts };
+    let amend = Step::Amend(id("one"), vec![Field::Email]);
+    expect(&facts, amend, Why::Drift(vec![Field::Email]));
+}
+
+#[test]
+fn a_key_that_is_missing_from_a_listing_is_asked_for() {
+    let facts = Facts { view: Some(view(-60, &[])), ..served() };
+    expect(&facts, confirm(), Why::KeyLost);
+    let unknown_age = with_record(facts, |it| it.created_at = None);
+    expect(&unknown_age, confirm(), Why::KeyLost);
+}
+
+#[test]
+fn a_young_key_that_is_missing_is_looked_for_again_when_the_listing_cannot_lag_any_more() {
+    let facts = with_record(served(), |it| it.created_at = Some(at(-10)));
+    let facts = Facts { view: Some(view(-5, &[])), ..facts };
+    expect(&facts, rest(20), Why::Fresh);
+    expect(&later(facts.clone(), 20), look(20), Why::KeyLost);
+    let seen = Facts { view: Some(view(21, &[])), ..later(facts, 21) };
+    expect(&seen, confirm(), Why::KeyLost);
+}
+
+#[test]
+fn without_a_listing_nothing_is_asked() {
+    let facts = Facts { view: None, ..served() };
+    expect(&facts, Step::Rest(None), Why::Fresh);
+}
+
+fn beside(serial: u64, name: &str) -> Facts {
+    let keys = [(1, listed("one", -90_000)), (serial, listed(name, -500))];
+    Facts {
+        claim: Some(claim(3, -90_000)),
+        view: Some(view(-60, &keys)),
+        ..with_record(served(), |it| it.settled = Serial(3))
+    }
+}
+
+#[test]
+fn a_key_of_ours_that_nothing_uses_is_revoked() {
+    for serial in [0, 1, 2, 3] {
+        let spare = Step::Revoke(vec![id("spare")]);
+        expect(&beside(serial, "spare"), spare, Why::Spare);
+    }
+}
+
+#[test]
+fn a_key_above_every_claim_belongs_to_somebody_who_knows_more() {
+    expect(&beside(4, "newborn"), Step::Rest(None), Why::Fresh);
+    let stripped = Facts { claim: None, ..beside(2, "newborn") };
+    expect(&stripped, Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_a_spare() {
+    let gone = Facts { gone: [id("spare")].into(), ..beside(2, "spare") };
+    expect(&gone, Step::Rest(None), Why::Fresh);
+    let named = with_held(beside(2, "two"), |it| it.key_id = Some(id("two")));
+    let restore = Step::Restore(Serial(1), id("one"));
+    expect(&named, restore, Why::SecretEdited);
+}
+
+#[test]
+fn nothing_is_revoked_while_a_create_call_is_unsettled() {
+    let facts = Facts {
+        target: Target::Ours(held(1, "one")),
+        view: Some(view(-5, &[(0, listed("old", -90_000)), (1, listed("one", -90_000))])),
+        ..pending(50)
+    };
+    expect(&facts, rest(20), Why::AnswerLost);
+}

@@ -1,0 +1,163 @@
+//! Facts for the tables: a served key at rest, from which each test departs.
+
+use jiff::{SignedDuration, Timestamp};
+use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::drift::Field;
+use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Shown, Target, View};
+use keysmith::plan::issuance::{Decision, Step, Why, decide, retire};
+use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
+use std::collections::BTreeSet;
+
+pub use super::cluster::Spec;
+
+/// The time of every table, in seconds after the epoch of the model; keys are made long before.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_750_000_000 + seconds).unwrap()
+}
+
+pub fn id(text: &str) -> KeyId {
+    KeyId(text.into())
+}
+
+pub fn claim(serial: u64, seconds: i64) -> Claim {
+    Claim { serial: Serial(serial), at: at(seconds), purpose: Purpose::Create, unsettled: None, sent: None }
+}
+
+pub fn deletion(serial: u64, seconds: i64, unsettled: Option<i64>) -> Claim {
+    Claim { purpose: Purpose::Delete, unsettled: unsettled.map(at), ..claim(serial, seconds) }
+}
+
+/// A key as the model's vendor shows it when nothing was changed.
+pub fn listed(name: &str, made: i64) -> Listed {
+    let settings = Spec::default().desired().settings;
+    Listed {
+        id: id(name),
+        name: name.into(),
+        created_at: Some(at(made)),
+        expires_at: None,
+        last_used_at: None,
+        shown: Shown {
+            display_name: Some(settings.display_name),
+            active: Some(settings.active),
+            models: Some(settings.models),
+            budget: Some(None),
+            email: None,
+            debug_mode: Some(false),
+        },
+    }
+}
+
+pub fn view(seconds: i64, keys: &[(u64, Listed)]) -> View {
+    let own = keys.iter().map(|(serial, key)| OwnKey { serial: Serial(*serial), key: key.clone() });
+    View { as_of: at(seconds), own: own.collect() }
+}
+
+/// The Secret as Keysmith leaves it.
+pub fn held(serial: u64, key: &str) -> Held {
+    Held {
+        serial: Some(Serial(serial)),
+        fence: Some(Serial(serial)),
+        key_id: Some(id(key)),
+        expires_at: None,
+        intact: true,
+        current: true,
+        kind_fits: true,
+    }
+}
+
+/// Nothing has happened yet.
+pub fn new() -> Facts {
+    Facts {
+        now: at(0),
+        deleting: false,
+        finalizer: true,
+        generation: Some(1),
+        requested: false,
+        claim: None,
+        record: Record { attempted: Some(1), ..Record::default() },
+        target: Target::Absent,
+        view: None,
+        confirmed: None,
+        amended: Vec::new(),
+        gone: BTreeSet::new(),
+        listing_lag: SignedDuration::from_secs(30),
+    }
+}
+
+/// Key `one` of serial 1 is served, and everything is as it should be.
+pub fn served() -> Facts {
+    Facts {
+        claim: Some(claim(1, -90_000)),
+        record: Record {
+            id: Some(id("one")),
+            serial: Some(Serial(1)),
+            settled: Serial(1),
+            created_at: Some(at(-90_000)),
+            generation: Some(1),
+            attempted: Some(1),
+            ..Record::default()
+        },
+        target: Target::Ours(held(1, "one")),
+        view: Some(view(-60, &[(1, listed("one", -90_000))])),
+        ..new()
+    }
+}
+
+/// A create call of serial 2 was claimed that long ago, to replace key `one`; how it ended is not known.
+pub fn pending(ago: i64) -> Facts {
+    Facts { claim: Some(claim(2, -ago)), ..served() }
+}
+
+pub fn with_held(facts: Facts, change: impl FnOnce(&mut Held)) -> Facts {
+    let mut target = facts.target;
+    if let Target::Ours(held) = &mut target {
+        change(held);
+    }
+    Facts { target, ..facts }
+}
+
+pub fn with_record(facts: Facts, change: impl FnOnce(&mut Record)) -> Facts {
+    let mut facts = facts;
+    change(&mut facts.record);
+    facts
+}
+
+#[track_caller]
+pub fn expect(facts: &Facts, step: Step, why: Why) {
+    let decision = decide(facts, &Spec::default().desired());
+    assert_eq!(decision, Decision { step, why });
+}
+
+#[track_caller]
+pub fn expect_retired(facts: &Facts, step: Step) {
+    let why = Why::Deleting;
+    assert_eq!(retire(facts), Decision { step, why });
+}
+
+pub fn rest(seconds: i64) -> Step {
+    Step::Rest(Some(at(seconds)))
+}
+
+pub fn look(seconds: i64) -> Step {
+    Step::Look(at(seconds))
+}
+
+pub fn issue(serial: u64) -> Step {
+    Step::Issue(Serial(serial))
+}
+
+pub fn models() -> Vec<Field> {
+    vec![Field::Models]
+}
+
+/// The key, changed in the console.
+pub fn drifted(made: i64) -> Listed {
+    let mut key = listed("one", made);
+    key.shown.models = Some(vec!["by hand".into()]);
+    key
+}
+
+pub fn later(facts: Facts, seconds: i64) -> Facts {
+    Facts { now: plus(facts.now, SignedDuration::from_secs(seconds)), ..facts }
+}

@@ -1,0 +1,35 @@
+//! Rules of the protocol that the model can leave out, to show that the histories notice.
+
+/// A rule left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// A Secret is written whatever serial or fence is on it.
+    WritesWithoutGuard,
+    /// A new claim does not raise the Secret's fence.
+    RaisesNoFence,
+    /// A create call without an answer is sent again.
+    SendsTwice,
+    /// The old key is revoked before the new one is made.
+    DeletesFirst,
+    /// Spares are what a fresh listing shows beside what an earlier reading of the resource names.
+    ReadsBeforeListing,
+    /// Spares stay.
+    RevokesNoSpares,
+    /// Whoever cannot commit revokes the key it made.
+    CompensatesBlindly,
+    /// The claim is written whatever happened since the resource was read.
+    ClaimsWithoutCas,
+}
+
+impl Mutant {
+    pub const ALL: [Self; 8] = [
+        Self::WritesWithoutGuard,
+        Self::RaisesNoFence,
+        Self::SendsTwice,
+        Self::DeletesFirst,
+        Self::ReadsBeforeListing,
+        Self::RevokesNoSpares,
+        Self::CompensatesBlindly,
+        Self::ClaimsWithoutCas,
+    ];
+}

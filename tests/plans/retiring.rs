@@ -1,0 +1,91 @@
+//! What is decided for a key whose resource is being deleted.
+
+use super::known::*;
+use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::facts::Facts;
+use keysmith::plan::issuance::{Step, Why, retire};
+use keysmith::plan::naming::Serial;
+
+fn going(facts: Facts) -> Facts {
+    Facts { deleting: true, ..facts }
+}
+
+/// The deletion was claimed a minute ago; the key is known to be gone.
+fn claimed(unsettled: Option<i64>) -> Facts {
+    Facts {
+        claim: Some(deletion(2, -60, unsettled)),
+        gone: [id("one")].into(),
+        view: Some(view(-30, &[])),
+        ..going(served())
+    }
+}
+
+#[test]
+fn without_our_finalizer_there_is_nothing_to_do() {
+    let facts = Facts { finalizer: false, ..going(served()) };
+    expect_retired(&facts, Step::Rest(None));
+}
+
+#[test]
+fn the_deletion_is_claimed_first_above_every_serial() {
+    let facts = with_held(going(served()), |it| it.fence = Some(Serial(5)));
+    expect_retired(&facts, Step::ClaimDeletion(deletion(6, 0, None)));
+}
+
+#[test]
+fn a_claim_to_restore_is_no_unsettled_create_call() {
+    let restored = Claim { purpose: Purpose::Restore, ..claim(3, -9) };
+    let facts = Facts { claim: Some(restored), ..going(served()) };
+    expect_retired(&facts, Step::ClaimDeletion(deletion(4, 0, None)));
+}
+
+#[test]
+fn the_claim_remembers_since_when_a_create_call_is_unsettled() {
+    expect_retired(&going(pending(50)), Step::ClaimDeletion(deletion(3, 0, Some(-50))));
+}
+
+#[test]
+fn a_claim_that_cannot_be_read_any_more_may_have_been_for_a_call_that_still_goes_on() {
+    let facts = Facts { claim: None, ..going(served()) };
+    expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(0))));
+}
+
+#[test]
+fn the_recorded_key_is_revoked_without_a_listing_and_every_marked_one_with_it() {
+    let facts = Facts { gone: [].into(), view: None, ..claimed(None) };
+    expect_retired(&facts, Step::Revoke(vec![id("one")]));
+    let keys = [(1, listed("one", -90_000)), (9, listed("nine", -9))];
+    let seen = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
+    expect_retired(&seen, Step::Revoke(vec![id("nine"), id("one")]));
+}
+
+#[test]
+fn a_key_that_only_the_secrets_annotations_name_is_not_believed_to_be_ours() {
+    let facts = with_held(claimed(None), |it| it.key_id = Some(id("somebody's")));
+    expect_retired(&facts, Step::Release);
+}
+
+#[test]
+fn a_listing_begun_before_the_claim_is_not_believed() {
+    let facts = Facts { view: Some(view(-60, &[(9, listed("nine", -9))])), ..claimed(None) };
+    expect_retired(&facts, look(-60));
+}
+
+#[test]
+fn the_finalizer_goes_when_a_listing_shows_nothing_and_no_call_can_land_any_more() {
+    expect_retired(&claimed(None), Step::Release);
+    let unsettled = || claimed(Some(-100));
+    expect_retired(&unsettled(), rest(90));
+    expect_retired(&later(unsettled(), 90), look(90));
+    let seen = Facts { view: Some(view(90, &[])), ..later(unsettled(), 90) };
+    expect_retired(&seen, Step::Release);
+    let late = Facts { view: Some(view(90, &[(1, listed("late", 20))])), ..later(unsettled(), 90) };
+    expect_retired(&late, Step::Revoke(vec![id("late")]));
+}
+
+#[test]
+fn every_step_of_a_deletion_says_so() {
+    for facts in [going(served()), going(pending(5)), claimed(None), claimed(Some(-5))] {
+        assert_eq!(retire(&facts).why, Why::Deleting);
+    }
+}

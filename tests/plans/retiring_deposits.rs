@@ -1,0 +1,72 @@
+//! What is decided for a deposit whose resource is being deleted.
+
+use super::known::{at, deletion, id};
+use super::known_deposits::*;
+use keysmith::plan::deposit::{
+    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, retire,
+};
+
+#[track_caller]
+fn expect_retired(facts: &DepositFacts, step: Step) {
+    let why = Why::Deleting;
+    assert_eq!(retire(facts), DepositDecision { step, why });
+}
+
+fn going() -> DepositFacts {
+    DepositFacts { claim: Some(deletion(2, -200, None)), ..deposited() }
+}
+
+#[test]
+fn a_deletion_is_claimed_and_remembers_an_unsettled_call() {
+    let without = DepositFacts { finalizer: false, ..deposited() };
+    expect_retired(&without, Step::Rest(None));
+    expect_retired(&deposited(), Step::ClaimDeletion(deletion(2, 0, None)));
+    expect_retired(&pending(5), Step::ClaimDeletion(deletion(3, 0, Some(-5))));
+}
+
+#[test]
+fn a_deletion_after_a_claim_that_cannot_be_read_waits_as_if_a_call_were_unsettled() {
+    let facts = DepositFacts { claim: None, ..deposited() };
+    expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(0))));
+}
+
+#[test]
+fn a_deletion_removes_the_recorded_the_superseded_and_the_marked_ones() {
+    let facts = superseding(going(), &["old"]);
+    expect_retired(&facts, Step::Remove(vec![id("old"), id("one")]));
+    let facts = looked(tried(facts, &["old", "one"]), -1, &[entry(9, "nine", &[])]);
+    expect_retired(&facts, Step::Remove(vec![id("nine")]));
+}
+
+#[test]
+fn a_deletion_ends_when_the_listing_shows_nothing_any_more() {
+    let facts = tried(going(), &["one"]);
+    expect_retired(&facts, Step::Look(at(-200)));
+    expect_retired(&looked(facts.clone(), -200, &[]), Step::Look(at(-200)));
+    expect_retired(&looked(facts, -1, &[]), Step::Release { left: vec![] });
+}
+
+#[test]
+fn a_deletion_with_an_unsettled_call_waits_until_it_cannot_land_any_more() {
+    let unsettled = |ago: i64, seen| {
+        let claim = Some(deletion(2, -ago, Some(-ago)));
+        looked(tried(DepositFacts { claim, ..going() }, &["one"]), seen, &[])
+    };
+    expect_retired(&unsettled(100, -1), Step::Rest(Some(at(90))));
+    expect_retired(&unsettled(190, -1), Step::Look(at(0)));
+    expect_retired(&unsettled(190, 0), Step::Release { left: vec![] });
+}
+
+#[test]
+fn what_the_vendor_does_not_remove_or_does_not_show_stays_behind_and_that_is_said() {
+    let facts = |ago: i64, seen, deposit: ListedDeposit| {
+        let claim = Some(deletion(2, -ago, None));
+        looked(tried(DepositFacts { claim, ..going() }, &["one"]), seen, &[deposit])
+    };
+    let one = || entry(1, "one", &["app"]);
+    expect_retired(&facts(50, -1, one()), Step::Rest(Some(at(20))));
+    expect_retired(&facts(200, -140, one()), Step::Look(at(-130)));
+    let left = || Step::Release { left: vec![id("one")] };
+    expect_retired(&facts(200, -1, one()), left());
+    expect_retired(&facts(200, -1, bare()), left());
+}

@@ -1,0 +1,106 @@
+//! The Secret as `cluster::secret` writes it: guarded by serial and fence, five times against other writers.
+
+use super::cluster::Stored;
+use super::fate::turn;
+use super::mutant::Mutant;
+use super::world::{Kube, Shared};
+use jiff::Timestamp;
+use keysmith::plan::facts::{Held, KeyId, Target};
+use keysmith::plan::naming::Serial;
+
+const ATTEMPTS: usize = 5;
+
+/// Why the Secret was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undelivered {
+    Foreign,
+    Superseded,
+    Unavailable,
+}
+
+impl From<Kube> for Undelivered {
+    fn from(_: Kube) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What is put into the Secret.
+pub struct Delivery {
+    pub serial: Serial,
+    pub fence: Serial,
+    pub absent: bool,
+    pub id: KeyId,
+    pub expires_at: Option<Timestamp>,
+    pub template: (u8, u8),
+}
+
+pub struct Secrets {
+    pub world: Shared,
+    pub mutant: Option<Mutant>,
+}
+
+impl Secrets {
+    pub async fn get(&self) -> Result<Option<Stored>, Kube> {
+        turn().await;
+        self.world.borrow_mut().read(|world| world.secret.clone())
+    }
+
+    async fn put(&self, read: Option<u64>, secret: Stored) -> Result<(), Kube> {
+        turn().await;
+        self.world.borrow_mut().put(read, secret)
+    }
+
+    fn guard(&self, secret: &Stored, serial: Serial) -> Result<Held, Undelivered> {
+        let Target::Ours(held) = secret.target(None) else {
+            return Err(Undelivered::Foreign);
+        };
+        let newer = secret.newest().is_some_and(|newest| newest > serial);
+        if newer && self.mutant != Some(Mutant::WritesWithoutGuard) {
+            return Err(Undelivered::Superseded);
+        }
+        Ok(held)
+    }
+
+    pub async fn fence(&self, serial: Serial) -> Result<Option<Held>, Undelivered> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = self.get().await? else {
+                return Ok(None);
+            };
+            let held = self.guard(&secret, serial)?;
+            secret.fence = Some(serial);
+            match self.put(Some(secret.version), secret).await {
+                Ok(()) => return Ok(Some(held)),
+                Err(Kube::Conflict | Kube::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+
+    pub async fn deliver(&self, delivery: &Delivery) -> Result<(), Undelivered> {
+        for attempt in 0..ATTEMPTS {
+            let blind = delivery.absent && attempt == 0;
+            let present = if blind { None } else { self.get().await? };
+            if let Some(secret) = &present {
+                self.guard(secret, delivery.fence)?;
+            }
+            let secret = Stored {
+                version: 0,
+                ours: true,
+                serial: Some(delivery.serial),
+                fence: Some(delivery.fence),
+                key_id: Some(delivery.id.clone()),
+                expires_at: delivery.expires_at,
+                template: Some(delivery.template),
+                data: Some(delivery.id.clone()),
+                content: Some(delivery.id.clone()),
+            };
+            match self.put(present.map(|it| it.version), secret).await {
+                Ok(()) => return Ok(()),
+                Err(Kube::Conflict | Kube::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+}

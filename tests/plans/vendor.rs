@@ -1,0 +1,132 @@
+//! The vendor of the model: keys with names, a listing that lags, requests that land after their sender gave up.
+
+use super::fate::Fate;
+use jiff::{SignedDuration, Timestamp};
+use keysmith::plan::desired::Settings;
+use keysmith::plan::facts::{KeyId, Listed, Shown};
+use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::naming::Mark;
+use keysmith::plan::retry::plus;
+
+/// As in the one driver there is.
+pub const LAG: SignedDuration = SignedDuration::from_secs(30);
+
+/// A key, with all that ever happened to it.
+pub struct Key {
+    pub id: KeyId,
+    /// Whether an operator of the model asked for it.
+    pub ours: bool,
+    history: Vec<(Timestamp, Option<Listed>)>,
+}
+
+impl Key {
+    pub fn now(&self) -> Option<&Listed> {
+        self.history.last().and_then(|(_, state)| state.as_ref())
+    }
+
+    /// Whether it ever carried that mark; a listing may be older than a change of its name.
+    pub fn was_marked(&self, mark: &Mark) -> bool {
+        let states = self.history.iter().filter_map(|(_, state)| state.as_ref());
+        states.into_iter().any(|key| mark.serial_in(&key.name).is_some())
+    }
+
+    fn at(&self, time: Timestamp) -> Option<&Listed> {
+        let state = self.history.iter().rev().find(|(since, _)| *since <= time);
+        state.and_then(|(_, state)| state.as_ref())
+    }
+}
+
+/// What can be asked of the vendor and changes something.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Mint { name: String, models: Vec<String>, ours: bool },
+    Amend { id: KeyId, name: String, to: Settings },
+    Revoke(KeyId),
+}
+
+/// The vendor.
+#[derive(Default)]
+pub struct Vendor {
+    pub keys: Vec<Key>,
+    /// Requests that their sender gave up on, and when they are carried out.
+    pub flights: Vec<(Timestamp, Request)>,
+    /// How long a key lives, if not for ever.
+    pub lifetime: Option<SignedDuration>,
+}
+
+impl Vendor {
+    pub fn get(&self, id: &KeyId) -> Option<&Listed> {
+        self.keys.iter().find(|key| key.id == *id).and_then(Key::now)
+    }
+
+    pub fn live<'a>(&'a self, mark: &'a Mark) -> impl Iterator<Item = &'a Listed> {
+        self.keys.iter().filter_map(Key::now).filter(|key| mark.serial_in(&key.name).is_some())
+    }
+
+    /// Every entry lags by its own time, so that neither order nor completeness can be relied on.
+    pub fn list(&self, now: Timestamp, roll: u16) -> Vec<Listed> {
+        let seen = |(place, key): (usize, &Key)| {
+            let mixed = usize::from(roll).wrapping_mul(31).wrapping_add(place.wrapping_mul(7919));
+            let lag = match mixed % 4 {
+                0 => SignedDuration::ZERO,
+                1 => LAG,
+                _ => SignedDuration::from_secs(i64::try_from(mixed % 30).unwrap_or(0)),
+            };
+            key.at(plus(now, -lag)).cloned()
+        };
+        self.keys.iter().enumerate().filter_map(seen).collect()
+    }
+
+    pub fn apply(&mut self, now: Timestamp, request: &Request) -> Option<Listed> {
+        match request {
+            Request::Mint { name, models, ours } => {
+                let id = KeyId(format!("key-{}", self.keys.len()));
+                let listed = Listed {
+                    id: id.clone(),
+                    name: name.clone(),
+                    created_at: Some(now),
+                    expires_at: self.lifetime.map(|lifetime| plus(now, lifetime)),
+                    last_used_at: None,
+                    shown: Shown {
+                        display_name: Some(Mark::display_in(name).to_owned()),
+                        active: Some(true),
+                        models: Some(models.clone()),
+                        budget: Some(None),
+                        email: None,
+                        debug_mode: Some(false),
+                    },
+                };
+                self.keys.push(Key { id, ours: *ours, history: vec![(now, Some(listed.clone()))] });
+                Some(listed)
+            }
+            Request::Amend { id, name, to } => self.change(now, id, |key| {
+                key.name.clone_from(name);
+                key.shown.display_name = Some(Mark::display_in(name).to_owned());
+                key.shown.models = Some(to.models.clone());
+                key.shown.active = Some(to.active);
+            }),
+            Request::Revoke(id) => {
+                if let Some(key) = self.keys.iter_mut().find(|key| key.id == *id) {
+                    key.history.push((now, None));
+                }
+                None
+            }
+        }
+    }
+
+    pub fn change(&mut self, now: Timestamp, id: &KeyId, change: impl FnOnce(&mut Listed)) -> Option<Listed> {
+        let key = self.keys.iter_mut().find(|key| key.id == *id)?;
+        let mut listed = key.now()?.clone();
+        change(&mut listed);
+        key.history.push((now, Some(listed.clone())));
+        Some(listed)
+    }
+}
+
+/// What a caller is told of a call that did not go well.
+pub fn fault(fate: Fate) -> Fault {
+    match fate {
+        Fate::Fails => Fault::without_effect(FaultKind::Throttled { until: None }),
+        _ => Fault::ambiguous(FaultKind::Timeout { seconds: 30 }),
+    }
+}

@@ -1,0 +1,357 @@
+//! The world of the histories: Kubernetes, the vendor and a clock, and what must never happen in it.
+
+use super::cluster::{Object, SECRET, Spec, Stored, mark};
+use super::fate::Fate;
+use super::vendor::{Request, Vendor, fault};
+use jiff::{SignedDuration, Timestamp};
+use keysmith::gateway::account::Listing;
+use keysmith::plan::claim::Purpose;
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::fault::Fault;
+use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+pub type Shared = Rc<RefCell<World>>;
+
+/// How Kubernetes can refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kube {
+    Conflict,
+    Missing,
+    Unavailable,
+}
+
+/// What one operator remembers between passes; a crash clears it.
+#[derive(Default)]
+pub struct Memory {
+    pub written: Option<Rc<Object>>,
+    pub floor: Option<Timestamp>,
+    pub latest: Option<Rc<Listing>>,
+    pub failures: u32,
+    pub stale: u32,
+    /// When it looks at the resource again by itself.
+    pub wake: Option<Timestamp>,
+    /// Something changed while it was looking.
+    pub woken: bool,
+    /// A create call is about to go out, and this is when a live process would have sent it.
+    pub unsent: Option<Timestamp>,
+}
+
+/// Everything.
+pub struct World {
+    pub now: Timestamp,
+    /// Every version of the resource; the last is the present one, `None` once it is gone.
+    pub versions: Vec<Option<Rc<Object>>>,
+    pub secret: Option<Stored>,
+    pub vendor: Vendor,
+    pub operators: [Memory; 2],
+    /// What becomes of the next request.
+    pub fate: Fate,
+    /// How the next listing lags.
+    pub roll: u16,
+    version: u64,
+    sent: BTreeMap<Serial, u32>,
+    /// Serials whose only record a user took away; these may be used again, and nothing can help it.
+    forgotten: BTreeSet<Serial>,
+    /// Whether users took a claim away or wrote into the Secret's annotations, or the Secret was away for a while:
+    /// then nothing holds its writers back.
+    pub tampered: bool,
+    /// Whether somebody planted a key a little before its serial was claimed: then there are two of one serial, and
+    /// who adopts the one may revoke the other while it is being delivered.
+    pub planted: bool,
+    /// Keys that operators revoked.
+    revoked: BTreeSet<KeyId>,
+    /// Writes of operators to Kubernetes.
+    pub writes: u64,
+    /// Calls of operators to the vendor, but for polls.
+    pub calls: u64,
+    /// The first thing that must not happen and did.
+    pub broken: Option<String>,
+    pub log: Option<Vec<String>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self {
+            now: Timestamp::from_second(1_750_000_000).unwrap(),
+            versions: Vec::new(),
+            secret: None,
+            vendor: Vendor::default(),
+            operators: [Memory::default(), Memory::default()],
+            fate: Fate::Fine,
+            roll: 0,
+            version: 0,
+            sent: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            tampered: false,
+            planted: false,
+            revoked: BTreeSet::new(),
+            writes: 0,
+            calls: 0,
+            broken: None,
+            log: None,
+        };
+        let foreign = Request::Mint { name: "somebody's key".into(), models: vec![], ours: false };
+        world.vendor.apply(world.now, &foreign);
+        world.store(Object { generation: 1, spec: Spec::default(), ..Object::default() });
+        world
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(log) = &mut self.log {
+            log.push(format!("{now} {}", line()));
+        }
+    }
+
+    pub fn break_rule(&mut self, rule: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            let text = rule();
+            self.note(|| format!("!!! {text}"));
+            self.broken = Some(text);
+        }
+    }
+
+    /// Time goes on, and requests land.
+    pub fn advance(&mut self, by: SignedDuration) {
+        let until = plus(self.now, by);
+        while let Some(at) = self.vendor.flights.iter().map(|it| it.0).min().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            let place = self.vendor.flights.iter().position(|it| it.0 == at).unwrap();
+            let (_, request) = self.vendor.flights.remove(place);
+            self.note(|| format!("late: {request:?}"));
+            self.land(&request);
+        }
+        self.now = self.now.max(until);
+    }
+
+    // --- Kubernetes
+
+    pub fn live(&self) -> Option<Rc<Object>> {
+        self.versions.last().cloned().flatten()
+    }
+
+    fn wake(&mut self) {
+        for operator in &mut self.operators {
+            operator.wake = Some(self.now);
+            operator.woken = true;
+        }
+    }
+
+    /// A new version of the resource, by whomever.
+    pub fn store(&mut self, mut object: Object) -> Rc<Object> {
+        self.version += 1;
+        object.version = self.version;
+        let object = Rc::new(object);
+        let before = self.live();
+        if before.is_none_or(|before| before.differs(&object)) {
+            self.wake();
+        }
+        if object.deleting && !object.finalizer {
+            self.versions.push(None);
+            // Garbage collection follows the owner.
+            if self.secret.as_ref().is_some_and(|secret| secret.ours) {
+                self.secret = None;
+            }
+            self.wake();
+        } else {
+            self.versions.push(Some(Rc::clone(&object)));
+        }
+        object
+    }
+
+    pub fn store_secret(&mut self, secret: Option<Stored>) {
+        self.version += 1;
+        self.secret = secret.map(|secret| Stored { version: self.version, ..secret });
+        self.wake();
+    }
+
+    /// A request to Kubernetes that changes something.
+    pub fn write<T>(&mut self, apply: impl FnOnce(&mut Self) -> Result<T, Kube>) -> Result<T, Kube> {
+        self.writes += 1;
+        match self.fate {
+            Fate::Fine => apply(self),
+            Fate::Lost => {
+                let _ = apply(self);
+                Err(Kube::Unavailable)
+            }
+            Fate::Fails | Fate::Unknown | Fate::Late(_) => Err(Kube::Unavailable),
+        }
+    }
+
+    pub fn read<T>(&mut self, read: impl FnOnce(&Self) -> T) -> Result<T, Kube> {
+        if self.fate == Fate::Fine { Ok(read(self)) } else { Err(Kube::Unavailable) }
+    }
+
+    /// Changes the resource if it is still the one that was read.
+    pub fn patch(&mut self, read: Option<u64>, change: impl FnOnce(&mut Object)) -> Result<Rc<Object>, Kube> {
+        self.write(|world| {
+            let live = world.live().ok_or(Kube::Missing)?;
+            if read.is_some_and(|read| read != live.version) {
+                return Err(Kube::Conflict);
+            }
+            let mut object = (*live).clone();
+            change(&mut object);
+            world.note(|| {
+                let status = &object.status;
+                let conditions: Vec<_> = status.conditions.iter().map(|it| &it.reason).collect();
+                format!(
+                    "resource: claim {:?}, id {:?}, serial {:?}, settled {:?}, {conditions:?}, finalizer {}",
+                    object.claim().map(|it| (it.serial.0, it.purpose)),
+                    status.id,
+                    status.serial,
+                    status.settled_serial,
+                    object.finalizer
+                )
+            });
+            Ok(world.store(object))
+        })
+    }
+
+    /// Writes the Secret if it is still the one that was read; `None` is to create it.
+    pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<(), Kube> {
+        self.write(|world| {
+            let present = world.secret.as_ref();
+            match (read, present) {
+                (None, Some(_)) => return Err(Kube::Conflict),
+                (Some(_), None) => return Err(Kube::Missing),
+                (Some(read), Some(present)) if read != present.version => return Err(Kube::Conflict),
+                _ => {}
+            }
+            // Users can write any serial; what an operator writes outranks whatever it finds.
+            let back = present.is_some_and(|old| secret.fence < old.newest());
+            let stays = world.live().is_some_and(|live| !live.deleting);
+            let dead = stays
+                && !world.planted
+                && !secret.serial.is_some_and(|serial| world.forgotten.contains(&serial))
+                && present.is_some_and(|old| old.data != secret.data)
+                && secret.data.as_ref().is_some_and(|id| world.revoked.contains(id));
+            // Nobody who knows of less than was sent since changes what a Secret serves.
+            let sent = world.sent.keys().max().copied();
+            let behind =
+                !world.tampered && secret.fence < sent && present.is_some_and(|old| old.data != secret.data);
+            let foreign = present.is_some_and(|old| !old.ours);
+            world.note(|| format!("Secret {SECRET}: {secret:?}"));
+            if dead {
+                world.break_rule(|| format!("a revoked key was put into the Secret: {secret:?}"));
+            }
+            if behind {
+                world.break_rule(|| format!("{sent:?} was sent before this was written: {secret:?}"));
+            }
+            if back {
+                world.break_rule(|| format!("the Secret went back: {secret:?}"));
+            }
+            if foreign {
+                world.break_rule(|| "somebody else's Secret was written".into());
+            }
+            world.store_secret(Some(secret));
+            Ok(())
+        })
+    }
+
+    /// A user takes the claim away. Where it was the only record of serials, these may come again.
+    pub fn strip(&mut self, claim: Option<String>) {
+        let Some(live) = self.live() else { return };
+        self.tampered = true;
+        if let Some(lost) = live.claim() {
+            let settled = live.status.settled_serial.unwrap_or(0);
+            self.forgotten.extend((settled + 1..=lost.serial.0).map(Serial));
+        }
+        self.store(Object { claim, ..(*live).clone() });
+    }
+
+    /// A user took its claim away before its outcome was known. If it is above every claim, it is left alone like a key
+    /// of somebody who knows more, until the next claim outranks it; a deletion may not wait for it.
+    pub fn is_left_alone(&self, key: &Listed) -> bool {
+        let serial = mark().serial_in(&key.name).unwrap_or_default();
+        self.forgotten.contains(&serial)
+            && self.live().is_none_or(|live| {
+                let claimed = live.claim().map(|claim| claim.serial);
+                Some(serial) > claimed.max(live.status.serial.map(Serial))
+            })
+    }
+
+    // --- the vendor
+
+    pub fn send(&mut self, request: &Request) -> Result<Option<Listed>, Fault> {
+        self.calls += 1;
+        let fate = self.fate;
+        self.note(|| format!("vendor, {fate:?}: {request:?}"));
+        if let Request::Mint { name, .. } = request
+            && fate != Fate::Fails
+        {
+            self.check_mint(mark().serial_in(name).unwrap_or_default());
+        }
+        match fate {
+            Fate::Fine => return Ok(self.land(request)),
+            Fate::Lost => drop(self.land(request)),
+            Fate::Late(seconds) => {
+                let at = plus(self.now, SignedDuration::from_secs(i64::from(seconds)));
+                self.vendor.flights.push((at, request.clone()));
+            }
+            Fate::Fails | Fate::Unknown => {}
+        }
+        Err(fault(fate))
+    }
+
+    pub fn ask<T>(&mut self, answer: impl FnOnce(&Self) -> T) -> Result<T, Fault> {
+        self.calls += 1;
+        if self.fate == Fate::Fine { Ok(answer(self)) } else { Err(fault(self.fate)) }
+    }
+
+    /// A mint is preceded by its claim, and is the only one of its serial.
+    fn check_mint(&mut self, serial: Serial) {
+        let sent = self.sent.entry(serial).or_default();
+        *sent += 1;
+        if *sent > 1 && !self.forgotten.contains(&serial) {
+            self.break_rule(|| format!("serial {serial} was sent twice"));
+        }
+        let claimed = self
+            .versions
+            .iter()
+            .flatten()
+            .filter_map(|object| object.claim())
+            .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create);
+        if !claimed {
+            self.break_rule(|| format!("serial {serial} was sent without a claim"));
+        }
+    }
+
+    fn land(&mut self, request: &Request) -> Option<Listed> {
+        match request {
+            Request::Mint { .. } => {}
+            Request::Amend { id, .. } => self.check_ours(id),
+            Request::Revoke(id) => {
+                self.check_ours(id);
+                self.check_unserved(id);
+                self.revoked.insert(id.clone());
+            }
+        }
+        self.vendor.apply(self.now, request)
+    }
+
+    pub fn check_ours(&mut self, id: &KeyId) {
+        let key = self.vendor.keys.iter().find(|key| key.id == *id);
+        if key.is_some_and(|key| !key.was_marked(&mark())) {
+            self.break_rule(|| format!("somebody else's {id} was touched"));
+        }
+    }
+
+    /// A key in a Secret dies only with its resource, or after another one was committed.
+    fn check_unserved(&mut self, id: &KeyId) {
+        let Some(live) = self.live().filter(|live| !live.deleting) else {
+            return;
+        };
+        let Some(key) = self.vendor.get(id) else { return };
+        let serial = mark().serial_in(&key.name);
+        let holds =
+            self.secret.as_ref().is_some_and(|secret| secret.ours && secret.data.as_ref() == Some(id));
+        let another = live.status.id.as_ref() != Some(&id.0) && live.status.serial.map(Serial) >= serial;
+        if holds && !another {
+            self.break_rule(|| format!("{id} was revoked while the Secret serves it"));
+        }
+    }
+}
