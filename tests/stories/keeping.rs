@@ -68,7 +68,8 @@ pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(wo
     world.key("checkout", json!({})).await;
     // Whoever may edit Secrets, and nothing else, points the annotations at somebody else's key.
     world.stop().await;
-    let forged = json!({"metadata": {"annotations": {"keysmith.dev/key-id": theirs.id, "keysmith.dev/serial": "2"}}});
+    let forged =
+        json!({"metadata": {"annotations": {"keysmith.dev/key-id": theirs.id, "keysmith.dev/serial": "2"}}});
     world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(forged)).await.unwrap();
     let claim = json!({"metadata": {"annotations": {
         "keysmith.dev/claim": format!(r#"{{"serial":2,"at":"{}","purpose":"create"}}"#, world.clock.now()),
