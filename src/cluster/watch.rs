@@ -94,6 +94,21 @@ pub fn select<K: Managed>(
         .collect()
 }
 
+/// The object of that name, if it exists and can be decoded. Waits until the store is filled before it says that there
+/// is none: right after a start, absence from the store means nothing.
+pub async fn look_up<K: Managed>(
+    store: &Store<DeserializeGuard<K>>,
+    namespace: &str,
+    name: &str,
+) -> Option<Arc<K>> {
+    if let Some(object) = find(store, namespace, name) {
+        return Some(object);
+    }
+    // It fails only when the watch is gone, and the operator with it.
+    store.wait_until_ready().await.ok()?;
+    find(store, namespace, name)
+}
+
 /// The object of that name, if it is in the store and can be decoded.
 pub fn find<K: Managed>(store: &Store<DeserializeGuard<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
     let guard = store.get(&ObjectRef::new(name).within(namespace))?;

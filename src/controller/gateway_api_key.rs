@@ -114,7 +114,8 @@ impl Work {
     /// A key that should exist.
     async fn keep(&mut self) -> Result<Pass, Error> {
         let token_name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name);
+        let token =
+            watch::look_up::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name).await;
         let Some(token) = token else {
             return self.without_token().await;
         };

@@ -106,7 +106,8 @@ impl Work {
 
     async fn keep(&mut self) -> Result<Pass, Error> {
         let token =
-            watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
+            watch::look_up::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name())
+                .await;
         let Some(token) = token else {
             let message = format!(
                 "spec.consoleTokenRef.name: there is no ConsoleToken {} in namespace {}; create it, Keysmith then goes on by itself",
@@ -126,7 +127,7 @@ impl Work {
             Ok(credential) => credential,
             Err(refusal) => return self.settle(&refusal.verdict()).await,
         };
-        let assigned_to = match self.assigned_to() {
+        let assigned_to = match self.assigned_to().await {
             Ok(keys) => keys,
             Err(verdict) => return self.publish(self.status(), &verdict).await,
         };
@@ -176,7 +177,7 @@ impl Work {
     }
 
     /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
-    fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
+    async fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
         let spec = &self.deposit.spec;
         let refs = match (&spec.gateway_key_refs, spec.scope) {
             (None, Some(_)) => return Ok(BTreeSet::new()),
@@ -187,17 +188,21 @@ impl Work {
                 return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
             }
         };
-        refs.iter().map(|it| self.resolve(&it.name)).collect()
+        let mut keys = BTreeSet::new();
+        for reference in refs {
+            keys.insert(self.resolve(&reference.name).await?);
+        }
+        Ok(keys)
     }
 
-    fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
+    async fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
         let wait = |what: &str| {
             let message = format!(
                 "spec.gatewayKeyRefs: GatewayApiKey {name} {what}; continues by itself when that changes"
             );
             Verdict::reconciling(Reason::GatewayKeyNotReady, message)
         };
-        let key = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name);
+        let key = watch::look_up::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name).await;
         let key = key.ok_or_else(|| wait("does not exist"))?;
         // The cache may be behind our own last write.
         let key = self.context.memory.newest(key);

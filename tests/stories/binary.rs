@@ -116,14 +116,21 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
     assert_eq!(get(port, "/healthz").await.unwrap().0, 200);
     token_at(world, vendor).await;
     world.key("checkout", json!({})).await;
-    let (_, metrics) = get(port, "/metrics").await.unwrap();
-    for line in [
+    let lines = [
         "keysmith_vendor_calls_total{vendor=\"edgee\",call=\"mint\",outcome=\"ok\"} 1",
         "keysmith_reconciles_total{kind=\"GatewayApiKey\",outcome=\"ok\"}",
         "keysmith_console_token_ready{",
-    ] {
-        assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
-    }
+    ];
+    // A reconcile is counted when it has ended, which is a moment after its status can be read.
+    world
+        .eventually("everything is counted", async || {
+            let (_, metrics) = get(port, "/metrics").await.ok_or("no answer")?;
+            match lines.iter().find(|line| !metrics.contains(**line)) {
+                None => Ok(()),
+                Some(line) => Err(format!("{line} is not in:\n{metrics}")),
+            }
+        })
+        .await;
     assert!(process.terminate().await.success());
 }
 

@@ -64,6 +64,7 @@ impl Work {
             Err(error) => return stale_or(error),
         }
         self.context.notify(self.key.as_ref(), Notice::news("Revoked", "the key is revoked at the vendor"));
+        self.wake_deposits();
         self.context.memory.forget(&self.uid);
         let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
         // The receiver lives as long as the operator.
