@@ -3,7 +3,7 @@
 
 use super::object::Managed;
 use crate::api::GROUP;
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::predicates::{self};
@@ -94,19 +94,9 @@ pub fn select<K: Managed>(
         .collect()
 }
 
-/// The object of that name, if it exists and can be decoded. Waits until the store is filled before it says that there
-/// is none: right after a start, absence from the store means nothing.
-pub async fn look_up<K: Managed>(
-    store: &Store<DeserializeGuard<K>>,
-    namespace: &str,
-    name: &str,
-) -> Option<Arc<K>> {
-    if let Some(object) = find(store, namespace, name) {
-        return Some(object);
-    }
-    // It fails only when the watch is gone, and the operator with it.
-    store.wait_until_ready().await.ok()?;
-    find(store, namespace, name)
+/// Whether a store has been filled: right after a start, absence from it means nothing.
+pub fn is_filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> bool {
+    store.wait_until_ready().now_or_never().is_some()
 }
 
 /// The object of that name, if it is in the store and can be decoded.

@@ -6,6 +6,7 @@ use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
 use crate::cluster::events::Events;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
+use crate::cluster::watch;
 use crate::gateway::transport::Transport;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
@@ -40,6 +41,13 @@ pub struct Stores {
     pub keys: Store<DeserializeGuard<GatewayApiKey>>,
     /// ProviderKeys.
     pub deposits: Store<DeserializeGuard<ProviderKey>>,
+}
+
+impl Stores {
+    /// Whether absence from a store means anything yet.
+    pub fn filled(&self) -> bool {
+        watch::is_filled(&self.tokens) && watch::is_filled(&self.keys)
+    }
 }
 
 /// Ways to have an object looked at.

@@ -113,9 +113,11 @@ impl Work {
 
     /// A key that should exist.
     async fn keep(&mut self) -> Result<Pass, Error> {
+        if !self.context.stores.filled() {
+            return Ok(Pass::Stale);
+        }
         let token_name = &self.key.spec.console_token_ref.name;
-        let token =
-            watch::look_up::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name).await;
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name);
         let Some(token) = token else {
             return self.without_token().await;
         };

@@ -105,9 +105,11 @@ impl Work {
     }
 
     async fn keep(&mut self) -> Result<Pass, Error> {
+        if !self.context.stores.filled() {
+            return Ok(Pass::Stale);
+        }
         let token =
-            watch::look_up::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name())
-                .await;
+            watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
         let Some(token) = token else {
             let message = format!(
                 "spec.consoleTokenRef.name: there is no ConsoleToken {} in namespace {}; create it, Keysmith then goes on by itself",
@@ -127,7 +129,7 @@ impl Work {
             Ok(credential) => credential,
             Err(refusal) => return self.settle(&refusal.verdict()).await,
         };
-        let assigned_to = match self.assigned_to().await {
+        let assigned_to = match self.assigned_to() {
             Ok(keys) => keys,
             Err(verdict) => return self.publish(self.status(), &verdict).await,
         };
@@ -177,7 +179,7 @@ impl Work {
     }
 
     /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
-    async fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
+    fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
         let spec = &self.deposit.spec;
         let refs = match (&spec.gateway_key_refs, spec.scope) {
             (None, Some(_)) => return Ok(BTreeSet::new()),
@@ -188,21 +190,17 @@ impl Work {
                 return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
             }
         };
-        let mut keys = BTreeSet::new();
-        for reference in refs {
-            keys.insert(self.resolve(&reference.name).await?);
-        }
-        Ok(keys)
+        refs.iter().map(|it| self.resolve(&it.name)).collect()
     }
 
-    async fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
+    fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
         let wait = |what: &str| {
             let message = format!(
                 "spec.gatewayKeyRefs: GatewayApiKey {name} {what}; continues by itself when that changes"
             );
             Verdict::reconciling(Reason::GatewayKeyNotReady, message)
         };
-        let key = watch::look_up::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name).await;
+        let key = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name);
         let key = key.ok_or_else(|| wait("does not exist"))?;
         // The cache may be behind our own last write.
         let key = self.context.memory.newest(key);

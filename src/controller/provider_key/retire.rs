@@ -31,7 +31,7 @@ impl Work {
                 (Step::Rest(until), _) => {
                     let shown = until.map(report::clock).unwrap_or_default();
                     let message = format!(
-                        "the vendor still lists the deposit, perhaps only for a while; looked at again at {shown}"
+                        "the vendor still lists the deposit, or may still carry out a call for it; looked at again at {shown}"
                     );
                     let verdict = Verdict::reconciling(Reason::Deleting, message);
                     return Ok(match self.publish(self.status(), &verdict).await? {
