@@ -174,7 +174,12 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
         transport: Arc::new(Https::new()?),
         clock: Clock::system(),
         settings: Settings { concurrency: arguments.concurrency, endpoints, poll },
-        namespaces: arguments.namespaces.into_iter().filter(|it| !it.is_empty()).collect(),
+        namespaces: arguments
+            .namespaces
+            .iter()
+            .map(|it| it.trim().to_owned())
+            .filter(|it| !it.is_empty())
+            .collect(),
         metrics,
         readiness: readiness.clone(),
     };

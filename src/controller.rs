@@ -9,11 +9,11 @@ pub mod memory;
 pub mod provider_key;
 
 use crate::api::{Reason, Verdict};
+use crate::cluster;
 use crate::cluster::object::{self, Managed};
-use crate::cluster::{self, watch};
 use crate::plan::retry;
 use context::Context;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -103,7 +103,8 @@ where
 /// A controller begins when its store is filled, and one that is told to stop before that would wait for ever.
 async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: CancellationToken) {
     stop.cancelled().await;
-    if watch::is_filled(&store) {
+    // A store whose watch has ended counts as well: the controller then ends by itself.
+    if store.wait_until_ready().now_or_never().is_some() {
         futures::future::pending::<()>().await;
     }
 }

@@ -209,8 +209,9 @@ fn wake_for(secret: &Touched, context: &Context) {
     for deposit in watch::select(&context.stores.deposits, reads) {
         let _ = context.wakers.deposits.send(deposit);
     }
-    // A key that waits for this name to become free.
-    if watch::find::<GatewayApiKey>(&context.stores.keys, &secret.namespace, &secret.name).is_some() {
-        let _ = context.wakers.keys.send(own(&secret.name));
+    // A key that waits for this name to become free, or whose Secret was taken from it.
+    let names = |it: &GatewayApiKey| here(it.namespace()) && it.secret_name() == secret.name;
+    for key in watch::select(&context.stores.keys, names) {
+        let _ = context.wakers.keys.send(key);
     }
 }

@@ -95,6 +95,8 @@ tell! {
         answers_that_are_none_are_said_and_nothing_of_them_repeated,
         a_token_stays_until_nothing_needs_it_to_clean_up,
         a_restart_between_deletions_still_cleans_up,
+        a_token_of_the_same_name_is_another_one,
+        a_refusal_that_was_a_mistake_parks_nobody,
         a_key_waits_for_its_token_and_goes_on_when_it_comes;
     deposits:
         every_documented_provider_gets_its_format,

@@ -70,6 +70,7 @@ tell! {
         a_look_at_the_vendor_can_be_asked_for,
         a_change_that_the_vendor_swallows_is_said,
         an_expired_key_is_replaced,
+        a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
         last_use_is_shown_to_the_hour_and_written_no_oftener,
         a_late_create_call_is_found_by_its_mark_and_removed;
     faults:
@@ -100,6 +101,10 @@ tell! {
         a_token_stays_until_nothing_needs_it_to_clean_up,
         a_restart_between_deletions_still_cleans_up,
         a_deletion_without_a_usable_token_says_what_blocks_it,
+        a_token_of_the_same_name_is_another_one,
+        a_refusal_that_was_a_mistake_parks_nobody,
+        a_token_that_may_not_see_deposits_makes_no_storm,
+        a_token_replaced_while_everything_goes_still_cleans_up,
         a_key_waits_for_its_token_and_goes_on_when_it_comes,
         a_declared_expiry_warns_ahead;
     deposits:
@@ -107,6 +112,7 @@ tell! {
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
         an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
+        a_corrected_credential_need_not_wait,
         what_the_vendor_does_not_remove_is_said,
         a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,

@@ -96,7 +96,7 @@ pub fn select<K: Managed>(
 
 /// Whether a store has been filled: right after a start, absence from it means nothing.
 pub fn is_filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> bool {
-    store.wait_until_ready().now_or_never().is_some()
+    matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))
 }
 
 /// The object of that name, if it is in the store and can be decoded.

@@ -13,6 +13,8 @@ pub struct Standing {
     pub account: Option<Arc<Account>>,
     /// Whether new work may be begun, and if not, why.
     pub ready: Result<(), (Reason, String)>,
+    /// UID of the ConsoleToken: one of the same name that came later is another.
+    pub uid: String,
     /// Recognises the credential, endpoint and place the account was made of.
     pub fingerprint: String,
 }

@@ -2,7 +2,7 @@
 
 use super::accounts::Standing;
 use super::context::Context;
-use super::{Error, Pass, Subject};
+use super::{Error, Pass, Subject, stale_or};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason, Verdict};
 use crate::cluster::{self, object, watch};
@@ -33,10 +33,7 @@ impl Subject for ConsoleToken {
         if !object::has_finalizer(work.token.as_ref()) {
             match object::hold(&work.context.client, work.token.as_ref()).await {
                 Ok(token) => work.wrote(token),
-                Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
-                    return Ok(Pass::Stale);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return stale_or(error),
             }
         }
         work.keep().await
@@ -72,6 +69,7 @@ impl Work {
 
     async fn keep(&mut self) -> Result<Pass, Error> {
         let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let finding = match self.connect(before.as_ref()).await? {
             Ok((account, fingerprint)) => self.verify(account, fingerprint).await,
             Err(refusal) => Finding {
@@ -85,15 +83,28 @@ impl Work {
         };
         let ready =
             if finding.verdict.ready { Ok(()) } else { Err((finding.verdict.reason, finding.summary)) };
-        let standing = Standing { account: finding.account, ready, fingerprint: finding.fingerprint };
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let changed = self.context.accounts.set(&namespace, &name, standing);
+        self.take(finding.account, finding.fingerprint, ready);
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
-        self.context.metrics.token(&namespace, &name, finding.verdict.ready, expiry);
-        if changed {
+        self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
+        self.publish(&finding.verdict, finding.wake).await
+    }
+
+    /// Records what the token is good for, and tells its dependants if that is news.
+    fn take(&self, account: Option<Arc<Account>>, fingerprint: String, ready: Result<(), (Reason, String)>) {
+        let standing = Standing { account, ready, fingerprint, uid: self.token.uid().unwrap_or_default() };
+        if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
         }
-        self.publish(&finding.verdict, finding.wake).await
+    }
+
+    /// A token of the same name that comes later is another one, with an account of its own.
+    fn forget(&self) {
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        self.context.accounts.remove(&namespace, &name);
+        self.context.metrics.forget_token(&namespace, &name);
+        let uid = self.token.uid().unwrap_or_default();
+        self.context.memory.forget(&format!("probe/{uid}"));
+        self.context.memory.forget(&uid);
     }
 
     /// The account for this token: the one there is while nothing it is made of changed.
@@ -158,9 +169,14 @@ impl Work {
                 wake,
             };
         }
+        let was_refused = account.usable().is_err();
         match account.probe().await {
             Ok(listing) => {
                 self.context.memory.rested(&format!("probe/{uid}"));
+                if was_refused {
+                    // They were told that the breaker is open, and wait to be told that it is not.
+                    self.wake_dependants();
+                }
                 self.wake_changed(seen.as_deref(), &listing);
                 self.poll_deposits(&account).await;
                 let wake = Some(retry::plus(self.context.clock.now(), poll));
@@ -173,6 +189,7 @@ impl Work {
                 }
             }
             Err(fault) => {
+                let now = self.context.clock.now();
                 let wait = self.context.memory.failed(&format!("probe/{uid}"));
                 let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
                 let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
@@ -328,10 +345,7 @@ impl Work {
         match object::publish(&self.context.client, self.token.as_ref(), &status).await {
             Ok(Some(token)) => self.wrote(token),
             Ok(None) => {}
-            Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
-                return Ok(Pass::Stale);
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return stale_or(error),
         }
         for notice in notices {
             self.context.notify(self.token.as_ref(), notice);
@@ -343,27 +357,26 @@ impl Work {
     async fn retire(&mut self) -> Result<Pass, Error> {
         let (namespace, name) = (self.namespace(), self.token.name_any());
         if !object::has_finalizer(self.token.as_ref()) {
-            self.context.accounts.remove(&namespace, &name);
-            self.context.metrics.forget_token(&namespace, &name);
-            self.context.memory.forget(&self.token.uid().unwrap_or_default());
+            self.forget();
             return Ok(Pass::Rest(None));
         }
-        if self.context.accounts.standing(&namespace, &name).is_none_or(|it| it.account.is_none()) {
-            // After a restart nobody has looked at it yet, and what depends on it needs the account to clean up.
-            if let Ok((account, fingerprint)) = self.connect(None).await? {
-                let standing = Standing { account: Some(account), ready: Ok(()), fingerprint };
-                if self.context.accounts.set(&namespace, &name, standing) {
-                    self.wake_dependants();
-                }
-            }
+        // What depends on it needs a working account to clean up: after a restart nobody has looked at it yet, and a
+        // refused token may have been replaced meanwhile.
+        let before = self.context.accounts.standing(&namespace, &name);
+        if before.as_ref().is_none_or(|it| it.usable().is_err())
+            && let Ok((account, fingerprint)) = self.connect(before.as_ref()).await?
+        {
+            let finding = self.verify(account, fingerprint).await;
+            self.take(finding.account, finding.fingerprint, Ok(()));
         }
         let dependants = self.dependants().await?;
         if dependants.is_empty() {
             return match object::release(&self.context.client, self.token.as_ref()).await {
-                Ok(_) => Ok(Pass::Rest(None)),
-                Err(error) if cluster::is_missing(&error) => Ok(Pass::Rest(None)),
-                Err(error) if cluster::is_conflict(&error) => Ok(Pass::Stale),
-                Err(error) => Err(error.into()),
+                Err(error) if !cluster::is_missing(&error) => stale_or(error),
+                _ => {
+                    self.forget();
+                    Ok(Pass::Rest(None))
+                }
             };
         }
         let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");

@@ -15,7 +15,7 @@ use crate::gateway::account::Account;
 use crate::gateway::{self, Amendment};
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::{self, Desired};
-use crate::plan::drift::Field;
+use crate::plan::drift::{self, Field};
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::issuance::{self, Decision, Step, Why};
@@ -122,7 +122,7 @@ impl Work {
             return self.without_token().await;
         };
         let Some(capabilities) = gateway::capabilities(&token.spec.vendor) else {
-            return self.blocked(Reason::ConsoleTokenNotReady, "its vendor is unknown").await;
+            return self.blocked("its vendor is unknown").await;
         };
         let desired = match desired::desired(&self.key, capabilities) {
             Ok(desired) => desired,
@@ -138,10 +138,14 @@ impl Work {
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
             }
-            let account = match self.standing().map(|it| it.usable().cloned()) {
+            let account = match self
+                .standing()
+                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref())
+                .map(|it| it.usable().cloned())
+            {
                 // Its controller has not looked at it yet; it will wake us.
                 None => return Ok(Pass::Rest(None)),
-                Some(Err((reason, message))) => return self.blocked(reason, &message).await,
+                Some(Err((_, message))) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
             let act =
@@ -246,6 +250,7 @@ impl Work {
             Issued::Stale => Done::Pass(Pass::Stale),
             Issued::Pending { object } => {
                 self.wrote(object);
+                self.wake_deposits();
                 Done::Again
             }
             Issued::Refused { object, verdict } => {
@@ -363,6 +368,7 @@ impl Work {
         status.created_at = listed.as_ref().and_then(|it| it.created_at);
         status.expires_at = listed.as_ref().map_or(held_expiry, |it| it.expires_at);
         status.email.clone_from(&act.desired.settings.email);
+        status.last_used_at = None;
         status.failures = None;
         status.next_attempt_at = None;
         let settled = listed.is_none()
@@ -407,8 +413,10 @@ impl Work {
         }
         match act.account.get(id).await {
             Ok(answer) => {
+                let email = settings.email.as_ref();
+                let shown = answer.as_ref().is_some_and(|key| drift::drift(settings, key, email).is_empty());
                 self.confirmed = Some(answer);
-                Ok(Done::Taken)
+                Ok(if shown { Done::Taken } else { Done::Again })
             }
             Err(fault) => Ok(Done::Failed(fault, "read back the changed key")),
         }

@@ -65,10 +65,11 @@ impl Memory {
 
     /// A pass came to rest.
     pub fn rested(&self, uid: &str) {
-        self.with(uid, |entry| {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.get_mut(uid) {
             entry.failures = 0;
             entry.stale = 0;
-        });
+        }
     }
 
     /// A pass failed: how long to wait.

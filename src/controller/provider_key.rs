@@ -141,7 +141,11 @@ impl Work {
             if let Step::Rest(until) = decision.step {
                 return self.rest(&decision, until).await;
             }
-            let account = match self.standing().map(|it| it.usable().cloned()) {
+            let account = match self
+                .standing()
+                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref())
+                .map(|it| it.usable().cloned())
+            {
                 None => return Ok(Pass::Rest(None)),
                 Some(Err((_, message))) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
@@ -205,7 +209,9 @@ impl Work {
         // The cache may be behind our own last write.
         let key = self.context.memory.newest(key);
         if key.spec.console_token_ref.name != self.token_name() {
-            return Err(wait("belongs to another ConsoleToken, and the vendor knows it only there"));
+            let message =
+                format!("GatewayApiKey {name} belongs to another ConsoleToken; name keys of this one only");
+            return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
         }
         if key.metadata.deletion_timestamp.is_some() {
             return Err(wait("is being deleted"));
@@ -260,6 +266,11 @@ impl Work {
                 }
                 self.reassigned = true;
                 self.changed_vendor();
+                if decision.why == Why::Drift {
+                    let note =
+                        "the keys that use the credential were changed at the vendor and are set right";
+                    self.context.notify(self.deposit.as_ref(), Notice::warning("DriftCorrected", note));
+                }
                 Ok(self.look(account).await)
             }
             Step::RecordAssignment => {

@@ -249,7 +249,9 @@ impl Account {
             if let FaultKind::Throttled { until } = fault.kind {
                 self.budget.pause(until);
             }
-            if self.breaker.learn(fault) {
+            // That deposits may not be listed says nothing of keys.
+            let elsewhere = name == "list_deposits" && fault.kind == FaultKind::Forbidden;
+            if !elsewhere && self.breaker.learn(fault) {
                 (self.alarm)();
             }
         }

@@ -160,7 +160,9 @@ struct ProviderKeyCreated {
 
 impl Key {
     fn listed(self) -> Listed {
-        let display_name = self.name.as_deref().map(|name| Mark::display_in(name).to_owned());
+        // A name that lost its mark differs, whatever is left of it.
+        let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
+        let display_name = self.name.as_deref().map(human);
         let limit = self
             .max_usage
             .filter(|it| *it > 0.0)
@@ -247,7 +249,15 @@ fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
 /// The outcome of an undocumented call. A vendor that does not know the path or the method is in its right.
 fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
     match result {
-        Err(Fault { kind: FaultKind::NotFound | FaultKind::Rejected { status: 405, .. }, .. }) => Ok(()),
+        Err(Fault {
+            kind:
+                FaultKind::NotFound
+                | FaultKind::Forbidden
+                | FaultKind::Strange(_)
+                | FaultKind::Rejected { .. }
+                | FaultKind::Failed { status: 501 },
+            ..
+        }) => Ok(()),
         other => other.map(drop),
     }
 }

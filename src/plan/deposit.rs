@@ -224,7 +224,9 @@ pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
     let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
     let changed = facts.requested || attempted != facts.generation;
     let different = facts.status.content.as_ref().is_some_and(|content| *content != wanted.content);
-    let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !different);
+    // What was sent under the last claim is what failed; something else need not wait.
+    let other = facts.claim.and_then(|claim| claim.sent).map_or(different, |sent| sent != wanted.digest());
+    let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !other);
     if let Some(next) = waiting {
         return take(DepositStep::Rest(Some(next)), DepositWhy::BackingOff);
     }

@@ -23,6 +23,8 @@ pub const GIVEN_UP: SignedDuration = SignedDuration::from_secs(40);
 pub const STRAGGLING: SignedDuration = SignedDuration::from_secs(120);
 /// How far the vendor's clock may be off when a found key is compared with the claim that preceded it.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
+/// Between two keys of a resource that are expired when they are made lies at least this.
+const BORN_EXPIRED: SignedDuration = SignedDuration::from_hours(1);
 /// A Secret's name that is taken is looked at again this often.
 const TAKEN: SignedDuration = SignedDuration::from_secs(60);
 
@@ -187,7 +189,13 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if facts.confirmed == Some(None) {
         return issue(facts, Why::KeyLost);
     }
-    if facts.record.expires_at.is_some_and(|at| at <= facts.now) {
+    if let Some(expired) = facts.record.expires_at.filter(|at| *at <= facts.now) {
+        // A key that is expired at birth says that a clock is wrong; one after the other does not help.
+        let born_expired =
+            facts.claim.filter(|claim| expired <= claim.at).map(|claim| plus(claim.at, BORN_EXPIRED));
+        if let Some(again) = born_expired.filter(|it| *it > facts.now) {
+            return take(Step::Rest(Some(again)), Why::BackingOff);
+        }
         return issue(facts, Why::Expired);
     }
     if let Some(why) = secret_fault(facts, served) {

@@ -101,6 +101,9 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
     assert_eq!(world.keys().len(), 2);
 }
 
+/// The places of listing, reassigning and removing deposits among the calls of `every_call`.
+const ABOUT_DEPOSITS: [u32; 3] = [6, 8, 9];
+
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_after_it_closed() {
     let client_calls = 10;
@@ -117,13 +120,16 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
                 effect: Effect::Status { code, retry_after: None },
             });
             let outcomes = every_call(&client.account).await;
-            assert_eq!(client.alarms(), 1, "call {call}, {code}");
+            // That deposits may not be listed, or changed by undocumented calls, says nothing of keys.
+            let opens = code == 401 || !ABOUT_DEPOSITS.contains(&call);
+            assert_eq!(client.alarms(), usize::from(opens), "call {call}, {code}");
             let refused = outcomes.iter().filter(|it| **it == Err(breaker_open())).count();
-            assert_eq!(refused, (client_calls - call - 1) as usize, "call {call}");
+            let after = if opens { (client_calls - call - 1) as usize } else { 0 };
+            assert_eq!(refused, after, "call {call}");
             client.account.probe().await.unwrap();
             revoke_token(&world);
             client.account.revoke(&id("key_000001")).await.unwrap_err();
-            assert_eq!(client.alarms(), 2);
+            assert_eq!(client.alarms(), usize::from(opens) + 1);
         }
     }
 }

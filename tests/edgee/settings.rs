@@ -94,7 +94,7 @@ async fn an_amendment_that_the_vendor_ignores_shows_when_read_back() {
     let world = world();
     world.switch(|it| it.ignored_updates = ["models".to_owned()].into());
     let edgee = world.edgee();
-    let minted = edgee.mint(&order("plain")).await.unwrap();
+    let minted = edgee.mint(&order("plain [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]")).await.unwrap();
     let wanted = Settings {
         display_name: "plain".to_owned(),
         models: vec!["openai/gpt-5.2".to_owned()],
@@ -164,7 +164,7 @@ async fn an_address_that_is_not_shown_is_compared_with_what_was_sent() {
         let world = world();
         world.switch(|it| it.email_echo = echo);
         let edgee = world.edgee();
-        let minted = edgee.mint(&full_order("agent")).await.unwrap();
+        let minted = edgee.mint(&full_order("agent [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]")).await.unwrap();
         let sent = "dev@example.com".to_owned();
         let expected = echo.then(|| Some(sent.clone()));
         assert_eq!(minted.key.shown.email, expected, "{echo}");
@@ -191,4 +191,14 @@ async fn an_address_shown_as_null_or_empty_is_none_and_an_absent_one_is_not_show
         let edgee = super::canned::saying(format!(r#"[{{"id":"key_1","name":"n"{rest}}}]"#));
         assert_eq!(edgee.list().await.unwrap()[0].shown.email, expected, "{rest}");
     }
+}
+
+/// Quirk 11.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_lost_its_mark_differs() {
+    let world = world();
+    let edgee = world.edgee();
+    let minted = edgee.mint(&order("plain")).await.unwrap();
+    let wanted = Settings { display_name: "plain".to_owned(), ..settings() };
+    assert_eq!(drift(&wanted, &minted.key, None), [Field::DisplayName]);
 }

@@ -153,6 +153,22 @@ pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world:
     assert_eq!(world.vendor_writes().len(), calls);
 }
 
+pub async fn a_corrected_credential_need_not_wait(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    let refused = Effect::Status { code: 422, retry_after: None };
+    world.emulator.faults().add(Rule::once("POST", "/provider-keys", refused));
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
+    world.reason("ProviderKey", "openai", "VendorRejected").await;
+    world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
+    assert_eq!(world.emulator.count("POST", "/provider-keys"), 1);
+    let start = world.clock.now();
+    world.write_secret("byok", &[("api_key", "canary-2")]).await;
+    world.ready("ProviderKey", "openai").await;
+    assert!(world.clock.now().duration_since(start).as_secs() < 60);
+    assert_eq!(deposits(world)[0].provider_key, "canary-2");
+}
+
 pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
     world.vendor().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
     world.token().await;

@@ -191,6 +191,20 @@ pub async fn an_expired_key_is_replaced(world: &mut World) {
     world.event("KeyExpired").await;
 }
 
+pub async fn a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"expiresInDays": 1})).await;
+    // The vendor's clock is far behind ours: whatever it makes has expired already.
+    let past = world.clock.now() - jiff::SignedDuration::from_hours(1);
+    let id = world.only_key().id;
+    assert!(world.vendor().edit_key(&id, |key| key.expires_at = Some(past)));
+    ask_for_a_look(world).await;
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.served("checkout", "key").await;
+}
+
 pub async fn last_use_is_shown_to_the_hour_and_written_no_oftener(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

@@ -205,6 +205,76 @@ pub async fn a_deletion_without_a_usable_token_says_what_blocks_it(world: &mut W
     assert!(world.keys().is_empty());
 }
 
+pub async fn a_token_of_the_same_name_is_another_one(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    world.delete("ConsoleToken", "edgee").await;
+    world.gone("ConsoleToken", "edgee").await;
+    world.vendor().add_organization("org_new");
+    world.vendor().add_token("ek_live_emulated-new", &["org_new"]);
+    // The key is there before its token, and the new organization answers slowly.
+    world.emulator.faults().add(Rule::once("GET", "org_new", Effect::Delay { millis: 800 }));
+    world.write_secret("edgee-console", &[("token", "ek_live_emulated-new")]).await;
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+    let elsewhere = json!({"vendor": {"edgee": {"organizationId": "org_new"}}});
+    world.create("ConsoleToken", "edgee", merged(token_spec(), elsewhere)).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert!(world.keys().is_empty(), "nothing is made at the old organization");
+    assert_eq!(world.vendor().keys("org_new").len(), 1);
+}
+
+pub async fn a_refusal_that_was_a_mistake_parks_nobody(world: &mut World) {
+    world.token().await;
+    for (method, code) in [("POST", 403), ("DELETE", 401)] {
+        let blip = Effect::Status { code, retry_after: None };
+        world.emulator.faults().add(Rule::once(method, "/api_keys", blip));
+        if method == "POST" {
+            world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+            world.create("GatewayApiKey", "other", key_spec(json!({}))).await;
+            world.ready("GatewayApiKey", "checkout").await;
+            world.ready("GatewayApiKey", "other").await;
+        } else {
+            world.delete("GatewayApiKey", "checkout").await;
+            world.delete("GatewayApiKey", "other").await;
+            world.gone("GatewayApiKey", "checkout").await;
+            world.gone("GatewayApiKey", "other").await;
+        }
+    }
+    assert!(world.keys().is_empty());
+}
+
+pub async fn a_token_that_may_not_see_deposits_makes_no_storm(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    let refused = Effect::Status { code: 403, retry_after: None };
+    world.emulator.faults().add(Rule { method: None, ..Rule::always("GET", "/provider-keys", refused) });
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
+        "credentialsRef": {"name": "byok"}, "scope": "Organization",
+    });
+    world.create("ProviderKey", "openai", deposit).await;
+    world.key("checkout", json!({})).await;
+    world.pass(Duration::from_secs(3600), Duration::from_secs(4)).await;
+    let calls = world.emulator.calls().len();
+    assert!(calls < 120, "{calls} calls in an hour");
+}
+
+pub async fn a_token_replaced_while_everything_goes_still_cleans_up(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    assert!(world.vendor().revoke_token(TOKEN));
+    world.delete("ConsoleToken", "edgee").await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
+    world.vendor().add_token("ek_live_emulated-fresh", &[ORG]);
+    world.write_secret("edgee-console", &[("token", "ek_live_emulated-fresh")]).await;
+    world.gone("GatewayApiKey", "checkout").await;
+    world.gone("ConsoleToken", "edgee").await;
+    assert!(world.keys().is_empty());
+}
+
 pub async fn a_key_waits_for_its_token_and_goes_on_when_it_comes(world: &mut World) {
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let message = world.reason("GatewayApiKey", "checkout", "ConsoleTokenMissing").await;

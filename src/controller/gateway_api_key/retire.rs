@@ -34,10 +34,7 @@ impl Work {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => {
-                    if matches!(
-                        fault.kind,
-                        FaultKind::BreakerOpen | FaultKind::TokenRefused | FaultKind::Forbidden
-                    ) {
+                    if fault.kind == FaultKind::BreakerOpen {
                         return self.deletion_blocked(&fault.to_string()).await;
                     }
                     return self.failed(&fault, doing, None).await;

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::Work;
-use crate::api::condition::{self, READY};
+use crate::api::condition::{self, Course, READY};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::plan::desired::Desired;
@@ -30,12 +30,10 @@ impl Work {
         if matches!(decision.why, Why::NotApplied(_)) {
             return self.wait_with(&verdict).await;
         }
-        let served = self.record().id.is_some();
         let seen = facts.confirmed.clone().flatten().or_else(|| {
             facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).map(|own| own.key.clone())
         });
         if decision.why != Why::Fresh {
-            let verdict = verdict.still_ready(served && decision.why == Why::AnswerLost);
             return match self.publish(self.status(), &verdict).await? {
                 Pass::Stale => Ok(Pass::Stale),
                 Pass::Rest(_) => Ok(Pass::Rest(until)),
@@ -70,8 +68,8 @@ impl Work {
         doing: &str,
         facts: Option<&Facts>,
     ) -> Result<Pass, Error> {
-        if fault.blames_token() || fault.kind == FaultKind::BreakerOpen {
-            return self.blocked(fault.reason(), &fault.to_string()).await;
+        if fault.kind == FaultKind::BreakerOpen {
+            return self.blocked(&fault.to_string()).await;
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
@@ -82,6 +80,8 @@ impl Work {
             it.record.generation == it.generation
                 && it.target.held().is_some_and(|held| held.intact)
                 && it.record.id.is_some()
+                && it.confirmed != Some(None)
+                && it.record.expires_at.is_none_or(|at| at > it.now)
         });
         let verdict = report::failed(fault, doing, next).still_ready(intact);
         match self.publish(status, &verdict).await? {
@@ -105,13 +105,13 @@ impl Work {
     }
 
     /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
-    pub(super) async fn blocked(&mut self, reason: Reason, why: &str) -> Result<Pass, Error> {
+    pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
-        let reason =
-            if reason == Reason::ConsoleTokenMissing { reason } else { Reason::ConsoleTokenNotReady };
         let message = format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
-        let served = self.record().id.is_some() && self.record().generation == self.key.metadata.generation;
-        let verdict = Verdict::reconciling(reason, message).still_ready(served);
+        let record = self.record();
+        let alive = record.expires_at.is_none_or(|at| at > self.context.clock.now());
+        let served = alive && record.id.is_some() && record.generation == self.key.metadata.generation;
+        let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message).still_ready(served);
         self.publish(self.status(), &verdict).await
     }
 
@@ -133,6 +133,10 @@ impl Work {
     ) -> Result<Pass, Error> {
         let generation = self.key.metadata.generation;
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        if verdict.course == Course::Stalled && (status.id.is_none() || status.failures.is_some()) {
+            status.observed_generation = generation;
+        }
         verdict.apply(&mut status.conditions, generation, self.context.clock.now());
         let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
         match object::publish(&self.context.client, self.key.as_ref(), &status).await {

@@ -47,9 +47,7 @@ impl Work {
             match done {
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, _)
-                    if fault.reason() == Reason::ConsoleTokenNotReady || fault.blames_token() =>
-                {
+                Done::Failed(fault, _) if fault.reason() == Reason::ConsoleTokenNotReady => {
                     return self.deletion_blocked(&fault.to_string()).await;
                 }
                 Done::Failed(fault, doing) => return self.failed(&fault, doing).await,

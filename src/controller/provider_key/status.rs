@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Work, deposited_verdict};
-use crate::api::condition::{self, READY};
+use crate::api::condition::{self, Course, READY};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::object;
 use crate::plan::deposit::{DepositDecision, DepositWhy as Why};
@@ -59,7 +59,7 @@ impl Work {
     }
 
     pub(super) async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
-        if fault.blames_token() || fault.reason() == Reason::ConsoleTokenNotReady {
+        if fault.reason() == Reason::ConsoleTokenNotReady {
             return self.blocked(&fault.to_string()).await;
         }
         let mut status = self.status();
@@ -86,6 +86,10 @@ impl Work {
         verdict: &Verdict,
     ) -> Result<Pass, Error> {
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        if verdict.course == Course::Stalled {
+            status.observed_generation = self.deposit.metadata.generation;
+        }
         verdict.apply(&mut status.conditions, self.deposit.metadata.generation, self.context.clock.now());
         let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
         match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
