@@ -29,7 +29,7 @@ pub const FINALIZER: &str = "keysmith.dev/cleanup";
 /// On every Secret that Keysmith writes.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// The claim that precedes every irreversible vendor call: a JSON object `{serial, at, purpose}`.
+/// The claim that precedes every irreversible vendor call: a JSON object with serial, time, purpose, and what a later pass must know of the call.
 pub const CLAIM: &str = "keysmith.dev/claim";
 /// On a Secret: the serial of the key it holds.
 pub const SERIAL: &str = "keysmith.dev/serial";

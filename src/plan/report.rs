@@ -77,7 +77,7 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
             Reason::NotApplied,
             format!(
                 "the vendor accepted a change of {} and does not show it; compare the key in its console, \
-                 tried again at the next look",
+                 tried again ever more rarely, and when the specification changes",
                 drift::paths(fields)
             ),
         ),
