@@ -26,8 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Longer than every deadline inside a reconcile taken together; a reconcile that hangs is dropped, its critical
-/// sections are not.
+/// Far longer than a pass usually takes; one that hangs is dropped and tried again, its critical sections run on.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
 /// Everything is looked at again this often, whatever events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);

@@ -1,7 +1,7 @@
 //! What should happen next. No I/O, no `async`, no client, no clock: time is a field of the facts.
 //!
-//! Every controller asks the same question of a different file: `issuance` for keys, `deposit` for provider
-//! credentials, `token` for console tokens. The answers are a step to take, and why.
+//! `issuance` answers it for keys, `deposit` for provider credentials: a step to take, and why. `token` says what a
+//! console token may be and where it may go.
 
 pub mod capability;
 pub mod claim;

@@ -1,8 +1,6 @@
 //! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
 
-use crate::api::Reason;
 use crate::gateway::account::Account;
-use crate::plan::fault::Fault;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +10,7 @@ pub struct Standing {
     /// The way to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
     pub account: Option<Arc<Account>>,
     /// Whether new work may be begun, and if not, why.
-    pub ready: Result<(), (Reason, String)>,
+    pub ready: Result<(), String>,
     /// UID of the ConsoleToken: one of the same name that came later is another.
     pub uid: String,
     /// Recognises the credential, endpoint and place the account was made of.
@@ -21,11 +19,10 @@ pub struct Standing {
 
 impl Standing {
     /// The account, if new work may be begun with it now.
-    pub fn usable(&self) -> Result<&Arc<Account>, (Reason, String)> {
+    pub fn usable(&self) -> Result<&Arc<Account>, String> {
         self.ready.clone()?;
-        let account =
-            self.account.as_ref().ok_or((Reason::ConsoleTokenNotReady, "it has not been verified".into()))?;
-        account.usable().map_err(|fault: Fault| (fault.reason(), fault.to_string()))?;
+        let account = self.account.as_ref().ok_or("it has not been verified")?;
+        account.usable().map_err(|fault| fault.to_string())?;
         Ok(account)
     }
 }

@@ -81,8 +81,7 @@ impl Work {
                 wake: None,
             },
         };
-        let ready =
-            if finding.verdict.ready { Ok(()) } else { Err((finding.verdict.reason, finding.summary)) };
+        let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
         self.take(finding.account, finding.fingerprint, ready);
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
         self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
@@ -90,7 +89,7 @@ impl Work {
     }
 
     /// Records what the token is good for, and tells its dependants if that is news.
-    fn take(&self, account: Option<Arc<Account>>, fingerprint: String, ready: Result<(), (Reason, String)>) {
+    fn take(&self, account: Option<Arc<Account>>, fingerprint: String, ready: Result<(), String>) {
         let standing = Standing { account, ready, fingerprint, uid: self.token.uid().unwrap_or_default() };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();

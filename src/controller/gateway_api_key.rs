@@ -145,7 +145,7 @@ impl Work {
             {
                 // Its controller has not looked at it yet; it will wake us.
                 None => return Ok(Pass::Rest(None)),
-                Some(Err((_, message))) => return self.blocked(&message).await,
+                Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
             let act =
@@ -482,7 +482,7 @@ pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
             Reason::SecretRefused,
             format!(
                 "Kubernetes refused to store Secret {secret}: {answer}; look at quotas, admission policies and whether \
-                 it is immutable; the key is kept and delivered as soon as that is mended"
+                 it is immutable; a key that was made for it is kept, and delivered as soon as that is mended"
             ),
         )),
         Undelivered::Superseded | Undelivered::Unavailable(_) => None,

@@ -147,7 +147,7 @@ impl Work {
                 .map(|it| it.usable().cloned())
             {
                 None => return Ok(Pass::Rest(None)),
-                Some(Err((_, message))) => return self.blocked(&message).await,
+                Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
             match self.act(&account, &decision, (&wanted, &credential)).await? {

@@ -6,33 +6,28 @@ use std::sync::PoisonError;
 
 /// Open while the vendor refuses the token.
 #[derive(Default)]
-pub struct Breaker(Mutex<Option<FaultKind>>);
+pub struct Breaker(Mutex<bool>);
 
 impl Breaker {
     /// Refuses a call while open.
     pub fn check(&self) -> Result<(), Fault> {
-        match *self.lock() {
-            None => Ok(()),
-            Some(_) => Err(Fault::without_effect(FaultKind::BreakerOpen)),
-        }
+        if *self.lock() { Err(Fault::without_effect(FaultKind::BreakerOpen)) } else { Ok(()) }
     }
 
     /// Learns from the outcome of a call. Returns whether that opened the breaker.
     pub fn learn(&self, fault: &Fault) -> bool {
-        let mut state = self.lock();
-        let opens = fault.blames_token() && state.is_none();
-        if opens {
-            *state = Some(fault.kind.clone());
-        }
+        let mut open = self.lock();
+        let opens = fault.blames_token() && !*open;
+        *open |= opens;
         opens
     }
 
     /// A probe was answered.
     pub fn close(&self) {
-        *self.lock() = None;
+        *self.lock() = false;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<FaultKind>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

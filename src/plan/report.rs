@@ -95,9 +95,6 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
 pub fn failed(fault: &Fault, doing: &str, next: Timestamp) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
-        FaultKind::TokenRefused | FaultKind::Forbidden | FaultKind::BreakerOpen => {
-            format!("could not {doing}: {fault}; continues as soon as the ConsoleToken is Ready again")
-        }
         FaultKind::Rejected { .. } => {
             format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
         }
