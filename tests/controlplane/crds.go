@@ -56,6 +56,9 @@ func (p *plane) installCRDs(ctx context.Context, config *rest.Config, client kub
 		if err := waitServed(ctx, api, client.Discovery(), crd.GetName()); err != nil {
 			return fmt.Errorf("waiting for %s: %w", crd.GetName(), err)
 		}
+		if err := waitListed(ctx, dyn, crd); err != nil {
+			return fmt.Errorf("waiting for lists of %s: %w", crd.GetName(), err)
+		}
 	}
 	return nil
 }
@@ -127,6 +130,32 @@ func waitServed(ctx context.Context, api dynamic.ResourceInterface, disco discov
 			return contains(list, name)
 		}), nil
 	})
+}
+
+// waitListed waits until objects of the kind can be listed in every version
+// that is served. The storage of a new kind is set up by the first request for
+// it, and until its cache is filled the server answers 429.
+func waitListed(ctx context.Context, dyn dynamic.Interface, crd *unstructured.Unstructured) error {
+	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+	plural, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "plural")
+	versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	for _, v := range versions {
+		version, ok := v.(map[string]any)
+		if !ok || version["served"] != true {
+			continue
+		}
+		name, _, _ := unstructured.NestedString(version, "name")
+		resource := schema.GroupVersionResource{Group: group, Version: name, Resource: plural}
+		err := poll(ctx, func(ctx context.Context) (bool, error) {
+			// A read at version 0 is answered from the cache, which is what is waited for.
+			_, err := dyn.Resource(resource).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+			return err == nil, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func established(crd *unstructured.Unstructured) bool {
