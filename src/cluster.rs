@@ -4,6 +4,7 @@ pub mod events;
 pub mod object;
 pub mod secret;
 pub mod watch;
+pub mod workloads;
 
 /// Whether an answer says that somebody else wrote in between.
 pub fn is_conflict(error: &kube::Error) -> bool {

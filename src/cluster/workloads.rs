@@ -1,0 +1,199 @@
+//! Workloads that read a Secret when they start, and have to start again for a new key.
+//!
+//! Written is one annotation of the pod template and nothing else: a change of the template is what makes a
+//! Deployment, a `StatefulSet` or a `DaemonSet` replace its pods, at the pace and in the way its owner has set. Those
+//! that replace nothing by themselves (`OnDelete`, paused) are left to it.
+
+use crate::api::GROUP;
+use crate::plan::hash;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ApiResource, ListParams, NotUsed, Object, Patch, PatchParams};
+use kube::core::Selector;
+use kube::{Api, Client, ResourceExt};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// Field manager of the annotation: people who compare what is there with what they applied can leave it out by that.
+pub const RESTARTER: &str = "keysmith-restart";
+
+/// A kind of workload that replaces its pods when their template changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadKind {
+    /// A Deployment.
+    Deployment,
+    /// A `StatefulSet`.
+    StatefulSet,
+    /// A `DaemonSet`.
+    DaemonSet,
+}
+
+/// Which workloads of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one of that name.
+    Name(String),
+    /// All that carry these labels themselves, not on their pods. No label at all is none, not every workload.
+    Labels(BTreeMap<String, String>),
+}
+
+/// Workloads to restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Their kind.
+    pub kind: WorkloadKind,
+    /// Which of that kind.
+    pub which: Which,
+}
+
+/// What to bring to which workloads.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart<'a> {
+    /// The namespace of the key, and so of its workloads.
+    pub namespace: &'a str,
+    /// The UID of the key's resource: each key has an annotation of its own.
+    pub uid: &'a str,
+    /// What the workloads read from the Secret, as a string that changes with it.
+    pub revision: &'a str,
+    /// The workloads.
+    pub targets: &'a [Target],
+}
+
+/// What became of a restart. Names are as in `Deployment/checkout`, or as in `Deployment app=checkout` for labels.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Outcome {
+    /// Carry the revision now and did not before.
+    pub restarted: Vec<String>,
+    /// Do not exist, or are labels that no workload has.
+    pub missing: Vec<String>,
+    /// Were refused by the API server (403): by a role that is missing, or by a policy.
+    pub forbidden: Vec<String>,
+    /// The first error that is worth another attempt, which passes over what carries the revision by then.
+    pub failed: Option<kube::Error>,
+}
+
+/// As much of a workload as has to be read.
+type Workload = Object<Spec, NotUsed>;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Spec {
+    #[serde(default)]
+    template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Template {
+    metadata: Option<ObjectMeta>,
+}
+
+/// The annotation of the key with that UID. It has no name in it that a rename or a new resource could take over.
+pub fn annotation(uid: &str) -> String {
+    format!("{GROUP}/secret-{}", hash::base32(&[uid.as_bytes()], 8))
+}
+
+/// Brings the revision to all workloads that do not carry it yet. What is wrong with one does not keep it from the
+/// others, unless it is the API server that is in trouble.
+pub async fn restart(client: &Client, restart: &Restart<'_>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for target in restart.targets {
+        if restart.bring(client, target, &mut outcome).await.is_break() {
+            break;
+        }
+    }
+    outcome
+}
+
+impl Restart<'_> {
+    async fn bring(&self, client: &Client, target: &Target, outcome: &mut Outcome) -> ControlFlow<()> {
+        let api = Api::namespaced_with(client.clone(), self.namespace, &target.kind.resource());
+        let found = match select(&api, &target.which).await {
+            Ok(found) => found,
+            Err(error) => return outcome.note(target.to_string(), error),
+        };
+        if found.is_empty() {
+            outcome.missing.push(target.to_string());
+        }
+        for workload in found.iter().filter(|it| !self.is_carried_by(it)) {
+            let name = workload.name_any();
+            let shown = format!("{:?}/{name}", target.kind);
+            match self.write(&api, &name).await {
+                Ok(_) => outcome.restarted.push(shown),
+                Err(error) => outcome.note(shown, error)?,
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_carried_by(&self, workload: &Workload) -> bool {
+        let annotations = workload.spec.template.metadata.as_ref().and_then(|it| it.annotations.as_ref());
+        annotations.and_then(|it| it.get(&annotation(self.uid))).is_some_and(|it| it == self.revision)
+    }
+
+    /// A merge patch, because several keys restart the same workload: under server-side apply each would have to send
+    /// the annotations of the others, which it does not know, or have a field manager of its own that stays in the
+    /// object for ever. It names one entry of one map, so it needs no version and loses nobody's write.
+    async fn write(&self, api: &Api<Workload>, name: &str) -> kube::Result<Workload> {
+        let params = PatchParams { field_manager: Some(RESTARTER.to_owned()), ..PatchParams::default() };
+        let metadata = json!({"annotations": {annotation(self.uid): self.revision}});
+        let patch = Patch::Merge(json!({"spec": {"template": {"metadata": metadata}}}));
+        api.patch(name, &params, &patch).await
+    }
+}
+
+async fn select(api: &Api<Workload>, which: &Which) -> kube::Result<Vec<Workload>> {
+    match which {
+        Which::Name(name) if can_be_a_name(name) => api.get(name).await.map(|found| vec![found]),
+        Which::Labels(labels) if !labels.is_empty() => {
+            let params = ListParams::default().labels_from(&Selector::from_iter(labels.clone()));
+            api.list(&params).await.map(|list| list.items)
+        }
+        Which::Name(_) | Which::Labels(_) => Ok(Vec::new()),
+    }
+}
+
+/// The client puts a name into the path as it is, where a slash would lead to another object, in another namespace.
+fn can_be_a_name(text: &str) -> bool {
+    let admitted = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-.".contains(&it);
+    text.bytes().all(admitted) && text.starts_with(|it: char| it.is_ascii_alphanumeric())
+}
+
+impl Outcome {
+    /// Files an error where it belongs, and tells whether the next workload may fare better.
+    fn note(&mut self, name: String, error: kube::Error) -> ControlFlow<()> {
+        let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
+        match code {
+            404 => self.missing.push(name),
+            403 => self.forbidden.push(name),
+            _ => drop(self.failed.get_or_insert(error)),
+        }
+        let is_of_this_one = (400..500).contains(&code) && code != 429;
+        if is_of_this_one { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+impl WorkloadKind {
+    fn resource(self) -> ApiResource {
+        match self {
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Self::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.which {
+            Which::Name(name) => write!(formatter, "{:?}/{name}", self.kind),
+            Which::Labels(labels) if labels.is_empty() => write!(formatter, "{:?} without labels", self.kind),
+            Which::Labels(labels) => {
+                let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                write!(formatter, "{:?} {}", self.kind, pairs.join(","))
+            }
+        }
+    }
+}
