@@ -6,6 +6,7 @@ pub mod condition;
 pub mod console_token;
 pub mod gateway_api_key;
 pub mod provider_key;
+pub mod rotation;
 pub mod shared;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -47,6 +48,16 @@ pub const TEMPLATE: &str = "keysmith.dev/template";
 pub const DECORATIONS: &str = "keysmith.dev/decorations";
 /// On any resource: a new value makes Keysmith look at the vendor now. The handled value is echoed in status.
 pub const RECONCILE_REQUESTED: &str = "keysmith.dev/reconcile-requested-at";
+/// On a GatewayApiKey: a new value replaces the key once. The handled value is echoed in status.
+pub const ROTATE_REQUESTED: &str = "keysmith.dev/rotate-requested-at";
+/// On a GatewayApiKey: a new value says that the served key leaked: a new one now, the old one dead at once. The
+/// handled value is echoed in status.
+pub const LEAKED: &str = "keysmith.dev/leaked";
+/// On a resource that is being deleted: lets it go although what it stands for at the vendor could not be removed.
+/// What stays behind is recorded.
+pub const FORCE_ORPHAN: &str = "keysmith.dev/force-orphan";
+/// On a Secret: the serial of the old key that its `previous_` entries hold.
+pub const PREVIOUS: &str = "keysmith.dev/previous-serial";
 
 /// Every custom resource definition, as it is written to `crds/`.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::controller::context::Settings;
+use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::operator::Operator;
 use crate::plan::token::Endpoints;
@@ -79,6 +80,9 @@ struct RunArgs {
     /// Reconciles at once, per kind.
     #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// No more keys than this are made for one resource within a day; more say that something is wrong.
+    #[arg(long, env = "KEYSMITH_MAX_KEYS_PER_DAY", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    max_keys_per_day: u64,
     /// Time between two looks at a vendor: how long a change made in its console may go unnoticed.
     #[arg(long, env = "KEYSMITH_POLL_INTERVAL", default_value = "5m")]
     poll_interval: Duration,
@@ -173,7 +177,13 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
         client,
         transport: Arc::new(Https::new()?),
         clock: Clock::system(),
-        settings: Settings { concurrency: arguments.concurrency, endpoints, poll },
+        settings: Settings {
+            concurrency: arguments.concurrency,
+            endpoints,
+            poll,
+            keys_per_day: arguments.max_keys_per_day,
+            vendors: Vendors::default(),
+        },
         namespaces: arguments
             .namespaces
             .iter()

@@ -105,6 +105,13 @@ pub struct Amendment {
     pub name: String,
 }
 
+impl Amendment {
+    /// Switches a key on or off, and changes nothing else.
+    pub fn activity(settings: Settings, active: bool) -> Self {
+        Self { fields: vec![Field::Active], to: Settings { active, ..settings }, name: String::new() }
+    }
+}
+
 /// A provider credential to be deposited.
 pub struct DepositOrder {
     /// The whole name, mark included.
@@ -134,6 +141,21 @@ pub const fn capabilities(vendor: &Vendor) -> Option<&'static Capabilities> {
     match vendor {
         Vendor { edgee: Some(_) } => Some(&edgee::CAPABILITIES),
         Vendor { edgee: None } => None,
+    }
+}
+
+/// The vendors an operator knows. Tests have others, whose abilities no real one has yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Vendors {
+    /// The driver for a vendor.
+    pub capabilities: fn(&Vendor) -> Option<&'static Capabilities>,
+    /// Connects a vendor to its wire.
+    pub connect: fn(&Vendor, Wire) -> Option<Box<dyn Gateway>>,
+}
+
+impl Default for Vendors {
+    fn default() -> Self {
+        Self { capabilities, connect }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What should happen next. No I/O, no `async`, no client, no clock: time is a field of the facts.
 //!
-//! `issuance` answers it for keys, `deposit` for provider credentials: a step to take, and why. `token` says what a
+//! `issuance` answers it for keys (with `rotation`, `retirement`, `adoption` and `removal` for their chapters), `deposit` for provider credentials: a step to take, and why. `token` says what a
 //! console token may be and where it may go.
 
+pub mod adoption;
 pub mod capability;
 pub mod claim;
 pub mod credentials;
@@ -15,9 +16,14 @@ pub mod fault;
 pub mod hash;
 pub mod issuance;
 pub mod naming;
+pub mod policy;
 pub mod refusal;
+pub mod removal;
 pub mod report;
+pub mod retirement;
 pub mod retry;
+pub mod rotation;
+pub mod succession;
 pub mod template;
 pub mod token;
 pub mod window;

@@ -19,7 +19,7 @@ mod support {
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use keysmith::cluster::workloads::{
-    Outcome, RESTARTER, Restart, Target, Which, WorkloadKind, annotation, restart,
+    Outcome, RESTARTER, Restart, Target, Which, annotation, restart,
 };
 use kube::Api;
 use kube::api::{Patch, PatchParams};

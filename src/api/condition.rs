@@ -9,6 +9,12 @@ pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 /// kstatus: present and True when nothing will get better until somebody changes something.
 pub const STALLED: &str = "Stalled";
+/// A key is being replaced, or an old one still works beside its successor.
+pub const ROTATING: &str = "Rotating";
+/// A replacement is late, and has failed more than once.
+pub const ROTATION_OVERDUE: &str = "RotationOverdue";
+/// An old key was still used when its time was over.
+pub const PREVIOUS_KEY_IN_USE: &str = "PreviousKeyInUse";
 /// A ConsoleToken that declares its expiry is near it.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
@@ -39,6 +45,24 @@ reasons! {
     Verified,
     /// The provider credential is at the vendor as specified
     Deposited,
+    /// The key belongs to somebody else's hands; Keysmith only looks at it
+    Observed,
+    /// spec.suspend is set: nothing is changed until it is taken away
+    Suspended,
+    /// The key is being replaced
+    Replacing,
+    /// A new key is served, and the old one still works
+    Overlap,
+    /// The old key was used shortly before it was retired
+    StillInUse,
+    /// Too many keys were made for this resource within a day
+    MintingStopped,
+    /// The key named in externalId does not exist
+    ExternalKeyMissing,
+    /// The key named in externalId belongs to another resource or another cluster
+    OwnershipConflict,
+    /// The key was declared leaked
+    Leaked,
     /// Work is going on that needs no attention
     Progressing,
     /// The answer to a create call was lost; Keysmith looks for its outcome before anything else

@@ -1,5 +1,8 @@
 //! `GatewayApiKey`: one key that applications call the gateway with.
 
+use super::rotation::{
+    CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
+};
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, conditions_schema};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -23,6 +26,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.binding.name"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
+    printcolumn(name = "Rotates", type_ = "string", json_path = ".status.nextRotationTime"),
     printcolumn(name = "Serial", type_ = "integer", json_path = ".status.serial", priority = 1),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
     printcolumn(
@@ -43,23 +47,18 @@ use std::collections::BTreeMap;
         "(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) == \
          (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name)"
     )
-    .message("spec.secret.name is immutable: applications read that Secret; create another GatewayApiKey, move the applications, then delete this one"),
-    validation = Rule::new(
-        "has(self.spec.expiresInDays) == has(oldSelf.spec.expiresInDays) && \
-         (!has(self.spec.expiresInDays) || self.spec.expiresInDays == oldSelf.spec.expiresInDays)"
-    )
-    .message("spec.expiresInDays is immutable: the vendor fixes the expiry when the key is made; create another GatewayApiKey")
+    .message("spec.secret.name is immutable: applications read that Secret; create another GatewayApiKey, move the applications, then delete this one")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = ("has(self.codingAssistant) == (has(self.type) && self.type == 'CodingAgent')",
         "codingAssistant is required with type CodingAgent, and only allowed with it"),
-    validation = ("(has(self.type) ? self.type : 'Api') == (has(oldSelf.type) ? oldSelf.type : 'Api')",
-        "type is immutable: create another GatewayApiKey"),
-    validation = ("has(self.codingAssistant) == has(oldSelf.codingAssistant) && (!has(self.codingAssistant) || self.codingAssistant == oldSelf.codingAssistant)",
-        "codingAssistant is immutable: create another GatewayApiKey"),
     validation = ("self.consoleTokenRef == oldSelf.consoleTokenRef",
         "consoleTokenRef is immutable: create another GatewayApiKey"),
+    validation = ("has(self.externalId) == has(oldSelf.externalId) && (!has(self.externalId) || self.externalId == oldSelf.externalId)",
+        "externalId is immutable: create another GatewayApiKey"),
+    validation = ("!(has(self.managementPolicy) && self.managementPolicy == 'Observe') || has(self.externalId)",
+        "managementPolicy Observe needs externalId: the vendor's id of the key to look at"),
 )]
 pub struct GatewayApiKeySpec {
     /// The ConsoleToken that Keysmith makes this key with.
@@ -98,9 +97,26 @@ pub struct GatewayApiKeySpec {
     /// false when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_mode: Option<bool>,
+    /// When the key is replaced by a new one, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
     /// The Secret that applications read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSpec>,
+    /// What becomes of the key at the vendor when this resource is deleted; `Delete` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// The vendor's id of a key that exists already and is taken over instead of making one. A key that another
+    /// cluster or another resource manages is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    pub external_id: Option<String>,
+    /// How far Keysmith goes with the key named in `externalId`; `Manage` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_policy: Option<ManagementPolicy>,
+    /// Keysmith leaves the key, its settings and its Secret as they are; deletion still works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
 }
 
 impl GatewayApiKey {
@@ -136,6 +152,9 @@ pub struct SecretSpec {
     /// What to put in the Secret. Without template and preset it has one entry, `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<SecretTemplate>,
+    /// After a replacement, the entries of the old key stay as `previous_<entry>` until it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_previous: Option<bool>,
 }
 
 /// Ready-made variables for a client library.
@@ -209,10 +228,46 @@ pub struct GatewayApiKeyStatus {
     /// Failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
+    /// Recognises what was asked for when something last failed: whatever is asked for anew is not made to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_asks: Option<u64>,
     /// No attempt is made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
+    /// When the key is replaced next, or when a failed replacement is tried again; absent when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation_time: Option<Timestamp>,
+    /// The last replacement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rotation: Option<LastRotation>,
+    /// Failed replacements in a row; the served key is not touched by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_failures: Option<u32>,
+    /// Keys that were replaced and are not deleted yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PreviousKey>,
+    /// Recognises those fields of the specification that are fixed when a key is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_as: Option<String>,
+    /// The content of the Secret that consumers were last restarted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_for: Option<String>,
+    /// Counts the keys of a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_count: Option<KeyCount>,
+    /// What earlier keys spent of the running period of the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_spend: Option<CarriedSpend>,
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The last handled value of `spec.rotation.trigger`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_trigger: Option<String>,
+    /// The last handled value of the annotation `keysmith.dev/rotate-requested-at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_rotate_at: Option<String>,
+    /// The last handled value of the annotation `keysmith.dev/leaked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_leaked: Option<String>,
 }

@@ -6,6 +6,7 @@ use crate::api::{
     ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED,
 };
 use crate::plan::claim::Claim;
+use crate::plan::naming::Identity;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -52,6 +53,11 @@ pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
+/// The annotation of that name.
+pub fn annotation<'a, K: Managed>(object: &'a K, name: &str) -> Option<&'a String> {
+    object.annotations().get(name)
+}
+
 /// The claim in the annotations.
 pub fn claim_of<K: Managed>(object: &K) -> Option<Claim> {
     Claim::decode(object.annotations().get(CLAIM).map(String::as_str))
@@ -72,7 +78,12 @@ fn params() -> PatchParams {
 }
 
 /// Writes the claim, and the finalizer with it. Fails with 409 if the object changed since it was read.
-pub async fn claim<K: Managed>(client: &Client, object: &K, claim: &Claim) -> kube::Result<K> {
+pub async fn claim<K: Managed>(
+    client: &Client,
+    object: &K,
+    claim: &Claim,
+    identity: &Identity,
+) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
     // A finalizer cannot be added to an object that is being deleted.
     if !has_finalizer(object) && object.meta().deletion_timestamp.is_none() {
@@ -81,7 +92,7 @@ pub async fn claim<K: Managed>(client: &Client, object: &K, claim: &Claim) -> ku
     let metadata = json!({
         "resourceVersion": object.resource_version(),
         "finalizers": finalizers,
-        "annotations": {CLAIM: claim.encode()},
+        "annotations": {CLAIM: claim.encode(identity)},
     });
     let patch = Patch::Merge(json!({"metadata": metadata}));
     api(client, object).patch(&object.name_any(), &params(), &patch).await

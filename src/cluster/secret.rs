@@ -3,7 +3,8 @@
 
 use crate::api::shared::SecretKeyRef;
 use crate::api::{
-    CONTENT, DECORATIONS, EXPIRES_AT, FENCE, GROUP, KEY_ID, MANAGED_BY_LABEL, MANAGER, SERIAL, TEMPLATE,
+    CONTENT, DECORATIONS, EXPIRES_AT, FENCE, GROUP, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, SERIAL,
+    TEMPLATE,
 };
 use crate::plan::credentials::Entries;
 use crate::plan::facts::{Held, KeyId, Target};
@@ -55,7 +56,12 @@ pub struct Delivery<'a> {
     pub models: &'a [String],
     /// The key.
     pub secret: &'a SecretString,
+    /// The serial whose entries stay beside the new ones, where the Secret holds them.
+    pub previous: Option<Serial>,
 }
+
+/// How the entries of an old key are named that stay beside the new ones.
+const PREVIOUS_ENTRY: &str = "previous_";
 
 /// Why a Secret was not written.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +155,31 @@ impl Secrets {
         Err(Undelivered::Superseded)
     }
 
+    /// Takes the entries of an old key out of the Secret, unless somebody with a newer claim was there.
+    pub async fn trim(&self, uid: &str, name: &str, serial: Serial) -> Result<(), Undelivered> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = self.api.get_opt(name).await? else {
+                return Ok(());
+            };
+            if !guard(&secret, uid, serial)?.intact {
+                return Ok(());
+            }
+            secret
+                .data
+                .iter_mut()
+                .for_each(|data| data.retain(|entry, _| !entry.starts_with(PREVIOUS_ENTRY)));
+            secret.annotations_mut().remove(PREVIOUS);
+            let content = content(&secret, uid);
+            secret.annotations_mut().insert(CONTENT.to_owned(), content);
+            match self.api.replace(name, &params(), &secret).await {
+                Ok(_) => return Ok(()),
+                Err(error) if super::is_conflict(&error) || super::is_missing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+
     /// A console token.
     pub async fn token(&self, place: &SecretKeyRef) -> kube::Result<Result<SecretString, Refusal>> {
         let shown = format!("Secret {}, key {}", place.name, place.key);
@@ -209,7 +240,14 @@ impl Secrets {
             ..Secret::default()
         });
         secret.type_ = Some(delivery.plan.kind.clone());
-        secret.data = Some(data.clone());
+        let previous = previous(&secret, delivery);
+        match &previous {
+            Some((serial, _)) => secret.annotations_mut().insert(PREVIOUS.to_owned(), serial.to_string()),
+            None => secret.annotations_mut().remove(PREVIOUS),
+        };
+        let mut entries = data.clone();
+        entries.extend(previous.into_iter().flat_map(|(_, entries)| entries));
+        secret.data = Some(entries);
         decorate(&mut secret, delivery);
         let content = content(&secret, &delivery.owner.uid);
         secret.annotations_mut().insert(CONTENT.to_owned(), content);
@@ -224,6 +262,23 @@ fn params() -> PostParams {
 /// A create call in a namespace that is gone answers 404, and will not do otherwise.
 fn namespace_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.details.as_ref().is_some_and(|it| it.kind == "namespaces"))
+}
+
+/// The entries of the old key: those that the Secret holds under its serial, or has kept already.
+fn previous(secret: &Secret, delivery: &Delivery<'_>) -> Option<(Serial, BTreeMap<String, ByteString>)> {
+    let wanted = delivery.previous?;
+    let Target::Ours(held) = target(secret, &delivery.owner.uid, None) else {
+        return None;
+    };
+    let kept = |(entry, _): &(&String, &ByteString)| entry.starts_with(PREVIOUS_ENTRY);
+    let data = secret.data.as_ref().filter(|_| held.intact)?;
+    if held.serial == Some(wanted) && wanted != delivery.serial {
+        let entries = data.iter().filter(|it| !kept(it));
+        let renamed = entries.map(|(entry, bytes)| (format!("{PREVIOUS_ENTRY}{entry}"), bytes.clone()));
+        return Some((wanted, renamed.collect()));
+    }
+    let entries = data.iter().filter(kept).map(|(entry, bytes)| (entry.clone(), bytes.clone()));
+    Some((held.previous?, entries.collect()))
 }
 
 /// Labels and annotations: ours, the template's, without those an earlier template put there; others' stay.
@@ -296,6 +351,7 @@ fn target(secret: &Secret, uid: &str, expected: Option<(&SecretPlan, &str)>) -> 
         fence: serial(FENCE),
         key_id: annotations.get(KEY_ID).cloned().map(KeyId),
         expires_at: annotations.get(EXPIRES_AT).and_then(|it| it.parse().ok()),
+        previous: serial(PREVIOUS),
         intact: annotations.get(CONTENT) == Some(&content(secret, uid)),
         current: expected.is_none_or(|(plan, template)| {
             annotations.get(TEMPLATE).is_some_and(|it| it == template)

@@ -5,6 +5,7 @@
 //! that replace nothing by themselves (`OnDelete`, paused) are left to it.
 
 use crate::api::GROUP;
+use crate::api::rotation::{RestartTarget, WorkloadKind};
 use crate::plan::hash;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,17 +20,6 @@ use std::ops::ControlFlow;
 
 /// Field manager of the annotation: people who compare what is there with what they applied can leave it out by that.
 pub const RESTARTER: &str = "keysmith-restart";
-
-/// A kind of workload that replaces its pods when their template changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkloadKind {
-    /// A Deployment.
-    Deployment,
-    /// A `StatefulSet`.
-    StatefulSet,
-    /// A `DaemonSet`.
-    DaemonSet,
-}
 
 /// Which workloads of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +37,14 @@ pub struct Target {
     pub kind: WorkloadKind,
     /// Which of that kind.
     pub which: Which,
+}
+
+impl From<&RestartTarget> for Target {
+    fn from(written: &RestartTarget) -> Self {
+        let labels = || written.selector.clone().unwrap_or_default().match_labels;
+        let which = written.name.clone().map_or_else(|| Which::Labels(labels()), Which::Name);
+        Self { kind: written.kind, which }
+    }
 }
 
 /// What to bring to which workloads.

@@ -112,7 +112,7 @@ impl Work {
         before: Option<&Standing>,
     ) -> Result<Result<(Arc<Account>, String), Refusal>, Error> {
         let spec = &self.token.spec;
-        let Some(capabilities) = gateway::capabilities(&spec.vendor) else {
+        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&spec.vendor) else {
             let known: Vec<_> = gateway::DRIVERS.iter().map(|it| it.name).collect();
             let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
             return Ok(Err(Refusal::invalid("spec.vendor", message)));
@@ -134,7 +134,7 @@ impl Work {
         }
         let clock = self.context.clock.clone();
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
-        let Some(gateway) = gateway::connect(&spec.vendor, wire) else {
+        let Some(gateway) = (self.context.settings.vendors.connect)(&spec.vendor, wire) else {
             return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor")));
         };
         let gateway_url =
@@ -313,7 +313,7 @@ impl Work {
         let mut status = self.token.status.clone().unwrap_or_default();
         status.observed_generation = generation;
         status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
-        if let Some(capabilities) = gateway::capabilities(&self.token.spec.vendor) {
+        if let Some(capabilities) = (self.context.settings.vendors.capabilities)(&self.token.spec.vendor) {
             status.vendor = Some(capabilities.name.to_owned());
             status.endpoint =
                 Some(self.token.spec.endpoint.clone().unwrap_or_else(|| capabilities.endpoint.to_owned()));

@@ -7,6 +7,7 @@ use crate::cluster::events::Events;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
+use crate::gateway::Vendors;
 use crate::gateway::transport::Transport;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
@@ -30,6 +31,10 @@ pub struct Settings {
     pub endpoints: Endpoints,
     /// Time between two listings of an account.
     pub poll: SignedDuration,
+    /// No more keys than this are made for one resource within a day.
+    pub keys_per_day: u64,
+    /// The vendors.
+    pub vendors: Vendors,
 }
 
 /// Stores of every kind.

@@ -1,5 +1,7 @@
 //! GatewayApiKeys: observe, and act on what `plan::issuance` decides.
 
+mod deliver;
+mod replace;
 mod retire;
 mod status;
 
@@ -7,21 +9,23 @@ use super::accounts::Standing;
 use super::context::Context;
 use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
-use crate::api::shared::LocalRef;
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
-use crate::cluster::secret::{Delivery, Secrets, Undelivered};
+use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::cluster::secret::{Secrets, Undelivered};
 use crate::cluster::{object, watch};
+use crate::gateway::Amendment;
 use crate::gateway::account::Account;
-use crate::gateway::{self, Amendment};
+use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{self, Field};
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
+use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
-use crate::plan::naming::{Mark, Serial};
-use crate::plan::report::{self};
-use jiff::{SignedDuration, Timestamp};
+use crate::plan::naming::{Identity, Serial};
+use crate::plan::report;
+use crate::plan::rotation::{self, Handled};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
@@ -59,7 +63,7 @@ struct Work {
     context: Arc<Context>,
     key: Arc<GatewayApiKey>,
     uid: String,
-    mark: Mark,
+    identity: Identity,
     secrets: Secrets,
     confirmed: Option<Option<Listed>>,
     amended: Vec<Field>,
@@ -71,13 +75,17 @@ struct Work {
     settled: Option<Serial>,
     /// The e-mail address sent in this pass, written with its next report.
     sent_email: Option<Option<String>>,
+    /// Whether the replacement of the served key is overdue.
+    overdue: bool,
+    /// Whether a key was revoked in this pass.
+    revoked: bool,
 }
 
 impl Work {
     fn new(key: Arc<GatewayApiKey>, context: Arc<Context>) -> Self {
         Self {
             uid: key.uid().unwrap_or_default(),
-            mark: context.mark(key.as_ref()),
+            identity: identity(key.as_ref(), &context),
             secrets: context.secrets(key.as_ref()),
             key,
             context,
@@ -87,6 +95,8 @@ impl Work {
             disowned: None,
             settled: None,
             sent_email: None,
+            overdue: false,
+            revoked: false,
         }
     }
 
@@ -104,6 +114,7 @@ impl Work {
         if let Some(email) = &self.sent_email {
             status.email.clone_from(email);
         }
+        status.key_count = rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref()));
         status
     }
 
@@ -121,19 +132,23 @@ impl Work {
         let Some(token) = token else {
             return self.without_token().await;
         };
-        let Some(capabilities) = gateway::capabilities(&token.spec.vendor) else {
+        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&token.spec.vendor) else {
             return self.blocked("its vendor is unknown").await;
         };
-        let desired = match desired::desired(&self.key, capabilities) {
+        let mut desired = match desired::desired(&self.key, capabilities) {
             Ok(desired) => desired,
-            Err(refusal) => return self.settle(&refusal.verdict(), None).await,
+            Err(refusal) => return self.refused_spec(&refusal).await,
         };
+        desired.settings.budget = rotation::budget_left(&self.record(), &desired, self.context.clock.now());
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
         let template = desired.secret.hash(&base_url, &desired.settings.models);
         for _ in 0..STEPS {
             let target = self.secrets.observe(&self.uid, &desired.secret, &template).await?;
-            let facts = self.facts(target, capabilities.listing_lag);
+            let mut facts = self.facts(target, capabilities.ability());
+            facts.asks.trigger.clone_from(&desired.policy.trigger);
+            facts.revision = revision(&facts, &template);
+            self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
@@ -158,21 +173,32 @@ impl Work {
                 }
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.failed(&fault, doing, Some(&facts)).await,
+                Done::Failed(fault, doing) => match replacing(&facts, &decision) {
+                    Some(cause) => {
+                        if let Some(pass) = self.replacement_failed(&act, &fault, cause).await? {
+                            return Ok(pass);
+                        }
+                    }
+                    None => return self.failed(&fault, doing, Some(&facts)).await,
+                },
             }
         }
         Ok(Pass::Stale)
     }
 
-    fn facts(&self, mut target: Target, listing_lag: SignedDuration) -> Facts {
+    fn facts(&self, mut target: Target, ability: Ability) -> Facts {
         let key = self.key.as_ref();
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
         }
         let floor = self.context.memory.floor(&self.uid);
         let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest());
-        let view =
-            latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor)).map(|it| it.view(&self.mark));
+        let latest = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
+        let view = latest.as_ref().map(|it| it.view(&self.identity));
+        let external = key.spec.external_id.as_ref();
+        let external =
+            external.and_then(|id| latest.as_ref()?.keys.iter().find(|it| it.id.0 == *id).cloned());
+        let asked = |name| object::annotation(key, name).cloned();
         Facts {
             now: self.context.clock.now(),
             deleting: key.metadata.deletion_timestamp.is_some(),
@@ -188,26 +214,32 @@ impl Work {
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
             gone: self.gone.clone(),
-            listing_lag,
+            ability,
+            identity: self.identity.clone(),
+            asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
+            external,
+            spread: hash::fraction(&[b"rotation", self.uid.as_bytes()]),
+            revision: None,
+            keys_per_day: self.context.settings.keys_per_day,
         }
     }
 
     async fn act(&mut self, act: &Act<'_>, decision: &Decision) -> Result<Done, Error> {
         match &decision.step {
-            Step::Issue(serial) => self.issue(act, *serial).await,
+            Step::Issue(serial) => self.issue(act, *serial, decision).await,
             Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
             Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
             Step::Outrank(serial) => {
-                let at = self.context.clock.now();
-                self.claim(&Claim {
-                    serial: *serial,
-                    at,
-                    purpose: Purpose::Restore,
-                    unsettled: None,
-                    sent: None,
-                })
-                .await
+                self.claim(&Claim::new(*serial, self.context.clock.now(), Purpose::Restore)).await
             }
+            Step::Settle(serial) => self.settle_serial(act, *serial).await,
+            Step::Recognise(serial, id) => self.recognise(act, *serial, id).await,
+            Step::Brand(id, serial, name) => self.brand(act, (id, *serial), name).await,
+            Step::Forsake(_) => self.forsake().await,
+            Step::Retire(id) => self.retire_previous(act, id, decision).await,
+            Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
+            Step::Trim => self.trim(act).await,
+            Step::Restart(revision) => self.restart(act, revision).await,
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
             Step::Amend(id, fields) => self.amend(act, id, fields).await,
             Step::Confirm(id) => Ok(match act.account.get(id).await {
@@ -219,14 +251,21 @@ impl Work {
             }),
             Step::Look(since) => self.look(&act.account, *since).await,
             Step::Revoke(ids) => self.revoke_spares(act, ids).await,
-            Step::ClaimDeletion(_) | Step::Release | Step::Rest(_) => Ok(Done::Pass(Pass::Stale)),
+            Step::ClaimDeletion(_) | Step::Disable(_) | Step::Release | Step::Rest(_) => {
+                Ok(Done::Pass(Pass::Stale))
+            }
         }
     }
 
-    async fn issue(&mut self, act: &Act<'_>, serial: Serial) -> Result<Done, Error> {
+    async fn issue(&mut self, act: &Act<'_>, serial: Serial, decision: &Decision) -> Result<Done, Error> {
         if let Err(fault) = act.account.open() {
             return Ok(Done::Failed(fault, "make a key"));
         }
+        // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
+        let cause = match decision.why {
+            Why::Rotation(cause) => Some(cause),
+            _ => act.facts.claim.and_then(|claim| claim.cause),
+        };
         let issue = Issue {
             context: Arc::clone(&self.context),
             key: Arc::clone(&self.key),
@@ -236,14 +275,22 @@ impl Work {
             template: act.template.to_owned(),
             base_url: act.base_url.to_owned(),
             serial,
-            name: self.mark.name(&act.desired.settings.display_name, serial),
+            name: self.identity.mark.name(&act.desired.settings.display_name, serial),
+            identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
+            asks: act.facts.asks.clone(),
+            replaced: self.replaced(act.facts),
+            cause,
         };
         let issued = self.context.critical.run(issue.run()).await.ok_or(Error::Panicked)?;
         Ok(match issued? {
             Issued::Done { object, key } => {
                 self.wrote(object);
                 self.confirmed = Some(Some(key));
+                self.overdue = false;
+                if let Some(cause) = cause {
+                    self.context.metrics.rotated(cause.name());
+                }
                 self.wake_deposits();
                 Done::Taken
             }
@@ -256,7 +303,8 @@ impl Work {
             Issued::Refused { object, verdict } => {
                 self.wrote(object);
                 self.settled = Some(serial);
-                Done::Pass(self.wait_with(&verdict).await?)
+                let verdict = verdict.still_ready(act.facts.works());
+                Done::Pass(self.wait_with(&verdict, act.facts).await?)
             }
             Issued::Failed { object, fault } => {
                 self.wrote(object);
@@ -265,143 +313,16 @@ impl Work {
             }
             Issued::Undelivered { object, verdict } => {
                 self.wrote(object);
-                Done::Pass(self.wait_with(&verdict).await?)
+                let verdict = verdict.still_ready(act.facts.works());
+                Done::Pass(self.wait_with(&verdict, act.facts).await?)
             }
         })
-    }
-
-    async fn adopt(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
-        let secret = match act.account.recover(id).await {
-            Ok(Some(secret)) => secret,
-            Ok(None) => {
-                self.gone.insert(id.clone());
-                return Ok(Done::Again);
-            }
-            Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
-        };
-        let listed = act.facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
-        let expires_at = listed.as_ref().and_then(|it| it.expires_at);
-        let delivered = self.deliver(act, (serial, id), expires_at, &secret).await;
-        match delivered {
-            Ok(()) => self.commit(act, serial, id, listed).await,
-            Err(error) => self.undelivered(error).await,
-        }
-    }
-
-    async fn restore(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
-        let secret = match act.account.recover(id).await {
-            Ok(Some(secret)) => secret,
-            Ok(None) => {
-                self.confirmed = Some(None);
-                return Ok(Done::Again);
-            }
-            Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
-        };
-        match self.deliver(act, (serial, id), act.facts.record.expires_at, &secret).await {
-            Ok(()) => Ok(Done::Taken),
-            Err(error) => self.undelivered(error).await,
-        }
-    }
-
-    async fn deliver(
-        &self,
-        act: &Act<'_>,
-        (serial, id): (Serial, &KeyId),
-        expires_at: Option<Timestamp>,
-        secret: &secrecy::SecretString,
-    ) -> Result<(), Undelivered> {
-        let claimed = act.facts.claim.map_or(serial, |claim| claim.serial);
-        let delivery = Delivery {
-            owner: &owner(&self.key),
-            plan: &act.desired.secret,
-            template: act.template,
-            serial,
-            fence: claimed.max(serial),
-            absent: false,
-            id,
-            expires_at,
-            base_url: act.base_url,
-            models: &act.desired.settings.models,
-            secret,
-        };
-        self.secrets.deliver(&delivery).await
-    }
-
-    async fn undelivered(&mut self, error: Undelivered) -> Result<Done, Error> {
-        match refused(&error, self.key.secret_name()) {
-            Some(verdict) => Ok(Done::Pass(self.wait_with(&verdict).await?)),
-            None => match error {
-                Undelivered::Unavailable(error) => Err(Error::Kubernetes(*error)),
-                _ => Ok(Done::Pass(Pass::Stale)),
-            },
-        }
-    }
-
-    /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
-    async fn commit_held(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
-        match act.account.get(id).await {
-            Ok(Some(key)) if self.mark.serial_in(&key.name) == Some(serial) => {
-                self.commit(act, serial, id, Some(key)).await
-            }
-            Ok(_) => {
-                self.disowned = Some(id.clone());
-                Ok(Done::Again)
-            }
-            Err(fault) => Ok(Done::Failed(fault, "look at the key")),
-        }
-    }
-
-    /// Records a key that its Secret holds already.
-    async fn commit(
-        &mut self,
-        act: &Act<'_>,
-        serial: Serial,
-        id: &KeyId,
-        listed: Option<Listed>,
-    ) -> Result<Done, Error> {
-        let mut status = self.status();
-        let held_expiry = act.facts.target.held().and_then(|held| held.expires_at);
-        status.id = Some(id.0.clone());
-        status.serial = Some(serial.0);
-        status.settled_serial = Some(serial.0.max(act.facts.claim.map_or(0, |claim| claim.serial.0)));
-        status.binding = Some(LocalRef { name: self.key.secret_name().to_owned() });
-        status.created_at = listed.as_ref().and_then(|it| it.created_at);
-        status.expires_at = listed.as_ref().map_or(held_expiry, |it| it.expires_at);
-        status.email.clone_from(&act.desired.settings.email);
-        status.last_used_at = None;
-        status.failures = None;
-        status.next_attempt_at = None;
-        let settled = listed.is_none()
-            || listed.as_ref().is_some_and(|it| {
-                crate::plan::drift::drift(&act.desired.settings, it, status.email.as_ref()).is_empty()
-            });
-        let verdict = if settled {
-            report::resting(
-                &Decision { step: Step::Rest(None), why: Why::Fresh },
-                self.key.secret_name(),
-                act.desired.settings.active,
-            )
-        } else {
-            None
-        };
-        let verdict = verdict.unwrap_or_else(|| {
-            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-        });
-        status.active = listed.as_ref().and_then(|it| it.shown.active).or(status.active);
-        if settled {
-            status.observed_generation = self.key.metadata.generation;
-        }
-        self.confirmed = listed.map(Some);
-        self.disowned = None;
-        let pass = self.publish(status, &verdict).await?;
-        self.wake_deposits();
-        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
     async fn amend(&mut self, act: &Act<'_>, id: &KeyId, fields: &[Field]) -> Result<Done, Error> {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
-        let name = self.mark.name(&settings.display_name, serial);
+        let name = self.identity.mark.name(&settings.display_name, serial);
         let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
@@ -462,6 +383,32 @@ struct Act<'a> {
     template: &'a str,
     base_url: &'a str,
     facts: &'a Facts,
+}
+
+/// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists.
+fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
+    let mark = context.mark(key);
+    let claim = object::annotation(key, api::CLAIM).map(String::as_str);
+    let former = Claim::former(claim, &mark).filter(|former| {
+        watch::select(&context.stores.keys, |it: &GatewayApiKey| context.mark(it) == *former).is_empty()
+    });
+    Identity { mark, former }
+}
+
+/// Recognises what readers of the Secret should have by now, while it is as it should be.
+fn revision(facts: &Facts, template: &str) -> Option<String> {
+    let held = facts.target.held().filter(|held| held.intact && held.current)?;
+    Some(format!("{}-{}", held.serial?, template.get(..8)?))
+}
+
+/// Why the served key is being replaced, while it still works.
+fn replacing(facts: &Facts, decision: &Decision) -> Option<rotation::Cause> {
+    match (&decision.step, &decision.why) {
+        (Step::Issue(_), Why::Rotation(cause)) if facts.record.id.is_some() => {
+            Some(*cause).filter(|cause| !matches!(cause, rotation::Cause::KeyLost | rotation::Cause::Expired))
+        }
+        _ => None,
+    }
 }
 
 /// The owner reference that makes a Secret this key's.

@@ -4,7 +4,6 @@
 use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
-use crate::api::shared::LocalRef;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::secret::{Delivery, Secrets, Undelivered};
 use crate::cluster::{self, object};
@@ -13,10 +12,12 @@ use crate::gateway::{Minted, Order};
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::Desired;
 use crate::plan::drift;
-use crate::plan::facts::{Held, KeyId, Listed};
+use crate::plan::facts::{Held, KeyId, Listed, OwnKey, Record};
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
-use crate::plan::naming::{Mark, Serial};
+use crate::plan::naming::{Identity, Serial};
+use crate::plan::rotation::{self, Cause, Handled};
+use crate::plan::succession::{self, Successor};
 use crate::plan::{report, retry};
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -48,8 +49,16 @@ pub struct Issue {
     pub serial: Serial,
     /// The whole name at the vendor.
     pub name: String,
+    /// The marks of the resource.
+    pub identity: Identity,
     /// Whether the Secret was absent.
     pub absent: bool,
+    /// What is asked for, and done once the key is served.
+    pub asks: Handled,
+    /// The served key, as the last listing shows it.
+    pub replaced: Option<OwnKey>,
+    /// Why it is replaced.
+    pub cause: Option<Cause>,
 }
 
 /// How it ended.
@@ -95,13 +104,12 @@ impl Issue {
     /// Claim, fence, mint, deliver, commit.
     pub async fn run(self) -> Result<Issued, Error> {
         let claim = Claim {
-            serial: self.serial,
-            at: self.context.clock.now(),
-            purpose: Purpose::Create,
-            unsettled: None,
-            sent: None,
+            sent: Some(self.asks.fingerprint()),
+            cause: self.cause,
+            ..Claim::new(self.serial, self.context.clock.now(), Purpose::Create)
         };
-        let claimed = match object::claim(&self.context.client, self.key.as_ref(), &claim).await {
+        let key = self.key.as_ref();
+        let claimed = match object::claim(&self.context.client, key, &claim, &self.identity).await {
             Ok(object) => Arc::new(object),
             Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
                 return Ok(Issued::Stale);
@@ -173,23 +181,24 @@ impl Issue {
 
     /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
     async fn is_ours(&self, held: &Held) -> Result<bool, Fault> {
-        let (Some(id), Some((mark, _))) = (&held.key_id, Mark::parse(&self.name)) else {
+        let Some(id) = &held.key_id else {
             return Ok(false);
         };
         let key = self.account.get(id).await?;
-        Ok(key.is_some_and(|key| mark.serial_in(&key.name) == held.serial))
+        Ok(key.is_some_and(|key| self.identity.serial_in(&key.name) == held.serial))
     }
 
     async fn adopt_held(self, claimed: Arc<GatewayApiKey>, held: Held) -> Result<Issued, Error> {
         let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
             return Ok(Issued::Stale);
         };
+        // It was claimed by somebody else, for what that claim said; what is asked for now is still open.
+        let handled = self.key.status.as_ref().map(|status| Record::from(status).handled).unwrap_or_default();
+        let successor =
+            Successor { settled: self.serial, asks: &handled, ..self.successor(&id, serial, None) };
         let status = |mut status: GatewayApiKeyStatus| {
-            status.id = Some(id.0.clone());
-            status.serial = Some(serial.0);
-            status.settled_serial = Some(self.serial.0);
+            succession::succeed(&mut status, &successor);
             status.expires_at = held.expires_at;
-            status.binding = Some(LocalRef { name: self.desired.secret.name.clone() });
             status
         };
         let verdict = Verdict::reconciling(
@@ -238,6 +247,21 @@ impl Issue {
         }
     }
 
+    /// A key that the Secret holds from now on.
+    fn successor<'a>(&'a self, id: &'a KeyId, serial: Serial, listed: Option<&'a Listed>) -> Successor<'a> {
+        Successor {
+            id,
+            serial,
+            settled: serial,
+            listed,
+            replaced: self.replaced.as_ref(),
+            cause: self.cause,
+            asks: &self.asks,
+            desired: &self.desired,
+            now: self.context.clock.now(),
+        }
+    }
+
     async fn put(&self, minted: &Minted, first: bool) -> Result<(), Undelivered> {
         let delivery = Delivery {
             owner: &owner(&self.key),
@@ -251,8 +275,15 @@ impl Issue {
             base_url: &self.base_url,
             models: &self.desired.settings.models,
             secret: &minted.secret,
+            previous: self.previous(),
         };
         self.secrets.deliver(&delivery).await
+    }
+
+    /// The serial whose entries stay in the Secret beside the new ones.
+    fn previous(&self) -> Option<Serial> {
+        let keeps = self.desired.secret.keep_previous && self.cause.is_some_and(Cause::overlaps);
+        self.key.status.as_ref().and_then(|it| it.serial).map(Serial).filter(|_| keeps)
     }
 
     /// A key whose resource is going or gone is revoked at once: nobody may be left to look for it.
@@ -288,17 +319,7 @@ impl Issue {
             });
         let generation = self.key.metadata.generation;
         let status = |mut status: GatewayApiKeyStatus| {
-            status.id = Some(key.id.0.clone());
-            status.serial = Some(self.serial.0);
-            status.settled_serial = Some(self.serial.0);
-            status.binding = Some(LocalRef { name: self.desired.secret.name.clone() });
-            status.active = key.shown.active;
-            status.created_at = key.created_at;
-            status.expires_at = key.expires_at;
-            status.last_used_at = None;
-            status.email.clone_from(&settings.email);
-            status.failures = None;
-            status.next_attempt_at = None;
+            succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
             if complete {
                 status.observed_generation = generation;
             }
@@ -322,7 +343,11 @@ impl Issue {
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
             let mut status = change(object.status.clone().unwrap_or_default());
-            verdict.apply(&mut status.conditions, self.key.metadata.generation, self.context.clock.now());
+            status.key_count =
+                rotation::counted(status.key_count.as_ref(), object::claim_of(object.as_ref()));
+            let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+            verdict.apply(&mut status.conditions, generation, now);
+            report::tell_of_rotation(&mut status, false, generation, now);
             match object::publish(&self.context.client, object.as_ref(), &status).await {
                 Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),

@@ -20,7 +20,7 @@ use crate::plan::facts::KeyId;
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::hash;
 use crate::plan::issuance::SEND_WITHIN;
-use crate::plan::naming::{self, Serial};
+use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::Notice;
 use crate::plan::retry;
@@ -314,13 +314,11 @@ impl Work {
             return Ok(Done::Failed(fault, "deposit the credential"));
         }
         let claim = Claim {
-            serial,
-            at: self.context.clock.now(),
-            purpose: Purpose::Create,
-            unsettled: None,
             sent: Some(wanted.digest()),
+            ..Claim::new(serial, self.context.clock.now(), Purpose::Create)
         };
-        match object::claim(&self.context.client, self.deposit.as_ref(), &claim).await {
+        let identity = Identity::from(self.context.mark(self.deposit.as_ref()));
+        match object::claim(&self.context.client, self.deposit.as_ref(), &claim, &identity).await {
             Ok(object) => self.wrote(object),
             Err(error) => return stale_or(error).map(Done::Pass),
         }

@@ -8,7 +8,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed, OwnKey, View};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::Mark;
+use crate::plan::naming::Identity;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use jiff::Timestamp;
@@ -26,12 +26,12 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The keys that carry this mark.
-    pub fn view(&self, mark: &Mark) -> View {
+    /// The keys that carry one of these marks.
+    pub fn view(&self, identity: &Identity) -> View {
         let own = self
             .keys
             .iter()
-            .filter_map(|key| Some(OwnKey { serial: mark.serial_in(&key.name)?, key: key.clone() }))
+            .filter_map(|key| Some(OwnKey { serial: identity.serial_in(&key.name)?, key: key.clone() }))
             .collect();
         View { as_of: self.as_of, own }
     }

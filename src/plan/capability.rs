@@ -18,6 +18,10 @@ pub struct Capabilities {
     pub gateway_url: &'static str,
     /// How the secret of an existing key is had again.
     pub recovery: Recovery,
+    /// Whether a key can be switched off and on again.
+    pub disable: bool,
+    /// Whether listings tell when a key was last used.
+    pub last_used: bool,
     /// What budgets can be.
     pub budget: BudgetSupport,
     /// What becomes of each field of a GatewayApiKey's spec.
@@ -42,6 +46,28 @@ fn as_seconds<S: serde::Serializer>(span: &SignedDuration, serializer: S) -> Res
 pub enum Recovery {
     /// The vendor shows it again.
     Reveal,
+    /// Not at all: it is shown once, when the key is made. A lost one is replaced.
+    Once,
+}
+
+/// What decisions about a key hang on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ability {
+    /// How the secret of an existing key is had again.
+    pub recovery: Recovery,
+    /// Whether a key can be switched off and on again.
+    pub disable: bool,
+    /// Whether listings tell when a key was last used.
+    pub last_used: bool,
+    /// How far a listing may lag.
+    pub listing_lag: SignedDuration,
+}
+
+impl Default for Ability {
+    /// Of a vendor that nothing is known of.
+    fn default() -> Self {
+        Self { recovery: Recovery::Once, disable: false, last_used: false, listing_lag: SignedDuration::ZERO }
+    }
 }
 
 /// What budgets can be.
@@ -82,6 +108,16 @@ pub enum Support {
 }
 
 impl Capabilities {
+    /// What decisions about a key hang on.
+    pub const fn ability(&self) -> Ability {
+        Ability {
+            recovery: self.recovery,
+            disable: self.disable,
+            last_used: self.last_used,
+            listing_lag: self.listing_lag,
+        }
+    }
+
     /// What becomes of that field of the spec.
     pub fn field(&self, field: &str) -> Option<&'static FieldSupport> {
         self.fields.iter().find(|it| it.field == field)

@@ -1,6 +1,7 @@
 //! The claim: what is written down, by compare-and-swap, before anything irreversible happens.
 
-use super::naming::Serial;
+use super::naming::{Identity, Mark, Serial};
+use super::rotation::Cause;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +28,11 @@ pub struct Claim {
     pub purpose: Purpose,
     /// With `Delete`: since when an earlier create call has had no known outcome, if one has.
     pub unsettled: Option<Timestamp>,
-    /// For a deposit: recognises what was sent under the claim, which may be something else by the time the answer
-    /// is found.
+    /// Recognises what was sent under the claim, or asked for when it was made, which may be something else by the
+    /// time the answer is found.
     pub sent: Option<u64>,
+    /// With `Create`: why a new key takes the place of the served one, if it does.
+    pub cause: Option<Cause>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,19 +44,41 @@ struct Wire {
     unsettled: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sent: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<String>,
 }
 
 impl Claim {
-    /// As it stands in the annotation.
-    pub fn encode(&self) -> String {
+    /// A claim for nothing but its serial.
+    pub const fn new(serial: Serial, at: Timestamp, purpose: Purpose) -> Self {
+        Self { serial, at, purpose, unsettled: None, sent: None, cause: None }
+    }
+
+    /// As it stands in the annotation. The mark comes with it, so that a resource restored from a backup, whose UID
+    /// is another one, still knows its keys.
+    pub fn encode(&self, identity: &Identity) -> String {
         let wire = Wire {
             serial: self.serial.0,
             at: self.at,
             purpose: self.purpose,
             unsettled: self.unsettled,
             sent: self.sent,
+            cause: self.cause,
+            mark: Some(identity.mark.short().to_owned()),
+            former: identity.former.as_ref().map(|mark| mark.short().to_owned()),
         };
         serde_json::to_string(&wire).unwrap_or_default()
+    }
+
+    /// The mark in an annotation that is not `own`: that of the resource it was copied or restored from.
+    pub fn former(text: Option<&str>, own: &Mark) -> Option<Mark> {
+        let wire: Wire = serde_json::from_str(text?).ok()?;
+        let marks = [wire.mark, wire.former].into_iter().flatten();
+        marks.filter_map(|text| Mark::read(&text)).find(|mark| mark != own && mark.same_cluster(own))
     }
 
     /// Reads the annotation. `None`: it is absent, or somebody broke it; the other records of the serial
@@ -66,6 +91,7 @@ impl Claim {
             purpose: wire.purpose,
             unsettled: wire.unsettled,
             sent: wire.sent,
+            cause: wire.cause,
         })
     }
 }
@@ -73,6 +99,7 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::naming::ClusterId;
 
     #[test]
     fn a_claim_survives_the_annotation() {
@@ -82,8 +109,17 @@ mod tests {
             purpose: Purpose::Delete,
             unsettled: None,
             sent: Some(u64::MAX),
+            cause: Some(Cause::Trigger),
         };
-        assert_eq!(Claim::decode(Some(&claim.encode())), Some(claim));
+        let mark = Mark::new(&ClusterId("c".into()), "u");
+        let identity = Identity { mark: mark.clone(), former: None };
+        let text = claim.encode(&identity);
+        assert_eq!(Claim::decode(Some(&text)), Some(claim));
+        assert_eq!(Claim::former(Some(&text), &mark), None);
+        let restored = Mark::new(&ClusterId("c".into()), "another");
+        assert_eq!(Claim::former(Some(&text), &restored), Some(mark));
+        let elsewhere = Mark::new(&ClusterId("another".into()), "another");
+        assert_eq!(Claim::former(Some(&text), &elsewhere), None);
     }
 
     #[test]

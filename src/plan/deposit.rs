@@ -346,11 +346,8 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
         };
         let serial = facts.next_serial();
         return because(DepositStep::ClaimDeletion(Claim {
-            serial,
-            at: facts.now,
-            purpose: Purpose::Delete,
             unsettled,
-            sent: None,
+            ..Claim::new(serial, facts.now, Purpose::Delete)
         }));
     };
     let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);

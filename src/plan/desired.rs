@@ -1,16 +1,19 @@
 //! From what was written to what is wanted: parsed once, refused by name before any call.
 
 use super::capability::{Capabilities, Support};
-use super::facts::Limit;
+use super::facts::{KeyId, Limit};
+use super::hash;
 use super::naming;
+use super::policy::Policy;
 use super::refusal::Refusal;
 use super::template::SecretPlan;
 use crate::api::GatewayApiKey;
 use crate::api::gateway_api_key::KeyType;
+use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::shared::Budget;
 
 /// What a key should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// What it is for.
     pub kind: KeyType,
@@ -22,10 +25,22 @@ pub struct Desired {
     pub settings: Settings,
     /// What its Secret should be.
     pub secret: SecretPlan,
+    /// When it is replaced, and how.
+    pub policy: Policy,
+    /// Recognises the fields that are fixed when a key is made.
+    pub made_as: String,
+    /// A key that exists already, to be taken over.
+    pub external_id: Option<KeyId>,
+    /// Only to be looked at.
+    pub observed: bool,
+    /// Nothing is to be changed.
+    pub suspended: bool,
+    /// Whether the vendor's budgets are whole.
+    pub whole_budget: bool,
 }
 
 /// The settings of a key that can be changed later.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The human part of the name.
     pub display_name: String,
@@ -53,6 +68,15 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
     }
+    if spec.deletion_policy == Some(DeletionPolicy::Disable) && !capabilities.disable {
+        let message = format!("{} cannot switch keys off; use Delete or Retain", capabilities.title);
+        return Err(Refusal::unsupported("spec.deletionPolicy", message));
+    }
+    let observed = spec.management_policy == Some(ManagementPolicy::Observe);
+    if observed && spec.external_id.is_none() {
+        let message = "Observe needs spec.externalId: the vendor's id of the key to look at";
+        return Err(Refusal::invalid("spec.managementPolicy", message));
+    }
     let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
     let name = resource.metadata.name.clone().unwrap_or_default();
     Ok(Desired {
@@ -68,7 +92,24 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
             debug_mode: spec.debug_mode.unwrap_or(false),
         },
         secret: SecretPlan::new(resource)?,
+        policy: Policy::new(resource, capabilities)?,
+        made_as: made_as(resource, capabilities),
+        external_id: spec.external_id.clone().map(KeyId),
+        observed,
+        suspended: spec.suspend.unwrap_or(false),
+        whole_budget: capabilities.budget.whole,
     })
+}
+
+/// Recognises what a key is made as: every field that this vendor fixes when a key is made. What is left out and what
+/// is written as its default are the same.
+fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities) -> String {
+    let mut spec = resource.spec.clone();
+    spec.kind = Some(spec.kind.unwrap_or_default());
+    let written = serde_json::to_value(&spec).unwrap_or_default();
+    let fixed = capabilities.fields.iter().filter(|it| it.support == Support::AtCreation);
+    let values: Vec<_> = fixed.map(|it| format!("{}={}", it.field, written[it.field])).collect();
+    hash::base32(&values.iter().map(String::as_bytes).collect::<Vec<_>>(), 16)
 }
 
 /// Every field that is written and that the vendor cannot honour, all at once.

@@ -1,10 +1,13 @@
 //! What is known before a decision: of the resource, its Secret, and the vendor.
 
+use super::capability::Ability;
 use super::claim::{Claim, Purpose};
-use super::naming::Serial;
+use super::naming::{Identity, Serial};
+use super::rotation::Handled;
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::{self, READY};
-use jiff::{SignedDuration, Timestamp};
+use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -57,6 +60,8 @@ pub struct Listed {
     pub expires_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
+    /// What it spent of the running period, in millionths of the vendor's currency, where listings tell.
+    pub spent: Option<u64>,
     /// Its settings.
     pub shown: Shown,
 }
@@ -104,6 +109,8 @@ pub struct Held {
     pub key_id: Option<KeyId>,
     /// Its expiry.
     pub expires_at: Option<Timestamp>,
+    /// Serial of the old key that stands beside it.
+    pub previous: Option<Serial>,
     /// Whether the content is what Keysmith wrote.
     pub intact: bool,
     /// Whether it was rendered with the present template.
@@ -145,6 +152,26 @@ pub struct Record {
     pub generation: Option<i64>,
     /// The generation that was last worked on, with success or without.
     pub attempted: Option<i64>,
+    /// Keys that were replaced and are not deleted yet.
+    pub previous: Vec<PreviousKey>,
+    /// When the key is replaced next, or a failed replacement tried again.
+    pub next_rotation: Option<Timestamp>,
+    /// When it was replaced last.
+    pub rotated_at: Option<Timestamp>,
+    /// Failed replacements in a row.
+    pub rotation_failures: u32,
+    /// What was asked for and is done.
+    pub handled: Handled,
+    /// Recognises what was asked for when something last failed.
+    pub failed_asks: Option<u64>,
+    /// Recognises the fields that are fixed when a key is made.
+    pub made_as: Option<String>,
+    /// Counts the keys of a day.
+    pub count: Option<KeyCount>,
+    /// What earlier keys spent.
+    pub carried: Option<CarriedSpend>,
+    /// The content of the Secret that consumers were last restarted for.
+    pub restarted_for: Option<String>,
 }
 
 impl From<&GatewayApiKeyStatus> for Record {
@@ -160,6 +187,20 @@ impl From<&GatewayApiKeyStatus> for Record {
             next_attempt_at: status.next_attempt_at,
             generation: status.observed_generation,
             attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
+            previous: status.previous.clone(),
+            next_rotation: status.next_rotation_time,
+            rotated_at: status.last_rotation.as_ref().map(|it| it.time),
+            rotation_failures: status.rotation_failures.unwrap_or(0),
+            handled: Handled {
+                trigger: status.last_handled_trigger.clone(),
+                rotate: status.last_handled_rotate_at.clone(),
+                leaked: status.last_handled_leaked.clone(),
+            },
+            failed_asks: status.failed_asks,
+            made_as: status.made_as.clone(),
+            count: status.key_count.clone(),
+            carried: status.carried_spend.clone(),
+            restarted_for: status.restarted_for.clone(),
         }
     }
 }
@@ -191,8 +232,20 @@ pub struct Facts {
     pub amended: Vec<super::drift::Field>,
     /// Keys that the vendor confirmed gone in this pass, whatever a lagging listing shows.
     pub gone: BTreeSet<KeyId>,
-    /// How far a listing may lag.
-    pub listing_lag: SignedDuration,
+    /// What the vendor can do.
+    pub ability: Ability,
+    /// The marks that this resource answers for.
+    pub identity: Identity,
+    /// What its annotations and its specification ask for.
+    pub asks: Handled,
+    /// The key named in `externalId`, as the newest listing shows it.
+    pub external: Option<Listed>,
+    /// A number in `[0, 1)` of this resource's own, by which its schedule is moved.
+    pub spread: f64,
+    /// Recognises what consumers should have read by now, while the Secret is as it should be.
+    pub revision: Option<String>,
+    /// No more keys than this are made for one resource within a day.
+    pub keys_per_day: u64,
 }
 
 impl Facts {
@@ -203,7 +256,8 @@ impl Facts {
 
     /// Whether somebody asked for work since the last attempt; a failure is not waited out then.
     pub fn demanded(&self) -> bool {
-        self.requested || self.record.attempted != self.generation
+        let failed = self.record.failed_asks.is_some_and(|asks| asks != self.asks.fingerprint());
+        self.requested || failed || self.record.attempted != self.generation
     }
 
     /// Whether the settings have to be compared at the vendor: something changed, or the last attempt failed.
@@ -224,6 +278,16 @@ impl Facts {
             self.view.as_ref().and_then(|view| view.own.iter().map(|own| own.serial).max()),
         ];
         seen.into_iter().flatten().max().unwrap_or_default().next()
+    }
+
+    /// Whether the Secret holds a served key that works, as far as is known.
+    pub fn works(&self) -> bool {
+        let held = self.target.held().is_some_and(|held| {
+            held.intact && held.key_id == self.record.id && held.serial == self.record.serial
+        });
+        held && self.record.serial.is_some()
+            && self.confirmed != Some(None)
+            && self.record.expires_at.is_none_or(|at| at > self.now)
     }
 
     /// Our keys in the newest listing, without those known to be gone.

@@ -4,12 +4,16 @@
 //! The protocol (ARCHITECTURE.md has it whole): claim by compare-and-swap, one send per
 //! serial, an ambiguous answer is looked up by the mark in the name, the Secret is written (guarded) before status.
 
-use super::claim::{Claim, Purpose};
+use super::adoption;
+use super::capability::Recovery;
+use super::claim::Claim;
 use super::desired::Desired;
 use super::drift::{self, Field};
 use super::facts::{Facts, Held, KeyId, Listed, Target};
 use super::naming::Serial;
+use super::retirement::{self, Next};
 use super::retry::plus;
+use super::rotation::{self, Cause};
 use jiff::{SignedDuration, Timestamp};
 
 /// A create call that has not been sent this long after its claim is not sent any more.
@@ -27,6 +31,8 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 const BORN_EXPIRED: SignedDuration = SignedDuration::from_hours(1);
 /// A Secret's name that is taken is looked at again this often.
 const TAKEN: SignedDuration = SignedDuration::from_secs(60);
+/// Changes of a Secret that follow each other closely cost its readers one restart.
+const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// One step, and why it is taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +57,22 @@ pub enum Step {
     Outrank(Serial),
     /// Have the served key revealed and write its Secret again.
     Restore(Serial, KeyId),
+    /// The claimed serial certainly came to nothing, and the served key is still there.
+    Settle(Serial),
+    /// Record a key that exists already as the served one.
+    Recognise(Serial, KeyId),
+    /// Put our mark with that serial behind that name of a key.
+    Brand(KeyId, Serial, String),
+    /// Stop counting on the served key, which leaked, although no other is there yet.
+    Forsake(KeyId),
+    /// Revoke a key whose place another one has taken, and forget it.
+    Retire(KeyId),
+    /// Switch such a key on or off.
+    Switch(KeyId, bool),
+    /// Take the entries of the old key out of the Secret.
+    Trim,
+    /// Restart what reads the Secret only when it starts.
+    Restart(String),
     /// Change settings of the served key.
     Amend(KeyId, Vec<Field>),
     /// Ask the vendor for the served key.
@@ -61,6 +83,8 @@ pub enum Step {
     Revoke(Vec<KeyId>),
     /// Claim the deletion, which fences out everybody who still holds an older claim.
     ClaimDeletion(Claim),
+    /// Switch keys off that stay when their resource goes.
+    Disable(Vec<KeyId>),
     /// Take the finalizer off.
     Release,
     /// Nothing to do before this time, or before something changes.
@@ -100,6 +124,32 @@ pub enum Why {
     Spare,
     /// A failure is waited out.
     BackingOff,
+    /// A new key takes the place of the served one.
+    Rotation(Cause),
+    /// The served key leaked.
+    Leaked,
+    /// An old key works beside its successor until its time is over.
+    Overlap,
+    /// The same, and it is still used.
+    StillInUse,
+    /// Too many keys were made within a day.
+    MintingStopped(Timestamp),
+    /// The Secret changed, and its readers do not know.
+    Republished,
+    /// `spec.suspend`
+    Suspended,
+    /// `managementPolicy: Observe`
+    Observed,
+    /// The key named in `externalId` is taken over.
+    TakenOver,
+    /// The key named in `externalId` does not exist.
+    ExternalMissing,
+    /// It is managed by another resource of this cluster (true) or by another cluster (false).
+    OwnedElsewhere(bool),
+    /// The resource was restored from a backup.
+    Relinked,
+    /// The vendor key stays when its resource goes, because the policy or somebody says so.
+    LeftBehind,
     /// The resource is being deleted.
     Deleting,
     /// Everything is as it should be.
@@ -112,22 +162,69 @@ const fn take(step: Step, why: Why) -> Decision {
 
 /// The next step for a key that should exist.
 pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
-    if let Target::Foreign { owner } = &facts.target {
-        return take(Step::Rest(Some(plus(facts.now, TAKEN))), Why::SecretTaken(owner.clone()));
+    if desired.suspended {
+        return take(Step::Rest(None), Why::Suspended);
     }
-    if facts.target.held().is_some_and(|held| !held.kind_fits) {
-        return take(Step::Rest(None), Why::TypeFixed);
+    if desired.observed {
+        return adoption::observe(facts);
     }
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         return take(Step::Rest(Some(next)), Why::BackingOff);
     }
+    if let Some(decision) = leak(facts) {
+        return decision;
+    }
+    if let Some(decision) = unwritable(facts) {
+        return decision;
+    }
+    if let Some(decision) = adoption::relink(facts) {
+        return decision;
+    }
+    let served = facts.record.id.as_ref().zip(facts.record.serial);
+    let served = served.map(|(id, serial)| Served { id, serial });
     if let Some(claim) = facts.pending() {
-        return recover(facts, claim);
+        let decision = recover(facts, claim, served.is_some());
+        return match (&decision.step, &served) {
+            // What is served is kept up while the outcome of its successor is awaited.
+            (Step::Rest(_), Some(served)) => mend(facts, served).unwrap_or(decision),
+            _ => decision,
+        };
     }
-    match (&facts.record.id, facts.record.serial) {
-        (Some(id), Some(serial)) => keep(facts, desired, &Served { id, serial }),
-        _ => issue(facts, Why::NeverIssued),
+    match (served, &desired.external_id) {
+        (Some(served), _) => keep(facts, desired, &served),
+        (None, Some(id)) if facts.record.settled == Serial(0) || facts.record.made_as.is_none() => {
+            adoption::take_over(facts, desired, id)
+        }
+        (None, _) => issue(facts, Why::NeverIssued),
     }
+}
+
+/// A Secret that will not be written, whatever is put into it.
+fn unwritable(facts: &Facts) -> Option<Decision> {
+    match &facts.target {
+        Target::Foreign { owner } => {
+            Some(take(Step::Rest(Some(plus(facts.now, TAKEN))), Why::SecretTaken(owner.clone())))
+        }
+        Target::Ours(held) if !held.kind_fits => Some(take(Step::Rest(None), Why::TypeFixed)),
+        _ => None,
+    }
+}
+
+/// A key that leaked is dead as soon as another one is served, or as soon as making one does not succeed at once.
+fn leak(facts: &Facts) -> Option<Decision> {
+    let dead = |id: &KeyId| facts.gone.contains(id);
+    let record = &facts.record;
+    let replaced = record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
+    if let Some(id) = replaced.into_iter().find(|id| !dead(id)) {
+        return Some(take(Step::Retire(id), Why::Leaked));
+    }
+    let hindered = facts.pending().is_some()
+        || record.failures > 0
+        || record.rotation_failures > 0
+        || unwritable(facts).is_some()
+        || rotation::stopped(facts).is_some();
+    let id = record.id.as_ref().filter(|_| rotation::leaked(facts) && hindered)?;
+    Some(take(Step::Forsake(id.clone()), Why::Leaked))
 }
 
 struct Served<'a> {
@@ -136,11 +233,14 @@ struct Served<'a> {
 }
 
 fn issue(facts: &Facts, why: Why) -> Decision {
-    take(Step::Issue(facts.next_serial()), why)
+    match rotation::stopped(facts) {
+        Some(until) => take(Step::Rest(Some(until)), Why::MintingStopped(until)),
+        None => take(Step::Issue(facts.next_serial()), why),
+    }
 }
 
 /// A create call went out, or was about to, and its outcome is not recorded.
-fn recover(facts: &Facts, claim: Claim) -> Decision {
+fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
     if let Some(Held { serial: Some(serial), key_id: Some(id), .. }) = facts.target.held()
         && *serial == claim.serial
     {
@@ -153,11 +253,19 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
     let preceded = |key: &Listed| key.created_at.is_none_or(|at| at >= plus(claim.at, -CLOCK_SKEW));
     let mut found: Vec<_> =
         facts.own().filter(|own| own.serial == claim.serial && preceded(&own.key)).collect();
+    let lost = || {
+        if served {
+            take(Step::Settle(claim.serial), Why::AttemptFailed)
+        } else {
+            issue(facts, Why::AttemptFailed)
+        }
+    };
     found.sort_by(|one, other| one.key.id.cmp(&other.key.id));
     if let Some(own) = found.first() {
-        // Nothing could be delivered under this claim; the key is a spare once another one is.
-        if outranked(facts, claim.serial) {
-            return issue(facts, Why::AttemptFailed);
+        // Nothing can be delivered under this claim, or the vendor shows a key only once; it is a spare once another
+        // one is served.
+        if outranked(facts, claim.serial) || facts.ability.recovery == Recovery::Once {
+            return lost();
         }
         return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
     }
@@ -168,7 +276,7 @@ fn recover(facts: &Facts, claim: Claim) -> Decision {
     if view.as_of < settled {
         return take(Step::Look(settled), Why::AnswerLost);
     }
-    issue(facts, Why::AttemptFailed)
+    lost()
 }
 
 /// A vendor that loses one answer after the other is given ever more time: a minute more, two, four, … a quarter
@@ -180,34 +288,91 @@ fn patience(facts: &Facts, claim: Claim) -> SignedDuration {
 }
 
 /// When a create call sent at `sent` can no longer turn up in a listing begun later.
-fn settles(facts: &Facts, sent: Timestamp) -> Timestamp {
-    plus(sent, facts.listing_lag + GIVEN_UP)
+pub(super) fn settles(facts: &Facts, sent: Timestamp) -> Timestamp {
+    plus(sent, facts.ability.listing_lag + GIVEN_UP)
 }
 
-/// A key is served: keep it, its Secret and its settings true.
+/// A key is served: keep it, its Secret and its settings true, and replace it in time.
 fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if facts.confirmed == Some(None) {
-        return issue(facts, Why::KeyLost);
+        return issue(facts, Why::Rotation(Cause::KeyLost));
     }
     if let Some(expired) = facts.record.expires_at.filter(|at| *at <= facts.now) {
-        // A key that is expired at birth says that a clock is wrong; one after the other does not help.
-        let born_expired =
-            facts.claim.filter(|claim| expired <= claim.at).map(|claim| plus(claim.at, BORN_EXPIRED));
-        if let Some(again) = born_expired.filter(|it| *it > facts.now) {
-            return take(Step::Rest(Some(again)), Why::BackingOff);
-        }
-        return issue(facts, Why::Expired);
+        return replace_expired(facts, expired);
     }
-    if let Some(why) = secret_fault(facts, served) {
-        if outranked(facts, newest(facts, served)) {
-            return take(Step::Outrank(facts.next_serial()), why);
-        }
-        return take(Step::Restore(served.serial, served.id.clone()), why);
+    if let Some(decision) = mend(facts, served) {
+        return decision;
     }
-    settings(facts, desired, served).or_else(|| spare(facts, served)).unwrap_or_else(|| {
-        // A key that expires is looked at when it does; everything else announces itself.
-        take(Step::Rest(facts.record.expires_at), Why::Fresh)
-    })
+    let due = rotation::due(facts, desired);
+    let stopped = rotation::stopped(facts);
+    if let Some(due) = due.filter(|due| due.at <= facts.now && stopped.is_none()) {
+        return issue(facts, Why::Rotation(due.cause));
+    }
+    let retirement = match retirement::next(facts, desired) {
+        Next::Act(decision) => return decision,
+        Next::Wait(until) => until,
+    };
+    if let Some(decision) = settings(facts, desired, served).or_else(|| spare(facts, served)) {
+        return decision;
+    }
+    let restart = match restart(facts, desired) {
+        Next::Act(decision) => return decision,
+        Next::Wait(until) => until,
+    };
+    let due_at = due.map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
+    let wake = [facts.record.expires_at, due_at, retirement, restart].into_iter().flatten().min();
+    match stopped.filter(|_| due.is_some_and(|due| due.at <= facts.now)) {
+        Some(until) => take(Step::Rest(wake), Why::MintingStopped(until)),
+        None => take(Step::Rest(wake), Why::Fresh),
+    }
+}
+
+fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
+    // A key that is expired at birth says that a clock is wrong; one after the other does not help.
+    let born_expired =
+        facts.claim.filter(|claim| expired <= claim.at).map(|claim| plus(claim.at, BORN_EXPIRED));
+    if let Some(again) = born_expired.filter(|it| *it > facts.now) {
+        return take(Step::Rest(Some(again)), Why::BackingOff);
+    }
+    issue(facts, Why::Rotation(Cause::Expired))
+}
+
+/// The Secret holds the served key as it should.
+fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
+    let Some(why) = secret_fault(facts, served) else {
+        let previous = facts.target.held().and_then(|held| held.previous);
+        let stale = previous.is_some_and(|it| !facts.record.previous.iter().any(|key| key.serial == it.0));
+        return stale.then(|| take(Step::Trim, Why::Overlap));
+    };
+    if facts.ability.recovery == Recovery::Once {
+        let failed = facts.record.rotation_failures > 0 && !facts.demanded();
+        let wait = facts.record.next_rotation.filter(|next| failed && *next > facts.now);
+        let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
+        return match awaited {
+            // The outcome of the last attempt comes first.
+            Some(_) if wait.is_none() => None,
+            Some(until) => Some(take(Step::Rest(Some(until)), Why::BackingOff)),
+            None => Some(issue(facts, Why::Rotation(Cause::SecretLost))),
+        };
+    }
+    if outranked(facts, newest(facts, served)) {
+        return facts.pending().is_none().then(|| take(Step::Outrank(facts.next_serial()), why));
+    }
+    Some(take(Step::Restore(served.serial, served.id.clone()), why))
+}
+
+/// Whoever reads the Secret only when it starts is restarted for its present content, once.
+fn restart(facts: &Facts, desired: &Desired) -> Next {
+    let (Some(revision), Some(done)) = (&facts.revision, &facts.record.restarted_for) else {
+        return Next::Wait(None);
+    };
+    if desired.policy.restart.is_empty() || revision == done {
+        return Next::Wait(None);
+    }
+    match facts.record.rotated_at.map(|at| plus(at, DEBOUNCE)).filter(|quiet| *quiet > facts.now) {
+        Some(quiet) => Next::Wait(Some(quiet)),
+        None => Next::Act(take(Step::Restart(revision.clone()), Why::Republished)),
+    }
 }
 
 /// Whether the Secret refuses writers with that serial: it was edited by hand, or the claim was.
@@ -234,9 +399,8 @@ fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
 
 /// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
 fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
-    let email = facts.record.email.as_ref();
     if let Some(Some(key)) = &facts.confirmed {
-        let fields = drift::drift(&desired.settings, key, email);
+        let fields = differing(facts, desired, key);
         if fields.is_empty() {
             return None;
         }
@@ -253,17 +417,27 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
     let view = facts.view.as_ref()?;
     match facts.own().find(|own| own.key.id == *served.id) {
         Some(own) => {
-            let fields = drift::drift(&desired.settings, &own.key, email);
+            let fields = differing(facts, desired, &own.key);
             if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
         }
         // A young key may be missing from a listing that lags. It is looked for again then: if it is gone for good,
         // no later listing differs from this one, and nobody would be woken.
-        None => match facts.record.created_at.map(|at| plus(at, facts.listing_lag)) {
+        None => match facts.record.created_at.map(|at| plus(at, facts.ability.listing_lag)) {
             Some(shown) if facts.now < shown => Some(take(Step::Rest(Some(shown)), Why::Fresh)),
             Some(shown) if view.as_of <= shown => Some(take(Step::Look(shown), Why::KeyLost)),
             _ => confirm(Why::KeyLost),
         },
     }
+}
+
+/// The settings that differ; a name without our mark is one of them.
+fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
+    let mut fields = drift::drift(&desired.settings, key, facts.record.email.as_ref());
+    let marked = facts.identity.mark.serial_in(&key.name).is_some();
+    if !marked && !fields.contains(&Field::DisplayName) {
+        fields.insert(0, Field::DisplayName);
+    }
+    fields
 }
 
 /// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
@@ -274,49 +448,8 @@ fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let spares: Vec<_> = facts
         .own()
         .filter(|own| own.serial <= newest && own.key.id != *served.id && Some(&own.key.id) != held)
+        .filter(|own| !facts.record.previous.iter().any(|key| key.id == own.key.id.0))
         .map(|own| own.key.id.clone())
         .collect();
     (!spares.is_empty()).then(|| take(Step::Revoke(spares), Why::Spare))
-}
-
-/// The next step for a key whose resource is being deleted.
-pub fn retire(facts: &Facts) -> Decision {
-    let because = |step| take(step, Why::Deleting);
-    if !facts.finalizer {
-        return because(Step::Rest(None));
-    }
-    let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
-        // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
-        let unsettled = match facts.claim {
-            Some(_) => facts.pending().map(|claim| claim.at),
-            None => Some(facts.now),
-        };
-        let serial = facts.next_serial();
-        return because(Step::ClaimDeletion(Claim {
-            serial,
-            at: facts.now,
-            purpose: Purpose::Delete,
-            unsettled,
-            sent: None,
-        }));
-    };
-    // The id in the Secret's annotations is no evidence: whoever edits Secrets could have any key removed. A key
-    // of ours that status does not name is found by its mark.
-    let known = facts.record.id.iter();
-    let view = facts.view.as_ref().filter(|view| view.as_of > claim.at);
-    let listed = facts.own().map(|own| &own.key.id).filter(|_| view.is_some());
-    let mut live: Vec<_> = known.chain(listed).filter(|id| !facts.gone.contains(*id)).cloned().collect();
-    live.sort();
-    live.dedup();
-    if !live.is_empty() {
-        return because(Step::Revoke(live));
-    }
-    let Some(view) = view else {
-        return because(Step::Look(claim.at));
-    };
-    match claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING)) {
-        Some(settled) if facts.now < settled => because(Step::Rest(Some(settled))),
-        Some(settled) if view.as_of < settled => because(Step::Look(settled)),
-        _ => because(Step::Release),
-    }
 }

@@ -81,6 +81,21 @@ impl Mark {
         Some((Self(format!("{cluster}-{owner}")), Serial(serial.parse().ok()?)))
     }
 
+    /// As it stands in a claim.
+    pub fn short(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads what `short` wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        Self::parse(&format!("x [{PREFIX}{text}-0]")).map(|(mark, _)| mark)
+    }
+
+    /// Whether both belong to resources of one cluster.
+    pub fn same_cluster(&self, other: &Self) -> bool {
+        self.0.get(..CLUSTER) == other.0.get(..CLUSTER)
+    }
+
     /// The serial in a name, if the name carries this mark.
     pub fn serial_in(&self, name: &str) -> Option<Serial> {
         Self::parse(name).filter(|(mark, _)| mark == self).map(|(_, serial)| serial)
@@ -92,6 +107,29 @@ impl Mark {
             Some(_) => name.rsplit_once(" [").map_or(name, |(display, _)| display),
             None => name,
         }
+    }
+}
+
+/// The marks a resource answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its own.
+    pub mark: Mark,
+    /// That of the resource it was restored from, if it was.
+    pub former: Option<Mark>,
+}
+
+impl Identity {
+    /// The serial in a name, if the name carries one of the marks.
+    pub fn serial_in(&self, name: &str) -> Option<Serial> {
+        let former = || self.former.as_ref().and_then(|mark| mark.serial_in(name));
+        self.mark.serial_in(name).or_else(former)
+    }
+}
+
+impl From<Mark> for Identity {
+    fn from(mark: Mark) -> Self {
+        Self { mark, former: None }
     }
 }
 

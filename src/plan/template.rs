@@ -11,6 +11,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::collections::BTreeMap;
 
+/// Tells Stakater Reloader that this Secret is one to restart workloads for.
+const RELOADER: &str = "reloader.stakater.com/match";
 /// The entry of a Secret that has neither template nor preset.
 const DEFAULT_ENTRY: &str = "key";
 const VARIABLES: [&str; 8] =
@@ -36,6 +38,8 @@ pub struct SecretPlan {
     pub annotations: BTreeMap<String, String>,
     /// Entry → template.
     pub data: BTreeMap<String, String>,
+    /// Whether the entries of the old key stay until it is retired.
+    pub keep_previous: bool,
 }
 
 /// What a template can name.
@@ -99,13 +103,18 @@ impl SecretPlan {
         if data.is_empty() {
             data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());
         }
-        let plan = Self {
+        let mut plan = Self {
             name: resource.secret_name().to_owned(),
             kind: template.kind.unwrap_or_else(|| "Opaque".to_owned()),
             labels: decorations.labels,
             annotations: decorations.annotations,
             data,
+            keep_previous: secret.keep_previous.unwrap_or(false),
         };
+        let rotation = resource.spec.rotation.as_ref();
+        if rotation.is_some_and(|it| it.reloader == Some(true)) {
+            plan.annotations.insert(RELOADER.to_owned(), "true".to_owned());
+        }
         plan.check()?;
         // Filters, indexes and loops show what they are worth only when they run, so they do, once, before a key is
         // made for them.

@@ -7,7 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -29,6 +30,11 @@ struct VendorCall {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Rotation {
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Token {
     namespace: String,
     name: String,
@@ -44,6 +50,11 @@ pub struct Metrics {
     token_expiry: Family<Token, Gauge>,
     token_ready: Family<Token, Gauge>,
     left_behind: Family<Kind, Counter>,
+    rotations: Family<Rotation, Counter>,
+    rotations_failed: Family<Rotation, Counter>,
+    overdue: Gauge,
+    overdue_keys: Arc<Mutex<HashSet<String>>>,
+    restarts: Counter,
     events_dropped: Counter,
 }
 
@@ -72,6 +83,18 @@ impl Default for Metrics {
         );
         let left_behind = Family::<Kind, Counter>::default();
         registry.register("left_behind", "Things at a vendor that could not be removed", left_behind.clone());
+        let rotations = Family::<Rotation, Counter>::default();
+        registry.register("rotations", "Keys that took another's place", rotations.clone());
+        let rotations_failed = Family::<Rotation, Counter>::default();
+        registry.register(
+            "rotations_failed",
+            "Attempts to replace a key that failed",
+            rotations_failed.clone(),
+        );
+        let overdue = Gauge::default();
+        registry.register("rotations_overdue", "Keys whose replacement is overdue", overdue.clone());
+        let restarts = Counter::default();
+        registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
         let events_dropped = Counter::default();
         registry.register(
             "events_dropped",
@@ -86,6 +109,11 @@ impl Default for Metrics {
             token_expiry,
             token_ready,
             left_behind,
+            rotations,
+            rotations_failed,
+            overdue,
+            overdue_keys: Arc::default(),
+            restarts,
             events_dropped,
         }
     }
@@ -131,6 +159,30 @@ impl Metrics {
     /// Something stays at a vendor that should not.
     pub fn left_behind(&self, kind: &'static str, count: usize) {
         self.left_behind.get_or_create(&Kind { kind }).inc_by(count as u64);
+    }
+
+    /// A key took another's place.
+    pub fn rotated(&self, reason: String) {
+        self.rotations.get_or_create(&Rotation { reason }).inc();
+    }
+
+    /// An attempt to replace a key failed.
+    pub fn rotation_failed(&self, reason: String) {
+        self.rotations_failed.get_or_create(&Rotation { reason }).inc();
+    }
+
+    /// Whether the replacement of that resource's key is overdue.
+    pub fn rotation_overdue(&self, uid: &str, overdue: bool) {
+        let mut keys = self.overdue_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if overdue { keys.insert(uid.to_owned()) } else { keys.remove(uid) };
+        if changed {
+            self.overdue.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Workloads were restarted.
+    pub fn restarted(&self, count: usize) {
+        self.restarts.inc_by(count as u64);
     }
 
     /// An event was dropped.

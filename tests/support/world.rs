@@ -10,6 +10,7 @@ use k8s_openapi::api::events::v1::Event;
 use keysmith::controller::context::Settings;
 use keysmith::emulator::Emulator;
 use keysmith::emulator::edgee::{DataPlaneAnswer, Edgee, KeyRecord};
+use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
 use keysmith::runtime::clock::Clock;
@@ -107,6 +108,8 @@ impl World {
                 concurrency: 16,
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: SignedDuration::from_secs(poll),
+                keys_per_day: 20,
+                vendors: Vendors::default(),
             },
             namespaces: vec![self.namespace.clone()],
             metrics: self.metrics.clone(),

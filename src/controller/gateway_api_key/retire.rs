@@ -2,50 +2,121 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
-use crate::api::{Reason, Verdict};
+use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus};
 use crate::cluster::{self, object};
+use crate::gateway::Amendment;
+use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
-use crate::plan::fault::FaultKind;
-use crate::plan::issuance::{self, Decision, Step};
-use crate::plan::report::{self, Notice};
-use jiff::{SignedDuration, Timestamp};
+use crate::plan::desired::Settings;
+use crate::plan::facts::{Facts, KeyId, Listed};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::issuance::{Decision, Step, Why};
+use crate::plan::naming::Serial;
+use crate::plan::removal::{self, Ending, Left, LeftWhy};
+use crate::plan::{report, retry};
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A deletion that waits longer than this for one answer says so.
+const IMPATIENT: Duration = Duration::from_secs(20);
 
 impl Work {
     /// A key whose resource is being deleted.
     pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
+        let ending = self.ending();
         for _ in 0..STEPS {
             let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
             let account = self.standing().and_then(|it| it.account);
-            let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
-            let facts = self.facts(target, lag);
-            let decision = issuance::retire(&facts);
+            let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
+            let facts = self.facts(target, ability);
+            let decision = removal::retire(&facts, ending);
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
-                (Step::Release, _) => return self.release().await,
+                (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
-                (_, None) => return self.deletion_blocked("its ConsoleToken is not usable").await,
-                (Step::Revoke(ids), Some(account)) => self.revoke(account, ids).await?,
-                (Step::Look(since), Some(account)) => self.look(account, *since).await?,
-                _ => Done::Pass(Pass::Stale),
+                (_, None) => return self.deletion_blocked("its ConsoleToken is not usable", None).await,
+                (step, Some(account)) => match self.remove(account, step).await? {
+                    Some(done) => done,
+                    None => return Ok(Pass::Stale),
+                },
             };
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => {
-                    if fault.kind == FaultKind::BreakerOpen {
-                        return self.deletion_blocked(&fault.to_string()).await;
-                    }
-                    return self.failed(&fault, doing, None).await;
-                }
+                Done::Failed(fault, doing) => return self.removal_failed(&fault, doing).await,
             }
         }
         Ok(Pass::Stale)
     }
 
+    fn ending(&self) -> Ending {
+        Ending {
+            policy: self.key.spec.deletion_policy.unwrap_or_default(),
+            forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some(),
+        }
+    }
+
+    /// One step at the vendor. `None`: the decision is for somebody else.
+    async fn remove(&mut self, account: &Arc<Account>, step: &Step) -> Result<Option<Done>, Error> {
+        // A vendor that hangs must not keep anybody from learning that the deletion does not get on.
+        let account = Arc::clone(account);
+        let (ids, doing) = match step {
+            Step::Revoke(ids) => (ids.clone(), Removing::Revoke),
+            Step::Disable(ids) => (ids.clone(), Removing::Disable),
+            Step::Confirm(id) => (vec![id.clone()], Removing::Confirm),
+            Step::Look(since) => (Vec::new(), Removing::Look(*since)),
+            _ => return Ok(None),
+        };
+        let floor = self.context.memory.floor(&self.uid);
+        let call = removing(account, ids.clone(), (doing, floor));
+        tokio::pin!(call);
+        let outcome = tokio::select! {
+            outcome = &mut call => outcome,
+            () = tokio::time::sleep(IMPATIENT) => {
+                let why = format!("the vendor has not answered for {} s", IMPATIENT.as_secs());
+                if self.deletion_blocked(&why, None).await? == Pass::Stale {
+                    return Ok(Some(Done::Pass(Pass::Stale)));
+                }
+                call.await
+            }
+        };
+        let (removed, result) = outcome;
+        if !removed.is_empty() {
+            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        }
+        if matches!(doing, Removing::Revoke) {
+            self.revoked = true;
+            self.gone.extend(removed);
+        }
+        Ok(Some(match result {
+            Ok(answer) => {
+                if matches!(doing, Removing::Confirm) {
+                    self.confirmed = Some(answer);
+                }
+                Done::Taken
+            }
+            Err(fault) => Done::Failed(fault, doing.words()),
+        }))
+    }
+
+    /// A call of a deletion failed: what it waits for is said, and when it is tried again.
+    async fn removal_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+        if fault.kind == FaultKind::BreakerOpen {
+            return self.deletion_blocked(&fault.to_string(), None).await;
+        }
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        self.deletion_blocked(&format!("could not {doing}: {fault}"), Some((status, next))).await
+    }
+
     pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
-        match object::claim(&self.context.client, self.key.as_ref(), claim).await {
+        match object::claim(&self.context.client, self.key.as_ref(), claim, &self.identity).await {
             Ok(key) => {
                 self.wrote(Arc::new(key));
                 Ok(Done::Again)
@@ -54,13 +125,18 @@ impl Work {
         }
     }
 
-    pub(super) async fn release(&mut self) -> Result<Pass, Error> {
+    async fn release(&mut self, facts: &Facts, decision: &Decision) -> Result<Pass, Error> {
+        let left = self.left_behind(facts, decision);
         match object::release(&self.context.client, self.key.as_ref()).await {
             Ok(_) => {}
             Err(error) if cluster::is_missing(&error) => {}
             Err(error) => return stale_or(error),
         }
-        self.context.notify(self.key.as_ref(), Notice::news("Revoked", "the key is revoked at the vendor"));
+        if let Some(notice) = report::released(&left, self.revoked) {
+            self.context.notify(self.key.as_ref(), notice);
+        }
+        self.context.metrics.left_behind("GatewayApiKey", left.len());
+        self.context.metrics.rotation_overdue(&self.uid, false);
         self.wake_deposits();
         self.context.memory.forget(&self.uid);
         let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
@@ -69,11 +145,7 @@ impl Work {
         Ok(Pass::Rest(None))
     }
 
-    pub(super) async fn rest_deleting(
-        &mut self,
-        decision: &Decision,
-        until: Option<Timestamp>,
-    ) -> Result<Pass, Error> {
+    async fn rest_deleting(&mut self, decision: &Decision, until: Option<Timestamp>) -> Result<Pass, Error> {
         match report::resting(decision, self.key.secret_name(), true) {
             Some(verdict) => match self.publish(self.status(), &verdict).await? {
                 Pass::Stale => Ok(Pass::Stale),
@@ -83,12 +155,87 @@ impl Work {
         }
     }
 
-    pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let token = &self.key.spec.console_token_ref.name;
-        let message = format!(
-            "the key cannot be revoked: {why}; make ConsoleToken {token} Ready again, Keysmith then goes on by itself"
-        );
-        let verdict = Verdict::reconciling(Reason::DeletionBlocked, message);
-        self.publish(self.status(), &verdict).await
+    /// What stays at the vendor: everything that status names, unless it is known to be gone.
+    fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
+        let stray = matches!(&self.confirmed, Some(Some(_)));
+        if decision.why != Why::LeftBehind && !stray {
+            return Vec::new();
+        }
+        let why = match (self.ending().forced, decision.why == Why::LeftBehind) {
+            (true, _) => LeftWhy::Forced,
+            (false, true) => LeftWhy::Policy(self.ending().policy),
+            (false, false) => LeftWhy::NotOurs,
+        };
+        let served = facts.record.id.iter().cloned().zip(facts.record.serial.map(Some).or(Some(None)));
+        let previous = facts.record.previous.iter().map(|it| (KeyId(it.id.clone()), Some(Serial(it.serial))));
+        let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
+        let mut left: BTreeMap<KeyId, Option<Serial>> = listed.collect();
+        left.extend(served.chain(previous).filter(|(id, _)| !facts.gone.contains(id)));
+        // A create call without a known outcome may have left a key that nobody knows the id of.
+        let unknown = facts.claim.is_some_and(|claim| claim.unsettled.is_some()) || facts.pending().is_some();
+        let unnamed = unknown.then(|| Left { id: None, serial: facts.claim.map(|it| it.serial), why });
+        left.into_iter().map(|(id, serial)| Left { id: Some(id), serial, why }).chain(unnamed).collect()
     }
+
+    /// The deletion does not get on. Whatever the reason, there are ways out, and they are named.
+    async fn deletion_blocked(
+        &mut self,
+        why: &str,
+        retry: Option<(GatewayApiKeyStatus, Timestamp)>,
+    ) -> Result<Pass, Error> {
+        let token = &self.key.spec.console_token_ref.name;
+        let next = retry.as_ref().map(|(_, next)| *next);
+        let verdict = report::deletion_blocked(why, token, next);
+        let status = retry.map_or_else(|| self.status(), |(status, _)| status);
+        Ok(match self.publish(status, &verdict).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(next),
+        })
+    }
+}
+
+/// What is being done to keys on their way out.
+#[derive(Clone, Copy)]
+enum Removing {
+    Revoke,
+    Disable,
+    Confirm,
+    Look(Timestamp),
+}
+
+impl Removing {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoke the key",
+            Self::Disable => "switch the key off",
+            Self::Confirm => "look at the key",
+            Self::Look(_) => "list the keys",
+        }
+    }
+}
+
+/// Does it to one key after the other. Returns those it was done to, whatever became of the next.
+async fn removing(
+    account: Arc<Account>,
+    ids: Vec<KeyId>,
+    (doing, floor): (Removing, Option<Timestamp>),
+) -> (Vec<KeyId>, Result<Option<Listed>, Fault>) {
+    let mut done = Vec::new();
+    let mut answer = None;
+    if let Removing::Look(since) = doing {
+        let since = floor.map_or(since, |floor| floor.max(since));
+        return (done, account.list(since).await.map(|_| None));
+    }
+    for id in ids {
+        let result = match doing {
+            Removing::Disable => account.amend(&id, &Amendment::activity(Settings::default(), false)).await,
+            Removing::Confirm => account.get(&id).await.map(|found| answer = found),
+            _ => account.revoke(&id).await,
+        };
+        match result {
+            Ok(()) => done.push(id),
+            Err(fault) => return (done, Err(fault)),
+        }
+    }
+    (done, Ok(answer))
 }

@@ -9,8 +9,9 @@ use crate::plan::desired::Desired;
 use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{Decision, Why};
+use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
-use crate::plan::retry;
+use crate::plan::{retry, succession};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -27,38 +28,56 @@ impl Work {
         let Some(verdict) = report::resting(decision, &desired.secret.name, desired.settings.active) else {
             return Ok(Pass::Rest(until));
         };
-        if matches!(decision.why, Why::NotApplied(_)) {
-            return self.wait_with(&verdict).await;
+        let pass = match &decision.why {
+            Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
+            Why::Fresh => self.fresh(facts, desired, &verdict).await?,
+            Why::Observed => self.observed(facts, &verdict).await?,
+            Why::AnswerLost | Why::Suspended | Why::MintingStopped(_) => {
+                self.publish(self.status(), &verdict.still_ready(facts.works())).await?
+            }
+            _ => self.publish(self.status(), &verdict).await?,
+        };
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(until) })
+    }
+
+    /// Everything is as it should be; what an attempt to replace the key left to say stays said.
+    async fn fresh(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
+        let seen = facts.confirmed.clone().flatten();
+        let seen = seen.or_else(|| self.replaced(facts).map(|own| own.key));
+        let mut status = self.carried_out();
+        if let Some(seen) = seen {
+            show(&mut status, &seen);
         }
-        let seen = facts.confirmed.clone().flatten().or_else(|| {
-            facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).map(|own| own.key.clone())
-        });
-        if decision.why != Why::Fresh {
-            return match self.publish(self.status(), &verdict).await? {
-                Pass::Stale => Ok(Pass::Stale),
-                Pass::Rest(_) => Ok(Pass::Rest(until)),
-            };
+        succession::refresh(&mut status, facts, desired);
+        if status.rotation_failures.is_some() {
+            return self.publish_as_it_is(status).await;
         }
-        match self.settle(&verdict, seen).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(until)),
+        self.publish(status, verdict).await
+    }
+
+    /// Somebody else's key, shown and left alone.
+    async fn observed(&mut self, facts: &Facts, verdict: &Verdict) -> Result<Pass, Error> {
+        let mut status = self.carried_out();
+        if let Some(seen) = &facts.external {
+            status.id = Some(seen.id.0.clone());
+            show(&mut status, seen);
         }
+        self.publish(status, verdict).await
+    }
+
+    /// The specification cannot be carried out.
+    pub(super) async fn refused_spec(&mut self, refusal: &Refusal) -> Result<Pass, Error> {
+        let status = self.carried_out();
+        self.publish(status, &refusal.verdict()).await
     }
 
     /// The generation is carried out, or refused.
-    pub(super) async fn settle(&mut self, verdict: &Verdict, seen: Option<Listed>) -> Result<Pass, Error> {
+    fn carried_out(&self) -> GatewayApiKeyStatus {
         let mut status = self.status();
         status.observed_generation = self.key.metadata.generation;
         status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
-        status.failures = None;
-        status.next_attempt_at = None;
-        if let Some(seen) = seen {
-            status.active = seen.shown.active;
-            status.created_at = seen.created_at;
-            status.expires_at = seen.expires_at;
-            status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
-        }
-        self.publish(status, verdict).await
+        succession::forget_failures(&mut status);
+        status
     }
 
     /// A vendor call failed: said in status, with the time of the next attempt, which survives a restart.
@@ -76,14 +95,9 @@ impl Work {
         let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let intact = facts.is_some_and(|it| {
-            it.record.generation == it.generation
-                && it.target.held().is_some_and(|held| held.intact)
-                && it.record.id.is_some()
-                && it.confirmed != Some(None)
-                && it.record.expires_at.is_none_or(|at| at > it.now)
-        });
-        let verdict = report::failed(fault, doing, next).still_ready(intact);
+        status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
+        let works = facts.is_some_and(|it| it.record.generation == it.generation && it.works());
+        let verdict = report::failed(fault, doing, next).still_ready(works);
         match self.publish(status, &verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
@@ -91,13 +105,14 @@ impl Work {
     }
 
     /// Something other than the vendor is in the way; tried again with the same backoff.
-    pub(super) async fn wait_with(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
+    pub(super) async fn wait_with(&mut self, verdict: &Verdict, facts: &Facts) -> Result<Pass, Error> {
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
         let wait = retry::backoff(failures + 4, &self.uid);
         let next = retry::plus(self.context.clock.now(), wait);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
+        status.failed_asks = Some(facts.asks.fingerprint());
         match self.publish(status, verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
@@ -138,15 +153,28 @@ impl Work {
             status.observed_generation = generation;
         }
         verdict.apply(&mut status.conditions, generation, self.context.clock.now());
+        let quiet = matches!(verdict.reason, Reason::Progressing | Reason::Suspended);
         let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        let pass = self.publish_as_it_is(status).await?;
+        if news && !quiet && pass != Pass::Stale {
+            self.context
+                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+        }
+        Ok(pass)
+    }
+
+    /// The same, with `Ready` as it was.
+    pub(super) async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Error> {
+        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let notice = report::tell_of_rotation(&mut status, self.overdue, generation, now);
+        self.context.metrics.rotation_overdue(&self.uid, self.overdue);
         match object::publish(&self.context.client, self.key.as_ref(), &status).await {
             Ok(Some(object)) => self.wrote(Arc::new(object)),
             Ok(None) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
-        if news && verdict.reason != Reason::Progressing {
-            self.context
-                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+        if let Some(notice) = notice {
+            self.context.notify(self.key.as_ref(), notice);
         }
         Ok(Pass::Rest(None))
     }
@@ -167,4 +195,12 @@ impl Work {
             let _ = self.context.wakers.deposits.send(deposit);
         }
     }
+}
+
+/// What the vendor shows of the served key.
+fn show(status: &mut GatewayApiKeyStatus, seen: &Listed) {
+    status.active = seen.shown.active;
+    status.created_at = seen.created_at.or(status.created_at);
+    status.expires_at = seen.expires_at;
+    status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
 }

@@ -6,6 +6,7 @@ use crate::api::{Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
+use crate::plan::naming::Identity;
 use crate::plan::report::{self, Notice};
 use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
@@ -19,7 +20,9 @@ impl Work {
             let decision = deposit::retire(&facts);
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => {
-                    match object::claim(&self.context.client, self.deposit.as_ref(), claim).await {
+                    let deposit = self.deposit.as_ref();
+                    let identity = Identity::from(self.context.mark(deposit));
+                    match object::claim(&self.context.client, deposit, claim, &identity).await {
                         Ok(object) => {
                             self.wrote(object);
                             Done::Again

@@ -1,0 +1,238 @@
+//! Keys that take another's place, and what becomes of those whose place was taken.
+
+use super::super::{Error, Pass};
+use super::{Act, Done, Work};
+use crate::api::condition::{self, PREVIOUS_KEY_IN_USE};
+use crate::api::{Reason, Verdict};
+use crate::cluster::workloads;
+use crate::gateway::Amendment;
+use crate::plan::drift::Field;
+use crate::plan::facts::KeyId;
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::issuance::{Decision, Why};
+use crate::plan::naming::Serial;
+use crate::plan::report::{self, Notice};
+use crate::plan::rotation::Cause;
+use crate::plan::{retry, succession};
+use kube::ResourceExt;
+
+impl Work {
+    /// A replacement failed: the served key stays, and the next attempt is written down. `None`: the pass goes on.
+    pub(super) async fn replacement_failed(
+        &mut self,
+        act: &Act<'_>,
+        fault: &Fault,
+        cause: Cause,
+    ) -> Result<Option<Pass>, Error> {
+        if fault.kind == FaultKind::BreakerOpen {
+            return self.blocked(&fault.to_string()).await.map(Some);
+        }
+        let mut status = self.status();
+        let failures = status.rotation_failures.unwrap_or(0).saturating_add(1);
+        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        status.rotation_failures = Some(failures);
+        status.next_rotation_time = Some(next);
+        status.failed_asks = Some(act.facts.asks.fingerprint());
+        let verdict = report::replacement_failed(fault, cause, &status).still_ready(act.facts.works());
+        self.context.metrics.rotation_failed(cause.name());
+        Ok(match self.publish(status, &verdict).await? {
+            Pass::Stale => Some(Pass::Stale),
+            Pass::Rest(_) => None,
+        })
+    }
+
+    /// The last attempt to replace the served key came to nothing, whatever the vendor did not answer.
+    pub(super) async fn settle_serial(&mut self, act: &Act<'_>, serial: Serial) -> Result<Done, Error> {
+        self.settled = Some(serial);
+        let fault = Fault::ambiguous(FaultKind::Strange("the answer to the create call was lost"));
+        let cause = act.facts.claim.and_then(|claim| claim.cause).unwrap_or(Cause::Requested);
+        let pass = self.replacement_failed(act, &fault, cause).await?;
+        Ok(pass.map_or(Done::Again, Done::Pass))
+    }
+
+    /// Records a key that exists already; its Secret and its settings follow.
+    pub(super) async fn recognise(
+        &mut self,
+        act: &Act<'_>,
+        serial: Serial,
+        id: &KeyId,
+    ) -> Result<Done, Error> {
+        let key = match act.account.get(id).await {
+            Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => key,
+            Ok(_) => {
+                self.gone.insert(id.clone());
+                return Ok(Done::Again);
+            }
+            Err(fault) => return Ok(Done::Failed(fault, "look at the key")),
+        };
+        let mut status = self.status();
+        status.id = Some(id.0.clone());
+        status.serial = Some(serial.0);
+        let claimed = act.facts.claim.map_or(serial, |claim| claim.serial.max(serial));
+        status.settled_serial = status.settled_serial.max(Some(claimed.0));
+        status.created_at = key.created_at.or(Some(self.context.clock.now()));
+        status.expires_at = key.expires_at;
+        status.active = key.shown.active;
+        status.made_as = Some(act.desired.made_as.clone());
+        status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
+        status.last_handled_rotate_at.clone_from(&act.facts.asks.rotate);
+        status.last_handled_leaked.clone_from(&act.facts.asks.leaked);
+        self.confirmed = Some(Some(key));
+        let verdict = Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over");
+        let pass = self.publish(status, &verdict).await?;
+        self.wake_deposits();
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// Gives a key our mark, so that it is ours from now on, and read back.
+    pub(super) async fn brand(
+        &mut self,
+        act: &Act<'_>,
+        (id, serial): (&KeyId, Serial),
+        display: &str,
+    ) -> Result<Done, Error> {
+        let name = self.identity.mark.name(display, serial);
+        let to = act.desired.settings.clone();
+        let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone() };
+        if let Err(fault) = act.account.amend(id, &amendment).await {
+            return Ok(Done::Failed(fault, "put Keysmith's mark into the name of the key"));
+        }
+        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        match act.account.get(id).await {
+            Ok(Some(key)) if key.name != name => {
+                let fault = FaultKind::Strange("it accepted a new name of the key and does not show it");
+                Ok(Done::Failed(Fault::without_effect(fault), "take the key over"))
+            }
+            Ok(answer) => {
+                self.confirmed = Some(answer);
+                Ok(Done::Again)
+            }
+            Err(fault) => Ok(Done::Failed(fault, "look at the key")),
+        }
+    }
+
+    /// A key that leaked is counted on no more, although no other is there yet.
+    pub(super) async fn forsake(&mut self) -> Result<Done, Error> {
+        let mut status = self.status();
+        succession::forsake(&mut status, self.context.clock.now());
+        let message = "the key was declared leaked and is being revoked; the Secret holds nothing that works until \
+                       a new key is made, which is tried at once";
+        let pass = self.publish(status, &Verdict::reconciling(Reason::Leaked, message)).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// Revokes a key whose place another one has taken. Only what carries our mark is touched.
+    pub(super) async fn retire_previous(
+        &mut self,
+        act: &Act<'_>,
+        id: &KeyId,
+        decision: &Decision,
+    ) -> Result<Done, Error> {
+        let listed = act.facts.own().any(|own| own.key.id == *id);
+        let ours = if listed { Ok(true) } else { self.carries_our_mark(act, id).await };
+        match ours {
+            Ok(true) => {
+                if let Err(fault) = act.account.revoke(id).await {
+                    return Ok(Done::Failed(fault, "revoke the old key"));
+                }
+                self.gone.insert(id.clone());
+                self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+            }
+            Ok(false) => {}
+            Err(fault) => return Ok(Done::Failed(fault, "look at the old key")),
+        }
+        let mut status = self.status();
+        status.previous.retain(|key| key.id != id.0);
+        let pass = self.tell_of_previous(status, act, decision).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    async fn carries_our_mark(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
+        let key = act.account.get(id).await?;
+        let ours = key.as_ref().is_some_and(|key| self.identity.serial_in(&key.name).is_some());
+        if key.is_some() && !ours {
+            let note = format!(
+                "the old key {id} no longer carries Keysmith's mark in its name and stays at the vendor; revoke it in its console"
+            );
+            self.context.metrics.left_behind("GatewayApiKey", 1);
+            self.context.notify(self.key.as_ref(), Notice::warning("LeftBehind", note));
+        }
+        Ok(ours)
+    }
+
+    /// Switches an old key off before it is deleted, or on again when its time was made longer.
+    pub(super) async fn switch_previous(
+        &mut self,
+        act: &Act<'_>,
+        (id, on): (&KeyId, bool),
+        decision: &Decision,
+    ) -> Result<Done, Error> {
+        if let Err(fault) =
+            act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
+        {
+            // Gone already: what remains is to forget it, which retiring does.
+            if fault.kind != FaultKind::NotFound {
+                return Ok(Done::Failed(fault, "switch the old key"));
+            }
+        }
+        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        let now = self.context.clock.now();
+        let mut status = self.status();
+        for key in status.previous.iter_mut().filter(|key| key.id == id.0) {
+            key.disabled_at = (!on).then_some(report::to_the_second(now));
+        }
+        let pass = self.tell_of_previous(status, act, decision).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    async fn tell_of_previous(
+        &mut self,
+        mut status: crate::api::GatewayApiKeyStatus,
+        act: &Act<'_>,
+        decision: &Decision,
+    ) -> Result<Pass, Error> {
+        if decision.why == Why::StillInUse {
+            let used = report::still_in_use(&act.desired.policy, self.key.metadata.generation);
+            condition::set(&mut status.conditions, used.clone(), self.context.clock.now());
+            self.context.notify(self.key.as_ref(), Notice::warning(PREVIOUS_KEY_IN_USE, used.message));
+        }
+        self.publish_as_it_is(status).await
+    }
+
+    /// The old key is retired, and its entries in the Secret with it.
+    pub(super) async fn trim(&mut self, act: &Act<'_>) -> Result<Done, Error> {
+        let claimed =
+            act.facts.claim.map(|claim| claim.serial).max(act.facts.record.serial).unwrap_or_default();
+        match self.secrets.trim(&self.uid, &act.desired.secret.name, claimed).await {
+            Ok(()) => Ok(Done::Again),
+            Err(error) => self.undelivered(act, error).await,
+        }
+    }
+
+    /// Restarts what reads the Secret only when it starts, and writes down for which content.
+    pub(super) async fn restart(&mut self, act: &Act<'_>, revision: &str) -> Result<Done, Error> {
+        let targets: Vec<_> = act.desired.policy.restart.iter().map(workloads::Target::from).collect();
+        let namespace = self.namespace();
+        let restart =
+            workloads::Restart { namespace: &namespace, uid: &self.uid, revision, targets: &targets };
+        let outcome = workloads::restart(&self.context.client, &restart).await;
+        self.context.metrics.restarted(outcome.restarted.len());
+        for notice in report::restarted(&outcome.restarted, &outcome.missing, &outcome.forbidden) {
+            self.context.notify(self.key.as_ref(), notice);
+        }
+        tracing::info!(
+            name = self.key.name_any(),
+            namespace,
+            revision,
+            restarted = outcome.restarted.len(),
+            "consumers restarted"
+        );
+        if let Some(error) = outcome.failed {
+            return Err(error.into());
+        }
+        let mut status = self.status();
+        status.restarted_for = Some(revision.to_owned());
+        let pass = self.publish_as_it_is(status).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+}

@@ -1,0 +1,64 @@
+//! Keys that exist already: named by their id, found again after a restore from a backup, or only looked at.
+
+use super::desired::Desired;
+use super::facts::{Facts, KeyId};
+use super::issuance::{Decision, Step, Why};
+use super::naming::Mark;
+use super::retry::plus;
+use jiff::SignedDuration;
+
+/// A key that is not there, or somebody else's, is looked at again this often.
+const AGAIN: SignedDuration = SignedDuration::from_mins(10);
+
+const fn take(step: Step, why: Why) -> Decision {
+    Decision { step, why }
+}
+
+/// The key is only looked at. The shared listing shows it; nothing is asked for it alone.
+pub fn observe(facts: &Facts) -> Decision {
+    if facts.view.is_none() {
+        return take(Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Observed);
+    }
+    let why = if facts.external.is_some() { Why::Observed } else { Why::ExternalMissing };
+    take(Step::Rest(None), why)
+}
+
+/// A key that somebody names is taken over: claimed, given our mark, and recorded. What follows is what follows for
+/// every key whose Secret is missing.
+pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
+    let rest = |why| take(Step::Rest(Some(plus(facts.now, AGAIN))), why);
+    let key = match &facts.confirmed {
+        None => return take(Step::Confirm(id.clone()), Why::TakenOver),
+        Some(None) => return rest(Why::ExternalMissing),
+        Some(Some(key)) => key,
+    };
+    if let Some(serial) = facts.identity.serial_in(&key.name) {
+        return take(Step::Recognise(serial, id.clone()), Why::TakenOver);
+    }
+    if let Some((mark, _)) = Mark::parse(&key.name) {
+        return rest(Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark)));
+    }
+    match facts.claim.filter(|claim| facts.finalizer && claim.serial > facts.record.settled) {
+        None => take(Step::Outrank(facts.next_serial()), Why::TakenOver),
+        Some(claim) => {
+            take(Step::Brand(id.clone(), claim.serial, desired.settings.display_name.clone()), Why::TakenOver)
+        }
+    }
+}
+
+/// A resource that came back from a backup has another UID and an empty status; its claim still carries the mark of
+/// the keys that it had.
+pub fn relink(facts: &Facts) -> Option<Decision> {
+    let claim = facts.claim?;
+    let former = facts.identity.former.as_ref()?;
+    let blank = facts.record.id.is_none() && facts.record.settled.0 == 0;
+    if !blank {
+        return None;
+    }
+    if facts.view.is_none() {
+        return Some(take(Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Relinked));
+    }
+    let theirs = |name: &str| former.serial_in(name).filter(|serial| *serial <= claim.serial);
+    let newest = facts.own().filter(|own| theirs(&own.key.name).is_some()).max_by_key(|own| own.serial)?;
+    Some(take(Step::Recognise(newest.serial, newest.key.id.clone()), Why::Relinked))
+}

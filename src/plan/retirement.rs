@@ -1,0 +1,90 @@
+//! What becomes of a key whose place another one has taken: it works on for the overlap and while it is used, is
+//! switched off where the vendor can, and then deleted.
+
+use super::desired::Desired;
+use super::facts::{Facts, KeyId};
+use super::issuance::{Decision, Step, Why};
+use super::policy::Policy;
+use super::retry::plus;
+use crate::api::rotation::PreviousKey;
+use jiff::{SignedDuration, Timestamp};
+
+/// A key that was not used for this long, or for a quarter of the overlap if that is shorter, is not in use.
+const QUIET: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is next for the previous keys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Something to do now.
+    Act(Decision),
+    /// Nothing before this time.
+    Wait(Option<Timestamp>),
+}
+
+/// What is next for the previous keys: the first one that something is to be done for.
+pub fn next(facts: &Facts, desired: &Desired) -> Next {
+    let mut wait: Option<Timestamp> = None;
+    for key in &facts.record.previous {
+        match of(facts, &desired.policy, key) {
+            Next::Act(decision) => return Next::Act(decision),
+            Next::Wait(until) => wait = [wait, until].into_iter().flatten().min(),
+        }
+    }
+    Next::Wait(wait)
+}
+
+/// When a previous key may be retired at the earliest, under the present policy.
+pub fn retire_after(key: &PreviousKey, policy: &Policy) -> Timestamp {
+    if key.leaked { key.replaced_at } else { plus(key.replaced_at, policy.overlap) }
+}
+
+fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
+    let id = KeyId(key.id.clone());
+    let act = |step, why| Next::Act(Decision { step, why });
+    let after = retire_after(key, policy);
+    if key.leaked {
+        return act(Step::Retire(id), Why::Leaked);
+    }
+    if facts.now < after {
+        // Somebody raised the overlap, perhaps because the brown-out was felt.
+        return match key.disabled_at {
+            Some(_) => act(Step::Switch(id, true), Why::Overlap),
+            None => Next::Wait(Some(after)),
+        };
+    }
+    let off = key.disabled_at;
+    let bound = plus(key.replaced_at, policy.max_overlap);
+    if off.is_none() && facts.now < bound && facts.ability.last_used {
+        // What the vendor told before the overlap ended says nothing of its end.
+        if facts.view.as_ref().is_none_or(|view| view.as_of < after) {
+            return act(Step::Look(plus(after, -SignedDuration::from_nanos(1))), Why::Overlap);
+        }
+        if let Some(quiet) = quiet_at(facts, policy, &id).filter(|quiet| *quiet > facts.now) {
+            return Next::Wait(Some(quiet.min(bound)));
+        }
+    }
+    if policy.brown_out.is_zero() {
+        return act(Step::Retire(id.clone()), retired(facts, policy, &id));
+    }
+    match off.map(|off| plus(off, policy.brown_out)) {
+        None => act(Step::Switch(id.clone(), false), retired(facts, policy, &id)),
+        Some(end) if facts.now < end => Next::Wait(Some(end)),
+        Some(_) => act(Step::Retire(id), Why::Overlap),
+    }
+}
+
+fn retired(facts: &Facts, policy: &Policy, id: &KeyId) -> Why {
+    let used = quiet_at(facts, policy, id).is_some_and(|quiet| quiet > facts.now);
+    if used { Why::StillInUse } else { Why::Overlap }
+}
+
+/// When the key counts as unused, if the vendor says that it was used.
+fn quiet_at(facts: &Facts, policy: &Policy, id: &KeyId) -> Option<Timestamp> {
+    let listed = facts.own().find(|own| own.key.id == *id)?;
+    Some(plus(listed.key.last_used_at?, quiet(policy)))
+}
+
+/// A key that was not used for this long is not in use.
+pub fn quiet(policy: &Policy) -> SignedDuration {
+    QUIET.min(policy.overlap / 4)
+}

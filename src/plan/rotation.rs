@@ -1,0 +1,200 @@
+//! When a served key is due to be replaced, why, and when replacing stops.
+
+use super::claim::{Claim, Purpose};
+use super::desired::Desired;
+use super::facts::{Facts, Record};
+use super::policy::Policy;
+use super::retry::plus;
+use super::window;
+use crate::api::rotation::KeyCount;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Failed replacements are counted over this time.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// This many failures in a row make a replacement overdue.
+const MANY: u32 = 5;
+
+/// Why a new key takes the place of the served one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// It is near its expiry.
+    Expiry,
+    /// It is as old as it may get.
+    MaxAge,
+    /// `spec.rotation.trigger` has a new value.
+    Trigger,
+    /// The annotation asks for it.
+    Requested,
+    /// It was declared leaked.
+    Leaked,
+    /// A field changed that is fixed when a key is made.
+    Changed,
+    /// Its Secret is gone or was edited, and the vendor does not show a key twice.
+    SecretLost,
+    /// It was deleted at the vendor.
+    KeyLost,
+    /// It expired.
+    Expired,
+}
+
+impl Cause {
+    /// As it stands in status.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Whether the old key goes on working for a while.
+    pub const fn overlaps(self) -> bool {
+        !matches!(self, Self::Leaked | Self::KeyLost | Self::Expired)
+    }
+}
+
+/// A replacement to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Not before.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The next replacement of the served key, if one is in sight.
+pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
+    let due = planned(facts, desired)?;
+    // A failed attempt is not repeated before its time, which status remembers.
+    let failed = facts.record.rotation_failures > 0 && !facts.demanded();
+    let retry = facts.record.next_rotation.filter(|_| failed);
+    Some(Due { at: retry.map_or(due.at, |retry| retry.max(due.at)), cause: due.cause })
+}
+
+/// The same, as if nothing had failed.
+fn planned(facts: &Facts, desired: &Desired) -> Option<Due> {
+    asked(facts, desired)
+        .map(|cause| Due { at: Timestamp::UNIX_EPOCH, cause })
+        .or_else(|| scheduled(facts, desired))
+}
+
+/// What somebody asked for, at once.
+fn asked(facts: &Facts, desired: &Desired) -> Option<Cause> {
+    let handled = &facts.record.handled;
+    let news = |asked: &Option<String>, handled: &Option<String>| asked.is_some() && asked != handled;
+    if leaked(facts) {
+        return Some(Cause::Leaked);
+    }
+    if news(&facts.asks.rotate, &handled.rotate) {
+        return Some(Cause::Requested);
+    }
+    // The first value of a trigger asks for nothing.
+    if handled.trigger.is_some() && news(&desired.policy.trigger, &handled.trigger) {
+        return Some(Cause::Trigger);
+    }
+    let changed = facts.record.made_as.as_ref().is_some_and(|made_as| *made_as != desired.made_as);
+    changed.then_some(Cause::Changed)
+}
+
+/// Whether the served key was declared leaked.
+pub fn leaked(facts: &Facts) -> bool {
+    facts.asks.leaked.is_some() && facts.asks.leaked != facts.record.handled.leaked
+}
+
+/// What the calendar says. Every resource has its own moment, so that a fleet does not move together.
+fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
+    let policy = &desired.policy;
+    let aged = policy.max_age.zip(facts.record.created_at).map(|(age, created)| {
+        let at = plus(created, age - share(age, facts.spread));
+        Due { at: open(policy, at), cause: Cause::MaxAge }
+    });
+    let expiring = facts.record.expires_at.map(|expires| {
+        let before = policy.renew.before(lifetime(facts, desired, expires));
+        let at = plus(expires, -(before + share(before, facts.spread)));
+        // A window gives way before an expiry would be missed.
+        let latest = plus(expires, -(before / 4)).max(at);
+        Due { at: open(policy, at).min(latest), cause: Cause::Expiry }
+    });
+    [aged, expiring].into_iter().flatten().min_by_key(|due| due.at)
+}
+
+fn lifetime(facts: &Facts, desired: &Desired, expires: Timestamp) -> SignedDuration {
+    let observed = facts.record.created_at.map(|created| expires.duration_since(created));
+    let ordered = desired.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+    observed.filter(SignedDuration::is_positive).or(ordered).unwrap_or(DAY)
+}
+
+/// Up to a tenth of a span.
+fn share(span: SignedDuration, spread: f64) -> SignedDuration {
+    SignedDuration::try_from_secs_f64(span.as_secs_f64() * spread / 10.0).unwrap_or_default()
+}
+
+fn open(policy: &Policy, at: Timestamp) -> Timestamp {
+    window::next_open(&policy.windows, at).unwrap_or(at)
+}
+
+/// Since when a replacement is overdue: it failed more than once, and half of the time that was left for it is over,
+/// or it failed many times.
+pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
+    let failures = facts.record.rotation_failures;
+    if failures < 2 {
+        return false;
+    }
+    let half = planned(facts, desired).zip(facts.record.expires_at).is_some_and(|(due, expires)| {
+        due.cause == Cause::Expiry
+            && due.at <= facts.now
+            && expires.duration_since(facts.now) < expires.duration_since(due.at) / 2
+    });
+    half || failures >= MANY
+}
+
+/// When keys may be made again, if there were too many of them within a day.
+pub fn stopped(facts: &Facts) -> Option<Timestamp> {
+    let count = counted(facts.record.count.as_ref(), facts.claim)?;
+    let until = plus(count.since, DAY);
+    let made = facts.next_serial().0.saturating_sub(count.serial);
+    (facts.now < until && made > facts.keys_per_day).then_some(until)
+}
+
+/// The count that includes the last claim: it begins anew with the first claim after a day.
+pub fn counted(count: Option<&KeyCount>, claim: Option<Claim>) -> Option<KeyCount> {
+    let fresh = |claim: Claim| KeyCount { since: claim.at, serial: claim.serial.0.saturating_sub(1) };
+    let claim = claim.filter(|claim| claim.purpose == Purpose::Create);
+    match (count, claim) {
+        (Some(count), Some(claim)) if plus(count.since, DAY) <= claim.at => Some(fresh(claim)),
+        (Some(count), _) => Some(count.clone()),
+        (None, claim) => claim.map(fresh),
+    }
+}
+
+/// What was handled when a key is new: everything that was asked for until then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// `spec.rotation.trigger`
+    pub trigger: Option<String>,
+    /// `keysmith.dev/rotate-requested-at`
+    pub rotate: Option<String>,
+    /// `keysmith.dev/leaked`
+    pub leaked: Option<String>,
+}
+
+impl Handled {
+    /// Recognises what is asked for, without holding it.
+    pub fn fingerprint(&self) -> u64 {
+        let text = format!("{:?}", (&self.trigger, &self.rotate, &self.leaked));
+        let digest = super::hash::digest(&[text.as_bytes()]);
+        // Kubernetes' integers have a sign.
+        u64::from_be_bytes([
+            digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+        ]) >> 1
+    }
+}
+
+/// The budget a key has until the running period ends: what earlier keys spent is not given back.
+pub fn budget_left(record: &Record, desired: &Desired, now: Timestamp) -> Option<super::facts::Limit> {
+    let limit = desired.settings.budget?;
+    let running = |it: &&crate::api::rotation::CarriedSpend| it.until.is_none_or(|until| until > now);
+    let spent = record.carried.as_ref().filter(running).map_or(0, |carried| carried.micros);
+    // Zero would be no limit at all at some vendors; one whole unit is the least that every vendor takes.
+    let least = limit.micros.min(1_000_000);
+    let left = limit.micros.saturating_sub(spent).max(least);
+    let left = if desired.whole_budget { left / 1_000_000 * 1_000_000 } else { left };
+    Some(super::facts::Limit { micros: left.max(least), period: limit.period })
+}

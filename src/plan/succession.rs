@@ -1,0 +1,159 @@
+//! What status says once a new key has taken the place of the served one, however that came about.
+
+use super::desired::Desired;
+use super::facts::{KeyId, Listed, OwnKey};
+use super::naming::Serial;
+use super::retry::plus;
+use super::rotation::{self, Cause, Handled};
+use crate::api::GatewayApiKeyStatus;
+use crate::api::condition::PREVIOUS_KEY_IN_USE;
+use crate::api::rotation::{CarriedSpend, LastRotation, PreviousKey};
+use crate::api::shared::{LocalRef, Period};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+/// A key that the Secret holds from now on.
+#[derive(Clone, Debug)]
+pub struct Successor<'a> {
+    /// The vendor's id.
+    pub id: &'a KeyId,
+    /// Its serial.
+    pub serial: Serial,
+    /// The highest serial whose outcome is known with it.
+    pub settled: Serial,
+    /// As the vendor shows it, where it was asked.
+    pub listed: Option<&'a Listed>,
+    /// The key that it replaces, as the last listing shows it.
+    pub replaced: Option<&'a OwnKey>,
+    /// Why it replaces the served key.
+    pub cause: Option<Cause>,
+    /// What was asked for when it was claimed.
+    pub asks: &'a Handled,
+    /// What it is made as.
+    pub desired: &'a Desired,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Puts a key in the place of the served one, which becomes a previous one.
+pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
+    let old = status.id.take().zip(status.serial);
+    if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
+        retire(status, next, id, serial);
+    }
+    status.id = Some(next.id.0.clone());
+    status.serial = Some(next.serial.0);
+    status.settled_serial = status.settled_serial.max(Some(next.settled.0));
+    status.binding = Some(LocalRef { name: next.desired.secret.name.clone() });
+    status.created_at = next.listed.and_then(|key| key.created_at).or(Some(next.now));
+    status.expires_at = next.listed.and_then(|key| key.expires_at);
+    status.active = next.listed.and_then(|key| key.shown.active);
+    status.last_used_at = None;
+    status.email.clone_from(&next.desired.settings.email);
+    status.made_as = Some(next.desired.made_as.clone());
+    status.last_handled_trigger.clone_from(&next.asks.trigger);
+    status.last_handled_rotate_at.clone_from(&next.asks.rotate);
+    status.last_handled_leaked.clone_from(&next.asks.leaked);
+    forget_failures(status);
+    status.rotation_failures = None;
+    status.next_rotation_time = None;
+}
+
+/// Nothing fails any more.
+pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
+    status.failures = None;
+    status.next_attempt_at = None;
+    if status.rotation_failures.is_none() {
+        status.failed_asks = None;
+    }
+}
+
+fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, serial: u64) {
+    let cause = next.cause.unwrap_or(Cause::KeyLost);
+    status.conditions.retain(|it| it.type_ != PREVIOUS_KEY_IN_USE);
+    let budget = next.desired.settings.budget.map(|_| carry(status, next));
+    status.last_rotation = Some(LastRotation { time: second(next.now), reason: cause.name(), budget });
+    let leaked = cause == Cause::Leaked;
+    if cause.overlaps() || leaked {
+        let replaced_at = second(next.now);
+        let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
+        let retire_after = plus(replaced_at, overlap);
+        let disabled_at = None;
+        status.previous.push(PreviousKey { id, serial, replaced_at, retire_after, disabled_at, leaked });
+    }
+}
+
+/// What the replaced key spent counts for its successor, where the vendor tells it.
+fn carry(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) -> String {
+    let Some(spent) = next.replaced.and_then(|own| own.key.spent) else {
+        status.carried_spend = None;
+        return "Restarted".to_owned();
+    };
+    let running = status.carried_spend.take().filter(|it| it.until.is_none_or(|until| until > next.now));
+    let micros = running.map_or(0, |it| it.micros).saturating_add(spent);
+    let period = next.desired.settings.budget.map(|limit| limit.period);
+    let until = period.and_then(|period| period_end(period, next.now));
+    status.carried_spend = Some(CarriedSpend { micros, until });
+    "CarriedOver".to_owned()
+}
+
+/// When a budget period that runs at that time ends, in UTC.
+fn period_end(period: Period, now: Timestamp) -> Option<Timestamp> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let next = match period {
+        Period::Once => return None,
+        Period::Daily => today.tomorrow().ok()?,
+        Period::Weekly => {
+            let days = 7 - i64::from(today.weekday().to_monday_zero_offset());
+            today.checked_add(days.days()).ok()?
+        }
+        Period::Monthly => today.first_of_month().checked_add(1.month()).ok()?,
+    };
+    next.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
+}
+
+/// Status holds whole seconds.
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// A served key is declared dead although no other is there: it is revoked next, and the Secret holds nothing that
+/// works until another key is made.
+pub fn forsake(status: &mut GatewayApiKeyStatus, now: Timestamp) {
+    let Some((id, serial)) = status.id.take().zip(status.serial.take()) else {
+        return;
+    };
+    status.settled_serial = status.settled_serial.max(Some(serial));
+    let replaced_at = second(now);
+    let leaked = true;
+    status.previous.push(PreviousKey {
+        id,
+        serial,
+        replaced_at,
+        retire_after: replaced_at,
+        disabled_at: None,
+        leaked,
+    });
+    status.expires_at = None;
+    status.next_rotation_time = None;
+    status.rotation_failures = None;
+    forget_failures(status);
+}
+
+/// Brings what status tells of the calendar in line with the present policy and the last claim.
+pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, desired: &Desired) {
+    for key in &mut status.previous {
+        key.retire_after = super::retirement::retire_after(key, &desired.policy);
+    }
+    let stopped = rotation::stopped(facts);
+    let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
+    status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(second);
+    status.made_as.get_or_insert_with(|| desired.made_as.clone());
+    if status.last_handled_trigger.is_none() {
+        status.last_handled_trigger.clone_from(&desired.policy.trigger);
+    }
+    status.restarted_for = match (desired.policy.restart.is_empty(), status.restarted_for.take()) {
+        (true, _) => None,
+        (false, done) => done.or_else(|| facts.revision.clone()),
+    };
+}
