@@ -17,6 +17,8 @@
 
 mod support {
     pub mod canary;
+    #[allow(dead_code, reason = "stories of other vendors are told in the simulated cluster")]
+    pub mod classes;
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
     #[allow(dead_code, reason = "not every program uses all of it")]
@@ -29,12 +31,15 @@ mod support {
 #[allow(dead_code, reason = "stories that take days are told in the simulated cluster only")]
 mod stories {
     pub mod admission;
+    pub mod adopting;
     pub mod binary;
     pub mod deposits;
+    pub mod ending;
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
     pub mod refusals;
+    pub mod rotating;
     pub mod tokens;
 }
 
@@ -54,6 +59,33 @@ macro_rules! tell {
 }
 
 tell! {
+    adopting:
+        a_key_that_exists_is_taken_over_with_its_secret,
+        a_key_that_is_not_there_is_named,
+        a_key_of_another_resource_or_cluster_is_not_taken_away,
+        an_observed_key_is_shown_and_left_alone,
+        a_resource_restored_from_a_backup_finds_its_key_again,
+        a_copy_of_a_resource_does_not_get_the_key_of_the_original;
+    ending:
+        a_retained_key_works_on_and_is_told_about,
+        a_key_that_is_to_be_disabled_stays_and_does_not_work,
+        a_deletion_during_a_rotation_removes_both_keys,
+        a_deletion_without_a_console_token_can_be_let_go_by_policy,
+        a_token_and_a_deposit_can_be_let_go_too,
+        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_key_that_never_was_leaves_nothing_and_says_nothing;
+    rotating:
+        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
+        a_rotation_costs_three_writes_and_one_call,
+        the_first_value_of_a_trigger_replaces_nothing,
+        an_annotation_replaces_the_key_once_for_each_value,
+        a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_field_that_is_fixed_at_creation_replaces_the_key,
+        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
+        reloader_is_told_where_that_is_asked_for,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after;
     admission:
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,

@@ -16,6 +16,7 @@
 
 mod support {
     pub mod canary;
+    pub mod classes;
     pub mod cluster;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
@@ -24,11 +25,14 @@ mod support {
     pub mod world;
 }
 mod stories {
+    pub mod adopting;
     pub mod deposits;
+    pub mod ending;
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
     pub mod refusals;
+    pub mod rotating;
     pub mod tokens;
 }
 
@@ -48,6 +52,45 @@ macro_rules! tell {
 }
 
 tell! {
+    adopting:
+        a_key_that_exists_is_taken_over_with_its_secret,
+        a_key_that_is_shown_once_is_taken_over_and_replaced,
+        a_key_that_is_not_there_is_named,
+        a_key_of_another_resource_or_cluster_is_not_taken_away,
+        an_observed_key_is_shown_and_left_alone,
+        a_resource_restored_from_a_backup_finds_its_key_again,
+        a_copy_of_a_resource_does_not_get_the_key_of_the_original;
+    ending:
+        a_retained_key_works_on_and_is_told_about,
+        a_key_that_is_to_be_disabled_stays_and_does_not_work,
+        a_deletion_during_a_rotation_removes_both_keys,
+        a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go,
+        a_deletion_without_a_console_token_can_be_let_go_by_policy,
+        a_token_and_a_deposit_can_be_let_go_too,
+        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_key_that_never_was_leaves_nothing_and_says_nothing;
+    rotating:
+        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
+        a_rotation_costs_three_writes_and_one_call,
+        the_first_value_of_a_trigger_replaces_nothing,
+        an_annotation_replaces_the_key_once_for_each_value,
+        a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_no_other_can_be_made,
+        a_field_that_is_fixed_at_creation_replaces_the_key,
+        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
+        a_key_without_expiry_is_replaced_at_its_age,
+        a_replacement_waits_for_its_window,
+        an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
+        a_longer_overlap_brings_a_key_back_that_was_switched_off,
+        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
+        making_keys_stops_when_there_are_too_many_in_a_day,
+        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
+        reloader_is_told_where_that_is_asked_for,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after,
+        every_class_of_vendor_rotates_and_recovers,
+        ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write;
     issuing:
         a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
         a_settled_key_costs_nothing,

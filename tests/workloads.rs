@@ -18,9 +18,8 @@ mod support {
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use keysmith::cluster::workloads::{
-    Outcome, RESTARTER, Restart, Target, Which, annotation, restart,
-};
+use keysmith::api::rotation::WorkloadKind;
+use keysmith::cluster::workloads::{Outcome, RESTARTER, Restart, Target, Which, annotation, restart};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason, Verdict};
+use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKey, ProviderKey, Reason, Verdict};
 use crate::cluster::{self, object, watch};
 use crate::gateway::account::{Account, Listing, Parts};
 use crate::gateway::{self, http::Wire};
@@ -261,7 +261,11 @@ impl Work {
             it.namespace().as_deref() == Some(&namespace)
                 && it.spec.console_token_ref.name == name
                 && marks.as_ref().is_none_or(|marks| {
-                    marks.contains(&self.context.mark(it).to_string()) || missing(it) || unbelieved(it)
+                    let external = it.spec.external_id.as_ref().is_some_and(|id| marks.contains(id));
+                    external
+                        || marks.contains(&self.context.mark(it).to_string())
+                        || missing(it)
+                        || unbelieved(it)
                 })
         };
         for key in watch::select(&self.context.stores.keys, refers) {
@@ -368,7 +372,8 @@ impl Work {
             let finding = self.verify(account, fingerprint).await;
             self.take(finding.account, finding.fingerprint, Ok(()));
         }
-        let dependants = self.dependants().await?;
+        let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
+        let dependants = if forced { Vec::new() } else { self.dependants().await? };
         if dependants.is_empty() {
             return match object::release(&self.context.client, self.token.as_ref()).await {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
@@ -382,7 +387,8 @@ impl Work {
         let more = dependants.len().saturating_sub(3);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let message = format!(
-            "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place"
+            "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place, or let it go by the annotation keysmith.dev/force-orphan: \
+             they can then not be cleaned up at the vendor"
         );
         let verdict = Verdict::reconciling(Reason::InUse, message).still_ready(self.is_ready());
         let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
@@ -416,16 +422,17 @@ fn fingerprint(token: &ConsoleToken, base: &str, secret: &SecretString) -> Strin
     )
 }
 
-/// Marks of ours whose keys appeared, went, or changed in a way that somebody would act on.
+/// Marks of ours, and ids of unmarked keys, whose keys appeared, went, or changed in a way that somebody would act on.
 fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
     let digest = |listing: &Listing| {
         let mut marks: HashMap<String, Vec<String>> = HashMap::new();
         for key in &listing.keys {
-            if let Some((mark, _)) = crate::plan::naming::Mark::parse(&key.name) {
-                let used = report::to_the_hour(None, key.last_used_at);
-                let entry = format!("{} {} {:?} {used:?} {:?}", key.id, key.name, key.expires_at, key.shown);
-                marks.entry(mark.to_string()).or_default().push(entry);
-            }
+            // A key without a mark may be one that somebody looks at by its id.
+            let mark = crate::plan::naming::Mark::parse(&key.name);
+            let mark = mark.map_or_else(|| key.id.0.clone(), |(mark, _)| mark.to_string());
+            let used = report::to_the_hour(None, key.last_used_at);
+            let entry = format!("{} {} {:?} {used:?} {:?}", key.id, key.name, key.expires_at, key.shown);
+            marks.entry(mark).or_default().push(entry);
         }
         marks
     };

@@ -15,12 +15,16 @@ const fn take(step: Step, why: Why) -> Decision {
 }
 
 /// The key is only looked at. The shared listing shows it; nothing is asked for it alone.
-pub fn observe(facts: &Facts) -> Decision {
+pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
     if facts.view.is_none() {
         return take(Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Observed);
     }
-    let why = if facts.external.is_some() { Why::Observed } else { Why::ExternalMissing };
-    take(Step::Rest(None), why)
+    match (&facts.external, &facts.confirmed) {
+        (Some(_), _) | (None, Some(Some(_))) => take(Step::Rest(None), Why::Observed),
+        // The listing may be older than the key.
+        (None, None) => take(Step::Confirm(id.clone()), Why::Observed),
+        (None, Some(None)) => take(Step::Rest(Some(plus(facts.now, AGAIN))), Why::ExternalMissing),
+    }
 }
 
 /// A key that somebody names is taken over: claimed, given our mark, and recorded. What follows is what follows for

@@ -165,8 +165,8 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if desired.suspended {
         return take(Step::Rest(None), Why::Suspended);
     }
-    if desired.observed {
-        return adoption::observe(facts);
+    if let Some(id) = desired.external_id.as_ref().filter(|_| desired.observed) {
+        return adoption::observe(facts, id);
     }
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         return take(Step::Rest(Some(next)), Why::BackingOff);

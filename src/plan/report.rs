@@ -350,9 +350,12 @@ pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
 
 /// What status says of a deletion that does not get on.
 pub fn deletion_blocked(why: &str, token: &str, next: Option<Timestamp>) -> Verdict {
-    let next = next.map_or_else(String::new, |next| format!(" tried again at {};", clock(next)));
+    let next = match next {
+        Some(next) => format!("tried again at {}", clock(next)),
+        None => format!("goes on by itself once ConsoleToken {token} works again"),
+    };
     let message = format!(
-        "the key cannot be removed: {why};{next} Keysmith goes on by itself once ConsoleToken {token} works again; \
+        "the key cannot be removed: {why}; {next}; \
          to let go of the key instead set spec.deletionPolicy: Retain or the annotation keysmith.dev/force-orphan"
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)

@@ -141,8 +141,8 @@ pub async fn a_deletion_waits_for_a_vendor_that_is_down(world: &mut World) {
         Effect::Status { code: 503, retry_after: None },
     ));
     world.delete("GatewayApiKey", "checkout").await;
-    let message = world.reason("GatewayApiKey", "checkout", "VendorUnavailable").await;
-    assert!(message.contains("revoke"), "{message}");
+    let message = world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
+    assert!(message.contains("revoke") && message.contains("force-orphan"), "{message}");
     assert_eq!(world.keys().len(), 1);
     world.emulator.faults().clear();
     world.gone("GatewayApiKey", "checkout").await;

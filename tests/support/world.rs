@@ -52,6 +52,10 @@ pub struct World {
     pub clock: Clock,
     /// The operator's counters.
     pub metrics: Metrics,
+    /// The vendors that operators know which are started from now on.
+    pub vendors: Vendors,
+    /// The most keys they make for one resource within a day.
+    pub keys_per_day: u64,
     operator: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -89,7 +93,17 @@ impl World {
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
         let metrics = Metrics::default();
-        let mut world = Self { ground, user, emulator, namespace, clock, metrics, operator: None };
+        let mut world = Self {
+            ground,
+            user,
+            emulator,
+            namespace,
+            clock,
+            metrics,
+            vendors: Vendors::default(),
+            keys_per_day: 20,
+            operator: None,
+        };
         world.start().await;
         world
     }
@@ -108,8 +122,8 @@ impl World {
                 concurrency: 16,
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: SignedDuration::from_secs(poll),
-                keys_per_day: 20,
-                vendors: Vendors::default(),
+                keys_per_day: self.keys_per_day,
+                vendors: self.vendors,
             },
             namespaces: vec![self.namespace.clone()],
             metrics: self.metrics.clone(),
@@ -351,6 +365,14 @@ impl World {
         let mut keys = self.keys();
         assert_eq!(keys.len(), 1, "keys at the vendor: {keys:?}");
         keys.remove(0)
+    }
+
+    /// The id of the one key at the vendor; none while there are none or several.
+    pub fn only_key_id(&self) -> Option<String> {
+        match self.keys().as_slice() {
+            [key] => Some(key.id.clone()),
+            _ => None,
+        }
     }
 
     /// Waits until the Secret holds a key that the gateway accepts, and there is no other key. Returns its id.

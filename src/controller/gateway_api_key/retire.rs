@@ -132,11 +132,11 @@ impl Work {
             Err(error) if cluster::is_missing(&error) => {}
             Err(error) => return stale_or(error),
         }
+        self.context.metrics.left_behind("GatewayApiKey", left.len());
+        self.context.metrics.rotation_overdue(&self.uid, false);
         if let Some(notice) = report::released(&left, self.revoked) {
             self.context.notify(self.key.as_ref(), notice);
         }
-        self.context.metrics.left_behind("GatewayApiKey", left.len());
-        self.context.metrics.rotation_overdue(&self.uid, false);
         self.wake_deposits();
         self.context.memory.forget(&self.uid);
         let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());

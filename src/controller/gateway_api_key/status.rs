@@ -58,7 +58,8 @@ impl Work {
     /// Somebody else's key, shown and left alone.
     async fn observed(&mut self, facts: &Facts, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
-        if let Some(seen) = &facts.external {
+        let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
+        if let Some(seen) = confirmed.or(facts.external.as_ref()) {
             status.id = Some(seen.id.0.clone());
             show(&mut status, seen);
         }

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
-use crate::api::{Reason, Verdict};
+use crate::api::{FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
@@ -13,6 +13,10 @@ use kube::runtime::reflector::ObjectRef;
 
 impl Work {
     pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
+        if object::annotation(self.deposit.as_ref(), FORCE_ORPHAN).is_some() {
+            let known = self.deposit.status.as_ref().and_then(|status| status.id.clone()).map(KeyId);
+            return self.release(known.as_slice()).await;
+        }
         let account = self.standing().and_then(|it| it.account);
         let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {
@@ -61,7 +65,8 @@ impl Work {
 
     pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let message = format!(
-            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself",
+            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself; \
+             to let go of the deposit instead set the annotation keysmith.dev/force-orphan",
             self.token_name()
         );
         self.publish(self.status(), &Verdict::reconciling(Reason::DeletionBlocked, message)).await

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::console::{Answer, Desk};
 use super::paging;
+use super::provider_keys::unsupported;
 use super::record::{KeyKind, KeyRecord, NewKey};
 use super::refusal::Refusal;
 use super::view::{self, Sight};
@@ -27,6 +28,10 @@ const ASSISTANTS: [&str; 9] = [
 /// §1.4. `active` and `debug_mode` are not create fields, so they are ignored like any unknown one.
 pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     let new = parse_new(Fields::parse(&desk.inbound.body))?;
+    let taken = || desk.world.keys.within(desk.organization).any(|key| key.name == new.name);
+    if desk.world.switches.unique_names && taken() {
+        return Err(Refusal::of_status(409));
+    }
     let key = desk.world.mint_key(desk.organization, new, desk.moment.now);
     desk.world.counts.created_total += 1;
     let switches = &desk.world.switches;
@@ -78,6 +83,9 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
 /// §1.8.
 pub(super) fn reveal(desk: &mut Desk<'_>) -> Answer {
     own(desk)?;
+    if let Some(answer) = unsupported(desk.world.switches.reveal) {
+        return answer;
+    }
     desk.world.counts.reveals_total += 1;
     let key = own(desk)?;
     if desk.world.switches.reveal_key_only {

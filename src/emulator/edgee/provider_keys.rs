@@ -92,7 +92,7 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "object": "provider_key", "id": id, "deleted": true })))
 }
 
-fn unsupported(support: Support) -> Option<Answer> {
+pub(super) fn unsupported(support: Support) -> Option<Answer> {
     match support {
         Support::Full => None,
         Support::UnknownPath => Some(Err(Refusal::not_found())),

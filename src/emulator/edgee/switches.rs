@@ -35,6 +35,10 @@ pub struct Switches {
     pub delete_no_content: bool,
     /// Whether reveal answers `{"key":…}` alone (§1.8).
     pub reveal_key_only: bool,
+    /// Whether the secret of a key can be had again at all: without, this is a vendor that shows it once (§1.8).
+    pub reveal: Support,
+    /// Whether a second key of a name is refused (409), as some other vendors do; Edgee documents nothing (§1.4).
+    pub unique_names: bool,
     /// Fields that an update of a key silently ignores, beyond the immutable ones (§1.6).
     pub ignored_updates: BTreeSet<String>,
     /// Whether a list of provider keys shows `provider` and `active` only (§1.10).
@@ -65,6 +69,8 @@ impl Default for Switches {
             create_status: 200,
             delete_no_content: false,
             reveal_key_only: false,
+            reveal: Support::Full,
+            unique_names: false,
             ignored_updates: BTreeSet::new(),
             bare_provider_keys: false,
             provider_key_get: Support::Full,

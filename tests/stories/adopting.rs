@@ -1,0 +1,163 @@
+//! Keys that exist before their resources do.
+
+use crate::support::classes::Class;
+use crate::support::world::{ORG, World, key_spec, merged};
+use keysmith::emulator::edgee::{DataPlaneAnswer, NewKey};
+use kube::ResourceExt;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A key that a human made.
+fn existing(world: &World) -> (String, String) {
+    let key = world.vendor().add_key(ORG, NewKey::named("checkout"));
+    (key.id, key.secret)
+}
+
+fn naming(id: &str, more: Value) -> Value {
+    merged(json!({"externalId": id}), more)
+}
+
+pub async fn a_key_that_exists_is_taken_over_with_its_secret(world: &mut World) {
+    world.token().await;
+    let (id, secret) = existing(world);
+    world.key("checkout", naming(&id, json!({}))).await;
+    assert_eq!(world.served("checkout", "key").await, id);
+    assert_eq!(world.entry("checkout", "key").await, Some(secret));
+    assert!(world.only_key().name.contains("[ks-"), "{}", world.only_key().name);
+    world.event("TakenOver").await;
+    let patch = json!({"spec": {"models": ["anthropic/claude-opus-4-6"]}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.only_key().models, ["anthropic/claude-opus-4-6"]);
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.keys().is_empty());
+}
+
+pub async fn a_key_that_is_shown_once_is_taken_over_and_replaced(world: &mut World) {
+    world.stop().await;
+    Class::Once.switch(&world.emulator);
+    world.vendors = Class::Once.vendors();
+    world.start().await;
+    world.token().await;
+    let (id, secret) = existing(world);
+    world.key("checkout", naming(&id, json!({"rotation": {"overlap": "1h", "brownOut": "0s"}}))).await;
+    assert_eq!(world.keys().len(), 2);
+    assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted, "the overlap");
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    assert_ne!(world.served("checkout", "key").await, id);
+}
+
+pub async fn a_key_that_is_not_there_is_named(world: &mut World) {
+    world.token().await;
+    world.create("GatewayApiKey", "checkout", key_spec(naming("key_nobody", json!({})))).await;
+    let message = world.reason("GatewayApiKey", "checkout", "ExternalKeyMissing").await;
+    assert!(message.contains("spec.externalId"), "{message}");
+    assert!(world.keys().is_empty());
+}
+
+pub async fn a_key_of_another_resource_or_cluster_is_not_taken_away(world: &mut World) {
+    world.token().await;
+    world.key("first", json!({})).await;
+    let mine = world.only_key();
+    world.create("GatewayApiKey", "second", key_spec(naming(&mine.id, json!({})))).await;
+    let message = world.reason("GatewayApiKey", "second", "OwnershipConflict").await;
+    assert!(message.contains("another resource"), "{message}");
+    let name = "x [ks-aaaaaa-bbbbbbbbbbbbbbbb-1]";
+    let theirs = world.vendor().add_key(ORG, NewKey::named(name)).id;
+    world.create("GatewayApiKey", "third", key_spec(naming(&theirs, json!({})))).await;
+    let message = world.reason("GatewayApiKey", "third", "OwnershipConflict").await;
+    assert!(message.contains("another cluster"), "{message}");
+    for name in ["second", "third"] {
+        world.delete("GatewayApiKey", name).await;
+        world.gone("GatewayApiKey", name).await;
+    }
+    assert_eq!(world.keys().len(), 2);
+    assert!(world.keys().iter().any(|key| key.name == name));
+}
+
+pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
+    world.token().await;
+    let (id, _) = existing(world);
+    let writes = world.vendor_writes().len();
+    world.key("checkout", naming(&id, json!({"managementPolicy": "Observe", "models": ["a/b"]}))).await;
+    world.reason("GatewayApiKey", "checkout", "Observed").await;
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
+    assert_eq!(world.entry("checkout", "key").await, None);
+    assert!(world.vendor().edit_key(&id, |key| key.active = false));
+    world
+        .eventually("status follows the key", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            if status["active"] == false { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.vendor_writes().len(), writes);
+    assert_eq!(world.only_key().name, "checkout");
+}
+
+/// What a backup brings back: everything but UID and status.
+async fn restore(world: &World, object: &DynamicObject) {
+    let restored = json!({
+        "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "spec": object.data["spec"],
+        "metadata": {
+            "name": object.name_any(), "namespace": world.namespace,
+            "annotations": object.annotations(), "finalizers": object.finalizers(),
+        },
+    });
+    let restored = serde_json::from_value(restored).unwrap();
+    world.api("GatewayApiKey").create(&PostParams::default(), &restored).await.unwrap();
+}
+
+pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"rotation": {"trigger": "a"}})).await;
+    let id = world.served("checkout", "key").await;
+    let secret = world.entry("checkout", "key").await;
+    let backup = world.api("GatewayApiKey").get("checkout").await.unwrap();
+    world.stop().await;
+    // The cluster was lost, and nobody revoked anything.
+    world.delete("GatewayApiKey", "checkout").await;
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    world.api("GatewayApiKey").patch("checkout", &PatchParams::default(), &patch).await.unwrap();
+    world.gone("GatewayApiKey", "checkout").await;
+    world
+        .eventually("its Secret is collected", async || match world.entry("checkout", "key").await {
+            None => Ok(()),
+            Some(_) => Err("still there".to_owned()),
+        })
+        .await;
+    restore(world, &backup).await;
+    world.start().await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.served("checkout", "key").await, id);
+    assert_eq!(world.entry("checkout", "key").await, secret);
+    world.event("Relinked").await;
+    let patch = json!({"spec": {"rotation": {"trigger": "b", "overlap": "1s", "brownOut": "0s"}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    world
+        .eventually("it rotates", async || {
+            if world.only_key_id().is_some_and(|it| it != id) { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.keys().is_empty());
+}
+
+pub async fn a_copy_of_a_resource_does_not_get_the_key_of_the_original(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    let mut copy = world.api("GatewayApiKey").get("checkout").await.unwrap();
+    copy.metadata.name = Some("copy".to_owned());
+    restore(world, &copy).await;
+    world.ready("GatewayApiKey", "copy").await;
+    let other = world.status("GatewayApiKey", "copy").await["id"].clone();
+    assert_ne!(other, json!(id));
+    world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
+    assert_eq!(world.keys().len(), 2);
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
+}

@@ -1,0 +1,81 @@
+//! Vendors that no driver is written for yet: Edgee's, with less than it can.
+
+use async_trait::async_trait;
+use keysmith::api::console_token::Vendor;
+use keysmith::emulator::Emulator;
+use keysmith::emulator::edgee::Support;
+use keysmith::gateway::http::Wire;
+use keysmith::gateway::{self, Amendment, Gateway, Minted, Order, Vendors};
+use keysmith::plan::capability::{Capabilities, Recovery};
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::fault::{Fault, FaultKind};
+use secrecy::SecretString;
+
+/// What a vendor does with the secret of a key it has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It shows it again.
+    Reveal,
+    /// It shows it again, and takes every name once.
+    Named,
+    /// It shows it once.
+    Once,
+}
+
+impl Class {
+    /// The drivers of an operator that works with such a vendor.
+    pub fn vendors(self) -> Vendors {
+        match self {
+            Self::Reveal | Self::Named => Vendors::default(),
+            Self::Once => Vendors { capabilities: |_| Some(&ONCE), connect: once },
+        }
+    }
+
+    /// Makes the emulator such a vendor.
+    pub fn switch(self, emulator: &Emulator) {
+        emulator.edgee().set_switches(|switches| {
+            switches.unique_names = self == Self::Named;
+            switches.reveal = if self == Self::Once { Support::UnknownPath } else { Support::Full };
+        });
+    }
+}
+
+static ONCE: Capabilities =
+    Capabilities { name: "once", recovery: Recovery::Once, ..keysmith::gateway::edgee::CAPABILITIES };
+
+fn once(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
+    Some(Box::new(Once(gateway::connect(vendor, wire)?)))
+}
+
+struct Once(Box<dyn Gateway>);
+
+#[async_trait]
+impl Gateway for Once {
+    fn capabilities(&self) -> &'static Capabilities {
+        &ONCE
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        self.0.list().await
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.0.get(id).await
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        self.0.mint(order).await
+    }
+
+    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
+        Err(Fault::without_effect(FaultKind::Strange("it shows a key once")))
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        self.0.amend(id, amendment).await
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        self.0.revoke(id).await
+    }
+}
