@@ -86,6 +86,13 @@ struct RunArgs {
     /// Time between two looks at a vendor: how long a change made in its console may go unnoticed.
     #[arg(long, env = "KEYSMITH_POLL_INTERVAL", default_value = "5m")]
     poll_interval: Duration,
+    /// Time between two sweeps for orphaned keys; 0s for none. There are none with --namespaces either.
+    #[arg(long, env = "KEYSMITH_SWEEP_INTERVAL", default_value = "1h")]
+    sweep_interval: Duration,
+    /// Namespace of the ConfigMap keysmith-ledger, which lists what was left behind; the pod's own when left out, or
+    /// the kubeconfig's.
+    #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE")]
+    ledger_namespace: Option<String>,
 }
 
 #[cfg(feature = "emulator")]
@@ -159,7 +166,10 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
     if poll < SignedDuration::from_secs(1) {
         return Err("--poll-interval: must be at least 1s".into());
     }
+    let sweep = SignedDuration::try_from(std::time::Duration::from(arguments.sweep_interval))?;
     let mut config = Config::infer().await?;
+    let ledger_namespace = arguments.ledger_namespace.filter(|it| !it.is_empty());
+    let ledger_namespace = ledger_namespace.unwrap_or_else(|| config.default_namespace.clone());
     // A retried create would meet its own object as "already exists", a retried compare-and-swap its own write as a
     // conflict; retries are decided where that is understood.
     config.default_retry = false;
@@ -183,6 +193,8 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
             poll,
             keys_per_day: arguments.max_keys_per_day,
             vendors: Vendors::default(),
+            sweep: (!sweep.is_zero()).then_some(sweep),
+            ledger_namespace,
         },
         namespaces: arguments
             .namespaces

@@ -1,6 +1,8 @@
 //! What Kubernetes understands: claims and status by compare-and-swap, Secrets behind a guard, watches, events.
 
 pub mod events;
+pub mod inventory;
+pub mod ledger;
 pub mod object;
 pub mod secret;
 pub mod watch;

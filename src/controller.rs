@@ -7,6 +7,7 @@ pub mod gateway_api_key;
 pub mod issue;
 pub mod memory;
 pub mod provider_key;
+pub mod sweep;
 
 use crate::api::{Reason, Verdict};
 use crate::cluster;

@@ -8,6 +8,7 @@ pub mod http;
 pub mod lenient;
 pub mod transport;
 
+use crate::api::ConsoleToken;
 use crate::api::console_token::Vendor;
 use crate::api::gateway_api_key::KeyType;
 use crate::plan::capability::Capabilities;
@@ -16,9 +17,11 @@ use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
 use crate::plan::fault::Fault;
+use crate::plan::ledger::Place;
 use async_trait::async_trait;
 use http::Wire;
 use jiff::Timestamp;
+use kube::ResourceExt;
 use secrecy::SecretString;
 
 /// What a vendor must answer. Implementations hold no state and retry nothing.
@@ -156,6 +159,27 @@ pub struct Vendors {
 impl Default for Vendors {
     fn default() -> Self {
         Self { capabilities, connect }
+    }
+}
+
+/// The organization or account at the vendor, as far as the specification names one.
+pub fn account(vendor: &Vendor) -> &str {
+    match vendor {
+        Vendor { edgee: Some(place) } => &place.organization_id,
+        Vendor { edgee: None } => "",
+    }
+}
+
+/// Where a ConsoleToken leads.
+pub fn place(token: &ConsoleToken) -> Place {
+    let spec = &token.spec;
+    let capabilities = capabilities(&spec.vendor);
+    let default = || capabilities.map_or_else(String::new, |it| it.endpoint.to_owned());
+    Place {
+        vendor: capabilities.map_or_else(String::new, |it| it.name.to_owned()),
+        account: account(&spec.vendor).to_owned(),
+        endpoint: spec.endpoint.clone().unwrap_or_else(default),
+        console_token: token.name_any(),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::api::{self, ConsoleToken, GROUP, GatewayApiKey, ProviderKey, VERSION};
 use crate::cluster::events::Events;
+use crate::cluster::ledger::Ledger;
 use crate::cluster::watch::{self, Touched};
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Settings, Stores, Wakers};
 use crate::controller::memory::Memory;
+use crate::controller::sweep::Sweeps;
 use crate::controller::{self, Source};
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
@@ -145,6 +147,9 @@ impl Operator {
             memory: Memory::default(),
             critical: critical.clone(),
             events: events.clone(),
+            ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone()),
+            // Who sees a part of the cluster cannot tell what nobody accounts for.
+            sweeps: Sweeps::new(self.settings.sweep.filter(|_| namespace.is_none())),
             metrics: self.metrics.clone(),
             stores: Stores {
                 tokens: tokens_store.clone(),
@@ -168,8 +173,18 @@ impl Operator {
             Arc::clone(&context),
             stop.clone(),
         );
+        let beginning = begin_ledger(Arc::clone(&context));
         let watching = watch_secrets(self.client.clone(), namespace, context, stop.clone());
-        tokio::join!(run_tokens, run_keys, run_deposits, watching);
+        tokio::join!(run_tokens, run_keys, run_deposits, watching, beginning);
+    }
+}
+
+/// The ledger vouches for keys made after it was begun, so it is begun before any is.
+async fn begin_ledger(context: Arc<Context>) {
+    if context.sweeps.are_on()
+        && let Err(error) = context.ledger.open().await
+    {
+        tracing::warn!(%error, "no sweep for orphaned keys as long as the ledger cannot be read and begun");
     }
 }
 

@@ -28,6 +28,7 @@ mod plans {
     pub mod known_deposits;
     pub mod mutant;
     pub mod operator;
+    pub mod orphans;
     pub mod retiring;
     pub mod retiring_deposits;
     pub mod secrets;

@@ -31,6 +31,8 @@ mod stories {
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
+    pub mod ledger;
+    pub mod orphans;
     pub mod refusals;
     pub mod rotating;
     pub mod tokens;
@@ -160,6 +162,21 @@ tell! {
         a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
+    ledger:
+        an_entry_is_written_once_and_taken_out_again,
+        writers_that_do_not_see_each_other_lose_nothing,
+        a_full_ledger_says_so_and_keeps_what_it_has,
+        an_entry_that_somebody_broke_is_named;
+    orphans:
+        an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
+        what_somebody_accounts_for_stays,
+        a_key_being_born_is_nobodys_orphan,
+        a_sweep_that_cannot_see_everything_concludes_nothing,
+        an_operator_of_some_namespaces_leaves_orphans_alone,
+        two_tokens_of_one_account_count_a_key_once,
+        an_orphan_older_than_the_ledger_is_left_to_people,
+        an_orphan_that_cannot_be_revoked_yet_is_revoked_later,
+        an_entry_goes_with_its_key;
     refusals:
         a_secret_of_somebody_else_is_refused_before_a_key_is_made,
         of_two_resources_that_name_one_secret_the_first_wins,

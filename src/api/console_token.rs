@@ -111,4 +111,8 @@ pub struct ConsoleTokenStatus {
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// Keys at the vendor that carry this cluster's mark and that no resource accounts for, as of the last sweep;
+    /// absent when there are none, and while the operator watches only some namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<u32>,
 }

@@ -2,7 +2,7 @@
 
 use super::accounts::Standing;
 use super::context::Context;
-use super::{Error, Pass, Subject, stale_or};
+use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKey, ProviderKey, Reason, Verdict};
 use crate::cluster::{self, object, watch};
@@ -102,6 +102,7 @@ impl Work {
         self.context.accounts.remove(&namespace, &name);
         self.context.metrics.forget_token(&namespace, &name);
         let uid = self.token.uid().unwrap_or_default();
+        sweep::forget(&self.context, &uid);
         self.context.memory.forget(&format!("probe/{uid}"));
         self.context.memory.forget(&uid);
     }
@@ -178,6 +179,7 @@ impl Work {
                 }
                 self.wake_changed(seen.as_deref(), &listing);
                 self.poll_deposits(&account).await;
+                sweep::after_listing(&self.context, &self.token, &account, &listing).await;
                 let wake = Some(retry::plus(self.context.clock.now(), poll));
                 Finding {
                     account: Some(account),
@@ -322,6 +324,7 @@ impl Work {
             status.endpoint =
                 Some(self.token.spec.endpoint.clone().unwrap_or_else(|| capabilities.endpoint.to_owned()));
         }
+        status.orphans = self.context.sweeps.count(&self.token.uid().unwrap_or_default(), status.orphans);
         let mut notices = Vec::new();
         if verdict.apply(&mut status.conditions, generation, now) {
             let (reason, note) = (verdict.reason.as_str(), verdict.message.clone());

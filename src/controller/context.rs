@@ -2,13 +2,16 @@
 
 use super::accounts::Accounts;
 use super::memory::Memory;
+use super::sweep::Sweeps;
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
 use crate::cluster::events::Events;
+use crate::cluster::ledger::Ledger;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
-use crate::gateway::Vendors;
+use crate::gateway::{self, Vendors};
 use crate::gateway::transport::Transport;
+use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
 use crate::plan::token::Endpoints;
@@ -35,6 +38,10 @@ pub struct Settings {
     pub keys_per_day: u64,
     /// The vendors.
     pub vendors: Vendors,
+    /// Time between two sweeps for orphaned keys; `None` is never.
+    pub sweep: Option<SignedDuration>,
+    /// The namespace of the ledger, which is the operator's own.
+    pub ledger_namespace: String,
 }
 
 /// Stores of every kind.
@@ -86,6 +93,10 @@ pub struct Context {
     pub critical: Critical,
     /// Events.
     pub events: Events,
+    /// What was left behind.
+    pub ledger: Ledger,
+    /// What sweeps remember.
+    pub sweeps: Sweeps,
     /// Counters.
     pub metrics: Metrics,
     /// The objects.
@@ -103,6 +114,25 @@ impl Context {
     /// Marks everything at a vendor that is this object's.
     pub fn mark<K: Managed>(&self, object: &K) -> Mark {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
+    }
+
+    /// A ledger entry for what this object leaves behind through the ConsoleToken of that name. It speaks of every
+    /// key with the object's mark; the caller narrows it to one by `key_id` and `serial`.
+    pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
+        let namespace = object.namespace().unwrap_or_default();
+        let place = watch::find(&self.stores.tokens, &namespace, token)
+            .map(|token| gateway::place(&token))
+            .unwrap_or_else(|| Place { console_token: token.to_owned(), ..Place::default() });
+        let uid = object.uid().unwrap_or_default();
+        Entry {
+            time: self.clock.now(),
+            owner: Owner { kind: K::KIND.to_owned(), namespace, name: object.name_any(), uid },
+            place,
+            key_id: None,
+            mark: Some(self.mark(object).to_string()),
+            serial: None,
+            why,
+        }
     }
 
     /// Sends an event some time, or drops it.

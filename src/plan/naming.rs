@@ -55,6 +55,17 @@ impl Mark {
         Self(format!("{place}-{owner}"))
     }
 
+    /// Reads a mark back, with or without the prefix. `None`: it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix(PREFIX).unwrap_or(text);
+        Self::parse(&format!(" [{PREFIX}{bare}-0]")).map(|(mark, _)| mark)
+    }
+
+    /// Whether a resource of that cluster made what carries this mark.
+    pub fn is_of(&self, cluster: &ClusterId) -> bool {
+        self.0.split('-').next() == Some(&hash::base32(&[cluster.0.as_bytes()], CLUSTER))
+    }
+
     /// The name of the key with that serial.
     pub fn name(&self, display: &str, serial: Serial) -> String {
         let mark = format!(" [{PREFIX}{}-{serial}]", self.0);
@@ -155,6 +166,22 @@ mod tests {
         assert!(name.ends_with("-3]"), "{name}");
         assert_eq!(Mark::parse(&name), Some((mark(), Serial(3))));
         assert_eq!(Mark::display_in(&name), "Production Backend");
+    }
+
+    #[test]
+    fn a_mark_is_read_back_as_it_is_written_down() {
+        let text = mark().to_string();
+        assert_eq!(Mark::read(&text), Some(mark()));
+        assert_eq!(Mark::read(text.trim_start_matches("ks-")), Some(mark()));
+        for bad in ["", "ks-", "ks-a-b", "ks-a-b-1", &format!("{text}-1"), &format!("ks-{text}")] {
+            assert_eq!(Mark::read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_tells_its_cluster() {
+        assert!(mark().is_of(&ClusterId("c-1".into())));
+        assert!(!mark().is_of(&ClusterId("c-2".into())));
     }
 
     #[test]

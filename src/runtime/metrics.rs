@@ -35,6 +35,16 @@ struct Rotation {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Vendor {
+    vendor: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Token {
     namespace: String,
     name: String,
@@ -55,7 +65,40 @@ pub struct Metrics {
     overdue: Gauge,
     overdue_keys: Arc<Mutex<HashSet<String>>>,
     restarts: Counter,
+    orphans: Orphans,
     events_dropped: Counter,
+}
+
+/// What concerns sweeps and the ledger.
+#[derive(Clone, Default)]
+struct Orphans {
+    found: Family<Vendor, Gauge>,
+    revoked: Family<Vendor, Counter>,
+    sweeps: Family<Outcome, Counter>,
+    ledger_full: Counter,
+}
+
+impl Orphans {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "orphaned_keys",
+            "Keys at a vendor with this cluster's mark that no resource accounts for",
+            metrics.found.clone(),
+        );
+        registry.register(
+            "orphaned_keys_revoked",
+            "Orphaned keys that were revoked",
+            metrics.revoked.clone(),
+        );
+        registry.register("sweeps", "Sweeps for orphaned keys by outcome", metrics.sweeps.clone());
+        registry.register(
+            "ledger_full",
+            "Entries that found no room in the ledger",
+            metrics.ledger_full.clone(),
+        );
+        metrics
+    }
 }
 
 impl Default for Metrics {
@@ -95,6 +138,7 @@ impl Default for Metrics {
         registry.register("rotations_overdue", "Keys whose replacement is overdue", overdue.clone());
         let restarts = Counter::default();
         registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
+        let orphans = Orphans::register(&mut registry);
         let events_dropped = Counter::default();
         registry.register(
             "events_dropped",
@@ -114,6 +158,7 @@ impl Default for Metrics {
             overdue,
             overdue_keys: Arc::default(),
             restarts,
+            orphans,
             events_dropped,
         }
     }
@@ -183,6 +228,27 @@ impl Metrics {
     /// Workloads were restarted.
     pub fn restarted(&self, count: usize) {
         self.restarts.inc_by(count as u64);
+    }
+
+    /// So many keys at a vendor are nobody's.
+    pub fn orphans(&self, vendor: &'static str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.orphans.found.get_or_create(&Vendor { vendor }).set(count);
+    }
+
+    /// Keys that were nobody's are gone.
+    pub fn orphans_revoked(&self, vendor: &'static str, count: usize) {
+        self.orphans.revoked.get_or_create(&Vendor { vendor }).inc_by(count as u64);
+    }
+
+    /// A sweep ended.
+    pub fn swept(&self, outcome: &'static str) {
+        self.orphans.sweeps.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The ledger had no room.
+    pub fn ledger_full(&self, entries: usize) {
+        self.orphans.ledger_full.inc_by(entries as u64);
     }
 
     /// An event was dropped.

@@ -3,7 +3,7 @@
 //! It follows the rules of the real server, not the expectations of one client; the rules are listed here and tested
 //! in `simulated_cluster.rs`. It is meant never to be laxer than the real one; where it differs, it says so below.
 //!
-//! **Served.** Namespaces, Secrets, Events (core and `events.k8s.io`), Leases, Deployments, `StatefulSets`, `DaemonSets`,
+//! **Served.** Namespaces, Secrets, ConfigMaps, Events (core and `events.k8s.io`), Leases, Deployments, `StatefulSets`, `DaemonSets`,
 //! `CustomResourceDefinitions` (as data), and every kind the given CRDs describe; `/api`, `/apis`, `/version`, health.
 //!
 //! **Reading**

@@ -56,6 +56,12 @@ pub struct World {
     pub vendors: Vendors,
     /// The most keys they make for one resource within a day.
     pub keys_per_day: u64,
+    /// Whether operators that are started from now on watch all namespaces.
+    pub everywhere: bool,
+    /// Time between two of their sweeps.
+    pub sweep: SignedDuration,
+    /// Where they keep the ledger.
+    pub ledger_namespace: String,
     operator: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -93,6 +99,7 @@ impl World {
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
         let metrics = Metrics::default();
+        let ledger_namespace = namespace.clone();
         let mut world = Self {
             ground,
             user,
@@ -102,6 +109,9 @@ impl World {
             metrics,
             vendors: Vendors::default(),
             keys_per_day: 20,
+            everywhere: false,
+            sweep: SignedDuration::from_hours(1),
+            ledger_namespace,
             operator: None,
         };
         world.start().await;
@@ -124,8 +134,10 @@ impl World {
                 poll: SignedDuration::from_secs(poll),
                 keys_per_day: self.keys_per_day,
                 vendors: self.vendors,
+                sweep: Some(self.sweep),
+                ledger_namespace: self.ledger_namespace.clone(),
             },
-            namespaces: vec![self.namespace.clone()],
+            namespaces: if self.everywhere { Vec::new() } else { vec![self.namespace.clone()] },
             metrics: self.metrics.clone(),
             readiness: Readiness::default(),
         };

@@ -3,7 +3,7 @@
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
     coordination::v1::Lease,
-    core::v1::{Event as CoreEvent, Namespace, Secret},
+    core::v1::{ConfigMap, Event as CoreEvent, Namespace, Secret},
     events::v1::Event,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -139,6 +139,7 @@ pub(super) fn builtins() -> Vec<Kind> {
             selectable: selectable(&["status.phase"]),
             ..Kind::builtin("", "namespaces", "Namespace", typed::<Namespace>)
         },
+        Kind::builtin("", "configmaps", "ConfigMap", typed::<ConfigMap>),
         Kind { selectable: selectable(&["type"]), ..Kind::builtin("", "secrets", "Secret", typed::<Secret>) },
         Kind {
             selectable: involved.into_iter().chain(["reason", "type"]).map(str::to_owned).collect(),

@@ -1,0 +1,175 @@
+//! The ledger as a ConfigMap in the operator's own namespace: one entry per key that was left behind. Each entry is
+//! written by a merge patch of its own, so that writers do not meet.
+
+use crate::api::{MANAGED_BY_LABEL, MANAGER};
+use crate::plan::ledger::{Book, Entry, LARGEST};
+use crate::runtime::metrics::Metrics;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The name of the ConfigMap.
+pub const NAME: &str = "keysmith-ledger";
+/// Writes that meet a ConfigMap coming or going are tried again this often.
+const ATTEMPTS: usize = 3;
+/// For whoever finds the ConfigMap and wonders.
+const NOTE: &str = "Keys that Keysmith left at vendors on purpose; without its entry a sweep takes such a key for an \
+    orphan. List with: keysmith orphans";
+
+/// The ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not do what it was asked.
+    #[error("ConfigMap {place}: {}", super::brief(source))]
+    Kubernetes {
+        /// Namespace and name.
+        place: String,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+    /// There is no room for another entry.
+    #[error(
+        "ConfigMap {0} is full; remove keys with `keysmith orphans --delete`, which takes their entries out"
+    )]
+    Full(String),
+    /// An entry cannot be read.
+    #[error("ConfigMap {place}, entry {entry} cannot be read; correct or remove it")]
+    Broken {
+        /// Namespace and name.
+        place: String,
+        /// Which one.
+        entry: String,
+    },
+}
+
+/// The ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    api: Api<ConfigMap>,
+    namespace: String,
+    metrics: Metrics,
+}
+
+impl Ledger {
+    /// The ledger in that namespace, which is the operator's own.
+    pub fn new(client: Client, namespace: &str, metrics: Metrics) -> Self {
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), metrics }
+    }
+
+    /// Writes entries down; those that are there already stay as they are. To be done before the finalizer goes. A
+    /// failure is for the caller to judge: a deletion need not wait for a ledger that is full.
+    pub async fn record(&self, entries: &[Entry]) -> Result<(), Error> {
+        let mut last = Ok(());
+        for _ in 0..ATTEMPTS {
+            last = self.try_record(entries).await;
+            match &last {
+                // It came or went in between.
+                Err(Error::Kubernetes { source, .. })
+                    if super::is_conflict(source) || super::is_missing(source) => {}
+                Err(Error::Full(place)) => {
+                    tracing::warn!(
+                        ledger = place,
+                        entries = entries.len(),
+                        "the ledger is full; what is left behind now stands in events and logs only, and keysmith orphans --delete makes room"
+                    );
+                    self.metrics.ledger_full(entries.len());
+                    return last;
+                }
+                _ => return last,
+            }
+        }
+        last
+    }
+
+    async fn try_record(&self, entries: &[Entry]) -> Result<(), Error> {
+        let present = self.read().await?;
+        let data = present.as_ref().and_then(|it| it.data.clone()).unwrap_or_default();
+        let stands = |entry: &&Entry| {
+            let there = data.get(&entry.name()).and_then(|it| Entry::decode(it));
+            !there.is_some_and(|there| there.agrees(entry))
+        };
+        let new: BTreeMap<_, _> = entries.iter().filter(stands).map(|it| (it.name(), it.encode())).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if size(&data) + size(&new) > LARGEST {
+            return Err(Error::Full(self.place()));
+        }
+        let written = match present {
+            None => self.api.create(&creation(), &config_map(new)).await,
+            Some(_) => self.patch(new.into_iter().map(|(name, entry)| (name, Value::String(entry)))).await,
+        };
+        written.map(drop).map_err(|error| match &error {
+            kube::Error::Api(status) if matches!(status.code, 413 | 422) => Error::Full(self.place()),
+            _ => self.failed(error),
+        })
+    }
+
+    /// What stands in it; nothing, where there is none.
+    pub async fn list(&self) -> Result<Book, Error> {
+        let Some(map) = self.read().await? else {
+            return Ok(Book::default());
+        };
+        let since = map.metadata.creation_timestamp.map(|it| it.0);
+        let entries = map.data.unwrap_or_default().into_iter().map(|(name, text)| {
+            Entry::decode(&text).ok_or_else(|| Error::Broken { place: self.place(), entry: name })
+        });
+        Ok(Book { since, entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    /// What stands in it, which is begun where there is none: it vouches for what is made from then on.
+    pub async fn open(&self) -> Result<Book, Error> {
+        let book = self.list().await?;
+        if book.since.is_some() {
+            return Ok(book);
+        }
+        match self.api.create(&creation(), &config_map(BTreeMap::new())).await {
+            Err(error) if !super::is_conflict(&error) => Err(self.failed(error)),
+            _ => self.list().await,
+        }
+    }
+
+    /// Takes an entry out: its key is gone, or is a resource's again.
+    pub async fn forget(&self, entry: &Entry) -> Result<(), Error> {
+        match self.patch([(entry.name(), Value::Null)]).await {
+            Err(error) if !super::is_missing(&error) => Err(self.failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<ConfigMap>, Error> {
+        self.api.get_opt(NAME).await.map_err(|error| self.failed(error))
+    }
+
+    async fn patch(&self, entries: impl IntoIterator<Item = (String, Value)>) -> kube::Result<ConfigMap> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let data: Map<_, _> = entries.into_iter().collect();
+        self.api.patch(NAME, &params, &Patch::Merge(json!({"data": data}))).await
+    }
+
+    fn failed(&self, source: kube::Error) -> Error {
+        Error::Kubernetes { place: self.place(), source: Box::new(source) }
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{NAME}", self.namespace)
+    }
+}
+
+fn size(data: &BTreeMap<String, String>) -> usize {
+    data.iter().map(|(name, text)| name.len() + text.len()).sum()
+}
+
+fn creation() -> PostParams {
+    PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
+}
+
+fn config_map(data: BTreeMap<String, String>) -> ConfigMap {
+    let mut map = ConfigMap { data: (!data.is_empty()).then_some(data), ..ConfigMap::default() };
+    map.metadata.name = Some(NAME.to_owned());
+    map.metadata.labels = Some([(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned())].into());
+    map.metadata.annotations = Some([("keysmith.dev/note".to_owned(), NOTE.to_owned())].into());
+    map
+}

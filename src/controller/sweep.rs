@@ -1,0 +1,250 @@
+//! The sweep: keys at the vendor with our cluster's mark that no resource accounts for. It follows a listing that was
+//! made anyway, and what may account for a key is read after it: the other way round, a key being born would be one.
+
+use super::context::Context;
+use crate::api::ConsoleToken;
+use crate::cluster::{inventory, ledger};
+use crate::gateway;
+use crate::gateway::account::{Account, Listing};
+use crate::plan::facts::KeyId;
+use crate::plan::hash;
+use crate::plan::issuance::STRAGGLING;
+use crate::plan::ledger::Entry;
+use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
+use crate::plan::retry;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A sweep that did not get to its end; nothing was concluded from it.
+#[derive(Debug, thiserror::Error)]
+enum Skipped {
+    #[error("the resources cannot be read: {}", crate::cluster::brief(.0))]
+    Resources(#[from] kube::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// What sweeps remember, by UID of the ConsoleToken. All of it may be lost: two more sweeps are needed then.
+#[derive(Default)]
+pub struct Sweeps {
+    every: Option<SignedDuration>,
+    tokens: Mutex<HashMap<String, Remembered>>,
+}
+
+struct Remembered {
+    vendor: &'static str,
+    due: Timestamp,
+    /// `None` before the first sweep.
+    suspects: Option<Suspects>,
+}
+
+impl Sweeps {
+    /// Sweeps that often; `None` is never, for an operator that does not see every namespace: it cannot know what
+    /// accounts for a key.
+    pub fn new(every: Option<SignedDuration>) -> Self {
+        Self { every, tokens: Mutex::default() }
+    }
+
+    /// Whether there are sweeps.
+    pub fn are_on(&self) -> bool {
+        self.every.is_some()
+    }
+
+    /// The number of orphans for status; what is shown already, before the first sweep. `None` for none.
+    pub fn count(&self, uid: &str, shown: Option<u32>) -> Option<u32> {
+        self.every?;
+        match self.lock().get(uid).and_then(|it| it.suspects.as_ref()) {
+            None => shown,
+            Some(suspects) => u32::try_from(suspects.len()).ok().filter(|it| *it > 0),
+        }
+    }
+
+    /// The ConsoleToken is gone. Returns the vendor and what is left of its orphans, if it was ever swept.
+    fn forget(&self, uid: &str) -> Option<(&'static str, usize)> {
+        let mut tokens = self.lock();
+        let vendor = tokens.remove(uid)?.vendor;
+        Some((vendor, orphans_of(&tokens, vendor)))
+    }
+
+    /// Whether it is time. The first one is somewhere in the first interval, so that a start of the operator is no
+    /// flood of them.
+    fn is_due(&self, uid: &str, vendor: &'static str, now: Timestamp) -> bool {
+        let Some(every) = self.every else {
+            return false;
+        };
+        let mut tokens = self.lock();
+        let remembered = tokens.entry(uid.to_owned()).or_insert_with(|| {
+            let wait = every.as_secs_f64() * hash::fraction(&[b"sweep", uid.as_bytes()]);
+            let wait = SignedDuration::try_from_secs_f64(wait).unwrap_or(every);
+            Remembered { vendor, due: retry::plus(now, wait), suspects: None }
+        });
+        let due = now >= remembered.due;
+        if due {
+            remembered.due = retry::plus(now, retry::jittered(every, uid));
+        }
+        due
+    }
+
+    fn suspects(&self, uid: &str) -> Suspects {
+        self.lock().get(uid).and_then(|it| it.suspects.clone()).unwrap_or_default()
+    }
+
+    /// Remembers what a sweep found. Returns the number of orphans at that vendor, each counted once although
+    /// several ConsoleTokens may show it.
+    fn found(&self, uid: &str, suspects: Suspects) -> Option<(&'static str, usize)> {
+        let mut tokens = self.lock();
+        let remembered = tokens.get_mut(uid)?;
+        remembered.suspects = Some(suspects);
+        let vendor = remembered.vendor;
+        Some((vendor, orphans_of(&tokens, vendor)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn orphans_of(tokens: &HashMap<String, Remembered>, vendor: &str) -> usize {
+    let suspects = tokens.values().filter(|it| it.vendor == vendor).flat_map(|it| &it.suspects);
+    suspects.flat_map(Suspects::keys).collect::<BTreeSet<&KeyId>>().len()
+}
+
+/// The ConsoleToken is gone.
+pub fn forget(context: &Context, uid: &str) {
+    if let Some((vendor, left)) = context.sweeps.forget(uid) {
+        context.metrics.orphans(vendor, left);
+    }
+}
+
+/// Sweeps, if it is time. Called right after a listing; whatever goes wrong is no trouble of the ConsoleToken's.
+pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
+    let uid = token.uid().unwrap_or_default();
+    if !context.sweeps.is_due(&uid, account.capabilities().name, context.clock.now()) {
+        return;
+    }
+    let sweep = Sweep { context, token, account, listing, uid };
+    let outcome = match sweep.run().await {
+        Ok(()) => "ok",
+        Err(error) => {
+            tracing::warn!(
+                namespace = token.namespace(),
+                name = token.name_any(),
+                %error,
+                "no sweep for orphaned keys this time; the next one comes by itself"
+            );
+            "skipped"
+        }
+    };
+    context.metrics.swept(outcome);
+}
+
+struct Sweep<'a> {
+    context: &'a Context,
+    token: &'a ConsoleToken,
+    account: &'a Account,
+    listing: &'a Listing,
+    uid: String,
+}
+
+impl Sweep<'_> {
+    async fn run(&self) -> Result<(), Skipped> {
+        let before = self.context.sweeps.suspects(&self.uid);
+        let known = self.known_by_marks().await?;
+        let mut orphans = orphans::sweep(self.sight(), &known, &before);
+        if !orphans.is_empty() {
+            // Rare, and worth the whole picture.
+            orphans = orphans::sweep(self.sight(), &self.known_by_everything().await?, &before);
+            self.drop_gone(&mut orphans, &before).await;
+        }
+        if let Some(notice) = orphans::found(&orphans, &before) {
+            self.context.notify(self.token, notice);
+        }
+        let revoked = self.revoke(&orphans, &before).await;
+        orphans.retain(|it| !revoked.as_ref().is_ok_and(|ids| ids.contains(&it.key.id)));
+        if let Some((vendor, left)) = self.context.sweeps.found(&self.uid, orphans::suspects(&orphans)) {
+            self.context.metrics.orphans(vendor, left);
+        }
+        self.close_entries(&known.book.entries).await;
+        revoked.map(drop)
+    }
+
+    fn sight(&self) -> Sight<'_> {
+        Sight { cluster: &self.context.cluster, as_of: self.listing.as_of, keys: &self.listing.keys }
+    }
+
+    async fn known_by_marks(&self) -> Result<Known, Skipped> {
+        let known = inventory::marks(&self.context.client, &self.context.cluster).await?;
+        self.with_ledger(known).await
+    }
+
+    async fn known_by_everything(&self) -> Result<Known, Skipped> {
+        let known = inventory::everything(&self.context.client, &self.context.cluster).await?;
+        self.with_ledger(known).await
+    }
+
+    /// The ledger is read after the resources, because an entry is written before its resource goes.
+    async fn with_ledger(&self, known: Known) -> Result<Known, Skipped> {
+        Ok(Known { book: self.context.ledger.open().await?, ..known })
+    }
+
+    /// A key that was revoked while it was listed, or before a listing that lags, is no news for anybody.
+    async fn drop_gone(&self, orphans: &mut Vec<Orphan>, before: &Suspects) {
+        let mut gone = BTreeSet::new();
+        for id in orphans.iter().map(|it| &it.key.id).filter(|id| !before.contains_key(*id)).take(AT_ONCE) {
+            if let Ok(None) = self.account.get(id).await {
+                gone.insert(id.clone());
+            }
+        }
+        orphans.retain(|it| !gone.contains(&it.key.id));
+    }
+
+    /// Removes what two sweeps agree on, after one more look at everything that might account for it.
+    async fn revoke(&self, orphans: &[Orphan], before: &Suspects) -> Result<Vec<KeyId>, Skipped> {
+        let mut revoked = Vec::new();
+        let condemned = orphans::condemned(orphans);
+        if condemned.is_empty() {
+            return Ok(revoked);
+        }
+        let still = orphans::sweep(self.sight(), &self.known_by_everything().await?, before);
+        let still: BTreeSet<_> = still.into_iter().map(|it| it.key.id).collect();
+        for id in condemned.into_iter().filter(|id| still.contains(id)) {
+            if let Err(fault) = self.account.revoke(&id).await {
+                tracing::warn!(%fault, key = %id, "an orphaned key could not be revoked; tried again by the next sweep");
+                break;
+            }
+            revoked.push(id);
+        }
+        self.context.metrics.orphans_revoked(self.account.capabilities().name, revoked.len());
+        if let Some(notice) = orphans::revoked(&revoked) {
+            self.context.notify(self.token, notice);
+        }
+        Ok(revoked)
+    }
+
+    /// Entries of keys that are gone go, so that the ledger stays a list of what is there.
+    async fn close_entries(&self, entries: &[Entry]) {
+        let place = gateway::place(self.token);
+        let here = entries.iter().filter(|it| it.place.is_same_account(&place));
+        let unseen = here.filter(|it| !self.listing.keys.iter().any(|key| it.covers(key)));
+        for entry in unseen.take(AT_ONCE) {
+            if self.is_gone(entry).await
+                && let Err(error) = self.context.ledger.forget(entry).await
+            {
+                tracing::debug!(%error, "an entry of a key that is gone stays until the next sweep");
+            }
+        }
+    }
+
+    async fn is_gone(&self, entry: &Entry) -> bool {
+        match &entry.key_id {
+            Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
+            // A key that was perhaps never made: listed by now, or never.
+            None => {
+                let lag = self.account.capabilities().listing_lag;
+                self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag)
+            }
+        }
+    }
+}

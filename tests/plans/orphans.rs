@@ -1,0 +1,218 @@
+//! Which keys are taken for orphans, and when they may go.
+
+use jiff::{SignedDuration, Timestamp};
+use keysmith::plan::facts::{KeyId, Listed, Shown};
+use keysmith::plan::ledger::{Book, Entry, Owner, Place, Why};
+use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use keysmith::plan::orphans::{self, APART, AT_ONCE, Known, Orphan, Sight, Stage, Suspects};
+use proptest::prelude::*;
+
+fn cluster() -> ClusterId {
+    ClusterId("ours".into())
+}
+
+fn at(minutes: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
+}
+
+/// A key made an hour after the ledger was begun.
+fn key(id: &str, name: String) -> Listed {
+    Listed {
+        id: KeyId(id.into()),
+        name,
+        created_at: Some(at(-60)),
+        expires_at: None,
+        last_used_at: None,
+        shown: Shown::default(),
+    }
+}
+
+fn marked(id: &str, uid: &str) -> Listed {
+    key(id, Mark::new(&cluster(), uid).name("x", Serial(1)))
+}
+
+fn known() -> Known {
+    Known { book: Book { since: Some(at(-120)), entries: Vec::new() }, ..Known::default() }
+}
+
+fn entry(id: &str) -> Entry {
+    Entry {
+        time: at(0),
+        owner: Owner::default(),
+        place: Place::default(),
+        key_id: Some(id.into()),
+        mark: None,
+        serial: None,
+        why: Why::Retain,
+    }
+}
+
+fn look(keys: &[Listed], known: &Known, before: &Suspects, minutes: i64) -> Vec<Orphan> {
+    orphans::sweep(Sight { cluster: &cluster(), as_of: at(minutes), keys }, known, before)
+}
+
+/// What becomes of the only key that is listed.
+fn fate(listed: &Listed, known: &Known, first: Option<i64>, minutes: i64) -> Option<Stage> {
+    let before = first.map(|it| (listed.id.clone(), at(it))).into_iter().collect();
+    look(std::slice::from_ref(listed), known, &before, minutes).first().map(|it| it.stage)
+}
+
+#[test]
+fn a_key_is_suspected_first_and_confirmed_ten_minutes_later() {
+    let orphan = marked("key_1", "gone");
+    for (first, now, expected) in [
+        (None, 0, Stage::Suspected),
+        (Some(0), 0, Stage::Suspected),
+        (Some(0), 9, Stage::Suspected),
+        (Some(0), 10, Stage::Confirmed),
+        (Some(0), 600, Stage::Confirmed),
+        // A clock that went back decides nothing.
+        (Some(60), 0, Stage::Suspected),
+    ] {
+        assert_eq!(fate(&orphan, &known(), first, now), Some(expected), "{first:?} {now}");
+    }
+}
+
+#[test]
+fn the_first_sight_counts_however_often_it_is_seen_again() {
+    let keys = [marked("key_1", "gone")];
+    let mut before = Suspects::new();
+    for minutes in [0, 4, 8] {
+        let found = look(&keys, &known(), &before, minutes);
+        assert_eq!((found[0].stage, found[0].since), (Stage::Suspected, at(0)));
+        before = orphans::suspects(&found);
+    }
+    let found = look(&keys, &known(), &before, 12);
+    assert_eq!(orphans::condemned(&found), [KeyId("key_1".into())]);
+    // Accounted for in between, it begins anew.
+    let meanwhile = Known { ids: ["key_1".to_owned()].into(), ..known() };
+    let before = orphans::suspects(&look(&keys, &meanwhile, &before, 12));
+    assert_eq!(look(&keys, &known(), &before, 16)[0].stage, Stage::Suspected);
+}
+
+#[test]
+fn what_somebody_accounts_for_is_no_orphan() {
+    let mark = Mark::new(&cluster(), "uid");
+    let mine = Known { marks: [mark.clone()].into(), ..known() };
+    let ledger = |entry| Known { book: Book { entries: vec![entry], ..known().book }, ..known() };
+    let by_mark = Entry { key_id: None, mark: Some(mark.to_string()), ..entry("") };
+    let other = key("key_1", Mark::new(&ClusterId("theirs".into()), "uid").name("x", Serial(1)));
+    for (listed, known) in [
+        (marked("key_1", "uid"), mine),
+        (marked("key_1", "uid"), Known { ids: ["key_1".to_owned()].into(), ..known() }),
+        (marked("key_1", "uid"), ledger(entry("key_1"))),
+        (marked("key_1", "uid"), ledger(by_mark.clone())),
+        (marked("key_1", "uid"), ledger(Entry { serial: Some(1), ..by_mark })),
+        (other, known()),
+        (key("key_1", "made by hand".into()), known()),
+        (key("key_1", format!("x [{mark}-1] copy")), known()),
+    ] {
+        assert_eq!(fate(&listed, &known, Some(0), 60), None, "{listed:?}");
+    }
+}
+
+#[test]
+fn what_may_have_stood_in_a_ledger_that_is_lost_is_left_to_people() {
+    let made = |minutes: Option<i64>| Listed { created_at: minutes.map(at), ..marked("key_1", "gone") };
+    let none = Known { book: Book::default(), ..known() };
+    for (listed, known, expected) in [
+        (made(Some(-200)), known(), Stage::Unvouched),
+        // The vendor's clock may be ahead.
+        (made(Some(-110)), known(), Stage::Unvouched),
+        (made(Some(-105)), known(), Stage::Confirmed),
+        (made(None), known(), Stage::Unvouched),
+        (made(Some(-60)), none, Stage::Unvouched),
+    ] {
+        assert_eq!(fate(&listed, &known, Some(0), 60), Some(expected), "{listed:?}");
+    }
+}
+
+#[test]
+fn one_sweep_removes_no_more_than_it_may() {
+    let keys: Vec<_> = (0..50).map(|number| marked(&format!("key_{number}"), "gone")).collect();
+    let before = orphans::suspects(&look(&keys, &known(), &Suspects::new(), 0));
+    assert_eq!(orphans::condemned(&look(&keys, &known(), &before, 60)).len(), AT_ONCE);
+}
+
+#[test]
+fn events_say_what_happens_next_and_name_a_few() {
+    let keys: Vec<_> = (0..7).map(|number| marked(&format!("key_{number}"), "gone")).collect();
+    let found = look(&keys, &known(), &Suspects::new(), 0);
+    let notice = orphans::found(&found, &Suspects::new()).unwrap();
+    assert!(notice.warning && notice.note.starts_with("7 keys "), "{}", notice.note);
+    assert!(notice.note.contains("key_4 and 2 more") && !notice.note.contains("key_5"), "{}", notice.note);
+    assert_eq!(orphans::found(&found, &orphans::suspects(&found)), None);
+    assert_eq!(orphans::revoked(&[]), None);
+    assert!(orphans::revoked(&[KeyId("key_1".into())]).unwrap().note.starts_with("1 key that"));
+}
+
+/// A key at the vendor and everything that can be the matter with it.
+#[derive(Clone, Debug)]
+struct Case {
+    owner: u8,
+    cluster: bool,
+    marked: bool,
+    noted: bool,
+    named: bool,
+    created: Option<i64>,
+    first: Option<i64>,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (0_u8..6, flags, prop::option::of(-200_i64..0), prop::option::of(-100_i64..100)).prop_map(
+        |(owner, (cluster, marked, noted, named), created, first)| Case {
+            owner,
+            cluster,
+            marked,
+            noted,
+            named,
+            created,
+            first,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn only_what_is_certainly_nobodys_goes(
+        cases in prop::collection::vec(case(), 0..40),
+        alive in prop::collection::btree_set(0_u8..6, 0..4),
+        now in -100_i64..200,
+    ) {
+        let id = |number: usize| format!("key_{number}");
+        let keys: Vec<_> = cases.iter().enumerate().map(|(number, case)| {
+            let place = if case.cluster { cluster() } else { ClusterId("theirs".into()) };
+            let mark = Mark::new(&place, &case.owner.to_string());
+            let name = if case.marked { mark.name("x", Serial(number as u64)) } else { "x".to_owned() };
+            Listed { created_at: case.created.map(at), ..key(&id(number), name) }
+        }).collect();
+        let numbered = || cases.iter().enumerate();
+        let known = Known {
+            marks: alive.iter().map(|uid| Mark::new(&cluster(), &uid.to_string())).collect(),
+            ids: numbered().filter(|(_, it)| it.named).map(|(number, _)| id(number)).collect(),
+            book: Book {
+                entries: numbered().filter(|(_, it)| it.noted).map(|(number, _)| entry(&id(number))).collect(),
+                ..known().book
+            },
+        };
+        let before: Suspects = numbered()
+            .filter_map(|(number, it)| Some((KeyId(id(number)), at(it.first?))))
+            .collect();
+        let found = look(&keys, &known, &before, now);
+        for condemned in orphans::condemned(&found) {
+            let number: usize = condemned.0["key_".len()..].parse().unwrap();
+            let case = &cases[number];
+            prop_assert!(case.marked && case.cluster && !case.noted && !case.named, "{:?}", case);
+            prop_assert!(!alive.contains(&case.owner), "{:?}", case);
+            prop_assert!(case.created.is_some_and(|it| at(it) > at(-120)), "{:?}", case);
+            // Seen before, and long enough ago.
+            let apart = case.first.map(|first| SignedDuration::from_mins(now - first));
+            prop_assert!(apart.is_some_and(|it| it >= APART), "{:?}", case);
+        }
+        // Nobody is forgotten between two sweeps, and the first sight stays the first.
+        for (id, since) in orphans::suspects(&found) {
+            prop_assert_eq!(since, before.get(&id).copied().unwrap_or(at(now)));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Keys at the vendor that no resource accounts for.
+
+use super::ledger::{entry, ledger};
+use crate::support::cluster::{Effect as ClusterEffect, Rule as ClusterRule};
+use crate::support::world::{ORG, World, key_spec, merged, token_spec};
+use jiff::SignedDuration;
+use keysmith::cluster::ledger::NAME;
+use keysmith::emulator::edgee::NewKey;
+use keysmith::emulator::{Effect, Rule};
+use keysmith::plan::ledger::{Entry, Place};
+use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const HOUR: u64 = 3600;
+
+/// An operator of all namespaces, with a token that works and a ledger that has been kept for a while.
+async fn sweeping(world: &mut World) {
+    world.stop().await;
+    world.everywhere = true;
+    world.sweep = world.sweep.min(SignedDuration::from_mins(20));
+    world.start().await;
+    world.token().await;
+    hours(world, 1).await;
+}
+
+async fn hours(world: &World, hours: u64) {
+    world.pass(Duration::from_secs(hours * HOUR), Duration::ZERO).await;
+}
+
+pub async fn cluster_id(world: &World) -> ClusterId {
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.user.clone());
+    ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap())
+}
+
+/// A key of a resource whose finalizer somebody took off by force while nobody looked.
+pub async fn orphan(world: &mut World, name: &str) -> String {
+    world.key(name, json!({})).await;
+    let id = world.status("GatewayApiKey", name).await["id"].as_str().unwrap().to_owned();
+    world.stop().await;
+    world.edit("GatewayApiKey", name, json!({"metadata": {"finalizers": []}})).await.unwrap();
+    world.delete("GatewayApiKey", name).await;
+    world.gone("GatewayApiKey", name).await;
+    world.start().await;
+    id
+}
+
+/// A key that somebody made with such a mark.
+async fn plant(world: &World, cluster: &ClusterId, uid: &str) -> String {
+    let name = Mark::new(cluster, uid).name("planted", Serial(1));
+    world.vendor().add_key(ORG, NewKey::named(&name)).id
+}
+
+fn ids(world: &World) -> Vec<String> {
+    world.keys().into_iter().map(|it| it.id).collect()
+}
+
+fn metric(world: &World, line: &str) {
+    let text = world.metrics.text();
+    assert!(text.contains(line), "{line} is not in:\n{text}");
+}
+
+async fn orphans_shown(world: &World) -> Value {
+    world.status("ConsoleToken", "edgee").await["orphans"].clone()
+}
+
+async fn count_events(world: &World, reason: &str) -> usize {
+    world.events().await.iter().filter(|(it, _)| it == reason).count()
+}
+
+pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(world: &mut World) {
+    sweeping(world).await;
+    world.key("kept", json!({})).await;
+    let kept = ids(world).remove(0);
+    let orphan = orphan(world, "dropped").await;
+    let note = world.event("OrphansFound").await;
+    assert!(note.contains(&orphan) && note.contains("keysmith orphans"), "{note}");
+    world.pass(Duration::from_secs(300), Duration::ZERO).await;
+    assert_eq!(orphans_shown(world).await, 1);
+    metric(world, "keysmith_orphaned_keys{vendor=\"edgee\"} 1");
+    assert!(ids(world).contains(&orphan), "one sweep decides nothing");
+    let note = world.event("OrphansRevoked").await;
+    assert!(note.contains(&orphan), "{note}");
+    world.pass(Duration::from_secs(300), Duration::ZERO).await;
+    assert_eq!((ids(world), orphans_shown(world).await), (vec![kept], Value::Null));
+    metric(world, "keysmith_orphaned_keys{vendor=\"edgee\"} 0");
+    metric(world, "keysmith_orphaned_keys_revoked_total{vendor=\"edgee\"} 1");
+    hours(world, 5).await;
+    assert_eq!(count_events(world, "OrphansFound").await, 1);
+    assert_eq!(world.emulator.count("DELETE", "/api_keys"), 1);
+    world.served("kept", "key").await;
+}
+
+pub async fn what_somebody_accounts_for_stays(world: &mut World) {
+    sweeping(world).await;
+    let cluster = cluster_id(world).await;
+    // Left behind on purpose.
+    let retained = orphan(world, "retained").await;
+    ledger(world).record(&[entry(world, &retained)]).await.unwrap();
+    // Another cluster's, and a human's.
+    let theirs = plant(world, &ClusterId("elsewhere".into()), "u").await;
+    let by_hand = world.vendor().add_key(ORG, NewKey::named("by hand")).id;
+    // Of a resource in another namespace, whose token does not exist.
+    world.cluster().add_namespace("other");
+    let place = std::mem::replace(&mut world.namespace, "other".to_owned());
+    for name in ["own", "former", "adopter"] {
+        world.create("GatewayApiKey", name, key_spec(json!({}))).await;
+    }
+    let uid = world.api("GatewayApiKey").get("own").await.unwrap().uid().unwrap();
+    let own = plant(world, &cluster, &uid).await;
+    // Of a resource that was restored from a backup, under the mark it had before.
+    let mark = Mark::new(&cluster, "before").to_string();
+    let claim =
+        json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark}).to_string();
+    let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim}}});
+    world.edit("GatewayApiKey", "former", claim).await.unwrap();
+    let former = plant(world, &cluster, "before").await;
+    // Adopted from a resource that is gone.
+    let adopted = plant(world, &cluster, "gone").await;
+    let status = Patch::Merge(json!({"status": {"id": adopted}}));
+    world.api("GatewayApiKey").patch_status("adopter", &PatchParams::default(), &status).await.unwrap();
+    world.namespace = place;
+    hours(world, 6).await;
+    assert_eq!(ids(world), [retained, theirs, by_hand, own, former, adopted]);
+    assert_eq!((count_events(world, "OrphansFound").await, orphans_shown(world).await), (0, Value::Null));
+    assert!(!world.metrics.text().contains("skipped"), "{}", world.metrics.text());
+}
+
+pub async fn a_key_being_born_is_nobodys_orphan(world: &mut World) {
+    world.sweep = SignedDuration::from_mins(5);
+    sweeping(world).await;
+    // Listings that take long, and create calls whose answers come late: one of the keys is made while a sweep's
+    // listing is under way, and some wait for their answer.
+    world.emulator.faults().add(Rule::always("GET", "/api_keys", Effect::Delay { millis: 10_000 }));
+    world.emulator.faults().add(Rule::always("POST", "/api_keys", Effect::DelayAfter { millis: 20_000 }));
+    for number in 0..200 {
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
+        world.pass(Duration::from_secs(6), Duration::ZERO).await;
+    }
+    world.emulator.faults().clear();
+    hours(world, 1).await;
+    assert_eq!((world.keys().len(), world.emulator.count("DELETE", "/api_keys")), (200, 0));
+    assert_eq!(count_events(world, "OrphansFound").await, 0);
+}
+
+pub async fn a_sweep_that_cannot_see_everything_concludes_nothing(world: &mut World) {
+    sweeping(world).await;
+    let orphan = orphan(world, "dropped").await;
+    let refused = |verb: &str, resource: &str, code| {
+        let rule = ClusterRule::next(ClusterEffect::Status { code, reason: "Refused".into() });
+        let (actor, verb, resource) = ("operator".to_owned(), verb.to_owned(), resource.to_owned());
+        ClusterRule { actor, verb, resource, times: usize::MAX, ..rule }
+    };
+    for rule in [
+        refused("list", "gatewayapikeys", 403),
+        refused("list", "consoletokens", 500),
+        refused("get", "configmaps", 403),
+    ] {
+        world.cluster().clear_faults();
+        world.cluster().fault(rule.clone());
+        hours(world, 4).await;
+        assert_eq!(
+            (ids(world), count_events(world, "OrphansFound").await),
+            (vec![orphan.clone()], 0),
+            "{rule:?}"
+        );
+    }
+    // A page of the list that is not there any more.
+    world.cluster().clear_faults();
+    world.cluster().fault(ClusterRule { skip: 1, ..refused("list", "gatewayapikeys", 410) });
+    let resources = (0..300).map(|number| format!("filler-{number}"));
+    for name in resources {
+        let spec = merged(key_spec(json!({})), json!({"consoleTokenRef": {"name": "none"}}));
+        world.create("GatewayApiKey", &name, spec).await;
+    }
+    world.pass(Duration::from_secs(3 * HOUR), Duration::ZERO).await;
+    world.cluster().clear_faults();
+    assert_eq!(ids(world), [orphan]);
+    metric(world, "keysmith_sweeps_total{outcome=\"skipped\"}");
+    hours(world, 2).await;
+    assert!(ids(world).is_empty());
+}
+
+pub async fn an_operator_of_some_namespaces_leaves_orphans_alone(world: &mut World) {
+    world.token().await;
+    let orphan = orphan(world, "dropped").await;
+    hours(world, 6).await;
+    assert_eq!((ids(world), orphans_shown(world).await), (vec![orphan], Value::Null));
+    assert_eq!(count_events(world, "OrphansFound").await, 0);
+    assert!(!world.metrics.text().contains("keysmith_sweeps_total{"));
+    let place = world.cluster().find("configmaps", &world.ledger_namespace, NAME);
+    assert_eq!(place, None, "nothing is left behind, so there is no ledger");
+}
+
+pub async fn two_tokens_of_one_account_count_a_key_once(world: &mut World) {
+    sweeping(world).await;
+    world.create("ConsoleToken", "second", token_spec()).await;
+    let orphan = orphan(world, "dropped").await;
+    for _ in 0..HOUR / 60 {
+        world.pass(Duration::from_secs(60), Duration::ZERO).await;
+        let text = world.metrics.text();
+        assert!(!text.contains("keysmith_orphaned_keys{vendor=\"edgee\"} 2"), "{text}");
+    }
+    assert!(world.event("OrphansFound").await.contains(&orphan));
+    hours(world, 3).await;
+    assert!(ids(world).is_empty());
+    metric(world, "keysmith_orphaned_keys{vendor=\"edgee\"} 0");
+    assert_eq!(world.emulator.count("DELETE", "/api_keys"), 1);
+}
+
+pub async fn an_orphan_older_than_the_ledger_is_left_to_people(world: &mut World) {
+    sweeping(world).await;
+    let orphan = orphan(world, "dropped").await;
+    world.stop().await;
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
+        Api::namespaced(world.user.clone(), &world.ledger_namespace);
+    maps.delete(NAME, &DeleteParams::default()).await.unwrap();
+    world.start().await;
+    world.event("OrphansFound").await;
+    hours(world, 6).await;
+    assert_eq!((ids(world), orphans_shown(world).await), (vec![orphan], json!(1)));
+}
+
+pub async fn an_orphan_that_cannot_be_revoked_yet_is_revoked_later(world: &mut World) {
+    sweeping(world).await;
+    let refused = Effect::Status { code: 503, retry_after: None };
+    world.emulator.faults().add(Rule::always("DELETE", "/api_keys", refused));
+    let orphan = orphan(world, "dropped").await;
+    hours(world, 6).await;
+    assert_eq!((ids(world), orphans_shown(world).await), (vec![orphan], json!(1)));
+    assert_eq!(count_events(world, "OrphansRevoked").await, 0);
+    world.emulator.faults().clear();
+    world.event("OrphansRevoked").await;
+    assert!(ids(world).is_empty());
+}
+
+pub async fn an_entry_goes_with_its_key(world: &mut World) {
+    sweeping(world).await;
+    let gone = orphan(world, "gone").await;
+    let kept = orphan(world, "kept").await;
+    let endpoint = token_spec()["endpoint"].as_str().unwrap().to_owned();
+    let here = |id: &str| {
+        let base = entry(world, id);
+        Entry { place: Place { endpoint: endpoint.clone(), ..base.place.clone() }, ..base }
+    };
+    let never =
+        Entry { key_id: None, mark: Some(Mark::new(&cluster_id(world).await, "u").to_string()), ..here("") };
+    ledger(world).record(&[here(&gone), here(&kept), never]).await.unwrap();
+    assert!(world.vendor().delete_key(&gone));
+    hours(world, 3).await;
+    let left = ledger(world).list().await.unwrap().entries;
+    assert_eq!(left.iter().map(|it| it.key_id.clone()).collect::<Vec<_>>(), [Some(kept)]);
+}
