@@ -9,7 +9,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{self, Readiness};
 use crate::runtime::telemetry::{self, LogFormat};
-use crate::{api, explain};
+use crate::{api, explain, orphans};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use kube::core::Duration;
@@ -17,6 +17,7 @@ use kube::{Client, Config, ResourceExt};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,8 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// List keys at the vendors that no resource accounts for, and those left behind on purpose; remove them on request.
+    Orphans(orphans::command::Arguments),
     /// Run the vendors as a local server, with faults on request, to try things without an account.
     #[cfg(feature = "emulator")]
     Emulate(EmulateArgs),
@@ -107,9 +110,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 impl Cli {
     /// Does what was asked.
-    pub async fn execute(self) -> Result<(), Failure> {
+    pub async fn execute(self) -> Result<ExitCode, Failure> {
         telemetry::start(self.log_format, &self.log_level)?;
-        match self.command {
+        let done = match self.command {
             Command::Run(arguments) => run(arguments).await,
             Command::Crds { dir } => crds(dir),
             Command::Explain { vendor, output } => {
@@ -119,9 +122,11 @@ impl Cli {
                     Output::Json => explain::json(vendor)? + "\n",
                 })
             }
+            Command::Orphans(arguments) => return orphans::command::run(arguments).await,
             #[cfg(feature = "emulator")]
             Command::Emulate(arguments) => emulate(arguments).await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -167,6 +172,9 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
         return Err("--poll-interval: must be at least 1s".into());
     }
     let sweep = SignedDuration::try_from(std::time::Duration::from(arguments.sweep_interval))?;
+    if !sweep.is_zero() && sweep < SignedDuration::from_secs(1) {
+        return Err("--sweep-interval: must be at least 1s, or 0s for none".into());
+    }
     let mut config = Config::infer().await?;
     let ledger_namespace = arguments.ledger_namespace.filter(|it| !it.is_empty());
     let ledger_namespace = ledger_namespace.unwrap_or_else(|| config.default_namespace.clone());

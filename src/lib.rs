@@ -9,7 +9,7 @@
 //! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.
 //! - [`runtime`]: clock, critical sections, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
-//! - [`cli`]: the command line.
+//! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
 pub mod api;
@@ -21,5 +21,6 @@ pub mod emulator;
 pub mod explain;
 pub mod gateway;
 pub mod operator;
+pub mod orphans;
 pub mod plan;
 pub mod runtime;

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     match runtime.block_on(cli.execute()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(error.as_ref()),
     }
 }

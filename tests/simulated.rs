@@ -35,6 +35,7 @@ mod stories {
     pub mod orphans;
     pub mod refusals;
     pub mod rotating;
+    pub mod survey;
     pub mod tokens;
 }
 
@@ -177,6 +178,10 @@ tell! {
         an_orphan_older_than_the_ledger_is_left_to_people,
         an_orphan_that_cannot_be_revoked_yet_is_revoked_later,
         an_entry_goes_with_its_key;
+    survey:
+        a_survey_shows_what_is_left_and_removes_it_on_request,
+        a_key_that_is_accounted_for_by_now_is_left_alone,
+        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask;
     refusals:
         a_secret_of_somebody_else_is_refused_before_a_key_is_made,
         of_two_resources_that_name_one_secret_the_first_wins,

@@ -1,0 +1,302 @@
+//! `keysmith orphans`: what is left at vendors that no resource accounts for, and what was left there on purpose, for
+//! a person to look at and to remove. It works beside the operator, with the rights of whoever runs it.
+
+pub mod command;
+pub mod table;
+
+use crate::api::ConsoleToken;
+use crate::cluster::ledger::{self, Ledger};
+use crate::cluster::secret::Secrets;
+use crate::cluster::{brief, inventory};
+use crate::gateway::account::{Account, Listing, Parts};
+use crate::gateway::http::Wire;
+use crate::gateway::transport::Transport;
+use crate::plan::facts::{KeyId, Listed};
+use crate::plan::ledger::{Book, Entry, Place};
+use crate::plan::naming::ClusterId;
+use crate::plan::orphans::Known;
+use crate::plan::token::Endpoints;
+use crate::runtime::clock::Clock;
+use crate::runtime::metrics::Metrics;
+use crate::{gateway, plan};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::{Api, Client, ResourceExt};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What a survey is made with.
+pub struct Survey {
+    /// Kubernetes.
+    pub client: Client,
+    /// How bytes reach vendors.
+    pub transport: Arc<dyn Transport>,
+    /// The time.
+    pub clock: Clock,
+    /// Origins that credentials may be sent to, beside the vendors' own.
+    pub endpoints: Endpoints,
+    /// What was left behind.
+    pub ledger: Ledger,
+}
+
+/// What to look at; everything where nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Only ConsoleTokens of this namespace.
+    pub namespace: Option<String>,
+    /// Only ConsoleTokens of this name.
+    pub console_token: Option<String>,
+    /// Only these keys.
+    pub keys: Vec<String>,
+}
+
+/// A survey that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not do what it was asked.
+    #[error(
+        "{what} cannot be read ({}); nobody can tell then whether a key is an orphan, and nothing is removed",
+        brief(source)
+    )]
+    Kubernetes {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        source: kube::Error,
+    },
+    /// The ledger did not open.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// One key that is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The driver.
+    pub vendor: String,
+    /// The organization or account.
+    pub account: String,
+    /// The management API.
+    pub endpoint: String,
+    /// The vendor's id; `None` where only a mark is known and no key carries it.
+    pub key_id: Option<String>,
+    /// Its name; `None` when the vendor does not list it.
+    pub name: Option<String>,
+    /// When the vendor made it.
+    pub created_at: Option<Timestamp>,
+    /// When it was last used.
+    pub last_used_at: Option<Timestamp>,
+    /// Why it is there.
+    pub why: String,
+    /// Its entry in the ledger, if it was left on purpose.
+    pub ledger: Option<Entry>,
+}
+
+/// What a survey found.
+pub struct Findings {
+    /// What is left.
+    pub rows: Vec<Row>,
+    /// ConsoleTokens that could not be asked: which, and why.
+    pub unasked: Vec<(String, String)>,
+    cluster: ClusterId,
+    asked: Vec<Asked>,
+}
+
+/// An account whose keys are listed.
+struct Asked {
+    place: Place,
+    account: Account,
+    listing: Arc<Listing>,
+}
+
+/// What became of a key that was to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It is still there, and why.
+    Left(String),
+}
+
+impl Survey {
+    /// Lists the vendors, then reads what may account for keys, then the ledger: in any other order, what is being
+    /// made or left behind at this moment would be an orphan.
+    pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
+        let cluster = self.cluster().await?;
+        let (mut asked, mut unasked) = (Vec::new(), Vec::new());
+        for token in self.tokens(choice).await? {
+            let shown = format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
+            let answer = match token.0 {
+                Ok(token) => self.ask(&token).await,
+                Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
+            };
+            match answer {
+                Ok(account) => asked.push(account),
+                Err(why) => unasked.push((shown, why)),
+            }
+        }
+        let known = self.known(&cluster).await?;
+        let mut rows = orphans(&asked, &known, &cluster);
+        rows.extend(left(&asked, &known.book, choice));
+        rows.retain(|row| {
+            choice.keys.is_empty() || row.key_id.as_ref().is_some_and(|id| choice.keys.contains(id))
+        });
+        Ok(Findings { rows, unasked, cluster, asked })
+    }
+
+    /// Removes one of the keys found, if still nothing accounts for it at this very moment.
+    pub async fn remove(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
+        let here = |it: &&Asked| (&it.place.vendor, &it.place.endpoint, &it.place.account) == place_of(row);
+        let Some(asked) = findings.asked.iter().find(here) else {
+            return Ok(Removal::Left(
+                "no ConsoleToken that was asked leads to its account; create one".to_owned(),
+            ));
+        };
+        if let Some(id) = row.key_id.clone().map(KeyId) {
+            let known = self.known(&findings.cluster).await?;
+            if is_accounted_for(&known, row, asked, &findings.cluster) {
+                return Ok(Removal::Left("a resource or the ledger accounts for it now".to_owned()));
+            }
+            if let Err(fault) = asked.account.revoke(&id).await {
+                return Ok(Removal::Left(fault.to_string()));
+            }
+        }
+        if let Some(entry) = &row.ledger {
+            self.ledger.forget(entry).await?;
+        }
+        Ok(Removal::Removed)
+    }
+
+    async fn cluster(&self) -> Result<ClusterId, Error> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = namespaces.get("kube-system").await;
+        let namespace = namespace.map_err(|error| unread("namespace kube-system", error))?;
+        Ok(ClusterId(namespace.uid().unwrap_or_default()))
+    }
+
+    async fn tokens(&self, choice: &Choice) -> Result<Vec<DeserializeGuard<ConsoleToken>>, Error> {
+        let api: Api<DeserializeGuard<ConsoleToken>> = match &choice.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let list = api.list(&ListParams::default()).await;
+        let list = list.map_err(|error| unread("ConsoleTokens", error))?;
+        let wanted = choice.console_token.as_ref();
+        Ok(list.into_iter().filter(|it| wanted.is_none_or(|name| *name == it.name_any())).collect())
+    }
+
+    async fn known(&self, cluster: &ClusterId) -> Result<Known, Error> {
+        let known = inventory::everything(&self.client, cluster).await;
+        let known = known.map_err(|error| unread("the resources of all namespaces", error))?;
+        Ok(Known { book: self.ledger.list().await?, ..known })
+    }
+
+    async fn ask(&self, token: &ConsoleToken) -> Result<Asked, String> {
+        let account = self.connect(token).await?;
+        let listing = account.probe().await.map_err(|fault| fault.to_string())?;
+        Ok(Asked { place: gateway::place(token), account, listing })
+    }
+
+    async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
+        let spec = &token.spec;
+        let unknown = || "this version does not know its vendor".to_owned();
+        let capabilities = gateway::capabilities(&spec.vendor).ok_or_else(unknown)?;
+        let base = self.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint);
+        let base = base.map_err(|refusal| refusal.to_string())?;
+        let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
+        let secret = secrets.token(&spec.secret_ref).await.map_err(|error| brief(&error))?;
+        let secret = secret.map_err(|refusal| refusal.to_string())?;
+        let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
+        let gateway = gateway::connect(&spec.vendor, wire).ok_or_else(unknown)?;
+        Ok(Account::new(Parts {
+            gateway,
+            gateway_url: String::new(),
+            alarm: Box::new(|| {}),
+            clock: self.clock.clone(),
+            metrics: Metrics::default(),
+        }))
+    }
+}
+
+const fn unread(what: &'static str, source: kube::Error) -> Error {
+    Error::Kubernetes { what, source }
+}
+
+fn place_of(row: &Row) -> (&String, &String, &String) {
+    (&row.vendor, &row.endpoint, &row.account)
+}
+
+/// Asked again right before a removal, of what was read just now.
+fn is_accounted_for(known: &Known, row: &Row, asked: &Asked, cluster: &ClusterId) -> bool {
+    let key = asked.listing.keys.iter().find(|key| Some(&key.id.0) == row.key_id.as_ref());
+    match (key, &row.ledger) {
+        (Some(key), None) => !known.is_orphan(cluster, key),
+        // An entry of ours may speak of a key without a mark, such as one that was adopted.
+        (Some(key), Some(_)) if plan::naming::Mark::parse(&key.name).is_some() => !known.lacks(cluster, key),
+        _ => row.key_id.as_ref().is_some_and(|id| known.ids.contains(id)),
+    }
+}
+
+fn row(place: &Place, key: &Listed, why: String) -> Row {
+    Row {
+        vendor: place.vendor.clone(),
+        account: place.account.clone(),
+        endpoint: place.endpoint.clone(),
+        key_id: Some(key.id.0.clone()),
+        name: Some(key.name.clone()),
+        created_at: key.created_at,
+        last_used_at: key.last_used_at,
+        why,
+        ledger: None,
+    }
+}
+
+/// Several ConsoleTokens may show the same key: it is one row.
+fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
+    let mut seen = HashSet::new();
+    let mut rows = Vec::new();
+    for account in asked {
+        let keys = account.listing.keys.iter().filter(|key| known.is_orphan(cluster, key));
+        let found = keys.map(|key| row(&account.place, key, "no resource accounts for it".to_owned()));
+        rows.extend(found.filter(|row| seen.insert((row.vendor.clone(), row.key_id.clone()))));
+    }
+    rows
+}
+
+fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {
+    let wanted = |entry: &&Entry| {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        fits(&choice.namespace, &entry.owner.namespace)
+            && fits(&choice.console_token, &entry.place.console_token)
+    };
+    book.entries.iter().filter(wanted).flat_map(|entry| left_by(entry, asked)).collect()
+}
+
+/// An entry is one row, or one per key where it speaks of a mark that several carry.
+fn left_by(entry: &Entry, asked: &[Asked]) -> Vec<Row> {
+    let account = asked.iter().find(|it| it.place.is_same_account(&entry.place));
+    let keys = account.iter().flat_map(|it| &it.listing.keys).filter(|key| entry.covers(key));
+    let owner = &entry.owner;
+    let why = format!("{}: {} {}/{}", entry.why, owner.kind, owner.namespace, owner.name);
+    let listed = |key| Row { ledger: Some(entry.clone()), ..row(&entry.place, key, why.clone()) };
+    let rows: Vec<_> = keys.map(listed).collect();
+    if !rows.is_empty() {
+        return rows;
+    }
+    let state = if account.is_some() { "not listed any more" } else { "its account was not asked" };
+    vec![Row {
+        vendor: entry.place.vendor.clone(),
+        account: entry.place.account.clone(),
+        endpoint: entry.place.endpoint.clone(),
+        key_id: entry.key_id.clone(),
+        name: None,
+        created_at: None,
+        last_used_at: None,
+        why: format!("{why}; {state}"),
+        ledger: Some(entry.clone()),
+    }]
+}

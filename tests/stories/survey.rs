@@ -1,0 +1,127 @@
+//! What `keysmith orphans` finds and removes.
+
+use super::ledger::{entry, ledger};
+use super::orphans::{cluster_id, orphan};
+use crate::support::canary;
+use crate::support::vendor::InProcess;
+use crate::support::world::{ORG, World, merged, token_spec};
+use keysmith::cluster::ledger::Ledger;
+use keysmith::emulator::edgee::{DataPlaneAnswer, NewKey};
+use keysmith::orphans::{Choice, Removal, Row, Survey, table};
+use keysmith::plan::ledger::{Entry, Place};
+use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use keysmith::plan::token::Endpoints;
+use keysmith::runtime::metrics::Metrics;
+use serde_json::json;
+use std::sync::Arc;
+
+fn survey(world: &World) -> Survey {
+    Survey {
+        client: world.user.clone(),
+        transport: Arc::new(InProcess(world.emulator.clone())),
+        clock: world.clock.clone(),
+        endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+        ledger: Ledger::new(world.user.clone(), &world.ledger_namespace, Metrics::default()),
+    }
+}
+
+async fn look(world: &World) -> Vec<Row> {
+    let findings = survey(world).look(&Choice::default()).await.unwrap();
+    assert_eq!(findings.unasked, []);
+    findings.rows
+}
+
+fn ids(rows: &[Row]) -> Vec<&str> {
+    rows.iter().filter_map(|it| it.key_id.as_deref()).collect()
+}
+
+/// As the operator writes it down when it leaves a key.
+fn here(world: &World, id: &str) -> Entry {
+    let base = entry(world, id);
+    let endpoint = token_spec()["endpoint"].as_str().unwrap().to_owned();
+    let place = Place { endpoint, console_token: "edgee".to_owned(), ..base.place.clone() };
+    let mut entry = Entry { place, ..base };
+    entry.owner.namespace.clone_from(&world.namespace);
+    entry
+}
+
+pub async fn a_survey_shows_what_is_left_and_removes_it_on_request(world: &mut World) {
+    world.token().await;
+    world.create("ConsoleToken", "second", token_spec()).await;
+    world.key("served", json!({})).await;
+    let dropped = orphan(world, "dropped").await;
+    let retained = orphan(world, "retained").await;
+    let theirs = Mark::new(&ClusterId("elsewhere".into()), "u").name("x", Serial(1));
+    world.vendor().add_key(ORG, NewKey::named(&theirs));
+    let gone = Entry { key_id: Some("key_gone".into()), ..here(world, "") };
+    ledger(world).record(&[here(world, &retained), gone]).await.unwrap();
+    let findings = survey(world).look(&Choice::default()).await.unwrap();
+    let mut shown = ids(&findings.rows);
+    shown.sort_unstable();
+    assert_eq!(shown, [dropped.as_str(), retained.as_str(), "key_gone"]);
+    assert_eq!(findings.rows[0].why, "no resource accounts for it");
+    let text = table::text(&findings.rows) + &table::json(&findings.rows).unwrap();
+    assert!(text.contains("kept by deletionPolicy Retain") && text.contains("not listed any more"), "{text}");
+    assert_eq!(canary::secret_in(&text), None);
+    for row in &findings.rows {
+        assert_eq!(survey(world).remove(row, &findings).await.unwrap(), Removal::Removed);
+    }
+    assert_eq!((look(world).await.len(), world.keys().len()), (0, 2));
+    assert_eq!(ledger(world).list().await.unwrap().entries, []);
+    let secret = world.entry("served", "key").await.unwrap();
+    assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+}
+
+pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World) {
+    world.token().await;
+    world.key("probe", json!({})).await;
+    let mark = Mark::new(&cluster_id(world).await, "gone");
+    let first = world.vendor().add_key(ORG, NewKey::named(&mark.name("x", Serial(1)))).id;
+    let findings = survey(world).look(&Choice::default()).await.unwrap();
+    assert_eq!(ids(&findings.rows), [first.as_str()]);
+    // A resource is restored from a backup while somebody reads the table.
+    let claim =
+        json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark.to_string()});
+    let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim.to_string()}}});
+    world.stop().await;
+    world.edit("GatewayApiKey", "probe", claim).await.unwrap();
+    let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
+    assert!(matches!(&removal, Removal::Left(why) if why.contains("accounts for it now")), "{removal:?}");
+    // Or it is left behind on purpose.
+    world
+        .edit("GatewayApiKey", "probe", json!({"metadata": {"annotations": {"keysmith.dev/claim": null}}}))
+        .await
+        .unwrap();
+    ledger(world).record(&[here(world, &first)]).await.unwrap();
+    let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
+    assert!(matches!(removal, Removal::Left(_)), "{removal:?}");
+    assert_eq!(world.emulator.count("DELETE", "/api_keys"), 0);
+    assert_eq!(look(world).await[0].ledger.as_ref().map(|it| it.name()), Some(here(world, &first).name()));
+}
+
+pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(world: &mut World) {
+    world.token().await;
+    let first = orphan(world, "first").await;
+    let second = orphan(world, "second").await;
+    ledger(world).record(&[here(world, &second)]).await.unwrap();
+    let world = &*world;
+    let choose = |choice: Choice| async move { survey(world).look(&choice).await.unwrap() };
+    let some = |text: &str| Some(text.to_owned());
+    for (choice, expected) in [
+        (Choice::default(), 2),
+        (Choice { namespace: some("story"), ..Choice::default() }, 2),
+        (Choice { namespace: some("default"), ..Choice::default() }, 0),
+        (Choice { console_token: some("edgee"), ..Choice::default() }, 2),
+        (Choice { console_token: some("other"), ..Choice::default() }, 0),
+        (Choice { keys: vec![first.clone()], ..Choice::default() }, 1),
+        (Choice { keys: vec!["key_none".to_owned()], ..Choice::default() }, 0),
+    ] {
+        assert_eq!(choose(choice.clone()).await.rows.len(), expected, "{choice:?}");
+    }
+    let elsewhere = merged(token_spec(), json!({"endpoint": "http://elsewhere.test"}));
+    world.create("ConsoleToken", "elsewhere", elsewhere).await;
+    let findings = choose(Choice::default()).await;
+    assert_eq!(findings.rows.len(), 2);
+    let (token, why) = &findings.unasked[0];
+    assert!(token == "story/elsewhere" && why.contains("--allowed-endpoints"), "{token}: {why}");
+}
