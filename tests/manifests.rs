@@ -129,6 +129,41 @@ fn every_flag_is_explained_in_the_readme() {
 }
 
 #[test]
+fn every_flag_of_orphans_is_explained_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (ok, help, _) = keysmith(&["orphans", "--help"]);
+    assert!(ok && help.contains("Exit codes:"));
+    for flag in
+        ["--namespace", "--console-token", "--key", "--output", "--delete", "--yes", "--ledger-namespace"]
+    {
+        assert!(
+            help.contains(flag) && readme.contains(&format!("`{flag}`")),
+            "README says nothing of {flag}"
+        );
+    }
+}
+
+#[test]
+fn the_ledger_is_the_only_config_map_that_the_operator_may_touch() {
+    let mut kinds = Vec::new();
+    for document in
+        serde_yaml::Deserializer::from_str(&fs::read_to_string(root().join("deploy/role.yaml")).unwrap())
+    {
+        let role: Value = serde::Deserialize::deserialize(document).unwrap();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            if rule["resources"].as_array().unwrap().contains(&Value::from("configmaps")) {
+                let created = rule["verbs"] == serde_json::json!(["create"]);
+                assert!(created || rule["resourceNames"] == serde_json::json!(["keysmith-ledger"]), "{rule}");
+                kinds.push(role["kind"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(kinds, ["Role", "Role"], "in one namespace, not in all");
+    let chart = fs::read_to_string(root().join("charts/keysmith/templates/role.yaml")).unwrap();
+    assert!(chart.contains("resourceNames: [keysmith-ledger]"));
+}
+
+#[test]
 fn explain_prints_the_table_for_people_and_for_programs() {
     let (ok, text, _) = keysmith(&["explain"]);
     assert!(ok && text.contains("edgee") && text.contains("expiresInDays"), "{text}");
@@ -147,6 +182,8 @@ fn bad_flags_are_told_what_to_write() {
         (&["run", "--allowed-endpoints", "ftp://x"][..], "must begin with https://"),
         (&["run", "--allowed-endpoints", "https://user:pass@x"], "scheme, host, port and path only"),
         (&["run", "--poll-interval", "1ms"], "at least 1s"),
+        (&["run", "--sweep-interval", "1ms"], "at least 1s"),
+        (&["orphans", "--delete"], "add --yes"),
         (&["run", "--concurrency", "0"], "--concurrency"),
         (&["run", "--log-level", "loud=very"], "--log-level"),
     ] {

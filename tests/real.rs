@@ -33,6 +33,7 @@ mod stories {
     pub mod admission;
     pub mod adopting;
     pub mod binary;
+    pub mod command;
     pub mod deposits;
     pub mod ending;
     pub mod faults;
@@ -143,6 +144,8 @@ tell! {
         a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
         a_specification_that_cannot_be_carried_out_names_the_field,
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret;
+    command:
+        orphans_are_listed_and_removed_from_the_command_line;
     binary:
         two_hundred_keys_survive_a_sigkill_in_the_middle,
         health_readiness_and_metrics_are_served_and_sigterm_ends_it_well,

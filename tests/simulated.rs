@@ -172,6 +172,7 @@ tell! {
         an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
         what_somebody_accounts_for_stays,
         a_key_being_born_is_nobodys_orphan,
+        a_sweep_reads_the_ledger_last_and_writes_nothing,
         a_sweep_that_cannot_see_everything_concludes_nothing,
         an_operator_of_some_namespaces_leaves_orphans_alone,
         two_tokens_of_one_account_count_a_key_once,

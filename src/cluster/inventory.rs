@@ -5,13 +5,11 @@ use super::object::Managed;
 use crate::api::{CLAIM, ConsoleToken, GatewayApiKey};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::orphans::Known;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::PartialObjectMeta;
-use kube::{Api, Client, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::fmt::Debug;
 
 /// Pages are small because a page is what a list costs in memory at its peak.
 const PAGE: u32 = 250;
@@ -19,10 +17,10 @@ const PAGE: u32 = 250;
 /// The marks of all resources, by their metadata alone. The ledger is not read here.
 pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
-    let keys: Api<PartialObjectMeta<GatewayApiKey>> = Api::all(client.clone());
-    each(&keys, |object| known.marks.extend(marks_of(object, cluster))).await?;
-    let tokens: Api<PartialObjectMeta<ConsoleToken>> = Api::all(client.clone());
-    each(&tokens, |object| known.marks.extend(marks_of(object, cluster))).await?;
+    let keys: Api<GatewayApiKey> = Api::all(client.clone());
+    let tokens: Api<ConsoleToken> = Api::all(client.clone());
+    collect_marks(&keys, cluster, &mut known.marks).await?;
+    collect_marks(&tokens, cluster, &mut known.marks).await?;
     Ok(known)
 }
 
@@ -30,44 +28,49 @@ pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> 
 /// another resource's mark. Asked only where there is something to decide. The ledger is not read here.
 pub async fn everything(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
-    for kind in [resource::<GatewayApiKey>(), resource::<ConsoleToken>()] {
+    for kind in [ApiResource::erase::<GatewayApiKey>(&()), ApiResource::erase::<ConsoleToken>(&())] {
         let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-        each(&objects, |object| {
-            known.marks.extend(marks_of(object, cluster));
-            collect_ids(&object.data, &mut known.ids);
-        })
-        .await?;
+        let mut page = Some(ListParams::default().limit(PAGE));
+        while let Some(params) = page {
+            let list = objects.list(&params).await?;
+            for object in &list.items {
+                known.marks.extend(marks_of(&object.metadata, cluster));
+                collect_ids(&object.data, &mut known.ids);
+            }
+            page = next(&list.metadata);
+        }
     }
     Ok(known)
 }
 
-fn resource<K: Managed>() -> ApiResource {
-    ApiResource::erase::<K>(&())
-}
-
-/// Every object there is: without a resourceVersion the first page is of the present, and the others are of the same
-/// moment. One that has become too old to go on with is an error.
-async fn each<K>(api: &Api<K>, mut visit: impl FnMut(&K)) -> kube::Result<()>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await?;
-        page.items.iter().for_each(&mut visit);
-        match page.metadata.continue_.filter(|it| !it.is_empty()) {
-            Some(next) => params = params.continue_token(&next),
-            None => return Ok(()),
-        }
+async fn collect_marks<K: Managed>(
+    api: &Api<K>,
+    cluster: &ClusterId,
+    marks: &mut HashSet<Mark>,
+) -> kube::Result<()> {
+    let mut page = Some(ListParams::default().limit(PAGE));
+    while let Some(params) = page {
+        let list = api.list_metadata(&params).await?;
+        marks.extend(list.items.iter().flat_map(|object| marks_of(&object.metadata, cluster)));
+        page = next(&list.metadata);
     }
+    Ok(())
 }
 
-/// The mark of a resource, and the former one that its claim names where it was restored from a backup.
-fn marks_of<K: ResourceExt>(object: &K, cluster: &ClusterId) -> Vec<Mark> {
-    let claim = object.annotations().get(CLAIM).and_then(|it| serde_json::from_str::<Value>(it).ok());
-    let former = claim.and_then(|claim| claim.get("mark").and_then(Value::as_str).and_then(Mark::read));
-    let own = Mark::new(cluster, &object.uid().unwrap_or_default());
-    former.into_iter().chain([own]).collect()
+/// The next page, of the same moment as the first one, which without a resourceVersion is the present. One that has
+/// become too old to go on with is an error.
+fn next(list: &ListMeta) -> Option<ListParams> {
+    let token = list.continue_.as_ref().filter(|it| !it.is_empty())?;
+    Some(ListParams::default().limit(PAGE).continue_token(token))
+}
+
+/// The mark of a resource, and the former one that its claim names where it was restored from a backup: whatever
+/// looks like a mark there, also in a claim that somebody broke.
+fn marks_of(meta: &ObjectMeta, cluster: &ClusterId) -> Vec<Mark> {
+    let claim = meta.annotations.as_ref().and_then(|it| it.get(CLAIM)).map_or("", String::as_str);
+    let words = claim.split(|c: char| c != '-' && !c.is_ascii_alphanumeric());
+    let own = Mark::new(cluster, meta.uid.as_deref().unwrap_or_default());
+    words.filter_map(Mark::read).chain([own]).collect()
 }
 
 /// Every `id` and `externalId` in spec and status: more than there need be does no harm.
@@ -83,5 +86,39 @@ fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|it| collect_ids(it, ids)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_resource_accounts_for_its_mark_and_for_the_one_it_had_before() {
+        let cluster = ClusterId("c".to_owned());
+        let (own, former) = (Mark::new(&cluster, "u"), Mark::new(&cluster, "before"));
+        let claim = json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": former.to_string()});
+        let marks = |claim: Option<String>| {
+            let annotations = claim.map(|it| [(CLAIM.to_owned(), it)].into());
+            marks_of(
+                &ObjectMeta { uid: Some("u".to_owned()), annotations, ..ObjectMeta::default() },
+                &cluster,
+            )
+        };
+        assert_eq!(marks(None), std::slice::from_ref(&own));
+        assert_eq!(marks(Some(r#"{"serial":1}"#.to_owned())), std::slice::from_ref(&own));
+        assert_eq!(marks(Some(claim.to_string())), [former.clone(), own.clone()]);
+        assert_eq!(marks(Some(format!("broken {former}"))), [former, own]);
+    }
+
+    #[test]
+    fn ids_are_found_wherever_they_stand() {
+        let mut ids = HashSet::new();
+        let status = json!({"id": "key_1", "previous": [{"id": "key_2", "serial": 1}], "vendor": "edgee"});
+        collect_ids(&json!({"spec": {"externalId": "key_3"}, "status": status}), &mut ids);
+        let mut ids: Vec<_> = ids.into_iter().collect();
+        ids.sort();
+        assert_eq!(ids, ["key_1", "key_2", "key_3"]);
     }
 }

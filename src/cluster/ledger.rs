@@ -102,7 +102,7 @@ impl Ledger {
             Some(_) => self.patch(new.into_iter().map(|(name, entry)| (name, Value::String(entry)))).await,
         };
         written.map(drop).map_err(|error| match &error {
-            kube::Error::Api(status) if matches!(status.code, 413 | 422) => Error::Full(self.place()),
+            kube::Error::Api(status) if is_too_long(status) => Error::Full(self.place()),
             _ => self.failed(error),
         })
     }
@@ -156,6 +156,11 @@ impl Ledger {
     fn place(&self) -> String {
         format!("{}/{NAME}", self.namespace)
     }
+}
+
+/// The API server's own limits: of a request, and of a ConfigMap.
+fn is_too_long(status: &kube::core::Status) -> bool {
+    status.code == 413 || status.code == 422 && status.message.contains("Too long")
 }
 
 fn size(data: &BTreeMap<String, String>) -> usize {

@@ -120,9 +120,10 @@ impl Context {
     /// key with the object's mark; the caller narrows it to one by `key_id` and `serial`.
     pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
         let namespace = object.namespace().unwrap_or_default();
-        let place = watch::find(&self.stores.tokens, &namespace, token)
-            .map(|token| gateway::place(&token))
-            .unwrap_or_else(|| Place { console_token: token.to_owned(), ..Place::default() });
+        let place = match watch::find(&self.stores.tokens, &namespace, token) {
+            Some(token) => gateway::place(&token),
+            None => Place { console_token: token.to_owned(), ..Place::default() },
+        };
         let uid = object.uid().unwrap_or_default();
         Entry {
             time: self.clock.now(),

@@ -238,13 +238,11 @@ impl Sweep<'_> {
     }
 
     async fn is_gone(&self, entry: &Entry) -> bool {
-        match &entry.key_id {
-            Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
-            // A key that was perhaps never made: listed by now, or never.
-            None => {
-                let lag = self.account.capabilities().listing_lag;
-                self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag)
-            }
+        if let Some(id) = &entry.key_id {
+            return matches!(self.account.get(&KeyId(id.clone())).await, Ok(None));
         }
+        // A key that was perhaps never made: listed by now, or never.
+        let lag = self.account.capabilities().listing_lag;
+        self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag)
     }
 }

@@ -111,7 +111,7 @@ impl Entry {
         let by_mark = || format!("{} {serial}", self.mark.as_deref().unwrap_or(&self.owner.uid));
         let key = self.key_id.clone().unwrap_or_else(by_mark);
         let place = &self.place;
-        let parts = [&place.vendor, &place.endpoint, &place.account, &key].map(|it| it.as_bytes());
+        let parts = [&place.vendor, &place.endpoint, &place.account, &key].map(String::as_bytes);
         hash::base32(&parts, NAME)
     }
 

@@ -130,8 +130,8 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     Some(Notice::warning(
         "OrphansFound",
         format!(
-            "{} at the vendor with this cluster's mark, and no resource accounts for it: {}; revoked by the first sweep \
-             after {} unless a resource does by then, or left to `keysmith orphans --delete` if older than the ledger; \
+            "no resource accounts for {} at the vendor with this cluster's mark: {}; revoked by the first sweep after {} \
+             unless a resource does by then, or left to `keysmith orphans --delete` if older than the ledger; \
              to keep one, take the mark out of its name",
             count(new.len()),
             shown(new.iter().map(|it| &it.key.id)),
@@ -144,7 +144,7 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
 pub fn revoked(ids: &[KeyId]) -> Option<Notice> {
     (!ids.is_empty()).then(|| {
         let note = format!(
-            "{} that no resource accounted for at two sweeps revoked at the vendor: {}",
+            "{} revoked at the vendor, for which no resource accounted at two sweeps: {}",
             count(ids.len()),
             shown(ids.iter())
         );

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The story's vendor on a port of its own. The task ends with the story's runtime.
-async fn serve_vendor(world: &World) -> u16 {
+pub async fn serve_vendor(world: &World) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(serve(world.emulator.clone(), listener, std::future::pending()));
@@ -39,7 +39,7 @@ fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Key
     Keysmith::start(name, &arguments)
 }
 
-async fn token_at(world: &World, port: u16) {
+pub async fn token_at(world: &World, port: u16) {
     world.write_secret("edgee-console", &[("token", crate::support::world::TOKEN)]).await;
     let endpoint = json!({"endpoint": format!("http://127.0.0.1:{port}/edgee")});
     world.create("ConsoleToken", "edgee", merged(token_spec(), endpoint)).await;

@@ -67,7 +67,7 @@ pub async fn a_full_ledger_says_so_and_keeps_what_it_has(world: &mut World) {
         Entry { owner: Owner { name: "x".repeat(LARGEST), ..Owner::default() }, ..entry(world, "key_2") };
     assert!(matches!(ledger.record(&[big]).await, Err(Error::Full(_))));
     // The API server may see it first.
-    let rule = Rule::next(Effect::Status { code: 422, reason: "Invalid".into() });
+    let rule = Rule::next(Effect::Status { code: 413, reason: "RequestEntityTooLarge".into() });
     world.cluster().fault(Rule { verb: "patch".into(), resource: "configmaps".into(), ..rule });
     let refused = ledger.record(&[entry(world, "key_3")]).await;
     assert!(refused.is_err_and(|it| it.to_string().contains("keysmith orphans --delete")));

@@ -48,7 +48,7 @@ pub async fn orphan(world: &mut World, name: &str) -> String {
 }
 
 /// A key that somebody made with such a mark.
-async fn plant(world: &World, cluster: &ClusterId, uid: &str) -> String {
+fn plant(world: &World, cluster: &ClusterId, uid: &str) -> String {
     let name = Mark::new(cluster, uid).name("planted", Serial(1));
     world.vendor().add_key(ORG, NewKey::named(&name)).id
 }
@@ -100,7 +100,7 @@ pub async fn what_somebody_accounts_for_stays(world: &mut World) {
     let retained = orphan(world, "retained").await;
     ledger(world).record(&[entry(world, &retained)]).await.unwrap();
     // Another cluster's, and a human's.
-    let theirs = plant(world, &ClusterId("elsewhere".into()), "u").await;
+    let theirs = plant(world, &ClusterId("elsewhere".into()), "u");
     let by_hand = world.vendor().add_key(ORG, NewKey::named("by hand")).id;
     // Of a resource in another namespace, whose token does not exist.
     world.cluster().add_namespace("other");
@@ -109,16 +109,16 @@ pub async fn what_somebody_accounts_for_stays(world: &mut World) {
         world.create("GatewayApiKey", name, key_spec(json!({}))).await;
     }
     let uid = world.api("GatewayApiKey").get("own").await.unwrap().uid().unwrap();
-    let own = plant(world, &cluster, &uid).await;
+    let own = plant(world, &cluster, &uid);
     // Of a resource that was restored from a backup, under the mark it had before.
     let mark = Mark::new(&cluster, "before").to_string();
     let claim =
         json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark}).to_string();
     let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim}}});
     world.edit("GatewayApiKey", "former", claim).await.unwrap();
-    let former = plant(world, &cluster, "before").await;
+    let former = plant(world, &cluster, "before");
     // Adopted from a resource that is gone.
-    let adopted = plant(world, &cluster, "gone").await;
+    let adopted = plant(world, &cluster, "gone");
     let status = Patch::Merge(json!({"status": {"id": adopted}}));
     world.api("GatewayApiKey").patch_status("adopter", &PatchParams::default(), &status).await.unwrap();
     world.namespace = place;
@@ -143,6 +143,29 @@ pub async fn a_key_being_born_is_nobodys_orphan(world: &mut World) {
     hours(world, 1).await;
     assert_eq!((world.keys().len(), world.emulator.count("DELETE", "/api_keys")), (200, 0));
     assert_eq!(count_events(world, "OrphansFound").await, 0);
+}
+
+/// An entry is written before its resource goes: whoever read the ledger first would miss the one and the other.
+pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World) {
+    sweeping(world).await;
+    world.key("kept", json!({})).await;
+    hours(world, 1).await;
+    let (before, calls) = (world.cluster().requests().len(), world.emulator.calls().len());
+    hours(world, 3).await;
+    let requests = world.cluster().requests().split_off(before);
+    let asked: Vec<_> = requests
+        .iter()
+        .filter(|it| it.actor == "operator" && it.resource != "secrets" && it.verb != "watch")
+        .map(|it| format!("{} {}", it.verb, it.resource))
+        .collect();
+    let sweep = ["list gatewayapikeys", "list consoletokens", "get configmaps"];
+    assert!(asked.len() >= 6 * sweep.len(), "{asked:?}");
+    for asked in asked.chunks(sweep.len()) {
+        assert_eq!(asked, sweep);
+    }
+    // The listing is that of the poll.
+    let polls = world.emulator.calls().len() - calls;
+    assert!((32..=41).contains(&polls), "{polls} calls in three hours");
 }
 
 pub async fn a_sweep_that_cannot_see_everything_concludes_nothing(world: &mut World) {

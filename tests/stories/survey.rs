@@ -96,7 +96,7 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     assert!(matches!(removal, Removal::Left(_)), "{removal:?}");
     assert_eq!(world.emulator.count("DELETE", "/api_keys"), 0);
-    assert_eq!(look(world).await[0].ledger.as_ref().map(|it| it.name()), Some(here(world, &first).name()));
+    assert_eq!(look(world).await[0].ledger.as_ref().map(Entry::name), Some(here(world, &first).name()));
 }
 
 pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(world: &mut World) {
