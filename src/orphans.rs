@@ -102,6 +102,8 @@ pub struct Findings {
     pub rows: Vec<Row>,
     /// ConsoleTokens that could not be asked: which, and why.
     pub unasked: Vec<(String, String)>,
+    /// Whether there is a ledger. Without one, what was left on purpose looks like an orphan.
+    pub has_ledger: bool,
     cluster: ClusterId,
     asked: Vec<Asked>,
 }
@@ -145,7 +147,7 @@ impl Survey {
         rows.retain(|row| {
             choice.keys.is_empty() || row.key_id.as_ref().is_some_and(|id| choice.keys.contains(id))
         });
-        Ok(Findings { rows, unasked, cluster, asked })
+        Ok(Findings { rows, unasked, has_ledger: known.book.since.is_some(), cluster, asked })
     }
 
     /// Removes one of the keys found, if still nothing accounts for it at this very moment.
@@ -161,6 +163,9 @@ impl Survey {
             if is_accounted_for(&known, row, asked, &findings.cluster) {
                 return Ok(Removal::Left("a resource or the ledger accounts for it now".to_owned()));
             }
+            if known.book.since.is_none() {
+                return Ok(Removal::Left(format!("{}; it may have been kept on purpose", self.no_ledger())));
+            }
             if let Err(fault) = asked.account.revoke(&id).await {
                 return Ok(Removal::Left(fault.to_string()));
             }
@@ -169,6 +174,17 @@ impl Survey {
             self.ledger.forget(entry).await?;
         }
         Ok(Removal::Removed)
+    }
+
+    /// What is the matter where there is no ledger, and what to do.
+    pub fn no_ledger(&self) -> String {
+        let namespace = self.ledger.namespace();
+        format!(
+            "there is no ConfigMap {} in namespace {namespace}; name the operator's namespace with --ledger-namespace, or, if \
+             it never kept one, begin it: kubectl create configmap {} -n {namespace}",
+            ledger::NAME,
+            ledger::NAME
+        )
     }
 
     async fn cluster(&self) -> Result<ClusterId, Error> {
@@ -261,10 +277,18 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
     let mut rows = Vec::new();
     for account in asked {
         let keys = account.listing.keys.iter().filter(|key| known.is_orphan(cluster, key));
-        let found = keys.map(|key| row(&account.place, key, "no resource accounts for it".to_owned()));
+        let found = keys.map(|key| row(&account.place, key, why(key, known)));
         rows.extend(found.filter(|row| seen.insert((row.vendor.clone(), row.key_id.clone()))));
     }
     rows
+}
+
+fn why(key: &Listed, known: &Known) -> String {
+    let why = "no resource accounts for it";
+    if known.book.since.is_none() || known.vouches_for(key) {
+        return why.to_owned();
+    }
+    format!("{why}; older than the ledger, so it may have been kept on purpose")
 }
 
 fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {

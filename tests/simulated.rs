@@ -182,6 +182,7 @@ tell! {
     survey:
         a_survey_shows_what_is_left_and_removes_it_on_request,
         a_key_that_is_accounted_for_by_now_is_left_alone,
+        without_a_ledger_nothing_is_removed,
         a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask;
     refusals:
         a_secret_of_somebody_else_is_refused_before_a_key_is_made,

@@ -5,7 +5,7 @@ use crate::api::{MANAGED_BY_LABEL, MANAGER};
 use crate::plan::ledger::{Book, Entry, LARGEST};
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -56,6 +56,19 @@ impl Ledger {
     /// The ledger in that namespace, which is the operator's own.
     pub fn new(client: Client, namespace: &str, metrics: Metrics) -> Self {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), metrics }
+    }
+
+    /// The namespaces that have a ledger, for whoever does not know the operator's.
+    pub async fn namespaces(client: &Client) -> kube::Result<Vec<String>> {
+        let maps: Api<ConfigMap> = Api::all(client.clone());
+        let named = ListParams::default().fields(&format!("metadata.name={NAME}"));
+        let found = maps.list_metadata(&named).await?;
+        Ok(found.items.into_iter().filter_map(|it| it.metadata.namespace).collect())
+    }
+
+    /// Where it is.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Writes entries down; those that are there already stay as they are. To be done before the finalizer goes. A

@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Origins that console tokens may be sent to beside the vendors' own, as the operator's.
     #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", default_value = "")]
     allowed_endpoints: String,
-    /// The operator's namespace, where the ledger is; the kubeconfig's when left out.
+    /// The operator's namespace, where the ledger is; looked for when left out.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE")]
     ledger_namespace: Option<String>,
 }
@@ -76,6 +76,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         tell(&format!("ConsoleToken {token} could not be asked: {why}"));
     }
     let mut left = findings.rows.len();
+    if left > 0 && !findings.has_ledger {
+        tell(&format!("keys that were kept on purpose look like orphans: {}", survey.no_ledger()));
+    }
     if arguments.delete && left > 0 && (arguments.yes || confirmed(left).await?) {
         left = remove(&survey, &findings).await?;
     }
@@ -91,9 +94,12 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
         .map_err(|error| format!("--allowed-endpoints: {error}"))?;
     let mut config = Config::infer().await?;
     config.default_retry = false;
-    let namespace = arguments.ledger_namespace.clone().filter(|it| !it.is_empty());
-    let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let default = config.default_namespace.clone();
     let client = Client::try_from(config)?;
+    let namespace = match arguments.ledger_namespace.clone().filter(|it| !it.is_empty()) {
+        Some(namespace) => namespace,
+        None => find_ledger(&client, default).await?,
+    };
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
         client,
@@ -101,6 +107,22 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
         clock: Clock::system(),
         endpoints,
     })
+}
+
+/// The namespace that has a ledger. Where one may not look into others, it is the present one or none.
+async fn find_ledger(client: &Client, default: String) -> Result<String, Failure> {
+    let found = Ledger::namespaces(client).await.unwrap_or_default();
+    match found.as_slice() {
+        [] => Ok(default),
+        [namespace] => Ok(namespace.clone()),
+        several => {
+            let several = several.join(", ");
+            Err(format!(
+                "several namespaces have a ledger: {several}; name the operator's with --ledger-namespace"
+            )
+            .into())
+        }
+    }
 }
 
 /// Removes what was shown. Returns how many are left.

@@ -82,7 +82,7 @@ impl Known {
     }
 
     /// Whether the ledger would know of that key, had it been left behind on purpose.
-    fn vouches_for(&self, key: &Listed) -> bool {
+    pub fn vouches_for(&self, key: &Listed) -> bool {
         match (key.created_at, self.book.since) {
             (Some(created), Some(since)) => created >= plus(since, CLOCK_SKEW),
             _ => false,

@@ -1,16 +1,17 @@
 //! `keysmith orphans` as people run it.
 
 use super::binary::{serve_vendor, token_at};
-use crate::support::world::{ORG, World};
+use crate::support::world::{ORG, World, key_spec};
 use crate::support::{canary, plane};
 use k8s_openapi::api::core::v1::Namespace;
+use keysmith::cluster::inventory;
 use keysmith::cluster::ledger::Ledger;
 use keysmith::emulator::edgee::NewKey;
 use keysmith::plan::ledger::{Entry, Owner, Place, Why};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 use keysmith::runtime::metrics::Metrics;
 use kube::{Api, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Stdio;
 
 /// Exit code, standard output, standard error.
@@ -40,6 +41,14 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     assert!(code == 0 && out.contains("no orphaned keys"), "{code} {out}{err}");
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
     let cluster = ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap());
+    // What accounts for keys is read by metadata alone, and whole, of the same resources.
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+    let uid = world.api("GatewayApiKey").get("checkout").await.unwrap().uid().unwrap();
+    for known in
+        [inventory::marks(&world.user, &cluster).await, inventory::everything(&world.user, &cluster).await]
+    {
+        assert!(known.unwrap().marks.contains(&Mark::new(&cluster, &uid)));
+    }
     let name = Mark::new(&cluster, "gone").name("dropped", Serial(1));
     let dropped = world.vendor().add_key(ORG, NewKey::named(&name)).id;
     let retained = world.vendor().add_key(ORG, NewKey::named("retained")).id;
