@@ -97,11 +97,6 @@ impl Mark {
         &self.0
     }
 
-    /// Reads what `short` wrote.
-    pub fn read(text: &str) -> Option<Self> {
-        Self::parse(&format!("x [{PREFIX}{text}-0]")).map(|(mark, _)| mark)
-    }
-
     /// Whether both belong to resources of one cluster.
     pub fn same_cluster(&self, other: &Self) -> bool {
         self.0.get(..CLUSTER) == other.0.get(..CLUSTER)

@@ -56,6 +56,8 @@ pub struct World {
     pub vendors: Vendors,
     /// The most keys they make for one resource within a day.
     pub keys_per_day: u64,
+    /// Time between two looks of theirs at the vendor.
+    pub poll: SignedDuration,
     /// Whether operators that are started from now on watch all namespaces.
     pub everywhere: bool,
     /// Time between two of their sweeps.
@@ -99,6 +101,10 @@ impl World {
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
         let metrics = Metrics::default();
+        let poll = SignedDuration::from_secs(match &ground {
+            Ground::Simulated(_) => POLLS.0,
+            Ground::Real(_) => POLLS.1,
+        });
         let ledger_namespace = namespace.clone();
         let mut world = Self {
             ground,
@@ -109,6 +115,7 @@ impl World {
             metrics,
             vendors: Vendors::default(),
             keys_per_day: 20,
+            poll,
             everywhere: false,
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
@@ -120,9 +127,9 @@ impl World {
 
     /// Starts an operator, which needs none before it.
     pub async fn start(&mut self) {
-        let (client, poll) = match &self.ground {
-            Ground::Simulated(cluster) => (cluster.client_named("operator"), POLLS.0),
-            Ground::Real(recorder) => (plane::recorded(recorder).await, POLLS.1),
+        let client = match &self.ground {
+            Ground::Simulated(cluster) => cluster.client_named("operator"),
+            Ground::Real(recorder) => plane::recorded(recorder).await,
         };
         let operator = Operator {
             client,
@@ -131,7 +138,7 @@ impl World {
             settings: Settings {
                 concurrency: 16,
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
-                poll: SignedDuration::from_secs(poll),
+                poll: self.poll,
                 keys_per_day: self.keys_per_day,
                 vendors: self.vendors,
                 sweep: Some(self.sweep),

@@ -10,6 +10,7 @@ use crate::plan::drift::Field;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{Decision, Why};
+use crate::plan::ledger;
 use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::rotation::Cause;
@@ -80,8 +81,19 @@ impl Work {
         self.confirmed = Some(Some(key));
         let verdict = Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over");
         let pass = self.publish(status, &verdict).await?;
+        self.forget_left(id).await;
         self.wake_deposits();
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
+    async fn forget_left(&self, id: &KeyId) {
+        let token = &self.key.spec.console_token_ref.name;
+        let entry = self.context.leaving(self.key.as_ref(), token, ledger::Why::Retain);
+        let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
+        if let Err(error) = self.context.ledger.forget(&entry).await {
+            tracing::debug!(%error, "an entry of the ledger stays although its key is managed again");
+        }
     }
 
     /// Gives a key our mark, so that it is ours from now on, and read back.

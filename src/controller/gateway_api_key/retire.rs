@@ -2,15 +2,17 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
+use crate::api::rotation::DeletionPolicy;
 use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus};
-use crate::cluster::{self, object};
+use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
 use crate::plan::facts::{Facts, KeyId, Listed};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::issuance::{Decision, Step, Why};
+use crate::plan::issuance::{self, Decision, Step};
+use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::Serial;
 use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::{report, retry};
@@ -127,9 +129,11 @@ impl Work {
 
     async fn release(&mut self, facts: &Facts, decision: &Decision) -> Result<Pass, Error> {
         let left = self.left_behind(facts, decision);
+        self.write_down(&left).await?;
         match object::release(&self.context.client, self.key.as_ref()).await {
             Ok(_) => {}
-            Err(error) if cluster::is_missing(&error) => {}
+            // It went in an earlier pass, and everything was told then.
+            Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
         self.context.metrics.left_behind("GatewayApiKey", left.len());
@@ -155,13 +159,37 @@ impl Work {
         }
     }
 
+    /// What stays is in the ledger before the resource goes. A ledger that may not be written, or has no room, keeps
+    /// nobody: the event tells of the key as well.
+    async fn write_down(&self, left: &[Left]) -> Result<(), Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let token = &self.key.spec.console_token_ref.name;
+        let entries = left.iter().map(|left| Entry {
+            key_id: left.id.as_ref().map(|id| id.0.clone()),
+            serial: left.serial.map(|serial| serial.0),
+            ..self.context.leaving(self.key.as_ref(), token, why(left.why))
+        });
+        match self.context.ledger.record(&entries.collect::<Vec<_>>()).await {
+            Ok(()) | Err(ledger::Error::Full(_)) => Ok(()),
+            Err(ledger::Error::Kubernetes { source, .. }) if cluster::is_transient(&source) => {
+                Err((*source).into())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what stays at the vendor could not be written down in the ledger");
+                Ok(())
+            }
+        }
+    }
+
     /// What stays at the vendor: everything that status names, unless it is known to be gone.
     fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
         let stray = matches!(&self.confirmed, Some(Some(_)));
-        if decision.why != Why::LeftBehind && !stray {
+        if decision.why != issuance::Why::LeftBehind && !stray {
             return Vec::new();
         }
-        let why = match (self.ending().forced, decision.why == Why::LeftBehind) {
+        let why = match (self.ending().forced, decision.why == issuance::Why::LeftBehind) {
             (true, _) => LeftWhy::Forced,
             (false, true) => LeftWhy::Policy(self.ending().policy),
             (false, false) => LeftWhy::NotOurs,
@@ -191,6 +219,15 @@ impl Work {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(next),
         })
+    }
+}
+
+const fn why(left: LeftWhy) -> Why {
+    match left {
+        LeftWhy::Policy(DeletionPolicy::Disable) => Why::Disable,
+        LeftWhy::Policy(_) => Why::Retain,
+        LeftWhy::Forced => Why::ForceOrphan,
+        LeftWhy::NotOurs => Why::Unsure,
     }
 }
 
