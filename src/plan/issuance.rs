@@ -185,8 +185,10 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(claim) = facts.pending() {
         let decision = recover(facts, claim, served.is_some());
         return match (&decision.step, &served) {
-            // What is served is kept up while the outcome of its successor is awaited.
-            (Step::Rest(_), Some(served)) => mend(facts, served).unwrap_or(decision),
+            // What is served is kept up while the outcome of its successor is awaited, unless it is known to be gone.
+            (Step::Rest(_), Some(served)) if facts.confirmed != Some(None) => {
+                mend(facts, served).unwrap_or(decision)
+            }
             _ => decision,
         };
     }
