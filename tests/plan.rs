@@ -11,8 +11,10 @@
 mod plans {
     pub mod calls;
     pub mod chance;
+    pub mod class;
     pub mod cluster;
     pub mod deciding;
+    pub mod deliver;
     pub mod deposit_histories;
     pub mod depositing;
     pub mod depositor;
@@ -29,6 +31,7 @@ mod plans {
     pub mod mutant;
     pub mod operator;
     pub mod orphans;
+    pub mod replace;
     pub mod retiring;
     pub mod retiring_deposits;
     pub mod secrets;

@@ -1,6 +1,6 @@
 //! The calls to the vendor that a pass makes.
 
-use super::cluster::mark;
+use super::cluster::{identity, mark};
 use super::fate::turn;
 use super::mutant::Mutant;
 use super::operator::{Done, Operator, Pass};
@@ -21,9 +21,8 @@ impl Operator {
     }
 
     pub async fn reveal(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        let answer = self.get(id).await;
-        self.world.borrow_mut().check_ours(id);
-        answer
+        self.world.borrow_mut().check_reveal(id);
+        self.get(id).await
     }
 
     async fn list(&self, since: Timestamp) -> Result<Rc<Listing>, Fault> {
@@ -62,7 +61,7 @@ impl Operator {
                     return Ok(Done::Pass(Pass::Stale));
                 };
                 let named = self.key.status.id.clone().map(KeyId);
-                let view = listing.view(&mark());
+                let view = listing.view(&identity());
                 let spares =
                     view.own.into_iter().map(|own| own.key.id).filter(|id| Some(id) != named.as_ref());
                 return self.revoke(&spares.collect::<Vec<_>>()).await;
@@ -102,6 +101,7 @@ impl Operator {
         let serial = facts.record.serial.unwrap_or_default();
         let request = Request::Amend {
             id: id.clone(),
+            fields: fields.clone(),
             name: mark().name(&desired.settings.display_name, serial),
             to: desired.settings.clone(),
         };

@@ -1,5 +1,6 @@
 //! What a history is made of, and how one is drawn.
 
+use super::class::Class;
 use super::fate::Fate;
 use super::user::Act;
 use proptest::prelude::*;
@@ -24,6 +25,7 @@ pub enum Event {
 /// A history.
 #[derive(Clone, Debug)]
 pub struct History {
+    pub class: Class,
     pub events: Vec<Event>,
     /// Whether keys made before the peace expire after a quarter of an hour.
     pub expiring: bool,
@@ -54,13 +56,13 @@ pub fn histories(longest: usize) -> impl Strategy<Value = History> {
     (
         prop::collection::vec(event, 0..longest),
         prologues(),
-        (any::<bool>(), any::<bool>()),
+        (prop::sample::select(Class::ALL.to_vec()), any::<bool>(), any::<bool>()),
         prop_oneof![Just(None), Just(Some(0)), Just(Some(1))],
     )
-        .prop_map(|(events, mut prologue, (expiring, pauses), survivor)| {
+        .prop_map(|(events, mut prologue, (class, expiring, pauses), survivor)| {
             prologue.extend(events);
             prologue.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
-            History { events: prologue, expiring, survivor, pauses }
+            History { class, events: prologue, expiring, survivor, pauses }
         })
 }
 

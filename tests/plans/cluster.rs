@@ -1,13 +1,17 @@
 //! What Kubernetes holds in the model: one resource with all its versions, and one Secret.
 
-use super::vendor::LAG;
-use jiff::Timestamp;
+use super::class::Class;
+use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKeyStatus;
 use keysmith::api::gateway_api_key::KeyType;
+use keysmith::api::rotation::{DeletionPolicy, RestartTarget, WorkloadKind};
 use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{Desired, Settings};
 use keysmith::plan::facts::{Facts, Held, KeyId, Record, Target, View};
-use keysmith::plan::naming::{ClusterId, Mark, Serial};
+use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
+use keysmith::plan::policy::{Policy, Renew};
+use keysmith::plan::removal::Ending;
+use keysmith::plan::rotation::{self, Handled};
 use keysmith::plan::template::SecretPlan;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,14 +22,35 @@ pub fn mark() -> Mark {
     Mark::new(&ClusterId("the-cluster".into()), UID)
 }
 
+pub fn identity() -> Identity {
+    Identity::from(mark())
+}
+
 /// What a user asks for, as far as the model goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
+    /// What the vendor behind the console token can do.
+    pub class: Class,
     pub models: u8,
     pub inactive: bool,
     pub name: u8,
     pub template: u8,
+    /// Fixed when a key is made.
+    pub fixed: u8,
+    pub trigger: Option<u8>,
+    /// A longer overlap than usual.
+    pub patient: bool,
+    /// A key is replaced when it is this old, in minutes.
+    pub max_age: Option<u8>,
+    pub restart: bool,
+    pub keep_previous: bool,
+    pub suspended: bool,
+    pub deletion: DeletionPolicy,
 }
+
+pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+pub const LONG_OVERLAP: SignedDuration = SignedDuration::from_mins(40);
+pub const BROWN_OUT: SignedDuration = SignedDuration::from_mins(2);
 
 impl Spec {
     pub fn desired(self) -> Desired {
@@ -47,12 +72,45 @@ impl Spec {
                 labels: BTreeMap::new(),
                 annotations: BTreeMap::new(),
                 data: BTreeMap::new(),
+                keep_previous: self.keep_previous,
             },
+            policy: self.policy(),
+            made_as: format!("made-as-{}", self.fixed),
+            external_id: None,
+            observed: false,
+            suspended: self.suspended,
+            whole_budget: true,
+        }
+    }
+
+    pub const fn overlap(self) -> SignedDuration {
+        if self.patient { LONG_OVERLAP } else { OVERLAP }
+    }
+
+    fn policy(self) -> Policy {
+        let restart =
+            RestartTarget { kind: WorkloadKind::Deployment, name: Some("web".into()), selector: None };
+        Policy {
+            renew: Renew::Third,
+            max_age: self.max_age.map(|minutes| SignedDuration::from_mins(i64::from(minutes))),
+            overlap: self.overlap(),
+            max_overlap: self.overlap() + OVERLAP,
+            brown_out: if self.class.ability().disable { BROWN_OUT } else { SignedDuration::ZERO },
+            trigger: self.trigger.map(|it| it.to_string()),
+            windows: Vec::new(),
+            restart: self.restart.then_some(restart).into_iter().collect(),
+        }
+    }
+
+    pub const fn deletion_policy(self) -> DeletionPolicy {
+        match self.deletion {
+            DeletionPolicy::Disable if !self.class.ability().disable => DeletionPolicy::Delete,
+            policy => policy,
         }
     }
 
     /// Stands for the hash of the template, which the admitted models go into.
-    pub fn template(self) -> (u8, u8) {
+    pub const fn template(self) -> (u8, u8) {
         (self.template, self.models)
     }
 }
@@ -66,6 +124,9 @@ pub struct Object {
     pub finalizer: bool,
     pub claim: Option<String>,
     pub requested: Option<String>,
+    pub rotate: Option<String>,
+    pub leaked: Option<String>,
+    pub forced: bool,
     pub spec: Spec,
     pub status: GatewayApiKeyStatus,
 }
@@ -81,10 +142,19 @@ impl Object {
             || self.finalizer != other.finalizer
             || self.claim != other.claim
             || self.requested != other.requested
+            || self.rotate != other.rotate
+            || self.leaked != other.leaked
+            || self.forced != other.forced
+    }
+
+    pub const fn ending(&self) -> Ending {
+        Ending { policy: self.spec.deletion_policy(), forced: self.forced }
     }
 
     /// What can be told from the resource alone.
     pub fn facts(&self, now: Timestamp, target: Target, view: Option<View>) -> Facts {
+        let mut record = Record::from(&self.status);
+        record.count = rotation::counted(record.count.as_ref(), self.claim());
         Facts {
             now,
             deleting: self.deleting,
@@ -92,13 +162,19 @@ impl Object {
             generation: Some(self.generation),
             requested: self.requested.is_some() && self.requested != self.status.last_handled_reconcile_at,
             claim: self.claim(),
-            record: Record::from(&self.status),
+            record,
             target,
             view,
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
-            listing_lag: LAG,
+            ability: self.spec.class.ability(),
+            identity: identity(),
+            asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
+            external: None,
+            spread: 0.5,
+            revision: None,
+            keys_per_day: 1000,
         }
     }
 }
@@ -113,6 +189,8 @@ pub struct Stored {
     pub fence: Option<Serial>,
     pub key_id: Option<KeyId>,
     pub expires_at: Option<Timestamp>,
+    /// Serial of the old key that stands beside it.
+    pub previous: Option<Serial>,
     pub template: Option<(u8, u8)>,
     /// The key whose secret is inside.
     pub data: Option<KeyId>,
@@ -130,6 +208,7 @@ impl Stored {
             fence: self.fence,
             key_id: self.key_id.clone(),
             expires_at: self.expires_at,
+            previous: self.previous,
             intact: self.content.is_some() && self.content == self.data,
             current: template.is_none() || self.template == template,
             kind_fits: true,

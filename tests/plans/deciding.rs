@@ -5,6 +5,7 @@ use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::facts::{Facts, Record, Target};
 use keysmith::plan::issuance::{Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::rotation::Cause;
 
 /// A create call may be carried out this long after its claim, and be listed this much later.
 const SETTLED: i64 = 70;
@@ -15,16 +16,19 @@ fn a_new_resource_gets_its_first_key() {
 }
 
 #[test]
-fn everything_as_it_should_be_is_left_alone_until_the_key_expires() {
+fn everything_as_it_should_be_is_left_alone_until_the_key_is_due() {
     expect(&served(), Step::Rest(None), Why::Fresh);
-    let facts = with_record(served(), |it| it.expires_at = Some(at(500)));
-    expect(&facts, rest(500), Why::Fresh);
+    let facts = with_record(served(), |it| {
+        (it.created_at, it.expires_at) = (Some(at(-100)), Some(at(500)));
+    });
+    // A third of the lifetime, and a twentieth of that by UID.
+    expect(&facts, rest(500 - 210), Why::Fresh);
 }
 
 #[test]
 fn an_expired_key_is_replaced_at_the_second_it_expires() {
     let facts = with_record(served(), |it| it.expires_at = Some(at(0)));
-    expect(&facts, issue(2), Why::Expired);
+    expect(&facts, issue(2), Why::Rotation(Cause::Expired));
 }
 
 #[test]
@@ -119,7 +123,9 @@ fn a_create_call_is_given_up_only_after_a_listing_begun_when_it_could_not_land_a
     let seen = |facts: Facts, seconds| Facts { view: Some(view(seconds, &[])), ..facts };
     expect(&seen(pending(SETTLED - 1), -1), rest(1), Why::AnswerLost);
     expect(&seen(pending(SETTLED), -1), look(0), Why::AnswerLost);
-    expect(&seen(pending(SETTLED), 0), issue(3), Why::AttemptFailed);
+    expect(&seen(pending(SETTLED), 0), Step::Settle(Serial(2)), Why::AttemptFailed);
+    let first = with_record(seen(pending(SETTLED), 0), |it| (it.id, it.serial) = (None, None));
+    expect(&first, issue(3), Why::AttemptFailed);
 }
 
 #[test]
@@ -135,8 +141,10 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
         target: Target::Ours(held(7, "seven")),
         ..pending(50)
     };
-    expect(&facts, issue(8), Why::AttemptFailed);
-    let fenced = with_held(facts, |it| {
+    expect(&facts, Step::Settle(Serial(2)), Why::AttemptFailed);
+    let first = with_record(facts, |it| (it.id, it.serial) = (None, None));
+    expect(&first, issue(8), Why::AttemptFailed);
+    let fenced = with_held(first, |it| {
         (it.serial, it.fence) = (Some(Serial(1)), Some(Serial(3)));
     });
     expect(&fenced, issue(4), Why::AttemptFailed);
@@ -145,7 +153,7 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
 #[test]
 fn a_key_that_the_vendor_says_is_gone_is_replaced() {
     let facts = Facts { confirmed: Some(None), ..served() };
-    expect(&facts, issue(2), Why::KeyLost);
+    expect(&facts, issue(2), Why::Rotation(Cause::KeyLost));
 }
 
 #[test]
@@ -190,17 +198,17 @@ fn a_fence_above_the_claim_alone_is_no_fault() {
 fn neither_stripped_nor_broken_claims_nor_an_older_status_rewind_the_serial() {
     assert_eq!(Claim::decode(Some("{\"serial\":")), None);
     let lost = |facts: Facts| Facts { claim: None, confirmed: Some(None), ..facts };
-    expect(&lost(served()), issue(2), Why::KeyLost);
+    expect(&lost(served()), issue(2), Why::Rotation(Cause::KeyLost));
     let fenced = with_held(lost(served()), |it| it.fence = Some(Serial(6)));
-    expect(&fenced, issue(7), Why::KeyLost);
+    expect(&fenced, issue(7), Why::Rotation(Cause::KeyLost));
     let settled = with_record(lost(served()), |it| it.settled = Serial(4));
-    expect(&settled, issue(5), Why::KeyLost);
+    expect(&settled, issue(5), Why::Rotation(Cause::KeyLost));
     let listed_above = Facts { view: Some(view(-60, &[(8, listed("eight", -70))])), ..lost(served()) };
-    expect(&listed_above, issue(9), Why::KeyLost);
+    expect(&listed_above, issue(9), Why::Rotation(Cause::KeyLost));
     let restored = with_record(Facts { claim: Some(claim(5, -900)), ..lost(served()) }, |it| {
         it.settled = Serial(5);
     });
-    expect(&restored, issue(6), Why::KeyLost);
+    expect(&restored, issue(6), Why::Rotation(Cause::KeyLost));
 }
 
 #[test]
@@ -216,4 +224,12 @@ fn a_status_that_was_restored_from_before_the_key_makes_the_claim_pending_again_
 fn stale_knowledge_of_a_failed_attempt_is_settled_by_the_claim_alone() {
     let facts = with_record(pending(500), |it| it.settled = Serial(2));
     expect(&facts, Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn a_key_that_is_gone_is_not_restored_while_the_outcome_of_its_successor_is_awaited() {
+    let facts = Facts { target: Target::Absent, view: Some(view(-5, &[])), ..pending(50) };
+    expect(&facts, Step::Restore(Serial(1), id("one")), Why::SecretDeleted);
+    let gone = Facts { confirmed: Some(None), ..facts };
+    expect(&gone, rest(20), Why::AnswerLost);
 }

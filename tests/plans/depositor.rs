@@ -1,9 +1,9 @@
 //! A pass over a ProviderKey, as `controller::provider_key` does it.
 
+use super::class::LAG;
 use super::deposits::{Ask, Resource, Shared, UID, mark};
 use super::fate::turn;
 use super::operator::Pass;
-use super::vendor::LAG;
 use super::world::Kube;
 use jiff::Timestamp;
 use keysmith::api::{ProviderKeyStatus, Reason, Verdict};
@@ -166,7 +166,7 @@ impl Depositor {
         turn().await;
         let version = self.resource.version;
         let claimed = self.world.borrow_mut().patch(version, |resource| {
-            resource.claim = Some(claim.encode());
+            resource.claim = Some(claim.encode(&super::cluster::identity()));
             resource.finalizer |= !resource.deleting;
         });
         match claimed {
@@ -180,13 +180,7 @@ impl Depositor {
     }
 
     async fn deposit(&mut self, serial: Serial, wanted: &Wanted) -> Result<Done, Kube> {
-        let claim = Claim {
-            serial,
-            at: self.now(),
-            purpose: Purpose::Create,
-            unsettled: None,
-            sent: Some(wanted.digest()),
-        };
+        let claim = Claim { sent: Some(wanted.digest()), ..Claim::new(serial, self.now(), Purpose::Create) };
         if let Some(done) = self.claim(&claim).await? {
             return Ok(done);
         }

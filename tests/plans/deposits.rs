@@ -1,7 +1,8 @@
 //! The world of the deposit histories: one ProviderKey, the vendor's deposits, a clock.
 
+use super::class::LAG;
 use super::fate::Fate;
-use super::vendor::{LAG, fault};
+use super::vendor::fault;
 use super::world::Kube;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::ProviderKeyStatus;

@@ -1,6 +1,7 @@
 //! Histories that once went wrong, as small as they came.
 
 use super::chance::{Event, History};
+use super::class::Class;
 use super::fate::Fate;
 use super::history::play;
 use super::user::Act;
@@ -16,8 +17,9 @@ fn with(who: usize, fate: Fate) -> Event {
 #[track_caller]
 fn ends_well(events: impl Into<Vec<Event>>) {
     let events = events.into();
-    for (expiring, survivor) in [(false, None), (false, Some(0)), (true, Some(0)), (true, None)] {
-        let history = History { events: events.clone(), expiring, survivor, pauses: false };
+    let ways = [(false, None), (false, Some(0)), (true, Some(0)), (true, None)];
+    for (class, (expiring, survivor)) in Class::ALL.into_iter().flat_map(|it| ways.map(|way| (it, way))) {
+        let history = History { class, events: events.clone(), expiring, survivor, pauses: false };
         if let Err(error) = play(&history, None, false) {
             let _ = play(&history, None, true);
             panic!("{error}");

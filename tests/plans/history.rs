@@ -1,13 +1,13 @@
 //! Random histories: who goes next, what fails, what users do; then peace, and what must be true in it.
 
 use super::chance::{Event, History};
-use super::cluster::{Object, Stored, mark};
+use super::class::LAG;
+use super::cluster::{Object, Stored, identity, mark};
 use super::ending::ready;
 use super::fate::Fate;
 use super::mutant::Mutant;
 use super::operator::{Operator, Pass};
 use super::user::act;
-use super::vendor::LAG;
 use super::world::{Kube, Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
@@ -40,7 +40,7 @@ struct Play {
 
 /// Plays a history to its end. `Err`: what went wrong.
 pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), String> {
-    let mut world = World::new();
+    let mut world = World::new(history.class);
     world.log = log.then(Vec::new);
     world.vendor.lifetime = history.expiring.then_some(SignedDuration::from_mins(15));
     let now = world.now;
@@ -169,13 +169,13 @@ impl Play {
     /// What the controller of console tokens does: a listing for everybody, and a wake where something changed.
     fn poll(&mut self, who: usize, roll: u16) {
         let mut world = self.world.borrow_mut();
-        let (now, mark) = (world.now, mark());
+        let (now, identity) = (world.now, identity());
         let keys = world.vendor.list(now, roll);
         let listing = Rc::new(Listing { as_of: now, keys });
         let memory = &mut world.operators[who];
         let changed = memory.latest.as_ref().is_none_or(|latest| {
             // What was not believed the last time is news now.
-            latest.view(&mark).own != listing.view(&mark).own || memory.floor >= Some(latest.as_of)
+            latest.view(&identity).own != listing.view(&identity).own || memory.floor >= Some(latest.as_of)
         });
         memory.latest = Some(listing);
         if changed {

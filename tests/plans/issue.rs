@@ -1,7 +1,8 @@
 //! The critical section, as `controller::issue` does it.
 
-use super::cluster::{Object, mark};
-use super::ending::{fresh, taken};
+use super::cluster::{Object, identity, mark};
+use super::deliver::{delivered, replaced};
+use super::ending::taken;
 use super::fate::turn;
 use super::mutant::Mutant;
 use super::operator::{Done, Operator, Pass};
@@ -12,11 +13,14 @@ use keysmith::api::{GatewayApiKeyStatus, Reason, Verdict};
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::drift;
-use keysmith::plan::facts::{Facts, Held, KeyId, Listed, Target};
+use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Target};
 use keysmith::plan::fault::{Effect, Fault};
-use keysmith::plan::issuance::SEND_WITHIN;
+use keysmith::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::report;
 use keysmith::plan::retry::plus;
+use keysmith::plan::rotation::{self, Cause};
+use keysmith::plan::succession::{self, Successor};
 use std::rc::Rc;
 
 const DELIVERIES: u32 = 5;
@@ -33,18 +37,31 @@ pub enum Issued {
 
 struct Section<'a> {
     operator: &'a Operator,
+    facts: &'a Facts,
     desired: &'a Desired,
     serial: Serial,
-    absent: bool,
+    cause: Option<Cause>,
+    replaced: Option<OwnKey>,
 }
 
 impl Operator {
-    pub async fn issue(&mut self, facts: &Facts, desired: &Desired, serial: Serial) -> Result<Done, Kube> {
-        let section = Section { operator: self, desired, serial, absent: facts.target == Target::Absent };
+    pub async fn issue(
+        &mut self,
+        facts: &Facts,
+        desired: &Desired,
+        decision: &Decision,
+    ) -> Result<Done, Kube> {
+        let Step::Issue(serial) = decision.step else { return Ok(Done::Again) };
+        let cause = match decision.why {
+            Why::Rotation(cause) => Some(cause),
+            _ => facts.claim.and_then(|claim| claim.cause),
+        };
+        let section = Section { operator: self, facts, desired, serial, cause, replaced: replaced(facts) };
         Ok(match section.run().await? {
             Issued::Done(object, key) => {
                 self.wrote(object);
                 self.confirmed = Some(Some(key));
+                self.overdue = false;
                 Done::Again
             }
             Issued::Stale => Done::Pass(Pass::Stale),
@@ -55,11 +72,11 @@ impl Operator {
             Issued::Refused(object) => {
                 self.wrote(object);
                 self.settled = Some(serial);
-                Done::Pass(self.wait_with(&taken()).await?)
+                Done::Pass(self.wait_with(&taken(), facts).await?)
             }
             Issued::Undelivered(object) => {
                 self.wrote(object);
-                Done::Pass(self.wait_with(&taken()).await?)
+                Done::Pass(self.wait_with(&taken(), facts).await?)
             }
             Issued::Failed(object, fault) => {
                 self.wrote(object);
@@ -77,19 +94,16 @@ impl Section<'_> {
 
     async fn run(self) -> Result<Issued, Kube> {
         let claim = Claim {
-            serial: self.serial,
-            at: self.operator.now(),
-            purpose: Purpose::Create,
-            unsettled: None,
-            sent: None,
+            sent: Some(self.facts.asks.fingerprint()),
+            cause: self.cause,
+            ..Claim::new(self.serial, self.operator.now(), Purpose::Create)
         };
-        let cas = !self.is(Mutant::ClaimsWithoutCas);
-        let claimed = match self.operator.claim(&claim, cas).await {
+        let claimed = match self.operator.claim(&claim).await {
             Ok(object) => object,
             Err(Kube::Conflict | Kube::Missing) => return Ok(Issued::Stale),
             Err(error) => return Err(error),
         };
-        if !self.absent && !self.is(Mutant::RaisesNoFence) {
+        if self.facts.target != Target::Absent && !self.is(Mutant::RaisesNoFence) {
             match self.fence().await? {
                 Ok(None) => {}
                 Ok(Some(held)) => match self.is_ours(&held).await {
@@ -105,6 +119,12 @@ impl Section<'_> {
             && let Some(old) = &self.operator.key.status.id
         {
             self.compensate(&KeyId(old.clone())).await;
+        }
+        if self.is(Mutant::FirstDraft) {
+            let served = &self.operator.key.status.id;
+            for spare in self.facts.own().filter(|own| Some(&own.key.id.0) != served.as_ref()) {
+                self.compensate(&spare.key.id).await;
+            }
         }
         if plus(claim.at, SEND_WITHIN) < self.operator.now() {
             return Ok(Issued::Pending(claimed));
@@ -137,6 +157,13 @@ impl Section<'_> {
     async fn fence(&self) -> Result<Result<Option<Held>, Undelivered>, Kube> {
         let status = &self.operator.key.status;
         let known = status.serial.max(status.settled_serial).map(Serial);
+        if self.is(Mutant::FirstDraft) {
+            let secret = self.operator.secrets.get().await?;
+            let held = secret.and_then(|secret| secret.target(None).held().cloned());
+            if held.as_ref().is_some_and(|held| held.serial > known && held.key_id.is_some()) {
+                return Ok(Ok(held));
+            }
+        }
         match self.operator.secrets.fence(self.serial).await {
             Ok(held) => Ok(Ok(held.filter(|held| held.serial > known && held.key_id.is_some()))),
             Err(Undelivered::Unavailable) => Err(Kube::Unavailable),
@@ -147,17 +174,18 @@ impl Section<'_> {
     async fn is_ours(&self, held: &Held) -> Result<bool, Fault> {
         let Some(id) = &held.key_id else { return Ok(false) };
         let key = self.operator.get(id).await?;
-        Ok(key.is_some_and(|key| mark().serial_in(&key.name) == held.serial))
+        Ok(key.is_some_and(|key| identity().serial_in(&key.name) == held.serial))
     }
 
     async fn adopt_held(&self, claimed: Rc<Object>, held: Held) -> Result<Issued, Kube> {
         let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
             return Ok(Issued::Stale);
         };
+        let handled = Record::from(&self.operator.key.status).handled;
+        let successor =
+            Successor { settled: self.serial, asks: &handled, ..self.successor(&id, serial, None) };
         let status = |mut status: GatewayApiKeyStatus| {
-            status.id = Some(id.0.clone());
-            status.serial = Some(serial.0);
-            status.settled_serial = Some(self.serial.0);
+            succession::succeed(&mut status, &successor);
             status.expires_at = held.expires_at;
             status
         };
@@ -178,45 +206,59 @@ impl Section<'_> {
             let delivery = Delivery {
                 serial: self.serial,
                 fence: self.serial,
-                absent: self.absent && attempt == 0,
+                absent: self.facts.target == Target::Absent && attempt == 0,
                 id: key.id.clone(),
                 expires_at: key.expires_at,
                 template: self.operator.key.spec.template(),
+                previous: self.previous(),
             };
             match self.operator.secrets.deliver(&delivery).await {
                 Ok(()) => return self.record(claimed, key).await,
                 Err(Undelivered::Unavailable) if attempt < DELIVERIES => attempt += 1,
                 Err(Undelivered::Unavailable) => return Ok(Issued::Pending(claimed)),
                 Err(Undelivered::Superseded) => return Ok(Issued::Stale),
+                // It was certainly not delivered, so nobody serves it.
+                Err(Undelivered::Foreign) if attempt == 0 && self.compensate(&key.id).await => {
+                    return Ok(Issued::Refused(claimed));
+                }
                 Err(Undelivered::Foreign) => return Ok(Issued::Undelivered(claimed)),
             }
         }
     }
 
-    async fn compensate(&self, id: &KeyId) {
+    fn successor<'a>(&'a self, id: &'a KeyId, serial: Serial, listed: Option<&'a Listed>) -> Successor<'a> {
+        Successor {
+            id,
+            serial,
+            settled: serial,
+            listed,
+            replaced: self.replaced.as_ref(),
+            cause: self.cause,
+            asks: &self.facts.asks,
+            desired: self.desired,
+            now: self.operator.now(),
+        }
+    }
+
+    /// The serial whose entries stay in the Secret beside the new ones.
+    fn previous(&self) -> Option<Serial> {
+        let keeps = self.desired.secret.keep_previous && self.cause.is_some_and(Cause::overlaps);
+        self.operator.key.status.serial.map(Serial).filter(|_| keeps)
+    }
+
+    /// Whether the key is gone. If not, its mark betrays it to a later look.
+    async fn compensate(&self, id: &KeyId) -> bool {
         turn().await;
-        // Should it fail, the mark betrays the key to the next look.
-        let _ = self.operator.world.borrow_mut().send(&Request::Revoke(id.clone()));
+        self.operator.world.borrow_mut().send(&Request::Revoke(id.clone())).is_ok()
     }
 
     async fn record(&self, claimed: Rc<Object>, key: Listed) -> Result<Issued, Kube> {
         let settings = &self.desired.settings;
         let complete = drift::drift(settings, &key, settings.email.as_ref()).is_empty();
-        let verdict = if complete {
-            fresh(self.desired)
-        } else {
-            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-        };
+        let verdict = delivered(self.desired, complete);
         let generation = self.operator.key.generation;
         let status = |mut status: GatewayApiKeyStatus| {
-            status.id = Some(key.id.0.clone());
-            status.serial = Some(self.serial.0);
-            status.settled_serial = Some(self.serial.0);
-            status.active = key.shown.active;
-            status.created_at = key.created_at;
-            status.expires_at = key.expires_at;
-            status.failures = None;
-            status.next_attempt_at = None;
+            succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
             if complete {
                 status.observed_generation = Some(generation);
             }
@@ -244,8 +286,10 @@ impl Section<'_> {
         let mut object = Rc::clone(claimed);
         for _ in 0..COMMITS {
             let mut status = change(object.status.clone());
-            let generation = Some(self.operator.key.generation);
-            verdict.apply(&mut status.conditions, generation, self.operator.now());
+            status.key_count = rotation::counted(status.key_count.as_ref(), object.claim());
+            let (generation, now) = (Some(self.operator.key.generation), self.operator.now());
+            verdict.apply(&mut status.conditions, generation, now);
+            report::tell_of_rotation(&mut status, false, generation, now);
             if status == object.status {
                 return Ok(Some(object));
             }

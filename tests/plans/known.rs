@@ -1,15 +1,20 @@
 //! Facts for the tables: a served key at rest, from which each test departs.
 
 use jiff::{SignedDuration, Timestamp};
+use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Shown, Target, View};
-use keysmith::plan::issuance::{Decision, Step, Why, decide, retire};
+use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::removal::{Ending, retire};
 use keysmith::plan::retry::plus;
-use std::collections::BTreeSet;
 
 pub use super::cluster::Spec;
+use super::cluster::{Object, mark};
+
+/// A resource that says nothing of what becomes of its key.
+pub const DELETE: Ending = Ending { policy: DeletionPolicy::Delete, forced: false };
 
 /// The time of every table, in seconds after the epoch of the model; keys are made long before.
 pub fn at(seconds: i64) -> Timestamp {
@@ -21,7 +26,7 @@ pub fn id(text: &str) -> KeyId {
 }
 
 pub fn claim(serial: u64, seconds: i64) -> Claim {
-    Claim { serial: Serial(serial), at: at(seconds), purpose: Purpose::Create, unsettled: None, sent: None }
+    Claim::new(Serial(serial), at(seconds), Purpose::Create)
 }
 
 pub fn deletion(serial: u64, seconds: i64, unsettled: Option<i64>) -> Claim {
@@ -33,10 +38,11 @@ pub fn listed(name: &str, made: i64) -> Listed {
     let settings = Spec::default().desired().settings;
     Listed {
         id: id(name),
-        name: name.into(),
+        name: mark().name(&settings.display_name, Serial(1)),
         created_at: Some(at(made)),
         expires_at: None,
         last_used_at: None,
+        spent: None,
         shown: Shown {
             display_name: Some(settings.display_name),
             active: Some(settings.active),
@@ -49,7 +55,11 @@ pub fn listed(name: &str, made: i64) -> Listed {
 }
 
 pub fn view(seconds: i64, keys: &[(u64, Listed)]) -> View {
-    let own = keys.iter().map(|(serial, key)| OwnKey { serial: Serial(*serial), key: key.clone() });
+    let own = keys.iter().map(|(serial, key)| {
+        let display = key.shown.display_name.as_deref().unwrap_or_default();
+        let name = mark().name(display, Serial(*serial));
+        OwnKey { serial: Serial(*serial), key: Listed { name, ..key.clone() } }
+    });
     View { as_of: at(seconds), own: own.collect() }
 }
 
@@ -60,6 +70,7 @@ pub fn held(serial: u64, key: &str) -> Held {
         fence: Some(Serial(serial)),
         key_id: Some(id(key)),
         expires_at: None,
+        previous: None,
         intact: true,
         current: true,
         kind_fits: true,
@@ -68,21 +79,9 @@ pub fn held(serial: u64, key: &str) -> Held {
 
 /// Nothing has happened yet.
 pub fn new() -> Facts {
-    Facts {
-        now: at(0),
-        deleting: false,
-        finalizer: true,
-        generation: Some(1),
-        requested: false,
-        claim: None,
-        record: Record { attempted: Some(1), ..Record::default() },
-        target: Target::Absent,
-        view: None,
-        confirmed: None,
-        amended: Vec::new(),
-        gone: BTreeSet::new(),
-        listing_lag: SignedDuration::from_secs(30),
-    }
+    let object = Object { generation: 1, finalizer: true, ..Object::default() };
+    let facts = object.facts(at(0), Target::Absent, None);
+    Facts { record: Record { attempted: Some(1), ..Record::default() }, ..facts }
 }
 
 /// Key `one` of serial 1 is served, and everything is as it should be.
@@ -132,7 +131,7 @@ pub fn expect(facts: &Facts, step: Step, why: Why) {
 #[track_caller]
 pub fn expect_retired(facts: &Facts, step: Step) {
     let why = Why::Deleting;
-    assert_eq!(retire(facts), Decision { step, why });
+    assert_eq!(retire(facts, DELETE), Decision { step, why });
 }
 
 pub fn rest(seconds: i64) -> Step {

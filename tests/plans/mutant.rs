@@ -17,8 +17,9 @@ pub enum Mutant {
     RevokesNoSpares,
     /// Whoever cannot commit revokes the key it made.
     CompensatesBlindly,
-    /// The claim is written whatever happened since the resource was read.
-    ClaimsWithoutCas,
+    /// Whoever takes over adopts what the Secret holds without raising its fence, and otherwise revokes every older
+    /// attempt, the one in the Secret among them.
+    FirstDraft,
 }
 
 impl Mutant {
@@ -30,6 +31,6 @@ impl Mutant {
         Self::ReadsBeforeListing,
         Self::RevokesNoSpares,
         Self::CompensatesBlindly,
-        Self::ClaimsWithoutCas,
+        Self::FirstDraft,
     ];
 }

@@ -1,19 +1,19 @@
 //! A pass over the resource, as `controller::gateway_api_key` does it.
 
-use super::cluster::{Object, mark};
-use super::ending::{fresh, taken};
+use super::cluster::{Object, identity};
 use super::mutant::Mutant;
-use super::secrets::{Delivery, Secrets, Undelivered};
+use super::secrets::Secrets;
 use super::world::{Kube, Memory, Shared};
 use jiff::Timestamp;
-use keysmith::api::{GatewayApiKeyStatus, Reason, Verdict};
+use keysmith::api::GatewayApiKeyStatus;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::drift::{self, Field};
+use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, KeyId, Listed, Target};
 use keysmith::plan::fault::Fault;
-use keysmith::plan::issuance::{self, Decision, Step};
+use keysmith::plan::issuance::{self, Decision, Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::rotation::{self, Cause};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -45,6 +45,7 @@ pub struct Operator {
     pub gone: BTreeSet<KeyId>,
     pub disowned: Option<KeyId>,
     pub settled: Option<Serial>,
+    pub overdue: bool,
 }
 
 impl Operator {
@@ -61,6 +62,7 @@ impl Operator {
             gone: BTreeSet::new(),
             disowned: None,
             settled: None,
+            overdue: false,
         }
     }
 
@@ -89,6 +91,7 @@ impl Operator {
     pub fn status(&self) -> GatewayApiKeyStatus {
         let mut status = self.key.status.clone();
         status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
+        status.key_count = rotation::counted(status.key_count.as_ref(), self.key.claim());
         status
     }
 
@@ -98,7 +101,8 @@ impl Operator {
         }
         let object = Object { status: self.status(), ..(*self.key).clone() };
         let (floor, latest) = self.remember(|memory| (memory.floor, memory.latest.clone()));
-        let view = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor)).map(|it| it.view(&mark()));
+        let view =
+            latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor)).map(|it| it.view(&identity()));
         let facts = object.facts(self.now(), target, view);
         Facts {
             requested: facts.requested && self.confirmed.is_none(),
@@ -115,7 +119,10 @@ impl Operator {
             let secret = self.secrets.get().await?;
             let template = Some(self.key.spec.template());
             let target = secret.map_or(Target::Absent, |secret| secret.target(template));
-            let facts = self.facts(target);
+            let mut facts = self.facts(target);
+            facts.asks.trigger.clone_from(&desired.policy.trigger);
+            facts.revision = revision(&facts, self.key.spec.template());
+            self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
             self.note(&decision);
             if let Step::Rest(until) = decision.step {
@@ -124,7 +131,14 @@ impl Operator {
             match self.act(&facts, &desired, &decision).await? {
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.failed(&fault, doing, Some(&facts)).await,
+                Done::Failed(fault, doing) => match replacing(&facts, &decision) {
+                    Some(cause) => {
+                        if let Some(pass) = self.replacement_failed(&facts, &fault, cause).await? {
+                            return Ok(pass);
+                        }
+                    }
+                    None => return self.failed(&fault, doing, Some(&facts)).await,
+                },
             }
         }
         Ok(self.spun())
@@ -145,137 +159,55 @@ impl Operator {
 
     async fn act(&mut self, facts: &Facts, desired: &Desired, decision: &Decision) -> Result<Done, Kube> {
         match &decision.step {
-            Step::Issue(serial) => self.issue(facts, desired, *serial).await,
+            Step::Issue(_) => self.issue(facts, desired, decision).await,
             Step::Adopt(serial, id) => self.adopt(facts, desired, (*serial, id)).await,
-            Step::Commit(serial, id) => match self.get(id).await {
-                Ok(Some(key)) if mark().serial_in(&key.name) == Some(*serial) => {
-                    self.commit(facts, desired, (*serial, id), Some(key)).await
-                }
-                Ok(_) => {
-                    self.disowned = Some(id.clone());
-                    Ok(Done::Again)
-                }
-                Err(fault) => Ok(Done::Failed(fault, "look at the key")),
-            },
+            Step::Commit(serial, id) => self.commit_held(facts, desired, (*serial, id)).await,
             Step::Outrank(serial) => {
-                let claim = Claim {
-                    serial: *serial,
-                    at: self.now(),
-                    purpose: Purpose::Restore,
-                    unsettled: None,
-                    sent: None,
-                };
-                self.claim_again(&claim).await
+                self.claim_again(&Claim::new(*serial, self.now(), Purpose::Restore)).await
             }
-            Step::Restore(serial, id) => self.restore(facts, (*serial, id)).await,
+            Step::Settle(serial) => self.settle_serial(facts, *serial).await,
+            Step::Forsake(_) => self.forsake().await,
+            Step::Retire(id) => self.retire_previous(facts, desired, (id, decision)).await,
+            Step::Switch(id, on) => self.switch_previous(desired, (id, *on), decision).await,
+            Step::Trim => self.trim(facts).await,
+            Step::Restart(revision) => self.restart(revision).await,
+            Step::Restore(serial, id) => self.restore(facts, desired, (*serial, id)).await,
             Step::Amend(id, _) => self.amend(facts, desired, (id, decision)).await,
-            Step::Confirm(id) => Ok(match self.get(id).await {
-                Ok(answer) => {
-                    self.confirmed = Some(answer);
-                    Done::Again
-                }
-                Err(fault) => Done::Failed(fault, "look at the key"),
-            }),
+            Step::Confirm(id) => self.confirm(id).await,
             Step::Look(since) => self.look(*since).await,
             Step::Revoke(ids) => self.revoke_spares(desired, ids).await,
-            Step::ClaimDeletion(_) | Step::Release | Step::Rest(_) => Ok(Done::Pass(Pass::Stale)),
+            Step::Recognise(..)
+            | Step::Brand(..)
+            | Step::ClaimDeletion(_)
+            | Step::Disable(_)
+            | Step::Release
+            | Step::Rest(_) => Ok(Done::Pass(Pass::Stale)),
         }
     }
 
-    async fn adopt(
-        &mut self,
-        facts: &Facts,
-        desired: &Desired,
-        (serial, id): (Serial, &KeyId),
-    ) -> Result<Done, Kube> {
-        match self.reveal(id).await {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                self.gone.insert(id.clone());
-                return Ok(Done::Again);
+    pub async fn confirm(&mut self, id: &KeyId) -> Result<Done, Kube> {
+        Ok(match self.get(id).await {
+            Ok(answer) => {
+                self.confirmed = Some(answer);
+                Done::Again
             }
-            Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
-        }
-        let listed = facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
-        let expires_at = listed.as_ref().and_then(|it| it.expires_at);
-        match self.deliver(facts, (serial, id), expires_at).await {
-            Ok(()) => self.commit(facts, desired, (serial, id), listed).await,
-            Err(error) => self.undelivered(error).await,
-        }
+            Err(fault) => Done::Failed(fault, "look at the key"),
+        })
     }
+}
 
-    async fn restore(&mut self, facts: &Facts, (serial, id): (Serial, &KeyId)) -> Result<Done, Kube> {
-        match self.reveal(id).await {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                self.confirmed = Some(None);
-                return Ok(Done::Again);
-            }
-            Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
-        }
-        match self.deliver(facts, (serial, id), facts.record.expires_at).await {
-            Ok(()) => Ok(Done::Again),
-            Err(error) => self.undelivered(error).await,
-        }
-    }
+/// Recognises what readers of the Secret should have by now, while it is as it should be.
+fn revision(facts: &Facts, template: (u8, u8)) -> Option<String> {
+    let held = facts.target.held().filter(|held| held.intact && held.current)?;
+    Some(format!("{}-{template:?}", held.serial?))
+}
 
-    async fn deliver(
-        &self,
-        facts: &Facts,
-        (serial, id): (Serial, &KeyId),
-        expires_at: Option<Timestamp>,
-    ) -> Result<(), Undelivered> {
-        let claimed = facts.claim.map_or(serial, |claim| claim.serial);
-        let delivery = Delivery {
-            serial,
-            fence: claimed.max(serial),
-            absent: false,
-            id: id.clone(),
-            expires_at,
-            template: self.key.spec.template(),
-        };
-        self.secrets.deliver(&delivery).await
-    }
-
-    async fn undelivered(&mut self, error: Undelivered) -> Result<Done, Kube> {
-        match error {
-            Undelivered::Foreign => Ok(Done::Pass(self.wait_with(&taken()).await?)),
-            Undelivered::Unavailable => Err(Kube::Unavailable),
-            Undelivered::Superseded => Ok(Done::Pass(Pass::Stale)),
+/// Why the served key is being replaced, while it still works.
+fn replacing(facts: &Facts, decision: &Decision) -> Option<Cause> {
+    match (&decision.step, &decision.why) {
+        (Step::Issue(_), Why::Rotation(cause)) if facts.record.id.is_some() => {
+            Some(*cause).filter(|cause| !matches!(cause, Cause::KeyLost | Cause::Expired))
         }
-    }
-
-    async fn commit(
-        &mut self,
-        facts: &Facts,
-        desired: &Desired,
-        (serial, id): (Serial, &KeyId),
-        listed: Option<Listed>,
-    ) -> Result<Done, Kube> {
-        let mut status = self.status();
-        let held_expiry = facts.target.held().and_then(|held| held.expires_at);
-        status.id = Some(id.0.clone());
-        status.serial = Some(serial.0);
-        status.settled_serial = Some(serial.0.max(facts.claim.map_or(0, |claim| claim.serial.0)));
-        status.created_at = listed.as_ref().and_then(|it| it.created_at);
-        status.expires_at = listed.as_ref().map_or(held_expiry, |it| it.expires_at);
-        status.failures = None;
-        status.next_attempt_at = None;
-        let settled = listed
-            .as_ref()
-            .is_none_or(|it| drift::drift(&desired.settings, it, status.email.as_ref()).is_empty());
-        let verdict = if settled {
-            fresh(desired)
-        } else {
-            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-        };
-        status.active = listed.as_ref().and_then(|it| it.shown.active).or(status.active);
-        if settled {
-            status.observed_generation = Some(self.key.generation);
-        }
-        self.confirmed = listed.map(Some);
-        self.disowned = None;
-        let pass = self.publish(status, &verdict).await?;
-        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+        _ => None,
     }
 }

@@ -2,9 +2,10 @@
 
 use super::known::*;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::facts::Facts;
-use keysmith::plan::issuance::{Step, Why, retire};
+use keysmith::plan::facts::{Facts, Listed};
+use keysmith::plan::issuance::{Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::removal::retire;
 
 fn going(facts: Facts) -> Facts {
     Facts { deleting: true, ..facts }
@@ -51,12 +52,31 @@ fn a_claim_that_cannot_be_read_any_more_may_have_been_for_a_call_that_still_goes
 }
 
 #[test]
-fn the_recorded_key_is_revoked_without_a_listing_and_every_marked_one_with_it() {
-    let facts = Facts { gone: [].into(), view: None, ..claimed(None) };
-    expect_retired(&facts, Step::Revoke(vec![id("one")]));
+fn every_marked_key_that_a_listing_shows_is_revoked() {
+    let unseen = Facts { gone: [].into(), view: None, ..claimed(None) };
+    expect_retired(&unseen, look(-60));
     let keys = [(1, listed("one", -90_000)), (9, listed("nine", -9))];
     let seen = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
     expect_retired(&seen, Step::Revoke(vec![id("nine"), id("one")]));
+}
+
+#[test]
+fn the_recorded_key_that_no_listing_shows_is_asked_for_and_revoked_only_with_our_mark() {
+    let unlisted = Facts { gone: [].into(), ..claimed(None) };
+    expect_retired(&unlisted, Step::Confirm(id("one")));
+    let marked = Facts { confirmed: Some(Some(listed("one", -90_000))), ..unlisted.clone() };
+    expect_retired(&marked, Step::Revoke(vec![id("one")]));
+    let renamed = Listed { name: "renamed".into(), ..listed("one", -90_000) };
+    let renamed = Facts { confirmed: Some(Some(renamed)), ..unlisted.clone() };
+    expect_retired(&renamed, Step::Release);
+    // Somebody wrote another id into status.
+    let by_hand =
+        with_record(Facts { confirmed: Some(Some(listed("one", -90_000))), ..unlisted.clone() }, |it| {
+            it.id = Some(id("somebody's"));
+        });
+    expect_retired(&by_hand, Step::Release);
+    let gone = Facts { confirmed: Some(None), ..unlisted };
+    expect_retired(&gone, Step::Release);
 }
 
 #[test]
@@ -86,6 +106,6 @@ fn the_finalizer_goes_when_a_listing_shows_nothing_and_no_call_can_land_any_more
 #[test]
 fn every_step_of_a_deletion_says_so() {
     for facts in [going(served()), going(pending(5)), claimed(None), claimed(Some(-5))] {
-        assert_eq!(retire(&facts).why, Why::Deleting);
+        assert_eq!(retire(&facts, DELETE).why, Why::Deleting);
     }
 }

@@ -32,6 +32,8 @@ pub struct Delivery {
     pub id: KeyId,
     pub expires_at: Option<Timestamp>,
     pub template: (u8, u8),
+    /// The serial whose entries stay beside the new ones.
+    pub previous: Option<Serial>,
 }
 
 pub struct Secrets {
@@ -84,6 +86,7 @@ impl Secrets {
             if let Some(secret) = &present {
                 self.guard(secret, delivery.fence)?;
             }
+            let previous = present.as_ref().and_then(|secret| kept(secret, delivery));
             let secret = Stored {
                 version: 0,
                 ours: true,
@@ -91,6 +94,7 @@ impl Secrets {
                 fence: Some(delivery.fence),
                 key_id: Some(delivery.id.clone()),
                 expires_at: delivery.expires_at,
+                previous,
                 template: Some(delivery.template),
                 data: Some(delivery.id.clone()),
                 content: Some(delivery.id.clone()),
@@ -103,4 +107,32 @@ impl Secrets {
         }
         Err(Undelivered::Superseded)
     }
+
+    pub async fn trim(&self, serial: Serial) -> Result<(), Undelivered> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = self.get().await? else {
+                return Ok(());
+            };
+            if !self.guard(&secret, serial)?.intact {
+                return Ok(());
+            }
+            secret.previous = None;
+            match self.put(Some(secret.version), secret).await {
+                Ok(()) => return Ok(()),
+                Err(Kube::Conflict | Kube::Missing) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+}
+
+/// The old key whose entries stay.
+fn kept(secret: &Stored, delivery: &Delivery) -> Option<Serial> {
+    let wanted = delivery.previous?;
+    let intact = secret.ours && secret.content.is_some() && secret.content == secret.data;
+    if !intact {
+        return None;
+    }
+    if secret.serial == Some(wanted) && wanted != delivery.serial { Some(wanted) } else { secret.previous }
 }

@@ -95,7 +95,7 @@ pub fn act(world: &mut World, what: Act) {
             }
         }
         Act::DeleteKey(seed) => console(world, seed, |world, id| {
-            world.vendor.apply(world.now, &Request::Revoke(id));
+            let _ = world.vendor.apply(world.now, &Request::Revoke(id));
         }),
         Act::ChangeKey(seed) => console(world, seed, |world, id| {
             world.vendor.change(world.now, &id, |key| {
@@ -118,7 +118,7 @@ pub fn act(world: &mut World, what: Act) {
                 .unwrap_or_default()
                 .next();
             let planted = Request::Mint { name: mark().name("planted", next), models: vec![], ours: false };
-            world.vendor.apply(world.now, &planted);
+            let _ = world.vendor.apply(world.now, &planted);
         }
     }
 }

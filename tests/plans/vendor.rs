@@ -1,15 +1,14 @@
 //! The vendor of the model: keys with names, a listing that lags, requests that land after their sender gave up.
 
+use super::class::{Class, LAG};
 use super::fate::Fate;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::plan::desired::Settings;
+use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{KeyId, Listed, Shown};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::naming::Mark;
 use keysmith::plan::retry::plus;
-
-/// As in the one driver there is.
-pub const LAG: SignedDuration = SignedDuration::from_secs(30);
 
 /// A key, with all that ever happened to it.
 pub struct Key {
@@ -40,13 +39,14 @@ impl Key {
 #[derive(Clone, Debug)]
 pub enum Request {
     Mint { name: String, models: Vec<String>, ours: bool },
-    Amend { id: KeyId, name: String, to: Settings },
+    Amend { id: KeyId, fields: Vec<Field>, name: String, to: Settings },
     Revoke(KeyId),
 }
 
 /// The vendor.
 #[derive(Default)]
 pub struct Vendor {
+    pub class: Class,
     pub keys: Vec<Key>,
     /// Requests that their sender gave up on, and when they are carried out.
     pub flights: Vec<(Timestamp, Request)>,
@@ -77,41 +77,49 @@ impl Vendor {
         self.keys.iter().enumerate().filter_map(seen).collect()
     }
 
-    pub fn apply(&mut self, now: Timestamp, request: &Request) -> Option<Listed> {
+    pub fn apply(&mut self, now: Timestamp, request: &Request) -> Result<Option<Listed>, Fault> {
         match request {
             Request::Mint { name, models, ours } => {
-                let id = KeyId(format!("key-{}", self.keys.len()));
-                let listed = Listed {
-                    id: id.clone(),
-                    name: name.clone(),
-                    created_at: Some(now),
-                    expires_at: self.lifetime.map(|lifetime| plus(now, lifetime)),
-                    last_used_at: None,
-                    shown: Shown {
-                        display_name: Some(Mark::display_in(name).to_owned()),
-                        active: Some(true),
-                        models: Some(models.clone()),
-                        budget: Some(None),
-                        email: None,
-                        debug_mode: Some(false),
-                    },
-                };
-                self.keys.push(Key { id, ours: *ours, history: vec![(now, Some(listed.clone()))] });
-                Some(listed)
+                let taken = self.keys.iter().filter_map(Key::now).any(|key| key.name == *name);
+                if self.class == Class::Named && taken {
+                    return Err(Fault::without_effect(FaultKind::Conflict));
+                }
+                Ok(Some(self.mint(now, (name, models), *ours)))
             }
-            Request::Amend { id, name, to } => self.change(now, id, |key| {
-                key.name.clone_from(name);
-                key.shown.display_name = Some(Mark::display_in(name).to_owned());
-                key.shown.models = Some(to.models.clone());
-                key.shown.active = Some(to.active);
-            }),
+            Request::Amend { id, fields, name, to } => {
+                let changed =
+                    self.change(now, id, |key| fields.iter().for_each(|it| set(key, *it, (name, to))));
+                changed.map(Some).ok_or(Fault::without_effect(FaultKind::NotFound))
+            }
             Request::Revoke(id) => {
                 if let Some(key) = self.keys.iter_mut().find(|key| key.id == *id) {
                     key.history.push((now, None));
                 }
-                None
+                Ok(None)
             }
         }
+    }
+
+    fn mint(&mut self, now: Timestamp, (name, models): (&str, &[String]), ours: bool) -> Listed {
+        let id = KeyId(format!("key-{}", self.keys.len()));
+        let listed = Listed {
+            id: id.clone(),
+            name: name.to_owned(),
+            created_at: Some(now),
+            expires_at: self.lifetime.map(|lifetime| plus(now, lifetime)),
+            last_used_at: None,
+            spent: None,
+            shown: Shown {
+                display_name: Some(Mark::display_in(name).to_owned()),
+                active: Some(true),
+                models: Some(models.to_vec()),
+                budget: Some(None),
+                email: None,
+                debug_mode: Some(false),
+            },
+        };
+        self.keys.push(Key { id, ours, history: vec![(now, Some(listed.clone()))] });
+        listed
     }
 
     pub fn change(&mut self, now: Timestamp, id: &KeyId, change: impl FnOnce(&mut Listed)) -> Option<Listed> {
@@ -120,6 +128,18 @@ impl Vendor {
         change(&mut listed);
         key.history.push((now, Some(listed.clone())));
         Some(listed)
+    }
+}
+
+fn set(key: &mut Listed, field: Field, (name, to): (&String, &Settings)) {
+    match field {
+        Field::DisplayName => {
+            key.name.clone_from(name);
+            key.shown.display_name = Some(Mark::display_in(name).to_owned());
+        }
+        Field::Active => key.shown.active = Some(to.active),
+        Field::Models => key.shown.models = Some(to.models.clone()),
+        Field::Budget | Field::Email | Field::DebugMode => {}
     }
 }
 

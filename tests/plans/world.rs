@@ -1,5 +1,6 @@
 //! The world of the histories: Kubernetes, the vendor and a clock, and what must never happen in it.
 
+use super::class::Class;
 use super::cluster::{Object, SECRET, Spec, Stored, mark};
 use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
@@ -74,12 +75,12 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub fn new(class: Class) -> Self {
         let mut world = Self {
             now: Timestamp::from_second(1_750_000_000).unwrap(),
             versions: Vec::new(),
             secret: None,
-            vendor: Vendor::default(),
+            vendor: Vendor { class, ..Vendor::default() },
             operators: [Memory::default(), Memory::default()],
             fate: Fate::Fine,
             roll: 0,
@@ -95,8 +96,9 @@ impl World {
             log: None,
         };
         let foreign = Request::Mint { name: "somebody's key".into(), models: vec![], ours: false };
-        world.vendor.apply(world.now, &foreign);
-        world.store(Object { generation: 1, spec: Spec::default(), ..Object::default() });
+        let _ = world.vendor.apply(world.now, &foreign);
+        let spec = Spec { class, ..Spec::default() };
+        world.store(Object { generation: 1, spec, ..Object::default() });
         world
     }
 
@@ -123,7 +125,7 @@ impl World {
             let place = self.vendor.flights.iter().position(|it| it.0 == at).unwrap();
             let (_, request) = self.vendor.flights.remove(place);
             self.note(|| format!("late: {request:?}"));
-            self.land(&request);
+            let _ = self.land(&request);
         }
         self.now = self.now.max(until);
     }
@@ -286,7 +288,7 @@ impl World {
             self.check_mint(mark().serial_in(name).unwrap_or_default());
         }
         match fate {
-            Fate::Fine => return Ok(self.land(request)),
+            Fate::Fine => return self.land(request),
             Fate::Lost => drop(self.land(request)),
             Fate::Late(seconds) => {
                 let at = plus(self.now, SignedDuration::from_secs(i64::from(seconds)));
@@ -320,7 +322,7 @@ impl World {
         }
     }
 
-    fn land(&mut self, request: &Request) -> Option<Listed> {
+    fn land(&mut self, request: &Request) -> Result<Option<Listed>, Fault> {
         match request {
             Request::Mint { .. } => {}
             Request::Amend { id, .. } => self.check_ours(id),
@@ -331,6 +333,14 @@ impl World {
             }
         }
         self.vendor.apply(self.now, request)
+    }
+
+    /// A vendor that shows a key once is never asked for it again.
+    pub fn check_reveal(&mut self, id: &KeyId) {
+        if self.vendor.class == Class::Once {
+            self.break_rule(|| format!("{id} was to be revealed by a vendor that cannot"));
+        }
+        self.check_ours(id);
     }
 
     pub fn check_ours(&mut self, id: &KeyId) {
