@@ -63,7 +63,7 @@ pub struct Due {
 pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
     let due = planned(facts, desired)?;
     // A failed attempt is not repeated before its time, which status remembers.
-    let failed = facts.record.rotation_failures > 0 && !facts.demanded();
+    let failed = facts.record.rotation_failures > 0 && due.at <= facts.now && !facts.demanded();
     let retry = facts.record.next_rotation.filter(|_| failed);
     Some(Due { at: retry.map_or(due.at, |retry| retry.max(due.at)), cause: due.cause })
 }
@@ -73,6 +73,11 @@ fn planned(facts: &Facts, desired: &Desired) -> Option<Due> {
     asked(facts, desired)
         .map(|cause| Due { at: Timestamp::UNIX_EPOCH, cause })
         .or_else(|| scheduled(facts, desired))
+}
+
+/// Whether the served key should have been replaced by now.
+pub fn wanted(facts: &Facts, desired: &Desired) -> bool {
+    planned(facts, desired).is_some_and(|due| due.at <= facts.now)
 }
 
 /// What somebody asked for, at once.

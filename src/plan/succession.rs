@@ -145,6 +145,11 @@ pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, de
     for key in &mut status.previous {
         key.retire_after = super::retirement::retire_after(key, &desired.policy);
     }
+    // What failed need not be wanted any more.
+    if !rotation::wanted(facts, desired) {
+        status.rotation_failures = None;
+        status.failed_asks = None;
+    }
     let stopped = rotation::stopped(facts);
     let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
     status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(second);
