@@ -68,6 +68,7 @@ struct Work {
     confirmed: Option<Option<Listed>>,
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
+    disabled: BTreeSet<KeyId>,
     /// Named in the Secret's annotations, and not this resource's key.
     disowned: Option<KeyId>,
     /// Learnt in this pass, and written with its next report. Should the process die before, the serial is
@@ -92,6 +93,7 @@ impl Work {
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
+            disabled: BTreeSet::new(),
             disowned: None,
             settled: None,
             sent_email: None,
@@ -214,6 +216,7 @@ impl Work {
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
             gone: self.gone.clone(),
+            disabled: self.disabled.clone(),
             ability,
             identity: self.identity.clone(),
             asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },

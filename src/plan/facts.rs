@@ -232,6 +232,8 @@ pub struct Facts {
     pub amended: Vec<super::drift::Field>,
     /// Keys that the vendor confirmed gone in this pass, whatever a lagging listing shows.
     pub gone: BTreeSet<KeyId>,
+    /// Keys that were switched off in this pass, whatever a lagging listing shows.
+    pub disabled: BTreeSet<KeyId>,
     /// What the vendor can do.
     pub ability: Ability,
     /// The marks that this resource answers for.

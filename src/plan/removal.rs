@@ -1,11 +1,12 @@
 //! What becomes of a key whose resource is being deleted.
 
 use super::claim::{Claim, Purpose};
-use super::facts::{Facts, KeyId};
+use super::facts::{Facts, KeyId, Listed, View};
 use super::issuance::{Decision, STRAGGLING, Step, Why, settles};
 use super::naming::Serial;
 use super::retry::plus;
 use crate::api::rotation::DeletionPolicy;
+use jiff::{SignedDuration, Timestamp};
 
 /// What somebody wants to become of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub fn retire(facts: &Facts, ending: Ending) -> Decision {
     };
     match ending.policy {
         DeletionPolicy::Retain => take(Step::Release, Why::LeftBehind),
-        DeletionPolicy::Disable => disable(facts, claim),
-        DeletionPolicy::Delete => revoke(facts, claim),
+        DeletionPolicy::Disable => end(facts, claim, true),
+        DeletionPolicy::Delete => end(facts, claim, false),
     }
 }
 
@@ -70,48 +71,58 @@ fn fence(facts: &Facts) -> Claim {
     Claim { unsettled, ..Claim::new(facts.next_serial(), facts.now, Purpose::Delete) }
 }
 
-fn revoke(facts: &Facts, claim: Claim) -> Decision {
+/// Deals with every key of ours, those included that no listing shows yet.
+fn end(facts: &Facts, claim: Claim, off: bool) -> Decision {
     let because = |step| take(step, Why::Deleting);
+    let act = |ids| because(if off { Step::Disable(ids) } else { Step::Revoke(ids) });
+    let open = |key: &&Listed| !off || works(facts, key);
     let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
         return because(Step::Look(claim.at));
     };
-    let mut live: Vec<_> = facts.own().map(|own| own.key.id.clone()).collect();
+    let mut live: Vec<_> = facts.own().map(|own| &own.key).filter(open).map(|key| key.id.clone()).collect();
     live.sort();
     live.dedup();
     if !live.is_empty() {
-        return because(Step::Revoke(live));
+        return act(live);
     }
-    if let Some(decision) = unlisted(facts) {
-        return decision;
+    if let Some(id) = unlisted(facts, view) {
+        match &facts.confirmed {
+            None => return because(Step::Confirm(id.clone())),
+            Some(Some(key)) if key.id == *id && marked(facts, key) && open(&key) => {
+                return act(vec![id.clone()]);
+            }
+            Some(_) => {}
+        }
     }
-    match claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING)) {
-        Some(settled) if facts.now < settled => because(Step::Rest(Some(settled))),
-        Some(settled) if view.as_of < settled => because(Step::Look(settled)),
+    match clear(facts, claim) {
+        Some(clear) if facts.now < clear => because(Step::Rest(Some(clear))),
+        Some(clear) if view.as_of < clear => because(Step::Look(clear)),
+        _ if off => take(Step::Release, Why::LeftBehind),
         _ => because(Step::Release),
     }
 }
 
 /// The key that status names and the listing does not show: a young one may be missing from a listing that lags. Only
 /// what carries our mark is removed: neither an id in a Secret's annotations nor one in status is evidence.
-fn unlisted(facts: &Facts) -> Option<Decision> {
-    let id = facts.record.id.as_ref().filter(|id| !facts.gone.contains(*id))?;
-    match &facts.confirmed {
-        None => Some(take(Step::Confirm(id.clone()), Why::Deleting)),
-        Some(Some(key)) if key.id == *id && facts.identity.serial_in(&key.name).is_some() => {
-            Some(take(Step::Revoke(vec![id.clone()]), Why::Deleting))
-        }
-        Some(_) => None,
-    }
+fn unlisted<'a>(facts: &'a Facts, view: &View) -> Option<&'a KeyId> {
+    let listed = |id: &KeyId| view.own.iter().any(|own| own.key.id == *id);
+    facts.record.id.as_ref().filter(|id| !facts.gone.contains(*id) && !listed(id))
 }
 
-fn disable(facts: &Facts, claim: Claim) -> Decision {
-    if facts.view.as_ref().is_none_or(|view| view.as_of <= claim.at) {
-        return take(Step::Look(claim.at), Why::Deleting);
-    }
-    let works = |id: &&super::facts::OwnKey| id.key.shown.active != Some(false);
-    let working: Vec<KeyId> = facts.own().filter(works).map(|own| own.key.id.clone()).collect();
-    if working.is_empty() {
-        return take(Step::Release, Why::LeftBehind);
-    }
-    take(Step::Disable(working), Why::Deleting)
+/// When a listing shows everything that there is: an unsettled create call has come to an end, and the previous keys,
+/// which nobody asks for by their ids, cannot be too young for it.
+fn clear(facts: &Facts, claim: Claim) -> Option<Timestamp> {
+    let landed = claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING));
+    // Status holds whole seconds.
+    let lag = facts.ability.listing_lag + SignedDuration::from_secs(1);
+    let listed = facts.record.previous.iter().map(|key| plus(key.replaced_at, lag));
+    listed.chain(landed).max()
+}
+
+fn works(facts: &Facts, key: &Listed) -> bool {
+    key.shown.active != Some(false) && !facts.disabled.contains(&key.id)
+}
+
+fn marked(facts: &Facts, key: &Listed) -> bool {
+    facts.identity.serial_in(&key.name).is_some()
 }

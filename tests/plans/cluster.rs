@@ -168,6 +168,7 @@ impl Object {
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
+            disabled: BTreeSet::new(),
             ability: self.spec.class.ability(),
             identity: identity(),
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },

@@ -181,6 +181,7 @@ impl Operator {
             if let Err(fault) = sent {
                 return Ok(Done::Failed(fault, "switch the key off"));
             }
+            self.disabled.insert(id.clone());
             self.changed_vendor();
         }
         Ok(Done::Again)

@@ -43,6 +43,7 @@ pub struct Operator {
     pub confirmed: Option<Option<Listed>>,
     pub amended: Vec<Field>,
     pub gone: BTreeSet<KeyId>,
+    pub disabled: BTreeSet<KeyId>,
     pub disowned: Option<KeyId>,
     pub settled: Option<Serial>,
     pub overdue: bool,
@@ -60,6 +61,7 @@ impl Operator {
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
+            disabled: BTreeSet::new(),
             disowned: None,
             settled: None,
             overdue: false,
@@ -98,6 +100,9 @@ impl Operator {
     pub fn facts(&self, mut target: Target) -> Facts {
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
+            if self.mutant == Some(Mutant::RaisesNoFence) {
+                held.fence = held.fence.max(self.key.claim().map(|claim| claim.serial));
+            }
         }
         let object = Object { status: self.status(), ..(*self.key).clone() };
         let (floor, latest) = self.remember(|memory| (memory.floor, memory.latest.clone()));
@@ -109,6 +114,7 @@ impl Operator {
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
             gone: self.gone.clone(),
+            disabled: self.disabled.clone(),
             ..facts
         }
     }
@@ -166,6 +172,7 @@ impl Operator {
                 self.claim_again(&Claim::new(*serial, self.now(), Purpose::Restore)).await
             }
             Step::Settle(serial) => self.settle_serial(facts, *serial).await,
+            Step::Fence(serial) => self.fence(facts, *serial).await,
             Step::Forsake(_) => self.forsake().await,
             Step::Retire(id) => self.retire_previous(facts, desired, (id, decision)).await,
             Step::Switch(id, on) => self.switch_previous(desired, (id, *on), decision).await,

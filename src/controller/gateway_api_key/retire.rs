@@ -89,9 +89,13 @@ impl Work {
         if !removed.is_empty() {
             self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
         }
-        if matches!(doing, Removing::Revoke) {
-            self.revoked = true;
-            self.gone.extend(removed);
+        match doing {
+            Removing::Revoke => {
+                self.revoked = true;
+                self.gone.extend(removed);
+            }
+            Removing::Disable => self.disabled.extend(removed),
+            Removing::Confirm | Removing::Look(_) => {}
         }
         Ok(Some(match result {
             Ok(answer) => {
