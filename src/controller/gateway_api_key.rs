@@ -236,6 +236,7 @@ impl Work {
                 self.claim(&Claim::new(*serial, self.context.clock.now(), Purpose::Restore)).await
             }
             Step::Settle(serial) => self.settle_serial(act, *serial).await,
+            Step::Fence(serial) => self.fence(act, *serial).await,
             Step::Recognise(serial, id) => self.recognise(act, *serial, id).await,
             Step::Brand(id, serial, name) => self.brand(act, (id, *serial), name).await,
             Step::Forsake(_) => self.forsake().await,

@@ -57,8 +57,11 @@ pub enum Step {
     Outrank(Serial),
     /// Have the served key revealed and write its Secret again.
     Restore(Serial, KeyId),
-    /// The claimed serial certainly came to nothing, and the served key is still there.
+    /// The claimed serial came to nothing, and the served key is still there: claim the next one, so that nothing of
+    /// it is recorded or delivered any more.
     Settle(Serial),
+    /// Keep everybody with an older claim from writing the Secret.
+    Fence(Serial),
     /// Record a key that exists already as the served one.
     Recognise(Serial, KeyId),
     /// Put our mark with that serial behind that name of a key.
@@ -266,8 +269,14 @@ fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
     if let Some(own) = found.first() {
         // Nothing can be delivered under this claim, or the vendor shows a key only once; it is a spare once another
         // one is served.
-        if outranked(facts, claim.serial) || facts.ability.recovery == Recovery::Once {
+        if outranked(facts, claim.serial) {
             return lost();
+        }
+        if facts.ability.recovery == Recovery::Once {
+            // Its maker may be about to deliver it.
+            let ended = plus(claim.at, GIVEN_UP);
+            let wait = take(Step::Rest(Some(ended)), Why::AnswerLost);
+            return if facts.now < ended { wait } else { lost() };
         }
         return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
     }
@@ -453,5 +462,11 @@ fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
         .filter(|own| !facts.record.previous.iter().any(|key| key.id == own.key.id.0))
         .map(|own| own.key.id.clone())
         .collect();
-    (!spares.is_empty()).then(|| take(Step::Revoke(spares), Why::Spare))
+    if spares.is_empty() {
+        return None;
+    }
+    // The maker of one may still be about to deliver it.
+    let fence = facts.target.held().and_then(|held| held.fence);
+    let step = if fence < Some(newest) { Step::Fence(newest) } else { Step::Revoke(spares) };
+    Some(take(step, Why::Spare))
 }

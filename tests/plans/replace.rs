@@ -7,6 +7,7 @@ use super::vendor::Request;
 use super::world::Kube;
 use keysmith::api::{GatewayApiKeyStatus, Reason, Verdict};
 use keysmith::gateway::Amendment;
+use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, KeyId};
 use keysmith::plan::fault::{Fault, FaultKind};
@@ -35,11 +36,22 @@ impl Operator {
     }
 
     pub async fn settle_serial(&mut self, facts: &Facts, serial: Serial) -> Result<Done, Kube> {
-        self.settled = Some(serial);
+        let next = facts.next_serial().max(serial.next());
+        if let Done::Pass(pass) = self.claim_again(&Claim::new(next, self.now(), Purpose::Restore)).await? {
+            return Ok(Done::Pass(pass));
+        }
+        self.settled = Some(next);
         let fault = Fault::ambiguous(FaultKind::Strange("the answer to the create call was lost"));
         let cause = facts.claim.and_then(|claim| claim.cause).unwrap_or(Cause::Requested);
         let pass = self.replacement_failed(facts, &fault, cause).await?;
         Ok(pass.map_or(Done::Again, Done::Pass))
+    }
+
+    pub async fn fence(&mut self, facts: &Facts, serial: Serial) -> Result<Done, Kube> {
+        match self.secrets.fence(serial).await {
+            Ok(_) => Ok(Done::Again),
+            Err(error) => self.undelivered(facts, error).await,
+        }
     }
 
     pub async fn forsake(&mut self) -> Result<Done, Kube> {

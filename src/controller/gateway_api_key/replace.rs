@@ -6,6 +6,7 @@ use crate::api::condition::{self, PREVIOUS_KEY_IN_USE};
 use crate::api::{Reason, Verdict};
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
+use crate::plan::claim::{Claim, Purpose};
 use crate::plan::drift::Field;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
@@ -44,11 +45,24 @@ impl Work {
 
     /// The last attempt to replace the served key came to nothing, whatever the vendor did not answer.
     pub(super) async fn settle_serial(&mut self, act: &Act<'_>, serial: Serial) -> Result<Done, Error> {
-        self.settled = Some(serial);
+        let next = act.facts.next_serial().max(serial.next());
+        let claim = Claim::new(next, self.context.clock.now(), Purpose::Restore);
+        if let Done::Pass(pass) = self.claim(&claim).await? {
+            return Ok(Done::Pass(pass));
+        }
+        self.settled = Some(next);
         let fault = Fault::ambiguous(FaultKind::Strange("the answer to the create call was lost"));
         let cause = act.facts.claim.and_then(|claim| claim.cause).unwrap_or(Cause::Requested);
         let pass = self.replacement_failed(act, &fault, cause).await?;
         Ok(pass.map_or(Done::Again, Done::Pass))
+    }
+
+    /// Keeps whoever holds an older claim from putting a key into the Secret that is about to be revoked.
+    pub(super) async fn fence(&mut self, act: &Act<'_>, serial: Serial) -> Result<Done, Error> {
+        match self.secrets.fence(&self.uid, &act.desired.secret.name, serial).await {
+            Ok(_) => Ok(Done::Again),
+            Err(error) => self.undelivered(act, error).await,
+        }
     }
 
     /// Records a key that exists already; its Secret and its settings follow.
