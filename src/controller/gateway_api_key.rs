@@ -301,6 +301,10 @@ impl Work {
             Issued::Stale => Done::Pass(Pass::Stale),
             Issued::Pending { object } => {
                 self.wrote(object);
+                // It may be another key that is served now.
+                if self.record().id != act.facts.record.id {
+                    self.confirmed = None;
+                }
                 self.wake_deposits();
                 Done::Again
             }
