@@ -34,6 +34,7 @@ mod plans {
     pub mod replace;
     pub mod retiring;
     pub mod retiring_deposits;
+    pub mod rules;
     pub mod secrets;
     pub mod user;
     pub mod vendor;

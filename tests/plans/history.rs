@@ -12,7 +12,7 @@ use super::world::{Kube, Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
 use keysmith::plan::drift;
-use keysmith::plan::facts::KeyId;
+use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::retry::{backoff, plus};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -84,6 +84,7 @@ impl Play {
             let mut world = self.world.borrow_mut();
             world.advance(SignedDuration::from_millis(10));
             world.fate = fate;
+            world.faults += usize::from(fate != Fate::Fine) + usize::from(late > 0);
             world.roll = world.roll.wrapping_add(77);
         }
         if self.running[who].is_none() {
@@ -163,6 +164,7 @@ impl Play {
         self.running[who] = None;
         let mut world = self.world.borrow_mut();
         let now = world.now;
+        world.faults += 1;
         world.operators[who] = super::world::Memory { wake: Some(now), ..Default::default() };
     }
 
@@ -206,6 +208,7 @@ impl Play {
             let mut world = self.world.borrow_mut();
             world.note(|| "--- peace".into());
             world.vendor.lifetime = None;
+            world.calm();
             if world.secret.as_ref().is_some_and(|secret| !secret.ours) {
                 world.store_secret(None);
             }
@@ -279,14 +282,18 @@ impl Play {
             .filter(|key| !world.is_left_alone(key))
             .collect();
         let Some(object) = world.live() else {
-            return if live.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("a key outlives its resource: {live:?}"))
-            };
+            let stays = live.iter().all(|key| world.may_stay(key));
+            return if stays { Ok(()) } else { Err(format!("a key outlives its resource: {live:?}")) };
         };
         if object.deleting {
             return Err(format!("the deletion does not end: {:?}", object.status));
+        }
+        let leaked = |key: &&&Listed| world.leaked.contains(&key.id) && !world.excused.contains(&key.id);
+        if let Some(key) = live.iter().find(leaked) {
+            return Err(format!("{} leaked and works: {:?}", key.id, object.status));
+        }
+        if !object.status.previous.is_empty() {
+            return Err(format!("an overlap does not end: {:?}", object.status));
         }
         let ids: BTreeSet<_> = live.iter().map(|key| key.id.clone()).collect();
         let [key] = live.as_slice() else {

@@ -67,6 +67,9 @@ impl Operator {
             Issued::Stale => Done::Pass(Pass::Stale),
             Issued::Pending(object) => {
                 self.wrote(object);
+                if self.key.status.id.clone().map(KeyId) != facts.record.id {
+                    self.confirmed = None;
+                }
                 Done::Again
             }
             Issued::Refused(object) => {

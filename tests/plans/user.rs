@@ -1,8 +1,9 @@
 //! What users do, in Kubernetes and in the vendor's console.
 
-use super::cluster::{Object, Stored, mark};
+use super::cluster::{Object, Spec, Stored, mark};
 use super::vendor::Request;
 use super::world::World;
+use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::naming::Serial;
 use proptest::prelude::*;
@@ -26,13 +27,28 @@ pub enum Act {
     DeleteKey(u8),
     ChangeKey(u8),
     RenameKey(u8),
+    /// Switches a key off, or on.
+    SwitchKey(u8),
+    /// Calls the gateway with a key.
+    UseKey(u8),
+    /// Asks for a replacement.
+    Rotate(u8),
+    /// Declares the served key leaked.
+    Leak,
+    /// Lets the resource go whatever becomes of the key.
+    ForceOrphan,
     /// Makes a key with our mark and the serial that comes next.
     PlantKey,
 }
 
 pub fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
-        4 => any::<u8>().prop_map(Act::EditSpec),
+        10 => any::<u8>().prop_map(Act::EditSpec),
+        4 => any::<u8>().prop_map(Act::Rotate),
+        3 => Just(Act::Leak),
+        1 => any::<u8>().prop_map(Act::SwitchKey),
+        1 => any::<u8>().prop_map(Act::UseKey),
+        1 => Just(Act::ForceOrphan),
         2 => any::<u8>().prop_map(Act::AskForLook),
         1 => Just(Act::StripClaim),
         1 => Just(Act::BreakClaim),
@@ -50,16 +66,19 @@ pub fn acts() -> impl Strategy<Value = Act> {
 }
 
 pub fn act(world: &mut World, what: Act) {
+    world.faults += 1;
     match what {
         Act::EditSpec(seed) => edit(world, |object| {
             object.generation += 1;
-            match seed % 4 {
-                0 => object.spec.models = seed / 4 % 3,
-                1 => object.spec.inactive = !object.spec.inactive,
-                2 => object.spec.name = seed / 4 % 3,
-                _ => object.spec.template = seed / 4 % 3,
-            }
+            change(&mut object.spec, seed % 14, seed / 14);
         }),
+        Act::Rotate(seed) => edit(world, |object| object.rotate = Some(seed.to_string())),
+        Act::Leak => {
+            // Nobody withdraws it.
+            let asked = Some(world.version.to_string());
+            edit(world, |object| object.leaked = asked);
+        }
+        Act::ForceOrphan => edit(world, |object| object.forced = true),
         Act::AskForLook(seed) => edit(world, |object| object.requested = Some(seed.to_string())),
         Act::StripClaim => world.strip(None),
         Act::BreakClaim => world.strip(Some("{\"serial\":".into())),
@@ -95,14 +114,26 @@ pub fn act(world: &mut World, what: Act) {
             }
         }
         Act::DeleteKey(seed) => console(world, seed, |world, id| {
-            let _ = world.vendor.apply(world.now, &Request::Revoke(id));
+            let _ = world.vendor.apply(world.now, &Request::Revoke(id.clone()));
+            world.excused.insert(id);
         }),
         Act::ChangeKey(seed) => console(world, seed, |world, id| {
             world.vendor.change(world.now, &id, |key| {
                 key.shown.models = Some(vec!["by hand".into()]);
             });
         }),
+        Act::SwitchKey(seed) => console(world, seed, |world, id| {
+            world.vendor.change(world.now, &id, |key| {
+                key.shown.active = key.shown.active.map(|on| !on);
+            });
+            world.excused.insert(id);
+        }),
+        Act::UseKey(seed) => console(world, seed, |world, id| {
+            let now = world.now;
+            world.vendor.change(now, &id, |key| key.last_used_at = Some(now));
+        }),
         Act::RenameKey(seed) => console(world, seed, |world, id| {
+            world.excused.insert(id.clone());
             world.vendor.change(world.now, &id, |key| {
                 key.name = "renamed".into();
                 key.shown.display_name = Some("renamed".into());
@@ -119,6 +150,26 @@ pub fn act(world: &mut World, what: Act) {
                 .next();
             let planted = Request::Mint { name: mark().name("planted", next), models: vec![], ours: false };
             let _ = world.vendor.apply(world.now, &planted);
+        }
+    }
+}
+
+fn change(spec: &mut Spec, what: u8, to: u8) {
+    match what {
+        0 => spec.models = to % 3,
+        1 => spec.inactive = !spec.inactive,
+        2 => spec.name = to % 3,
+        3 => spec.template = to % 3,
+        4 | 5 => spec.fixed = to % 3,
+        6 | 7 => spec.trigger = (to > 1).then_some(to % 5),
+        8 => spec.patient = !spec.patient,
+        9 => spec.max_age = (to % 2 == 0).then_some(15 + to),
+        10 => spec.restart = !spec.restart,
+        11 => spec.keep_previous = !spec.keep_previous,
+        12 => spec.suspended = !spec.suspended,
+        _ => {
+            let policies = [DeletionPolicy::Delete, DeletionPolicy::Disable, DeletionPolicy::Retain];
+            spec.deletion = policies[usize::from(to) % 3];
         }
     }
 }
@@ -144,5 +195,18 @@ fn console(world: &mut World, seed: u8, change: impl FnOnce(&mut World, KeyId)) 
     if !live.is_empty() {
         let id = live[usize::from(seed) % live.len()].clone();
         change(world, id);
+    }
+}
+
+impl World {
+    /// Users put an end to what keeps the world from coming to rest.
+    pub fn calm(&mut self) {
+        if self.live().is_some_and(|live| live.spec.suspended || live.spec.max_age.is_some()) {
+            edit(self, |object| {
+                object.generation += 1;
+                object.spec.suspended = false;
+                object.spec.max_age = None;
+            });
+        }
     }
 }

@@ -23,6 +23,11 @@ impl Key {
         self.history.last().and_then(|(_, state)| state.as_ref())
     }
 
+    /// As it was last shown.
+    pub fn was(&self) -> &Listed {
+        self.history.iter().rev().find_map(|(_, state)| state.as_ref()).unwrap()
+    }
+
     /// Whether it ever carried that mark; a listing may be older than a change of its name.
     pub fn was_marked(&self, mark: &Mark) -> bool {
         let states = self.history.iter().filter_map(|(_, state)| state.as_ref());

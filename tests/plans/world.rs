@@ -6,7 +6,6 @@ use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
-use keysmith::plan::claim::Purpose;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::naming::Serial;
@@ -53,10 +52,10 @@ pub struct World {
     pub fate: Fate,
     /// How the next listing lags.
     pub roll: u16,
-    version: u64,
-    sent: BTreeMap<Serial, u32>,
+    pub version: u64,
+    pub sent: BTreeMap<Serial, u32>,
     /// Serials whose only record a user took away; these may be used again, and nothing can help it.
-    forgotten: BTreeSet<Serial>,
+    pub forgotten: BTreeSet<Serial>,
     /// Whether users took a claim away or wrote into the Secret's annotations, or the Secret was away for a while:
     /// then nothing holds its writers back.
     pub tampered: bool,
@@ -64,7 +63,19 @@ pub struct World {
     /// who adopts the one may revoke the other while it is being delivered.
     pub planted: bool,
     /// Keys that operators revoked.
-    revoked: BTreeSet<KeyId>,
+    pub revoked: BTreeSet<KeyId>,
+    /// Keys that were served when somebody declared them leaked.
+    pub leaked: BTreeSet<KeyId>,
+    /// Keys that users deleted, renamed or switched off.
+    pub excused: BTreeSet<KeyId>,
+    /// Keys that operators put into the Secret.
+    pub delivered: BTreeSet<KeyId>,
+    /// Whether status said once that the key works.
+    pub ready: bool,
+    /// Whether a user ever wanted a key that does not work.
+    pub switched_off: bool,
+    /// How much went wrong so far.
+    pub faults: usize,
     /// Writes of operators to Kubernetes.
     pub writes: u64,
     /// Calls of operators to the vendor, but for polls.
@@ -90,6 +101,12 @@ impl World {
             tampered: false,
             planted: false,
             revoked: BTreeSet::new(),
+            leaked: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            ready: false,
+            switched_off: false,
+            faults: 0,
             writes: 0,
             calls: 0,
             broken: None,
@@ -126,6 +143,7 @@ impl World {
             let (_, request) = self.vendor.flights.remove(place);
             self.note(|| format!("late: {request:?}"));
             let _ = self.land(&request);
+            self.check_served();
         }
         self.now = self.now.max(until);
     }
@@ -147,6 +165,9 @@ impl World {
     pub fn store(&mut self, mut object: Object) -> Rc<Object> {
         self.version += 1;
         object.version = self.version;
+        if object.leaked.is_some() && object.leaked != object.status.last_handled_leaked {
+            self.leaked.extend(object.status.id.clone().map(KeyId));
+        }
         let object = Rc::new(object);
         let before = self.live();
         if before.is_none_or(|before| before.differs(&object)) {
@@ -175,9 +196,14 @@ impl World {
     pub fn write<T>(&mut self, apply: impl FnOnce(&mut Self) -> Result<T, Kube>) -> Result<T, Kube> {
         self.writes += 1;
         match self.fate {
-            Fate::Fine => apply(self),
+            Fate::Fine => {
+                let applied = apply(self);
+                self.check_served();
+                applied
+            }
             Fate::Lost => {
                 let _ = apply(self);
+                self.check_served();
                 Err(Kube::Unavailable)
             }
             Fate::Fails | Fate::Unknown | Fate::Late(_) => Err(Kube::Unavailable),
@@ -197,15 +223,17 @@ impl World {
             }
             let mut object = (*live).clone();
             change(&mut object);
+            world.check_written(&live, &object);
             world.note(|| {
                 let status = &object.status;
                 let conditions: Vec<_> = status.conditions.iter().map(|it| &it.reason).collect();
                 format!(
-                    "resource: claim {:?}, id {:?}, serial {:?}, settled {:?}, {conditions:?}, finalizer {}",
-                    object.claim().map(|it| (it.serial.0, it.purpose)),
+                    "resource: claim {:?}, id {:?}, serial {:?}, settled {:?}, previous {:?}, {conditions:?}, finalizer {}",
+                    object.claim().map(|it| (it.serial.0, it.purpose, it.cause)),
                     status.id,
                     status.serial,
                     status.settled_serial,
+                    status.previous,
                     object.finalizer
                 )
             });
@@ -237,6 +265,7 @@ impl World {
                 !world.tampered && secret.fence < sent && present.is_some_and(|old| old.data != secret.data);
             let foreign = present.is_some_and(|old| !old.ours);
             world.note(|| format!("Secret {SECRET}: {secret:?}"));
+            world.delivered.extend(secret.data.clone());
             if dead {
                 world.break_rule(|| format!("a revoked key was put into the Secret: {secret:?}"));
             }
@@ -254,28 +283,6 @@ impl World {
         })
     }
 
-    /// A user takes the claim away. Where it was the only record of serials, these may come again.
-    pub fn strip(&mut self, claim: Option<String>) {
-        let Some(live) = self.live() else { return };
-        self.tampered = true;
-        if let Some(lost) = live.claim() {
-            let settled = live.status.settled_serial.unwrap_or(0);
-            self.forgotten.extend((settled + 1..=lost.serial.0).map(Serial));
-        }
-        self.store(Object { claim, ..(*live).clone() });
-    }
-
-    /// A user took its claim away before its outcome was known. If it is above every claim, it is left alone like a key
-    /// of somebody who knows more, until the next claim outranks it; a deletion may not wait for it.
-    pub fn is_left_alone(&self, key: &Listed) -> bool {
-        let serial = mark().serial_in(&key.name).unwrap_or_default();
-        self.forgotten.contains(&serial)
-            && self.live().is_none_or(|live| {
-                let claimed = live.claim().map(|claim| claim.serial);
-                Some(serial) > claimed.max(live.status.serial.map(Serial))
-            })
-    }
-
     // --- the vendor
 
     pub fn send(&mut self, request: &Request) -> Result<Option<Listed>, Fault> {
@@ -287,16 +294,18 @@ impl World {
         {
             self.check_mint(mark().serial_in(name).unwrap_or_default());
         }
-        match fate {
-            Fate::Fine => return self.land(request),
-            Fate::Lost => drop(self.land(request)),
+        let answer = match fate {
+            Fate::Fine => self.land(request),
+            Fate::Lost => self.land(request).and(Err(fault(fate))),
             Fate::Late(seconds) => {
                 let at = plus(self.now, SignedDuration::from_secs(i64::from(seconds)));
                 self.vendor.flights.push((at, request.clone()));
+                Err(fault(fate))
             }
-            Fate::Fails | Fate::Unknown => {}
-        }
-        Err(fault(fate))
+            Fate::Fails | Fate::Unknown => Err(fault(fate)),
+        };
+        self.check_served();
+        answer
     }
 
     pub fn ask<T>(&mut self, answer: impl FnOnce(&Self) -> T) -> Result<T, Fault> {
@@ -304,64 +313,25 @@ impl World {
         if self.fate == Fate::Fine { Ok(answer(self)) } else { Err(fault(self.fate)) }
     }
 
-    /// A mint is preceded by its claim, and is the only one of its serial.
-    fn check_mint(&mut self, serial: Serial) {
-        let sent = self.sent.entry(serial).or_default();
-        *sent += 1;
-        if *sent > 1 && !self.forgotten.contains(&serial) {
-            self.break_rule(|| format!("serial {serial} was sent twice"));
-        }
-        let claimed = self
-            .versions
-            .iter()
-            .flatten()
-            .filter_map(|object| object.claim())
-            .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create);
-        if !claimed {
-            self.break_rule(|| format!("serial {serial} was sent without a claim"));
-        }
-    }
-
     fn land(&mut self, request: &Request) -> Result<Option<Listed>, Fault> {
         match request {
             Request::Mint { .. } => {}
-            Request::Amend { id, .. } => self.check_ours(id),
+            Request::Amend { id, name, to, .. } => {
+                self.check_ours(id);
+                // Nothing but its activity: it is a previous key, or on its way out.
+                if name.is_empty() && !to.active {
+                    self.check_overlap(id);
+                }
+            }
             Request::Revoke(id) => {
                 self.check_ours(id);
                 self.check_unserved(id);
+                self.check_overlap(id);
                 self.revoked.insert(id.clone());
             }
         }
-        self.vendor.apply(self.now, request)
-    }
-
-    /// A vendor that shows a key once is never asked for it again.
-    pub fn check_reveal(&mut self, id: &KeyId) {
-        if self.vendor.class == Class::Once {
-            self.break_rule(|| format!("{id} was to be revealed by a vendor that cannot"));
-        }
-        self.check_ours(id);
-    }
-
-    pub fn check_ours(&mut self, id: &KeyId) {
-        let key = self.vendor.keys.iter().find(|key| key.id == *id);
-        if key.is_some_and(|key| !key.was_marked(&mark())) {
-            self.break_rule(|| format!("somebody else's {id} was touched"));
-        }
-    }
-
-    /// A key in a Secret dies only with its resource, or after another one was committed.
-    fn check_unserved(&mut self, id: &KeyId) {
-        let Some(live) = self.live().filter(|live| !live.deleting) else {
-            return;
-        };
-        let Some(key) = self.vendor.get(id) else { return };
-        let serial = mark().serial_in(&key.name);
-        let holds =
-            self.secret.as_ref().is_some_and(|secret| secret.ours && secret.data.as_ref() == Some(id));
-        let another = live.status.id.as_ref() != Some(&id.0) && live.status.serial.map(Serial) >= serial;
-        if holds && !another {
-            self.break_rule(|| format!("{id} was revoked while the Secret serves it"));
-        }
+        let answer = self.vendor.apply(self.now, request);
+        self.check_surplus();
+        answer
     }
 }

@@ -1,0 +1,175 @@
+//! What must never happen in the world of the histories.
+
+use super::class::Class;
+use super::cluster::{Object, mark};
+use super::ending::ready;
+use super::world::World;
+use keysmith::api::rotation::DeletionPolicy;
+use keysmith::plan::claim::Purpose;
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
+use std::rc::Rc;
+
+impl World {
+    /// A user takes the claim away. Where it was the only record of serials, these may come again.
+    pub fn strip(&mut self, claim: Option<String>) {
+        let Some(live) = self.live() else { return };
+        self.tampered = true;
+        if let Some(lost) = live.claim() {
+            let settled = live.status.settled_serial.unwrap_or(0);
+            self.forgotten.extend((settled + 1..=lost.serial.0).map(Serial));
+        }
+        self.store(Object { claim, ..(*live).clone() });
+    }
+
+    /// A user took its claim away before its outcome was known. If it is above every claim, it is left alone like a key
+    /// of somebody who knows more, until the next claim outranks it; a deletion may not wait for it.
+    pub fn is_left_alone(&self, key: &Listed) -> bool {
+        let serial = mark().serial_in(&key.name).unwrap_or_default();
+        self.forgotten.contains(&serial)
+            && self.live().is_none_or(|live| {
+                let claimed = live.claim().map(|claim| claim.serial);
+                Some(serial) > claimed.max(live.status.serial.map(Serial))
+            })
+    }
+
+    /// A mint is preceded by its claim, and is the only one of its serial.
+    pub fn check_mint(&mut self, serial: Serial) {
+        let sent = self.sent.entry(serial).or_default();
+        *sent += 1;
+        if *sent > 1 && !self.forgotten.contains(&serial) {
+            self.break_rule(|| format!("serial {serial} was sent twice"));
+        }
+        let claimed = self
+            .versions
+            .iter()
+            .flatten()
+            .filter_map(|object| object.claim())
+            .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create);
+        if !claimed {
+            self.break_rule(|| format!("serial {serial} was sent without a claim"));
+        }
+    }
+
+    /// A vendor that shows a key once is never asked for it again.
+    pub fn check_reveal(&mut self, id: &KeyId) {
+        if self.vendor.class == Class::Once {
+            self.break_rule(|| format!("{id} was to be revealed by a vendor that cannot"));
+        }
+        self.check_ours(id);
+    }
+
+    pub fn check_ours(&mut self, id: &KeyId) {
+        let key = self.vendor.keys.iter().find(|key| key.id == *id);
+        if key.is_some_and(|key| !key.was_marked(&mark())) {
+            self.break_rule(|| format!("somebody else's {id} was touched"));
+        }
+    }
+
+    /// A key in a Secret dies only with its resource, or after another one was committed.
+    pub fn check_unserved(&mut self, id: &KeyId) {
+        let Some(live) = self.live().filter(|live| !live.deleting) else {
+            return;
+        };
+        let Some(key) = self.vendor.get(id) else { return };
+        let serial = mark().serial_in(&key.name);
+        let holds =
+            self.secret.as_ref().is_some_and(|secret| secret.ours && secret.data.as_ref() == Some(id));
+        let another = live.status.id.as_ref() != Some(&id.0) && live.status.serial.map(Serial) >= serial;
+        if holds && !another && !self.leaked.contains(id) {
+            self.break_rule(|| format!("{id} was revoked while the Secret serves it"));
+        }
+    }
+
+    /// Serials go up, and status names only what the Secret held before.
+    pub fn check_written(&mut self, old: &Object, new: &Object) {
+        let claimed = |object: &Object| object.claim().map(|claim| claim.serial);
+        if claimed(new) != claimed(old) && claimed(new) <= claimed(old) {
+            self.break_rule(|| format!("the claim went back to {:?}", new.claim()));
+        }
+        if new.status.settled_serial < old.status.settled_serial {
+            self.break_rule(|| format!("the settled serial went back: {:?}", new.status));
+        }
+        let named = new.status.id.clone().filter(|id| old.status.id.as_ref() != Some(id)).map(KeyId);
+        if let Some(id) = named.filter(|id| !self.delivered.contains(id)) {
+            self.break_rule(|| format!("status names {id}, which no Secret ever held"));
+        }
+    }
+
+    /// Once the resource was ready, the key in its Secret works, whatever operators do.
+    pub fn check_served(&mut self) {
+        let Some(live) = self.live().filter(|live| !live.deleting) else {
+            return;
+        };
+        self.ready |= ready(&live);
+        self.switched_off |= live.spec.inactive;
+        let Some(id) = self.secret.as_ref().filter(|secret| secret.ours).and_then(|it| it.data.clone())
+        else {
+            return;
+        };
+        let excused = self.tampered || self.excused.contains(&id) || self.leaked.contains(&id);
+        let Some(key) = self.vendor.keys.iter().find(|key| key.id == id && self.ready && !excused) else {
+            return;
+        };
+        let expired = key.was().expires_at.is_some_and(|at| at <= self.now);
+        let works = key.now().is_some_and(|key| self.switched_off || key.shown.active != Some(false));
+        if !works && !expired {
+            self.break_rule(|| format!("the Secret holds {id}, which does not work"));
+        }
+    }
+
+    /// A key that was served is revoked or switched off only once another one is, and the overlap is over.
+    pub fn check_overlap(&mut self, id: &KeyId) {
+        let excused = self.leaked.contains(id) || self.excused.contains(id);
+        let Some(live) = self.live().filter(|live| !live.deleting && !excused) else {
+            return;
+        };
+        if live.status.id.as_ref() == Some(&id.0) {
+            self.break_rule(|| format!("{id} was retired while status names it"));
+        }
+        let replaced = |object: &Rc<Object>| {
+            let of = |key: &&keysmith::api::rotation::PreviousKey| key.id == id.0;
+            object.status.previous.iter().find(of).map(|key| key.replaced_at)
+        };
+        let since = self.versions.iter().flatten().filter(|it| replaced(it).is_some());
+        let earliest = since.filter_map(|object| Some(plus(replaced(object)?, object.spec.overlap()))).min();
+        let served = self.versions.iter().flatten().any(|it| it.status.id.as_ref() == Some(&id.0));
+        let works = self.vendor.get(id).is_some_and(|key| key.expires_at.is_none_or(|at| at > self.now));
+        match earliest {
+            Some(earliest) if self.now < earliest => {
+                self.break_rule(|| format!("{id} was retired before its overlap was over"));
+            }
+            None if served && works && !self.planted => {
+                self.break_rule(|| format!("{id} was retired without an overlap"))
+            }
+            _ => {}
+        }
+    }
+
+    /// No more keys than one that is served, one that is being made, those whose overlap runs, and one per fault.
+    pub fn check_surplus(&mut self) {
+        let (mark, live) = (mark(), self.live());
+        let minted = |key: &&Listed| self.vendor.keys.iter().any(|it| it.id == key.id && it.ours);
+        let works = |key: &&Listed| key.expires_at.is_none_or(|at| at > self.now);
+        let count = self.vendor.live(&mark).filter(minted).filter(works).count();
+        let previous = live.map_or(0, |live| live.status.previous.len());
+        if count > 2 + previous + self.faults {
+            let faults = self.faults;
+            self.break_rule(|| format!("{count} keys, {previous} previous ones, after {faults} faults"));
+        }
+    }
+
+    /// Whether a key may outlive its resource.
+    pub fn may_stay(&self, key: &Listed) -> bool {
+        let Some(last) = self.versions.iter().flatten().next_back() else {
+            return false;
+        };
+        match last.spec.deletion_policy() {
+            _ if last.forced => true,
+            DeletionPolicy::Retain => true,
+            DeletionPolicy::Disable => key.shown.active == Some(false),
+            DeletionPolicy::Delete => false,
+        }
+    }
+}
