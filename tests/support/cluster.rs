@@ -67,6 +67,7 @@ mod json_patch;
 mod kind;
 mod merge;
 mod ownership;
+mod past;
 mod prepare;
 mod read;
 mod schema;

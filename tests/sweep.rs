@@ -1,0 +1,118 @@
+//! The sweep: the whole operator runs in a simulated world; everything that passes between it and Kubernetes or the
+//! vendor is numbered, and at every number everything goes wrong that can, once and in pairs. Whatever happened, there
+//! is one key per resource in the end, its Secret works and worked all the time, and nothing is left over.
+//!
+//! | environment | |
+//! |---|---|
+//! | `KEYSMITH_CHAOS=1` | all pairs instead of a sample |
+//! | `KEYSMITH_SEED=7` | draws the same sample again |
+//! | `KEYSMITH_SWEEP=create:7:killed-after,9:lost` | this case only, with everything that passed the line |
+//! | `KEYSMITH_CHAOS_REPORT=file` | appends the numbers to that file |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    clippy::too_many_arguments,
+    reason = "tables and fakes hand things over as they come"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
+mod support {
+    pub mod cluster;
+}
+mod sweeps {
+    pub mod case;
+    pub mod fault;
+    pub mod kubernetes;
+    pub mod line;
+    pub mod oracle;
+    pub mod runner;
+    pub mod sample;
+    pub mod scenario;
+    pub mod stage;
+    pub mod tally;
+    pub mod vendor;
+    pub mod wanted;
+    pub mod watchdog;
+}
+
+use std::time::Instant;
+use sweeps::case::Case;
+use sweeps::runner::{self, Told, say};
+use sweeps::sample::{self, Chance};
+use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
+use sweeps::tally::Tally;
+
+/// Pairs per scenario where not all are tried.
+const SAMPLE: usize = 300;
+
+#[test]
+fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_does_not_work() {
+    if let Ok(text) = std::env::var("KEYSMITH_SWEEP") {
+        return again(&text);
+    }
+    let mut chance = Chance::from_environment();
+    say(&format!("sweep: KEYSMITH_SEED={}", chance.seed()));
+    let mut total = Tally::default();
+    for scenario in SCENARIOS {
+        let start = Instant::now();
+        let tally = sweep(*scenario, &mut chance);
+        say(&format!("sweep: {:16} {tally}, {:.1} s", scenario.name(), start.elapsed().as_secs_f64()));
+        total.add(&tally);
+    }
+    say(&format!("sweep: {:16} {total}", "all"));
+    total.append_to_report();
+    assert_eq!(total.violations, 0, "the sweep found violations; each is printed with how to see it again");
+}
+
+/// All single faults of a scenario, and pairs of them.
+fn sweep(scenario: Scenario, chance: &mut Chance) -> Tally {
+    let reference = Case { scenario, strikes: Vec::new() };
+    let report = runner::run(&reference);
+    let points = report.points.clone();
+    let cases = runner::singles(scenario, &points);
+    let mut tally = Tally { points: points.len(), ..Tally::default() };
+    judge(&mut tally, &[(reference, report)]);
+    let together = scenario == Scenario::Restart;
+    let told = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
+    tally.faults = judge(&mut tally, &told);
+    if PAIRED.contains(&scenario) {
+        let amount = if sample::is_complete() { usize::MAX } else { SAMPLE };
+        let pairs = chance.pairs(&told, amount);
+        for some in pairs.chunks(1000) {
+            let told = runner::run_all(some.to_vec());
+            tally.pairs += judge(&mut tally, &told);
+        }
+    }
+    tally
+}
+
+/// Says what was wrong. Returns in how many cases the faults happened.
+fn judge(tally: &mut Tally, told: &[Told]) -> usize {
+    for (case, report) in told.iter().filter(|(_, report)| !report.wrong.is_empty()) {
+        tally.violations += 1;
+        runner::complain(case, report);
+    }
+    let happened = told.iter().filter(|(case, report)| report.struck.len() == case.strikes.len()).count();
+    tally.missed += told.len() - happened;
+    happened
+}
+
+/// One case, with everything that passed the line.
+fn again(text: &str) {
+    let case = Case::parse(text).unwrap_or_else(|| panic!("KEYSMITH_SWEEP={text} is no case"));
+    let report = runner::run(&case);
+    for (index, point) in report.points.iter().enumerate() {
+        let strikes = report.struck.iter().filter(|(strike, _)| strike.at == index + 1);
+        let faults: String = strikes.map(|(strike, _)| format!("  <- {}", strike.fault.name())).collect();
+        say(&format!("{:4} {}{faults}", index + 1, point.what));
+    }
+    runner::complain_if(&case, &report);
+    assert!(report.wrong.is_empty(), "{:?}", report.wrong);
+}

@@ -1,0 +1,129 @@
+//! What can go wrong at one point of a run, and at which points it can.
+
+/// One thing that goes wrong, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The operator dies before the request is carried out, or before the event is seen.
+    KilledBefore,
+    /// The operator dies after the request was carried out and before the answer is seen.
+    KilledAfter,
+    /// 503, and nothing happened.
+    Unavailable,
+    /// The connection is refused: not a byte was sent.
+    Refused,
+    /// The connection breaks after the request was carried out; for an event, the watch breaks there.
+    Lost,
+    /// 409, and nothing happened.
+    Conflict,
+    /// 429 with Retry-After, and nothing happened.
+    Throttled,
+    /// A read is answered from the past.
+    Stale,
+    /// A watch event is never delivered.
+    Dropped,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::KilledBefore,
+        Self::KilledAfter,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Lost,
+        Self::Conflict,
+        Self::Throttled,
+        Self::Stale,
+        Self::Dropped,
+    ];
+
+    /// As it is written in `KEYSMITH_SWEEP`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KilledBefore => "killed-before",
+            Self::KilledAfter => "killed-after",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+            Self::Conflict => "conflict",
+            Self::Throttled => "throttled",
+            Self::Stale => "stale",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// The fault of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+
+    /// Whether it ends the operator.
+    pub fn kills(self) -> bool {
+        matches!(self, Self::KilledBefore | Self::KilledAfter)
+    }
+
+    /// Whether it can happen at such a point. What cannot is neither run nor counted.
+    pub fn applies(self, point: &Point) -> bool {
+        match (self, point.sort) {
+            (Self::KilledBefore | Self::Lost, _) => true,
+            (Self::Dropped, sort) => sort == Sort::Event,
+            (_, Sort::Event) => false,
+            (Self::KilledAfter | Self::Unavailable | Self::Throttled, _) => true,
+            (Self::Refused | Self::Conflict, Sort::VendorWrite) => true,
+            (Self::Refused, sort) => sort == Sort::VendorRead,
+            (Self::Conflict, sort) => sort == Sort::Write,
+            (Self::Stale, Sort::Read | Sort::VendorRead) => point.has_past,
+            (Self::Stale, _) => false,
+        }
+    }
+}
+
+/// What kind of traffic a point is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Kubernetes: get, list, discovery.
+    Read,
+    /// Kubernetes: the opening of a watch.
+    Watch,
+    /// Kubernetes: create, update, patch, delete.
+    Write,
+    /// Kubernetes: one event of a watch, on its way to the operator.
+    Event,
+    /// A vendor call that changes nothing.
+    VendorRead,
+    /// A vendor call that may change something.
+    VendorWrite,
+}
+
+/// One numbered point of a run.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// What kind of traffic.
+    pub sort: Sort,
+    /// Verb and resource, for people.
+    pub what: String,
+    /// Whether there is an older answer to this read.
+    pub has_past: bool,
+}
+
+impl Point {
+    /// A point without a past.
+    pub fn new(sort: Sort, what: String) -> Self {
+        Self { sort, what, has_past: false }
+    }
+}
+
+/// A fault at a point, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// The number of the point.
+    pub at: usize,
+    /// What happens there.
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for Strike {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.at, self.fault.name())
+    }
+}

@@ -1,0 +1,121 @@
+//! The line between the operator and the world: everything that passes it, in either direction, gets a number, and a
+//! fault may be waiting at that number. An operator that was killed gets nothing through any more, which is all that
+//! the world can see of a death: tasks of it that linger are of no consequence.
+
+use super::fault::{Fault, Point, Strike};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// What becomes of something that arrives at the line.
+pub enum Passage {
+    /// Its operator is dead: it never arrives and is never answered.
+    Dead,
+    /// It passes, and meets this fault.
+    Open(Option<Fault>),
+}
+
+#[derive(Default)]
+struct State {
+    /// The operator that is alive; others are dead.
+    generation: u64,
+    counting: bool,
+    /// Everything that ever arrived, numbered or not.
+    arrived: u64,
+    points: Vec<Point>,
+    strikes: Vec<Strike>,
+    struck: Vec<(Strike, Point)>,
+}
+
+/// The line. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Line {
+    state: Arc<Mutex<State>>,
+    killed: Arc<Notify>,
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a new operator in, and nobody else any more.
+    pub fn admit(&self) -> u64 {
+        let mut state = self.state();
+        state.generation += 1;
+        state.generation
+    }
+
+    /// Starts numbering from 1, with these faults waiting.
+    pub fn count(&self, strikes: &[Strike]) {
+        let mut state = self.state();
+        state.counting = true;
+        state.points.clear();
+        state.struck.clear();
+        state.strikes = strikes.to_vec();
+    }
+
+    /// The points so far.
+    pub fn points(&self) -> Vec<Point> {
+        self.state().points.clone()
+    }
+
+    /// The number of points so far.
+    pub fn passed(&self) -> usize {
+        self.state().points.len()
+    }
+
+    /// How much ever arrived, so that a look at the world can be spared where nothing did.
+    pub fn arrived(&self) -> u64 {
+        self.state().arrived
+    }
+
+    /// The faults that happened, and to what.
+    pub fn struck(&self) -> Vec<(Strike, Point)> {
+        self.state().struck.clone()
+    }
+
+    /// Kills the operator, at no point in particular.
+    pub fn kill(&self) {
+        self.state().generation += 1;
+        self.killed.notify_one();
+    }
+
+    /// Waits until the operator is killed.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// Something of that operator arrives.
+    pub fn arrive(&self, generation: u64, point: Point) -> Passage {
+        let mut state = self.state();
+        state.arrived += 1;
+        if state.generation != generation {
+            return Passage::Dead;
+        }
+        if !state.counting {
+            return Passage::Open(None);
+        }
+        state.points.push(point);
+        let at = state.points.len();
+        let strike = state.strikes.iter().find(|strike| strike.at == at).copied();
+        let Some(strike) = strike.filter(|it| it.fault.applies(&state.points[at - 1])) else {
+            return Passage::Open(None);
+        };
+        let point = state.points[at - 1].clone();
+        state.struck.push((strike, point));
+        if strike.fault.kills() {
+            // From now on nothing of it gets through; what is under way already is carried out.
+            state.generation += 1;
+            self.killed.notify_one();
+        }
+        if strike.fault == Fault::KilledBefore {
+            return Passage::Dead;
+        }
+        Passage::Open(Some(strike.fault))
+    }
+
+    /// Whether that operator may still hear something.
+    pub fn is_alive(&self, generation: u64) -> bool {
+        self.state().generation == generation
+    }
+}

@@ -1,0 +1,139 @@
+//! Many cases on a few threads, and what is said of them.
+
+use super::case::{self, Case, Report};
+use super::fault::{Fault, Point, Strike};
+use super::scenario::Scenario;
+use super::stage::Stage;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// As many as the smallest machine that is supported has cores.
+const THREADS: usize = 2;
+/// A case whose fault met nothing is tried so often: the order of what happens at once is not always the same.
+const TRIES: usize = 3;
+
+/// Prints although the test harness swallows what passing tests print.
+pub fn say(line: &str) {
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A case and what came of it.
+pub type Told = (Case, Report);
+
+/// Every fault at every point where it can happen.
+pub fn singles(scenario: Scenario, points: &[Point]) -> Vec<Case> {
+    let strikes = strikes(points, 1);
+    strikes.map(|strike| Case { scenario, strikes: vec![strike] }).collect()
+}
+
+/// The strikes possible from the point of that number on.
+pub fn strikes(points: &[Point], from: usize) -> impl Iterator<Item = Strike> {
+    points.iter().enumerate().skip(from - 1).flat_map(|(index, point)| {
+        let fitting = Fault::ALL.into_iter().filter(|fault| fault.applies(point));
+        fitting.map(move |fault| Strike { at: index + 1, fault })
+    })
+}
+
+/// Runs them all. The order of the answers is that of the cases.
+pub fn run_all(cases: Vec<Case>) -> Vec<Told> {
+    let next = AtomicUsize::new(0);
+    let told = Mutex::new(Vec::with_capacity(cases.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((at, case)) = take(&cases, &next) {
+                    let report = run(case);
+                    told.lock().unwrap().push((at, report));
+                }
+            });
+        }
+    });
+    ordered(cases, told.into_inner().unwrap())
+}
+
+/// The same, one after the other in one world per thread: for a scenario that ends where it began.
+pub fn run_in_one_world(cases: Vec<Case>) -> Vec<Told> {
+    let next = AtomicUsize::new(0);
+    let told = Mutex::new(Vec::with_capacity(cases.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while next.load(Ordering::Relaxed) < cases.len() {
+                    // A world that something went wrong in is left, and the next case begins in a new one.
+                    case::alone(play_on(&cases, &next, &told));
+                }
+            });
+        }
+    });
+    ordered(cases, told.into_inner().unwrap())
+}
+
+async fn play_on(cases: &[Case], next: &AtomicUsize, told: &Mutex<Vec<(usize, Report)>>) {
+    let mut stage: Option<Stage> = None;
+    while let Some((at, case)) = take(cases, next) {
+        let ready = match stage.take() {
+            Some(stage) => Ok(stage),
+            None => case::set(case.scenario).await,
+        };
+        let report = match ready {
+            Ok(ready) => {
+                let report = case.play(&ready).await;
+                stage = Some(ready);
+                report
+            }
+            Err(wrong) => Report::failed(wrong),
+        };
+        let good = report.wrong.is_empty();
+        told.lock().unwrap().push((at, report));
+        if !good {
+            return;
+        }
+    }
+}
+
+fn take<'a>(cases: &'a [Case], next: &AtomicUsize) -> Option<(usize, &'a Case)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    cases.get(at).map(|case| (at, case))
+}
+
+fn ordered(cases: Vec<Case>, mut told: Vec<(usize, Report)>) -> Vec<Told> {
+    told.sort_by_key(|(at, _)| *at);
+    cases.into_iter().zip(told).map(|(case, (_, report))| (case, report)).collect()
+}
+
+/// Runs one case; a panic in it is a finding.
+pub fn run(case: &Case) -> Report {
+    let mut report = Report::failed("it did not run".to_owned());
+    for _ in 0..TRIES {
+        report = catch_unwind(AssertUnwindSafe(|| case.run()))
+            .unwrap_or_else(|_| Report::failed("it panicked".to_owned()));
+        if report.struck.len() == case.strikes.len() || !report.wrong.is_empty() {
+            break;
+        }
+    }
+    report
+}
+
+/// Says what was wrong with a case, and how to see it again.
+pub fn complain(case: &Case, report: &Report) {
+    say(&format!("VIOLATION in {}", case.scenario.name()));
+    for (strike, point) in &report.struck {
+        say(&format!("  at point {} ({}): {}", strike.at, point.what, strike.fault.name()));
+    }
+    for wrong in &report.wrong {
+        say(&format!("  {wrong}"));
+    }
+    say(&format!("  again: KEYSMITH_SWEEP={case} cargo test --test sweep"));
+}
+
+/// Says how a case ended.
+pub fn complain_if(case: &Case, report: &Report) {
+    if report.wrong.is_empty() {
+        say(&format!("{case}: all is well; {} of {} faults happened", report.struck.len(), case.strikes.len()));
+    } else {
+        complain(case, report);
+    }
+}

@@ -1,0 +1,155 @@
+//! What users do while things go wrong, and what must come of it.
+
+use super::oracle::{Goal, Outcome};
+use super::stage::Stage;
+use serde_json::json;
+
+/// How many keys the restarted operator finds.
+const FLEET: usize = 50;
+const NAME: &str = "checkout";
+
+/// One story whose points are swept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scenario {
+    /// A token and a key are written.
+    Create,
+    /// A setting changes that the vendor changes in place.
+    Edit,
+    /// A new key takes the place of the old one, which is retired after the overlap.
+    Rotate,
+    /// A new key at once, and the old one dead.
+    Leak,
+    /// The resource is deleted.
+    Delete,
+    /// The namespace is deleted, with the token and its Secret.
+    NamespaceDelete,
+    /// The operator starts and finds many settled keys.
+    Restart,
+}
+
+/// The scenarios that are swept.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::Create,
+    Scenario::Edit,
+    Scenario::Delete,
+    Scenario::NamespaceDelete,
+    Scenario::Restart,
+];
+
+/// The scenarios in which two faults are tried together.
+pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Delete];
+
+impl Scenario {
+    /// Every scenario, whether or not it is swept yet.
+    const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Edit,
+        Self::Rotate,
+        Self::Leak,
+        Self::Delete,
+        Self::NamespaceDelete,
+        Self::Restart,
+    ];
+
+    /// As it is written in `KEYSMITH_SWEEP`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Edit => "edit",
+            Self::Rotate => "rotate",
+            Self::Leak => "leak",
+            Self::Delete => "delete",
+            Self::NamespaceDelete => "namespace-delete",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// The scenario of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+    }
+
+    fn names(self) -> Vec<String> {
+        match self {
+            Self::Restart => (0..FLEET).map(|number| format!("{NAME}-{number}")).collect(),
+            _ => vec![NAME.to_owned()],
+        }
+    }
+
+    /// What is there before the points are counted.
+    pub async fn prepare(self, stage: &Stage) -> Goal {
+        if self == Self::Create {
+            return Goal::nothing();
+        }
+        stage.token().await;
+        for name in self.names() {
+            let budget = json!({"amount": "100", "period": "Monthly"});
+            stage.key(&name, json!({"models": ["m-1"], "budget": budget})).await;
+        }
+        Goal::keys(&self.names())
+    }
+
+    /// What the user does, and what must come of it.
+    pub async fn act(self, stage: &Stage) -> Goal {
+        match self {
+            Self::Create => {
+                stage.token().await;
+                stage.key(NAME, json!({"models": ["m-1"]})).await;
+                Goal::keys(&self.names())
+            }
+            Self::Edit => {
+                let budget = json!({"amount": "300"});
+                stage.edit(NAME, json!({"spec": {"budget": budget, "displayName": "Renamed"}})).await;
+                Goal::keys(&self.names()).and(amended)
+            }
+            Self::Rotate => {
+                let rotation = json!({"overlap": "10m", "trigger": "once"});
+                stage.edit(NAME, json!({"spec": {"rotation": rotation}})).await;
+                Goal::keys(&self.names()).and(rotated)
+            }
+            Self::Leak => {
+                stage.leak(NAME).await;
+                Goal::keys(&self.names()).and(rotated)
+            }
+            Self::Delete => {
+                stage.delete(NAME).await;
+                Goal::nothing()
+            }
+            Self::NamespaceDelete => {
+                stage.watchdog.release(NAME);
+                stage.delete_namespace().await;
+                Goal::nothing().without_namespace()
+            }
+            Self::Restart => {
+                stage.line.kill();
+                Goal::keys(&self.names()).and(untouched)
+            }
+        }
+    }
+}
+
+fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
+    untouched(outcome)?;
+    let key = outcome.key;
+    if key.max_usage == Some(300) && key.name.starts_with("Renamed [ks-") {
+        return Ok(());
+    }
+    Err(format!("the key is {} with {:?}", key.name, key.max_usage))
+}
+
+/// The key is the first that was made.
+fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
+    if outcome.object["status"]["serial"] == 1 {
+        return Ok(());
+    }
+    Err(format!("a new key was made for nothing: {}", outcome.object["status"]))
+}
+
+/// The key is another one than the first.
+fn rotated(outcome: &Outcome<'_>) -> Result<(), String> {
+    let status = &outcome.object["status"];
+    if status["serial"].as_u64() > Some(1) && status["lastRotation"].is_object() {
+        return Ok(());
+    }
+    Err(format!("not rotated: {status}"))
+}

@@ -1,0 +1,162 @@
+//! The stage of one run: a cluster, a vendor, and an operator that is started again whenever it was killed.
+
+use super::kubernetes::Connection;
+use super::line::Line;
+use super::vendor::Vendor;
+use super::watchdog::{NAMESPACE, ORG, Watchdog};
+use crate::support::cluster::Cluster;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use keysmith::controller::context::Settings;
+use keysmith::emulator::Emulator;
+use keysmith::operator::Operator;
+use keysmith::plan::token::Endpoints;
+use keysmith::runtime::clock::Clock;
+use keysmith::runtime::metrics::Metrics;
+use keysmith::runtime::server::Readiness;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const TOKEN: &str = "ek_live_emulated-sweep-token";
+/// Time between two listings.
+const POLL: SignedDuration = SignedDuration::from_secs(300);
+/// How long it takes until a new operator takes the place of one that was killed.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// Everything a run needs.
+#[derive(Clone)]
+pub struct Stage {
+    /// Kubernetes.
+    pub cluster: Cluster,
+    /// The vendor.
+    pub emulator: Emulator,
+    /// What stands between the operator and both.
+    pub line: Line,
+    /// Who looks at it all.
+    pub watchdog: Watchdog,
+    user: Client,
+    clock: Clock,
+}
+
+/// Generated once: the schemas cost more than a run.
+fn crds() -> Vec<Value> {
+    static CRDS: OnceLock<Vec<Value>> = OnceLock::new();
+    let generate =
+        || keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
+    CRDS.get_or_init(generate).clone()
+}
+
+impl Stage {
+    /// An empty stage with a running operator.
+    pub fn set() -> Self {
+        let start = tokio::time::Instant::now();
+        let clock = Clock::from_fn(move || {
+            let passed = SignedDuration::try_from(start.elapsed()).unwrap();
+            "2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap() + passed
+        });
+        let (now, vendors_now) = (clock.clone(), clock.clone());
+        let cluster = Cluster::new(move || now.now(), crds());
+        cluster.add_namespace(NAMESPACE);
+        let emulator = Emulator::new(move || vendors_now.now());
+        emulator.edgee().add_organization(ORG);
+        emulator.edgee().add_token(TOKEN, &[ORG]);
+        let watchdog = Watchdog::new(cluster.clone(), emulator.clone());
+        watchdog.allow_for(0);
+        let user = cluster.client_named("user");
+        let stage = Self { cluster, emulator, line: Line::default(), watchdog, user, clock };
+        tokio::spawn(stage.clone().keep_running());
+        stage
+    }
+
+    async fn keep_running(self) {
+        loop {
+            let operator = tokio::spawn(self.operator(self.line.admit()).run(CancellationToken::new()));
+            self.line.killed().await;
+            operator.abort();
+            tokio::time::sleep(RESTART).await;
+        }
+    }
+
+    fn operator(&self, generation: u64) -> Operator {
+        let (line, watchdog) = (self.line.clone(), self.watchdog.clone());
+        let vendor = Vendor { generation, line, emulator: self.emulator.clone(), watchdog };
+        let (line, watchdog) = (self.line.clone(), self.watchdog.clone());
+        let connection = Connection { generation, line, cluster: self.cluster.clone(), watchdog };
+        Operator {
+            client: connection.client(),
+            transport: Arc::new(vendor),
+            clock: self.clock.clone(),
+            settings: Settings {
+                concurrency: 16,
+                endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+                poll: POLL,
+            },
+            namespaces: vec![NAMESPACE.to_owned()],
+            metrics: Metrics::default(),
+            readiness: Readiness::default(),
+        }
+    }
+
+    fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("keysmith.dev", "v1alpha1", kind);
+        Api::namespaced_with(self.user.clone(), NAMESPACE, &ApiResource::from_gvk(&gvk))
+    }
+
+    async fn create(&self, kind: &str, name: &str, spec: Value) {
+        let object = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec,
+        });
+        let object = serde_json::from_value(object).unwrap();
+        self.api(kind).create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// The user writes a ConsoleToken that works, and its Secret.
+    pub async fn token(&self) {
+        let secret = json!({"metadata": {"name": "console"}, "stringData": {"token": TOKEN}});
+        let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+        let spec = json!({
+            "vendor": {"edgee": {"organizationId": ORG}},
+            "endpoint": "http://emulator.test/edgee",
+            "secretRef": {"name": "console", "key": "token"},
+        });
+        self.create("ConsoleToken", "edgee", spec).await;
+    }
+
+    /// The user writes a GatewayApiKey.
+    pub async fn key(&self, name: &str, mut spec: Value) {
+        spec["consoleTokenRef"] = json!({"name": "edgee"});
+        self.watchdog.guard(name);
+        self.create("GatewayApiKey", name, spec).await;
+    }
+
+    /// The user edits a GatewayApiKey.
+    pub async fn edit(&self, name: &str, patch: Value) {
+        let patch = Patch::Merge(patch);
+        self.api("GatewayApiKey").patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// The user declares the present key leaked.
+    pub async fn leak(&self, name: &str) {
+        self.watchdog.leaked(name);
+        self.edit(name, json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}})).await;
+    }
+
+    /// The user deletes a GatewayApiKey.
+    pub async fn delete(&self, name: &str) {
+        self.watchdog.release(name);
+        self.api("GatewayApiKey").delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// The user deletes the namespace with all in it.
+    pub async fn delete_namespace(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.user.clone());
+        namespaces.delete(NAMESPACE, &DeleteParams::default()).await.unwrap();
+    }
+}

@@ -1,0 +1,194 @@
+//! Looks at the world after everything that was carried out: what must hold at every instant, and not only at the end.
+
+use crate::support::cluster::{Cluster, SecretVersion};
+use bytes::Bytes;
+use http::{Method, Request};
+use k8s_openapi::ByteString;
+use keysmith::emulator::Emulator;
+use keysmith::emulator::edgee::DataPlaneAnswer;
+use keysmith::plan::naming::Mark;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The organization at the vendor.
+pub const ORG: &str = "org_sweep";
+/// The namespace everything plays in.
+pub const NAMESPACE: &str = "sweep";
+/// Where keys are stored.
+pub const KEYS: &str = "gatewayapikeys.keysmith.dev";
+
+/// One resource as the watchdog knows it.
+#[derive(Default)]
+struct Known {
+    /// It was Ready once, so its Secret must work from then on.
+    ready: bool,
+    /// Its user ended it: nothing is promised any more.
+    released: bool,
+    /// The key its user declared leaked, which may die at once.
+    leaked: Option<String>,
+    /// The highest serial its Secret ever held.
+    serial: u64,
+    /// What its Secret holds.
+    value: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    known: BTreeMap<String, Known>,
+    versions: usize,
+    sent: HashMap<String, u32>,
+    allowed: usize,
+    findings: Vec<String>,
+}
+
+/// The watchdog. Clones are the same one.
+#[derive(Clone)]
+pub struct Watchdog {
+    cluster: Cluster,
+    emulator: Emulator,
+    state: Arc<Mutex<State>>,
+}
+
+impl Watchdog {
+    /// A watchdog of this world.
+    pub fn new(cluster: Cluster, emulator: Emulator) -> Self {
+        Self { cluster, emulator, state: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes care of a resource from now on.
+    pub fn guard(&self, name: &str) {
+        self.state().known.entry(name.to_owned()).or_default();
+    }
+
+    /// From now on nothing is promised of that resource.
+    pub fn release(&self, name: &str) {
+        let mut state = self.state();
+        let known = state.known.entry(name.to_owned()).or_default();
+        known.released = true;
+    }
+
+    /// From now on nothing is promised of the key that is served now.
+    pub fn leaked(&self, name: &str) {
+        let mut state = self.state();
+        let known = state.known.entry(name.to_owned()).or_default();
+        known.leaked.clone_from(&known.value);
+    }
+
+    /// How many keys of one resource may be live, given so many faults.
+    pub fn allow_for(&self, faults: usize) {
+        self.state().allowed = 2 + faults;
+    }
+
+    /// What was found so far.
+    pub fn findings(&self) -> Vec<String> {
+        self.state().findings.clone()
+    }
+
+    /// A vendor call leaves the operator: at most one create call per serial ever does.
+    pub fn sent(&self, request: &Request<Bytes>) {
+        if request.method() != Method::POST || !request.uri().path().ends_with("/api_keys") {
+            return;
+        }
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let name = body["name"].as_str().unwrap_or_default();
+        let mut state = self.state();
+        let Some((mark, serial)) = Mark::parse(name) else {
+            state.find(format!("a key was ordered without a mark: {name}"));
+            return;
+        };
+        let order = format!("{mark}-{}", serial.0);
+        let times = state.sent.entry(order.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            state.find(format!("the create call for {order} was sent more than once"));
+        }
+    }
+
+    /// Looks at everything.
+    pub fn look(&self) {
+        let mut state = self.state();
+        let versions = self.cluster.secret_history_after(state.versions);
+        state.versions += versions.len();
+        for version in versions {
+            state.learn(&version);
+        }
+        self.look_at_secrets(&mut state);
+        self.look_at_keys(&mut state);
+    }
+
+    fn look_at_secrets(&self, state: &mut State) {
+        let mut findings = Vec::new();
+        for (name, known) in &mut state.known {
+            known.ready = known.ready || self.is_ready(name);
+            if !known.ready || known.released || known.value.is_some() && known.value == known.leaked {
+                continue;
+            }
+            let answer = known.value.as_deref().map(|value| self.emulator.edgee().check(value, None));
+            match answer {
+                Some(DataPlaneAnswer::Accepted) => {}
+                Some(other) => findings.push(format!("Secret {name} held a key that is {other:?}")),
+                None => findings.push(format!("Secret {name} was gone or empty")),
+            }
+        }
+        findings.into_iter().for_each(|finding| state.find(finding));
+    }
+
+    fn look_at_keys(&self, state: &mut State) {
+        let mut live: BTreeMap<String, usize> = BTreeMap::new();
+        for key in self.emulator.edgee().keys(ORG) {
+            let mark = Mark::parse(&key.name).map_or(key.name.clone(), |(mark, _)| mark.to_string());
+            *live.entry(mark).or_default() += 1;
+        }
+        let allowed = state.allowed;
+        for (mark, keys) in live.into_iter().filter(|(_, keys)| *keys > allowed) {
+            state.find(format!("{keys} live keys with the mark {mark}, {allowed} at most are excusable"));
+        }
+    }
+
+    fn is_ready(&self, name: &str) -> bool {
+        self.cluster.find(KEYS, NAMESPACE, name).is_some_and(|object| is_ready(&object))
+    }
+}
+
+impl State {
+    fn find(&mut self, finding: String) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn learn(&mut self, version: &SecretVersion) {
+        let Some(known) = self.known.get_mut(&version.name) else {
+            return;
+        };
+        let Some(object) = &version.object else {
+            known.value = None;
+            return;
+        };
+        let serial = object["metadata"]["annotations"][keysmith::api::SERIAL].as_str();
+        let serial = serial.and_then(|serial| serial.parse().ok()).unwrap_or_default();
+        known.value = entry(object);
+        let before = known.serial;
+        known.serial = before.max(serial);
+        if serial < before {
+            self.find(format!("Secret {} went from serial {before} back to {serial}", version.name));
+        }
+    }
+}
+
+/// The key in a Secret.
+pub fn entry(secret: &Value) -> Option<String> {
+    let bytes: ByteString = serde_json::from_value(secret["data"]["key"].clone()).ok()?;
+    String::from_utf8(bytes.0).ok()
+}
+
+/// Whether an object's `Ready` is True.
+pub fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
