@@ -3,7 +3,7 @@
 
 use super::object::Managed;
 use crate::api::GROUP;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::predicates::{self};
@@ -11,9 +11,14 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Pages are small because a page is what a list costs in memory at its peak.
 const PAGE: u32 = 50;
+/// A watch that lost an event goes on without it for ever, so everything is listed again this often.
+const RELIST: Duration = Duration::from_hours(1);
+/// What the filter remembers outlasts a relist, or every relist would be news of every object.
+const REMEMBERED: Duration = Duration::from_hours(3);
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
@@ -34,15 +39,26 @@ pub fn objects<K: Managed>(
     let api: Api<DeserializeGuard<K>> = scoped_guard(client, namespace);
     let (store, writer) = reflector::store();
     let matters = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
-    let stream = watcher(api, watcher::Config::default().page_size(PAGE))
+    let stream = renewed(api)
         .default_backoff()
         .modify(|object| {
             object.managed_fields_mut().clear();
         })
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(matters, PredicateConfig::default());
+        .predicate_filter(matters, PredicateConfig::default().ttl(REMEMBERED));
     (stream, store)
+}
+
+/// A watch that begins anew from time to time, with a list of everything.
+fn renewed<K: Managed>(
+    api: Api<DeserializeGuard<K>>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send + 'static {
+    let watch = move || {
+        watcher(api.clone(), watcher::Config::default().page_size(PAGE))
+            .take_until(tokio::time::sleep(RELIST))
+    };
+    stream::repeat_with(watch).flatten()
 }
 
 fn scoped_guard<K: Managed>(client: &Client, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {

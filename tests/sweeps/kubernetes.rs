@@ -140,10 +140,9 @@ fn refusal(code: u16, reason: &str) -> Reply {
 async fn the_one(wanted: &Wanted, list: Response<Body>) -> Result<Reply, std::io::Error> {
     let bytes = list.into_body().collect_bytes().await.map_err(std::io::Error::other)?;
     let mut list: Value = serde_json::from_slice(&bytes)?;
-    let mut object = list["items"][0].take();
-    if object.is_null() {
+    let Some(mut object) = list.pointer_mut("/items/0").map(Value::take) else {
         return Ok(refusal(404, "NotFound"));
-    }
+    };
     if object["kind"].is_null() {
         object["kind"] = json!(list["kind"].as_str().unwrap_or_default().trim_end_matches("List"));
         object["apiVersion"] = json!(wanted.version);

@@ -23,6 +23,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "ek_live_emulated-sweep-token";
+const TOKEN_SECRET: &str = "console";
+const TOKENS: &str = "consoletokens.keysmith.dev";
 /// Time between two listings.
 const POLL: SignedDuration = SignedDuration::from_secs(300);
 /// How long it takes until a new operator takes the place of one that was killed.
@@ -75,9 +77,12 @@ impl Stage {
 
     async fn keep_running(self) {
         loop {
-            let operator = tokio::spawn(self.operator(self.line.admit()).run(CancellationToken::new()));
-            self.line.killed().await;
-            operator.abort();
+            let operator = self.operator(self.line.admit()).run(CancellationToken::new());
+            let mut operator = tokio::spawn(operator);
+            tokio::select! {
+                () = self.line.killed() => operator.abort(),
+                _ = &mut operator => self.watchdog.report("the operator ended by itself"),
+            }
             tokio::time::sleep(RESTART).await;
         }
     }
@@ -116,15 +121,30 @@ impl Stage {
         self.api(kind).create(&PostParams::default(), &object).await.unwrap();
     }
 
+    /// Somebody keeps the token's Secret from going before the ConsoleToken is gone.
+    pub async fn protect_token(&self) {
+        let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
+        let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+        let (params, hold) = (PatchParams::default(), finalizers(json!(["example.com/in-use"])));
+        secrets.patch(TOKEN_SECRET, &params, &hold).await.unwrap();
+        let cluster = self.cluster.clone();
+        tokio::spawn(async move {
+            while !cluster.names(TOKENS, NAMESPACE).is_empty() {
+                tokio::time::sleep(RESTART).await;
+            }
+            secrets.patch(TOKEN_SECRET, &params, &finalizers(Value::Null)).await.unwrap();
+        });
+    }
+
     /// The user writes a ConsoleToken that works, and its Secret.
     pub async fn token(&self) {
-        let secret = json!({"metadata": {"name": "console"}, "stringData": {"token": TOKEN}});
+        let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
         let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
         let spec = json!({
             "vendor": {"edgee": {"organizationId": ORG}},
             "endpoint": "http://emulator.test/edgee",
-            "secretRef": {"name": "console", "key": "token"},
+            "secretRef": {"name": TOKEN_SECRET, "key": "token"},
         });
         self.create("ConsoleToken", "edgee", spec).await;
     }

@@ -28,6 +28,12 @@ impl std::fmt::Display for Tally {
 }
 
 impl Tally {
+    /// Runs per second.
+    #[allow(clippy::cast_precision_loss, reason = "there are never that many runs")]
+    pub fn rate(&self, seconds: f64) -> f64 {
+        (self.faults + self.pairs + self.missed) as f64 / seconds
+    }
+
     /// Adds another one.
     pub fn add(&mut self, other: &Self) {
         self.points += other.points;

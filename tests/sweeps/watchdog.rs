@@ -84,6 +84,11 @@ impl Watchdog {
         self.state().allowed = 2 + faults;
     }
 
+    /// Something that is seen elsewhere.
+    pub fn report(&self, finding: &str) {
+        self.state().find(finding.to_owned());
+    }
+
     /// What was found so far.
     pub fn findings(&self) -> Vec<String> {
         self.state().findings.clone()
