@@ -3,6 +3,7 @@
 use crate::api::{self, ConsoleToken, GROUP, GatewayApiKey, ProviderKey, VERSION};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
+use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Settings, Stores, Wakers};
@@ -18,7 +19,7 @@ use crate::runtime::server::Readiness;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, CustomResourceExt, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,14 +102,11 @@ impl Operator {
             Err(error) if crate::cluster::is_missing(&error) => HashSet::new(),
             Err(error) => return Err(vec![format!("the API server: {}", crate::cluster::brief(&error))]),
         };
-        let missing: Vec<_> = api::crds()
-            .iter()
-            .filter(|crd| !served.contains(&crd.spec.names.plural))
-            .map(|crd| {
-                format!(
-                    "CustomResourceDefinition {} is missing: kubectl apply --server-side -f crds/",
-                    crd.name_any()
-                )
+        let missing: Vec<_> = api::plurals()
+            .into_iter()
+            .filter(|plural| !served.contains(plural))
+            .map(|plural| {
+                format!("CustomResourceDefinition {plural}.{GROUP} is missing: kubectl apply --server-side -f crds/")
             })
             .collect();
         if !missing.is_empty() {
@@ -208,7 +206,7 @@ fn wake_for(secret: &Touched, context: &Context) {
     // The receivers live as long as the operator.
     let own = |name: &str| ObjectRef::new(name).within(&secret.namespace);
     match &secret.owner {
-        Some((kind, name)) if *kind == GatewayApiKey::crd().spec.names.kind => {
+        Some((kind, name)) if kind == GatewayApiKey::KIND => {
             let _ = context.wakers.keys.send(own(name));
             return;
         }
