@@ -28,7 +28,7 @@ pub struct Connection {
     pub line: Line,
     /// Where it leads.
     pub cluster: Cluster,
-    /// Who looks at the world after every request.
+    /// Who looks at the world after every write.
     pub watchdog: Watchdog,
 }
 
@@ -57,10 +57,12 @@ impl Connection {
         let past = past.filter(|_| strike == Some(Fault::Stale));
         let request = if let Some(revision) = past { wanted.of_the_past(request, revision) } else { request };
         // A task of its own: what was sent is carried out, whether or not its sender lives.
-        let watchdog = self.watchdog.clone();
+        let watchdog = Some(self.watchdog.clone()).filter(|_| wanted.sort() == Sort::Write);
         let sent = tokio::spawn(async move {
             let answer = behind.send(request).await;
-            watchdog.look();
+            if let Some(watchdog) = watchdog {
+                watchdog.look();
+            }
             answer
         });
         let answer = sent.await.map_err(std::io::Error::other)?.map_err(std::io::Error::other)?;

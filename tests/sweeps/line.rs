@@ -19,8 +19,6 @@ struct State {
     /// The operator that is alive; others are dead.
     generation: u64,
     counting: bool,
-    /// Everything that ever arrived, numbered or not.
-    arrived: u64,
     points: Vec<Point>,
     strikes: Vec<Strike>,
     struck: Vec<(Strike, Point)>,
@@ -64,11 +62,6 @@ impl Line {
         self.state().points.len()
     }
 
-    /// How much ever arrived, so that a look at the world can be spared where nothing did.
-    pub fn arrived(&self) -> u64 {
-        self.state().arrived
-    }
-
     /// The faults that happened, and to what.
     pub fn struck(&self) -> Vec<(Strike, Point)> {
         self.state().struck.clone()
@@ -88,7 +81,6 @@ impl Line {
     /// Something of that operator arrives.
     pub fn arrive(&self, generation: u64, point: Point) -> Passage {
         let mut state = self.state();
-        state.arrived += 1;
         if state.generation != generation {
             return Passage::Dead;
         }

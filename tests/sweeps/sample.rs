@@ -1,8 +1,11 @@
 //! Pairs of faults: all of them, or a sample that a seed draws.
 
 use super::case::Case;
-use super::fault::Strike;
+use super::fault::{Point, Strike};
 use super::runner::{self, Told};
+
+/// One of so many that are alike is tried.
+const THINNED: usize = 12;
 
 /// Whether all pairs are asked for.
 pub fn is_complete() -> bool {
@@ -37,6 +40,13 @@ impl Chance {
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
     }
 
+    /// Keys beside each other are as good as each other: of the looks at their Secrets a few stand for all.
+    pub fn thin_out(&mut self, mut cases: Vec<Case>, points: &[Point]) -> Vec<Case> {
+        let alike = |point: &Point| point.what.contains(" secrets/") && point.what.contains('-');
+        cases.retain(|case| !alike(&points[case.strikes[0].at - 1]) || self.below(THINNED) == 0);
+        cases
+    }
+
     /// A second fault after the first: wherever the run with the first one went, until it came to rest. At most
     /// `amount` of all such pairs.
     pub fn pairs(&mut self, told: &[Told], amount: usize) -> Vec<Case> {
@@ -45,6 +55,7 @@ impl Chance {
             let later = runner::strikes(&report.points, case.strikes[0].at + 1);
             pairs.extend(later.map(|second| (index, second)));
         }
+        runner::say(&format!("sweep: {} pairs, of which {} are tried", pairs.len(), amount.min(pairs.len())));
         while pairs.len() > amount {
             // Drawn to the front, the rest is cut off.
             for at in 0..amount {

@@ -1,4 +1,4 @@
-//! Looks at the world after everything that was carried out: what must hold at every instant, and not only at the end.
+//! Looks at the world after everything that may have changed it: what must hold at every instant, and not only at the end.
 
 use crate::support::cluster::{Cluster, SecretVersion};
 use bytes::Bytes;
@@ -37,6 +37,7 @@ struct Known {
 struct State {
     known: BTreeMap<String, Known>,
     versions: usize,
+    looks: u64,
     sent: HashMap<String, u32>,
     allowed: usize,
     findings: Vec<String>,
@@ -114,9 +115,15 @@ impl Watchdog {
         }
     }
 
+    /// Changes whenever the world may have changed.
+    pub fn stamp(&self) -> (u64, u64) {
+        (self.cluster.revision(), self.state().looks)
+    }
+
     /// Looks at everything.
     pub fn look(&self) {
         let mut state = self.state();
+        state.looks += 1;
         let versions = self.cluster.secret_history_after(state.versions);
         state.versions += versions.len();
         for version in versions {

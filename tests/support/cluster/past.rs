@@ -29,4 +29,8 @@ impl Cluster {
         let there = state.objects.keys().filter(|key| key.resource == resource && key.namespace == namespace);
         there.map(|key| key.name.clone()).collect()
     }
+    /// The present revision.
+    pub fn revision(&self) -> u64 {
+        self.state().revision
+    }
 }
