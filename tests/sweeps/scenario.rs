@@ -34,13 +34,15 @@ pub enum Scenario {
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::Create,
     Scenario::Edit,
+    Scenario::Rotate,
+    Scenario::Leak,
     Scenario::Delete,
     Scenario::NamespaceDelete,
     Scenario::Restart,
 ];
 
 /// The scenarios in which two faults are tried together.
-pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Delete];
+pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Rotate, Scenario::Delete];
 
 impl Scenario {
     /// Every scenario, whether or not it is swept yet.
@@ -92,7 +94,8 @@ impl Scenario {
         }
         for name in self.names() {
             let budget = json!({"amount": "100", "period": "Monthly"});
-            stage.key(&name, json!({"models": ["m-1"], "budget": budget})).await;
+            let rotation = json!({"overlap": "10m", "brownOut": "5m", "trigger": "first"});
+            stage.key(&name, json!({"models": ["m-1"], "budget": budget, "rotation": rotation})).await;
         }
         Goal::keys(&self.names())
     }
@@ -111,8 +114,7 @@ impl Scenario {
                 Goal::keys(&self.names()).and(amended)
             }
             Self::Rotate => {
-                let rotation = json!({"overlap": "10m", "trigger": "once"});
-                stage.edit(NAME, json!({"spec": {"rotation": rotation}})).await;
+                stage.edit(NAME, json!({"spec": {"rotation": {"trigger": "second"}}})).await;
                 Goal::keys(&self.names()).and(rotated)
             }
             Self::Leak => {

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::controller::context::Settings;
 use keysmith::emulator::Emulator;
+use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
 use keysmith::runtime::clock::Clock;
@@ -100,6 +101,8 @@ impl Stage {
                 concurrency: 16,
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: POLL,
+                keys_per_day: 20,
+                vendors: Vendors::default(),
             },
             namespaces: vec![NAMESPACE.to_owned()],
             metrics: Metrics::default(),
