@@ -38,8 +38,15 @@ pub struct Successor<'a> {
 /// Puts a key in the place of the served one, which becomes a previous one.
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
+    let forsaken = old.is_none()
+        && status.settled_serial.is_some()
+        && next.asks.leaked.is_some()
+        && next.asks.leaked != status.last_handled_leaked;
     if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
         retire(status, next, id, serial);
+    } else if forsaken {
+        // The leaked key was given up before there was another one: it is a previous key by now, or gone.
+        tell(status, next, Cause::Leaked);
     }
     status.id = Some(next.id.0.clone());
     status.serial = Some(next.serial.0);
@@ -71,8 +78,7 @@ pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
 fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, serial: u64) {
     let cause = next.cause.unwrap_or(Cause::KeyLost);
     status.conditions.retain(|it| it.type_ != PREVIOUS_KEY_IN_USE);
-    let budget = next.desired.settings.budget.map(|_| carry(status, next));
-    status.last_rotation = Some(LastRotation { time: second(next.now), reason: cause.name(), budget });
+    tell(status, next, cause);
     let leaked = cause == Cause::Leaked;
     if cause.overlaps() || leaked {
         let replaced_at = second(next.now);
@@ -81,6 +87,11 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
         let disabled_at = None;
         status.previous.push(PreviousKey { id, serial, replaced_at, retire_after, disabled_at, leaked });
     }
+}
+
+fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
+    let budget = next.desired.settings.budget.map(|_| carry(status, next));
+    status.last_rotation = Some(LastRotation { time: second(next.now), reason: cause.name(), budget });
 }
 
 /// What the replaced key spent counts for its successor, where the vendor tells it.
