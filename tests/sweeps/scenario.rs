@@ -94,7 +94,7 @@ impl Scenario {
         }
         for name in self.names() {
             let budget = json!({"amount": "100", "period": "Monthly"});
-            let rotation = json!({"overlap": "10m", "brownOut": "5m", "trigger": "first"});
+            let rotation = json!({"overlap": "2m", "brownOut": "1m", "trigger": "first"});
             stage.key(&name, json!({"models": ["m-1"], "budget": budget, "rotation": rotation})).await;
         }
         Goal::keys(&self.names())
