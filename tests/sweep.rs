@@ -59,7 +59,8 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     if let Some(text) = only.as_ref().filter(|text| text.contains(':')) {
         return again(text);
     }
-    let only = only.map(|name| Scenario::parse(&name).unwrap_or_else(|| panic!("there is no scenario {name}")));
+    let only =
+        only.map(|name| Scenario::parse(&name).unwrap_or_else(|| panic!("there is no scenario {name}")));
     let mut chance = Chance::from_environment();
     say(&format!("sweep: KEYSMITH_SEED={}", chance.seed()));
     let mut total = Tally::default();
@@ -67,7 +68,11 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
         let start = Instant::now();
         let tally = sweep(*scenario, &mut chance);
         let seconds = start.elapsed().as_secs_f64();
-        say(&format!("sweep: {:16} {tally}, {seconds:.1} s, {:.0} runs/s", scenario.name(), tally.rate(seconds)));
+        say(&format!(
+            "sweep: {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
+            scenario.name(),
+            tally.rate(seconds)
+        ));
         total.add(&tally);
     }
     say(&format!("sweep: {:16} {total}", "all"));
@@ -117,8 +122,9 @@ fn again(text: &str) {
     let report = runner::run(&case);
     for (index, point) in report.points.iter().enumerate() {
         let strikes = report.struck.iter().filter(|(strike, _)| strike.at == index + 1);
-        let faults: String = strikes.map(|(strike, _)| format!("  <- {}", strike.fault.name())).collect();
-        say(&format!("{:4} {}{faults}", index + 1, point.what));
+        let faults: Vec<_> = strikes.map(|(strike, _)| strike.fault.name()).collect();
+        let mark = if faults.is_empty() { "" } else { "  <- " };
+        say(&format!("{:4} {}{mark}{}", index + 1, point.what, faults.join(", ")));
     }
     runner::complain_if(&case, &report);
     assert!(report.wrong.is_empty(), "{:?}", report.wrong);

@@ -64,16 +64,15 @@ impl Fault {
 
     /// Whether it can happen at such a point. What cannot is neither run nor counted.
     pub fn applies(self, point: &Point) -> bool {
-        match (self, point.sort) {
-            (Self::KilledBefore | Self::Lost, _) => true,
-            (Self::Dropped, sort) => sort == Sort::Event,
-            (_, Sort::Event) => false,
-            (Self::KilledAfter | Self::Unavailable | Self::Throttled, _) => true,
-            (Self::Refused | Self::Conflict, Sort::VendorWrite) => true,
-            (Self::Refused, sort) => sort == Sort::VendorRead,
-            (Self::Conflict, sort) => sort == Sort::Write,
-            (Self::Stale, Sort::Read | Sort::VendorRead) => point.has_past,
-            (Self::Stale, _) => false,
+        let always = matches!(self, Self::KilledBefore | Self::Lost);
+        let asked = always || matches!(self, Self::KilledAfter | Self::Unavailable | Self::Throttled);
+        match point.sort {
+            Sort::Event => always || self == Self::Dropped,
+            Sort::Watch => asked,
+            Sort::Read => asked || self == Self::Stale && point.has_past,
+            Sort::Write => asked || self == Self::Conflict,
+            Sort::VendorRead => asked || self == Self::Refused || self == Self::Stale && point.has_past,
+            Sort::VendorWrite => asked || matches!(self, Self::Refused | Self::Conflict),
         }
     }
 }

@@ -85,7 +85,11 @@ impl Connection {
         Response::from_parts(parts, StreamBody::new(self.events(lines, plural)).boxed_unsync())
     }
 
-    fn events(self, lines: BoxStream<'static, Result<Bytes, std::io::Error>>, plural: String) -> impl Stream<Item = Chunk> + Send {
+    fn events(
+        self,
+        lines: BoxStream<'static, Result<Bytes, std::io::Error>>,
+        plural: String,
+    ) -> impl Stream<Item = Chunk> + Send {
         stream::unfold((self, lines, plural), |(this, mut lines, plural)| async move {
             loop {
                 let line = match lines.next().await? {
@@ -112,7 +116,10 @@ impl Connection {
 fn event(line: &Bytes, plural: &str) -> Option<String> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let sort = event["type"].as_str().filter(|sort| ["ADDED", "MODIFIED", "DELETED"].contains(sort))?;
-    Some(format!("event {sort} {plural} {}", event["object"]["metadata"]["name"].as_str().unwrap_or_default()))
+    Some(format!(
+        "event {sort} {plural} {}",
+        event["object"]["metadata"]["name"].as_str().unwrap_or_default()
+    ))
 }
 
 fn plain(body: Body) -> UnsyncBoxBody<Bytes, std::io::Error> {

@@ -84,7 +84,8 @@ impl Goal {
             return Err(format!("status of {name} names {id:?}, which is no live key"));
         };
         let secret = stage.cluster.find("secrets", NAMESPACE, name);
-        let value = secret.as_ref().and_then(entry).ok_or_else(|| format!("Secret {name} is gone or empty"))?;
+        let value =
+            secret.as_ref().and_then(entry).ok_or_else(|| format!("Secret {name} is gone or empty"))?;
         if value != key.secret {
             return Err(format!("Secret {name} holds another key than {id}"));
         }

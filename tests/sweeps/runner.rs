@@ -132,7 +132,11 @@ pub fn complain(case: &Case, report: &Report) {
 /// Says how a case ended.
 pub fn complain_if(case: &Case, report: &Report) {
     if report.wrong.is_empty() {
-        say(&format!("{case}: all is well; {} of {} faults happened", report.struck.len(), case.strikes.len()));
+        say(&format!(
+            "{case}: all is well; {} of {} faults happened",
+            report.struck.len(),
+            case.strikes.len()
+        ));
     } else {
         complain(case, report);
     }

@@ -49,8 +49,7 @@ pub struct Stage {
 /// Generated once: the schemas cost more than a run.
 fn crds() -> Vec<Value> {
     static CRDS: OnceLock<Vec<Value>> = OnceLock::new();
-    let generate =
-        || keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
+    let generate = || keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
     CRDS.get_or_init(generate).clone()
 }
 
@@ -168,7 +167,8 @@ impl Stage {
     /// The user declares the present key leaked.
     pub async fn leak(&self, name: &str) {
         self.watchdog.leaked(name);
-        self.edit(name, json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}})).await;
+        self.edit(name, json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}}))
+            .await;
     }
 
     /// The user deletes a GatewayApiKey.

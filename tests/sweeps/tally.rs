@@ -49,7 +49,11 @@ impl Tally {
             return;
         };
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "points={}\nfaults={}\npairs={}\nviolations={}", self.points, self.faults, self.pairs, self.violations)
-            .unwrap();
+        writeln!(
+            file,
+            "points={}\nfaults={}\npairs={}\nviolations={}",
+            self.points, self.faults, self.pairs, self.violations
+        )
+        .unwrap();
     }
 }

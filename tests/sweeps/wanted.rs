@@ -80,11 +80,10 @@ impl Wanted {
             Some(name) => (path.trim_end_matches(&format!("/{name}")).to_owned(), name.as_str()),
             None => (path, ""),
         };
-        let mut query = parts.uri.query().map(|query| format!("{query}&")).unwrap_or_default();
-        query.push_str(&format!("resourceVersion={revision}&resourceVersionMatch=Exact"));
-        if !name.is_empty() {
-            query.push_str(&format!("&fieldSelector=metadata.name%3D{name}"));
-        }
+        let asked = parts.uri.query().map(|query| format!("{query}&")).unwrap_or_default();
+        let only =
+            if name.is_empty() { String::new() } else { format!("&fieldSelector=metadata.name%3D{name}") };
+        let query = format!("{asked}resourceVersion={revision}&resourceVersionMatch=Exact{only}");
         parts.method = Method::GET;
         parts.uri = format!("{path}?{query}").parse::<Uri>().expect("the parts come from a valid address");
         Request::from_parts(parts, body)

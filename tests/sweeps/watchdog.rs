@@ -147,7 +147,9 @@ impl Watchdog {
                 None => findings.push(format!("Secret {name} was gone or empty")),
             }
         }
-        findings.into_iter().for_each(|finding| state.find(finding));
+        for finding in findings {
+            state.find(finding);
+        }
     }
 
     fn look_at_keys(&self, state: &mut State) {
