@@ -1,0 +1,56 @@
+//! The real binary on a real kube-apiserver and etcd, through proxies that lose, hold, repeat and refuse what passes
+//! them, while the process is killed, paused and doubled.
+//!
+//! A plain run plays a few minutes' worth of faults in under one. `KEYSMITH_CHAOS=1` plays all of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::print_stdout, reason = "what was played is shown")]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
+mod support {
+    #[allow(dead_code, reason = "this program reads what other processes printed")]
+    pub mod canary;
+    #[allow(dead_code, reason = "other programs record with it")]
+    pub mod plane;
+}
+mod chaos {
+    pub mod duels;
+    pub mod faults;
+    pub mod gate;
+    pub mod outages;
+    pub mod proxy;
+    pub mod replica;
+    pub mod report;
+    pub mod stage;
+    pub mod story;
+    pub mod sweep;
+    pub mod watchman;
+    pub mod wires;
+}
+
+use chaos::{duels, outages, sweep};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_story_ends_well_whatever_happens_to_one_of_its_requests() {
+    sweep::every_request_meets_every_fault().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_operator_wakes_up_to_a_successor_and_harms_nothing() {
+    duels::paused().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_operators_at_once_keep_ten_keys_single() {
+    duels::two_at_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_goes_once_the_vendor_is_back() {
+    outages::a_namespace_goes_once_the_vendor_is_back().await;
+}

@@ -1,0 +1,153 @@
+//! What can happen to one request and to the operator that sent it.
+
+use super::gate::Gate;
+use super::replica::Replica;
+use super::stage::Stage;
+use super::story::Story;
+use super::wires::{Act, Point, Side};
+use std::time::Duration;
+
+/// How long a paused operator's successor gets to end the story before the paused one is woken.
+const HEAD_START: Duration = Duration::from_secs(6);
+/// Longer than anything waits for a create call whose outcome is unknown.
+const LONG_HEAD_START: Duration = Duration::from_secs(85);
+/// How late a request arrives whose sender is dead.
+const LATE: Duration = Duration::from_secs(2);
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// Killed before it sent the request.
+    KillBefore,
+    /// Killed before it read the answer.
+    KillAfter,
+    /// Killed with the request on its way; it arrives when a successor is at work.
+    KillWhileSending,
+    /// Paused before the answer, and woken when a successor is done or long at work.
+    PauseAfter,
+    /// The same, with the request on its way until then.
+    PauseWhileSending,
+    /// The request is lost.
+    LoseRequest,
+    /// The answer is lost.
+    LoseAnswer,
+    /// The answer breaks off.
+    Truncate,
+    /// The request arrives twice.
+    Replay,
+    /// The request arrives late.
+    Delay,
+    /// 409 without effect.
+    Conflict,
+    /// 429 without effect.
+    Throttled,
+    /// 503 without effect.
+    Unavailable,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::KillBefore,
+        Self::KillAfter,
+        Self::KillWhileSending,
+        Self::PauseAfter,
+        Self::PauseWhileSending,
+        Self::LoseRequest,
+        Self::LoseAnswer,
+        Self::Truncate,
+        Self::Replay,
+        Self::Delay,
+        Self::Conflict,
+        Self::Throttled,
+        Self::Unavailable,
+    ];
+    /// Those of a plain run.
+    pub const BRIEF: [Self; 3] = [Self::KillBefore, Self::KillAfter, Self::LoseAnswer];
+
+    /// Whether it can happen there. A vendor that answers 409 refuses, and is asked again an hour later.
+    pub fn fits(self, point: &Point) -> bool {
+        self != Self::Conflict || point.side == Side::Kubernetes
+    }
+
+    /// Whether a serial may be left claimed with nothing at the vendor. That is certain only after more than a
+    /// minute.
+    pub fn leaves_doubt(self, story: Story, point: &Point) -> bool {
+        let unsent =
+            [Self::KillBefore, Self::LoseRequest, Self::Unavailable, Self::PauseWhileSending].contains(&self);
+        let applied =
+            [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
+        match (point.side, point.shape.as_str()) {
+            _ if !story.mints() => false,
+            (Side::Vendor, "POST api_keys") => unsent,
+            (Side::Kubernetes, "PATCH gatewayapikeys") => applied,
+            // The fence in an existing Secret: claimed, and not sent.
+            (Side::Kubernetes, "PUT secrets" | "PATCH secrets") => point.nth == 1,
+            _ => false,
+        }
+    }
+
+    /// Lets it happen to the story that just begins. Returns who works on when it is over.
+    pub async fn happen(self, play: &mut Play<'_>, operator: Replica) -> Result<Vec<Replica>, String> {
+        let gate = Gate::default();
+        let act = self.act(&gate);
+        play.stage.wires.at(&play.point, act);
+        play.story.begin(play.stage).await;
+        match self {
+            Self::KillBefore | Self::KillAfter => {
+                gate.reached().await?;
+                operator.kill();
+                gate.lose();
+                Ok(vec![play.stage.operator()])
+            }
+            Self::KillWhileSending => {
+                gate.reached().await?;
+                operator.kill();
+                let successor = play.stage.operator();
+                tokio::time::sleep(LATE).await;
+                gate.open();
+                Ok(vec![successor])
+            }
+            Self::PauseAfter | Self::PauseWhileSending => {
+                gate.reached().await?;
+                operator.pause();
+                let successor = play.stage.operator();
+                let head_start =
+                    if self.leaves_doubt(play.story, &play.point) { LONG_HEAD_START } else { HEAD_START };
+                // It may have to wait for the paused one's request.
+                let _ = play.stage.until(head_start, async || play.story.ended(play.stage).await).await;
+                gate.open();
+                operator.wake();
+                Ok(vec![operator, successor])
+            }
+            _ => Ok(vec![operator]),
+        }
+    }
+
+    fn act(self, gate: &Gate) -> Act {
+        match self {
+            Self::KillBefore | Self::KillWhileSending | Self::PauseWhileSending => {
+                Act::HoldRequest(gate.clone())
+            }
+            Self::KillAfter | Self::PauseAfter => Act::HoldAnswer(gate.clone()),
+            Self::LoseRequest => Act::LoseRequest,
+            Self::LoseAnswer => Act::LoseAnswer,
+            Self::Truncate => Act::Truncate(7),
+            Self::Replay => Act::Replay,
+            Self::Delay => Act::Delay(Duration::from_secs(3)),
+            Self::Conflict => Act::Refuse(409),
+            Self::Throttled => Act::Refuse(429),
+            Self::Unavailable => Act::Refuse(503),
+        }
+    }
+}
+
+/// A story with a fault at a point.
+pub struct Play<'a> {
+    /// Where.
+    pub stage: &'a mut Stage,
+    /// What.
+    pub story: Story,
+    /// At which request.
+    pub point: Point,
+}

@@ -1,0 +1,46 @@
+//! A place where a request is held until somebody says what becomes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for a request that its story always sends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Holds one request. Clones are the same gate.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    arrived: CancellationToken,
+    opened: CancellationToken,
+    lost: AtomicBool,
+}
+
+impl Gate {
+    /// For the proxy: waits, and says whether the request goes on.
+    pub async fn pass(&self) -> bool {
+        self.0.arrived.cancel();
+        self.0.opened.cancelled().await;
+        !self.0.lost.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the request is here.
+    pub async fn reached(&self) -> Result<(), String> {
+        let waited = tokio::time::timeout(PATIENCE, self.0.arrived.cancelled()).await;
+        waited.map_err(|_| "the request in question was never sent".to_owned())
+    }
+
+    /// Lets it go on.
+    pub fn open(&self) {
+        self.0.opened.cancel();
+    }
+
+    /// Closes its connection.
+    pub fn lose(&self) {
+        self.0.lost.store(true, Ordering::SeqCst);
+        self.0.opened.cancel();
+    }
+}

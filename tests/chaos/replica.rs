@@ -1,0 +1,89 @@
+//! The real binary, to be killed and paused.
+
+use crate::support::canary;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A running `keysmith`, killed when dropped.
+pub struct Replica {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Where and how a replica runs.
+pub struct Setting<'a> {
+    /// Leads to the API server, through a proxy.
+    pub kubeconfig: &'a Path,
+    /// The one namespace it watches.
+    pub namespace: &'a str,
+    /// The origin that console tokens may be sent to.
+    pub vendor: &'a str,
+}
+
+impl Replica {
+    /// Starts one; what it prints goes to a file.
+    pub fn start(setting: &Setting<'_>, log: PathBuf) -> Self {
+        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
+            .args(["run", "--namespaces", setting.namespace, "--allowed-endpoints", setting.vendor])
+            .args(["--metrics-address", "127.0.0.1:0", "--poll-interval", "1s"])
+            .env("KUBECONFIG", setting.kubeconfig)
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// SIGKILL, and its end.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGSTOP: not one instruction more until `wake`.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub fn wake(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill {signal}");
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // A killed one is gone already; SIGKILL reaches a paused one too.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A secret in what a replica printed, or a panic.
+pub fn misprint(log: &Path) -> Option<String> {
+    let printed = std::fs::read_to_string(log).unwrap_or_default();
+    if let Some(form) = canary::secret_in(&printed) {
+        return Some(format!("a secret like {form:?} in {}", log.display()));
+    }
+    printed.contains("panicked at").then(|| format!("a panic in {}", log.display()))
+}
+
+impl Replica {
+    /// Where it prints to.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}

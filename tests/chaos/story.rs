@@ -1,0 +1,91 @@
+//! What users do, and how it has to end.
+
+use super::stage::Stage;
+use serde_json::json;
+use std::time::Duration;
+
+/// The name of the resource.
+pub const NAME: &str = "checkout";
+/// More than two looks of the operator at the vendor.
+const STAYS: Duration = Duration::from_millis(2300);
+
+/// Something that users do to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Story {
+    /// A new resource.
+    Create,
+    /// Another budget.
+    Edit,
+    /// The resource goes.
+    Delete,
+}
+
+impl Story {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Create, Self::Edit, Self::Delete];
+
+    /// Whether a key is made in it.
+    pub fn mints(self) -> bool {
+        matches!(self, Self::Create)
+    }
+
+    /// What was there before, with an operator running.
+    pub async fn prepare(self, stage: &Stage) -> Result<(), String> {
+        stage
+            .until(Duration::from_secs(60), async || {
+                let token = stage.api("ConsoleToken").get("edgee").await.map_err(|error| error.to_string())?;
+                let mut conditions = token.data["status"]["conditions"].as_array().into_iter().flatten();
+                let ready = conditions.any(|it| it["type"] == "Ready" && it["status"] == "True");
+                ready.then_some(()).ok_or_else(|| format!("the token is not Ready: {}", token.data["status"]))
+            })
+            .await?;
+        if self != Self::Create {
+            stage.create_key(NAME, json!({"budget": {"amount": "5", "period": "Monthly"}})).await;
+            stage.until(Duration::from_secs(60), async || stage.one_key(NAME).await).await?;
+        }
+        Ok(())
+    }
+
+    /// What the user does.
+    pub async fn begin(self, stage: &Stage) {
+        match self {
+            Self::Create => stage.create_key(NAME, json!({})).await,
+            Self::Edit => stage.edit_key(NAME, json!({"spec": {"budget": {"amount": "7"}}})).await,
+            Self::Delete => stage.delete_key(NAME).await,
+        }
+    }
+
+    /// How it has to look in the end.
+    pub async fn ended(self, stage: &Stage) -> Result<(), String> {
+        match self {
+            Self::Create => stage.one_key(NAME).await.map(drop),
+            Self::Edit => {
+                stage.one_key(NAME).await?;
+                let budget = stage.keys_of(NAME)[0].max_usage;
+                (budget == Some(7)).then_some(()).ok_or_else(|| format!("the budget is {budget:?}"))
+            }
+            Self::Delete => gone(stage).await,
+        }
+    }
+
+    /// Waits for that end, and then whether it stays.
+    pub async fn settles(self, stage: &Stage, patience: Duration) -> Result<(), String> {
+        stage.until(patience, async || self.ended(stage).await).await?;
+        tokio::time::sleep(STAYS).await;
+        self.ended(stage).await.map_err(|error| format!("it did not stay: {error}"))?;
+        stage.check_protocol()
+    }
+}
+
+async fn gone(stage: &Stage) -> Result<(), String> {
+    if let Some(object) = stage.api("GatewayApiKey").get_opt(NAME).await.map_err(|it| it.to_string())? {
+        return Err(format!("the resource is there: {}", object.data["status"]["conditions"]));
+    }
+    if !stage.keys().is_empty() {
+        return Err(format!("{} keys are left at the vendor", stage.keys().len()));
+    }
+    match stage.secret(NAME).await {
+        None => Ok(()),
+        Some(_) => Err("the Secret is left".to_owned()),
+    }
+}

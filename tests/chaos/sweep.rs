@@ -1,0 +1,109 @@
+//! Every request of every story meets every fault.
+
+use super::faults::{Fault, Play};
+use super::report::{self, thorough};
+use super::stage::Stage;
+use super::story::Story;
+use super::wires::{Entry, Point};
+use futures::{FutureExt, StreamExt};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+/// An operator and its servers share two cores with the others; most of the time they wait.
+const AT_ONCE: (usize, usize) = (6, 20);
+/// For a story whose fault is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For one in which a create call may still turn up.
+const LONG_PATIENCE: Duration = Duration::from_secs(180);
+
+/// One run of a story.
+#[derive(Clone, Debug)]
+struct Case {
+    story: Story,
+    point: Point,
+    fault: Fault,
+}
+
+/// Plays each story undisturbed to learn its requests, and then once for each request and fault.
+pub async fn every_request_meets_every_fault() {
+    let mut cases = Vec::new();
+    let mut points = 0;
+    for story in Story::ALL {
+        let found = undisturbed(story).await.unwrap_or_else(|error| panic!("{story:?} undisturbed: {error}"));
+        points += found.len();
+        cases.extend(found.into_iter().flat_map(|point| cases_at(story, &point)));
+    }
+    let total = cases.len();
+    let at_once = if thorough() { AT_ONCE.1 } else { AT_ONCE.0 };
+    // The long ones first, so that nothing waits for them at the end.
+    cases.sort_by_key(|case| !case.fault.leaves_doubt(case.story, &case.point));
+    let results: Vec<_> = futures::stream::iter(cases).map(report_of).buffer_unordered(at_once).collect().await;
+    let violations: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    println!("{points} points, {total} faults");
+    report::add(&[("points", points), ("faults", total)]);
+    report::conclude(&violations);
+}
+
+fn cases_at(story: Story, point: &Point) -> Vec<Case> {
+    let faults = if thorough() { &Fault::ALL[..] } else { &Fault::BRIEF[..] };
+    let faults = faults.iter().copied().filter(|fault| fault.fits(point));
+    let faults = faults.filter(|fault| thorough() || !fault.leaves_doubt(story, point));
+    faults.map(|fault| Case { story, point: point.clone(), fault }).collect()
+}
+
+/// A case that panics is one violation; the others go on.
+async fn report_of(case: Case) -> Result<(), String> {
+    let name = format!("{:?}, {}, {:?}", case.story, case.point, case.fault);
+    let started = tokio::time::Instant::now();
+    let played = AssertUnwindSafe(play(case)).catch_unwind().await;
+    let result = played.unwrap_or_else(|_| Err("it panicked".to_owned()));
+    let seconds = started.elapsed().as_secs_f32();
+    println!("{name}: {} ({seconds:.1} s)", if result.is_ok() { "ok" } else { "VIOLATED" });
+    result.map_err(|error| format!("{name}: {error}"))
+}
+
+/// The points of a story that nothing happens to.
+async fn undisturbed(story: Story) -> Result<Vec<Point>, String> {
+    let mut stage = Stage::set().await;
+    let operator = stage.operator();
+    story.prepare(&stage).await?;
+    let before = stage.wires.len();
+    story.begin(&stage).await;
+    story.settles(&stage, PATIENCE).await?;
+    let points = numbered(&stage.wires.entries()[before..]);
+    operator.kill();
+    stage.strike().await;
+    Ok(points)
+}
+
+fn numbered(entries: &[Entry]) -> Vec<Point> {
+    let mut seen = HashMap::new();
+    let writes = entries.iter().filter(|entry| entry.writes());
+    writes
+        .map(|entry| {
+            let nth = seen.entry((entry.side, entry.shape.clone())).or_insert(0);
+            *nth += 1;
+            Point { side: entry.side, shape: entry.shape.clone(), nth: *nth }
+        })
+        .collect()
+}
+
+async fn play(case: Case) -> Result<(), String> {
+    let mut stage = Stage::set().await;
+    let operator = stage.operator();
+    case.story.prepare(&stage).await?;
+    let doubtful = case.fault.leaves_doubt(case.story, &case.point);
+    let mut play = Play { stage: &mut stage, story: case.story, point: case.point };
+    let mut working = case.fault.happen(&mut play, operator).await?;
+    let patience = if doubtful { LONG_PATIENCE } else { PATIENCE };
+    case.story.settles(&stage, patience).await?;
+    if stage.wires.fired() != 1 {
+        return Err("the fault did not happen".to_owned());
+    }
+    if !working.iter_mut().all(super::replica::Replica::runs) {
+        return Err("an operator ended by itself".to_owned());
+    }
+    stage.strike().await;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What passed both proxies of a story, in one order, and the rules for what is yet to come.
+
+use super::gate::Gate;
+use bytes::Bytes;
+use http::Method;
+use http::request::Parts;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Which proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// Towards the API server.
+    Kubernetes,
+    /// Towards the vendor.
+    Vendor,
+}
+
+/// What becomes of a request.
+#[derive(Clone)]
+pub enum Act {
+    /// Closed without being forwarded.
+    LoseRequest,
+    /// Forwarded, then closed without an answer.
+    LoseAnswer,
+    /// Forwarded twice; the first answer is given.
+    Replay,
+    /// Forwarded later.
+    Delay(Duration),
+    /// Answered up to that byte.
+    Truncate(usize),
+    /// Answered by the proxy, with that status.
+    Refuse(u16),
+    /// Held before it is forwarded.
+    HoldRequest(Gate),
+    /// Forwarded, and its answer held.
+    HoldAnswer(Gate),
+}
+
+/// A request, told by its shape, such as `PATCH gatewayapikeys/status`, and how many of its shape came before it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Point {
+    /// The proxy it passes.
+    pub side: Side,
+    /// Method and resource.
+    pub shape: String,
+    /// 1 for the first.
+    pub nth: usize,
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:?} {} #{}", self.side, self.shape, self.nth)
+    }
+}
+
+/// One request that arrived.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The proxy it passed.
+    pub side: Side,
+    /// Method and resource.
+    pub shape: String,
+    /// The claim in a patch, or the name in a create call.
+    pub subject: Option<String>,
+    /// The status of its answer, once there is one.
+    pub status: Option<u16>,
+}
+
+impl Entry {
+    /// Whether it changes something. Events are nobody's state.
+    pub fn writes(&self) -> bool {
+        !self.shape.starts_with("GET") && !self.shape.ends_with(" events")
+    }
+}
+
+struct Rule {
+    side: Side,
+    /// Method and resource; empty for everything.
+    shape: String,
+    /// Requests of that shape to let pass before it acts; `None` acts always.
+    countdown: Option<usize>,
+    act: Act,
+}
+
+/// The record and the rules. Clones share both.
+#[derive(Clone, Default)]
+pub struct Wires {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Entry>,
+    rules: Vec<Rule>,
+    fired: usize,
+}
+
+impl Wires {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets something happen once, to the request at that point counted from now.
+    pub fn at(&self, point: &Point, act: Act) {
+        let (side, shape) = (point.side, point.shape.clone());
+        self.state().rules.push(Rule { side, shape, countdown: Some(point.nth), act });
+    }
+
+    /// Lets something happen to every request of a side.
+    pub fn always(&self, side: Side, act: Act) {
+        self.state().rules.push(Rule { side, shape: String::new(), countdown: None, act });
+    }
+
+    /// Takes every rule back.
+    pub fn clear(&self) {
+        self.state().rules.clear();
+    }
+
+    /// How many requests met a rule.
+    pub fn fired(&self) -> usize {
+        self.state().fired
+    }
+
+    /// Everything so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.state().entries.clone()
+    }
+
+    /// How many requests came so far.
+    pub fn len(&self) -> usize {
+        self.state().entries.len()
+    }
+
+    /// For a proxy: a request is here. Returns its number, and what is to become of it.
+    pub fn arrived(&self, side: Side, parts: &Parts, body: &Bytes) -> (usize, Option<Act>) {
+        let shape = format!("{} {}", parts.method, resource(side, parts.uri.path()));
+        let mut state = self.state();
+        let act = state.judge(side, &shape);
+        let subject = subject(parts, body);
+        state.entries.push(Entry { side, shape, subject, status: None });
+        (state.entries.len() - 1, act)
+    }
+
+    /// For a proxy: a request was answered by whom it was meant for.
+    pub fn answered(&self, number: usize, status: u16) {
+        let mut state = self.state();
+        let entry = &mut state.entries[number];
+        entry.status = Some(status);
+        if entry.side == Side::Vendor && entry.writes() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until something was changed at the vendor, or was since the last time.
+    pub async fn vendor_changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl State {
+    fn judge(&mut self, side: Side, shape: &str) -> Option<Act> {
+        let mut due = None;
+        for (index, rule) in self.rules.iter_mut().enumerate() {
+            if rule.side != side || !(rule.shape.is_empty() || rule.shape == shape) {
+                continue;
+            }
+            if let Some(left) = &mut rule.countdown {
+                *left = left.saturating_sub(1);
+                if *left > 0 {
+                    continue;
+                }
+            }
+            due = due.or(Some(index));
+        }
+        let index = due?;
+        self.fired += 1;
+        let act = self.rules[index].act.clone();
+        if self.rules[index].countdown.is_some() {
+            self.rules.remove(index);
+        }
+        Some(act)
+    }
+}
+
+/// The resource a path is about, without the names in it.
+fn resource(side: Side, path: &str) -> String {
+    let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+    let anchor = match side {
+        Side::Kubernetes => "namespaces",
+        Side::Vendor => "organizations",
+    };
+    let after = parts.iter().position(|it| *it == anchor).map_or(0, |at| at + 2);
+    let rest = parts.get(after..).unwrap_or_default();
+    let (kind, subresource) = (rest.first().copied().unwrap_or_default(), rest.get(2));
+    match (side, rest.get(1), subresource) {
+        (_, _, Some(subresource)) => format!("{kind}/{subresource}"),
+        // The vendor's updates are POST as well.
+        (Side::Vendor, Some(_), None) => format!("{kind}/*"),
+        _ => kind.to_owned(),
+    }
+}
+
+/// The claim in a patch, behind the name of its resource; the name in a create call.
+fn subject(parts: &Parts, body: &Bytes) -> Option<String> {
+    if parts.method == Method::GET {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let Some(claim) = body["metadata"]["annotations"]["keysmith.dev/claim"].as_str() else {
+        return body["name"].as_str().map(str::to_owned);
+    };
+    Some(format!("{} {claim}", parts.uri.path().rsplit('/').next().unwrap_or_default()))
+}
