@@ -19,6 +19,7 @@ mod support {
     pub mod plane;
 }
 mod chaos {
+    pub mod chance;
     pub mod duels;
     pub mod faults;
     pub mod gate;
@@ -38,11 +39,6 @@ use chaos::{duels, outages, sweep};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_well_whatever_happens_to_one_of_its_requests() {
     sweep::every_request_meets_every_fault().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_operator_wakes_up_to_a_successor_and_harms_nothing() {
-    duels::paused().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,8 +62,16 @@ impl Fault {
         Self::Throttled,
         Self::Unavailable,
     ];
-    /// Those of a plain run.
-    pub const BRIEF: [Self; 3] = [Self::KillBefore, Self::KillAfter, Self::LoseAnswer];
+
+    /// Whether it happens there in a plain run as well: lost lives and answers everywhere, the rest where it is worst.
+    pub fn is_brief(self, story: Story, point: &Point) -> bool {
+        match self {
+            Self::KillBefore | Self::KillAfter | Self::LoseAnswer => true,
+            Self::PauseAfter | Self::Replay => story.mints() && point.shape == "POST api_keys",
+            Self::PauseWhileSending | Self::KillWhileSending => story.mints() && point.shape == "POST secrets",
+            _ => false,
+        }
+    }
 
     /// Whether it can happen there. A vendor that answers 409 refuses, and is asked again an hour later.
     pub fn fits(self, point: &Point) -> bool {

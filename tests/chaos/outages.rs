@@ -1,3 +1,78 @@
 //! The vendor is gone for a while.
 
-pub async fn a_namespace_goes_once_the_vendor_is_back() {}
+use super::report::{self, thorough};
+use super::stage::Stage;
+use super::wires::{Act, Side};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::json;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Long enough for a few attempts.
+const OUTAGE: Duration = Duration::from_secs(4);
+const NAMES: [&str; 2] = ["checkout", "search"];
+
+/// A namespace with keys in it is deleted, its console token's Secret with it, while the vendor does not answer.
+pub async fn a_namespace_goes_once_the_vendor_is_back() {
+    let outages: &[Act] = &[Act::Refuse(503), Act::LoseRequest, Act::LoseAnswer];
+    let outages = if thorough() { outages } else { &outages[..1] };
+    let mut violations = Vec::new();
+    for act in outages {
+        if let Err(error) = outlived(act.clone()).await {
+            violations.push(format!("a namespace deleted while the vendor is down: {error}"));
+        }
+    }
+    report::add(&[("faults", outages.len())]);
+    report::conclude(&violations);
+}
+
+async fn outlived(act: Act) -> Result<(), String> {
+    let mut stage = Stage::set().await;
+    let mut operator = stage.operator();
+    for name in NAMES {
+        stage.create_key(name, json!({})).await;
+    }
+    for name in NAMES {
+        stage.until(PATIENCE, async || stage.one_key(name).await).await?;
+    }
+    let removes_nothing = !matches!(act, Act::LoseAnswer);
+    stage.wires.always(Side::Vendor, act);
+    let namespaces: Api<Namespace> = Api::all(stage.user.clone());
+    namespaces.delete(&stage.namespace, &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(OUTAGE).await;
+    if removes_nothing {
+        for name in NAMES {
+            stage.until(PATIENCE, async || says_why(&stage, name).await).await?;
+        }
+    }
+    stage.wires.clear();
+    stage.until(PATIENCE, async || gone(&namespaces, &stage.namespace).await).await?;
+    if !stage.keys().is_empty() {
+        return Err(format!("it left {} keys", stage.keys().len()));
+    }
+    if !operator.runs() {
+        return Err("the operator ended by itself".to_owned());
+    }
+    stage.check_protocol()
+}
+
+/// A resource that is still there, because its key is, says so.
+async fn says_why(stage: &Stage, name: &str) -> Result<(), String> {
+    let object = stage.api("GatewayApiKey").get_opt(name).await.unwrap();
+    let object = object.ok_or_else(|| format!("{name} is gone, and its key is not"))?;
+    let conditions = &object.data["status"]["conditions"];
+    let mut ready = conditions.as_array().into_iter().flatten().filter(|it| it["type"] == "Ready");
+    match ready.next() {
+        Some(it) if it["status"] == "False" => Ok(()),
+        _ => Err(format!("{name} does not say what it waits for: {conditions}")),
+    }
+}
+
+async fn gone(namespaces: &Api<Namespace>, name: &str) -> Result<(), String> {
+    match namespaces.get_opt(name).await.unwrap() {
+        None => Ok(()),
+        Some(namespace) => Err(format!("{:?}", namespace.status.and_then(|it| it.conditions))),
+    }
+}

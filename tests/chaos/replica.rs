@@ -2,13 +2,12 @@
 
 use crate::support::canary;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A running `keysmith`, killed when dropped.
 pub struct Replica {
     child: Child,
-    log: PathBuf,
 }
 
 /// Where and how a replica runs.
@@ -23,8 +22,8 @@ pub struct Setting<'a> {
 
 impl Replica {
     /// Starts one; what it prints goes to a file.
-    pub fn start(setting: &Setting<'_>, log: PathBuf) -> Self {
-        let file = File::options().create(true).append(true).open(&log).unwrap();
+    pub fn start(setting: &Setting<'_>, log: &Path) -> Self {
+        let file = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
             .args(["run", "--namespaces", setting.namespace, "--allowed-endpoints", setting.vendor])
             .args(["--metrics-address", "127.0.0.1:0", "--poll-interval", "1s"])
@@ -34,7 +33,7 @@ impl Replica {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self { child, log }
+        Self { child }
     }
 
     /// SIGKILL, and its end.
@@ -79,11 +78,4 @@ pub fn misprint(log: &Path) -> Option<String> {
         return Some(format!("a secret like {form:?} in {}", log.display()));
     }
     printed.contains("panicked at").then(|| format!("a panic in {}", log.display()))
-}
-
-impl Replica {
-    /// Where it prints to.
-    pub fn log(&self) -> &Path {
-        &self.log
-    }
 }

@@ -122,7 +122,7 @@ impl Stage {
             namespace: &self.namespace,
             vendor: &self.vendor(),
         };
-        Replica::start(&setting, self.folder.join(format!("operator-{}.log", self.replicas)))
+        Replica::start(&setting, &self.folder.join(format!("operator-{}.log", self.replicas)))
     }
 
     /// The objects of one of our kinds.

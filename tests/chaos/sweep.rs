@@ -46,9 +46,9 @@ pub async fn every_request_meets_every_fault() {
 }
 
 fn cases_at(story: Story, point: &Point) -> Vec<Case> {
-    let faults = if thorough() { &Fault::ALL[..] } else { &Fault::BRIEF[..] };
-    let faults = faults.iter().copied().filter(|fault| fault.fits(point));
-    let faults = faults.filter(|fault| thorough() || !fault.leaves_doubt(story, point));
+    let brief = |fault: &Fault| fault.is_brief(story, point) && !fault.leaves_doubt(story, point);
+    let faults = Fault::ALL.into_iter().filter(|fault| fault.fits(point));
+    let faults = faults.filter(|fault| thorough() || brief(fault));
     faults.map(|fault| Case { story, point: point.clone(), fault }).collect()
 }
 

@@ -149,7 +149,8 @@ impl Wires {
     pub fn answered(&self, number: usize, status: u16) {
         let mut state = self.state();
         let entry = &mut state.entries[number];
-        entry.status = Some(status);
+        // Of a request that was forwarded twice, the first answer counts.
+        entry.status.get_or_insert(status);
         if entry.side == Side::Vendor && entry.writes() {
             self.changed.notify_one();
         }
