@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 CLUSTER := tests/controlplane/cluster
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) deploy/demo .ci/run
+SCRIPTS := $(CLUSTER) tests/chaos-all deploy/demo .ci/run
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -43,6 +43,10 @@ test: control-plane ## Run every test, up to those on a real control plane
 	  if grep -qE 'sk-edgee-emulated-[0-9]+-[0-9a-f]|ek_live_emulated-story|canary-(credential|secret)' "$$output"; then \
 	    echo 'a secret of the tests is in what they printed' >&2; exit 1; \
 	  fi
+
+.PHONY: chaos
+chaos: control-plane ## Let everything go wrong, at full length; the last line says what came of it
+	@tests/chaos-all
 
 # The control plane takes minutes to build the first time; here that is seen, inside a test it would look like a hang.
 .PHONY: control-plane

@@ -17,8 +17,9 @@ mod support {
     pub mod canary;
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
+    pub mod report;
 }
-mod chaos {
+mod proxied {
     pub mod chance;
     pub mod duels;
     pub mod faults;
@@ -26,7 +27,6 @@ mod chaos {
     pub mod outages;
     pub mod proxy;
     pub mod replica;
-    pub mod report;
     pub mod stage;
     pub mod story;
     pub mod sweep;
@@ -34,7 +34,7 @@ mod chaos {
     pub mod wires;
 }
 
-use chaos::{duels, outages, sweep};
+use proxied::{duels, outages, sweep};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_well_whatever_happens_to_one_of_its_requests() {

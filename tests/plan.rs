@@ -8,6 +8,10 @@
 )]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
+mod support {
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod report;
+}
 mod plans {
     pub mod calls;
     pub mod chance;

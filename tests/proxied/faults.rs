@@ -68,7 +68,9 @@ impl Fault {
         match self {
             Self::KillBefore | Self::KillAfter | Self::LoseAnswer => true,
             Self::PauseAfter | Self::Replay => story.mints() && point.shape == "POST api_keys",
-            Self::PauseWhileSending | Self::KillWhileSending => story.mints() && point.shape == "POST secrets",
+            Self::PauseWhileSending | Self::KillWhileSending => {
+                story.mints() && point.shape == "POST secrets"
+            }
             _ => false,
         }
     }
@@ -83,8 +85,7 @@ impl Fault {
     pub fn leaves_doubt(self, story: Story, point: &Point) -> bool {
         let unsent =
             [Self::KillBefore, Self::LoseRequest, Self::Unavailable, Self::PauseWhileSending].contains(&self);
-        let applied =
-            [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
+        let applied = [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
         match (point.side, point.shape.as_str()) {
             _ if !story.mints() => false,
             (Side::Vendor, "POST api_keys") => unsent,

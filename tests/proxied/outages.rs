@@ -1,8 +1,8 @@
 //! The vendor is gone for a while.
 
-use super::report::{self, thorough};
 use super::stage::Stage;
 use super::wires::{Act, Side};
+use crate::support::report::{self, thorough};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::DeleteParams;

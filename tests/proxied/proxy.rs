@@ -108,10 +108,8 @@ impl Line {
                 tokio::time::sleep(time).await;
                 self.forward(number, request).await
             }
-            Some(Act::HoldRequest(gate)) => match gate.pass().await {
-                true => self.forward(number, request).await,
-                false => Err(lost()),
-            },
+            Some(Act::HoldRequest(gate)) if gate.pass().await => self.forward(number, request).await,
+            Some(Act::HoldRequest(_)) => Err(lost()),
             Some(Act::Replay) => {
                 let first = self.forward(number, request.clone()).await;
                 // What the repetition is told reaches nobody.

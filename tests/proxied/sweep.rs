@@ -1,10 +1,10 @@
 //! Every request of every story meets every fault.
 
 use super::faults::{Fault, Play};
-use super::report::{self, thorough};
 use super::stage::Stage;
 use super::story::Story;
 use super::wires::{Entry, Point};
+use crate::support::report::{self, thorough};
 use futures::{FutureExt, StreamExt};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -38,7 +38,8 @@ pub async fn every_request_meets_every_fault() {
     let at_once = if thorough() { AT_ONCE.1 } else { AT_ONCE.0 };
     // The long ones first, so that nothing waits for them at the end.
     cases.sort_by_key(|case| !case.fault.leaves_doubt(case.story, &case.point));
-    let results: Vec<_> = futures::stream::iter(cases).map(report_of).buffer_unordered(at_once).collect().await;
+    let results: Vec<_> =
+        futures::stream::iter(cases).map(report_of).buffer_unordered(at_once).collect().await;
     let violations: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     println!("{points} points, {total} faults");
     report::add(&[("points", points), ("faults", total)]);

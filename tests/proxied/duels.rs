@@ -2,8 +2,8 @@
 
 use super::chance::Chance;
 use super::replica::Replica;
-use super::report::{self, thorough};
 use super::stage::Stage;
+use crate::support::report::{self, thorough};
 use serde_json::json;
 use std::time::Duration;
 

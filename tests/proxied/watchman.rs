@@ -56,6 +56,7 @@ impl Watchman {
             return false;
         };
         let now = self.secrets.get_opt(name).await.ok().flatten();
-        key.metadata.deletion_timestamp.is_none() && now.and_then(|it| value(&it)).is_some_and(|it| it == held)
+        key.metadata.deletion_timestamp.is_none()
+            && now.and_then(|it| value(&it)).is_some_and(|it| it == held)
     }
 }

@@ -78,8 +78,7 @@ impl Stage {
             broken: Arc::clone(&broken),
         };
         let watchman = tokio::spawn(watchman.watch()).abort_handle();
-        let stage =
-            Self { user, emulator, namespace, wires, broken, proxies, folder, replicas: 0, watchman };
+        let stage = Self { user, emulator, namespace, wires, broken, proxies, folder, replicas: 0, watchman };
         stage.write_kubeconfig();
         stage.admit().await;
         stage
@@ -235,7 +234,7 @@ impl Stage {
                 if sent[&subject] > 1 {
                     return Err(format!("{subject} was sent {} times", sent[&subject]));
                 }
-                let preceded = wanted_claim(&subject).is_some_and(|it| claimed.iter().any(|claim| it(claim)));
+                let preceded = wanted_claim(&subject).is_some_and(|it| claimed.iter().any(it));
                 if !preceded {
                     return Err(format!("{subject} was sent without a claim"));
                 }

@@ -33,7 +33,8 @@ impl Story {
     pub async fn prepare(self, stage: &Stage) -> Result<(), String> {
         stage
             .until(Duration::from_secs(60), async || {
-                let token = stage.api("ConsoleToken").get("edgee").await.map_err(|error| error.to_string())?;
+                let token =
+                    stage.api("ConsoleToken").get("edgee").await.map_err(|error| error.to_string())?;
                 let mut conditions = token.data["status"]["conditions"].as_array().into_iter().flatten();
                 let ready = conditions.any(|it| it["type"] == "Ready" && it["status"] == "True");
                 ready.then_some(()).ok_or_else(|| format!("the token is not Ready: {}", token.data["status"]))

@@ -1,9 +1,10 @@
-//! What was played, for people and for whoever adds it up.
+//! Figures for `make chaos`, which adds up what its programs append to one file.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write;
+use std::io::Write as _;
 
-/// Whether everything is to be played.
+/// Whether everything is to be played, and not a part of it that ends soon.
 pub fn thorough() -> bool {
     std::env::var("KEYSMITH_CHAOS").is_ok_and(|it| it == "1")
 }
@@ -13,7 +14,10 @@ pub fn add(figures: &[(&str, usize)]) {
     let Some(path) = std::env::var_os("KEYSMITH_CHAOS_REPORT") else {
         return;
     };
-    let lines: String = figures.iter().map(|(name, number)| format!("{name}={number}\n")).collect();
+    let mut lines = String::new();
+    for (name, number) in figures {
+        writeln!(lines, "{name}={number}").unwrap();
+    }
     let mut file = File::options().create(true).append(true).open(path).unwrap();
     // One write, because other tests of this program append to it at the same time.
     file.write_all(lines.as_bytes()).unwrap();
