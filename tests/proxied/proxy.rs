@@ -102,14 +102,13 @@ impl Line {
     async fn carry(&self, number: usize, act: Option<Act>, request: Request<Bytes>) -> io::Result<Answer> {
         match act {
             None => self.forward(number, request).await,
-            Some(Act::LoseRequest) => Err(lost()),
             Some(Act::Refuse(code)) => Ok(self.refusal(code, request.method())),
             Some(Act::Delay(time)) => {
                 tokio::time::sleep(time).await;
                 self.forward(number, request).await
             }
             Some(Act::HoldRequest(gate)) if gate.pass().await => self.forward(number, request).await,
-            Some(Act::HoldRequest(_)) => Err(lost()),
+            Some(Act::LoseRequest | Act::HoldRequest(_)) => Err(lost()),
             Some(Act::Replay) => {
                 let first = self.forward(number, request.clone()).await;
                 // What the repetition is told reaches nobody.
