@@ -24,17 +24,19 @@ mod proxied {
     pub mod duels;
     pub mod faults;
     pub mod gate;
+    pub mod load;
     pub mod outages;
     pub mod proxy;
     pub mod replica;
     pub mod stage;
     pub mod story;
     pub mod sweep;
+    pub mod traffic;
     pub mod watchman;
     pub mod wires;
 }
 
-use proxied::{duels, outages, sweep};
+use proxied::{duels, load, outages, sweep};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_well_whatever_happens_to_one_of_its_requests() {
@@ -49,4 +51,9 @@ async fn two_operators_at_once_keep_ten_keys_single() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_goes_once_the_vendor_is_back() {
     outages::a_namespace_goes_once_the_vendor_is_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_is_carried_through_rotations_without_a_refused_call() {
+    load::rotations().await;
 }

@@ -14,6 +14,9 @@ const LONG_HEAD_START: Duration = Duration::from_secs(85);
 /// How late a request arrives whose sender is dead.
 const LATE: Duration = Duration::from_secs(2);
 
+/// A Secret that exists is written to before its key is replaced, and then with the new key.
+const FENCE: &str = "PUT secrets";
+
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
@@ -63,10 +66,12 @@ impl Fault {
         Self::Unavailable,
     ];
 
-    /// Whether it happens there in a plain run as well: lost lives and answers everywhere, the rest where it is worst.
+    /// Whether it happens there in a plain run as well: lost lives and answers, the rest where it is worst.
     pub fn is_brief(self, story: Story, point: &Point) -> bool {
         match self {
-            Self::KillBefore | Self::KillAfter | Self::LoseAnswer => true,
+            Self::KillAfter => true,
+            Self::KillBefore => story != Story::Leak,
+            Self::LoseAnswer => !matches!(story, Story::Rotate | Story::Leak) || point.side == Side::Vendor,
             Self::PauseAfter | Self::Replay => story.mints() && point.shape == "POST api_keys",
             Self::PauseWhileSending | Self::KillWhileSending => {
                 story.mints() && point.shape == "POST secrets"
@@ -86,12 +91,12 @@ impl Fault {
         let unsent =
             [Self::KillBefore, Self::LoseRequest, Self::Unavailable, Self::PauseWhileSending].contains(&self);
         let applied = [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
-        match (point.side, point.shape.as_str()) {
+        match (point.side, point.shape.as_str(), point.nth) {
             _ if !story.mints() => false,
-            (Side::Vendor, "POST api_keys") => unsent,
-            (Side::Kubernetes, "PATCH gatewayapikeys") => applied,
-            // The fence in an existing Secret: claimed, and not sent.
-            (Side::Kubernetes, "PUT secrets" | "PATCH secrets") => point.nth == 1,
+            (Side::Vendor, "POST api_keys", _) => unsent,
+            (Side::Kubernetes, "PATCH gatewayapikeys", _) => applied,
+            // The fence: claimed, and not sent.
+            (Side::Kubernetes, FENCE, 1) => ![Self::Replay, Self::Delay].contains(&self),
             _ => false,
         }
     }

@@ -27,6 +27,8 @@ impl Replica {
         let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
             .args(["run", "--namespaces", setting.namespace, "--allowed-endpoints", setting.vendor])
             .args(["--metrics-address", "127.0.0.1:0", "--poll-interval", "1s"])
+            // A load test replaces one key more often than anybody should.
+            .args(["--max-keys-per-day", "100000"])
             .env("KUBECONFIG", setting.kubeconfig)
             .stdout(file.try_clone().unwrap())
             .stderr(file)

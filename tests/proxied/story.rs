@@ -1,7 +1,7 @@
 //! What users do, and how it has to end.
 
 use super::stage::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The name of the resource.
@@ -16,17 +16,21 @@ pub enum Story {
     Create,
     /// Another budget.
     Edit,
+    /// Another key, and the old one for a while.
+    Rotate,
+    /// Another key at once.
+    Leak,
     /// The resource goes.
     Delete,
 }
 
 impl Story {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Create, Self::Edit, Self::Delete];
+    pub const ALL: [Self; 5] = [Self::Create, Self::Edit, Self::Rotate, Self::Leak, Self::Delete];
 
     /// Whether a key is made in it.
     pub fn mints(self) -> bool {
-        matches!(self, Self::Create)
+        matches!(self, Self::Create | Self::Rotate | Self::Leak)
     }
 
     /// What was there before, with an operator running.
@@ -41,10 +45,18 @@ impl Story {
             })
             .await?;
         if self != Self::Create {
-            stage.create_key(NAME, json!({"budget": {"amount": "5", "period": "Monthly"}})).await;
+            stage.create_key(NAME, self.before()).await;
             stage.until(Duration::from_secs(60), async || stage.one_key(NAME).await).await?;
         }
         Ok(())
+    }
+
+    fn before(self) -> Value {
+        let rotation = match self {
+            Self::Rotate => json!({"trigger": "former", "overlap": "2s", "brownOut": "1s"}),
+            _ => json!({"overlap": "1h"}),
+        };
+        json!({"budget": {"amount": "5", "period": "Monthly"}, "rotation": rotation})
     }
 
     /// What the user does.
@@ -52,6 +64,11 @@ impl Story {
         match self {
             Self::Create => stage.create_key(NAME, json!({})).await,
             Self::Edit => stage.edit_key(NAME, json!({"spec": {"budget": {"amount": "7"}}})).await,
+            Self::Rotate => stage.edit_key(NAME, json!({"spec": {"rotation": {"trigger": "new"}}})).await,
+            Self::Leak => {
+                let leaked = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "incident"}}});
+                stage.edit_key(NAME, leaked).await;
+            }
             Self::Delete => stage.delete_key(NAME).await,
         }
     }
@@ -65,6 +82,8 @@ impl Story {
                 let budget = stage.keys_of(NAME)[0].max_usage;
                 (budget == Some(7)).then_some(()).ok_or_else(|| format!("the budget is {budget:?}"))
             }
+            Self::Rotate => replaced(stage, ("lastHandledTrigger", "new")).await,
+            Self::Leak => replaced(stage, ("lastHandledLeaked", "incident")).await,
             Self::Delete => gone(stage).await,
         }
     }
@@ -76,6 +95,18 @@ impl Story {
         self.ended(stage).await.map_err(|error| format!("it did not stay: {error}"))?;
         stage.check_protocol()
     }
+}
+
+/// Another key than the first, and nothing left to do.
+async fn replaced(stage: &Stage, (field, value): (&str, &str)) -> Result<(), String> {
+    let status = stage.one_key(NAME).await?.data["status"].clone();
+    if status[field] != value {
+        return Err(format!("{field} is {}", status[field]));
+    }
+    if status["serial"].as_u64() < Some(2) || !status["previous"].is_null() {
+        return Err(format!("serial {}, previous {}", status["serial"], status["previous"]));
+    }
+    Ok(())
 }
 
 async fn gone(stage: &Stage) -> Result<(), String> {

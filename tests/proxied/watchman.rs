@@ -50,13 +50,17 @@ impl Watchman {
         }
     }
 
-    /// Since it was read the Secret may have got another key; and with its resource, its key goes first.
+    /// Since it was read the Secret may have got another key; with its resource, its key goes first; and one that was
+    /// declared leaked does not wait for another.
     async fn still_serves(&self, name: &str, held: &str) -> bool {
         let Ok(Some(key)) = self.keys.get_opt(name).await else {
             return false;
         };
+        if key.metadata.deletion_timestamp.is_some() || key.annotations().contains_key("keysmith.dev/leaked")
+        {
+            return false;
+        }
         let now = self.secrets.get_opt(name).await.ok().flatten();
-        key.metadata.deletion_timestamp.is_none()
-            && now.and_then(|it| value(&it)).is_some_and(|it| it == held)
+        now.and_then(|it| value(&it)).is_some_and(|it| it == held)
     }
 }

@@ -1,0 +1,101 @@
+//! Calls with whatever the Secret holds, all through replacements of its key and kills of the operator.
+
+use super::chance::Chance;
+use super::gate::Gate;
+use super::replica::Replica;
+use super::stage::Stage;
+use super::story::NAME;
+use super::traffic::Traffic;
+use super::wires::{Act, Point, Side};
+use crate::support::report::{self, thorough};
+use serde_json::json;
+use std::time::Duration;
+
+/// More than a create call that was claimed and never sent is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Rotates many times, kills the operator in every second one, and counts refused calls.
+pub async fn rotations() {
+    let mut stage = Stage::set().await;
+    let operator = stage.operator();
+    let rotations = if thorough() { 100 } else { 5 };
+    let chance = Chance::from_environment();
+    let told = chance.to_string();
+    let mut run = Run { stage: &mut stage, operator: Some(operator), chance, kills: 0 };
+    let outcome = run.play(rotations).await;
+    let kills = run.kills;
+    let (traffic, mut violations) = match outcome {
+        Ok(traffic) => (Some(traffic), Vec::new()),
+        Err(error) => (None, vec![format!("under load, {told}: {error}")]),
+    };
+    let (sent, refused) = traffic.map_or((0, Vec::new()), |it| (it.sent(), it.refused()));
+    println!("{rotations} rotations, {kills} kills, {sent} calls, {} refused", refused.len());
+    report::add(&[("faults", kills), ("rotations", rotations), ("calls", sent), ("refused", refused.len())]);
+    violations.extend(refused);
+    report::conclude(&violations);
+}
+
+struct Run<'a> {
+    stage: &'a mut Stage,
+    operator: Option<Replica>,
+    chance: Chance,
+    kills: usize,
+}
+
+impl Run<'_> {
+    async fn play(&mut self, rotations: usize) -> Result<Traffic, String> {
+        let fields = json!({
+            "rotation": {"trigger": "0", "overlap": "5s", "brownOut": "1s"},
+            "secret": {"preset": "OpenAI", "template": {"data": {"key": "{{ key }}"}}},
+        });
+        self.stage.create_key(NAME, fields).await;
+        self.stage.until(PATIENCE, async || self.stage.one_key(NAME).await).await?;
+        let traffic = Traffic::start(&self.stage.secrets(), NAME);
+        for number in 1..=rotations {
+            let trigger = number.to_string();
+            self.rotate(&trigger).await?;
+            self.stage.until(PATIENCE, async || handled(self.stage, &trigger).await).await?;
+            tokio::time::sleep(Duration::from_millis(300 + self.chance.below(500))).await;
+        }
+        self.stage.until(PATIENCE, async || self.stage.one_key(NAME).await).await?;
+        self.stage.check_protocol()?;
+        traffic.stop().await;
+        if traffic.sent() < 20 * rotations {
+            return Err(format!("only {} calls", traffic.sent()));
+        }
+        Ok(traffic)
+    }
+
+    async fn rotate(&mut self, trigger: &str) -> Result<(), String> {
+        let gate = Gate::default();
+        // The first two kills meet the create call; the others come when they come.
+        let aimed = self.kills < 2;
+        let kill = if thorough() && !aimed { self.chance.coin() } else { aimed };
+        if kill && aimed {
+            let point = Point { side: Side::Vendor, shape: "POST api_keys".to_owned(), nth: 1 };
+            self.stage.wires.at(&point, Act::HoldAnswer(gate.clone()));
+        }
+        self.stage.edit_key(NAME, json!({"spec": {"rotation": {"trigger": trigger}}})).await;
+        if kill && aimed {
+            gate.reached().await?;
+        } else if kill {
+            tokio::time::sleep(Duration::from_millis(self.chance.below(300))).await;
+        }
+        if kill {
+            self.kills += 1;
+            let successor = self.stage.operator();
+            if let Some(operator) = self.operator.replace(successor) {
+                operator.kill();
+            }
+            gate.lose();
+        }
+        Ok(())
+    }
+}
+
+async fn handled(stage: &Stage, trigger: &str) -> Result<(), String> {
+    let object = stage.api("GatewayApiKey").get(NAME).await.map_err(|error| error.to_string())?;
+    let status = &object.data["status"];
+    let done = status["lastHandledTrigger"] == trigger;
+    done.then_some(()).ok_or_else(|| format!("trigger {trigger} is not handled: {status}"))
+}
