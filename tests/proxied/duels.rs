@@ -4,79 +4,116 @@ use super::chance::Chance;
 use super::replica::Replica;
 use super::stage::Stage;
 use crate::support::report::{self, thorough};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const KEYS: usize = 10;
-/// For what was claimed and not sent when the last kill came.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// For what was claimed and not sent when the last kill came, once for the key itself and once for its replacement.
+const PATIENCE: Duration = Duration::from_secs(240);
 /// More than two looks of an operator at the vendor.
 const STAYS: Duration = Duration::from_millis(2500);
 
-/// Kills to play, and whether they may meet a create call, which costs more than a minute.
-fn kills() -> (usize, bool) {
-    if thorough() { (40, true) } else { (4, false) }
+/// Kills to play, and the longest time between two of them.
+fn kills() -> (usize, u64) {
+    if thorough() { (40, 1200) } else { (4, 400) }
 }
 
-/// Ten keys, two operators without an election between them, edits, and kills of either.
+/// Ten keys, two operators without an election between them, edits, replacements, and kills of either.
 pub async fn two_at_once() {
     let mut stage = Stage::set().await;
-    let mut chance = Chance::from_environment();
-    let mut pair = [stage.operator(), stage.operator()];
-    let (kills, early) = kills();
-    let result = async {
-        for number in 0..KEYS {
-            stage.create_key(&name(number), json!({"budget": {"amount": "5", "period": "Monthly"}})).await;
-        }
-        if !early {
-            settled(&stage, None).await?;
-        }
-        let mut budget = 5;
-        for _ in 0..kills {
-            budget += 1;
-            edit_all(&stage, budget).await;
-            tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
-            replace(&mut stage, &mut pair[usize::from(chance.coin())]);
-        }
-        settled(&stage, Some(budget)).await?;
-        tokio::time::sleep(STAYS).await;
-        settled(&stage, Some(budget)).await?;
-        stage.check_protocol()
-    };
+    let pair = [stage.operator(), stage.operator()];
+    let chance = Chance::from_environment();
+    let told = chance.to_string();
+    let mut duel = Duel { stage, pair, chance, wanted: [Wanted { budget: 5, trigger: 0 }; KEYS] };
+    let result = duel.fight().await;
     let violations: Vec<_> =
-        result.await.err().map(|error| format!("two at once, {chance}: {error}")).into_iter().collect();
-    println!("{KEYS} keys, two operators, {kills} kills");
-    report::add(&[("faults", kills)]);
+        result.err().map(|error| format!("two at once, {told}: {error}")).into_iter().collect();
+    println!("{KEYS} keys, two operators, {} kills", kills().0);
+    report::add(&[("faults", kills().0)]);
     report::conclude(&violations);
+}
+
+/// What users asked for last.
+#[derive(Clone, Copy)]
+struct Wanted {
+    budget: u64,
+    trigger: usize,
+}
+
+struct Duel {
+    stage: Stage,
+    pair: [Replica; 2],
+    chance: Chance,
+    wanted: [Wanted; KEYS],
+}
+
+impl Duel {
+    async fn fight(&mut self) -> Result<(), String> {
+        for number in 0..KEYS {
+            self.stage.create_key(&name(number), fields(self.wanted[number])).await;
+        }
+        // A kill between claim and create call costs more than a minute, so a plain run has none while keys are made.
+        if !thorough() {
+            self.settled().await?;
+            self.edit_all(1).await;
+            self.settled().await?;
+        }
+        let (kills, pause) = kills();
+        for round in 0..kills {
+            self.edit_all(if thorough() { round } else { 1 }).await;
+            tokio::time::sleep(Duration::from_millis(self.chance.below(pause))).await;
+            self.replace_one();
+        }
+        self.settled().await?;
+        tokio::time::sleep(STAYS).await;
+        self.settled().await?;
+        self.stage.check_protocol()
+    }
+
+    /// Another budget for every key, and a replacement for every third.
+    async fn edit_all(&mut self, trigger: usize) {
+        for number in 0..KEYS {
+            self.wanted[number].budget += 1;
+            if (number + trigger).is_multiple_of(3) {
+                self.wanted[number].trigger = trigger;
+            }
+            self.stage.edit_key(&name(number), json!({"spec": fields(self.wanted[number])})).await;
+        }
+    }
+
+    fn replace_one(&mut self) {
+        let successor = self.stage.operator();
+        std::mem::replace(&mut self.pair[usize::from(self.chance.coin())], successor).kill();
+    }
+
+    async fn settled(&self) -> Result<(), String> {
+        for (number, wanted) in self.wanted.iter().enumerate() {
+            self.stage.until(PATIENCE, async || self.is_settled(&name(number), wanted).await).await?;
+        }
+        match self.stage.keys().len() {
+            KEYS => Ok(()),
+            other => Err(format!("{other} keys at the vendor")),
+        }
+    }
+
+    async fn is_settled(&self, name: &str, wanted: &Wanted) -> Result<(), String> {
+        let status = &self.stage.one_key(name).await?.data["status"];
+        let has = self.stage.keys_of(name)[0].max_usage;
+        if has != Some(wanted.budget) {
+            return Err(format!("the budget of {name} is {has:?}, not {}", wanted.budget));
+        }
+        let handled = status["lastHandledTrigger"].as_str() == Some(&wanted.trigger.to_string());
+        handled.then_some(()).ok_or_else(|| format!("trigger {} of {name} is not handled", wanted.trigger))
+    }
 }
 
 fn name(number: usize) -> String {
     format!("key-{number}")
 }
 
-fn replace(stage: &mut Stage, replica: &mut Replica) {
-    let successor = stage.operator();
-    std::mem::replace(replica, successor).kill();
-}
-
-async fn edit_all(stage: &Stage, budget: u64) {
-    for number in 0..KEYS {
-        let spec = json!({"spec": {"budget": {"amount": budget.to_string()}}});
-        stage.edit_key(&name(number), spec).await;
-    }
-}
-
-async fn settled(stage: &Stage, budget: Option<u64>) -> Result<(), String> {
-    for number in 0..KEYS {
-        let name = name(number);
-        stage.until(PATIENCE, async || stage.one_key(&name).await).await?;
-        let has = stage.keys_of(&name)[0].max_usage;
-        if budget.is_some() && has != budget {
-            return Err(format!("the budget of {name} is {has:?}, not {budget:?}"));
-        }
-    }
-    match stage.keys().len() {
-        KEYS => Ok(()),
-        other => Err(format!("{other} keys at the vendor")),
-    }
+fn fields(wanted: Wanted) -> Value {
+    json!({
+        "budget": {"amount": wanted.budget.to_string(), "period": "Monthly"},
+        "rotation": {"trigger": wanted.trigger.to_string(), "overlap": "2s", "brownOut": "1s"},
+    })
 }

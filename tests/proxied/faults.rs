@@ -13,6 +13,8 @@ const HEAD_START: Duration = Duration::from_secs(6);
 const LONG_HEAD_START: Duration = Duration::from_secs(85);
 /// How late a request arrives whose sender is dead.
 const LATE: Duration = Duration::from_secs(2);
+/// A successor that has something to write does so within this time.
+const NEXT_WRITE: Duration = Duration::from_secs(8);
 
 /// A Secret that exists is written to before its key is replaced, and then with the new key.
 const FENCE: &str = "PUT secrets";
@@ -26,6 +28,10 @@ pub enum Fault {
     KillAfter,
     /// Killed with the request on its way; it arrives when a successor is at work.
     KillWhileSending,
+    /// Killed before it sent the request, and its successor before the first request of its own.
+    KillTwiceBefore,
+    /// Killed before it read the answer, and its successor before the answer to its first request.
+    KillTwiceAfter,
     /// Paused before the answer, and woken when a successor is done or long at work.
     PauseAfter,
     /// The same, with the request on its way until then.
@@ -50,10 +56,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::KillBefore,
         Self::KillAfter,
         Self::KillWhileSending,
+        Self::KillTwiceBefore,
+        Self::KillTwiceAfter,
         Self::PauseAfter,
         Self::PauseWhileSending,
         Self::LoseRequest,
@@ -93,12 +101,22 @@ impl Fault {
         let applied = [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
         match (point.side, point.shape.as_str(), point.nth) {
             _ if !story.mints() => false,
+            // The successor may be about to make another key.
+            _ if self.is_pair() => true,
             (Side::Vendor, "POST api_keys", _) => unsent,
-            (Side::Kubernetes, "PATCH gatewayapikeys", _) => applied,
+            // On its way, it may arrive before the successor has looked.
+            (Side::Kubernetes, "PATCH gatewayapikeys", _) => {
+                applied || [Self::KillWhileSending, Self::PauseWhileSending].contains(&self)
+            }
             // The fence: claimed, and not sent.
             (Side::Kubernetes, FENCE, 1) => ![Self::Replay, Self::Delay].contains(&self),
             _ => false,
         }
+    }
+
+    /// Whether it is two faults in a row.
+    pub fn is_pair(self) -> bool {
+        matches!(self, Self::KillTwiceBefore | Self::KillTwiceAfter)
     }
 
     /// Lets it happen to the story that just begins. Returns who works on when it is over.
@@ -112,6 +130,23 @@ impl Fault {
                 gate.reached().await?;
                 operator.kill();
                 gate.lose();
+                Ok(vec![play.stage.operator()])
+            }
+            Self::KillTwiceBefore | Self::KillTwiceAfter => {
+                gate.reached().await?;
+                operator.kill();
+                let again = Gate::default();
+                play.stage.wires.at_next_write(self.act(&again));
+                gate.lose();
+                let successor = play.stage.operator();
+                // There may be nothing left for it to write.
+                let reached = tokio::time::timeout(NEXT_WRITE, again.reached()).await;
+                play.stage.wires.clear();
+                if reached.is_err() {
+                    return Ok(vec![successor]);
+                }
+                successor.kill();
+                again.lose();
                 Ok(vec![play.stage.operator()])
             }
             Self::KillWhileSending => {
@@ -140,10 +175,10 @@ impl Fault {
 
     fn act(self, gate: &Gate) -> Act {
         match self {
-            Self::KillBefore | Self::KillWhileSending | Self::PauseWhileSending => {
+            Self::KillBefore | Self::KillTwiceBefore | Self::KillWhileSending | Self::PauseWhileSending => {
                 Act::HoldRequest(gate.clone())
             }
-            Self::KillAfter | Self::PauseAfter => Act::HoldAnswer(gate.clone()),
+            Self::KillAfter | Self::KillTwiceAfter | Self::PauseAfter => Act::HoldAnswer(gate.clone()),
             Self::LoseRequest => Act::LoseRequest,
             Self::LoseAnswer => Act::LoseAnswer,
             Self::Truncate => Act::Truncate(7),

@@ -76,11 +76,29 @@ impl Entry {
     }
 }
 
+/// The requests a rule is about.
+enum Requests {
+    /// Those of a side and a shape.
+    Like(Side, String),
+    /// All of a side.
+    Of(Side),
+    /// All that change something.
+    Writes,
+}
+
+impl Requests {
+    fn meet(&self, entry: &Entry) -> bool {
+        match self {
+            Self::Like(side, shape) => entry.side == *side && entry.shape == *shape,
+            Self::Of(side) => entry.side == *side,
+            Self::Writes => entry.writes(),
+        }
+    }
+}
+
 struct Rule {
-    side: Side,
-    /// Method and resource; empty for everything.
-    shape: String,
-    /// Requests of that shape to let pass before it acts; `None` acts always.
+    requests: Requests,
+    /// Which of those requests it acts on, 1 for the next; `None` acts on all.
     countdown: Option<usize>,
     act: Act,
 }
@@ -106,13 +124,18 @@ impl Wires {
 
     /// Lets something happen once, to the request at that point counted from now.
     pub fn at(&self, point: &Point, act: Act) {
-        let (side, shape) = (point.side, point.shape.clone());
-        self.state().rules.push(Rule { side, shape, countdown: Some(point.nth), act });
+        let requests = Requests::Like(point.side, point.shape.clone());
+        self.state().rules.push(Rule { requests, countdown: Some(point.nth), act });
+    }
+
+    /// Lets something happen once, to the next request that changes something.
+    pub fn at_next_write(&self, act: Act) {
+        self.state().rules.push(Rule { requests: Requests::Writes, countdown: Some(1), act });
     }
 
     /// Lets something happen to every request of a side.
     pub fn always(&self, side: Side, act: Act) {
-        self.state().rules.push(Rule { side, shape: String::new(), countdown: None, act });
+        self.state().rules.push(Rule { requests: Requests::Of(side), countdown: None, act });
     }
 
     /// Takes every rule back.
@@ -139,9 +162,9 @@ impl Wires {
     pub fn arrived(&self, side: Side, parts: &Parts, body: &Bytes) -> (usize, Option<Act>) {
         let shape = format!("{} {}", parts.method, resource(side, parts.uri.path()));
         let mut state = self.state();
-        let act = state.judge(side, &shape);
-        let subject = subject(parts, body);
-        state.entries.push(Entry { side, shape, subject, status: None });
+        let entry = Entry { side, shape, subject: subject(parts, body), status: None };
+        let act = state.judge(&entry);
+        state.entries.push(entry);
         (state.entries.len() - 1, act)
     }
 
@@ -163,10 +186,10 @@ impl Wires {
 }
 
 impl State {
-    fn judge(&mut self, side: Side, shape: &str) -> Option<Act> {
+    fn judge(&mut self, entry: &Entry) -> Option<Act> {
         let mut due = None;
         for (index, rule) in self.rules.iter_mut().enumerate() {
-            if rule.side != side || !(rule.shape.is_empty() || rule.shape == shape) {
+            if !rule.requests.meet(entry) {
                 continue;
             }
             if let Some(left) = &mut rule.countdown {
