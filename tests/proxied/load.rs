@@ -14,7 +14,7 @@ use std::time::Duration;
 /// More than a create call that was claimed and never sent is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Rotates many times, kills the operator in every second one, and counts refused calls.
+/// Rotates many times, kills the operator in many of them, and counts refused calls.
 pub async fn rotations() {
     let mut stage = Stage::set().await;
     let operator = stage.operator();
@@ -67,30 +67,49 @@ impl Run<'_> {
     }
 
     async fn rotate(&mut self, trigger: &str) -> Result<(), String> {
+        let kill = self.kill();
         let gate = Gate::default();
-        // The first two kills meet the create call; the others come when they come.
-        let aimed = self.kills < 2;
-        let kill = if thorough() && !aimed { self.chance.coin() } else { aimed };
-        if kill && aimed {
-            let point = Point { side: Side::Vendor, shape: "POST api_keys".to_owned(), nth: 1 };
-            self.stage.wires.at(&point, Act::HoldAnswer(gate.clone()));
+        if let Kill::At(side, shape, nth) = kill {
+            let act = if self.chance.coin() { Act::HoldRequest } else { Act::HoldAnswer };
+            // Held before it is forwarded, a create call would leave a doubt that takes more than a minute.
+            let act = if side == Side::Vendor { Act::HoldAnswer } else { act };
+            let point = Point { side, shape: shape.to_owned(), nth };
+            self.stage.wires.at(&point, act(gate.clone()));
         }
         self.stage.edit_key(NAME, json!({"spec": {"rotation": {"trigger": trigger}}})).await;
-        if kill && aimed {
-            gate.reached().await?;
-        } else if kill {
-            tokio::time::sleep(Duration::from_millis(self.chance.below(300))).await;
+        match kill {
+            Kill::None => return Ok(()),
+            Kill::At(..) => gate.reached().await?,
+            Kill::After(time) => tokio::time::sleep(time).await,
         }
-        if kill {
-            self.kills += 1;
-            let successor = self.stage.operator();
-            if let Some(operator) = self.operator.replace(successor) {
-                operator.kill();
-            }
-            gate.lose();
+        self.kills += 1;
+        let successor = self.stage.operator();
+        if let Some(operator) = self.operator.replace(successor) {
+            operator.kill();
         }
+        gate.lose();
         Ok(())
     }
+
+    /// Most kills are aimed. The others come when they come; they too are the more instructive the fewer of them
+    /// meet the moment between a claim and its create call, after which everybody waits.
+    fn kill(&mut self) -> Kill {
+        match self.chance.below(if thorough() { 10 } else { 4 }) {
+            0 => Kill::At(Side::Vendor, "POST api_keys", 1),
+            1 => Kill::At(Side::Kubernetes, "PUT secrets", 2),
+            2 => Kill::At(Side::Kubernetes, "PATCH gatewayapikeys/status", 1),
+            4 => Kill::After(Duration::from_millis(self.chance.below(1500))),
+            _ => Kill::None,
+        }
+    }
+}
+
+/// When the operator is killed in a replacement.
+#[derive(Clone, Copy)]
+enum Kill {
+    None,
+    At(Side, &'static str, usize),
+    After(Duration),
 }
 
 async fn handled(stage: &Stage, trigger: &str) -> Result<(), String> {
