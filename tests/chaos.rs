@@ -57,3 +57,8 @@ async fn a_namespace_goes_once_the_vendor_is_back() {
 async fn load_is_carried_through_rotations_without_a_refused_call() {
     load::rotations().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_whose_token_is_lost_goes_when_told_to() {
+    outages::a_namespace_whose_token_is_lost_goes_when_told_to().await;
+}

@@ -1,5 +1,6 @@
 //! The vendor is gone for a while.
 
+use super::replica::Replica;
 use super::stage::Stage;
 use super::wires::{Act, Side};
 use crate::support::report::{self, thorough};
@@ -28,15 +29,69 @@ pub async fn a_namespace_goes_once_the_vendor_is_back() {
     report::conclude(&violations);
 }
 
-async fn outlived(act: Act) -> Result<(), String> {
+/// The same, and the operator dies: with the token's Secret gone, nobody can revoke anything any more. Then every resource
+/// says so, and the namespace goes when somebody lets go of the keys.
+pub async fn a_namespace_whose_token_is_lost_goes_when_told_to() {
+    let result = let_go().await;
+    let violations: Vec<_> = result.err().map(|error| format!("a token lost: {error}")).into_iter().collect();
+    report::add(&[("faults", 1)]);
+    report::conclude(&violations);
+}
+
+async fn let_go() -> Result<(), String> {
+    let (mut stage, operator) = with_keys().await?;
+    stage.wires.always(Side::Vendor, Act::Refuse(503));
+    let namespaces: Api<Namespace> = Api::all(stage.user.clone());
+    namespaces.delete(&stage.namespace, &DeleteParams::default()).await.unwrap();
+    stage.until(PATIENCE, async || token_is_gone(&stage).await).await?;
+    operator.kill();
+    stage.wires.clear();
+    let _successor = stage.operator();
+    for name in NAMES {
+        let message = stage.until(PATIENCE, async || blocked(&stage, name).await).await?;
+        if !message.contains("keysmith.dev/force-orphan") {
+            return Err(format!("{name} does not say how to let go: {message}"));
+        }
+    }
+    for name in NAMES {
+        let annotation = json!({"metadata": {"annotations": {"keysmith.dev/force-orphan": "true"}}});
+        stage.edit_key(name, annotation).await;
+    }
+    stage.until(PATIENCE, async || gone(&namespaces, &stage.namespace).await).await?;
+    match stage.keys().len() {
+        2 => stage.check_protocol(),
+        other => Err(format!("{other} keys at the vendor, although nobody could revoke any")),
+    }
+}
+
+async fn token_is_gone(stage: &Stage) -> Result<(), String> {
+    let secret = stage.secrets().get_opt("edgee-console").await.unwrap();
+    secret.map_or(Ok(()), |_| Err("the token's Secret is there".to_owned()))
+}
+
+/// The message of a resource that says it is blocked.
+async fn blocked(stage: &Stage, name: &str) -> Result<String, String> {
+    let object = stage.api("GatewayApiKey").get(name).await.map_err(|error| error.to_string())?;
+    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.iter().find(|it| it["type"] == "Ready" && it["reason"] == "DeletionBlocked");
+    let message = found.and_then(|it| it["message"].as_str()).map(str::to_owned);
+    message.ok_or_else(|| format!("{name} is not blocked: {conditions:?}"))
+}
+
+async fn with_keys() -> Result<(Stage, Replica), String> {
     let mut stage = Stage::set().await;
-    let mut operator = stage.operator();
+    let operator = stage.operator();
     for name in NAMES {
         stage.create_key(name, json!({})).await;
     }
     for name in NAMES {
         stage.until(PATIENCE, async || stage.one_key(name).await).await?;
     }
+    Ok((stage, operator))
+}
+
+async fn outlived(act: Act) -> Result<(), String> {
+    let (stage, mut operator) = with_keys().await?;
     let removes_nothing = !matches!(act, Act::LoseAnswer);
     stage.wires.always(Side::Vendor, act);
     let namespaces: Api<Namespace> = Api::all(stage.user.clone());
