@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::emulator::Emulator;
 use keysmith::emulator::edgee::{DataPlaneAnswer, KeyRecord};
 use keysmith::runtime::clock::Clock;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -247,10 +247,22 @@ impl Stage {
         logs.into_iter().find_map(|log| replica::misprint(&log)).map_or(Ok(()), Err)
     }
 
-    /// Gives the namespace back; what hangs in it goes with the control plane.
+    /// Gives the namespace back where somebody else's cluster was borrowed. Ours goes as a whole; hundreds of namespaces
+    /// that cannot end would only keep its controllers busy.
     pub async fn strike(self) {
+        if std::env::var_os("KEYSMITH_KUBECONFIG").is_none() {
+            return;
+        }
+        for kind in ["GatewayApiKey", "ConsoleToken"] {
+            let api = self.api(kind);
+            for object in api.list(&ListParams::default()).await.unwrap() {
+                // The operator is dead, so nobody else takes them off.
+                let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+                api.patch(&object.name_any(), &PatchParams::default(), &patch).await.unwrap();
+            }
+        }
         let namespaces: Api<Namespace> = Api::all(self.user.clone());
-        let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every request of every story meets every fault.
 
 use super::faults::{Fault, Play};
+use super::replica::Replica;
 use super::stage::Stage;
 use super::story::Story;
 use super::wires::{Entry, Point};
@@ -106,9 +107,10 @@ async fn play(case: Case) -> Result<usize, String> {
     if fired == 0 {
         return Err("the fault did not happen".to_owned());
     }
-    if !working.iter_mut().all(super::replica::Replica::runs) {
+    if !working.iter_mut().all(Replica::runs) {
         return Err("an operator ended by itself".to_owned());
     }
+    working.into_iter().for_each(Replica::kill);
     stage.strike().await;
     Ok(fired)
 }
