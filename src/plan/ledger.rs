@@ -171,7 +171,15 @@ mod tests {
 
     fn listed(id: &str, name: String) -> Listed {
         let (created_at, expires_at, last_used_at) = (None, None, None);
-        Listed { id: KeyId(id.into()), name, created_at, expires_at, last_used_at, shown: Shown::default() }
+        Listed {
+            id: KeyId(id.into()),
+            name,
+            created_at,
+            expires_at,
+            last_used_at,
+            spent: None,
+            shown: Shown::default(),
+        }
     }
 
     #[test]

@@ -210,7 +210,7 @@ async fn of_keys_with_one_name_each_is_another_key_and_the_mark_tells_whose_they
     world.key_by_hand(&Mark::new(&other, "uid-1").name("checkout", Serial(1)));
     let keys = edgee.list().await.unwrap();
     assert_eq!(keys.len(), 5);
-    let view = Listing { as_of: world.clock.now(), keys }.view(&mark);
+    let view = Listing { as_of: world.clock.now(), keys }.view(&mark.clone().into());
     let mut own: Vec<_> = view.own.iter().map(|own| own.key.id.clone()).collect();
     own.sort();
     assert_eq!(own, [first.id, second.id]);

@@ -23,6 +23,7 @@ fn key(id: &str, name: String) -> Listed {
         created_at: Some(at(-60)),
         expires_at: None,
         last_used_at: None,
+        spent: None,
         shown: Shown::default(),
     }
 }

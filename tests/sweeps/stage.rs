@@ -101,6 +101,8 @@ impl Stage {
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: POLL,
                 keys_per_day: 20,
+                sweep: None,
+                ledger_namespace: "default".to_owned(),
                 vendors: Vendors::default(),
             },
             namespaces: vec![NAMESPACE.to_owned()],
