@@ -5,7 +5,7 @@ use super::fault::{Point, Strike};
 use super::runner::{self, Told};
 
 /// One of so many that are alike is tried.
-const THINNED: usize = 12;
+const THINNED: usize = 40;
 
 /// Whether all pairs are asked for.
 pub fn is_complete() -> bool {
