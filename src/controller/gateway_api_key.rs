@@ -41,6 +41,9 @@ impl Subject for GatewayApiKey {
             context.memory.forget(&object.uid().unwrap_or_default());
             return Ok(Pass::Rest(None));
         }
+        if deleting && context.memory.is_released(&object.uid().unwrap_or_default()) {
+            return Ok(Pass::Rest(None));
+        }
         let mut work = Work::new(object, context);
         if deleting { work.retire().await } else { work.keep().await }
     }

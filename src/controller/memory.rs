@@ -6,7 +6,7 @@ use crate::plan::retry;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,13 +20,19 @@ struct Entry {
     stale: u32,
 }
 
+/// So many of the last resources that were let go are remembered.
+const RELEASED: usize = 1024;
+
 /// What is remembered, by UID.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<String, Entry>>);
+pub struct Memory {
+    entries: Mutex<HashMap<String, Entry>>,
+    released: Mutex<VecDeque<String>>,
+}
 
 impl Memory {
     fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         change(entries.entry(uid.to_owned()).or_default())
     }
 
@@ -65,7 +71,7 @@ impl Memory {
 
     /// A pass came to rest.
     pub fn rested(&self, uid: &str) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get_mut(uid) {
             entry.failures = 0;
             entry.stale = 0;
@@ -91,8 +97,23 @@ impl Memory {
         Duration::from_millis(100 << stale.min(8))
     }
 
+    /// We took the finalizer off. Whatever still wakes the object, from a cache that is behind, wakes nothing.
+    pub fn released(&self, uid: &str) {
+        self.forget(uid);
+        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        released.push_back(uid.to_owned());
+        if released.len() > RELEASED {
+            released.pop_front();
+        }
+    }
+
+    /// Whether we took the finalizer off.
+    pub fn is_released(&self, uid: &str) -> bool {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|it| it == uid)
+    }
+
     /// The object is gone.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }

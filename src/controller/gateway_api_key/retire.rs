@@ -146,7 +146,7 @@ impl Work {
             self.context.notify(self.key.as_ref(), notice);
         }
         self.wake_deposits();
-        self.context.memory.forget(&self.uid);
+        self.context.memory.released(&self.uid);
         let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
         // The receiver lives as long as the operator.
         let _ = self.context.wakers.tokens.send(token);
