@@ -206,6 +206,9 @@ pub struct KeyCount {
     pub since: Timestamp,
     /// The highest serial before it.
     pub serial: u64,
+    /// Keys that were made since.
+    #[serde(default)]
+    pub made: u64,
 }
 
 /// What earlier keys spent of the running period of the budget.

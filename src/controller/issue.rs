@@ -342,9 +342,10 @@ impl Issue {
         let api = object::api(&self.context.client, claimed.as_ref());
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
-            let mut status = change(object.status.clone().unwrap_or_default());
-            status.key_count =
-                rotation::counted(status.key_count.as_ref(), object::claim_of(object.as_ref()));
+            let mut status = object.status.clone().unwrap_or_default();
+            let claim = object::claim_of(object.as_ref());
+            status.key_count = rotation::counted(status.key_count.as_ref(), claim);
+            let mut status = change(status);
             let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
             verdict.apply(&mut status.conditions, generation, now);
             report::tell_of_rotation(&mut status, false, generation, now);

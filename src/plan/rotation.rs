@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Failed replacements are counted over this time.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// So many attempts are admitted for every key.
+const ATTEMPTS: u64 = 10;
 /// This many failures in a row make a replacement overdue.
 const MANY: u32 = 5;
 
@@ -154,13 +156,22 @@ pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
 pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     let count = counted(facts.record.count.as_ref(), facts.claim)?;
     let until = plus(count.since, DAY);
-    let made = facts.next_serial().0.saturating_sub(count.serial);
-    (facts.now < until && made > facts.keys_per_day).then_some(until)
+    // A vendor that is down for a day costs an attempt every quarter of an hour, and no key; but what cannot be seen
+    // must have an end as well.
+    let attempts = facts.next_serial().0.saturating_sub(count.serial);
+    let many = count.made >= facts.keys_per_day || attempts > facts.keys_per_day.saturating_mul(ATTEMPTS);
+    (facts.now < until && many).then_some(until)
+}
+
+/// A key was made.
+pub fn made(count: Option<KeyCount>) -> Option<KeyCount> {
+    count.map(|count| KeyCount { made: count.made.saturating_add(1), ..count })
 }
 
 /// The count that includes the last claim: it begins anew with the first claim after a day.
 pub fn counted(count: Option<&KeyCount>, claim: Option<Claim>) -> Option<KeyCount> {
-    let fresh = |claim: Claim| KeyCount { since: claim.at, serial: claim.serial.0.saturating_sub(1) };
+    let fresh =
+        |claim: Claim| KeyCount { since: claim.at, serial: claim.serial.0.saturating_sub(1), made: 0 };
     let claim = claim.filter(|claim| claim.purpose == Purpose::Create);
     match (count, claim) {
         (Some(count), Some(claim)) if plus(count.since, DAY) <= claim.at => Some(fresh(claim)),

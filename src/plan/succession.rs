@@ -48,6 +48,7 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
         // The leaked key was given up before there was another one: it is a previous key by now, or gone.
         tell(status, next, Cause::Leaked);
     }
+    status.key_count = rotation::made(status.key_count.take());
     status.id = Some(next.id.0.clone());
     status.serial = Some(next.serial.0);
     status.settled_serial = status.settled_serial.max(Some(next.settled.0));
