@@ -4,7 +4,7 @@ use super::replica::Replica;
 use super::stage::Stage;
 use super::wires::{Act, Side};
 use crate::support::report::{self, thorough};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -58,10 +58,18 @@ async fn let_go() -> Result<(), String> {
         stage.edit_key(name, annotation).await;
     }
     stage.until(PATIENCE, async || gone(&namespaces, &stage.namespace).await).await?;
-    match stage.keys().len() {
-        2 => stage.check_protocol(),
-        other => Err(format!("{other} keys at the vendor, although nobody could revoke any")),
+    match (stage.keys().len(), in_ledger(&stage).await) {
+        (2, 2) => stage.check_protocol(),
+        (keys, told) => Err(format!("{keys} keys of two were left, and {told} are in the ledger")),
     }
+}
+
+/// How many keys of the namespace the ledger says were left. It is in the namespace that the kubeconfig names.
+async fn in_ledger(stage: &Stage) -> usize {
+    let ledgers: Api<ConfigMap> = Api::namespaced(stage.user.clone(), "default");
+    let ledger = ledgers.get_opt("keysmith-ledger").await.unwrap().unwrap_or_default();
+    let entries = ledger.data.unwrap_or_default();
+    entries.values().filter(|entry| entry.contains(&stage.namespace)).count()
 }
 
 async fn token_is_gone(stage: &Stage) -> Result<(), String> {
