@@ -49,7 +49,7 @@ async fn two_operators_at_once_keep_ten_keys_single() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_goes_once_the_vendor_is_back() {
+async fn the_namespace_goes_once_the_vendor_is_back() {
     outages::a_namespace_goes_once_the_vendor_is_back().await;
 }
 
@@ -59,6 +59,6 @@ async fn load_is_carried_through_rotations_without_a_refused_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_whose_token_is_lost_goes_when_told_to() {
+async fn the_namespace_goes_when_told_to_although_its_token_is_lost() {
     outages::a_namespace_whose_token_is_lost_goes_when_told_to().await;
 }

@@ -78,8 +78,9 @@ impl Fault {
     pub fn is_brief(self, story: Story, point: &Point) -> bool {
         match self {
             Self::KillAfter => true,
-            Self::KillBefore => story != Story::Leak,
-            Self::LoseAnswer => !matches!(story, Story::Rotate | Story::Leak) || point.side == Side::Vendor,
+            Self::KillBefore | Self::LoseAnswer => {
+                !matches!(story, Story::Rotate | Story::Leak) || point.side == Side::Vendor
+            }
             Self::PauseAfter | Self::Replay => story.mints() && point.shape == "POST api_keys",
             Self::PauseWhileSending | Self::KillWhileSending => {
                 story.mints() && point.shape == "POST secrets"
