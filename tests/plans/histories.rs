@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 const LONGEST: usize = 120;
 /// Some rules are left out in vain in most histories.
-const MUTANT_CASES: u32 = 400;
+const MUTANT_CASES: u32 = 5000;
 
 /// How many cases; more with `KEYSMITH_CASES`.
 pub fn cases(default: u32) -> u32 {
