@@ -83,6 +83,8 @@ struct Work {
     overdue: bool,
     /// Whether a key was revoked in this pass.
     revoked: bool,
+    /// Keys that were made and could not be used, written with the next report.
+    made: u32,
 }
 
 impl Work {
@@ -102,6 +104,7 @@ impl Work {
             sent_email: None,
             overdue: false,
             revoked: false,
+            made: 0,
         }
     }
 
@@ -120,6 +123,9 @@ impl Work {
             status.email.clone_from(email);
         }
         status.key_count = rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref()));
+        for _ in 0..self.made {
+            status.key_count = rotation::made(status.key_count.take());
+        }
         status
     }
 
@@ -324,6 +330,7 @@ impl Work {
             }
             Issued::Undelivered { object, verdict } => {
                 self.wrote(object);
+                self.made += 1;
                 let verdict = verdict.still_ready(act.facts.works());
                 Done::Pass(self.wait_with(&verdict, act.facts).await?)
             }

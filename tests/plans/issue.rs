@@ -288,8 +288,9 @@ impl Section<'_> {
         let world = &self.operator.world;
         let mut object = Rc::clone(claimed);
         for _ in 0..COMMITS {
-            let mut status = change(object.status.clone());
+            let mut status = object.status.clone();
             status.key_count = rotation::counted(status.key_count.as_ref(), object.claim());
+            let mut status = change(status);
             let (generation, now) = (Some(self.operator.key.generation), self.operator.now());
             verdict.apply(&mut status.conditions, generation, now);
             report::tell_of_rotation(&mut status, false, generation, now);

@@ -51,6 +51,9 @@ impl Work {
             return Ok(Done::Pass(pass));
         }
         self.settled = Some(next);
+        if act.facts.own().any(|own| own.serial == serial) {
+            self.made += 1;
+        }
         let fault = Fault::ambiguous(FaultKind::Strange("the answer to the create call was lost"));
         let cause = act.facts.claim.and_then(|claim| claim.cause).unwrap_or(Cause::Requested);
         let pass = self.replacement_failed(act, &fault, cause).await?;

@@ -170,7 +170,10 @@ impl Work {
         let notice = report::tell_of_rotation(&mut status, self.overdue, generation, now);
         self.context.metrics.rotation_overdue(&self.uid, self.overdue);
         match object::publish(&self.context.client, self.key.as_ref(), &status).await {
-            Ok(Some(object)) => self.wrote(Arc::new(object)),
+            Ok(Some(object)) => {
+                self.wrote(Arc::new(object));
+                self.made = 0;
+            }
             Ok(None) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
