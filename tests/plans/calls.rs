@@ -6,7 +6,7 @@ use super::mutant::Mutant;
 use super::operator::{Done, Operator, Pass};
 use super::vendor::Request;
 use super::world::Kube;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
 use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, KeyId, Listed, Target};
@@ -30,6 +30,8 @@ impl Operator {
         if let Some(listing) = recent.filter(|it| it.as_of > since) {
             return Ok(listing);
         }
+        // It shows what was there before, so it begins after it.
+        self.world.borrow_mut().advance(SignedDuration::from_millis(1));
         let as_of = self.now();
         turn().await;
         let mut world = self.world.borrow_mut();

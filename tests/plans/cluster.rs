@@ -14,6 +14,8 @@ use keysmith::plan::removal::Ending;
 use keysmith::plan::rotation::{self, Handled};
 use keysmith::plan::template::SecretPlan;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 
 pub const UID: &str = "uid-of-checkout";
 pub const SECRET: &str = "checkout";
@@ -116,9 +118,11 @@ impl Spec {
 }
 
 /// One version of the resource.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Object {
     pub version: u64,
+    /// Recognises its content.
+    pub digest: u64,
     pub generation: i64,
     pub deleting: bool,
     pub finalizer: bool,
@@ -132,6 +136,13 @@ pub struct Object {
 }
 
 impl Object {
+    /// Recognises everything but the version.
+    pub fn recognise(&self) -> u64 {
+        let annotations = (&self.claim, &self.requested, &self.rotate, &self.leaked, self.forced);
+        let rest = (self.generation, self.deleting, self.finalizer, self.spec);
+        digest(&(annotations, rest, serde_json::to_string(&self.status).unwrap()))
+    }
+
     pub fn claim(&self) -> Option<Claim> {
         Claim::decode(self.claim.as_deref())
     }
@@ -177,6 +188,29 @@ impl Object {
             revision: None,
             keys_per_day: 1000,
         }
+    }
+}
+
+/// Short, because operators in a search are told apart by all that they saw.
+impl fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "v{} {:x}", self.version, self.digest)
+    }
+}
+
+/// Recognises what something looks like.
+pub fn digest(value: &impl fmt::Debug) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let _ = write!(Text(&mut hasher), "{value:?}");
+    hasher.finish()
+}
+
+struct Text<'a>(&'a mut DefaultHasher);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }
 

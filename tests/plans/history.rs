@@ -2,8 +2,7 @@
 
 use super::chance::{Event, History};
 use super::class::LAG;
-use super::cluster::{Object, Stored, identity, mark};
-use super::ending::ready;
+use super::cluster::{Object, identity};
 use super::fate::Fate;
 use super::mutant::Mutant;
 use super::operator::{Operator, Pass};
@@ -11,11 +10,8 @@ use super::user::act;
 use super::world::{Kube, Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
-use keysmith::plan::drift;
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::retry::{backoff, plus};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,19 +19,21 @@ use std::task::{Context, Poll, Waker};
 /// How long a live process waits at most for its turn to send, as `gateway::budget` has it. One that is paused there
 /// for longer is taken to be dead: against it there is no protection but fence and mark, and none after a deletion.
 const TO_SEND: SignedDuration = SignedDuration::from_secs(20);
-const POLL: SignedDuration = SignedDuration::from_secs(300);
-const DRIFT: &str = "drift";
-const RESYNC: SignedDuration = SignedDuration::from_hours(10);
+pub const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
-type Running = Pin<Box<dyn Future<Output = Result<Pass, Kube>>>>;
+pub type Running = Pin<Box<dyn Future<Output = Result<Pass, Kube>>>>;
+
+/// How long an effect takes.
+pub const PACE: SignedDuration = SignedDuration::from_millis(10);
 
 /// A history while it is played.
-struct Play {
-    world: Shared,
-    running: [Option<Running>; 2],
-    mutant: Option<Mutant>,
-    polls: [Timestamp; 2],
-    pauses: bool,
+pub struct Play {
+    pub world: Shared,
+    pub running: [Option<Running>; 2],
+    pub mutant: Option<Mutant>,
+    pub polls: [Timestamp; 2],
+    pub pauses: bool,
+    pub pace: SignedDuration,
 }
 
 /// Plays a history to its end. `Err`: what went wrong.
@@ -43,15 +41,8 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
     let mut world = World::new(history.class);
     world.log = log.then(Vec::new);
     world.vendor.lifetime = history.expiring.then_some(SignedDuration::from_mins(15));
-    let now = world.now;
-    let mut play = Play {
-        world: Rc::new(RefCell::new(world)),
-        running: [None, None],
-        mutant,
-        polls: [now; 2],
-        pauses: history.pauses,
-    };
-    let result = play.war(&history.events).and_then(|()| play.peace(history.survivor));
+    let mut play = Play { pauses: history.pauses, ..Play::new(world, mutant) };
+    let result = play.war(&history.events).and_then(|()| play.lasting_peace(history.survivor));
     if let Some(log) = play.world.borrow_mut().log.take() {
         println!("{}", log.join("\n"));
     }
@@ -59,7 +50,14 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
 }
 
 impl Play {
-    fn check(&self) -> Result<(), String> {
+    /// Nobody has moved yet.
+    pub fn new(world: World, mutant: Option<Mutant>) -> Self {
+        let polls = [world.now; 2];
+        let world = Rc::new(RefCell::new(world));
+        Self { world, running: [None, None], mutant, polls, pauses: true, pace: PACE }
+    }
+
+    pub fn check(&self) -> Result<(), String> {
         self.world.borrow().broken.clone().map_or(Ok(()), Err)
     }
 
@@ -79,10 +77,11 @@ impl Play {
         Ok(())
     }
 
-    fn step(&mut self, who: usize, fate: Fate, late: usize) {
+    pub fn step(&mut self, who: usize, fate: Fate, late: usize) {
         {
             let mut world = self.world.borrow_mut();
-            world.advance(SignedDuration::from_millis(10));
+            world.advance(self.pace);
+            world.mover = who;
             world.fate = fate;
             world.faults += usize::from(fate != Fate::Fine) + usize::from(late > 0);
             world.roll = world.roll.wrapping_add(77);
@@ -98,6 +97,7 @@ impl Play {
                 world.operators[who].woken = late > 0;
                 world.operators[who].wake = None;
             }
+            self.world.borrow_mut().begin(who, &key);
             let operator = Operator::new(&self.world, who, key, self.mutant);
             self.running[who] = Some(Box::pin(operator.pass()));
         }
@@ -151,7 +151,7 @@ impl Play {
         memory.wake = Some(if memory.woken { now } else { wake });
     }
 
-    fn finish(&mut self, who: usize) {
+    pub fn finish(&mut self, who: usize) {
         for _ in 0..200 {
             self.step(who, Fate::Fine, 0);
             if self.running[who].is_none() {
@@ -160,7 +160,7 @@ impl Play {
         }
     }
 
-    fn crash(&mut self, who: usize) {
+    pub fn crash(&mut self, who: usize) {
         self.running[who] = None;
         let mut world = self.world.borrow_mut();
         let now = world.now;
@@ -169,7 +169,7 @@ impl Play {
     }
 
     /// What the controller of console tokens does: a listing for everybody, and a wake where something changed.
-    fn poll(&mut self, who: usize, roll: u16) {
+    pub fn poll(&mut self, who: usize, roll: u16) {
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());
         let keys = world.vendor.list(now, roll);
@@ -187,137 +187,24 @@ impl Play {
         world.advance(SignedDuration::from_millis(1));
     }
 
-    fn wait(&mut self, seconds: u16) {
+    pub fn wait(&mut self, seconds: u16) {
         for _ in 0..seconds {
             self.world.borrow_mut().advance(SignedDuration::from_secs(1));
             for who in 0..2 {
-                let (now, unsent) = {
-                    let world = self.world.borrow();
-                    (world.now, world.operators[who].unsent)
-                };
-                if !self.pauses && unsent.is_some_and(|since| plus(since, TO_SEND) < now) {
-                    self.crash(who);
-                }
+                self.bury(who);
             }
         }
     }
 
-    /// No more faults, no more users.
-    fn peace(&mut self, survivor: Option<usize>) -> Result<(), String> {
-        {
-            let mut world = self.world.borrow_mut();
-            world.note(|| "--- peace".into());
-            world.vendor.lifetime = None;
-            world.calm();
-            if world.secret.as_ref().is_some_and(|secret| !secret.ours) {
-                world.store_secret(None);
-            }
-        }
-        let present: Vec<_> = (0..2).filter(|who| survivor.is_none_or(|it| it == *who)).collect();
-        // A write to status wakes nobody, so whoever takes over for good begins anew.
-        for who in (0..2).filter(|_| survivor.is_some()) {
+    /// Whoever paused for too long before it sends is dead.
+    pub fn bury(&mut self, who: usize) {
+        let (now, unsent) = {
+            let world = self.world.borrow();
+            (world.now, world.operators[who].unsent)
+        };
+        if !self.pauses && unsent.is_some_and(|since| plus(since, TO_SEND) < now) {
             self.crash(who);
         }
-        self.go_on(&present, SignedDuration::from_hours(3))?;
-        // Listings are compared with each other. A drift that an earlier one showed, wrongly then, is no news when it
-        // comes about: it waits for the next look at everything.
-        if self.settled().is_err_and(|error| error.starts_with(DRIFT)) {
-            self.go_on(&present, RESYNC)?;
-        }
-        self.settled()?;
-        let before = self.effects();
-        self.go_on(&present, SignedDuration::from_hours(24))?;
-        self.settled()?;
-        if before == self.effects() { Ok(()) } else { Err("the world is not quiet".into()) }
-    }
-
-    fn effects(&self) -> (u64, u64) {
-        let world = self.world.borrow();
-        (world.writes, world.calls)
-    }
-
-    /// The operators work by themselves.
-    fn go_on(&mut self, present: &[usize], span: SignedDuration) -> Result<(), String> {
-        let end = plus(self.world.borrow().now, span);
-        while self.world.borrow().now < end {
-            let now = self.world.borrow().now;
-            let mut busy = false;
-            for &who in present {
-                let due = self.world.borrow().operators[who].wake.is_some_and(|wake| wake <= now);
-                if self.running[who].is_some() || due {
-                    busy = true;
-                    self.step(who, Fate::Fine, 0);
-                }
-                if self.polls[who] <= now {
-                    let roll = u16::try_from(now.as_second().rem_euclid(65_536)).unwrap_or(0);
-                    self.poll(who, roll);
-                    self.polls[who] = plus(now, POLL);
-                }
-            }
-            self.check()?;
-            if !busy {
-                let world = self.world.borrow();
-                let wakes = present.iter().filter_map(|who| world.operators[*who].wake);
-                let polls = present.iter().map(|who| self.polls[*who]);
-                let lands = world.vendor.flights.iter().map(|it| it.0);
-                let next = wakes.chain(polls).chain(lands).min().unwrap_or(end).min(end);
-                let by = next.duration_since(now).max(SignedDuration::from_millis(1));
-                drop(world);
-                self.world.borrow_mut().advance(by);
-            }
-        }
-        Ok(())
-    }
-
-    fn settled(&self) -> Result<(), String> {
-        let world = self.world.borrow();
-        let mark = mark();
-        // A key that somebody planted under a serial to come is not ours to count, unless it was taken for ours.
-        let named = world.live().and_then(|object| object.status.id.clone());
-        let minted = |id: &KeyId| world.vendor.keys.iter().any(|key| key.id == *id && key.ours);
-        let live: Vec<_> = world
-            .vendor
-            .live(&mark)
-            .filter(|key| minted(&key.id) || named.as_ref() == Some(&key.id.0))
-            .filter(|key| !world.is_left_alone(key))
-            .collect();
-        let Some(object) = world.live() else {
-            let stays = live.iter().all(|key| world.may_stay(key));
-            return if stays { Ok(()) } else { Err(format!("a key outlives its resource: {live:?}")) };
-        };
-        if object.deleting {
-            return Err(format!("the deletion does not end: {:?}", object.status));
-        }
-        let leaked = |key: &&&Listed| world.leaked.contains(&key.id) && !world.excused.contains(&key.id);
-        if let Some(key) = live.iter().find(leaked) {
-            return Err(format!("{} leaked and works: {:?}", key.id, object.status));
-        }
-        if !object.status.previous.is_empty() {
-            return Err(format!("an overlap does not end: {:?}", object.status));
-        }
-        let ids: BTreeSet<_> = live.iter().map(|key| key.id.clone()).collect();
-        let [key] = live.as_slice() else {
-            return Err(format!("{} live keys: {ids:?}, status {:?}", ids.len(), object.status));
-        };
-        let id = Some(&key.id);
-        let held = |secret: &Stored| {
-            secret.ours
-                && secret.data.as_ref() == id
-                && secret.content.as_ref() == id
-                && secret.key_id.as_ref() == id
-        };
-        if !world.secret.as_ref().is_some_and(held) {
-            return Err(format!("the Secret does not hold {id:?}: {:?}", world.secret));
-        }
-        let wanted = object.spec.desired();
-        let fields = drift::drift(&wanted.settings, key, None);
-        if !fields.is_empty() {
-            return Err(format!("{DRIFT}: {fields:?} of {key:?}"));
-        }
-        if object.status.id.as_ref() != Some(&key.id.0) || !ready(&object) {
-            return Err(format!("status {:?}, key {key:?}", object.status));
-        }
-        Ok(())
     }
 }
 

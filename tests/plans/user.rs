@@ -9,7 +9,7 @@ use keysmith::plan::naming::Serial;
 use proptest::prelude::*;
 
 /// One thing a user does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     EditSpec(u8),
     AskForLook(u8),

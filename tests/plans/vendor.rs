@@ -11,6 +11,7 @@ use keysmith::plan::naming::Mark;
 use keysmith::plan::retry::plus;
 
 /// A key, with all that ever happened to it.
+#[derive(Clone, Debug)]
 pub struct Key {
     pub id: KeyId,
     /// Whether an operator of the model asked for it.
@@ -49,7 +50,7 @@ pub enum Request {
 }
 
 /// The vendor.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Vendor {
     pub class: Class,
     pub keys: Vec<Key>,

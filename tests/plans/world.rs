@@ -1,7 +1,7 @@
 //! The world of the histories: Kubernetes, the vendor and a clock, and what must never happen in it.
 
 use super::class::Class;
-use super::cluster::{Object, SECRET, Spec, Stored, mark};
+use super::cluster::{Object, SECRET, Spec, Stored, digest, mark};
 use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::rc::Rc;
 
 pub type Shared = Rc<RefCell<World>>;
@@ -25,8 +26,10 @@ pub enum Kube {
 }
 
 /// What one operator remembers between passes; a crash clears it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Memory {
+    /// Recognises what it saw since it began to look.
+    pub seen: u64,
     pub written: Option<Rc<Object>>,
     pub floor: Option<Timestamp>,
     pub latest: Option<Rc<Listing>>,
@@ -41,7 +44,12 @@ pub struct Memory {
 }
 
 /// Everything.
+#[derive(Clone)]
 pub struct World {
+    /// Who moves.
+    pub mover: usize,
+    /// Whether it is recognised what everybody saw.
+    pub searched: bool,
     pub now: Timestamp,
     /// Every version of the resource; the last is the present one, `None` once it is gone.
     pub versions: Vec<Option<Rc<Object>>>,
@@ -88,6 +96,8 @@ pub struct World {
 impl World {
     pub fn new(class: Class) -> Self {
         let mut world = Self {
+            mover: 0,
+            searched: false,
             now: Timestamp::from_second(1_750_000_000).unwrap(),
             versions: Vec::new(),
             secret: None,
@@ -165,6 +175,7 @@ impl World {
     pub fn store(&mut self, mut object: Object) -> Rc<Object> {
         self.version += 1;
         object.version = self.version;
+        object.digest = if self.searched { object.recognise() } else { 0 };
         if object.leaked.is_some() && object.leaked != object.status.last_handled_leaked {
             self.leaked.extend(object.status.id.clone().map(KeyId));
         }
@@ -193,9 +204,9 @@ impl World {
     }
 
     /// A request to Kubernetes that changes something.
-    pub fn write<T>(&mut self, apply: impl FnOnce(&mut Self) -> Result<T, Kube>) -> Result<T, Kube> {
+    pub fn write<T: Debug>(&mut self, apply: impl FnOnce(&mut Self) -> Result<T, Kube>) -> Result<T, Kube> {
         self.writes += 1;
-        match self.fate {
+        let answer = match self.fate {
             Fate::Fine => {
                 let applied = apply(self);
                 self.check_served();
@@ -207,11 +218,30 @@ impl World {
                 Err(Kube::Unavailable)
             }
             Fate::Fails | Fate::Unknown | Fate::Late(_) => Err(Kube::Unavailable),
+        };
+        self.saw(&answer);
+        answer
+    }
+
+    /// An operator begins to look at the resource.
+    pub fn begin(&mut self, who: usize, key: &Object) {
+        self.mover = who;
+        self.operators[who].seen = 0;
+        self.saw(key);
+    }
+
+    /// Whoever moves learnt something.
+    fn saw(&mut self, what: &impl Debug) {
+        if self.searched {
+            let before = self.operators[self.mover].seen;
+            self.operators[self.mover].seen = digest(&(before, self.now, what));
         }
     }
 
-    pub fn read<T>(&mut self, read: impl FnOnce(&Self) -> T) -> Result<T, Kube> {
-        if self.fate == Fate::Fine { Ok(read(self)) } else { Err(Kube::Unavailable) }
+    pub fn read<T: Debug>(&mut self, read: impl FnOnce(&Self) -> T) -> Result<T, Kube> {
+        let answer = if self.fate == Fate::Fine { Ok(read(self)) } else { Err(Kube::Unavailable) };
+        self.saw(&answer);
+        answer
     }
 
     /// Changes the resource if it is still the one that was read.
@@ -305,12 +335,15 @@ impl World {
             Fate::Fails | Fate::Unknown => Err(fault(fate)),
         };
         self.check_served();
+        self.saw(&answer);
         answer
     }
 
-    pub fn ask<T>(&mut self, answer: impl FnOnce(&Self) -> T) -> Result<T, Fault> {
+    pub fn ask<T: Debug>(&mut self, answer: impl FnOnce(&Self) -> T) -> Result<T, Fault> {
         self.calls += 1;
-        if self.fate == Fate::Fine { Ok(answer(self)) } else { Err(fault(self.fate)) }
+        let answer = if self.fate == Fate::Fine { Ok(answer(self)) } else { Err(fault(self.fate)) };
+        self.saw(&answer);
+        answer
     }
 
     fn land(&mut self, request: &Request) -> Result<Option<Listed>, Fault> {
