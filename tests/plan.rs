@@ -35,10 +35,13 @@ mod plans {
     pub mod mutant;
     pub mod operator;
     pub mod orphans;
+    pub mod peace;
     pub mod replace;
     pub mod retiring;
     pub mod retiring_deposits;
     pub mod rules;
+    pub mod search;
+    pub mod searches;
     pub mod secrets;
     pub mod user;
     pub mod vendor;

@@ -62,10 +62,11 @@ impl Operator {
                 let Ok(listing) = self.list(self.now()).await else {
                     return Ok(Done::Pass(Pass::Stale));
                 };
-                let named = self.key.status.id.clone().map(KeyId);
+                let status = &self.key.status;
+                let previous = status.previous.iter().map(|key| &key.id);
+                let named: Vec<_> = previous.chain(&status.id).cloned().map(KeyId).collect();
                 let view = listing.view(&identity());
-                let spares =
-                    view.own.into_iter().map(|own| own.key.id).filter(|id| Some(id) != named.as_ref());
+                let spares = view.own.into_iter().map(|own| own.key.id).filter(|id| !named.contains(id));
                 return self.revoke(&spares.collect::<Vec<_>>()).await;
             }
             _ => {}

@@ -124,8 +124,10 @@ impl Section<'_> {
             self.compensate(&KeyId(old.clone())).await;
         }
         if self.is(Mutant::FirstDraft) {
-            let served = &self.operator.key.status.id;
-            for spare in self.facts.own().filter(|own| Some(&own.key.id.0) != served.as_ref()) {
+            let status = &self.operator.key.status;
+            let named =
+                |id: &String| status.id.as_ref() == Some(id) || status.previous.iter().any(|it| it.id == *id);
+            for spare in self.facts.own().filter(|own| !named(&own.key.id.0)) {
                 self.compensate(&spare.key.id).await;
             }
         }

@@ -35,6 +35,8 @@ pub enum Choice {
 pub struct Scenario {
     pub name: &'static str,
     pub class: Class,
+    /// How often the other one goes on although the first is in the middle of a pass.
+    pub switches: u8,
     pub crashes: u8,
     pub lost: u8,
     pub late: u8,
@@ -160,6 +162,12 @@ impl Search {
     }
 }
 
+/// Whether somebody else is in the middle of a pass.
+fn switches(play: &Play, who: usize) -> bool {
+    let mover = play.world.borrow().mover;
+    mover != who && play.running[mover].is_some()
+}
+
 fn due(play: &Play, who: usize) -> bool {
     let world = play.world.borrow();
     world.operators[who].wake.is_some_and(|wake| wake <= world.now)
@@ -169,7 +177,7 @@ fn due(play: &Play, who: usize) -> bool {
 fn following(play: &Play, left: &Scenario) -> Vec<Choice> {
     let mut next = Vec::new();
     let busy = (0..2).any(|who| play.running[who].is_some());
-    for who in 0..2 {
+    for who in (0..2).filter(|who| left.switches > 0 || !switches(play, *who)) {
         let running = play.running[who].is_some();
         if running || due(play, who) {
             next.push(Choice::Move(who, Fate::Fine));
@@ -209,15 +217,18 @@ fn take(play: &mut Play, left: &mut Scenario, choice: Choice) {
     play.world.borrow_mut().note(|| format!("--- {choice:?}"));
     match choice {
         Choice::Move(who, fate) => {
+            left.switches -= u8::from(switches(play, who));
             left.lost -= u8::from(fate == Fate::Lost);
             left.late -= u8::from(matches!(fate, Fate::Late(_)));
             play.step(who, fate, 0);
         }
         Choice::Stale(who) => {
+            left.switches -= u8::from(switches(play, who));
             left.stale -= 1;
             play.step(who, Fate::Fine, 1);
         }
         Choice::Crash(who) => {
+            left.switches -= u8::from(switches(play, who));
             left.crashes -= 1;
             play.crash(who);
         }
@@ -241,15 +252,24 @@ fn take(play: &mut Play, left: &mut Scenario, choice: Choice) {
 
 fn recognise(play: &Play, left: &Scenario) -> u64 {
     let running = [play.running[0].is_some(), play.running[1].is_some()];
-    let budget = (left.crashes, left.lost, left.late, left.stale, left.splits, left.polls, left.users.len());
-    digest(&(recognise_world(&play.world.borrow()), running, budget))
+    let faults = (left.crashes, left.lost, left.late, left.stale, left.splits);
+    let mover = play.world.borrow().mover;
+    let mover = running[mover].then_some(mover);
+    let budget = (left.switches, left.polls, left.users.len());
+    digest(&(recognise_world(&play.world.borrow()), running, mover, faults, budget))
 }
 
 fn recognise_world(world: &World) -> u64 {
     let memory = |who: usize| {
         let it = &world.operators[who];
         let latest = it.latest.as_ref().map(|latest| (latest.as_of, &latest.keys));
-        digest(&(it.seen, &it.written, it.floor, latest, (it.failures, it.stale, it.wake, it.woken, it.unsent)))
+        digest(&(
+            it.seen,
+            &it.written,
+            it.floor,
+            latest,
+            (it.failures, it.stale, it.wake, it.woken, it.unsent),
+        ))
     };
     let versions = world.versions.iter().rev().take(2).collect::<Vec<_>>();
     let vendor = (&world.vendor.keys, &world.vendor.flights);
