@@ -68,10 +68,11 @@ pub struct GatewayApiKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\[\]\x00-\x1f\x7f]+$"))]
     pub display_name: Option<String>,
-    /// What the key is for; `Api` when left out.
+    /// What the key is for; `Api` when left out. A change replaces the key.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<KeyType>,
-    /// The coding assistant, such as `claude_code`, `codex`, `opencode`; with `type: CodingAgent`.
+    /// The coding assistant, such as `claude_code`, `codex`, `opencode`; with `type: CodingAgent`. A change
+    /// replaces the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_-]+$"))]
     pub coding_assistant: Option<String>,
@@ -82,7 +83,8 @@ pub struct GatewayApiKeySpec {
     /// Spending limit; none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// The key stops working this many days after it was made; never when left out.
+    /// The key stops working this many days after it was made; never when left out. It is replaced before, and a
+    /// change replaces it as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 36500))]
     pub expires_in_days: Option<u32>,
@@ -106,15 +108,17 @@ pub struct GatewayApiKeySpec {
     /// What becomes of the key at the vendor when this resource is deleted; `Delete` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// The vendor's id of a key that exists already and is taken over instead of making one. A key that another
-    /// cluster or another resource manages is refused.
+    /// The vendor's id of a key that exists already and is taken over instead of making one: its settings become
+    /// those of this specification, where a field left out is no limit. A key that another cluster or another resource
+    /// manages is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub external_id: Option<String>,
     /// How far Keysmith goes with the key named in `externalId`; `Manage` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_policy: Option<ManagementPolicy>,
-    /// Keysmith leaves the key, its settings and its Secret as they are; deletion still works.
+    /// Keysmith leaves the key, its settings and its Secret as they are, even where a leak is declared; deletion still
+    /// works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -152,7 +156,7 @@ pub struct SecretSpec {
     /// What to put in the Secret. Without template and preset it has one entry, `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<SecretTemplate>,
-    /// After a replacement, the entries of the old key stay as `previous_<entry>` until it is retired.
+    /// After a replacement, the entries of the old key stay as `previous_<entry>` until it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_previous: Option<bool>,
 }
@@ -194,7 +198,7 @@ pub struct GatewayApiKeyStatus {
     /// The generation this status speaks of; -1 before Keysmith has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and `Reconciling` or `Stalled` while true.
+    /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue` and `PreviousKeyInUse` while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

@@ -1,5 +1,6 @@
 //! How a key is replaced by a new one, and what status tells of it.
 
+use super::shared::object_name;
 use jiff::Timestamp;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -11,6 +12,14 @@ fn duration(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = Option::<String>::json_schema(generator);
     schema.insert("maxLength".into(), 32.into());
     schema.insert("pattern".into(), r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$".into());
+    schema
+}
+
+/// Labels to select by: no label at all would select everything. schemars' `length` is not for maps.
+fn labels(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = <BTreeMap<String, String>>::json_schema(generator);
+    schema.insert("minProperties".into(), 1.into());
+    schema.insert("maxProperties".into(), 16.into());
     schema
 }
 
@@ -52,12 +61,14 @@ pub struct RotationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub trigger: Option<String>,
-    /// Scheduled replacements wait for one of these, unless the key would expire meanwhile; at any time when empty.
+    /// Scheduled replacements wait for one of these, but not so long that the key comes near its expiry; at any time
+    /// when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<WindowSpec>,
     /// Workloads in the same namespace that read the Secret only when they start: restarted once for each new
-    /// content of the Secret. Needs the right to patch workloads; see the chart's `rbac.restartWorkloads`.
+    /// content of the Secret, not for the first. Needs the right to patch workloads; see the chart's
+    /// `rbac.restartWorkloads`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub restart: Vec<RestartTarget>,
@@ -83,7 +94,7 @@ pub struct WindowSpec {
     pub until: String,
     /// Time zone of `from` and `until`, such as `Europe/Berlin`; UTC when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
     pub time_zone: Option<String>,
 }
 
@@ -115,7 +126,7 @@ pub struct RestartTarget {
     pub kind: WorkloadKind,
     /// Name of one workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "object_name")]
     pub name: Option<String>,
     /// Labels of the workloads themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,7 +149,7 @@ pub enum WorkloadKind {
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// The labels; at least one.
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "labels")]
     pub match_labels: BTreeMap<String, String>,
 }
 
@@ -160,7 +171,8 @@ pub enum ManagementPolicy {
     /// Everything: settings, Secret, replacement, removal.
     #[default]
     Manage,
-    /// Only status: nothing is written to the vendor or to a Secret.
+    /// Only status: nothing is written to the vendor or to a Secret. A key that was taken over before stays Keysmith's,
+    /// and ends with its resource.
     Observe,
 }
 

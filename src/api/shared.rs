@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A Kubernetes object name (RFC 1123 subdomain, at most 253 characters).
-fn object_name(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub fn object_name(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = String::json_schema(generator);
     schema.insert("minLength".into(), 1.into());
     schema.insert("maxLength".into(), 253.into());
