@@ -131,7 +131,7 @@ impl GatewayApiKey {
     }
 }
 
-/// What a key is for.
+/// What a key is for; `Api` when left out. A change replaces the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyType {
     /// Requests of applications.

@@ -153,7 +153,8 @@ pub struct LabelSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
-/// What becomes of the key at the vendor when its resource is deleted.
+/// What becomes of the key at the vendor when its resource is deleted: `Delete`, also when left out, revokes it,
+/// `Disable` switches it off, `Retain` leaves it as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// It is revoked.
@@ -165,14 +166,14 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// How far Keysmith goes with a key that exists already.
+/// How far Keysmith goes with the key named in `externalId`: `Manage`, also when left out, takes it over, `Observe`
+/// only looks at it. A key that was taken over before stays Keysmith's, and ends with its resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ManagementPolicy {
     /// Everything: settings, Secret, replacement, removal.
     #[default]
     Manage,
-    /// Only status: nothing is written to the vendor or to a Secret. A key that was taken over before stays Keysmith's,
-    /// and ends with its resource.
+    /// Only status: nothing is written to the vendor or to a Secret.
     Observe,
 }
 
