@@ -164,6 +164,31 @@ fn the_ledger_is_the_only_config_map_that_the_operator_may_touch() {
 }
 
 #[test]
+fn restarting_workloads_is_a_right_of_its_own_and_off_by_default() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    assert!(!read("deploy/role.yaml").contains("apps"));
+    let optional = read("deploy/restart-workloads.yaml");
+    let role = serde_yaml::Deserializer::from_str(&optional).next().unwrap();
+    let role: Value = serde::Deserialize::deserialize(role).unwrap();
+    let rule = serde_json::json!({
+        "apiGroups": ["apps"],
+        "resources": ["deployments", "statefulsets", "daemonsets"],
+        "verbs": ["get", "list", "patch"],
+    });
+    assert_eq!(role["rules"], serde_json::json!([rule]));
+    let kustomization: Value = serde_yaml::from_str(&read("deploy/kustomization.yaml")).unwrap();
+    let resources = kustomization["resources"].as_array().unwrap();
+    assert!(!resources.contains(&Value::from("restart-workloads.yaml")), "only for those who ask for it");
+    let values: Value = serde_yaml::from_str(&read("charts/keysmith/values.yaml")).unwrap();
+    assert_eq!(values["rbac"]["restartWorkloads"], false);
+    let chart = read("charts/keysmith/templates/role.yaml");
+    assert!(
+        chart.contains("{{- if .Values.rbac.restartWorkloads }}")
+            && chart.contains("verbs: [get, list, patch]\n  {{- end }}")
+    );
+}
+
+#[test]
 fn explain_prints_the_table_for_people_and_for_programs() {
     let (ok, text, _) = keysmith(&["explain"]);
     assert!(ok && text.contains("edgee") && text.contains("expiresInDays"), "{text}");
