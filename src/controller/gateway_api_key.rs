@@ -22,7 +22,7 @@ use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
-use crate::plan::naming::{Identity, Serial};
+use crate::plan::naming::{Identity, Mark, Serial};
 use crate::plan::report;
 use crate::plan::rotation::{self, Handled};
 use jiff::Timestamp;
@@ -403,13 +403,16 @@ struct Act<'a> {
     facts: &'a Facts,
 }
 
-/// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists.
+/// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists:
+/// one that cannot be decoded does, too.
 fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
     let mark = context.mark(key);
     let claim = object::annotation(key, api::CLAIM).map(String::as_str);
-    let former = Claim::former(claim, &mark).filter(|former| {
-        watch::select(&context.stores.keys, |it: &GatewayApiKey| context.mark(it) == *former).is_empty()
-    });
+    let exists = |former: &Mark| {
+        let mut keys = context.stores.keys.state().into_iter();
+        keys.any(|it| Mark::new(&context.cluster, &it.uid().unwrap_or_default()) == *former)
+    };
+    let former = Claim::former(claim, &mark).filter(|former| !exists(former));
     Identity { mark, former }
 }
 

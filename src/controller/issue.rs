@@ -316,6 +316,7 @@ impl Issue {
             .filter(|_| complete)
             .unwrap_or_else(|| {
                 Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
+                    .still_ready(self.cause.is_some_and(Cause::overlaps))
             });
         let generation = self.key.metadata.generation;
         let status = |mut status: GatewayApiKeyStatus| {

@@ -166,7 +166,8 @@ const fn take(step: Step, why: Why) -> Decision {
 /// The next step for a key that should exist.
 pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if desired.suspended {
-        return take(Step::Rest(None), Why::Suspended);
+        // Suspended or not, an expired key is not Ready any more.
+        return take(Step::Rest(facts.record.expires_at.filter(|at| *at > facts.now)), Why::Suspended);
     }
     if let Some(id) = desired.external_id.as_ref().filter(|_| desired.observed) {
         return adoption::observe(facts, id);
@@ -319,6 +320,11 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(due) = due.filter(|due| due.at <= facts.now && stopped.is_none()) {
         return issue(facts, Why::Rotation(due.cause));
     }
+    // Before the old key goes, and whatever else does not succeed.
+    let restart = match restart(facts, desired) {
+        Next::Act(decision) => return decision,
+        Next::Wait(until) => until,
+    };
     let retirement = match retirement::next(facts, desired) {
         Next::Act(decision) => return decision,
         Next::Wait(until) => until,
@@ -326,10 +332,6 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(decision) = settings(facts, desired, served).or_else(|| spare(facts, served)) {
         return decision;
     }
-    let restart = match restart(facts, desired) {
-        Next::Act(decision) => return decision,
-        Next::Wait(until) => until,
-    };
     let due_at = due.map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
     let wake = [facts.record.expires_at, due_at, retirement, restart].into_iter().flatten().min();
     match stopped.filter(|_| due.is_some_and(|due| due.at <= facts.now)) {

@@ -59,8 +59,14 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
         if facts.view.as_ref().is_none_or(|view| view.as_of < after) {
             return act(Step::Look(plus(after, -SignedDuration::from_nanos(1))), Why::Overlap);
         }
-        if let Some(quiet) = quiet_at(facts, policy, &id).filter(|quiet| *quiet > facts.now) {
-            return Next::Wait(Some(quiet.min(bound)));
+        if let Some(quiet) = quiet_at(facts, policy, &id) {
+            if quiet > facts.now {
+                return Next::Wait(Some(quiet.min(bound)));
+            }
+            // It may have been used since the listing that told of it.
+            if facts.view.as_ref().is_some_and(|view| view.as_of < quiet) {
+                return act(Step::Look(plus(quiet, -SignedDuration::from_nanos(1))), Why::Overlap);
+            }
         }
     }
     if policy.brown_out.is_zero() {

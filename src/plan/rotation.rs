@@ -113,8 +113,11 @@ fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
         Due { at: open(policy, at), cause: Cause::MaxAge }
     });
     let expiring = facts.record.expires_at.map(|expires| {
-        let before = policy.renew.before(lifetime(facts, desired, expires));
-        let at = plus(expires, -(before + share(before, facts.spread)));
+        let lifetime = lifetime(facts, desired, expires);
+        let before = policy.renew.before(lifetime);
+        // Moved as well, it must not be so early that a new key is due at birth.
+        let early = (before + share(before, facts.spread)).min(lifetime / 20 * 19);
+        let at = plus(expires, -early);
         // A window gives way before an expiry would be missed.
         let latest = plus(expires, -(before / 4)).max(at);
         Due { at: open(policy, at).min(latest), cause: Cause::Expiry }

@@ -81,12 +81,23 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
     status.conditions.retain(|it| it.type_ != PREVIOUS_KEY_IN_USE);
     tell(status, next, cause);
     let leaked = cause == Cause::Leaked;
+    if leaked {
+        condemn(status);
+    }
     if cause.overlaps() || leaked {
         let replaced_at = second(next.now);
         let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
         let retire_after = plus(replaced_at, overlap);
         let disabled_at = None;
         status.previous.push(PreviousKey { id, serial, replaced_at, retire_after, disabled_at, leaked });
+    }
+}
+
+/// Nobody can tell whether the served key leaked or one that still works beside it.
+fn condemn(status: &mut GatewayApiKeyStatus) {
+    for key in &mut status.previous {
+        key.leaked = true;
+        key.retire_after = key.replaced_at;
     }
 }
 
@@ -136,6 +147,7 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, now: Timestamp) {
         return;
     };
     status.settled_serial = status.settled_serial.max(Some(serial));
+    condemn(status);
     let replaced_at = second(now);
     let leaked = true;
     status.previous.push(PreviousKey {

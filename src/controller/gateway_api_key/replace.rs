@@ -157,9 +157,7 @@ impl Work {
         id: &KeyId,
         decision: &Decision,
     ) -> Result<Done, Error> {
-        let listed = act.facts.own().any(|own| own.key.id == *id);
-        let ours = if listed { Ok(true) } else { self.carries_our_mark(act, id).await };
-        match ours {
+        match self.is_ours(act, id).await {
             Ok(true) => {
                 if let Err(fault) = act.account.revoke(id).await {
                     return Ok(Done::Failed(fault, "revoke the old key"));
@@ -174,6 +172,12 @@ impl Work {
         status.previous.retain(|key| key.id != id.0);
         let pass = self.tell_of_previous(status, act, decision).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// Only what carries our mark is touched: an id in status is no evidence.
+    async fn is_ours(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
+        let listed = act.facts.own().any(|own| own.key.id == *id);
+        if listed { Ok(true) } else { self.carries_our_mark(act, id).await }
     }
 
     async fn carries_our_mark(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
@@ -196,6 +200,16 @@ impl Work {
         (id, on): (&KeyId, bool),
         decision: &Decision,
     ) -> Result<Done, Error> {
+        match self.is_ours(act, id).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let mut status = self.status();
+                status.previous.retain(|key| key.id != id.0);
+                let pass = self.publish_as_it_is(status).await?;
+                return Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again });
+            }
+            Err(fault) => return Ok(Done::Failed(fault, "look at the old key")),
+        }
         if let Err(fault) =
             act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
         {

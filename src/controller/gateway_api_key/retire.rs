@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
-use crate::api::rotation::DeletionPolicy;
+use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus};
 use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
@@ -55,8 +55,11 @@ impl Work {
     }
 
     fn ending(&self) -> Ending {
+        // A key that is only looked at is left alone, also where it was managed before.
+        let observed = self.key.spec.management_policy == Some(ManagementPolicy::Observe);
+        let written = self.key.spec.deletion_policy.unwrap_or_default();
         Ending {
-            policy: self.key.spec.deletion_policy.unwrap_or_default(),
+            policy: if observed { DeletionPolicy::Retain } else { written },
             forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some(),
         }
     }
@@ -205,7 +208,9 @@ impl Work {
         left.extend(served.chain(previous).filter(|(id, _)| !facts.gone.contains(id)));
         // A create call without a known outcome may have left a key that nobody knows the id of.
         let unknown = facts.claim.is_some_and(|claim| claim.unsettled.is_some()) || facts.pending().is_some();
-        let unnamed = unknown.then(|| Left { id: None, serial: facts.claim.map(|it| it.serial), why });
+        // A deletion's claim has a serial of its own, which no key has: the entry then speaks of every serial.
+        let serial = facts.pending().map(|claim| claim.serial);
+        let unnamed = unknown.then_some(Left { id: None, serial, why });
         left.into_iter().map(|(id, serial)| Left { id: Some(id), serial, why }).chain(unnamed).collect()
     }
 

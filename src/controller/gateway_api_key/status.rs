@@ -59,7 +59,9 @@ impl Work {
     async fn observed(&mut self, facts: &Facts, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
         let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
-        if let Some(seen) = confirmed.or(facts.external.as_ref()) {
+        // A key that was managed before stays the served one, should it be managed again.
+        let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
+        if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
             status.id = Some(seen.id.0.clone());
             show(&mut status, seen);
         }
@@ -128,7 +130,9 @@ impl Work {
         let alive = record.expires_at.is_none_or(|at| at > self.context.clock.now());
         let served = alive && record.id.is_some() && record.generation == self.key.metadata.generation;
         let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message).still_ready(served);
-        self.publish(self.status(), &verdict).await
+        let pass = self.publish(self.status(), &verdict).await?;
+        // What is said of the served key is true until it expires.
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(record.expires_at.filter(|_| alive)) })
     }
 
     pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
