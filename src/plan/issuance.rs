@@ -309,6 +309,10 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if facts.confirmed == Some(None) {
         return issue(facts, Why::Rotation(Cause::KeyLost));
     }
+    // A key that leaked is not put into a Secret again, and is no other cause's to retire with an overlap.
+    if rotation::leaked(facts) {
+        return issue(facts, Why::Rotation(Cause::Leaked));
+    }
     if let Some(expired) = facts.record.expires_at.filter(|at| *at <= facts.now) {
         return replace_expired(facts, expired);
     }
