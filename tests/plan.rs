@@ -37,8 +37,10 @@ mod plans {
     pub mod orphans;
     pub mod peace;
     pub mod replace;
+    pub mod retirements;
     pub mod retiring;
     pub mod retiring_deposits;
+    pub mod rotating;
     pub mod rules;
     pub mod search;
     pub mod searches;

@@ -79,11 +79,12 @@ fn without_a_listing_nothing_is_asked() {
 
 fn beside(serial: u64, name: &str) -> Facts {
     let keys = [(1, listed("one", -90_000)), (serial, listed(name, -500))];
-    Facts {
+    let facts = Facts {
         claim: Some(claim(3, -90_000)),
         view: Some(view(-60, &keys)),
         ..with_record(served(), |it| it.settled = Serial(3))
-    }
+    };
+    with_held(facts, |it| it.fence = Some(Serial(3)))
 }
 
 #[test]
@@ -92,6 +93,20 @@ fn a_key_of_ours_that_nothing_uses_is_revoked() {
         let spare = Step::Revoke(vec![id("spare")]);
         expect(&beside(serial, "spare"), spare, Why::Spare);
     }
+}
+
+#[test]
+fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() {
+    let facts = with_held(beside(3, "spare"), |it| it.fence = Some(Serial(2)));
+    expect(&facts, Step::Fence(Serial(3)), Why::Spare);
+    let never = with_held(facts, |it| it.fence = None);
+    expect(&never, Step::Fence(Serial(3)), Why::Spare);
+}
+
+#[test]
+fn a_previous_key_is_no_spare() {
+    let facts = with_record(beside(2, "old"), |it| it.previous = vec![previous("old", 0)]);
+    expect(&facts, rest(600), Why::Fresh);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Facts for the tables: a served key at rest, from which each test departs.
 
 use jiff::{SignedDuration, Timestamp};
-use keysmith::api::rotation::DeletionPolicy;
+use keysmith::api::rotation::{DeletionPolicy, PreviousKey};
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Shown, Target, View};
@@ -106,6 +106,18 @@ pub fn served() -> Facts {
 /// A create call of serial 2 was claimed that long ago, to replace key `one`; how it ended is not known.
 pub fn pending(ago: i64) -> Facts {
     Facts { claim: Some(claim(2, -ago)), ..served() }
+}
+
+/// A key whose place key `one` took that long after the time of the tables.
+pub fn previous(name: &str, replaced: i64) -> PreviousKey {
+    PreviousKey {
+        id: name.into(),
+        serial: 0,
+        replaced_at: at(replaced),
+        retire_after: at(replaced + 600),
+        disabled_at: None,
+        leaked: false,
+    }
 }
 
 pub fn with_held(facts: Facts, change: impl FnOnce(&mut Held)) -> Facts {

@@ -1,0 +1,96 @@
+//! What becomes of a key whose place another one has taken.
+
+use super::class::Class;
+use super::known::*;
+use jiff::SignedDuration;
+use keysmith::api::rotation::PreviousKey;
+use keysmith::plan::facts::Facts;
+use keysmith::plan::issuance::{Decision, Step, Why, decide};
+
+/// Key `old` was replaced when the tables begin; it works for ten minutes, and is off for two.
+fn replaced(now: i64, change: impl FnOnce(&mut PreviousKey)) -> Facts {
+    let mut old = previous("old", 0);
+    change(&mut old);
+    let facts = with_record(served(), |it| it.previous = vec![old]);
+    let keys = [(0, listed("old", -90_000)), (1, listed("one", -90_000))];
+    later(Facts { view: Some(view(now, &keys)), ..facts }, now)
+}
+
+fn used(facts: Facts, seconds: i64) -> Facts {
+    let mut facts = facts;
+    for own in facts.view.iter_mut().flat_map(|it| &mut it.own).filter(|own| own.key.id == id("old")) {
+        own.key.last_used_at = Some(at(seconds));
+    }
+    facts
+}
+
+fn switch(on: bool) -> Step {
+    Step::Switch(id("old"), on)
+}
+
+fn retire() -> Step {
+    Step::Retire(id("old"))
+}
+
+#[test]
+fn an_old_key_works_for_the_overlap_then_is_off_and_then_gone() {
+    expect(&replaced(0, |_| {}), rest(600), Why::Fresh);
+    expect(&replaced(599, |_| {}), rest(600), Why::Fresh);
+    expect(&replaced(600, |_| {}), switch(false), Why::Overlap);
+    let off = |it: &mut PreviousKey| it.disabled_at = Some(at(600));
+    expect(&replaced(719, off), rest(720), Why::Fresh);
+    expect(&replaced(720, off), retire(), Why::Overlap);
+}
+
+#[test]
+fn an_old_key_that_is_used_is_waited_for_but_not_for_ever() {
+    // A quarter of the overlap without a call.
+    expect(&used(replaced(600, |_| {}), 590), rest(740), Why::Fresh);
+    expect(&used(replaced(740, |_| {}), 590), switch(false), Why::Overlap);
+    expect(&used(replaced(1199, |_| {}), 1190), rest(1200), Why::Fresh);
+    expect(&used(replaced(1200, |_| {}), 1190), switch(false), Why::StillInUse);
+}
+
+#[test]
+fn what_the_vendor_told_before_the_overlap_ended_says_nothing_of_its_end() {
+    let facts = Facts { view: Some(view(300, &[(0, listed("old", -90_000))])), ..replaced(600, |_| {}) };
+    let decision = decide(&facts, &Spec::default().desired());
+    assert!(matches!(decision.step, Step::Look(_)), "{decision:?}");
+}
+
+#[test]
+fn a_longer_overlap_switches_a_key_on_again() {
+    let facts = replaced(650, |it| it.disabled_at = Some(at(600)));
+    let longer = Spec { patient: true, ..Spec::default() };
+    let decision = decide(&facts, &longer.desired());
+    assert_eq!(decision, Decision { step: switch(true), why: Why::Overlap });
+}
+
+#[test]
+fn where_keys_cannot_be_switched_off_the_old_one_is_revoked_after_the_overlap() {
+    let mut facts = replaced(600, |_| {});
+    facts.ability = Class::Once.ability();
+    let decision = decide(&facts, &Spec { class: Class::Once, ..Spec::default() }.desired());
+    assert_eq!(decision, Decision { step: retire(), why: Why::Overlap });
+}
+
+#[test]
+fn a_leaked_key_has_no_overlap() {
+    expect(&replaced(0, |it| it.leaked = true), retire(), Why::Leaked);
+}
+
+#[test]
+fn the_overlap_that_counts_is_the_present_one() {
+    let mut desired = Spec::default().desired();
+    desired.policy.overlap = SignedDuration::ZERO;
+    let decision = decide(&replaced(1, |_| {}), &desired);
+    assert_eq!(decision, Decision { step: switch(false), why: Why::Overlap });
+}
+
+#[test]
+fn the_entries_of_a_key_that_is_gone_leave_the_secret() {
+    let facts = with_held(served(), |it| it.previous = Some(keysmith::plan::naming::Serial(0)));
+    expect(&facts, Step::Trim, Why::Overlap);
+    let kept = with_record(facts, |it| it.previous = vec![previous("old", 0)]);
+    expect(&kept, rest(600), Why::Fresh);
+}

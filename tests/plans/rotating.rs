@@ -1,0 +1,226 @@
+//! When a served key is replaced, and why.
+
+use super::known::*;
+use jiff::SignedDuration;
+use keysmith::api::rotation::{CarriedSpend, KeyCount};
+use keysmith::api::shared::Period;
+use keysmith::plan::capability::{Ability, Recovery};
+use keysmith::plan::desired::Desired;
+use keysmith::plan::facts::{Facts, Limit, Target};
+use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::naming::Serial;
+use keysmith::plan::policy::Renew;
+use keysmith::plan::rotation::{self, Cause, Due};
+use keysmith::plan::window::{Window, Written};
+
+const DAY: i64 = 86_400;
+
+fn wanted(change: impl FnOnce(&mut Desired)) -> Desired {
+    let mut desired = Spec::default().desired();
+    change(&mut desired);
+    desired
+}
+
+/// Key `one`, made at the time of the tables, lives for so many days.
+fn lives(days: i64, spread: f64) -> Facts {
+    let facts = with_record(served(), |it| {
+        (it.created_at, it.expires_at) = (Some(at(0)), Some(at(days * DAY)));
+    });
+    Facts { spread, ..facts }
+}
+
+#[track_caller]
+fn due(facts: &Facts, desired: &Desired, seconds: i64, cause: Cause) {
+    assert_eq!(rotation::due(facts, desired), Some(Due { at: at(seconds), cause }));
+}
+
+#[track_caller]
+fn now(facts: &Facts, desired: &Desired, cause: Cause) {
+    let due = rotation::due(facts, desired).unwrap();
+    assert_eq!((due.at <= facts.now, due.cause), (true, cause));
+    let decision = decide(facts, desired);
+    assert_eq!(decision, Decision { step: issue(2), why: Why::Rotation(cause) });
+}
+
+#[test]
+fn a_key_is_due_a_third_of_its_lifetime_before_it_expires_or_as_written() {
+    due(&lives(90, 0.0), &wanted(|_| {}), 60 * DAY, Cause::Expiry);
+    let before = |hours| Renew::Before(SignedDuration::from_hours(hours));
+    due(&lives(90, 0.0), &wanted(|it| it.policy.renew = before(240)), 80 * DAY, Cause::Expiry);
+    due(&lives(90, 0.0), &wanted(|it| it.policy.renew = Renew::Percentage(10)), 81 * DAY, Cause::Expiry);
+    // A key is never due when it is made.
+    due(&lives(1, 0.0), &wanted(|it| it.policy.renew = before(48)), DAY / 20, Cause::Expiry);
+}
+
+#[test]
+fn every_resource_is_moved_by_its_own_part_of_a_tenth() {
+    due(&lives(90, 0.5), &wanted(|_| {}), 60 * DAY - 3 * DAY / 2, Cause::Expiry);
+    let aged = wanted(|it| it.policy.max_age = Some(SignedDuration::from_secs(10 * DAY)));
+    due(&lives(90, 0.0), &aged, 10 * DAY, Cause::MaxAge);
+    due(&lives(90, 0.5), &aged, 10 * DAY - DAY / 2, Cause::MaxAge);
+}
+
+#[test]
+fn a_window_is_waited_for_unless_the_key_would_expire() {
+    let days = ["Mon".to_owned()];
+    let written = Written { days: &days, from: "02:00", until: "04:00", time_zone: None };
+    let monday = Window::parse("windows", &written).unwrap();
+    let desired = wanted(|it| it.policy.windows = vec![monday.clone()]);
+    // The tables begin on a Sunday, at 15:06:40.
+    let sunday = 15 * 3600 + 6 * 60 + 40;
+    due(&lives(90, 0.0), &desired, 64 * DAY - sunday + 2 * 3600, Cause::Expiry);
+    // The next opening is later than what is left of a key of three days.
+    due(&lives(3, 0.0), &desired, 3 * DAY - DAY / 4, Cause::Expiry);
+}
+
+#[test]
+fn what_somebody_asks_for_is_due_at_once() {
+    let asks = |change: fn(&mut Facts)| {
+        let mut facts = served();
+        change(&mut facts);
+        facts
+    };
+    let plain = wanted(|_| {});
+    now(&asks(|it| it.asks.rotate = Some("1".into())), &plain, Cause::Requested);
+    now(&asks(|it| it.asks.leaked = Some("1".into())), &plain, Cause::Leaked);
+    let made = with_record(served(), |it| it.made_as = Some("another".into()));
+    now(&made, &plain, Cause::Changed);
+    let triggered = wanted(|it| it.policy.trigger = Some("2".into()));
+    let handled = with_record(served(), |it| it.handled.trigger = Some("1".into()));
+    now(&handled, &triggered, Cause::Trigger);
+    // The first value of a trigger asks for nothing, and neither does what is handled.
+    assert_eq!(rotation::due(&served(), &triggered), None);
+    let done = with_record(served(), |it| it.handled.trigger = Some("2".into()));
+    assert_eq!(rotation::due(&done, &triggered), None);
+    let done = with_record(asks(|it| it.asks.rotate = Some("1".into())), |it| {
+        it.handled.rotate = Some("1".into());
+    });
+    assert_eq!(rotation::due(&done, &plain), None);
+}
+
+#[test]
+fn a_failed_replacement_waits_for_its_time_unless_somebody_asks_for_something_new() {
+    let mut facts = served();
+    facts.asks.rotate = Some("1".into());
+    let failed = with_record(facts.clone(), |it| {
+        (it.rotation_failures, it.next_rotation) = (3, Some(at(40)));
+        it.failed_asks = Some(facts.asks.fingerprint());
+    });
+    expect(&failed, rest(40), Why::Fresh);
+    expect(&later(failed.clone(), 40), issue(2), Why::Rotation(Cause::Requested));
+    let mut again = failed;
+    again.asks.rotate = Some("2".into());
+    expect(&again, issue(2), Why::Rotation(Cause::Requested));
+    // Nobody wants it any more.
+    again.asks.rotate = None;
+    assert_eq!(rotation::due(&again, &wanted(|_| {})), None);
+    assert!(!rotation::wanted(&again, &wanted(|_| {})));
+}
+
+#[test]
+fn a_replacement_is_overdue_when_half_of_its_time_is_over_or_many_failed() {
+    let failing = |failures, days| {
+        let facts = with_record(lives(90, 0.0), |it| it.rotation_failures = failures);
+        later(facts, days * DAY)
+    };
+    let desired = wanted(|_| {});
+    assert!(!rotation::overdue(&failing(4, 70), &desired));
+    assert!(!rotation::overdue(&failing(1, 76), &desired));
+    assert!(rotation::overdue(&failing(2, 76), &desired));
+    assert!(rotation::overdue(&failing(5, 61), &desired));
+}
+
+#[test]
+fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
+    let count = |serial| Some(KeyCount { since: at(-3600), serial });
+    let mut facts = with_record(served(), |it| it.count = count(0));
+    facts.asks.rotate = Some("1".into());
+    let few = Facts { keys_per_day: 2, ..facts.clone() };
+    expect(&few, issue(2), Why::Rotation(Cause::Requested));
+    let many = Facts { keys_per_day: 1, ..facts };
+    let again = DAY - 3600;
+    expect(&many, rest(again), Why::MintingStopped(at(again)));
+    expect(&later(many.clone(), again), issue(2), Why::Rotation(Cause::Requested));
+    // A key that leaked is not kept because of that.
+    let mut leaked = many;
+    leaked.asks.leaked = Some("1".into());
+    expect(&leaked, Step::Forsake(id("one")), Why::Leaked);
+}
+
+#[test]
+fn a_day_is_counted_from_its_first_claim() {
+    let old = KeyCount { since: at(0), serial: 4 };
+    let claimed = |serial, seconds| Some(claim(serial, seconds));
+    assert_eq!(rotation::counted(None, None), None);
+    assert_eq!(rotation::counted(None, claimed(1, 5)), Some(KeyCount { since: at(5), serial: 0 }));
+    assert_eq!(rotation::counted(Some(&old), claimed(6, DAY - 1)), Some(old.clone()));
+    let fresh = KeyCount { since: at(DAY), serial: 6 };
+    assert_eq!(rotation::counted(Some(&old), claimed(7, DAY)), Some(fresh));
+}
+
+#[test]
+fn a_new_key_has_what_is_left_of_the_budget_and_never_nothing() {
+    let limit = |units: u64| Some(Limit { micros: units * 1_000_000, period: Period::Monthly });
+    let table = [
+        (Some((40_000_000, Some(1))), limit(60)),
+        (Some((40_500_000, Some(1))), limit(59)),
+        (Some((99_999_999, None)), limit(1)),
+        (Some((500_000_000, None)), limit(1)),
+        (Some((40_000_000, Some(-1))), limit(100)),
+        (None, limit(100)),
+    ];
+    let desired = wanted(|it| it.settings.budget = limit(100));
+    for (carried, left) in table {
+        let facts = with_record(served(), |it| {
+            it.carried =
+                carried.map(|(micros, until)| CarriedSpend { micros, until: until.map(|seconds| at(seconds)) });
+        });
+        assert_eq!(rotation::budget_left(&facts.record, &desired, at(0)), left, "{carried:?}");
+    }
+    assert_eq!(rotation::budget_left(&served().record, &wanted(|_| {}), at(0)), None);
+}
+
+fn once(facts: Facts) -> Facts {
+    Facts { ability: Ability { recovery: Recovery::Once, ..facts.ability }, ..facts }
+}
+
+#[test]
+fn a_secret_lost_at_a_vendor_that_shows_a_key_once_is_a_replacement() {
+    let absent = once(Facts { target: Target::Absent, ..served() });
+    expect(&absent, issue(2), Why::Rotation(Cause::SecretLost));
+    let failed = with_record(absent, |it| {
+        (it.rotation_failures, it.next_rotation) = (1, Some(at(9)));
+        it.failed_asks = Some(served().asks.fingerprint());
+    });
+    expect(&failed, rest(9), Why::BackingOff);
+}
+
+#[test]
+fn a_key_shown_once_that_nobody_delivered_is_given_up_when_its_maker_has_ended() {
+    let found = |ago: i64| once(Facts { view: Some(view(-5, &[(2, listed("two", -ago))])), ..pending(ago) });
+    expect(&found(39), rest(1), Why::AnswerLost);
+    expect(&found(40), Step::Settle(Serial(2)), Why::AttemptFailed);
+}
+
+#[test]
+fn a_leaked_key_whose_secret_is_lost_is_replaced_and_not_restored() {
+    let mut facts = Facts { target: Target::Absent, ..served() };
+    facts.asks.leaked = Some("1".into());
+    expect(&facts, issue(2), Why::Rotation(Cause::Leaked));
+    expect(&once(facts), issue(2), Why::Rotation(Cause::Leaked));
+}
+
+#[test]
+fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_once() {
+    let leaked = |facts: Facts| {
+        let mut facts = facts;
+        facts.asks.leaked = Some("1".into());
+        facts
+    };
+    let forsake = || Step::Forsake(id("one"));
+    expect(&leaked(pending(5)), forsake(), Why::Leaked);
+    expect(&leaked(with_record(served(), |it| it.rotation_failures = 1)), forsake(), Why::Leaked);
+    expect(&leaked(with_record(served(), |it| it.failures = 1)), forsake(), Why::Leaked);
+    let foreign = Target::Foreign { owner: "somebody".into() };
+    expect(&leaked(Facts { target: foreign, ..served() }), forsake(), Why::Leaked);
+}
