@@ -13,6 +13,7 @@ mod support {
     pub mod report;
 }
 mod plans {
+    pub mod adopting;
     pub mod calls;
     pub mod chance;
     pub mod class;
@@ -25,6 +26,7 @@ mod plans {
     pub mod deposits;
     pub mod ending;
     pub mod fate;
+    pub mod fields;
     pub mod found;
     pub mod histories;
     pub mod history;

@@ -1,11 +1,12 @@
 //! What is decided for a key whose resource is being deleted.
 
 use super::known::*;
+use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::facts::{Facts, Listed};
-use keysmith::plan::issuance::{Step, Why};
+use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::removal::retire;
+use keysmith::plan::removal::{Ending, retire};
 
 fn going(facts: Facts) -> Facts {
     Facts { deleting: true, ..facts }
@@ -107,5 +108,55 @@ fn the_finalizer_goes_when_a_listing_shows_nothing_and_no_call_can_land_any_more
 fn every_step_of_a_deletion_says_so() {
     for facts in [going(served()), going(pending(5)), claimed(None), claimed(Some(-5))] {
         assert_eq!(retire(&facts, DELETE).why, Why::Deleting);
+    }
+}
+
+fn ending(policy: DeletionPolicy) -> Ending {
+    Ending { policy, ..DELETE }
+}
+
+#[track_caller]
+fn ends(facts: &Facts, ending: Ending, (step, why): (Step, Why)) {
+    assert_eq!(retire(facts, ending), Decision { step, why });
+}
+
+#[test]
+fn a_key_that_is_to_stay_is_let_go_once_the_deletion_is_claimed() {
+    let retain = ending(DeletionPolicy::Retain);
+    let claimed_first = Step::ClaimDeletion(deletion(2, 0, None));
+    ends(&going(served()), retain, (claimed_first, Why::Deleting));
+    ends(&claimed(Some(-5)), retain, (Step::Release, Why::LeftBehind));
+}
+
+#[test]
+fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
+    let disable = ending(DeletionPolicy::Disable);
+    let keys = [(1, listed("one", -90_000)), (2, listed("two", -50))];
+    let on = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
+    ends(&on, disable, (Step::Disable(vec![id("one"), id("two")]), Why::Deleting));
+    // A listing that lags shows them as they were.
+    let off = Facts { disabled: [id("one"), id("two")].into(), ..on.clone() };
+    ends(&off, disable, (Step::Release, Why::LeftBehind));
+    let unlisted = Facts { view: Some(view(-30, &[])), ..on };
+    ends(&unlisted, disable, (Step::Confirm(id("one")), Why::Deleting));
+    let young = Facts { confirmed: Some(Some(listed("one", -40))), ..unlisted };
+    ends(&young, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
+    ends(&claimed(Some(-100)), disable, (rest(90), Why::Deleting));
+}
+
+#[test]
+fn a_previous_key_too_young_for_the_listing_is_waited_for() {
+    let facts = with_record(claimed(None), |it| it.previous = vec![previous("old", -10)]);
+    expect_retired(&facts, rest(21));
+    expect_retired(&later(facts.clone(), 21), look(21));
+    let seen = Facts { view: Some(view(22, &[(0, listed("old", -20))])), ..later(facts, 22) };
+    expect_retired(&seen, Step::Revoke(vec![id("old")]));
+}
+
+#[test]
+fn who_is_let_go_by_force_waits_for_nothing() {
+    let forced = Ending { forced: true, ..DELETE };
+    for facts in [going(served()), going(pending(5)), claimed(Some(-5))] {
+        ends(&facts, forced, (Step::Release, Why::LeftBehind));
     }
 }

@@ -1,0 +1,165 @@
+//! What a change of one field of a specification leads to, for every field there is and every vendor.
+
+use super::cluster::mark;
+use super::known::*;
+use keysmith::api::GatewayApiKey;
+use keysmith::gateway::DRIVERS;
+use keysmith::plan::capability::{Capabilities, Support};
+use keysmith::plan::desired::{Desired, Settings, desired};
+use keysmith::plan::drift::Field;
+use keysmith::plan::facts::{Facts, Listed, Shown};
+use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::naming::Serial;
+use keysmith::plan::rotation::{Cause, Handled};
+use serde_json::{Map, Value, json};
+
+/// What a change leads to.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    /// The existing key is changed.
+    InPlace,
+    /// A new key takes its place.
+    NewKey,
+    /// Nothing happens at the vendor.
+    Operator,
+    /// The API server refuses it.
+    Immutable,
+}
+
+/// The schema of the spec.
+fn schema() -> Value {
+    let crds = keysmith::api::crds();
+    let crd = crds.iter().find(|crd| crd.spec.names.kind == "GatewayApiKey").unwrap();
+    let crd = serde_json::to_value(crd).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+}
+
+/// Two values of a field, with what else has to be written for the API server to admit them.
+fn values(field: &str, capabilities: &Capabilities) -> Option<[Value; 2]> {
+    let of = |before: Value, after: Value| Some([json!({field: before}), json!({field: after})]);
+    let budget = |amount: &str| json!({"amount": amount, "period": capabilities.budget.periods.first()});
+    match field {
+        "consoleTokenRef" => of(json!({"name": "one"}), json!({"name": "another"})),
+        "displayName" => of(json!("One"), json!("Another")),
+        "type" => Some([json!({"type": "Api"}), json!({"type": "CodingAgent", "codingAssistant": "codex"})]),
+        "codingAssistant" => {
+            let agent = |it: &str| json!({"type": "CodingAgent", "codingAssistant": it});
+            Some([agent("codex"), agent("claude_code")])
+        }
+        "models" => of(json!(["one"]), json!(["one", "another"])),
+        "budget" => of(budget("10"), budget("20")),
+        "expiresInDays" => of(json!(30), json!(60)),
+        "email" => of(json!("one@example.com"), json!("another@example.com")),
+        "active" | "debugMode" => of(json!(true), json!(false)),
+        "rotation" => of(json!({"overlap": "1h", "trigger": "1"}), json!({"overlap": "2h", "trigger": "1"})),
+        "secret" => of(json!({}), json!({"preset": "OpenAI", "keepPrevious": true})),
+        "deletionPolicy" => of(json!("Delete"), json!("Retain")),
+        "externalId" => of(json!("one"), json!("another")),
+        "managementPolicy" => {
+            let manage = |it: &str| json!({"externalId": "one", "managementPolicy": it});
+            Some([manage("Manage"), manage("Observe")])
+        }
+        "suspend" => of(json!(false), json!(true)),
+        _ => None,
+    }
+}
+
+fn resource(spec: &Value) -> GatewayApiKey {
+    let mut whole = Map::from_iter([("consoleTokenRef".to_owned(), json!({"name": "one"}))]);
+    whole.extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(json!({
+        "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
+        "metadata": {"name": "checkout", "namespace": "shop"}, "spec": whole,
+    }))
+    .unwrap()
+}
+
+fn shown(settings: &Settings) -> Listed {
+    let settings = settings.clone();
+    Listed {
+        name: mark().name(&settings.display_name, Serial(1)),
+        shown: Shown {
+            display_name: Some(settings.display_name),
+            active: Some(settings.active),
+            models: Some(settings.models),
+            budget: Some(settings.budget),
+            email: Some(settings.email),
+            debug_mode: Some(settings.debug_mode),
+        },
+        ..listed("one", -90_000)
+    }
+}
+
+/// Everything is as it was wanted before the change.
+fn settled(before: &Desired, capabilities: &Capabilities) -> Facts {
+    let key = shown(&before.settings);
+    let facts = with_record(served(), |it| {
+        it.made_as = Some(before.made_as.clone());
+        it.email.clone_from(&before.settings.email);
+        it.handled = Handled { trigger: before.policy.trigger.clone(), ..Handled::default() };
+    });
+    Facts {
+        generation: Some(2),
+        ability: capabilities.ability(),
+        view: Some(view(-60, &[(1, key.clone())])),
+        external: Some(key.clone()),
+        confirmed: Some(Some(key)),
+        ..facts
+    }
+}
+
+fn outcome(field: &str, [before, after]: &[Value; 2], capabilities: &Capabilities) -> Outcome {
+    let rules = schema()["x-kubernetes-validations"].to_string();
+    if rules.contains(&format!("self.{field} == oldSelf.{field}")) {
+        return Outcome::Immutable;
+    }
+    let wanted = |spec| desired(&resource(spec), capabilities).unwrap_or_else(|it| panic!("{field}: {it}"));
+    let (before, after) = (wanted(before), wanted(after));
+    let mut facts = settled(&before, capabilities);
+    assert_eq!(decide(&facts, &before).step, Step::Rest(None), "{field} before it is changed");
+    facts.asks.trigger.clone_from(&after.policy.trigger);
+    match decide(&facts, &after) {
+        Decision { step: Step::Amend(_, fields), .. } => {
+            assert_eq!(fields.iter().map(|it| Field::path(*it)).collect::<Vec<_>>(), [field]);
+            Outcome::InPlace
+        }
+        Decision { step: Step::Issue(_), why: Why::Rotation(Cause::Changed) } => Outcome::NewKey,
+        Decision { step: Step::Rest(_), .. } => Outcome::Operator,
+        other => panic!("{field}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_change_of_any_field_does_what_the_vendors_table_says() {
+    let schema = schema();
+    let fields = schema["properties"].as_object().unwrap();
+    assert!(fields.len() >= 16, "{fields:?}");
+    for capabilities in DRIVERS {
+        for field in fields.keys() {
+            let values = values(field, capabilities);
+            let values = values.unwrap_or_else(|| panic!("say two values of the new field {field}"));
+            let Some(said) = capabilities.field(field) else {
+                panic!("{} says nothing of {field}", capabilities.title);
+            };
+            if said.support == Support::Unsupported {
+                let refusal = desired(&resource(&values[1]), capabilities).unwrap_err();
+                assert!(refusal.to_string().contains(field.as_str()), "{field}: {refusal}");
+                continue;
+            }
+            let found = outcome(field, &values, capabilities);
+            let expected: &[Outcome] = match said.support {
+                Support::InPlace => &[Outcome::InPlace],
+                Support::AtCreation => &[Outcome::NewKey],
+                Support::Operator => &[Outcome::Operator, Outcome::Immutable],
+                Support::Unsupported => &[],
+            };
+            assert!(
+                expected.contains(&found),
+                "{} {field}: {:?}, but {found:?}",
+                capabilities.title,
+                said.support
+            );
+            assert_eq!(found == Outcome::Immutable, said.note.starts_with("immutable"), "{field}");
+        }
+    }
+}
