@@ -29,6 +29,7 @@ pub fn identity() -> Identity {
 }
 
 /// What a user asks for, as far as the model goes.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field that users switch")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
     /// What the vendor behind the console token can do.

@@ -17,7 +17,8 @@ const MUTANT_STATES: usize = 3_000;
 /// How many cases; more with `KEYSMITH_CASES`.
 pub fn cases(default: u32) -> u32 {
     let more = std::env::var("KEYSMITH_CASES").ok();
-    more.and_then(|it| it.parse().ok()).unwrap_or(default)
+    let thorough = if report::thorough() { 10 * default } else { default };
+    more.and_then(|it| it.parse().ok()).unwrap_or(thorough)
 }
 
 /// The same cases every time, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
@@ -37,8 +38,9 @@ fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
             let _ = play(history, None, true);
             println!("{history:#?}");
         }
-        panic!("{error}");
+        report::conclude(&[error.to_string()]);
     }
+    report::conclude(&[]);
 }
 
 #[test]

@@ -172,8 +172,7 @@ fn a_new_key_has_what_is_left_of_the_budget_and_never_nothing() {
     let desired = wanted(|it| it.settings.budget = limit(100));
     for (carried, left) in table {
         let facts = with_record(served(), |it| {
-            it.carried = carried
-                .map(|(micros, until)| CarriedSpend { micros, until: until.map(|seconds| at(seconds)) });
+            it.carried = carried.map(|(micros, until)| CarriedSpend { micros, until: until.map(at) });
         });
         assert_eq!(rotation::budget_left(&facts.record, &desired, at(0)), left, "{carried:?}");
     }

@@ -141,7 +141,7 @@ impl World {
                 self.break_rule(|| format!("{id} was retired before its overlap was over"));
             }
             None if served && works && !self.planted => {
-                self.break_rule(|| format!("{id} was retired without an overlap"))
+                self.break_rule(|| format!("{id} was retired without an overlap"));
             }
             _ => {}
         }

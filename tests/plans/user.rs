@@ -163,7 +163,7 @@ fn change(spec: &mut Spec, what: u8, to: u8) {
         4 | 5 => spec.fixed = to % 3,
         6 | 7 => spec.trigger = (to > 1).then_some(to % 5),
         8 => spec.patient = !spec.patient,
-        9 => spec.max_age = (to % 2 == 0).then_some(15 + to),
+        9 => spec.max_age = to.is_multiple_of(2).then_some(15 + to),
         10 => spec.restart = !spec.restart,
         11 => spec.keep_previous = !spec.keep_previous,
         12 => spec.suspended = !spec.suspended,

@@ -44,6 +44,7 @@ pub struct Memory {
 }
 
 /// Everything.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that happened once")]
 #[derive(Clone)]
 pub struct World {
     /// Who moves.
