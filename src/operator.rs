@@ -147,6 +147,7 @@ impl Operator {
             events: events.clone(),
             ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone()),
             // Who sees a part of the cluster cannot tell what nobody accounts for.
+            sees_all: namespace.is_none(),
             sweeps: Sweeps::new(self.settings.sweep.filter(|_| namespace.is_none())),
             metrics: self.metrics.clone(),
             stores: Stores {

@@ -352,6 +352,7 @@ fn target(secret: &Secret, uid: &str, expected: Option<(&SecretPlan, &str)>) -> 
         key_id: annotations.get(KEY_ID).cloned().map(KeyId),
         expires_at: annotations.get(EXPIRES_AT).and_then(|it| it.parse().ok()),
         previous: serial(PREVIOUS),
+        read: Some(read(secret, uid)),
         intact: annotations.get(CONTENT) == Some(&content(secret, uid)),
         current: expected.is_none_or(|(plan, template)| {
             annotations.get(TEMPLATE).is_some_and(|it| it == template)
@@ -361,6 +362,17 @@ fn target(secret: &Secret, uid: &str, expected: Option<(&SecretPlan, &str)>) -> 
         }),
         kind_fits: expected.is_none_or(|(plan, _)| plan.kind == kind),
     })
+}
+
+/// A hash of what applications read, without what is kept of an old key.
+fn read(secret: &Secret, uid: &str) -> String {
+    let mut parts: Vec<&[u8]> = vec![b"read", uid.as_bytes()];
+    let entries = secret.data.iter().flatten().filter(|(entry, _)| !entry.starts_with(PREVIOUS_ENTRY));
+    for (entry, bytes) in entries {
+        parts.push(entry.as_bytes());
+        parts.push(&bytes.0);
+    }
+    hash::base32(&parts, 12)
 }
 
 /// A hash of everything in the Secret, salted with its owner, so that an edit by hand is noticed.

@@ -68,7 +68,7 @@ pub struct Outcome {
     pub restarted: Vec<String>,
     /// Do not exist, or are labels that no workload has.
     pub missing: Vec<String>,
-    /// Were refused by the API server (403): by a role that is missing, or by a policy.
+    /// Were refused by the API server (4xx): by a role that is missing, by a policy or a webhook.
     pub forbidden: Vec<String>,
     /// The first error that is worth another attempt, which passes over what carries the revision by then.
     pub failed: Option<kube::Error>,
@@ -165,7 +165,9 @@ impl Outcome {
         let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
         match code {
             404 => self.missing.push(name),
-            403 => self.forbidden.push(name),
+            408 | 409 | 429 => drop(self.failed.get_or_insert(error)),
+            // A role that is missing, a policy or a webhook that says no: the next attempt would fare no better.
+            400..500 => self.forbidden.push(name),
             _ => drop(self.failed.get_or_insert(error)),
         }
         let is_of_this_one = (400..500).contains(&code) && code != 429;

@@ -95,6 +95,8 @@ pub struct Context {
     pub events: Events,
     /// What was left behind.
     pub ledger: Ledger,
+    /// Whether the stores hold the objects of all namespaces.
+    pub sees_all: bool,
     /// What sweeps remember.
     pub sweeps: Sweeps,
     /// Counters.

@@ -9,6 +9,7 @@ use super::accounts::Standing;
 use super::context::Context;
 use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
+use crate::api::condition::{self, ROTATION_OVERDUE};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::secret::{Secrets, Undelivered};
 use crate::cluster::{object, watch};
@@ -89,6 +90,9 @@ struct Work {
 
 impl Work {
     fn new(key: Arc<GatewayApiKey>, context: Arc<Context>) -> Self {
+        let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        // It stays said while something keeps us from finding out.
+        let overdue = condition::find(conditions, ROTATION_OVERDUE).is_some();
         Self {
             uid: key.uid().unwrap_or_default(),
             identity: identity(key.as_ref(), &context),
@@ -102,7 +106,7 @@ impl Work {
             disowned: None,
             settled: None,
             sent_email: None,
-            overdue: false,
+            overdue,
             revoked: false,
             made: 0,
         }
@@ -158,7 +162,7 @@ impl Work {
             let target = self.secrets.observe(&self.uid, &desired.secret, &template).await?;
             let mut facts = self.facts(target, capabilities.ability());
             facts.asks.trigger.clone_from(&desired.policy.trigger);
-            facts.revision = revision(&facts, &template);
+            facts.revision = revision(&facts);
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
             if let Step::Rest(until) = decision.step {
@@ -246,9 +250,9 @@ impl Work {
             }
             Step::Settle(serial) => self.settle_serial(act, *serial).await,
             Step::Fence(serial) => self.fence(act, *serial).await,
-            Step::Recognise(serial, id) => self.recognise(act, *serial, id).await,
+            Step::Recognise(serial, id) => self.recognise(act, (*serial, id), decision).await,
             Step::Brand(id, serial, name) => self.brand(act, (id, *serial), name).await,
-            Step::Forsake(_) => self.forsake().await,
+            Step::Forsake(_) => self.forsake(act).await,
             Step::Retire(id) => self.retire_previous(act, id, decision).await,
             Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
             Step::Trim => self.trim(act).await,
@@ -412,14 +416,15 @@ fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
         let mut keys = context.stores.keys.state().into_iter();
         keys.any(|it| Mark::new(&context.cluster, &it.uid().unwrap_or_default()) == *former)
     };
-    let former = Claim::former(claim, &mark).filter(|former| !exists(former));
+    // Whoever sees some namespaces only cannot know whether the other resource still exists in another.
+    let former = Claim::former(claim, &mark).filter(|former| context.sees_all && !exists(former));
     Identity { mark, former }
 }
 
 /// Recognises what readers of the Secret should have by now, while it is as it should be.
-fn revision(facts: &Facts, template: &str) -> Option<String> {
+fn revision(facts: &Facts) -> Option<String> {
     let held = facts.target.held().filter(|held| held.intact && held.current)?;
-    Some(format!("{}-{}", held.serial?, template.get(..8)?))
+    Some(format!("{}-{}", held.serial?, held.read.as_ref()?))
 }
 
 /// Why the served key is being replaced, while it still works.

@@ -2,17 +2,13 @@
 
 use super::desired::Desired;
 use super::facts::{Facts, KeyId};
-use super::issuance::{Decision, Step, Why};
+use super::issuance::{Decision, Step, Why, take};
 use super::naming::Mark;
 use super::retry::plus;
 use jiff::SignedDuration;
 
 /// A key that is not there, or somebody else's, is looked at again this often.
 const AGAIN: SignedDuration = SignedDuration::from_mins(10);
-
-const fn take(step: Step, why: Why) -> Decision {
-    Decision { step, why }
-}
 
 /// The key is only looked at. The shared listing shows it; nothing is asked for it alone.
 pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
@@ -37,6 +33,9 @@ pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
         Some(Some(key)) => key,
     };
     if let Some(serial) = facts.identity.serial_in(&key.name) {
+        if !facts.finalizer {
+            return take(Step::Outrank(facts.next_serial()), Why::TakenOver);
+        }
         return take(Step::Recognise(serial, id.clone()), Why::TakenOver);
     }
     if let Some((mark, _)) = Mark::parse(&key.name) {
@@ -64,5 +63,9 @@ pub fn relink(facts: &Facts) -> Option<Decision> {
     }
     let theirs = |name: &str| former.serial_in(name).filter(|serial| *serial <= claim.serial);
     let newest = facts.own().filter(|own| theirs(&own.key.name).is_some()).max_by_key(|own| own.serial)?;
+    // A backup need not bring the finalizer back, which comes with a claim.
+    if !facts.finalizer {
+        return Some(take(Step::Outrank(facts.next_serial()), Why::Relinked));
+    }
     Some(take(Step::Recognise(newest.serial, newest.key.id.clone()), Why::Relinked))
 }

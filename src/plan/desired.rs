@@ -107,7 +107,9 @@ fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities) -> String {
     let mut spec = resource.spec.clone();
     spec.kind = Some(spec.kind.unwrap_or_default());
     let written = serde_json::to_value(&spec).unwrap_or_default();
+    // What is not written counts for nothing, so that a release which knows one more field replaces no key.
     let fixed = capabilities.fields.iter().filter(|it| it.support == Support::AtCreation);
+    let fixed = fixed.filter(|it| !written[it.field].is_null());
     let values: Vec<_> = fixed.map(|it| format!("{}={}", it.field, written[it.field])).collect();
     hash::base32(&values.iter().map(String::as_bytes).collect::<Vec<_>>(), 16)
 }

@@ -111,6 +111,8 @@ pub struct Held {
     pub expires_at: Option<Timestamp>,
     /// Serial of the old key that stands beside it.
     pub previous: Option<Serial>,
+    /// Recognises what applications read, without the old key's entries.
+    pub read: Option<String>,
     /// Whether the content is what Keysmith wrote.
     pub intact: bool,
     /// Whether it was rendered with the present template.
@@ -172,6 +174,8 @@ pub struct Record {
     pub carried: Option<CarriedSpend>,
     /// The content of the Secret that consumers were last restarted for.
     pub restarted_for: Option<String>,
+    /// Whether status says Ready.
+    pub ready: bool,
 }
 
 impl From<&GatewayApiKeyStatus> for Record {
@@ -201,6 +205,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             count: status.key_count.clone(),
             carried: status.carried_spend.clone(),
             restarted_for: status.restarted_for.clone(),
+            ready: condition::find(&status.conditions, READY).is_some_and(|it| it.status == "True"),
         }
     }
 }

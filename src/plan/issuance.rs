@@ -10,7 +10,7 @@ use super::claim::Claim;
 use super::desired::Desired;
 use super::drift::{self, Field};
 use super::facts::{Facts, Held, KeyId, Listed, Target};
-use super::naming::Serial;
+use super::naming::{Mark, Serial};
 use super::retirement::{self, Next};
 use super::retry::plus;
 use super::rotation::{self, Cause};
@@ -105,8 +105,6 @@ pub enum Why {
     AttemptFailed,
     /// The key was deleted at the vendor.
     KeyLost,
-    /// The key expired.
-    Expired,
     /// The Secret was deleted.
     SecretDeleted,
     /// The Secret was edited.
@@ -159,7 +157,7 @@ pub enum Why {
     Fresh,
 }
 
-const fn take(step: Step, why: Why) -> Decision {
+pub(super) const fn take(step: Step, why: Why) -> Decision {
     Decision { step, why }
 }
 
@@ -172,8 +170,13 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(id) = desired.external_id.as_ref().filter(|_| desired.observed) {
         return adoption::observe(facts, id);
     }
+    let served = facts.record.id.as_ref().zip(facts.record.serial);
+    let served = served.map(|(id, serial)| Served { id, serial });
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
-        return take(Step::Rest(Some(next)), Why::BackingOff);
+        // A Secret that was well when the failure was written down is mended at once, whatever failed.
+        let unwell = |served| mend(facts, served).filter(|it| facts.record.ready && it.why != Why::Overlap);
+        let mended = served.as_ref().filter(|_| unwritable(facts).is_none()).and_then(unwell);
+        return mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff));
     }
     if let Some(decision) = leak(facts) {
         return decision;
@@ -184,8 +187,6 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(decision) = adoption::relink(facts) {
         return decision;
     }
-    let served = facts.record.id.as_ref().zip(facts.record.serial);
-    let served = served.map(|(id, serial)| Served { id, serial });
     if let Some(claim) = facts.pending() {
         let decision = recover(facts, claim, served.is_some());
         return match (&decision.step, &served) {
@@ -221,12 +222,13 @@ fn leak(facts: &Facts) -> Option<Decision> {
     let dead = |id: &KeyId| facts.gone.contains(id);
     let record = &facts.record;
     let replaced = record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
-    if let Some(id) = replaced.into_iter().find(|id| !dead(id)) {
+    // If that does not succeed, everything else has its turn before the next attempt.
+    if let Some(id) = replaced.into_iter().find(|id| !dead(id) && record.failures == 0) {
         return Some(take(Step::Retire(id), Why::Leaked));
     }
+    let failed = record.rotation_failures > 0 && record.failed_asks == Some(facts.asks.fingerprint());
     let hindered = facts.pending().is_some()
-        || record.failures > 0
-        || record.rotation_failures > 0
+        || failed
         || unwritable(facts).is_some()
         || rotation::stopped(facts).is_some();
     let id = record.id.as_ref().filter(|_| rotation::leaked(facts) && hindered)?;
@@ -316,13 +318,14 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(expired) = facts.record.expires_at.filter(|at| *at <= facts.now) {
         return replace_expired(facts, expired);
     }
-    if let Some(decision) = mend(facts, served) {
-        return decision;
-    }
+    // A Secret that cannot be mended is no reason to keep the key that was in it.
     let due = rotation::due(facts, desired);
     let stopped = rotation::stopped(facts);
     if let Some(due) = due.filter(|due| due.at <= facts.now && stopped.is_none()) {
         return issue(facts, Why::Rotation(due.cause));
+    }
+    if let Some(decision) = mend(facts, served) {
+        return decision;
     }
     // Before the old key goes, and whatever else does not succeed.
     let restart = match restart(facts, desired) {
@@ -417,6 +420,10 @@ fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
 /// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
 fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
     if let Some(Some(key)) = &facts.confirmed {
+        if let Some(mark) = somebody_elses(facts, key) {
+            let why = Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark));
+            return Some(take(Step::Rest(Some(plus(facts.now, TAKEN))), why));
+        }
         let fields = differing(facts, desired, key);
         if fields.is_empty() {
             return None;
@@ -445,6 +452,12 @@ fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Dec
             _ => confirm(Why::KeyLost),
         },
     }
+}
+
+/// The mark in the key's name, if it is another resource's: two resources may have been given one `externalId`.
+fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
+    let ours = facts.identity.serial_in(&key.name).is_some();
+    Mark::parse(&key.name).map(|(mark, _)| mark).filter(|_| !ours)
 }
 
 /// The settings that differ; a name without our mark is one of them.

@@ -2,7 +2,7 @@
 
 use super::claim::{Claim, Purpose};
 use super::facts::{Facts, KeyId, Listed, View};
-use super::issuance::{Decision, STRAGGLING, Step, Why, settles};
+use super::issuance::{Decision, STRAGGLING, Step, Why, settles, take};
 use super::naming::Serial;
 use super::retry::plus;
 use crate::api::rotation::DeletionPolicy;
@@ -37,10 +37,6 @@ pub enum LeftWhy {
     Forced,
     /// It does not carry our mark any more.
     NotOurs,
-}
-
-const fn take(step: Step, why: Why) -> Decision {
-    Decision { step, why }
 }
 
 /// The next step for a key whose resource is being deleted.

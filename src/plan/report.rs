@@ -69,7 +69,7 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
             Reason::SecretConflict,
             format!(
                 "spec.secret.name: Secret {secret} belongs to {owner}, and Keysmith does not touch it; \
-                 choose another name or delete that Secret; looked at again every minute"
+                 delete that Secret, or create another GatewayApiKey with another spec.secret.name; looked at again every minute"
             ),
         ),
         Why::TypeFixed => Verdict::stalled(
@@ -92,7 +92,8 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
         ),
         Why::ExternalMissing => Verdict::stalled(
             Reason::ExternalKeyMissing,
-            "spec.externalId: the vendor knows no key with that id; correct it, or leave it out to have a key made; looked at again every ten minutes",
+            "spec.externalId: the vendor knows no key with that id; delete this resource and create one that names another key, or none \
+             to have one made; looked at again every ten minutes",
         ),
         Why::OwnedElsewhere(here) => {
             let whose = if *here { "another resource of this cluster" } else { "another cluster" };
@@ -100,8 +101,8 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
                 Reason::OwnershipConflict,
                 format!(
                     "spec.externalId: the key carries the mark of {whose}, and Keysmith does not take it away; \
-                     delete the other resource with deletionPolicy: Retain and remove the mark from the key's name, \
-                     or name another key; looked at again every ten minutes"
+                     where that resource is gone or lets go of the key with deletionPolicy: Retain, take the mark out of the key's \
+                     name in the vendor's console; looked at again every ten minutes"
                 ),
             )
         }
@@ -269,9 +270,13 @@ pub fn tell_of_rotation(
             Some(condition::condition(ROTATING, true, Reason::Replacing, &message, generation))
         }
         (None, Some(until)) => {
-            let message = match status.previous.iter().any(|key| key.disabled_at.is_some()) {
-                true => "the old key is switched off and is deleted soon".to_owned(),
-                false => format!("the old key works beside the new one until {}", clock(until)),
+            let message = if status.previous.iter().any(|key| key.disabled_at.is_some()) {
+                "the old key is switched off and is deleted soon".to_owned()
+            } else {
+                format!(
+                    "the old key works beside the new one until {}, and longer while it is used",
+                    clock(until)
+                )
             };
             Some(condition::condition(ROTATING, true, Reason::Overlap, &message, generation))
         }
@@ -300,7 +305,8 @@ pub fn tell_of_rotation(
 /// Says that the old key was retired although it was used shortly before.
 pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
     let message = format!(
-        "the old key was used less than {} before it was switched off, {} after the new one was in the Secret; \
+        "at the last replacement the old key was used less than {} before it was switched off, {} after the new one was in \
+         the Secret; \
          look for a consumer that did not read the Secret again",
         duration::format(super::retirement::quiet(policy)),
         duration::format(policy.max_overlap)
@@ -324,7 +330,8 @@ pub fn restarted(restarted: &[String], missing: &[String], forbidden: &[String])
     }
     if !forbidden.is_empty() {
         let note = format!(
-            "Keysmith may not restart {}; grant it patch on workloads (rbac.restartWorkloads in the chart), or restart them by hand",
+            "Kubernetes refused to restart {}; grant Keysmith patch on workloads (rbac.restartWorkloads in the chart) and look at \
+             admission webhooks, then restart them by hand: it is not tried again for this content",
             forbidden.join(", ")
         );
         notices.push(Notice::warning("ConsumersForbidden", note));

@@ -46,9 +46,9 @@ impl Cause {
         format!("{self:?}")
     }
 
-    /// Whether the old key goes on working for a while.
+    /// Whether the old key goes on working for a while. One that expired may do so by the vendor's clock.
     pub const fn overlaps(self) -> bool {
-        !matches!(self, Self::Leaked | Self::KeyLost | Self::Expired)
+        !matches!(self, Self::Leaked | Self::KeyLost)
     }
 }
 
@@ -140,13 +140,10 @@ fn open(policy: &Policy, at: Timestamp) -> Timestamp {
     window::next_open(&policy.windows, at).unwrap_or(at)
 }
 
-/// Since when a replacement is overdue: it failed more than once, and half of the time that was left for it is over,
-/// or it failed many times.
+/// Whether a replacement is overdue: half of the time that was left for it is over, whatever keeps it, or it failed
+/// many times.
 pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
     let failures = facts.record.rotation_failures;
-    if failures < 2 {
-        return false;
-    }
     let half = planned(facts, desired).zip(facts.record.expires_at).is_some_and(|(due, expires)| {
         due.cause == Cause::Expiry
             && due.at <= facts.now

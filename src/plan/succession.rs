@@ -3,6 +3,7 @@
 use super::desired::Desired;
 use super::facts::{KeyId, Listed, OwnKey};
 use super::naming::Serial;
+use super::report;
 use super::retry::plus;
 use super::rotation::{self, Cause, Handled};
 use crate::api::GatewayApiKeyStatus;
@@ -38,10 +39,7 @@ pub struct Successor<'a> {
 /// Puts a key in the place of the served one, which becomes a previous one.
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
-    let forsaken = old.is_none()
-        && status.settled_serial.is_some()
-        && next.asks.leaked.is_some()
-        && next.asks.leaked != status.last_handled_leaked;
+    let forsaken = old.is_none() && status.made_as.is_some();
     if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
         retire(status, next, id, serial);
     } else if forsaken {
@@ -85,7 +83,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
         condemn(status);
     }
     if cause.overlaps() || leaked {
-        let replaced_at = second(next.now);
+        let replaced_at = report::to_the_second(next.now);
         let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
         let retire_after = plus(replaced_at, overlap);
         let disabled_at = None;
@@ -103,7 +101,8 @@ fn condemn(status: &mut GatewayApiKeyStatus) {
 
 fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
     let budget = next.desired.settings.budget.map(|_| carry(status, next));
-    status.last_rotation = Some(LastRotation { time: second(next.now), reason: cause.name(), budget });
+    status.last_rotation =
+        Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name(), budget });
 }
 
 /// What the replaced key spent counts for its successor, where the vendor tells it.
@@ -135,20 +134,15 @@ fn period_end(period: Period, now: Timestamp) -> Option<Timestamp> {
     next.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
 }
 
-/// Status holds whole seconds.
-fn second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
 /// A served key is declared dead although no other is there: it is revoked next, and the Secret holds nothing that
 /// works until another key is made.
-pub fn forsake(status: &mut GatewayApiKeyStatus, now: Timestamp) {
+pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp) {
     let Some((id, serial)) = status.id.take().zip(status.serial.take()) else {
         return;
     };
     status.settled_serial = status.settled_serial.max(Some(serial));
     condemn(status);
-    let replaced_at = second(now);
+    let replaced_at = report::to_the_second(now);
     let leaked = true;
     status.previous.push(PreviousKey {
         id,
@@ -161,6 +155,8 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, now: Timestamp) {
     status.expires_at = None;
     status.next_rotation_time = None;
     status.rotation_failures = None;
+    // What is made from now on never leaked.
+    status.last_handled_leaked.clone_from(&asks.leaked);
     forget_failures(status);
 }
 
@@ -176,7 +172,7 @@ pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, de
     }
     let stopped = rotation::stopped(facts);
     let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
-    status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(second);
+    status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(report::to_the_second);
     status.made_as.get_or_insert_with(|| desired.made_as.clone());
     if status.last_handled_trigger.is_none() {
         status.last_handled_trigger.clone_from(&desired.policy.trigger);

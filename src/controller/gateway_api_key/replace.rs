@@ -72,9 +72,13 @@ impl Work {
     pub(super) async fn recognise(
         &mut self,
         act: &Act<'_>,
-        serial: Serial,
-        id: &KeyId,
+        (serial, id): (Serial, &KeyId),
+        decision: &Decision,
     ) -> Result<Done, Error> {
+        if decision.why == Why::Relinked && self.left_by_another(id).await {
+            self.gone.insert(id.clone());
+            return Ok(Done::Again);
+        }
         let key = match act.account.get(id).await {
             Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => key,
             Ok(_) => {
@@ -94,13 +98,29 @@ impl Work {
         status.made_as = Some(act.desired.made_as.clone());
         status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
         status.last_handled_rotate_at.clone_from(&act.facts.asks.rotate);
-        status.last_handled_leaked.clone_from(&act.facts.asks.leaked);
         self.confirmed = Some(Some(key));
         let verdict = Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over");
         let pass = self.publish(status, &verdict).await?;
         self.forget_left(id).await;
         self.wake_deposits();
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// Whether the ledger says that a resource of another name left the key: a copied annotation is no claim to it. As
+    /// long as the ledger cannot be read, nobody's is.
+    async fn left_by_another(&self, id: &KeyId) -> bool {
+        let (namespace, name) = (self.namespace(), self.key.name_any());
+        let other = |entry: &ledger::Entry| {
+            entry.key_id.as_deref() == Some(&id.0)
+                && (entry.owner.namespace != namespace || entry.owner.name != name)
+        };
+        match self.context.ledger.list().await {
+            Ok(book) => book.entries.iter().any(other),
+            Err(error) => {
+                tracing::warn!(%error, "a key is not found again by its mark, because the ledger cannot be read");
+                true
+            }
+        }
     }
 
     /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
@@ -141,9 +161,9 @@ impl Work {
     }
 
     /// A key that leaked is counted on no more, although no other is there yet.
-    pub(super) async fn forsake(&mut self) -> Result<Done, Error> {
+    pub(super) async fn forsake(&mut self, act: &Act<'_>) -> Result<Done, Error> {
         let mut status = self.status();
-        succession::forsake(&mut status, self.context.clock.now());
+        succession::forsake(&mut status, &act.facts.asks, self.context.clock.now());
         let message = "the key was declared leaked and is being revoked; the Secret holds nothing that works until \
                        a new key is made, which is tried at once";
         let pass = self.publish(status, &Verdict::reconciling(Reason::Leaked, message)).await?;
@@ -213,8 +233,10 @@ impl Work {
         if let Err(fault) =
             act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
         {
-            // Gone already: what remains is to forget it, which retiring does.
-            if fault.kind != FaultKind::NotFound {
+            // Gone already, or nothing that can be switched: what remains is to delete it, which comes next.
+            let moot =
+                matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict | FaultKind::Rejected { .. });
+            if !moot {
                 return Ok(Done::Failed(fault, "switch the old key"));
             }
         }

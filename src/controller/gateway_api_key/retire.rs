@@ -2,8 +2,9 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
+use crate::api::condition::{self, READY};
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
-use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus};
+use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
 use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -35,6 +36,9 @@ impl Work {
             let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
             let facts = self.facts(target, ability);
             let decision = removal::retire(&facts, ending);
+            if let Some(next) = self.blocked_until(&decision) {
+                return Ok(Pass::Rest(Some(next)));
+            }
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release, _) => return self.release(&facts, &decision).await,
@@ -52,6 +56,16 @@ impl Work {
             }
         }
         Ok(Pass::Stale)
+    }
+
+    /// A removal that failed is not tried again before its time, whoever wakes us meanwhile.
+    fn blocked_until(&self, decision: &Decision) -> Option<Timestamp> {
+        let status = self.key.status.as_ref()?;
+        let said = condition::find(&status.conditions, READY)?;
+        let failed = said.reason == Reason::DeletionBlocked.as_str()
+            && said.observed_generation == self.key.metadata.generation;
+        let free = matches!(decision.step, Step::Release | Step::ClaimDeletion(_) | Step::Rest(_));
+        status.next_attempt_at.filter(|next| failed && !free && *next > self.context.clock.now())
     }
 
     fn ending(&self) -> Ending {
@@ -136,7 +150,9 @@ impl Work {
 
     async fn release(&mut self, facts: &Facts, decision: &Decision) -> Result<Pass, Error> {
         let left = self.left_behind(facts, decision);
-        self.write_down(&left).await?;
+        if let Some(why) = self.write_down(&left).await? {
+            return self.deletion_blocked(&why, None).await;
+        }
         match object::release(&self.context.client, self.key.as_ref()).await {
             Ok(_) => {}
             // It went in an earlier pass, and everything was told then.
@@ -166,11 +182,11 @@ impl Work {
         }
     }
 
-    /// What stays is in the ledger before the resource goes. A ledger that may not be written, or has no room, keeps
-    /// nobody: the event tells of the key as well.
-    async fn write_down(&self, left: &[Left]) -> Result<(), Error> {
+    /// What stays is in the ledger before the resource goes. Returns why it cannot be: a key that is meant to stay would
+    /// be taken for an orphan by a later sweep. Whoever lets go by force is told by the event.
+    async fn write_down(&self, left: &[Left]) -> Result<Option<String>, Error> {
         if left.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let token = &self.key.spec.console_token_ref.name;
         let entries = left.iter().map(|left| Entry {
@@ -179,13 +195,14 @@ impl Work {
             ..self.context.leaving(self.key.as_ref(), token, why(left.why))
         });
         match self.context.ledger.record(&entries.collect::<Vec<_>>()).await {
-            Ok(()) | Err(ledger::Error::Full(_)) => Ok(()),
+            Ok(()) => Ok(None),
             Err(ledger::Error::Kubernetes { source, .. }) if cluster::is_transient(&source) => {
                 Err((*source).into())
             }
             Err(error) => {
                 tracing::warn!(%error, "what stays at the vendor could not be written down in the ledger");
-                Ok(())
+                let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
+                Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }
         }
     }
@@ -223,7 +240,8 @@ impl Work {
         let token = &self.key.spec.console_token_ref.name;
         let next = retry.as_ref().map(|(_, next)| *next);
         let verdict = report::deletion_blocked(why, token, next);
-        let status = retry.map_or_else(|| self.status(), |(status, _)| status);
+        let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
+        let status = retry.map_or_else(waiting, |(status, _)| status);
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(next),

@@ -159,7 +159,7 @@ impl Work {
         }
         verdict.apply(&mut status.conditions, generation, self.context.clock.now());
         let quiet = matches!(verdict.reason, Reason::Progressing | Reason::Suspended);
-        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        let news = verdict.course != Course::Settled && before.as_deref() != Some(verdict.reason.as_str());
         let pass = self.publish_as_it_is(status).await?;
         if news && !quiet && pass != Pass::Stale {
             self.context
