@@ -309,7 +309,7 @@ pub(super) fn settles(facts: &Facts, sent: Timestamp) -> Timestamp {
 /// A key is served: keep it, its Secret and its settings true, and replace it in time.
 fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if facts.confirmed == Some(None) {
-        return issue(facts, Why::Rotation(Cause::KeyLost));
+        return again(facts, Cause::KeyLost);
     }
     // A key that leaked is not put into a Secret again, and is no other cause's to retire with an overlap.
     if rotation::leaked(facts) {
@@ -354,7 +354,15 @@ fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
     if let Some(again) = born_expired.filter(|it| *it > facts.now) {
         return take(Step::Rest(Some(again)), Why::BackingOff);
     }
-    issue(facts, Why::Rotation(Cause::Expired))
+    again(facts, Cause::Expired)
+}
+
+/// A key that does not work any more is replaced at once, but not as often as the vendor loses answers.
+fn again(facts: &Facts, cause: Cause) -> Decision {
+    match rotation::retry(facts) {
+        Some(at) => take(Step::Rest(Some(at)), Why::BackingOff),
+        None => issue(facts, Why::Rotation(cause)),
+    }
 }
 
 /// The Secret holds the served key as it should.
@@ -365,8 +373,7 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
         return stale.then(|| take(Step::Trim, Why::Overlap));
     };
     if facts.ability.recovery == Recovery::Once {
-        let failed = facts.record.rotation_failures > 0 && !facts.demanded();
-        let wait = facts.record.next_rotation.filter(|next| failed && *next > facts.now);
+        let wait = rotation::retry(facts);
         let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
         return match awaited {
             // The outcome of the last attempt comes first.

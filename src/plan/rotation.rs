@@ -64,10 +64,14 @@ pub struct Due {
 /// The next replacement of the served key, if one is in sight.
 pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
     let due = planned(facts, desired)?;
-    // A failed attempt is not repeated before its time, which status remembers.
-    let failed = facts.record.rotation_failures > 0 && due.at <= facts.now && !facts.demanded();
-    let retry = facts.record.next_rotation.filter(|_| failed);
-    Some(Due { at: retry.map_or(due.at, |retry| retry.max(due.at)), cause: due.cause })
+    let retry = retry(facts).filter(|_| due.at <= facts.now);
+    Some(Due { at: retry.unwrap_or(due.at), cause: due.cause })
+}
+
+/// A failed attempt is not repeated before its time, which status remembers, unless somebody asks for something new.
+pub fn retry(facts: &Facts) -> Option<Timestamp> {
+    let failed = facts.record.rotation_failures > 0 && !facts.demanded();
+    facts.record.next_rotation.filter(|next| failed && *next > facts.now)
 }
 
 /// The same, as if nothing had failed.

@@ -223,3 +223,19 @@ fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_on
     let foreign = Target::Foreign { owner: "somebody".into() };
     expect(&leaked(Facts { target: foreign, ..served() }), forsake(), Why::Leaked);
 }
+
+#[test]
+fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
+    let failed = |facts: Facts| {
+        with_record(facts, |it| {
+            (it.rotation_failures, it.next_rotation) = (2, Some(at(40)));
+            it.failed_asks = Some(served().asks.fingerprint());
+        })
+    };
+    let gone = failed(Facts { confirmed: Some(None), ..served() });
+    let expired = failed(with_record(served(), |it| it.expires_at = Some(at(0))));
+    for (facts, cause) in [(gone, Cause::KeyLost), (expired, Cause::Expired)] {
+        expect(&facts, rest(40), Why::BackingOff);
+        expect(&later(facts, 40), issue(2), Why::Rotation(cause));
+    }
+}
