@@ -166,7 +166,8 @@ impl World {
             return false;
         };
         match last.spec.deletion_policy() {
-            _ if last.forced => true,
+            // Somebody took our mark away, and a late answer may have brought it back.
+            _ if last.forced || self.excused.contains(&key.id) => true,
             DeletionPolicy::Retain => true,
             DeletionPolicy::Disable => key.shown.active == Some(false),
             DeletionPolicy::Delete => false,
