@@ -132,8 +132,8 @@ fn a_replacement_is_overdue_when_half_of_its_time_is_over_or_many_failed() {
 
 #[test]
 fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
-    let count = |serial| Some(KeyCount { since: at(-3600), serial });
-    let mut facts = with_record(served(), |it| it.count = count(0));
+    let count = KeyCount { since: at(-3600), serial: 0, made: 1 };
+    let mut facts = with_record(served(), |it| it.count = Some(count));
     facts.asks.rotate = Some("1".into());
     let few = Facts { keys_per_day: 2, ..facts.clone() };
     expect(&few, issue(2), Why::Rotation(Cause::Requested));
@@ -149,12 +149,12 @@ fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
 
 #[test]
 fn a_day_is_counted_from_its_first_claim() {
-    let old = KeyCount { since: at(0), serial: 4 };
+    let old = KeyCount { since: at(0), serial: 4, made: 2 };
     let claimed = |serial, seconds| Some(claim(serial, seconds));
     assert_eq!(rotation::counted(None, None), None);
-    assert_eq!(rotation::counted(None, claimed(1, 5)), Some(KeyCount { since: at(5), serial: 0 }));
+    assert_eq!(rotation::counted(None, claimed(1, 5)), Some(KeyCount { since: at(5), serial: 0, made: 0 }));
     assert_eq!(rotation::counted(Some(&old), claimed(6, DAY - 1)), Some(old.clone()));
-    let fresh = KeyCount { since: at(DAY), serial: 6 };
+    let fresh = KeyCount { since: at(DAY), serial: 6, made: 0 };
     assert_eq!(rotation::counted(Some(&old), claimed(7, DAY)), Some(fresh));
 }
 

@@ -178,7 +178,9 @@ impl World {
         object.version = self.version;
         object.digest = if self.searched { object.recognise() } else { 0 };
         if object.leaked.is_some() && object.leaked != object.status.last_handled_leaked {
-            self.leaked.extend(object.status.id.clone().map(KeyId));
+            // Nobody can tell which of the keys that work it was.
+            let previous = object.status.previous.iter().map(|key| KeyId(key.id.clone()));
+            self.leaked.extend(object.status.id.clone().map(KeyId).into_iter().chain(previous));
         }
         let object = Rc::new(object);
         let before = self.live();
