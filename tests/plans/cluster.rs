@@ -245,6 +245,7 @@ impl Stored {
             key_id: self.key_id.clone(),
             expires_at: self.expires_at,
             previous: self.previous,
+            read: self.data.as_ref().map(|id| id.0.clone()),
             intact: self.content.is_some() && self.content == self.data,
             current: template.is_none() || self.template == template,
             kind_fits: true,

@@ -71,6 +71,7 @@ pub fn held(serial: u64, key: &str) -> Held {
         key_id: Some(id(key)),
         expires_at: None,
         previous: None,
+        read: Some(key.to_owned()),
         intact: true,
         current: true,
         kind_fits: true,

@@ -173,7 +173,7 @@ impl Operator {
             }
             Step::Settle(serial) => self.settle_serial(facts, *serial).await,
             Step::Fence(serial) => self.fence(facts, *serial).await,
-            Step::Forsake(_) => self.forsake().await,
+            Step::Forsake(_) => self.forsake(facts).await,
             Step::Retire(id) => self.retire_previous(facts, desired, (id, decision)).await,
             Step::Switch(id, on) => self.switch_previous(desired, (id, *on), decision).await,
             Step::Trim => self.trim(facts).await,

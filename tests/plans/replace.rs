@@ -54,9 +54,9 @@ impl Operator {
         }
     }
 
-    pub async fn forsake(&mut self) -> Result<Done, Kube> {
+    pub async fn forsake(&mut self, facts: &Facts) -> Result<Done, Kube> {
         let mut status = self.status();
-        succession::forsake(&mut status, self.now());
+        succession::forsake(&mut status, &facts.asks, self.now());
         let verdict = Verdict::reconciling(Reason::Leaked, "the key was declared leaked");
         let pass = self.publish(status, &verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
