@@ -169,7 +169,8 @@ impl World {
             // Somebody took our mark away, and a late answer may have brought it back.
             _ if last.forced || self.excused.contains(&key.id) => true,
             DeletionPolicy::Retain => true,
-            DeletionPolicy::Disable => key.shown.active == Some(false),
+            // A second operator that does not know of the deletion yet may switch it on again: settings are not fenced.
+            DeletionPolicy::Disable => key.shown.active == Some(false) || self.switched.contains(&key.id),
             DeletionPolicy::Delete => false,
         }
     }

@@ -77,6 +77,8 @@ pub struct World {
     pub leaked: BTreeSet<KeyId>,
     /// Keys that users deleted, renamed or switched off.
     pub excused: BTreeSet<KeyId>,
+    /// Keys that operators switched off for good.
+    pub switched: BTreeSet<KeyId>,
     /// Keys that operators put into the Secret.
     pub delivered: BTreeSet<KeyId>,
     /// Whether status said once that the key works.
@@ -114,6 +116,7 @@ impl World {
             revoked: BTreeSet::new(),
             leaked: BTreeSet::new(),
             excused: BTreeSet::new(),
+            switched: BTreeSet::new(),
             delivered: BTreeSet::new(),
             ready: false,
             switched_off: false,
@@ -285,7 +288,7 @@ impl World {
                 _ => {}
             }
             // Users can write any serial; what an operator writes outranks whatever it finds.
-            let back = present.is_some_and(|old| secret.fence < old.newest());
+            let back = present.is_some_and(|old| secret.newest() < old.newest());
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
                 && !world.planted
@@ -356,6 +359,7 @@ impl World {
                 self.check_ours(id);
                 // Nothing but its activity: it is a previous key, or on its way out.
                 if name.is_empty() && !to.active {
+                    self.switched.insert(id.clone());
                     self.check_overlap(id);
                 }
             }
