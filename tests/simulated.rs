@@ -62,6 +62,7 @@ tell! {
         a_key_of_another_resource_or_cluster_is_not_taken_away,
         an_observed_key_is_shown_and_left_alone,
         a_resource_restored_from_a_backup_finds_its_key_again,
+        an_operator_of_some_namespaces_takes_no_key_for_a_copied_annotation,
         a_copy_of_a_resource_does_not_get_the_key_of_the_original;
     ending:
         a_retained_key_works_on_and_is_told_about,

@@ -81,10 +81,11 @@ pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
     let spec = json!({"type": "CodingAgent", "codingAssistant": "codex", "expiresInDays": 5});
     world.create("GatewayApiKey", "fixed", key_spec(spec)).await;
     for (patch, words) in [
-        (json!({"type": "Api", "codingAssistant": null}), "type is immutable"),
-        (json!({"codingAssistant": "opencode"}), "codingAssistant is immutable"),
-        (json!({"expiresInDays": 6}), "spec.expiresInDays is immutable"),
-        (json!({"expiresInDays": null}), "spec.expiresInDays is immutable"),
+        (json!({"externalId": "key_1"}), "externalId is immutable"),
+        (json!({"managementPolicy": "Observe"}), "Observe needs externalId"),
+        (json!({"rotation": {"renewBefore": "1h", "renewBeforePercentage": 5}}), "leave one of them out"),
+        (json!({"rotation": {"overlap": "a day"}}), "spec.rotation.overlap"),
+        (json!({"rotation": {"restart": [{"kind": "Deployment"}]}}), "exactly one of name and selector"),
         (json!({"consoleTokenRef": {"name": "other"}}), "consoleTokenRef is immutable"),
         (json!({"secret": {"name": "elsewhere"}}), "spec.secret.name is immutable"),
     ] {

@@ -112,6 +112,10 @@ async fn restore(world: &World, object: &DynamicObject) {
 }
 
 pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut World) {
+    // Whoever sees one namespace only cannot know that the key is nobody's in another.
+    world.everywhere = true;
+    world.stop().await;
+    world.start().await;
     world.token().await;
     world.key("checkout", json!({"rotation": {"trigger": "a"}})).await;
     let id = world.served("checkout", "key").await;
@@ -145,6 +149,25 @@ pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut W
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
+}
+
+/// A copy whose original is out of sight, in another namespace.
+pub async fn an_operator_of_some_namespaces_takes_no_key_for_a_copied_annotation(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    let copy = world.api("GatewayApiKey").get("checkout").await.unwrap();
+    world.cluster().add_namespace("elsewhere");
+    world.stop().await;
+    world.namespace = "elsewhere".to_owned();
+    world.start().await;
+    world.token().await;
+    restore(world, &copy).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
+    assert_eq!(world.keys().len(), 2);
+    let original = world.keys().into_iter().find(|key| key.id == id).unwrap();
+    assert!(original.active, "{original:?}");
 }
 
 pub async fn a_copy_of_a_resource_does_not_get_the_key_of_the_original(world: &mut World) {

@@ -182,7 +182,8 @@ pub async fn a_change_that_the_vendor_swallows_is_said(world: &mut World) {
 
 pub async fn an_expired_key_is_replaced(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"expiresInDays": 30})).await;
+    let rotation = json!({"overlap": "1m", "brownOut": "0s"});
+    world.key("checkout", json!({"expiresInDays": 30, "rotation": rotation})).await;
     let id = world.served("checkout", "key").await;
     // Nobody is there to replace it in time.
     world.stop().await;
@@ -196,7 +197,8 @@ pub async fn an_expired_key_is_replaced(world: &mut World) {
 
 pub async fn a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"expiresInDays": 1})).await;
+    let rotation = json!({"overlap": "1m", "brownOut": "0s"});
+    world.key("checkout", json!({"expiresInDays": 1, "rotation": rotation})).await;
     // The vendor's clock is far behind ours: whatever it makes has expired already.
     let past = world.clock.now() - jiff::SignedDuration::from_hours(1);
     let id = world.only_key().id;

@@ -127,7 +127,8 @@ impl Work {
 
     /// A call of a deletion failed: what it waits for is said, and when it is tried again.
     async fn removal_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
-        if fault.kind == FaultKind::BreakerOpen {
+        // Its controller finds out when the token works again, and wakes us.
+        if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
             return self.deletion_blocked(&fault.to_string(), None).await;
         }
         let mut status = self.status();
