@@ -64,8 +64,7 @@ tell! {
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_not_there_is_named,
         a_key_of_another_resource_or_cluster_is_not_taken_away,
-        an_observed_key_is_shown_and_left_alone,
-        a_copy_of_a_resource_does_not_get_the_key_of_the_original;
+        an_observed_key_is_shown_and_left_alone;
     ending:
         a_retained_key_works_on_and_is_told_about,
         a_key_that_is_to_be_disabled_stays_and_does_not_work,
