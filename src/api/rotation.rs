@@ -138,9 +138,9 @@ pub struct RestartTarget {
 pub enum WorkloadKind {
     /// apps/v1 Deployment.
     Deployment,
-    /// apps/v1 StatefulSet.
+    /// apps/v1 `StatefulSet`.
     StatefulSet,
-    /// apps/v1 DaemonSet.
+    /// apps/v1 `DaemonSet`.
     DaemonSet,
 }
 

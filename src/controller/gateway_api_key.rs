@@ -1,5 +1,6 @@
 //! GatewayApiKeys: observe, and act on what `plan::issuance` decides.
 
+mod change;
 mod deliver;
 mod replace;
 mod retire;
@@ -13,12 +14,11 @@ use crate::api::condition::{self, ROTATION_OVERDUE};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::secret::{Secrets, Undelivered};
 use crate::cluster::{object, watch};
-use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::{self, Desired};
-use crate::plan::drift::{self, Field};
+use crate::plan::drift::Field;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
@@ -26,7 +26,6 @@ use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
 use crate::plan::report;
 use crate::plan::rotation::{self, Handled};
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
@@ -296,7 +295,7 @@ impl Work {
             identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
             asks: act.facts.asks.clone(),
-            replaced: self.replaced(act.facts),
+            replaced: deliver::replaced(act.facts),
             cause,
         };
         let issued = self.context.critical.run(issue.run()).await.ok_or(Error::Panicked)?;
@@ -339,62 +338,6 @@ impl Work {
                 Done::Pass(self.wait_with(&verdict, act.facts).await?)
             }
         })
-    }
-
-    async fn amend(&mut self, act: &Act<'_>, id: &KeyId, fields: &[Field]) -> Result<Done, Error> {
-        let serial = act.facts.record.serial.unwrap_or_default();
-        let settings = &act.desired.settings;
-        let name = self.identity.mark.name(&settings.display_name, serial);
-        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name };
-        if let Err(fault) = act.account.amend(id, &amendment).await {
-            return Ok(Done::Failed(fault, "change the key"));
-        }
-        self.amended.extend_from_slice(fields);
-        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
-        if fields.contains(&Field::Email) {
-            self.sent_email = Some(settings.email.clone());
-        }
-        match act.account.get(id).await {
-            Ok(answer) => {
-                let email = settings.email.as_ref();
-                let shown = answer.as_ref().is_some_and(|key| drift::drift(settings, key, email).is_empty());
-                self.confirmed = Some(answer);
-                Ok(if shown { Done::Taken } else { Done::Again })
-            }
-            Err(fault) => Ok(Done::Failed(fault, "read back the changed key")),
-        }
-    }
-
-    async fn look(&mut self, account: &Account, since: Timestamp) -> Result<Done, Error> {
-        // A listing begun before our last call shows what is gone already, and is not believed.
-        let floor = self.context.memory.floor(&self.uid);
-        let since = floor.map_or(since, |floor| floor.max(since));
-        Ok(match account.list(since).await {
-            Ok(_) => Done::Again,
-            Err(fault) => Done::Failed(fault, "list the keys"),
-        })
-    }
-
-    /// The vendor was listed first; the resource is read after, so that a key being born is never taken for a
-    /// spare (list first, read after).
-    async fn revoke_spares(&mut self, act: &Act<'_>, ids: &[KeyId]) -> Result<Done, Error> {
-        let api = object::api(&self.context.client, self.key.as_ref());
-        let live = api.get(&self.key.name_any()).await?;
-        if live.resource_version() != self.key.resource_version() {
-            return Ok(Done::Pass(Pass::Stale));
-        }
-        self.revoke(&act.account, ids).await
-    }
-
-    async fn revoke(&mut self, account: &Account, ids: &[KeyId]) -> Result<Done, Error> {
-        for id in ids {
-            if let Err(fault) = account.revoke(id).await {
-                return Ok(Done::Failed(fault, "revoke a key"));
-            }
-            self.gone.insert(id.clone());
-            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
-        }
-        Ok(Done::Taken)
     }
 }
 

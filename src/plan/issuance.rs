@@ -8,12 +8,14 @@ use super::adoption;
 use super::capability::Recovery;
 use super::claim::Claim;
 use super::desired::Desired;
-use super::drift::{self, Field};
-use super::facts::{Facts, Held, KeyId, Listed, Target};
-use super::naming::{Mark, Serial};
+use super::drift::Field;
+use super::facts::{Facts, KeyId, Target};
+use super::naming::Serial;
+use super::recovery::recover;
 use super::retirement::{self, Next};
 use super::retry::plus;
 use super::rotation::{self, Cause};
+use super::upkeep::{settings, spare};
 use jiff::{SignedDuration, Timestamp};
 
 /// A create call that has not been sent this long after its claim is not sent any more.
@@ -25,12 +27,10 @@ pub const GIVEN_UP: SignedDuration = SignedDuration::from_secs(40);
 /// How long a create call may still be carried out after its sender gave up. Only a deletion waits that long: after
 /// it nobody is left to look.
 pub const STRAGGLING: SignedDuration = SignedDuration::from_secs(120);
-/// How far the vendor's clock may be off when a found key is compared with the claim that preceded it.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 /// Between two keys of a resource that are expired when they are made lies at least this.
 const BORN_EXPIRED: SignedDuration = SignedDuration::from_hours(1);
 /// A Secret's name that is taken is looked at again this often.
-const TAKEN: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const TAKEN: SignedDuration = SignedDuration::from_secs(60);
 /// Changes of a Secret that follow each other closely cost its readers one restart.
 const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 
@@ -235,75 +235,16 @@ fn leak(facts: &Facts) -> Option<Decision> {
     Some(take(Step::Forsake(id.clone()), Why::Leaked))
 }
 
-struct Served<'a> {
-    id: &'a KeyId,
-    serial: Serial,
+pub(super) struct Served<'a> {
+    pub(super) id: &'a KeyId,
+    pub(super) serial: Serial,
 }
 
-fn issue(facts: &Facts, why: Why) -> Decision {
+pub(super) fn issue(facts: &Facts, why: Why) -> Decision {
     match rotation::stopped(facts) {
         Some(until) => take(Step::Rest(Some(until)), Why::MintingStopped(until)),
         None => take(Step::Issue(facts.next_serial()), why),
     }
-}
-
-/// A create call went out, or was about to, and its outcome is not recorded.
-fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
-    if let Some(Held { serial: Some(serial), key_id: Some(id), .. }) = facts.target.held()
-        && *serial == claim.serial
-    {
-        return take(Step::Commit(*serial, id.clone()), Why::AnswerLost);
-    }
-    let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
-        return take(Step::Look(claim.at), Why::AnswerLost);
-    };
-    // Only a key that our claim preceded is ours; one planted under our next name is not.
-    let preceded = |key: &Listed| key.created_at.is_none_or(|at| at >= plus(claim.at, -CLOCK_SKEW));
-    let mut found: Vec<_> =
-        facts.own().filter(|own| own.serial == claim.serial && preceded(&own.key)).collect();
-    let lost = || {
-        if served {
-            take(Step::Settle(claim.serial), Why::AttemptFailed)
-        } else {
-            issue(facts, Why::AttemptFailed)
-        }
-    };
-    found.sort_by(|one, other| one.key.id.cmp(&other.key.id));
-    if let Some(own) = found.first() {
-        // Nothing can be delivered under this claim, or the vendor shows a key only once; it is a spare once another
-        // one is served.
-        if outranked(facts, claim.serial) {
-            return lost();
-        }
-        if facts.ability.recovery == Recovery::Once {
-            // Its maker may be about to deliver it.
-            let ended = plus(claim.at, GIVEN_UP);
-            let wait = take(Step::Rest(Some(ended)), Why::AnswerLost);
-            return if facts.now < ended { wait } else { lost() };
-        }
-        return take(Step::Adopt(claim.serial, own.key.id.clone()), Why::AnswerLost);
-    }
-    let settled = plus(settles(facts, claim.at), patience(facts, claim));
-    if facts.now < settled {
-        return take(Step::Rest(Some(settled)), Why::AnswerLost);
-    }
-    if view.as_of < settled {
-        return take(Step::Look(settled), Why::AnswerLost);
-    }
-    lost()
-}
-
-/// A vendor that loses one answer after the other is given ever more time: a minute more, two, four, … a quarter
-/// of an hour. Lost serials are those above the last settled one.
-fn patience(facts: &Facts, claim: Claim) -> SignedDuration {
-    let lost_before = claim.serial.0.saturating_sub(facts.record.settled.0).saturating_sub(1);
-    let minutes = (1_i64 << lost_before.min(4)) - 1;
-    SignedDuration::from_mins(minutes)
-}
-
-/// When a create call sent at `sent` can no longer turn up in a listing begun later.
-pub(super) fn settles(facts: &Facts, sent: Timestamp) -> Timestamp {
-    plus(sent, facts.ability.listing_lag + GIVEN_UP)
 }
 
 /// A key is served: keep it, its Secret and its settings true, and replace it in time.
@@ -403,13 +344,13 @@ fn restart(facts: &Facts, desired: &Desired) -> Next {
 }
 
 /// Whether the Secret refuses writers with that serial: it was edited by hand, or the claim was.
-fn outranked(facts: &Facts, serial: Serial) -> bool {
+pub(super) fn outranked(facts: &Facts, serial: Serial) -> bool {
     let held = facts.target.held();
     held.and_then(|held| held.serial.max(held.fence)).is_some_and(|it| it > serial)
 }
 
 /// The highest serial that this resource's own records answer for.
-fn newest(facts: &Facts, served: &Served<'_>) -> Serial {
+pub(super) fn newest(facts: &Facts, served: &Served<'_>) -> Serial {
     facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial))
 }
 
@@ -422,77 +363,4 @@ fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {
         return Some(Why::SecretEdited);
     }
     (!held.current).then_some(Why::TemplateChanged)
-}
-
-/// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
-fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
-    if let Some(Some(key)) = &facts.confirmed {
-        if let Some(mark) = somebody_elses(facts, key) {
-            let why = Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark));
-            return Some(take(Step::Rest(Some(plus(facts.now, TAKEN))), why));
-        }
-        let fields = differing(facts, desired, key);
-        if fields.is_empty() {
-            return None;
-        }
-        if fields.iter().all(|field| facts.amended.contains(field)) {
-            return Some(take(Step::Rest(None), Why::NotApplied(fields)));
-        }
-        let why = if facts.changed() { Why::SpecChanged } else { Why::Drift(fields.clone()) };
-        return Some(take(Step::Amend(served.id.clone(), fields), why));
-    }
-    let confirm = |why| Some(take(Step::Confirm(served.id.clone()), why));
-    if facts.changed() {
-        return confirm(Why::SpecChanged);
-    }
-    let view = facts.view.as_ref()?;
-    match facts.own().find(|own| own.key.id == *served.id) {
-        Some(own) => {
-            let fields = differing(facts, desired, &own.key);
-            if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
-        }
-        // A young key may be missing from a listing that lags. It is looked for again then: if it is gone for good,
-        // no later listing differs from this one, and nobody would be woken.
-        None => match facts.record.created_at.map(|at| plus(at, facts.ability.listing_lag)) {
-            Some(shown) if facts.now < shown => Some(take(Step::Rest(Some(shown)), Why::Fresh)),
-            Some(shown) if view.as_of <= shown => Some(take(Step::Look(shown), Why::KeyLost)),
-            _ => confirm(Why::KeyLost),
-        },
-    }
-}
-
-/// The mark in the key's name, if it is another resource's: two resources may have been given one `externalId`.
-fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
-    let ours = facts.identity.serial_in(&key.name).is_some();
-    Mark::parse(&key.name).map(|(mark, _)| mark).filter(|_| !ours)
-}
-
-/// The settings that differ; a name without our mark is one of them.
-fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
-    let mut fields = drift::drift(&desired.settings, key, facts.record.email.as_ref());
-    let marked = facts.identity.mark.serial_in(&key.name).is_some();
-    if !marked && !fields.contains(&Field::DisplayName) {
-        fields.insert(0, Field::DisplayName);
-    }
-    fields
-}
-
-/// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
-/// left alone: they belong to somebody who knows more than we do.
-fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
-    let newest = newest(facts, served);
-    let held = facts.target.held().and_then(|held| held.key_id.as_ref());
-    let spares: Vec<_> = facts
-        .own()
-        .filter(|own| own.serial <= newest && own.key.id != *served.id && Some(&own.key.id) != held)
-        .filter(|own| !facts.record.previous.iter().any(|key| key.id == own.key.id.0))
-        .map(|own| own.key.id.clone())
-        .collect();
-    if spares.is_empty() {
-        return None;
-    }
-    // The maker of one may still be about to deliver it.
-    let fence = facts.target.held().and_then(|held| held.fence);
-    let step = if fence < Some(newest) { Step::Fence(newest) } else { Step::Revoke(spares) };
-    Some(take(step, Why::Spare))
 }

@@ -2,8 +2,9 @@
 
 use super::claim::{Claim, Purpose};
 use super::facts::{Facts, KeyId, Listed, View};
-use super::issuance::{Decision, STRAGGLING, Step, Why, settles, take};
+use super::issuance::{Decision, STRAGGLING, Step, Why, take};
 use super::naming::Serial;
+use super::recovery::settles;
 use super::retry::plus;
 use crate::api::rotation::DeletionPolicy;
 use jiff::{SignedDuration, Timestamp};

@@ -112,7 +112,7 @@ impl Work {
         // What was asked for after the claim is not answered by a key that was made before.
         let fresh = claim.and_then(|claim| claim.sent) == Some(act.facts.asks.fingerprint());
         let asks = if fresh { &act.facts.asks } else { &act.facts.record.handled };
-        let replaced = self.replaced(act.facts);
+        let replaced = replaced(act.facts);
         let successor = Successor {
             id,
             serial,
@@ -152,9 +152,9 @@ impl Work {
         self.wake_deposits();
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
+}
 
-    /// The served key as the last listing shows it.
-    pub(super) fn replaced(&self, facts: &Facts) -> Option<OwnKey> {
-        facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).cloned()
-    }
+/// The served key as the last listing shows it.
+pub(super) fn replaced(facts: &Facts) -> Option<OwnKey> {
+    facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).cloned()
 }

@@ -2,6 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::Work;
+use super::deliver::replaced;
 use crate::api::condition::{self, Course, READY};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
@@ -43,7 +44,7 @@ impl Work {
     /// Everything is as it should be; what an attempt to replace the key left to say stays said.
     async fn fresh(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let seen = facts.confirmed.clone().flatten();
-        let seen = seen.or_else(|| self.replaced(facts).map(|own| own.key));
+        let seen = seen.or_else(|| replaced(facts).map(|own| own.key));
         let mut status = self.carried_out();
         if let Some(seen) = seen {
             show(&mut status, &seen);
