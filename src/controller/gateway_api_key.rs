@@ -297,6 +297,7 @@ impl Work {
             asks: act.facts.asks.clone(),
             replaced: deliver::replaced(act.facts),
             cause,
+            spread: act.facts.spread,
         };
         let issued = self.context.critical.run(issue.run()).await.ok_or(Error::Panicked)?;
         Ok(match issued? {

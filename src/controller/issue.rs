@@ -59,6 +59,8 @@ pub struct Issue {
     pub replaced: Option<OwnKey>,
     /// Why it is replaced.
     pub cause: Option<Cause>,
+    /// The resource's own share by which its schedule is moved.
+    pub spread: f64,
 }
 
 /// How it ended.
@@ -259,6 +261,7 @@ impl Issue {
             asks: &self.asks,
             desired: &self.desired,
             now: self.context.clock.now(),
+            spread: self.spread,
         }
     }
 

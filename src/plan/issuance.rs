@@ -175,7 +175,8 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         // A Secret that was well when the failure was written down is mended at once, whatever failed.
         let unwell = |served| mend(facts, served).filter(|it| facts.record.ready && it.why != Why::Overlap);
-        let mended = served.as_ref().filter(|_| unwritable(facts).is_none()).and_then(unwell);
+        let gone = facts.confirmed == Some(None);
+        let mended = served.as_ref().filter(|_| unwritable(facts).is_none() && !gone).and_then(unwell);
         return mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff));
     }
     if let Some(decision) = leak(facts) {

@@ -109,18 +109,27 @@ pub fn leaked(facts: &Facts) -> bool {
     facts.asks.leaked.is_some() && facts.asks.leaked != facts.record.handled.leaked
 }
 
-/// What the calendar says. Every resource has its own moment, so that a fleet does not move together.
 fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
+    calendar((facts.record.created_at, facts.record.expires_at), desired, facts.spread)
+}
+
+/// What the calendar says of a key made at and working until these times. Every resource has its own moment, by its
+/// `spread`, so that a fleet does not move together.
+pub fn calendar(
+    (created, expires): (Option<Timestamp>, Option<Timestamp>),
+    desired: &Desired,
+    spread: f64,
+) -> Option<Due> {
     let policy = &desired.policy;
-    let aged = policy.max_age.zip(facts.record.created_at).map(|(age, created)| {
-        let at = plus(created, age - share(age, facts.spread));
+    let aged = policy.max_age.zip(created).map(|(age, created)| {
+        let at = plus(created, age - share(age, spread));
         Due { at: open(policy, at), cause: Cause::MaxAge }
     });
-    let expiring = facts.record.expires_at.map(|expires| {
-        let lifetime = lifetime(facts, desired, expires);
+    let expiring = expires.map(|expires| {
+        let lifetime = lifetime(created, desired, expires);
         let before = policy.renew.before(lifetime);
         // Moved as well, it must not be so early that a new key is due at birth.
-        let early = (before + share(before, facts.spread)).min(lifetime / 20 * 19);
+        let early = (before + share(before, spread)).min(lifetime / 20 * 19);
         let at = plus(expires, -early);
         // A window gives way before an expiry would be missed.
         let latest = plus(expires, -(before / 4)).max(at);
@@ -129,8 +138,8 @@ fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
     [aged, expiring].into_iter().flatten().min_by_key(|due| due.at)
 }
 
-fn lifetime(facts: &Facts, desired: &Desired, expires: Timestamp) -> SignedDuration {
-    let observed = facts.record.created_at.map(|created| expires.duration_since(created));
+fn lifetime(created: Option<Timestamp>, desired: &Desired, expires: Timestamp) -> SignedDuration {
+    let observed = created.map(|created| expires.duration_since(created));
     let ordered = desired.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
     observed.filter(SignedDuration::is_positive).or(ordered).unwrap_or(DAY)
 }

@@ -34,6 +34,8 @@ pub struct Successor<'a> {
     pub desired: &'a Desired,
     /// The time.
     pub now: Timestamp,
+    /// The resource's own share by which its schedule is moved, in `[0, 1)`.
+    pub spread: f64,
 }
 
 /// Puts a key in the place of the served one, which becomes a previous one.
@@ -62,7 +64,8 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.last_handled_leaked.clone_from(&next.asks.leaked);
     forget_failures(status);
     status.rotation_failures = None;
-    status.next_rotation_time = None;
+    let due = rotation::calendar((status.created_at, status.expires_at), next.desired, next.spread);
+    status.next_rotation_time = due.map(|due| report::to_the_second(due.at));
 }
 
 /// Nothing fails any more.

@@ -122,6 +122,7 @@ impl Operator {
             asks: if fresh { &facts.asks } else { &facts.record.handled },
             desired,
             now: self.now(),
+            spread: facts.spread,
         };
         succession::succeed(&mut status, &successor);
         if listed.is_none() {

@@ -242,6 +242,7 @@ impl Section<'_> {
             asks: &self.facts.asks,
             desired: self.desired,
             now: self.operator.now(),
+            spread: self.facts.spread,
         }
     }
 

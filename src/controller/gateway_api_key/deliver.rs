@@ -123,6 +123,7 @@ impl Work {
             asks,
             desired: act.desired,
             now: self.context.clock.now(),
+            spread: act.facts.spread,
         };
         succession::succeed(&mut status, &successor);
         if listed.is_none() {
