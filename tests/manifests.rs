@@ -170,12 +170,12 @@ fn restarting_workloads_is_a_right_of_its_own_and_off_by_default() {
     let optional = read("deploy/restart-workloads.yaml");
     let role = serde_yaml::Deserializer::from_str(&optional).next().unwrap();
     let role: Value = serde::Deserialize::deserialize(role).unwrap();
-    let rule = serde_json::json!({
+    let expected = serde_json::json!({
         "apiGroups": ["apps"],
         "resources": ["deployments", "statefulsets", "daemonsets"],
         "verbs": ["get", "list", "patch"],
     });
-    assert_eq!(role["rules"], serde_json::json!([rule]));
+    assert_eq!(role["rules"], serde_json::json!([expected]));
     let kustomization: Value = serde_yaml::from_str(&read("deploy/kustomization.yaml")).unwrap();
     let resources = kustomization["resources"].as_array().unwrap();
     assert!(!resources.contains(&Value::from("restart-workloads.yaml")), "only for those who ask for it");

@@ -312,7 +312,13 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let Some(why) = secret_fault(facts, served) else {
         let previous = facts.target.held().and_then(|held| held.previous);
         let stale = previous.is_some_and(|it| !facts.record.previous.iter().any(|key| key.serial == it.0));
-        return stale.then(|| take(Step::Trim, Why::Overlap));
+        let outrank = || take(Step::Outrank(facts.next_serial()), Why::Overlap);
+        return match (stale, outranked(facts, newest(facts, served))) {
+            (false, _) => None,
+            (true, false) => Some(take(Step::Trim, Why::Overlap)),
+            // Somebody edited the fence, or died while raising it.
+            (true, true) => facts.pending().is_none().then(outrank),
+        };
     };
     if facts.ability.recovery == Recovery::Once {
         let wait = rotation::retry(facts);

@@ -67,22 +67,23 @@ pub fn histories(longest: usize) -> impl Strategy<Value = History> {
 }
 
 /// Where chance takes long to come to: a key that is served, or lost, or expired; a spare that both know of; one who
-/// is about to revoke it while the served key is lost; one who paused after claiming; another who took over from either.
+/// is about to revoke it while another replaces the served key; one who paused after claiming; another who took over from either.
 fn prologues() -> impl Strategy<Value = Vec<Event>> {
     let polls = [Event::Wait(31), Event::Poll(0, 0), Event::Poll(1, 0)];
     let served = vec![Event::Finish(0)];
     let expired = [served.clone(), vec![Event::Wait(901)]].concat();
     let lost = [served.clone(), vec![Event::User(Act::DeleteKey(0))], polls.to_vec()].concat();
-    let spare = [expired.clone(), served.clone(), polls.to_vec()].concat();
+    let planted = [served.clone(), vec![Event::User(Act::PlantKey)], polls.to_vec()].concat();
+    let replaced = vec![Event::User(Act::Rotate(1)), Event::Finish(0)];
+    let spare = [planted, replaced, polls.to_vec()].concat();
     let next = Event::Move { who: 0, fate: Fate::Fine, late: 0 };
-    let sweeping = [
-        spare.clone(),
-        vec![next; 2],
-        vec![Event::User(Act::DeleteKey(1)), Event::Wait(31), Event::Poll(1, 0)],
-    ]
-    .concat();
-    let swept = [sweeping.clone(), vec![Event::Finish(1), Event::Wait(31)]].concat();
     let other = Event::Move { who: 1, fate: Fate::Fine, late: 0 };
+    let swept = [spare.clone(), vec![Event::Finish(1), Event::Wait(31)]].concat();
+    let spared = spare.clone();
+    let sweeping = (0_usize..=6, 3_usize..=8).prop_map(move |(mine, yours)| {
+        let another = vec![Event::User(Act::Rotate(2))];
+        [spared.clone(), vec![next; mine], another, vec![other; yours], vec![next; 4]].concat()
+    });
     let before = expired.clone();
     let duel = (3_usize..=5, 0_usize..=5).prop_map(move |(mine, yours)| {
         let pause = vec![Event::Wait(200), Event::Poll(1, 0)];
@@ -94,7 +95,7 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(lost),
         1 => Just(expired),
         1 => Just(spare),
-        3 => Just(sweeping),
+        3 => sweeping,
         1 => Just(swept),
         4 => duel,
     ]

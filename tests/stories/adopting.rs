@@ -159,7 +159,7 @@ pub async fn an_operator_of_some_namespaces_takes_no_key_for_a_copied_annotation
     let copy = world.api("GatewayApiKey").get("checkout").await.unwrap();
     world.cluster().add_namespace("elsewhere");
     world.stop().await;
-    world.namespace = "elsewhere".to_owned();
+    "elsewhere".clone_into(&mut world.namespace);
     world.start().await;
     world.token().await;
     restore(world, &copy).await;

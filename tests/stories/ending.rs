@@ -3,6 +3,7 @@
 use crate::support::world::{World, key_spec};
 use keysmith::emulator::edgee::DataPlaneAnswer;
 use keysmith::emulator::{Effect, Rule};
+use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &
     world.token().await;
     world.key("checkout", json!({})).await;
     world.stop().await;
-    world.secrets().delete("edgee-console", &Default::default()).await.unwrap();
+    world.secrets().delete("edgee-console", &DeleteParams::default()).await.unwrap();
     world.start().await;
     world.delete("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
