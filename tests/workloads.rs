@@ -219,14 +219,27 @@ async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
         cluster.store_unchecked(manifest("Deployment", name, "web"));
     }
     let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
-    // A policy refuses one for now.
-    cluster.fault(refusal(422, "patch", "b"));
+    // Somebody else writes one at the same time.
+    cluster.fault(refusal(409, "patch", "b"));
     let first = bring(&cluster, "uid-1", "7", &targets).await;
     assert_eq!(first.restarted, ["Deployment/a", "Deployment/c"]);
-    assert!(matches!(first.failed, Some(kube::Error::Api(status)) if status.code == 422));
+    assert!(matches!(first.failed, Some(kube::Error::Api(status)) if status.code == 409));
     let second = bring(&cluster, "uid-1", "7", &targets).await;
     assert_eq!(second.restarted, ["Deployment/b"]);
     assert!(second.failed.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_refuses_is_told_and_not_tried_for_ever() {
+    let cluster = cluster();
+    cluster.store_unchecked(manifest("Deployment", "a", "web"));
+    let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
+    for code in [400, 422] {
+        cluster.fault(refusal(code, "patch", "a"));
+        let outcome = bring(&cluster, "uid-1", "7", &targets).await;
+        assert_eq!(outcome.forbidden, ["Deployment/a"], "{code}");
+        assert!(outcome.failed.is_none() && outcome.restarted.is_empty(), "{code}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
