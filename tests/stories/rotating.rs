@@ -410,7 +410,7 @@ pub async fn nothing_is_replaced_while_it_is_suspended_and_all_of_it_after(world
         .await
         .unwrap();
     world.reason("GatewayApiKey", "checkout", "Suspended").await;
-    assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
+    world.ready("GatewayApiKey", "checkout").await;
     world.pass(Duration::from_secs(600), Duration::from_secs(3)).await;
     assert_eq!(world.only_key().id, id);
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"suspend": false}})).await.unwrap();

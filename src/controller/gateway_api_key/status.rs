@@ -33,8 +33,14 @@ impl Work {
             Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
             Why::Fresh => self.fresh(facts, desired, &verdict).await?,
             Why::Observed => self.observed(facts, &verdict).await?,
-            Why::AnswerLost | Why::Suspended | Why::MintingStopped(_) => {
+            Why::AnswerLost | Why::MintingStopped(_) => {
                 self.publish(self.status(), &verdict.still_ready(facts.works())).await?
+            }
+            Why::Suspended => {
+                // That nothing is done is all there is to carry out; taking it away is another generation.
+                let mut status = self.status();
+                status.observed_generation = self.key.metadata.generation;
+                self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             _ => self.publish(self.status(), &verdict).await?,
         };
