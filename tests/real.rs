@@ -79,6 +79,7 @@ tell! {
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
         a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_its_specification_is_refused,
         a_field_that_is_fixed_at_creation_replaces_the_key,
         the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,

@@ -79,6 +79,7 @@ tell! {
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
         a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_its_specification_is_refused,
         a_leaked_key_dies_even_while_no_other_can_be_made,
         a_field_that_is_fixed_at_creation_replaces_the_key,
         a_key_is_replaced_before_it_expires_and_its_readers_never_notice,

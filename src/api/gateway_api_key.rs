@@ -123,6 +123,30 @@ pub struct GatewayApiKeySpec {
     pub suspend: Option<bool>,
 }
 
+impl GatewayApiKeySpec {
+    /// A specification that says nothing but who makes the key.
+    pub const fn bare(console_token_ref: ConsoleTokenRef) -> Self {
+        Self {
+            console_token_ref,
+            display_name: None,
+            kind: None,
+            coding_assistant: None,
+            models: Vec::new(),
+            budget: None,
+            expires_in_days: None,
+            email: None,
+            active: None,
+            debug_mode: None,
+            rotation: None,
+            secret: None,
+            deletion_policy: None,
+            external_id: None,
+            management_policy: None,
+            suspend: None,
+        }
+    }
+}
+
 impl GatewayApiKey {
     /// Name of the Secret that applications read.
     pub fn secret_name(&self) -> &str {

@@ -151,7 +151,12 @@ impl Work {
         };
         let mut desired = match desired::desired(&self.key, capabilities) {
             Ok(desired) => desired,
-            Err(refusal) => return self.refused_spec(&refusal).await,
+            Err(refusal) => {
+                return match self.revoke_leaked(capabilities).await? {
+                    Some(pass) => Ok(pass),
+                    None => self.refused_spec(&refusal).await,
+                };
+            }
         };
         desired.settings.budget = rotation::budget_left(&self.record(), &desired, self.context.clock.now());
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);

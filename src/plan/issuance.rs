@@ -236,6 +236,20 @@ fn leak(facts: &Facts) -> Option<Decision> {
     Some(take(Step::Forsake(id.clone()), Why::Leaked))
 }
 
+/// The same where no key can be made at all, because the specification cannot be carried out.
+pub fn leak_alone(facts: &Facts) -> Option<Decision> {
+    let record = &facts.record;
+    let replaced = record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
+    if let Some(id) = replaced.into_iter().find(|id| !facts.gone.contains(id)) {
+        return Some(match record.next_attempt_at.filter(|next| *next > facts.now) {
+            Some(next) => take(Step::Rest(Some(next)), Why::BackingOff),
+            None => take(Step::Retire(id), Why::Leaked),
+        });
+    }
+    let id = record.id.as_ref().filter(|_| record.serial.is_some() && rotation::leaked(facts))?;
+    Some(take(Step::Forsake(id.clone()), Why::Leaked))
+}
+
 pub(super) struct Served<'a> {
     pub(super) id: &'a KeyId,
     pub(super) serial: Serial,

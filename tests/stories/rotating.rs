@@ -163,6 +163,26 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
     world.ready("GatewayApiKey", "checkout").await;
 }
 
+pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let refused = json!({"spec": {"budget": {"amount": "2.50", "period": "Monthly"}}});
+    world.edit("GatewayApiKey", "checkout", refused).await.unwrap();
+    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
+    let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
+    world.edit("GatewayApiKey", "checkout", leak).await.unwrap();
+    world
+        .eventually("the leaked key is gone", async || {
+            if world.keys().is_empty() { Ok(()) } else { Err("still there".to_owned()) }
+        })
+        .await;
+    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
+    world.served("checkout", "key").await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");
+}
+
 async fn ask(world: &World) {
     let now = world.clock.now().to_string();
     let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": now}}});

@@ -1,22 +1,26 @@
 //! Keys that take another's place, and what becomes of those whose place was taken.
 
 use super::super::{Error, Pass};
-use super::{Act, Done, Work};
+use super::{Act, Done, STEPS, Work};
 use crate::api::condition::{self, PREVIOUS_KEY_IN_USE};
+use crate::api::gateway_api_key::GatewayApiKeySpec;
 use crate::api::{Reason, Verdict};
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
+use crate::plan::capability::Capabilities;
 use crate::plan::claim::{Claim, Purpose};
+use crate::plan::desired;
 use crate::plan::drift::Field;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::issuance::{Decision, Why};
+use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::ledger;
 use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::rotation::Cause;
 use crate::plan::{retry, succession};
 use kube::ResourceExt;
+use std::sync::Arc;
 
 impl Work {
     /// A replacement failed: the served key stays, and the next attempt is written down. `None`: the pass goes on.
@@ -168,6 +172,43 @@ impl Work {
                        a new key is made, which is tried at once";
         let pass = self.publish(status, &Verdict::reconciling(Reason::Leaked, message)).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// A specification that cannot be carried out keeps a leaked key from being replaced, not from being revoked.
+    /// `None`: nothing leaked, or it is dealt with.
+    pub(super) async fn revoke_leaked(&mut self, capabilities: &Capabilities) -> Result<Option<Pass>, Error> {
+        let Some(account) = self.standing().and_then(|it| it.usable().ok().cloned()) else {
+            return Ok(None);
+        };
+        // What revoking takes of a specification, any would have.
+        let mut bare = self.key.as_ref().clone();
+        bare.spec = GatewayApiKeySpec::bare(bare.spec.console_token_ref);
+        let Ok(desired) = desired::desired(&bare, capabilities) else {
+            return Ok(None);
+        };
+        for _ in 0..STEPS {
+            let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
+            let facts = self.facts(target, capabilities.ability());
+            let Some(decision) = issuance::leak_alone(&facts) else {
+                return Ok(None);
+            };
+            let account = Arc::clone(&account);
+            let act = Act { account, desired: &desired, template: "", base_url: "", facts: &facts };
+            let done = match &decision.step {
+                Step::Forsake(_) => self.forsake(&act).await?,
+                Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
+                Step::Rest(until) => Done::Pass(Pass::Rest(*until)),
+                _ => Done::Pass(Pass::Stale),
+            };
+            match done {
+                Done::Taken | Done::Again => {}
+                Done::Pass(pass) => return Ok(Some(pass)),
+                Done::Failed(fault, doing) => {
+                    return self.failed(&fault, doing, Some(&facts)).await.map(Some);
+                }
+            }
+        }
+        Ok(Some(Pass::Stale))
     }
 
     /// Revokes a key whose place another one has taken. Only what carries our mark is touched.
