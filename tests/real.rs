@@ -39,6 +39,7 @@ mod stories {
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
+    pub mod leaking;
     pub mod refusals;
     pub mod rotating;
     pub mod tokens;
@@ -73,13 +74,14 @@ tell! {
         a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing;
+    leaking:
+        a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_its_specification_is_refused;
     rotating:
         a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
         a_rotation_costs_three_writes_and_one_call,
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
-        a_leaked_key_is_dead_at_once_and_never_comes_back,
-        a_leaked_key_dies_even_while_its_specification_is_refused,
         a_field_that_is_fixed_at_creation_replaces_the_key,
         the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,

@@ -31,6 +31,7 @@ mod stories {
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
+    pub mod leaking;
     pub mod ledger;
     pub mod orphans;
     pub mod refusals;
@@ -73,14 +74,15 @@ tell! {
         a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing;
+    leaking:
+        a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_no_other_can_be_made,
+        a_leaked_key_dies_even_while_its_specification_is_refused;
     rotating:
         a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
         a_rotation_costs_three_writes_and_one_call,
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
-        a_leaked_key_is_dead_at_once_and_never_comes_back,
-        a_leaked_key_dies_even_while_its_specification_is_refused,
-        a_leaked_key_dies_even_while_no_other_can_be_made,
         a_field_that_is_fixed_at_creation_replaces_the_key,
         a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
         a_key_without_expiry_is_replaced_at_its_age,

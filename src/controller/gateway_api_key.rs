@@ -45,7 +45,7 @@ impl Subject for GatewayApiKey {
             return Ok(Pass::Rest(None));
         }
         let mut work = Work::new(object, context);
-        if deleting { work.retire().await } else { work.keep().await }
+        if deleting { work.retire().await } else { Box::pin(work.keep()).await }
     }
 }
 

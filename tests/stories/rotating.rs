@@ -18,7 +18,7 @@ async fn pass(seconds: u64) {
 }
 
 /// Asks for a new key, and waits until the Secret holds it. Returns it as the vendor has it.
-async fn rotate(world: &World, name: &str, patch: Value) -> KeyRecord {
+pub async fn rotate(world: &World, name: &str, patch: Value) -> KeyRecord {
     let before = world.status("GatewayApiKey", name).await["serial"].clone();
     world.edit("GatewayApiKey", name, patch).await.unwrap();
     rotated(world, name, &before).await
@@ -124,69 +124,6 @@ pub async fn an_annotation_replaces_the_key_once_for_each_value(world: &mut Worl
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     assert_eq!(world.only_key().id, id);
     rotate(world, "checkout", ask("2")).await;
-}
-
-pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"secret": {"keepPrevious": true}})).await;
-    let leaked = world.only_key();
-    let leaked_secret = world.entry("checkout", "key").await.unwrap();
-    rotate(world, "checkout", json!({"metadata": {"annotations": {"keysmith.dev/leaked": "2026-11-21"}}}))
-        .await;
-    let id = world.served("checkout", "key").await;
-    assert_ne!(id, leaked.id);
-    assert_ne!(world.vendor().check(&leaked_secret, None), DataPlaneAnswer::Accepted);
-    let secret = world.secrets().get("checkout").await.unwrap();
-    assert_eq!(secret.data.unwrap().len(), 1, "nothing of the leaked key stays");
-    assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");
-    world.pass(Duration::from_secs(3600), Duration::from_secs(3)).await;
-    assert_eq!(world.served("checkout", "key").await, id);
-}
-
-pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({})).await;
-    let refuse = Effect::Status { code: 400, retry_after: None };
-    world.emulator.faults().add(Rule::always("POST", "/api_keys", refuse));
-    let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
-    world.edit("GatewayApiKey", "checkout", leak).await.unwrap();
-    world
-        .eventually("the leaked key is gone", async || {
-            if world.keys().is_empty() { Ok(()) } else { Err("still there".to_owned()) }
-        })
-        .await;
-    let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
-    assert_eq!(ready.0, "False", "{ready:?}");
-    world.emulator.faults().clear();
-    ask(world).await;
-    world.served("checkout", "key").await;
-    world.ready("GatewayApiKey", "checkout").await;
-}
-
-pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({})).await;
-    let refused = json!({"spec": {"budget": {"amount": "2.50", "period": "Monthly"}}});
-    world.edit("GatewayApiKey", "checkout", refused).await.unwrap();
-    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
-    let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
-    world.edit("GatewayApiKey", "checkout", leak).await.unwrap();
-    world
-        .eventually("the leaked key is gone", async || {
-            if world.keys().is_empty() { Ok(()) } else { Err("still there".to_owned()) }
-        })
-        .await;
-    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
-    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
-    world.served("checkout", "key").await;
-    world.ready("GatewayApiKey", "checkout").await;
-    assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");
-}
-
-async fn ask(world: &World) {
-    let now = world.clock.now().to_string();
-    let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": now}}});
-    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
 }
 
 pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut World) {
