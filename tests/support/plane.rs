@@ -49,8 +49,13 @@ async fn config() -> Config {
 }
 
 /// A client for somebody with kubectl.
+///
+/// It waits and tries again where the server is not ready (429), as kubectl does: one story replaces a definition, and
+/// the server then sets up the storage of that kind anew, for all stories that run beside it.
 pub async fn client() -> Client {
-    Client::try_from(config().await).unwrap()
+    let mut config = config().await;
+    config.default_retry = true;
+    Client::try_from(config).unwrap()
 }
 
 /// What an operator wrote.
