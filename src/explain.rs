@@ -1,7 +1,8 @@
 //! `keysmith explain`: what each vendor can do, from the same table that refuses what it cannot.
 
+use crate::api::gateway_api_key::KeyType;
 use crate::gateway::DRIVERS;
-use crate::plan::capability::{Capabilities, Support};
+use crate::plan::capability::{Capabilities, Minting, Recovery, Support};
 use std::fmt::Write;
 
 /// As JSON: `{"drivers": [{"name": …}]}`.
@@ -37,19 +38,9 @@ fn select(vendor: Option<&str>) -> Result<Vec<&'static Capabilities>, String> {
 
 fn table(text: &mut String, driver: &Capabilities) -> std::fmt::Result {
     writeln!(text, "{} ({})", driver.name, driver.title)?;
-    writeln!(text, "  management API   {}", driver.endpoint)?;
-    writeln!(text, "  gateway          {}", driver.gateway_url)?;
-    let periods: Vec<_> = driver.budget.periods.iter().map(|it| format!("{it:?}")).collect();
-    let whole = if driver.budget.whole { "whole " } else { "" };
-    writeln!(
-        text,
-        "  budgets          {}{}, period {}",
-        whole,
-        driver.budget.currency,
-        periods.join(" or ")
-    )?;
-    writeln!(text, "  a lost Secret    is restored by {:?}", driver.recovery)?;
-    writeln!(text, "  provider keys    {}", if driver.provider_keys { "yes" } else { "no" })?;
+    for (what, value) in facts(driver) {
+        writeln!(text, "  {what:<17} {value}")?;
+    }
     writeln!(text, "\n  {:<18} {:<22} NOTE", "GatewayApiKey.spec", "A CHANGE")?;
     for field in driver.fields {
         let support = match field.support {
@@ -61,6 +52,57 @@ fn table(text: &mut String, driver: &Capabilities) -> std::fmt::Result {
         writeln!(text, "  {:<18} {:<22} {}", field.field, support, field.note)?;
     }
     writeln!(text)
+}
+
+fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
+    let yes = |it: bool| if it { "yes" } else { "no" }.to_owned();
+    let lost = match driver.recovery {
+        Recovery::Reveal => "is restored with the same key, which the vendor shows again",
+        Recovery::Rotate | Recovery::Once => {
+            "means a new key: the vendor shows a key once; the old one works for the overlap"
+        }
+    };
+    let minting = match driver.console_tokens {
+        Minting::Console => "by a person, in the vendor's console",
+        Minting::Issuer => "by Keysmith (spec.mint), with a ConsoleToken of the vendor's issuer tier",
+        Minting::Peer => "by Keysmith (spec.mint), with any other ConsoleToken",
+    };
+    let balance = if driver.usage.balance { "; the account's balance too" } else { "" };
+    vec![
+        ("management API", driver.endpoint.to_owned()),
+        (
+            "gateway",
+            format!(
+                "{}, OpenAI's language at {}{}",
+                driver.gateway_url, driver.gateway_url, driver.openai_path
+            ),
+        ),
+        ("types of keys", list(driver.types.iter().filter(|it| **it != KeyType::Management))),
+        ("presets", list(driver.presets)),
+        ("budgets", budgets(driver)),
+        ("a lost Secret", lost.to_owned()),
+        ("switched off", yes(driver.disable)),
+        ("last use told", yes(driver.last_used)),
+        (
+            "spending",
+            driver.usage.spending.map_or_else(|| "not told".to_owned(), |how| format!("{how}{balance}")),
+        ),
+        ("console tokens", format!("made {minting}")),
+        ("ProviderKeys", yes(driver.provider_keys)),
+        ("ProjectSettings", yes(driver.project_settings)),
+    ]
+}
+
+fn budgets(driver: &Capabilities) -> String {
+    if driver.budget.periods.is_empty() {
+        return "none by API; see budget below".to_owned();
+    }
+    let whole = if driver.budget.whole { "whole " } else { "" };
+    format!("{whole}{}, period {}", driver.budget.currency, list(driver.budget.periods))
+}
+
+fn list<'a, T: std::fmt::Debug + 'a>(items: impl IntoIterator<Item = &'a T>) -> String {
+    items.into_iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

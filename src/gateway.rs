@@ -3,21 +3,26 @@
 pub mod account;
 pub mod breaker;
 pub mod budget;
+pub mod cortecs;
+pub mod edenai_cost;
+pub mod edenai_v2;
+pub mod edenai_v3;
 pub mod edgee;
 pub mod http;
 pub mod lenient;
 pub mod transport;
 
 use crate::api::ConsoleToken;
-use crate::api::console_token::Vendor;
+use crate::api::console_token::{EdenAiApi, EdenAiTier, Vendor};
 use crate::api::gateway_api_key::KeyType;
 use crate::plan::capability::Capabilities;
 use crate::plan::deposit::ListedDeposit;
 use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
-use crate::plan::fault::Fault;
+use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::ledger::Place;
+use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Wire;
 use jiff::Timestamp;
@@ -39,6 +44,12 @@ pub trait Gateway: Send + Sync {
     /// Makes a key: one request, whatever happens.
     async fn mint(&self, order: &Order) -> Result<Minted, Fault>;
 
+    /// Makes the key of an order out of a key that was never delivered: its name, its settings, another secret. `None`:
+    /// it cannot be used for that, or is gone.
+    async fn reissue(&self, _: &KeyId, _: &Order) -> Result<Option<Minted>, Fault> {
+        Ok(None)
+    }
+
     /// The secret of an existing key. `None`: the vendor says the key is gone.
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
 
@@ -47,6 +58,16 @@ pub trait Gateway: Send + Sync {
 
     /// Removes a key; one that is gone already is a success.
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
+
+    /// What keys spent within a span, those named here at least, where the vendor tells.
+    async fn spending(&self, _: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        Err(Fault::without_effect(FaultKind::Strange("the vendor tells no spending of single keys")))
+    }
+
+    /// What the account has left, where the vendor tells.
+    async fn balance(&self) -> Result<Option<Money>, Fault> {
+        Ok(None)
+    }
 
     /// Deposits of provider credentials, where the vendor has them.
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
@@ -85,8 +106,12 @@ pub struct Order {
     pub budget: Option<Limit>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,
+    /// The same as a date, by the operator's clock.
+    pub expires_at: Option<Timestamp>,
     /// An e-mail address.
     pub email: Option<String>,
+    /// What a management credential may do, in the vendor's words.
+    pub scopes: Vec<String>,
 }
 
 /// A key that was made.
@@ -137,13 +162,20 @@ pub struct Deposited {
 }
 
 /// Every driver, for `keysmith explain`.
-pub const DRIVERS: &[&Capabilities] = &[&edgee::CAPABILITIES];
+pub const DRIVERS: &[&Capabilities] =
+    &[&edgee::CAPABILITIES, &edenai_v2::CAPABILITIES, &edenai_v3::CAPABILITIES, &cortecs::CAPABILITIES];
 
 /// The driver for a vendor.
 pub const fn capabilities(vendor: &Vendor) -> Option<&'static Capabilities> {
     match vendor {
-        Vendor { edgee: Some(_) } => Some(&edgee::CAPABILITIES),
-        Vendor { edgee: None } => None,
+        Vendor { edgee: Some(_), .. } => Some(&edgee::CAPABILITIES),
+        Vendor { eden_ai: Some(place), .. } => Some(match (place.api, place.tier) {
+            (Some(EdenAiApi::V2), _) => &edenai_v2::CAPABILITIES,
+            (_, Some(EdenAiTier::Issuer)) => &edenai_v3::ISSUER,
+            _ => &edenai_v3::CAPABILITIES,
+        }),
+        Vendor { cortecs: Some(_), .. } => Some(&cortecs::CAPABILITIES),
+        Vendor { edgee: None, eden_ai: None, cortecs: None } => None,
     }
 }
 
@@ -162,12 +194,9 @@ impl Default for Vendors {
     }
 }
 
-/// The organization or account at the vendor, as far as the specification names one.
+/// The organization or account at the vendor, as far as the specification names one; elsewhere the token decides.
 pub fn account(vendor: &Vendor) -> &str {
-    match vendor {
-        Vendor { edgee: Some(place) } => &place.organization_id,
-        Vendor { edgee: None } => "",
-    }
+    vendor.edgee.as_ref().map_or("", |place| &place.organization_id)
 }
 
 /// Where a ConsoleToken leads.
@@ -186,7 +215,13 @@ pub fn place(token: &ConsoleToken) -> Place {
 /// Connects a vendor to its wire: the one match over vendors.
 pub fn connect(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
     match vendor {
-        Vendor { edgee: Some(place) } => Some(Box::new(edgee::Edgee::new(place, wire))),
-        Vendor { edgee: None } => None,
+        Vendor { edgee: Some(place), .. } => Some(Box::new(edgee::Edgee::new(place, wire))),
+        Vendor { eden_ai: Some(place), .. } => Some(match (place.api, place.tier) {
+            (Some(EdenAiApi::V2), _) => Box::new(edenai_v2::EdenAiV2::new(wire)),
+            (_, Some(EdenAiTier::Issuer)) => Box::new(edenai_v3::Issuer::new(wire)),
+            _ => Box::new(edenai_v3::EdenAiV3::new(wire)),
+        }),
+        Vendor { cortecs: Some(_), .. } => Some(Box::new(cortecs::Cortecs::new(wire))),
+        Vendor { edgee: None, eden_ai: None, cortecs: None } => None,
     }
 }

@@ -209,15 +209,16 @@ fn wake_for(secret: &Touched, context: &Context) {
     match &secret.owner {
         Some((kind, name)) if kind == GatewayApiKey::KIND => {
             let _ = context.wakers.keys.send(own(name));
-            return;
         }
-        Some(_) => return,
-        None => {}
+        _ => {}
     }
     let here = |place: Option<String>| place.as_deref() == Some(&secret.namespace);
-    let reads = |it: &ConsoleToken| here(it.namespace()) && it.spec.secret_ref.name == secret.name;
+    let reads = |it: &ConsoleToken| here(it.namespace()) && it.spec.secret_name() == secret.name;
     for token in watch::select(&context.stores.tokens, reads) {
         let _ = context.wakers.tokens.send(token);
+    }
+    if secret.owner.is_some() {
+        return;
     }
     let reads = |it: &ProviderKey| here(it.namespace()) && it.spec.credentials_ref.name == secret.name;
     for deposit in watch::select(&context.stores.deposits, reads) {

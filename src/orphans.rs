@@ -224,7 +224,8 @@ impl Survey {
         let base = self.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint);
         let base = base.map_err(|refusal| refusal.to_string())?;
         let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
-        let secret = secrets.token(&spec.secret_ref).await.map_err(|error| brief(&error))?;
+        let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
+        let secret = secrets.token(&place).await.map_err(|error| brief(&error))?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
         let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
         let gateway = gateway::connect(&spec.vendor, wire).ok_or_else(unknown)?;

@@ -18,6 +18,11 @@ pub const PREVIOUS_KEY_IN_USE: &str = "PreviousKeyInUse";
 /// A ConsoleToken that declares its expiry is near it.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
+/// The account of a ConsoleToken has less left than somebody wants to know of.
+pub const LOW_BALANCE: &str = "LowBalance";
+/// Whether spending and balance could be read, where that is asked for.
+pub const USAGE_READ: &str = "UsageRead";
+
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Why a condition is what it is: one closed list for every kind.
@@ -107,6 +112,14 @@ reasons! {
     ExpiryNear,
     /// The declared expiry of the token is far away
     ExpiryFar,
+    /// The account has less left than the threshold
+    BalanceLow,
+    /// The account has at least the threshold left
+    BalanceFine,
+    /// Spending and balance were read
+    UsageKnown,
+    /// Spending or balance could not be read
+    UsageUnknown,
     /// Other resources still need this one to clean up
     InUse,
     /// What the resource stands for is being removed at the vendor

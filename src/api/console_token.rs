@@ -1,6 +1,7 @@
 //! `ConsoleToken`: who we are to a vendor.
 
-use super::shared::{SecretKeyRef, conditions_schema};
+use super::rotation::RotationSpec;
+use super::shared::{LocalRef, SecretKeyRef, conditions_schema, object_name};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Vendor", type_ = "string", json_path = ".status.vendor"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Balance", type_ = "string", json_path = ".status.balance.amount", priority = 1),
     printcolumn(
         name = "Reason",
         type_ = "string",
@@ -39,7 +41,8 @@ use serde::{Deserialize, Serialize};
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    selectable = ".spec.secretRef.name"
+    selectable = ".spec.secretRef.name",
+    selectable = ".spec.mint.issuerRef.name"
 )]
 #[serde(rename_all = "camelCase")]
 // Keys made at one place would be left behind there if the token could be pointed to another.
@@ -48,6 +51,10 @@ use serde::{Deserialize, Serialize};
         "vendor is immutable: the keys made there would be left behind; create another ConsoleToken"),
     validation = ("has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",
         "endpoint is immutable: the keys made there would be left behind; create another ConsoleToken"),
+    validation = ("has(self.secretRef) != has(self.mint)",
+        "set exactly one of secretRef (a token that somebody made) and mint (Keysmith makes it)"),
+    validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
+        "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another ConsoleToken"),
 )]
 pub struct ConsoleTokenSpec {
     /// The vendor, exactly one.
@@ -62,11 +69,89 @@ pub struct ConsoleTokenSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
     pub gateway_url: Option<String>,
-    /// Where the token is.
-    pub secret_ref: SecretKeyRef,
+    /// Where the token is that somebody made in the vendor's console. Exactly one of `secretRef` and `mint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// Have Keysmith make the token at the vendor, with another ConsoleToken, and replace it in time. Not every vendor
+    /// lets it: see `keysmith explain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mint: Option<Mint>,
     /// When the token in the Secret expires, as its console page says. Keysmith warns ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Have the spending of the keys, and the balance of the account, read at this interval; never when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageSpec>,
+}
+
+impl ConsoleTokenSpec {
+    /// Where the token is: given, or to be minted.
+    pub fn token_secret(&self) -> Option<SecretKeyRef> {
+        let minted = || self.mint.as_ref().map(|mint| mint.secret.key_ref());
+        self.secret_ref.clone().or_else(minted)
+    }
+
+    /// Name of the Secret that the token is in.
+    pub fn secret_name(&self) -> &str {
+        let minted = self.mint.as_ref().map(|mint| mint.secret.name.as_str());
+        self.secret_ref.as_ref().map(|it| it.name.as_str()).or(minted).unwrap_or_default()
+    }
+}
+
+/// A token that Keysmith makes, keeps in a Secret and replaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Mint {
+    /// The ConsoleToken, in the same namespace, that it is made with. At Eden AI an issuer key.
+    pub issuer_ref: LocalRef,
+    /// The Secret it is put into. A Secret that exists and is not Keysmith's is never touched.
+    pub secret: MintedSecret,
+    /// When it is replaced, and how; a new one is verified and used before the old one is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationSpec>,
+    /// What it may do, in the vendor's words, such as `manage:read` and `manage:write` at Eden AI; both of these when
+    /// empty. Other vendors have no scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    pub scopes: Vec<String>,
+}
+
+/// The Secret that a minted token is put into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MintedSecret {
+    /// Name of the Secret.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+    /// Key in its data; `token` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: Option<String>,
+}
+
+impl MintedSecret {
+    /// The entry the token is in.
+    pub fn key_ref(&self) -> SecretKeyRef {
+        SecretKeyRef { name: self.name.clone(), key: self.key.clone().unwrap_or_else(|| "token".to_owned()) }
+    }
+}
+
+/// How spending and balance are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageSpec {
+    /// Time between two reads, such as `1h`; at least `1m`.
+    #[schemars(length(min = 2, max = 32))]
+    pub interval: String,
+    /// Path of the vendor's usage endpoint below its API, such as `/manage/usage`. Required at Cortecs, whose
+    /// documentation does not show it; not allowed elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 128), regex(pattern = r"^(/[A-Za-z0-9._-]+)+$"))]
+    pub path: Option<String>,
+    /// The condition `LowBalance` is True while the account has less than this, in its own currency, such as `"20"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    pub low_balance: Option<String>,
 }
 
 /// The vendor, exactly one.
@@ -75,11 +160,18 @@ pub struct ConsoleTokenSpec {
 // A vendor that this version does not know must be refused, not pruned away and ignored; so unknown
 // properties are kept, and their number and names are checked.
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "minProperties" = 1, "maxProperties" = 1))]
-#[x_kube(validation = ("has(self.edgee)", "unknown vendor: set exactly one of: edgee"))]
+#[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs)",
+    "unknown vendor: set exactly one of: edgee, edenAi, cortecs"))]
 pub struct Vendor {
     /// Edgee, through its Console API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edgee: Option<EdgeeVendor>,
+    /// Eden AI, through its Management API (V3) or the older custom tokens (V2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eden_ai: Option<EdenAiVendor>,
+    /// Cortecs, through its Management API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cortecs: Option<CortecsVendor>,
 }
 
 /// Where at Edgee.
@@ -91,6 +183,56 @@ pub struct EdgeeVendor {
     pub organization_id: String,
 }
 
+/// Which of Eden AI's APIs, and as what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!(has(self.tier) && self.tier == 'Issuer') || !has(self.api) || self.api == 'V3'",
+    "tier Issuer exists with api V3 only"))]
+pub struct EdenAiVendor {
+    /// The API; `V3` when left out. `V2` needs an account API key, which Eden AI may not accept any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<EdenAiApi>,
+    /// What the token is; `Auth` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<EdenAiTier>,
+}
+
+/// Which of Eden AI's APIs: `V3`, also when left out, is the Management API; `V2` are the custom tokens before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EdenAiApi {
+    /// `/v3/manage/*`
+    #[default]
+    V3,
+    /// `/v2/user/custom_token/`
+    V2,
+}
+
+/// What a management key of Eden AI is for: `Auth`, also when left out, makes and manages keys; `Issuer` makes auth
+/// keys for other ConsoleTokens (`mint`) and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EdenAiTier {
+    /// Scopes `manage:read` and `manage:write`.
+    #[default]
+    Auth,
+    /// Scope `manage:mint`.
+    Issuer,
+}
+
+/// Cortecs: the token decides which user and project the keys belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CortecsVendor {}
+
+/// What the account has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// A decimal number, in steps that are no write for every call.
+    pub amount: String,
+    /// The currency, such as `EUR`.
+    pub currency: String,
+}
+
 /// What Keysmith knows of a ConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -98,7 +240,7 @@ pub struct ConsoleTokenStatus {
     /// The generation this status speaks of; -1 before Keysmith has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `ExpiringSoon`, and `Reconciling` or `Stalled` while true.
+    /// `Ready`, `ExpiringSoon`, `LowBalance`, `UsageRead`, and `Reconciling` or `Stalled` while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -115,4 +257,10 @@ pub struct ConsoleTokenStatus {
     /// absent when there are none, and while the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<u32>,
+    /// The GatewayApiKey that stands for a minted token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minted_by: Option<LocalRef>,
+    /// What the account had left when it was last asked, where the vendor tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
 }

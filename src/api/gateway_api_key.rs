@@ -163,6 +163,10 @@ pub enum KeyType {
     Api,
     /// A coding assistant.
     CodingAgent,
+    /// Requests that reach no model and cost nothing: made-up answers for tests.
+    Sandbox,
+    /// The vendor's management API. Made for a ConsoleToken with `mint`, by Keysmith; refused anywhere else.
+    Management,
 }
 
 /// The Secret that applications read.
@@ -215,6 +219,21 @@ pub struct SecretTemplate {
     pub data: BTreeMap<String, String>,
 }
 
+/// What a key spent, in steps that are no write for every call; metrics have it exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Spent since `since`, a decimal number.
+    pub spent: String,
+    /// The currency, such as `USD`.
+    pub currency: String,
+    /// The share of the budget that is spent, such as `35%`; absent without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_share: Option<String>,
+    /// Since when it is counted: the beginning of the calendar month, in UTC.
+    pub since: Timestamp,
+}
+
 /// What Keysmith knows of a key. No secret, no vendor message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +272,12 @@ pub struct GatewayApiKeyStatus {
     /// The e-mail address last sent to the vendor, which need not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// The budget last sent to the vendor, which need not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// What the key spent and when, where the ConsoleToken has it read; in coarse steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// Failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,

@@ -206,6 +206,9 @@ pub struct PreviousKey {
     /// Since when it is switched off, before it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
+    /// When it was to stop working, where the vendor's keys never do and Keysmith sees to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// It was declared leaked: there is no overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaked: bool,

@@ -71,10 +71,10 @@ pub enum Period {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
-    /// The limit, a decimal number as a string, such as "250". Edgee takes whole US dollars.
+    /// The limit, a decimal number as a string, such as "250", in the vendor's currency; see `keysmith explain`.
     #[schemars(length(min = 1, max = 20))]
     pub amount: String,
-    /// How often the budget starts anew. Edgee has `Monthly` only.
+    /// How often the budget starts anew. Not every vendor has every period; see `keysmith explain`.
     pub period: Period,
 }
 

@@ -110,6 +110,18 @@ pub fn select<K: Managed>(
         .collect()
 }
 
+/// The same, as they are.
+pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+    let objects = store.state();
+    let chosen = objects.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|object| condition(object));
+    chosen.map(|object| Arc::new(object.clone())).collect()
+}
+
+/// What an object is looked up by.
+pub fn reference<K: Managed>(object: &K) -> ObjectRef<DeserializeGuard<K>> {
+    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
+}
+
 /// Whether a store has been filled: right after a start, absence from it means nothing.
 pub fn is_filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> bool {
     matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))

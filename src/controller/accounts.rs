@@ -1,6 +1,7 @@
 //! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
 
 use crate::gateway::account::Account;
+use crate::plan::naming::Serial;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,8 @@ pub struct Standing {
     pub ready: Result<(), String>,
     /// UID of the ConsoleToken: one of the same name that came later is another.
     pub uid: String,
+    /// Serial of the credential, where Keysmith made it.
+    pub serial: Option<Serial>,
     /// Recognises the credential, endpoint and place the account was made of.
     pub fingerprint: String,
 }

@@ -1,24 +1,28 @@
 //! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
 
+mod dependants;
+mod minting;
+mod usage;
+
 use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
-use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKey, ProviderKey, Reason, Verdict};
-use crate::cluster::{self, object, watch};
-use crate::gateway::account::{Account, Listing, Parts};
+use crate::api::{ConsoleToken, FORCE_ORPHAN, Reason, Verdict};
+use crate::cluster::{self, object};
+use crate::gateway::account::{Account, Parts};
 use crate::gateway::{self, http::Wire};
+use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::hash;
+use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
 use crate::plan::{retry, token};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::ListParams;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt};
 use secrecy::SecretString;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A refused token is probed this often at most; a changed Secret is looked at at once.
@@ -26,7 +30,7 @@ const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        let mut work = Work { token: object, context };
+        let mut work = Work { token: object, context, reading: None };
         if work.token.metadata.deletion_timestamp.is_some() {
             return work.retire().await;
         }
@@ -44,12 +48,22 @@ impl Subject for ConsoleToken {
 struct Work {
     token: Arc<ConsoleToken>,
     context: Arc<Context>,
+    /// What was read of spending in this pass.
+    reading: Option<usage::Reading>,
+}
+
+/// A way to the vendor, and what recognises it.
+#[derive(Clone, Default)]
+struct Way {
+    account: Option<Arc<Account>>,
+    fingerprint: String,
+    /// Serial of the token, where Keysmith made it.
+    serial: Option<Serial>,
 }
 
 /// What a token was found to be good for.
 struct Finding {
-    account: Option<Arc<Account>>,
-    fingerprint: String,
+    way: Way,
     verdict: Verdict,
     /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
     /// no news to them.
@@ -71,28 +85,40 @@ impl Work {
         let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let finding = match self.connect(before.as_ref()).await? {
-            Ok((account, fingerprint)) => self.verify(account, fingerprint).await,
-            Err(refusal) => Finding {
+            Ok((account, way)) => self.verify(account, way).await,
+            Err(verdict) => Finding {
                 // What it made before can still be cleaned up with the credential we remember.
-                account: before.as_ref().and_then(|it| it.account.clone()),
-                fingerprint: before.map(|it| it.fingerprint).unwrap_or_default(),
-                verdict: refusal.verdict(),
-                summary: refusal.to_string(),
+                way: before.map_or_else(Way::default, |it| Way {
+                    account: it.account,
+                    fingerprint: it.fingerprint,
+                    serial: None,
+                }),
+                summary: verdict.message.clone(),
+                verdict,
                 wake: None,
             },
         };
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
-        self.take(finding.account, finding.fingerprint, ready);
+        let account = finding.way.account.clone().filter(|_| ready.is_ok());
+        self.take(finding.way, ready);
+        let usage = match account {
+            Some(account) => self.read_usage(&account).await,
+            None => None,
+        };
+        let wake = [finding.wake, usage].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
         self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
-        self.publish(&finding.verdict, finding.wake).await
+        self.publish(&finding.verdict, wake).await
     }
 
     /// Records what the token is good for, and tells its dependants if that is news.
-    fn take(&self, account: Option<Arc<Account>>, fingerprint: String, ready: Result<(), String>) {
-        let standing = Standing { account, ready, fingerprint, uid: self.token.uid().unwrap_or_default() };
+    fn take(&self, way: Way, ready: Result<(), String>) {
+        let Way { account, fingerprint, serial } = way;
+        let uid = self.token.uid().unwrap_or_default();
+        let standing = Standing { account, ready, fingerprint, serial, uid };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
+            self.wake_minter();
         }
     }
 
@@ -103,40 +129,48 @@ impl Work {
         self.context.metrics.forget_token(&namespace, &name);
         let uid = self.token.uid().unwrap_or_default();
         sweep::forget(&self.context, &uid);
+        self.context.metrics.spending(&uid, Vec::new());
         self.context.memory.forget(&format!("probe/{uid}"));
         self.context.memory.forget(&uid);
+        self.wake_minter();
     }
 
     /// The account for this token: the one there is while nothing it is made of changed.
     async fn connect(
         &self,
         before: Option<&Standing>,
-    ) -> Result<Result<(Arc<Account>, String), Refusal>, Error> {
+    ) -> Result<Result<(Arc<Account>, Way), Verdict>, Error> {
         let spec = &self.token.spec;
         let Some(capabilities) = (self.context.settings.vendors.capabilities)(&spec.vendor) else {
             let known: Vec<_> = gateway::DRIVERS.iter().map(|it| it.name).collect();
             let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
-            return Ok(Err(Refusal::invalid("spec.vendor", message)));
+            return Ok(Err(Refusal::invalid("spec.vendor", message).verdict()));
         };
         let base =
             match self.context.settings.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint) {
                 Ok(base) => base,
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(refusal) => return Ok(Err(refusal.verdict())),
             };
-        let secret = match self.context.secrets(self.token.as_ref()).token(&spec.secret_ref).await? {
-            Ok(secret) => secret,
-            Err(refusal) => return Ok(Err(refusal)),
+        let (secret, serial) = match self.credential(capabilities).await? {
+            Ok(credential) => credential,
+            Err(verdict) => return Ok(Err(verdict)),
         };
         let fingerprint = fingerprint(&self.token, base.as_str(), &secret);
+        let way = |account: &Arc<Account>| Way {
+            account: Some(Arc::clone(account)),
+            fingerprint: fingerprint.clone(),
+            serial,
+        };
         if let Some(account) =
             before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
         {
-            return Ok(Ok((account, fingerprint)));
+            let way = way(&account);
+            return Ok(Ok((account, way)));
         }
         let clock = self.context.clock.clone();
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
         let Some(gateway) = (self.context.settings.vendors.connect)(&spec.vendor, wire) else {
-            return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor")));
+            return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor").verdict()));
         };
         let gateway_url =
             spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url).trim_end_matches('/').to_owned();
@@ -147,11 +181,29 @@ impl Work {
             let _ = waker.send(this.clone());
         });
         let metrics = self.context.metrics.clone();
-        Ok(Ok((Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics })), fingerprint)))
+        let account = Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics }));
+        let way = way(&account);
+        Ok(Ok((account, way)))
+    }
+
+    /// The token's secret, and its serial where Keysmith made it. Otherwise what is in the way.
+    async fn credential(
+        &self,
+        capabilities: &Capabilities,
+    ) -> Result<Result<(SecretString, Option<Serial>), Verdict>, Error> {
+        if let Some(mint) = &self.token.spec.mint {
+            return self.minted(mint, capabilities).await;
+        }
+        let Some(place) = &self.token.spec.secret_ref else {
+            let message = "set exactly one of spec.secretRef and spec.mint";
+            return Ok(Err(Refusal::invalid("spec.secretRef", message).verdict()));
+        };
+        let secret = self.context.secrets(self.token.as_ref()).token(place).await?;
+        Ok(secret.map(|secret| (secret, None)).map_err(|refusal| refusal.verdict()))
     }
 
     /// A listing is the harmless call, and the poll. It is skipped while the last one is recent and good.
-    async fn verify(&self, account: Arc<Account>, fingerprint: String) -> Finding {
+    async fn verify(&self, account: Arc<Account>, way: Way) -> Finding {
         let now = self.context.clock.now();
         let uid = self.token.uid().unwrap_or_default();
         let poll = retry::jittered(self.context.settings.poll, &uid);
@@ -161,13 +213,7 @@ impl Work {
         let due = seen.as_ref().is_none_or(|it| retry::plus(it.as_of, poll) <= now);
         if let Some(seen) = seen.as_ref().filter(|_| !due && !asked && account.usable().is_ok()) {
             let wake = Some(retry::plus(seen.as_of, poll));
-            return Finding {
-                account: Some(account),
-                fingerprint,
-                verdict: self.verified(),
-                summary: String::new(),
-                wake,
-            };
+            return Finding { way, verdict: self.verified(), summary: String::new(), wake };
         }
         let was_refused = account.usable().is_err();
         match account.probe().await {
@@ -181,13 +227,7 @@ impl Work {
                 self.poll_deposits(&account).await;
                 sweep::after_listing(&self.context, &self.token, &account, &listing).await;
                 let wake = Some(retry::plus(self.context.clock.now(), poll));
-                Finding {
-                    account: Some(account),
-                    fingerprint,
-                    verdict: self.verified(),
-                    summary: String::new(),
-                    wake,
-                }
+                Finding { way, verdict: self.verified(), summary: String::new(), wake }
             }
             Err(fault) => {
                 let now = self.context.clock.now();
@@ -197,13 +237,7 @@ impl Work {
                 let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
                 let was_ready = self.is_ready() && !fault.blames_token();
                 let verdict = self.refused(&fault, next).still_ready(was_ready);
-                Finding {
-                    account: Some(account),
-                    fingerprint,
-                    verdict,
-                    summary: fault.to_string(),
-                    wake: Some(next),
-                }
+                Finding { way, verdict, summary: fault.to_string(), wake: Some(next) }
             }
         }
     }
@@ -216,15 +250,23 @@ impl Work {
     fn verified(&self) -> Verdict {
         Verdict::settled(
             Reason::Verified,
-            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_ref.name),
+            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_name()),
         )
     }
 
     fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
-        let place =
-            format!("Secret {}, key {}", self.token.spec.secret_ref.name, self.token.spec.secret_ref.key);
+        let place = token::place(&self.token);
         let next = report::clock(next);
+        let hint =
+            (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused);
         let message = match &fault.kind {
+            FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
+                format!("{fault}; {hint}; tried again at {next}")
+            }
+            FaultKind::TokenRefused if self.token.spec.mint.is_some() => format!(
+                "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
+                 tried again at {next}"
+            ),
             FaultKind::TokenRefused => format!(
                 "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
             ),
@@ -243,74 +285,6 @@ impl Work {
             _ => format!("{fault}; tried again at {next}"),
         };
         Verdict::reconciling(fault.reason(), message)
-    }
-
-    /// Keys whose entries in the listing differ from the last one's, keys whose status names one that the listing
-    /// lacks, and keys for which the last one was begun too early to be believed; all of them after the first listing.
-    fn wake_changed(&self, before: Option<&Listing>, after: &Listing) {
-        let marks = before.map(|before| changed_marks(before, after));
-        let listed: HashSet<&str> = after.keys.iter().map(|key| key.id.0.as_str()).collect();
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let missing = |it: &GatewayApiKey| {
-            let id = it.status.as_ref().and_then(|status| status.id.as_deref());
-            id.is_some_and(|id| !listed.contains(id))
-        };
-        let unbelieved = |it: &GatewayApiKey| {
-            let floor = self.context.memory.floor(&it.uid().unwrap_or_default());
-            floor.is_some() && floor >= before.map(|before| before.as_of)
-        };
-        let refers = |it: &GatewayApiKey| {
-            it.namespace().as_deref() == Some(&namespace)
-                && it.spec.console_token_ref.name == name
-                && marks.as_ref().is_none_or(|marks| {
-                    let external = it.spec.external_id.as_ref().is_some_and(|id| marks.contains(id));
-                    external
-                        || marks.contains(&self.context.mark(it).to_string())
-                        || missing(it)
-                        || unbelieved(it)
-                })
-        };
-        for key in watch::select(&self.context.stores.keys, refers) {
-            let _ = self.context.wakers.keys.send(key);
-        }
-    }
-
-    /// One listing serves every deposit of the account; there is none where nobody deposits anything.
-    async fn poll_deposits(&self, account: &Account) {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let refers = |it: &ProviderKey| {
-            it.namespace().as_deref() == Some(&namespace) && it.spec.console_token_ref.name == name
-        };
-        if watch::select(&self.context.stores.deposits, refers).is_empty() {
-            return;
-        }
-        let view = match account.deposits().await {
-            Ok(view) => view,
-            Err(fault) => {
-                tracing::debug!(%fault, "deposits could not be listed; they are with the next poll");
-                return;
-            }
-        };
-        let differs =
-            |it: &ProviderKey| refers(it) && it.status.as_ref().is_some_and(|status| view.differs(status));
-        for deposit in watch::select(&self.context.stores.deposits, differs) {
-            let _ = self.context.wakers.deposits.send(deposit);
-        }
-    }
-
-    fn wake_dependants(&self) {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let ours = |place: Option<String>, reference: &str| {
-            place.as_deref() == Some(&namespace) && reference == name
-        };
-        let keys = |it: &GatewayApiKey| ours(it.namespace(), &it.spec.console_token_ref.name);
-        for key in watch::select(&self.context.stores.keys, keys) {
-            let _ = self.context.wakers.keys.send(key);
-        }
-        let deposits = |it: &ProviderKey| ours(it.namespace(), &it.spec.console_token_ref.name);
-        for deposit in watch::select(&self.context.stores.deposits, deposits) {
-            let _ = self.context.wakers.deposits.send(deposit);
-        }
     }
 
     async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
@@ -334,6 +308,7 @@ impl Work {
                 Notice::warning(reason, note)
             });
         }
+        self.tell_usage(&mut status, &mut notices);
         let wake = match token::expiry(&self.token, now) {
             None => {
                 status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
@@ -370,10 +345,10 @@ impl Work {
         // refused token may have been replaced meanwhile.
         let before = self.context.accounts.standing(&namespace, &name);
         if before.as_ref().is_none_or(|it| it.usable().is_err())
-            && let Ok((account, fingerprint)) = self.connect(before.as_ref()).await?
+            && let Ok((account, way)) = self.connect(before.as_ref()).await?
         {
-            let finding = self.verify(account, fingerprint).await;
-            self.take(finding.account, finding.fingerprint, Ok(()));
+            let finding = self.verify(account, way).await;
+            self.take(finding.way, Ok(()));
         }
         let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
@@ -397,20 +372,6 @@ impl Work {
         let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
         self.publish(&verdict, Some(next)).await
     }
-
-    async fn dependants(&self) -> Result<Vec<String>, Error> {
-        let namespace = self.namespace();
-        let selector = format!("spec.consoleTokenRef.name={}", self.token.name_any());
-        let params = ListParams::default().fields(&selector);
-        let keys: Api<kube::core::PartialObjectMeta<GatewayApiKey>> =
-            Api::namespaced(self.context.client.clone(), &namespace);
-        let deposits: Api<kube::core::PartialObjectMeta<ProviderKey>> =
-            Api::namespaced(self.context.client.clone(), &namespace);
-        let mut names: Vec<_> =
-            keys.list(&params).await?.iter().map(|it| format!("GatewayApiKey {}", it.name_any())).collect();
-        names.extend(deposits.list(&params).await?.iter().map(|it| format!("ProviderKey {}", it.name_any())));
-        Ok(names)
-    }
 }
 
 /// Recognises a credential, where it goes and as whom, without holding any of it.
@@ -423,23 +384,4 @@ fn fingerprint(token: &ConsoleToken, base: &str, secret: &SecretString) -> Strin
         &[uid.as_bytes(), base.as_bytes(), vendor.as_bytes(), gateway_url.as_bytes(), credential.as_bytes()],
         26,
     )
-}
-
-/// Marks of ours, and ids of unmarked keys, whose keys appeared, went, or changed in a way that somebody would act on.
-fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
-    let digest = |listing: &Listing| {
-        let mut marks: HashMap<String, Vec<String>> = HashMap::new();
-        for key in &listing.keys {
-            // A key without a mark may be one that somebody looks at by its id.
-            let mark = crate::plan::naming::Mark::parse(&key.name);
-            let mark = mark.map_or_else(|| key.id.0.clone(), |(mark, _)| mark.to_string());
-            let used = report::to_the_hour(None, key.last_used_at);
-            let entry = format!("{} {} {:?} {used:?} {:?}", key.id, key.name, key.expires_at, key.shown);
-            marks.entry(mark).or_default().push(entry);
-        }
-        marks
-    };
-    let (before, after) = (digest(before), digest(after));
-    let names: HashSet<_> = before.keys().chain(after.keys()).cloned().collect();
-    names.into_iter().filter(|mark| before.get(mark) != after.get(mark)).collect()
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod deliver;
+mod minting;
 mod replace;
 mod retire;
 mod status;
@@ -18,14 +19,15 @@ use crate::gateway::account::Account;
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::{self, Desired};
-use crate::plan::drift::Field;
+use crate::plan::drift::{Field, Sent};
+use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
-use crate::plan::report;
 use crate::plan::rotation::{self, Handled};
+use crate::plan::{money, report, upkeep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
@@ -77,8 +79,10 @@ struct Work {
     /// Learnt in this pass, and written with its next report. Should the process die before, the serial is
     /// looked for at the vendor, which is slower and no less right.
     settled: Option<Serial>,
-    /// The e-mail address sent in this pass, written with its next report.
-    sent_email: Option<Option<String>>,
+    /// What was sent in this pass of the settings that the vendor need not show, written with its next report.
+    sent: Option<Sent>,
+    /// The ConsoleToken that this key stands for, if it does.
+    minting: Option<minting::Minting>,
     /// Whether the replacement of the served key is overdue.
     overdue: bool,
     /// Whether a key was revoked in this pass.
@@ -92,6 +96,7 @@ impl Work {
         let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         // It stays said while something keeps us from finding out.
         let overdue = condition::find(conditions, ROTATION_OVERDUE).is_some();
+        let minting = minting::of(key.as_ref(), &context);
         Self {
             uid: key.uid().unwrap_or_default(),
             identity: identity(key.as_ref(), &context),
@@ -104,7 +109,8 @@ impl Work {
             disabled: BTreeSet::new(),
             disowned: None,
             settled: None,
-            sent_email: None,
+            sent: None,
+            minting,
             overdue,
             revoked: false,
             made: 0,
@@ -116,14 +122,17 @@ impl Work {
     }
 
     fn standing(&self) -> Option<Standing> {
-        self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name)
+        let issuer = self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name);
+        let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
+        own.and_then(|own| own.acting(&self.context)).or(issuer)
     }
 
     fn status(&self) -> GatewayApiKeyStatus {
         let mut status = self.key.status.clone().unwrap_or_default();
         status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
-        if let Some(email) = &self.sent_email {
-            status.email.clone_from(email);
+        if let Some(sent) = &self.sent {
+            status.email.clone_from(&sent.email);
+            status.budget = sent.budget.map(money::budget);
         }
         status.key_count = rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref()));
         for _ in 0..self.made {
@@ -149,7 +158,8 @@ impl Work {
         let Some(capabilities) = (self.context.settings.vendors.capabilities)(&token.spec.vendor) else {
             return self.blocked("its vendor is unknown").await;
         };
-        let mut desired = match desired::desired(&self.key, capabilities) {
+        let mint = self.minting.as_ref().map(|it| &it.mint);
+        let mut desired = match desired::desired(&self.key, capabilities, mint) {
             Ok(desired) => desired,
             Err(refusal) => {
                 return match self.revoke_leaked(capabilities).await? {
@@ -158,7 +168,9 @@ impl Work {
                 };
             }
         };
-        desired.settings.budget = rotation::budget_left(&self.record(), &desired, self.context.clock.now());
+        let (record, now) = (self.record(), self.context.clock.now());
+        desired.settings.budget = rotation::budget_left(&record, &desired, now);
+        desired.settings.expiry = expiry::wanted(&record, &desired, now);
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
         let template = desired.secret.hash(&base_url, &desired.settings.models);
@@ -174,7 +186,7 @@ impl Work {
             }
             let account = match self
                 .standing()
-                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref())
+                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref() || self.works_with_itself(it))
                 .map(|it| it.usable().cloned())
             {
                 // Its controller has not looked at it yet; it will wake us.
@@ -239,6 +251,7 @@ impl Work {
             asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
             external,
             spread: hash::fraction(&[b"rotation", self.uid.as_bytes()]),
+            proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.context, self.record().serial)),
             revision: None,
             keys_per_day: self.context.settings.keys_per_day,
         }
@@ -296,7 +309,8 @@ impl Work {
             template: act.template.to_owned(),
             base_url: act.base_url.to_owned(),
             serial,
-            name: self.identity.mark.name(&act.desired.settings.display_name, serial),
+            name: self.identity.mark.styled(act.desired.names, &act.desired.settings.display_name, serial),
+            reusable: upkeep::reusable(act.facts),
             identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
             asks: act.facts.asks.clone(),

@@ -11,7 +11,8 @@ use crate::gateway::account::Account;
 use crate::gateway::{Minted, Order};
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::Desired;
-use crate::plan::drift;
+use crate::plan::drift::{self, Sent};
+use crate::plan::expiry;
 use crate::plan::facts::{Held, KeyId, Listed, OwnKey, Record};
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
@@ -19,6 +20,7 @@ use crate::plan::naming::{Identity, Serial};
 use crate::plan::rotation::{self, Cause, Handled};
 use crate::plan::succession::{self, Successor};
 use crate::plan::{report, retry};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub struct Issue {
     pub serial: Serial,
     /// The whole name at the vendor.
     pub name: String,
+    /// A key of ours that nothing uses and that may become this one.
+    pub reusable: Option<KeyId>,
     /// The marks of the resource.
     pub identity: Identity,
     /// Whether the Secret was absent.
@@ -138,7 +142,7 @@ impl Issue {
         if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
             return Ok(Issued::Pending { object: claimed });
         }
-        match self.account.mint(&self.order()).await {
+        match self.make().await {
             Ok(minted) => self.deliver(claimed, minted).await,
             Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
             Err(fault) => {
@@ -146,6 +150,17 @@ impl Issue {
                 Ok(Issued::Pending { object: claimed })
             }
         }
+    }
+
+    /// One key, out of one that was never delivered where there is one, or a new one.
+    async fn make(&self) -> Result<Minted, Fault> {
+        let order = self.order();
+        if let Some(id) = &self.reusable
+            && let Some(minted) = self.account.reissue(id, &order).await?
+        {
+            return Ok(minted);
+        }
+        self.account.mint(&order).await
     }
 
     fn order(&self) -> Order {
@@ -157,7 +172,9 @@ impl Issue {
             models: settings.models.clone(),
             budget: settings.budget,
             expires_in_days: self.desired.expires_in_days,
+            expires_at: expiry::of_new(&self.desired, self.context.clock.now()),
             email: settings.email.clone(),
+            scopes: self.desired.scopes.clone(),
         }
     }
 
@@ -274,13 +291,18 @@ impl Issue {
             fence: self.serial,
             absent: self.absent && first,
             id: &minted.key.id,
-            expires_at: minted.key.expires_at,
+            expires_at: self.expires_at(&minted.key),
             base_url: &self.base_url,
             models: &self.desired.settings.models,
             secret: &minted.secret,
             previous: self.previous(),
         };
         self.secrets.deliver(&delivery).await
+    }
+
+    fn expires_at(&self, key: &Listed) -> Option<Timestamp> {
+        let created = key.created_at.unwrap_or_else(|| self.context.clock.now());
+        expiry::recorded(Some(created), key.expires_at, &self.desired)
     }
 
     /// The serial whose entries stay in the Secret beside the new ones.
@@ -313,7 +335,7 @@ impl Issue {
 
     async fn record(self, claimed: Arc<GatewayApiKey>, key: Listed) -> Result<Issued, Error> {
         let settings = &self.desired.settings;
-        let complete = drift::drift(settings, &key, settings.email.as_ref()).is_empty();
+        let complete = drift::drift(settings, &key, &Sent::all(settings)).is_empty();
         let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
         let verdict = report::resting(&rest, &self.desired.secret.name, settings.active)
             .filter(|_| complete)

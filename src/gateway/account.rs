@@ -9,9 +9,11 @@ use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed, OwnKey, View};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Identity;
+use crate::plan::retry;
+use crate::plan::usage::{Money, Span, Spent};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +53,9 @@ pub struct Account {
     metrics: Metrics,
     latest: Mutex<Option<Arc<Listing>>>,
     latest_deposits: Mutex<Option<Arc<DepositView>>>,
+    latest_spent: Mutex<Option<Arc<Spent>>>,
+    /// When spending was asked for last, with success or without.
+    usage_asked: Mutex<Option<Timestamp>>,
     /// Held by whoever lists. The last listing that failed, by its number.
     listing: tokio::sync::Mutex<Option<(u64, Fault)>>,
     /// How many listings were begun.
@@ -85,6 +90,8 @@ impl Account {
             metrics: parts.metrics,
             latest: Mutex::default(),
             latest_deposits: Mutex::default(),
+            latest_spent: Mutex::default(),
+            usage_asked: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
         }
@@ -162,6 +169,11 @@ impl Account {
         self.call("mint", self.gateway.mint(order)).await
     }
 
+    /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
+    pub async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        self.call("reissue", self.gateway.reissue(id, order)).await
+    }
+
     /// The secret of an existing key. `None`: the vendor says the key is gone.
     pub async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
         self.call("recover", self.gateway.recover(id)).await
@@ -194,6 +206,36 @@ impl Account {
     /// The newest listing of deposits, if there is one.
     pub fn latest_deposits(&self) -> Option<Arc<DepositView>> {
         self.latest_deposits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What keys spent within the span, those named here at least.
+    pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Arc<Spent>, Fault> {
+        let as_of = self.clock.now();
+        let keys = self.call("usage", self.gateway.spending(&span, keys)).await?;
+        let spent = Arc::new(Spent { as_of, span, keys });
+        *self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spent));
+        Ok(spent)
+    }
+
+    /// When spending may be asked for again. `None`: now, and whoever was told so does.
+    pub fn usage_due(&self, every: SignedDuration) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let mut asked = self.usage_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = asked.map(|asked| retry::plus(asked, every)).filter(|next| *next > now);
+        if next.is_none() {
+            *asked = Some(now);
+        }
+        next
+    }
+
+    /// What was read last of spending, if anything was.
+    pub fn latest_spent(&self) -> Option<Arc<Spent>> {
+        self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the account has left, where the vendor tells.
+    pub async fn balance(&self) -> Result<Option<Money>, Fault> {
+        self.call("balance", self.gateway.balance()).await
     }
 
     /// Deposits a credential: one request, whatever happens.
@@ -249,8 +291,9 @@ impl Account {
             if let FaultKind::Throttled { until } = fault.kind {
                 self.budget.pause(until);
             }
-            // That deposits may not be listed says nothing of keys.
-            let elsewhere = name == "list_deposits" && fault.kind == FaultKind::Forbidden;
+            // That something beside keys may not be read says nothing of keys.
+            let aside = matches!(name, "list_deposits" | "usage" | "balance" | "project_settings");
+            let elsewhere = aside && fault.kind == FaultKind::Forbidden;
             if !elsewhere && self.breaker.learn(fault) {
                 (self.alarm)();
             }

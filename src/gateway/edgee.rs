@@ -13,17 +13,20 @@
 //! 10. Provider keys document creation only; get, update and delete are tried by house style (§1.10).
 //! 11. Names are not unique, so the mark in the name tells whose a key is (§1.15).
 
-use super::http::{Call, Wire, looks_masked};
+pub mod export;
+
+use super::http::{Call, Wire, gone_is_none, looks_masked};
 use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, ProviderKeys, lenient};
 use crate::api::console_token::EdgeeVendor;
-use crate::api::gateway_api_key::KeyType;
+use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
-use crate::plan::capability::{BudgetSupport, Capabilities, FieldSupport, Recovery, Support};
+use crate::plan::capability::{BudgetSupport, Capabilities, Minting, Recovery, Support, UsageSupport, field};
 use crate::plan::deposit::ListedDeposit;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::Mark;
+use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::usage::{Span, Spending};
 use async_trait::async_trait;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -33,17 +36,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-const fn field(field: &'static str, support: Support, note: &'static str) -> FieldSupport {
-    FieldSupport { field, support, note }
-}
-
 /// What Edgee can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "edgee",
     title: "Edgee",
     endpoint: "https://api.edgee.app",
     gateway_url: "https://api.edgee.ai",
+    openai_path: "/v1",
+    presets: &[Preset::OpenAI, Preset::Anthropic, Preset::ClaudeCode, Preset::Codex],
+    types: &[KeyType::Api, KeyType::CodingAgent],
+    names: NameStyle::Title,
     recovery: Recovery::Reveal,
+    console_tokens: Minting::Console,
+    usage: UsageSupport { spending: Some("sum of the exported log of the running month"), balance: false },
     disable: true,
     last_used: true,
     budget: BudgetSupport { periods: &[Period::Monthly], whole: true, currency: "USD" },
@@ -74,11 +79,13 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         field("suspend", Support::Operator, ""),
     ],
     provider_keys: true,
+    project_settings: false,
     // Not documented; a key that shows up later than this is recognised by its mark and removed.
     listing_lag: SignedDuration::from_secs(30),
     // Not documented either (§1.16).
     calls_per_second: 20,
     burst: 60,
+    refused: "",
 };
 
 /// A loop of cursors ends here; no organization has this many pages of keys.
@@ -188,11 +195,13 @@ impl Key {
             expires_at: self.expires_at,
             last_used_at: self.last_used_at,
             spent: None,
+            remaining: None,
             shown: Shown {
                 display_name,
                 active: self.active,
                 models: Some(self.models),
                 budget: Some(limit),
+                capped: None,
                 email: self.email.map(|it| it.filter(|text| !text.is_empty())),
                 debug_mode: self.debug_mode,
             },
@@ -253,15 +262,6 @@ impl Edgee {
     }
 }
 
-/// 404 on the object itself means that it is gone; nothing else does.
-fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
 /// The outcome of an undocumented call. A vendor that does not know the path or the method is in its right.
 fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
     match result {
@@ -301,6 +301,8 @@ impl Gateway for Edgee {
         let kind = match order.kind {
             KeyType::Api => "api",
             KeyType::CodingAgent => "coding_agent",
+            // Refused before any call; the vendor would not know it either.
+            KeyType::Sandbox | KeyType::Management => "unknown",
         };
         body.insert("type".into(), json!(kind));
         if let Some(assistant) = &order.coding_assistant {
@@ -352,6 +354,8 @@ impl Gateway for Edgee {
             Field::Budget => ("max_usage", dollars(to.budget)),
             Field::Email => ("email", json!(to.email)),
             Field::DebugMode => ("debug_mode", json!(to.debug_mode)),
+            // Fixed when a key is made, and so never in an amendment.
+            Field::Expiry => ("expires_at", Value::Null),
         };
         let body: Map<_, _> =
             amendment.fields.iter().map(value).map(|(name, value)| (name.to_owned(), value)).collect();
@@ -368,6 +372,10 @@ impl Gateway for Edgee {
         let path = self.path(&["api_keys", &id.0]);
         let answer = gone_is_none(self.wire.send(Call::new(Method::DELETE, &path)).await)?;
         answer.map_or(Ok(()), |it| it.acknowledged())
+    }
+
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        self.spent(span, keys).await
     }
 
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {

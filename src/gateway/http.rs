@@ -3,7 +3,7 @@
 //!
 //! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
-use super::transport::{LARGEST_ANSWER, Transport};
+use super::transport::{AtMost, LARGEST_ANSWER, Transport};
 use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::hash;
 use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
@@ -21,6 +21,9 @@ use url::Url;
 
 /// For a whole call, connection and body included. The vendor's own client allows itself the same (contract §1.1).
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A log of a month is larger than other answers; one beyond this has to be read elsewhere.
+pub const LARGEST_EXPORT: usize = 16 * 1024 * 1024;
 
 /// A vendor's management API with the credential for it.
 #[derive(Clone)]
@@ -45,12 +48,17 @@ pub struct Call<'a> {
     pub secret: Option<(&'static str, &'a SecretString)>,
     /// The field names of the body, to be recognised in a refusal.
     pub fields: &'static [&'static str],
+    /// Whether the path ends in a slash, as some vendors' do.
+    pub slash: bool,
+    /// The most bytes that an answer may have.
+    pub limit: usize,
 }
 
 impl<'a> Call<'a> {
     /// A call without query and body.
     pub const fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: &[], body: None, secret: None, fields: &[] }
+        let (query, fields) = (&[] as &[_], &[] as &[_]);
+        Self { method, path, query, body: None, secret: None, fields, slash: false, limit: LARGEST_ANSWER }
     }
 }
 
@@ -67,11 +75,16 @@ impl Wire {
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let fields = call.fields;
         let read_only = call.method == Method::GET;
-        let request = self.request(call)?;
+        let limit = call.limit;
+        let mut request = self.request(call)?;
+        request.extensions_mut().insert(AtMost(limit));
         let answer = tokio::time::timeout(DEADLINE, self.transport.send(request)).await;
         let result = match answer {
             Err(_) => Err(Fault::ambiguous(FaultKind::Timeout { seconds: DEADLINE.as_secs() })),
             Ok(Err(fault)) => Err(fault),
+            Ok(Ok(response)) if response.body().len() > limit => {
+                Err(Fault::ambiguous(FaultKind::TooLarge { limit }))
+            }
             Ok(Ok(response)) => self.judge(&response, fields),
         };
         // A read has no effect to be unsure of.
@@ -87,6 +100,9 @@ impl Wire {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(call.path);
+            if call.slash {
+                segments.push("");
+            }
         }
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
@@ -115,9 +131,6 @@ impl Wire {
 
     fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
         let status = response.status();
-        if response.body().len() > LARGEST_ANSWER {
-            return Err(Fault::ambiguous(FaultKind::TooLarge { limit: LARGEST_ANSWER }));
-        }
         if status.is_success() {
             return Ok(Answer(response.body().clone()));
         }
@@ -166,15 +179,27 @@ impl Wire {
     }
 }
 
-/// The fields of our own request that a refusal names: nothing the vendor made up is repeated.
+/// The fields of our own request that a refusal names: nothing the vendor made up is repeated. They stand in a list of
+/// parameters, or are the names in an object of complaints, one level deep or at the top.
 fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return Vec::new();
     };
     let params = body.pointer("/error/params").and_then(Value::as_array);
-    let names: Vec<_> =
-        params.into_iter().flatten().filter_map(|it| it.get("param").and_then(Value::as_str)).collect();
+    let params = params.into_iter().flatten().filter_map(|it| it.get("param").and_then(Value::as_str));
+    let objects = [Some(&body), body.pointer("/error/message")];
+    let keys = objects.into_iter().flatten().filter_map(Value::as_object).flat_map(|it| it.keys());
+    let names: Vec<_> = params.chain(keys.map(String::as_str)).collect();
     fields.iter().copied().filter(|field| names.contains(field)).collect()
+}
+
+/// 404 on the object itself means that it is gone; nothing else does.
+pub fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Recognises a secret without holding it: a hash salted with `salt`.
@@ -203,6 +228,11 @@ impl Answer {
     /// Reads the body of a read: what cannot be understood had no effect.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         self.parse().map_err(Fault::without_effect)
+    }
+
+    /// The body, where it is not JSON.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Reads the body of a create call: what cannot be understood may have been carried out all the same.

@@ -1,6 +1,7 @@
 //! Reads what vendors write in more than one way.
 
 use super::http::is_segment;
+use crate::plan::money;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -29,6 +30,63 @@ pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     } else {
         Err(serde::de::Error::custom("an id that cannot be part of a path"))
     }
+}
+
+/// Money as a number or as text, in millionths; absent, null and empty are none. What is below zero counts as zero, and
+/// what is finer than a millionth is cut off.
+pub fn micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let strange = || serde::de::Error::custom("an amount that is not a decimal number");
+    match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => amount(&text).map(Some).ok_or_else(strange),
+        Some(Value::Number(number)) => amount(&number.to_string()).map(Some).ok_or_else(strange),
+        Some(_) => Err(strange()),
+    }
+}
+
+/// Money that may be owed, in millionths.
+pub fn signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    present_signed_micros(deserializer)?
+        .ok_or_else(|| serde::de::Error::custom("an amount that is not there"))
+}
+
+/// The same, where it may be missing.
+pub fn present_signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(Value::Number(number)) => number.to_string(),
+        Some(_) => return Err(serde::de::Error::custom("an amount that is not a decimal number")),
+    };
+    let (owed, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
+    let micros = amount(digits).and_then(|it| i64::try_from(it).ok());
+    let micros = micros.ok_or_else(|| serde::de::Error::custom("an amount that is not a decimal number"))?;
+    Ok(Some(if owed { -micros } else { micros }))
+}
+
+/// A decimal number in millionths.
+pub fn amount(text: &str) -> Option<u64> {
+    let plain = text.len() <= 40 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if plain {
+        let cut = text.find('.').map_or(text, |point| text.get(..point + 7).unwrap_or(text));
+        if let Some(micros) = money::micros(cut.trim_end_matches('.')) {
+            return Some(micros);
+        }
+    }
+    // Below zero, with an exponent, or more than anybody has.
+    let number: f64 = text.parse().ok().filter(|it: &f64| it.is_finite())?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "as-casts of floats saturate"
+    )]
+    Some((number * 1_000_000.0) as u64)
+}
+
+/// The same, told absent (`None`) from null (`Some(None)`).
+pub fn present_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    micros(deserializer).map(Some)
 }
 
 /// A list that may be absent or null.
@@ -68,6 +126,31 @@ mod tests {
             json!({"at": 0}),
         ] {
             assert_eq!(read(never.clone()), Some(None), "{never}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_as_numbers_and_as_text() {
+        #[derive(Deserialize)]
+        struct Purse {
+            #[serde(default, deserialize_with = "micros")]
+            amount: Option<u64>,
+        }
+        let table = [
+            (json!("50.000000000"), Some(Some(50_000_000))),
+            (json!(87.45), Some(Some(87_450_000))),
+            (json!(3), Some(Some(3_000_000))),
+            (json!(-0.5), Some(Some(0))),
+            (json!("1e2"), Some(Some(100_000_000))),
+            (json!(null), Some(None)),
+            (json!(""), Some(None)),
+            (json!("ten"), None),
+            (json!("NaN"), None),
+            (json!([]), None),
+        ];
+        for (value, expected) in table {
+            let read = serde_json::from_value::<Purse>(json!({"amount": value})).ok().map(|it| it.amount);
+            assert_eq!(read, expected, "{value}");
         }
     }
 

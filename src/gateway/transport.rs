@@ -10,7 +10,18 @@ use std::sync::Arc;
 /// No answer of a management API comes near this.
 pub const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// Carries one request. Never retries, never follows a redirect, never reads more than `LARGEST_ANSWER`.
+/// How many bytes a caller reads of one answer; an extension of its request. `LARGEST_ANSWER` where there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct AtMost(pub usize);
+
+impl AtMost {
+    /// What the request admits.
+    pub fn of<T>(request: &Request<T>) -> usize {
+        request.extensions().get::<Self>().map_or(LARGEST_ANSWER, |it| it.0)
+    }
+}
+
+/// Carries one request. Never retries, never follows a redirect, never reads more than the request admits.
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// Sends `request` and reads the whole answer.
@@ -50,6 +61,7 @@ impl Https {
 #[async_trait]
 impl Transport for Https {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let most = AtMost::of(&request);
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Fault::without_effect(FaultKind::Strange("the request cannot be written")))?;
         let mut answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
@@ -57,8 +69,8 @@ impl Transport for Https {
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(Fault::ambiguous(FaultKind::TooLarge { limit: LARGEST_ANSWER }));
+            if body.len() + chunk.len() > most {
+                return Err(Fault::ambiguous(FaultKind::TooLarge { limit: most }));
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,5 +1,7 @@
 //! What a vendor can do, as data. Printed by `keysmith explain`, consulted before any call.
 
+use super::naming::NameStyle;
+use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -16,8 +18,20 @@ pub struct Capabilities {
     pub endpoint: &'static str,
     /// Base URL for applications when a ConsoleToken names none.
     pub gateway_url: &'static str,
+    /// Where, below the gateway, what speaks OpenAI's language is.
+    pub openai_path: &'static str,
+    /// The presets of Secrets whose clients the gateway understands.
+    pub presets: &'static [Preset],
+    /// What keys can be for.
+    pub types: &'static [KeyType],
+    /// What names look like.
+    pub names: NameStyle,
     /// How the secret of an existing key is had again.
     pub recovery: Recovery,
+    /// Who makes console tokens.
+    pub console_tokens: Minting,
+    /// What is told of spending.
+    pub usage: UsageSupport,
     /// Whether a key can be switched off and on again.
     pub disable: bool,
     /// Whether listings tell when a key was last used.
@@ -28,6 +42,8 @@ pub struct Capabilities {
     pub fields: &'static [FieldSupport],
     /// Whether provider credentials can be deposited.
     pub provider_keys: bool,
+    /// Whether settings of the whole project can be changed.
+    pub project_settings: bool,
     /// How far a listing may lag behind a change.
     #[serde(serialize_with = "as_seconds", rename = "listingLagSeconds")]
     pub listing_lag: SignedDuration,
@@ -35,6 +51,9 @@ pub struct Capabilities {
     pub calls_per_second: u32,
     /// Calls that may go out at once after a pause.
     pub burst: u32,
+    /// What else to think of when the vendor refuses a console token; empty where there is nothing.
+    #[serde(skip)]
+    pub refused: &'static str,
 }
 
 fn as_seconds<S: serde::Serializer>(span: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -46,8 +65,32 @@ fn as_seconds<S: serde::Serializer>(span: &SignedDuration, serializer: S) -> Res
 pub enum Recovery {
     /// The vendor shows it again.
     Reveal,
+    /// The vendor gives the key another one, and the old one is dead at once: good for a key that was never
+    /// delivered. A served one is replaced.
+    Rotate,
     /// Not at all: it is shown once, when the key is made. A lost one is replaced.
     Once,
+}
+
+/// Who makes console tokens, by a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Minting {
+    /// Nobody: a person does, in the vendor's console.
+    Console,
+    /// A token of a higher tier, which also revokes them.
+    Issuer,
+    /// Every console token makes and revokes others.
+    Peer,
+}
+
+/// What is told of spending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageSupport {
+    /// Whether the spending of single keys is told, and how.
+    pub spending: Option<&'static str>,
+    /// Whether the balance of the account is told.
+    pub balance: bool,
 }
 
 /// What decisions about a key hang on.
@@ -61,12 +104,20 @@ pub struct Ability {
     pub last_used: bool,
     /// How far a listing may lag.
     pub listing_lag: SignedDuration,
+    /// Whether keys stop working by themselves when their time has come; otherwise Keysmith sees to it.
+    pub expires: bool,
 }
 
 impl Default for Ability {
     /// Of a vendor that nothing is known of.
     fn default() -> Self {
-        Self { recovery: Recovery::Once, disable: false, last_used: false, listing_lag: SignedDuration::ZERO }
+        Self {
+            recovery: Recovery::Once,
+            disable: false,
+            last_used: false,
+            listing_lag: SignedDuration::ZERO,
+            expires: true,
+        }
     }
 }
 
@@ -94,6 +145,11 @@ pub struct FieldSupport {
     pub note: &'static str,
 }
 
+/// One row of a table.
+pub const fn field(field: &'static str, support: Support, note: &'static str) -> FieldSupport {
+    FieldSupport { field, support, note }
+}
+
 /// What becomes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Support {
@@ -109,13 +165,19 @@ pub enum Support {
 
 impl Capabilities {
     /// What decisions about a key hang on.
-    pub const fn ability(&self) -> Ability {
+    pub fn ability(&self) -> Ability {
         Ability {
             recovery: self.recovery,
             disable: self.disable,
             last_used: self.last_used,
             listing_lag: self.listing_lag,
+            expires: self.support("expiresInDays") != Support::Operator,
         }
+    }
+
+    /// What becomes of that field of the spec; one that nothing is said of is refused.
+    pub fn support(&self, field: &str) -> Support {
+        self.field(field).map_or(Support::Unsupported, |it| it.support)
     }
 
     /// What becomes of that field of the spec.

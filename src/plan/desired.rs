@@ -1,13 +1,16 @@
 //! From what was written to what is wanted: parsed once, refused by name before any call.
 
 use super::capability::{Capabilities, Support};
+use super::expiry::Expiry;
 use super::facts::{KeyId, Limit};
 use super::hash;
-use super::naming;
+use super::money::micros;
+use super::naming::{self, NameStyle};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::template::SecretPlan;
 use crate::api::GatewayApiKey;
+use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::shared::Budget;
@@ -21,6 +24,12 @@ pub struct Desired {
     pub coding_assistant: Option<String>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,
+    /// Who sees to the expiry: the vendor, by a date that is fixed or can be moved, or Keysmith.
+    pub expiry: Support,
+    /// What a management credential may do, in the vendor's words.
+    pub scopes: Vec<String>,
+    /// What names look like.
+    pub names: NameStyle,
     /// What can be changed later.
     pub settings: Settings,
     /// What its Secret should be.
@@ -54,23 +63,30 @@ pub struct Settings {
     pub email: Option<String>,
     /// Debug mode.
     pub debug_mode: bool,
+    /// When it stops working, where the vendor lets the date be moved.
+    pub expiry: Expiry,
 }
 
-/// Reads a GatewayApiKey as far as this vendor can honour it.
-pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Desired, Refusal> {
+/// Reads a GatewayApiKey as far as this vendor can honour it. `mint` is that of the ConsoleToken it stands for, if it
+/// stands for one.
+pub fn desired(
+    resource: &GatewayApiKey,
+    capabilities: &Capabilities,
+    mint: Option<&Mint>,
+) -> Result<Desired, Refusal> {
     let spec = &resource.spec;
-    refuse_unsupported(resource, capabilities)?;
     let kind = spec.kind.unwrap_or_default();
+    if kind == KeyType::Management && mint.is_none() {
+        let message = "Management is for ConsoleTokens with spec.mint, which have it made; use another type";
+        return Err(Refusal::invalid("spec.type", message));
+    }
+    refuse_unsupported(resource, capabilities)?;
     if (kind == KeyType::CodingAgent) != spec.coding_assistant.is_some() {
         let message = "required with type CodingAgent, and only allowed with it; such as claude_code";
         return Err(Refusal::invalid("spec.codingAssistant", message));
     }
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
-    }
-    if spec.deletion_policy == Some(DeletionPolicy::Disable) && !capabilities.disable {
-        let message = format!("{} cannot switch keys off; use Delete or Retain", capabilities.title);
-        return Err(Refusal::unsupported("spec.deletionPolicy", message));
     }
     let observed = spec.management_policy == Some(ManagementPolicy::Observe);
     if observed && spec.external_id.is_none() {
@@ -83,6 +99,9 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
         kind,
         coding_assistant: spec.coding_assistant.clone(),
         expires_in_days: spec.expires_in_days,
+        expiry: capabilities.support("expiresInDays"),
+        scopes: mint.map(|mint| mint.scopes.clone()).unwrap_or_default(),
+        names: capabilities.names,
         settings: Settings {
             display_name: naming::display(spec.display_name.as_deref(), &name),
             active: spec.active.unwrap_or(true),
@@ -90,10 +109,11 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
             budget,
             email: spec.email.clone(),
             debug_mode: spec.debug_mode.unwrap_or(false),
+            expiry: Expiry::Uncompared,
         },
-        secret: SecretPlan::new(resource)?,
+        secret: SecretPlan::new(resource, capabilities.openai_path)?,
         policy: Policy::new(resource, capabilities)?,
-        made_as: made_as(resource, capabilities),
+        made_as: made_as(resource, capabilities, mint),
         external_id: spec.external_id.clone().map(KeyId),
         observed,
         suspended: spec.suspend.unwrap_or(false),
@@ -103,47 +123,94 @@ pub fn desired(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<
 
 /// Recognises what a key is made as: every field that this vendor fixes when a key is made. What is left out and what
 /// is written as its default are the same.
-fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities) -> String {
+fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&Mint>) -> String {
     let mut spec = resource.spec.clone();
     spec.kind = Some(spec.kind.unwrap_or_default());
     let written = serde_json::to_value(&spec).unwrap_or_default();
     // What is not written counts for nothing, so that a release which knows one more field replaces no key.
     let fixed = capabilities.fields.iter().filter(|it| it.support == Support::AtCreation);
     let fixed = fixed.filter(|it| !written[it.field].is_null());
-    let values: Vec<_> = fixed.map(|it| format!("{}={}", it.field, written[it.field])).collect();
+    let scopes = mint.filter(|mint| !mint.scopes.is_empty()).map(|mint| format!("scopes={:?}", mint.scopes));
+    let values: Vec<_> =
+        fixed.map(|it| format!("{}={}", it.field, written[it.field])).chain(scopes).collect();
     hash::base32(&values.iter().map(String::as_bytes).collect::<Vec<_>>(), 16)
 }
 
-/// Every field that is written and that the vendor cannot honour, all at once.
+/// Everything that is written and that the vendor cannot honour, all at once: whoever comes from another vendor learns
+/// of every difference with one attempt.
 fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<(), Refusal> {
-    let written = serde_json::to_value(&resource.spec).unwrap_or_default();
-    let refused: Vec<_> = written
+    let spec = &resource.spec;
+    let title = capabilities.title;
+    let written = serde_json::to_value(spec).unwrap_or_default();
+    let mut refused: Vec<(String, String)> = written
         .as_object()
         .into_iter()
-        .flat_map(serde_json::Map::keys)
-        .filter_map(|field| capabilities.field(field))
-        .filter(|it| it.support == Support::Unsupported)
+        .flatten()
+        .filter(|(field, value)| !says_nothing(field, value))
+        .filter_map(|(field, _)| capabilities.field(field))
+        // The types have a list of their own.
+        .filter(|it| it.support == Support::Unsupported && it.field != "type")
+        .map(|it| (it.field.to_owned(), it.note.to_owned()))
         .collect();
-    let Some(first) = refused.first() else {
+    let kind = spec.kind.unwrap_or_default();
+    if !capabilities.types.contains(&kind) {
+        let known: Vec<_> = capabilities.types.iter().filter(|it| **it != KeyType::Management).collect();
+        let instead = match known.as_slice() {
+            [] => "its console token is an issuer, which makes console tokens only".to_owned(),
+            known => format!("use type {}", names(known)),
+        };
+        refused.push(("type".to_owned(), format!("{kind:?} is not known there; {instead}")));
+    }
+    if spec.deletion_policy == Some(DeletionPolicy::Disable) && !capabilities.disable {
+        let note = "keys cannot be switched off there; use Delete or Retain";
+        refused.push(("deletionPolicy".to_owned(), note.to_owned()));
+    }
+    let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
+    if let Some(preset) = preset.filter(|it| !capabilities.presets.contains(it)) {
+        let known: Vec<_> = capabilities.presets.iter().collect();
+        let note =
+            format!("its gateway does not speak to {preset:?} clients; use {} or a template", names(&known));
+        refused.push(("secret.preset".to_owned(), note));
+    }
+    let observed = spec.management_policy == Some(ManagementPolicy::Observe);
+    if spec.external_id.is_some() && !observed && capabilities.names == NameStyle::Slug {
+        let note = "a key has no other name there than the one it was made with, and cannot be marked as Keysmith's; \
+                    use managementPolicy: Observe";
+        refused.push(("externalId".to_owned(), note.to_owned()));
+    }
+    let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
+    if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
+        let known: Vec<_> = capabilities.budget.periods.iter().collect();
+        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, names(&known));
+        refused.push(("budget.period".to_owned(), note));
+    }
+    let Some((first, note)) = refused.first() else {
         return Ok(());
     };
-    let all: Vec<_> = refused.iter().map(|it| format!("spec.{} ({})", it.field, it.note)).collect();
-    let message = format!("{} cannot honour {}; remove it", capabilities.title, all.join(", "));
-    Err(Refusal::unsupported(format!("spec.{}", first.field), message))
+    let field = format!("spec.{first}");
+    if refused.len() == 1 {
+        return Err(Refusal::unsupported(field, format!("{title} cannot honour it: {note}")));
+    }
+    let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field}: {note}")).collect();
+    let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join("; "));
+    Err(Refusal::unsupported(field, message))
+}
+
+/// What says the same as leaving the field out is no wish that could be ignored.
+fn says_nothing(field: &str, value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Array(items) => items.is_empty(),
+        serde_json::Value::Bool(value) => *value == (field == "active"),
+        value => value.is_null(),
+    }
+}
+
+fn names<T: std::fmt::Debug>(list: &[&T]) -> String {
+    list.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" or ")
 }
 
 fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal> {
     let support = &capabilities.budget;
-    if !support.periods.contains(&budget.period) {
-        let known: Vec<_> = support.periods.iter().map(|it| format!("{it:?}")).collect();
-        let message = format!(
-            "{} has no {:?} budgets; use period: {}",
-            capabilities.title,
-            budget.period,
-            known.join(" or ")
-        );
-        return Err(Refusal::unsupported("spec.budget.period", message));
-    }
     let micros = micros(&budget.amount).ok_or_else(|| {
         let message = "must be a decimal number that is not negative, such as \"250\"";
         Refusal::invalid("spec.budget.amount", message)
@@ -161,17 +228,6 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         return Err(Refusal::invalid("spec.budget.amount", message));
     }
     Ok(Limit { micros, period: budget.period })
-}
-
-/// A decimal number, not negative, with at most six places, in millionths.
-fn micros(text: &str) -> Option<u64> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 6 || text.ends_with('.') {
-        return None;
-    }
-    let part: u64 = format!("{part:0<6}").parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
 }
 
 #[cfg(test)]
@@ -194,7 +250,7 @@ mod tests {
 
     #[test]
     fn everything_left_out_means_an_unlimited_active_key_named_like_the_resource() {
-        let wanted = desired(&key(json!({})), &EDGEE).unwrap();
+        let wanted = desired(&key(json!({})), &EDGEE, None).unwrap();
         assert_eq!(wanted.settings.display_name, "checkout");
         assert!(wanted.settings.active && !wanted.settings.debug_mode && wanted.settings.budget.is_none());
         assert_eq!(wanted.secret.name, "checkout");
@@ -215,37 +271,16 @@ mod tests {
             (json!({"expiresInDays": 0}), "spec.expiresInDays", "at least 1"),
         ];
         for (spec, field, words) in table {
-            let refusal = desired(&key(spec.clone()), &EDGEE).expect_err(&spec.to_string());
+            let refusal = desired(&key(spec.clone()), &EDGEE, None).expect_err(&spec.to_string());
             assert_eq!(refusal.field, field, "{spec}");
             assert!(refusal.message.contains(words), "{spec}: {refusal}");
         }
     }
 
     #[test]
-    fn amounts_are_read_exactly() {
-        let table = [
-            ("250", Some(250_000_000)),
-            ("0.5", Some(500_000)),
-            ("00012", Some(12_000_000)),
-            ("1.000001", Some(1_000_001)),
-            ("1.0000001", None),
-            ("", None),
-            (".5", None),
-            ("5.", None),
-            ("99999999999999999999", None),
-            ("+5", None),
-            (" 5", None),
-            ("1,5", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(micros(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
     fn a_whole_amount_may_be_written_with_zero_cents() {
         let spec = key(json!({"budget": {"amount": "250.00", "period": "Monthly"}}));
-        let wanted = desired(&spec, &EDGEE).unwrap();
+        let wanted = desired(&spec, &EDGEE, None).unwrap();
         assert_eq!(wanted.settings.budget, Some(Limit { micros: 250_000_000, period: Period::Monthly }));
     }
 }

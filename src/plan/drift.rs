@@ -1,7 +1,7 @@
 //! Which settings of a key differ from what is wanted. Consumables (spend, last use) are not settings.
 
 use super::desired::Settings;
-use super::facts::{Listed, Shown};
+use super::facts::{Limit, Listed, Shown};
 
 /// A setting that can be changed on an existing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,24 @@ pub enum Field {
     Email,
     /// `spec.debugMode`
     DebugMode,
+    /// `spec.expiresInDays`
+    Expiry,
+}
+
+/// What was last sent of the settings that a vendor need not show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The spending limit.
+    pub budget: Option<Limit>,
+}
+
+impl Sent {
+    /// Everything of these settings.
+    pub fn all(settings: &Settings) -> Self {
+        Self { email: settings.email.clone(), budget: settings.budget }
+    }
 }
 
 impl Field {
@@ -30,6 +48,7 @@ impl Field {
             Self::Budget => "budget",
             Self::Email => "email",
             Self::DebugMode => "debugMode",
+            Self::Expiry => "expiresInDays",
         }
     }
 }
@@ -39,25 +58,37 @@ pub fn paths(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("spec.{}", field.path())).collect::<Vec<_>>().join(", ")
 }
 
-/// The settings that differ. Fields the vendor does not show are never in it, but for the e-mail address,
-/// which then is compared with what was last sent.
-pub fn drift(wanted: &Settings, key: &Listed, sent_email: Option<&String>) -> Vec<Field> {
+/// The settings that differ. Fields the vendor does not show are never in it, but for the e-mail address and the
+/// budget, which then are compared with what was last sent.
+pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
     let shown: &Shown = &key.shown;
     let differs = |field| match field {
         Field::DisplayName => shown.display_name.as_ref().is_some_and(|it| *it != wanted.display_name),
         Field::Active => shown.active.is_some_and(|it| it != wanted.active),
         Field::Models => shown.models.as_ref().is_some_and(|it| !same_set(it, &wanted.models)),
-        Field::Budget => shown.budget.is_some_and(|it| it != wanted.budget),
+        Field::Budget => match shown.budget {
+            Some(it) => it != wanted.budget,
+            None => {
+                sent.budget != wanted.budget || shown.capped.is_some_and(|it| it != wanted.budget.is_some())
+            }
+        },
         Field::Email => match &shown.email {
             Some(it) => *it != wanted.email,
-            None => sent_email != wanted.email.as_ref(),
+            None => sent.email != wanted.email,
         },
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
+        Field::Expiry => wanted.expiry.differs(key.expires_at),
     };
-    [Field::DisplayName, Field::Active, Field::Models, Field::Budget, Field::Email, Field::DebugMode]
-        .into_iter()
-        .filter(|field| differs(*field))
-        .collect()
+    let all = [
+        Field::DisplayName,
+        Field::Active,
+        Field::Models,
+        Field::Budget,
+        Field::Email,
+        Field::DebugMode,
+        Field::Expiry,
+    ];
+    all.into_iter().filter(|field| differs(*field)).collect()
 }
 
 /// The order of models says nothing.

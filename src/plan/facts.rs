@@ -2,6 +2,8 @@
 
 use super::capability::Ability;
 use super::claim::{Claim, Purpose};
+use super::drift::Sent;
+use super::money;
 use super::naming::{Identity, Serial};
 use super::rotation::Handled;
 use crate::api::GatewayApiKeyStatus;
@@ -41,6 +43,8 @@ pub struct Shown {
     pub models: Option<Vec<String>>,
     /// The spending limit; inner `None` is no limit.
     pub budget: Option<Option<Limit>>,
+    /// Whether there is a spending limit, where its amount is not shown.
+    pub capped: Option<bool>,
     /// The e-mail address; inner `None` is none.
     pub email: Option<Option<String>>,
     /// Debug mode.
@@ -62,6 +66,8 @@ pub struct Listed {
     pub last_used_at: Option<Timestamp>,
     /// What it spent of the running period, in millionths of the vendor's currency, where listings tell.
     pub spent: Option<u64>,
+    /// What it may still spend, in millionths of the vendor's currency, where listings tell that instead.
+    pub remaining: Option<u64>,
     /// Its settings.
     pub shown: Shown,
 }
@@ -144,8 +150,8 @@ pub struct Record {
     pub created_at: Option<Timestamp>,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// The e-mail address last sent.
-    pub email: Option<String>,
+    /// What was last sent of the settings that a vendor need not show.
+    pub sent: Sent,
     /// Failed attempts in a row.
     pub failures: u32,
     /// No attempt before this time.
@@ -186,7 +192,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             settled: Serial(status.settled_serial.or(status.serial).unwrap_or(0)),
             created_at: status.created_at,
             expires_at: status.expires_at,
-            email: status.email.clone(),
+            sent: Sent { email: status.email.clone(), budget: status.budget.as_ref().and_then(money::limit) },
             failures: status.failures.unwrap_or(0),
             next_attempt_at: status.next_attempt_at,
             generation: status.observed_generation,
@@ -247,6 +253,8 @@ pub struct Facts {
     pub asks: Handled,
     /// The key named in `externalId`, as the newest listing shows it.
     pub external: Option<Listed>,
+    /// Whether the served key was seen to work, where that is to be waited for.
+    pub proven: bool,
     /// A number in `[0, 1)` of this resource's own, by which its schedule is moved.
     pub spread: f64,
     /// Recognises what consumers should have read by now, while the Secret is as it should be.
@@ -292,9 +300,12 @@ impl Facts {
         let held = self.target.held().is_some_and(|held| {
             held.intact && held.key_id == self.record.id && held.serial == self.record.serial
         });
-        held && self.record.serial.is_some()
-            && self.confirmed != Some(None)
-            && self.record.expires_at.is_none_or(|at| at > self.now)
+        held && self.record.serial.is_some() && self.confirmed != Some(None) && self.expired().is_none()
+    }
+
+    /// Since when the served key does not work any more, because its time has come.
+    pub fn expired(&self) -> Option<Timestamp> {
+        self.record.expires_at.filter(|at| self.ability.expires && *at <= self.now)
     }
 
     /// Our keys in the newest listing, without those known to be gone.

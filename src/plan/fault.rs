@@ -46,6 +46,14 @@ pub enum FaultKind {
         /// Request fields that the vendor named, out of those it was sent.
         fields: Vec<&'static str>,
     },
+    /// The vendor says that there may be no more keys, or that this token may make none: it does not say which.
+    #[error(
+        "the vendor made no key ({status}): the account has as many as it may have, or the token may not make any"
+    )]
+    KeyLimit {
+        /// HTTP status.
+        status: u16,
+    },
     /// 429, or our own limit.
     #[error("the vendor asks for fewer calls (429)")]
     Throttled {
@@ -123,7 +131,9 @@ impl Fault {
             FaultKind::Forbidden => Reason::Forbidden,
             FaultKind::BreakerOpen => Reason::ConsoleTokenNotReady,
             FaultKind::Throttled { .. } => Reason::VendorThrottled,
-            FaultKind::Rejected { .. } | FaultKind::NotFound => Reason::VendorRejected,
+            FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } | FaultKind::NotFound => {
+                Reason::VendorRejected
+            }
             FaultKind::TooLarge { .. } | FaultKind::Strange(_) | FaultKind::Redirected { .. } => {
                 Reason::VendorAnswerInvalid
             }
@@ -148,6 +158,7 @@ impl Fault {
             FaultKind::NotFound => "not_found",
             FaultKind::Conflict => "conflict",
             FaultKind::Rejected { .. } => "rejected",
+            FaultKind::KeyLimit { .. } => "key_limit",
             FaultKind::Throttled { .. } => "throttled",
             FaultKind::Failed { .. } => "failed",
             FaultKind::Timeout { .. } => "timeout",

@@ -271,7 +271,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if rotation::leaked(facts) {
         return issue(facts, Why::Rotation(Cause::Leaked));
     }
-    if let Some(expired) = facts.record.expires_at.filter(|at| *at <= facts.now) {
+    if let Some(expired) = facts.expired() {
         return replace_expired(facts, expired);
     }
     // A Secret that cannot be mended is no reason to keep the key that was in it.
@@ -296,7 +296,8 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
         return decision;
     }
     let due_at = due.map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
-    let wake = [facts.record.expires_at, due_at, retirement, restart].into_iter().flatten().min();
+    let expiry = facts.record.expires_at.filter(|at| *at > facts.now);
+    let wake = [expiry, due_at, retirement, restart].into_iter().flatten().min();
     match stopped.filter(|_| due.is_some_and(|due| due.at <= facts.now)) {
         Some(until) => take(Step::Rest(wake), Why::MintingStopped(until)),
         None => take(Step::Rest(wake), Why::Fresh),
@@ -334,7 +335,7 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
             (true, true) => facts.pending().is_none().then(outrank),
         };
     };
-    if facts.ability.recovery == Recovery::Once {
+    if facts.ability.recovery != Recovery::Reveal {
         let wait = rotation::retry(facts);
         let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
         return match awaited {

@@ -75,7 +75,10 @@ pub struct Place {
 impl Place {
     /// Whether both are the same account: the ConsoleToken does not matter.
     pub fn is_same_account(&self, other: &Self) -> bool {
-        (&self.vendor, &self.account, &self.endpoint) == (&other.vendor, &other.account, &other.endpoint)
+        let same =
+            (&self.vendor, &self.account, &self.endpoint) == (&other.vendor, &other.account, &other.endpoint);
+        // Where the token alone decides whose account it is, only the same ConsoleToken is known to lead there.
+        same && (!self.account.is_empty() || self.console_token == other.console_token)
     }
 }
 
@@ -178,6 +181,7 @@ mod tests {
             expires_at,
             last_used_at,
             spent: None,
+            remaining: None,
             shown: Shown::default(),
         }
     }

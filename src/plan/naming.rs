@@ -2,9 +2,11 @@
 //! found again, and how ours is told from theirs.
 //!
 //! A name is `<display name> [ks-<cluster>-<owner>-<serial>]`: six characters of the cluster's hash, sixteen of
-//! cluster and resource UID, and the serial.
+//! cluster and resource UID, and the serial. Where the name is the identity of a key, and so may have small letters,
+//! digits and hyphens only, it is `<display-name>-ks-<cluster>-<owner>-<serial>`.
 
 use super::hash;
+use serde::Serialize;
 use std::fmt;
 
 const PREFIX: &str = "ks-";
@@ -15,6 +17,30 @@ pub const LONGEST_NAME: usize = 100;
 
 /// The longest human part of a name, for which the mark always leaves room.
 const LONGEST_DISPLAY: usize = 64;
+/// The longest name that is an identity: what a DNS label may have, which no vendor is known to refuse.
+const LONGEST_SLUG: usize = 63;
+
+/// What names at a vendor look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum NameStyle {
+    /// Any text: the mark stands in brackets behind the display name, which can be changed later.
+    Title,
+    /// The name is the key's identity: small letters, digits and hyphens, never changed.
+    Slug,
+}
+
+/// Text as far as small letters, digits and hyphens can say it.
+fn slug(text: &str) -> String {
+    let mut slug = String::with_capacity(text.len());
+    for letter in text.chars().map(|it| it.to_ascii_lowercase()) {
+        match letter {
+            'a'..='z' | '0'..='9' => slug.push(letter),
+            _ if slug.is_empty() || slug.ends_with('-') => {}
+            _ => slug.push('-'),
+        }
+    }
+    slug
+}
 
 /// The human part of a name: as written, or the resource's name, as far as there is room for it.
 pub fn display(written: Option<&str>, resource: &str) -> String {
@@ -66,7 +92,23 @@ impl Mark {
         self.0.split('-').next() == Some(&hash::base32(&[cluster.0.as_bytes()], CLUSTER))
     }
 
-    /// The name of the key with that serial.
+    /// The name of the key with that serial, in that style.
+    pub fn styled(&self, style: NameStyle, display: &str, serial: Serial) -> String {
+        match style {
+            NameStyle::Title => self.name(display, serial),
+            NameStyle::Slug => {
+                let mark = format!("{PREFIX}{}-{serial}", self.0);
+                let room = LONGEST_SLUG.saturating_sub(mark.len() + 1);
+                let display: String = slug(display).chars().take(room).collect();
+                match display.trim_end_matches('-') {
+                    "" => mark,
+                    display => format!("{display}-{mark}"),
+                }
+            }
+        }
+    }
+
+    /// The name of the key with that serial, where names may be any text.
     pub fn name(&self, display: &str, serial: Serial) -> String {
         let mark = format!(" [{PREFIX}{}-{serial}]", self.0);
         let room = LONGEST_NAME.saturating_sub(mark.chars().count());
@@ -76,7 +118,10 @@ impl Mark {
 
     /// Reads a name back. `None`: nobody's mark is in it.
     pub fn parse(name: &str) -> Option<(Self, Serial)> {
-        let (_, tail) = name.strip_suffix(']')?.rsplit_once(" [")?;
+        let tail = match name.strip_suffix(']') {
+            Some(title) => title.rsplit_once(" [")?.1,
+            None => &name[slug_tail(name)?..],
+        };
         let mut parts = tail.strip_prefix(PREFIX)?.split('-');
         let (cluster, owner, serial) = (parts.next()?, parts.next()?, parts.next()?);
         let ours = |text: &str, length| {
@@ -110,10 +155,18 @@ impl Mark {
     /// The human part of a name that carries a mark; the whole name otherwise.
     pub fn display_in(name: &str) -> &str {
         match Self::parse(name) {
-            Some(_) => name.rsplit_once(" [").map_or(name, |(display, _)| display),
+            Some(_) if name.ends_with(']') => name.rsplit_once(" [").map_or(name, |(display, _)| display),
+            Some(_) => slug_tail(name).map_or(name, |at| name[..at].trim_end_matches('-')),
             None => name,
         }
     }
+}
+
+/// Where the mark begins in a name that is an identity: it is the last four of its parts.
+fn slug_tail(name: &str) -> Option<usize> {
+    let at = name.rmatch_indices('-').nth(3).map_or(0, |(at, _)| at + 1);
+    let whole = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    (whole && name.len() <= LONGEST_SLUG).then_some(at)
 }
 
 /// The marks a resource answers for.
@@ -217,7 +270,43 @@ mod tests {
         assert_eq!(Mark::display_in(&name), "ü".repeat(64));
     }
 
+    #[test]
+    fn a_name_that_is_an_identity_has_small_letters_digits_and_hyphens_and_is_read_back() {
+        for (display, begins) in [
+            ("Production Backend", "production-backend-ks-"),
+            ("--Über  (2)--", "ber-2-ks-"),
+            ("", "ks-"),
+            ("%%%", "ks-"),
+            (&"very-long-".repeat(9), "very-long-very-long-"),
+        ] {
+            for serial in [1, 999_999] {
+                let name = mark().styled(NameStyle::Slug, display, Serial(serial));
+                assert!(name.starts_with(begins), "{name}");
+                assert!(name.len() <= LONGEST_SLUG && !name.contains("--"), "{name}");
+                assert_eq!(Mark::parse(&name), Some((mark(), Serial(serial))), "{name}");
+            }
+        }
+        assert_eq!(Mark::display_in(&mark().styled(NameStyle::Slug, "a b", Serial(1))), "a-b");
+        let good = mark().styled(NameStyle::Slug, "x", Serial(1));
+        for bad in [
+            good.replace("-ks-", "-kx-"),
+            good.replace("-1", "-01"),
+            format!("{good}-1"),
+            good.to_uppercase(),
+            format!("ü{good}"),
+        ] {
+            assert_eq!(Mark::parse(&bad), None, "{bad:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_name_is_read_back_as_an_identity(display in "\\PC{0,80}", serial in 0_u64..1_000_000) {
+            let name = mark().styled(NameStyle::Slug, &display, Serial(serial));
+            prop_assert!(name.len() <= LONGEST_SLUG);
+            prop_assert_eq!(mark().serial_in(&name), Some(Serial(serial)));
+        }
+
         #[test]
         fn any_name_survives_the_round_trip(display in "\\PC{0,80}", serial in 0_u64..1_000_000) {
             let name = mark().name(&display, Serial(serial));

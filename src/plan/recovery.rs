@@ -38,7 +38,7 @@ pub(super) fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
         if outranked(facts, claim.serial) {
             return lost();
         }
-        if facts.ability.recovery == Recovery::Once {
+        if facts.ability.recovery != Recovery::Reveal {
             // Its maker may be about to deliver it.
             let ended = plus(claim.at, GIVEN_UP);
             let wait = take(Step::Rest(Some(ended)), Why::AnswerLost);

@@ -145,10 +145,14 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp) -> Verdict {
         FaultKind::Rejected { .. } => {
             format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
         }
+        FaultKind::KeyLimit { .. } => format!(
+            "could not {doing}: {fault}; delete keys that nobody needs or raise the plan's limit, and look at what the \
+             console token may do; tried again at {next}"
+        ),
         _ => format!("could not {doing}: {fault}; tried again at {next}"),
     };
     match fault.kind {
-        FaultKind::Rejected { .. } => Verdict::stalled(fault.reason(), message),
+        FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } => Verdict::stalled(fault.reason(), message),
         _ => Verdict::reconciling(fault.reason(), message),
     }
 }

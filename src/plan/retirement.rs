@@ -35,7 +35,15 @@ pub fn next(facts: &Facts, desired: &Desired) -> Next {
 
 /// When a previous key may be retired at the earliest, under the present policy.
 pub fn retire_after(key: &PreviousKey, policy: &Policy) -> Timestamp {
-    if key.leaked { key.replaced_at } else { plus(key.replaced_at, policy.overlap) }
+    if key.leaked {
+        return key.replaced_at;
+    }
+    bounded(key, plus(key.replaced_at, policy.overlap))
+}
+
+/// A key whose expiry is Keysmith's to see to is not kept beyond it.
+fn bounded(key: &PreviousKey, time: Timestamp) -> Timestamp {
+    key.expires_at.map_or(time, |expires| time.min(expires))
 }
 
 fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
@@ -45,6 +53,10 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
     if key.leaked {
         return act(Step::Retire(id), Why::Leaked);
     }
+    // A console token is not given up before its successor was used with success.
+    if !facts.proven {
+        return Next::Wait(None);
+    }
     if facts.now < after {
         // Somebody raised the overlap, perhaps because the brown-out was felt.
         return match key.disabled_at {
@@ -53,7 +65,7 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
         };
     }
     let off = key.disabled_at;
-    let bound = plus(key.replaced_at, policy.max_overlap);
+    let bound = bounded(key, plus(key.replaced_at, policy.max_overlap));
     if off.is_none() && facts.now < bound && facts.ability.last_used {
         // What the vendor told before the overlap ended says nothing of its end.
         if facts.view.as_ref().is_none_or(|view| view.as_of < after) {

@@ -29,7 +29,7 @@ pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timesta
             let spread = seconds(hash::fraction(&[uid.as_bytes()]));
             (*until).min(plus(now, LONGEST_RETRY_AFTER)).max(now) + spread
         }
-        FaultKind::Rejected { .. } => plus(now, delay.max(UNTIL_CHANGE)),
+        FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } => plus(now, delay.max(UNTIL_CHANGE)),
         _ => plus(now, delay),
     };
     until.max(plus(now, SignedDuration::from_millis(500)))

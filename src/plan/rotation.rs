@@ -2,6 +2,7 @@
 
 use super::claim::{Claim, Purpose};
 use super::desired::Desired;
+use super::expiry;
 use super::facts::{Facts, Record};
 use super::policy::Policy;
 use super::retry::plus;
@@ -110,7 +111,8 @@ pub fn leaked(facts: &Facts) -> bool {
 }
 
 fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
-    calendar((facts.record.created_at, facts.record.expires_at), desired, facts.spread)
+    let expires = expiry::planned(&facts.record, desired);
+    calendar((facts.record.created_at, expires), desired, facts.spread)
 }
 
 /// What the calendar says of a key made at and working until these times. Every resource has its own moment, by its

@@ -1,7 +1,10 @@
 //! What status says once a new key has taken the place of the served one, however that came about.
 
+use super::capability::Support;
 use super::desired::Desired;
+use super::expiry;
 use super::facts::{KeyId, Listed, OwnKey};
+use super::money;
 use super::naming::Serial;
 use super::report;
 use super::retry::plus;
@@ -54,10 +57,13 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.settled_serial = status.settled_serial.max(Some(next.settled.0));
     status.binding = Some(LocalRef { name: next.desired.secret.name.clone() });
     status.created_at = next.listed.and_then(|key| key.created_at).or(Some(next.now));
-    status.expires_at = next.listed.and_then(|key| key.expires_at);
+    let shown = next.listed.and_then(|key| key.expires_at);
+    status.expires_at = expiry::recorded(status.created_at, shown, next.desired);
     status.active = next.listed.and_then(|key| key.shown.active);
     status.last_used_at = None;
     status.email.clone_from(&next.desired.settings.email);
+    status.budget = next.desired.settings.budget.map(money::budget);
+    status.usage = None;
     status.made_as = Some(next.desired.made_as.clone());
     status.last_handled_trigger.clone_from(&next.asks.trigger);
     status.last_handled_rotate_at.clone_from(&next.asks.rotate);
@@ -88,9 +94,17 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
     if cause.overlaps() || leaked {
         let replaced_at = report::to_the_second(next.now);
         let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
-        let retire_after = plus(replaced_at, overlap);
-        let disabled_at = None;
-        status.previous.push(PreviousKey { id, serial, replaced_at, retire_after, disabled_at, leaked });
+        let ends = status.expires_at.filter(|_| next.desired.expiry == Support::Operator);
+        let end = plus(replaced_at, overlap);
+        status.previous.push(PreviousKey {
+            id,
+            serial,
+            replaced_at,
+            retire_after: ends.map_or(end, |ends| end.min(ends)),
+            disabled_at: None,
+            expires_at: ends,
+            leaked,
+        });
     }
 }
 
@@ -110,7 +124,9 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
 
 /// What the replaced key spent counts for its successor, where the vendor tells it.
 fn carry(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) -> String {
-    let Some(spent) = next.replaced.and_then(|own| own.key.spent) else {
+    let sent = status.budget.as_ref().and_then(money::limit);
+    let left = |key: &Listed| Some(sent?.micros.saturating_sub(key.remaining?));
+    let Some(spent) = next.replaced.and_then(|own| own.key.spent.or_else(|| left(&own.key))) else {
         status.carried_spend = None;
         return "Restarted".to_owned();
     };
@@ -153,6 +169,7 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
         replaced_at,
         retire_after: replaced_at,
         disabled_at: None,
+        expires_at: None,
         leaked,
     });
     status.expires_at = None;

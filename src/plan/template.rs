@@ -93,12 +93,14 @@ impl<'a> Variables<'a> {
 
 impl SecretPlan {
     /// Reads `spec.secret`.
-    pub fn new(resource: &GatewayApiKey) -> Result<Self, Refusal> {
+    pub fn new(resource: &GatewayApiKey, openai_path: &str) -> Result<Self, Refusal> {
         let secret = resource.spec.secret.clone().unwrap_or_default();
         let template = secret.template.unwrap_or_default();
         let decorations = template.metadata.unwrap_or_default();
-        let mut data =
-            secret.preset.map(|it| preset(it, !resource.spec.models.is_empty())).unwrap_or_default();
+        let mut data = secret
+            .preset
+            .map(|it| preset(it, !resource.spec.models.is_empty(), openai_path))
+            .unwrap_or_default();
         data.extend(template.data);
         if data.is_empty() {
             data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());
@@ -213,19 +215,20 @@ fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
 }
 
 /// The table of README, "Presets".
-fn preset(preset: Preset, with_model: bool) -> BTreeMap<String, String> {
+fn preset(preset: Preset, with_model: bool, openai_path: &str) -> BTreeMap<String, String> {
     const KEY: &str = "{{ key }}";
     const ROOT: &str = "{{ baseUrl }}";
-    const V1: &str = "{{ baseUrl }}/v1";
+    let openai = format!("{ROOT}{openai_path}");
     let (entries, model): (&[(&str, &str)], &str) = match preset {
-        Preset::OpenAI => (&[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)], "OPENAI_MODEL"),
+        Preset::OpenAI => (&[("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", openai.as_str())], "OPENAI_MODEL"),
         Preset::Anthropic => (&[("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", ROOT)], "ANTHROPIC_MODEL"),
         Preset::ClaudeCode => {
             (&[("ANTHROPIC_AUTH_TOKEN", KEY), ("ANTHROPIC_BASE_URL", ROOT)], "ANTHROPIC_MODEL")
         }
-        Preset::Codex => {
-            (&[("CODEX_API_KEY", KEY), ("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", V1)], "CODEX_MODEL")
-        }
+        Preset::Codex => (
+            &[("CODEX_API_KEY", KEY), ("OPENAI_API_KEY", KEY), ("OPENAI_BASE_URL", openai.as_str())],
+            "CODEX_MODEL",
+        ),
     };
     let model = with_model.then_some((model, "{{ models[0] }}"));
     entries.iter().copied().chain(model).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
@@ -242,7 +245,7 @@ mod tests {
             "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": {"name": "checkout"},
             "spec": {"consoleTokenRef": {"name": "edgee"}, "models": ["m-1", "m-2"], "secret": secret},
         });
-        SecretPlan::new(&serde_json::from_value(resource).unwrap())
+        SecretPlan::new(&serde_json::from_value(resource).unwrap(), "/v1")
     }
 
     fn render(plan: &SecretPlan) -> BTreeMap<String, String> {

@@ -1,8 +1,11 @@
 //! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
 
+use super::capability::{Capabilities, Minting};
 use super::refusal::Refusal;
 use super::retry::plus;
 use crate::api::condition::{self, EXPIRING_SOON};
+use crate::api::console_token::Mint;
+use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -79,14 +82,78 @@ pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
     }
 }
 
+/// Where a token is, for messages.
+pub fn place(token: &ConsoleToken) -> String {
+    token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, key {}", it.name, it.key))
+}
+
+/// Name of the GatewayApiKey that stands for the token of a ConsoleToken with `mint`.
+pub fn minted_name(token: &str) -> String {
+    const SUFFIX: &str = "-console-token";
+    // A name may have 253 characters.
+    let whole = format!("{token}{SUFFIX}");
+    if whole.len() <= 253 {
+        return whole;
+    }
+    let short = super::hash::base32(&[token.as_bytes()], 16);
+    format!("{}-{short}{SUFFIX}", token[..200].trim_end_matches(['-', '.']))
+}
+
+/// What a ConsoleToken with `mint` asks for, refused by name where it cannot be had. `issuer` is the ConsoleToken it
+/// names, if there is one.
+pub fn check_mint(
+    token: &ConsoleToken,
+    mint: &Mint,
+    (own, issuer): (&Capabilities, Option<&Capabilities>),
+) -> Result<(), Refusal> {
+    let title = own.title;
+    if own.console_tokens == Minting::Console {
+        let message = format!(
+            "{title} makes console tokens in its console only; make one there, put it into a Secret and use spec.secretRef"
+        );
+        return Err(Refusal::unsupported("spec.mint", message));
+    }
+    if !mint.scopes.is_empty() && own.console_tokens == Minting::Peer {
+        let message = format!("{title} has no scopes; leave them out");
+        return Err(Refusal::unsupported("spec.mint.scopes", message));
+    }
+    if own.types.contains(&KeyType::Management) && own.console_tokens == Minting::Issuer {
+        let message =
+            format!("{title} makes issuer keys in its console only; use tier Auth, or spec.secretRef");
+        return Err(Refusal::unsupported("spec.mint", message));
+    }
+    let name = &mint.issuer_ref.name;
+    if Some(name) == token.metadata.name.as_ref() {
+        let message =
+            "a token cannot be the first of its kind; name another ConsoleToken, whose token somebody made";
+        return Err(Refusal::invalid("spec.mint.issuerRef", message));
+    }
+    let Some(issuer) = issuer else {
+        let message = format!("ConsoleToken {name} does not exist in this namespace; create it");
+        return Err(Refusal {
+            reason: Reason::ConsoleTokenMissing,
+            ..Refusal::invalid("spec.mint.issuerRef", message)
+        });
+    };
+    if issuer.title != own.title || !issuer.types.contains(&KeyType::Management) {
+        let message = format!(
+            "ConsoleToken {name} ({}) cannot make console tokens of {title}; at Eden AI it takes one with vendor.edenAi.tier: Issuer",
+            issuer.title
+        );
+        return Err(Refusal::unsupported("spec.mint.issuerRef", message));
+    }
+    Ok(())
+}
+
 /// The condition `ExpiringSoon`, if the token declares an expiry, and when to look at it again.
 pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
     let at = token.spec.expires_at?;
     let warn_from = plus(at, -WARN_AHEAD);
     let shown = super::report::clock(at);
-    let place = format!("Secret {}, key {}", token.spec.secret_ref.name, token.spec.secret_ref.key);
-    let hint =
-        format!("create a new one in the vendor's console, put it into {place} and move spec.expiresAt");
+    let hint = format!(
+        "create a new one in the vendor's console, put it into {} and move spec.expiresAt",
+        place(token)
+    );
     let make = |status, reason, message: String| {
         condition::condition(EXPIRING_SOON, status, reason, &message, token.metadata.generation)
     };

@@ -1,8 +1,9 @@
 //! The settings of the served key, and keys of ours that nothing uses.
 
+use super::capability::Recovery;
 use super::desired::Desired;
 use super::drift::{self, Field};
-use super::facts::{Facts, Listed};
+use super::facts::{Facts, KeyId, Listed, Target};
 use super::issuance::{Decision, Served, Step, TAKEN, Why, newest, take};
 use super::naming::Mark;
 use super::retry::plus;
@@ -52,7 +53,7 @@ fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
 
 /// The settings that differ; a name without our mark is one of them.
 fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
-    let mut fields = drift::drift(&desired.settings, key, facts.record.email.as_ref());
+    let mut fields = drift::drift(&desired.settings, key, &facts.record.sent);
     let marked = facts.identity.mark.serial_in(&key.name).is_some();
     if !marked && !fields.contains(&Field::DisplayName) {
         fields.insert(0, Field::DisplayName);
@@ -60,17 +61,37 @@ fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     fields
 }
 
+/// A key of ours that nothing uses and that could be given another secret instead of making one more: one that never
+/// reached a Secret, which only an absent Secret, or one that surely holds the served key, can tell.
+pub fn reusable(facts: &Facts) -> Option<KeyId> {
+    let undelivered = match &facts.target {
+        Target::Absent => true,
+        Target::Ours(held) => {
+            held.intact
+                && held.key_id.is_some()
+                && held.key_id == facts.record.id
+                && held.serial == facts.record.serial
+        }
+        Target::Foreign { .. } => false,
+    };
+    spares(facts).into_iter().next().filter(|_| undelivered && facts.ability.recovery == Recovery::Rotate)
+}
+
+fn spares(facts: &Facts) -> Vec<KeyId> {
+    let record = &facts.record;
+    let newest = facts.claim.map(|claim| claim.serial).max(record.serial).unwrap_or_default();
+    let held = facts.target.held().and_then(|held| held.key_id.as_ref());
+    let used = |id: &KeyId| Some(id) == record.id.as_ref() || Some(id) == held;
+    let previous = |id: &KeyId| record.previous.iter().any(|key| key.id == id.0);
+    let own = facts.own().filter(|own| own.serial <= newest).map(|own| own.key.id.clone());
+    own.filter(|id| !used(id) && !previous(id)).collect()
+}
+
 /// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
 /// left alone: they belong to somebody who knows more than we do.
 pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let newest = newest(facts, served);
-    let held = facts.target.held().and_then(|held| held.key_id.as_ref());
-    let spares: Vec<_> = facts
-        .own()
-        .filter(|own| own.serial <= newest && own.key.id != *served.id && Some(&own.key.id) != held)
-        .filter(|own| !facts.record.previous.iter().any(|key| key.id == own.key.id.0))
-        .map(|own| own.key.id.clone())
-        .collect();
+    let spares = spares(facts);
     if spares.is_empty() {
         return None;
     }

@@ -1,6 +1,11 @@
-//! Metrics: names, labels, buckets, in one place. No label carries the name of a key or a tenant's data beyond
-//! namespace and resource name of a ConsoleToken.
+//! Metrics: names, labels, buckets, in one place. No label carries the name of a key at the vendor or a tenant's data
+//! beyond namespace and name of a resource.
 
+mod money;
+
+pub use money::KeySpending;
+
+use crate::plan::usage::Money;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,6 +72,7 @@ pub struct Metrics {
     restarts: Counter,
     orphans: Orphans,
     events_dropped: Counter,
+    amounts: money::Amounts,
 }
 
 /// What concerns sweeps and the ledger.
@@ -145,6 +151,7 @@ impl Default for Metrics {
             "Events not sent because too many waited",
             events_dropped.clone(),
         );
+        let amounts = money::Amounts::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             reconciles,
@@ -160,6 +167,7 @@ impl Default for Metrics {
             restarts,
             orphans,
             events_dropped,
+            amounts,
         }
     }
 }
@@ -199,6 +207,7 @@ impl Metrics {
         let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
         self.token_ready.remove(&token);
         self.token_expiry.remove(&token);
+        self.amounts.forget(namespace, name);
     }
 
     /// Something stays at a vendor that should not.
@@ -249,6 +258,16 @@ impl Metrics {
     /// The ledger had no room.
     pub fn ledger_full(&self, entries: usize) {
         self.orphans.ledger_full.inc_by(entries as u64);
+    }
+
+    /// What the keys of a ConsoleToken spent, by its UID; none for one that is gone.
+    pub fn spending(&self, token: &str, keys: Vec<KeySpending>) {
+        self.amounts.spending(token, keys);
+    }
+
+    /// What the account of a ConsoleToken has left.
+    pub fn balance(&self, namespace: &str, name: &str, money: &Money) {
+        self.amounts.balance(namespace, name, money);
     }
 
     /// An event was dropped.

@@ -13,6 +13,7 @@ use keysmith::gateway::transport::Transport;
 use keysmith::gateway::{Amendment, DepositOrder, Order};
 use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::Field;
+use keysmith::plan::expiry::Expiry;
 use keysmith::plan::facts::{KeyId, Limit};
 use keysmith::runtime::clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
@@ -97,7 +98,9 @@ pub fn order(name: &str) -> Order {
         models: Vec::new(),
         budget: None,
         expires_in_days: None,
+        expires_at: None,
         email: None,
+        scopes: Vec::new(),
     }
 }
 
@@ -131,6 +134,7 @@ pub fn settings() -> Settings {
         budget: None,
         email: None,
         debug_mode: false,
+        expiry: Expiry::Uncompared,
     }
 }
 

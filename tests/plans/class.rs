@@ -16,17 +16,24 @@ pub enum Class {
     Named,
     /// A key is shown when it is made and never again; it can be listed and deleted.
     Once,
+    /// The same, with names that are taken once, and a key can be given another secret, which ends the old one.
+    Rotate,
 }
 
 impl Class {
-    pub const ALL: [Self; 3] = [Self::Reveal, Self::Named, Self::Once];
+    pub const ALL: [Self; 4] = [Self::Reveal, Self::Named, Self::Once, Self::Rotate];
 
     pub const fn ability(self) -> Ability {
         Ability {
-            recovery: if matches!(self, Self::Once) { Recovery::Once } else { Recovery::Reveal },
-            disable: !matches!(self, Self::Once),
+            recovery: match self {
+                Self::Reveal | Self::Named => Recovery::Reveal,
+                Self::Once => Recovery::Once,
+                Self::Rotate => Recovery::Rotate,
+            },
+            disable: matches!(self, Self::Reveal | Self::Named),
             last_used: matches!(self, Self::Reveal),
             listing_lag: LAG,
+            expires: true,
         }
     }
 }

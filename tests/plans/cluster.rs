@@ -5,10 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKeyStatus;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::rotation::{DeletionPolicy, RestartTarget, WorkloadKind};
+use keysmith::plan::capability::Support;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{Desired, Settings};
+use keysmith::plan::expiry::Expiry;
 use keysmith::plan::facts::{Facts, Held, KeyId, Record, Target, View};
-use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
+use keysmith::plan::naming::{ClusterId, Identity, Mark, NameStyle, Serial};
 use keysmith::plan::policy::{Policy, Renew};
 use keysmith::plan::removal::Ending;
 use keysmith::plan::rotation::{self, Handled};
@@ -61,6 +63,9 @@ impl Spec {
             kind: KeyType::Api,
             coding_assistant: None,
             expires_in_days: None,
+            expiry: Support::AtCreation,
+            scopes: Vec::new(),
+            names: NameStyle::Title,
             settings: Settings {
                 display_name: format!("checkout-{}", self.name),
                 active: !self.inactive,
@@ -68,6 +73,7 @@ impl Spec {
                 budget: None,
                 email: None,
                 debug_mode: false,
+                expiry: Expiry::Uncompared,
             },
             secret: SecretPlan {
                 name: SECRET.into(),
@@ -185,6 +191,7 @@ impl Object {
             identity: identity(),
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
             external: None,
+            proven: true,
             spread: 0.5,
             revision: None,
             keys_per_day: 1000,

@@ -128,9 +128,9 @@ impl Operator {
         if listed.is_none() {
             status.expires_at = facts.target.held().and_then(|held| held.expires_at);
         }
-        let settled = listed
-            .as_ref()
-            .is_none_or(|it| drift::drift(&desired.settings, it, status.email.as_ref()).is_empty());
+        let settled = listed.as_ref().is_none_or(|it| {
+            drift::drift(&desired.settings, it, &drift::Sent::all(&desired.settings)).is_empty()
+        });
         if settled {
             status.observed_generation = Some(self.key.generation);
         }

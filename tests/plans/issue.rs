@@ -12,15 +12,15 @@ use super::world::Kube;
 use keysmith::api::{GatewayApiKeyStatus, Reason, Verdict};
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::drift;
+use keysmith::plan::drift::{self, Field, Sent};
 use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Target};
-use keysmith::plan::fault::{Effect, Fault};
+use keysmith::plan::fault::{Effect, Fault, FaultKind};
 use keysmith::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::report;
 use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::{self, Cause};
 use keysmith::plan::succession::{self, Successor};
+use keysmith::plan::{report, upkeep};
 use std::rc::Rc;
 
 const DELIVERIES: u32 = 5;
@@ -134,7 +134,7 @@ impl Section<'_> {
         if plus(claim.at, SEND_WITHIN) < self.operator.now() {
             return Ok(Issued::Pending(claimed));
         }
-        let mut sent = self.mint().await;
+        let mut sent = self.make().await;
         if self.is(Mutant::SendsTwice) && sent.as_ref().is_err_and(|it| it.effect == Effect::Unknown) {
             sent = self.mint().await;
         }
@@ -145,18 +145,36 @@ impl Section<'_> {
         }
     }
 
+    async fn make(&self) -> Result<Listed, Fault> {
+        let Some(id) = upkeep::reusable(self.facts) else {
+            return self.mint().await;
+        };
+        let to = self.desired.settings.clone();
+        let fields = vec![Field::DisplayName, Field::Models];
+        let name = mark().name(&to.display_name, self.serial);
+        let renamed = self.send(&Request::Amend { id: id.clone(), fields, name, to }).await;
+        match renamed {
+            Err(fault) if fault.kind == FaultKind::NotFound => self.mint().await,
+            Err(fault) => Err(fault),
+            Ok(_) => self.send(&Request::Rotate(id)).await.map(|key| key.unwrap()),
+        }
+    }
+
     async fn mint(&self) -> Result<Listed, Fault> {
         let request = Request::Mint {
             name: mark().name(&self.desired.settings.display_name, self.serial),
             models: self.desired.settings.models.clone(),
             ours: true,
         };
+        self.send(&request).await.map(|key| key.unwrap())
+    }
+
+    async fn send(&self, request: &Request) -> Result<Option<Listed>, Fault> {
         let now = self.operator.now();
         self.operator.remember(|memory| memory.unsent = Some(now));
         turn().await;
         self.operator.remember(|memory| memory.unsent = None);
-        let sent = self.operator.world.borrow_mut().send(&request);
-        sent.map(|key| key.unwrap())
+        self.operator.world.borrow_mut().send(request)
     }
 
     async fn fence(&self) -> Result<Result<Option<Held>, Undelivered>, Kube> {
@@ -260,7 +278,7 @@ impl Section<'_> {
 
     async fn record(&self, claimed: Rc<Object>, key: Listed) -> Result<Issued, Kube> {
         let settings = &self.desired.settings;
-        let complete = drift::drift(settings, &key, settings.email.as_ref()).is_empty();
+        let complete = drift::drift(settings, &key, &Sent::all(settings)).is_empty();
         let verdict = delivered(self.desired, complete);
         let generation = self.operator.key.generation;
         let status = |mut status: GatewayApiKeyStatus| {

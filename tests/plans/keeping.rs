@@ -47,7 +47,7 @@ fn a_change_that_the_vendor_accepts_and_does_not_show_is_said_and_not_repeated()
 
 #[test]
 fn an_email_address_that_is_not_shown_is_compared_with_the_one_last_sent() {
-    let facts = with_record(served(), |it| it.email = Some("old@example.com".into()));
+    let facts = with_record(served(), |it| it.sent.email = Some("old@example.com".into()));
     let facts = Facts { confirmed: Some(Some(listed("one", -90_000))), ..facts };
     let amend = Step::Amend(id("one"), vec![Field::Email]);
     expect(&facts, amend, Why::Drift(vec![Field::Email]));

@@ -43,6 +43,7 @@ pub fn listed(name: &str, made: i64) -> Listed {
         expires_at: None,
         last_used_at: None,
         spent: None,
+        remaining: None,
         shown: Shown {
             display_name: Some(settings.display_name),
             active: Some(settings.active),
@@ -50,6 +51,7 @@ pub fn listed(name: &str, made: i64) -> Listed {
             budget: Some(None),
             email: None,
             debug_mode: Some(false),
+            capped: None,
         },
     }
 }
@@ -117,6 +119,7 @@ pub fn previous(name: &str, replaced: i64) -> PreviousKey {
         replaced_at: at(replaced),
         retire_after: at(replaced + 600),
         disabled_at: None,
+        expires_at: None,
         leaked: false,
     }
 }

@@ -24,6 +24,7 @@ fn key(id: &str, name: String) -> Listed {
         expires_at: None,
         last_used_at: None,
         spent: None,
+        remaining: None,
         shown: Shown::default(),
     }
 }

@@ -129,7 +129,7 @@ impl Play {
             return Err(format!("the Secret does not hold {id:?}: {:?}", world.secret));
         }
         let wanted = object.spec.desired();
-        let fields = drift::drift(&wanted.settings, key, None);
+        let fields = drift::drift(&wanted.settings, key, &drift::Sent::default());
         if !fields.is_empty() {
             return Err(format!("{DRIFT}: {fields:?} of {key:?}"));
         }

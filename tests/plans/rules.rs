@@ -54,7 +54,7 @@ impl World {
 
     /// A vendor that shows a key once is never asked for it again.
     pub fn check_reveal(&mut self, id: &KeyId) {
-        if self.vendor.class == Class::Once {
+        if matches!(self.vendor.class, Class::Once | Class::Rotate) {
             self.break_rule(|| format!("{id} was to be revealed by a vendor that cannot"));
         }
         self.check_ours(id);

@@ -44,9 +44,20 @@ impl Key {
 /// What can be asked of the vendor and changes something.
 #[derive(Clone, Debug)]
 pub enum Request {
-    Mint { name: String, models: Vec<String>, ours: bool },
-    Amend { id: KeyId, fields: Vec<Field>, name: String, to: Settings },
+    Mint {
+        name: String,
+        models: Vec<String>,
+        ours: bool,
+    },
+    Amend {
+        id: KeyId,
+        fields: Vec<Field>,
+        name: String,
+        to: Settings,
+    },
     Revoke(KeyId),
+    /// Gives a key another secret: whoever has the old one has nothing, which a new id stands for here.
+    Rotate(KeyId),
 }
 
 /// The vendor.
@@ -87,7 +98,7 @@ impl Vendor {
         match request {
             Request::Mint { name, models, ours } => {
                 let taken = self.keys.iter().filter_map(Key::now).any(|key| key.name == *name);
-                if self.class == Class::Named && taken {
+                if matches!(self.class, Class::Named | Class::Rotate) && taken {
                     return Err(Fault::without_effect(FaultKind::Conflict));
                 }
                 Ok(Some(self.mint(now, (name, models), *ours)))
@@ -103,6 +114,15 @@ impl Vendor {
                 }
                 Ok(None)
             }
+            Request::Rotate(id) => {
+                let Some(key) = self.keys.iter_mut().find(|key| key.id == *id && key.now().is_some()) else {
+                    return Err(Fault::without_effect(FaultKind::NotFound));
+                };
+                let (ours, old) = (key.ours, key.was().clone());
+                key.history.push((now, None));
+                let models = old.shown.models.clone().unwrap_or_default();
+                Ok(Some(self.mint(now, (&old.name, &models), ours)))
+            }
         }
     }
 
@@ -115,6 +135,7 @@ impl Vendor {
             expires_at: self.lifetime.map(|lifetime| plus(now, lifetime)),
             last_used_at: None,
             spent: None,
+            remaining: None,
             shown: Shown {
                 display_name: Some(Mark::display_in(name).to_owned()),
                 active: Some(true),
@@ -122,6 +143,7 @@ impl Vendor {
                 budget: Some(None),
                 email: None,
                 debug_mode: Some(false),
+                capped: None,
             },
         };
         self.keys.push(Key { id, ours, history: vec![(now, Some(listed.clone()))] });
@@ -145,7 +167,7 @@ fn set(key: &mut Listed, field: Field, (name, to): (&String, &Settings)) {
         }
         Field::Active => key.shown.active = Some(to.active),
         Field::Models => key.shown.models = Some(to.models.clone()),
-        Field::Budget | Field::Email | Field::DebugMode => {}
+        Field::Budget | Field::Email | Field::DebugMode | Field::Expiry => {}
     }
 }
 

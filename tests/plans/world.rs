@@ -363,7 +363,7 @@ impl World {
                     self.check_overlap(id);
                 }
             }
-            Request::Revoke(id) => {
+            Request::Revoke(id) | Request::Rotate(id) => {
                 self.check_ours(id);
                 self.check_unserved(id);
                 self.check_overlap(id);

@@ -14,20 +14,24 @@ impl Work {
     pub(super) async fn amend(&mut self, act: &Act<'_>, id: &KeyId, fields: &[Field]) -> Result<Done, Error> {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
-        let name = self.identity.mark.name(&settings.display_name, serial);
+        let name = self.identity.mark.styled(act.desired.names, &settings.display_name, serial);
         let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
         }
         self.amended.extend_from_slice(fields);
         self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        let mut sent = self.record().sent;
         if fields.contains(&Field::Email) {
-            self.sent_email = Some(settings.email.clone());
+            sent.email.clone_from(&settings.email);
         }
+        if fields.contains(&Field::Budget) {
+            sent.budget = settings.budget;
+        }
+        self.sent = Some(sent.clone());
         match act.account.get(id).await {
             Ok(answer) => {
-                let email = settings.email.as_ref();
-                let shown = answer.as_ref().is_some_and(|key| drift::drift(settings, key, email).is_empty());
+                let shown = answer.as_ref().is_some_and(|key| drift::drift(settings, key, &sent).is_empty());
                 self.confirmed = Some(answer);
                 Ok(if shown { Done::Taken } else { Done::Again })
             }

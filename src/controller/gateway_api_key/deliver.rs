@@ -4,6 +4,8 @@ use super::super::{Error, Pass};
 use super::{Act, Done, Work, owner, refused};
 use crate::api::{Reason, Verdict};
 use crate::cluster::secret::{Delivery, Undelivered};
+use crate::plan::drift::Sent;
+use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, OwnKey};
 use crate::plan::issuance::{Decision, Step, Why};
 use crate::plan::naming::Serial;
@@ -22,7 +24,9 @@ impl Work {
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
         let listed = act.facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
+        let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.context.clock.now()));
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
+        let expires_at = expiry::recorded(created, expires_at, act.desired);
         let delivered = self.deliver(act, (serial, id), expires_at, &secret).await;
         match delivered {
             Ok(()) => self.commit(act, serial, id, listed).await,
@@ -129,9 +133,9 @@ impl Work {
         if listed.is_none() {
             status.expires_at = act.facts.target.held().and_then(|held| held.expires_at);
         }
-        let settled = listed
-            .as_ref()
-            .is_none_or(|it| drift::drift(&act.desired.settings, it, status.email.as_ref()).is_empty());
+        let settings = &act.desired.settings;
+        let settled =
+            listed.as_ref().is_none_or(|it| drift::drift(settings, it, &Sent::all(settings)).is_empty());
         let verdict = if settled {
             report::resting(
                 &Decision { step: Step::Rest(None), why: Why::Fresh },

@@ -11,6 +11,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired;
 use crate::plan::drift::Field;
+use crate::plan::expiry;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{self, Decision, Step, Why};
@@ -97,7 +98,7 @@ impl Work {
         let claimed = act.facts.claim.map_or(serial, |claim| claim.serial.max(serial));
         status.settled_serial = status.settled_serial.max(Some(claimed.0));
         status.created_at = key.created_at.or(Some(self.context.clock.now()));
-        status.expires_at = key.expires_at;
+        status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
         status.active = key.shown.active;
         status.made_as = Some(act.desired.made_as.clone());
         status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
@@ -144,7 +145,7 @@ impl Work {
         (id, serial): (&KeyId, Serial),
         display: &str,
     ) -> Result<Done, Error> {
-        let name = self.identity.mark.name(display, serial);
+        let name = self.identity.mark.styled(act.desired.names, display, serial);
         let to = act.desired.settings.clone();
         let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone() };
         if let Err(fault) = act.account.amend(id, &amendment).await {
@@ -183,7 +184,7 @@ impl Work {
         // What revoking takes of a specification, any would have.
         let mut bare = self.key.as_ref().clone();
         bare.spec = GatewayApiKeySpec::bare(bare.spec.console_token_ref);
-        let Ok(desired) = desired::desired(&bare, capabilities) else {
+        let Ok(desired) = desired::desired(&bare, capabilities, None) else {
             return Ok(None);
         };
         for _ in 0..STEPS {

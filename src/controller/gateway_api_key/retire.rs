@@ -30,6 +30,10 @@ impl Work {
     /// A key whose resource is being deleted.
     pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
         let ending = self.ending();
+        // Whatever the token made is removed with it, before it is revoked itself.
+        if let Some(verdict) = self.needed().filter(|_| !ending.forced) {
+            return self.publish(self.status(), &verdict).await;
+        }
         for _ in 0..STEPS {
             let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
             let account = self.standing().and_then(|it| it.account);

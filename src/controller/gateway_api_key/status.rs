@@ -4,15 +4,16 @@ use super::super::{Error, Pass, stale_or};
 use super::Work;
 use super::deliver::replaced;
 use crate::api::condition::{self, Course, READY};
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::plan::desired::Desired;
+use crate::plan::expiry;
 use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{Decision, Why};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
-use crate::plan::{retry, succession};
+use crate::plan::{money, retry, succession};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ impl Work {
         let pass = match &decision.why {
             Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
             Why::Fresh => self.fresh(facts, desired, &verdict).await?,
-            Why::Observed => self.observed(facts, &verdict).await?,
+            Why::Observed => self.observed(facts, desired, &verdict).await?,
             Why::AnswerLost | Why::MintingStopped(_) => {
                 self.publish(self.status(), &verdict.still_ready(facts.works())).await?
             }
@@ -53,8 +54,9 @@ impl Work {
         let seen = seen.or_else(|| replaced(facts).map(|own| own.key));
         let mut status = self.carried_out();
         if let Some(seen) = seen {
-            show(&mut status, &seen);
+            show(&mut status, &seen, desired);
         }
+        self.tell_usage(&mut status);
         succession::refresh(&mut status, facts, desired);
         if status.rotation_failures.is_some() {
             return self.publish_as_it_is(status).await;
@@ -62,15 +64,34 @@ impl Work {
         self.publish(status, verdict).await
     }
 
+    /// What the key spent, where its ConsoleToken has it read.
+    fn tell_usage(&self, status: &mut GatewayApiKeyStatus) {
+        let name = &self.key.spec.console_token_ref.name;
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        if token.is_none_or(|token| token.spec.usage.is_none()) {
+            status.usage = None;
+            return;
+        }
+        let Some(account) = self.standing().and_then(|it| it.account) else { return };
+        // Until it is read anew after a start, what was told before stays told.
+        let Some(spent) = account.latest_spent() else { return };
+        let budget = status.budget.as_ref().and_then(money::limit);
+        let currency = account.capabilities().budget.currency;
+        let id = status.id.as_deref();
+        status.usage = Some(spent.told(&self.identity, (id, budget), currency));
+        let used = spent.of(&self.identity, status.id.as_deref()).last_used_at;
+        status.last_used_at = report::to_the_hour(status.last_used_at, used);
+    }
+
     /// Somebody else's key, shown and left alone.
-    async fn observed(&mut self, facts: &Facts, verdict: &Verdict) -> Result<Pass, Error> {
+    async fn observed(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
         let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
         // A key that was managed before stays the served one, should it be managed again.
         let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
         if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
             status.id = Some(seen.id.0.clone());
-            show(&mut status, seen);
+            show(&mut status, seen, desired);
         }
         self.publish(status, verdict).await
     }
@@ -197,6 +218,7 @@ impl Work {
     pub(super) fn wrote(&mut self, object: Arc<GatewayApiKey>) {
         self.context.memory.wrote(Arc::clone(&object));
         self.key = object;
+        self.wake_minted();
     }
 
     /// Provider keys name gateway keys by their resource; what they need is the vendor's id, which just changed.
@@ -213,9 +235,9 @@ impl Work {
 }
 
 /// What the vendor shows of the served key.
-fn show(status: &mut GatewayApiKeyStatus, seen: &Listed) {
+fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &Desired) {
     status.active = seen.shown.active;
     status.created_at = seen.created_at.or(status.created_at);
-    status.expires_at = seen.expires_at;
+    status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);
     status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
 }

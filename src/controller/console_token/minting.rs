@@ -1,0 +1,161 @@
+//! ConsoleTokens that Keysmith makes: each has a GatewayApiKey of type Management, which is made, delivered, replaced and
+//! revoked like any other key. What is special of it is here and in the key's own `minting`.
+
+use super::super::Error;
+use super::Work;
+use crate::api::condition::{self, READY};
+use crate::api::console_token::Mint;
+use crate::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
+use crate::api::shared::ConsoleTokenRef;
+use crate::api::{
+    ConsoleToken, GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, Reason, VERSION, Verdict,
+};
+use crate::cluster::object::{self, Managed};
+use crate::cluster::watch;
+use crate::plan::capability::Capabilities;
+use crate::plan::facts::Target;
+use crate::plan::naming::Serial;
+use crate::plan::token;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource, ResourceExt};
+use secrecy::SecretString;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Work {
+    /// The minted token, once it is there. Otherwise what is in the way.
+    pub(super) async fn minted(
+        &self,
+        mint: &Mint,
+        capabilities: &Capabilities,
+    ) -> Result<Result<(SecretString, Option<Serial>), Verdict>, Error> {
+        let vendors = self.context.settings.vendors;
+        let issuer = watch::find::<ConsoleToken>(
+            &self.context.stores.tokens,
+            &self.namespace(),
+            &mint.issuer_ref.name,
+        );
+        let issuer = issuer.and_then(|it| (vendors.capabilities)(&it.spec.vendor));
+        if let Err(refusal) = token::check_mint(&self.token, mint, (capabilities, issuer)) {
+            return Ok(Err(refusal.verdict()));
+        }
+        let key = match self.key(mint).await? {
+            Ok(key) => key,
+            Err(verdict) => return Ok(Err(verdict)),
+        };
+        // A Secret that somebody else made holds no token of ours, whatever is in it. The serial is read before the
+        // content: it may be too low then, and the old token is kept a little longer.
+        let secrets = self.context.secrets(self.token.as_ref());
+        let target = secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await?;
+        let Some(serial) = serial(&target).filter(|_| key.status.as_ref().is_some_and(|it| it.id.is_some()))
+        else {
+            return Ok(Err(Verdict::reconciling(Reason::Progressing, waiting(&key))));
+        };
+        let secret = secrets.token(&mint.secret.key_ref()).await?;
+        Ok(secret.map(|secret| (secret, Some(serial))).map_err(|refusal| refusal.verdict()))
+    }
+
+    /// The key that stands for the token, as it should be.
+    async fn key(&self, mint: &Mint) -> Result<Result<Arc<GatewayApiKey>, Verdict>, Error> {
+        let name = token::minted_name(&self.token.name_any());
+        let known = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), &name);
+        let uid = self.token.uid();
+        if let Some(key) = &known {
+            let ours = key.owner_references().iter().any(|it| Some(&it.uid) == uid.as_ref());
+            if !ours {
+                return Ok(Err(Verdict::stalled(
+                    Reason::OwnershipConflict,
+                    format!(
+                        "spec.mint: GatewayApiKey {name} would stand for this token, and somebody else made one of that name; \
+                         delete it, or create a ConsoleToken of another name"
+                    ),
+                )));
+            }
+        }
+        let (spec, annotations) = (wanted(mint), self.asks());
+        let going = self.token.metadata.deletion_timestamp.is_some();
+        let same = |key: &GatewayApiKey| {
+            key.spec == spec
+                && annotations.iter().all(|(name, value)| key.annotations().get(name) == Some(value))
+        };
+        match known.filter(|key| going || same(key.as_ref())) {
+            Some(key) => Ok(Ok(key)),
+            None if going => {
+                Ok(Err(Verdict::reconciling(Reason::Deleting, "its token was never made, or is gone")))
+            }
+            None => self.apply(&name, spec, annotations).await.map(Arc::new).map(Ok),
+        }
+    }
+
+    /// What is asked of the token is asked of its key.
+    fn asks(&self) -> BTreeMap<String, String> {
+        let value = |name: &str| object::annotation(self.token.as_ref(), name).cloned();
+        let asked = |name: &str| Some((name.to_owned(), value(name)?));
+        [ROTATE_REQUESTED, LEAKED].into_iter().filter_map(asked).collect()
+    }
+
+    async fn apply(
+        &self,
+        name: &str,
+        spec: GatewayApiKeySpec,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<GatewayApiKey, Error> {
+        let api: Api<GatewayApiKey> = Api::namespaced(self.context.client.clone(), &self.namespace());
+        let owner = self.token.controller_owner_ref(&());
+        let object = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": GatewayApiKey::KIND,
+            "metadata": {
+                "name": name,
+                "annotations": annotations,
+                "labels": {crate::api::MANAGED_BY_LABEL: MANAGER},
+                "ownerReferences": [owner],
+            },
+            "spec": spec,
+        });
+        Ok(api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?)
+    }
+
+    /// The key that stands for the token waits to learn that its successor works, and that the token is gone.
+    pub(super) fn wake_minter(&self) {
+        if self.token.spec.mint.is_some() {
+            let name = token::minted_name(&self.token.name_any());
+            // The receiver lives as long as the operator.
+            let _ = self.context.wakers.keys.send(ObjectRef::new(&name).within(&self.namespace()));
+        }
+    }
+}
+
+fn wanted(mint: &Mint) -> GatewayApiKeySpec {
+    let entry = mint.secret.key_ref().key;
+    let template = SecretTemplate {
+        data: BTreeMap::from([(entry, "{{ key }}".to_owned())]),
+        ..SecretTemplate::default()
+    };
+    let secret = SecretSpec {
+        name: Some(mint.secret.name.clone()),
+        template: Some(template),
+        ..SecretSpec::default()
+    };
+    GatewayApiKeySpec {
+        kind: Some(KeyType::Management),
+        rotation: mint.rotation.clone(),
+        secret: Some(secret),
+        ..GatewayApiKeySpec::bare(ConsoleTokenRef { kind: None, name: mint.issuer_ref.name.clone() })
+    }
+}
+
+fn serial(target: &Target) -> Option<Serial> {
+    match target {
+        Target::Ours(held) => held.serial,
+        Target::Absent | Target::Foreign { .. } => None,
+    }
+}
+
+fn waiting(key: &GatewayApiKey) -> String {
+    let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+    let said = condition::find(conditions, READY).map_or("it is being made", |it| it.message.as_str());
+    format!("GatewayApiKey {} makes the token: {said}", key.name_any())
+}

@@ -1,0 +1,167 @@
+//! What the keys of a token spent, and what its account has left: read where somebody asks for it, at an interval of
+//! theirs, and told in coarse steps.
+
+use super::Work;
+use crate::api::condition::{self, LOW_BALANCE, USAGE_READ};
+use crate::api::console_token::UsageSpec;
+use crate::api::{ConsoleTokenStatus, GatewayApiKey, Reason};
+use crate::cluster::watch;
+use crate::gateway::account::Account;
+use crate::plan::facts::{KeyId, Record};
+use crate::plan::fault::Fault;
+use crate::plan::naming::Identity;
+use crate::plan::report::Notice;
+use crate::plan::usage::{self, Money, Span, Spent};
+use crate::plan::{duration, retry};
+use crate::runtime::metrics::KeySpending;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use std::sync::Arc;
+
+/// Nothing is asked more often than this.
+const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+
+/// What was read, or why it was not.
+pub(super) struct Reading {
+    balance: Option<Money>,
+    trouble: Option<(Reason, String)>,
+}
+
+impl Work {
+    /// Reads, if it is time. Returns when it is time again.
+    pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
+        let spec = self.token.spec.usage.clone()?;
+        let interval = match interval(&spec) {
+            Ok(interval) => interval,
+            Err(message) => {
+                let trouble = Some((Reason::InvalidSpec, message));
+                self.reading = Some(Reading { balance: None, trouble });
+                return None;
+            }
+        };
+        let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
+        let every = retry::jittered(interval, &uid);
+        if let Some(next) = account.usage_due(every) {
+            return Some(next);
+        }
+        let spent = self.spent(account, &spec).await;
+        let balance = match account.capabilities().usage.balance {
+            true => account.balance().await,
+            false => Ok(None),
+        };
+        let trouble = spent.as_ref().err().or(balance.as_ref().err()).map(trouble);
+        if let Ok(Some(spent)) = &spent {
+            self.tell_keys(account, spent);
+        }
+        let balance = balance.ok().flatten();
+        if let Some(money) = &balance {
+            self.context.metrics.balance(&self.namespace(), &self.token.name_any(), money);
+        }
+        self.reading = Some(Reading { balance, trouble });
+        Some(retry::plus(now, every))
+    }
+
+    async fn spent(&self, account: &Account, spec: &UsageSpec) -> Result<Option<Arc<Spent>>, Fault> {
+        if account.capabilities().usage.spending.is_none() {
+            return Ok(None);
+        }
+        let mut ids = Vec::new();
+        for key in self.keys() {
+            let Some(status) = &key.status else { continue };
+            let previous = status.previous.iter().map(|it| it.id.clone());
+            ids.extend(status.id.iter().cloned().chain(previous).map(KeyId));
+        }
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let span = Span { path: spec.path.clone(), ..Span::month(self.context.clock.now()) };
+        account.spending(span, &ids).await.map(Some)
+    }
+
+    fn keys(&self) -> Vec<Arc<GatewayApiKey>> {
+        let (namespace, name) = (self.namespace(), self.token.name_any());
+        let refers = |it: &GatewayApiKey| {
+            it.namespace().as_deref() == Some(&namespace) && it.spec.console_token_ref.name == name
+        };
+        watch::all(&self.context.stores.keys, refers)
+    }
+
+    /// Metrics have it exactly; keys whose status would say something else are woken.
+    fn tell_keys(&self, account: &Account, spent: &Spent) {
+        let currency = account.capabilities().budget.currency;
+        let mut told = Vec::new();
+        for key in self.keys() {
+            let Some(status) = &key.status else { continue };
+            let identity = Identity::from(self.context.mark(key.as_ref()));
+            let (id, budget) = (status.id.as_deref(), Record::from(status).sent.budget);
+            let one = spent.of(&identity, id);
+            if status.usage != Some(spent.told(&identity, (id, budget), currency)) {
+                // The receiver lives as long as the operator.
+                let _ = self.context.wakers.keys.send(watch::reference(key.as_ref()));
+            }
+            told.push(KeySpending {
+                namespace: self.namespace(),
+                name: key.name_any(),
+                currency,
+                micros: one.micros,
+                budget: budget.map(|it| it.micros),
+            });
+        }
+        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), told);
+    }
+
+    /// What status says of the last reading; what is not asked for any more goes.
+    pub(super) fn tell_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
+        let Some(spec) = &self.token.spec.usage else {
+            status.balance = None;
+            status.conditions.retain(|it| it.type_ != LOW_BALANCE && it.type_ != USAGE_READ);
+            return;
+        };
+        let (generation, now) = (self.token.metadata.generation, self.context.clock.now());
+        if spec.low_balance.is_none() {
+            status.conditions.retain(|it| it.type_ != LOW_BALANCE);
+        }
+        let Some(reading) = &self.reading else { return };
+        let (reason, message) = reading.trouble.clone().unwrap_or((Reason::UsageKnown, String::new()));
+        let known = reading.trouble.is_none();
+        let wanted = condition::condition(USAGE_READ, known, reason, &message, generation);
+        if condition::set(&mut status.conditions, wanted, now) && !known {
+            notices.push(Notice::warning("UsageUnread", message));
+        }
+        let Some(money) = &reading.balance else { return };
+        let shown = usage::balance(money);
+        if let Some(threshold) = &spec.low_balance {
+            let low = usage::is_low(money, threshold);
+            let message = if low {
+                format!(
+                    "the account has less than {threshold} {} left; its keys stop working when nothing is left; add credit in the vendor's console",
+                    shown.currency
+                )
+            } else {
+                format!("the account has {threshold} {} or more", shown.currency)
+            };
+            let reason = if low { Reason::BalanceLow } else { Reason::BalanceFine };
+            let wanted = condition::condition(LOW_BALANCE, low, reason, &message, generation);
+            if condition::set(&mut status.conditions, wanted, now) && low {
+                notices.push(Notice::warning(LOW_BALANCE, message));
+            }
+        }
+        status.balance = Some(shown);
+    }
+}
+
+fn interval(spec: &UsageSpec) -> Result<SignedDuration, String> {
+    let interval = duration::parse("spec.usage.interval", &spec.interval).map_err(|it| it.to_string())?;
+    if interval < SHORTEST {
+        return Err("spec.usage.interval: must be at least 1m".to_owned());
+    }
+    Ok(interval)
+}
+
+/// Without the time of the next attempt, which would be a write for every failure.
+fn trouble(fault: &Fault) -> (Reason, String) {
+    let message = format!(
+        "spending and balance could not be read: {fault}; keys work on, tried again every spec.usage.interval"
+    );
+    (Reason::UsageUnknown, message)
+}

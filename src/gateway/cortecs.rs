@@ -1,0 +1,293 @@
+//! Cortecs, through its Management API. Sources: the vendor's pages and the contract, §3.
+//!
+//! Quirks, each with a test in `tests/gateway_cortecs.rs`:
+//! 1. A key's name is its identity; nothing but the name, the time it was made and whether it manages is ever shown (§3.3).
+//! 2. The secret is told once, in the answer to the create call, of which nothing else is documented (§3.3).
+//! 3. 400 to a create call is a taken name, a limit that is reached, or a name that will not do: a listing tells the
+//!    first from the others (§3.3).
+//! 4. Keys are deleted with the name in a JSON body (§3.3); an unknown name is 404.
+//! 5. There is no expiry: Keysmith replaces and deletes in time (§3.6).
+//! 6. There is no update: every change needs a new key (§3.2).
+//! 7. There is no way to ask for one key: the listing is asked (§3.2).
+//! 8. A management key is a key with `is_management_key`, and can make and delete others, but not itself (§3.1).
+//! 9. Times are seconds since 1970 (§3.3).
+//! 10. Usage tells keys by name; its path and the name of its cost field are not documented (§3.3, C7).
+//! 11. A balance may come wrapped in `data`, and may miss amount or currency (§3.3, C6).
+
+use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
+use super::{Amendment, Gateway, Minted, Order, lenient};
+use crate::api::gateway_api_key::{KeyType, Preset};
+use crate::plan::capability::{
+    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
+};
+use crate::plan::facts::{KeyId, Listed, Shown};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::naming::NameStyle;
+use crate::plan::report::to_the_second;
+use crate::plan::usage::{Money, Span, Spending};
+use async_trait::async_trait;
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// What Cortecs can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    name: "cortecs",
+    title: "Cortecs",
+    endpoint: "https://api.cortecs.ai",
+    gateway_url: "https://api.cortecs.ai",
+    openai_path: "/v1",
+    presets: &[Preset::OpenAI, Preset::Codex],
+    types: &[KeyType::Api, KeyType::Management],
+    names: NameStyle::Slug,
+    recovery: Recovery::Once,
+    console_tokens: Minting::Peer,
+    usage: UsageSupport {
+        spending: Some("one call for the whole account, whose path is not documented: set usage.path"),
+        balance: true,
+    },
+    disable: false,
+    last_used: false,
+    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR" },
+    fields: FIELDS,
+    provider_keys: false,
+    project_settings: true,
+    // Not documented.
+    listing_lag: SignedDuration::from_secs(30),
+    // Not documented either (§3.7).
+    calls_per_second: 2,
+    burst: 6,
+    refused: "",
+};
+
+const FIELDS: &[FieldSupport] = &[
+    field("consoleTokenRef", Support::Operator, "immutable"),
+    field(
+        "displayName",
+        Support::AtCreation,
+        "its letters and digits begin the name, which is fixed; a change replaces the key",
+    ),
+    field("type", Support::Unsupported, "keys are for applications there; use type Api, or leave it out"),
+    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
+    field("models", Support::Unsupported, "models are restricted for the whole project; use ProjectSettings"),
+    field(
+        "budget",
+        Support::Unsupported,
+        "budgets are set in the vendor's console, best as a rule for each API key: those of a single key go with it",
+    ),
+    field(
+        "expiresInDays",
+        Support::Operator,
+        "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
+    ),
+    field("email", Support::Unsupported, "keys belong to the user of the console token; leave it out"),
+    field("active", Support::Unsupported, "keys cannot be switched off; delete the resource instead"),
+    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
+    field(
+        "rotation",
+        Support::Operator,
+        "new key, overlap, deleted; budgets of the single key are lost with it",
+    ),
+    field(
+        "secret",
+        Support::Operator,
+        "name is immutable; a lost Secret means a new key, the old one works for the overlap",
+    ),
+    field("deletionPolicy", Support::Operator, "Delete or Retain"),
+    field("externalId", Support::Operator, "immutable; the key's name, with managementPolicy Observe only"),
+    field("managementPolicy", Support::Operator, "Observe only looks"),
+    field("suspend", Support::Operator, ""),
+];
+
+/// Keys of the console token's user, in its project.
+pub struct Cortecs {
+    wire: Wire,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    #[serde(deserialize_with = "lenient::list")]
+    api_keys: Vec<Key>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct Key {
+    name: String,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    created_at: Option<Timestamp>,
+    /// Makes serde read this from an object only, not from an array of its fields as well.
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    rows: Vec<Row>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(default)]
+    key_name: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Purse {
+    #[serde(default, deserialize_with = "lenient::present_signed_micros")]
+    current_balance: Option<i64>,
+    #[serde(default)]
+    currency: Option<String>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Wrapped { data: Purse },
+    Bare(Purse),
+}
+
+#[derive(Deserialize)]
+struct Created {
+    api_key: SecretString,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    created_at: Option<Timestamp>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+fn listed(name: String, created_at: Option<Timestamp>) -> Listed {
+    Listed {
+        id: KeyId(name.clone()),
+        name,
+        created_at,
+        expires_at: None,
+        last_used_at: None,
+        spent: None,
+        remaining: None,
+        shown: Shown::default(),
+    }
+}
+
+const KEYS: [&str; 3] = ["v1", "manage", "api-keys"];
+
+impl Cortecs {
+    /// The user's keys over that wire.
+    pub fn new(wire: Wire) -> Self {
+        Self { wire }
+    }
+
+    /// One status for three causes: the listing tells whether the name is taken.
+    async fn told_apart(&self, fault: Fault, name: &str) -> Fault {
+        let FaultKind::Rejected { status: 400, .. } = fault.kind else {
+            return fault;
+        };
+        match self.list().await {
+            // Our names are sent once, so that the key is ours and its answer was lost on the way.
+            Ok(keys) if keys.iter().any(|key| key.name == name) => Fault::ambiguous(FaultKind::Conflict),
+            Ok(_) => Fault::without_effect(FaultKind::KeyLimit { status: 400 }),
+            Err(_) => fault,
+        }
+    }
+}
+
+#[async_trait]
+impl Gateway for Cortecs {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
+        let keys: Keys = answer.read()?;
+        Ok(keys.api_keys.into_iter().map(|key| listed(key.name, key.created_at)).collect())
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        Ok(self.list().await?.into_iter().find(|key| key.id == *id))
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        let manages = order.kind == KeyType::Management;
+        let call = Call {
+            body: Some(json!({"name": order.name, "is_management_key": manages})),
+            fields: &["name", "is_management_key"],
+            ..Call::new(Method::POST, &KEYS)
+        };
+        let answer = match self.wire.send(call).await {
+            Ok(answer) => answer,
+            Err(fault) => return Err(self.told_apart(fault, &order.name).await),
+        };
+        let created: Created = answer.created()?;
+        if looks_masked(&created.api_key) {
+            return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
+        }
+        Ok(Minted { key: listed(order.name.clone(), created.created_at), secret: created.api_key })
+    }
+
+    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
+        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
+    }
+
+    async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
+        // Nothing can be changed there, and so nothing is ever different.
+        Ok(())
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        let call =
+            Call { body: Some(json!({"name": id.0})), fields: &["name"], ..Call::new(Method::DELETE, &KEYS) };
+        gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
+    }
+
+    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        let undocumented = "its documentation shows no path; set spec.usage.path of the ConsoleToken";
+        let path = span.path.as_deref().ok_or(Fault::without_effect(FaultKind::Strange(undocumented)))?;
+        let path: Vec<_> = std::iter::once("v1").chain(path.split('/').filter(|it| !it.is_empty())).collect();
+        let (from, until) = (to_the_second(span.since).to_string(), to_the_second(span.until).to_string());
+        let query =
+            [("from", from.as_str()), ("until", until.as_str()), ("bucket", "1d"), ("group_by", "user_key")];
+        let call = Call { query: &query, limit: LARGEST_EXPORT, ..Call::new(Method::GET, &path) };
+        let usage: Usage = self.wire.send(call).await?.read()?;
+        usage.rows.into_iter().map(spending).collect()
+    }
+
+    async fn balance(&self) -> Result<Option<Money>, Fault> {
+        let path = ["v1", "manage", "users", "balance"];
+        let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
+        let (Told::Wrapped { data: balance } | Told::Bare(balance)) = told;
+        // Both are optional (§3.3); an amount without a currency says nothing.
+        let money = balance.current_balance.zip(balance.currency);
+        Ok(money.map(|(micros, currency)| Money { micros, currency }))
+    }
+}
+
+/// What a row says was spent. How the field is called is not documented: these are the names that such fields have.
+fn spending(row: Row) -> Result<Spending, Fault> {
+    const COSTS: [&str; 6] = ["cost", "total_cost", "costs", "spend", "amount", "price"];
+    const CALLS: [&str; 4] = ["requests", "request_count", "calls", "count"];
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let cost = COSTS.iter().find_map(|name| row.rest.get(*name)).and_then(text);
+    let micros = cost.and_then(|it| lenient::amount(&it));
+    let calls = CALLS.iter().find_map(|name| row.rest.get(*name)).and_then(Value::as_u64);
+    let unknown = Fault::without_effect(FaultKind::Strange("a row of the usage has no cost"));
+    Ok(Spending {
+        key: row.key_name.unwrap_or_default(),
+        micros: micros.ok_or(unknown)?,
+        calls,
+        last_used_at: None,
+    })
+}

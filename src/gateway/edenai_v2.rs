@@ -1,0 +1,303 @@
+//! Eden AI, through the custom tokens that came before its Management API (v2). Sources: the vendor's pages and the
+//! contract, §2.1 to §2.5. By September 2026 the vendor documents these endpoints for sessions of its console only.
+//!
+//! Quirks, each with a test in `tests/gateway_edenai.rs`:
+//! 1. Every path ends in a slash; a token's name is its identity and a segment of the path (§2.2).
+//! 2. The answer to a create call need not hold the token: it is read by name (§2.3).
+//! 3. `balance` is text in one answer and a number in the other, and a number in an update (§2.3).
+//! 4. `balance` says something only while `active_balance` is true; without it the vendor shows an amount of its own
+//!    (§2.3).
+//! 5. A budget that starts anew forces `active_balance` (§2.3).
+//! 6. A taken name answers 400, not 409 (§2.4). Errors have three shapes.
+//! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
+//! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
+
+use super::edenai_v3::{reset_period, shown_budget};
+use super::http::{Call, Wire, gone_is_none, is_segment, looks_masked};
+use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
+use crate::api::gateway_api_key::{KeyType, Preset};
+use crate::api::shared::Period;
+use crate::plan::capability::{
+    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
+};
+use crate::plan::drift::Field;
+use crate::plan::facts::{KeyId, Limit, Listed, Shown};
+use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::money;
+use crate::plan::naming::NameStyle;
+use crate::plan::usage::{Money, Span, Spending};
+use crate::plan::{report, retry};
+use async_trait::async_trait;
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// What Eden AI v2 can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    name: "edenai-v2",
+    title: "Eden AI v2",
+    endpoint: "https://api.edenai.run",
+    gateway_url: "https://api.edenai.run",
+    openai_path: "/v3",
+    presets: &[Preset::OpenAI, Preset::Codex],
+    types: &[KeyType::Api, KeyType::Sandbox],
+    names: NameStyle::Slug,
+    recovery: Recovery::Reveal,
+    console_tokens: Minting::Console,
+    usage: UsageSupport { spending: Some("one call for the whole account"), balance: true },
+    disable: false,
+    last_used: false,
+    budget: BudgetSupport {
+        periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
+        whole: false,
+        currency: "USD",
+    },
+    fields: FIELDS,
+    provider_keys: false,
+    project_settings: false,
+    // Not documented.
+    listing_lag: SignedDuration::from_secs(30),
+    calls_per_second: 5,
+    burst: 10,
+    refused: "Eden AI may take api V2 from its console only by now; make a management key there and use another \
+              ConsoleToken with vendor.edenAi.api: V3",
+};
+
+const FIELDS: &[FieldSupport] = &[
+    field("consoleTokenRef", Support::Operator, "immutable"),
+    field(
+        "displayName",
+        Support::AtCreation,
+        "its letters and digits begin the name, which is fixed; a change replaces the key",
+    ),
+    field("type", Support::AtCreation, "Api or Sandbox; a change replaces the key"),
+    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
+    field("models", Support::Unsupported, "models cannot be restricted there; leave it out"),
+    field(
+        "budget",
+        Support::InPlace,
+        "USD, less than 100000; with period Once an edit of the amount makes it what the key has left",
+    ),
+    field("expiresInDays", Support::InPlace, "moved and cleared in place; replaced before it expires"),
+    field("email", Support::Unsupported, "tokens belong to the account; leave it out"),
+    field("active", Support::Unsupported, "tokens cannot be switched off; delete the resource instead"),
+    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
+    field(
+        "rotation",
+        Support::Operator,
+        "new key, overlap, deleted; a new key has what is left of the budget",
+    ),
+    field(
+        "secret",
+        Support::Operator,
+        "name is immutable; a lost Secret is restored by reading the token by its name",
+    ),
+    field("deletionPolicy", Support::Operator, "Delete or Retain"),
+    field("externalId", Support::Operator, "immutable; the token's name, with managementPolicy Observe only"),
+    field("managementPolicy", Support::Operator, "Observe only looks"),
+    field("suspend", Support::Operator, ""),
+];
+
+/// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
+const MARGIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Custom tokens of an account.
+pub struct EdenAiV2 {
+    wire: Wire,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    name: String,
+    #[serde(default)]
+    active_balance: Option<bool>,
+    #[serde(default, deserialize_with = "lenient::present_micros")]
+    balance: Option<Option<u64>>,
+    #[serde(default)]
+    balance_reset_period: Option<String>,
+    #[serde(default, deserialize_with = "lenient::micros")]
+    balance_reset_amount: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    expire_time: Option<Timestamp>,
+    #[serde(default)]
+    revoked: Option<bool>,
+    #[serde(default)]
+    token: Option<SecretString>,
+    /// Makes serde read this from an object only, not from an array of its fields as well.
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct Credits {
+    #[serde(deserialize_with = "lenient::signed_micros")]
+    credits: i64,
+    #[serde(flatten)]
+    _object: (),
+}
+
+impl Token {
+    fn listed(self) -> Option<Listed> {
+        if self.revoked == Some(true) || !is_segment(&self.name) {
+            return None;
+        }
+        let reset = (self.balance_reset_period.as_deref(), self.balance_reset_amount);
+        let (budget, capped) = shown_budget(self.active_balance, self.balance, reset);
+        let remaining = self.balance.flatten().filter(|_| self.active_balance == Some(true));
+        Some(Listed {
+            id: KeyId(self.name.clone()),
+            name: self.name,
+            created_at: None,
+            expires_at: self.expire_time,
+            last_used_at: None,
+            spent: None,
+            remaining,
+            shown: Shown { budget, capped, ..Shown::default() },
+        })
+    }
+}
+
+/// The fields that say what a token may spend. A decimal is text when a token is made and a number when it is changed.
+fn spending(budget: Option<Limit>, amount: fn(u64) -> Value) -> Map<String, Value> {
+    let text = |limit: Limit| json!(money::decimal(limit.micros));
+    let fields = match budget.map(|limit| (limit, reset_period(limit.period))) {
+        None => json!({"active_balance": false, "balance_reset_period": "none"}),
+        Some((limit, None)) => {
+            json!({"active_balance": true, "balance": amount(limit.micros), "balance_reset_period": "none"})
+        }
+        Some((limit, Some(period))) => {
+            json!({"active_balance": true, "balance_reset_period": period, "balance_reset_amount": text(limit)})
+        }
+    };
+    if let Value::Object(map) = fields { map } else { Map::new() }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the vendor takes less than 100000 with nine places")]
+fn number(micros: u64) -> Value {
+    json!(micros as f64 / 1_000_000.0)
+}
+
+fn decimal(micros: u64) -> Value {
+    json!(money::decimal(micros))
+}
+
+fn expiry(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| json!(report::to_the_second(retry::plus(at, MARGIN))))
+}
+
+const BODY: &[&str] = &[
+    "name",
+    "token_type",
+    "balance",
+    "active_balance",
+    "expire_time",
+    "balance_reset_period",
+    "balance_reset_amount",
+];
+
+impl EdenAiV2 {
+    /// The account's tokens over that wire.
+    pub fn new(wire: Wire) -> Self {
+        Self { wire }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Token>, Fault> {
+        let path = ["v2", "user", "custom_token", name];
+        let call = Call { slash: true, ..Call::new(Method::GET, &path) };
+        gone_is_none(self.wire.send(call).await)?.map(|it| it.read()).transpose()
+    }
+}
+
+/// A token's secret, if the vendor shows it.
+fn shown(token: &Token) -> Result<SecretString, Fault> {
+    let secret = token.token.clone().filter(|secret| !looks_masked(secret));
+    secret.ok_or(Fault::without_effect(FaultKind::Strange(
+        "it does not show the token, as Eden AI has documented of api V2 since September 2026; use api V3",
+    )))
+}
+
+#[async_trait]
+impl Gateway for EdenAiV2 {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let path = ["v2", "user", "custom_token"];
+        let call = Call { slash: true, ..Call::new(Method::GET, &path) };
+        let tokens: Vec<Token> = self.wire.send(call).await?.read()?;
+        Ok(tokens.into_iter().filter_map(Token::listed).collect())
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        Ok(self.read(&id.0).await?.and_then(Token::listed))
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        let mut body = spending(order.budget, decimal);
+        body.insert("name".into(), json!(order.name));
+        let kind = if order.kind == KeyType::Sandbox { "sandbox_api_token" } else { "api_token" };
+        body.insert("token_type".into(), json!(kind));
+        body.insert("expire_time".into(), expiry(order.expires_at));
+        let path = ["v2", "user", "custom_token"];
+        let call = Call {
+            body: Some(Value::Object(body)),
+            fields: BODY,
+            slash: true,
+            ..Call::new(Method::POST, &path)
+        };
+        let created: Token = self.wire.send(call).await?.created()?;
+        // From here on the token exists, whatever else goes wrong.
+        let unknown = |fault: Fault| Fault { effect: Effect::Unknown, ..fault };
+        let token = match created.token {
+            Some(_) => created,
+            None => self.read(&order.name).await.map_err(unknown)?.ok_or(Fault::ambiguous(
+                FaultKind::Strange("the new token is not there when it is read by its name"),
+            ))?,
+        };
+        let secret = shown(&token).map_err(unknown)?;
+        let key = token.listed();
+        let key = key.filter(|key| key.name == order.name);
+        let key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
+        Ok(Minted { key, secret })
+    }
+
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.read(&id.0).await?.filter(|it| it.revoked != Some(true)).map(|token| shown(&token)).transpose()
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        let mut body = Map::new();
+        for field in &amendment.fields {
+            match field {
+                Field::Budget => body.extend(spending(amendment.to.budget, number)),
+                Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
+                // Nothing that can be changed there, and so never different.
+                Field::DisplayName | Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
+            }
+        }
+        let path = ["v2", "user", "custom_token", &id.0];
+        let body = Some(Value::Object(body));
+        let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::PATCH, &path) };
+        self.wire.send(call).await.map(drop)
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        let path = ["v2", "user", "custom_token", &id.0];
+        let call = Call { slash: true, ..Call::new(Method::DELETE, &path) };
+        gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
+    }
+
+    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        edenai_cost::spent(&self.wire, &["v2", "cost_management"], span).await
+    }
+
+    async fn balance(&self) -> Result<Option<Money>, Fault> {
+        let path = ["v2", "cost_management", "credits"];
+        let call = Call { slash: true, ..Call::new(Method::GET, &path) };
+        let credits: Credits = self.wire.send(call).await?.read()?;
+        Ok(Some(Money { micros: credits.credits, currency: "USD".to_owned() }))
+    }
+}

@@ -1,0 +1,516 @@
+//! Eden AI, through its Management API (v3). Sources: the vendor's pages and the contract, §2.6 to §2.11.
+//!
+//! Quirks, each with a test in `tests/gateway_edenai.rs`:
+//! 1. Every path ends in a slash (§2.6).
+//! 2. Revoked keys stay in the listing and are no keys any more; keys of old without an id cannot be addressed (§2.8).
+//! 3. A listing's total is `total_count`, or `count` (§2.8).
+//! 4. The secret is told when a key is made or rotated, and never again; rotating ends the old one at once (§2.8).
+//! 5. `balance` is what is left, as a number or as text; null is no limit. It falls with use and is never compared (§2.8).
+//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8).
+//! 7. An expiry must be at least a day ahead; it can be moved and cleared (§2.8).
+//! 8. 403 to a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
+//! 9. Revoking answers 200 with the key, or 204; what is revoked already is 404 or 200 (§2.7).
+//! 10. Auth keys are made, listed and revoked by an issuer key, which can do nothing else; the name of the field with
+//!     the new secret is not documented (§2.8).
+
+use super::http::{Call, Wire, gone_is_none, looks_masked};
+use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
+use crate::api::gateway_api_key::{KeyType, Preset};
+use crate::api::shared::Period;
+use crate::plan::capability::{
+    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
+};
+use crate::plan::drift::Field;
+use crate::plan::facts::{KeyId, Limit, Listed, Shown};
+use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::money;
+use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::usage::{Span, Spending};
+use async_trait::async_trait;
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// What Eden AI v3 can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    name: "edenai-v3",
+    title: "Eden AI v3",
+    endpoint: "https://api.edenai.run",
+    gateway_url: "https://api.edenai.run",
+    openai_path: "/v3",
+    presets: &[Preset::OpenAI, Preset::Codex],
+    types: &[KeyType::Api, KeyType::Sandbox],
+    names: NameStyle::Title,
+    recovery: Recovery::Rotate,
+    console_tokens: Minting::Issuer,
+    usage: UsageSupport { spending: Some("one call for the whole organization"), balance: false },
+    disable: false,
+    last_used: false,
+    budget: BudgetSupport {
+        periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
+        whole: false,
+        currency: "USD",
+    },
+    fields: FIELDS,
+    provider_keys: false,
+    project_settings: false,
+    // Not documented.
+    listing_lag: SignedDuration::from_secs(30),
+    // Half of what the account may have, which its applications need as well (§2.11).
+    calls_per_second: 5,
+    burst: 10,
+    refused: "",
+};
+
+const FIELDS: &[FieldSupport] = &[
+    field("consoleTokenRef", Support::Operator, "immutable"),
+    field("displayName", Support::InPlace, "Keysmith's mark is put behind it"),
+    field("type", Support::AtCreation, "Api or Sandbox; a change replaces the key"),
+    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
+    field(
+        "models",
+        Support::Unsupported,
+        "models are restricted by guardrails in the vendor's console; leave it out",
+    ),
+    field(
+        "budget",
+        Support::InPlace,
+        "USD; with period Once an edit of the amount makes it what the key has left; others start anew at midnight in Paris",
+    ),
+    field(
+        "expiresInDays",
+        Support::InPlace,
+        "moved and cleared in place, at least a day ahead; replaced before it expires",
+    ),
+    field("email", Support::Unsupported, "keys belong to the organization; leave it out"),
+    field("active", Support::Unsupported, "keys cannot be switched off; delete the resource instead"),
+    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
+    field(
+        "rotation",
+        Support::Operator,
+        "new key, overlap, revoked; a new key has what is left of the budget",
+    ),
+    field(
+        "secret",
+        Support::Operator,
+        "name is immutable; a lost Secret means a new key, the old one works for the overlap",
+    ),
+    field("deletionPolicy", Support::Operator, "Delete or Retain"),
+    field(
+        "externalId",
+        Support::Operator,
+        "immutable; the key is marked, and replaced because its secret is not shown",
+    ),
+    field("managementPolicy", Support::Operator, "Observe only looks"),
+    field("suspend", Support::Operator, ""),
+];
+
+/// The same with an issuer key, which makes auth keys for other ConsoleTokens and nothing else.
+pub const ISSUER: Capabilities = Capabilities {
+    types: &[KeyType::Management],
+    recovery: Recovery::Once,
+    usage: UsageSupport { spending: None, balance: false },
+    fields: ISSUER_FIELDS,
+    ..CAPABILITIES
+};
+
+const ISSUER_FIELDS: &[FieldSupport] = &[
+    field("consoleTokenRef", Support::Operator, ""),
+    field("displayName", Support::AtCreation, ""),
+    field("type", Support::AtCreation, ""),
+    field("codingAssistant", Support::Unsupported, "an issuer makes console tokens only"),
+    field("models", Support::Unsupported, "an issuer makes console tokens only"),
+    field("budget", Support::Unsupported, "an issuer makes console tokens only"),
+    field("expiresInDays", Support::Unsupported, "an issuer makes console tokens only"),
+    field("email", Support::Unsupported, "an issuer makes console tokens only"),
+    field("active", Support::Unsupported, "an issuer makes console tokens only"),
+    field("debugMode", Support::Unsupported, "an issuer makes console tokens only"),
+    field("rotation", Support::Operator, ""),
+    field("secret", Support::Operator, ""),
+    field("deletionPolicy", Support::Operator, ""),
+    field("externalId", Support::Unsupported, "an issuer makes console tokens only"),
+    field("managementPolicy", Support::Operator, ""),
+    field("suspend", Support::Operator, ""),
+];
+
+/// A token of an older kind may do both, and so does one whose scopes nobody wrote down.
+const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
+/// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
+const MARGIN: SignedDuration = SignedDuration::from_mins(10);
+const PAGE_SIZE: usize = 100;
+/// No organization has this many pages; one that seems to is a loop.
+const MOST_PAGES: usize = 1000;
+
+/// Keys of an organization, by an auth key.
+pub struct EdenAiV3 {
+    wire: Wire,
+}
+
+/// Auth keys of an organization, by an issuer key.
+pub struct Issuer {
+    wire: Wire,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Key {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    token_type: Option<String>,
+    #[serde(default)]
+    active_balance: Option<bool>,
+    #[serde(default, deserialize_with = "lenient::present_micros")]
+    balance: Option<Option<u64>>,
+    #[serde(default)]
+    balance_reset_period: Option<String>,
+    #[serde(default, deserialize_with = "lenient::micros")]
+    balance_reset_amount: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    expire_time: Option<Timestamp>,
+    #[serde(default)]
+    revoked: Option<bool>,
+    /// Makes serde read this from an object only, not from an array of its fields as well.
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(flatten)]
+    key: Key,
+    secret: SecretString,
+}
+
+#[derive(Deserialize)]
+struct Rotated {
+    secret: SecretString,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct AuthCreated {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(alias = "key", alias = "token")]
+    secret: SecretString,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[serde(bound = "T: Deserialize<'de>")]
+enum Page<T> {
+    Bare(Vec<T>),
+    Enveloped {
+        results: Vec<T>,
+        #[serde(default)]
+        total_count: Option<usize>,
+        #[serde(default)]
+        count: Option<usize>,
+        #[serde(flatten)]
+        _object: (),
+    },
+}
+
+/// How a budget that starts anew is told.
+pub(super) fn reset_period(period: Period) -> Option<&'static str> {
+    match period {
+        Period::Once => None,
+        Period::Daily => Some("daily"),
+        Period::Weekly => Some("weekly"),
+        Period::Monthly => Some("monthly"),
+    }
+}
+
+/// The limit as far as `active_balance`, `balance` and the reset fields tell it: exactly, or only that there is one.
+pub(super) fn shown_budget(
+    active: Option<bool>,
+    balance: Option<Option<u64>>,
+    reset: (Option<&str>, Option<u64>),
+) -> (Option<Option<Limit>>, Option<bool>) {
+    let period = match reset.0 {
+        Some("daily") => Some(Period::Daily),
+        Some("weekly") => Some(Period::Weekly),
+        Some("monthly") => Some(Period::Monthly),
+        _ => None,
+    };
+    match (active, balance, period.zip(reset.1)) {
+        (Some(false), ..) => (Some(None), None),
+        (_, _, Some((period, micros))) => (Some(Some(Limit { micros, period })), None),
+        (_, Some(None), None) => (Some(None), None),
+        (Some(true), Some(Some(_)), None) => (None, Some(true)),
+        _ => (None, None),
+    }
+}
+
+impl Key {
+    fn listed(self) -> Option<Listed> {
+        let id = self.id.filter(|id| super::http::is_segment(id) && self.revoked != Some(true))?;
+        // A name that lost its mark differs, whatever is left of it.
+        let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
+        let reset = (self.balance_reset_period.as_deref(), self.balance_reset_amount);
+        let (budget, capped) = shown_budget(self.active_balance, self.balance, reset);
+        let remaining = self.balance.flatten().filter(|_| self.active_balance != Some(false));
+        Some(Listed {
+            id: KeyId(id),
+            created_at: self.created_at,
+            expires_at: self.expire_time,
+            last_used_at: None,
+            spent: None,
+            remaining,
+            shown: Shown {
+                display_name: self.name.as_deref().map(human),
+                budget,
+                capped,
+                ..Shown::default()
+            },
+            name: self.name.unwrap_or_default(),
+        })
+    }
+}
+
+const fn token_type(kind: KeyType) -> &'static str {
+    match kind {
+        KeyType::Sandbox => "sandbox_api_token",
+        // Other kinds are refused before any call.
+        KeyType::Api | KeyType::CodingAgent | KeyType::Management => "api_token",
+    }
+}
+
+/// The fields that say what a key may spend.
+fn spending(budget: Option<Limit>) -> Map<String, Value> {
+    let fields = match budget.map(|limit| (money::decimal(limit.micros), reset_period(limit.period))) {
+        None => json!({"active_balance": false, "balance_reset_period": "none"}),
+        Some((amount, None)) => {
+            json!({"active_balance": true, "balance": amount, "balance_reset_period": "none"})
+        }
+        Some((amount, Some(period))) => {
+            json!({"active_balance": true, "balance_reset_period": period, "balance_reset_amount": amount})
+        }
+    };
+    if let Value::Object(map) = fields { map } else { Map::new() }
+}
+
+fn expiry(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| {
+        json!(crate::plan::report::to_the_second(crate::plan::retry::plus(at, MARGIN)))
+    })
+}
+
+const BODY: &[&str] = &[
+    "name",
+    "token_type",
+    "balance",
+    "active_balance",
+    "expire_time",
+    "balance_reset_period",
+    "balance_reset_amount",
+];
+
+/// 403 to a create call says something else than elsewhere.
+fn limit_reached(fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::Forbidden => Fault { kind: FaultKind::KeyLimit { status: 403 }, ..fault },
+        _ => fault,
+    }
+}
+
+/// Follows the pages to the end, or fails. Keys that are made meanwhile move nothing: a page more is read than needed.
+async fn pages<T: DeserializeOwned>(wire: &Wire, path: &[&str]) -> Result<Vec<T>, Fault> {
+    let mut all = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let (limit, offset) = (PAGE_SIZE.to_string(), all.len().to_string());
+        let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
+        let call = Call { query: &query, slash: true, ..Call::new(Method::GET, path) };
+        match wire.send(call).await?.read()? {
+            Page::Bare(results) => return Ok(results),
+            Page::Enveloped { results, total_count, count, .. } => {
+                let ended = results.is_empty();
+                all.extend(results);
+                let total = total_count.or(count);
+                if total.is_some_and(|total| all.len() >= total) || (ended && total.is_none()) {
+                    return Ok(all);
+                }
+                if ended {
+                    return Err(Fault::without_effect(FaultKind::Strange("a listing ends before its total")));
+                }
+            }
+        }
+    }
+    Err(Fault::without_effect(FaultKind::Strange("a listing does not end")))
+}
+
+impl EdenAiV3 {
+    /// The organization's keys over that wire.
+    pub fn new(wire: Wire) -> Self {
+        Self { wire }
+    }
+
+    async fn read(&self, id: &KeyId) -> Result<Option<Key>, Fault> {
+        let path = ["v3", "manage", "keys", &id.0];
+        let call = Call { slash: true, ..Call::new(Method::GET, &path) };
+        let answer = gone_is_none(self.wire.send(call).await)?;
+        Ok(answer.map(|it| it.read::<Key>()).transpose()?.filter(|key| key.revoked != Some(true)))
+    }
+
+    async fn patch(&self, id: &KeyId, body: Map<String, Value>) -> Result<(), Fault> {
+        let path = ["v3", "manage", "keys", &id.0];
+        let body = Some(Value::Object(body));
+        let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::PATCH, &path) };
+        self.wire.send(call).await.map(drop)
+    }
+}
+
+fn settings(order: &Order) -> Map<String, Value> {
+    let mut body = spending(order.budget);
+    body.insert("name".into(), json!(order.name));
+    body.insert("expire_time".into(), expiry(order.expires_at));
+    body
+}
+
+#[async_trait]
+impl Gateway for EdenAiV3 {
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let keys: Vec<Key> = pages(&self.wire, &["v3", "manage", "keys"]).await?;
+        Ok(keys.into_iter().filter_map(Key::listed).collect())
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        Ok(self.read(id).await?.and_then(Key::listed))
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        let mut body = settings(order);
+        body.insert("token_type".into(), json!(token_type(order.kind)));
+        let path = ["v3", "manage", "keys"];
+        let body = Some(Value::Object(body));
+        let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::POST, &path) };
+        let created: Created = self.wire.send(call).await.map_err(limit_reached)?.created()?;
+        let key = created.key.listed();
+        let key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new key has no id")))?;
+        minted(key, created.secret)
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        let Some(key) = self.read(id).await? else {
+            return Ok(None);
+        };
+        if key.token_type.as_deref().is_some_and(|it| it != token_type(order.kind)) {
+            return Ok(None);
+        }
+        self.patch(id, settings(order)).await?;
+        let path = ["v3", "manage", "keys", &id.0, "rotate"];
+        let call = Call { slash: true, ..Call::new(Method::POST, &path) };
+        let rotated: Rotated = self.wire.send(call).await?.created()?;
+        let expire_time = order.expires_at;
+        let named = Key { name: Some(order.name.clone()), expire_time, revoked: None, ..key };
+        named.listed().map(|key| minted(key, rotated.secret)).transpose()
+    }
+
+    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
+        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        let mut body = Map::new();
+        for field in &amendment.fields {
+            match field {
+                Field::DisplayName => drop(body.insert("name".into(), json!(amendment.name))),
+                Field::Budget => body.extend(spending(amendment.to.budget)),
+                Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
+                // Nothing the vendor has, and so never different.
+                Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
+            }
+        }
+        self.patch(id, body).await
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        let path = ["v3", "manage", "keys", &id.0];
+        let call = Call { slash: true, ..Call::new(Method::DELETE, &path) };
+        gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
+    }
+
+    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        edenai_cost::spent(&self.wire, &["v3", "manage", "usage"], span).await
+    }
+}
+
+fn minted(key: Listed, secret: SecretString) -> Result<Minted, Fault> {
+    if looks_masked(&secret) {
+        return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
+    }
+    Ok(Minted { key, secret })
+}
+
+impl Issuer {
+    /// The organization's auth keys over that wire.
+    pub fn new(wire: Wire) -> Self {
+        Self { wire }
+    }
+}
+
+#[async_trait]
+impl Gateway for Issuer {
+    fn capabilities(&self) -> &'static Capabilities {
+        &ISSUER
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let keys: Vec<Key> = pages(&self.wire, &["v3", "manage", "auth-keys"]).await?;
+        let bare = |key: Listed| Listed { shown: Shown::default(), ..key };
+        Ok(keys.into_iter().filter_map(Key::listed).map(bare).collect())
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        Ok(self.list().await?.into_iter().find(|key| key.id == *id))
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        let scopes: Vec<&str> = match order.scopes.as_slice() {
+            [] => SCOPES.to_vec(),
+            some => some.iter().map(String::as_str).collect(),
+        };
+        let path = ["v3", "manage", "auth-keys"];
+        let body = Some(json!({"name": order.name, "scopes": scopes}));
+        let fields = &["name", "scopes"];
+        let call = Call { body, fields, slash: true, ..Call::new(Method::POST, &path) };
+        let created: AuthCreated = self.wire.send(call).await.map_err(limit_reached)?.created()?;
+        let named = |key: &Listed| match &created.id {
+            Some(id) => key.id.0 == *id,
+            None => key.name == order.name,
+        };
+        // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
+        let unknown = |fault: Fault| Fault { effect: Effect::Unknown, ..fault };
+        let listed = self.list().await.map_err(unknown)?.into_iter().find(named);
+        let key = listed.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
+        minted(key, created.secret)
+    }
+
+    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
+        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
+    }
+
+    async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        let path = ["v3", "manage", "auth-keys", &id.0];
+        let call = Call { slash: true, ..Call::new(Method::DELETE, &path) };
+        gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
+    }
+}

@@ -1,0 +1,186 @@
+//! What keys spent and what the account has left: whose it is, and in which steps status tells it.
+
+use super::facts::Limit;
+use super::money;
+use super::naming::Identity;
+use crate::api::console_token::Balance;
+use crate::api::gateway_api_key::Usage;
+use crate::api::shared::Period;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// Money of the vendor's, in millionths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Money {
+    /// Millionths; below zero for an account that owes.
+    pub micros: i64,
+    /// The currency, as the vendor writes it.
+    pub currency: String,
+}
+
+/// What one key spent within a span.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spending {
+    /// The vendor's id of the key, or its whole name, whichever the vendor tells.
+    pub key: String,
+    /// Millionths of the vendor's currency.
+    pub micros: u64,
+    /// Calls, where the vendor counts them.
+    pub calls: Option<u64>,
+    /// When it was used last within the span, as finely as the vendor tells.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The span that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its first moment.
+    pub since: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// Path of the vendor's usage endpoint, where the vendor does not document one.
+    pub path: Option<String>,
+}
+
+impl Span {
+    /// The running calendar month, in UTC.
+    pub fn month(now: Timestamp) -> Self {
+        let first = now.to_zoned(TimeZone::UTC).date().first_of_month();
+        let since = first.to_zoned(TimeZone::UTC).map_or(now, |it| it.timestamp());
+        Self { since, until: now, path: None }
+    }
+
+    /// Its first day and the day after its last, in UTC.
+    pub fn days(&self) -> (Date, Date) {
+        let date = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        (date(self.since), date(self.until).tomorrow().unwrap_or(Date::MAX))
+    }
+}
+
+/// What the keys of an account spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// When it was asked.
+    pub as_of: Timestamp,
+    /// The span that was asked for.
+    pub span: Span,
+    /// By key.
+    pub keys: Vec<Spending>,
+}
+
+impl Spent {
+    /// What all keys with these marks spent together, whether or not they still exist.
+    pub fn of(&self, identity: &Identity, id: Option<&str>) -> Spending {
+        let mut all = Spending::default();
+        let ours = |it: &&Spending| identity.serial_in(&it.key).is_some() || Some(it.key.as_str()) == id;
+        for one in self.keys.iter().filter(ours) {
+            all.micros = all.micros.saturating_add(one.micros);
+            all.calls = all.calls.zip(one.calls).map(|(one, other)| one.saturating_add(other)).or(one.calls);
+            all.last_used_at = all.last_used_at.max(one.last_used_at);
+        }
+        all
+    }
+
+    /// What status says of it.
+    pub fn told(
+        &self,
+        identity: &Identity,
+        (id, budget): (Option<&str>, Option<Limit>),
+        currency: &str,
+    ) -> Usage {
+        let spent = self.of(identity, id).micros;
+        // A budget that starts anew within the month is no measure for the month.
+        let budget = budget.filter(|limit| limit.period == Period::Monthly && limit.micros > 0);
+        Usage {
+            spent: money::decimal(coarse(spent)),
+            currency: currency.to_owned(),
+            budget_share: budget.map(|limit| format!("{}%", share(spent, limit.micros))),
+            since: self.span.since,
+        }
+    }
+}
+
+/// Two digits that say something, rounded down: a status is not written for every call.
+fn coarse(micros: u64) -> u64 {
+    let mut step = 10_000;
+    while micros / step >= 100 {
+        step *= 10;
+    }
+    micros / step * step
+}
+
+/// In steps of five percent, rounded down.
+fn share(spent: u64, budget: u64) -> u64 {
+    let percent = u128::from(spent) * 100 / u128::from(budget);
+    u64::try_from(percent / 5 * 5).unwrap_or(u64::MAX)
+}
+
+/// What status says of a balance.
+pub fn balance(money: &Money) -> Balance {
+    let amount = money::decimal(coarse(money.micros.unsigned_abs()));
+    let amount = if money.micros < 0 { format!("-{amount}") } else { amount };
+    // A vendor's own text: as much of it as a currency has.
+    let currency = money.currency.chars().filter(char::is_ascii_alphabetic).take(8).collect();
+    Balance { amount, currency }
+}
+
+/// Whether the account has less than that.
+pub fn is_low(money: &Money, threshold: &str) -> bool {
+    money::micros(threshold).is_some_and(|least| money.micros < i64::try_from(least).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::naming::{ClusterId, Mark, Serial};
+
+    fn spent(keys: Vec<Spending>) -> Spent {
+        let now = "2026-11-21T10:00:00Z".parse().unwrap();
+        Spent { as_of: now, span: Span::month(now), keys }
+    }
+
+    fn one(key: &str, micros: u64) -> Spending {
+        Spending { key: key.to_owned(), micros, calls: Some(2), last_used_at: None }
+    }
+
+    #[test]
+    fn keys_of_one_resource_count_together_and_those_of_others_do_not() {
+        let mark = Mark::new(&ClusterId("c".into()), "u");
+        let (first, second) = (mark.name("x", Serial(1)), mark.name("renamed", Serial(2)));
+        let other = Mark::new(&ClusterId("c".into()), "v").name("x", Serial(1));
+        let all =
+            spent(vec![one(&first, 5), one(&second, 6), one("key_3", 7), one(&other, 1000), one("", 1000)]);
+        let sum = all.of(&mark.into(), Some("key_3"));
+        assert_eq!((sum.micros, sum.calls), (18, Some(6)));
+    }
+
+    #[test]
+    fn status_moves_in_steps_only() {
+        let mark: Identity = Mark::new(&ClusterId("c".into()), "u").into();
+        let name = mark.mark.name("x", Serial(1));
+        let limit = Limit { micros: 100_000_000, period: Period::Monthly };
+        let told = |micros| spent(vec![one(&name, micros)]).told(&mark, (None, Some(limit)), "USD");
+        assert_eq!(told(12_345_678), told(12_999_999));
+        assert_ne!(told(12_345_678), told(13_000_000));
+        let usage = told(12_345_678);
+        assert_eq!((usage.spent.as_str(), usage.budget_share.as_deref()), ("12", Some("10%")));
+        assert_eq!(told(9_999).spent, "0");
+        assert_eq!(told(1_234_567_890).spent, "1200");
+        assert_eq!(usage.since.to_string(), "2026-11-01T00:00:00Z");
+        let daily = Limit { period: Period::Daily, ..limit };
+        let told = spent(vec![one(&name, 5)]).told(&mark, (None, Some(daily)), "USD");
+        assert_eq!(told.budget_share, None);
+    }
+
+    #[test]
+    fn a_balance_is_low_below_its_threshold_and_when_it_is_owed() {
+        let money = |micros| Money { micros, currency: "EUR".to_owned() };
+        assert!(is_low(&money(19_999_999), "20"));
+        assert!(!is_low(&money(20_000_000), "20"));
+        assert!(is_low(&money(-1), "0"));
+        assert_eq!(balance(&money(-12_345_678)).amount, "-12");
+        let hostile = Money { micros: 0, currency: "EUR\n<script>1234".to_owned() };
+        assert_eq!(balance(&hostile).currency, "EURscrip");
+    }
+}

@@ -1,0 +1,123 @@
+//! What keys spent and what accounts have left, exactly; status has it in coarse steps.
+
+use crate::plan::usage::Money;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Amount = Gauge<f64, AtomicU64>;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Key {
+    namespace: String,
+    name: String,
+    currency: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Account {
+    namespace: String,
+    name: String,
+    currency: String,
+}
+
+/// What the keys of one GatewayApiKey spent in the running calendar month.
+#[derive(Clone, Debug)]
+pub struct KeySpending {
+    /// Namespace of the GatewayApiKey.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The vendor's currency.
+    pub currency: &'static str,
+    /// Spent, in millionths.
+    pub micros: u64,
+    /// The budget, in millionths, if there is one.
+    pub budget: Option<u64>,
+}
+
+/// The gauges.
+#[derive(Clone, Default)]
+pub(super) struct Amounts {
+    spent: Family<Key, Amount>,
+    budget: Family<Key, Amount>,
+    balance: Family<Account, Amount>,
+    /// Which keys were told of for a ConsoleToken, by its UID: those that are gone are told of no more.
+    told: Arc<Mutex<HashMap<String, Vec<Key>>>>,
+    accounts: Arc<Mutex<HashMap<(String, String), Account>>>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what a double cannot hold, nobody spent")]
+fn units(micros: i64) -> f64 {
+    micros as f64 / 1_000_000.0
+}
+
+fn amount(micros: u64) -> f64 {
+    units(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+impl Amounts {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let amounts = Self::default();
+        registry.register(
+            "key_spent",
+            "Spent with the keys of a GatewayApiKey in the running calendar month, in the vendor's currency",
+            amounts.spent.clone(),
+        );
+        registry.register(
+            "key_budget",
+            "Budget of a GatewayApiKey for one of its periods, in the vendor's currency",
+            amounts.budget.clone(),
+        );
+        registry.register(
+            "account_balance",
+            "What the account of a ConsoleToken has left",
+            amounts.balance.clone(),
+        );
+        amounts
+    }
+
+    pub(super) fn spending(&self, token: &str, keys: Vec<KeySpending>) {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = Vec::new();
+        let before = all.remove(token).unwrap_or_default();
+        for key in keys {
+            let labels = Key { namespace: key.namespace, name: key.name, currency: key.currency };
+            self.spent.get_or_create(&labels).set(amount(key.micros));
+            match key.budget {
+                Some(budget) => drop(self.budget.get_or_create(&labels).set(amount(budget))),
+                None => drop(self.budget.remove(&labels)),
+            }
+            told.push(labels);
+        }
+        for gone in before.iter().filter(|it| !told.contains(it)) {
+            self.spent.remove(gone);
+            self.budget.remove(gone);
+        }
+        if !told.is_empty() {
+            all.insert(token.to_owned(), told);
+        }
+    }
+
+    pub(super) fn balance(&self, namespace: &str, name: &str, money: &Money) {
+        let place = (namespace.to_owned(), name.to_owned());
+        let currency = crate::plan::usage::balance(money).currency;
+        let labels = Account { namespace: namespace.to_owned(), name: name.to_owned(), currency };
+        self.balance.get_or_create(&labels).set(units(money.micros));
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = accounts.insert(place, labels.clone()).filter(|it| *it != labels) {
+            self.balance.remove(&before);
+        }
+    }
+
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(labels) = accounts.remove(&(namespace.to_owned(), name.to_owned())) {
+            self.balance.remove(&labels);
+        }
+    }
+}
