@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod console_token;
 pub mod gateway_api_key;
+pub mod project_settings;
 pub mod provider_key;
 pub mod rotation;
 pub mod shared;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 pub use condition::{Reason, Verdict};
 pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
 pub use gateway_api_key::{GatewayApiKey, GatewayApiKeySpec, GatewayApiKeyStatus};
+pub use project_settings::{ProjectSettings, ProjectSettingsSpec, ProjectSettingsStatus};
 pub use provider_key::{ProviderKey, ProviderKeySpec, ProviderKeyStatus};
 
 /// API group of every kind.
@@ -62,7 +64,7 @@ pub const PREVIOUS: &str = "keysmith.dev/previous-serial";
 
 /// Every custom resource definition, as it is written to `crds/`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ConsoleToken::crd(), GatewayApiKey::crd(), ProviderKey::crd()]
+    [ConsoleToken::crd(), GatewayApiKey::crd(), ProjectSettings::crd(), ProviderKey::crd()]
         .into_iter()
         .map(with_status_default)
         .map(without_null)
@@ -71,7 +73,12 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 
 /// The resources of all kinds, as the API server lists them. Said without the definitions, whose schemas take long.
 pub fn plurals() -> Vec<String> {
-    let plurals = [ConsoleToken::plural(&()), GatewayApiKey::plural(&()), ProviderKey::plural(&())];
+    let plurals = [
+        ConsoleToken::plural(&()),
+        GatewayApiKey::plural(&()),
+        ProjectSettings::plural(&()),
+        ProviderKey::plural(&()),
+    ];
     plurals.map(Cow::into_owned).into()
 }
 

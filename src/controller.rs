@@ -6,6 +6,7 @@ pub mod context;
 pub mod gateway_api_key;
 pub mod issue;
 pub mod memory;
+pub mod project_settings;
 pub mod provider_key;
 pub mod sweep;
 

@@ -15,6 +15,7 @@ pub mod transport;
 use crate::api::ConsoleToken;
 use crate::api::console_token::{EdenAiApi, EdenAiTier, Vendor};
 use crate::api::gateway_api_key::KeyType;
+use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::deposit::ListedDeposit;
 use crate::plan::desired::Settings;
@@ -28,6 +29,7 @@ use http::Wire;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
+use serde_json::{Map, Value};
 
 /// What a vendor must answer. Implementations hold no state and retry nothing.
 #[async_trait]
@@ -69,11 +71,40 @@ pub trait Gateway: Send + Sync {
         Ok(None)
     }
 
+    /// Settings of the whole project, where the vendor has them.
+    fn projects(&self) -> Option<&dyn Projects> {
+        None
+    }
+
     /// Deposits of provider credentials, where the vendor has them.
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         None
     }
 }
+
+/// Settings of the whole project.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// The settings as they are.
+    async fn read(&self) -> Result<Project, Fault>;
+
+    /// Changes those settings that are wanted, of a project that was just read. Whether they arrived is for `read` to
+    /// say.
+    async fn write(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault>;
+}
+
+/// A project as its vendor shows it.
+pub struct Project {
+    /// The vendor's id.
+    pub id: String,
+    /// The settings that Keysmith knows.
+    pub shown: ProjectValues,
+    /// Everything, to be sent back.
+    pub whole: Whole,
+}
+
+/// A vendor's whole document: for its driver only.
+pub struct Whole(Map<String, Value>);
 
 /// Deposits of provider credentials.
 #[async_trait]

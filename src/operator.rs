@@ -1,6 +1,6 @@
 //! The wiring: one set of controllers per watched namespace, or one for all of them.
 
-use crate::api::{self, ConsoleToken, GROUP, GatewayApiKey, ProviderKey, VERSION};
+use crate::api::{self, ConsoleToken, GROUP, GatewayApiKey, ProjectSettings, ProviderKey, VERSION};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::object::Managed;
@@ -132,9 +132,11 @@ impl Operator {
         let (tokens, tokens_store) = watch::objects::<ConsoleToken>(&self.client, place);
         let (keys, keys_store) = watch::objects::<GatewayApiKey>(&self.client, place);
         let (deposits, deposits_store) = watch::objects::<ProviderKey>(&self.client, place);
+        let (projects, projects_store) = watch::objects::<ProjectSettings>(&self.client, place);
         let (wake_tokens, tokens_wakes) = mpsc::unbounded_channel();
         let (wake_keys, keys_wakes) = mpsc::unbounded_channel();
         let (wake_deposits, deposits_wakes) = mpsc::unbounded_channel();
+        let (wake_projects, projects_wakes) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             client: self.client.clone(),
             clock: self.clock.clone(),
@@ -154,8 +156,14 @@ impl Operator {
                 tokens: tokens_store.clone(),
                 keys: keys_store.clone(),
                 deposits: deposits_store.clone(),
+                projects: projects_store.clone(),
             },
-            wakers: Wakers { tokens: wake_tokens, keys: wake_keys, deposits: wake_deposits },
+            wakers: Wakers {
+                tokens: wake_tokens,
+                keys: wake_keys,
+                deposits: wake_deposits,
+                projects: wake_projects,
+            },
         });
         let run_tokens = controller::run(
             Source { stream: tokens, store: tokens_store, wakes: tokens_wakes },
@@ -172,9 +180,14 @@ impl Operator {
             Arc::clone(&context),
             stop.clone(),
         );
+        let run_projects = controller::run(
+            Source { stream: projects, store: projects_store, wakes: projects_wakes },
+            Arc::clone(&context),
+            stop.clone(),
+        );
         let beginning = begin_ledger(Arc::clone(&context));
         let watching = watch_secrets(self.client.clone(), namespace, context, stop.clone());
-        tokio::join!(run_tokens, run_keys, run_deposits, watching, beginning);
+        tokio::join!(run_tokens, run_keys, run_deposits, run_projects, watching, beginning);
     }
 }
 

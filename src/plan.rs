@@ -21,6 +21,7 @@ pub mod money;
 pub mod naming;
 pub mod orphans;
 pub mod policy;
+pub mod project;
 pub mod recovery;
 pub mod refusal;
 pub mod removal;

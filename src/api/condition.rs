@@ -20,6 +20,8 @@ pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
 /// The account of a ConsoleToken has less left than somebody wants to know of.
 pub const LOW_BALANCE: &str = "LowBalance";
+/// The vendor shows other settings of a project than the specification.
+pub const DRIFTED: &str = "Drifted";
 /// Whether spending and balance could be read, where that is asked for.
 pub const USAGE_READ: &str = "UsageRead";
 
@@ -48,6 +50,8 @@ reasons! {
     Disabled,
     /// The token was accepted by the vendor
     Verified,
+    /// The settings at the vendor are as specified
+    Applied,
     /// The provider credential is at the vendor as specified
     Deposited,
     /// The key belongs to somebody else's hands; Keysmith only looks at it

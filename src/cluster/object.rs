@@ -3,7 +3,7 @@
 
 use crate::api::{
     CLAIM, ConsoleToken, ConsoleTokenStatus, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, MANAGER,
-    ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED,
+    ProjectSettings, ProjectSettingsStatus, ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED,
 };
 use crate::plan::claim::Claim;
 use crate::plan::naming::Identity;
@@ -46,6 +46,7 @@ macro_rules! managed {
 }
 managed!(ConsoleToken, ConsoleTokenStatus);
 managed!(GatewayApiKey, GatewayApiKeyStatus);
+managed!(ProjectSettings, ProjectSettingsStatus);
 managed!(ProviderKey, ProviderKeyStatus);
 
 /// The interface to the objects of one namespace.

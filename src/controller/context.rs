@@ -3,7 +3,7 @@
 use super::accounts::Accounts;
 use super::memory::Memory;
 use super::sweep::Sweeps;
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::object::Managed;
@@ -53,6 +53,8 @@ pub struct Stores {
     pub keys: Store<DeserializeGuard<GatewayApiKey>>,
     /// ProviderKeys.
     pub deposits: Store<DeserializeGuard<ProviderKey>>,
+    /// ProjectSettings.
+    pub projects: Store<DeserializeGuard<ProjectSettings>>,
 }
 
 impl Stores {
@@ -71,6 +73,8 @@ pub struct Wakers {
     pub keys: UnboundedSender<ObjectRef<DeserializeGuard<GatewayApiKey>>>,
     /// ProviderKeys.
     pub deposits: UnboundedSender<ObjectRef<DeserializeGuard<ProviderKey>>>,
+    /// ProjectSettings.
+    pub projects: UnboundedSender<ObjectRef<DeserializeGuard<ProjectSettings>>>,
 }
 
 /// What the controllers of one scope share.

@@ -3,7 +3,8 @@
 
 use super::breaker::Breaker;
 use super::budget::{Budget, Purpose};
-use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, ProviderKeys};
+use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project, Projects, ProviderKeys};
+use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed, OwnKey, View};
@@ -238,6 +239,21 @@ impl Account {
         self.call("balance", self.gateway.balance()).await
     }
 
+    fn projects(&self) -> Result<&dyn Projects, Fault> {
+        let none = Fault::without_effect(FaultKind::Strange("the vendor has no settings of projects"));
+        self.gateway.projects().ok_or(none)
+    }
+
+    /// The settings of the project.
+    pub async fn project(&self) -> Result<Project, Fault> {
+        self.call("project_settings", self.projects()?.read()).await
+    }
+
+    /// Changes settings of the project that was just read.
+    pub async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
+        self.call("change_project_settings", self.projects()?.write(project, wanted)).await
+    }
+
     /// Deposits a credential: one request, whatever happens.
     pub async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
         self.call("deposit", self.provider_keys()?.deposit(order)).await
@@ -292,7 +308,10 @@ impl Account {
                 self.budget.pause(until);
             }
             // That something beside keys may not be read says nothing of keys.
-            let aside = matches!(name, "list_deposits" | "usage" | "balance" | "project_settings");
+            let aside = matches!(
+                name,
+                "list_deposits" | "usage" | "balance" | "project_settings" | "change_project_settings"
+            );
             let elsewhere = aside && fault.kind == FaultKind::Forbidden;
             if !elsewhere && self.breaker.learn(fault) {
                 (self.alarm)();

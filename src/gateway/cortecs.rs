@@ -12,10 +12,13 @@
 //! 8. A management key is a key with `is_management_key`, and can make and delete others, but not itself (§3.1).
 //! 9. Times are seconds since 1970 (§3.3).
 //! 10. Usage tells keys by name; its path and the name of its cost field are not documented (§3.3, C7).
-//! 11. A balance may come wrapped in `data`, and may miss amount or currency (§3.3, C6).
+//! 11. Settings of the project are written whole, and read before and after (§3.3, C4 and C5).
+//! 12. A balance may come wrapped in `data`, and may miss amount or currency (§3.3, C6).
+
+mod project;
 
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, lenient};
+use super::{Amendment, Gateway, Minted, Order, Projects, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
@@ -259,6 +262,10 @@ impl Gateway for Cortecs {
         let call = Call { query: &query, limit: LARGEST_EXPORT, ..Call::new(Method::GET, &path) };
         let usage: Usage = self.wire.send(call).await?.read()?;
         usage.rows.into_iter().map(spending).collect()
+    }
+
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
     }
 
     async fn balance(&self) -> Result<Option<Money>, Fault> {

@@ -2,7 +2,7 @@
 
 use super::super::Error;
 use super::Work;
-use crate::api::{GatewayApiKey, ProviderKey};
+use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::watch;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::report;
@@ -72,6 +72,10 @@ impl Work {
         let keys = |it: &GatewayApiKey| ours(it.namespace(), &it.spec.console_token_ref.name);
         for key in watch::select(&self.context.stores.keys, keys) {
             let _ = self.context.wakers.keys.send(key);
+        }
+        let projects = |it: &ProjectSettings| ours(it.namespace(), &it.spec.console_token_ref.name);
+        for project in watch::select(&self.context.stores.projects, projects) {
+            let _ = self.context.wakers.projects.send(project);
         }
         let deposits = |it: &ProviderKey| ours(it.namespace(), &it.spec.console_token_ref.name);
         for deposit in watch::select(&self.context.stores.deposits, deposits) {

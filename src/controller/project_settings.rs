@@ -1,0 +1,275 @@
+//! ProjectSettings: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
+//! there is nothing to clean up: when the resource goes, the settings stay as they are.
+
+use super::context::Context;
+use super::{Error, Pass, Subject, stale_or};
+use crate::api::condition::{self, DRIFTED, READY};
+use crate::api::{ConsoleToken, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
+use crate::cluster::{object, watch};
+use crate::gateway::Project;
+use crate::gateway::account::Account;
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::project::{self, Next};
+use crate::plan::refusal::Refusal;
+use crate::plan::report::{self, Notice};
+use crate::plan::retry;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::sync::Arc;
+
+impl Subject for ProjectSettings {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        if object.metadata.deletion_timestamp.is_some() {
+            return Ok(Pass::Rest(None));
+        }
+        let uid = object.uid().unwrap_or_default();
+        Work { context, settings: object, uid }.keep().await
+    }
+}
+
+/// One pass over one resource.
+struct Work {
+    context: Arc<Context>,
+    settings: Arc<ProjectSettings>,
+    uid: String,
+}
+
+impl Work {
+    fn namespace(&self) -> String {
+        self.settings.namespace().unwrap_or_default()
+    }
+
+    fn status(&self) -> ProjectSettingsStatus {
+        self.settings.status.clone().unwrap_or_default()
+    }
+
+    async fn keep(&mut self) -> Result<Pass, Error> {
+        if !self.context.stores.filled() {
+            return Ok(Pass::Stale);
+        }
+        if self.settings.spec.suspend == Some(true) {
+            let message = "spec.suspend: nothing is looked at or changed until it is taken away";
+            let verdict = Verdict { ready: false, ..Verdict::settled(Reason::Suspended, message) };
+            return self.settle(self.status(), &verdict).await;
+        }
+        let name = &self.settings.spec.console_token_ref.name;
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let Some(token) = token else {
+            let message = format!(
+                "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {}; create it, Keysmith then goes on by itself",
+                self.namespace()
+            );
+            return self.settle(self.status(), &Verdict::stalled(Reason::ConsoleTokenMissing, message)).await;
+        };
+        let capabilities = (self.context.settings.vendors.capabilities)(&token.spec.vendor);
+        if !capabilities.is_some_and(|it| it.project_settings) {
+            let title = capabilities.map_or("its vendor", |it| it.title);
+            let message = format!(
+                "{title} has no settings of whole projects; name a ConsoleToken of Cortecs, or delete this"
+            );
+            let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
+            return self.settle(self.status(), &refusal.verdict()).await;
+        }
+        if let Some(verdict) = self.overruled() {
+            return self.settle(self.status(), &verdict).await;
+        }
+        let standing = self.context.accounts.standing(&self.namespace(), name);
+        let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
+        match standing.map(|it| it.usable().cloned()) {
+            // Its controller has not looked at it yet; it will wake us.
+            None => Ok(Pass::Rest(None)),
+            Some(Err(why)) => {
+                let message =
+                    format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
+                let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message);
+                self.publish(self.status(), &verdict).await
+            }
+            Some(Ok(account)) => self.compare(&account).await,
+        }
+    }
+
+    /// Two resources for one project would undo each other's work for ever.
+    fn overruled(&self) -> Option<Verdict> {
+        let (spec, project) = (&self.settings.spec, self.status().project_id);
+        let rival = |it: &ProjectSettings| {
+            let same_token = it.namespace() == self.settings.namespace()
+                && it.spec.console_token_ref.name == spec.console_token_ref.name;
+            let theirs = it.status.as_ref().and_then(|status| status.project_id.as_ref());
+            let same_project = project.is_some() && theirs == project.as_ref();
+            it.uid().as_ref() != Some(&self.uid)
+                && (same_token || same_project)
+                && project::precedes(it, &self.settings)
+        };
+        let first = watch::all(&self.context.stores.projects, rival).into_iter().next()?;
+        let message = format!(
+            "ProjectSettings {} in namespace {} was made before this and manages the same project; put everything there and delete this",
+            first.name_any(),
+            first.namespace().unwrap_or_default()
+        );
+        Some(Verdict::stalled(Reason::OwnershipConflict, message))
+    }
+
+    async fn compare(&mut self, account: &Account) -> Result<Pass, Error> {
+        let mut project = match account.project().await {
+            Ok(project) => project,
+            Err(fault) => return self.failed(&fault, "read the project's settings").await,
+        };
+        let mut status = self.seen(&project);
+        let mut changed = Vec::new();
+        loop {
+            match project::next(&self.settings, &project.shown, !changed.is_empty()) {
+                Next::Rest => {
+                    self.drifted(&mut status, &[]);
+                    let again = self.again();
+                    let verdict =
+                        Verdict::settled(Reason::Applied, "the project's settings are as specified");
+                    let pass = self.settle(status, &verdict).await?;
+                    if !changed.is_empty() {
+                        let note =
+                            format!("changed at the vendor and read back: {}", project::paths(&changed));
+                        self.context.notify(self.settings.as_ref(), Notice::news("Updated", note));
+                    }
+                    return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
+                }
+                Next::Show(fields) => {
+                    self.drifted(&mut status, &fields);
+                    let message = format!(
+                        "the vendor has other settings, and managementPolicy Observe leaves them: {}",
+                        project::paths(&fields)
+                    );
+                    let again = self.again();
+                    let pass = self.settle(status, &Verdict::settled(Reason::Observed, message)).await?;
+                    return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
+                }
+                Next::NotApplied(fields) => {
+                    self.drifted(&mut status, &fields);
+                    return self.not_applied(status, &fields).await;
+                }
+                Next::Change(fields) => {
+                    if let Err(fault) = account.change_project(project, &self.settings.spec.settings).await {
+                        return self.failed(&fault, "change the project's settings").await;
+                    }
+                    changed = fields;
+                    project = match account.project().await {
+                        Ok(project) => project,
+                        Err(fault) => return self.failed(&fault, "read back the project's settings").await,
+                    };
+                    status = self.seen(&project);
+                    status.last_applied_at = Some(report::to_the_second(self.context.clock.now()));
+                }
+            }
+        }
+    }
+
+    fn seen(&self, project: &Project) -> ProjectSettingsStatus {
+        ProjectSettingsStatus {
+            project_id: Some(project.id.clone()),
+            observed: Some(project.shown.clone()),
+            ..self.status()
+        }
+    }
+
+    fn again(&self) -> Timestamp {
+        retry::plus(self.context.clock.now(), retry::jittered(self.context.settings.poll, &self.uid))
+    }
+
+    fn drifted(&self, status: &mut ProjectSettingsStatus, fields: &[&str]) {
+        let (drifted, message) = match fields {
+            [] => (false, String::new()),
+            fields => (true, format!("the vendor shows something else: {}", project::paths(fields))),
+        };
+        let reason = if drifted { Reason::NotApplied } else { Reason::Applied };
+        let generation = self.settings.metadata.generation;
+        let wanted = condition::condition(DRIFTED, drifted, reason, &message, generation);
+        condition::set(&mut status.conditions, wanted, self.context.clock.now());
+    }
+
+    async fn not_applied(
+        &mut self,
+        mut status: ProjectSettingsStatus,
+        fields: &[&str],
+    ) -> Result<Pass, Error> {
+        let next = self.next(&mut status, None);
+        let message = format!(
+            "the vendor accepted a change and does not show it: {}; compare the project in its console, tried again at {}",
+            project::paths(fields),
+            report::clock(next)
+        );
+        let verdict = Verdict::reconciling(Reason::NotApplied, message);
+        self.wait(status, &verdict, next).await
+    }
+
+    async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+        if fault.kind == FaultKind::BreakerOpen {
+            // Its controller finds out when the token works again, and wakes us.
+            let name = &self.settings.spec.console_token_ref.name;
+            let message =
+                format!("ConsoleToken {name} is not Ready: {fault}; continues by itself when it is");
+            let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message);
+            return self.publish(self.status(), &verdict).await;
+        }
+        let mut status = self.status();
+        let next = self.next(&mut status, Some(fault));
+        let verdict = match fault.kind {
+            FaultKind::Forbidden => Verdict::reconciling(
+                Reason::Forbidden,
+                format!(
+                    "could not {doing}: the user of ConsoleToken {} is no administrator of the project (403); name a ConsoleToken of one, \
+                     or set managementPolicy: Observe; tried again at {}",
+                    self.settings.spec.console_token_ref.name,
+                    report::clock(next)
+                ),
+            ),
+            _ => report::failed(fault, doing, next),
+        };
+        self.wait(status, &verdict, next).await
+    }
+
+    fn next(&self, status: &mut ProjectSettingsStatus, fault: Option<&Fault>) -> Timestamp {
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        status.failures = Some(failures);
+        let now = self.context.clock.now();
+        match fault {
+            Some(fault) => retry::after(fault, failures, &self.uid, now),
+            None => retry::plus(now, retry::backoff(failures + 4, &self.uid)),
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        status: ProjectSettingsStatus,
+        verdict: &Verdict,
+        next: Timestamp,
+    ) -> Result<Pass, Error> {
+        Ok(match self.publish(status, verdict).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(Some(next)),
+        })
+    }
+
+    async fn settle(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
+        status.observed_generation = self.settings.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(self.settings.as_ref()).cloned();
+        status.failures = None;
+        self.publish(status, verdict).await
+    }
+
+    async fn publish(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
+        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        verdict.apply(&mut status.conditions, self.settings.metadata.generation, self.context.clock.now());
+        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        match object::publish(&self.context.client, self.settings.as_ref(), &status).await {
+            Ok(Some(object)) => {
+                self.settings = Arc::new(object);
+                self.context.memory.wrote(Arc::clone(&self.settings));
+            }
+            Ok(None) => return Ok(Pass::Rest(None)),
+            Err(error) => return stale_or(error),
+        }
+        if news {
+            let notice = Notice::warning(verdict.reason.as_str(), verdict.message.clone());
+            self.context.notify(self.settings.as_ref(), notice);
+        }
+        Ok(Pass::Rest(None))
+    }
+}

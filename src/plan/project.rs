@@ -1,0 +1,98 @@
+//! Settings of a whole project: what differs from what is wanted, and what to do about it.
+
+use crate::api::ProjectSettings;
+use crate::api::project_settings::ProjectValues;
+use crate::api::rotation::ManagementPolicy;
+
+/// The settings that are wanted and that the vendor shows differently, by their path in the resource.
+pub fn differing(wanted: &ProjectValues, shown: &ProjectValues) -> Vec<&'static str> {
+    fn differs<T: PartialEq>(wanted: Option<&T>, shown: Option<&T>) -> bool {
+        wanted.is_some() && wanted != shown
+    }
+    let sorted = |list: &Option<Vec<String>>| {
+        list.clone().map(|mut list| {
+            list.sort();
+            list.dedup();
+            list
+        })
+    };
+    let lists = |of: fn(&ProjectValues) -> &Option<Vec<String>>| {
+        // The order says nothing.
+        differs(sorted(of(wanted)).as_ref(), sorted(of(shown)).as_ref())
+    };
+    let table = [
+        ("allowOverwrite", differs(wanted.allow_overwrite.as_ref(), shown.allow_overwrite.as_ref())),
+        ("allowedProviders", lists(|it| &it.allowed_providers)),
+        ("blacklistedModels", lists(|it| &it.blacklisted_models)),
+        ("euNative", differs(wanted.eu_native.as_ref(), shown.eu_native.as_ref())),
+        ("includeMetadata", differs(wanted.include_metadata.as_ref(), shown.include_metadata.as_ref())),
+        ("preference", differs(wanted.preference.as_ref(), shown.preference.as_ref())),
+    ];
+    table.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// `spec.settings.euNative, spec.settings.preference`, for messages.
+pub fn paths(fields: &[&str]) -> String {
+    fields.iter().map(|field| format!("spec.settings.{field}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What is next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Everything is as wanted.
+    Rest,
+    /// Something differs, and is only shown.
+    Show(Vec<&'static str>),
+    /// Something differs, and is changed.
+    Change(Vec<&'static str>),
+    /// It was changed in this pass, and the vendor does not show it.
+    NotApplied(Vec<&'static str>),
+}
+
+/// What is next for settings that the vendor shows like this. `changed`: they were changed in this very pass.
+pub fn next(resource: &ProjectSettings, shown: &ProjectValues, changed: bool) -> Next {
+    let fields = differing(&resource.spec.settings, shown);
+    let observed = resource.spec.management_policy == Some(ManagementPolicy::Observe);
+    match (fields.is_empty(), observed, changed) {
+        (true, ..) => Next::Rest,
+        (false, true, _) => Next::Show(fields),
+        (false, false, true) => Next::NotApplied(fields),
+        (false, false, false) => Next::Change(fields),
+    }
+}
+
+/// Of two resources for one project the one that was made first counts.
+pub fn precedes(one: &ProjectSettings, other: &ProjectSettings) -> bool {
+    let key = |it: &ProjectSettings| {
+        let meta = &it.metadata;
+        (meta.creation_timestamp.as_ref().map(|it| it.0), meta.namespace.clone(), meta.name.clone())
+    };
+    key(one) < key(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::project_settings::Preference;
+
+    #[test]
+    fn only_what_is_wanted_and_different_counts() {
+        let shown = ProjectValues {
+            allow_overwrite: Some(true),
+            allowed_providers: Some(vec!["scaleway".into(), "mistral".into()]),
+            eu_native: Some(false),
+            ..ProjectValues::default()
+        };
+        let wanted = ProjectValues {
+            allowed_providers: Some(vec!["mistral".into(), "scaleway".into()]),
+            eu_native: Some(true),
+            preference: Some(Preference::Cost),
+            ..ProjectValues::default()
+        };
+        assert_eq!(differing(&wanted, &shown), ["euNative", "preference"]);
+        assert_eq!(differing(&ProjectValues::default(), &shown), [""; 0]);
+        let emptied = ProjectValues { allowed_providers: Some(vec![]), ..ProjectValues::default() };
+        assert_eq!(differing(&emptied, &shown), ["allowedProviders"]);
+        assert_eq!(paths(&["euNative"]), "spec.settings.euNative");
+    }
+}
