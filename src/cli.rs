@@ -9,7 +9,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{self, Readiness};
 use crate::runtime::telemetry::{self, LogFormat};
-use crate::{api, explain, orphans};
+use crate::{api, explain, orphans, usage};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use kube::core::Duration;
@@ -56,6 +56,8 @@ enum Command {
     },
     /// List keys at the vendors that no resource accounts for, and those left behind on purpose; remove them on request.
     Orphans(orphans::command::Arguments),
+    /// Tell what keys spent, by key, namespace or label, as a table, CSV or JSON.
+    Usage(usage::command::Arguments),
     /// Run the vendors as a local server, with faults on request, to try things without an account.
     #[cfg(feature = "emulator")]
     Emulate(EmulateArgs),
@@ -123,6 +125,7 @@ impl Cli {
                 })
             }
             Command::Orphans(arguments) => return orphans::command::run(arguments).await,
+            Command::Usage(arguments) => return usage::command::run(arguments).await,
             #[cfg(feature = "emulator")]
             Command::Emulate(arguments) => emulate(arguments).await,
         };

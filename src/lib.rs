@@ -9,12 +9,14 @@
 //! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.
 //! - [`runtime`]: clock, critical sections, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
-//! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind.
+//! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
+//!   that shows what keys spent; [`reach`] is what both work with.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
 pub mod api;
 pub mod cli;
 pub mod cluster;
+mod columns;
 pub mod controller;
 #[cfg(feature = "emulator")]
 pub mod emulator;
@@ -23,4 +25,6 @@ pub mod gateway;
 pub mod operator;
 pub mod orphans;
 pub mod plan;
+pub mod reach;
 pub mod runtime;
+pub mod usage;

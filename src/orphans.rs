@@ -5,39 +5,25 @@ pub mod command;
 pub mod table;
 
 use crate::api::ConsoleToken;
+use crate::cluster::inventory;
 use crate::cluster::ledger::{self, Ledger};
-use crate::cluster::secret::Secrets;
-use crate::cluster::{brief, inventory};
-use crate::gateway::account::{Account, Listing, Parts};
-use crate::gateway::http::Wire;
-use crate::gateway::transport::Transport;
+use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
-use crate::plan::token::Endpoints;
-use crate::runtime::clock::Clock;
-use crate::runtime::metrics::Metrics;
+use crate::reach::{Reach, Unread, unread};
 use crate::{gateway, plan};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
-use kube::core::DeserializeGuard;
-use kube::{Api, Client, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a survey is made with.
 pub struct Survey {
-    /// Kubernetes.
-    pub client: Client,
-    /// How bytes reach vendors.
-    pub transport: Arc<dyn Transport>,
-    /// The time.
-    pub clock: Clock,
-    /// Origins that credentials may be sent to, beside the vendors' own.
-    pub endpoints: Endpoints,
+    /// Kubernetes and the vendors.
+    pub reach: Reach,
     /// What was left behind.
     pub ledger: Ledger,
 }
@@ -57,16 +43,8 @@ pub struct Choice {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server did not do what it was asked.
-    #[error(
-        "{what} cannot be read ({}); nobody can tell then whether a key is an orphan, and nothing is removed",
-        brief(source)
-    )]
-    Kubernetes {
-        /// What was asked for.
-        what: &'static str,
-        /// What it said.
-        source: kube::Error,
-    },
+    #[error("{0}; nobody can tell then whether a key is an orphan, and nothing is removed")]
+    Unread(#[from] Unread),
     /// The ledger did not open.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
@@ -128,9 +106,10 @@ impl Survey {
     /// Lists the vendors, then reads what may account for keys, then the ledger: in any other order, what is being
     /// made or left behind at this moment would be an orphan.
     pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
-        let cluster = self.cluster().await?;
+        let cluster = self.reach.cluster().await?;
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
-        for token in self.tokens(choice).await? {
+        let tokens = self.reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
+        for token in tokens.await? {
             let shown = format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
             let answer = match token.0 {
                 Ok(token) => self.ask(&token).await,
@@ -187,60 +166,17 @@ impl Survey {
         )
     }
 
-    async fn cluster(&self) -> Result<ClusterId, Error> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let namespace = namespaces.get("kube-system").await;
-        let namespace = namespace.map_err(|error| unread("namespace kube-system", error))?;
-        Ok(ClusterId(namespace.uid().unwrap_or_default()))
-    }
-
-    async fn tokens(&self, choice: &Choice) -> Result<Vec<DeserializeGuard<ConsoleToken>>, Error> {
-        let api: Api<DeserializeGuard<ConsoleToken>> = match &choice.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        };
-        let list = api.list(&ListParams::default()).await;
-        let list = list.map_err(|error| unread("ConsoleTokens", error))?;
-        let wanted = choice.console_token.as_ref();
-        Ok(list.into_iter().filter(|it| wanted.is_none_or(|name| *name == it.name_any())).collect())
-    }
-
     async fn known(&self, cluster: &ClusterId) -> Result<Known, Error> {
-        let known = inventory::everything(&self.client, cluster).await;
-        let known = known.map_err(|error| unread("the resources of all namespaces", error))?;
+        let known = inventory::everything(&self.reach.client, cluster).await;
+        let known = known.map_err(unread("the resources of all namespaces"))?;
         Ok(Known { book: self.ledger.list().await?, ..known })
     }
 
     async fn ask(&self, token: &ConsoleToken) -> Result<Asked, String> {
-        let account = self.connect(token).await?;
+        let account = self.reach.connect(token).await?;
         let listing = account.probe().await.map_err(|fault| fault.to_string())?;
         Ok(Asked { place: gateway::place(token), account, listing })
     }
-
-    async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
-        let spec = &token.spec;
-        let unknown = || "this version does not know its vendor".to_owned();
-        let capabilities = gateway::capabilities(&spec.vendor).ok_or_else(unknown)?;
-        let base = self.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint);
-        let base = base.map_err(|refusal| refusal.to_string())?;
-        let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
-        let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
-        let secret = secrets.token(&place).await.map_err(|error| brief(&error))?;
-        let secret = secret.map_err(|refusal| refusal.to_string())?;
-        let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
-        let gateway = gateway::connect(&spec.vendor, wire).ok_or_else(unknown)?;
-        Ok(Account::new(Parts {
-            gateway,
-            gateway_url: String::new(),
-            alarm: Box::new(|| {}),
-            clock: self.clock.clone(),
-            metrics: Metrics::default(),
-        }))
-    }
-}
-
-const fn unread(what: &'static str, source: kube::Error) -> Error {
-    Error::Kubernetes { what, source }
 }
 
 fn place_of(row: &Row) -> (&String, &String, &String) {

@@ -4,6 +4,7 @@ use super::{Choice, Findings, Removal, Survey, table};
 use crate::cluster::ledger::Ledger;
 use crate::gateway::transport::Https;
 use crate::plan::token::Endpoints;
+use crate::reach::Reach;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use clap::{Args, ValueEnum};
@@ -102,10 +103,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     };
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
-        client,
-        transport: Arc::new(Https::new()?),
-        clock: Clock::system(),
-        endpoints,
+        reach: Reach { client, transport: Arc::new(Https::new()?), clock: Clock::system(), endpoints },
     })
 }
 

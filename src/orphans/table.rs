@@ -1,8 +1,8 @@
 //! How `keysmith orphans` shows what it found.
 
 use super::Row;
+use crate::columns::{aligned, printable};
 use jiff::Timestamp;
-use std::fmt::Write;
 
 const TITLES: [&str; 7] = ["VENDOR", "ACCOUNT", "KEY ID", "NAME", "CREATED", "LAST USED", "WHY"];
 
@@ -11,21 +11,9 @@ pub fn text(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "no orphaned keys, and nothing in the ledger\n".to_owned();
     }
-    let mut lines = vec![TITLES.map(str::to_owned)];
-    lines.extend(rows.iter().map(cells));
-    let mut widths = [0; TITLES.len()];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for line in &lines {
-        let padded: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
-    }
-    text
+    let mut lines = vec![TITLES.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(|row| cells(row).to_vec()));
+    aligned(&lines)
 }
 
 /// As JSON: `{"keys": […]}`.
@@ -45,11 +33,6 @@ fn cells(row: &Row) -> [String; TITLES.len()] {
         time(row.last_used_at),
         printable(&row.why),
     ]
-}
-
-/// Whoever may name keys at the vendor does not move the reader's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -11,16 +11,23 @@ use keysmith::orphans::{Choice, Removal, Row, Survey, table};
 use keysmith::plan::ledger::{Entry, Place};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 use keysmith::plan::token::Endpoints;
+use keysmith::reach::Reach;
 use keysmith::runtime::metrics::Metrics;
 use serde_json::json;
 use std::sync::Arc;
 
-fn survey(world: &World) -> Survey {
-    Survey {
+pub fn reach(world: &World) -> Reach {
+    Reach {
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),
         endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+    }
+}
+
+fn survey(world: &World) -> Survey {
+    Survey {
+        reach: reach(world),
         ledger: Ledger::new(world.user.clone(), &world.ledger_namespace, Metrics::default()),
     }
 }

@@ -1,0 +1,195 @@
+//! How `keysmith usage` shows what it read, whole or summed up.
+
+use super::Row;
+use crate::columns::{aligned, printable};
+use crate::plan::money;
+use crate::plan::report;
+use crate::plan::usage::Span;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What is summed up into one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Every GatewayApiKey for itself.
+    Key,
+    /// All of a namespace.
+    Namespace,
+    /// All with the same value of a label.
+    Label(String),
+}
+
+impl std::str::FromStr for By {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "key" => Ok(Self::Key),
+            "namespace" => Ok(Self::Namespace),
+            _ => match text.strip_prefix("label=").filter(|label| !label.is_empty()) {
+                Some(label) => Ok(Self::Label(label.to_owned())),
+                None => Err("write key, namespace, or label= and the name of a label".to_owned()),
+            },
+        }
+    }
+}
+
+/// One line: whose, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sum {
+    /// Namespace and name, a namespace, or the value of a label; empty for keys without the label.
+    pub of: String,
+    /// The driver.
+    pub vendor: String,
+    /// Spent, a decimal number.
+    pub spent: String,
+    /// The vendor's currency.
+    pub currency: String,
+    /// Calls, where the vendor counts them.
+    pub calls: Option<u64>,
+    /// When it was used last within the span, RFC 3339.
+    pub last_used_at: Option<jiff::Timestamp>,
+    /// GatewayApiKeys in it.
+    pub keys: usize,
+}
+
+/// Sums up. Vendors and currencies are never added to each other.
+pub fn sums(rows: &[Row], by: &By) -> Vec<Sum> {
+    let mut groups: BTreeMap<(String, &str, &str), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        let of = match by {
+            By::Key => format!("{}/{}", row.namespace, row.name),
+            By::Namespace => row.namespace.clone(),
+            By::Label(label) => row.labels.get(label).cloned().unwrap_or_default(),
+        };
+        groups.entry((of, row.vendor.as_str(), row.currency.as_str())).or_default().push(row);
+    }
+    let sum = |((of, vendor, currency), rows): ((String, &str, &str), Vec<&Row>)| Sum {
+        of,
+        vendor: vendor.to_owned(),
+        spent: money::decimal(rows.iter().map(|row| row.micros).fold(0, u64::saturating_add)),
+        currency: currency.to_owned(),
+        calls: rows.iter().filter_map(|row| row.calls).reduce(u64::saturating_add),
+        last_used_at: rows.iter().filter_map(|row| row.last_used_at).max(),
+        keys: rows.len(),
+    };
+    groups.into_iter().map(sum).collect()
+}
+
+fn title(by: &By) -> &str {
+    match by {
+        By::Key => "KEY",
+        By::Namespace => "NAMESPACE",
+        By::Label(label) => label,
+    }
+}
+
+fn cells(sum: &Sum) -> Vec<String> {
+    let of = if sum.of.is_empty() { "-" } else { &sum.of };
+    vec![
+        printable(of),
+        sum.vendor.clone(),
+        sum.spent.clone(),
+        sum.currency.clone(),
+        sum.calls.map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
+        sum.last_used_at.map_or_else(|| "-".to_owned(), report::clock),
+        sum.keys.to_string(),
+    ]
+}
+
+const TITLES: [&str; 6] = ["VENDOR", "SPENT", "CURRENCY", "CALLS", "LAST USED", "KEYS"];
+
+/// As a table, with the span below it.
+pub fn text(sums: &[Sum], by: &By, span: &Span) -> String {
+    let titles = std::iter::once(title(by)).chain(TITLES).map(str::to_owned).collect();
+    let lines: Vec<_> = std::iter::once(titles).chain(sums.iter().map(cells)).collect();
+    format!("{}\nfrom {} until {}\n", aligned(&lines), report::clock(span.since), report::clock(span.until))
+}
+
+/// As CSV with a header, for a spreadsheet.
+pub fn csv(sums: &[Sum], by: &By) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let titles = ["vendor", "spent", "currency", "calls", "last_used_at", "keys"];
+    writer.write_record(std::iter::once(title(by).to_ascii_lowercase().as_str()).chain(titles))?;
+    for sum in sums {
+        let or_empty = |text: Option<String>| text.unwrap_or_default();
+        writer.write_record([
+            harmless(&sum.of).as_str(),
+            &sum.vendor,
+            &sum.spent,
+            &sum.currency,
+            &or_empty(sum.calls.map(|it| it.to_string())),
+            &or_empty(sum.last_used_at.map(report::clock)),
+            &sum.keys.to_string(),
+        ])?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+/// Whoever may write labels does not write formulas into somebody's spreadsheet.
+fn harmless(text: &str) -> String {
+    let text = printable(text);
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+/// As JSON: `{"since": …, "until": …, "usage": […]}`.
+pub fn json(sums: &[Sum], span: &Span) -> Result<String, serde_json::Error> {
+    let document = serde_json::json!({ "since": span.since, "until": span.until, "usage": sums });
+    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, team: &str, (micros, currency): (u64, &str)) -> Row {
+        Row {
+            namespace: "shop".into(),
+            name: name.into(),
+            vendor: "acme".into(),
+            console_token: "acme".into(),
+            labels: BTreeMap::from([("team".to_owned(), team.to_owned())]),
+            micros,
+            currency: currency.into(),
+            calls: Some(2),
+            last_used_at: None,
+        }
+    }
+
+    fn rows() -> Vec<Row> {
+        vec![
+            row("one", "=1+1", (1_500_000, "USD")),
+            row("two", "red", (250_000, "USD")),
+            row("three", "red", (250_000, "USD")),
+            row("four", "red", (1_000_000, "EUR")),
+        ]
+    }
+
+    #[test]
+    fn money_of_one_currency_is_added_up_and_that_of_two_is_not() {
+        let by = "label=team".parse().unwrap();
+        let shown: Vec<_> =
+            sums(&rows(), &by).into_iter().map(|it| (it.of, it.spent, it.currency, it.keys)).collect();
+        let expected = [("=1+1", "1.50", "USD", 1), ("red", "1", "EUR", 1), ("red", "0.50", "USD", 2)];
+        assert_eq!(
+            shown,
+            expected.map(|(of, spent, currency, keys)| (of.into(), spent.into(), currency.into(), keys))
+        );
+        assert_eq!(sums(&rows(), &By::Namespace).len(), 2);
+        assert_eq!(sums(&rows(), &By::Key).len(), 4);
+        assert!("label=".parse::<By>().is_err() && "team".parse::<By>().is_err());
+    }
+
+    #[test]
+    fn a_spreadsheet_runs_nothing_that_a_label_says() {
+        let by = By::Label("team".to_owned());
+        let text = csv(&sums(&rows(), &by), &by).unwrap();
+        assert!(
+            text.starts_with(
+                "team,vendor,spent,currency,calls,last_used_at,keys\n'=1+1,acme,1.50,USD,2,,1\n"
+            ),
+            "{text}"
+        );
+    }
+}
