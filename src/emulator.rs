@@ -12,16 +12,22 @@
 //! | `/_emulator/...` | control: state, call log, faults, clock, and the human in the vendor's console |
 //! | `/` | a help page |
 
+mod calendar;
+mod completion;
 mod control;
 mod exchange;
 mod faults;
 mod fields;
 mod log;
+mod secret;
 mod seed;
 mod serve;
+mod shelf;
 mod space;
+mod surface;
 mod wire;
 
+pub mod cortecs;
 pub mod edgee;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,11 +40,13 @@ use exchange::Exchange;
 use space::Space;
 use wire::Inbound;
 
+pub use cortecs::Cortecs;
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
 pub use log::Call;
 pub use seed::Seed;
 pub use serve::serve;
+pub use surface::{Seen, Surface};
 
 /// The emulated vendors. Clones share one world.
 #[derive(Clone)]
@@ -69,6 +77,12 @@ impl Emulator {
     #[must_use]
     pub fn edgee(&self) -> Edgee {
         Edgee::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle on the Cortecs world.
+    #[must_use]
+    pub fn cortecs(&self) -> Cortecs {
+        Cortecs::new(Arc::clone(&self.shared))
     }
 
     /// A handle to add and clear fault rules.
@@ -145,6 +159,7 @@ struct State {
     log: log::CallLog,
     faults: Vec<Rule>,
     edgee: edgee::World,
+    cortecs: cortecs::World,
 }
 
 impl Shared {

@@ -1,13 +1,13 @@
 //! `/_emulator/` and the help page: everything the handles do, over HTTP. No answer holds a secret.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Emulator;
 use super::edgee::{KeyRecord, Switches};
 use super::faults::Rule;
-use super::fields::{Complaint, Fields, Given};
+use super::fields::{Complaint, Fields};
 use super::wire::{self, Inbound, Reply};
 
 const HELP: &str = "\
@@ -197,7 +197,7 @@ fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
     let name = fields.text_if_given("name");
     let (active, debug_mode) = (fields.flag("active"), fields.flag("debugMode"));
     let (models, max_usage) = (fields.texts("models"), fields.amount("maxUsage"));
-    let (email, expires_at) = (fields.text("email"), expiry(&mut fields));
+    let (email, expires_at) = (fields.text("email"), fields.time("expiresAt"));
     fields.finish().map_err(|complaints| Problem::Invalid(joined(&complaints)))?;
     done(emulator.edgee().edit_key(id, |key| {
         key.name = name.unwrap_or_else(|| key.name.clone());
@@ -208,20 +208,6 @@ fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
         email.amend_option(&mut key.email);
         expires_at.amend_option(&mut key.expires_at);
     }))
-}
-
-fn expiry(fields: &mut Fields) -> Given<Timestamp> {
-    match fields.text("expiresAt") {
-        Given::Omitted => Given::Omitted,
-        Given::Null => Given::Null,
-        Given::Value(text) => text.parse().map_or_else(
-            |_| {
-                fields.complain("expiresAt", "expiresAt must be an RFC 3339 time.");
-                Given::Omitted
-            },
-            Given::Value,
-        ),
-    }
 }
 
 fn done(found: bool) -> Answer {

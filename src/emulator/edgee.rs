@@ -9,7 +9,6 @@ mod paging;
 mod provider_keys;
 mod record;
 mod refusal;
-mod shelf;
 mod switches;
 mod tokens;
 mod view;

@@ -1,5 +1,6 @@
 //! Reads the fields of a JSON object and collects every complaint, so that one answer names them all.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// A field of a partial update: vendors tell a present null from an omitted field (§1.6).
@@ -68,6 +69,11 @@ impl Fields {
         Self { body, complaints }
     }
 
+    /// The fields of an object within the body.
+    pub(super) fn of(body: Map<String, Value>) -> Self {
+        Self { body, complaints: Vec::new() }
+    }
+
     /// Forgets a field, as a server does that does not know it.
     pub(super) fn ignore(&mut self, name: &str) {
         self.body.remove(name);
@@ -108,6 +114,10 @@ impl Fields {
         self.read(name, "must be a positive integer", |value| value.as_i64().filter(|n| *n > 0))
     }
 
+    pub(super) fn time(&mut self, name: &str) -> Given<Timestamp> {
+        self.read(name, "must be an RFC 3339 time", |value| value.as_str()?.parse().ok())
+    }
+
     /// Absent, null and blank are all missing.
     pub(super) fn required_text(&mut self, name: &str) -> String {
         let before = self.complaints.len();
@@ -124,7 +134,12 @@ impl Fields {
         given.then(|| self.required_text(name))
     }
 
-    fn read<T>(&mut self, name: &str, rule: &str, parse: impl Fn(&Value) -> Option<T>) -> Given<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        rule: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Given<T> {
         match self.body.get(name) {
             None => Given::Omitted,
             Some(Value::Null) => Given::Null,

@@ -4,6 +4,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 
 use super::State;
+use super::cortecs;
 use super::edgee;
 use super::wire::{Inbound, Reply};
 
@@ -12,6 +13,8 @@ use super::wire::{Inbound, Reply};
 pub(super) enum Space {
     EdgeeConsole,
     EdgeeGateway,
+    CortecsConsole,
+    CortecsGateway,
 }
 
 /// The instant at which a handler runs, and how far its listings are behind.
@@ -27,16 +30,20 @@ impl Space {
         match inbound.segments.first().map(String::as_str) {
             Some("edgee") => Some(Self::EdgeeConsole),
             Some("edgee-gateway") => Some(Self::EdgeeGateway),
+            Some("cortecs") => Some(Self::CortecsConsole),
+            Some("cortecs-gateway") => Some(Self::CortecsGateway),
             _ => None,
         }
     }
 
     /// Whether the call lists what a fault rule may let lag.
     pub(super) fn is_listing(self, inbound: &Inbound) -> bool {
-        match self {
-            Self::EdgeeConsole => inbound.method == Method::GET && edgee::is_listing(inbound),
-            Self::EdgeeGateway => false,
-        }
+        let listing = match self {
+            Self::EdgeeConsole => edgee::is_listing(inbound),
+            Self::CortecsConsole => cortecs::is_listing(inbound),
+            Self::EdgeeGateway | Self::CortecsGateway => false,
+        };
+        listing && inbound.method == Method::GET
     }
 
     /// Runs the vendor's handler.
@@ -44,6 +51,8 @@ impl Space {
         match self {
             Self::EdgeeConsole => edgee::console_answer(&mut state.edgee, inbound, moment),
             Self::EdgeeGateway => edgee::gateway_answer(&mut state.edgee, inbound, moment.now),
+            Self::CortecsConsole => cortecs::console_answer(&mut state.cortecs, inbound, moment),
+            Self::CortecsGateway => cortecs::gateway_answer(&mut state.cortecs, inbound, moment.now),
         }
     }
 
@@ -52,6 +61,8 @@ impl Space {
         match self {
             Self::EdgeeConsole => edgee::console_trouble(&state.edgee, code),
             Self::EdgeeGateway => edgee::gateway_trouble(code),
+            Self::CortecsConsole => cortecs::console_trouble(code),
+            Self::CortecsGateway => cortecs::gateway_trouble(code),
         }
     }
 }

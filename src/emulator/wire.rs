@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -83,6 +84,11 @@ pub(super) fn bytes(status: u16, content_type: &'static str, body: impl Into<Byt
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
+}
+
+/// Whole seconds, as in every vendor's examples.
+pub(super) fn stamp(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 
 /// An answer without a body.

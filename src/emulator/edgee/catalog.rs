@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::console::{Answer, Desk};
 use super::refusal::Refusal;
-use super::view::stamp;
-use crate::emulator::wire;
+use crate::emulator::completion::provider_of;
+use crate::emulator::wire::{self, stamp};
 
 /// A few models, enough to validate `models` against.
 pub(super) const MODELS: [&str; 6] = [
@@ -43,11 +43,6 @@ pub(super) fn organization(desk: &mut Desk<'_>) -> Answer {
 pub(super) fn models(_: &mut Desk<'_>) -> Answer {
     let models = MODELS.map(|id| json!({ "id": id, "object": "model", "provider": provider_of(id) }));
     Ok(wire::json(200, &models))
-}
-
-/// What stands before the slash; the whole name where there is none.
-pub(super) fn provider_of(model: &str) -> &str {
-    model.split('/').next().unwrap_or(model)
 }
 
 fn show(id: &str, created_at: Timestamp) -> Value {

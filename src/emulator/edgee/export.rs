@@ -6,12 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::catalog::provider_of;
 use super::console::{Answer, Desk};
 use super::record::UsageRecord;
 use super::refusal::Refusal;
-use super::view::stamp;
-use crate::emulator::wire;
+use crate::emulator::completion::provider_of;
+use crate::emulator::wire::{self, stamp};
 
 const HEADER: &str = "Timestamp,API Key,Model,Provider,Input Tokens,Output Tokens,Cost,Tags\n";
 

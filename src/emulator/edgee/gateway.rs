@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use super::catalog::MODELS;
 use super::record::{KeyRecord, UsageRecord};
 use super::world::World;
+use crate::emulator::completion::{Completion, Dialect, chat_completion, cost_micros, message};
 use crate::emulator::wire::{self, Inbound, Reply};
-
-/// What one call costs unless the header `x-emulator-cost-usd` says otherwise: 0.001 USD.
-const COST_MICROS: u64 = 1_000;
 
 /// What the data plane says to a call with some key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,17 +94,6 @@ pub(in super::super) fn trouble(code: u16) -> Reply {
     error(code, "emulated_fault", "The emulator was told to fail this call")
 }
 
-/// One paid call, in the words of one of the two dialects.
-struct Completion<'a> {
-    number: usize,
-    model: &'a str,
-    now: Timestamp,
-    input_tokens: u64,
-    output_tokens: u64,
-}
-
-type Dialect = fn(&Completion<'_>) -> Value;
-
 fn complete(world: &mut World, inbound: &Inbound, now: Timestamp, dialect: Dialect) -> Reply {
     let body: Value = serde_json::from_slice(&inbound.body).unwrap_or_default();
     let model = body["model"].as_str();
@@ -118,8 +105,7 @@ fn complete(world: &mut World, inbound: &Inbound, now: Timestamp, dialect: Diale
         return error(400, "bad_request", "model is required");
     };
     let number = world.usage.len() + 1;
-    let input_tokens = u64::try_from(inbound.body.len().div_ceil(4)).unwrap_or(u64::MAX);
-    let completion = Completion { number, model, now, input_tokens, output_tokens: 16 };
+    let completion = Completion::new(inbound, model, number, now);
     charge(world, inbound, &completion, tags(inbound, &body));
     wire::json(200, &dialect(&completion))
 }
@@ -148,7 +134,7 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
     let Some(key) = world.keys.get_mut(&id) else {
         return;
     };
-    let cost_micros = inbound.header("x-emulator-cost-usd").and_then(micros).unwrap_or(COST_MICROS);
+    let cost_micros = cost_micros(inbound);
     spend(key, cost_micros, completion.now);
     let record = UsageRecord {
         at: completion.now,
@@ -174,47 +160,6 @@ fn tags(inbound: &Inbound, body: &Value) -> Vec<String> {
     let header = inbound.header("x-edgee-tags").unwrap_or_default().split(',').map(str::trim);
     let field = body["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
     header.chain(field).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
-}
-
-/// A decimal number of USD in millionths, without a detour through floating point.
-fn micros(usd: &str) -> Option<u64> {
-    let (whole, fraction) = usd.trim().split_once('.').unwrap_or((usd.trim(), ""));
-    let fraction = format!("{fraction:0<6}");
-    let fraction: u64 = fraction.get(..6)?.parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)
-}
-
-/// As `OpenAI` answers.
-fn chat_completion(completion: &Completion<'_>) -> Value {
-    json!({
-        "id": format!("chatcmpl-{:06}", completion.number),
-        "object": "chat.completion",
-        "created": completion.now.as_second(),
-        "model": completion.model,
-        "choices": [{
-            "index": 0,
-            "message": { "role": "assistant", "content": "Hello from the emulator." },
-            "finish_reason": "stop",
-        }],
-        "usage": {
-            "prompt_tokens": completion.input_tokens,
-            "completion_tokens": completion.output_tokens,
-            "total_tokens": completion.input_tokens.saturating_add(completion.output_tokens),
-        },
-    })
-}
-
-/// As Anthropic answers.
-fn message(completion: &Completion<'_>) -> Value {
-    json!({
-        "id": format!("msg_{:06}", completion.number),
-        "type": "message",
-        "role": "assistant",
-        "model": completion.model,
-        "content": [{ "type": "text", "text": "Hello from the emulator." }],
-        "stop_reason": "end_turn",
-        "usage": { "input_tokens": completion.input_tokens, "output_tokens": completion.output_tokens },
-    })
 }
 
 fn refuse(verdict: DataPlaneAnswer) -> Reply {

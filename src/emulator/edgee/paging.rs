@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::console::Desk;
 use super::refusal::Refusal;
-use super::shelf::{Shelved, serial_of};
+use crate::emulator::shelf::Shelved;
 
 /// One page of a list, and how it goes on.
 pub(super) struct Page<'a, T> {
@@ -66,4 +66,9 @@ fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
         Ok(limit) if limit > 0 => Ok(largest.min(limit)),
         _ => Err(Refusal::invalid_param("limit", "limit must be a positive integer.")),
     }
+}
+
+/// Every id carries its serial behind the prefix.
+fn serial_of(id: &str) -> Option<u64> {
+    id.rsplit('_').next()?.parse().ok()
 }

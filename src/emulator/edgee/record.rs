@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::shelf::Shelved;
+use crate::emulator::shelf::shelved;
 
 /// What a key is for (§1.3 `type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -186,6 +186,8 @@ pub struct TokenRecord {
     pub expires_at: Option<Timestamp>,
     /// When it last authenticated a call.
     pub last_used_at: Option<Timestamp>,
+    /// Whether the API minted it, not a human.
+    pub minted: bool,
     /// The token itself.
     pub token: String,
 }
@@ -210,28 +212,9 @@ pub(in super::super) struct UsageRecord {
     pub(super) tags: Vec<String>,
 }
 
-macro_rules! shelved {
-    ($record:ty, $scope:ident) => {
-        impl Shelved for $record {
-            fn serial(&self) -> u64 {
-                self.serial
-            }
-            fn id(&self) -> &str {
-                &self.id
-            }
-            fn scope(&self) -> &str {
-                &self.$scope
-            }
-            fn created_at(&self) -> Timestamp {
-                self.created_at
-            }
-        }
-    };
-}
-
-shelved!(KeyRecord, organization);
-shelved!(ProviderKeyRecord, organization);
-shelved!(TokenRecord, user);
+shelved!(KeyRecord, id, organization);
+shelved!(ProviderKeyRecord, id, organization);
+shelved!(TokenRecord, id, user);
 
 /// First day of the calendar month, UTC.
 pub(super) fn month(now: Timestamp) -> Date {

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::record::{KeyKind, KeyRecord, ProviderKeyRecord, TokenRecord};
 use super::switches::{Blank, Switches};
+use crate::emulator::secret::last_four;
+use crate::emulator::wire::stamp;
 
 /// Whether a key shows its secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,11 +81,6 @@ pub(super) fn token(record: &TokenRecord, switches: &Switches) -> Value {
     Value::Object(body)
 }
 
-/// Whole seconds, as in the documentation's examples.
-pub(super) fn stamp(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
-}
-
 fn put_limits(body: &mut Map<String, Value>, record: &KeyRecord, switches: &Switches) {
     let models = (!record.models.is_empty()).then(|| json!(record.models));
     let unset = switches.unset_limits;
@@ -112,6 +109,5 @@ fn put(
 }
 
 fn masked(secret: &str) -> String {
-    let tail: String = secret.chars().skip(secret.chars().count().saturating_sub(4)).collect();
-    format!("sk-edgee-****{tail}")
+    format!("sk-edgee-****{}", last_four(secret))
 }

@@ -6,8 +6,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::record::{KeyRecord, NewKey, ProviderKeyRecord, TokenRecord, UsageRecord, month};
-use super::shelf::Shelf;
 use super::switches::Switches;
+use crate::emulator::secret;
+use crate::emulator::shelf::Shelf;
+
+/// How the secret of every key begins.
+const KEY_PREFIX: &str = "sk-edgee-emulated-";
 
 /// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not
 /// counted.
@@ -62,6 +66,7 @@ impl World {
             created_at: now,
             expires_at: None,
             last_used_at: None,
+            minted: false,
             token: token.to_owned(),
         });
     }
@@ -70,7 +75,7 @@ impl World {
     pub(super) fn mint_token(&mut self, by: &TokenRecord, name: String, now: Timestamp) -> TokenRecord {
         let serial = self.tokens.next_serial();
         let id = format!("tok_{serial:06}");
-        let token = format!("ek_live_emulated-{serial}-{:016x}", fingerprint(&id));
+        let token = secret::forge("ek_live_emulated-", serial, &id);
         let record = TokenRecord {
             serial,
             id,
@@ -78,6 +83,7 @@ impl World {
             created_at: now,
             expires_at: None,
             last_used_at: None,
+            minted: true,
             token,
             ..by.clone()
         };
@@ -87,7 +93,7 @@ impl World {
     pub(super) fn mint_key(&mut self, organization: &str, new: NewKey, now: Timestamp) -> KeyRecord {
         let serial = self.keys.next_serial();
         let id = format!("key_{serial:06}");
-        let secret = format!("sk-edgee-emulated-{serial}-{:016x}", fingerprint(&id));
+        let secret = secret::forge(KEY_PREFIX, serial, &id);
         self.keys.insert(KeyRecord {
             serial,
             id,
@@ -112,14 +118,7 @@ impl World {
 
     /// The key with this secret. Secrets carry their serial, so that this stays cheap with many keys.
     pub(super) fn key_of_secret(&self, secret: &str) -> Option<&KeyRecord> {
-        let serial = secret.strip_prefix("sk-edgee-emulated-")?.split('-').next()?.parse().ok()?;
+        let serial = secret::serial_of(KEY_PREFIX, secret)?;
         self.keys.by_serial(serial).filter(|key| key.secret == secret)
     }
-}
-
-/// FNV-1a: the same on every run and every toolchain, and plainly no cryptography.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

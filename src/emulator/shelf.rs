@@ -1,29 +1,30 @@
 //! Records by serial, with what was deleted kept aside for listings that lag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use crate::emulator::space::Moment;
+use super::space::Moment;
 
 /// What a record must tell to be found and listed.
 pub(super) trait Shelved: Clone {
     fn serial(&self) -> u64;
     fn id(&self) -> &str;
-    /// Who may see it: an organization, or for console tokens a user.
+    /// Who may see it, such as an organization or a user.
     fn scope(&self) -> &str;
     fn created_at(&self) -> Timestamp;
 }
 
 pub(super) struct Shelf<T> {
     live: BTreeMap<u64, T>,
+    serials: HashMap<String, u64>,
     gone: Vec<(T, Timestamp)>,
     last_serial: u64,
 }
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), gone: Vec::new(), last_serial: 0 }
+        Self { live: BTreeMap::new(), serials: HashMap::new(), gone: Vec::new(), last_serial: 0 }
     }
 }
 
@@ -35,6 +36,7 @@ impl<T: Shelved> Shelf<T> {
     }
 
     pub(super) fn insert(&mut self, record: T) -> T {
+        self.serials.insert(record.id().to_owned(), record.serial());
         self.live.insert(record.serial(), record.clone());
         record
     }
@@ -53,11 +55,11 @@ impl<T: Shelved> Shelf<T> {
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&T> {
-        self.live.get(&serial_of(id)?).filter(|record| record.id() == id)
+        self.live.get(self.serials.get(id)?)
     }
 
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.live.get_mut(&serial_of(id)?).filter(|record| record.id() == id)
+        self.live.get_mut(self.serials.get(id)?)
     }
 
     pub(super) fn by_serial(&self, serial: u64) -> Option<&T> {
@@ -65,11 +67,16 @@ impl<T: Shelved> Shelf<T> {
     }
 
     pub(super) fn remove(&mut self, id: &str, now: Timestamp) -> bool {
-        let serial = self.get(id).map(T::serial);
+        let serial = self.serials.remove(id);
         let removed = serial.and_then(|serial| self.live.remove(&serial));
         let found = removed.is_some();
         self.gone.extend(removed.map(|record| (record, now)));
         found
+    }
+
+    /// What was deleted after that moment, newest last.
+    pub(super) fn gone_since(&self, moment: Timestamp) -> impl Iterator<Item = &T> {
+        self.gone.iter().filter(move |(_, deleted_at)| *deleted_at > moment).map(|(record, _)| record)
     }
 
     /// What a listing shows, newest first. A listing that lags does not know yet what was created within the
@@ -87,7 +94,24 @@ impl<T: Shelved> Shelf<T> {
     }
 }
 
-/// Every id and every emulated secret carries its serial behind the prefix.
-pub(super) fn serial_of(id: &str) -> Option<u64> {
-    id.rsplit('_').next()?.parse().ok()
+/// Says where a record keeps what [`Shelved`] asks for.
+macro_rules! shelved {
+    ($record:ty, $id:ident, $scope:ident) => {
+        impl $crate::emulator::shelf::Shelved for $record {
+            fn serial(&self) -> u64 {
+                self.serial
+            }
+            fn id(&self) -> &str {
+                &self.$id
+            }
+            fn scope(&self) -> &str {
+                &self.$scope
+            }
+            fn created_at(&self) -> jiff::Timestamp {
+                self.created_at
+            }
+        }
+    };
 }
+
+pub(super) use shelved;
