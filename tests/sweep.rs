@@ -6,8 +6,8 @@
 //! |---|---|
 //! | `KEYSMITH_CHAOS=1` | all pairs instead of a sample |
 //! | `KEYSMITH_SEED=7` | draws the same sample again |
-//! | `KEYSMITH_SWEEP=create:7:killed-after,9:lost` | this case only, with everything that passed the line |
-//! | `KEYSMITH_SWEEP=create` | this scenario only, whether or not it is among those that are swept |
+//! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with everything that passed the line |
+//! | `KEYSMITH_SWEEP=create` | this scenario only, whether or not it is among those that are swept; or this vendor |
 //! | `KEYSMITH_CHAOS_REPORT=file` | appends the numbers to that file |
 
 #![allow(
@@ -26,6 +26,7 @@
 
 mod support {
     pub mod cluster;
+    pub mod drivers;
 }
 mod sweeps {
     pub mod case;
@@ -43,6 +44,7 @@ mod sweeps {
     pub mod watchdog;
 }
 
+use keysmith::emulator::Surface;
 use std::time::Instant;
 use sweeps::case::Case;
 use sweeps::runner::{self, Told, say};
@@ -59,35 +61,54 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     if let Some(text) = only.as_ref().filter(|text| text.contains(':')) {
         return again(text);
     }
-    let only =
-        only.map(|name| Scenario::parse(&name).unwrap_or_else(|| panic!("there is no scenario {name}")));
+    let chosen = chosen(only.as_deref());
     let mut chance = Chance::from_environment();
     say(&format!("sweep: KEYSMITH_SEED={}", chance.seed()));
     let mut total = Tally::default();
-    for scenario in only.as_ref().map_or(SCENARIOS, std::slice::from_ref) {
+    for (surface, scenario) in chosen {
         let start = Instant::now();
-        let tally = sweep(*scenario, &mut chance);
+        let tally = sweep(surface, scenario, &mut chance);
         let seconds = start.elapsed().as_secs_f64();
         say(&format!(
-            "sweep: {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
+            "sweep: {:10} {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
+            surface.name(),
             scenario.name(),
             tally.rate(seconds)
         ));
         total.add(&tally);
     }
-    say(&format!("sweep: {:16} {total}", "all"));
+    say(&format!("sweep: {:27} {total}", "all"));
     total.append_to_report();
     assert_eq!(total.violations, 0, "the sweep found violations; each is printed with how to see it again");
 }
 
+/// What is swept: everything, one vendor (`cortecs`), one scenario (`create`), or one at one (`cortecs/create`).
+fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
+    let (vendor, scenario) = match only.map(|text| text.split_once('/').unwrap_or((text, text))) {
+        None => (None, None),
+        Some((vendor, scenario)) => {
+            let vendor = Surface::ALL.into_iter().find(|it| it.name() == vendor);
+            let scenario = Scenario::parse(scenario);
+            assert!(vendor.is_some() || scenario.is_some(), "there is no vendor and no scenario of that name");
+            (vendor, scenario)
+        }
+    };
+    let vendors = vendor.map_or(Surface::ALL.to_vec(), |vendor| vec![vendor]);
+    let scenarios = scenario.map_or(SCENARIOS.to_vec(), |scenario| vec![scenario]);
+    vendors.into_iter().flat_map(|vendor| scenarios.iter().map(move |scenario| (vendor, *scenario))).collect()
+}
+
 /// All single faults of a scenario, and pairs of them.
-fn sweep(scenario: Scenario, chance: &mut Chance) -> Tally {
-    let reference = Case { scenario, strikes: Vec::new() };
+fn sweep(surface: Surface, scenario: Scenario, chance: &mut Chance) -> Tally {
+    let reference = Case { surface, scenario, strikes: Vec::new() };
     let report = runner::run(&reference);
     let points = report.points.clone();
-    let mut cases = runner::singles(scenario, &points);
+    let mut cases = runner::singles(surface, scenario, &points);
     if scenario == Scenario::Restart && !sample::is_complete() {
         cases = chance.thin_out(cases, &points);
+    }
+    if surface != Surface::Edgee && !sample::is_complete() {
+        cases = chance.one_of(if PAIRED.contains(&scenario) { 2 } else { 6 }, cases);
     }
     let mut tally = Tally { points: points.len(), ..Tally::default() };
     judge(&mut tally, &[(reference, report)]);
@@ -95,7 +116,8 @@ fn sweep(scenario: Scenario, chance: &mut Chance) -> Tally {
     let told = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
     tally.faults = judge(&mut tally, &told);
     if PAIRED.contains(&scenario) {
-        let amount = if sample::is_complete() { usize::MAX } else { SAMPLE };
+        let sample = if surface == Surface::Edgee { SAMPLE } else { SAMPLE / 4 };
+        let amount = if sample::is_complete() { usize::MAX } else { sample };
         let pairs = chance.pairs(&told, amount);
         for some in pairs.chunks(1000) {
             let told = runner::run_all(some.to_vec());

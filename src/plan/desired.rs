@@ -165,6 +165,15 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         let note = "keys cannot be switched off there; use Delete or Retain";
         refused.push(("deletionPolicy".to_owned(), note.to_owned()));
     }
+    let rotation = spec.rotation.as_ref();
+    if rotation.is_some_and(|it| it.brown_out.as_ref().is_some_and(|span| span != "0s")) && !capabilities.disable {
+        let note = "keys cannot be switched off there; leave it out";
+        refused.push(("rotation.brownOut".to_owned(), note.to_owned()));
+    }
+    if rotation.is_some_and(|it| it.max_overlap.is_some()) && !capabilities.last_used {
+        let note = "the last use of a key is not told there, so nobody can wait for it; set rotation.overlap";
+        refused.push(("rotation.maxOverlap".to_owned(), note.to_owned()));
+    }
     let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
     if let Some(preset) = preset.filter(|it| !capabilities.presets.contains(it)) {
         let known: Vec<_> = capabilities.presets.iter().collect();

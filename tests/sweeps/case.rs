@@ -4,6 +4,7 @@ use super::fault::{Point, Strike};
 use super::oracle::Goal;
 use super::scenario::Scenario;
 use super::stage::Stage;
+use keysmith::emulator::Surface;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ const PREPARED: Duration = Duration::from_mins(5);
 /// A scenario and its faults.
 #[derive(Clone, Debug)]
 pub struct Case {
+    /// At which vendor.
+    pub surface: Surface,
     /// What happens.
     pub scenario: Scenario,
     /// What goes wrong, in order.
@@ -46,26 +49,28 @@ impl std::fmt::Display for Case {
     /// As it is written in `KEYSMITH_SWEEP`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let strikes: Vec<_> = self.strikes.iter().map(ToString::to_string).collect();
-        write!(f, "{}:{}", self.scenario.name(), strikes.join(","))
+        write!(f, "{}/{}:{}", self.surface.name(), self.scenario.name(), strikes.join(","))
     }
 }
 
 impl Case {
-    /// The case that is written `scenario:number:fault,number:fault`.
+    /// The case that is written `vendor/scenario:number:fault,number:fault`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (scenario, strikes) = text.split_once(':')?;
+        let (vendor, rest) = text.split_once('/')?;
+        let surface = Surface::ALL.into_iter().find(|it| it.name() == vendor)?;
+        let (scenario, strikes) = rest.split_once(':')?;
         let strike = |text: &str| {
             let (at, fault) = text.split_once(':')?;
             Some(Strike { at: at.parse().ok()?, fault: super::fault::Fault::parse(fault)? })
         };
         let strikes = strikes.split(',').filter(|it| !it.is_empty()).map(strike).collect::<Option<_>>()?;
-        Some(Self { scenario: Scenario::parse(scenario)?, strikes })
+        Some(Self { surface, scenario: Scenario::parse(scenario)?, strikes })
     }
 
     /// Runs it in a world of its own.
     pub fn run(&self) -> Report {
         alone(async {
-            match set(self.scenario).await {
+            match set(self.surface, self.scenario).await {
                 Ok(stage) => self.play(&stage).await,
                 Err(wrong) => Report::failed(wrong),
             }
@@ -94,8 +99,8 @@ pub fn alone<T>(run: impl Future<Output = T>) -> T {
 }
 
 /// A stage with everything in place that the scenario begins with.
-pub async fn set(scenario: Scenario) -> Result<Stage, String> {
-    let stage = Stage::set();
+pub async fn set(surface: Surface, scenario: Scenario) -> Result<Stage, String> {
+    let stage = Stage::set(surface);
     let goal = scenario.prepare(&stage).await;
     let start = Instant::now();
     // The operator is up and idle then, so that every run begins at the same point.

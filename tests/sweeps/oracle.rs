@@ -1,8 +1,8 @@
 //! What must be true at the end of a run, whatever happened in it.
 
 use super::stage::Stage;
-use super::watchdog::{KEYS, NAMESPACE, ORG, entry, is_ready};
-use keysmith::emulator::edgee::{DataPlaneAnswer, KeyRecord};
+use super::watchdog::{KEYS, NAMESPACE, entry, is_ready};
+use keysmith::emulator::{Seen, Surface};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -11,7 +11,9 @@ pub struct Outcome<'a> {
     /// The resource.
     pub object: &'a Value,
     /// Its key at the vendor.
-    pub key: &'a KeyRecord,
+    pub key: &'a Seen,
+    /// The vendor.
+    pub surface: Surface,
 }
 
 /// What else must be true of a resource; the text says what is not.
@@ -51,8 +53,8 @@ impl Goal {
 
     /// The first thing that is not as it must be.
     pub fn check(&self, stage: &Stage) -> Result<(), String> {
-        let keys: BTreeMap<String, KeyRecord> =
-            stage.emulator.edgee().keys(ORG).into_iter().map(|key| (key.id.clone(), key)).collect();
+        let keys: BTreeMap<String, Seen> =
+            stage.desk.keys().into_iter().map(|key| (key.id.clone(), key)).collect();
         for name in &self.names {
             self.check_one(stage, name, &keys)?;
         }
@@ -70,7 +72,7 @@ impl Goal {
         Ok(())
     }
 
-    fn check_one(&self, stage: &Stage, name: &str, keys: &BTreeMap<String, KeyRecord>) -> Result<(), String> {
+    fn check_one(&self, stage: &Stage, name: &str, keys: &BTreeMap<String, Seen>) -> Result<(), String> {
         let object = stage.cluster.find(KEYS, NAMESPACE, name).ok_or_else(|| format!("{name} is gone"))?;
         let status = &object["status"];
         if !is_ready(&object) || status["observedGeneration"] != object["metadata"]["generation"] {
@@ -89,10 +91,9 @@ impl Goal {
         if value != key.secret {
             return Err(format!("Secret {name} holds another key than {id}"));
         }
-        let answer = stage.emulator.edgee().check(&value, None);
-        if answer != DataPlaneAnswer::Accepted {
-            return Err(format!("the gateway says of the key in Secret {name}: {answer:?}"));
+        if !stage.desk.accepts(&value) {
+            return Err(format!("the gateway refuses the key in Secret {name}"));
         }
-        (self.demand)(&Outcome { object: &object, key }).map_err(|what| format!("{name}: {what}"))
+        (self.demand)(&Outcome { object: &object, key, surface: stage.surface }).map_err(|what| format!("{name}: {what}"))
     }
 }

@@ -4,6 +4,7 @@ use super::case::{self, Case, Report};
 use super::fault::{Fault, Point, Strike};
 use super::scenario::Scenario;
 use super::stage::Stage;
+use keysmith::emulator::Surface;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -24,9 +25,9 @@ pub fn say(line: &str) {
 pub type Told = (Case, Report);
 
 /// Every fault at every point where it can happen.
-pub fn singles(scenario: Scenario, points: &[Point]) -> Vec<Case> {
+pub fn singles(surface: Surface, scenario: Scenario, points: &[Point]) -> Vec<Case> {
     let strikes = strikes(points, 1);
-    strikes.map(|strike| Case { scenario, strikes: vec![strike] }).collect()
+    strikes.map(|strike| Case { surface, scenario, strikes: vec![strike] }).collect()
 }
 
 /// The strikes possible from the point of that number on.
@@ -76,7 +77,7 @@ async fn play_on(cases: &[Case], next: &AtomicUsize, told: &Mutex<Vec<(usize, Re
     while let Some((at, case)) = take(cases, next) {
         let ready = match stage.take() {
             Some(stage) => Ok(stage),
-            None => case::set(case.scenario).await,
+            None => case::set(case.surface, case.scenario).await,
         };
         let report = match ready {
             Ok(ready) => {
@@ -119,7 +120,7 @@ pub fn run(case: &Case) -> Report {
 
 /// Says what was wrong with a case, and how to see it again.
 pub fn complain(case: &Case, report: &Report) {
-    say(&format!("VIOLATION in {}", case.scenario.name()));
+    say(&format!("VIOLATION in {} at {}", case.scenario.name(), case.surface.name()));
     for (strike, point) in &report.struck {
         say(&format!("  at point {} ({}): {}", strike.at, point.what, strike.fault.name()));
     }

@@ -47,6 +47,12 @@ impl Chance {
         cases
     }
 
+    /// One of so many, drawn.
+    pub fn one_of(&mut self, many: usize, mut cases: Vec<Case>) -> Vec<Case> {
+        cases.retain(|_| self.below(many) == 0);
+        cases
+    }
+
     /// A second fault after the first: wherever the run with the first one went, until it came to rest. At most
     /// `amount` of all such pairs.
     pub fn pairs(&mut self, told: &[Told], amount: usize) -> Vec<Case> {
@@ -66,7 +72,7 @@ impl Chance {
         }
         let pair = |(index, second): (usize, Strike)| {
             let (case, _) = &told[index];
-            Case { scenario: case.scenario, strikes: vec![case.strikes[0], second] }
+            Case { strikes: vec![case.strikes[0], second], ..case.clone() }
         };
         pairs.into_iter().map(pair).collect()
     }

@@ -3,12 +3,13 @@
 use super::kubernetes::Connection;
 use super::line::Line;
 use super::vendor::Vendor;
-use super::watchdog::{NAMESPACE, ORG, Watchdog};
+use super::watchdog::{NAMESPACE, Watchdog};
+use crate::support::drivers::Driver;
 use crate::support::cluster::Cluster;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::Emulator;
+use keysmith::emulator::{Desk, Emulator, Surface};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -36,8 +37,12 @@ const RESTART: Duration = Duration::from_secs(1);
 pub struct Stage {
     /// Kubernetes.
     pub cluster: Cluster,
-    /// The vendor.
+    /// The vendors.
     pub emulator: Emulator,
+    /// The one that the resources are for.
+    pub surface: Surface,
+    /// A look at it.
+    pub desk: Desk,
     /// What stands between the operator and both.
     pub line: Line,
     /// Who looks at it all.
@@ -55,7 +60,7 @@ fn crds() -> Vec<Value> {
 
 impl Stage {
     /// An empty stage with a running operator.
-    pub fn set() -> Self {
+    pub fn set(surface: Surface) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -65,12 +70,13 @@ impl Stage {
         let cluster = Cluster::new(move || now.now(), crds());
         cluster.add_namespace(NAMESPACE);
         let emulator = Emulator::new(move || vendors_now.now());
-        emulator.edgee().add_organization(ORG);
-        emulator.edgee().add_token(TOKEN, &[ORG]);
-        let watchdog = Watchdog::new(cluster.clone(), emulator.clone());
+        let desk = emulator.surface(surface);
+        desk.add_token(TOKEN);
+        let watchdog = Watchdog::new(cluster.clone(), desk.clone());
         watchdog.allow_for(0);
         let user = cluster.client_named("user");
-        let stage = Self { cluster, emulator, line: Line::default(), watchdog, user, clock };
+        let line = Line::default();
+        let stage = Self { cluster, emulator, surface, desk, line, watchdog, user, clock };
         tokio::spawn(stage.clone().keep_running());
         stage
     }
@@ -145,17 +151,14 @@ impl Stage {
         let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
         let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
-        let spec = json!({
-            "vendor": {"edgee": {"organizationId": ORG}},
-            "endpoint": "http://emulator.test/edgee",
-            "secretRef": {"name": TOKEN_SECRET, "key": "token"},
-        });
-        self.create("ConsoleToken", "edgee", spec).await;
+        let mut spec = self.surface.token_spec();
+        spec["secretRef"] = json!({"name": TOKEN_SECRET, "key": "token"});
+        self.create("ConsoleToken", "vendor", spec).await;
     }
 
     /// The user writes a GatewayApiKey.
     pub async fn key(&self, name: &str, mut spec: Value) {
-        spec["consoleTokenRef"] = json!({"name": "edgee"});
+        spec["consoleTokenRef"] = json!({"name": "vendor"});
         self.watchdog.guard(name);
         self.create("GatewayApiKey", name, spec).await;
     }

@@ -2,7 +2,7 @@
 
 use super::fault::{Fault as Strike, Point, Sort};
 use super::line::{Line, Passage};
-use super::watchdog::Watchdog;
+use super::watchdog::{Watchdog, is_collection};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -41,7 +41,7 @@ fn sort(request: &Request<Bytes>) -> Sort {
 fn point(request: &Request<Bytes>) -> Point {
     let path = request.uri().path();
     let below = path.find("/organizations/").map_or(path, |at| &path[at + "/organizations/".len()..]);
-    let listing = request.method() == Method::GET && below.ends_with("keys");
+    let listing = request.method() == Method::GET && is_collection(path);
     Point { sort: sort(request), what: format!("vendor {} {below}", request.method()), has_past: listing }
 }
 

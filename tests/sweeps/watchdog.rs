@@ -4,15 +4,12 @@ use crate::support::cluster::{Cluster, SecretVersion};
 use bytes::Bytes;
 use http::{Method, Request};
 use k8s_openapi::ByteString;
-use keysmith::emulator::Emulator;
-use keysmith::emulator::edgee::DataPlaneAnswer;
+use keysmith::emulator::Desk;
 use keysmith::plan::naming::Mark;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The organization at the vendor.
-pub const ORG: &str = "org_sweep";
 /// The namespace everything plays in.
 pub const NAMESPACE: &str = "sweep";
 /// Where keys are stored.
@@ -47,14 +44,14 @@ struct State {
 #[derive(Clone)]
 pub struct Watchdog {
     cluster: Cluster,
-    emulator: Emulator,
+    desk: Desk,
     state: Arc<Mutex<State>>,
 }
 
 impl Watchdog {
     /// A watchdog of this world.
-    pub fn new(cluster: Cluster, emulator: Emulator) -> Self {
-        Self { cluster, emulator, state: Arc::default() }
+    pub fn new(cluster: Cluster, desk: Desk) -> Self {
+        Self { cluster, desk, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,7 +94,7 @@ impl Watchdog {
 
     /// A vendor call leaves the operator: at most one create call per serial ever does.
     pub fn sent(&self, request: &Request<Bytes>) {
-        if request.method() != Method::POST || !request.uri().path().ends_with("/api_keys") {
+        if request.method() != Method::POST || !is_collection(request.uri().path()) {
             return;
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
@@ -140,10 +137,9 @@ impl Watchdog {
             if !known.ready || known.released || known.value.is_some() && known.value == known.leaked {
                 continue;
             }
-            let answer = known.value.as_deref().map(|value| self.emulator.edgee().check(value, None));
-            match answer {
-                Some(DataPlaneAnswer::Accepted) => {}
-                Some(other) => findings.push(format!("Secret {name} held a key that is {other:?}")),
+            match known.value.as_deref().map(|value| self.desk.accepts(value)) {
+                Some(true) => {}
+                Some(false) => findings.push(format!("Secret {name} held a key that the gateway refuses")),
                 None => findings.push(format!("Secret {name} was gone or empty")),
             }
         }
@@ -154,7 +150,7 @@ impl Watchdog {
 
     fn look_at_keys(&self, state: &mut State) {
         let mut live: BTreeMap<String, usize> = BTreeMap::new();
-        for key in self.emulator.edgee().keys(ORG) {
+        for key in self.desk.keys() {
             let mark = Mark::parse(&key.name).map_or(key.name.clone(), |(mark, _)| mark.to_string());
             *live.entry(mark).or_default() += 1;
         }
@@ -193,6 +189,11 @@ impl State {
             self.find(format!("Secret {} went from serial {before} back to {serial}", version.name));
         }
     }
+}
+
+/// Whether this is where a vendor's keys are listed and made.
+pub fn is_collection(path: &str) -> bool {
+    ["/api_keys", "/custom_token/", "/manage/keys/", "/manage/api-keys"].iter().any(|it| path.ends_with(it))
 }
 
 /// The key in a Secret.

@@ -1,0 +1,53 @@
+//! The table of drivers: what a resource for each of them looks like, so that one story is told for all.
+
+use keysmith::emulator::Surface;
+use keysmith::plan::capability::{Capabilities, Support};
+use serde_json::{Map, Value, json};
+
+/// A driver and the emulated vendor it speaks to.
+pub trait Driver: Copy {
+    /// What the vendor can do.
+    fn capabilities(self) -> &'static Capabilities;
+
+    /// A ConsoleToken's spec, without the token.
+    fn token_spec(self) -> Value;
+
+    /// Those fields of a GatewayApiKey's spec that the vendor has in any way.
+    fn full(self, fields: Value) -> Value;
+
+    /// Those that it changes in place.
+    fn changeable(self, fields: Value) -> Value;
+}
+
+impl Driver for Surface {
+    fn capabilities(self) -> &'static Capabilities {
+        keysmith::gateway::DRIVERS.iter().find(|it| it.name == self.name()).expect("every surface has a driver")
+    }
+
+    fn token_spec(self) -> Value {
+        let vendor = match self {
+            Self::Edgee => json!({"edgee": {"organizationId": "org_test"}}),
+            Self::EdenAiV2 => json!({"edenAi": {"api": "V2"}}),
+            Self::EdenAiV3 => json!({"edenAi": {}}),
+            Self::Cortecs => json!({"cortecs": {}}),
+        };
+        json!({
+            "vendor": vendor,
+            "endpoint": format!("http://emulator.test/{}", self.path()),
+            "gatewayUrl": format!("http://emulator.test/{}", self.gateway_path()),
+        })
+    }
+
+    fn full(self, fields: Value) -> Value {
+        only(fields, |field| self.capabilities().support(field) != Support::Unsupported)
+    }
+
+    fn changeable(self, fields: Value) -> Value {
+        only(fields, |field| self.capabilities().support(field) == Support::InPlace)
+    }
+}
+
+fn only(fields: Value, keep: impl Fn(&str) -> bool) -> Value {
+    let Value::Object(fields) = fields else { return fields };
+    fields.into_iter().filter(|(field, _)| keep(field)).collect::<Map<_, _>>().into()
+}
