@@ -28,6 +28,7 @@ mod surface;
 mod wire;
 
 pub mod cortecs;
+pub mod edenai;
 pub mod edgee;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,7 @@ use space::Space;
 use wire::Inbound;
 
 pub use cortecs::Cortecs;
+pub use edenai::{EdenAi, EdenAiV2, EdenAiV3};
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
 pub use log::Call;
@@ -77,6 +79,12 @@ impl Emulator {
     #[must_use]
     pub fn edgee(&self) -> Edgee {
         Edgee::new(Arc::clone(&self.shared))
+    }
+
+    /// Handles on the two worlds of Eden AI.
+    #[must_use]
+    pub fn edenai(&self) -> EdenAi {
+        EdenAi::new(Arc::clone(&self.shared))
     }
 
     /// A handle on the Cortecs world.
@@ -159,6 +167,7 @@ struct State {
     log: log::CallLog,
     faults: Vec<Rule>,
     edgee: edgee::World,
+    edenai: edenai::World,
     cortecs: cortecs::World,
 }
 

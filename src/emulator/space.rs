@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::State;
 use super::cortecs;
+use super::edenai::{self, Version};
 use super::edgee;
 use super::wire::{Inbound, Reply};
 
@@ -13,6 +14,8 @@ use super::wire::{Inbound, Reply};
 pub(super) enum Space {
     EdgeeConsole,
     EdgeeGateway,
+    EdenAi(Version),
+    EdenAiGateway,
     CortecsConsole,
     CortecsGateway,
 }
@@ -30,6 +33,8 @@ impl Space {
         match inbound.segments.first().map(String::as_str) {
             Some("edgee") => Some(Self::EdgeeConsole),
             Some("edgee-gateway") => Some(Self::EdgeeGateway),
+            Some("edenai") => Some(Self::EdenAi(Version::of(inbound))),
+            Some("edenai-gateway") => Some(Self::EdenAiGateway),
             Some("cortecs") => Some(Self::CortecsConsole),
             Some("cortecs-gateway") => Some(Self::CortecsGateway),
             _ => None,
@@ -41,7 +46,8 @@ impl Space {
         let listing = match self {
             Self::EdgeeConsole => edgee::is_listing(inbound),
             Self::CortecsConsole => cortecs::is_listing(inbound),
-            Self::EdgeeGateway | Self::CortecsGateway => false,
+            Self::EdenAi(version) => version.is_listing(inbound),
+            Self::EdgeeGateway | Self::EdenAiGateway | Self::CortecsGateway => false,
         };
         listing && inbound.method == Method::GET
     }
@@ -51,6 +57,8 @@ impl Space {
         match self {
             Self::EdgeeConsole => edgee::console_answer(&mut state.edgee, inbound, moment),
             Self::EdgeeGateway => edgee::gateway_answer(&mut state.edgee, inbound, moment.now),
+            Self::EdenAi(version) => version.answer(&mut state.edenai, inbound, moment),
+            Self::EdenAiGateway => edenai::gateway_answer(&mut state.edenai, inbound, moment.now),
             Self::CortecsConsole => cortecs::console_answer(&mut state.cortecs, inbound, moment),
             Self::CortecsGateway => cortecs::gateway_answer(&mut state.cortecs, inbound, moment.now),
         }
@@ -61,6 +69,8 @@ impl Space {
         match self {
             Self::EdgeeConsole => edgee::console_trouble(&state.edgee, code),
             Self::EdgeeGateway => edgee::gateway_trouble(code),
+            Self::EdenAi(version) => version.trouble(&state.edenai, code),
+            Self::EdenAiGateway => edenai::gateway_trouble(code),
             Self::CortecsConsole => cortecs::console_trouble(code),
             Self::CortecsGateway => cortecs::gateway_trouble(code),
         }

@@ -60,6 +60,11 @@ impl Inbound {
         self.params(name).first().copied()
     }
 
+    /// The names of all query parameters.
+    pub(super) fn param_names(&self) -> impl Iterator<Item = &str> {
+        self.query.iter().map(|(name, _)| name.as_str())
+    }
+
     /// All values of a query parameter.
     pub(super) fn params(&self, name: &str) -> Vec<&str> {
         self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()

@@ -1,0 +1,124 @@
+//! Eden AI v2: custom tokens as the source describes them, and what became of them by September 2026 (§2.0).
+
+mod console;
+mod record;
+mod refusal;
+mod switches;
+mod tokens;
+mod view;
+mod world;
+
+use std::sync::Arc;
+
+use super::gateway::{self, Charge, DataPlaneAnswer};
+use crate::emulator::Shared;
+
+pub(super) use console::{answer, is_listing, trouble};
+pub(super) use refusal::by_field;
+pub(in crate::emulator) use world::World;
+
+pub use record::CustomToken;
+pub use switches::Switches;
+pub use world::{Counts, NewToken};
+
+/// A handle on the v2 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
+/// logged nor counted.
+///
+/// Closures run under the emulator's lock and must not use a handle of the same emulator.
+#[derive(Clone)]
+pub struct EdenAiV2 {
+    shared: Arc<Shared>,
+}
+
+impl EdenAiV2 {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Adds an API key of the account, which managed tokens until September 2026.
+    pub fn add_token(&self, token: &str) {
+        self.shared.with(|state, _| state.edenai.v2.add_credential(token, false));
+    }
+
+    /// Adds somebody who is logged in: the only one who manages tokens since September 2026.
+    pub fn add_session(&self, token: &str) {
+        self.shared.with(|state, _| state.edenai.v2.add_credential(token, true));
+    }
+
+    /// Ends an API key of the account or a session at once. Says whether there was one.
+    #[must_use = "an unknown token is not revoked"]
+    pub fn revoke_token(&self, token: &str) -> bool {
+        self.shared.with(|state, _| state.edenai.v2.revoke_credential(token))
+    }
+
+    /// All custom tokens, oldest first, with the balance of this moment.
+    #[must_use]
+    pub fn keys(&self) -> Vec<CustomToken> {
+        self.shared.with(|state, now| {
+            let tokens = state.edenai.v2.tokens.iter();
+            tokens.map(|token| CustomToken { budget: token.budget.at(now), ..token.clone() }).collect()
+        })
+    }
+
+    /// A human makes a token. One that has the name already is deleted first.
+    #[expect(clippy::must_use_candidate, reason = "the token is there whether or not anybody looks")]
+    pub fn add_key(&self, new: NewToken) -> CustomToken {
+        self.shared.with(|state, now| {
+            state.edenai.v2.tokens.remove(&new.name, now);
+            state.edenai.v2.mint(new, now)
+        })
+    }
+
+    /// A human edits a token; anything but its name and serial may change. Says whether there is such a token.
+    #[must_use = "an unknown token is not edited"]
+    pub fn edit_key(&self, name: &str, edit: impl FnOnce(&mut CustomToken)) -> bool {
+        self.shared.with(|state, now| {
+            let token = state.edenai.v2.tokens.get_mut(name);
+            token
+                .map(|token| {
+                    token.budget = token.budget.at(now);
+                    edit(token);
+                })
+                .is_some()
+        })
+    }
+
+    /// A human deletes a token. Says whether there was such a token.
+    #[must_use = "an unknown token is not deleted"]
+    pub fn delete_key(&self, name: &str) -> bool {
+        self.shared.with(|state, now| state.edenai.v2.tokens.remove(name, now))
+    }
+
+    /// What the data plane would say to a call with this token, without moving anything.
+    #[must_use]
+    pub fn check(&self, secret: &str) -> DataPlaneAnswer {
+        self.shared.with(|state, now| gateway::judge(&state.edenai, secret, now))
+    }
+
+    /// A token spends so much in one call, in millionths of a USD. Says whether there is such a token.
+    #[must_use = "an unknown token spends nothing"]
+    pub fn spend(&self, name: &str, micros: u64) -> bool {
+        self.shared.with(|state, now| {
+            let secret = state.edenai.v2.tokens.get(name).map(|token| token.secret.clone());
+            let charge = Charge { model: gateway::SPENT_ON, micros, now };
+            secret.is_some_and(|secret| gateway::charge(&mut state.edenai, &secret, charge))
+        })
+    }
+
+    /// The switches as they are.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        self.shared.with(|state, _| state.edenai.v2.switches.clone())
+    }
+
+    /// Changes the switches.
+    pub fn set_switches(&self, change: impl FnOnce(&mut Switches)) {
+        self.shared.with(|state, _| change(&mut state.edenai.v2.switches));
+    }
+
+    /// How often the API created, deleted and showed tokens.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.with(|state, _| state.edenai.v2.counts)
+    }
+}

@@ -1,0 +1,171 @@
+//! The front door of v2: which endpoint, who is calling, may they (§2.1, §2.2).
+
+use http::Method;
+use serde_json::json;
+
+use super::record::CustomToken;
+use super::refusal::Refusal;
+use super::tokens;
+use super::world::World;
+use crate::emulator::edenai::money::{self, Form};
+use crate::emulator::edenai::usage::{self, Range};
+use crate::emulator::space::Moment;
+use crate::emulator::wire::{self, Inbound, Reply};
+
+pub(super) type Answer = Result<Reply, Refusal>;
+
+/// What a handler works with. By then the caller may use the endpoint.
+pub(super) struct Desk<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) credits: i64,
+    pub(super) inbound: &'a Inbound,
+    pub(super) moment: Moment,
+    pub(super) caller: Caller,
+    /// Of the token in the path.
+    pub(super) name: &'a str,
+}
+
+/// Who is calling.
+pub(super) enum Caller {
+    Session,
+    /// The API key of the account.
+    Account,
+    /// A custom token, which may use the API and manages nothing.
+    Token(Box<CustomToken>),
+}
+
+/// Who may call an endpoint.
+#[derive(Clone, Copy)]
+enum Door {
+    /// Whoever manages tokens: sessions, and API keys before September 2026.
+    Management,
+    /// Sessions only, and only since September 2026.
+    Session,
+    /// Every key, since September 2026.
+    Key,
+    /// Everybody but custom tokens.
+    Account,
+}
+
+type Handler = fn(&mut Desk<'_>) -> Answer;
+type Route<'a> = (Door, &'a str, Handler);
+
+/// Answers one call to v2.
+pub(in crate::emulator::edenai) fn answer(
+    world: &mut World,
+    credits: i64,
+    inbound: &Inbound,
+    moment: Moment,
+) -> Reply {
+    enter(world, credits, inbound, moment).unwrap_or_else(Refusal::into_reply)
+}
+
+/// The answer that a fault rule asked for.
+pub(in crate::emulator::edenai) fn trouble(code: u16) -> Reply {
+    Refusal::of_status(code).into_reply()
+}
+
+/// Whether a GET of this path lists tokens.
+pub(in crate::emulator::edenai) fn is_listing(inbound: &Inbound) -> bool {
+    matches!(inbound.segments_from(1)[..], ["v2", "user", "custom_token", ""])
+}
+
+fn enter(world: &mut World, credits: i64, inbound: &Inbound, moment: Moment) -> Answer {
+    let path = inbound.segments_from(1);
+    let (door, name, handler) = find(&inbound.method, &path, world.switches.sessions_only)?;
+    let caller = authenticate(world, inbound)?;
+    pass(door, &caller, world)?;
+    handler(&mut Desk { world, credits, inbound, moment, caller, name })
+}
+
+fn find<'a>(method: &Method, path: &[&'a str], september: bool) -> Result<Route<'a>, Refusal> {
+    if let Some(route) = route(method, path, september) {
+        return Ok(route);
+    }
+    let others = [Method::GET, Method::POST];
+    let known = others.iter().any(|method| route(method, path, september).is_some());
+    Err(if known { Refusal::of_status(405) } else { Refusal::NotFound })
+}
+
+/// Every path ends in a slash: without it there is nothing (§2.1).
+fn route<'a>(method: &Method, path: &[&'a str], september: bool) -> Option<Route<'a>> {
+    let route: Route<'_> = match (method.as_str(), path) {
+        ("GET", ["v2", "cost_management", ""]) => (Door::Account, "", cost),
+        ("GET", ["v2", "cost_management", "credits", ""]) => (Door::Account, "", credits),
+        (_, ["v2", "user", "custom_token", rest @ ..]) => return token_route(method, rest, september),
+        _ => return None,
+    };
+    Some(route)
+}
+
+fn token_route<'a>(method: &Method, rest: &[&'a str], september: bool) -> Option<Route<'a>> {
+    let route: Route<'_> = match (method.as_str(), rest) {
+        ("GET", [""]) => (Door::Management, "", tokens::list),
+        ("POST", [""]) => (Door::Management, "", tokens::create),
+        // Where these names mean something else, a token of that name cannot be addressed (§2.5).
+        (method, ["me", ""]) if september => match method {
+            "GET" => (Door::Key, "", tokens::me),
+            _ => return None,
+        },
+        ("POST", [name, "rotate", ""]) if september => (Door::Session, name, tokens::rotate),
+        ("POST", ["legacy", kind, "regenerate", ""]) if september => {
+            (Door::Session, kind, |_| Err(Refusal::NotFound))
+        }
+        ("GET", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::get),
+        ("PATCH", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::update),
+        ("DELETE", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::delete),
+        _ => return None,
+    };
+    Some(route)
+}
+
+fn authenticate(world: &World, inbound: &Inbound) -> Result<Caller, Refusal> {
+    let given = inbound.bearer().ok_or_else(|| Refusal::unauthorized(false))?;
+    if let Some(known) = world.credentials.iter().find(|known| known.secret == given) {
+        return Ok(if known.session { Caller::Session } else { Caller::Account });
+    }
+    let token = world.token_of_secret(given).ok_or_else(|| Refusal::unauthorized(true))?;
+    Ok(Caller::Token(Box::new(token.clone())))
+}
+
+fn pass(door: Door, caller: &Caller, world: &World) -> Result<(), Refusal> {
+    let refused = || match world.switches.refusal_status {
+        401 => Refusal::unauthorized(false),
+        status => Refusal::of_status(status),
+    };
+    match (door, caller) {
+        (Door::Key, Caller::Account | Caller::Token(_))
+        | (Door::Account, Caller::Session | Caller::Account)
+        | (Door::Management | Door::Session | Door::Key, Caller::Session) => Ok(()),
+        (Door::Management, Caller::Account) if !world.switches.sessions_only => Ok(()),
+        (Door::Management | Door::Session, Caller::Account) => Err(refused()),
+        (_, Caller::Token(_)) => Err(Refusal::forbidden()),
+    }
+}
+
+/// §2.9: as v3 reports it, under another name.
+fn cost(desk: &mut Desk<'_>) -> Answer {
+    const KNOWN: [&str; 8] =
+        ["begin", "end", "step", "provider", "subfeature", "token", "workflow_id", "rag_project_id"];
+    let inbound = desk.inbound;
+    if desk.world.switches.strict_query
+        && let Some(unknown) = inbound.param_names().find(|name| !KNOWN.contains(name))
+    {
+        return Err(Refusal::one(unknown, "Unknown query parameter."));
+    }
+    let range = Range::of_v2(inbound, desk.world.switches.end_inclusive)
+        .map_err(|complaint| Refusal::Invalid(vec![complaint]))?;
+    // No workflow and no project makes calls here, so a filter for one of them lets nothing through.
+    let none = ["workflow_id", "rag_project_id"].iter().any(|name| inbound.param(name).is_some());
+    let spent = desk.world.usage.iter().filter(|spent| !none && usage::passes(spent, inbound));
+    Ok(wire::json(200, &json!({ "response": usage::by_token(spent, &range) })))
+}
+
+/// §2.2: what is left on the account.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an entry of the routing table, like the handlers that can refuse"
+)]
+fn credits(desk: &mut Desk<'_>) -> Answer {
+    Ok(wire::json(200, &json!({ "credits": money::show(Some(desk.credits), Form::Number) })))
+}

@@ -1,0 +1,67 @@
+//! What the v2 world remembers. No `Debug` prints a secret, fake as they are.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::emulator::edenai::budget::Budget;
+use crate::emulator::edenai::kind::TokenType;
+use crate::emulator::shelf::shelved;
+use crate::emulator::surface::Seen;
+
+/// One custom token (§2.3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct CustomToken {
+    /// Number of creation in this world, from 1.
+    pub serial: u64,
+    /// Name, which identifies it.
+    pub name: String,
+    /// For real calls or for mock data.
+    pub token_type: TokenType,
+    /// What it may spend.
+    pub budget: Budget,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was created, which no answer shows.
+    pub created_at: Timestamp,
+    /// The token itself.
+    pub secret: String,
+    pub(super) rotations: u32,
+    pub(super) account: String,
+}
+
+shelved!(CustomToken, name, account);
+
+impl CustomToken {
+    /// As any vendor's key.
+    pub(in crate::emulator) fn seen(&self, now: Timestamp) -> Seen {
+        Seen {
+            id: self.name.clone(),
+            name: self.name.clone(),
+            secret: self.secret.clone(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            active: true,
+            remaining_micros: self.budget.remaining_micros(now),
+            budget_micros: self.budget.granted_micros(),
+        }
+    }
+}
+
+impl fmt::Debug for CustomToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CustomToken")
+            .field("name", &self.name)
+            .field("budget", &self.budget)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A credential of the account that manages tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Credential {
+    pub(super) secret: String,
+    /// Somebody who is logged in, instead of the account's API key.
+    pub(super) session: bool,
+}

@@ -1,0 +1,128 @@
+//! The state of the v2 world, and the few ways it grows. No HTTP in here.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::record::{Credential, CustomToken};
+use super::switches::Switches;
+use crate::emulator::edenai::budget::Budget;
+use crate::emulator::edenai::gateway::{Charge, Standing};
+use crate::emulator::edenai::kind::TokenType;
+use crate::emulator::edenai::usage::Spent;
+use crate::emulator::secret;
+use crate::emulator::shelf::Shelf;
+
+const TOKEN_PREFIX: &str = "eden-v2-emulated-";
+
+/// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Custom tokens created.
+    pub created_total: u64,
+    /// Custom tokens deleted.
+    pub deleted_total: u64,
+    /// Answers to reads of one token that showed it.
+    pub reveals_total: u64,
+}
+
+/// Everything v2 knows: one account.
+#[derive(Default)]
+pub(in crate::emulator) struct World {
+    pub(super) switches: Switches,
+    pub(super) credentials: Vec<Credential>,
+    pub(super) tokens: Shelf<CustomToken>,
+    pub(super) usage: Vec<Spent>,
+    pub(super) counts: Counts,
+}
+
+/// A token as somebody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
+    /// Name, which identifies it.
+    pub name: String,
+    /// For real calls or for mock data.
+    pub token_type: TokenType,
+    /// What it may spend.
+    pub budget: Budget,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewToken {
+    /// A token with what the server gives by default: 50 USD that do not count (§2.3).
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            token_type: TokenType::ApiToken,
+            budget: Budget::new(Some(50_000_000_000), false),
+            expires_at: None,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn add_credential(&mut self, secret: &str, session: bool) {
+        self.revoke_credential(secret);
+        self.credentials.push(Credential { secret: secret.to_owned(), session });
+    }
+
+    pub(super) fn revoke_credential(&mut self, secret: &str) -> bool {
+        let before = self.credentials.len();
+        self.credentials.retain(|known| known.secret != secret);
+        self.credentials.len() < before
+    }
+
+    pub(super) fn mint(&mut self, new: NewToken, now: Timestamp) -> CustomToken {
+        let serial = self.tokens.next_serial();
+        let secret = secret::forge(TOKEN_PREFIX, serial, &format!("token {serial}"));
+        self.tokens.insert(CustomToken {
+            serial,
+            name: new.name,
+            token_type: new.token_type,
+            budget: new.budget,
+            expires_at: new.expires_at,
+            created_at: now,
+            secret,
+            rotations: 0,
+            account: String::new(),
+        })
+    }
+
+    /// A new secret, and the old one is dead (§2.2).
+    pub(super) fn rotate(&mut self, name: &str) -> Option<CustomToken> {
+        let token = self.tokens.get_mut(name)?;
+        token.rotations += 1;
+        let salt = format!("token {} rotated {} times", token.serial, token.rotations);
+        token.secret = secret::forge(TOKEN_PREFIX, token.serial, &salt);
+        Some(token.clone())
+    }
+
+    pub(super) fn token_of_secret(&self, secret: &str) -> Option<&CustomToken> {
+        let serial = secret::serial_of(TOKEN_PREFIX, secret)?;
+        self.tokens.by_serial(serial).filter(|token| token.secret == secret)
+    }
+
+    pub(in crate::emulator::edenai) fn standing(&self, secret: &str) -> Option<Standing<'_>> {
+        self.token_of_secret(secret).map(|token| Standing {
+            budget: &token.budget,
+            expires_at: token.expires_at,
+            sandbox: token.token_type == TokenType::SandboxApiToken,
+        })
+    }
+
+    /// What the call costs, if the secret is one of here.
+    pub(in crate::emulator::edenai) fn charge(&mut self, secret: &str, charge: Charge<'_>) -> Option<i64> {
+        let name = self.token_of_secret(secret)?.name.clone();
+        let token = self.tokens.get_mut(&name)?;
+        let nanos = charge.nanos(token.token_type == TokenType::SandboxApiToken);
+        token.budget.spend(nanos, charge.now);
+        self.usage.push(charge.spent("", &name, nanos));
+        Some(nanos)
+    }
+
+    pub(in crate::emulator::edenai) fn calls(&self) -> usize {
+        self.usage.len()
+    }
+}

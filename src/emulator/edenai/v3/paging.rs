@@ -1,0 +1,52 @@
+//! Pages by limit and offset (§2.8).
+
+use serde_json::{Value, json};
+
+use super::console::Desk;
+use super::refusal::Refusal;
+use crate::emulator::fields::Complaint;
+
+/// Cuts the page out of the list (given newest first) that `limit` and `offset` ask for. An offset is a number, not a
+/// record: what is created between two pages shifts them.
+pub(super) fn page<T>(
+    mut list: Vec<T>,
+    desk: &Desk<'_>,
+    show: impl Fn(T) -> Value,
+) -> Result<Value, Refusal> {
+    let switches = &desk.world.switches;
+    let largest = switches.page_size.max(1);
+    let limit = number(desk, "limit")?.unwrap_or(largest);
+    if limit == 0 {
+        return Err(Refusal::one(Complaint::new("limit", "limit must be a positive integer.")));
+    }
+    let (limit, offset) = (limit.min(largest), number(desk, "offset")?.unwrap_or_default());
+    if switches.oldest_first {
+        list.reverse();
+    }
+    let total = list.len();
+    let link = |offset: usize| json!(format!("{}?limit={limit}&offset={offset}", here(desk)));
+    let end = offset.saturating_add(limit);
+    let next = if end < total { link(end) } else { Value::Null };
+    let previous = if offset > 0 { link(offset.saturating_sub(limit)) } else { Value::Null };
+    let results: Vec<Value> = list.into_iter().skip(offset).take(limit).map(show).collect();
+    let mut page =
+        json!({ "results": results, "limit": limit, "offset": offset, "next": next, "previous": previous });
+    page[if switches.count { "count" } else { "total_count" }] = json!(total);
+    Ok(page)
+}
+
+/// Absolute, as Django REST framework links, where the caller said which host it meant.
+fn here(desk: &Desk<'_>) -> String {
+    let path = desk.inbound.target().split('?').next().unwrap_or_default();
+    let host = desk.inbound.header("host").map(|host| format!("http://{host}"));
+    format!("{}{path}", host.unwrap_or_default())
+}
+
+fn number(desk: &Desk<'_>, name: &str) -> Result<Option<usize>, Refusal> {
+    let read = |text: &str| {
+        text.parse().map_err(|_| {
+            Refusal::one(Complaint::new(name, format!("{name} must be a non-negative integer.")))
+        })
+    };
+    desk.inbound.param(name).map(read).transpose()
+}

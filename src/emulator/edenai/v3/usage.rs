@@ -1,0 +1,53 @@
+//! Usage of a key and of the organization (§2.9).
+
+use serde_json::json;
+
+use super::console::{Answer, Desk};
+use super::keys;
+use super::refusal::Refusal;
+use crate::emulator::edenai::usage::{Range, Spent, by_token, by_user, passes};
+use crate::emulator::fields::Complaint;
+use crate::emulator::wire;
+
+/// Of one key, revoked or not.
+pub(super) fn of_key(desk: &mut Desk<'_>) -> Answer {
+    let id = keys::own(desk)?.id.clone();
+    let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
+    let spent = counted(desk).filter(|spent| spent.key_id == id);
+    Ok(wire::json(200, &json!({ "usage": by_token(spent, &range) })))
+}
+
+/// Of all keys, with filters of its own.
+pub(super) fn of_organization(desk: &mut Desk<'_>) -> Answer {
+    let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
+    let inbound = desk.inbound;
+    let is = |name: &str, value: Option<&str>| inbound.param(name).is_none_or(|wanted| value == Some(wanted));
+    // Every call here is paid with the vendor's credits.
+    let billed = match inbound.param("billing") {
+        None | Some("all" | "eden") => true,
+        Some("own_keys") => false,
+        Some(_) => return Err(one("billing", "billing must be one of eden, own_keys, all.")),
+    };
+    let spent = counted(desk)
+        .filter(|spent| billed && is("key_id", Some(&spent.key_id)) && is("user", spent.member.as_deref()));
+    let usage = match inbound.param("group_by") {
+        None => by_token(spent, &range),
+        Some("user") => by_user(spent, &range),
+        Some(_) => return Err(one("group_by", "group_by must be user.")),
+    };
+    Ok(wire::json(200, &json!({ "usage": usage })))
+}
+
+/// Calls have no phases here, so a filter for one lets nothing through.
+fn counted<'a>(desk: &'a Desk<'_>) -> impl Iterator<Item = &'a Spent> {
+    let inbound = desk.inbound;
+    desk.world.usage.iter().filter(move |spent| {
+        spent.organization == desk.caller.organization
+            && passes(spent, inbound)
+            && inbound.param("phase").is_none()
+    })
+}
+
+fn one(param: &str, message: &str) -> Refusal {
+    Refusal::one(Complaint::new(param, message))
+}
