@@ -259,10 +259,18 @@ async fn emulate(arguments: EmulateArgs) -> Result<(), Failure> {
          Edgee console API  http://{address}/edgee           (endpoint of a ConsoleToken)\n\
          Edgee gateway      http://{address}/edgee-gateway   (gatewayUrl of a ConsoleToken)\n\
          organization       {}\n\
-         console token      {}\n\
+         console token      {}\n\n\
+         Eden AI            http://{address}/edenai          (endpoint, v2 and v3)\n\
+         Eden AI gateway    http://{address}/edenai-gateway  (gatewayUrl)\n\
+         auth key, v3       {}\n\
+         issuer key, v3     {}\n\
+         API key, v2        {}\n\n\
+         Cortecs            http://{address}/cortecs         (endpoint)\n\
+         Cortecs gateway    http://{address}/cortecs-gateway (gatewayUrl)\n\
+         management key     {}\n\n\
          control            http://{address}/_emulator/state\n\n\
          Start the operator with --allowed-endpoints=http://{address}\n",
-        seed.organization, seed.token
+        seed.organization, seed.token, seed.edenai_v3, seed.edenai_issuer, seed.edenai_v2, seed.cortecs,
     ))?;
     serve(emulator, listener, signalled()).await?;
     Ok(())

@@ -8,7 +8,10 @@
 //! | path | what |
 //! |---|---|
 //! | `/edgee/...` | the Edgee Console API (§1) |
-//! | `/edgee-gateway/...` | the Edgee data plane, as far as the state of a key decides it (§1.14) |
+//! | `/edenai/v2/...` | the custom tokens of Eden AI (§2.1 to §2.5) |
+//! | `/edenai/v3/...` | the management API of Eden AI (§2.6 to §2.10), a world apart from v2 |
+//! | `/cortecs/...` | the Cortecs management API (§3) |
+//! | `/<vendor>-gateway/...` | the data plane, as far as the state of a key decides it (§1.14, §4.8) |
 //! | `/_emulator/...` | control: state, call log, faults, clock, and the human in the vendor's console |
 //! | `/` | a help page |
 
@@ -48,7 +51,7 @@ pub use faults::{Effect, Faults, Rule};
 pub use log::Call;
 pub use seed::Seed;
 pub use serve::serve;
-pub use surface::{Seen, Surface};
+pub use surface::{Desk, Seen, Surface};
 
 /// The emulated vendors. Clones share one world.
 #[derive(Clone)]
@@ -93,6 +96,12 @@ impl Emulator {
         Cortecs::new(Arc::clone(&self.shared))
     }
 
+    /// One of the vendors, for whoever does not care which.
+    #[must_use]
+    pub fn surface(&self, surface: Surface) -> Desk {
+        Desk::new(self.clone(), surface)
+    }
+
     /// A handle to add and clear fault rules.
     #[must_use]
     pub fn faults(&self) -> Faults {
@@ -127,13 +136,17 @@ impl Emulator {
         self.shared.with(|_, now| now)
     }
 
-    /// Adds what `seed` names: an organization and a console token for it.
+    /// Adds what `seed` names: an organization, and a management token per vendor.
     pub fn seed(&self, seed: &Seed) {
         self.edgee().add_token(&seed.token, &[&seed.organization]);
+        self.surface(Surface::EdenAiV2).add_token(&seed.edenai_v2);
+        self.surface(Surface::EdenAiV3).add_token(&seed.edenai_v3);
+        self.surface(Surface::EdenAiV3).add_issuer(&seed.edenai_issuer);
+        self.surface(Surface::Cortecs).add_token(&seed.cortecs);
     }
 
-    /// Adds the organization and the console token a newcomer finds in the documentation, and says which.
-    #[must_use = "the seed says which organization and token to use"]
+    /// Adds the organization and the tokens a newcomer finds in the documentation, and says which.
+    #[must_use = "the seed says which organization and tokens to use"]
     pub fn seed_demo(&self) -> Seed {
         let seed = Seed::default();
         self.seed(&seed);

@@ -24,6 +24,11 @@ impl<'a> Completion<'a> {
         let input_tokens = u64::try_from(inbound.body.len().div_ceil(4)).unwrap_or(u64::MAX);
         Self { number, model, now, input_tokens, output_tokens: 16 }
     }
+
+    /// A call of which nothing is known but what it cost.
+    pub(super) fn untold(model: &'a str, now: Timestamp) -> Self {
+        Self { number: 0, model, now, input_tokens: 0, output_tokens: 0 }
+    }
 }
 
 /// What a call costs, in millionths: the header `x-emulator-cost` says it, in USD or EUR as the vendor counts.

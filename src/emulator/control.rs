@@ -1,13 +1,17 @@
 //! `/_emulator/` and the help page: everything the handles do, over HTTP. No answer holds a secret.
 
+mod vendors;
+
 use jiff::SignedDuration;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Emulator;
 use super::edgee::{KeyRecord, Switches};
 use super::faults::Rule;
 use super::fields::{Complaint, Fields};
+use super::surface::Surface;
 use super::wire::{self, Inbound, Reply};
 
 const HELP: &str = "\
@@ -15,6 +19,11 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
 
   /edgee/v1/...            Edgee Console API (Authorization: Bearer <console token>)
   /edgee-gateway/v1/...    Edgee data plane: POST chat/completions, POST messages, GET models
+  /edenai/v3/manage/...    Eden AI management API (Bearer <auth key>, or <issuer key> for auth-keys/)
+  /edenai/v2/...           Eden AI custom tokens: user/custom_token/, cost_management/ (Bearer <API key>)
+  /edenai-gateway/v3/llm/  Eden AI data plane: POST chat/completions, with keys of v3 and v2
+  /cortecs/v1/manage/...   Cortecs management API (Bearer <management key>)
+  /cortecs-gateway/v1/...  Cortecs data plane: POST chat/completions
 
   GET    /_emulator/state                       organizations, numbers of keys, switches, clock
   GET    /_emulator/calls                       log of vendor calls;  DELETE clears it
@@ -29,6 +38,18 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   GET    /_emulator/edgee/keys?organization=
   PATCH  /_emulator/edgee/keys/{id}             {\"active\":false,\"maxUsage\":null}
   DELETE /_emulator/edgee/keys/{id}
+
+  and for each VENDOR of edenai-v2, edenai-v3, cortecs (keys of edenai-v2 and cortecs go by name):
+
+  POST   /_emulator/VENDOR/tokens               {\"token\":\"...\"}
+  DELETE /_emulator/VENDOR/tokens/{token}
+  POST   /_emulator/edenai-v3/issuers           {\"token\":\"...\"}
+  POST   /_emulator/edenai-v2/sessions          {\"token\":\"...\"}
+  PATCH  /_emulator/VENDOR/switches             {\"deleteOk\":true}, {\"count\":true}, {\"keyLimit\":5}
+  GET    /_emulator/VENDOR/keys
+  POST   /_emulator/VENDOR/keys                 {\"name\":\"made-by-hand\"}
+  POST   /_emulator/VENDOR/keys/{id}/spend      {\"micros\":250000}
+  DELETE /_emulator/VENDOR/keys/{id}
 ";
 
 type Answer = Result<Reply, Problem>;
@@ -64,6 +85,9 @@ pub(super) fn answer(emulator: &Emulator, inbound: &Inbound) -> Reply {
     let answer = match (inbound.method.as_str(), &path[..]) {
         ("GET", [""]) => Ok(wire::bytes(200, "text/plain; charset=utf-8", HELP)),
         (method, ["_emulator", "edgee", rest @ ..]) => edgee(emulator, inbound, (method, rest)),
+        (method, ["_emulator", vendor, rest @ ..]) if vendors::named(vendor).is_some() => {
+            vendors::answer(emulator, inbound, (method, vendor, rest))
+        }
         (method, ["_emulator", rest @ ..]) => shared(emulator, inbound, (method, rest)),
         _ => Err(Problem::NotFound),
     };
@@ -129,6 +153,9 @@ fn state(emulator: &Emulator) -> Value {
     json!({
         "now": emulator.now(),
         "edgee": { "organizations": organizations, "switches": edgee.switches() },
+        "edenai-v2": vendors::state(emulator, Surface::EdenAiV2),
+        "edenai-v3": vendors::state(emulator, Surface::EdenAiV3),
+        "cortecs": vendors::state(emulator, Surface::Cortecs),
     })
 }
 
@@ -151,17 +178,21 @@ fn add_fault(emulator: &Emulator, inbound: &Inbound) -> Answer {
     Ok(wire::no_content())
 }
 
-/// Lays the given switches over those there are, so that a caller names only what it changes.
 fn set_switches(emulator: &Emulator, inbound: &Inbound) -> Answer {
-    let patch: serde_json::Map<String, Value> = body(inbound)?;
     let edgee = emulator.edgee();
-    let mut merged = serde_json::to_value(edgee.switches()).map_err(|error| invalid(&error))?;
+    let switches: Switches = laid_over(&edgee.switches(), inbound)?;
+    edgee.set_switches(|current| *current = switches.clone());
+    Ok(wire::json(200, &switches))
+}
+
+/// Lays the given switches over those there are, so that a caller names only what it changes.
+fn laid_over<S: Serialize + DeserializeOwned>(current: &S, inbound: &Inbound) -> Result<S, Problem> {
+    let patch: serde_json::Map<String, Value> = body(inbound)?;
+    let mut merged = serde_json::to_value(current).map_err(|error| invalid(&error))?;
     if let Some(merged) = merged.as_object_mut() {
         merged.extend(patch);
     }
-    let switches: Switches = serde_json::from_value(merged).map_err(|error| invalid(&error))?;
-    edgee.set_switches(|current| *current = switches.clone());
-    Ok(wire::json(200, &switches))
+    serde_json::from_value(merged).map_err(|error| invalid(&error))
 }
 
 fn keys(emulator: &Emulator, inbound: &Inbound) -> Value {

@@ -106,8 +106,7 @@ impl Cortecs {
             let Some(key) = state.cortecs.key_of_name(&Person::default(), name).cloned() else {
                 return false;
             };
-            let completion =
-                Completion { number: 0, model: "mistral/large", now, input_tokens: 0, output_tokens: 0 };
+            let completion = Completion::untold("mistral/mistral-large", now);
             state.cortecs.charge(&key.id, gateway::used(&key, &completion, micros));
             true
         })

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Shared;
+use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
@@ -160,6 +161,15 @@ impl Edgee {
     #[must_use]
     pub fn check(&self, secret: &str, model: Option<&str>) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.edgee, secret, model, now))
+    }
+
+    /// A key spends so much in one call, in millionths of a USD. Says whether there is such a key.
+    #[must_use = "an unknown key spends nothing"]
+    pub fn spend(&self, id: &str, micros: u64) -> bool {
+        self.shared.with(|state, now| {
+            let completion = Completion::untold(catalog::MODELS[0], now);
+            gateway::book(&mut state.edgee, id, &completion, (micros, Vec::new()))
+        })
     }
 
     /// How often the API created, deleted and revealed keys.

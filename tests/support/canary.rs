@@ -5,7 +5,16 @@ use std::sync::{Mutex, Once, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 /// How every secret of the emulator and of the tests begins.
-const MARKS: [&str; 4] = ["sk-edgee-emulated-", "ek_live_emulated", "canary-", "CANARY"];
+const MARKS: [&str; 8] = [
+    "sk-edgee-emulated-",
+    "ek_live_emulated",
+    "sk-eden-emulated-",
+    "mgmt-eden-emulated-",
+    "eden-v2-emulated-",
+    "cortecs-emulated-",
+    "canary-",
+    "CANARY",
+];
 
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static START: Once = Once::new();

@@ -131,15 +131,24 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
     let Some(id) = world.key_of_secret(secret(inbound)).map(|key| key.id.clone()) else {
         return;
     };
-    let Some(key) = world.keys.get_mut(&id) else {
-        return;
+    book(world, &id, completion, (cost_micros(inbound), tags));
+}
+
+/// Moves the spending of a key and its usage. Says whether there is such a key.
+pub(super) fn book(
+    world: &mut World,
+    id: &str,
+    completion: &Completion<'_>,
+    (cost_micros, tags): (u64, Vec<String>),
+) -> bool {
+    let Some(key) = world.keys.get_mut(id) else {
+        return false;
     };
-    let cost_micros = cost_micros(inbound);
     spend(key, cost_micros, completion.now);
     let record = UsageRecord {
         at: completion.now,
         organization: key.organization.clone(),
-        key_id: id,
+        key_id: id.to_owned(),
         key_name: key.name.clone(),
         model: completion.model.to_owned(),
         input_tokens: completion.input_tokens,
@@ -148,6 +157,7 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
         tags,
     };
     world.usage.push(record);
+    true
 }
 
 fn spend(key: &mut KeyRecord, cost_micros: u64, now: Timestamp) {

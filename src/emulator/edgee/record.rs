@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::emulator::shelf::shelved;
+use crate::emulator::surface::Seen;
 
 /// What a key is for (§1.3 `type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -70,6 +71,21 @@ impl KeyRecord {
         if self.spent_month != month {
             self.spent_month = month;
             self.spent_micros = 0;
+        }
+    }
+
+    /// As any vendor's key, with the spending it counts.
+    pub(in crate::emulator) fn seen(&self) -> Seen {
+        let budget = self.max_usage.map(|usd| usd.saturating_mul(1_000_000));
+        Seen {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            secret: self.secret.clone(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            active: self.active,
+            remaining_micros: budget.map(|budget| budget.saturating_sub(self.spent_micros)),
+            budget_micros: budget,
         }
     }
 
@@ -190,6 +206,22 @@ pub struct TokenRecord {
     pub minted: bool,
     /// The token itself.
     pub token: String,
+}
+
+impl TokenRecord {
+    /// As any vendor's management credential.
+    pub(in crate::emulator) fn seen(&self) -> Seen {
+        Seen {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            secret: self.token.clone(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            active: true,
+            remaining_micros: None,
+            budget_micros: None,
+        }
+    }
 }
 
 impl fmt::Debug for TokenRecord {

@@ -1,0 +1,120 @@
+//! The control API of every vendor but Edgee: the same for each, except for its switches and credentials of its own.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Problem, body, done, laid_over};
+use crate::emulator::surface::{Desk, Seen, Surface};
+use crate::emulator::wire::{self, Inbound};
+use crate::emulator::{Emulator, cortecs, edenai};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spending {
+    micros: u64,
+}
+
+/// The vendor of that name, if it is one of here.
+pub(super) fn named(name: &str) -> Option<Surface> {
+    Surface::ALL.into_iter().find(|surface| surface.name() == name && *surface != Surface::Edgee)
+}
+
+pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str, &[&str])) -> Answer {
+    let (method, vendor, rest) = route;
+    let surface = named(vendor).ok_or(Problem::NotFound)?;
+    let desk = emulator.surface(surface);
+    match (method, rest) {
+        ("PATCH", ["switches"]) => set_switches(emulator, inbound, surface),
+        ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => add_token(emulator, inbound, (&desk, kind)),
+        ("DELETE", ["tokens", token]) => done(desk.revoke_token(token)),
+        ("GET", ["keys"]) => Ok(wire::json(200, &desk.keys().iter().map(show).collect::<Value>())),
+        ("POST", ["keys"]) => {
+            let Key { name } = body(inbound)?;
+            Ok(wire::json(200, &show(&desk.add_key(&name))))
+        }
+        ("POST", ["keys", id, "spend"]) => {
+            let Spending { micros } = body(inbound)?;
+            done(desk.spend(id, micros))
+        }
+        ("DELETE", ["keys", id]) => done(desk.delete_key(id)),
+        _ => Err(Problem::NotFound),
+    }
+}
+
+/// What is to be seen of a vendor at a glance.
+pub(super) fn state(emulator: &Emulator, surface: Surface) -> Value {
+    let desk = emulator.surface(surface);
+    json!({
+        "keys": desk.keys().len(),
+        "credentials": desk.credentials().len(),
+        "createdTotal": desk.created_total(),
+        "switches": switches(emulator, surface),
+    })
+}
+
+fn add_token(emulator: &Emulator, inbound: &Inbound, (desk, kind): (&Desk, &str)) -> Answer {
+    let Token { token } = body(inbound)?;
+    match (kind, desk.surface()) {
+        ("tokens", _) => desk.add_token(&token),
+        ("issuers", Surface::EdenAiV3) => desk.add_issuer(&token),
+        ("sessions", Surface::EdenAiV2) => emulator.edenai().v2().add_session(&token),
+        _ => return Err(Problem::NotFound),
+    }
+    Ok(wire::no_content())
+}
+
+fn switches(emulator: &Emulator, surface: Surface) -> Value {
+    match surface {
+        Surface::Edgee => json!(emulator.edgee().switches()),
+        Surface::EdenAiV2 => json!(emulator.edenai().v2().switches()),
+        Surface::EdenAiV3 => json!(emulator.edenai().v3().switches()),
+        Surface::Cortecs => json!(emulator.cortecs().switches()),
+    }
+}
+
+fn set_switches(emulator: &Emulator, inbound: &Inbound, surface: Surface) -> Answer {
+    match surface {
+        Surface::Edgee => return Err(Problem::NotFound),
+        Surface::EdenAiV2 => {
+            let v2 = emulator.edenai().v2();
+            let switches: edenai::v2::Switches = laid_over(&v2.switches(), inbound)?;
+            v2.set_switches(|current| *current = switches);
+        }
+        Surface::EdenAiV3 => {
+            let v3 = emulator.edenai().v3();
+            let switches: edenai::v3::Switches = laid_over(&v3.switches(), inbound)?;
+            v3.set_switches(|current| *current = switches);
+        }
+        Surface::Cortecs => {
+            let cortecs = emulator.cortecs();
+            let switches: cortecs::Switches = laid_over(&cortecs.switches(), inbound)?;
+            cortecs.set_switches(|current| *current = switches);
+        }
+    }
+    Ok(wire::json(200, &switches(emulator, surface)))
+}
+
+/// No answer here holds a secret.
+fn show(key: &Seen) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "active": key.active,
+        "createdAt": key.created_at,
+        "expiresAt": key.expires_at,
+        "remainingMicros": key.remaining_micros,
+        "budgetMicros": key.budget_micros,
+    })
+}
