@@ -21,6 +21,8 @@ mod support {
     pub mod classes;
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
+    #[allow(dead_code, reason = "the sweep uses the rest")]
+    pub mod drivers;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     pub mod process;
@@ -35,13 +37,17 @@ mod stories {
     pub mod binary;
     pub mod command;
     pub mod deposits;
+    pub mod drivers;
     pub mod ending;
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
     pub mod leaking;
+    pub mod minting;
+    pub mod projects;
     pub mod refusals;
     pub mod rotating;
+    pub mod spending;
     pub mod tokens;
 }
 

@@ -18,6 +18,8 @@ mod support {
     pub mod canary;
     pub mod classes;
     pub mod cluster;
+    #[allow(dead_code, reason = "the sweep uses the rest")]
+    pub mod drivers;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
     pub mod vendor;
@@ -27,15 +29,19 @@ mod support {
 mod stories {
     pub mod adopting;
     pub mod deposits;
+    pub mod drivers;
     pub mod ending;
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
     pub mod leaking;
     pub mod ledger;
+    pub mod minting;
     pub mod orphans;
+    pub mod projects;
     pub mod refusals;
     pub mod rotating;
+    pub mod spending;
     pub mod survey;
     pub mod tokens;
 }
@@ -53,6 +59,81 @@ macro_rules! tell {
             })+
         })+
     };
+}
+
+/// One story at one vendor.
+macro_rules! tell_at {
+    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+        mod $place {
+            $(#[tokio::test(start_paused = true)]
+            async fn $story() {
+                let surface = keysmith::emulator::Surface::$surface;
+                let mut world = crate::support::world::World::simulated_at(surface).await;
+                crate::stories::$module::$story(&mut world).await;
+                world.end().await;
+            })+
+        }
+    };
+}
+
+/// One story at every vendor.
+macro_rules! tell_everywhere {
+    ($($module:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            tell_at!(edgee Edgee $module: $($story),+);
+            tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
+            tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
+            tell_at!(cortecs Cortecs $module: $($story),+);
+        })+
+    };
+}
+
+tell_everywhere! {
+    drivers:
+        a_key_is_made_with_one_create_call_works_and_goes,
+        what_the_vendor_can_do_reaches_it,
+        an_edit_reaches_the_same_key_where_the_vendor_can,
+        a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up,
+        everything_it_cannot_do_is_refused_at_once_and_before_any_call,
+        a_new_key_takes_over_and_the_old_one_works_for_the_overlap,
+        a_key_is_replaced_before_it_expires_and_nobody_notices,
+        an_expiry_is_moved_and_cleared_as_the_vendor_can,
+        a_lost_answer_ends_with_one_key_that_works,
+        a_lost_secret_comes_back_with_a_key_that_works,
+        a_key_deleted_in_the_console_is_made_again,
+        a_leaked_key_dies_and_another_takes_its_place,
+        a_refused_token_is_told_and_a_new_one_is_picked_up,
+        a_deletion_during_a_rotation_leaves_nothing,
+        a_retained_key_works_on,
+        a_key_that_a_human_made_is_not_touched,
+        idle_keys_cost_one_listing_per_poll_and_no_write;
+    spending:
+        spending_is_read_where_that_is_asked_for_and_told_in_steps,
+        a_balance_that_is_low_is_told_once,
+        spending_that_cannot_be_read_is_said_and_keys_work_on;
+}
+
+mod minting {
+    tell_at!(edenai_v3 EdenAiV3 minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
+        a_token_in_use_is_not_revoked_with_its_key, a_key_that_pretends_to_be_a_token_is_refused,
+        what_cannot_be_minted_is_refused_by_name);
+    tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
+        a_token_can_do_without_its_issuer_where_the_vendor_lets_it, a_token_in_use_is_not_revoked_with_its_key,
+        a_key_that_pretends_to_be_a_token_is_refused);
+    tell_at!(edgee Edgee minting: what_cannot_be_minted_is_refused_by_name);
+    tell_at!(edenai_v2 EdenAiV2 minting: what_cannot_be_minted_is_refused_by_name);
+}
+
+mod projects {
+    tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
+        a_change_in_the_console_is_set_right_or_only_shown,
+        a_token_of_somebody_who_is_no_administrator_says_so, of_two_for_one_project_the_first_counts);
+    tell_at!(edgee Edgee projects: a_vendor_without_projects_is_refused_by_name);
+    tell_at!(edenai_v3 EdenAiV3 projects: a_vendor_without_projects_is_refused_by_name);
 }
 
 tell! {

@@ -89,7 +89,10 @@ fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
         Some((vendor, scenario)) => {
             let vendor = Surface::ALL.into_iter().find(|it| it.name() == vendor);
             let scenario = Scenario::parse(scenario);
-            assert!(vendor.is_some() || scenario.is_some(), "there is no vendor and no scenario of that name");
+            assert!(
+                vendor.is_some() || scenario.is_some(),
+                "there is no vendor and no scenario of that name"
+            );
             (vendor, scenario)
         }
     };

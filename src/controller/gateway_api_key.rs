@@ -230,7 +230,7 @@ impl Work {
         let external =
             external.and_then(|id| latest.as_ref()?.keys.iter().find(|it| it.id.0 == *id).cloned());
         let asked = |name| object::annotation(key, name).cloned();
-        Facts {
+        let mut facts = Facts {
             now: self.context.clock.now(),
             deleting: key.metadata.deletion_timestamp.is_some(),
             finalizer: object::has_finalizer(key),
@@ -251,10 +251,14 @@ impl Work {
             asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
             external,
             spread: hash::fraction(&[b"rotation", self.uid.as_bytes()]),
+            lost_since: None,
             proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.context, self.record().serial)),
             revision: None,
             keys_per_day: self.context.settings.keys_per_day,
-        }
+        };
+        let lost = issuance::is_lost(&facts);
+        facts.lost_since = self.context.memory.saw_secret(&self.uid, lost, facts.now);
+        facts
     }
 
     async fn act(&mut self, act: &Act<'_>, decision: &Decision) -> Result<Done, Error> {

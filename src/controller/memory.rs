@@ -16,6 +16,8 @@ struct Entry {
     written: Option<Arc<dyn Any + Send + Sync>>,
     /// Listings begun before this time do not show our last vendor call.
     floor: Option<Timestamp>,
+    /// Since when its Secret has been seen without the served key.
+    lost_since: Option<Timestamp>,
     failures: u32,
     stale: u32,
 }
@@ -67,6 +69,14 @@ impl Memory {
     /// Listings begun at or before this time do not show our last vendor call.
     pub fn floor(&self, uid: &str) -> Option<Timestamp> {
         self.with(uid, |entry| entry.floor)
+    }
+
+    /// Its Secret was seen at this time, without the served key or with it. Since when it has been without.
+    pub fn saw_secret(&self, uid: &str, lost: bool, at: Timestamp) -> Option<Timestamp> {
+        self.with(uid, |entry| {
+            entry.lost_since = lost.then_some(entry.lost_since.unwrap_or(at));
+            entry.lost_since
+        })
     }
 
     /// A pass came to rest.

@@ -166,7 +166,9 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         refused.push(("deletionPolicy".to_owned(), note.to_owned()));
     }
     let rotation = spec.rotation.as_ref();
-    if rotation.is_some_and(|it| it.brown_out.as_ref().is_some_and(|span| span != "0s")) && !capabilities.disable {
+    if rotation.is_some_and(|it| it.brown_out.as_ref().is_some_and(|span| span != "0s"))
+        && !capabilities.disable
+    {
         let note = "keys cannot be switched off there; leave it out";
         refused.push(("rotation.brownOut".to_owned(), note.to_owned()));
     }

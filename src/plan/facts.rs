@@ -253,6 +253,8 @@ pub struct Facts {
     pub asks: Handled,
     /// The key named in `externalId`, as the newest listing shows it.
     pub external: Option<Listed>,
+    /// Since when its Secret has been seen without the served key; `None` while it is as it should be.
+    pub lost_since: Option<Timestamp>,
     /// Whether the served key was seen to work, where that is to be waited for.
     pub proven: bool,
     /// A number in `[0, 1)` of this resource's own, by which its schedule is moved.

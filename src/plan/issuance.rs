@@ -34,6 +34,9 @@ pub(super) const TAKEN: SignedDuration = SignedDuration::from_secs(60);
 /// Changes of a Secret that follow each other closely cost its readers one restart.
 const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 
+/// A Secret is lost for good once it was seen so for this long, where that costs a new key.
+const SURE: SignedDuration = SignedDuration::from_secs(5);
+
 /// One step, and why it is taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
@@ -338,10 +341,13 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     if facts.ability.recovery != Recovery::Reveal {
         let wait = rotation::retry(facts);
         let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
+        // One look may have been at the past, and a new key is more than a look.
+        let sure = plus(facts.lost_since.unwrap_or(facts.now), SURE);
         return match awaited {
             // The outcome of the last attempt comes first.
             Some(_) if wait.is_none() => None,
             Some(until) => Some(take(Step::Rest(Some(until)), Why::BackingOff)),
+            None if facts.now < sure => Some(take(Step::Rest(Some(sure)), Why::BackingOff)),
             None => Some(issue(facts, Why::Rotation(Cause::SecretLost))),
         };
     }
@@ -374,6 +380,12 @@ pub(super) fn outranked(facts: &Facts, serial: Serial) -> bool {
 /// The highest serial that this resource's own records answer for.
 pub(super) fn newest(facts: &Facts, served: &Served<'_>) -> Serial {
     facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial))
+}
+
+/// Whether the Secret does not hold the served key as it should.
+pub fn is_lost(facts: &Facts) -> bool {
+    let served = facts.record.id.as_ref().zip(facts.record.serial);
+    served.is_some_and(|(id, serial)| secret_fault(facts, &Served { id, serial }).is_some())
 }
 
 fn secret_fault(facts: &Facts, served: &Served<'_>) -> Option<Why> {

@@ -192,6 +192,7 @@ impl Object {
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
             external: None,
             proven: true,
+            lost_since: Some(Timestamp::MIN),
             spread: 0.5,
             revision: None,
             keys_per_day: 1000,

@@ -12,6 +12,9 @@ pub trait Driver: Copy {
     /// A ConsoleToken's spec, without the token.
     fn token_spec(self) -> Value;
 
+    /// Where keys are listed and made, as a fault rule names it.
+    fn collection(self) -> &'static str;
+
     /// Those fields of a GatewayApiKey's spec that the vendor has in any way.
     fn full(self, fields: Value) -> Value;
 
@@ -21,7 +24,10 @@ pub trait Driver: Copy {
 
 impl Driver for Surface {
     fn capabilities(self) -> &'static Capabilities {
-        keysmith::gateway::DRIVERS.iter().find(|it| it.name == self.name()).expect("every surface has a driver")
+        keysmith::gateway::DRIVERS
+            .iter()
+            .find(|it| it.name == self.name())
+            .expect("every surface has a driver")
     }
 
     fn token_spec(self) -> Value {
@@ -36,6 +42,15 @@ impl Driver for Surface {
             "endpoint": format!("http://emulator.test/{}", self.path()),
             "gatewayUrl": format!("http://emulator.test/{}", self.gateway_path()),
         })
+    }
+
+    fn collection(self) -> &'static str {
+        match self {
+            Self::Edgee => "/api_keys",
+            Self::EdenAiV2 => "/custom_token/",
+            Self::EdenAiV3 => "/manage/keys/",
+            Self::Cortecs => "/manage/api-keys",
+        }
     }
 
     fn full(self, fields: Value) -> Value {

@@ -2,14 +2,15 @@
 //! under paused time, or a real kube-apiserver; the stories do not know which.
 
 use super::cluster::Cluster;
+use super::drivers::Driver;
 use super::vendor::InProcess;
 use super::{canary, plane};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use keysmith::controller::context::Settings;
-use keysmith::emulator::Emulator;
 use keysmith::emulator::edgee::{DataPlaneAnswer, Edgee, KeyRecord};
+use keysmith::emulator::{Desk, Emulator, Surface};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -46,6 +47,8 @@ pub struct World {
     pub user: Client,
     /// The vendors.
     pub emulator: Emulator,
+    /// The vendor of the story.
+    pub surface: Surface,
     /// The namespace the story plays in.
     pub namespace: String,
     /// The time, as the operator and the vendor see it.
@@ -70,6 +73,11 @@ pub struct World {
 impl World {
     /// A simulated cluster under paused time, with a running operator.
     pub async fn simulated() -> Self {
+        Self::simulated_at(Surface::Edgee).await
+    }
+
+    /// The same, with another vendor.
+    pub async fn simulated_at(surface: Surface) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -80,26 +88,37 @@ impl World {
         let cluster = Cluster::new(move || now.now(), crds);
         cluster.add_namespace("story");
         let user = cluster.client_named("user");
-        Self::new(Ground::Simulated(cluster), user, "story".to_owned(), clock).await
+        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, surface).await
     }
 
     /// A namespace of its own on a real control plane, with a running operator that watches only that.
     pub async fn real() -> Self {
+        Self::real_at(Surface::Edgee).await
+    }
+
+    /// The same, with another vendor.
+    pub async fn real_at(surface: Surface) -> Self {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
         let body = json!({"metadata": {"generateName": "story-"}});
         let namespace =
             namespaces.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await;
         let namespace = namespace.unwrap().name_any();
-        Self::new(Ground::Real(plane::Recorder::default()), user, namespace, Clock::system()).await
+        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), surface).await
     }
 
-    async fn new(ground: Ground, user: Client, namespace: String, clock: Clock) -> Self {
+    async fn new(
+        ground: Ground,
+        (user, namespace): (Client, String),
+        clock: Clock,
+        surface: Surface,
+    ) -> Self {
         canary::listen();
         let now = clock.clone();
         let emulator = Emulator::new(move || now.now());
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
+        emulator.surface(surface).add_token(TOKEN);
         let metrics = Metrics::default();
         let poll = SignedDuration::from_secs(match &ground {
             Ground::Simulated(_) => POLLS.0,
@@ -110,6 +129,7 @@ impl World {
             ground,
             user,
             emulator,
+            surface,
             namespace,
             clock,
             metrics,
@@ -184,7 +204,7 @@ impl World {
 
     async fn everything_but_secrets(&self) -> Vec<(String, String)> {
         let mut texts = Vec::new();
-        for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey"] {
+        for kind in ["ConsoleToken", "GatewayApiKey", "ProjectSettings", "ProviderKey"] {
             for object in self.api(kind).list(&ListParams::default()).await.unwrap() {
                 texts
                     .push((format!("{kind} {}", object.name_any()), serde_json::to_string(&object).unwrap()));
@@ -257,7 +277,12 @@ impl World {
     /// The objects of one of our kinds.
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
         let gvk = GroupVersionKind::gvk("keysmith.dev", "v1alpha1", kind);
-        Api::namespaced_with(self.user.clone(), &self.namespace, &ApiResource::from_gvk(&gvk))
+        // Kube makes a plural of the plural otherwise.
+        let resource = match kind {
+            "ProjectSettings" => ApiResource::from_gvk_with_plural(&gvk, "projectsettings"),
+            _ => ApiResource::from_gvk(&gvk),
+        };
+        Api::namespaced_with(self.user.clone(), &self.namespace, &resource)
     }
 
     /// Creates an object of one of our kinds.
@@ -341,8 +366,23 @@ impl World {
     /// A ConsoleToken that works, with its Secret.
     pub async fn token(&self) {
         self.write_secret("edgee-console", &[("token", TOKEN)]).await;
-        self.create("ConsoleToken", "edgee", token_spec()).await;
+        self.create("ConsoleToken", "edgee", self.token_spec()).await;
         self.ready("ConsoleToken", "edgee").await;
+    }
+
+    /// Its spec.
+    pub fn token_spec(&self) -> Value {
+        match self.surface {
+            Surface::Edgee => token_spec(),
+            other => {
+                merged(other.token_spec(), json!({"secretRef": {"name": "edgee-console", "key": "token"}}))
+            }
+        }
+    }
+
+    /// The story's vendor, whichever it is.
+    pub fn desk(&self) -> Desk {
+        self.emulator.surface(self.surface)
     }
 
     /// A GatewayApiKey of that token that is Ready.

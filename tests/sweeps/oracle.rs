@@ -94,6 +94,7 @@ impl Goal {
         if !stage.desk.accepts(&value) {
             return Err(format!("the gateway refuses the key in Secret {name}"));
         }
-        (self.demand)(&Outcome { object: &object, key, surface: stage.surface }).map_err(|what| format!("{name}: {what}"))
+        (self.demand)(&Outcome { object: &object, key, surface: stage.surface })
+            .map_err(|what| format!("{name}: {what}"))
     }
 }

@@ -1,0 +1,351 @@
+//! What holds for every vendor, told once and played at each of them: `world.surface` says where.
+
+use crate::support::drivers::Driver;
+use crate::support::world::{TOKEN, World, key_spec};
+use keysmith::emulator::{Effect, Rule, Seen};
+use keysmith::plan::capability::{Recovery, Support};
+use keysmith::plan::naming::Mark;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const DAY: u64 = 86_400;
+
+/// The key in the Secret, if the vendor's gateway accepts it.
+async fn served(world: &World, name: &str) -> Result<Seen, String> {
+    let value = world.entry(name, "key").await.ok_or("no Secret")?;
+    let key = world.desk().keys().into_iter().find(|key| key.secret == value);
+    let key = key.ok_or("the Secret holds no key of the vendor's")?;
+    if world.desk().accepts(&value) { Ok(key) } else { Err("the gateway refuses the key".to_owned()) }
+}
+
+/// Waits until the Secret holds a key that works, and there is no other.
+async fn only(world: &World, name: &str) -> Seen {
+    world
+        .eventually(&format!("Secret {name} holds the one key, and it works"), async || {
+            let key = served(world, name).await?;
+            match world.desk().keys().len() {
+                1 => Ok(key),
+                keys => Err(format!("{keys} keys")),
+            }
+        })
+        .await
+}
+
+/// Waits until the Secret holds another key than that one.
+async fn next_after(world: &World, name: &str, before: &Seen) -> Seen {
+    world
+        .eventually(&format!("Secret {name} holds another key"), async || {
+            let key = served(world, name).await?;
+            if key.secret == before.secret { Err("still the old one".to_owned()) } else { Ok(key) }
+        })
+        .await
+}
+
+fn trigger(value: &str) -> Value {
+    json!({"spec": {"rotation": {"trigger": value}}})
+}
+
+pub async fn a_key_is_made_with_one_create_call_works_and_goes(world: &mut World) {
+    world.token().await;
+    let writes = world.writes().len();
+    world.key("checkout", json!({"displayName": "Production Backend"})).await;
+    let key = only(world, "checkout").await;
+    let (mark, serial) = Mark::parse(&key.name).expect("a name of ours");
+    assert_eq!(serial.0, 1, "{mark}");
+    assert!(key.name.to_lowercase().starts_with("production"), "{}", key.name);
+    world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
+    let expected = ["patch gatewayapikeys", "create secrets", "patch gatewayapikeys/status"];
+    assert_eq!(world.writes()[writes..], expected, "Kubernetes writes of a new key");
+    assert_eq!(world.desk().created_total(), 1);
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.desk().keys(), [], "keys of a resource that is gone");
+    assert!(!world.desk().accepts(&key.secret));
+}
+
+pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
+    world.token().await;
+    let spec = json!({"budget": {"amount": "250", "period": "Monthly"}, "expiresInDays": 90});
+    world.key("checkout", world.surface.full(spec)).await;
+    let key = only(world, "checkout").await;
+    if world.surface.capabilities().support("budget") != Support::Unsupported {
+        assert_eq!(key.budget_micros, Some(250_000_000));
+    }
+    let status = world.status("GatewayApiKey", "checkout").await;
+    let told: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
+    let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
+    assert_eq!(days(told), 90);
+    // What the vendor cannot do, Keysmith does, and the vendor knows nothing of it.
+    let own = world.surface.capabilities().support("expiresInDays") == Support::Operator;
+    assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
+}
+
+pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World) {
+    world.token().await;
+    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    world.key("checkout", spec).await;
+    let before = only(world, "checkout").await;
+    let patch = world.surface.changeable(json!({"budget": {"amount": "300"}, "displayName": "Renamed"}));
+    world.edit("GatewayApiKey", "checkout", json!({"spec": patch})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    let after = only(world, "checkout").await;
+    assert_eq!(after.secret, before.secret, "the key is the same one");
+    let table = world.surface.capabilities();
+    if table.support("budget") == Support::InPlace {
+        assert_eq!(after.budget_micros, Some(300_000_000));
+        world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
+        world.ready("GatewayApiKey", "checkout").await;
+        assert_eq!(only(world, "checkout").await.budget_micros, None, "the cap is off");
+    }
+    if table.support("displayName") == Support::InPlace {
+        assert!(after.name.starts_with("Renamed [ks-"), "{}", after.name);
+    }
+}
+
+pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &mut World) {
+    let periods = world.surface.capabilities().budget.periods;
+    if !periods.contains(&keysmith::api::shared::Period::Once) {
+        return;
+    }
+    world.token().await;
+    let once = |amount: &str| json!({"amount": amount, "period": "Once"});
+    world.key("checkout", json!({"budget": once("10"), "rotation": {"overlap": "1s", "trigger": "a"}})).await;
+    let key = only(world, "checkout").await;
+    assert!(world.desk().spend(&key.id, 7_000_000));
+    // What was spent is no drift.
+    world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
+    assert_eq!(only(world, "checkout").await.remaining_micros, Some(3_000_000));
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": once("20")}})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(only(world, "checkout").await.remaining_micros, Some(20_000_000), "filled up");
+    // A new key has what the old one had left.
+    assert!(world.desk().spend(&key.id, 5_000_000));
+    world.pass(Duration::from_secs(700), Duration::from_secs(5)).await;
+    let old = only(world, "checkout").await;
+    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
+    next_after(world, "checkout", &old).await;
+    world
+        .eventually("the new key has what was left", async || {
+            match served(world, "checkout").await?.remaining_micros {
+                Some(15_000_000) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    let rotation = world.status("GatewayApiKey", "checkout").await["lastRotation"].clone();
+    assert_eq!(rotation["budget"], "CarriedOver");
+}
+
+pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(world: &mut World) {
+    world.token().await;
+    let all = json!({
+        "type": "Sandbox", "codingAssistant": "codex", "models": ["m"], "email": "a@example.com",
+        "budget": {"amount": "5", "period": "Daily"}, "active": false, "debugMode": true,
+        "deletionPolicy": "Disable", "secret": {"preset": "Anthropic"}, "rotation": {"maxOverlap": "48h"},
+    });
+    // The API server itself wants an assistant and its type together.
+    let mut spec = all.clone();
+    spec.as_object_mut().unwrap().remove("codingAssistant");
+    let calls = world.emulator.calls().len();
+    world.create("GatewayApiKey", "checkout", key_spec(spec.clone())).await;
+    let message = world.reason("GatewayApiKey", "checkout", "Unsupported").await;
+    let table = world.surface.capabilities();
+    for field in table.fields.iter().filter(|it| it.support == Support::Unsupported) {
+        let written = spec.get(field.field).is_some();
+        assert_eq!(message.contains(&format!("spec.{}", field.field)), written, "{}: {message}", field.field);
+    }
+    let named = |field: &str| message.contains(&format!("spec.{field}"));
+    assert_eq!(named("type"), !table.types.contains(&keysmith::api::gateway_api_key::KeyType::Sandbox));
+    assert_eq!(named("deletionPolicy"), !table.disable);
+    assert_eq!(named("rotation.maxOverlap"), !table.last_used);
+    assert!(message.contains(table.title), "{message}");
+    let made = world.emulator.calls()[calls..].iter().filter(|call| call.method != "GET").count();
+    assert_eq!(made, 0, "calls for what was refused");
+    let patch: Value = spec.as_object().unwrap().keys().map(|field| (field.clone(), Value::Null)).collect();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": patch})).await.unwrap();
+    only(world, "checkout").await;
+}
+
+pub async fn a_new_key_takes_over_and_the_old_one_works_for_the_overlap(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"rotation": {"overlap": "4s", "trigger": "a"}})).await;
+    let old = only(world, "checkout").await;
+    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
+    let new = next_after(world, "checkout", &old).await;
+    assert!(world.desk().accepts(&old.secret), "the old key works beside the new one");
+    assert_eq!(only(world, "checkout").await.id, new.id);
+    assert!(!world.desk().accepts(&old.secret));
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!((&status["lastRotation"]["reason"], &status["serial"]), (&json!("Trigger"), &json!(2)));
+}
+
+pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
+    world.token().await;
+    let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h"}});
+    world.key("checkout", spec).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 * 4 {
+        tokio::time::sleep(Duration::from_secs(DAY / 4)).await;
+        seen.insert(served(world, "checkout").await.expect("a key that works").secret);
+        assert!(world.desk().keys().len() <= 2, "{:?}", world.desk().keys());
+    }
+    // One every four days, give or take the share that every resource is moved by.
+    assert!((4..=7).contains(&seen.len()), "{} keys in twenty days", seen.len());
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["lastRotation"]["reason"], "Expiry");
+}
+
+pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s"}})).await;
+    let before = only(world, "checkout").await;
+    let support = world.surface.capabilities().support("expiresInDays");
+    let same = support != Support::AtCreation;
+    for days in [Some(90), None] {
+        world.edit("GatewayApiKey", "checkout", json!({"spec": {"expiresInDays": days}})).await.unwrap();
+        let expected = days.map(|days: i64| days * 24);
+        world
+            .eventually("the expiry follows", async || {
+                let status = world.status("GatewayApiKey", "checkout").await;
+                let at = status["expiresAt"].as_str().map(|it| it.parse::<jiff::Timestamp>().unwrap());
+                let from: jiff::Timestamp = status["createdAt"].as_str().unwrap().parse().unwrap();
+                let hours = at.map(|at| at.duration_since(from).as_hours());
+                // A vendor may tell seconds only, and give a little more than was asked for.
+                let same = hours.map(|it| (it + 12) / 24) == expected.map(|it| it / 24);
+                if same { Ok(()) } else { Err(format!("{hours:?}")) }
+            })
+            .await;
+        world.ready("GatewayApiKey", "checkout").await;
+        let after = only(world, "checkout").await;
+        assert_eq!(after.secret == before.secret, same, "{days:?}");
+        if support != Support::Operator {
+            let hours = after.expires_at.map(|at| at.duration_since(after.created_at).as_hours());
+            assert_eq!(hours.map(|it| (it + 12) / 24), expected.map(|it| it / 24), "at the vendor");
+        }
+    }
+}
+
+pub async fn a_lost_answer_ends_with_one_key_that_works(world: &mut World) {
+    world.token().await;
+    for (number, effect) in
+        [Effect::DropAfter, Effect::Truncate, Effect::AppliedStatus { code: 500 }].into_iter().enumerate()
+    {
+        let name = format!("checkout-{number}");
+        let before = world.desk().keys().len();
+        world.emulator.faults().add(Rule::once("POST", world.surface.collection(), effect));
+        world.create("GatewayApiKey", &name, key_spec(json!({}))).await;
+        world.ready("GatewayApiKey", &name).await;
+        world
+            .eventually("one key more", async || match world.desk().keys().len() {
+                keys if keys == before + 1 => Ok(()),
+                keys => Err(format!("{keys} keys, {before} before")),
+            })
+            .await;
+        served(world, &name).await.unwrap();
+    }
+    // A key that can be had again is; one that is shown once is made anew, or given another secret.
+    let serial = world.status("GatewayApiKey", "checkout-0").await["serial"].as_u64();
+    let again = world.surface.capabilities().recovery == Recovery::Reveal;
+    assert_eq!(serial == Some(1), again, "{serial:?}");
+    if world.surface.capabilities().recovery == Recovery::Rotate {
+        assert_eq!(world.desk().created_total(), 3, "no key was made where another secret does");
+    }
+}
+
+pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"rotation": {"overlap": "2s"}})).await;
+    let before = only(world, "checkout").await;
+    world.secrets().delete("checkout", &kube::api::DeleteParams::default()).await.unwrap();
+    if world.surface.capabilities().recovery == Recovery::Reveal {
+        assert_eq!(only(world, "checkout").await.id, before.id);
+        return;
+    }
+    // Whoever read the old key goes on working with it for the overlap.
+    next_after(world, "checkout", &before).await;
+    assert!(world.desk().accepts(&before.secret));
+    assert_ne!(only(world, "checkout").await.id, before.id);
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["lastRotation"]["reason"], "SecretLost");
+}
+
+pub async fn a_key_deleted_in_the_console_is_made_again(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let before = only(world, "checkout").await;
+    assert!(world.desk().delete_key(&before.id));
+    next_after(world, "checkout", &before).await;
+    world.ready("GatewayApiKey", "checkout").await;
+}
+
+pub async fn a_leaked_key_dies_and_another_takes_its_place(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let before = only(world, "checkout").await;
+    let patch = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    next_after(world, "checkout", &before).await;
+    only(world, "checkout").await;
+    assert!(!world.desk().accepts(&before.secret));
+}
+
+pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    assert!(world.desk().revoke_token(TOKEN));
+    let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+    world.edit("ConsoleToken", "edgee", asked).await.unwrap();
+    let message = world.reason("ConsoleToken", "edgee", "TokenRefused").await;
+    assert!(message.contains("edgee-console") || message.contains("V3"), "{message}");
+    let other = "ek_live_emulated-story-token-2";
+    world.desk().add_token(other);
+    world.write_secret("edgee-console", &[("token", other)]).await;
+    world.ready("ConsoleToken", "edgee").await;
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"rotation": {"trigger": "a"}}})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    only(world, "checkout").await;
+}
+
+pub async fn a_deletion_during_a_rotation_leaves_nothing(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"rotation": {"trigger": "a"}})).await;
+    let old = only(world, "checkout").await;
+    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
+    next_after(world, "checkout", &old).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.desk().keys(), []);
+}
+
+pub async fn a_retained_key_works_on(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"deletionPolicy": "Retain"})).await;
+    let key = only(world, "checkout").await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.desk().accepts(&key.secret));
+}
+
+pub async fn a_key_that_a_human_made_is_not_touched(world: &mut World) {
+    let human = world.desk().add_key("checkout");
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert_eq!(world.desk().keys().into_iter().map(|key| key.id).collect::<Vec<_>>(), [human.id]);
+}
+
+pub async fn idle_keys_cost_one_listing_per_poll_and_no_write(world: &mut World) {
+    world.token().await;
+    for name in ["one", "two", "three"] {
+        world.key(name, json!({})).await;
+    }
+    world.pass(Duration::from_secs(600), Duration::from_secs(3)).await;
+    let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
+    world.pass(Duration::from_secs(DAY), Duration::from_secs(10)).await;
+    assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
+    let calls = &world.emulator.calls()[calls..];
+    assert!(calls.iter().all(|call| call.method == "GET"), "changes at rest");
+    let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
+    assert!(calls.len() <= most, "{} calls", calls.len());
+}

@@ -1,0 +1,212 @@
+//! Console tokens that Keysmith makes and replaces.
+
+use crate::support::world::{World, key_spec, merged};
+use keysmith::emulator::{Effect, Rule, Seen, Surface};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ROOT: &str = "ek_live_emulated-story-token-root";
+const CHILD: &str = "worker-console-token";
+
+fn issuer_spec(world: &World) -> Value {
+    let mut spec = world.token_spec();
+    if world.surface == Surface::EdenAiV3 {
+        spec["vendor"] = json!({"edenAi": {"tier": "Issuer"}});
+    }
+    spec["secretRef"] = json!({"name": "root", "key": "token"});
+    spec
+}
+
+fn worker_spec(world: &World, mint: Value) -> Value {
+    let mut spec = world.token_spec();
+    spec.as_object_mut().unwrap().remove("secretRef");
+    spec["mint"] = merged(json!({"issuerRef": {"name": "root"}, "secret": {"name": "worker"}}), mint);
+    spec
+}
+
+/// A root token that somebody made, and a worker token that Keysmith makes with it.
+async fn workers(world: &World, mint: Value) {
+    world.desk().add_issuer(ROOT);
+    world.write_secret("root", &[("token", ROOT)]).await;
+    world.create("ConsoleToken", "root", issuer_spec(world)).await;
+    world.create("ConsoleToken", "worker", worker_spec(world, mint)).await;
+    world.ready("ConsoleToken", "worker").await;
+}
+
+fn of_worker(fields: Value) -> Value {
+    merged(key_spec(fields), json!({"consoleTokenRef": {"name": "worker"}}))
+}
+
+async fn only_credential(world: &World) -> Seen {
+    world
+        .eventually("there is one minted token", async || match world.desk().credentials().as_slice() {
+            [one] => Ok(one.clone()),
+            several => Err(format!("{several:?}")),
+        })
+        .await
+}
+
+pub async fn a_token_is_minted_and_keys_are_made_with_it(world: &mut World) {
+    workers(world, json!({})).await;
+    let token = only_credential(world).await;
+    assert_eq!(world.entry("worker", "token").await.unwrap(), token.secret);
+    world.create("GatewayApiKey", "checkout", of_worker(json!({}))).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    let key = world.entry("checkout", "key").await.unwrap();
+    assert!(world.desk().accepts(&key));
+    assert!(!world.desk().accepts(&token.secret) || world.surface == Surface::Cortecs);
+    // Everything goes, in whatever order; what the token made goes before it.
+    world.delete("ConsoleToken", "root").await;
+    world.delete("ConsoleToken", "worker").await;
+    world.delete("GatewayApiKey", "checkout").await;
+    for (kind, name) in [
+        ("GatewayApiKey", "checkout"),
+        ("ConsoleToken", "worker"),
+        ("GatewayApiKey", CHILD),
+        ("ConsoleToken", "root"),
+    ] {
+        world.gone(kind, name).await;
+    }
+    assert_eq!((world.desk().keys(), world.desk().credentials()), (vec![], vec![]));
+}
+
+pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used(world: &mut World) {
+    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    world.create("GatewayApiKey", "checkout", of_worker(json!({}))).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    let old = only_credential(world).await;
+    let calls = world.emulator.calls().len();
+    world
+        .edit("ConsoleToken", "worker", json!({"spec": {"mint": {"rotation": {"trigger": "b"}}}}))
+        .await
+        .unwrap();
+    world
+        .eventually("another token", async || {
+            let now = world.entry("worker", "token").await.unwrap();
+            if now == old.secret { Err("still the old one".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    let new = world
+        .eventually("the old token is gone", async || match world.desk().credentials().as_slice() {
+            [one] if one.secret != old.secret => Ok(one.clone()),
+            several => Err(format!("{several:?}")),
+        })
+        .await;
+    assert_eq!(world.entry("worker", "token").await.unwrap(), new.secret);
+    // A listing with the new token came before the end of the old one.
+    let calls = world.emulator.calls().split_off(calls);
+    let ended = calls.iter().position(|call| call.method == "DELETE").expect("the old token was revoked");
+    let made = calls.iter().position(|call| call.method == "POST").expect("a new token was made");
+    assert!(calls[made..ended].iter().any(|call| call.method == "GET"), "{calls:?}");
+    world.ready("ConsoleToken", "worker").await;
+    world.create("GatewayApiKey", "later", of_worker(json!({}))).await;
+    world.ready("GatewayApiKey", "later").await;
+}
+
+pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut World) {
+    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    let old = only_credential(world).await;
+    // The root, and on the way of the new token nothing but refusals: nobody can say that it works.
+    let listing = match world.surface {
+        Surface::Cortecs => "/manage/api-keys",
+        _ => "/manage/keys/",
+    };
+    world
+        .edit("ConsoleToken", "worker", json!({"spec": {"mint": {"rotation": {"trigger": "b"}}}}))
+        .await
+        .unwrap();
+    world
+        .eventually("two tokens", async || match world.desk().credentials().len() {
+            2 => Ok(()),
+            other => Err(format!("{other} tokens")),
+        })
+        .await;
+    world.emulator.faults().add(Rule::always(
+        "GET",
+        listing,
+        Effect::Status { code: 503, retry_after: None },
+    ));
+    world.pass(Duration::from_secs(600), Duration::from_secs(4)).await;
+    assert!(
+        world.desk().credentials().iter().any(|it| it.secret == old.secret),
+        "the old token was given up"
+    );
+    world.emulator.faults().clear();
+    assert_ne!(only_credential(world).await.secret, old.secret);
+}
+
+pub async fn a_token_can_do_without_its_issuer_where_the_vendor_lets_it(world: &mut World) {
+    if world.surface != Surface::Cortecs {
+        return;
+    }
+    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    let old = only_credential(world).await;
+    assert!(world.desk().revoke_token(ROOT));
+    world
+        .edit("ConsoleToken", "worker", json!({"spec": {"mint": {"rotation": {"trigger": "b"}}}}))
+        .await
+        .unwrap();
+    let new = world
+        .eventually("it replaced itself", async || match world.desk().credentials().as_slice() {
+            [one] if one.secret != old.secret => Ok(one.clone()),
+            several => Err(format!("{several:?}")),
+        })
+        .await;
+    assert_eq!(world.entry("worker", "token").await.unwrap(), new.secret);
+}
+
+pub async fn a_lost_answer_leaves_one_token(world: &mut World) {
+    let path = if world.surface == Surface::Cortecs { "/manage/api-keys" } else { "/manage/auth-keys/" };
+    world.emulator.faults().add(Rule::once("POST", path, Effect::DropAfter));
+    workers(world, json!({})).await;
+    let token = only_credential(world).await;
+    assert_eq!(world.entry("worker", "token").await.unwrap(), token.secret);
+}
+
+pub async fn a_token_in_use_is_not_revoked_with_its_key(world: &mut World) {
+    workers(world, json!({})).await;
+    let token = only_credential(world).await;
+    world.delete("GatewayApiKey", CHILD).await;
+    let message = world.reason("GatewayApiKey", CHILD, "InUse").await;
+    assert!(message.contains("ConsoleToken worker"), "{message}");
+    assert_eq!(only_credential(world).await.secret, token.secret);
+    world.delete("ConsoleToken", "worker").await;
+    world.gone("GatewayApiKey", CHILD).await;
+    assert_eq!(world.desk().credentials(), []);
+}
+
+pub async fn a_key_that_pretends_to_be_a_token_is_refused(world: &mut World) {
+    workers(world, json!({})).await;
+    let root = json!({"consoleTokenRef": {"name": "root"}, "type": "Management"});
+    world.create("GatewayApiKey", "mine", root).await;
+    let message = world.reason("GatewayApiKey", "mine", "InvalidSpec").await;
+    assert!(message.starts_with("spec.type:"), "{message}");
+    assert_eq!(world.desk().credentials().len(), 1);
+}
+
+pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
+    world.token().await;
+    let mint = |issuer: &str| {
+        let mut spec = world.token_spec();
+        spec.as_object_mut().unwrap().remove("secretRef");
+        spec["mint"] = json!({"issuerRef": {"name": issuer}, "secret": {"name": "x"}});
+        spec
+    };
+    let calls = world.emulator.calls().iter().filter(|call| call.method != "GET").count();
+    world.create("ConsoleToken", "a", mint("edgee")).await;
+    let (_, reason, message) = world
+        .eventually("it is refused", async || match world.condition("ConsoleToken", "a", "Ready").await {
+            Some(said) if said.0 == "False" => Ok(said),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    let expected = match world.surface {
+        Surface::Edgee | Surface::EdenAiV2 => "spec.mint: ",
+        // The usual token is an auth key, which mints nothing.
+        Surface::EdenAiV3 => "spec.mint.issuerRef: ",
+        Surface::Cortecs => return,
+    };
+    assert!(reason == "Unsupported" && message.starts_with(expected), "{reason}: {message}");
+    let after = world.emulator.calls().iter().filter(|call| call.method != "GET").count();
+    assert_eq!(calls, after);
+}

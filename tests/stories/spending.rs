@@ -1,0 +1,127 @@
+//! What keys spent and what accounts have left.
+
+use crate::support::drivers::Driver;
+use crate::support::world::World;
+use keysmith::emulator::Surface;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn usage(world: &World) -> Value {
+    match world.surface {
+        Surface::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
+        _ => json!({"interval": "1m", "lowBalance": "20"}),
+    }
+}
+
+async fn spent(world: &World, name: &str, expected: &str) {
+    world
+        .eventually(&format!("status of {name} says {expected}"), async || {
+            let usage = world.status("GatewayApiKey", name).await["usage"].clone();
+            if usage["spent"] == expected { Ok(()) } else { Err(usage.to_string()) }
+        })
+        .await;
+}
+
+pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &mut World) {
+    world.token().await;
+    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    world.key("checkout", spec).await;
+    world.key("other", json!({})).await;
+    let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
+    assert!(world.desk().spend(&id, 12_345_678));
+    world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["usage"], Value::Null, "nobody asked for it");
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
+    spent(world, "checkout", "12").await;
+    spent(world, "other", "0").await;
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["usage"]["currency"], world.surface.capabilities().budget.currency);
+    let measured = world.surface != Surface::Cortecs;
+    assert_eq!(status["usage"]["budgetShare"], if measured { json!("10%") } else { Value::Null });
+    let metrics = world.metrics.text();
+    let line =
+        metrics.lines().find(|it| it.starts_with("keysmith_key_spent{") && it.contains("\"checkout\""));
+    assert!(line.is_some_and(|it| it.ends_with(" 12.345678")), "{line:?}");
+    // A little more is no write, and one call serves all keys.
+    world.pass(Duration::from_secs(130), Duration::from_secs(2)).await;
+    let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
+    assert!(world.desk().spend(&id, 100_000));
+    world.pass(Duration::from_secs(3600), Duration::from_secs(2)).await;
+    assert_eq!(world.writes()[writes..], Vec::<String>::new());
+    let reads = world.emulator.calls()[calls..].len();
+    assert!(reads < 3600 / 54 * 2 + 3600 / 270 + 4, "{reads} calls in an hour");
+    // What is not asked for any more is told no more.
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": null}})).await.unwrap();
+    world.ready("ConsoleToken", "edgee").await;
+    world
+        .edit(
+            "GatewayApiKey",
+            "checkout",
+            json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "x"}}}),
+        )
+        .await
+        .unwrap();
+    world
+        .eventually("usage is gone", async || {
+            let usage = world.status("GatewayApiKey", "checkout").await["usage"].clone();
+            if usage.is_null() { Ok(()) } else { Err(usage.to_string()) }
+        })
+        .await;
+}
+
+pub async fn a_balance_that_is_low_is_told_once(world: &mut World) {
+    if !world.surface.capabilities().usage.balance {
+        return;
+    }
+    world.token().await;
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
+    let low = async |expected: &str| {
+        world
+            .eventually("the balance is told", async || {
+                match world.condition("ConsoleToken", "edgee", "LowBalance").await {
+                    Some((status, ..)) if status == expected => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+    };
+    low("False").await;
+    let balance = world.status("ConsoleToken", "edgee").await["balance"].clone();
+    assert_eq!(balance["currency"], world.surface.capabilities().budget.currency);
+    assert_ne!(balance["amount"], Value::Null);
+    let threshold = json!({"spec": {"usage": {"lowBalance": "1000000"}}});
+    world.edit("ConsoleToken", "edgee", threshold).await.unwrap();
+    low("True").await;
+    world.event("LowBalance").await;
+    assert!(world.metrics.text().contains("keysmith_account_balance{"));
+    assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
+}
+
+pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    // At Cortecs the path has to be given, and this one leads nowhere.
+    let usage = match world.surface {
+        Surface::Cortecs => json!({"interval": "1m", "path": "/nowhere"}),
+        _ => {
+            let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
+            for path in ["/logs/export", "/manage/usage", "/cost_management"] {
+                world.emulator.faults().add(keysmith::emulator::Rule::always("GET", path, broken.clone()));
+            }
+            json!({"interval": "1m"})
+        }
+    };
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage}})).await.unwrap();
+    world
+        .eventually("it is said", async || {
+            match world.condition("ConsoleToken", "edgee", "UsageRead").await {
+                Some((status, reason, _)) if status == "False" && reason == "UsageUnknown" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
+    assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
+    world.key("another", json!({})).await;
+}
