@@ -22,6 +22,18 @@ mod support;
 mod access;
 #[path = "emulator/control.rs"]
 mod control;
+#[path = "emulator/cortecs.rs"]
+mod cortecs;
+#[path = "emulator/cortecs_projects.rs"]
+mod cortecs_projects;
+#[path = "emulator/edenai_budgets.rs"]
+mod edenai_budgets;
+#[path = "emulator/edenai_v2.rs"]
+mod edenai_v2;
+#[path = "emulator/edenai_v3.rs"]
+mod edenai_v3;
+#[path = "emulator/edenai_v3_access.rs"]
+mod edenai_v3_access;
 #[path = "emulator/export.rs"]
 mod export;
 #[path = "emulator/faults.rs"]
@@ -34,5 +46,7 @@ mod keys;
 mod listing;
 #[path = "emulator/provider_keys.rs"]
 mod provider_keys;
+#[path = "emulator/surface.rs"]
+mod surface;
 #[path = "emulator/tcp.rs"]
 mod tcp;

@@ -53,6 +53,26 @@ impl World {
         parsed(&self.raw(request).await.unwrap())
     }
 
+    /// A call with that bearer token.
+    pub async fn call(&self, token: &str, (method, path): (&str, &str), body: Value) -> (u16, Value) {
+        let request = with_header(request(method, path, body), "authorization", &format!("Bearer {token}"));
+        parsed(&self.raw(request).await.unwrap())
+    }
+
+    /// What the data plane at that path says to a key, for a call at that cost.
+    pub async fn ask(&self, secret: &str, path: &str, cost: &str) -> (u16, Value) {
+        let body = serde_json::json!({ "model": "openai/gpt-5.2", "messages": [] });
+        let request = with_header(request("POST", path, body), "authorization", &format!("Bearer {secret}"));
+        parsed(&self.raw(with_header(request, "x-emulator-cost", cost)).await.unwrap())
+    }
+
+    /// A call without any credential.
+    pub async fn anonymous(&self, path: &str) -> (u16, Value) {
+        let mut request = request("GET", path, Value::Null);
+        request.headers_mut().clear();
+        parsed(&self.raw(request).await.unwrap())
+    }
+
     /// A data-plane call, with extra headers.
     pub async fn chat(&self, secret: &str, body: Value, headers: &[(&str, &str)]) -> (u16, Value) {
         let mut request = request("POST", CHAT, body);

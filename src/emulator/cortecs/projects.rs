@@ -100,7 +100,9 @@ fn replace(current: &ProjectRecord, update: Update, switches: &Switches) -> Map<
         keep("inference_config");
     }
     if !switches.legacy_settings {
-        LEGACY.iter().for_each(|name| keep(name));
+        for name in LEGACY {
+            keep(name);
+        }
     }
     fields
 }

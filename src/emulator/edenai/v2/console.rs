@@ -99,21 +99,19 @@ fn route<'a>(method: &Method, path: &[&'a str], september: bool) -> Option<Route
 }
 
 fn token_route<'a>(method: &Method, rest: &[&'a str], september: bool) -> Option<Route<'a>> {
+    // Where `me` means something else, a token of that name cannot be addressed (§2.5).
+    let addressable = |name: &str| !name.is_empty() && (!september || name != "me");
     let route: Route<'_> = match (method.as_str(), rest) {
         ("GET", [""]) => (Door::Management, "", tokens::list),
         ("POST", [""]) => (Door::Management, "", tokens::create),
-        // Where these names mean something else, a token of that name cannot be addressed (§2.5).
-        (method, ["me", ""]) if september => match method {
-            "GET" => (Door::Key, "", tokens::me),
-            _ => return None,
-        },
+        ("GET", ["me", ""]) if september => (Door::Key, "", tokens::me),
         ("POST", [name, "rotate", ""]) if september => (Door::Session, name, tokens::rotate),
         ("POST", ["legacy", kind, "regenerate", ""]) if september => {
             (Door::Session, kind, |_| Err(Refusal::NotFound))
         }
-        ("GET", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::get),
-        ("PATCH", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::update),
-        ("DELETE", [name, ""]) if !name.is_empty() => (Door::Management, name, tokens::delete),
+        ("GET", [name, ""]) if addressable(name) => (Door::Management, name, tokens::get),
+        ("PATCH", [name, ""]) if addressable(name) => (Door::Management, name, tokens::update),
+        ("DELETE", [name, ""]) if addressable(name) => (Door::Management, name, tokens::delete),
         _ => return None,
     };
     Some(route)
