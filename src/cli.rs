@@ -9,7 +9,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{self, Readiness};
 use crate::runtime::telemetry::{self, LogFormat};
-use crate::{api, explain, orphans, usage};
+use crate::{api, explain, orphans, uninstall, usage};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use kube::core::Duration;
@@ -58,6 +58,8 @@ enum Command {
     Orphans(orphans::command::Arguments),
     /// Tell what keys spent, by key, namespace or label, as a table, CSV or JSON.
     Usage(usage::command::Arguments),
+    /// Tell whether resources are left that need the operator; the chart asks before it is uninstalled.
+    UninstallCheck(uninstall::Arguments),
     /// Run the vendors as a local server, with faults on request, to try things without an account.
     #[cfg(feature = "emulator")]
     Emulate(EmulateArgs),
@@ -126,6 +128,7 @@ impl Cli {
             }
             Command::Orphans(arguments) => return orphans::command::run(arguments).await,
             Command::Usage(arguments) => return usage::command::run(arguments).await,
+            Command::UninstallCheck(arguments) => return uninstall::run(arguments).await,
             #[cfg(feature = "emulator")]
             Command::Emulate(arguments) => emulate(arguments).await,
         };

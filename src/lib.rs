@@ -10,7 +10,7 @@
 //! - [`runtime`]: clock, critical sections, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
 //! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
-//!   that shows what keys spent; [`reach`] is what both work with.
+//!   that shows what keys spent; [`reach`] is what both work with; [`uninstall`] says whether the operator can go.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
 pub mod api;
@@ -28,3 +28,4 @@ pub mod plan;
 pub mod reach;
 pub mod runtime;
 pub mod usage;
+pub mod uninstall;

@@ -1,0 +1,145 @@
+//! `keysmith uninstall-check`: whether the operator can go without leaving anything behind. It changes nothing. The
+//! chart runs it before a release is removed, and a refusal keeps the release.
+
+use crate::api;
+use crate::cluster::{brief, is_missing};
+use clap::Args;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Config, ResourceExt};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// Something is left.
+const REMAINS: u8 = 3;
+/// As many are named; the rest is counted.
+const NAMED: usize = 20;
+/// Pages are small because a page is what a list costs in memory at its peak.
+const PAGE: u32 = 250;
+
+/// What `keysmith uninstall-check` can be told.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 nothing is left, 3 resources are left, 1 it could not be told.")]
+pub struct Arguments {
+    /// Namespaces to look into, separated by commas; all of them when left out.
+    #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Looks, and says what is left.
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let client = Client::try_from(Config::infer().await?)?;
+    let namespaces: Vec<_> =
+        arguments.namespaces.iter().map(|it| it.trim()).filter(|it| !it.is_empty()).collect();
+    let mut left = Vec::new();
+    for crd in api::crds() {
+        let kind = crd.spec.names.kind.clone();
+        let found = instances(&client, &crd, &namespaces).await;
+        left.extend(found.map_err(|error| format!("{kind}s cannot be listed: {}", brief(&error)))?);
+    }
+    if left.is_empty() {
+        print("no resources of Keysmith are left\n");
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&refusal(&left, &namespaces));
+    Ok(ExitCode::from(REMAINS))
+}
+
+/// What there is of one kind, as `Kind namespace/name`; nothing where the kind itself is not there.
+async fn instances(
+    client: &Client,
+    crd: &CustomResourceDefinition,
+    namespaces: &[&str],
+) -> kube::Result<Vec<String>> {
+    let names = &crd.spec.names;
+    let gvk = GroupVersionKind::gvk(api::GROUP, api::VERSION, &names.kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &names.plural);
+    let places: Vec<Api<DynamicObject>> = if namespaces.is_empty() {
+        vec![Api::all_with(client.clone(), &resource)]
+    } else if crd.spec.scope == "Namespaced" {
+        namespaces.iter().map(|it| Api::namespaced_with(client.clone(), it, &resource)).collect()
+    } else {
+        // They are others' as well, and whoever watches some namespaces only may not list them.
+        Vec::new()
+    };
+    let mut found = Vec::new();
+    for place in places {
+        let mut page = Some(ListParams::default().limit(PAGE));
+        while let Some(params) = page {
+            let list = match place.list_metadata(&params).await {
+                Err(error) if is_missing(&error) => break,
+                other => other?,
+            };
+            found.extend(list.items.iter().map(|object| {
+                let place = object.namespace().map_or_else(String::new, |it| it + "/");
+                format!("{} {place}{}", names.kind, object.name_any())
+            }));
+            let token = list.metadata.continue_.filter(|it| !it.is_empty());
+            page = token.map(|it| ListParams::default().limit(PAGE).continue_token(&it));
+        }
+    }
+    Ok(found)
+}
+
+/// What is left, why that matters, and the ways out.
+fn refusal(left: &[String], namespaces: &[&str]) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        text,
+        "{} resources are left, and without Keysmith nobody looks after their keys:",
+        left.len()
+    );
+    for line in left.iter().take(NAMED) {
+        let _ = writeln!(text, "  {line}");
+    }
+    if left.len() > NAMED {
+        let _ = writeln!(text, "  and {} more: kubectl get keysmith -A", left.len() - NAMED);
+    }
+    text.push_str("either revoke the keys and remove the resources, then uninstall again:\n");
+    let places: Vec<_> = match namespaces {
+        [] => vec!["-A".to_owned()],
+        some => some.iter().map(|it| format!("-n {it}")).collect(),
+    };
+    for place in places {
+        let _ = writeln!(text, "  kubectl delete pvk,gak --all {place} && kubectl delete ctok --all {place}");
+    }
+    text.push_str(
+        "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\
+         or leave resources, Secrets and keys as they are, for a later installation to go on with:\n  \
+           helm uninstall RELEASE --no-hooks\n",
+    );
+    text
+}
+
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_is_left_and_every_way_out() {
+        let left: Vec<_> = (0..25).map(|it| format!("GatewayApiKey shop/key-{it}")).collect();
+        let text = refusal(&left, &[]);
+        assert!(
+            text.starts_with("25 resources are left") && text.contains("\n  GatewayApiKey shop/key-19\n")
+        );
+        assert!(!text.contains("key-20") && text.contains("and 5 more"), "{text}");
+        for way in ["kubectl delete pvk,gak --all -A", "deletionPolicy: Retain", "--no-hooks"] {
+            assert!(text.contains(way), "{way} is not in: {text}");
+        }
+        let scoped = refusal(&left, &["shop", "search"]);
+        assert!(
+            scoped.contains("--all -n search") && !scoped.contains("--all -A"),
+            "others' resources: {scoped}"
+        );
+        assert!(!refusal(&left[..1], &[]).contains("more: "), "nothing is hidden");
+    }
+}
