@@ -7,8 +7,9 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 CLUSTER := tests/controlplane/cluster
+HELM := tests/controlplane/helm
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) tests/chaos-all deploy/demo .ci/run
+SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo .ci/run
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -57,6 +58,7 @@ control-plane:
 	@echo '== control plane for the tests'
 	@$(CLUSTER) up --dir .cluster-build >/dev/null
 	@$(CLUSTER) down --dir .cluster-build
+	@$(HELM) version >/dev/null
 
 .PHONY: check
 check: ## Check format, lints, docs, generated files and scripts
@@ -84,9 +86,10 @@ check-scripts:
 	@echo 'scripts are sound'
 
 .PHONY: generate
-generate: ## Write crds/ and the chart's copy of it
+generate: ## Write crds/ and what follows from it, and what the chart renders: read the diff
 	cargo run --quiet -- crds --dir crds
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
+	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test chart -- golden reference
 
 .PHONY: cluster
 cluster: ## Start a control plane with the CRDs, and print the line that selects it

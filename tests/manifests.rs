@@ -8,12 +8,19 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
+mod support {
+    #[allow(dead_code, reason = "the tests of the chart use the rest")]
+    pub mod helm;
+}
+
 use keysmith::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::helm;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -143,49 +150,99 @@ fn every_flag_of_orphans_is_explained_in_the_readme() {
     }
 }
 
-#[test]
-fn the_ledger_is_the_only_config_map_that_the_operator_may_touch() {
-    let mut kinds = Vec::new();
-    for document in
-        serde_yaml::Deserializer::from_str(&fs::read_to_string(root().join("deploy/role.yaml")).unwrap())
-    {
-        let role: Value = serde::Deserialize::deserialize(document).unwrap();
-        for rule in role["rules"].as_array().into_iter().flatten() {
-            if rule["resources"].as_array().unwrap().contains(&Value::from("configmaps")) {
-                let created = rule["verbs"] == serde_json::json!(["create"]);
-                assert!(created || rule["resourceNames"] == serde_json::json!(["keysmith-ledger"]), "{rule}");
-                kinds.push(role["kind"].as_str().unwrap().to_owned());
-            }
-        }
+/// Objects by kind, namespace and name, without the labels in which a release of Helm differs from kustomize.
+fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
+    const OF_HELM: [&str; 3] = ["helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"];
+    let strip = |object: &mut Value, pointer: &str| {
+        let labels = object.pointer_mut(pointer).and_then(Value::as_object_mut);
+        labels.into_iter().for_each(|it| OF_HELM.iter().for_each(|name| drop(it.remove(*name))));
+    };
+    // A hook is Helm's own, and kustomize has no word for what creates the namespace.
+    let shared = objects.into_iter().filter(|object| {
+        object["kind"] != "Namespace" && object["metadata"]["annotations"]["helm.sh/hook"].is_null()
+    });
+    shared
+        .map(|mut object| {
+            strip(&mut object, "/metadata/labels");
+            strip(&mut object, "/spec/template/metadata/labels");
+            let place = object["metadata"]["namespace"].as_str().unwrap_or("-");
+            (format!("{} in {place}", helm::title(&object)), object)
+        })
+        .collect()
+}
+
+fn kustomized(folder: &Path) -> Vec<Value> {
+    let output = Command::new("kubectl").arg("kustomize").arg(folder).output().unwrap();
+    helm::objects(&helm::said(output).unwrap())
+}
+
+fn chart(set: &str) -> Vec<Value> {
+    let values = root().join("tests/charts/values/default.yaml");
+    helm::objects(&helm::template(&values, &["--set", "crds.enabled=false", "--set", set]).unwrap())
+}
+
+fn assert_same(deploy: Vec<Value>, chart: Vec<Value>, place: &str) {
+    let (deploy, chart) = (comparable(deploy), comparable(chart));
+    let names = |it: &BTreeMap<String, Value>| it.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&deploy), names(&chart), "{place}");
+    for (name, object) in &deploy {
+        assert_eq!(*object, chart[name], "{name} of {place} differs from the chart");
     }
-    assert_eq!(kinds, ["Role", "Role"], "in one namespace, not in all");
-    let chart = fs::read_to_string(root().join("charts/keysmith/templates/role.yaml")).unwrap();
-    assert!(chart.contains("resourceNames: [keysmith-ledger]"));
+}
+
+#[test]
+fn deploy_holds_what_the_chart_renders() {
+    assert_same(kustomized(&root().join("deploy")), chart("replicaCount=1"), "deploy");
+    let cluster = kustomized(&root().join("deploy/overlays/cluster"));
+    assert_same(cluster, chart("replicaCount=1"), "deploy/overlays/cluster");
+    let namespaced = kustomized(&root().join("deploy/overlays/namespaced"));
+    assert_same(namespaced, chart("namespaces={shop}"), "deploy/overlays/namespaced");
+}
+
+#[test]
+fn the_network_policy_of_deploy_is_the_charts() {
+    // A component does nothing by itself, so it stands in an overlay, as in deploy/kustomization.yaml.
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("with-network-policy");
+    fs::create_dir_all(&folder).unwrap();
+    // kustomize takes relative paths only.
+    let up = "../".repeat(folder.components().count() - 1);
+    let deploy = root().join("deploy");
+    let deploy = deploy.strip_prefix("/").unwrap().display();
+    let text = format!(
+        "resources: [{up}{deploy}/overlays/cluster]\ncomponents: [{up}{deploy}/components/network-policy]\n"
+    );
+    fs::write(folder.join("kustomization.yaml"), text).unwrap();
+    let labelled = |mut objects: Vec<Value>| {
+        // The component's own object comes after the overlay's labels.
+        objects.iter_mut().filter(|it| it["kind"] == "NetworkPolicy").for_each(|it| {
+            it["metadata"]["labels"] = Value::Null;
+        });
+        objects
+    };
+    assert_same(
+        labelled(kustomized(&folder)),
+        labelled(chart("networkPolicy.enabled=true")),
+        "the component",
+    );
 }
 
 #[test]
 fn restarting_workloads_is_a_right_of_its_own_and_off_by_default() {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
-    assert!(!read("deploy/role.yaml").contains("apps"));
-    let optional = read("deploy/restart-workloads.yaml");
-    let role = serde_yaml::Deserializer::from_str(&optional).next().unwrap();
-    let role: Value = serde::Deserialize::deserialize(role).unwrap();
     let expected = serde_json::json!({
         "apiGroups": ["apps"],
         "resources": ["deployments", "statefulsets", "daemonsets"],
         "verbs": ["get", "list", "patch"],
     });
-    assert_eq!(role["rules"], serde_json::json!([expected]));
-    let kustomization: Value = serde_yaml::from_str(&read("deploy/kustomization.yaml")).unwrap();
-    let resources = kustomization["resources"].as_array().unwrap();
-    assert!(!resources.contains(&Value::from("restart-workloads.yaml")), "only for those who ask for it");
-    let values: Value = serde_yaml::from_str(&read("charts/keysmith/values.yaml")).unwrap();
-    assert_eq!(values["rbac"]["restartWorkloads"], false);
-    let chart = read("charts/keysmith/templates/role.yaml");
-    assert!(
-        chart.contains("{{- if .Values.rbac.restartWorkloads }}")
-            && chart.contains("verbs: [get, list, patch]\n  {{- end }}")
-    );
+    let granted = |objects: &[Value]| -> bool {
+        let rules = objects.iter().flat_map(|it| it["rules"].as_array().into_iter().flatten());
+        let rules: Vec<_> = rules.filter(|rule| rule["apiGroups"] == serde_json::json!(["apps"])).collect();
+        assert!(rules.iter().all(|it| **it == expected), "{rules:?}");
+        !rules.is_empty()
+    };
+    assert!(granted(&helm::objects(&read("deploy/restart-workloads.yaml"))));
+    assert!(granted(&chart("rbac.restartWorkloads=true")));
+    assert!(!granted(&chart("replicaCount=1")) && !granted(&kustomized(&root().join("deploy"))));
 }
 
 #[test]

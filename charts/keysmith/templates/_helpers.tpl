@@ -1,7 +1,19 @@
+{{/* The name of every object of the release. */}}
 {{- define "keysmith.name" -}}
-{{- if contains "keysmith" .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}{{ else }}{{ printf "%s-keysmith" .Release.Name | trunc 63 | trimSuffix "-" }}{{ end }}
+{{- $chart := .Values.nameOverride | default "keysmith" }}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $chart .Release.Name }}{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $chart | trunc 63 | trimSuffix "-" }}
+{{- end }}
 {{- end }}
 
+{{- define "keysmith.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "keysmith.name" .) }}
+{{- else }}{{ .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{/* A Deployment's selector can never change, so neither can these. */}}
 {{- define "keysmith.selector" -}}
 app.kubernetes.io/name: keysmith
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -12,4 +24,108 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "keysmith.image" -}}
+{{- if .Values.image.digest }}{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{- define "keysmith.leaseNamespace" -}}
+{{ .Values.leaderElection.namespace | default .Release.Namespace }}
+{{- end }}
+
+{{/* The plurals of the kinds of that scope, as JSON: {"items": […]}. They are read from the definitions, so that a new
+kind needs nothing here. */}}
+{{- define "keysmith.plurals" -}}
+{{- $plurals := list }}
+{{- range $path, $_ := .root.Files.Glob "files/crds/*.yaml" }}
+{{- $crd := $.root.Files.Get $path | fromYaml }}
+{{- if or $.all (eq $crd.spec.scope "Namespaced") }}{{ $plurals = append $plurals $crd.spec.names.plural }}{{ end }}
+{{- end }}
+{{- dict "items" (sortAlpha $plurals) | toJson }}
+{{- end }}
+
+{{/* What Keysmith may do with its own kinds and with what it makes of them, in a namespace or in all. */}}
+{{- define "keysmith.rules" -}}
+{{- $plurals := (include "keysmith.plurals" . | fromJson).items }}
+# Claims and finalizers are written by patch.
+- apiGroups: [keysmith.dev]
+  resources: [{{ join ", " $plurals }}]
+  verbs: [get, list, watch, patch]
+- apiGroups: [keysmith.dev]
+  resources: [{{ join "/status, " $plurals }}/status]
+  verbs: [patch]
+# Credentials are read by name, keys are written. Of the others only metadata is watched. None is ever deleted: a
+# Secret goes with the resource that owns it.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- if .root.Values.rbac.restartWorkloads }}
+# Named ones are read, labelled ones listed; one annotation of the pod template is patched.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get, list, patch]
+{{- end }}
+{{- end }}
+
+{{/* Its UID says which cluster this is. */}}
+{{- define "keysmith.clusterRule" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+
+{{/* A Role, or ClusterRole without `namespace`, with its binding: root, name, namespace, and rules as text. */}}
+{{- define "keysmith.role" -}}
+{{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "keysmith.labels" .root | nindent 4 }}
+rules:
+  {{- .rules | trim | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "keysmith.labels" .root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "keysmith.serviceAccountName" .root }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end }}
+
+{{/* The ports of networkPolicy.vendors and of allowedEndpoints, each once, as JSON: {"items": […]}. */}}
+{{- define "keysmith.vendorPorts" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.vendors.ports }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- range .Values.allowedEndpoints }}
+{{- $url := urlParse . }}
+{{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $ports = append $ports (int (default (ternary 80 443 (eq $url.scheme "http")) $named)) }}
+{{- end }}
+{{- dict "items" (uniq $ports) | toJson }}
 {{- end }}

@@ -1,0 +1,24 @@
+//! The Helm chart: what it renders, that an API server takes it, and what becomes of live resources when a release is
+//! installed, upgraded, rolled back and removed.
+//!
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test chart` writes the goldens and the chart's README anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
+
+mod support {
+    pub mod helm;
+    #[allow(dead_code, reason = "the stories use the rest")]
+    pub mod plane;
+}
+mod charts {
+    mod accepted;
+    mod golden;
+    mod reference;
+    mod rules;
+}

@@ -1,0 +1,89 @@
+//! Every combination, and what `deploy/` holds, before a real API server: a dry run on the server goes through
+//! admission, validation and defaulting, and stores nothing.
+
+use crate::support::helm::{combinations, objects, root, template};
+use crate::support::plane;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Runs kubectl with this on its standard input; what it said, on both streams.
+pub fn kubectl(arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(plane::kubeconfig())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+fn apply(arguments: &[&str], manifest: &str, place: &str) -> String {
+    let always = ["apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", "-"];
+    let (ok, text) = kubectl(&[&always[..], arguments].concat(), manifest);
+    assert!(ok, "{place}: {text}");
+    text
+}
+
+/// A namespace that warns of pods that are not restricted.
+fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
+        "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted",
+    }}})
+}
+
+fn prepare() {
+    let spaces = ["keysmith-system", "shop", "search", "monitoring"].map(namespace);
+    apply(
+        &[],
+        &serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": spaces})).unwrap(),
+        "namespaces",
+    );
+    let monitors = std::fs::read_to_string(root().join("tests/charts/fixtures/monitors.yaml")).unwrap();
+    apply(&[], &monitors, "monitors");
+    let (ok, text) = kubectl(
+        &[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "crd/servicemonitors.monitoring.coreos.com",
+            "crd/podmonitors.monitoring.coreos.com",
+        ],
+        "",
+    );
+    assert!(ok, "{text}");
+}
+
+#[test]
+fn the_api_server_takes_every_combination_and_every_overlay() {
+    prepare();
+    for (name, values) in combinations() {
+        let manifest = template(&values, &[]).unwrap();
+        let text = apply(&["--dry-run=server"], &manifest, &name);
+        assert_eq!(text.matches("(server dry run)").count(), objects(&manifest).len(), "{name}: {text}");
+        assert!(!text.to_lowercase().contains("warning"), "{name}: {text}");
+    }
+    for overlay in overlays() {
+        let (ok, manifest) = kubectl(&["kustomize", root().join(&overlay).to_str().unwrap()], "");
+        assert!(ok, "{overlay}: {manifest}");
+        let text = apply(&["--dry-run=server"], &manifest, &overlay);
+        assert!(!text.to_lowercase().contains("warning"), "{overlay}: {text}");
+    }
+    // The server does look: a field that it does not know is refused, and so is a pod that is not restricted.
+    let deployment =
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: shop}\nspec: {replica: 1}\n";
+    let (ok, text) =
+        kubectl(&["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"], deployment);
+    assert!(!ok && text.contains("replica"), "{text}");
+}
+
+/// Folders below `deploy/` that `kubectl apply -k` takes.
+fn overlays() -> Vec<String> {
+    ["deploy", "deploy/overlays/cluster", "deploy/overlays/namespaced"].map(str::to_owned).into()
+}
