@@ -110,7 +110,9 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
     text.push_str(
         "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\
          or leave resources, Secrets and keys as they are, for a later installation to go on with:\n  \
-           helm uninstall RELEASE --no-hooks\n",
+           helm uninstall RELEASE --no-hooks\n\
+         or keep the release, which Helm takes for one on its way out now:\n  \
+           helm rollback RELEASE REVISION, with the last revision of helm history RELEASE\n",
     );
     text
 }
@@ -132,7 +134,9 @@ mod tests {
             text.starts_with("25 resources are left") && text.contains("\n  GatewayApiKey shop/key-19\n")
         );
         assert!(!text.contains("key-20") && text.contains("and 5 more"), "{text}");
-        for way in ["kubectl delete pvk,gak --all -A", "deletionPolicy: Retain", "--no-hooks"] {
+        for way in
+            ["kubectl delete pvk,gak --all -A", "deletionPolicy: Retain", "--no-hooks", "helm rollback"]
+        {
             assert!(text.contains(way), "{way} is not in: {text}");
         }
         let scoped = refusal(&left, &["shop", "search"]);

@@ -12,13 +12,19 @@
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
 mod support {
+    #[allow(dead_code, reason = "the stories use the rest")]
+    pub mod canary;
     pub mod helm;
     #[allow(dead_code, reason = "the stories use the rest")]
     pub mod plane;
+    #[allow(dead_code, reason = "the stories use the rest")]
+    pub mod process;
 }
 mod charts {
     mod accepted;
     mod golden;
+    mod lifecycle;
     mod reference;
+    mod release;
     mod rules;
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Flags that the chart passes and this program does not know yet.
-const AWAITED: [&str; 5] = [
+pub const AWAITED: [&str; 5] = [
     "--leader-elect",
     "--leader-election-namespace",
     "--lease-duration",

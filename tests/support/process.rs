@@ -2,7 +2,7 @@
 
 use super::{canary, plane};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,14 +13,25 @@ pub struct Keysmith {
 }
 
 impl Keysmith {
-    /// Starts `keysmith` with these arguments; what it prints goes to a file.
+    /// Starts `keysmith` with these arguments, as the administrator; what it prints goes to a file.
     pub fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::start_as(name, &plane::kubeconfig(), arguments, &[])
+    }
+
+    /// Starts `keysmith` as somebody else, with more in its environment.
+    pub fn start_as(
+        name: &str,
+        kubeconfig: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let log = folder.join(format!("{name}-{}.log", std::process::id()));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
             .args(arguments)
-            .env("KUBECONFIG", plane::kubeconfig())
+            .envs(environment.iter().cloned())
+            .env("KUBECONFIG", kubeconfig)
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .stdin(Stdio::null())
@@ -46,6 +57,17 @@ impl Keysmith {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("SIGTERM was not obeyed; it printed:\n{}", self.printed());
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub async fn ended(mut self) -> i32 {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it does not end; it printed:\n{}", self.printed());
     }
 
     /// What it printed so far.

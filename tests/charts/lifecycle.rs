@@ -1,0 +1,172 @@
+//! A release from its first day to its last, on a real control plane and with keys that are in use: installed from the
+//! previous chart, upgraded, rolled back, uninstalled, installed again. Nothing is lost and nothing is made anew.
+
+use super::release::{ORG, Site, TOKEN};
+use crate::support::helm::{chart, root};
+use keysmith::emulator::edgee::DataPlaneAnswer;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What must stay: the resources, the Secrets, the keys at the vendor, and how many were ever made.
+#[derive(Debug, PartialEq)]
+struct State {
+    resources: BTreeMap<String, (Value, Value, Value)>,
+    secrets: BTreeMap<String, Value>,
+    keys: Vec<String>,
+    deposits: Vec<String>,
+    made: usize,
+}
+
+fn state(site: &Site) -> State {
+    let name =
+        |it: &Value| format!("{} {}", it["kind"].as_str().unwrap(), it["metadata"]["name"].as_str().unwrap());
+    let resources = site.resources();
+    let secrets = site.get(&["secrets", "-n", "shop"])["items"].as_array().unwrap().clone();
+    State {
+        resources: resources
+            .iter()
+            .map(|it| {
+                let parts = (
+                    it["metadata"]["uid"].clone(),
+                    it["status"]["id"].clone(),
+                    it["status"]["serial"].clone(),
+                );
+                (name(it), parts)
+            })
+            .collect(),
+        secrets: secrets.iter().map(|it| (name(it), it["data"].clone())).collect(),
+        keys: site.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect(),
+        deposits: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
+        made: site.vendor.count("POST", "/api_keys") + site.vendor.count("POST", "/provider_keys"),
+    }
+}
+
+fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+}
+
+/// Three keys, one of which a provider's credential serves.
+fn objects(origin: &str) -> Vec<Value> {
+    let secret = |name: &str, entry: &str, value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "stringData": {entry: value}});
+    let token = json!({
+        "vendor": {"edgee": {"organizationId": ORG}}, "endpoint": format!("{origin}/edgee"),
+        "secretRef": {"name": "edgee-console", "key": "token"},
+    });
+    let key = json!({"consoleTokenRef": {"name": "edgee"}, "expiresInDays": 90});
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
+        "gatewayKeyRefs": [{"name": "checkout"}],
+    });
+    vec![
+        secret("edgee-console", "token", TOKEN),
+        secret("byok", "api_key", "canary-credential"),
+        object("ConsoleToken", "edgee", token),
+        object("GatewayApiKey", "checkout", key.clone()),
+        object("GatewayApiKey", "search", key.clone()),
+        object("GatewayApiKey", "kept", key),
+        object("ProviderKey", "openai", deposit),
+    ]
+}
+
+fn assert_kept(site: &Site, before: &State, step: &str) {
+    assert_eq!(state(site), *before, "after {step}");
+    for secret in ["checkout", "search", "kept"] {
+        let entry = site.kubectl(&[
+            "get",
+            "secret",
+            secret,
+            "-n",
+            "shop",
+            "-o",
+            "go-template={{.data.key | base64decode}}",
+        ]);
+        assert_eq!(
+            site.vendor.edgee().check(&entry.unwrap(), None),
+            DataPlaneAnswer::Accepted,
+            "after {step}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_comes_and_goes_and_its_keys_stay() {
+    let mut site = Site::new().await;
+    site.kubectl(&["create", "namespace", "shop"]).unwrap();
+    let previous = root().join("tests/charts/previous/keysmith");
+    site.release("install", &previous, &["--create-namespace"]).unwrap();
+    site.roll_out().await;
+    site.apply(&objects(&site.origin()));
+    site.looked_at().await;
+    let before = state(&site);
+    assert_eq!((before.keys.len(), before.deposits.len(), before.resources.len()), (3, 1, 5));
+
+    site.release("upgrade", &chart(), &[]).unwrap();
+    site.roll_out().await;
+    site.looked_at().await;
+    assert_kept(&site, &before, "the upgrade");
+
+    site.helm(&["rollback", "keysmith", "1"]).unwrap();
+    site.roll_out().await;
+    site.looked_at().await;
+    assert_kept(&site, &before, "the rollback");
+    site.release("upgrade", &chart(), &["--set", "replicaCount=2"]).unwrap();
+    site.roll_out().await;
+    site.looked_at().await;
+    assert_kept(&site, &before, "the second upgrade");
+
+    the_release_refuses_to_go(&mut site, &before).await;
+    everything_can_be_left_in_place(&mut site, &before).await;
+    keys_can_be_left_and_revoked(&mut site).await;
+}
+
+/// With resources there, the hook fails, and so does the uninstallation.
+async fn the_release_refuses_to_go(site: &mut Site, before: &State) {
+    let (code, refused) = site.uninstall().await;
+    assert_eq!(code, 3);
+    let error = refused.unwrap_err();
+    assert!(error.contains("Job Failed"), "{error}");
+    let list = site.helm(&["list"]).unwrap();
+    assert!(list.contains("keysmith"), "{list}");
+    site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).unwrap();
+    site.looked_at().await;
+    assert_kept(site, before, "an uninstallation that was refused");
+    // Helm takes the release for one that is on its way out, until it is told to go back to where it is.
+    let history: Value =
+        serde_json::from_str(&site.helm(&["history", "keysmith", "-o", "json"]).unwrap()).unwrap();
+    let revision = history.as_array().unwrap().last().unwrap()["revision"].to_string();
+    site.helm(&["rollback", "keysmith", &revision]).unwrap();
+    site.release("upgrade", &chart(), &[]).unwrap();
+    site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).unwrap();
+}
+
+/// The documented way to leave keys in place, and that a later installation goes on with them.
+async fn everything_can_be_left_in_place(site: &mut Site, before: &State) {
+    site.shut_down().await;
+    let text = site.helm(&["uninstall", "keysmith", "--no-hooks"]).unwrap();
+    assert!(text.contains("gatewayapikeys.keysmith.dev"), "it names what it kept: {text}");
+    assert!(site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).is_err());
+    assert!(site.kubectl(&["get", "clusterrole", "keysmith"]).is_err());
+    assert_kept(site, before, "an uninstallation without the hook");
+    site.release("install", &chart(), &[]).unwrap();
+    site.roll_out().await;
+    site.looked_at().await;
+    assert_kept(site, before, "another installation");
+}
+
+/// What people are told to do first: after it nothing is left, and what was to stay at the vendor stayed.
+async fn keys_can_be_left_and_revoked(site: &mut Site) {
+    let kept = site.get(&["gak", "kept", "-n", "shop"])["status"]["id"].as_str().unwrap().to_owned();
+    let retain = r#"{"spec": {"deletionPolicy": "Retain"}}"#;
+    site.kubectl(&["patch", "gak", "kept", "-n", "shop", "--type", "merge", "-p", retain]).unwrap();
+    for kinds in ["pvk,gak", "ctok"] {
+        site.kubectl(&["delete", kinds, "--all", "-A", "--timeout=120s"]).unwrap();
+    }
+    let left: Vec<_> = site.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect();
+    assert_eq!(left, [kept], "the others are revoked");
+    let (code, gone) = site.uninstall().await;
+    assert_eq!(code, 0);
+    gone.unwrap();
+    assert!(!site.helm(&["list"]).unwrap().contains("keysmith-"));
+    site.kubectl(&["get", "crd", "gatewayapikeys.keysmith.dev"]).unwrap();
+    site.shut_down().await;
+}
