@@ -80,7 +80,7 @@ check-generated:
 check-scripts:
 	@for script in $(SCRIPTS); do bash -n "$$script"; done
 	@if command -v gofmt >/dev/null; then \
-	  unformatted=$$(gofmt -l tests/controlplane); \
+	  unformatted=$$(gofmt -l tests/controlplane tests/gitops); \
 	  if [[ -n $$unformatted ]]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi; \
 	fi
 	@echo 'scripts are sound'
@@ -90,6 +90,7 @@ generate: ## Write crds/ and what follows from it, and what the chart renders: r
 	cargo run --quiet -- crds --dir crds
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test chart -- golden reference
+	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test gitops -- config_map
 
 .PHONY: cluster
 cluster: ## Start a control plane with the CRDs, and print the line that selects it

@@ -1,7 +1,7 @@
 //! Every combination, and what `deploy/` holds, before a real API server: a dry run on the server goes through
 //! admission, validation and defaulting, and stores nothing.
 
-use crate::support::helm::{combinations, objects, root, template};
+use crate::support::helm::{combinations, objects, root, template, title};
 use crate::support::plane;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -81,6 +81,25 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
     let (ok, text) =
         kubectl(&["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"], deployment);
     assert!(!ok && text.contains("replica"), "{text}");
+}
+
+/// A field that the server or the operator filled in would be a difference to git for ever.
+#[test]
+fn the_server_adds_nothing_to_what_the_examples_say() {
+    prepare();
+    let mut seen = 0;
+    for folder in ["deploy/examples/edgee", "deploy/examples/emulator", "deploy/examples/gitops"] {
+        let (ok, manifest) = kubectl(&["kustomize", root().join(folder).to_str().unwrap()], "");
+        assert!(ok, "{folder}: {manifest}");
+        let own = |it: &Value| it["apiVersion"] == "keysmith.dev/v1alpha1";
+        for object in objects(&manifest).into_iter().filter(own) {
+            let text = apply(&["--dry-run=server", "-o", "json"], &object.to_string(), folder);
+            let stored: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(stored["spec"], object["spec"], "{} of {folder}", title(&object));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "{seen}");
 }
 
 /// Folders below `deploy/` that `kubectl apply -k` takes.

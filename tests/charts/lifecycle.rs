@@ -68,6 +68,19 @@ fn objects(origin: &str) -> Vec<Value> {
     ]
 }
 
+/// What was applied is what there is, although the operator has worked on it: Argo CD and Flux show no difference.
+fn in_sync(site: &Site) {
+    let resources = site.resources();
+    for applied in objects(&site.origin()).iter().filter(|it| it["apiVersion"] == "keysmith.dev/v1alpha1") {
+        let same = |it: &&Value| {
+            it["kind"] == applied["kind"] && it["metadata"]["name"] == applied["metadata"]["name"]
+        };
+        assert_eq!(resources.iter().find(same).unwrap()["spec"], applied["spec"]);
+    }
+    let difference = site.kubectl(&["diff", "--server-side", "-f", Site::applied().to_str().unwrap()]);
+    assert_eq!(difference.unwrap(), "", "a dry run of the same says that something would change");
+}
+
 fn assert_kept(site: &Site, before: &State, step: &str) {
     assert_eq!(state(site), *before, "after {step}");
     for secret in ["checkout", "search", "kept"] {
@@ -97,6 +110,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.roll_out().await;
     site.apply(&objects(&site.origin()));
     site.looked_at().await;
+    in_sync(&site);
     let before = state(&site);
     assert_eq!((before.keys.len(), before.deposits.len(), before.resources.len()), (3, 1, 5));
 
@@ -113,6 +127,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.roll_out().await;
     site.looked_at().await;
     assert_kept(&site, &before, "the second upgrade");
+    in_sync(&site);
 
     the_release_refuses_to_go(&mut site, &before).await;
     everything_can_be_left_in_place(&mut site, &before).await;

@@ -85,10 +85,15 @@ impl Site {
 
     /// Applies objects as a user would.
     pub fn apply(&self, objects: &[Value]) {
-        let path = plane::folder().join("apply.json");
+        let path = Self::applied();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         std::fs::write(&path, list.to_string()).unwrap();
         self.kubectl(&["apply", "--server-side", "-f", path.to_str().unwrap()]).unwrap();
+    }
+
+    /// The file that was applied last.
+    pub fn applied() -> PathBuf {
+        plane::folder().join("apply.json")
     }
 
     /// One object, or a list, as JSON.
