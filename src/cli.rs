@@ -1,13 +1,15 @@
 //! The command line.
 
+use crate::cluster::lease::Seat;
 use crate::controller::context::Settings;
 use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::operator::Operator;
+use crate::plan::leadership::Times;
 use crate::plan::token::Endpoints;
 use crate::runtime::clock::Clock;
-use crate::runtime::metrics::Metrics;
-use crate::runtime::server::{self, Readiness};
+use crate::runtime::leadership::Election;
+use crate::runtime::server::{self, Readiness, State};
 use crate::runtime::telemetry::{self, LogFormat};
 use crate::{api, explain, orphans, uninstall, usage};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +17,7 @@ use jiff::SignedDuration;
 use kube::core::Duration;
 use kube::{Client, Config, ResourceExt};
 use std::error::Error;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,6 +103,27 @@ struct RunArgs {
     /// the kubeconfig's.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE")]
     ledger_namespace: Option<String>,
+    #[command(flatten)]
+    election: ElectionArgs,
+}
+
+#[derive(Debug, Args)]
+struct ElectionArgs {
+    /// Agree with other replicas, by a Lease, on one that acts; the others stand by with filled caches.
+    #[arg(long, env = "KEYSMITH_LEADER_ELECT", value_parser = clap::builder::BoolishValueParser::new())]
+    leader_elect: bool,
+    /// Namespace of the Lease keysmith; the pod's own when left out, or the kubeconfig's.
+    #[arg(long, env = "KEYSMITH_LEADER_ELECTION_NAMESPACE")]
+    leader_election_namespace: Option<String>,
+    /// Without a sign of life for so long, a leader has lost the Lease.
+    #[arg(long, env = "KEYSMITH_LEASE_DURATION", default_value = "15s")]
+    lease_duration: Duration,
+    /// A leader that could not renew for so long ceases to act.
+    #[arg(long, env = "KEYSMITH_RENEW_DEADLINE", default_value = "10s")]
+    renew_deadline: Duration,
+    /// Time between two renewals.
+    #[arg(long, env = "KEYSMITH_RETRY_PERIOD", default_value = "2s")]
+    retry_period: Duration,
 }
 
 #[cfg(feature = "emulator")]
@@ -181,20 +205,23 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
     if !sweep.is_zero() && sweep < SignedDuration::from_secs(1) {
         return Err("--sweep-interval: must be at least 1s, or 0s for none".into());
     }
+    let times = election_times(&arguments.election)?;
     let mut config = Config::infer().await?;
     let ledger_namespace = arguments.ledger_namespace.filter(|it| !it.is_empty());
     let ledger_namespace = ledger_namespace.unwrap_or_else(|| config.default_namespace.clone());
     // A retried create would meet its own object as "already exists", a retried compare-and-swap its own write as a
     // conflict; retries are decided where that is understood.
     config.default_retry = false;
+    let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
+    let election = election.transpose()?;
     let client = Client::try_from(config)?;
-    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let told = State::default();
     let listener = TcpListener::bind(arguments.metrics_address)
         .await
         .map_err(|error| format!("--metrics-address {}: {error}", arguments.metrics_address))?;
     let stop = CancellationToken::new();
     let serving = CancellationToken::new();
-    let router = server::router(metrics.clone(), readiness.clone());
+    let router = server::router(told.clone());
     let server = axum::serve(listener, router).with_graceful_shutdown(serving.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
     let operator = Operator {
@@ -216,14 +243,38 @@ async fn run(arguments: RunArgs) -> Result<(), Failure> {
             .map(|it| it.trim().to_owned())
             .filter(|it| !it.is_empty())
             .collect(),
-        metrics,
-        readiness: readiness.clone(),
+        metrics: told.metrics,
+        readiness: told.readiness.clone(),
+        liveness: told.liveness,
+        election,
     };
-    tokio::spawn(stop_on_signal(stop.clone(), readiness));
+    tokio::spawn(stop_on_signal(stop.clone(), told.readiness));
     operator.run(stop).await;
     serving.cancel();
     server.await??;
     Ok(())
+}
+
+fn election_times(arguments: &ElectionArgs) -> Result<Times, Failure> {
+    let [lease, renew, retry] = [arguments.lease_duration, arguments.renew_deadline, arguments.retry_period]
+        .map(|it| SignedDuration::try_from(std::time::Duration::from(it)));
+    Ok(Times::new(lease?, renew?, retry?)?)
+}
+
+/// The Lease has a connection of its own.
+fn elect(arguments: &ElectionArgs, times: Times, config: &Config) -> Result<Election, Failure> {
+    let namespace = arguments.leader_election_namespace.as_deref().filter(|it| !it.is_empty());
+    let namespace = namespace.unwrap_or(&config.default_namespace);
+    let seat = Seat::new(Client::try_from(config.clone())?, namespace);
+    Ok(Election { seat, identity: identity(), times })
+}
+
+/// The pod's name, for people, and what no other process ever had.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|it| !it.is_empty());
+    // Each state is seeded by the operating system.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}_{random:016x}", host.as_deref().unwrap_or("keysmith"))
 }
 
 async fn stop_on_signal(stop: CancellationToken, readiness: Readiness) {

@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod inventory;
+pub mod lease;
 pub mod ledger;
 pub mod object;
 pub mod secret;

@@ -15,15 +15,15 @@ use crate::cluster;
 use crate::cluster::object::{self, Managed};
 use crate::plan::retry;
 use context::Context;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
+use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{Controller, watcher};
 use serde_json::json;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -66,38 +66,49 @@ pub trait Subject: Managed {
 }
 
 /// Where a controller's work comes from.
-pub struct Source<S, K: Managed> {
-    /// Objects that changed in a way that matters.
-    pub stream: S,
-    /// All of them.
+pub struct Source<K: Managed> {
+    /// All objects of the kind.
     pub store: Store<DeserializeGuard<K>>,
-    /// Objects that something else asks to be looked at.
+    /// Those that are to be looked at.
     pub wakes: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
 }
 
-/// Runs the controller of a kind until `stop`; reconciles under way are finished.
-pub async fn run<K: Subject, S>(source: Source<S, K>, context: Arc<Context>, stop: CancellationToken)
-where
-    S: Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static,
-{
-    let wakes = futures::stream::unfold(source.wakes, |mut wakes| async move {
-        wakes.recv().await.map(|object| (object, wakes))
-    });
+/// Runs the controller of a kind until `stop`; reconciles under way are finished. Dropping it stops them, but for
+/// critical sections.
+pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: CancellationToken) {
+    let Source { store, wakes } = source;
+    let wakes =
+        stream::unfold(wakes, |mut wakes| async move { wakes.recv().await.map(|object| (object, wakes)) });
+    let liveness = context.liveness.clone();
+    // Asked in the controller's own loop, or it would be no sign of life of that.
+    let name = format!("the controller of {}s", K::KIND);
+    let pulse = liveness.part(&name);
+    let answers = pulse.answers().map(|never| match never {});
     let concurrency = context.settings.concurrency;
-    let never_began = never_began(source.store.clone(), stop.clone());
-    let controller = Controller::for_stream(source.stream, source.store)
+    let never_began = never_began(store.clone(), stop.clone());
+    let controller = Controller::for_stream(stream::pending(), store)
         .with_config(Config::default().concurrency(concurrency))
-        .reconcile_on(wakes)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .reconcile_on(stream::select(wakes, answers))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::<K>, give_up_for_now::<K>, context)
         .for_each(|result| async move {
             if let Err(error) = result {
                 tracing::debug!(kind = K::KIND, %error, "a reconcile ended with an error");
             }
         });
+    let stopping = async {
+        stop.cancelled().await;
+        // It answers no more, and finishes what is under way.
+        drop(pulse);
+        pending().await
+    };
     tokio::select! {
         () = controller => {}
         () = never_began => {}
+        () = stopping => {}
+    }
+    if !stop.is_cancelled() {
+        liveness.died(name);
     }
 }
 
@@ -106,7 +117,7 @@ async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: Cancel
     stop.cancelled().await;
     // A store whose watch has ended counts as well: the controller then ends by itself.
     if store.wait_until_ready().now_or_never().is_some() {
-        futures::future::pending::<()>().await;
+        pending::<()>().await;
     }
 }
 

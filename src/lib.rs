@@ -7,7 +7,7 @@
 //! - [`gateway`]: what the vendors understand. One file per vendor, HTTP in one file.
 //! - [`cluster`]: what Kubernetes understands. Claims, status, Secrets, watches, events.
 //! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.
-//! - [`runtime`]: clock, critical sections, metrics, logs, health endpoint.
+//! - [`runtime`]: clock, critical sections, leader election, liveness, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
 //! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
 //!   that shows what keys spent; [`reach`] is what both work with; [`uninstall`] says whether the operator can go.

@@ -1,29 +1,34 @@
-//! The wiring: one set of controllers per watched namespace, or one for all of them.
+//! The wiring: watches that always run, and controllers that run while this replica leads; one set of them per watched
+//! namespace, or one for all.
 
-use crate::api::{self, ConsoleToken, GROUP, GatewayApiKey, ProjectSettings, ProviderKey, VERSION};
+pub mod scope;
+
+use crate::api::{self, GROUP, VERSION};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
-use crate::cluster::object::Managed;
-use crate::cluster::watch::{self, Touched};
+use crate::controller;
 use crate::controller::accounts::Accounts;
-use crate::controller::context::{Context, Settings, Stores, Wakers};
+use crate::controller::context::{Context, Settings, Wakers};
 use crate::controller::memory::Memory;
 use crate::controller::sweep::Sweeps;
-use crate::controller::{self, Source};
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
+use crate::plan::report::Notice;
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
+use crate::runtime::leadership::{Election, Leadership, Surroundings};
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::Readiness;
 use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
+use scope::Scope;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What an operator is made of.
@@ -42,10 +47,24 @@ pub struct Operator {
     pub metrics: Metrics,
     /// What keeps it from being ready.
     pub readiness: Readiness,
+    /// Whether its loops turn.
+    pub liveness: Liveness,
+    /// How it agrees with other replicas on who acts; `None` where there are no others.
+    pub election: Option<Election>,
 }
 
 /// Looks again for missing definitions this often.
 const MISSING: Duration = Duration::from_secs(2);
+
+/// What outlasts a term.
+struct Lasting {
+    cluster: ClusterId,
+    events: Events,
+    critical: Critical,
+    scopes: Vec<Arc<Scope>>,
+    /// Cancelled when every cache is filled.
+    filled: CancellationToken,
+}
 
 impl Operator {
     /// Runs until `stop`; what is under way then is finished first.
@@ -56,22 +75,101 @@ impl Operator {
         let (events, sending) = Events::new(self.client.clone(), self.metrics.clone());
         let events_stop = CancellationToken::new();
         let sending = tokio::spawn(Events::until(sending, events_stop.clone()));
-        let critical = Critical::default();
-        let scopes: Vec<Option<String>> = if self.namespaces.is_empty() {
-            vec![None]
-        } else {
-            self.namespaces.iter().cloned().map(Some).collect()
+        let (scopes, watching): (Vec<_>, Vec<_>) = self
+            .places()
+            .into_iter()
+            .map(|namespace| Scope::new(&self.client, namespace, &self.liveness))
+            .unzip();
+        let filled = CancellationToken::new();
+        let lasting = Lasting { cluster, events, critical: Critical::default(), scopes, filled };
+        tracing::info!(cluster = %crate::plan::naming::Mark::new(&lasting.cluster, ""), "keysmith is running");
+        let watching = async {
+            tokio::join!(join_all(watching), self.warm_up(&lasting, &stop));
+            self.liveness.died("the watch");
+            std::future::pending::<()>().await;
         };
-        let scopes =
-            scopes.into_iter().map(|namespace| self.scope(namespace, &cluster, (&events, &critical), &stop));
-        self.readiness.missing(Vec::new());
-        tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "keysmith is running");
-        futures::future::join_all(scopes).await;
-        critical.drained().await;
+        let leadership = tokio::select! {
+            leadership = self.lead(&lasting, &stop) => leadership,
+            () = watching => None,
+        };
+        lasting.critical.drained().await;
+        if let Some(leadership) = leadership {
+            leadership.release().await;
+        }
         events_stop.cancel();
         // The task ends by itself once it is told to.
         let _ = sending.await;
         tracing::info!("keysmith has stopped; everything that was under way is finished");
+    }
+
+    fn places(&self) -> Vec<Option<String>> {
+        if self.namespaces.is_empty() {
+            return vec![None];
+        }
+        self.namespaces.iter().cloned().map(Some).collect()
+    }
+
+    /// Says what keeps it from being ready until every cache is filled.
+    async fn warm_up(&self, lasting: &Lasting, stop: &CancellationToken) {
+        let mut filling: FuturesUnordered<_> = lasting.scopes.iter().flat_map(|it| it.filled()).collect();
+        while !filling.is_empty() {
+            self.readiness.missing(vec![format!("{} of the caches are not filled yet", filling.len())]);
+            filling.next().await;
+        }
+        lasting.filled.cancel();
+        // Who is stopping has said so.
+        if !stop.is_cancelled() {
+            self.readiness.missing(Vec::new());
+        }
+    }
+
+    /// Lets the controllers run whenever this replica leads, until `stop`.
+    async fn lead(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
+        let mut leadership = self.stand(lasting, stop).await?;
+        loop {
+            tokio::select! {
+                () = leadership.won() => {}
+                () = stop.cancelled() => return Some(leadership),
+            }
+            self.announce(&leadership, &lasting.events);
+            let terms = lasting.scopes.iter().map(|scope| self.term(scope, lasting, stop));
+            tokio::select! {
+                _ = join_all(terms) => {
+                    // They end when they are told to, or liveness knows.
+                    stop.cancelled().await;
+                    return Some(leadership);
+                }
+                // Reconciles are dropped at once. What must not be is finished: it holds against a second operator.
+                () = leadership.lost() => self.metrics.forget_state(),
+            }
+        }
+    }
+
+    /// Stands for election when the caches are filled: a leader without them would keep a better one from leading. One
+    /// that are never filled must not keep everybody from it, so that is waited for no longer than a lease lasts.
+    async fn stand(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
+        let Some(election) = self.election.clone() else {
+            return Some(Leadership::alone(&self.metrics));
+        };
+        let patience = Duration::try_from(election.times.lease).unwrap_or_default();
+        tokio::select! {
+            () = lasting.filled.cancelled() => {}
+            () = tokio::time::sleep(patience) => {}
+            () = stop.cancelled() => return None,
+        }
+        let surroundings = Surroundings {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            liveness: self.liveness.clone(),
+        };
+        Some(Leadership::campaign(election, surroundings))
+    }
+
+    fn announce(&self, leadership: &Leadership, events: &Events) {
+        if let (Some(election), Some(lease)) = (&self.election, leadership.reference()) {
+            let note = format!("{} leads", election.identity);
+            events.notify(lease, Notice { warning: false, reason: "LeaderElection", note });
+        }
     }
 
     /// Waits for the custom resource definitions, and learns which cluster this is.
@@ -121,73 +219,40 @@ impl Operator {
         }
     }
 
-    async fn scope(
-        &self,
-        namespace: Option<String>,
-        cluster: &ClusterId,
-        (events, critical): (&Events, &Critical),
-        stop: &CancellationToken,
-    ) {
-        let place = namespace.as_deref();
-        let (tokens, tokens_store) = watch::objects::<ConsoleToken>(&self.client, place);
-        let (keys, keys_store) = watch::objects::<GatewayApiKey>(&self.client, place);
-        let (deposits, deposits_store) = watch::objects::<ProviderKey>(&self.client, place);
-        let (projects, projects_store) = watch::objects::<ProjectSettings>(&self.client, place);
-        let (wake_tokens, tokens_wakes) = mpsc::unbounded_channel();
-        let (wake_keys, keys_wakes) = mpsc::unbounded_channel();
-        let (wake_deposits, deposits_wakes) = mpsc::unbounded_channel();
-        let (wake_projects, projects_wakes) = mpsc::unbounded_channel();
-        let context = Arc::new(Context {
+    /// The controllers of one scope, with nothing remembered from an earlier term: others acted since.
+    async fn term(&self, scope: &Scope, lasting: &Lasting, stop: &CancellationToken) {
+        let (wakers, sources) = scope.begin();
+        let context = Arc::new(self.context(scope, wakers, lasting));
+        tokio::join!(
+            controller::run(sources.tokens, Arc::clone(&context), stop.clone()),
+            controller::run(sources.keys, Arc::clone(&context), stop.clone()),
+            controller::run(sources.deposits, Arc::clone(&context), stop.clone()),
+            controller::run(sources.projects, Arc::clone(&context), stop.clone()),
+            begin_ledger(context),
+        );
+    }
+
+    fn context(&self, scope: &Scope, wakers: Wakers, lasting: &Lasting) -> Context {
+        // Who sees a part of the cluster cannot tell what nobody accounts for.
+        let sees_all = scope.namespace.is_none();
+        Context {
             client: self.client.clone(),
             clock: self.clock.clone(),
-            cluster: cluster.clone(),
+            cluster: lasting.cluster.clone(),
             settings: self.settings.clone(),
             transport: Arc::clone(&self.transport),
             accounts: Accounts::default(),
             memory: Memory::default(),
-            critical: critical.clone(),
-            events: events.clone(),
+            critical: lasting.critical.clone(),
+            liveness: self.liveness.clone(),
+            events: lasting.events.clone(),
             ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone()),
-            // Who sees a part of the cluster cannot tell what nobody accounts for.
-            sees_all: namespace.is_none(),
-            sweeps: Sweeps::new(self.settings.sweep.filter(|_| namespace.is_none())),
+            sees_all,
+            sweeps: Sweeps::new(self.settings.sweep.filter(|_| sees_all)),
             metrics: self.metrics.clone(),
-            stores: Stores {
-                tokens: tokens_store.clone(),
-                keys: keys_store.clone(),
-                deposits: deposits_store.clone(),
-                projects: projects_store.clone(),
-            },
-            wakers: Wakers {
-                tokens: wake_tokens,
-                keys: wake_keys,
-                deposits: wake_deposits,
-                projects: wake_projects,
-            },
-        });
-        let run_tokens = controller::run(
-            Source { stream: tokens, store: tokens_store, wakes: tokens_wakes },
-            Arc::clone(&context),
-            stop.clone(),
-        );
-        let run_keys = controller::run(
-            Source { stream: keys, store: keys_store, wakes: keys_wakes },
-            Arc::clone(&context),
-            stop.clone(),
-        );
-        let run_deposits = controller::run(
-            Source { stream: deposits, store: deposits_store, wakes: deposits_wakes },
-            Arc::clone(&context),
-            stop.clone(),
-        );
-        let run_projects = controller::run(
-            Source { stream: projects, store: projects_store, wakes: projects_wakes },
-            Arc::clone(&context),
-            stop.clone(),
-        );
-        let beginning = begin_ledger(Arc::clone(&context));
-        let watching = watch_secrets(self.client.clone(), namespace, context, stop.clone());
-        tokio::join!(run_tokens, run_keys, run_deposits, run_projects, watching, beginning);
+            stores: scope.stores.clone(),
+            wakers,
+        }
     }
 }
 
@@ -197,49 +262,5 @@ async fn begin_ledger(context: Arc<Context>) {
         && let Err(error) = context.ledger.open().await
     {
         tracing::warn!(%error, "no sweep for orphaned keys as long as the ledger cannot be read and begun");
-    }
-}
-
-/// Wakes whoever a Secret matters to: its owner, and those that read it by name.
-async fn watch_secrets(
-    client: Client,
-    namespace: Option<String>,
-    context: Arc<Context>,
-    stop: CancellationToken,
-) {
-    let mut touched = Box::pin(watch::secrets(&client, namespace.as_deref()));
-    while let Some(secret) = tokio::select! {
-        secret = touched.next() => secret,
-        () = stop.cancelled() => None,
-    } {
-        wake_for(&secret, &context);
-    }
-}
-
-fn wake_for(secret: &Touched, context: &Context) {
-    // The receivers live as long as the operator.
-    let own = |name: &str| ObjectRef::new(name).within(&secret.namespace);
-    match &secret.owner {
-        Some((kind, name)) if kind == GatewayApiKey::KIND => {
-            let _ = context.wakers.keys.send(own(name));
-        }
-        _ => {}
-    }
-    let here = |place: Option<String>| place.as_deref() == Some(&secret.namespace);
-    let reads = |it: &ConsoleToken| here(it.namespace()) && it.spec.secret_name() == secret.name;
-    for token in watch::select(&context.stores.tokens, reads) {
-        let _ = context.wakers.tokens.send(token);
-    }
-    if secret.owner.is_some() {
-        return;
-    }
-    let reads = |it: &ProviderKey| here(it.namespace()) && it.spec.credentials_ref.name == secret.name;
-    for deposit in watch::select(&context.stores.deposits, reads) {
-        let _ = context.wakers.deposits.send(deposit);
-    }
-    // A key that waits for this name to become free, or whose Secret was taken from it.
-    let names = |it: &GatewayApiKey| here(it.namespace()) && it.secret_name() == secret.name;
-    for key in watch::select(&context.stores.keys, names) {
-        let _ = context.wakers.keys.send(key);
     }
 }

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod fault;
 pub mod hash;
 pub mod issuance;
+pub mod leadership;
 pub mod ledger;
 pub mod money;
 pub mod naming;

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod critical;
+pub mod leadership;
+pub mod liveness;
 pub mod metrics;
 pub mod server;
 pub mod telemetry;

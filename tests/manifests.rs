@@ -150,6 +150,16 @@ fn every_flag_of_orphans_is_explained_in_the_readme() {
     }
 }
 
+#[test]
+fn times_of_an_election_that_cannot_work_are_refused_by_name() {
+    for (flag, value) in
+        [("--renew-deadline", "20s"), ("--retry-period", "1m"), ("--lease-duration", "1500ms")]
+    {
+        let (ok, _, said) = keysmith(&["run", "--leader-elect", flag, value]);
+        assert!(!ok && said.starts_with(&format!("keysmith: {flag}: must be ")), "{said}");
+    }
+}
+
 /// Objects by kind, namespace and name, without the labels in which a release of Helm differs from kustomize.
 fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
     const OF_HELM: [&str; 3] = ["helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"];

@@ -26,6 +26,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     pub mod process;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod replica;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]
     pub mod world;
@@ -42,10 +44,12 @@ mod stories {
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
+    pub mod leadership;
     pub mod leaking;
     pub mod minting;
     pub mod projects;
     pub mod refusals;
+    pub mod replicas;
     pub mod rotating;
     pub mod spending;
     pub mod tokens;
@@ -66,6 +70,21 @@ macro_rules! tell {
     };
 }
 
+/// The same with two operators, from whom the lead is taken away time and again.
+macro_rules! tell_with_rivals {
+    ($($module:ident of $stories:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                let mut world = super::World::real().await;
+                world.rival().await;
+                super::stories::$stories::$story(&mut world).await;
+                world.end().await;
+            })+
+        })+
+    };
+}
+
 tell! {
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,
@@ -80,6 +99,12 @@ tell! {
         a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing;
+    leadership:
+        the_other_leads_within_a_second_after_a_graceful_stop,
+        the_other_leads_within_the_lease_and_a_second_after_a_kill,
+        the_one_that_stands_by_is_ready_and_does_nothing,
+        what_is_under_way_is_finished_before_the_lease_is_given_back,
+        a_lease_that_somebody_deletes_is_written_anew;
     leaking:
         a_leaked_key_is_dead_at_once_and_never_comes_back,
         a_leaked_key_dies_even_while_its_specification_is_refused;
@@ -153,10 +178,19 @@ tell! {
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret;
     command:
         orphans_are_listed_and_removed_from_the_command_line;
+    replicas:
+        the_binary_takes_over_after_sigterm_and_after_sigkill;
     binary:
         two_hundred_keys_survive_a_sigkill_in_the_middle,
         health_readiness_and_metrics_are_served_and_sigterm_ends_it_well,
         what_the_binary_prints_at_trace_level_holds_no_secret,
         a_namespace_with_everything_in_it_goes,
         a_field_that_the_type_cannot_read_is_told_so;
+}
+
+tell_with_rivals! {
+    faults_with_rivals of faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_restart_does_not_shorten_a_wait,
+        a_deletion_waits_for_a_vendor_that_is_down;
 }

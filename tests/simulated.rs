@@ -22,6 +22,8 @@ mod support {
     pub mod drivers;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod replica;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories with a real control plane use the rest")]
     pub mod world;
@@ -34,6 +36,7 @@ mod stories {
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
+    pub mod leadership;
     pub mod leaking;
     pub mod ledger;
     pub mod minting;
@@ -84,6 +87,21 @@ macro_rules! tell_everywhere {
             tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
             tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
             tell_at!(cortecs Cortecs $module: $($story),+);
+        })+
+    };
+}
+
+/// The same with two operators, from whom the lead is taken away time and again.
+macro_rules! tell_with_rivals {
+    ($($module:ident of $stories:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            $(#[tokio::test(start_paused = true)]
+            async fn $story() {
+                let mut world = super::World::simulated().await;
+                world.rival().await;
+                super::stories::$stories::$story(&mut world).await;
+                world.end().await;
+            })+
         })+
     };
 }
@@ -155,6 +173,20 @@ tell! {
         a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing;
+    leadership:
+        the_other_leads_within_a_second_after_a_graceful_stop,
+        the_other_leads_within_the_lease_and_a_second_after_a_kill,
+        the_one_that_stands_by_is_ready_and_does_nothing,
+        what_is_under_way_is_finished_before_the_lease_is_given_back,
+        a_lease_that_somebody_deletes_is_written_anew,
+        a_leader_that_takes_long_to_finish_keeps_the_lease_until_then,
+        taking_over_lists_nothing,
+        a_leader_that_is_cut_off_ceases_to_act_before_another_begins,
+        a_renewal_whose_answer_is_lost_loses_nothing,
+        a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
+        a_leader_that_hangs_says_so_and_is_replaced,
+        a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
+        one_operator_alone_leads_without_a_lease;
     leaking:
         a_leaked_key_is_dead_at_once_and_never_comes_back,
         a_leaked_key_dies_even_while_no_other_can_be_made,
@@ -277,4 +309,22 @@ tell! {
         a_served_key_outlives_an_edit_that_cannot_be_carried_out,
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
         a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
+}
+
+tell_with_rivals! {
+    faults_with_rivals of faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_create_call_that_never_arrived_is_made_again_under_the_next_serial,
+        a_500_after_the_key_was_made_is_no_failure,
+        a_truncated_answer_to_a_create_call_is_recovered,
+        a_page_of_html_instead_of_an_answer_is_recovered,
+        an_answer_that_never_comes_is_recovered,
+        a_listing_that_lags_makes_no_second_key,
+        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
+        a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
+        a_restart_does_not_shorten_a_wait,
+        the_vendor_may_ask_for_a_pause,
+        a_deletion_waits_for_a_vendor_that_is_down,
+        deleting_while_an_answer_is_lost_leaves_no_key;
 }

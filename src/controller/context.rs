@@ -17,6 +17,7 @@ use crate::plan::report::Notice;
 use crate::plan::token::Endpoints;
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use jiff::SignedDuration;
 use kube::core::DeserializeGuard;
@@ -95,6 +96,8 @@ pub struct Context {
     pub memory: Memory,
     /// Sections that run to their end.
     pub critical: Critical,
+    /// Whether the controllers turn.
+    pub liveness: Liveness,
     /// Events.
     pub events: Events,
     /// What was left behind.

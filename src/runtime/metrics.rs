@@ -73,6 +73,8 @@ pub struct Metrics {
     orphans: Orphans,
     events_dropped: Counter,
     amounts: money::Amounts,
+    leader: Gauge,
+    leader_transitions: Counter,
 }
 
 /// What concerns sweeps and the ledger.
@@ -152,6 +154,14 @@ impl Default for Metrics {
             events_dropped.clone(),
         );
         let amounts = money::Amounts::register(&mut registry);
+        let leader = Gauge::default();
+        registry.register("leader", "1 while this replica leads", leader.clone());
+        let leader_transitions = Counter::default();
+        registry.register(
+            "leader_transitions",
+            "Times that this replica began or ceased to lead",
+            leader_transitions.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             reconciles,
@@ -168,6 +178,8 @@ impl Default for Metrics {
             orphans,
             events_dropped,
             amounts,
+            leader,
+            leader_transitions,
         }
     }
 }
@@ -273,5 +285,21 @@ impl Metrics {
     /// An event was dropped.
     pub fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+
+    /// Whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        if self.leader.set(i64::from(leads)) != i64::from(leads) {
+            self.leader_transitions.inc();
+        }
+    }
+
+    /// Another replica leads: what this one knew of the present state is not kept up to date any more.
+    pub fn forget_state(&self) {
+        self.token_ready.clear();
+        self.token_expiry.clear();
+        self.orphans.found.clear();
+        self.overdue_keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.overdue.set(0);
     }
 }

@@ -1,8 +1,9 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
+use super::liveness::Liveness;
 use super::metrics::Metrics;
 use axum::Router;
-use axum::extract::State;
+use axum::extract;
 use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,17 +33,42 @@ impl Readiness {
     }
 }
 
+/// What the endpoints tell of.
+#[derive(Clone, Default)]
+pub struct State {
+    /// Counters.
+    pub metrics: Metrics,
+    /// What keeps the operator from being ready.
+    pub readiness: Readiness,
+    /// Whether its loops turn.
+    pub liveness: Liveness,
+}
+
+impl State {
+    fn healthz(&self) -> (StatusCode, String) {
+        match self.liveness.ask() {
+            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+            Err(ill) => (StatusCode::SERVICE_UNAVAILABLE, format!("not alive: {ill}\n")),
+        }
+    }
+
+    /// Who is not alive is not ready either.
+    fn readyz(&self) -> (StatusCode, String) {
+        match self.healthz() {
+            (StatusCode::OK, _) => self.readiness.answer(),
+            ill => ill,
+        }
+    }
+}
+
 /// The endpoints.
-pub fn router(metrics: Metrics, readiness: Readiness) -> Router {
+pub fn router(state: State) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route(
-            "/readyz",
-            get(|State((_, readiness)): State<(Metrics, Readiness)>| async move { readiness.answer() }),
-        )
+        .route("/healthz", get(|extract::State(state): extract::State<State>| async move { state.healthz() }))
+        .route("/readyz", get(|extract::State(state): extract::State<State>| async move { state.readyz() }))
         .route(
             "/metrics",
-            get(|State((metrics, _)): State<(Metrics, Readiness)>| async move { metrics.text() }),
+            get(|extract::State(state): extract::State<State>| async move { state.metrics.text() }),
         )
-        .with_state((metrics, readiness))
+        .with_state(state)
 }

@@ -3,11 +3,13 @@
 
 use super::cluster::Cluster;
 use super::drivers::Driver;
-use super::vendor::InProcess;
+use super::replica::{Calls, Replica, times, usurp};
 use super::{canary, plane};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
+use keysmith::cluster::lease::{self, Seat};
 use keysmith::controller::context::Settings;
 use keysmith::emulator::edgee::{DataPlaneAnswer, Edgee, KeyRecord};
 use keysmith::emulator::{Desk, Emulator, Surface};
@@ -15,6 +17,8 @@ use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
 use keysmith::runtime::clock::Clock;
+use keysmith::runtime::leadership::Election;
+use keysmith::runtime::liveness::Liveness;
 use keysmith::runtime::metrics::Metrics;
 use keysmith::runtime::server::Readiness;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -22,10 +26,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
@@ -67,7 +69,9 @@ pub struct World {
     pub sweep: SignedDuration,
     /// Where they keep the ledger.
     pub ledger_namespace: String,
-    operator: Option<(JoinHandle<()>, CancellationToken)>,
+    replicas: Vec<Replica>,
+    /// Whoever takes the lead away from one of two operators time and again.
+    usurper: Option<AbortOnDropHandle<()>>,
 }
 
 impl World {
@@ -139,21 +143,46 @@ impl World {
             everywhere: false,
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
-            operator: None,
+            replicas: Vec::new(),
+            usurper: None,
         };
         world.start().await;
         world
     }
 
-    /// Starts an operator, which needs none before it.
+    /// From now on there are two operators instead of one, and the lead is taken away from them time and again.
+    pub async fn rival(&mut self) {
+        self.stop().await;
+        let usurpation = usurp(Api::namespaced(self.user.clone(), &self.namespace));
+        self.usurper = Some(AbortOnDropHandle::new(tokio::spawn(usurpation)));
+        self.start().await;
+    }
+
+    /// Starts an operator, or two where there are rivals.
     pub async fn start(&mut self) {
-        let client = match &self.ground {
-            Ground::Simulated(cluster) => cluster.client_named("operator"),
-            Ground::Real(recorder) => plane::recorded(recorder).await,
-        };
+        if self.usurper.is_none() {
+            let operator = self.operator("operator").await;
+            return self.replicas.push(Replica::start(operator.0, operator.1));
+        }
+        for name in ["first", "second"] {
+            let replica = self.replica(name, self.metrics.clone()).await;
+            self.replicas.push(replica);
+        }
+    }
+
+    /// Starts an operator that stands for election under that name, beside whatever runs.
+    pub async fn replica(&self, name: &str, metrics: Metrics) -> Replica {
+        let (operator, calls) = self.operator(name).await;
+        let seat = Seat::new(self.connection(&format!("{name}-lease")).await, &self.namespace);
+        let election = Election { seat, identity: name.to_owned(), times: times(self.is_simulated()) };
+        Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
+    }
+
+    async fn operator(&self, name: &str) -> (Operator, Calls) {
+        let calls = Calls::default();
         let operator = Operator {
-            client,
-            transport: Arc::new(InProcess(self.emulator.clone())),
+            client: self.connection(name).await,
+            transport: calls.line(&self.emulator),
             clock: self.clock.clone(),
             settings: Settings {
                 concurrency: 16,
@@ -167,29 +196,38 @@ impl World {
             namespaces: if self.everywhere { Vec::new() } else { vec![self.namespace.clone()] },
             metrics: self.metrics.clone(),
             readiness: Readiness::default(),
+            liveness: Liveness::default(),
+            election: None,
         };
-        let stop = CancellationToken::new();
-        self.operator = Some((tokio::spawn(operator.run(stop.clone())), stop));
+        (operator, calls)
     }
 
-    /// Asks the operator to stop, and waits until everything under way is finished.
+    async fn connection(&self, name: &str) -> Client {
+        match &self.ground {
+            Ground::Simulated(cluster) => cluster.client_named(name),
+            Ground::Real(recorder) => plane::recorded(recorder).await,
+        }
+    }
+
+    /// Asks the operators to stop, and waits until everything under way is finished.
     pub async fn stop(&mut self) {
-        if let Some((task, stop)) = self.operator.take() {
-            stop.cancel();
-            task.await.unwrap();
+        for replica in self.replicas.drain(..) {
+            replica.stop().await;
         }
     }
 
-    /// Kills the operator in the middle of whatever it does.
+    /// Kills the operators in the middle of whatever they do.
     pub fn kill(&mut self) {
-        if let Some((task, _)) = self.operator.take() {
-            task.abort();
-        }
+        self.replicas.drain(..).for_each(Replica::kill);
     }
 
     /// Ends a story: the operator stops, and no secret was seen anywhere but in Secrets.
     pub async fn end(mut self) {
         self.stop().await;
+        if self.usurper.take().is_some() {
+            let lease = self.lease().await.unwrap().spec.unwrap();
+            assert!(lease.lease_transitions > Some(1), "the lead was never taken away: {lease:?}");
+        }
         canary::assert_silent();
         for (place, text) in self.everything_but_secrets().await {
             assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
@@ -234,6 +272,12 @@ impl World {
             Ground::Simulated(cluster) => cluster,
             Ground::Real(_) => panic!("this story needs the simulated cluster"),
         }
+    }
+
+    /// The lease by which several operators agree on one.
+    pub async fn lease(&self) -> Option<Lease> {
+        let leases: Api<Lease> = Api::namespaced(self.user.clone(), &self.namespace);
+        leases.get_opt(lease::NAME).await.unwrap()
     }
 
     /// The vendor.

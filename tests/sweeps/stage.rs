@@ -14,6 +14,7 @@ use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
 use keysmith::runtime::clock::Clock;
+use keysmith::runtime::liveness::Liveness;
 use keysmith::runtime::metrics::Metrics;
 use keysmith::runtime::server::Readiness;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -114,6 +115,8 @@ impl Stage {
             namespaces: vec![NAMESPACE.to_owned()],
             metrics: Metrics::default(),
             readiness: Readiness::default(),
+            liveness: Liveness::default(),
+            election: None,
         }
     }
 

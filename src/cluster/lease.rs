@@ -1,0 +1,166 @@
+//! The Lease by which replicas agree on who acts. Every write is a compare-and-swap on the record that was read.
+
+use crate::api::{MANAGED_BY_LABEL, MANAGER};
+use crate::plan::leadership::Record;
+use futures::{Stream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+
+/// The name of the Lease.
+pub const NAME: &str = "keysmith";
+
+/// The Lease as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What it says.
+    pub record: Record,
+    lease: Lease,
+}
+
+impl Seen {
+    fn new(lease: Lease) -> Self {
+        let spec = lease.spec.as_ref();
+        let holder = spec.and_then(|it| it.holder_identity.clone()).filter(|it| !it.is_empty());
+        let lasts = spec.and_then(|it| it.lease_duration_seconds).filter(|it| *it > 0);
+        let lasts = lasts.map(|it| SignedDuration::from_secs(it.into()));
+        Self { record: Record { holder, lasts }, lease }
+    }
+
+    /// Whether it says the same as that one, the times included: a renewal changes nothing else.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.lease.spec == other.lease.spec
+    }
+}
+
+/// What a write says.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Who has it from now on; `None` releases it.
+    pub holder: Option<&'a str>,
+    /// How long the holder may be silent.
+    pub lasts: SignedDuration,
+    /// The time, for people who look at it.
+    pub now: Timestamp,
+}
+
+/// Where the Lease is.
+#[derive(Clone)]
+pub struct Seat {
+    api: Api<Lease>,
+    namespace: String,
+}
+
+impl Seat {
+    /// The Lease of that namespace.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+    }
+
+    /// What it says now, if it exists.
+    pub async fn read(&self) -> kube::Result<Option<Seen>> {
+        Ok(self.api.get_opt(NAME).await?.map(Seen::new))
+    }
+
+    /// What it says, whenever that changes. A watch that breaks says so and begins anew by itself.
+    pub fn watch(&self) -> impl Stream<Item = Option<Option<Seen>>> + Send + 'static {
+        watch_object(self.api.clone(), NAME).default_backoff().map(|result| match result {
+            Ok(lease) => Some(lease.map(Seen::new)),
+            Err(error) => {
+                tracing::debug!(%error, "the watch of the lease broke; it starts again by itself");
+                None
+            }
+        })
+    }
+
+    /// Writes it, unless somebody else wrote since it was `seen`: then this is a conflict.
+    pub async fn write(&self, seen: Option<&Seen>, claim: Claim<'_>) -> kube::Result<Seen> {
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let lease = written(seen.map(|it| &it.lease), claim);
+        let lease = match seen {
+            None => self.api.create(&params, &lease).await?,
+            Some(_) => self.api.replace(NAME, &params, &lease).await?,
+        };
+        Ok(Seen::new(lease))
+    }
+
+    /// What an event about it refers to.
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("coordination.k8s.io/v1".to_owned()),
+            kind: Some("Lease".to_owned()),
+            name: Some(NAME.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+/// The Lease after a write: what others put there stays, and a change of hands is counted.
+fn written(before: Option<&Lease>, claim: Claim<'_>) -> Lease {
+    let mut lease = before.cloned().unwrap_or_default();
+    let spec = lease.spec.take().unwrap_or_default();
+    let holder = claim.holder.unwrap_or_default();
+    let kept = spec.holder_identity.as_deref() == Some(holder);
+    let counts = !kept && claim.holder.is_some() && before.is_some();
+    let now = Some(MicroTime(claim.now));
+    lease.spec = Some(LeaseSpec {
+        holder_identity: Some(holder.to_owned()),
+        lease_duration_seconds: i32::try_from(claim.lasts.as_secs()).ok(),
+        acquire_time: spec.acquire_time.filter(|_| kept).or_else(|| now.clone()),
+        renew_time: now,
+        lease_transitions: Some(spec.lease_transitions.unwrap_or(0).saturating_add(counts.into())),
+        ..spec
+    });
+    lease.metadata.name = Some(NAME.to_owned());
+    let labels = lease.metadata.labels.get_or_insert_default();
+    labels.entry(MANAGED_BY_LABEL.to_owned()).or_insert_with(|| MANAGER.to_owned());
+    lease
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn claim(holder: Option<&str>, now: i64) -> Claim<'_> {
+        Claim { holder, lasts: SignedDuration::from_secs(15), now: at(now) }
+    }
+
+    #[test]
+    fn a_renewal_keeps_the_time_of_acquisition_and_a_change_of_hands_is_counted() {
+        let first = written(None, claim(Some("a"), 1));
+        let renewed = written(Some(&first), claim(Some("a"), 2));
+        let released = written(Some(&renewed), claim(None, 3));
+        let taken = written(Some(&released), claim(Some("b"), 4));
+        let times = |lease: &Lease| {
+            let spec = lease.spec.clone().unwrap();
+            let seconds = |time: Option<MicroTime>| time.unwrap().0.as_second();
+            (seconds(spec.acquire_time), seconds(spec.renew_time), spec.lease_transitions.unwrap())
+        };
+        assert_eq!(
+            [&first, &renewed, &released, &taken].map(times),
+            [(1, 1, 0), (1, 2, 0), (3, 3, 0), (4, 4, 1)]
+        );
+        assert_eq!(Seen::new(released).record.holder, None);
+        assert_eq!(Seen::new(taken).record.holder.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_renewal_is_a_sign_of_life_and_a_label_is_none() {
+        let first = written(None, claim(Some("a"), 1));
+        let mut labelled = first.clone();
+        labelled.metadata.resource_version = Some("7".to_owned());
+        let renewed = Seen::new(written(Some(&first), claim(Some("a"), 2)));
+        let first = Seen::new(first);
+        assert!(first.says_the_same(&Seen::new(labelled)) && !first.says_the_same(&renewed));
+    }
+}

@@ -1,0 +1,190 @@
+//! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and a bell that
+//! rings for its controllers while it does.
+
+use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::cluster::object::Managed;
+use crate::cluster::watch::{self, Touched};
+use crate::controller::Source;
+use crate::controller::context::{Stores, Wakers};
+use crate::runtime::liveness::Liveness;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, Stream, StreamExt};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Client, ResourceExt};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// What is watched.
+pub struct Scope {
+    /// One namespace; all when `None`.
+    pub namespace: Option<String>,
+    /// The objects.
+    pub stores: Stores,
+    /// Nobody listens before this replica first leads.
+    bell: Mutex<Option<Wakers>>,
+}
+
+/// Where the controllers of one term hear the bell.
+pub struct Sources {
+    /// ConsoleTokens.
+    pub tokens: Source<ConsoleToken>,
+    /// GatewayApiKeys.
+    pub keys: Source<GatewayApiKey>,
+    /// ProviderKeys.
+    pub deposits: Source<ProviderKey>,
+    /// ProjectSettings.
+    pub projects: Source<ProjectSettings>,
+}
+
+impl Scope {
+    /// The scope, and what fills it: to be polled as long as it is used.
+    pub fn new(
+        client: &Client,
+        namespace: Option<String>,
+        liveness: &Liveness,
+    ) -> (Arc<Self>, BoxFuture<'static, ()>) {
+        let place = namespace.as_deref();
+        let (tokens, tokens_store) = watch::objects::<ConsoleToken>(client, place);
+        let (keys, keys_store) = watch::objects::<GatewayApiKey>(client, place);
+        let (deposits, deposits_store) = watch::objects::<ProviderKey>(client, place);
+        let (projects, projects_store) = watch::objects::<ProjectSettings>(client, place);
+        let secrets = watch::secrets(client, place);
+        let stores = Stores {
+            tokens: tokens_store,
+            keys: keys_store,
+            deposits: deposits_store,
+            projects: projects_store,
+        };
+        let scope = Arc::new(Self { namespace, stores, bell: Mutex::default() });
+        let pulse = liveness.part("the watch");
+        let watching = {
+            let scope = Arc::clone(&scope);
+            async move {
+                tokio::join!(
+                    scope.ring_for(tokens, |wakers, it| drop(wakers.tokens.send(it))),
+                    scope.ring_for(keys, |wakers, it| drop(wakers.keys.send(it))),
+                    scope.ring_for(deposits, |wakers, it| drop(wakers.deposits.send(it))),
+                    scope.ring_for(projects, |wakers, it| drop(wakers.projects.send(it))),
+                    secrets.for_each(|secret| {
+                        scope.wake_for(&secret);
+                        std::future::ready(())
+                    }),
+                    pulse.answers().for_each(|never| async move { match never {} }),
+                );
+            }
+        };
+        (scope, watching.boxed())
+    }
+
+    /// Begins a term: who is woken from now on is heard there, and at first that is every object there is.
+    pub fn begin(&self) -> (Wakers, Sources) {
+        let (tokens, tokens_wakes) = mpsc::unbounded_channel();
+        let (keys, keys_wakes) = mpsc::unbounded_channel();
+        let (deposits, deposits_wakes) = mpsc::unbounded_channel();
+        let (projects, projects_wakes) = mpsc::unbounded_channel();
+        let wakers = Wakers { tokens, keys, deposits, projects };
+        // Before the objects are read: one that comes in between is woken twice, which is once.
+        *self.bell() = Some(wakers.clone());
+        wake_all(&self.stores.tokens, &wakers.tokens);
+        wake_all(&self.stores.keys, &wakers.keys);
+        wake_all(&self.stores.deposits, &wakers.deposits);
+        wake_all(&self.stores.projects, &wakers.projects);
+        let sources = Sources {
+            tokens: Source { store: self.stores.tokens.clone(), wakes: tokens_wakes },
+            keys: Source { store: self.stores.keys.clone(), wakes: keys_wakes },
+            deposits: Source { store: self.stores.deposits.clone(), wakes: deposits_wakes },
+            projects: Source { store: self.stores.projects.clone(), wakes: projects_wakes },
+        };
+        (wakers, sources)
+    }
+
+    /// The kinds whose store is filled, each at the time when it is.
+    pub fn filled(&self) -> FuturesUnordered<BoxFuture<'static, &'static str>> {
+        let stores = &self.stores;
+        let all = [
+            filled(&stores.tokens),
+            filled(&stores.keys),
+            filled(&stores.deposits),
+            filled(&stores.projects),
+        ];
+        all.into_iter().collect()
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Option<Wakers>> {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ring_for<K: Managed>(
+        &self,
+        objects: impl Stream<Item = watcher::Result<DeserializeGuard<K>>>,
+        ring: impl Fn(&Wakers, ObjectRef<DeserializeGuard<K>>),
+    ) {
+        let mut objects = std::pin::pin!(objects);
+        while let Some(result) = objects.next().await {
+            match (result, &*self.bell()) {
+                (Ok(object), Some(wakers)) => ring(wakers, ObjectRef::from_obj(&object)),
+                (Ok(_), None) => {}
+                (Err(error), _) => {
+                    tracing::debug!(kind = K::KIND, %error, "a watch broke; it starts again by itself");
+                }
+            }
+        }
+    }
+
+    /// Wakes whoever a Secret matters to: its owner, and those that read it by name.
+    fn wake_for(&self, secret: &Touched) {
+        let Some(wakers) = self.bell().clone() else {
+            return;
+        };
+        // Between two terms nobody hears it, and the next one begins with every object.
+        let own = |name: &str| ObjectRef::new(name).within(&secret.namespace);
+        match &secret.owner {
+            Some((kind, name)) if kind == GatewayApiKey::KIND => {
+                let _ = wakers.keys.send(own(name));
+            }
+            _ => {}
+        }
+        let here = |place: Option<String>| place.as_deref() == Some(&secret.namespace);
+        // A minted token's Secret belongs to the key that stands for the token.
+        let reads = |it: &ConsoleToken| here(it.namespace()) && it.spec.secret_name() == secret.name;
+        for token in watch::select(&self.stores.tokens, reads) {
+            let _ = wakers.tokens.send(token);
+        }
+        if secret.owner.is_some() {
+            return;
+        }
+        let reads = |it: &ProviderKey| here(it.namespace()) && it.spec.credentials_ref.name == secret.name;
+        for deposit in watch::select(&self.stores.deposits, reads) {
+            let _ = wakers.deposits.send(deposit);
+        }
+        // A key that waits for this name to become free, or whose Secret was taken from it.
+        let names = |it: &GatewayApiKey| here(it.namespace()) && it.secret_name() == secret.name;
+        for key in watch::select(&self.stores.keys, names) {
+            let _ = wakers.keys.send(key);
+        }
+    }
+}
+
+fn wake_all<K: Managed>(
+    store: &Store<DeserializeGuard<K>>,
+    waker: &mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
+) {
+    for object in store.state() {
+        let _ = waker.send(ObjectRef::from_obj(object.as_ref()));
+    }
+}
+
+fn filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> BoxFuture<'static, &'static str> {
+    let store = store.clone();
+    async move {
+        if store.wait_until_ready().await.is_err() {
+            // Its watch is gone, and with it the operator.
+            std::future::pending::<()>().await;
+        }
+        K::KIND
+    }
+    .boxed()
+}

@@ -1,0 +1,343 @@
+//! Leader election: of several replicas one acts, the others are ready to. `plan::leadership` decides; this waits.
+//!
+//! A replica that loses the lease becomes a candidate again instead of ending: its caches stay warm. What it had begun
+//! may go on for a moment, which is safe, because leadership is not what keeps keys from being made twice.
+
+use super::clock::Clock;
+use super::liveness::Liveness;
+use super::metrics::Metrics;
+use crate::cluster::lease::{Claim, Seat, Seen};
+use crate::cluster::{brief, is_conflict, is_missing};
+use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
+use futures::StreamExt;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ObjectReference;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Who stands for election, and where.
+#[derive(Clone)]
+pub struct Election {
+    /// The Lease, over a connection of its own: renewals must not wait behind anything.
+    pub seat: Seat,
+    /// A name that no other replica has or ever had.
+    pub identity: String,
+    /// The times.
+    pub times: Times,
+}
+
+/// What an election needs of the process.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time, for people who look at the Lease.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Metrics,
+    /// A leader whose controllers are dead must not stay one.
+    pub liveness: Liveness,
+}
+
+/// Whether this replica leads.
+pub struct Leadership {
+    leads: watch::Receiver<bool>,
+    over: CancellationToken,
+    task: Option<AbortOnDropHandle<()>>,
+    seat: Option<Seat>,
+}
+
+impl Leadership {
+    /// Of one replica, which leads as long as it runs.
+    pub fn alone(metrics: &Metrics) -> Self {
+        metrics.leads(true);
+        // What nobody can send to any more keeps its last value.
+        let (_, leads) = watch::channel(true);
+        Self { leads, over: CancellationToken::new(), task: None, seat: None }
+    }
+
+    /// Stands for election from now on.
+    pub fn campaign(election: Election, surroundings: Surroundings) -> Self {
+        let (tell, leads) = watch::channel(false);
+        let (over, seat) = (CancellationToken::new(), Some(election.seat.clone()));
+        let campaigner = Campaigner { election, surroundings, tell, over: over.clone() };
+        Self { leads, over, task: Some(AbortOnDropHandle::new(tokio::spawn(campaigner.run()))), seat }
+    }
+
+    /// Waits until this replica leads.
+    pub async fn won(&mut self) {
+        self.until(true).await;
+    }
+
+    /// Waits until it does not any more.
+    pub async fn lost(&mut self) {
+        self.until(false).await;
+    }
+
+    async fn until(&mut self, leads: bool) {
+        if self.leads.wait_for(|it| *it == leads).await.is_err() {
+            // Nobody decides any more: it stays as it is.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What an event about it refers to.
+    pub fn reference(&self) -> Option<ObjectReference> {
+        self.seat.as_ref().map(Seat::reference)
+    }
+
+    /// Gives the lease back, so that another need not wait for its end. To be called when nothing is under way.
+    pub async fn release(self) {
+        self.over.cancel();
+        if let Some(task) = self.task {
+            // It ends by itself once it is told to.
+            let _ = task.await;
+        }
+    }
+}
+
+struct Campaigner {
+    election: Election,
+    surroundings: Surroundings,
+    tell: watch::Sender<bool>,
+    over: CancellationToken,
+}
+
+/// A lease that is ours.
+struct Held {
+    seen: Option<Seen>,
+    /// When the last write that arrived was sent.
+    renewed: Instant,
+}
+
+/// What a candidate knows of the lease.
+struct Sight {
+    /// Nothing before the first answer; then whether it exists, and what it says.
+    seen: Option<Option<Seen>>,
+    changed: Instant,
+    failed: Option<Instant>,
+}
+
+impl Sight {
+    fn observe(&mut self, seen: Option<Seen>) {
+        let same = match (&self.seen, &seen) {
+            (Some(Some(before)), Some(now)) => before.says_the_same(now),
+            (Some(None), None) => true,
+            _ => false,
+        };
+        if !same {
+            self.changed = Instant::now();
+            self.failed = None;
+        }
+        self.seen = Some(seen);
+    }
+}
+
+impl Campaigner {
+    async fn run(self) {
+        while let Some(held) = self.stand().await {
+            self.turn(true);
+            match self.hold(held).await {
+                Ok(seen) => {
+                    self.give_back(seen).await;
+                    return self.turn(false);
+                }
+                Err(why) => {
+                    tracing::warn!(
+                        identity = self.election.identity,
+                        "{}; this replica stands by",
+                        told(why)
+                    );
+                    self.turn(false);
+                }
+            }
+        }
+    }
+
+    fn turn(&self, leads: bool) {
+        if leads {
+            tracing::info!(identity = self.election.identity, "this replica leads");
+        }
+        self.surroundings.metrics.leads(leads);
+        self.tell.send_replace(leads);
+    }
+
+    /// Waits for the lease, and takes it; `None` when there is no need to any more.
+    async fn stand(&self) -> Option<Held> {
+        let mut news = Box::pin(self.election.seat.watch());
+        let mut sight = Sight { seen: None, changed: Instant::now(), failed: None };
+        while !self.over.is_cancelled() {
+            let wait = match self.candidate(&sight) {
+                Step::Acquire => match self.take(&mut sight).await {
+                    Some(held) => return Some(held),
+                    None => continue,
+                },
+                Step::Wait(wait) => duration(wait),
+                Step::Renew | Step::StepDown(_) => duration(self.election.times.retry),
+            };
+            tokio::select! {
+                // A lease that was given back is found free, whatever time it is.
+                biased;
+                () = self.over.cancelled() => {}
+                told = news.next() => match told.flatten() {
+                    Some(seen) => sight.observe(seen),
+                    None => self.look(&mut sight).await,
+                },
+                () = sleep(wait) => if sight.seen.is_none() { self.look(&mut sight).await },
+            }
+        }
+        None
+    }
+
+    fn candidate(&self, sight: &Sight) -> Step {
+        let Some(seen) = &sight.seen else {
+            return Step::Wait(self.election.times.retry);
+        };
+        let role = Role::Candidate { silent: since(sight.changed), failed: sight.failed.map(since) };
+        self.decide(seen.as_ref(), role)
+    }
+
+    fn decide(&self, seen: Option<&Seen>, role: Role) -> Step {
+        decide(&Facts {
+            identity: &self.election.identity,
+            record: seen.map(|it| &it.record),
+            role,
+            alive: self.surroundings.liveness.ask().is_ok(),
+            times: self.election.times,
+        })
+    }
+
+    /// Where a watch does not tell.
+    async fn look(&self, sight: &mut Sight) {
+        match timeout(self.patience(), self.election.seat.read()).await {
+            Ok(Ok(seen)) => sight.observe(seen),
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = brief(&error),
+                    "the lease cannot be read; this replica stands by and tries again"
+                );
+            }
+            Err(_) => {
+                tracing::warn!("the lease cannot be read in time; this replica stands by and tries again");
+            }
+        }
+    }
+
+    /// Not cut short by a shutdown: a lease that was taken has to be given back.
+    async fn take(&self, sight: &mut Sight) -> Option<Held> {
+        let sent = Instant::now();
+        let seen = sight.seen.as_ref().and_then(Option::as_ref);
+        match timeout(self.patience(), self.write(seen, Some(&self.election.identity))).await {
+            Ok(Ok(seen)) => return Some(Held { seen: Some(seen), renewed: sent }),
+            Ok(Err(error)) if is_conflict(&error) || is_missing(&error) => self.look(sight).await,
+            Ok(Err(error)) => {
+                tracing::warn!(error = brief(&error), "the lease cannot be taken; tried again soon");
+            }
+            Err(_) => tracing::warn!("the lease cannot be taken in time; tried again soon"),
+        }
+        sight.failed = Some(sent);
+        None
+    }
+
+    /// Keeps the lease until this is over, or lost for that reason.
+    async fn hold(&self, mut held: Held) -> Result<Option<Seen>, Why> {
+        let mut tried = held.renewed;
+        loop {
+            let role = Role::Leader { unrenewed: since(held.renewed), untried: since(tried) };
+            match self.decide(held.seen.as_ref(), role) {
+                Step::StepDown(why) => return Err(why),
+                Step::Renew | Step::Acquire => {
+                    tried = Instant::now();
+                    self.renew(&mut held).await;
+                }
+                Step::Wait(wait) => tokio::select! {
+                    () = self.over.cancelled() => return Ok(held.seen),
+                    () = sleep(duration(wait)) => {}
+                },
+            }
+        }
+    }
+
+    async fn renew(&self, held: &mut Held) {
+        let deadline = held.renewed + duration(self.election.times.renew);
+        let within = self.patience().min(deadline.saturating_duration_since(Instant::now()));
+        // A renewal that was lost on its way back is met as a conflict with oneself, and repeated at once.
+        for _ in 0..2 {
+            let sent = Instant::now();
+            let written = self.write(held.seen.as_ref(), Some(&self.election.identity));
+            match timeout(within, written).await {
+                Ok(Ok(seen)) => {
+                    *held = Held { seen: Some(seen), renewed: sent };
+                    return;
+                }
+                Ok(Err(error)) if is_conflict(&error) || is_missing(&error) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(error = brief(&error), "the lease could not be renewed; tried again soon");
+                    return;
+                }
+                Err(_) => {
+                    tracing::warn!("the lease could not be renewed in time; tried again soon");
+                    return;
+                }
+            }
+            match timeout(within, self.election.seat.read()).await {
+                Ok(Ok(seen)) => held.seen = seen,
+                _ => return,
+            }
+            let ours = |seen: &Seen| seen.record.holder.as_ref() == Some(&self.election.identity);
+            if !held.seen.as_ref().is_none_or(ours) {
+                return;
+            }
+        }
+    }
+
+    /// Until the others would take it anyway.
+    async fn give_back(&self, mut seen: Option<Seen>) {
+        let end = Instant::now() + duration(self.election.times.renew);
+        while let Some(ours) = seen.take_if(|it| it.record.holder.as_ref() == Some(&self.election.identity)) {
+            let error = match timeout(self.patience(), self.write(Some(&ours), None)).await {
+                Ok(Ok(_)) => return tracing::info!("the lease is given back"),
+                Ok(Err(error)) => brief(&error),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            if Instant::now() >= end {
+                return tracing::warn!(
+                    error,
+                    "the lease could not be given back; another replica waits for its end"
+                );
+            }
+            sleep(duration(self.election.times.retry).min(Duration::from_millis(500))).await;
+            let now = timeout(self.patience(), self.election.seat.read()).await;
+            seen = now.ok().and_then(Result::ok).unwrap_or(Some(ours));
+        }
+    }
+
+    async fn write(&self, seen: Option<&Seen>, holder: Option<&str>) -> kube::Result<Seen> {
+        // What nobody has need not be waited for.
+        let lasts = if holder.is_some() { self.election.times.lease } else { SignedDuration::from_secs(1) };
+        let claim = Claim { holder, lasts, now: self.surroundings.clock.now() };
+        self.election.seat.write(seen, claim).await
+    }
+
+    /// How long one request may take: two fit before a leader has to cease to act.
+    fn patience(&self) -> Duration {
+        duration(self.election.times.renew) / 2
+    }
+}
+
+fn told(why: Why) -> &'static str {
+    match why {
+        Why::Taken => "the lease is another's",
+        Why::Unrenewed => "the lease could not be renewed in time",
+        Why::Unwell => "the controllers do not answer",
+    }
+}
+
+fn since(instant: Instant) -> SignedDuration {
+    SignedDuration::try_from(instant.elapsed()).unwrap_or(SignedDuration::MAX)
+}
+
+fn duration(signed: SignedDuration) -> Duration {
+    Duration::try_from(signed).unwrap_or(Duration::ZERO)
+}
