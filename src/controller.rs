@@ -100,7 +100,7 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
         stop.cancelled().await;
         // It answers no more, and finishes what is under way.
         drop(pulse);
-        pending().await
+        pending::<()>().await;
     };
     tokio::select! {
         () = controller => {}
