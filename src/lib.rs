@@ -27,5 +27,5 @@ pub mod orphans;
 pub mod plan;
 pub mod reach;
 pub mod runtime;
-pub mod usage;
 pub mod uninstall;
+pub mod usage;

@@ -78,7 +78,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "budget",
         Support::InPlace,
-        "USD, less than 100000; with period Once an edit of the amount makes it what the key has left",
+        "USD, less than 100000; an edit of the amount makes it what the key has left",
     ),
     field("expiresInDays", Support::InPlace, "moved and cleared in place; replaced before it expires"),
     field("email", Support::Unsupported, "tokens belong to the account; leave it out"),
@@ -168,7 +168,12 @@ fn spending(budget: Option<Limit>, amount: fn(u64) -> Value) -> Map<String, Valu
             json!({"active_balance": true, "balance": amount(limit.micros), "balance_reset_period": "none"})
         }
         Some((limit, Some(period))) => {
-            json!({"active_balance": true, "balance_reset_period": period, "balance_reset_amount": text(limit)})
+            json!({
+                "active_balance": true,
+                "balance": amount(limit.micros),
+                "balance_reset_period": period,
+                "balance_reset_amount": text(limit),
+            })
         }
     };
     if let Value::Object(map) = fields { map } else { Map::new() }

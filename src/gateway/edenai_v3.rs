@@ -6,7 +6,8 @@
 //! 3. A listing's total is `total_count`, or `count` (§2.8).
 //! 4. The secret is told when a key is made or rotated, and never again; rotating ends the old one at once (§2.8).
 //! 5. `balance` is what is left, as a number or as text; null is no limit. It falls with use and is never compared (§2.8).
-//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8).
+//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8). Whether a
+//!    changed amount counts before the next period is not documented: the balance is set with it.
 //! 7. An expiry must be at least a day ahead; it can be moved and cleared (§2.8).
 //! 8. 403 to a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
 //! 9. Revoking answers 200 with the key, or 204; what is revoked already is 404 or 200 (§2.7).
@@ -78,7 +79,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "budget",
         Support::InPlace,
-        "USD; with period Once an edit of the amount makes it what the key has left; others start anew at midnight in Paris",
+        "USD; an edit of the amount makes it what the key has left; days, weeks and months begin at midnight in Paris",
     ),
     field(
         "expiresInDays",
@@ -294,7 +295,12 @@ fn spending(budget: Option<Limit>) -> Map<String, Value> {
             json!({"active_balance": true, "balance": amount, "balance_reset_period": "none"})
         }
         Some((amount, Some(period))) => {
-            json!({"active_balance": true, "balance_reset_period": period, "balance_reset_amount": amount})
+            json!({
+                "active_balance": true,
+                "balance": amount,
+                "balance_reset_period": period,
+                "balance_reset_amount": amount,
+            })
         }
     };
     if let Value::Object(map) = fields { map } else { Map::new() }

@@ -270,7 +270,7 @@ fn a_console_token_of_the_release_stays_and_holds_no_secret() {
     for token in tokens {
         assert_eq!(token["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
         let token: keysmith::api::ConsoleToken = serde_json::from_value(token.clone()).unwrap();
-        assert!(token.spec.secret_ref.name.starts_with("edgee-"));
+        assert!(token.spec.secret_name().starts_with("edgee-"));
     }
     assert!(of_kind(&objects, "Secret").is_empty());
 }
