@@ -298,6 +298,10 @@ async fn usage_is_of_today_without_a_range_and_groups_as_asked() {
     for query in ["group_by=key", "bucket=2d", "from=yesterday"] {
         assert_eq!(get(&world, &format!("{USAGE}?{query}")).await.0, 400, "{query}");
     }
+    let other = Person { project: "project_two".to_owned(), ..Person::default() };
+    world.emulator.cortecs().add_token_of("cortecs-emulated-two", other);
+    let (_, report) = world.call("cortecs-emulated-two", ("GET", USAGE), Value::Null).await;
+    assert_eq!(report["rows"], json!([]));
     world.emulator.cortecs().set_switches(|switches| switches.usage = false);
     assert_eq!(get(&world, USAGE).await.0, 404);
 }

@@ -53,6 +53,9 @@ async fn settings_sent_back_with_a_change_keep_everything_else_and_move_updated_
     assert_eq!(after["updated_at"], "2026-11-21T08:01:30.000Z");
     config["updated_at"] = after["updated_at"].clone();
     assert_eq!(after, config);
+    let kept = world.emulator.cortecs().project(PROJECT).unwrap();
+    assert_eq!(kept.created_at.to_string(), "2026-11-21T08:00:00Z");
+    assert!(!kept.fields.contains_key("updated_at") && !kept.fields.contains_key("_id"));
 }
 
 #[tokio::test(start_paused = true)]
