@@ -46,9 +46,9 @@ impl Accounts {
 
     /// Records what it is good for. Returns whether its readiness changed.
     pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
-        let now = (standing.ready.clone(), standing.fingerprint.clone());
+        let now = (standing.ready.clone(), standing.fingerprint.clone(), standing.serial);
         let before = self.lock().insert((namespace.to_owned(), name.to_owned()), standing);
-        before.is_none_or(|before| (before.ready, before.fingerprint) != now)
+        before.is_none_or(|before| (before.ready, before.fingerprint, before.serial) != now)
     }
 
     /// The ConsoleToken is gone.

@@ -237,6 +237,8 @@ impl Work {
                 let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
                 let was_ready = self.is_ready() && !fault.blames_token();
                 let verdict = self.refused(&fault, next).still_ready(was_ready);
+                // A token that the vendor was never seen to accept is no reason to give up another.
+                let way = Way { serial: way.serial.filter(|_| seen.is_some()), ..way };
                 Finding { way, verdict, summary: fault.to_string(), wake: Some(next) }
             }
         }

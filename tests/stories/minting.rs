@@ -111,6 +111,8 @@ pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut
         Surface::Cortecs => "/manage/api-keys",
         _ => "/manage/keys/",
     };
+    let broken = Effect::Status { code: 503, retry_after: None };
+    world.emulator.faults().add(Rule::always("GET", listing, broken));
     world
         .edit("ConsoleToken", "worker", json!({"spec": {"mint": {"rotation": {"trigger": "b"}}}}))
         .await
@@ -121,11 +123,6 @@ pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut
             other => Err(format!("{other} tokens")),
         })
         .await;
-    world.emulator.faults().add(Rule::always(
-        "GET",
-        listing,
-        Effect::Status { code: 503, retry_after: None },
-    ));
     world.pass(Duration::from_secs(600), Duration::from_secs(4)).await;
     assert!(
         world.desk().credentials().iter().any(|it| it.secret == old.secret),
