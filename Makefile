@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 CLUSTER := tests/controlplane/cluster
 HELM := tests/controlplane/helm
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo .ci/run
+SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo .ci/run .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -91,6 +91,10 @@ generate: ## Write crds/ and what follows from it, and what the chart renders: r
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test chart -- golden reference
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test gitops -- config_map
+
+.PHONY: version
+version: ## Print the one version, or move it everywhere: make version VERSION=1.2.3
+	@.ci/version $(VERSION)
 
 .PHONY: cluster
 cluster: ## Start a control plane with the CRDs, and print the line that selects it

@@ -171,7 +171,11 @@ fn print(text: &str) -> Result<(), Failure> {
 pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
     api::crds()
         .into_iter()
-        .map(|crd| {
+        .map(|mut crd| {
+            // One version for crate, chart and definitions, so that a cluster tells whose it has.
+            let version = ("app.kubernetes.io/version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+            let name = ("app.kubernetes.io/name".to_owned(), "keysmith".to_owned());
+            crd.labels_mut().extend([name, version]);
             let yaml = serde_yaml::to_string(&crd)?;
             let text = format!(
                 "# Written by `keysmith crds`; edit src/api instead, then run `make generate`.\n{yaml}"

@@ -85,6 +85,64 @@ macro_rules! tell_with_rivals {
     };
 }
 
+/// One story at one vendor.
+macro_rules! tell_at {
+    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+        mod $place {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $story() {
+                let surface = keysmith::emulator::Surface::$surface;
+                let mut world = crate::support::world::World::real_at(surface).await;
+                crate::stories::$module::$story(&mut world).await;
+                world.end().await;
+            })+
+        }
+    };
+}
+
+/// One story at every vendor.
+macro_rules! tell_everywhere {
+    ($($module:ident: $($story:ident),+;)+) => {
+        $(mod $module {
+            tell_at!(edgee Edgee $module: $($story),+);
+            tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
+            tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
+            tell_at!(cortecs Cortecs $module: $($story),+);
+        })+
+    };
+}
+
+tell_everywhere! {
+    drivers:
+        a_key_is_made_with_one_create_call_works_and_goes,
+        what_the_vendor_can_do_reaches_it,
+        an_edit_reaches_the_same_key_where_the_vendor_can,
+        everything_it_cannot_do_is_refused_at_once_and_before_any_call,
+        a_new_key_takes_over_and_the_old_one_works_for_the_overlap,
+        an_expiry_is_moved_and_cleared_as_the_vendor_can,
+        a_lost_secret_comes_back_with_a_key_that_works,
+        a_key_deleted_in_the_console_is_made_again,
+        a_leaked_key_dies_and_another_takes_its_place,
+        a_refused_token_is_told_and_a_new_one_is_picked_up,
+        a_deletion_during_a_rotation_leaves_nothing,
+        a_key_that_a_human_made_is_not_touched;
+}
+
+mod minting {
+    tell_at!(edenai_v3 EdenAiV3 minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_key_that_pretends_to_be_a_token_is_refused);
+    tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_token_in_use_is_not_revoked_with_its_key);
+    tell_at!(edgee Edgee minting: what_cannot_be_minted_is_refused_by_name);
+}
+
+mod projects {
+    tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
+        a_change_in_the_console_is_set_right_or_only_shown, of_two_for_one_project_the_first_counts);
+}
+
 tell! {
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,

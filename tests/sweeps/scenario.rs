@@ -162,9 +162,9 @@ fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
     if done { Ok(()) } else { Err(format!("the key is {} with {:?}", key.name, key.budget_micros)) }
 }
 
-/// The key is the first that was made.
+/// The key is the first that was made. A serial may be burnt where a vendor admits few calls at once.
 fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
-    if outcome.object["status"]["serial"] == 1 {
+    if outcome.object["status"]["keyCount"]["made"] == 1 {
         return Ok(());
     }
     Err(format!("a new key was made for nothing: {}", outcome.object["status"]))
