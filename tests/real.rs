@@ -21,10 +21,11 @@ mod support {
     pub mod classes;
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
-    #[allow(dead_code, reason = "the sweep uses the rest")]
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod process;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;

@@ -18,7 +18,7 @@ mod support {
     pub mod canary;
     pub mod classes;
     pub mod cluster;
-    #[allow(dead_code, reason = "the sweep uses the rest")]
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;

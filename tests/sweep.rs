@@ -26,6 +26,7 @@
 
 mod support {
     pub mod cluster;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
 }
 mod sweeps {
