@@ -105,7 +105,7 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
         some => some.iter().map(|it| format!("-n {it}")).collect(),
     };
     for place in places {
-        let _ = writeln!(text, "  kubectl delete pvk,gak --all {place} && kubectl delete ctok --all {place}");
+        let _ = writeln!(text, "  kubectl delete pvk,kps,gak --all {place} && kubectl delete ctok --all {place}");
     }
     text.push_str(
         "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\
@@ -135,7 +135,7 @@ mod tests {
         );
         assert!(!text.contains("key-20") && text.contains("and 5 more"), "{text}");
         for way in
-            ["kubectl delete pvk,gak --all -A", "deletionPolicy: Retain", "--no-hooks", "helm rollback"]
+            ["kubectl delete pvk,kps,gak --all -A", "deletionPolicy: Retain", "--no-hooks", "helm rollback"]
         {
             assert!(text.contains(way), "{way} is not in: {text}");
         }

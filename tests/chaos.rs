@@ -18,6 +18,8 @@ mod support {
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
     pub mod report;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod rights;
 }
 mod proxied {
     pub mod chance;

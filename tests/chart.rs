@@ -19,6 +19,8 @@ mod support {
     pub mod plane;
     #[allow(dead_code, reason = "the stories use the rest")]
     pub mod process;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod rights;
 }
 mod charts {
     mod accepted;

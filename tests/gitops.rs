@@ -128,6 +128,9 @@ fn every_case_is_an_object_that_there_could_be() {
                 "GatewayApiKey" => {
                     serde_json::from_value::<keysmith::api::GatewayApiKey>(object.clone()).err()
                 }
+                "ProjectSettings" => {
+                    serde_json::from_value::<keysmith::api::ProjectSettings>(object.clone()).err()
+                }
                 _ => serde_json::from_value::<keysmith::api::ProviderKey>(object.clone()).err(),
             };
             assert!(fits.is_none(), "{}: {fits:?}", path.display());

@@ -29,6 +29,8 @@ mod support {
     pub mod process;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod rights;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]
     pub mod world;
@@ -51,6 +53,7 @@ mod stories {
     pub mod projects;
     pub mod refusals;
     pub mod replicas;
+    pub mod rights;
     pub mod rotating;
     pub mod spending;
     pub mod tokens;
@@ -235,6 +238,8 @@ tell! {
         a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
         a_specification_that_cannot_be_carried_out_names_the_field,
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret;
+    rights:
+        every_right_is_used;
     command:
         orphans_are_listed_and_removed_from_the_command_line;
     replicas:

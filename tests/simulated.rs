@@ -24,6 +24,8 @@ mod support {
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod rights;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories with a real control plane use the rest")]
     pub mod world;

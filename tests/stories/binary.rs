@@ -1,6 +1,8 @@
 //! The real binary, as users run it.
 
+use crate::support::plane;
 use crate::support::process::{Keysmith, free_port};
+use crate::support::rights::Account;
 use crate::support::world::{ORG, World, key_spec, merged, token_spec};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -21,7 +23,9 @@ pub async fn serve_vendor(world: &World) -> u16 {
     port
 }
 
-fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Keysmith {
+/// Under the service account of the story's operator, as in a pod.
+async fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Keysmith {
+    let kubeconfig = plane::kubeconfig_of(&Account::namespaced(&world.namespace)).await;
     let (endpoints, metrics) = (format!("http://127.0.0.1:{vendor}"), format!("127.0.0.1:{metrics}"));
     let arguments = [
         "run",
@@ -36,7 +40,7 @@ fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Key
         "--log-level",
         level,
     ];
-    Keysmith::start(name, &arguments)
+    Keysmith::start_as(name, &kubeconfig, &arguments, &[])
 }
 
 pub async fn token_at(world: &World, port: u16) {
@@ -64,7 +68,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
     for number in 0..200 {
         world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
     }
-    let first = run(world, "sigkill", vendor, free_port(), "info");
+    let first = run(world, "sigkill", vendor, free_port(), "info").await;
     world
         .eventually("a part of the keys exists", async || match world.keys().len() {
             0..60 => Err("not yet".to_owned()),
@@ -73,7 +77,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
         .await;
     first.kill();
     assert!(world.keys().len() < 200, "the kill came too late to tell anything");
-    let second = run(world, "sigkill", vendor, free_port(), "info");
+    let second = run(world, "sigkill", vendor, free_port(), "info").await;
     for number in 0..200 {
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
     }
@@ -106,7 +110,7 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
     world.stop().await;
     let vendor = serve_vendor(world).await;
     let port = free_port();
-    let process = run(world, "health", vendor, port, "info");
+    let process = run(world, "health", vendor, port, "info").await;
     world
         .eventually("it is ready", async || match get(port, "/readyz").await {
             Some((200, _)) => Ok(()),
@@ -137,7 +141,7 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
 pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut World) {
     world.stop().await;
     let vendor = serve_vendor(world).await;
-    let process = run(world, "trace", vendor, free_port(), "trace");
+    let process = run(world, "trace", vendor, free_port(), "trace").await;
     token_at(world, vendor).await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     let deposit = json!({

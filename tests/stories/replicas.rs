@@ -1,7 +1,9 @@
 //! The real binary as several replicas.
 
 use crate::stories::binary::{get, serve_vendor, token_at};
+use crate::support::plane;
 use crate::support::process::{Keysmith, free_port};
+use crate::support::rights::Account;
 use crate::support::world::World;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -10,7 +12,8 @@ use std::time::Duration;
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// The binary, as it stands for election.
-fn binary(world: &World, name: &str, vendor: u16) -> (Keysmith, u16) {
+async fn binary(world: &World, name: &str, vendor: u16) -> (Keysmith, u16) {
+    let kubeconfig = plane::kubeconfig_of(&Account::namespaced(&world.namespace)).await;
     let (endpoint, port) = (format!("http://127.0.0.1:{vendor}"), free_port());
     let metrics = format!("127.0.0.1:{port}");
     let arguments = [
@@ -24,7 +27,7 @@ fn binary(world: &World, name: &str, vendor: u16) -> (Keysmith, u16) {
         ["--metrics-address", &metrics],
         ["--poll-interval", "2s"],
     ];
-    (Keysmith::start(name, &arguments.concat()), port)
+    (Keysmith::start_as(name, &kubeconfig, &arguments.concat(), &[]), port)
 }
 
 /// How long it takes until the one that serves there leads.
@@ -43,9 +46,9 @@ async fn until_it_says_so(world: &World, port: u16) -> SignedDuration {
 pub async fn the_binary_takes_over_after_sigterm_and_after_sigkill(world: &mut World) {
     world.stop().await;
     let vendor = serve_vendor(world).await;
-    let (first, first_port) = binary(world, "first", vendor);
+    let (first, first_port) = binary(world, "first", vendor).await;
     until_it_says_so(world, first_port).await;
-    let (second, second_port) = binary(world, "second", vendor);
+    let (second, second_port) = binary(world, "second", vendor).await;
     let ready = async |port| match get(port, "/readyz").await {
         Some((200, _)) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -57,7 +60,7 @@ pub async fn the_binary_takes_over_after_sigterm_and_after_sigkill(world: &mut W
     let took = until_it_says_so(world, second_port).await;
     assert!(took < SECOND, "{took:#}");
     world.key("second", json!({})).await;
-    let (third, third_port) = binary(world, "third", vendor);
+    let (third, third_port) = binary(world, "third", vendor).await;
     world.eventually("the third is ready", async || ready(third_port).await).await;
     second.kill();
     let took = until_it_says_so(world, third_port).await;

@@ -1,8 +1,9 @@
 //! The real control plane: started once per test program by `tests/controlplane/cluster`, ended with it.
 
+use super::rights::Account;
 use http::{Method, Request};
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
 use std::process::Command;
@@ -58,45 +59,117 @@ pub async fn client() -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// What an operator wrote.
-#[derive(Clone, Default)]
-pub struct Recorder(Arc<Mutex<Vec<String>>>);
+/// A request, as RBAC sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
+    pub verb: String,
+    /// The API group.
+    pub group: String,
+    /// Plural, with the subresource behind a slash.
+    pub resource: String,
+    /// Where; nothing for what is in no namespace, or in all.
+    pub namespace: Option<String>,
+    /// Which; nothing for all, and for what has no name yet.
+    pub name: Option<String>,
+}
 
-impl Recorder {
-    /// Verb and resource of every write, events apart.
-    pub fn writes(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn record<B>(&self, request: &Request<B>) {
+impl Asked {
+    /// Nothing where it is no request for a resource, such as one for what there is.
+    fn new<B>(request: &Request<B>) -> Option<Self> {
+        // /api/v1/… or /apis/<group>/<version>/…, then [namespaces/<ns>/]<resource>[/<name>[/<subresource>]]
+        let mut parts: Vec<_> = request.uri().path().trim_matches('/').split('/').collect();
+        let group = match parts.first()? {
+            &"api" => "",
+            _ => parts.get(1)?,
+        };
+        parts.drain(..if group.is_empty() { 2 } else { 3 }.min(parts.len()));
+        let mut namespace = None;
+        if parts.first() == Some(&"namespaces") {
+            // A namespace is in itself.
+            namespace = parts.get(1).copied();
+            if parts.len() > 2 {
+                parts.drain(..2);
+            }
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let selected = query.split('&').find_map(|it| it.strip_prefix("fieldSelector=metadata.name%3D"));
+        let name = parts.get(1).copied().or(selected);
         let verb = match *request.method() {
-            Method::GET => return,
+            Method::GET if query.split('&').any(|it| it == "watch=true") => "watch",
+            Method::GET if parts.len() > 1 => "get",
+            Method::GET => "list",
             Method::POST => "create",
             Method::PUT => "update",
             Method::PATCH => "patch",
-            _ => "delete",
+            _ if parts.len() > 1 => "delete",
+            _ => "deletecollection",
         };
-        // /api/v1/namespaces/<ns>/<resource>[/<name>[/<subresource>]], or one longer for named groups.
-        let parts: Vec<_> = request.uri().path().trim_matches('/').split('/').collect();
-        let after = parts.iter().position(|it| *it == "namespaces").map_or(0, |at| at + 2);
-        let resource = parts.get(after).copied().unwrap_or_default();
-        if resource == "events" {
-            return;
-        }
-        let line = match parts.get(after + 2) {
-            Some(subresource) => format!("{verb} {resource}/{subresource}"),
-            None => format!("{verb} {resource}"),
+        let resource = match parts.get(2) {
+            Some(subresource) => format!("{}/{subresource}", parts[0]),
+            None => (*parts.first()?).to_owned(),
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        Some(Self {
+            verb: verb.to_owned(),
+            group: group.to_owned(),
+            resource,
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+        })
     }
 }
 
-/// A client whose writes are recorded.
-pub async fn recorded(recorder: &Recorder) -> Client {
+/// What an operator asked of the API server.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Mutex<Vec<Asked>>>);
+
+impl Recorder {
+    /// Every request for a resource.
+    pub fn requests(&self) -> Vec<Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Verb and resource of every write, events apart.
+    pub fn writes(&self) -> Vec<String> {
+        let requests = self.requests().into_iter();
+        let writes = requests.filter(|it| !["get", "list", "watch"].contains(&it.verb.as_str()));
+        writes.filter(|it| it.resource != "events").map(|it| format!("{} {}", it.verb, it.resource)).collect()
+    }
+
+    fn record<B>(&self, request: &Request<B>) {
+        if let Some(asked) = Asked::new(request) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        }
+    }
+}
+
+/// A client of that operator, which has the rights that the chart grants and no more. Every request is recorded.
+pub async fn recorded(recorder: &Recorder, account: &Account) -> Client {
+    let mut config = config().await;
+    let token = account.token(&client().await).await;
+    config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+    account.settled(&Client::try_from(config.clone()).unwrap()).await;
     let recorder = recorder.clone();
     let layer = ServiceBuilder::new().map_request(move |request: Request<kube::client::Body>| {
         recorder.record(&request);
         request
     });
-    ClientBuilder::try_from(config().await).unwrap().with_layer(&layer.into_inner()).build()
+    ClientBuilder::try_from(config).unwrap().with_layer(&layer.into_inner()).build()
+}
+
+/// A kubeconfig of that operator, for its binary.
+pub async fn kubeconfig_of(account: &Account) -> PathBuf {
+    let token = account.token(&client().await).await;
+    let mut config = config().await;
+    config.auth_info = AuthInfo { token: Some(token.clone().into()), ..AuthInfo::default() };
+    account.settled(&Client::try_from(config).unwrap()).await;
+    let text = std::fs::read_to_string(kubeconfig()).unwrap();
+    let mut file: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let user = file["contexts"][0]["context"]["user"].clone();
+    file["users"] = serde_json::json!([{"name": user, "user": {"token": token}}]);
+    file["contexts"][0]["context"]["namespace"] = account.own.clone().into();
+    let path = folder().join(format!("{}.kubeconfig", account.name));
+    std::fs::create_dir_all(folder()).unwrap();
+    std::fs::write(&path, file.to_string()).unwrap();
+    path
 }

@@ -1,6 +1,6 @@
 //! The real binary as a process.
 
-use super::{canary, plane};
+use super::canary;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,12 +13,7 @@ pub struct Keysmith {
 }
 
 impl Keysmith {
-    /// Starts `keysmith` with these arguments, as the administrator; what it prints goes to a file.
-    pub fn start(name: &str, arguments: &[&str]) -> Self {
-        Self::start_as(name, &plane::kubeconfig(), arguments, &[])
-    }
-
-    /// Starts `keysmith` as somebody else, with more in its environment.
+    /// Starts `keysmith` with these arguments and that identity; what it prints goes to a file.
     pub fn start_as(
         name: &str,
         kubeconfig: &Path,

@@ -4,6 +4,7 @@
 use super::cluster::Cluster;
 use super::drivers::Driver;
 use super::replica::{Calls, Replica, times, usurp};
+use super::rights::Account;
 use super::{canary, plane};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -205,7 +206,7 @@ impl World {
     async fn connection(&self, name: &str) -> Client {
         match &self.ground {
             Ground::Simulated(cluster) => cluster.client_named(name),
-            Ground::Real(recorder) => plane::recorded(recorder).await,
+            Ground::Real(recorder) => plane::recorded(recorder, &Account::cluster(&self.namespace)).await,
         }
     }
 
@@ -233,7 +234,14 @@ impl World {
             assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
         }
         assert_eq!(canary::secret_in(&self.metrics.text()), None, "a secret in the metrics");
-        if let Ground::Real(_) = self.ground {
+        if let Ground::Real(recorder) = &self.ground {
+            let account = Account::cluster(&self.namespace);
+            let rights = account.rights();
+            for asked in recorder.requests() {
+                assert!(rights.iter().any(|it| it.covers(&asked)), "no rule of the chart allows {asked:?}");
+            }
+            account.withdraw(&self.user).await;
+            Account::namespaced(&self.namespace).withdraw(&self.user).await;
             let namespaces: Api<Namespace> = Api::all(self.user.clone());
             // The control plane goes away with the test; a namespace that hangs is nobody's problem by then.
             let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
@@ -292,6 +300,14 @@ impl World {
                 cluster.writes("operator").iter().map(|it| format!("{} {}", it.verb, it.resource)).collect()
             }
             Ground::Real(recorder) => recorder.writes(),
+        }
+    }
+
+    /// What the operator asked of a real API server.
+    pub fn requests(&self) -> Vec<plane::Asked> {
+        match &self.ground {
+            Ground::Simulated(_) => panic!("this story needs a real API server"),
+            Ground::Real(recorder) => recorder.requests(),
         }
     }
 

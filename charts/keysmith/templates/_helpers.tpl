@@ -53,10 +53,17 @@ kind needs nothing here. */}}
 {{/* What Keysmith may do with its own kinds and with what it makes of them, in a namespace or in all. */}}
 {{- define "keysmith.rules" -}}
 {{- $plurals := (include "keysmith.plurals" . | fromJson).items }}
-# Claims and finalizers are written by patch.
 - apiGroups: [keysmith.dev]
   resources: [{{ join ", " $plurals }}]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch]
+# Claims and finalizers are written by patch; ProjectSettings have neither.
+- apiGroups: [keysmith.dev]
+  resources: [{{ join ", " (without $plurals "projectsettings") }}]
+  verbs: [patch]
+# Before a key is revoked that nobody seems to use, its resource is read once more, and not from a cache.
+- apiGroups: [keysmith.dev]
+  resources: [gatewayapikeys]
+  verbs: [get]
 - apiGroups: [keysmith.dev]
   resources: [{{ join "/status, " $plurals }}/status]
   verbs: [patch]

@@ -1,0 +1,147 @@
+//! What the operator may do in a cluster is what it does: nothing is granted that it does not use. That it may do all
+//! that it does is asserted at the end of every story, and by the API server in each.
+
+use crate::support::drivers::Driver;
+use crate::support::rights::{Account, Right};
+use crate::support::world::{TOKEN, World, key_spec, merged};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use keysmith::emulator::edgee::DataPlaneAnswer;
+use keysmith::emulator::{Effect, Rule, Surface};
+use keysmith::runtime::metrics::Metrics;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::time::Duration;
+
+async fn workload<K>(world: &World, name: &str)
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize,
+{
+    let pod = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "x", "image": "example.com/x"}]}});
+    let mut object = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name, "labels": {"team": "shop"}},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": pod},
+    });
+    if K::kind(&()) == "StatefulSet" {
+        object["spec"]["serviceName"] = name.into();
+    }
+    let api: Api<K> = Api::namespaced(world.user.clone(), &world.namespace);
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+/// A kind that one vendor has only.
+async fn project(world: &World) {
+    let vendor = Surface::Cortecs;
+    world.emulator.surface(vendor).add_token(TOKEN);
+    let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
+    world.create("ConsoleToken", "cortecs", merged(vendor.token_spec(), secret)).await;
+    let settings = json!({"consoleTokenRef": {"name": "cortecs"}, "settings": {"euNative": true}});
+    world.create("ProjectSettings", "eu", settings).await;
+    world.ready("ProjectSettings", "eu").await;
+    for (kind, name) in [("ProjectSettings", "eu"), ("ConsoleToken", "cortecs")] {
+        world.delete(kind, name).await;
+        world.gone(kind, name).await;
+    }
+}
+
+/// One leads, one stands by, and somebody else writes the Lease: it is made, watched, written and read again.
+async fn election(world: &mut World) {
+    world.stop().await;
+    let replicas =
+        [world.replica("first", Metrics::default()).await, world.replica("second", Metrics::default()).await];
+    let leases: Api<Lease> = Api::namespaced(world.user.clone(), &world.namespace);
+    world
+        .eventually("every right on the Lease is used", async || {
+            let touched = json!({"metadata": {"annotations": {"touched": world.clock.now().to_string()}}});
+            let _ = leases.patch("keysmith", &PatchParams::default(), &Patch::Merge(touched)).await;
+            let unused = unused(world, |right| right.resource == "leases");
+            if unused.is_empty() { Ok(()) } else { Err(unused.join(", ")) }
+        })
+        .await;
+    for replica in replicas {
+        replica.stop().await;
+    }
+    world.start().await;
+}
+
+/// Rights that nothing asked for yet.
+fn unused(world: &World, which: impl Fn(&Right) -> bool) -> Vec<String> {
+    let asked = world.requests();
+    Account::cluster(&world.namespace)
+        .rights()
+        .into_iter()
+        .filter(|right| which(right) && !asked.iter().any(|it| right.covers(it)))
+        .map(|right| format!("{} {} {}", right.verb, right.group, right.resource))
+        .collect()
+}
+
+pub async fn every_right_is_used(world: &mut World) {
+    election(world).await;
+    world.token().await;
+    project(world).await;
+    workload::<Deployment>(world, "web").await;
+    workload::<StatefulSet>(world, "db").await;
+    workload::<DaemonSet>(world, "agent").await;
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+    let named =
+        kinds.iter().zip(["web", "db", "agent"]).map(|(kind, name)| json!({"kind": kind, "name": name}));
+    let chosen =
+        kinds.iter().map(|kind| json!({"kind": kind, "selector": {"matchLabels": {"team": "shop"}}}));
+    let restart: Vec<_> = named.chain(chosen).collect();
+    world
+        .key(
+            "checkout",
+            json!({"rotation": {"trigger": "a", "restart": restart}, "deletionPolicy": "Retain"}),
+        )
+        .await;
+    world.write_secret("byok", &[("api_key", "canary-credential")]).await;
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
+        "gatewayKeyRefs": [{"name": "checkout"}],
+    });
+    world.create("ProviderKey", "openai", deposit).await;
+    world.ready("ProviderKey", "openai").await;
+    let trigger = json!({"spec": {"rotation": {"trigger": "b"}}});
+    world.edit("GatewayApiKey", "checkout", trigger).await.unwrap();
+    world.event("ConsumersRestarted").await;
+    // An event that repeats is patched.
+    for edited in ["bm90IGEga2V5", "bmVpdGhlcg=="] {
+        let patch = json!({"data": {"key": edited}});
+        world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        world
+            .eventually("the Secret is set right", async || {
+                let value = world.entry("checkout", "key").await.unwrap_or_default();
+                match world.vendor().check(&value, None) {
+                    DataPlaneAnswer::Accepted => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+    }
+    // The ledger is begun by the first key that is left behind, and written to by the second.
+    // Its status meets an edit that was made meanwhile, so the resource is read once more.
+    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 1500 }));
+    world.create("GatewayApiKey", "second", key_spec(json!({"deletionPolicy": "Retain"}))).await;
+    world
+        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+            3 => Ok(()),
+            other => Err(format!("{other} calls")),
+        })
+        .await;
+    let edit = json!({"metadata": {"labels": {"edited": "meanwhile"}}});
+    world.edit("GatewayApiKey", "second", edit).await.unwrap();
+    world.ready("GatewayApiKey", "second").await;
+    world.delete("ProviderKey", "openai").await;
+    world.gone("ProviderKey", "openai").await;
+    for key in ["checkout", "second"] {
+        world.delete("GatewayApiKey", key).await;
+        world.gone("GatewayApiKey", key).await;
+    }
+    world.delete("ConsoleToken", "edgee").await;
+    world.gone("ConsoleToken", "edgee").await;
+    world.pass(Duration::ZERO, Duration::from_secs(1)).await;
+    assert_eq!(unused(world, |_| true), Vec::<String>::new(), "granted, and not used");
+}
