@@ -105,7 +105,8 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
         some => some.iter().map(|it| format!("-n {it}")).collect(),
     };
     for place in places {
-        let _ = writeln!(text, "  kubectl delete pvk,kps,gak --all {place} && kubectl delete ctok --all {place}");
+        let _ =
+            writeln!(text, "  kubectl delete pvk,kps,gak --all {place} && kubectl delete ctok --all {place}");
     }
     text.push_str(
         "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\

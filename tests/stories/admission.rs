@@ -26,6 +26,31 @@ pub async fn a_console_token_names_exactly_one_known_vendor(world: &mut World) {
         "spec.secretRef.key",
     )
     .await;
+    let eden = |place: Value| vendor(json!({"edenAi": place}));
+    refused(world, "ConsoleToken", eden(json!({"api": "V1"})), "spec.vendor.edenAi.api").await;
+    let issuer = eden(json!({"api": "V2", "tier": "Issuer"}));
+    refused(world, "ConsoleToken", issuer, "tier Issuer exists with api V3 only").await;
+}
+
+pub async fn a_console_token_is_given_or_minted_and_stays_so(world: &mut World) {
+    let mint = json!({"mint": {"issuerRef": {"name": "root"}, "secret": {"name": "worker"}}});
+    let both = merged(token_spec(), mint.clone());
+    let one = "exactly one of secretRef";
+    refused(world, "ConsoleToken", both, one).await;
+    let mut neither = token_spec();
+    neither.as_object_mut().unwrap().remove("secretRef");
+    refused(world, "ConsoleToken", neither.clone(), one).await;
+    world.create("ConsoleToken", "worker", merged(neither, mint)).await;
+    for patch in [
+        json!({"mint": null, "secretRef": {"name": "a", "key": "b"}}),
+        json!({"mint": {"issuerRef": {"name": "another"}}}),
+        json!({"mint": {"secret": {"key": "another"}}}),
+    ] {
+        match world.edit("ConsoleToken", "worker", json!({"spec": patch})).await {
+            Ok(_) => panic!("accepted: {patch}"),
+            Err(error) => assert!(error.to_string().contains("are immutable"), "{patch}: {error}"),
+        }
+    }
 }
 
 pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
@@ -48,7 +73,7 @@ pub async fn a_key_that_cannot_be_is_refused_with_the_field(world: &mut World) {
     for (spec, words) in [
         (key(json!({"type": "CodingAgent"})), "codingAssistant is required with type CodingAgent"),
         (key(json!({"codingAssistant": "codex"})), "only allowed with it"),
-        (key(json!({"type": "Sandbox"})), "spec.type"),
+        (key(json!({"type": "Chat"})), "spec.type"),
         (key(json!({"expiresInDays": 0})), "spec.expiresInDays"),
         (key(json!({"expiresInDays": -1})), "spec.expiresInDays"),
         (key(json!({"displayName": "x".repeat(101)})), "spec.displayName"),

@@ -41,7 +41,21 @@ async fn project(world: &World) {
     let settings = json!({"consoleTokenRef": {"name": "cortecs"}, "settings": {"euNative": true}});
     world.create("ProjectSettings", "eu", settings).await;
     world.ready("ProjectSettings", "eu").await;
-    for (kind, name) in [("ProjectSettings", "eu"), ("ConsoleToken", "cortecs")] {
+    // A token that is minted is a key that the operator asks for itself.
+    let mut minted = vendor.token_spec();
+    minted["mint"] = json!({"issuerRef": {"name": "cortecs"}, "secret": {"name": "minted"}});
+    world.create("ConsoleToken", "minted", minted).await;
+    world.ready("ConsoleToken", "minted").await;
+    for (kind, name) in [
+        ("ConsoleToken", "minted"),
+        ("GatewayApiKey", "minted-console-token"),
+        ("ProjectSettings", "eu"),
+        ("ConsoleToken", "cortecs"),
+    ] {
+        if name == "minted-console-token" {
+            world.gone(kind, name).await;
+            continue;
+        }
         world.delete(kind, name).await;
         world.gone(kind, name).await;
     }

@@ -60,10 +60,11 @@ kind needs nothing here. */}}
 - apiGroups: [keysmith.dev]
   resources: [{{ join ", " (without $plurals "projectsettings") }}]
   verbs: [patch]
-# Before a key is revoked that nobody seems to use, its resource is read once more, and not from a cache.
+# Before a key is revoked that nobody seems to use, its resource is read once more, and not from a cache. One is created
+# for each ConsoleToken that is to be minted.
 - apiGroups: [keysmith.dev]
   resources: [gatewayapikeys]
-  verbs: [get]
+  verbs: [get, create]
 - apiGroups: [keysmith.dev]
   resources: [{{ join "/status, " $plurals }}/status]
   verbs: [patch]

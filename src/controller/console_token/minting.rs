@@ -16,11 +16,11 @@ use crate::plan::capability::Capabilities;
 use crate::plan::facts::Target;
 use crate::plan::naming::Serial;
 use crate::plan::token;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -80,12 +80,16 @@ impl Work {
             key.spec == spec
                 && annotations.iter().all(|(name, value)| key.annotations().get(name) == Some(value))
         };
+        let there = known.is_some();
         match known.filter(|key| going || same(key.as_ref())) {
             Some(key) => Ok(Ok(key)),
             None if going => {
                 Ok(Err(Verdict::reconciling(Reason::Deleting, "its token was never made, or is gone")))
             }
-            None => self.apply(&name, spec, annotations).await.map(Arc::new).map(Ok),
+            None => {
+                let object = self.wanted(&name, (spec, annotations));
+                self.write(&name, object, there).await.map(Arc::new).map(Ok)
+            }
         }
     }
 
@@ -96,26 +100,32 @@ impl Work {
         [ROTATE_REQUESTED, LEAKED].into_iter().filter_map(asked).collect()
     }
 
-    async fn apply(
+    fn wanted(
         &self,
         name: &str,
-        spec: GatewayApiKeySpec,
-        annotations: BTreeMap<String, String>,
-    ) -> Result<GatewayApiKey, Error> {
-        let api: Api<GatewayApiKey> = Api::namespaced(self.context.client.clone(), &self.namespace());
-        let owner = self.token.controller_owner_ref(&());
-        let object = json!({
+        (spec, annotations): (GatewayApiKeySpec, BTreeMap<String, String>),
+    ) -> Value {
+        json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": GatewayApiKey::KIND,
             "metadata": {
                 "name": name,
                 "annotations": annotations,
                 "labels": {crate::api::MANAGED_BY_LABEL: MANAGER},
-                "ownerReferences": [owner],
+                "ownerReferences": [self.token.controller_owner_ref(&())],
             },
             "spec": spec,
-        });
-        Ok(api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?)
+        })
+    }
+
+    async fn write(&self, name: &str, object: Value, there: bool) -> Result<GatewayApiKey, Error> {
+        let api: Api<GatewayApiKey> = Api::namespaced(self.context.client.clone(), &self.namespace());
+        if there {
+            return Ok(api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?);
+        }
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let object = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+        Ok(api.create(&params, &object).await?)
     }
 
     /// The key that stands for the token waits to learn that its successor works, and that the token is gone.
