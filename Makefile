@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 CLUSTER := tests/controlplane/cluster
 HELM := tests/controlplane/helm
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo .ci/run .ci/version
+SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo deploy/image/build .ci/run .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -28,6 +28,10 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the debug binary
 	cargo build
+
+.PHONY: image
+image: ## Build the container image, with docker, buildah or podman, or without any; deploy/image/build help lists ARCH, BASE …
+	@deploy/image/build
 
 .PHONY: demo
 demo: ## Show everything on a real control plane, without an account; ONCE=1 cleans up at the end

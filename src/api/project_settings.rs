@@ -55,7 +55,6 @@ pub struct ProjectSettingsSpec {
     /// The ConsoleToken whose project it is.
     pub console_token_ref: ConsoleTokenRef,
     /// What the settings should be.
-    #[serde(default)]
     pub settings: ProjectValues,
     /// How far Keysmith goes; `Manage` when left out. `Observe` shows what differs and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

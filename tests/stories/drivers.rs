@@ -109,7 +109,7 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
     }
     world.token().await;
     let once = |amount: &str| json!({"amount": amount, "period": "Once"});
-    world.key("checkout", json!({"budget": once("10"), "rotation": {"overlap": "1s", "trigger": "a"}})).await;
+    world.key("checkout", json!({"budget": once("10"), "rotation": {"overlap": "1s", "brownOut": "0s", "trigger": "a"}})).await;
     let key = only(world, "checkout").await;
     assert!(world.desk().spend(&key.id, 7_000_000));
     // What was spent is no drift.
@@ -168,7 +168,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
 
 pub async fn a_new_key_takes_over_and_the_old_one_works_for_the_overlap(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"rotation": {"overlap": "4s", "trigger": "a"}})).await;
+    world.key("checkout", json!({"rotation": {"overlap": "4s", "brownOut": "0s", "trigger": "a"}})).await;
     let old = only(world, "checkout").await;
     world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
     let new = next_after(world, "checkout", &old).await;
@@ -181,7 +181,7 @@ pub async fn a_new_key_takes_over_and_the_old_one_works_for_the_overlap(world: &
 
 pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
     world.token().await;
-    let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h"}});
+    let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h", "brownOut": "0s"}});
     world.key("checkout", spec).await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..20 * 4 {
@@ -197,7 +197,7 @@ pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut 
 
 pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s"}})).await;
+    world.key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
     let before = only(world, "checkout").await;
     let support = world.surface.capabilities().support("expiresInDays");
     let same = support != Support::AtCreation;
@@ -254,7 +254,7 @@ pub async fn a_lost_answer_ends_with_one_key_that_works(world: &mut World) {
 
 pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"rotation": {"overlap": "2s"}})).await;
+    world.key("checkout", json!({"rotation": {"overlap": "2s", "brownOut": "0s"}})).await;
     let before = only(world, "checkout").await;
     world.secrets().delete("checkout", &kube::api::DeleteParams::default()).await.unwrap();
     if world.surface.capabilities().recovery == Recovery::Reveal {

@@ -20,18 +20,18 @@ impl Keysmith {
         arguments: &[&str],
         environment: &[(String, String)],
     ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keysmith"));
+        command.args(arguments).envs(environment.iter().cloned()).env("KUBECONFIG", kubeconfig);
+        Self::launch(name, command)
+    }
+
+    /// Starts it by another command.
+    pub fn launch(name: &str, mut command: Command) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let log = folder.join(format!("{name}-{}.log", std::process::id()));
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
-            .args(arguments)
-            .envs(environment.iter().cloned())
-            .env("KUBECONFIG", kubeconfig)
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child =
+            command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null()).spawn().unwrap();
         Self { child, log }
     }
 
