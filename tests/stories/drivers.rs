@@ -109,7 +109,12 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
     }
     world.token().await;
     let once = |amount: &str| json!({"amount": amount, "period": "Once"});
-    world.key("checkout", json!({"budget": once("10"), "rotation": {"overlap": "1s", "brownOut": "0s", "trigger": "a"}})).await;
+    world
+        .key(
+            "checkout",
+            json!({"budget": once("10"), "rotation": {"overlap": "1s", "brownOut": "0s", "trigger": "a"}}),
+        )
+        .await;
     let key = only(world, "checkout").await;
     assert!(world.desk().spend(&key.id, 7_000_000));
     // What was spent is no drift.
@@ -197,7 +202,9 @@ pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut 
 
 pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
+    world
+        .key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}}))
+        .await;
     let before = only(world, "checkout").await;
     let support = world.surface.capabilities().support("expiresInDays");
     let same = support != Support::AtCreation;
