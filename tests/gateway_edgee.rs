@@ -24,6 +24,14 @@
 )]
 
 mod support {
+    pub mod canned;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod garbage;
+    pub mod hostile;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod ordeals;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod orders;
     pub mod vendor;
 }
 

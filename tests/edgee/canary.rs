@@ -4,17 +4,15 @@ use super::account::Client;
 use super::canned::Canned;
 use super::tcp::Served;
 use super::world::{KEYS, TOKEN, deposit_order, driver, full_order, id, order, renamed, wire, world};
+use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, bodies, silent};
 use keysmith::emulator::Effect;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::transport::Https;
 use keysmith::plan::fault::Fault;
-use std::fmt::Debug;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
-
-const CANARY: &str = "CANARY-7d1f0c";
 
 async fn every_fault(edgee: &Edgee) -> Vec<Fault> {
     let key = id("key_1");
@@ -34,35 +32,11 @@ async fn every_fault(edgee: &Edgee) -> Vec<Fault> {
     outcomes.into_iter().flatten().collect()
 }
 
-fn silent(shown: &str) {
-    for secret in [CANARY, TOKEN, "emulated", "Bearer"] {
-        assert!(!shown.contains(secret), "{secret} is in {shown}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn no_fault_repeats_a_byte_of_what_the_vendor_said() {
-    let bodies = [
-        CANARY.to_owned(),
-        format!("<html>{CANARY}</html>"),
-        format!(r#""{CANARY}""#),
-        format!(r#"{{"{CANARY}":"{CANARY}"}}"#),
-        format!(r#"{{"error":"{CANARY}","message":"{CANARY}"}}"#),
-        format!(
-            r#"{{"error":{{"type":"{CANARY}","message":"{CANARY}","params":[
-                {{"param":"{CANARY}","message":"{CANARY}"}},{{"param":"name","message":"{CANARY}"}}]}}}}"#
-        ),
-        format!(r#"{{"id":7,"name":"{CANARY}","key":"{CANARY}"}}"#),
-        format!(r#"{{"id":"{CANARY}","name":["{CANARY}"],"key":{{"{CANARY}":"{CANARY}"}}}}"#),
-        format!(r#"{{"id":"{CANARY}","key":"{CANARY}***","api_key_ids":"{CANARY}"}}"#),
-        format!(r#"{{"id":"{CANARY}","key":"{CANARY}","created_at":"{CANARY}","models":"{CANARY}"}}"#),
-        format!(r#"{{"data":[{{"id":"{CANARY}","active":"{CANARY}"}}],"last_key":"{CANARY}"}}"#),
-        format!(r#"{{"data":[],"has_more":true,"last_key":"{CANARY}"}}"#),
-        format!(r#"{{"id":"{CANARY}","key":"{CANARY}"#),
-    ];
     let mut seen = 0;
-    for body in bodies {
-        for status in [200, 302, 400, 401, 403, 404, 409, 422, 429, 500, 503] {
+    for body in bodies() {
+        for status in STATUSES {
             let edgee = Canned::always(status, body.clone()).edgee();
             for fault in every_fault(&edgee).await {
                 silent(&format!("{fault} {fault:?} {fault:#?}"));
@@ -96,23 +70,6 @@ async fn no_fault_of_the_emulated_vendor_repeats_it_either() {
         }
     }
 }
-
-/// Shows a value by its `Debug` where it has one, and as nothing where it has none, which is as good.
-struct Probe<'a, T>(&'a T);
-
-impl<T: Debug> Probe<'_, T> {
-    fn shown(&self) -> String {
-        format!("{:?} {:#?}", self.0, self.0)
-    }
-}
-
-trait WithoutDebug {
-    fn shown(&self) -> String {
-        String::new()
-    }
-}
-
-impl<T> WithoutDebug for Probe<'_, T> {}
 
 #[tokio::test(start_paused = true)]
 async fn no_value_that_holds_a_secret_shows_it_by_debug() {

@@ -4,21 +4,16 @@ use crate::support::vendor::InProcess;
 use jiff::Timestamp;
 use keysmith::api::console_token::EdgeeVendor;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::api::shared::Period;
 use keysmith::emulator::edgee::{KeyRecord, NewKey, Switches};
 use keysmith::emulator::{Effect, Emulator, Rule};
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::http::Wire;
-use keysmith::gateway::transport::Transport;
-use keysmith::gateway::{Amendment, DepositOrder, Order};
-use keysmith::plan::desired::Settings;
-use keysmith::plan::drift::Field;
-use keysmith::plan::expiry::Expiry;
-use keysmith::plan::facts::{KeyId, Limit};
+use keysmith::gateway::{DepositOrder, Order};
 use keysmith::runtime::clock::Clock;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::sync::Arc;
-use url::Url;
+
+pub use crate::support::orders::{amendment, clear, id, monthly, order, renamed, settings, wire};
 
 pub const ORG: &str = "org_demo";
 pub const TOKEN: &str = "ek_live_emulated-console-token";
@@ -79,29 +74,9 @@ impl World {
     }
 }
 
-pub fn wire(base: &str, token: &str, transport: Arc<dyn Transport>, clock: &Clock) -> Wire {
-    let base = Url::parse(base).unwrap();
-    Wire::new(base, SecretString::from(token), transport, clock.clone())
-}
-
 pub fn driver(wire: Wire) -> Edgee {
     let place = EdgeeVendor { organization_id: ORG.to_owned() };
     Edgee::new(&place, wire)
-}
-
-/// An order for a key with nothing but a name.
-pub fn order(name: &str) -> Order {
-    Order {
-        name: name.to_owned(),
-        kind: KeyType::Api,
-        coding_assistant: None,
-        models: Vec::new(),
-        budget: None,
-        expires_in_days: None,
-        expires_at: None,
-        email: None,
-        scopes: Vec::new(),
-    }
 }
 
 /// An order for a key with everything.
@@ -124,41 +99,4 @@ pub fn deposit_order(name: &str, keys: &[&str]) -> DepositOrder {
         credential: SecretString::from("sk-ant-emulated-credential"),
         keys: keys.iter().copied().map(id).collect(),
     }
-}
-
-pub fn settings() -> Settings {
-    Settings {
-        display_name: "checkout".to_owned(),
-        active: true,
-        models: Vec::new(),
-        budget: None,
-        email: None,
-        debug_mode: false,
-        expiry: Expiry::Uncompared,
-    }
-}
-
-pub fn amendment(fields: &[Field], to: Settings) -> Amendment {
-    Amendment { fields: fields.to_vec(), name: to.display_name.clone(), to }
-}
-
-pub fn renamed(name: &str) -> Amendment {
-    let to = Settings { display_name: name.to_owned(), ..settings() };
-    amendment(&[Field::DisplayName], to)
-}
-
-pub fn monthly(usd: u64) -> Limit {
-    Limit { micros: usd * 1_000_000, period: Period::Monthly }
-}
-
-pub fn id(id: &str) -> KeyId {
-    KeyId(id.to_owned())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what is compared here works at no vendor but the emulated one"
-)]
-pub fn clear(secret: &SecretString) -> &str {
-    secret.expose_secret()
 }

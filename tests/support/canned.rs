@@ -1,0 +1,62 @@
+//! Answers written by hand, for what no vendor of sound mind says.
+
+use super::orders::wire;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
+use keysmith::gateway::http::Wire;
+use keysmith::gateway::transport::Transport;
+use keysmith::plan::fault::Fault;
+use keysmith::runtime::clock::Clock;
+use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+type Script = Box<dyn Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync>;
+
+/// Answers every request by a function, and remembers what it was sent.
+pub struct Canned {
+    script: Script,
+    count: AtomicUsize,
+    last_body: Mutex<Bytes>,
+}
+
+#[async_trait]
+impl Transport for Canned {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let (status, body) = (self.script)(&request);
+        *self.last_body.lock().unwrap() = request.into_body();
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        Ok(response)
+    }
+}
+
+impl Canned {
+    pub fn by(script: impl Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { script: Box::new(script), count: AtomicUsize::new(0), last_body: Mutex::default() })
+    }
+
+    /// The same answer to everything.
+    pub fn always(status: u16, body: impl Into<Bytes>) -> Arc<Self> {
+        let body = body.into();
+        Self::by(move |_| (status, body.clone()))
+    }
+
+    /// A wire that leads here, with that token.
+    pub fn wire(self: &Arc<Self>, token: &str) -> Wire {
+        let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
+        wire("http://vendor.test", token, self.clone(), &clock)
+    }
+
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The JSON of the last request.
+    pub fn sent(&self) -> Value {
+        serde_json::from_slice(&self.last_body.lock().unwrap()).unwrap()
+    }
+}

@@ -1,0 +1,361 @@
+//! What every driver must stand, told once: each fault of the emulator at each kind of call, its class, and what the
+//! vendor holds afterwards.
+
+use super::canned::Canned;
+use super::orders::{budgeted, id, limit, order, wire};
+use super::vendor::InProcess;
+use jiff::Timestamp;
+use keysmith::api::gateway_api_key::KeyType;
+use keysmith::api::shared::Period;
+use keysmith::emulator::{Effect, Emulator, Rule, Surface};
+use keysmith::gateway::http::{DEADLINE, Wire};
+use keysmith::gateway::transport::LARGEST_ANSWER;
+use keysmith::gateway::{Gateway, Order};
+use keysmith::plan::facts::KeyId;
+use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::runtime::clock::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A vendor with the demo's tokens, and time that goes on as tokio's does from Saturday, 21 November 2026.
+pub struct Stage {
+    pub emulator: Emulator,
+    pub clock: Clock,
+}
+
+pub fn stage() -> Stage {
+    let base: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+    let start = tokio::time::Instant::now();
+    let now = move || base + start.elapsed();
+    let emulator = Emulator::new(now);
+    let _ = emulator.seed_demo();
+    Stage { emulator, clock: Clock::from_fn(now) }
+}
+
+impl Stage {
+    pub fn wire(&self, surface: Surface, token: &str) -> Wire {
+        let transport = Arc::new(InProcess(self.emulator.clone()));
+        wire(&format!("http://vendor.test/{}", surface.path()), token, transport, &self.clock)
+    }
+
+    pub fn fault_once(&self, method: &str, path: &str, effect: Effect) {
+        self.emulator.faults().add(Rule::once(method, path, effect));
+    }
+}
+
+/// A driver, and how its vendor is told and looked at.
+pub struct Place {
+    pub surface: Surface,
+    pub token: &'static str,
+    /// Text in the path of every call about keys.
+    pub keys: &'static str,
+    pub connect: fn(Wire) -> Box<dyn Gateway>,
+    pub kind: KeyType,
+    /// The method of an update, where there is one.
+    pub update: Option<&'static str>,
+    /// Whether a listing is the only way to look at a key, so that 404 says nothing of it.
+    pub looks_by_listing: bool,
+    /// Makes the vendor answer removals with a body, which can be cut short.
+    pub wordy: fn(&Emulator),
+    /// Names and budgets in millionths of the keys that exist, oldest first.
+    pub held: fn(&Emulator) -> Vec<(String, Option<u64>)>,
+    /// What a status means as the answer to a create call, where that is something else than elsewhere.
+    pub mint_refused: fn(u16) -> Option<FaultKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    List,
+    Mint,
+    Amend,
+    Revoke,
+}
+
+const BUDGET: u64 = 7;
+
+impl Op {
+    async fn run(self, gateway: &dyn Gateway, (place, old): (&Place, &KeyId)) -> Result<(), Fault> {
+        match self {
+            Self::List => gateway.list().await.map(drop),
+            Self::Mint => gateway.mint(&place.order("new")).await.map(drop),
+            Self::Amend => gateway.amend(old, &budgeted(Some(limit(BUDGET, Period::Once)))).await,
+            Self::Revoke => gateway.revoke(old).await,
+        }
+    }
+
+    /// What the vendor holds when the call was carried out, or was not.
+    fn leaves(self, applied: bool) -> Vec<(String, Option<u64>)> {
+        let key = |name: &str, budget: Option<u64>| (name.to_owned(), budget);
+        match (self, applied) {
+            (Self::List, _) | (_, false) => vec![key("old", None)],
+            (Self::Mint, true) => vec![key("old", None), key("new", None)],
+            (Self::Amend, true) => vec![key("old", Some(BUDGET * 1_000_000))],
+            (Self::Revoke, true) => Vec::new(),
+        }
+    }
+
+    /// A call that changes nothing has no effect to be unsure of.
+    fn unsure(self, kind: FaultKind) -> Fault {
+        match self {
+            Self::List => Fault::without_effect(kind),
+            Self::Mint | Self::Amend | Self::Revoke => Fault::ambiguous(kind),
+        }
+    }
+}
+
+fn status(code: u16) -> Effect {
+    Effect::Status { code, retry_after: None }
+}
+
+const TIMEOUT: FaultKind = FaultKind::Timeout { seconds: 30 };
+const NOT_JSON: FaultKind = FaultKind::Strange("it is not JSON");
+const CUT_SHORT: FaultKind = FaultKind::Strange("it is cut short");
+
+impl Place {
+    pub fn order(&self, name: &str) -> Order {
+        Order { kind: self.kind, ..order(name) }
+    }
+
+    fn ops(&self) -> Vec<Op> {
+        let all = [Op::List, Op::Mint, Op::Amend, Op::Revoke];
+        all.into_iter().filter(|op| *op != Op::Amend || self.update.is_some()).collect()
+    }
+
+    fn method(&self, op: Op) -> &'static str {
+        match op {
+            Op::List => "GET",
+            Op::Mint => "POST",
+            Op::Amend => self.update.unwrap(),
+            Op::Revoke => "DELETE",
+        }
+    }
+
+    fn driver(&self, stage: &Stage) -> Box<dyn Gateway> {
+        (self.connect)(stage.wire(self.surface, self.token))
+    }
+
+    /// A driver whose vendor answers everything with this status, and an error about nothing.
+    fn refusing(&self, status: u16) -> Box<dyn Gateway> {
+        (self.connect)(Canned::always(status, r#"{"error":"x"}"#).wire(self.token))
+    }
+
+    /// One key, one call, one fault. Returns the outcome, how long it took, and the stage.
+    async fn hit(&self, op: Op, effect: &Effect) -> (Result<(), Fault>, Duration, Stage) {
+        let stage = stage();
+        (self.wordy)(&stage.emulator);
+        let driver = self.driver(&stage);
+        let old = driver.mint(&self.order("old")).await.unwrap().key.id;
+        // Keys are told apart by when they were made, too.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.emulator.clear_calls();
+        stage.fault_once(self.method(op), self.keys, effect.clone());
+        let start = Instant::now();
+        let outcome = op.run(driver.as_ref(), (self, &old)).await;
+        let took = start.elapsed();
+        let changes = ["POST", "PATCH", "PUT", "DELETE"].map(|method| stage.emulator.count(method, ""));
+        let sent: usize = changes.iter().sum();
+        assert_eq!(sent, usize::from(op != Op::List), "{op:?} was sent again after {effect:?}");
+        (outcome, took, stage)
+    }
+
+    async fn ends(&self, op: Op, effect: Effect, (expected, applied): (Result<(), Fault>, bool)) {
+        let (outcome, took, stage) = self.hit(op, &effect).await;
+        assert_eq!(outcome, expected, "{op:?} {effect:?}");
+        assert_eq!((self.held)(&stage.emulator), op.leaves(applied), "{op:?} {effect:?}");
+        let timed_out = matches!(outcome, Err(Fault { kind: FaultKind::Timeout { .. }, .. }));
+        assert_eq!(timed_out, took == DEADLINE, "{op:?} {effect:?} {took:?}");
+    }
+
+    pub async fn without_a_fault(&self) {
+        for op in self.ops() {
+            self.ends(op, Effect::Delay { millis: 0 }, (Ok(()), true)).await;
+        }
+    }
+
+    pub async fn refusals(&self) {
+        let rejected = |status| FaultKind::Rejected { status, fields: Vec::new() };
+        let refusals = [
+            (400, rejected(400)),
+            (401, FaultKind::TokenRefused),
+            (402, rejected(402)),
+            (403, FaultKind::Forbidden),
+            (405, rejected(405)),
+            (409, FaultKind::Conflict),
+            (413, rejected(413)),
+            (415, rejected(415)),
+            (422, rejected(422)),
+            (429, FaultKind::Throttled { until: None }),
+        ];
+        for (code, kind) in refusals {
+            for op in self.ops() {
+                let special = (self.mint_refused)(code).filter(|_| op == Op::Mint);
+                let expected = Err(Fault::without_effect(special.unwrap_or_else(|| kind.clone())));
+                self.ends(op, status(code), (expected, false)).await;
+            }
+        }
+    }
+
+    pub async fn unknown_paths(&self) {
+        for op in self.ops() {
+            let expected = if op == Op::Revoke { Ok(()) } else { Err(FaultKind::NotFound) };
+            let expected = expected.map_err(Fault::without_effect);
+            self.ends(op, status(404), (expected, false)).await;
+        }
+    }
+
+    pub async fn failures(&self) {
+        for code in [408, 418, 425, 451, 500, 501, 502, 503, 504, 520, 599] {
+            for op in self.ops() {
+                let fault = || Err(op.unsure(FaultKind::Failed { status: code }));
+                self.ends(op, status(code), (fault(), false)).await;
+                self.ends(op, Effect::AppliedStatus { code }, (fault(), true)).await;
+            }
+        }
+    }
+
+    pub async fn broken_connections(&self) {
+        for op in self.ops() {
+            let fault = || Err(op.unsure(FaultKind::Disconnected));
+            self.ends(op, Effect::DropBefore, (fault(), false)).await;
+            self.ends(op, Effect::DropAfter, (fault(), true)).await;
+        }
+    }
+
+    pub async fn silence(&self) {
+        for op in self.ops() {
+            let fault = || Err(op.unsure(TIMEOUT));
+            self.ends(op, Effect::Hang, (fault(), false)).await;
+            self.ends(op, Effect::HangAfter, (fault(), true)).await;
+            self.ends(op, Effect::DelayAfter { millis: 30_001 }, (fault(), true)).await;
+        }
+    }
+
+    pub async fn slow_answers(&self) {
+        for op in self.ops() {
+            self.ends(op, Effect::Delay { millis: 29_999 }, (Ok(()), true)).await;
+            self.ends(op, Effect::DelayAfter { millis: 29_999 }, (Ok(()), true)).await;
+        }
+    }
+
+    pub async fn late_effects(&self) {
+        for op in self.ops() {
+            let (outcome, took, stage) = self.hit(op, &Effect::Delay { millis: 31_000 }).await;
+            assert_eq!((outcome, took), (Err(op.unsure(TIMEOUT)), DEADLINE));
+            assert_eq!((self.held)(&stage.emulator), op.leaves(false), "{op:?}");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!((self.held)(&stage.emulator), op.leaves(true), "{op:?}");
+        }
+    }
+
+    /// An amendment is read back anyhow, so its answer is not looked at.
+    pub async fn unreadable_answers(&self) {
+        for (effect, kind, applied) in [
+            (Effect::Truncate, CUT_SHORT, true),
+            (Effect::Html, NOT_JSON, false),
+            (Effect::GzipBomb, NOT_JSON, false),
+        ] {
+            for op in self.ops() {
+                let fault = if op == Op::Amend { Ok(()) } else { Err(op.unsure(kind.clone())) };
+                self.ends(op, effect.clone(), (fault, applied)).await;
+            }
+        }
+    }
+
+    pub async fn large_answers(&self) {
+        for op in self.ops() {
+            for bytes in [LARGEST_ANSWER + 1, 10 << 20] {
+                let fault = Err(op.unsure(FaultKind::TooLarge { limit: LARGEST_ANSWER }));
+                self.ends(op, Effect::Oversize { bytes }, (fault, false)).await;
+            }
+        }
+        // A removal takes any JSON for an answer, and so one of just the limit.
+        let largest = Effect::Oversize { bytes: LARGEST_ANSWER };
+        self.ends(Op::Revoke, largest, (Ok(()), false)).await;
+    }
+
+    pub async fn redirects(&self) {
+        for op in self.ops() {
+            for location in ["https://elsewhere.test/", "http://vendor.test/", "/"] {
+                let effect = Effect::Redirect { location: location.to_owned() };
+                let fault = op.unsure(FaultKind::Redirected { status: 307 });
+                self.ends(op, effect, (Err(fault), false)).await;
+            }
+            for code in [300, 301, 302, 303, 304, 308] {
+                let fault = op.unsure(FaultKind::Redirected { status: code });
+                self.ends(op, status(code), (Err(fault), false)).await;
+            }
+        }
+    }
+
+    pub async fn lag(&self) {
+        for op in self.ops() {
+            self.ends(op, Effect::LagListing { millis: 60_000 }, (Ok(()), true)).await;
+        }
+    }
+
+    pub async fn throttling(&self) {
+        for (given, seconds) in [(Some("30"), Some(30)), (Some("86400"), Some(3600)), (Some("soon"), None)] {
+            for op in self.ops() {
+                let effect = Effect::Status { code: 429, retry_after: given.map(str::to_owned) };
+                let (outcome, _, stage) = self.hit(op, &effect).await;
+                let until = seconds.map(|it| stage.clock.now() + Duration::from_secs(it));
+                assert_eq!(outcome, Err(Fault::without_effect(FaultKind::Throttled { until })), "{op:?}");
+                assert_eq!((self.held)(&stage.emulator), op.leaves(false), "{op:?}");
+            }
+        }
+    }
+
+    /// "Never treat 401, 403 or 5xx as gone" (contract §4.2): a key taken for gone stays valid for ever.
+    pub async fn only_404_is_gone(&self) {
+        let key = id("key_1");
+        for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503] {
+            let driver = self.refusing(status);
+            assert!(driver.revoke(&key).await.is_err(), "{status}");
+            assert!(driver.get(&key).await.is_err(), "{status}");
+            assert!(driver.recover(&key).await.is_err(), "{status}");
+        }
+        for status in [404, 410] {
+            let driver = self.refusing(status);
+            driver.revoke(&key).await.unwrap();
+            match driver.get(&key).await {
+                Ok(found) => assert!(found.is_none() && !self.looks_by_listing, "{status}"),
+                Err(fault) => assert!(self.looks_by_listing, "{status}: {fault}"),
+            }
+            assert!(driver.list().await.is_err(), "{status}");
+            assert!(driver.mint(&self.order("x")).await.is_err(), "{status}");
+        }
+    }
+}
+
+/// The tests of a place, for the module of faults of its vendor.
+macro_rules! ordeals {
+    ($place:expr) => {
+        $crate::support::ordeals::ordeals! { $place;
+            without_a_fault: without_a_fault_every_call_does_what_it_says;
+            refusals: a_refusal_had_no_effect;
+            unknown_paths: an_unknown_path_is_a_fault_except_for_what_should_be_gone;
+            failures: a_failure_of_the_vendor_leaves_open_whether_the_call_was_carried_out;
+            broken_connections: a_broken_connection_leaves_open_whether_the_call_was_carried_out;
+            silence: a_call_without_an_answer_ends_after_thirty_seconds;
+            slow_answers: a_slow_answer_is_waited_for_up_to_the_deadline;
+            late_effects: a_call_that_was_given_up_may_be_carried_out_later;
+            unreadable_answers: an_answer_that_cannot_be_read_leaves_open_whether_the_call_was_carried_out;
+            large_answers: an_answer_beyond_the_limit_is_refused_whatever_was_asked;
+            redirects: a_redirect_is_never_followed;
+            lag: only_listings_lag;
+            throttling: a_pause_that_the_vendor_asks_for_is_told_up_to_an_hour;
+            only_404_is_gone: only_an_answer_that_the_key_is_not_found_means_that_it_is_gone;
+        }
+    };
+    ($place:expr; $($ordeal:ident: $name:ident;)*) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                $place.$ordeal().await;
+            }
+        )*
+    };
+}
+
+pub(crate) use ordeals;
