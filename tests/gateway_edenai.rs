@@ -30,6 +30,7 @@ mod support {
 
 mod edenai {
     mod faults;
+    mod listing;
     mod v2;
     mod v3;
     mod world;

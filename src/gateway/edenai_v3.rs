@@ -14,6 +14,8 @@
 //! 10. Auth keys are made, listed and revoked by an issuer key, which can do nothing else; the name of the field with
 //!     the new secret is not documented (§2.8).
 
+mod pages;
+
 use super::http::{Call, Wire, gone_is_none, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -32,7 +34,6 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 /// What Eden AI v3 can do.
@@ -141,9 +142,6 @@ const ISSUER_FIELDS: &[FieldSupport] = &[
 const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
 /// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
-const PAGE_SIZE: usize = 100;
-/// No organization has this many pages; one that seems to is a loop.
-const MOST_PAGES: usize = 1000;
 
 /// Keys of an organization, by an auth key.
 pub struct EdenAiV3 {
@@ -204,22 +202,6 @@ struct AuthCreated {
     secret: SecretString,
     #[serde(flatten)]
     _object: (),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-#[serde(bound = "T: Deserialize<'de>")]
-enum Page<T> {
-    Bare(Vec<T>),
-    Enveloped {
-        results: Vec<T>,
-        #[serde(default)]
-        total_count: Option<usize>,
-        #[serde(default)]
-        count: Option<usize>,
-        #[serde(flatten)]
-        _object: (),
-    },
 }
 
 /// How a budget that starts anew is told.
@@ -330,31 +312,6 @@ fn limit_reached(fault: Fault) -> Fault {
     }
 }
 
-/// Follows the pages to the end, or fails. Keys that are made meanwhile move nothing: a page more is read than needed.
-async fn pages<T: DeserializeOwned>(wire: &Wire, path: &[&str]) -> Result<Vec<T>, Fault> {
-    let mut all = Vec::new();
-    for _ in 0..MOST_PAGES {
-        let (limit, offset) = (PAGE_SIZE.to_string(), all.len().to_string());
-        let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
-        let call = Call { query: &query, slash: true, ..Call::new(Method::GET, path) };
-        match wire.send(call).await?.read()? {
-            Page::Bare(results) => return Ok(results),
-            Page::Enveloped { results, total_count, count, .. } => {
-                let ended = results.is_empty();
-                all.extend(results);
-                let total = total_count.or(count);
-                if total.is_some_and(|total| all.len() >= total) || (ended && total.is_none()) {
-                    return Ok(all);
-                }
-                if ended {
-                    return Err(Fault::without_effect(FaultKind::Strange("a listing ends before its total")));
-                }
-            }
-        }
-    }
-    Err(Fault::without_effect(FaultKind::Strange("a listing does not end")))
-}
-
 impl EdenAiV3 {
     /// The organization's keys over that wire.
     pub fn new(wire: Wire) -> Self {
@@ -390,7 +347,7 @@ impl Gateway for EdenAiV3 {
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
-        let keys: Vec<Key> = pages(&self.wire, &["v3", "manage", "keys"]).await?;
+        let keys = pages::all(&self.wire, &["v3", "manage", "keys"]).await?;
         Ok(keys.into_iter().filter_map(Key::listed).collect())
     }
 
@@ -476,7 +433,7 @@ impl Gateway for Issuer {
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
-        let keys: Vec<Key> = pages(&self.wire, &["v3", "manage", "auth-keys"]).await?;
+        let keys = pages::all(&self.wire, &["v3", "manage", "auth-keys"]).await?;
         let bare = |key: Listed| Listed { shown: Shown::default(), ..key };
         Ok(keys.into_iter().filter_map(Key::listed).map(bare).collect())
     }
