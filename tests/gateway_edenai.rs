@@ -31,6 +31,7 @@ mod support {
 mod edenai {
     mod faults;
     mod listing;
+    mod reissue;
     mod v2;
     mod v3;
     mod world;

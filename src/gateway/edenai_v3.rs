@@ -28,6 +28,8 @@ use crate::plan::facts::{KeyId, Limit, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::money;
 use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::report::to_the_second;
+use crate::plan::retry::plus;
 use crate::plan::usage::{Span, Spending};
 use async_trait::async_trait;
 use http::Method;
@@ -288,10 +290,13 @@ fn spending(budget: Option<Limit>) -> Map<String, Value> {
     if let Value::Object(map) = fields { map } else { Map::new() }
 }
 
+/// The date that is given.
+fn later(at: Timestamp) -> Timestamp {
+    to_the_second(plus(at, MARGIN))
+}
+
 fn expiry(at: Option<Timestamp>) -> Value {
-    at.map_or(Value::Null, |at| {
-        json!(crate::plan::report::to_the_second(crate::plan::retry::plus(at, MARGIN)))
-    })
+    at.map_or(Value::Null, |at| json!(later(at)))
 }
 
 const BODY: &[&str] = &[
@@ -303,6 +308,25 @@ const BODY: &[&str] = &[
     "balance_reset_period",
     "balance_reset_amount",
 ];
+
+/// A key that was made an order's: what it may spend is for the next look to say.
+fn named(key: Key, order: &Order) -> Key {
+    Key {
+        name: Some(order.name.clone()),
+        expire_time: order.expires_at.map(later),
+        active_balance: None,
+        balance: None,
+        balance_reset_period: None,
+        balance_reset_amount: None,
+        revoked: None,
+        ..key
+    }
+}
+
+/// The fault of a later call, when an earlier one had an effect.
+fn unknown(fault: Fault) -> Fault {
+    Fault { effect: Effect::Unknown, ..fault }
+}
 
 /// 403 to a create call says something else than elsewhere.
 fn limit_reached(fault: Fault) -> Fault {
@@ -377,10 +401,9 @@ impl Gateway for EdenAiV3 {
         self.patch(id, settings(order)).await?;
         let path = ["v3", "manage", "keys", &id.0, "rotate"];
         let call = Call { slash: true, ..Call::new(Method::POST, &path) };
-        let rotated: Rotated = self.wire.send(call).await?.created()?;
-        let expire_time = order.expires_at;
-        let named = Key { name: Some(order.name.clone()), expire_time, revoked: None, ..key };
-        named.listed().map(|key| minted(key, rotated.secret)).transpose()
+        // From here on the key has another name, whatever else goes wrong.
+        let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
+        named(key, order).listed().map(|key| minted(key, rotated.secret)).transpose()
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -457,7 +480,6 @@ impl Gateway for Issuer {
             None => key.name == order.name,
         };
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
-        let unknown = |fault: Fault| Fault { effect: Effect::Unknown, ..fault };
         let listed = self.list().await.map_err(unknown)?.into_iter().find(named);
         let key = listed.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
         minted(key, created.secret)
