@@ -29,6 +29,8 @@ mod support {
 }
 
 mod edenai {
+    mod budgets;
+    mod expiry;
     mod faults;
     mod listing;
     mod reissue;
