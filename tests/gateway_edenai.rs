@@ -32,6 +32,7 @@ mod edenai {
     mod budgets;
     mod expiry;
     mod faults;
+    mod issuer;
     mod listing;
     mod reissue;
     mod v2;

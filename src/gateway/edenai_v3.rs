@@ -200,10 +200,23 @@ struct Rotated {
 struct AuthCreated {
     #[serde(default)]
     id: Option<String>,
-    #[serde(alias = "key", alias = "token")]
-    secret: SecretString,
+    #[serde(default)]
+    secret: Option<SecretString>,
+    #[serde(default)]
+    key: Option<SecretString>,
+    #[serde(default)]
+    token: Option<SecretString>,
     #[serde(flatten)]
     _object: (),
+}
+
+impl AuthCreated {
+    /// The first field that holds a secret and not only what it ends in.
+    fn secret(self) -> Result<SecretString, Fault> {
+        let fields = [self.secret, self.key, self.token];
+        let secret = fields.into_iter().flatten().find(|secret| !looks_masked(secret));
+        secret.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not shown")))
+    }
 }
 
 /// How a budget that starts anew is told.
@@ -482,7 +495,7 @@ impl Gateway for Issuer {
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
         let listed = self.list().await.map_err(unknown)?.into_iter().find(named);
         let key = listed.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
-        minted(key, created.secret)
+        Ok(Minted { key, secret: created.secret()? })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
