@@ -35,6 +35,7 @@ mod edenai {
     mod issuer;
     mod listing;
     mod reissue;
+    mod spending;
     mod v2;
     mod v3;
     mod world;

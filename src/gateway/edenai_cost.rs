@@ -59,7 +59,8 @@ fn sum(of: OfKey) -> Result<Spending, Fault> {
         let strange = || Fault::without_effect(FaultKind::Strange("a day of the costs is no date"));
         let date: jiff::civil::Date = day.get(..10).unwrap_or(&day).parse().map_err(|_| strange())?;
         let at: Option<Timestamp> = date.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
-        let calls: u64 = features.values().map(|cost| cost.details.unwrap_or(0.0) as u64).sum();
+        let counts = features.values().map(|cost| cost.details.unwrap_or(0.0) as u64);
+        let calls = counts.fold(0, u64::saturating_add);
         for cost in features.values() {
             sum.micros = sum.micros.saturating_add(cost.total_cost.unwrap_or(0));
         }

@@ -60,7 +60,9 @@ pub fn present_signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
         Some(_) => return Err(serde::de::Error::custom("an amount that is not a decimal number")),
     };
     let (owed, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
-    let micros = amount(digits).and_then(|it| i64::try_from(it).ok());
+    // One sign is enough.
+    let micros = amount(digits).filter(|_| !digits.starts_with(['-', '+']));
+    let micros = micros.and_then(|it| i64::try_from(it).ok());
     let micros = micros.ok_or_else(|| serde::de::Error::custom("an amount that is not a decimal number"))?;
     Ok(Some(if owed { -micros } else { micros }))
 }
