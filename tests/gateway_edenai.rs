@@ -30,8 +30,10 @@ mod support {
 
 mod edenai {
     mod budgets;
+    mod canary;
     mod expiry;
     mod faults;
+    mod garbage;
     mod issuer;
     mod listing;
     mod reissue;
