@@ -1,0 +1,41 @@
+//! Every fault of the emulator at every kind of call, for keys of applications and for management keys.
+
+use super::world::{KEYS, TOKEN};
+use crate::support::ordeals::Place;
+use keysmith::api::gateway_api_key::KeyType;
+use keysmith::emulator::{Emulator, Surface};
+use keysmith::gateway::cortecs::Cortecs;
+use keysmith::plan::fault::FaultKind;
+
+fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
+    let keys = emulator.cortecs().keys().into_iter();
+    keys.filter(|key| key.minted).map(|key| (key.name, None)).collect()
+}
+
+const CORTECS: Place = Place {
+    surface: Surface::Cortecs,
+    token: TOKEN,
+    keys: KEYS,
+    connect: |wire| Box::new(Cortecs::new(wire)),
+    kind: KeyType::Api,
+    update: None,
+    looks_by_listing: true,
+    wordy: |_| {},
+    held,
+    mint_refused: key_limit,
+};
+
+const MANAGEMENT: Place = Place { kind: KeyType::Management, ..CORTECS };
+
+/// Quirk 3: a name that is not listed was not taken.
+fn key_limit(status: u16) -> Option<FaultKind> {
+    (status == 400).then_some(FaultKind::KeyLimit { status })
+}
+
+mod keys {
+    crate::support::ordeals::ordeals!(super::CORTECS);
+}
+
+mod management_keys {
+    crate::support::ordeals::ordeals!(super::MANAGEMENT);
+}

@@ -1,0 +1,53 @@
+//! The world of Cortecs, and the driver that works for it.
+
+use crate::support::canned::Canned;
+use crate::support::ordeals::Stage;
+use bytes::Bytes;
+use keysmith::emulator::Surface;
+use keysmith::emulator::cortecs::{KeyRecord, Person, Role, Switches};
+use keysmith::gateway::cortecs::Cortecs;
+
+pub use crate::support::ordeals::stage;
+pub use crate::support::orders::{budgeted, clear, id, order};
+
+pub const TOKEN: &str = "cortecs-emulated-console-token";
+pub const KEYS: &str = "/v1/manage/api-keys";
+pub const PROJECT: &str = "project_demo";
+
+impl Stage {
+    pub fn cortecs(&self) -> Cortecs {
+        self.with(TOKEN)
+    }
+
+    pub fn with(&self, token: &str) -> Cortecs {
+        Cortecs::new(self.wire(Surface::Cortecs, token))
+    }
+
+    /// The driver of somebody with that role in the same project.
+    pub fn colleague(&self, role: Role) -> Cortecs {
+        let token = "cortecs-emulated-colleague";
+        let owner = Person { user: "user_colleague".to_owned(), role, ..Person::default() };
+        self.emulator.cortecs().add_token_of(token, owner);
+        self.with(token)
+    }
+
+    pub fn switch(&self, change: impl FnOnce(&mut Switches)) {
+        self.emulator.cortecs().set_switches(change);
+    }
+
+    /// What the API made, oldest first: all keys but the console's.
+    pub fn minted(&self) -> Vec<KeyRecord> {
+        self.emulator.cortecs().keys().into_iter().filter(|key| key.minted).collect()
+    }
+
+    pub fn only_key(&self) -> KeyRecord {
+        let mut keys = self.minted();
+        assert_eq!(keys.len(), 1);
+        keys.remove(0)
+    }
+}
+
+/// A driver whose vendor says this to everything.
+pub fn saying(body: impl Into<Bytes>) -> Cortecs {
+    Cortecs::new(Canned::always(200, body).wire(TOKEN))
+}
