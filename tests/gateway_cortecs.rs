@@ -31,6 +31,7 @@ mod support {
 mod cortecs {
     mod faults;
     mod keys;
+    mod money;
     mod project;
     mod refusals;
     mod world;

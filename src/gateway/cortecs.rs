@@ -153,10 +153,11 @@ struct Purse {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Told {
-    Wrapped { data: Purse },
-    Bare(Purse),
+struct Told {
+    #[serde(default)]
+    data: Option<Purse>,
+    #[serde(flatten)]
+    bare: Purse,
 }
 
 #[derive(Deserialize)]
@@ -271,7 +272,7 @@ impl Gateway for Cortecs {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v1", "manage", "users", "balance"];
         let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
-        let (Told::Wrapped { data: balance } | Told::Bare(balance)) = told;
+        let balance = told.data.unwrap_or(told.bare);
         // Both are optional (§3.3); an amount without a currency says nothing.
         let money = balance.current_balance.zip(balance.currency);
         Ok(money.map(|(micros, currency)| Money { micros, currency }))
