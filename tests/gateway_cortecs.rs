@@ -29,7 +29,9 @@ mod support {
 }
 
 mod cortecs {
+    mod canary;
     mod faults;
+    mod garbage;
     mod keys;
     mod money;
     mod project;
