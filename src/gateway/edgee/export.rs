@@ -81,9 +81,13 @@ fn csv(body: &[u8], sums: &mut Sums) -> Option<()> {
     let (key, cost, time) = (place(&KEYS)?, place(&COSTS)?, place(&TIMES)?);
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).ok()? {
-        let text = |place| record.get(place).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or_default();
-        let cost = lenient::amount(text(cost).trim().trim_start_matches('$'))?;
-        count(sums, text(key), cost, text(time).parse().ok());
+        let text = |place| std::str::from_utf8(record.get(place)?).ok();
+        // A row that is cut short is no row; an empty cell is what null is in JSON.
+        let cost = match text(cost)?.trim() {
+            "" => 0,
+            cost => lenient::amount(cost.trim_start_matches('$'))?,
+        };
+        count(sums, text(key)?, cost, text(time).and_then(|it| it.parse().ok()));
     }
     Some(())
 }
