@@ -161,6 +161,7 @@ struct Told {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Created {
     api_key: SecretString,
     #[serde(default, deserialize_with = "lenient::timestamp")]

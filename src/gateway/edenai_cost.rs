@@ -33,6 +33,7 @@ struct OfKey {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Cost {
     #[serde(default, deserialize_with = "lenient::micros")]
     total_cost: Option<u64>,

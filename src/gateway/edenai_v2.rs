@@ -109,6 +109,7 @@ pub struct EdenAiV2 {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Token {
     name: String,
     #[serde(default)]

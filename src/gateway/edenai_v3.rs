@@ -241,12 +241,12 @@ pub(super) fn shown_budget(
         Some("monthly") => Some(Period::Monthly),
         _ => None,
     };
-    match (active, balance, period.zip(reset.1)) {
-        (Some(false), ..) => (Some(None), None),
-        (_, _, Some((period, micros))) => (Some(Some(Limit { micros, period })), None),
-        (_, Some(None), None) => (Some(None), None),
-        (Some(true), Some(Some(_)), None) => (None, Some(true)),
-        _ => (None, None),
+    let renewed = period.zip(reset.1).filter(|_| active != Some(false));
+    match (renewed, active, balance) {
+        (Some((period, micros)), ..) => (Some(Some(Limit { micros, period })), None),
+        (None, Some(false), _) | (None, _, Some(None)) => (Some(None), None),
+        (None, Some(true), Some(Some(_))) => (None, Some(true)),
+        (None, ..) => (None, None),
     }
 }
 
