@@ -140,7 +140,7 @@ fn no_body_changes_what_a_status_means() {
             for outcome in [cortecs.mint(&order("n")).await.map(drop), cortecs.revoke(&id("n")).await] {
                 match outcome {
                     Ok(()) => {
-                        need(status < 300 || status == 404 || status == 410, "a refusal was a success")?
+                        need(status < 300 || status == 404 || status == 410, "a refusal was a success")?;
                     }
                     Err(fault) => need(fault.effect == effect_of(status), &format!("{fault:?}"))?,
                 }

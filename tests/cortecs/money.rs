@@ -131,8 +131,8 @@ async fn usage_has_a_limit_of_its_own() {
     }
 }
 
-fn eur(micros: i64) -> Option<Money> {
-    Some(Money { micros, currency: "EUR".to_owned() })
+fn eur(micros: i64) -> Money {
+    Money { micros, currency: "EUR".to_owned() }
 }
 
 /// Quirk 12.
@@ -142,10 +142,10 @@ async fn a_balance_is_read_bare_and_wrapped() {
         let stage = stage();
         stage.switch(|it| it.wrapped_balance = wrapped);
         let cortecs = stage.cortecs();
-        assert_eq!(cortecs.balance().await.unwrap(), eur(1_000_000_000), "{wrapped}");
+        assert_eq!(cortecs.balance().await.unwrap(), Some(eur(1_000_000_000)), "{wrapped}");
         cortecs.mint(&order("n")).await.unwrap();
         assert!(stage.emulator.cortecs().spend("n", 1_000_500_000));
-        assert_eq!(cortecs.balance().await.unwrap(), eur(-500_000), "{wrapped}");
+        assert_eq!(cortecs.balance().await.unwrap(), Some(eur(-500_000)), "{wrapped}");
     }
 }
 
@@ -153,9 +153,9 @@ async fn a_balance_is_read_bare_and_wrapped() {
 #[tokio::test(start_paused = true)]
 async fn a_balance_may_miss_its_amount_or_its_currency_and_then_says_nothing() {
     for (balance, expected) in [
-        (json!({"current_balance": 1234.56, "currency": "EUR"}), eur(1_234_560_000)),
-        (json!({"current_balance": "-0.5", "currency": "EUR", "since": 7}), eur(-500_000)),
-        (json!({"current_balance": 0, "currency": "EUR"}), eur(0)),
+        (json!({"current_balance": 1234.56, "currency": "EUR"}), Some(eur(1_234_560_000))),
+        (json!({"current_balance": "-0.5", "currency": "EUR", "since": 7}), Some(eur(-500_000))),
+        (json!({"current_balance": 0, "currency": "EUR"}), Some(eur(0))),
         (json!({"current_balance": 5}), None),
         (json!({"current_balance": 5, "currency": null}), None),
         (json!({"currency": "EUR"}), None),

@@ -1,6 +1,6 @@
 //! Quirk 10 of v3: auth keys, made by an issuer that can do nothing else.
 
-use super::world::{AUTH_KEYS, ISSUER_TOKEN, clear, id, issuer_saying, order, stage};
+use super::world::{AUTH_KEYS, ISSUER_TOKEN, clear, id, order, stage};
 use crate::support::canned::Canned;
 use crate::support::ordeals::Stage;
 use http::Method;

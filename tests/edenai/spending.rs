@@ -15,12 +15,12 @@ use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
 use keysmith::plan::usage::{Money, Span, Spending};
 use serde_json::{Value, json};
 
-fn day(text: &str) -> Option<Timestamp> {
-    Some(format!("{text}T00:00:00Z").parse().unwrap())
+fn day(text: &str) -> Timestamp {
+    format!("{text}T00:00:00Z").parse().unwrap()
 }
 
 fn spent(key: &str, micros: u64, calls: u64) -> Spending {
-    Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at: day("2026-11-21") }
+    Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at: Some(day("2026-11-21")) }
 }
 
 /// Two keys of each surface, of which the first made two calls and the second one.
@@ -79,7 +79,7 @@ async fn days_and_features_of_a_key_are_one_sum_and_the_last_day_with_calls_is_i
             key: "n".to_owned(),
             micros: 12_000_000,
             calls: Some(387),
-            last_used_at: day("2026-11-03"),
+            last_used_at: Some(day("2026-11-03")),
         },
         Spending { key: "unused".to_owned(), ..Spending::default() },
     ];

@@ -75,7 +75,3 @@ pub fn v2_saying(body: impl Into<Bytes>) -> EdenAiV2 {
 pub fn v3_saying(body: impl Into<Bytes>) -> EdenAiV3 {
     EdenAiV3::new(Canned::always(200, body).wire(V3_TOKEN))
 }
-
-pub fn issuer_saying(body: impl Into<Bytes>) -> Issuer {
-    Issuer::new(Canned::always(200, body).wire(ISSUER_TOKEN))
-}

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-fn at(text: &str) -> Option<Timestamp> {
-    Some(text.parse().unwrap())
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
 
 fn spent(key: &str, (micros, calls): (u64, u64), last_used_at: Option<Timestamp>) -> Spending {
@@ -27,7 +27,7 @@ fn spent(key: &str, (micros, calls): (u64, u64), last_used_at: Option<Timestamp>
 
 /// What a log of three records says, whatever it looks like.
 fn three() -> Vec<Spending> {
-    let (first, last) = (at("2026-11-02T10:00:00Z"), at("2026-11-03T10:00:00Z"));
+    let (first, last) = (Some(at("2026-11-02T10:00:00Z")), Some(at("2026-11-03T10:00:00Z")));
     vec![spent("a", (1_750_000, 2), last), spent("b, \"the\" second", (7, 1), first)]
 }
 
@@ -46,7 +46,7 @@ async fn the_log_of_the_emulated_vendor_is_summed_by_key() {
         }
         let told = edgee.spending(&month(), &keys).await.unwrap();
         let names = if ids { [keys[0].0.as_str(), &keys[1].0] } else { ["first", "second, \"quoted\""] };
-        let used = at("2026-11-21T08:00:00Z");
+        let used = Some(at("2026-11-21T08:00:00Z"));
         assert_eq!(told, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
         // Only of the keys that are asked for.
         assert_eq!(edgee.spending(&month(), &keys[1..]).await.unwrap().len(), 1);
@@ -99,7 +99,7 @@ fn records_of_json_are_read_bare_and_enveloped_in_any_spelling() {
                 record("2026-11-01T10:00:00Z", "c", json!(null))[spelling],
             ]);
             let mut expected = three();
-            expected.push(spent("c", (0, 1), at("2026-11-01T10:00:00Z")));
+            expected.push(spent("c", (0, 1), Some(at("2026-11-01T10:00:00Z"))));
             for log in [records.to_string(), format!(" \n{}", json!({"data": records, "has_more": false}))] {
                 assert_eq!(sums(log.as_bytes()), Some(expected.clone()), "{log}");
             }
@@ -111,7 +111,7 @@ fn records_of_json_are_read_bare_and_enveloped_in_any_spelling() {
 #[test]
 fn a_call_without_a_cost_is_a_call() {
     let log = "Timestamp,API Key,Cost\n2026-11-02T10:00:00Z,a,\n2026-11-02T10:00:00Z,a, \n";
-    assert_eq!(sums(log.as_bytes()), Some(vec![spent("a", (0, 2), at("2026-11-02T10:00:00Z"))]));
+    assert_eq!(sums(log.as_bytes()), Some(vec![spent("a", (0, 2), Some(at("2026-11-02T10:00:00Z")))]));
 }
 
 #[test]
@@ -250,9 +250,8 @@ fn csv() -> impl Strategy<Value = Vec<u8>> {
         "",
     ]);
     (header, rows, any::<bool>()).prop_map(|(header, rows, quoted)| {
-        let quote = |cell: &String| match quoted {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.clone(),
+        let quote = |cell: &String| {
+            if quoted { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
         };
         let rows: Vec<String> =
             rows.iter().map(|row| row.iter().map(quote).collect::<Vec<_>>().join(",")).collect();

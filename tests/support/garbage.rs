@@ -108,9 +108,9 @@ pub fn bytes(sound: Vec<Value>, envelope: &'static str) -> impl Strategy<Value =
             let fields = sound.as_object().cloned().unwrap_or_default();
             let fields: Vec<_> = fields
                 .into_iter()
-                .map(|(field, value)| match field == name {
-                    true => format!("{}:{number}", json!(field)),
-                    false => format!("{}:{value}", json!(field)),
+                .map(|(field, value)| {
+                    let value = if field == name { number.clone() } else { value.to_string() };
+                    format!("{}:{value}", json!(field))
                 })
                 .collect();
             format!("{{{}}}", fields.join(",")).into_bytes()
