@@ -65,12 +65,9 @@ pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading
     let (mut rows, mut unasked) = (Vec::new(), Vec::new());
     for token in reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await? {
         let place = format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
-        let token = match token.0 {
-            Ok(token) => token,
-            Err(_) => {
-                unasked.push((place, "it does not fit the present type; correct it first".to_owned()));
-                continue;
-            }
+        let Ok(token) = token.0 else {
+            unasked.push((place, "it does not fit the present type; correct it first".to_owned()));
+            continue;
         };
         let place_of = (token.namespace().unwrap_or_default(), token.name_any());
         let Some(of_token) = keys.get(&place_of) else { continue };

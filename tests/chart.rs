@@ -9,6 +9,12 @@
     clippy::panic,
     reason = "a test that cannot go on says so"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::items_after_statements,
+    reason = "tables and fakes hand things over as they come"
+)]
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
 mod support {

@@ -1,4 +1,4 @@
-//! What GitOps tools are told of Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in CEL. Both
+//! What `GitOps` tools are told of Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in CEL. Both
 //! run in the interpreters that those tools have (`tests/gitops`), over the same cases, in Argo CD's own layout.
 //!
 //! `KEYSMITH_UPDATE=1 cargo test --all-features --test gitops` writes `deploy/argocd/argocd-cm.yaml` anew.
@@ -12,6 +12,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -231,15 +232,16 @@ fn config_map() -> String {
     );
     for it in customizations() {
         let kind = &it.kind;
-        text += &format!("  resource.customizations.health.keysmith.dev_{kind}: |\n");
+        let _ = write!(text, "  resource.customizations.health.keysmith.dev_{kind}: |\n");
         text += &indented(&it.script("health.lua"), 4);
-        text += &format!("  resource.customizations.actions.keysmith.dev_{kind}: |\n    discovery.lua: |\n");
+        let _ =
+            write!(text, "  resource.customizations.actions.keysmith.dev_{kind}: |\n    discovery.lua: |\n");
         text += &indented(&it.script("actions/discovery.lua"), 6);
         text += "    definitions:\n";
         let tests = read(&it.folder.join("actions/action_test.yaml"));
         for test in tests["actionTests"].as_array().unwrap() {
             let name = test["action"].as_str().unwrap();
-            text += &format!("      - name: {name}\n        action.lua: |\n");
+            let _ = write!(text, "      - name: {name}\n        action.lua: |\n");
             text += &indented(&it.script(&format!("actions/{name}/action.lua")), 10);
         }
     }

@@ -20,11 +20,15 @@ mod support {
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod drivers;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod process;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod rights;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories use the rest")]
     pub mod world;

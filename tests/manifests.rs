@@ -165,7 +165,9 @@ fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
     const OF_HELM: [&str; 3] = ["helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"];
     let strip = |object: &mut Value, pointer: &str| {
         let labels = object.pointer_mut(pointer).and_then(Value::as_object_mut);
-        labels.into_iter().for_each(|it| OF_HELM.iter().for_each(|name| drop(it.remove(*name))));
+        if let Some(labels) = labels {
+            labels.retain(|name, _| !OF_HELM.contains(&name.as_str()));
+        }
     };
     // A hook is Helm's own, and kustomize has no word for what creates the namespace.
     let shared = objects.into_iter().filter(|object| {

@@ -54,7 +54,7 @@ pub struct Stores {
     pub keys: Store<DeserializeGuard<GatewayApiKey>>,
     /// ProviderKeys.
     pub deposits: Store<DeserializeGuard<ProviderKey>>,
-    /// ProjectSettings.
+    /// `ProjectSettings`.
     pub projects: Store<DeserializeGuard<ProjectSettings>>,
 }
 
@@ -74,7 +74,7 @@ pub struct Wakers {
     pub keys: UnboundedSender<ObjectRef<DeserializeGuard<GatewayApiKey>>>,
     /// ProviderKeys.
     pub deposits: UnboundedSender<ObjectRef<DeserializeGuard<ProviderKey>>>,
-    /// ProjectSettings.
+    /// `ProjectSettings`.
     pub projects: UnboundedSender<ObjectRef<DeserializeGuard<ProjectSettings>>>,
 }
 

@@ -326,7 +326,7 @@ impl Work {
         Ok(match issued? {
             Issued::Done { object, key } => {
                 self.wrote(object);
-                self.confirmed = Some(Some(key));
+                self.confirmed = Some(Some(*key));
                 self.overdue = false;
                 if let Some(cause) = cause {
                     self.context.metrics.rotated(cause.name());

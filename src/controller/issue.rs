@@ -74,7 +74,7 @@ pub enum Issued {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
         /// The key as the vendor showed it.
-        key: Listed,
+        key: Box<Listed>,
     },
     /// Somebody else wrote in between; whatever we made is revoked or will be found.
     Stale,
@@ -352,7 +352,7 @@ impl Issue {
             status
         };
         if let Some(object) = self.commit(&claimed, &verdict, status).await? {
-            return Ok(Issued::Done { object, key });
+            return Ok(Issued::Done { object, key: Box::new(key) });
         }
         self.compensate(&key.id).await?;
         Ok(Issued::Stale)

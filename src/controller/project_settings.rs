@@ -1,4 +1,4 @@
-//! ProjectSettings: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
+//! `ProjectSettings`: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
 //! there is nothing to clean up: when the resource goes, the settings stay as they are.
 
 use super::context::Context;

@@ -35,7 +35,7 @@ pub struct Sources {
     pub keys: Source<GatewayApiKey>,
     /// ProviderKeys.
     pub deposits: Source<ProviderKey>,
-    /// ProjectSettings.
+    /// `ProjectSettings`.
     pub projects: Source<ProjectSettings>,
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 /// One vendor driver. Each is a constant in the vendor's own file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table: each answers a question of its own")]
 pub struct Capabilities {
     /// Name of the driver, as in `keysmith explain <name>`.
     pub name: &'static str,

@@ -218,6 +218,7 @@ impl From<&GatewayApiKeyStatus> for Record {
 
 /// Everything a decision about a key may depend on.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// The time.
     pub now: Timestamp,

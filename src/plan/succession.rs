@@ -124,8 +124,8 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
 
 /// What the replaced key spent counts for its successor, where the vendor tells it.
 fn carry(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) -> String {
-    let sent = status.budget.as_ref().and_then(money::limit);
-    let left = |key: &Listed| Some(sent?.micros.saturating_sub(key.remaining?));
+    let limit = status.budget.as_ref().and_then(money::limit);
+    let left = |key: &Listed| Some(limit?.micros.saturating_sub(key.remaining?));
     let Some(spent) = next.replaced.and_then(|own| own.key.spent.or_else(|| left(&own.key))) else {
         status.carried_spend = None;
         return "Restarted".to_owned();

@@ -4,6 +4,7 @@
 use super::golden::updating;
 use crate::support::helm::chart;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::fs;
 
 const BEGIN: &str = "<!-- values: written from values.yaml, see tests/charts/reference.rs -->\n";
@@ -26,7 +27,7 @@ fn rows() -> Vec<Row> {
         if let Some(words) = line.trim_start().strip_prefix('#') {
             let words = words.trim();
             match words.strip_prefix("-- ") {
-                Some(first) => comment = first.to_owned(),
+                Some(first) => first.clone_into(&mut comment),
                 None if !comment.is_empty() => comment = format!("{comment} {words}"),
                 None => {}
             }
@@ -44,7 +45,7 @@ fn rows() -> Vec<Row> {
         // A part with values of its own is told by them, unless something is said about the whole of it.
         let has_parts = value.as_object().is_some_and(|it| !it.is_empty());
         let whole = ["resources", "podSecurityContext", "securityContext"].contains(&names[0]);
-        if (has_parts && whole && names.len() == 1) || (!has_parts && !(whole && names.len() > 1)) {
+        if (has_parts && whole && names.len() == 1) || !(has_parts || whole && names.len() > 1) {
             rows.push(Row { path: names.join("."), comment: words, default: value.to_string() });
         } else if !words.is_empty() && !whole {
             rows.push(Row { path: names.join("."), comment: words, default: String::new() });
@@ -57,7 +58,8 @@ fn table() -> String {
     let mut text = String::from("| value | default | |\n| --- | --- | --- |\n");
     for row in rows() {
         let default = if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };
-        text.push_str(&format!("| `{}` | {default} | {} |\n", row.path, row.comment));
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "| `{}` | {default} | {} |", row.path, row.comment);
     }
     text
 }

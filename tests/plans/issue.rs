@@ -27,7 +27,7 @@ const DELIVERIES: u32 = 5;
 const COMMITS: usize = 5;
 
 pub enum Issued {
-    Done(Rc<Object>, Listed),
+    Done(Rc<Object>, Box<Listed>),
     Stale,
     Pending(Rc<Object>),
     Refused(Rc<Object>),
@@ -289,7 +289,7 @@ impl Section<'_> {
             status
         };
         if let Some(object) = self.commit(&claimed, &verdict, status).await? {
-            return Ok(Issued::Done(object, key));
+            return Ok(Issued::Done(object, Box::new(key)));
         }
         turn().await;
         let live = self.operator.world.borrow_mut().read(super::world::World::live)?;

@@ -102,15 +102,14 @@ pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut W
     world.token().await;
     world.key("checkout", json!({})).await;
     // At Cortecs the path has to be given, and this one leads nowhere.
-    let usage = match world.surface {
-        Surface::Cortecs => json!({"interval": "1m", "path": "/nowhere"}),
-        _ => {
-            let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
-            for path in ["/logs/export", "/manage/usage", "/cost_management"] {
-                world.emulator.faults().add(keysmith::emulator::Rule::always("GET", path, broken.clone()));
-            }
-            json!({"interval": "1m"})
+    let usage = if world.surface == Surface::Cortecs {
+        json!({"interval": "1m", "path": "/nowhere"})
+    } else {
+        let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
+        for path in ["/logs/export", "/manage/usage", "/cost_management"] {
+            world.emulator.faults().add(keysmith::emulator::Rule::always("GET", path, broken.clone()));
         }
+        json!({"interval": "1m"})
     };
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage}})).await.unwrap();
     world

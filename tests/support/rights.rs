@@ -164,9 +164,10 @@ impl Account {
 
     /// The API server learns of roles by watching them: a moment passes before it goes by new ones.
     pub async fn settled(&self, operator: &Client) {
-        let secrets: Api<Secret> = match self.everywhere {
-            true => Api::all(operator.clone()),
-            false => Api::namespaced(operator.clone(), &self.own),
+        let secrets: Api<Secret> = if self.everywhere {
+            Api::all(operator.clone())
+        } else {
+            Api::namespaced(operator.clone(), &self.own)
         };
         let maps: Api<ConfigMap> = Api::namespaced(operator.clone(), &self.own);
         let leases: Api<Lease> = Api::namespaced(operator.clone(), &self.own);

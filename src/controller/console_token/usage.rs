@@ -45,10 +45,8 @@ impl Work {
             return Some(next);
         }
         let spent = self.spent(account, &spec).await;
-        let balance = match account.capabilities().usage.balance {
-            true => account.balance().await,
-            false => Ok(None),
-        };
+        let told = account.capabilities().usage.balance;
+        let balance = if told { account.balance().await } else { Ok(None) };
         let trouble = spent.as_ref().err().or(balance.as_ref().err()).map(trouble);
         if let Ok(Some(spent)) = &spent {
             self.tell_keys(account, spent);

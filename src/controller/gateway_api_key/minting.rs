@@ -36,7 +36,7 @@ pub fn of(key: &GatewayApiKey, context: &Context) -> Option<Minting> {
         && key.name_any() == token::minted_name(&token.name_any())
         && key.secret_name() == mint.secret.name
         && key.spec.console_token_ref.name == mint.issuer_ref.name;
-    asked.then(|| Minting { mint, token })
+    asked.then_some(Minting { mint, token })
 }
 
 impl Minting {
