@@ -21,7 +21,7 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   /edgee-gateway/v1/...    Edgee data plane: POST chat/completions, POST messages, GET models
   /edenai/v3/manage/...    Eden AI management API (Bearer <auth key>, or <issuer key> for auth-keys/)
   /edenai/v2/...           Eden AI custom tokens: user/custom_token/, cost_management/ (Bearer <API key>)
-  /edenai-gateway/v3/llm/  Eden AI data plane: POST chat/completions, with keys of v3 and v2
+  /edenai-gateway/v3/...   Eden AI data plane: POST chat/completions, with keys of v3 and v2
   /cortecs/v1/manage/...   Cortecs management API (Bearer <management key>)
   /cortecs-gateway/v1/...  Cortecs data plane: POST chat/completions
 

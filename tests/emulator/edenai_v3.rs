@@ -36,6 +36,15 @@ fn switched(change: impl FnOnce(&mut Switches)) -> (World, EdenAiV3) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_data_plane_is_where_the_old_and_the_new_documentation_say() {
+    let world = world();
+    let (_, secret) = made(&world, "checkout").await;
+    for path in [CHAT, "/edenai-gateway/v3/chat/completions"] {
+        assert_eq!(world.ask(&secret, path, "0").await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_create_answers_201_with_the_documented_fields_and_the_secret_once() {
     let world = world();
     let (status, key) =

@@ -76,9 +76,13 @@ pub(super) fn judge(world: &World, secret: &str, now: Timestamp) -> DataPlaneAns
 /// Answers one call to the data plane.
 pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, now: Timestamp) -> Reply {
     match (&inbound.method, &inbound.segments_from(1)[..]) {
-        (&Method::POST, ["v3" | "v2", "llm", "chat", "completions"] | ["v2", "llm", "chat"]) => {
-            complete(world, inbound, now)
-        }
+        // The documentation of v3 once had `llm` in the path, and has none by September 2026.
+        (
+            &Method::POST,
+            ["v3", "chat", "completions"]
+            | ["v3" | "v2", "llm", "chat", "completions"]
+            | ["v2", "llm", "chat"],
+        ) => complete(world, inbound, now),
         _ => error(404, "Not found."),
     }
 }
