@@ -130,7 +130,8 @@ tell_everywhere! {
     spending:
         spending_is_read_where_that_is_asked_for_and_told_in_steps,
         a_balance_that_is_low_is_told_once,
-        spending_that_cannot_be_read_is_said_and_keys_work_on;
+        spending_that_cannot_be_read_is_said_and_keys_work_on,
+        a_warning_that_could_never_come_is_refused_and_keys_work_on;
 }
 
 mod minting {

@@ -50,6 +50,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     usage: UsageSupport {
         spending: Some("one call for the whole account, whose path is not documented: set usage.path"),
         balance: true,
+        path: true,
     },
     disable: false,
     last_used: false,

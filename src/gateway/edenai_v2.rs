@@ -46,7 +46,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     names: NameStyle::Slug,
     recovery: Recovery::Reveal,
     console_tokens: Minting::Console,
-    usage: UsageSupport { spending: Some("one call for the whole account"), balance: true },
+    usage: UsageSupport { spending: Some("one call for the whole account"), balance: true, path: false },
     disable: false,
     last_used: false,
     budget: BudgetSupport {

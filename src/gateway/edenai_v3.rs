@@ -50,7 +50,11 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     names: NameStyle::Title,
     recovery: Recovery::Rotate,
     console_tokens: Minting::Issuer,
-    usage: UsageSupport { spending: Some("one call for the whole organization"), balance: false },
+    usage: UsageSupport {
+        spending: Some("one call for the whole organization"),
+        balance: false,
+        path: false,
+    },
     disable: false,
     last_used: false,
     budget: BudgetSupport {
@@ -116,7 +120,7 @@ const FIELDS: &[FieldSupport] = &[
 pub const ISSUER: Capabilities = Capabilities {
     types: &[KeyType::Management],
     recovery: Recovery::Once,
-    usage: UsageSupport { spending: None, balance: false },
+    usage: UsageSupport { spending: None, balance: false, path: false },
     fields: ISSUER_FIELDS,
     ..CAPABILITIES
 };

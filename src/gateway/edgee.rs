@@ -48,7 +48,11 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     names: NameStyle::Title,
     recovery: Recovery::Reveal,
     console_tokens: Minting::Console,
-    usage: UsageSupport { spending: Some("sum of the exported log of the running month"), balance: false },
+    usage: UsageSupport {
+        spending: Some("sum of the exported log of the running month"),
+        balance: false,
+        path: false,
+    },
     disable: true,
     last_used: true,
     budget: BudgetSupport { periods: &[Period::Monthly], whole: true, currency: "USD" },

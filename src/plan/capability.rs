@@ -92,6 +92,8 @@ pub struct UsageSupport {
     pub spending: Option<&'static str>,
     /// Whether the balance of the account is told.
     pub balance: bool,
+    /// Whether a ConsoleToken has to say where spending is told, because the vendor's documentation does not.
+    pub path: bool,
 }
 
 /// What decisions about a key hang on.

@@ -1,14 +1,42 @@
 //! What keys spent and what the account has left: whose it is, and in which steps status tells it.
 
+use super::capability::Capabilities;
+use super::duration;
 use super::facts::Limit;
 use super::money;
 use super::naming::Identity;
-use crate::api::console_token::Balance;
+use super::refusal::Refusal;
+use crate::api::console_token::{Balance, UsageSpec};
 use crate::api::gateway_api_key::Usage;
 use crate::api::shared::Period;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// Nothing is asked more often than this.
+const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+
+/// How often spending and balance are read; what the vendor does not tell is refused by name.
+pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedDuration, Refusal> {
+    let (title, support) = (capabilities.title, &capabilities.usage);
+    if support.spending.is_none() && !support.balance {
+        let message = format!("{title} tells neither spending nor balance to such a token; leave it out");
+        return Err(Refusal::unsupported("spec.usage", message));
+    }
+    if spec.low_balance.is_some() && !support.balance {
+        let message = format!("{title} does not tell what the account has left; leave it out");
+        return Err(Refusal::unsupported("spec.usage.lowBalance", message));
+    }
+    if spec.path.is_some() && !support.path {
+        let message = format!("{title} documents where spending is told; leave it out");
+        return Err(Refusal::unsupported("spec.usage.path", message));
+    }
+    let interval = duration::parse("spec.usage.interval", &spec.interval)?;
+    if interval < SHORTEST {
+        return Err(Refusal::invalid("spec.usage.interval", "must be at least 1m"));
+    }
+    Ok(interval)
+}
 
 /// Money of the vendor's, in millionths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +170,32 @@ mod tests {
 
     fn one(key: &str, micros: u64) -> Spending {
         Spending { key: key.to_owned(), micros, calls: Some(2), last_used_at: None }
+    }
+
+    #[test]
+    fn what_the_vendor_does_not_tell_is_refused_by_name() {
+        use crate::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
+        let spec = |path: Option<&str>, low: Option<&str>| UsageSpec {
+            interval: "15m".to_owned(),
+            path: path.map(str::to_owned),
+            low_balance: low.map(str::to_owned),
+        };
+        let (place, low) = (Some("/manage/usage"), Some("20"));
+        for (driver, spec, refused) in [
+            (&edgee::CAPABILITIES, spec(None, None), None),
+            (&edgee::CAPABILITIES, spec(None, low), Some("spec.usage.lowBalance")),
+            (&edenai_v3::CAPABILITIES, spec(None, low), Some("spec.usage.lowBalance")),
+            (&edenai_v3::ISSUER, spec(None, None), Some("spec.usage")),
+            (&edenai_v2::CAPABILITIES, spec(None, low), None),
+            (&edenai_v2::CAPABILITIES, spec(place, low), Some("spec.usage.path")),
+            (&cortecs::CAPABILITIES, spec(place, low), None),
+        ] {
+            let said = interval(&spec, driver).err();
+            assert_eq!(said.as_ref().map(|it| it.field.as_str()), refused, "{}: {spec:?}", driver.name);
+            assert!(said.is_none_or(|it| it.message.starts_with(driver.title)));
+        }
+        let often = UsageSpec { interval: "59s".to_owned(), ..spec(None, None) };
+        assert_eq!(interval(&often, &edgee::CAPABILITIES).unwrap_err().field, "spec.usage.interval");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 fn usage(world: &World) -> Value {
     match world.surface {
         Surface::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
-        _ => json!({"interval": "1m", "lowBalance": "20"}),
+        Surface::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
+        Surface::EdenAiV3 | Surface::Edgee => json!({"interval": "1m"}),
     }
 }
 
@@ -123,4 +124,22 @@ pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut W
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
     world.key("another", json!({})).await;
+}
+
+pub async fn a_warning_that_could_never_come_is_refused_and_keys_work_on(world: &mut World) {
+    if world.surface.capabilities().usage.balance {
+        return;
+    }
+    world.token().await;
+    let asked = json!({"interval": "1m", "lowBalance": "20"});
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": asked}})).await.unwrap();
+    let refused = async || match world.condition("ConsoleToken", "edgee", "UsageRead").await {
+        Some((_, reason, message)) if reason == "Unsupported" => Ok(message),
+        other => Err(format!("{other:?}")),
+    };
+    let message = world.eventually("it is refused", refused).await;
+    assert!(message.starts_with("spec.usage.lowBalance: "), "{message}");
+    world.key("checkout", json!({})).await;
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": {"lowBalance": null}}})).await.unwrap();
+    spent(world, "checkout", "0").await;
 }

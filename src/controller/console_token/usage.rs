@@ -11,15 +11,12 @@ use crate::plan::facts::{KeyId, Record};
 use crate::plan::fault::Fault;
 use crate::plan::naming::Identity;
 use crate::plan::report::Notice;
+use crate::plan::retry;
 use crate::plan::usage::{self, Money, Span, Spent};
-use crate::plan::{duration, retry};
 use crate::runtime::metrics::KeySpending;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
-
-/// Nothing is asked more often than this.
-const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was read, or why it was not.
 pub(super) struct Reading {
@@ -31,10 +28,10 @@ impl Work {
     /// Reads, if it is time. Returns when it is time again.
     pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
         let spec = self.token.spec.usage.clone()?;
-        let interval = match interval(&spec) {
+        let interval = match usage::interval(&spec, account.capabilities()) {
             Ok(interval) => interval,
-            Err(message) => {
-                let trouble = Some((Reason::InvalidSpec, message));
+            Err(refusal) => {
+                let trouble = Some((refusal.reason, refusal.to_string()));
                 self.reading = Some(Reading { balance: None, trouble });
                 return None;
             }
@@ -146,14 +143,6 @@ impl Work {
         }
         status.balance = Some(shown);
     }
-}
-
-fn interval(spec: &UsageSpec) -> Result<SignedDuration, String> {
-    let interval = duration::parse("spec.usage.interval", &spec.interval).map_err(|it| it.to_string())?;
-    if interval < SHORTEST {
-        return Err("spec.usage.interval: must be at least 1m".to_owned());
-    }
-    Ok(interval)
 }
 
 /// Without the time of the next attempt, which would be a write for every failure.
