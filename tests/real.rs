@@ -166,7 +166,8 @@ tell! {
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
         the_one_that_stands_by_is_ready_and_does_nothing,
         what_is_under_way_is_finished_before_the_lease_is_given_back,
-        a_lease_that_somebody_deletes_is_written_anew;
+        a_lease_that_somebody_deletes_is_written_anew,
+        one_operator_alone_is_ready_when_its_caches_are_filled;
     leaking:
         a_leaked_key_is_dead_at_once_and_never_comes_back,
         a_leaked_key_dies_even_while_its_specification_is_refused;

@@ -189,7 +189,8 @@ tell! {
         a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
         a_leader_that_hangs_says_so_and_is_replaced,
         a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
-        one_operator_alone_leads_without_a_lease;
+        one_operator_alone_leads_without_a_lease,
+        one_operator_alone_is_ready_when_its_caches_are_filled;
     leaking:
         a_leaked_key_is_dead_at_once_and_never_comes_back,
         a_leaked_key_dies_even_while_no_other_can_be_made,

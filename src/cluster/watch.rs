@@ -12,6 +12,7 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Pages are small because a page is what a list costs in memory at its peak.
 const PAGE: u32 = 50;
@@ -30,24 +31,42 @@ where
     }
 }
 
-/// The objects of a kind: what changed in a way that matters, and a store of them all. A write to status alone
-/// does not come through, so nobody is woken by their own report.
+/// A kind that is watched.
+pub struct Watched<K: Managed, S> {
+    /// What changed in a way that matters. A write to status alone does not come through, so nobody is woken by their
+    /// own report.
+    pub changes: S,
+    /// All objects of the kind.
+    pub store: Store<DeserializeGuard<K>>,
+    /// Cancelled when the store is filled. Any number may wait for it: the store's own `wait_until_ready` wakes only
+    /// who asked last.
+    pub filled: CancellationToken,
+}
+
+/// Watches the objects of a kind.
 pub fn objects<K: Managed>(
     client: &Client,
     namespace: Option<&str>,
-) -> (impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static, Store<DeserializeGuard<K>>) {
+) -> Watched<K, impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static> {
     let api: Api<DeserializeGuard<K>> = scoped_guard(client, namespace);
     let (store, writer) = reflector::store();
+    let filled = CancellationToken::new();
+    let listed = filled.clone();
     let matters = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
-    let stream = renewed(api)
+    let changes = renewed(api)
         .default_backoff()
         .modify(|object| {
             object.managed_fields_mut().clear();
         })
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed.cancel();
+            }
+        })
         .applied_objects()
         .predicate_filter(matters, PredicateConfig::default().ttl(REMEMBERED));
-    (stream, store)
+    Watched { changes, store, filled }
 }
 
 /// A watch that begins anew from time to time, with a list of everything.

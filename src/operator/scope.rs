@@ -8,7 +8,6 @@ use crate::controller::Source;
 use crate::controller::context::{Stores, Wakers};
 use crate::runtime::liveness::Liveness;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -16,6 +15,7 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// What is watched.
 pub struct Scope {
@@ -23,6 +23,8 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// The objects.
     pub stores: Stores,
+    /// Each cancelled when one of the stores is filled.
+    filled: Vec<CancellationToken>,
     /// Nobody listens before this replica first leads.
     bell: Mutex<Option<Wakers>>,
 }
@@ -47,27 +49,28 @@ impl Scope {
         liveness: &Liveness,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
         let place = namespace.as_deref();
-        let (tokens, tokens_store) = watch::objects::<ConsoleToken>(client, place);
-        let (keys, keys_store) = watch::objects::<GatewayApiKey>(client, place);
-        let (deposits, deposits_store) = watch::objects::<ProviderKey>(client, place);
-        let (projects, projects_store) = watch::objects::<ProjectSettings>(client, place);
+        let tokens = watch::objects::<ConsoleToken>(client, place);
+        let keys = watch::objects::<GatewayApiKey>(client, place);
+        let deposits = watch::objects::<ProviderKey>(client, place);
+        let projects = watch::objects::<ProjectSettings>(client, place);
         let secrets = watch::secrets(client, place);
         let stores = Stores {
-            tokens: tokens_store,
-            keys: keys_store,
-            deposits: deposits_store,
-            projects: projects_store,
+            tokens: tokens.store,
+            keys: keys.store,
+            deposits: deposits.store,
+            projects: projects.store,
         };
-        let scope = Arc::new(Self { namespace, stores, bell: Mutex::default() });
+        let filled = vec![tokens.filled, keys.filled, deposits.filled, projects.filled];
+        let scope = Arc::new(Self { namespace, stores, filled, bell: Mutex::default() });
         let pulse = liveness.part("the watch");
         let watching = {
             let scope = Arc::clone(&scope);
             async move {
                 tokio::join!(
-                    scope.ring_for(tokens, |wakers, it| drop(wakers.tokens.send(it))),
-                    scope.ring_for(keys, |wakers, it| drop(wakers.keys.send(it))),
-                    scope.ring_for(deposits, |wakers, it| drop(wakers.deposits.send(it))),
-                    scope.ring_for(projects, |wakers, it| drop(wakers.projects.send(it))),
+                    scope.ring_for(tokens.changes, |wakers, it| drop(wakers.tokens.send(it))),
+                    scope.ring_for(keys.changes, |wakers, it| drop(wakers.keys.send(it))),
+                    scope.ring_for(deposits.changes, |wakers, it| drop(wakers.deposits.send(it))),
+                    scope.ring_for(projects.changes, |wakers, it| drop(wakers.projects.send(it))),
                     secrets.for_each(|secret| {
                         scope.wake_for(&secret);
                         std::future::ready(())
@@ -101,16 +104,9 @@ impl Scope {
         (wakers, sources)
     }
 
-    /// The kinds whose store is filled, each at the time when it is.
-    pub fn filled(&self) -> FuturesUnordered<BoxFuture<'static, &'static str>> {
-        let stores = &self.stores;
-        let all = [
-            filled(&stores.tokens),
-            filled(&stores.keys),
-            filled(&stores.deposits),
-            filled(&stores.projects),
-        ];
-        all.into_iter().collect()
+    /// Ends once for each store, when that is filled.
+    pub fn filled(&self) -> impl Iterator<Item = WaitForCancellationFutureOwned> {
+        self.filled.iter().map(|it| it.clone().cancelled_owned())
     }
 
     fn bell(&self) -> MutexGuard<'_, Option<Wakers>> {
@@ -175,16 +171,4 @@ fn wake_all<K: Managed>(
     for object in store.state() {
         let _ = waker.send(ObjectRef::from_obj(object.as_ref()));
     }
-}
-
-fn filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> BoxFuture<'static, &'static str> {
-    let store = store.clone();
-    async move {
-        if store.wait_until_ready().await.is_err() {
-            // Its watch is gone, and with it the operator.
-            std::future::pending::<()>().await;
-        }
-        K::KIND
-    }
-    .boxed()
 }

@@ -315,3 +315,8 @@ pub async fn one_operator_alone_leads_without_a_lease(world: &mut World) {
     assert!(world.metrics.text().lines().any(|line| line == "keysmith_leader 1"));
     assert!(world.lease().await.is_none());
 }
+
+pub async fn one_operator_alone_is_ready_when_its_caches_are_filled(world: &mut World) {
+    // Several wait for each cache, and all of them have to be told.
+    ready(world, world.alone()).await;
+}

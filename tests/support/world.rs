@@ -179,6 +179,12 @@ impl World {
         Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
     }
 
+    /// The operator that runs, where there is one.
+    pub fn alone(&self) -> &Replica {
+        assert_eq!(self.replicas.len(), 1);
+        &self.replicas[0]
+    }
+
     async fn operator(&self, name: &str) -> (Operator, Calls) {
         let calls = Calls::default();
         let operator = Operator {
