@@ -8,6 +8,7 @@ use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
+use crate::api::shared::LocalRef;
 use crate::api::{ConsoleToken, FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Parts};
@@ -300,6 +301,8 @@ impl Work {
             status.endpoint =
                 Some(self.token.spec.endpoint.clone().unwrap_or_else(|| capabilities.endpoint.to_owned()));
         }
+        let minted_by = || LocalRef { name: token::minted_name(&self.token.name_any()) };
+        status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
         status.orphans = self.context.sweeps.count(&self.token.uid().unwrap_or_default(), status.orphans);
         let mut notices = Vec::new();
         if verdict.apply(&mut status.conditions, generation, now) {
