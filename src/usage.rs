@@ -3,6 +3,7 @@
 pub mod command;
 pub mod table;
 
+use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, GatewayApiKey};
 use crate::plan::facts::KeyId;
 use crate::plan::naming::{ClusterId, Identity, Mark};
@@ -96,7 +97,9 @@ async fn keys(reach: &Reach, choice: &Choice) -> Result<Keys, Unread> {
     }
     let list = api.list(&params).await.map_err(unread("GatewayApiKeys"))?;
     let mut keys = Keys::new();
-    for key in list.into_iter().filter_map(|guard| guard.0.ok()) {
+    // A console token calls no model, and the vendor need not tell of it.
+    let spends = |key: &GatewayApiKey| key.spec.kind != Some(KeyType::Management);
+    for key in list.into_iter().filter_map(|guard| guard.0.ok()).filter(spends) {
         let place = (key.namespace().unwrap_or_default(), key.spec.console_token_ref.name.clone());
         keys.entry(place).or_default().push(key);
     }
