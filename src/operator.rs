@@ -132,15 +132,6 @@ impl Operator {
                 () = stop.cancelled() => return Some(leadership),
             }
             self.announce(&leadership, &lasting.events);
-            // A store wakes one waiter only when it is filled, and that is not a controller: they come afterwards.
-            tokio::select! {
-                () = lasting.filled.cancelled() => {}
-                () = stop.cancelled() => return Some(leadership),
-                () = leadership.lost() => {
-                    self.metrics.forget_state();
-                    continue;
-                }
-            }
             let terms = lasting.scopes.iter().map(|scope| self.term(scope, lasting, stop));
             tokio::select! {
                 _ = join_all(terms) => {
