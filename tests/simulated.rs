@@ -138,6 +138,7 @@ mod minting {
     tell_at!(edenai_v3 EdenAiV3 minting: a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
         a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
+        a_token_is_used_although_the_watch_of_its_key_is_behind,
         a_token_in_use_is_not_revoked_with_its_key, a_key_that_pretends_to_be_a_token_is_refused,
         what_cannot_be_minted_is_refused_by_name);
     tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,

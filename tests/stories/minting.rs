@@ -1,5 +1,6 @@
 //! Console tokens that Keysmith makes and replaces.
 
+use crate::support::cluster::{Effect as Broken, Rule as Breaks};
 use crate::support::world::{World, key_spec, merged};
 use keysmith::emulator::{Effect, Rule, Seen, Surface};
 use serde_json::{Value, json};
@@ -158,6 +159,22 @@ pub async fn a_lost_answer_leaves_one_token(world: &mut World) {
     workers(world, json!({})).await;
     let token = only_credential(world).await;
     assert_eq!(world.entry("worker", "token").await.unwrap(), token.secret);
+}
+
+pub async fn a_token_is_used_although_the_watch_of_its_key_is_behind(world: &mut World) {
+    // Its creation is seen, and no write to it afterwards.
+    world.cluster().fault(Breaks {
+        actor: "operator".to_owned(),
+        verb: "watch".to_owned(),
+        resource: "gatewayapikeys".to_owned(),
+        name_contains: CHILD.to_owned(),
+        skip: 1,
+        times: usize::MAX,
+        ..Breaks::next(Broken::DropWatchEvent)
+    });
+    let began = world.clock.now();
+    workers(world, json!({})).await;
+    assert!(world.clock.now().duration_since(began).as_mins() < 5, "it waited for the next list");
 }
 
 pub async fn a_token_in_use_is_not_revoked_with_its_key(world: &mut World) {
