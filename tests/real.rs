@@ -44,6 +44,7 @@ mod stories {
     pub mod deposits;
     pub mod drivers;
     pub mod ending;
+    pub mod examples;
     pub mod faults;
     pub mod issuing;
     pub mod keeping;
@@ -161,6 +162,11 @@ tell! {
         a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing;
+    examples:
+        those_for_edgee_become_ready_and_work,
+        those_for_eden_ai_v3_become_ready_and_work,
+        those_for_eden_ai_v2_become_ready_and_work,
+        those_for_cortecs_become_ready_and_work;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

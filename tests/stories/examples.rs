@@ -1,0 +1,229 @@
+//! What `deploy/examples` shows works: every folder is applied as it is, at the emulator, does what its comments say, and
+//! goes again without leaving anything.
+
+use crate::support::vendor::InProcess;
+use crate::support::world::World;
+use bytes::Bytes;
+use keysmith::emulator::{Seed, Surface};
+use keysmith::plan::token::Endpoints;
+use keysmith::plan::usage::Span;
+use keysmith::reach::Reach;
+use keysmith::usage::{self, Choice};
+use kube::ResourceExt;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, ValidationDirective};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The address that the overlays for the emulator name, and the one that the story's emulator has.
+const ADDRESSES: (&str, &str) = ("http://127.0.0.1:8787", "http://emulator.test");
+
+pub async fn those_for_edgee_become_ready_and_work(world: &mut World) {
+    let played = play(world, "edgee", Surface::Edgee).await;
+    assert_eq!(played.of("ProviderKey").len(), 1);
+    end(world, &played).await;
+}
+
+pub async fn those_for_eden_ai_v3_become_ready_and_work(world: &mut World) {
+    let played = play(world, "edenai", Surface::EdenAiV3).await;
+    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    end(world, &played).await;
+}
+
+pub async fn those_for_eden_ai_v2_become_ready_and_work(world: &mut World) {
+    let played = play(world, "edenai-v2", Surface::EdenAiV2).await;
+    let said = world.condition("ConsoleToken", "edenai", "LowBalance").await;
+    assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
+    end(world, &played).await;
+}
+
+pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
+    let played = play(world, "cortecs", Surface::Cortecs).await;
+    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    let said = world.condition("ConsoleToken", "cortecs", "LowBalance").await;
+    assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
+    let project = world.emulator.cortecs().project("project_demo").unwrap().fields;
+    let inference = &project["inference_config"];
+    assert_eq!((&inference["eu_native"], &inference["preference"]), (&json!(true), &json!("cost")));
+    assert_eq!(project["allow_overwrite"], false);
+    end(world, &played).await;
+}
+
+/// A folder whose resources are Ready.
+struct Played {
+    surface: Surface,
+    objects: Vec<Value>,
+    /// The keys that its Secrets hold.
+    keys: Vec<String>,
+}
+
+impl Played {
+    fn of(&self, kind: &str) -> Vec<&Value> {
+        self.objects.iter().filter(|it| it["kind"] == kind).collect()
+    }
+}
+
+impl World {
+    fn desk_of(&self, played: &Played) -> keysmith::emulator::Desk {
+        self.emulator.surface(played.surface)
+    }
+}
+
+async fn play(world: &World, folder: &str, surface: Surface) -> Played {
+    let seed = world.emulator.seed_demo();
+    let mut played = Played { surface, objects: rendered(folder), keys: Vec::new() };
+    for object in &played.objects {
+        secrets_of_people(world, object, (surface, &seed)).await;
+    }
+    for object in &played.objects {
+        apply(world, object, true).await;
+    }
+    for object in &played.objects {
+        apply(world, object, false).await;
+    }
+    for object in &played.objects {
+        let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+        world.ready(kind, name).await;
+        if kind == "GatewayApiKey" {
+            played.keys.push(working_key(world, name, surface).await);
+        }
+        if !object["spec"]["usage"].is_null() {
+            usage_is_read(world, name).await;
+        }
+        if !object["spec"]["mint"].is_null() {
+            let minted = world.status(kind, name).await["mintedBy"]["name"].clone();
+            assert_eq!(minted, format!("{name}-console-token"));
+        }
+    }
+    assert!(played.keys.len() >= 3, "the folder is not the one that was meant");
+    spending_is_told(world).await;
+    played
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The resources of a folder, at the emulator.
+fn rendered(folder: &str) -> Vec<Value> {
+    let path = format!("{}/deploy/examples/emulator/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new("kubectl").args(["kustomize", &path]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = String::from_utf8(output.stdout).unwrap().replace(ADDRESSES.0, ADDRESSES.1);
+    let documents = serde_yaml::Deserializer::from_str(&manifest);
+    let objects = documents.map(|it| serde::Deserialize::deserialize(it).unwrap());
+    // A story has a namespace of its own.
+    objects.filter(|it: &Value| it["kind"] != "Namespace").collect()
+}
+
+/// The Secrets that the comments of the examples have people make.
+async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surface, &Seed)) {
+    let spec = &object["spec"];
+    let token = match surface {
+        Surface::Edgee => &seed.token,
+        Surface::EdenAiV2 => &seed.edenai_v2,
+        Surface::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
+        Surface::EdenAiV3 => &seed.edenai_v3,
+        Surface::Cortecs => &seed.cortecs,
+    };
+    if let Some(name) = spec["secretRef"]["name"].as_str() {
+        world.write_secret(name, &[(text(&spec["secretRef"]["key"]), token)]).await;
+    }
+    if let Some(name) = spec["credentialsRef"]["name"].as_str() {
+        world.write_secret(name, &[("api_key", "canary-credential")]).await;
+    }
+}
+
+/// Applies as kubectl does, strictly. The server must neither drop a field nor add one, which git would not have.
+async fn apply(world: &World, object: &Value, dry_run: bool) {
+    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let mut own = object.clone();
+    own["metadata"]["namespace"] = json!(world.namespace);
+    let params = PatchParams {
+        dry_run,
+        field_validation: Some(ValidationDirective::Strict),
+        ..PatchParams::apply("kubectl")
+    };
+    let stored = world.api(kind).patch(name, &params, &Patch::Apply(&own)).await;
+    let stored = stored.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
+    assert_eq!(stored.data["spec"], own["spec"], "{kind} {name}");
+}
+
+/// The key of a resource, after a call of the gateway with it: where the Secret says, where it says so.
+async fn working_key(world: &World, name: &str, surface: Surface) -> String {
+    let secret = world.status("GatewayApiKey", name).await["binding"]["name"].clone();
+    let secret = text(&secret).to_owned();
+    let Some(key) = world.entry(&secret, "OPENAI_API_KEY").await else {
+        let key = world.entry(&secret, "ANTHROPIC_AUTH_TOKEN").await.expect("a preset");
+        assert!(world.emulator.surface(surface).accepts(&key), "{name}");
+        return key;
+    };
+    let base = world.entry(&secret, "OPENAI_BASE_URL").await.unwrap();
+    let body = json!({"model": "openai/gpt-5.2-mini", "messages": []}).to_string();
+    let call = http::Request::post(format!("{base}/chat/completions").replace(ADDRESSES.1, ""))
+        .header("authorization", format!("Bearer {key}"))
+        .body(Bytes::from(body))
+        .unwrap();
+    assert_eq!(world.emulator.call(call).await.unwrap().status(), 200, "{name} at {base}");
+    key
+}
+
+/// Whoever bills for it asks every ConsoleToken of the folder, and hears of the calls that were made.
+async fn spending_is_told(world: &World) {
+    let reach = Reach {
+        client: world.user.clone(),
+        transport: Arc::new(InProcess(world.emulator.clone())),
+        clock: world.clock.clone(),
+        endpoints: Endpoints::parse([ADDRESSES.1]).unwrap(),
+    };
+    let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
+    // A vendor that is asked for whole seconds need not count the one that is not over.
+    world
+        .eventually("the call is told", async || {
+            let reading = usage::read(&reach, &choice, &Span::month(world.clock.now())).await.unwrap();
+            assert_eq!(reading.unasked, []);
+            let checkout =
+                reading.rows.iter().find(|row| row.name == "checkout").expect("a row for each key");
+            match (checkout.micros, checkout.labels["team"].as_str()) {
+                (1_000, "shop") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+}
+
+async fn usage_is_read(world: &World, token: &str) {
+    world
+        .eventually("usage is read", async || {
+            match world.condition("ConsoleToken", token, "UsageRead").await {
+                Some((status, ..)) if status == "True" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+}
+
+/// Everything is deleted at once, ConsoleTokens first: nothing stays at the vendor, and nothing stands in the way.
+async fn end(world: &World, played: &Played) {
+    let tokens_first = |it: &&Value| it["kind"] != "ConsoleToken";
+    let mut objects: Vec<_> = played.objects.iter().collect();
+    objects.sort_by_key(tokens_first);
+    for object in &objects {
+        world.delete(text(&object["kind"]), text(&object["metadata"]["name"])).await;
+    }
+    for kind in ["ConsoleToken", "GatewayApiKey", "ProjectSettings", "ProviderKey"] {
+        world
+            .eventually(&format!("every {kind} is gone"), async || {
+                let left: Vec<DynamicObject> =
+                    world.api(kind).list(&ListParams::default()).await.unwrap().items;
+                match left.first() {
+                    None => Ok(()),
+                    Some(one) => Err(format!("{}: {}", one.name_any(), one.data["status"]["conditions"])),
+                }
+            })
+            .await;
+    }
+    let desk = world.desk_of(played);
+    assert!(!played.keys.iter().any(|key| desk.accepts(key)), "a key outlives its resource");
+    assert_eq!(desk.credentials(), []);
+}
