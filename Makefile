@@ -34,8 +34,8 @@ image: ## Build the container image, with docker, buildah or podman, or without 
 	@deploy/image/build
 
 .PHONY: demo
-demo: ## Show everything on a real control plane, without an account; ONCE=1 cleans up at the end
-	@ONCE=$(ONCE) deploy/demo up
+demo: ## Show everything on a real control plane, without an account; VENDOR=cortecs for another vendor, ONCE=1 cleans up at the end
+	@ONCE=$(ONCE) VENDOR=$(VENDOR) deploy/demo up
 
 .PHONY: demo-down
 demo-down: ## Stop what `make demo` left running
