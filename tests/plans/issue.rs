@@ -60,7 +60,7 @@ impl Operator {
         Ok(match section.run().await? {
             Issued::Done(object, key) => {
                 self.wrote(object);
-                self.confirmed = Some(Some(key));
+                self.confirmed = Some(Some(*key));
                 self.overdue = false;
                 Done::Again
             }
