@@ -56,11 +56,14 @@ fn table(text: &mut String, driver: &Capabilities) -> std::fmt::Result {
 
 fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
     let yes = |it: bool| if it { "yes" } else { "no" }.to_owned();
-    let lost = match driver.recovery {
-        Recovery::Reveal => "is restored with the same key, which the vendor shows again",
-        Recovery::Rotate | Recovery::Once => {
-            "means a new key: the vendor shows a key once; the old one works for the overlap"
-        }
+    let another = "means a new key: the vendor shows a key once; the old one works for the overlap";
+    let (lost, unheard) = match driver.recovery {
+        Recovery::Reveal => (
+            "is restored with the same key, which the vendor shows again",
+            "the key is found by its mark, and shown again",
+        ),
+        Recovery::Rotate => (another, "the key is found by its mark, and given another secret"),
+        Recovery::Once => (another, "the key is found by its mark and deleted, and another one is made"),
     };
     let minting = match driver.console_tokens {
         Minting::Console => "by a person, in the vendor's console",
@@ -81,7 +84,8 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         ("presets", list(driver.presets)),
         ("budgets", budgets(driver)),
         ("a lost Secret", lost.to_owned()),
-        ("switched off", yes(driver.disable)),
+        ("a lost answer", unheard.to_owned()),
+        ("switching off", yes(driver.disable)),
         ("last use told", yes(driver.last_used)),
         (
             "spending",
@@ -127,6 +131,42 @@ mod tests {
                     driver.name,
                     it.field
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn programs_get_every_driver_with_every_field() {
+        let spec = serde_json::to_value(GatewayApiKey::crd()).unwrap();
+        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+        let mut expected: Vec<_> = spec.pointer(path).unwrap().as_object().unwrap().keys().cloned().collect();
+        expected.sort();
+        let document: serde_json::Value = serde_json::from_str(&json(None).unwrap()).unwrap();
+        assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["drivers"]);
+        let drivers = document["drivers"].as_array().unwrap();
+        let names: Vec<_> = drivers.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["edgee", "edenai-v2", "edenai-v3", "cortecs"]);
+        for driver in drivers {
+            let rows = driver["fields"].as_array().unwrap();
+            let mut fields: Vec<_> = rows.iter().map(|it| it["field"].as_str().unwrap().to_owned()).collect();
+            fields.sort();
+            assert_eq!(fields, expected, "{}", driver["name"]);
+            for row in rows {
+                let support = row["support"].as_str().unwrap();
+                assert!(["InPlace", "AtCreation", "Operator", "Unsupported"].contains(&support), "{row}");
+                assert!(row["note"].is_string(), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn people_are_told_something_of_every_field() {
+        for driver in DRIVERS {
+            let text = text(Some(driver.name)).unwrap();
+            for field in driver.fields {
+                assert!(!field.note.is_empty(), "{} has no note on {}", driver.name, field.field);
+                let line = text.lines().find(|line| line.trim_start().starts_with(field.field));
+                assert!(line.is_some_and(|line| line.ends_with(field.note)), "{}: {line:?}", field.field);
             }
         }
     }

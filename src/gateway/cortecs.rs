@@ -79,7 +79,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "budget",
         Support::Unsupported,
-        "budgets are set in the vendor's console, best as a rule for each API key: those of a single key go with it",
+        "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
     ),
     field(
         "expiresInDays",
@@ -92,7 +92,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "rotation",
         Support::Operator,
-        "new key, overlap, deleted; budgets of the single key are lost with it",
+        "new key, overlap, deleted; budgets of the single key are lost with it; no maxOverlap, no brownOut",
     ),
     field(
         "secret",
@@ -101,8 +101,8 @@ const FIELDS: &[FieldSupport] = &[
     ),
     field("deletionPolicy", Support::Operator, "Delete or Retain"),
     field("externalId", Support::Operator, "immutable; the key's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks"),
-    field("suspend", Support::Operator, ""),
+    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
+    field("suspend", Support::Operator, "nothing is changed while it is true"),
 ];
 
 /// Keys of the console token's user, in its project.

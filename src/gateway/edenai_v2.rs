@@ -87,7 +87,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "rotation",
         Support::Operator,
-        "new key, overlap, deleted; a new key has what is left of the budget",
+        "new key, overlap, deleted; a new key has what is left of the budget; no maxOverlap, no brownOut",
     ),
     field(
         "secret",
@@ -96,8 +96,8 @@ const FIELDS: &[FieldSupport] = &[
     ),
     field("deletionPolicy", Support::Operator, "Delete or Retain"),
     field("externalId", Support::Operator, "immutable; the token's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks"),
-    field("suspend", Support::Operator, ""),
+    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
+    field("suspend", Support::Operator, "nothing is changed while it is true"),
 ];
 
 /// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.

@@ -99,7 +99,7 @@ const FIELDS: &[FieldSupport] = &[
     field(
         "rotation",
         Support::Operator,
-        "new key, overlap, revoked; a new key has what is left of the budget",
+        "new key, overlap, revoked; a new key has what is left of the budget; no maxOverlap, no brownOut",
     ),
     field(
         "secret",
@@ -112,8 +112,8 @@ const FIELDS: &[FieldSupport] = &[
         Support::Operator,
         "immutable; the key is marked, and replaced because its secret is not shown",
     ),
-    field("managementPolicy", Support::Operator, "Observe only looks"),
-    field("suspend", Support::Operator, ""),
+    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
+    field("suspend", Support::Operator, "nothing is changed while it is true"),
 ];
 
 /// The same with an issuer key, which makes auth keys for other ConsoleTokens and nothing else.
