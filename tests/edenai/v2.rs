@@ -164,8 +164,8 @@ async fn what_is_sent_is_what_the_vendor_documents() {
     let changed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "none"});
     assert_eq!(canned.sent(), changed);
     v2.amend(&id("n"), &budgeted(Some(half(Period::Weekly)))).await.unwrap();
-    let renewed =
-        json!({"active_balance": true, "balance_reset_period": "weekly", "balance_reset_amount": "2.50"});
+    let renewed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "weekly",
+        "balance_reset_amount": "2.50"});
     assert_eq!(canned.sent(), renewed);
 }
 
