@@ -13,7 +13,11 @@ mod support {
     pub mod helm;
 }
 
-use keysmith::api::{ConsoleToken, GatewayApiKey, ProviderKey, Reason};
+mod written {
+    mod vendors;
+}
+
+use keysmith::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -97,13 +101,14 @@ fn the_examples_fit_the_types() {
                 "ConsoleToken" => fits::<ConsoleToken>(document, &path),
                 "GatewayApiKey" => fits::<GatewayApiKey>(document, &path),
                 "ProviderKey" => fits::<ProviderKey>(document, &path),
+                "ProjectSettings" => fits::<ProjectSettings>(document, &path),
                 "Namespace" | "Kustomization" | "ExternalSecret" => {}
                 other => panic!("{}: {other} is no kind for an example", path.display()),
             }
             kinds.push(kind);
         }
     }
-    for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey"] {
+    for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey", "ProjectSettings"] {
         assert!(kinds.iter().any(|it| it == kind), "no example of {kind}");
     }
 }
@@ -132,6 +137,19 @@ fn every_flag_is_explained_in_the_readme() {
     assert!(flags.len() >= 7, "{flags:?}");
     for flag in flags {
         assert!(readme.contains(&format!("`{flag}`")), "README says nothing of {flag}");
+    }
+}
+
+#[test]
+fn every_flag_of_usage_is_explained_in_the_readme() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (ok, help, _) = keysmith(&["usage", "--help"]);
+    assert!(ok && help.contains("Exit codes:"));
+    for flag in ["--namespace", "--console-token", "--selector", "--by", "--since", "--output"] {
+        assert!(
+            help.contains(flag) && readme.contains(&format!("`{flag}`")),
+            "README says nothing of {flag}"
+        );
     }
 }
 
