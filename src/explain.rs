@@ -165,7 +165,8 @@ mod tests {
             let text = text(Some(driver.name)).unwrap();
             for field in driver.fields {
                 assert!(!field.note.is_empty(), "{} has no note on {}", driver.name, field.field);
-                let line = text.lines().find(|line| line.trim_start().starts_with(field.field));
+                let cell = format!("  {:<18} ", field.field);
+                let line = text.lines().find(|line| line.starts_with(&cell));
                 assert!(line.is_some_and(|line| line.ends_with(field.note)), "{}: {line:?}", field.field);
             }
         }
