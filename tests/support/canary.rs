@@ -46,13 +46,14 @@ pub fn secret_in(text: &str) -> Option<String> {
     forms().into_iter().find(|form| text.contains(form))
 }
 
-struct Watcher(Vec<String>);
+/// All forms at once: every log line of every story passes here.
+struct Watcher(regex::bytes::Regex);
 
 impl Write for &Watcher {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(line);
-        if self.0.iter().any(|form| text.contains(form)) {
-            FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(text.into_owned());
+        if self.0.is_match(line) {
+            let text = String::from_utf8_lossy(line).into_owned();
+            FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
         Ok(line.len())
     }
@@ -67,7 +68,9 @@ impl Write for &Watcher {
 pub fn listen() {
     START.call_once(|| {
         let filter = EnvFilter::new("trace,kube_client::client=off,keysmith::emulator=off");
-        let watcher = Box::leak(Box::new(Watcher(forms())));
+        let forms: Vec<_> = forms().iter().map(|form| regex::escape(form)).collect();
+        let any = regex::bytes::Regex::new(&forms.join("|")).expect("escaped text is a pattern");
+        let watcher = Box::leak(Box::new(Watcher(any)));
         let started = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(|| &*watcher)
