@@ -232,7 +232,7 @@ fn config_map() -> String {
     );
     for it in customizations() {
         let kind = &it.kind;
-        let _ = write!(text, "  resource.customizations.health.keysmith.dev_{kind}: |\n");
+        let _ = writeln!(text, "  resource.customizations.health.keysmith.dev_{kind}: |");
         text += &indented(&it.script("health.lua"), 4);
         let _ =
             write!(text, "  resource.customizations.actions.keysmith.dev_{kind}: |\n    discovery.lua: |\n");
