@@ -12,7 +12,7 @@
 //! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
 //! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
 
-use super::edenai_v3::{reset_period, shown_budget};
+use super::edenai_v3::{BODY, expiry, reset_period, shown_budget};
 use super::http::{Call, Wire, gone_is_none, is_segment, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -26,7 +26,6 @@ use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::money;
 use crate::plan::naming::NameStyle;
 use crate::plan::usage::{Money, Span, Spending};
-use crate::plan::{report, retry};
 use async_trait::async_trait;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -99,9 +98,6 @@ const FIELDS: &[FieldSupport] = &[
     field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
     field("suspend", Support::Operator, "nothing is changed while it is true"),
 ];
-
-/// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
-const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Custom tokens of an account.
 pub struct EdenAiV2 {
@@ -188,20 +184,6 @@ fn number(micros: u64) -> Value {
 fn decimal(micros: u64) -> Value {
     json!(money::decimal(micros))
 }
-
-fn expiry(at: Option<Timestamp>) -> Value {
-    at.map_or(Value::Null, |at| json!(report::to_the_second(retry::plus(at, MARGIN))))
-}
-
-const BODY: &[&str] = &[
-    "name",
-    "token_type",
-    "balance",
-    "active_balance",
-    "expire_time",
-    "balance_reset_period",
-    "balance_reset_amount",
-];
 
 impl EdenAiV2 {
     /// The account's tokens over that wire.

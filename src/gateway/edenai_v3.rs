@@ -144,7 +144,7 @@ const ISSUER_FIELDS: &[FieldSupport] = &[
     field("suspend", Support::Operator, ""),
 ];
 
-/// A token of an older kind may do both, and so does one whose scopes nobody wrote down.
+/// What an auth key may do where nobody says: list keys, and make and change them.
 const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
 /// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
@@ -312,11 +312,12 @@ fn later(at: Timestamp) -> Timestamp {
     to_the_second(plus(at, MARGIN))
 }
 
-fn expiry(at: Option<Timestamp>) -> Value {
+pub(super) fn expiry(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(later(at)))
 }
 
-const BODY: &[&str] = &[
+/// What both APIs call the fields of a key.
+pub(super) const BODY: &[&str] = &[
     "name",
     "token_type",
     "balance",
