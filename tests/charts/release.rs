@@ -24,6 +24,8 @@ pub struct Site {
     vendor_port: u16,
     operator: Option<Keysmith>,
     rounds: u32,
+    /// The uid of the hook's Job that was played last.
+    played: Value,
 }
 
 impl Site {
@@ -41,7 +43,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let vendor_port = listener.local_addr().unwrap().port();
         tokio::spawn(serve(vendor.clone(), listener, std::future::pending()));
-        Self { kubeconfig, vendor, vendor_port, operator: None, rounds: 0 }
+        Self { kubeconfig, vendor, vendor_port, operator: None, rounds: 0, played: Value::Null }
     }
 
     /// Runs helm against this control plane.
@@ -56,7 +58,7 @@ impl Site {
     }
 
     /// Uninstalls the release: how its hook ended, and what helm said to that.
-    pub async fn uninstall(&self) -> (i32, Result<String, String>) {
+    pub async fn uninstall(&mut self) -> (i32, Result<String, String>) {
         let mut command = self.helm_command(&["uninstall", RELEASE.0, "--timeout", "60s"]);
         let helm = tokio::task::spawn_blocking(move || said(command.output().unwrap()));
         let (code, said) = tokio::join!(self.play_kubelet(), helm);
@@ -186,13 +188,21 @@ impl Site {
     }
 
     /// Does with the Job of the uninstall hook what a kubelet and the Job controller would do.
-    async fn play_kubelet(&self) -> i32 {
+    async fn play_kubelet(&mut self) -> i32 {
         let name = "keysmith-uninstall-check";
+        // A Job of an earlier refusal is there until helm replaces it.
+        let mut job = Value::Null;
         self.eventually("the hook makes its Job", || {
-            self.kubectl(&["get", "job", name, "-n", NAMESPACE]).map(drop)
+            let found = self.kubectl(&["get", "job", name, "-n", NAMESPACE, "-o", "json"])?;
+            job = serde_json::from_str(&found).unwrap();
+            if job["metadata"]["uid"] == self.played {
+                Err("it is the former one".to_owned())
+            } else {
+                Ok(())
+            }
         })
         .await;
-        let job = self.get(&["job", name, "-n", NAMESPACE]);
+        self.played = job["metadata"]["uid"].clone();
         let code = self.run("uninstall-check", &job["spec"]["template"]["spec"]).ended().await;
         let (now, ok) = (jiff::Timestamp::now().to_string(), code == 0);
         let conditions = if ok { ["SuccessCriteriaMet", "Complete"] } else { ["FailureTarget", "Failed"] };
