@@ -1,5 +1,5 @@
-//! The Helm chart: what it renders, that an API server takes it, and what becomes of live resources when a release is
-//! installed, upgraded, rolled back and removed.
+//! The Helm chart: what it renders, and that an API server takes it. What becomes of live resources when a release is
+//! installed, upgraded, rolled back and removed is in `install.rs`.
 //!
 //! `KEYSMITH_UPDATE=1 cargo test --all-features --test chart` writes the goldens and the chart's README anew.
 
@@ -31,8 +31,6 @@ mod support {
 mod charts {
     mod accepted;
     mod golden;
-    mod lifecycle;
     mod reference;
-    mod release;
     mod rules;
 }

@@ -13,8 +13,8 @@ import (
 
 // controllers are the ones whose work tests can observe: objects that vanish
 // with their owner or namespace, the accounts that workloads run as, policies
-// with a status, and the workload controllers that replace pod objects when a
-// template changes. Those that serve nodes, volumes or the network are left out.
+// with a status, and the workload controllers that make pod objects, and
+// replace them when a template changes. Those that serve nodes, volumes or the network are left out.
 var controllers = []string{
 	names.GarbageCollectorController,
 	names.NamespaceController,
@@ -28,6 +28,7 @@ var controllers = []string{
 	names.ReplicaSetController,
 	names.StatefulSetController,
 	names.DaemonSetController,
+	names.JobController,
 }
 
 func (p *plane) startControllers(creds *credentials, serverURL string) error {

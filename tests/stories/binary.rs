@@ -1,7 +1,7 @@
 //! The real binary, as users run it.
 
 use crate::support::plane;
-use crate::support::process::{Keysmith, free_port};
+use crate::support::process::{self, Keysmith, free_port};
 use crate::support::rights::Account;
 use crate::support::world::{ORG, World, key_spec, merged, token_spec};
 use k8s_openapi::api::core::v1::Namespace;
@@ -12,8 +12,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// The story's vendor on a port of its own. The task ends with the story's runtime.
 pub async fn serve_vendor(world: &World) -> u16 {
@@ -50,13 +49,7 @@ pub async fn token_at(world: &World, port: u16) {
 }
 
 pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    Some((status, answer.split("\r\n\r\n").skip(1).collect()))
+    process::get(&format!("127.0.0.1:{port}"), path).await
 }
 
 pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World) {

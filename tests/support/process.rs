@@ -3,8 +3,10 @@
 use super::canary;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A running `keysmith`, killed with the test.
 pub struct Keysmith {
@@ -41,28 +43,27 @@ impl Keysmith {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and how it ended.
-    pub async fn terminate(mut self) -> std::process::ExitStatus {
+    /// SIGTERM.
+    pub fn tell_to_stop(&self) {
         let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// How it ended; nothing while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn terminate(mut self) -> ExitStatus {
+        self.tell_to_stop();
         for _ in 0..600 {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.ended() {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("SIGTERM was not obeyed; it printed:\n{}", self.printed());
-    }
-
-    /// Waits for its end, and returns its exit code.
-    pub async fn ended(mut self) -> i32 {
-        for _ in 0..600 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("it does not end; it printed:\n{}", self.printed());
     }
 
     /// What it printed so far.
@@ -81,6 +82,28 @@ impl Drop for Keysmith {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What processes printed whose names begin so, in this run.
+pub fn printed_by(prefix: &str) -> String {
+    let end = format!("-{}.log", std::process::id());
+    let files = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().map(|it| it.unwrap());
+    let ours = files.filter(|it| {
+        let name = it.file_name().into_string().unwrap();
+        name.starts_with(prefix) && name.ends_with(&end)
+    });
+    ours.map(|it| std::fs::read_to_string(it.path()).unwrap()).collect()
+}
+
+/// What is served there: status and body; nothing where nobody answers.
+pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer.split("\r\n\r\n").skip(1).collect()))
 }
 
 /// A loopback port that was free a moment ago.

@@ -1,11 +1,12 @@
 //! A release from its first day to its last, on a real control plane and with keys that are in use: installed from the
 //! previous chart, upgraded, rolled back, uninstalled, installed again. Nothing is lost and nothing is made anew.
 
-use super::release::{ORG, Site, TOKEN};
+use super::site::{NAMESPACE, ORG, Site, TOKEN};
 use crate::support::helm::{chart, root};
-use keysmith::emulator::edgee::DataPlaneAnswer;
+use crate::support::node::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What must stay: the resources, the Secrets, the keys at the vendor, and how many were ever made.
 #[derive(Debug, PartialEq)]
@@ -69,7 +70,7 @@ fn objects(origin: &str) -> Vec<Value> {
 }
 
 /// What was applied is what there is, although the operator has worked on it: Argo CD and Flux show no difference.
-fn in_sync(site: &Site) {
+fn in_sync(site: &Site, applied: &Path) {
     let resources = site.resources();
     for applied in objects(&site.origin()).iter().filter(|it| it["apiVersion"] == "keysmith.dev/v1alpha1") {
         let same = |it: &&Value| {
@@ -77,99 +78,89 @@ fn in_sync(site: &Site) {
         };
         assert_eq!(resources.iter().find(same).unwrap()["spec"], applied["spec"]);
     }
-    let difference = site.kubectl(&["diff", "--server-side", "-f", Site::applied().to_str().unwrap()]);
+    let difference = site.kubectl(&["diff", "--server-side", "-f", applied.to_str().unwrap()]);
     assert_eq!(difference.unwrap(), "", "a dry run of the same says that something would change");
 }
 
 fn assert_kept(site: &Site, before: &State, step: &str) {
     assert_eq!(state(site), *before, "after {step}");
     for secret in ["checkout", "search", "kept"] {
-        let entry = site.kubectl(&[
-            "get",
-            "secret",
-            secret,
-            "-n",
-            "shop",
-            "-o",
-            "go-template={{.data.key | base64decode}}",
-        ]);
-        assert_eq!(
-            site.vendor.edgee().check(&entry.unwrap(), None),
-            DataPlaneAnswer::Accepted,
-            "after {step}"
-        );
+        site.assert_works(secret);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_comes_and_goes_and_its_keys_stay() {
-    let mut site = Site::new().await;
+    let mut site = Site::new("lifecycle", Engine::EmptyRoot).await;
+    let applied = site.folder().join("apply.json");
     site.kubectl(&["create", "namespace", "shop"]).unwrap();
     let previous = root().join("tests/charts/previous/keysmith");
-    site.release("install", &previous, &["--create-namespace"]).unwrap();
-    site.roll_out().await;
-    site.apply(&objects(&site.origin()));
+    site.release("install", &previous, &["--create-namespace"]);
+    site.apply(&objects(&site.origin()), &applied);
     site.looked_at().await;
-    in_sync(&site);
+    in_sync(&site, &applied);
     let before = state(&site);
     assert_eq!((before.keys.len(), before.deposits.len(), before.resources.len()), (3, 1, 5));
 
-    site.release("upgrade", &chart(), &[]).unwrap();
-    site.roll_out().await;
+    site.release("upgrade", &chart(), &[]);
     site.looked_at().await;
     assert_kept(&site, &before, "the upgrade");
+    site.assert_rights_sufficed();
 
-    site.helm(&["rollback", "keysmith", "1"]).unwrap();
-    site.roll_out().await;
+    site.helm(&["rollback", "keysmith", "1", "--wait"]).unwrap();
     site.looked_at().await;
     assert_kept(&site, &before, "the rollback");
-    site.release("upgrade", &chart(), &["--set", "replicaCount=2"]).unwrap();
-    site.roll_out().await;
+    site.release("upgrade", &chart(), &["--set", "replicaCount=2"]);
     site.looked_at().await;
     assert_kept(&site, &before, "the second upgrade");
-    in_sync(&site);
+    in_sync(&site, &applied);
 
     the_release_refuses_to_go(&mut site, &before).await;
     everything_can_be_left_in_place(&mut site, &before).await;
-    keys_can_be_left_and_revoked(&mut site).await;
+    keys_can_be_left_and_revoked(&site);
+    site.stopped().await;
+}
+
+/// How the container of the hook ended.
+fn exit_code(site: &Site) -> Value {
+    let label = "app.kubernetes.io/component=uninstall-check";
+    let pods = site.get(&["pods", "-n", NAMESPACE, "-l", label]);
+    pods["items"][0]["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].clone()
 }
 
 /// With resources there, the hook fails, and so does the uninstallation.
 async fn the_release_refuses_to_go(site: &mut Site, before: &State) {
-    let (code, refused) = site.uninstall().await;
-    assert_eq!(code, 3);
-    let error = refused.unwrap_err();
+    let error = site.helm(&["uninstall", "keysmith", "--timeout", "60s"]).unwrap_err();
+    assert_eq!(exit_code(site), 3);
     assert!(error.contains("Job Failed"), "{error}");
     let list = site.helm(&["list"]).unwrap();
     assert!(list.contains("keysmith"), "{list}");
-    site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).unwrap();
     site.looked_at().await;
     assert_kept(site, before, "an uninstallation that was refused");
     // Helm takes the release for one that is on its way out, until it is told to go back to where it is.
     let history: Value =
         serde_json::from_str(&site.helm(&["history", "keysmith", "-o", "json"]).unwrap()).unwrap();
     let revision = history.as_array().unwrap().last().unwrap()["revision"].to_string();
-    site.helm(&["rollback", "keysmith", &revision]).unwrap();
-    site.release("upgrade", &chart(), &[]).unwrap();
-    site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).unwrap();
+    site.helm(&["rollback", "keysmith", &revision, "--wait"]).unwrap();
+    site.release("upgrade", &chart(), &[]);
+    site.looked_at().await;
 }
 
 /// The documented way to leave keys in place, and that a later installation goes on with them.
 async fn everything_can_be_left_in_place(site: &mut Site, before: &State) {
-    site.shut_down().await;
     let text = site.helm(&["uninstall", "keysmith", "--no-hooks"]).unwrap();
     assert!(text.contains("gatewayapikeys.keysmith.dev"), "it names what it kept: {text}");
-    assert!(site.kubectl(&["get", "deployment", "keysmith", "-n", "keysmith-system"]).is_err());
+    assert!(site.kubectl(&["get", "deployment", "keysmith", "-n", NAMESPACE]).is_err());
     assert!(site.kubectl(&["get", "clusterrole", "keysmith"]).is_err());
+    site.stopped().await;
     assert_kept(site, before, "an uninstallation without the hook");
-    site.release("install", &chart(), &[]).unwrap();
-    site.roll_out().await;
+    site.release("install", &chart(), &[]);
     site.looked_at().await;
     assert_kept(site, before, "another installation");
 }
 
 /// What people are told to do first: after it nothing is left, and what was to stay at the vendor stayed.
-async fn keys_can_be_left_and_revoked(site: &mut Site) {
+fn keys_can_be_left_and_revoked(site: &Site) {
     let kept = site.get(&["gak", "kept", "-n", "shop"])["status"]["id"].as_str().unwrap().to_owned();
     let retain = r#"{"spec": {"deletionPolicy": "Retain"}}"#;
     site.kubectl(&["patch", "gak", "kept", "-n", "shop", "--type", "merge", "-p", retain]).unwrap();
@@ -178,10 +169,7 @@ async fn keys_can_be_left_and_revoked(site: &mut Site) {
     }
     let left: Vec<_> = site.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect();
     assert_eq!(left, [kept], "the others are revoked");
-    let (code, gone) = site.uninstall().await;
-    assert_eq!(code, 0);
-    gone.unwrap();
+    site.helm(&["uninstall", "keysmith", "--timeout", "60s"]).unwrap();
     assert!(!site.helm(&["list"]).unwrap().contains("keysmith-"));
     site.kubectl(&["get", "crd", "gatewayapikeys.keysmith.dev"]).unwrap();
-    site.shut_down().await;
 }

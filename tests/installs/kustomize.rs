@@ -1,0 +1,57 @@
+//! The manifests of `deploy/`, applied as README says.
+
+use super::site::{NAMESPACE, ORG, Site, TOKEN};
+use crate::support::helm::root;
+use crate::support::image::{REGISTRY, has, is_root};
+use crate::support::node::{Engine, remove_podman_folder};
+use serde_json::json;
+
+/// `deploy/` with the image and the endpoint that are this site's.
+fn overlay(site: &Site) -> String {
+    let folder = site.folder().canonicalize().unwrap();
+    // Kustomize wants a path from here to there.
+    let up = "../".repeat(folder.components().count() - 1);
+    let deploy = format!("{up}{}", root().join("deploy").strip_prefix("/").unwrap().display());
+    let patch = json!([
+        {"op": "replace", "path": "/spec/template/spec/containers/0/env/1", "value": {"name": "KEYSMITH_ALLOWED_ENDPOINTS", "value": site.origin()}},
+    ]);
+    let image = json!({"name": "keysmith", "newName": format!("{REGISTRY}/keysmith"), "newTag": env!("CARGO_PKG_VERSION")});
+    let patch = json!({"target": {"kind": "Deployment", "name": "keysmith"}, "patch": patch.to_string()});
+    let kustomization = json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": [deploy],
+        "images": [image], "patches": [patch],
+    });
+    std::fs::write(folder.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manifests_make_a_key_with_the_rights_of_their_service_account_only() {
+    let podman = is_root() && has(&["podman", "runc"]);
+    let mut site = Site::new("kustomize", if podman { Engine::Podman } else { Engine::EmptyRoot }).await;
+    let crds = root().join("crds");
+    site.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]).unwrap();
+    site.kubectl(&["apply", "-k", &overlay(&site)]).unwrap();
+    site.kubectl(&["rollout", "status", "deployment/keysmith", "-n", NAMESPACE, "--timeout=90s"]).unwrap();
+    site.kubectl(&["create", "namespace", "shop"]).unwrap();
+    let token = json!({"vendor": {"edgee": {"organizationId": ORG}}, "endpoint": format!("{}/edgee", site.origin()),
+        "secretRef": {"name": "edgee-console", "key": "token"}});
+    let object = |kind: &str, name: &str, spec| json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec});
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "edgee-console", "namespace": "shop"}, "stringData": {"token": TOKEN}}),
+        object("ConsoleToken", "edgee", token),
+        object("GatewayApiKey", "checkout", json!({"consoleTokenRef": {"name": "edgee"}})),
+    ];
+    let path = crate::support::image::folder("applied").join("apply.json");
+    site.apply(&objects, &path);
+    site.looked_at().await;
+    site.assert_works("checkout");
+    site.kubectl(&["delete", "gak", "checkout", "-n", "shop", "--timeout=60s"]).unwrap();
+    assert!(site.vendor.edgee().keys(ORG).is_empty());
+    site.kubectl(&["delete", "deployment", "keysmith", "-n", NAMESPACE]).unwrap();
+    site.stopped().await;
+    site.assert_rights_sufficed();
+    if podman {
+        remove_podman_folder();
+    }
+}
