@@ -11,10 +11,12 @@
 //! 7. An expiry must be at least a day ahead; it can be moved and cleared (§2.8).
 //! 8. 403 to a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
 //! 9. Revoking answers 200 with the key, or 204; what is revoked already is 404 or 200 (§2.7).
-//! 10. Auth keys are made, listed and revoked by an issuer key, which can do nothing else; the name of the field with
-//!     the new secret is not documented (§2.8).
+//! 10. Auth keys are made by an issuer key: `issuer`.
 
+mod issuer;
 mod pages;
+
+pub use issuer::{ISSUER, Issuer};
 
 use super::http::{Call, Wire, gone_is_none, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
@@ -116,46 +118,11 @@ const FIELDS: &[FieldSupport] = &[
     field("suspend", Support::Operator, "nothing is changed while it is true"),
 ];
 
-/// The same with an issuer key, which makes auth keys for other ConsoleTokens and nothing else.
-pub const ISSUER: Capabilities = Capabilities {
-    types: &[KeyType::Management],
-    recovery: Recovery::Once,
-    usage: UsageSupport { spending: None, balance: false, path: false },
-    fields: ISSUER_FIELDS,
-    ..CAPABILITIES
-};
-
-const ISSUER_FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, ""),
-    field("displayName", Support::AtCreation, ""),
-    field("type", Support::AtCreation, ""),
-    field("codingAssistant", Support::Unsupported, "an issuer makes console tokens only"),
-    field("models", Support::Unsupported, "an issuer makes console tokens only"),
-    field("budget", Support::Unsupported, "an issuer makes console tokens only"),
-    field("expiresInDays", Support::Unsupported, "an issuer makes console tokens only"),
-    field("email", Support::Unsupported, "an issuer makes console tokens only"),
-    field("active", Support::Unsupported, "an issuer makes console tokens only"),
-    field("debugMode", Support::Unsupported, "an issuer makes console tokens only"),
-    field("rotation", Support::Operator, ""),
-    field("secret", Support::Operator, ""),
-    field("deletionPolicy", Support::Operator, ""),
-    field("externalId", Support::Unsupported, "an issuer makes console tokens only"),
-    field("managementPolicy", Support::Operator, ""),
-    field("suspend", Support::Operator, ""),
-];
-
-/// What an auth key may do where nobody says: list keys, and make and change them.
-const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
 /// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Keys of an organization, by an auth key.
 pub struct EdenAiV3 {
-    wire: Wire,
-}
-
-/// Auth keys of an organization, by an issuer key.
-pub struct Issuer {
     wire: Wire,
 }
 
@@ -198,29 +165,6 @@ struct Rotated {
     secret: SecretString,
     #[serde(flatten)]
     _object: (),
-}
-
-#[derive(Deserialize)]
-struct AuthCreated {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    secret: Option<SecretString>,
-    #[serde(default)]
-    key: Option<SecretString>,
-    #[serde(default)]
-    token: Option<SecretString>,
-    #[serde(flatten)]
-    _object: (),
-}
-
-impl AuthCreated {
-    /// The first field that holds a secret and not only what it ends in.
-    fn secret(self) -> Result<SecretString, Fault> {
-        let fields = [self.secret, self.key, self.token];
-        let secret = fields.into_iter().flatten().find(|secret| !looks_masked(secret));
-        secret.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not shown")))
-    }
 }
 
 /// How a budget that starts anew is told.
@@ -458,62 +402,4 @@ fn minted(key: Listed, secret: SecretString) -> Result<Minted, Fault> {
         return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
     }
     Ok(Minted { key, secret })
-}
-
-impl Issuer {
-    /// The organization's auth keys over that wire.
-    pub fn new(wire: Wire) -> Self {
-        Self { wire }
-    }
-}
-
-#[async_trait]
-impl Gateway for Issuer {
-    fn capabilities(&self) -> &'static Capabilities {
-        &ISSUER
-    }
-
-    async fn list(&self) -> Result<Vec<Listed>, Fault> {
-        let keys = pages::all(&self.wire, &["v3", "manage", "auth-keys"]).await?;
-        let bare = |key: Listed| Listed { shown: Shown::default(), ..key };
-        Ok(keys.into_iter().filter_map(Key::listed).map(bare).collect())
-    }
-
-    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        Ok(self.list().await?.into_iter().find(|key| key.id == *id))
-    }
-
-    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
-        let scopes: Vec<&str> = match order.scopes.as_slice() {
-            [] => SCOPES.to_vec(),
-            some => some.iter().map(String::as_str).collect(),
-        };
-        let path = ["v3", "manage", "auth-keys"];
-        let body = Some(json!({"name": order.name, "scopes": scopes}));
-        let fields = &["name", "scopes"];
-        let call = Call { body, fields, slash: true, ..Call::new(Method::POST, &path) };
-        let created: AuthCreated = self.wire.send(call).await.map_err(limit_reached)?.created()?;
-        let named = |key: &Listed| match &created.id {
-            Some(id) => key.id.0 == *id,
-            None => key.name == order.name,
-        };
-        // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
-        let listed = self.list().await.map_err(unknown)?.into_iter().find(named);
-        let key = listed.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
-        Ok(Minted { key, secret: created.secret()? })
-    }
-
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
-    }
-
-    async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
-        let path = ["v3", "manage", "auth-keys", &id.0];
-        let call = Call { slash: true, ..Call::new(Method::DELETE, &path) };
-        gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
-    }
 }
