@@ -32,6 +32,8 @@ mod installs {
     mod image;
     mod kustomize;
     mod lifecycle;
+    mod namespaced;
     mod readme;
+    mod shell;
     mod site;
 }

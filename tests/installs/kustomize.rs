@@ -1,6 +1,6 @@
 //! The manifests of `deploy/`, applied as README says.
 
-use super::site::{NAMESPACE, ORG, Site, TOKEN};
+use super::site::{NAMESPACE, Site, TOKEN, object};
 use crate::support::helm::root;
 use crate::support::image::{REGISTRY, has, is_root};
 use crate::support::node::{Engine, remove_podman_folder};
@@ -34,20 +34,16 @@ async fn the_manifests_make_a_key_with_the_rights_of_their_service_account_only(
     site.kubectl(&["apply", "-k", &overlay(&site)]).unwrap();
     site.kubectl(&["rollout", "status", "deployment/keysmith", "-n", NAMESPACE, "--timeout=90s"]).unwrap();
     site.kubectl(&["create", "namespace", "shop"]).unwrap();
-    let token = json!({"vendor": {"edgee": {"organizationId": ORG}}, "endpoint": format!("{}/edgee", site.origin()),
-        "secretRef": {"name": "edgee-console", "key": "token"}});
-    let object = |kind: &str, name: &str, spec| json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec});
     let objects = [
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "edgee-console", "namespace": "shop"}, "stringData": {"token": TOKEN}}),
-        object("ConsoleToken", "edgee", token),
+        object("ConsoleToken", "edgee", site.console_token()),
         object("GatewayApiKey", "checkout", json!({"consoleTokenRef": {"name": "edgee"}})),
     ];
-    let path = crate::support::image::folder("applied").join("apply.json");
-    site.apply(&objects, &path);
+    site.apply(&objects, &site.folder().join("apply.json"));
     site.looked_at().await;
     site.assert_works("checkout");
     site.kubectl(&["delete", "gak", "checkout", "-n", "shop", "--timeout=60s"]).unwrap();
-    assert!(site.vendor.edgee().keys(ORG).is_empty());
+    assert!(site.keys().is_empty());
     site.kubectl(&["delete", "deployment", "keysmith", "-n", NAMESPACE]).unwrap();
     site.stopped().await;
     site.assert_rights_sufficed();

@@ -1,7 +1,7 @@
 //! A release from its first day to its last, on a real control plane and with keys that are in use: installed from the
 //! previous chart, upgraded, rolled back, uninstalled, installed again. Nothing is lost and nothing is made anew.
 
-use super::site::{NAMESPACE, ORG, Site, TOKEN};
+use super::site::{NAMESPACE, ORG, Site, TOKEN, object};
 use crate::support::helm::{chart, root};
 use crate::support::node::Engine;
 use serde_json::{Value, json};
@@ -36,23 +36,15 @@ fn state(site: &Site) -> State {
             })
             .collect(),
         secrets: secrets.iter().map(|it| (name(it), it["data"].clone())).collect(),
-        keys: site.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect(),
+        keys: site.keys(),
         deposits: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
         made: site.vendor.count("POST", "/api_keys") + site.vendor.count("POST", "/provider_keys"),
     }
 }
 
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
-}
-
 /// Three keys, one of which a provider's credential serves.
-fn objects(origin: &str) -> Vec<Value> {
+fn objects(site: &Site) -> Vec<Value> {
     let secret = |name: &str, entry: &str, value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "stringData": {entry: value}});
-    let token = json!({
-        "vendor": {"edgee": {"organizationId": ORG}}, "endpoint": format!("{origin}/edgee"),
-        "secretRef": {"name": "edgee-console", "key": "token"},
-    });
     let key = json!({"consoleTokenRef": {"name": "edgee"}, "expiresInDays": 90});
     let deposit = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
@@ -61,7 +53,7 @@ fn objects(origin: &str) -> Vec<Value> {
     vec![
         secret("edgee-console", "token", TOKEN),
         secret("byok", "api_key", "canary-credential"),
-        object("ConsoleToken", "edgee", token),
+        object("ConsoleToken", "edgee", site.console_token()),
         object("GatewayApiKey", "checkout", key.clone()),
         object("GatewayApiKey", "search", key.clone()),
         object("GatewayApiKey", "kept", key),
@@ -72,7 +64,7 @@ fn objects(origin: &str) -> Vec<Value> {
 /// What was applied is what there is, although the operator has worked on it: Argo CD and Flux show no difference.
 fn in_sync(site: &Site, applied: &Path) {
     let resources = site.resources();
-    for applied in objects(&site.origin()).iter().filter(|it| it["apiVersion"] == "keysmith.dev/v1alpha1") {
+    for applied in objects(site).iter().filter(|it| it["apiVersion"] == "keysmith.dev/v1alpha1") {
         let same = |it: &&Value| {
             it["kind"] == applied["kind"] && it["metadata"]["name"] == applied["metadata"]["name"]
         };
@@ -96,7 +88,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.kubectl(&["create", "namespace", "shop"]).unwrap();
     let previous = root().join("tests/charts/previous/keysmith");
     site.release("install", &previous, &["--create-namespace"]);
-    site.apply(&objects(&site.origin()), &applied);
+    site.apply(&objects(&site), &applied);
     site.looked_at().await;
     in_sync(&site, &applied);
     let before = state(&site);
@@ -167,8 +159,7 @@ fn keys_can_be_left_and_revoked(site: &Site) {
     for kinds in ["pvk,gak", "ctok"] {
         site.kubectl(&["delete", kinds, "--all", "-A", "--timeout=120s"]).unwrap();
     }
-    let left: Vec<_> = site.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect();
-    assert_eq!(left, [kept], "the others are revoked");
+    assert_eq!(site.keys(), [kept], "the others are revoked");
     site.helm(&["uninstall", "keysmith", "--timeout", "60s"]).unwrap();
     assert!(!site.helm(&["list"]).unwrap().contains("keysmith-"));
     site.kubectl(&["get", "crd", "gatewayapikeys.keysmith.dev"]).unwrap();

@@ -18,6 +18,11 @@ pub const ORG: &str = "org_12345";
 pub const TOKEN: &str = "ek_live_emulated-install-token";
 pub const NAMESPACE: &str = RELEASE.1;
 
+/// A resource of Keysmith in the namespace that applications have.
+pub fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
+}
+
 pub struct Site {
     name: &'static str,
     pub kubeconfig: PathBuf,
@@ -47,6 +52,12 @@ impl Site {
     /// Where the vendor is, for pods.
     pub fn origin(&self) -> String {
         format!("http://{VENDOR}:{}", self.vendor_port)
+    }
+
+    /// The spec of a ConsoleToken for this vendor, with its token in the Secret `edgee-console`.
+    pub fn console_token(&self) -> Value {
+        json!({"vendor": {"edgee": {"organizationId": ORG}}, "endpoint": format!("{}/edgee", self.origin()),
+            "secretRef": {"name": "edgee-console", "key": "token"}})
     }
 
     /// A folder of this site's own.
@@ -98,6 +109,11 @@ impl Site {
     /// Every resource of Keysmith.
     pub fn resources(&self) -> Vec<Value> {
         self.get(&["keysmith", "-A"])["items"].as_array().unwrap().clone()
+    }
+
+    /// The ids of the keys that the vendor has.
+    pub fn keys(&self) -> Vec<String> {
+        self.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect()
     }
 
     /// Fails unless applications can call the gateway with what is in that Secret.
