@@ -88,18 +88,28 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
 fn the_server_adds_nothing_to_what_the_examples_say() {
     prepare();
     let mut seen = 0;
-    for folder in ["deploy/examples/edgee", "deploy/examples/emulator", "deploy/examples/gitops"] {
+    let vendors = ["edgee", "edenai", "edenai-v2", "cortecs"];
+    let emulated = vendors.map(|vendor| format!("emulator/{vendor}"));
+    let folders = vendors.into_iter().chain(["gitops"]).map(str::to_owned).chain(emulated);
+    for folder in folders.map(|it| format!("deploy/examples/{it}")) {
+        let folder = &folder;
         let (ok, manifest) = kubectl(&["kustomize", root().join(folder).to_str().unwrap()], "");
         assert!(ok, "{folder}: {manifest}");
         let own = |it: &Value| it["apiVersion"] == "keysmith.dev/v1alpha1";
-        for object in objects(&manifest).into_iter().filter(own) {
-            let text = apply(&["--dry-run=server", "-o", "json"], &object.to_string(), folder);
-            let stored: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(stored["spec"], object["spec"], "{} of {folder}", title(&object));
+        let said: Vec<_> = objects(&manifest).into_iter().filter(own).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": said}).to_string();
+        let answer: Value =
+            serde_json::from_str(&apply(&["--dry-run=server", "-o", "json"], &list, folder)).unwrap();
+        // One object is answered as it is, several as a list.
+        let stored = answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer]);
+        assert_eq!(stored.len(), said.len(), "{folder}");
+        for (stored, object) in stored.iter().zip(&said) {
+            assert_eq!(title(stored), title(object));
+            assert_eq!(stored["spec"], object["spec"], "{} of {folder}", title(object));
             seen += 1;
         }
     }
-    assert!(seen >= 15, "{seen}");
+    assert!(seen >= 40, "{seen}");
 }
 
 /// Folders below `deploy/` that `kubectl apply -k` takes.
