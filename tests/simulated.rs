@@ -32,6 +32,7 @@ mod support {
 }
 mod stories {
     pub mod adopting;
+    pub mod crowds;
     pub mod deposits;
     pub mod drivers;
     pub mod ending;
@@ -133,6 +134,10 @@ tell_everywhere! {
         a_balance_that_is_low_is_told_once,
         spending_that_cannot_be_read_is_said_and_keys_work_on,
         a_warning_that_could_never_come_is_refused_and_keys_work_on;
+}
+
+mod crowds {
+    tell_at!(cortecs Cortecs crowds: many_keys_wait_for_their_turn_and_none_takes_a_second_serial);
 }
 
 mod minting {

@@ -3,7 +3,7 @@
 
 use super::object::Managed;
 use crate::api::GROUP;
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::predicates::{self};
@@ -139,11 +139,6 @@ pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K
 /// What an object is looked up by.
 pub fn reference<K: Managed>(object: &K) -> ObjectRef<DeserializeGuard<K>> {
     ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
-}
-
-/// Whether a store has been filled: right after a start, absence from it means nothing.
-pub fn is_filled<K: Managed>(store: &Store<DeserializeGuard<K>>) -> bool {
-    matches!(store.wait_until_ready().now_or_never(), Some(Ok(())))
 }
 
 /// The object of that name, if it is in the store and can be decoded.

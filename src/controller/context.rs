@@ -25,6 +25,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 
 /// What the operator was told at its start.
 #[derive(Clone, Debug)]
@@ -56,12 +57,14 @@ pub struct Stores {
     pub deposits: Store<DeserializeGuard<ProviderKey>>,
     /// `ProjectSettings`.
     pub projects: Store<DeserializeGuard<ProjectSettings>>,
+    /// Each cancelled when that store is filled: of tokens, and of keys.
+    pub filled: [CancellationToken; 2],
 }
 
 impl Stores {
     /// Whether absence from a store means anything yet.
     pub fn filled(&self) -> bool {
-        watch::is_filled(&self.tokens) && watch::is_filled(&self.keys)
+        self.filled.iter().all(CancellationToken::is_cancelled)
     }
 }
 

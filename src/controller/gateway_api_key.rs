@@ -296,9 +296,10 @@ impl Work {
     }
 
     async fn issue(&mut self, act: &Act<'_>, serial: Serial, decision: &Decision) -> Result<Done, Error> {
-        if let Err(fault) = act.account.open() {
-            return Ok(Done::Failed(fault, "make a key"));
-        }
+        let turn = match act.account.line_up().await {
+            Ok(turn) => turn,
+            Err(fault) => return Ok(Done::Failed(fault, "make a key")),
+        };
         // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
         let cause = match decision.why {
             Why::Rotation(cause) => Some(cause),
@@ -308,6 +309,7 @@ impl Work {
             context: Arc::clone(&self.context),
             key: Arc::clone(&self.key),
             account: Arc::clone(&act.account),
+            turn,
             secrets: self.secrets.clone(),
             desired: act.desired.clone(),
             template: act.template.to_owned(),

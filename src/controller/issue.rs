@@ -7,7 +7,7 @@ use super::gateway_api_key::{owner, refused};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
 use crate::cluster::secret::{Delivery, Secrets, Undelivered};
 use crate::cluster::{self, object};
-use crate::gateway::account::Account;
+use crate::gateway::account::{Account, Turn};
 use crate::gateway::{Minted, Order};
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::Desired;
@@ -39,6 +39,8 @@ pub struct Issue {
     pub key: Arc<GatewayApiKey>,
     /// The way to the vendor.
     pub account: Arc<Account>,
+    /// The turn in line there.
+    pub turn: Turn,
     /// The namespace's Secrets.
     pub secrets: Secrets,
     /// What the key should be.
@@ -156,11 +158,11 @@ impl Issue {
     async fn make(&self) -> Result<Minted, Fault> {
         let order = self.order();
         if let Some(id) = &self.reusable
-            && let Some(minted) = self.account.reissue(id, &order).await?
+            && let Some(minted) = self.account.reissue(id, &order, &self.turn).await?
         {
             return Ok(minted);
         }
-        self.account.mint(&order).await
+        self.account.mint(&order, &self.turn).await
     }
 
     fn order(&self) -> Order {

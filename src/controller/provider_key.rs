@@ -310,9 +310,10 @@ impl Work {
         (wanted, credential): (&Wanted, &SecretString),
         why: Why,
     ) -> Result<Done, Error> {
-        if let Err(fault) = account.open() {
-            return Ok(Done::Failed(fault, "deposit the credential"));
-        }
+        let turn = match account.line_up().await {
+            Ok(turn) => turn,
+            Err(fault) => return Ok(Done::Failed(fault, "deposit the credential")),
+        };
         let claim = Claim {
             sent: Some(wanted.digest()),
             ..Claim::new(serial, self.context.clock.now(), Purpose::Create)
@@ -336,7 +337,7 @@ impl Work {
         let sent = self
             .context
             .critical
-            .run(async move { section.deposit(&order).await })
+            .run(async move { section.deposit(&order, &turn).await })
             .await
             .ok_or(Error::Panicked)?;
         match sent {

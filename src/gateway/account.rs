@@ -77,6 +77,10 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
+/// A turn in line, for the call that makes one key or one deposit.
+#[must_use]
+pub struct Turn(());
+
 impl Account {
     /// An account that has not called anybody yet.
     pub fn new(parts: Parts) -> Self {
@@ -113,9 +117,11 @@ impl Account {
         self.breaker.check()
     }
 
-    /// Whether the vendor admits calls at all now: asked before a claim as well.
-    pub fn open(&self) -> Result<(), Fault> {
-        self.budget.open()
+    /// Waits in line for a call that is made after a claim. Whoever waited after it would burn the serial where the line
+    /// is long.
+    pub async fn line_up(&self) -> Result<Turn, Fault> {
+        self.turn(Purpose::Ordinary).await?;
+        Ok(Turn(()))
     }
 
     /// The newest listing, if there is one.
@@ -166,13 +172,13 @@ impl Account {
     }
 
     /// Makes a key: one request, whatever happens.
-    pub async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
-        self.call("mint", self.gateway.mint(order)).await
+    pub async fn mint(&self, order: &Order, _: &Turn) -> Result<Minted, Fault> {
+        self.admitted("mint", self.gateway.mint(order)).await
     }
 
     /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
-    pub async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        self.call("reissue", self.gateway.reissue(id, order)).await
+    pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Turn) -> Result<Option<Minted>, Fault> {
+        self.admitted("reissue", self.gateway.reissue(id, order)).await
     }
 
     /// The secret of an existing key. `None`: the vendor says the key is gone.
@@ -255,8 +261,8 @@ impl Account {
     }
 
     /// Deposits a credential: one request, whatever happens.
-    pub async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
-        self.call("deposit", self.provider_keys()?.deposit(order)).await
+    pub async fn deposit(&self, order: &DepositOrder, _: &Turn) -> Result<Deposited, Fault> {
+        self.admitted("deposit", self.provider_keys()?.deposit(order)).await
     }
 
     /// Tries to change what a deposit is assigned to.
@@ -282,6 +288,17 @@ impl Account {
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.turn(Purpose::Ordinary).await?;
+        self.counted(name, call).await
+    }
+
+    /// A call that has had its turn. The vendor may have asked for a pause since.
+    async fn admitted<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        self.breaker.check()?;
+        self.budget.open()?;
         self.counted(name, call).await
     }
 

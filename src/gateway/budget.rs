@@ -64,7 +64,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether the vendor's pause is over: asked before a claim, so that no serial is burnt in one.
+    /// Whether the vendor's pause is over.
     pub fn open(&self) -> Result<(), Fault> {
         self.lock().paused(self.clock.now())
     }

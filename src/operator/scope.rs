@@ -59,6 +59,7 @@ impl Scope {
             keys: keys.store,
             deposits: deposits.store,
             projects: projects.store,
+            filled: [tokens.filled.clone(), keys.filled.clone()],
         };
         let filled = vec![tokens.filled, keys.filled, deposits.filled, projects.filled];
         let scope = Arc::new(Self { namespace, stores, filled, bell: Mutex::default() });

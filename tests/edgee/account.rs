@@ -4,6 +4,7 @@ use super::world::{KEYS, TOKEN, World, deposit_order, id, order, renamed, world}
 use futures::future::join_all;
 use jiff::SignedDuration;
 use keysmith::emulator::Effect;
+use keysmith::gateway::Minted;
 use keysmith::gateway::account::{Account, Parts};
 use keysmith::gateway::edgee::Edgee;
 use keysmith::plan::fault::{Fault, FaultKind};
@@ -54,6 +55,17 @@ fn restore_token(world: &World) {
     world.emulator.edgee().add_token(TOKEN, &[super::world::ORG]);
 }
 
+/// A key, as the controllers have one made.
+pub async fn mint(account: &Account, name: &str) -> Result<Minted, Fault> {
+    let turn = account.line_up().await?;
+    account.mint(&order(name), &turn).await
+}
+
+async fn deposit(account: &Account) -> Result<(), Fault> {
+    let turn = account.line_up().await?;
+    account.deposit(&deposit_order("n", &[]), &turn).await.map(drop)
+}
+
 /// Every kind of call there is.
 async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
     let key = id("key_000001");
@@ -61,12 +73,12 @@ async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
     vec![
         account.list(now).await.map(drop),
         account.get(&key).await.map(drop),
-        account.mint(&order("n")).await.map(drop),
+        mint(account, "n").await.map(drop),
         account.recover(&key).await.map(drop),
         account.amend(&key, &renamed("x")).await,
         account.revoke(&key).await,
         account.deposits().await.map(drop),
-        account.deposit(&deposit_order("n", &[])).await.map(drop),
+        deposit(account).await,
         account.reassign(&key, &[]).await,
         account.remove(&key).await,
     ]
@@ -97,7 +109,7 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
     assert_eq!(client.account.get(&id(&key.id)).await.unwrap_err(), breaker_open());
     client.account.probe().await.unwrap();
     client.account.usable().unwrap();
-    client.account.mint(&order("new")).await.unwrap();
+    mint(&client.account, "new").await.unwrap();
     assert_eq!(world.keys().len(), 2);
 }
 
@@ -158,9 +170,9 @@ async fn no_other_fault_opens_the_breaker() {
         let world = world();
         let client = Client::of(&world);
         world.fault_once("POST", KEYS, effect.clone());
-        client.account.mint(&order("n")).await.err().unwrap();
+        mint(&client.account, "n").await.err().unwrap();
         client.account.usable().unwrap();
-        client.account.mint(&order("n")).await.unwrap();
+        mint(&client.account, "n").await.unwrap();
         assert_eq!(client.alarms(), 0, "{effect:?}");
     }
 }
@@ -236,8 +248,8 @@ async fn calls_are_counted_by_their_outcome() {
     let world = world();
     let client = Client::of(&world);
     world.fault_once("POST", KEYS, Effect::Status { code: 500, retry_after: None });
-    client.account.mint(&order("n")).await.err().unwrap();
-    client.account.mint(&order("n")).await.unwrap();
+    mint(&client.account, "n").await.err().unwrap();
+    mint(&client.account, "n").await.unwrap();
     let text = client.metrics.text();
     for outcome in ["failed", "ok"] {
         let line =

@@ -1,6 +1,6 @@
 //! Nothing a vendor says and nothing that is secret leaves by a fault, a `Debug`, or a log line.
 
-use super::account::Client;
+use super::account::{Client, mint};
 use super::canned::Canned;
 use super::tcp::Served;
 use super::world::{KEYS, TOKEN, deposit_order, driver, full_order, id, order, renamed, wire, world};
@@ -132,7 +132,7 @@ async fn no_log_line_of_the_loudest_level_holds_a_secret() {
     }
     let client = Client::of(&world);
     world.fault_once("POST", KEYS, Effect::Truncate);
-    client.account.mint(&order("n")).await.err().unwrap();
+    mint(&client.account, "n").await.err().unwrap();
     let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
     assert!(text.contains("vendor call failed"), "the log is empty, so it proves nothing: {text}");
     let mut secrets: Vec<_> = world.keys().into_iter().map(|key| key.secret).collect();

@@ -1,7 +1,7 @@
 //! An account while others wait: pauses that the vendor asks for, refusals and failures meanwhile.
 
-use super::account::Client;
-use super::world::{KEYS, TOKEN, World, driver, id, order, wire, world};
+use super::account::{Client, mint};
+use super::world::{KEYS, TOKEN, World, driver, id, wire, world};
 use crate::support::vendor::InProcess;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,13 +35,13 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_and_ends() {
         let client = Client::of(&world);
         world.fault_once("POST", KEYS, throttled(asked));
         let until = world.clock.now() + SignedDuration::from_secs(seconds);
-        client.account.mint(&order("n")).await.err().unwrap();
+        mint(&client.account, "n").await.err().unwrap();
         sleep(Duration::from_millis(seconds.unsigned_abs() * 1000 - 1)).await;
         let faults = [
             client.account.list(Timestamp::MAX).await.err().unwrap(),
             client.account.probe().await.err().unwrap(),
             client.account.get(&id(&key.id)).await.unwrap_err(),
-            client.account.mint(&order("n")).await.err().unwrap(),
+            mint(&client.account, "n").await.err().unwrap(),
             client.account.revoke(&id(&key.id)).await.unwrap_err(),
             client.account.deposits().await.unwrap_err(),
         ];
@@ -51,7 +51,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_and_ends() {
         assert_eq!(world.emulator.calls().len(), 1);
         assert_eq!(world.keys().len(), 1);
         sleep(Duration::from_millis(1)).await;
-        client.account.mint(&order("n")).await.unwrap();
+        mint(&client.account, "n").await.unwrap();
         assert_eq!(world.keys().len(), 2);
     }
 }
@@ -138,7 +138,7 @@ async fn more_calls_than_the_vendor_bears_are_put_off_and_not_lost() {
     let world = world();
     let client = Client::of(&world);
     let start = Instant::now();
-    let outcomes = join_all((0..150).map(|_| async { client.account.mint(&order("n")).await })).await;
+    let outcomes = join_all((0..150).map(|_| async { mint(&client.account, "n").await })).await;
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(world.keys().len(), 150);
     let seconds = start.elapsed().as_secs_f64();
@@ -149,7 +149,7 @@ async fn more_calls_than_the_vendor_bears_are_put_off_and_not_lost() {
 async fn who_would_wait_too_long_is_told_so_without_a_call() {
     let world = world();
     let client = Client::of(&world);
-    let outcomes = join_all((0..600).map(|_| async { client.account.mint(&order("n")).await })).await;
+    let outcomes = join_all((0..600).map(|_| async { mint(&client.account, "n").await })).await;
     let refused: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
     assert!(!refused.is_empty());
     assert_eq!(world.keys().len() + refused.len(), 600);
