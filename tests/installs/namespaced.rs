@@ -1,4 +1,4 @@
-//! An installation for some namespaces, with Roles in them and no ClusterRole.
+//! An installation for some namespaces, with Roles in them and no `ClusterRole`.
 
 use super::shell::{Shell, blocks};
 use super::site::{Site, TOKEN, object};
