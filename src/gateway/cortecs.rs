@@ -54,6 +54,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     disable: false,
     last_used: false,
+    created_at: true,
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR" },
     fields: FIELDS,
     provider_keys: false,

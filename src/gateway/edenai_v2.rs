@@ -48,6 +48,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     usage: UsageSupport { spending: Some("one call for the whole account"), balance: true, path: false },
     disable: false,
     last_used: false,
+    created_at: false,
     budget: BudgetSupport {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,

@@ -59,6 +59,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     disable: false,
     last_used: false,
+    created_at: false,
     budget: BudgetSupport {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,

@@ -55,6 +55,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     disable: true,
     last_used: true,
+    created_at: true,
     budget: BudgetSupport { periods: &[Period::Monthly], whole: true, currency: "USD" },
     fields: &[
         field("consoleTokenRef", Support::Operator, "immutable"),

@@ -37,6 +37,9 @@ pub struct Capabilities {
     pub disable: bool,
     /// Whether listings tell when a key was last used.
     pub last_used: bool,
+    /// Whether listings tell when a key was made. Otherwise nobody knows whether an orphan is older than the ledger, and
+    /// it is left to people.
+    pub created_at: bool,
     /// What budgets can be.
     pub budget: BudgetSupport,
     /// What becomes of each field of a GatewayApiKey's spec.
@@ -109,6 +112,8 @@ pub struct Ability {
     pub listing_lag: SignedDuration,
     /// Whether keys stop working by themselves when their time has come; otherwise Keysmith sees to it.
     pub expires: bool,
+    /// Whether an existing key can be given another name.
+    pub renames: bool,
 }
 
 impl Default for Ability {
@@ -120,6 +125,7 @@ impl Default for Ability {
             last_used: false,
             listing_lag: SignedDuration::ZERO,
             expires: true,
+            renames: true,
         }
     }
 }
@@ -175,6 +181,7 @@ impl Capabilities {
             last_used: self.last_used,
             listing_lag: self.listing_lag,
             expires: self.support("expiresInDays") != Support::Operator,
+            renames: self.names == NameStyle::Title,
         }
     }
 

@@ -51,10 +51,11 @@ fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
     Mark::parse(&key.name).map(|(mark, _)| mark).filter(|_| !ours)
 }
 
-/// The settings that differ; a name without our mark is one of them.
+/// The settings that differ; a name without our mark is one of them. Where names are fixed, a key that was found again
+/// after a restore keeps the mark of the resource it was made for.
 fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     let mut fields = drift::drift(&desired.settings, key, &facts.record.sent);
-    let marked = facts.identity.mark.serial_in(&key.name).is_some();
+    let marked = facts.identity.mark.serial_in(&key.name).is_some() || !facts.ability.renames;
     if !marked && !fields.contains(&Field::DisplayName) {
         fields.insert(0, Field::DisplayName);
     }

@@ -34,6 +34,7 @@ impl Class {
             last_used: matches!(self, Self::Reveal),
             listing_lag: LAG,
             expires: true,
+            renames: !matches!(self, Self::Named | Self::Rotate),
         }
     }
 }

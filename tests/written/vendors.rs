@@ -72,6 +72,7 @@ fn the_table_of_vendors_in_the_readme_is_what_explain_says() {
         assert!(said("amounts in").ends_with(driver["budget"]["currency"].as_str().unwrap()));
         assert_eq!(said("`active`"), yes("disable"));
         assert_eq!(said("last use"), yes("lastUsed"));
+        assert_eq!(said("orphans") == "revoked", driver["createdAt"] == true);
         assert_eq!(said("ProviderKey"), yes("providerKeys"));
         // The row of models names it as well.
         let last = rows.iter().find(|row| row[0] == "ProjectSettings").unwrap();
