@@ -22,6 +22,8 @@ mod support {
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod console;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;

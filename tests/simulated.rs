@@ -19,6 +19,8 @@ mod support {
     pub mod classes;
     pub mod cluster;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod console;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
@@ -83,14 +85,21 @@ macro_rules! tell_at {
     };
 }
 
-/// One story at every vendor.
+/// The same stories at every vendor.
+macro_rules! everywhere {
+    ($module:ident: $($story:ident),+) => {
+        tell_at!(edgee Edgee $module: $($story),+);
+        tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
+        tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
+        tell_at!(cortecs Cortecs $module: $($story),+);
+    };
+}
+
+/// Whole modules of them.
 macro_rules! tell_everywhere {
     ($($module:ident: $($story:ident),+;)+) => {
         $(mod $module {
-            tell_at!(edgee Edgee $module: $($story),+);
-            tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
-            tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
-            tell_at!(cortecs Cortecs $module: $($story),+);
+            everywhere!($module: $($story),+);
         })+
     };
 }
@@ -134,6 +143,38 @@ tell_everywhere! {
         a_balance_that_is_low_is_told_once,
         spending_that_cannot_be_read_is_said_and_keys_work_on,
         a_warning_that_could_never_come_is_refused_and_keys_work_on;
+    leaking:
+        a_leaked_key_is_dead_at_once_and_never_comes_back,
+        a_leaked_key_dies_even_while_no_other_can_be_made,
+        a_leaked_key_dies_even_while_its_specification_is_refused;
+    faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_create_call_that_never_arrived_is_made_again_under_the_next_serial,
+        a_500_after_the_key_was_made_is_no_failure,
+        a_truncated_answer_to_a_create_call_is_recovered,
+        a_page_of_html_instead_of_an_answer_is_recovered,
+        an_answer_that_never_comes_is_recovered,
+        a_listing_that_lags_makes_no_second_key,
+        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
+        a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
+        a_restart_does_not_shorten_a_wait,
+        the_vendor_may_ask_for_a_pause,
+        a_deletion_waits_for_a_vendor_that_is_down,
+        deleting_while_an_answer_is_lost_leaves_no_key;
+    survey:
+        a_survey_shows_what_is_left_and_removes_it_on_request,
+        a_key_that_is_accounted_for_by_now_is_left_alone,
+        without_a_ledger_nothing_is_removed,
+        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask;
+    refusals:
+        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        of_two_resources_that_name_one_secret_the_first_wins,
+        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
+        a_specification_that_cannot_be_carried_out_names_the_field,
+        a_served_key_outlives_an_edit_that_cannot_be_carried_out,
+        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
+        a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
 }
 
 mod crowds {
@@ -164,25 +205,142 @@ mod projects {
     tell_at!(edenai_v3 EdenAiV3 projects: a_vendor_without_projects_is_refused_by_name);
 }
 
-tell! {
-    adopting:
-        a_key_that_exists_is_taken_over_with_its_secret,
-        a_key_that_is_shown_once_is_taken_over_and_replaced,
+mod adopting {
+    everywhere!(adopting:
         a_key_that_is_not_there_is_named,
-        a_key_of_another_resource_or_cluster_is_not_taken_away,
         an_observed_key_is_shown_and_left_alone,
         a_resource_restored_from_a_backup_finds_its_key_again,
         an_operator_of_some_namespaces_takes_no_key_for_a_copied_annotation,
-        a_copy_of_a_resource_does_not_get_the_key_of_the_original;
-    ending:
+        a_copy_of_a_resource_does_not_get_the_key_of_the_original);
+    mod where_a_key_can_be_marked {
+        tell_at!(edgee Edgee adopting: a_key_of_another_resource_or_cluster_is_not_taken_away);
+        tell_at!(edenai_v3 EdenAiV3 adopting: a_key_of_another_resource_or_cluster_is_not_taken_away);
+    }
+    tell_at!(only_edgee Edgee adopting:
+        a_key_that_exists_is_taken_over_with_its_secret,
+        a_key_that_is_shown_once_is_taken_over_and_replaced);
+}
+
+mod ending {
+    everywhere!(ending:
         a_retained_key_works_on_and_is_told_about,
-        a_key_that_is_to_be_disabled_stays_and_does_not_work,
         a_deletion_during_a_rotation_removes_both_keys,
         a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go,
         a_deletion_without_a_console_token_can_be_let_go_by_policy,
-        a_token_and_a_deposit_can_be_let_go_too,
         an_id_that_somebody_wrote_into_status_is_not_revoked,
-        a_key_that_never_was_leaves_nothing_and_says_nothing;
+        a_key_that_never_was_leaves_nothing_and_says_nothing);
+    tell_at!(only_edgee Edgee ending:
+        a_key_that_is_to_be_disabled_stays_and_does_not_work,
+        a_token_and_a_deposit_can_be_let_go_too);
+}
+
+mod rotating {
+    everywhere!(rotating:
+        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
+        a_rotation_costs_three_writes_and_one_call,
+        the_first_value_of_a_trigger_replaces_nothing,
+        an_annotation_replaces_the_key_once_for_each_value,
+        a_field_that_is_fixed_at_creation_replaces_the_key,
+        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        making_keys_stops_when_there_are_too_many_in_a_day,
+        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
+    tell_at!(only_edgee Edgee rotating:
+        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
+        a_key_without_expiry_is_replaced_at_its_age,
+        a_replacement_waits_for_its_window,
+        a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
+        ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write,
+        an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
+        a_longer_overlap_brings_a_key_back_that_was_switched_off,
+        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
+        reloader_is_told_where_that_is_asked_for,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        every_class_of_vendor_rotates_and_recovers);
+}
+
+mod issuing {
+    everywhere!(issuing:
+        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
+        a_settled_key_costs_nothing,
+        a_secret_is_shaped_by_its_template,
+        deleting_the_resource_revokes_the_key_and_leaves_nothing,
+        a_key_that_a_human_made_is_never_touched,
+        a_resource_with_a_very_long_name_comes_to_rest,
+        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
+        a_restart_with_settled_keys_writes_nothing_and_calls_once,
+        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work);
+    tell_at!(only_edgee Edgee issuing:
+        every_field_reaches_the_vendor,
+        an_edit_changes_the_key_in_place_and_only_what_was_edited,
+        a_stop_right_after_the_start_ends_at_once);
+}
+
+mod keeping {
+    everywhere!(keeping:
+        an_edited_secret_is_set_right,
+        a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed,
+        a_key_deleted_in_the_console_is_issued_again,
+        an_expired_key_is_replaced,
+        a_late_create_call_is_found_by_its_mark_and_removed);
+    tell_at!(only_edgee Edgee keeping:
+        a_key_changed_in_the_console_is_set_right,
+        a_look_at_the_vendor_can_be_asked_for,
+        a_change_that_the_vendor_swallows_is_said,
+        a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
+        last_use_is_shown_to_the_hour_and_written_no_oftener);
+    mod where_a_key_is_shown_again {
+        tell_at!(edgee Edgee keeping: a_deleted_secret_comes_back_with_the_same_key);
+        tell_at!(edenai_v2 EdenAiV2 keeping: a_deleted_secret_comes_back_with_the_same_key);
+    }
+}
+
+mod tokens {
+    everywhere!(tokens:
+        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
+        a_missing_secret_is_named_and_picked_up_when_it_appears,
+        bytes_that_cannot_be_a_token_are_never_sent,
+        an_endpoint_that_is_not_admitted_gets_nothing,
+        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        a_vendor_that_hangs_is_given_up_after_the_deadline,
+        a_refused_token_is_probed_once_for_all_its_dependants,
+        a_token_that_settled_keys_do_not_need_may_fail_without_them,
+        a_token_stays_until_nothing_needs_it_to_clean_up,
+        a_restart_between_deletions_still_cleans_up,
+        a_deletion_without_a_usable_token_says_what_blocks_it,
+        a_token_replaced_while_everything_goes_still_cleans_up,
+        a_key_waits_for_its_token_and_goes_on_when_it_comes);
+    /// Elsewhere it may be the plan's limit of keys.
+    mod where_403_is_about_the_token {
+        tell_at!(edgee Edgee tokens: a_refusal_that_was_a_mistake_parks_nobody);
+        tell_at!(edenai_v2 EdenAiV2 tokens: a_refusal_that_was_a_mistake_parks_nobody);
+        tell_at!(cortecs Cortecs tokens: a_refusal_that_was_a_mistake_parks_nobody);
+    }
+    tell_at!(only_edgee Edgee tokens:
+        a_declared_expiry_warns_ahead,
+        a_token_of_another_organization_says_so,
+        a_token_of_the_same_name_is_another_one,
+        a_token_that_may_not_see_deposits_makes_no_storm);
+}
+
+mod orphans {
+    everywhere!(orphans:
+        an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
+        what_somebody_accounts_for_stays,
+        a_sweep_reads_the_ledger_last_and_writes_nothing,
+        an_operator_of_some_namespaces_leaves_orphans_alone,
+        an_orphan_older_than_the_ledger_is_left_to_people,
+        an_entry_goes_with_its_key);
+    mod where_the_age_of_a_key_is_told {
+        tell_at!(edgee Edgee orphans: an_orphan_that_cannot_be_revoked_yet_is_revoked_later);
+        tell_at!(cortecs Cortecs orphans: an_orphan_that_cannot_be_revoked_yet_is_revoked_later);
+    }
+    tell_at!(only_edgee Edgee orphans:
+        a_key_being_born_is_nobodys_orphan,
+        a_sweep_that_cannot_see_everything_concludes_nothing,
+        two_tokens_of_one_account_count_a_key_once);
+}
+
+tell! {
     examples:
         those_for_edgee_become_ready_and_work,
         those_for_eden_ai_v3_become_ready_and_work,
@@ -203,89 +361,6 @@ tell! {
         a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
         one_operator_alone_leads_without_a_lease,
         one_operator_alone_is_ready_when_its_caches_are_filled;
-    leaking:
-        a_leaked_key_is_dead_at_once_and_never_comes_back,
-        a_leaked_key_dies_even_while_no_other_can_be_made,
-        a_leaked_key_dies_even_while_its_specification_is_refused;
-    rotating:
-        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
-        a_rotation_costs_three_writes_and_one_call,
-        the_first_value_of_a_trigger_replaces_nothing,
-        an_annotation_replaces_the_key_once_for_each_value,
-        a_field_that_is_fixed_at_creation_replaces_the_key,
-        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
-        a_key_without_expiry_is_replaced_at_its_age,
-        a_replacement_waits_for_its_window,
-        an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
-        a_longer_overlap_brings_a_key_back_that_was_switched_off,
-        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
-        a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
-        making_keys_stops_when_there_are_too_many_in_a_day,
-        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
-        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after,
-        every_class_of_vendor_rotates_and_recovers,
-        ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write;
-    issuing:
-        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
-        a_settled_key_costs_nothing,
-        every_field_reaches_the_vendor,
-        a_secret_is_shaped_by_its_template,
-        an_edit_changes_the_key_in_place_and_only_what_was_edited,
-        deleting_the_resource_revokes_the_key_and_leaves_nothing,
-        a_key_that_a_human_made_is_never_touched,
-        a_resource_with_a_very_long_name_comes_to_rest,
-        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
-        a_stop_right_after_the_start_ends_at_once,
-        a_restart_with_settled_keys_writes_nothing_and_calls_once,
-        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work;
-    keeping:
-        a_deleted_secret_comes_back_with_the_same_key,
-        an_edited_secret_is_set_right,
-        a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed,
-        a_key_deleted_in_the_console_is_issued_again,
-        a_key_changed_in_the_console_is_set_right,
-        a_look_at_the_vendor_can_be_asked_for,
-        a_change_that_the_vendor_swallows_is_said,
-        an_expired_key_is_replaced,
-        a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
-        last_use_is_shown_to_the_hour_and_written_no_oftener,
-        a_late_create_call_is_found_by_its_mark_and_removed;
-    faults:
-        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
-        a_create_call_that_never_arrived_is_made_again_under_the_next_serial,
-        a_500_after_the_key_was_made_is_no_failure,
-        a_truncated_answer_to_a_create_call_is_recovered,
-        a_page_of_html_instead_of_an_answer_is_recovered,
-        an_answer_that_never_comes_is_recovered,
-        a_listing_that_lags_makes_no_second_key,
-        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
-        a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
-        a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
-        a_restart_does_not_shorten_a_wait,
-        the_vendor_may_ask_for_a_pause,
-        a_deletion_waits_for_a_vendor_that_is_down,
-        deleting_while_an_answer_is_lost_leaves_no_key;
-    tokens:
-        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
-        a_token_of_another_organization_says_so,
-        a_missing_secret_is_named_and_picked_up_when_it_appears,
-        bytes_that_cannot_be_a_token_are_never_sent,
-        an_endpoint_that_is_not_admitted_gets_nothing,
-        answers_that_are_none_are_said_and_nothing_of_them_repeated,
-        a_vendor_that_hangs_is_given_up_after_the_deadline,
-        a_refused_token_is_probed_once_for_all_its_dependants,
-        a_token_that_settled_keys_do_not_need_may_fail_without_them,
-        a_token_stays_until_nothing_needs_it_to_clean_up,
-        a_restart_between_deletions_still_cleans_up,
-        a_deletion_without_a_usable_token_says_what_blocks_it,
-        a_token_of_the_same_name_is_another_one,
-        a_refusal_that_was_a_mistake_parks_nobody,
-        a_token_that_may_not_see_deposits_makes_no_storm,
-        a_token_replaced_while_everything_goes_still_cleans_up,
-        a_key_waits_for_its_token_and_goes_on_when_it_comes,
-        a_declared_expiry_warns_ahead;
     deposits:
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
@@ -301,30 +376,6 @@ tell! {
         writers_that_do_not_see_each_other_lose_nothing,
         a_full_ledger_says_so_and_keeps_what_it_has,
         an_entry_that_somebody_broke_is_named;
-    orphans:
-        an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
-        what_somebody_accounts_for_stays,
-        a_key_being_born_is_nobodys_orphan,
-        a_sweep_reads_the_ledger_last_and_writes_nothing,
-        a_sweep_that_cannot_see_everything_concludes_nothing,
-        an_operator_of_some_namespaces_leaves_orphans_alone,
-        two_tokens_of_one_account_count_a_key_once,
-        an_orphan_older_than_the_ledger_is_left_to_people,
-        an_orphan_that_cannot_be_revoked_yet_is_revoked_later,
-        an_entry_goes_with_its_key;
-    survey:
-        a_survey_shows_what_is_left_and_removes_it_on_request,
-        a_key_that_is_accounted_for_by_now_is_left_alone,
-        without_a_ledger_nothing_is_removed,
-        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask;
-    refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
-        of_two_resources_that_name_one_secret_the_first_wins,
-        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
-        a_specification_that_cannot_be_carried_out_names_the_field,
-        a_served_key_outlives_an_edit_that_cannot_be_carried_out,
-        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
-        a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
 }
 
 tell_with_rivals! {

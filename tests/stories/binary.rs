@@ -6,8 +6,7 @@ use crate::support::rights::Account;
 use crate::support::world::{ORG, World, key_spec, merged, token_spec};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use keysmith::emulator::edgee::DataPlaneAnswer;
-use keysmith::emulator::{Effect, Rule, serve};
+use keysmith::emulator::{Effect, serve};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -56,7 +55,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
     world.stop().await;
     let vendor = serve_vendor(world).await;
     // Slow enough that the kill meets calls in flight.
-    world.emulator.faults().add(Rule::always("POST", "/api_keys", Effect::DelayAfter { millis: 100 }));
+    world.fail("POST", Effect::DelayAfter { millis: 100 });
     token_at(world, vendor).await;
     for number in 0..200 {
         world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
@@ -82,7 +81,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
         .await;
     for number in 0..200 {
         let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
-        assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+        assert!(world.accepts(&secret));
     }
     second.assert_silent();
     // Cleared quickly, so that the namespace can go.
@@ -141,7 +140,7 @@ pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut W
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
     world.create("ProviderKey", "openai", deposit).await;
-    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Truncate));
+    world.fail_once("POST", Effect::Truncate);
     world.create("GatewayApiKey", "checkout", key_spec(json!({"secret": {"preset": "OpenAI"}}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     world.ready("ProviderKey", "openai").await;
@@ -177,7 +176,7 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
             }
         })
         .await;
-    assert!(world.keys().is_empty() && world.vendor().provider_keys(ORG).is_empty());
+    assert!(world.keys().is_empty() && world.edgee().provider_keys(ORG).is_empty());
 }
 
 /// The definition of somebody else's version of Keysmith may admit what this one cannot read.

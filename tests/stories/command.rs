@@ -51,13 +51,13 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     }
     // Every story has a vendor that counts from one, and resources of the others vouch for low ids.
     for _ in 0..400 {
-        let filler = world.vendor().add_key(ORG, NewKey::named("of another story"));
-        assert!(world.vendor().delete_key(&filler.id));
+        let filler = world.edgee().add_key(ORG, NewKey::named("of another story"));
+        assert!(world.desk().delete_key(&filler.id));
     }
     let name = Mark::new(&cluster, "gone").name("dropped", Serial(1));
-    let dropped = world.vendor().add_key(ORG, NewKey::named(&name)).id;
-    let retained = world.vendor().add_key(ORG, NewKey::named("retained")).id;
-    let by_hand = world.vendor().add_key(ORG, NewKey::named("by hand")).id;
+    let dropped = world.edgee().add_key(ORG, NewKey::named(&name)).id;
+    let retained = world.edgee().add_key(ORG, NewKey::named("retained")).id;
+    let by_hand = world.edgee().add_key(ORG, NewKey::named("by hand")).id;
     let entry = Entry {
         time: world.clock.now(),
         owner: Owner { namespace: world.namespace.clone(), ..Owner::default() },

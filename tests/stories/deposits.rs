@@ -18,7 +18,7 @@ fn spec(provider: &str, fields: Value) -> Value {
 }
 
 fn deposits(world: &World) -> Vec<ProviderKeyRecord> {
-    world.vendor().provider_keys(ORG)
+    world.edgee().provider_keys(ORG)
 }
 
 async fn only(world: &World, what: &str, check: impl Fn(&ProviderKeyRecord) -> bool) -> ProviderKeyRecord {
@@ -104,7 +104,7 @@ pub async fn a_deposit_is_assigned_to_the_keys_it_names_and_follows_them(world: 
 
 pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(world: &mut World) {
     for support in [Support::UnknownPath, Support::DoesNothing] {
-        world.vendor().set_switches(|it| it.provider_key_update = support);
+        world.edgee().set_switches(|it| it.provider_key_update = support);
         let name = format!("openai-{support:?}").to_lowercase();
         if world.api("ConsoleToken").get_opt("edgee").await.unwrap().is_none() {
             world.token().await;
@@ -170,7 +170,7 @@ pub async fn a_corrected_credential_need_not_wait(world: &mut World) {
 }
 
 pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
-    world.vendor().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
+    world.edgee().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
@@ -192,11 +192,11 @@ pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mu
     world.create("ProviderKey", "openai", spec("openai", refs)).await;
     world.ready("ProviderKey", "openai").await;
     let id = deposits(world)[0].id.clone();
-    assert!(world.vendor().edit_provider_key(&id, |it| it.api_key_ids.clear()));
+    assert!(world.edgee().edit_provider_key(&id, |it| it.api_key_ids.clear()));
     only(world, "assigned to one again", |it| it.api_key_ids == [one.clone()]).await;
     // The loss of a young deposit is not believed, because a listing may lag.
     world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
-    assert!(world.vendor().delete_provider_key(&id));
+    assert!(world.edgee().delete_provider_key(&id));
     let new = only(world, "deposited again", |it| it.api_key_ids == [one.clone()]).await;
     assert_ne!(new.id, id);
     world.ready("ProviderKey", "openai").await;

@@ -2,7 +2,7 @@
 
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec};
-use keysmith::emulator::{Effect, Rule, Seen};
+use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::{Recovery, Support};
 use keysmith::plan::naming::Mark;
 use serde_json::{Value, json};
@@ -239,7 +239,7 @@ pub async fn a_lost_answer_ends_with_one_key_that_works(world: &mut World) {
     {
         let name = format!("checkout-{number}");
         let before = world.desk().keys().len();
-        world.emulator.faults().add(Rule::once("POST", world.surface.collection(), effect));
+        world.fail_once("POST", effect);
         world.create("GatewayApiKey", &name, key_spec(json!({}))).await;
         world.ready("GatewayApiKey", &name).await;
         world

@@ -1,7 +1,6 @@
 //! What becomes of keys when their resources go.
 
 use crate::support::world::{World, key_spec};
-use keysmith::emulator::edgee::DataPlaneAnswer;
 use keysmith::emulator::{Effect, Rule};
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -25,7 +24,7 @@ pub async fn a_retained_key_works_on_and_is_told_about(world: &mut World) {
     let secret = world.entry("checkout", "key").await.unwrap();
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
-    assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+    assert!(world.accepts(&secret));
     let note = world.event("LeftBehind").await;
     assert!(note.contains(&world.only_key().id) && note.contains("deletionPolicy"), "{note}");
     let metrics = world.metrics.text();
@@ -64,7 +63,7 @@ pub async fn a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go(wor
     world.token().await;
     world.key("checkout", json!({})).await;
     for method in ["GET", "DELETE"] {
-        world.emulator.faults().add(Rule::always(method, "/api_keys", Effect::Delay { millis: 600_000 }));
+        world.fail(method, Effect::Delay { millis: 600_000 });
     }
     world.delete("GatewayApiKey", "checkout").await;
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -120,10 +119,9 @@ pub async fn a_token_and_a_deposit_can_be_let_go_too(world: &mut World) {
 }
 
 pub async fn an_id_that_somebody_wrote_into_status_is_not_revoked(world: &mut World) {
-    use keysmith::emulator::edgee::NewKey;
     world.token().await;
     world.key("checkout", json!({})).await;
-    let theirs = world.vendor().add_key(crate::support::world::ORG, NewKey::named("somebody's key")).id;
+    let theirs = world.desk().add_key("somebodys-key").id;
     world.stop().await;
     let patch = kube::api::Patch::Merge(json!({"status": {"id": theirs}}));
     world

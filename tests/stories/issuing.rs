@@ -1,8 +1,10 @@
 //! From YAML to a Secret that works, and back to nothing.
 
+use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
+use keysmith::emulator::Effect;
 use keysmith::emulator::edgee::{DataPlaneAnswer, KeyKind};
-use keysmith::emulator::{Effect, Rule};
+use keysmith::plan::naming::{Mark, NameStyle};
 use serde_json::json;
 use std::time::Duration;
 
@@ -19,13 +21,18 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
         ["patch gatewayapikeys", "create secrets", "patch gatewayapikeys/status"],
         "Kubernetes writes of a new key"
     );
-    assert_eq!(world.vendor_writes(), ["POST /api_keys"], "vendor calls of a new key");
+    assert_eq!(world.vendor_writes(), [world.creation()], "vendor calls of a new key");
     let key = world.only_key();
-    assert!(key.name.starts_with("Production Backend [ks-"), "{}", key.name);
+    let begins = match world.surface.capabilities().names {
+        NameStyle::Title => "Production Backend [ks-",
+        NameStyle::Slug => "production-backend-ks-",
+    };
+    assert!(key.name.starts_with(begins), "{}", key.name);
+    assert_eq!(Mark::parse(&key.name).expect("a name of ours").1.0, 1, "{}", key.name);
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["id"], key.id.as_str());
     assert_eq!(status["serial"], 1);
-    assert_eq!(status["active"], true);
+    assert_eq!(status["active"] == true, world.surface.capabilities().disable, "where keys can be off");
     assert_eq!(status["binding"]["name"], "checkout");
     assert!(status["createdAt"].is_string() && status["expiresAt"].is_null());
     world.event("Issued").await;
@@ -38,12 +45,12 @@ pub async fn a_settled_key_costs_nothing(world: &mut World) {
     }
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
-    let listings = world.emulator.count("GET", "/api_keys");
+    let listings = world.calls("GET");
     world.pass(Duration::from_secs(86_400), Duration::from_secs(10)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
     assert_eq!(world.vendor_writes().len(), calls, "vendor calls at rest");
     // One listing per poll, whatever the number of keys: a day of five-minute polls, or ten seconds of two.
-    let polls = world.emulator.count("GET", "/api_keys") - listings;
+    let polls = world.calls("GET") - listings;
     let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
     assert!(polls <= most, "{polls} listings");
 }
@@ -59,7 +66,7 @@ pub async fn every_field_reaches_the_vendor(world: &mut World) {
     });
     world.create("GatewayApiKey", "agent", key_spec(spec)).await;
     world.ready("GatewayApiKey", "agent").await;
-    let key = world.only_key();
+    let key = world.only_edgee_key();
     assert_eq!(key.kind, KeyKind::CodingAgent);
     assert_eq!(key.coding_assistant.as_deref(), Some("claude_code"));
     assert_eq!(key.models, ["anthropic/claude-opus-4-6", "openai/gpt-5.2"]);
@@ -76,7 +83,7 @@ pub async fn every_field_reaches_the_vendor(world: &mut World) {
         "http://emulator.test/edgee-gateway"
     );
     assert_eq!(world.entry("agent-env", "ANTHROPIC_MODEL").await.unwrap(), "anthropic/claude-opus-4-6");
-    assert_eq!(world.vendor().check(&key.secret, None), DataPlaneAnswer::Inactive);
+    assert_eq!(world.edgee().check(&key.secret, None), DataPlaneAnswer::Inactive);
     world.edit("GatewayApiKey", "agent", json!({"spec": {"active": true}})).await.unwrap();
     world.served("agent-env", "ANTHROPIC_AUTH_TOKEN").await;
     world.ready("GatewayApiKey", "agent").await;
@@ -88,7 +95,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
         "type": "example.com/llm",
         "metadata": {"labels": {"team": "shop"}, "annotations": {"reloader.example/match": "true"}},
         "data": {"config.toml": "key = \"{{ key }}\"\nserial = {{ serial }}\n", "url": "{{ baseUrl }}/v1"},
-    }}});
+    }}, "rotation": {"overlap": "1s", "brownOut": "0s"}});
     world.key("checkout", spec).await;
     let secret = world.secrets().get("checkout").await.unwrap();
     assert_eq!(secret.type_.as_deref(), Some("example.com/llm"));
@@ -97,7 +104,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
     let key = world.only_key();
     let expected = format!("key = \"{}\"\nserial = 1\n", key.secret);
     assert_eq!(world.entry("checkout", "config.toml").await.unwrap(), expected);
-    // A changed template reaches the Secret with the same key; what is no longer in it goes.
+    // A changed template reaches the Secret; what is no longer in it goes. A key that is not shown again is replaced.
     let patch = json!({"spec": {"secret": {"template": {"metadata": {"labels": null}, "data": {"url": null, "plain": "{{ key }}"}}}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
     world
@@ -109,24 +116,24 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
             if right { Ok(()) } else { Err(format!("{labels:?} {entries:?}")) }
         })
         .await;
-    assert_eq!(world.served("checkout", "plain").await, key.id);
+    assert_eq!(world.served("checkout", "plain").await == key.id, world.surface.reveals());
 }
 
 pub async fn an_edit_changes_the_key_in_place_and_only_what_was_edited(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"}})).await;
-    let before = world.only_key();
+    let before = world.only_edgee_key();
     let patch = json!({"spec": {"budget": {"amount": "300"}, "models": null, "displayName": "Renamed"}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
-    let after = world.only_key();
+    let after = world.only_edgee_key();
     assert_eq!((&after.id, &after.secret), (&before.id, &before.secret));
     assert_eq!(after.max_usage, Some(300));
     assert!(after.models.is_empty());
     assert!(after.name.starts_with("Renamed [ks-") && after.name.ends_with("-1]"), "{}", after.name);
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
-    assert_eq!(world.only_key().max_usage, None);
+    assert_eq!(world.only_edgee_key().max_usage, None);
     assert_eq!(world.vendor_writes().len(), 3, "{:?}", world.vendor_writes());
     world.event("Updated").await;
 }
@@ -138,7 +145,7 @@ pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mu
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
-    assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::UnknownKey);
+    assert!(!world.accepts(&secret));
     world
         .eventually("the Secret is gone", async || match world.entry("checkout", "key").await {
             None => Ok(()),
@@ -148,8 +155,7 @@ pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mu
 }
 
 pub async fn a_key_that_a_human_made_is_never_touched(world: &mut World) {
-    let human = keysmith::emulator::edgee::NewKey::named("checkout");
-    let human = world.vendor().add_key(crate::support::world::ORG, human);
+    let human = world.desk().add_key("checkout");
     world.token().await;
     world.key("checkout", json!({})).await;
     world.delete("GatewayApiKey", "checkout").await;
@@ -162,17 +168,21 @@ pub async fn a_resource_with_a_very_long_name_comes_to_rest(world: &mut World) {
     let name = "a".repeat(200);
     world.key(&name, json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert!(world.only_key().name.chars().count() <= 100);
-    assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
+    let longest = match world.surface.capabilities().names {
+        NameStyle::Title => 100,
+        NameStyle::Slug => 63,
+    };
+    assert!(world.only_key().name.chars().count() <= longest);
+    assert_eq!(world.vendor_writes(), [world.creation()]);
 }
 
 pub async fn a_shutdown_in_the_middle_of_a_create_call_finishes_it_first(world: &mut World) {
     world.token().await;
     let slow = Effect::Delay { millis: if world.is_simulated() { 10_000 } else { 1_500 } };
-    world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world.fail_once("POST", slow);
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world
-        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+        .eventually("the call is under way", async || match world.creations() {
             0 => Err("no call yet".to_owned()),
             _ => Ok(()),
         })
@@ -210,7 +220,7 @@ pub async fn a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys
     world: &mut World,
 ) {
     world.token().await;
-    world.emulator.faults().add(Rule::always("POST", "/api_keys", Effect::Delay { millis: 40 }));
+    world.fail("POST", Effect::Delay { millis: 40 });
     for number in 0..20 {
         world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
     }
@@ -233,6 +243,6 @@ pub async fn a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys
         .await;
     for number in 0..20 {
         let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
-        assert_eq!(world.vendor().check(&secret, None), DataPlaneAnswer::Accepted);
+        assert!(world.accepts(&secret));
     }
 }

@@ -6,7 +6,7 @@ use crate::support::world::{World, key_spec};
 use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use keysmith::cluster::lease;
-use keysmith::emulator::{Effect, Rule};
+use keysmith::emulator::Effect;
 use keysmith::runtime::metrics::Metrics;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -108,11 +108,11 @@ pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world:
     let (first, second) = pair(world).await;
     world.token().await;
     let slow: u32 = if world.is_simulated() { 20_000 } else { 4_000 };
-    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Delay { millis: slow.into() }));
+    world.fail_once("POST", Effect::Delay { millis: slow.into() });
     let start = world.clock.now();
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world
-        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+        .eventually("the call is under way", async || match world.creations() {
             0 => Err("no call yet".to_owned()),
             _ => Ok(()),
         })
@@ -121,7 +121,7 @@ pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world:
     until_it_leads(world, &second).await;
     // Longer than the lease: it was renewed meanwhile, and no second call was made.
     assert!(passed(world, start) >= SignedDuration::from_millis(slow.into()), "it led too early");
-    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+    assert_eq!(world.creations(), 1);
     world.served("checkout", "key").await;
     first.stop().await;
     second.stop().await;
@@ -145,7 +145,7 @@ pub async fn a_leader_that_takes_long_to_finish_keeps_the_lease_until_then(world
     assert!(passed(world, start) > SECOND * 44, "{:#}", passed(world, start));
     assert!(until_it_leads(world, &second).await < SECOND);
     first.stop().await;
-    assert_eq!(world.emulator.count("POST", "/api_keys"), 1);
+    assert_eq!(world.creations(), 1);
     world.served("checkout", "key").await;
     second.stop().await;
 }

@@ -1,9 +1,9 @@
 //! Keys that were declared leaked.
 
 use super::rotating::rotate;
+use crate::support::drivers::Driver;
 use crate::support::world::World;
-use keysmith::emulator::edgee::DataPlaneAnswer;
-use keysmith::emulator::{Effect, Rule};
+use keysmith::emulator::Effect;
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World
         .await;
     let id = world.served("checkout", "key").await;
     assert_ne!(id, leaked.id);
-    assert_ne!(world.vendor().check(&leaked_secret, None), DataPlaneAnswer::Accepted);
+    assert!(!world.accepts(&leaked_secret));
     let secret = world.secrets().get("checkout").await.unwrap();
     assert_eq!(secret.data.unwrap().len(), 1, "nothing of the leaked key stays");
     assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");
@@ -28,7 +28,7 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
     world.token().await;
     world.key("checkout", json!({})).await;
     let refuse = Effect::Status { code: 400, retry_after: None };
-    world.emulator.faults().add(Rule::always("POST", "/api_keys", refuse));
+    world.fail("POST", refuse);
     let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
     world.edit("GatewayApiKey", "checkout", leak).await.unwrap();
     world
@@ -47,8 +47,8 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
 pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    let refused = json!({"spec": {"budget": {"amount": "2.50", "period": "Monthly"}}});
-    world.edit("GatewayApiKey", "checkout", refused).await.unwrap();
+    let (field, value) = world.surface.refused();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
     world.edit("GatewayApiKey", "checkout", leak).await.unwrap();
@@ -58,7 +58,7 @@ pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &m
         })
         .await;
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
-    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {field: null}})).await.unwrap();
     world.served("checkout", "key").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");

@@ -1,6 +1,7 @@
 //! The ledger of what was left behind.
 
 use crate::support::cluster::{Effect, Rule};
+use crate::support::drivers::Driver;
 use crate::support::world::World;
 use k8s_openapi::api::core::v1::ConfigMap;
 use keysmith::cluster::ledger::{Error, Ledger, NAME};
@@ -18,8 +19,8 @@ pub fn entry(world: &World, id: &str) -> Entry {
         time: world.clock.now(),
         owner: Owner { kind: "GatewayApiKey".into(), uid: "u".into(), ..Owner::default() },
         place: Place {
-            vendor: "edgee".into(),
-            account: crate::support::world::ORG.into(),
+            vendor: world.surface.name().into(),
+            account: world.surface.account().into(),
             ..Place::default()
         },
         key_id: Some(id.into()),
@@ -27,6 +28,16 @@ pub fn entry(world: &World, id: &str) -> Entry {
         serial: None,
         why: Why::Retain,
     }
+}
+
+/// As the operator writes it down when it leaves a key.
+pub fn here(world: &World, id: &str) -> Entry {
+    let base = entry(world, id);
+    let endpoint = world.token_spec()["endpoint"].as_str().unwrap().to_owned();
+    let place = Place { endpoint, console_token: "edgee".to_owned(), ..base.place.clone() };
+    let mut entry = Entry { place, ..base };
+    entry.owner.namespace.clone_from(&world.namespace);
+    entry
 }
 
 pub async fn an_entry_is_written_once_and_taken_out_again(world: &mut World) {

@@ -1,7 +1,10 @@
 //! What cannot be done is said before anything is done.
 
+use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
-use keysmith::emulator::{Effect, Rule};
+use keysmith::api::shared::Period;
+use keysmith::emulator::Effect;
+use keysmith::plan::capability::Support;
 use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
@@ -37,10 +40,10 @@ pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched
     world.token().await;
     // The vendor takes its time; meanwhile somebody takes the name.
     let slow = Effect::Delay { millis: if world.is_simulated() { 5_000 } else { 1_000 } };
-    world.emulator.faults().add(Rule::once("POST", "/api_keys", slow));
+    world.fail_once("POST", slow);
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     world
-        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+        .eventually("the call is under way", async || match world.creations() {
             0 => Err("no call yet".to_owned()),
             _ => Ok(()),
         })
@@ -60,11 +63,15 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     world.token().await;
     let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
     let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
-    let table = [
-        ("weekly", budget("250", "Weekly"), "Unsupported", "spec.budget.period"),
-        ("fraction", budget("2.5", "Monthly"), "Unsupported", "spec.budget.amount"),
-        ("negative", budget("-5", "Monthly"), "InvalidSpec", "spec.budget.amount"),
-        ("nothing", budget("0", "Monthly"), "InvalidSpec", "spec.budget.amount"),
+    let capabilities = world.surface.capabilities();
+    let budgets = capabilities.support("budget") != Support::Unsupported;
+    let amount = if budgets { ("InvalidSpec", "spec.budget.amount") } else { ("Unsupported", "spec.budget") };
+    let (field, value) = world.surface.refused();
+    let refused_field = format!("spec.{field}");
+    let mut table = vec![
+        ("refused", json!({field: value}), "Unsupported", refused_field.as_str()),
+        ("negative", budget("-5", "Monthly"), amount.0, amount.1),
+        ("nothing", budget("0", "Monthly"), amount.0, amount.1),
         ("broken", data("{{ key"), "InvalidSpec", "spec.secret.template.data[a]"),
         ("unknown", data("{{ passwort }}"), "InvalidSpec", "spec.secret.template.data[a]"),
         (
@@ -74,6 +81,12 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
             "spec.secret.template.type",
         ),
     ];
+    if budgets && !capabilities.budget.periods.contains(&Period::Weekly) {
+        table.push(("weekly", budget("250", "Weekly"), "Unsupported", "spec.budget.period"));
+    }
+    if budgets && capabilities.budget.whole {
+        table.push(("fraction", budget("2.5", "Monthly"), "Unsupported", "spec.budget.amount"));
+    }
     for (name, spec, reason, field) in &table {
         world.create("GatewayApiKey", name, key_spec(spec.clone())).await;
         let message = world.reason("GatewayApiKey", name, reason).await;
@@ -81,7 +94,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     }
     world.pass(Duration::from_secs(3600), Duration::from_secs(2)).await;
     assert!(world.vendor_writes().is_empty());
-    let status = world.status("GatewayApiKey", "weekly").await;
+    let status = world.status("GatewayApiKey", "refused").await;
     assert!(
         status["conditions"]
             .as_array()
@@ -90,9 +103,9 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
             .any(|it| it["type"] == "Stalled" && it["status"] == "True")
     );
     // Editing back recovers.
-    world.edit("GatewayApiKey", "weekly", json!({"spec": {"budget": {"period": "Monthly"}}})).await.unwrap();
-    world.ready("GatewayApiKey", "weekly").await;
-    let status = world.status("GatewayApiKey", "weekly").await;
+    world.edit("GatewayApiKey", "refused", json!({"spec": {field: null}})).await.unwrap();
+    world.ready("GatewayApiKey", "refused").await;
+    let status = world.status("GatewayApiKey", "refused").await;
     assert!(status["conditions"].as_array().unwrap().iter().all(|it| it["type"] == "Ready"), "{status}");
 }
 
@@ -100,16 +113,16 @@ pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mu
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    let patch = json!({"spec": {"budget": {"amount": "1.5", "period": "Monthly"}}});
-    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+    let (field, value) = world.surface.refused();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     assert_eq!(world.served("checkout", "key").await, id);
-    assert_eq!(world.vendor_writes(), ["POST /api_keys"]);
+    assert_eq!(world.vendor_writes(), [world.creation()]);
 }
 
 pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret(world: &mut World) {
     world.token().await;
-    world.key("checkout", json!({})).await;
+    world.key("checkout", json!({"rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
     let id = world.served("checkout", "key").await;
     let patch = json!({"spec": {"secret": {"template": {"type": "example.com/llm"}}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
@@ -117,7 +130,8 @@ pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_t
     assert!(message.contains("delete the Secret"), "{message}");
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
-    assert_eq!(world.served("checkout", "key").await, id);
+    let same = world.served("checkout", "key").await == id;
+    assert_eq!(same, world.surface.reveals(), "a key that is not shown again is replaced");
     assert_eq!(world.secrets().get("checkout").await.unwrap().type_.as_deref(), Some("example.com/llm"));
 }
 

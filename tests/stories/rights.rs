@@ -7,7 +7,7 @@ use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use keysmith::emulator::edgee::DataPlaneAnswer;
-use keysmith::emulator::{Effect, Rule, Surface};
+use keysmith::emulator::{Effect, Surface};
 use keysmith::runtime::metrics::Metrics;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -128,7 +128,7 @@ pub async fn every_right_is_used(world: &mut World) {
         world
             .eventually("the Secret is set right", async || {
                 let value = world.entry("checkout", "key").await.unwrap_or_default();
-                match world.vendor().check(&value, None) {
+                match world.edgee().check(&value, None) {
                     DataPlaneAnswer::Accepted => Ok(()),
                     other => Err(format!("{other:?}")),
                 }
@@ -137,10 +137,10 @@ pub async fn every_right_is_used(world: &mut World) {
     }
     // The ledger is begun by the first key that is left behind, and written to by the second.
     // Its status meets an edit that was made meanwhile, so the resource is read once more.
-    world.emulator.faults().add(Rule::once("POST", "/api_keys", Effect::Delay { millis: 1500 }));
+    world.fail_once("POST", Effect::Delay { millis: 1500 });
     world.create("GatewayApiKey", "second", key_spec(json!({"deletionPolicy": "Retain"}))).await;
     world
-        .eventually("the call is under way", async || match world.emulator.count("POST", "/api_keys") {
+        .eventually("the call is under way", async || match world.creations() {
             3 => Ok(()),
             other => Err(format!("{other} calls")),
         })

@@ -1,7 +1,8 @@
 //! The table of drivers: what a resource for each of them looks like, so that one story is told for all.
 
 use keysmith::emulator::Surface;
-use keysmith::plan::capability::{Capabilities, Support};
+use keysmith::plan::capability::{Capabilities, Recovery, Support};
+use keysmith::plan::naming::{Mark, Serial};
 use serde_json::{Map, Value, json};
 
 /// A driver and the emulated vendor it speaks to.
@@ -20,6 +21,23 @@ pub trait Driver: Copy {
 
     /// Those that it changes in place.
     fn changeable(self, fields: Value) -> Value;
+
+    /// A field of a GatewayApiKey's spec with a value that the vendor cannot honour.
+    fn refused(self) -> (&'static str, Value);
+
+    /// How a rotation goes, without what the vendor cannot do.
+    fn rotation(self, rotation: Value) -> Value;
+
+    /// What the ledger calls the account; empty where the token alone decides whose it is.
+    fn account(self) -> &'static str;
+
+    /// What a key with that mark is called there.
+    fn name_of(self, mark: &Mark, display: &str) -> String;
+
+    /// Whether a key outlives the loss of its secret.
+    fn reveals(self) -> bool {
+        self.capabilities().recovery == Recovery::Reveal
+    }
 }
 
 impl Driver for Surface {
@@ -59,6 +77,34 @@ impl Driver for Surface {
 
     fn changeable(self, fields: Value) -> Value {
         only(fields, |field| self.capabilities().support(field) == Support::InPlace)
+    }
+
+    fn refused(self) -> (&'static str, Value) {
+        match self.capabilities().support("debugMode") {
+            Support::Unsupported => ("debugMode", json!(true)),
+            _ => ("type", json!("Sandbox")),
+        }
+    }
+
+    fn rotation(self, rotation: Value) -> Value {
+        let table = self.capabilities();
+        let rotation = only(rotation, |field| match field {
+            "brownOut" => table.disable,
+            "maxOverlap" => table.last_used,
+            _ => true,
+        });
+        json!({"rotation": rotation})
+    }
+
+    fn account(self) -> &'static str {
+        match self {
+            Self::Edgee => super::world::ORG,
+            Self::EdenAiV2 | Self::EdenAiV3 | Self::Cortecs => "",
+        }
+    }
+
+    fn name_of(self, mark: &Mark, display: &str) -> String {
+        mark.styled(self.capabilities().names, display, Serial(1))
     }
 }
 

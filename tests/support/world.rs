@@ -12,8 +12,7 @@ use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use keysmith::cluster::lease::{self, Seat};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::edgee::{DataPlaneAnswer, Edgee, KeyRecord};
-use keysmith::emulator::{Desk, Emulator, Surface};
+use keysmith::emulator::{Emulator, Surface};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -216,6 +215,13 @@ impl World {
         }
     }
 
+    /// From now on the operator looks at the vendor every six hours: weeks pass faster, where nothing hangs on a look.
+    pub async fn look_rarely(&mut self) {
+        self.poll = SignedDuration::from_hours(6);
+        self.stop().await;
+        self.start().await;
+    }
+
     /// Asks the operators to stop, and waits until everything under way is finished.
     pub async fn stop(&mut self) {
         for replica in self.replicas.drain(..) {
@@ -294,11 +300,6 @@ impl World {
         leases.get_opt(lease::NAME).await.unwrap()
     }
 
-    /// The vendor.
-    pub fn vendor(&self) -> Edgee {
-        self.emulator.edgee()
-    }
-
     /// Writes of the operator to Kubernetes, events apart: verb and resource.
     pub fn writes(&self) -> Vec<String> {
         match &self.ground {
@@ -324,13 +325,14 @@ impl World {
 
     /// Waits until `check` holds. The bound is generous: it ends a hopeless story, it proves nothing.
     pub async fn eventually<T>(&self, what: &str, mut check: impl AsyncFnMut() -> Result<T, String>) -> T {
-        let (step, steps) = if self.is_simulated() {
-            (Duration::from_millis(500), 7200)
+        // An hour, or ninety seconds. Whoever waits long in the simulated world looks more rarely.
+        let steps = if self.is_simulated() {
+            [(Duration::from_millis(500), 600), (Duration::from_secs(5), 660)]
         } else {
-            (Duration::from_millis(50), 1800)
+            [(Duration::from_millis(50), 1800), (Duration::ZERO, 0)]
         };
         let mut last = String::new();
-        for _ in 0..steps {
+        for step in steps.into_iter().flat_map(|(step, times)| std::iter::repeat_n(step, times)) {
             match check().await {
                 Ok(value) => return value,
                 Err(reason) => last = reason,
@@ -438,17 +440,8 @@ impl World {
 
     /// Its spec.
     pub fn token_spec(&self) -> Value {
-        match self.surface {
-            Surface::Edgee => token_spec(),
-            other => {
-                merged(other.token_spec(), json!({"secretRef": {"name": "edgee-console", "key": "token"}}))
-            }
-        }
-    }
-
-    /// The story's vendor, whichever it is.
-    pub fn desk(&self) -> Desk {
-        self.emulator.surface(self.surface)
+        let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
+        merged(self.surface.token_spec(), secret)
     }
 
     /// A GatewayApiKey of that token that is Ready.
@@ -480,42 +473,6 @@ impl World {
         Some(String::from_utf8(bytes).unwrap())
     }
 
-    /// The keys at the vendor.
-    pub fn keys(&self) -> Vec<KeyRecord> {
-        self.vendor().keys(ORG)
-    }
-
-    /// The one key at the vendor.
-    pub fn only_key(&self) -> KeyRecord {
-        let mut keys = self.keys();
-        assert_eq!(keys.len(), 1, "keys at the vendor: {keys:?}");
-        keys.remove(0)
-    }
-
-    /// The id of the one key at the vendor; none while there are none or several.
-    pub fn only_key_id(&self) -> Option<String> {
-        match self.keys().as_slice() {
-            [key] => Some(key.id.clone()),
-            _ => None,
-        }
-    }
-
-    /// Waits until the Secret holds a key that the gateway accepts, and there is no other key. Returns its id.
-    pub async fn served(&self, secret: &str, entry: &str) -> String {
-        self.eventually(&format!("Secret {secret} holds the one key, and it works"), async || {
-            let value = self.entry(secret, entry).await.ok_or("no Secret")?;
-            let keys = self.keys();
-            if keys.len() != 1 {
-                return Err(format!("{} keys at the vendor", keys.len()));
-            }
-            match self.vendor().check(&value, None) {
-                DataPlaneAnswer::Accepted => Ok(keys[0].id.clone()),
-                other => Err(format!("the gateway says {other:?}")),
-            }
-        })
-        .await
-    }
-
     /// Events about the objects of the namespace: reason and note.
     pub async fn events(&self) -> Vec<(String, String)> {
         let events: Api<Event> = Api::namespaced(self.user.clone(), &self.namespace);
@@ -543,24 +500,9 @@ impl World {
         })
         .await
     }
-
-    /// Calls of the operator that changed something at the vendor: method and path below the organization.
-    pub fn vendor_writes(&self) -> Vec<String> {
-        let calls = self.emulator.calls();
-        let writes = calls.iter().filter(|call| call.method != "GET");
-        writes
-            .map(|call| {
-                format!(
-                    "{} {}",
-                    call.method,
-                    call.path.replace(&format!("/edgee/v1/organizations/{ORG}"), "")
-                )
-            })
-            .collect()
-    }
 }
 
-/// A ConsoleToken's spec that works.
+/// A ConsoleToken's spec that works, at Edgee.
 pub fn token_spec() -> Value {
     json!({
         "vendor": {"edgee": {"organizationId": ORG}},
