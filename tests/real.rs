@@ -17,7 +17,7 @@
 
 mod support {
     pub mod canary;
-    #[allow(dead_code, reason = "stories of other vendors are told in the simulated cluster")]
+    #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod classes;
     #[allow(dead_code, reason = "the stories in the simulated cluster use it")]
     pub mod cluster;
@@ -107,32 +107,33 @@ macro_rules! tell_at {
     };
 }
 
-/// One story at every vendor.
+/// The same stories at every vendor.
+macro_rules! everywhere {
+    ($module:ident: $($story:ident),+) => {
+        tell_at!(edgee Edgee $module: $($story),+);
+        tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
+        tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
+        tell_at!(cortecs Cortecs $module: $($story),+);
+    };
+}
+
+/// Whole modules of them.
 macro_rules! tell_everywhere {
     ($($module:ident: $($story:ident),+;)+) => {
         $(mod $module {
-            tell_at!(edgee Edgee $module: $($story),+);
-            tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
-            tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
-            tell_at!(cortecs Cortecs $module: $($story),+);
+            everywhere!($module: $($story),+);
         })+
     };
 }
 
 tell_everywhere! {
     drivers:
-        a_key_is_made_with_one_create_call_works_and_goes,
         what_the_vendor_can_do_reaches_it,
         an_edit_reaches_the_same_key_where_the_vendor_can,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
-        a_new_key_takes_over_and_the_old_one_works_for_the_overlap,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
-        a_key_deleted_in_the_console_is_made_again,
-        a_leaked_key_dies_and_another_takes_its_place,
-        a_refused_token_is_told_and_a_new_one_is_picked_up,
-        a_deletion_during_a_rotation_leaves_nothing,
-        a_key_that_a_human_made_is_not_touched;
+        a_refused_token_is_told_and_a_new_one_is_picked_up;
 }
 
 mod minting {
@@ -150,20 +151,113 @@ mod projects {
         a_change_in_the_console_is_set_right_or_only_shown, of_two_for_one_project_the_first_counts);
 }
 
+mod ending {
+    everywhere!(ending:
+        a_retained_key_works_on_and_is_told_about,
+        a_deletion_during_a_rotation_removes_both_keys,
+        a_deletion_without_a_console_token_can_be_let_go_by_policy);
+    tell_at!(only_edgee Edgee ending:
+        a_key_that_is_to_be_disabled_stays_and_does_not_work,
+        a_token_and_a_deposit_can_be_let_go_too,
+        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_key_that_never_was_leaves_nothing_and_says_nothing);
+}
+
+mod leaking {
+    everywhere!(leaking:
+        a_leaked_key_is_dead_at_once_and_never_comes_back);
+    tell_at!(only_edgee Edgee leaking:
+        a_leaked_key_dies_even_while_its_specification_is_refused);
+}
+
+mod rotating {
+    everywhere!(rotating:
+        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on);
+    tell_at!(only_edgee Edgee rotating:
+        a_rotation_costs_three_writes_and_one_call,
+        the_first_value_of_a_trigger_replaces_nothing,
+        an_annotation_replaces_the_key_once_for_each_value,
+        a_field_that_is_fixed_at_creation_replaces_the_key,
+        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
+        reloader_is_told_where_that_is_asked_for,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
+}
+
+mod issuing {
+    everywhere!(issuing:
+        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
+        deleting_the_resource_revokes_the_key_and_leaves_nothing,
+        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
+        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work);
+    tell_at!(only_edgee Edgee issuing:
+        a_settled_key_costs_nothing,
+        every_field_reaches_the_vendor,
+        a_secret_is_shaped_by_its_template,
+        an_edit_changes_the_key_in_place_and_only_what_was_edited,
+        a_stop_right_after_the_start_ends_at_once,
+        a_restart_with_settled_keys_writes_nothing_and_calls_once);
+}
+
+mod keeping {
+    everywhere!(keeping:
+        a_key_deleted_in_the_console_is_issued_again);
+    /// Elsewhere every edit means another key and another overlap, which is told where time is paused.
+    mod where_a_key_is_shown_again {
+        tell_at!(edgee Edgee keeping: an_edited_secret_is_set_right);
+        tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_set_right);
+    }
+    tell_at!(only_edgee Edgee keeping:
+        a_deleted_secret_comes_back_with_the_same_key,
+        a_key_changed_in_the_console_is_set_right,
+        a_look_at_the_vendor_can_be_asked_for,
+        a_change_that_the_vendor_swallows_is_said);
+}
+
+mod faults {
+    everywhere!(faults:
+        a_deletion_waits_for_a_vendor_that_is_down);
+    tell_at!(only_edgee Edgee faults:
+        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
+        a_500_after_the_key_was_made_is_no_failure,
+        a_truncated_answer_to_a_create_call_is_recovered,
+        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_restart_does_not_shorten_a_wait);
+}
+
+mod tokens {
+    everywhere!(tokens:
+        a_restart_between_deletions_still_cleans_up);
+    tell_at!(only_edgee Edgee tokens:
+        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
+        a_token_of_another_organization_says_so,
+        a_missing_secret_is_named_and_picked_up_when_it_appears,
+        bytes_that_cannot_be_a_token_are_never_sent,
+        an_endpoint_that_is_not_admitted_gets_nothing,
+        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        a_token_stays_until_nothing_needs_it_to_clean_up,
+        a_token_of_the_same_name_is_another_one,
+        a_refusal_that_was_a_mistake_parks_nobody,
+        a_key_waits_for_its_token_and_goes_on_when_it_comes);
+}
+
+mod refusals {
+    everywhere!(refusals:
+        a_secret_that_appears_between_the_look_and_the_write_is_not_touched);
+    tell_at!(only_edgee Edgee refusals:
+        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        of_two_resources_that_name_one_secret_the_first_wins,
+        a_specification_that_cannot_be_carried_out_names_the_field,
+        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret);
+}
+
 tell! {
     adopting:
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_not_there_is_named,
         a_key_of_another_resource_or_cluster_is_not_taken_away,
         an_observed_key_is_shown_and_left_alone;
-    ending:
-        a_retained_key_works_on_and_is_told_about,
-        a_key_that_is_to_be_disabled_stays_and_does_not_work,
-        a_deletion_during_a_rotation_removes_both_keys,
-        a_deletion_without_a_console_token_can_be_let_go_by_policy,
-        a_token_and_a_deposit_can_be_let_go_too,
-        an_id_that_somebody_wrote_into_status_is_not_revoked,
-        a_key_that_never_was_leaves_nothing_and_says_nothing;
     examples:
         those_for_edgee_become_ready_and_work,
         those_for_eden_ai_v3_become_ready_and_work,
@@ -176,20 +270,6 @@ tell! {
         what_is_under_way_is_finished_before_the_lease_is_given_back,
         a_lease_that_somebody_deletes_is_written_anew,
         one_operator_alone_is_ready_when_its_caches_are_filled;
-    leaking:
-        a_leaked_key_is_dead_at_once_and_never_comes_back,
-        a_leaked_key_dies_even_while_its_specification_is_refused;
-    rotating:
-        a_new_trigger_replaces_the_key_once_and_the_old_one_works_on,
-        a_rotation_costs_three_writes_and_one_call,
-        the_first_value_of_a_trigger_replaces_nothing,
-        an_annotation_replaces_the_key_once_for_each_value,
-        a_field_that_is_fixed_at_creation_replaces_the_key,
-        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
-        consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
-        nothing_is_replaced_while_it_is_suspended_and_all_of_it_after;
     admission:
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,
@@ -198,43 +278,6 @@ tell! {
         a_deposit_never_means_the_whole_organization_by_accident,
         what_is_fixed_at_creation_cannot_be_edited,
         a_status_is_in_progress_from_birth;
-    issuing:
-        a_new_key_costs_three_writes_and_one_call_and_its_secret_works,
-        a_settled_key_costs_nothing,
-        every_field_reaches_the_vendor,
-        a_secret_is_shaped_by_its_template,
-        an_edit_changes_the_key_in_place_and_only_what_was_edited,
-        deleting_the_resource_revokes_the_key_and_leaves_nothing,
-        a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
-        a_stop_right_after_the_start_ends_at_once,
-        a_restart_with_settled_keys_writes_nothing_and_calls_once,
-        a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work;
-    keeping:
-        a_deleted_secret_comes_back_with_the_same_key,
-        an_edited_secret_is_set_right,
-        a_key_deleted_in_the_console_is_issued_again,
-        a_key_changed_in_the_console_is_set_right,
-        a_look_at_the_vendor_can_be_asked_for,
-        a_change_that_the_vendor_swallows_is_said;
-    faults:
-        a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
-        a_500_after_the_key_was_made_is_no_failure,
-        a_truncated_answer_to_a_create_call_is_recovered,
-        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
-        a_restart_does_not_shorten_a_wait,
-        a_deletion_waits_for_a_vendor_that_is_down;
-    tokens:
-        a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
-        a_token_of_another_organization_says_so,
-        a_missing_secret_is_named_and_picked_up_when_it_appears,
-        bytes_that_cannot_be_a_token_are_never_sent,
-        an_endpoint_that_is_not_admitted_gets_nothing,
-        answers_that_are_none_are_said_and_nothing_of_them_repeated,
-        a_token_stays_until_nothing_needs_it_to_clean_up,
-        a_restart_between_deletions_still_cleans_up,
-        a_token_of_the_same_name_is_another_one,
-        a_refusal_that_was_a_mistake_parks_nobody,
-        a_key_waits_for_its_token_and_goes_on_when_it_comes;
     deposits:
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
@@ -242,12 +285,6 @@ tell! {
         a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
-    refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
-        of_two_resources_that_name_one_secret_the_first_wins,
-        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
-        a_specification_that_cannot_be_carried_out_names_the_field,
-        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret;
     rights:
         every_right_is_used;
     command:

@@ -232,6 +232,27 @@ impl Desk {
         }
     }
 
+    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether
+    /// there was such a key; where keys have no limits there is none.
+    #[must_use = "an unknown key is not changed"]
+    pub fn unlimit(&self, id: &str) -> bool {
+        let none = |budget: &mut edenai::Budget| {
+            (budget.balance, budget.active, budget.period, budget.amount) = (None, false, None, None);
+        };
+        match self.surface {
+            Surface::Edgee => self.emulator.edgee().edit_key(id, |key| key.max_usage = None),
+            Surface::EdenAiV2 => self.emulator.edenai().v2().edit_key(id, |key| {
+                none(&mut key.budget);
+                key.expires_at = None;
+            }),
+            Surface::EdenAiV3 => self.emulator.edenai().v3().edit_key(id, |key| {
+                none(&mut key.budget);
+                key.expires_at = None;
+            }),
+            Surface::Cortecs => false,
+        }
+    }
+
     /// How many keys were ever made through the API; management credentials are not among them.
     #[must_use]
     pub fn created_total(&self) -> u64 {

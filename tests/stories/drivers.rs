@@ -2,9 +2,8 @@
 
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec};
-use keysmith::emulator::{Effect, Seen};
+use keysmith::emulator::Seen;
 use keysmith::plan::capability::{Recovery, Support};
-use keysmith::plan::naming::Mark;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -43,24 +42,6 @@ async fn next_after(world: &World, name: &str, before: &Seen) -> Seen {
 
 fn trigger(value: &str) -> Value {
     json!({"spec": {"rotation": {"trigger": value}}})
-}
-
-pub async fn a_key_is_made_with_one_create_call_works_and_goes(world: &mut World) {
-    world.token().await;
-    let writes = world.writes().len();
-    world.key("checkout", json!({"displayName": "Production Backend"})).await;
-    let key = only(world, "checkout").await;
-    let (mark, serial) = Mark::parse(&key.name).expect("a name of ours");
-    assert_eq!(serial.0, 1, "{mark}");
-    assert!(key.name.to_lowercase().starts_with("production"), "{}", key.name);
-    world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
-    let expected = ["patch gatewayapikeys", "create secrets", "patch gatewayapikeys/status"];
-    assert_eq!(world.writes()[writes..], expected, "Kubernetes writes of a new key");
-    assert_eq!(world.desk().created_total(), 1);
-    world.delete("GatewayApiKey", "checkout").await;
-    world.gone("GatewayApiKey", "checkout").await;
-    assert_eq!(world.desk().keys(), [], "keys of a resource that is gone");
-    assert!(!world.desk().accepts(&key.secret));
 }
 
 pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
@@ -171,19 +152,6 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
     only(world, "checkout").await;
 }
 
-pub async fn a_new_key_takes_over_and_the_old_one_works_for_the_overlap(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"rotation": {"overlap": "4s", "brownOut": "0s", "trigger": "a"}})).await;
-    let old = only(world, "checkout").await;
-    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
-    let new = next_after(world, "checkout", &old).await;
-    assert!(world.desk().accepts(&old.secret), "the old key works beside the new one");
-    assert_eq!(only(world, "checkout").await.id, new.id);
-    assert!(!world.desk().accepts(&old.secret));
-    let status = world.status("GatewayApiKey", "checkout").await;
-    assert_eq!((&status["lastRotation"]["reason"], &status["serial"]), (&json!("Trigger"), &json!(2)));
-}
-
 pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
     world.token().await;
     let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h", "brownOut": "0s"}});
@@ -232,33 +200,6 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
     }
 }
 
-pub async fn a_lost_answer_ends_with_one_key_that_works(world: &mut World) {
-    world.token().await;
-    for (number, effect) in
-        [Effect::DropAfter, Effect::Truncate, Effect::AppliedStatus { code: 500 }].into_iter().enumerate()
-    {
-        let name = format!("checkout-{number}");
-        let before = world.desk().keys().len();
-        world.fail_once("POST", effect);
-        world.create("GatewayApiKey", &name, key_spec(json!({}))).await;
-        world.ready("GatewayApiKey", &name).await;
-        world
-            .eventually("one key more", async || match world.desk().keys().len() {
-                keys if keys == before + 1 => Ok(()),
-                keys => Err(format!("{keys} keys, {before} before")),
-            })
-            .await;
-        served(world, &name).await.unwrap();
-    }
-    // A key that can be had again is; one that is shown once is made anew, or given another secret.
-    let serial = world.status("GatewayApiKey", "checkout-0").await["serial"].as_u64();
-    let again = world.surface.capabilities().recovery == Recovery::Reveal;
-    assert_eq!(serial == Some(1), again, "{serial:?}");
-    if world.surface.capabilities().recovery == Recovery::Rotate {
-        assert_eq!(world.desk().created_total(), 3, "no key was made where another secret does");
-    }
-}
-
 pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"rotation": {"overlap": "2s", "brownOut": "0s"}})).await;
@@ -276,26 +217,6 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     assert_eq!(status["lastRotation"]["reason"], "SecretLost");
 }
 
-pub async fn a_key_deleted_in_the_console_is_made_again(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({})).await;
-    let before = only(world, "checkout").await;
-    assert!(world.desk().delete_key(&before.id));
-    next_after(world, "checkout", &before).await;
-    world.ready("GatewayApiKey", "checkout").await;
-}
-
-pub async fn a_leaked_key_dies_and_another_takes_its_place(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({})).await;
-    let before = only(world, "checkout").await;
-    let patch = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}});
-    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
-    next_after(world, "checkout", &before).await;
-    only(world, "checkout").await;
-    assert!(!world.desk().accepts(&before.secret));
-}
-
 pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -311,48 +232,4 @@ pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut Worl
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"rotation": {"trigger": "a"}}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     only(world, "checkout").await;
-}
-
-pub async fn a_deletion_during_a_rotation_leaves_nothing(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"rotation": {"trigger": "a"}})).await;
-    let old = only(world, "checkout").await;
-    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
-    next_after(world, "checkout", &old).await;
-    world.delete("GatewayApiKey", "checkout").await;
-    world.gone("GatewayApiKey", "checkout").await;
-    assert_eq!(world.desk().keys(), []);
-}
-
-pub async fn a_retained_key_works_on(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"deletionPolicy": "Retain"})).await;
-    let key = only(world, "checkout").await;
-    world.delete("GatewayApiKey", "checkout").await;
-    world.gone("GatewayApiKey", "checkout").await;
-    assert!(world.desk().accepts(&key.secret));
-}
-
-pub async fn a_key_that_a_human_made_is_not_touched(world: &mut World) {
-    let human = world.desk().add_key("checkout");
-    world.token().await;
-    world.key("checkout", json!({})).await;
-    world.delete("GatewayApiKey", "checkout").await;
-    world.gone("GatewayApiKey", "checkout").await;
-    assert_eq!(world.desk().keys().into_iter().map(|key| key.id).collect::<Vec<_>>(), [human.id]);
-}
-
-pub async fn idle_keys_cost_one_listing_per_poll_and_no_write(world: &mut World) {
-    world.token().await;
-    for name in ["one", "two", "three"] {
-        world.key(name, json!({})).await;
-    }
-    world.pass(Duration::from_secs(600), Duration::from_secs(3)).await;
-    let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
-    world.pass(Duration::from_secs(DAY), Duration::from_secs(10)).await;
-    assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
-    let calls = &world.emulator.calls()[calls..];
-    assert!(calls.iter().all(|call| call.method == "GET"), "changes at rest");
-    let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
-    assert!(calls.len() <= most, "{} calls", calls.len());
 }

@@ -2,7 +2,8 @@
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
-use keysmith::emulator::Effect;
+use keysmith::emulator::{Effect, Seen};
+use keysmith::plan::capability::Support;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
@@ -162,6 +163,28 @@ pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
     for field in ["spec.active", "spec.models", "spec.budget", "spec.email", "spec.displayName"] {
         assert!(note.contains(field), "{note}");
     }
+}
+
+pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mut World) {
+    world.token().await;
+    let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
+    world.key("checkout", limits).await;
+    let before = world.only_key();
+    assert!(before.expires_at.is_some() && world.desk().unlimit(&before.id));
+    world
+        .eventually("the limits are back", async || {
+            let key = world.only_key();
+            let expiry =
+                |key: &Seen| key.expires_at.map(|at| at.duration_since(key.created_at).as_hours() / 24);
+            let right = key.budget_micros == Some(5_000_000) && expiry(&key) == expiry(&before);
+            if right { Ok(()) } else { Err(format!("{:?} {key:?}", key.budget_micros)) }
+        })
+        .await;
+    assert_eq!(world.served("checkout", "key").await, before.id, "in place");
+    let note = world.event("DriftCorrected").await;
+    assert!(note.contains("spec.budget"), "{note}");
+    let moved = world.surface.capabilities().support("expiresInDays") == Support::InPlace;
+    assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 
 pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
