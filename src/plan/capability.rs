@@ -112,8 +112,8 @@ pub struct Ability {
     pub listing_lag: SignedDuration,
     /// Whether keys stop working by themselves when their time has come; otherwise Keysmith sees to it.
     pub expires: bool,
-    /// Whether an existing key can be given another name.
-    pub renames: bool,
+    /// What names look like, and so whether an existing key can be given another one.
+    pub names: NameStyle,
 }
 
 impl Default for Ability {
@@ -125,7 +125,7 @@ impl Default for Ability {
             last_used: false,
             listing_lag: SignedDuration::ZERO,
             expires: true,
-            renames: true,
+            names: NameStyle::Title,
         }
     }
 }
@@ -181,7 +181,7 @@ impl Capabilities {
             last_used: self.last_used,
             listing_lag: self.listing_lag,
             expires: self.support("expiresInDays") != Support::Operator,
-            renames: self.names == NameStyle::Title,
+            names: self.names,
         }
     }
 

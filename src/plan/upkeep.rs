@@ -5,7 +5,7 @@ use super::desired::Desired;
 use super::drift::{self, Field};
 use super::facts::{Facts, KeyId, Listed, Target};
 use super::issuance::{Decision, Served, Step, TAKEN, Why, newest, take};
-use super::naming::Mark;
+use super::naming::{Mark, NameStyle};
 use super::retry::plus;
 
 /// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
@@ -55,7 +55,7 @@ fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
 /// after a restore keeps the mark of the resource it was made for.
 fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     let mut fields = drift::drift(&desired.settings, key, &facts.record.sent);
-    let marked = facts.identity.mark.serial_in(&key.name).is_some() || !facts.ability.renames;
+    let marked = facts.identity.mark.serial_in(&key.name).is_some() || facts.ability.names == NameStyle::Slug;
     if !marked && !fields.contains(&Field::DisplayName) {
         fields.insert(0, Field::DisplayName);
     }

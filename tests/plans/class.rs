@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use keysmith::plan::capability::{Ability, Recovery};
+use keysmith::plan::naming::NameStyle;
 
 /// As in the one driver there is.
 pub const LAG: SignedDuration = SignedDuration::from_secs(30);
@@ -34,7 +35,10 @@ impl Class {
             last_used: matches!(self, Self::Reveal),
             listing_lag: LAG,
             expires: true,
-            renames: !matches!(self, Self::Named | Self::Rotate),
+            names: match self {
+                Self::Named | Self::Rotate => NameStyle::Slug,
+                Self::Reveal | Self::Once => NameStyle::Title,
+            },
         }
     }
 }

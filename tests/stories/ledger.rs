@@ -20,7 +20,7 @@ pub fn entry(world: &World, id: &str) -> Entry {
         owner: Owner { kind: "GatewayApiKey".into(), uid: "u".into(), ..Owner::default() },
         place: Place {
             vendor: world.surface.name().into(),
-            account: world.surface.account().into(),
+            account: world.surface.account(),
             ..Place::default()
         },
         key_id: Some(id.into()),

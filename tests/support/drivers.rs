@@ -29,7 +29,7 @@ pub trait Driver: Copy {
     fn rotation(self, rotation: Value) -> Value;
 
     /// What the ledger calls the account; empty where the token alone decides whose it is.
-    fn account(self) -> &'static str;
+    fn account(self) -> String;
 
     /// What a key with that mark is called there.
     fn name_of(self, mark: &Mark, display: &str) -> String;
@@ -96,11 +96,9 @@ impl Driver for Surface {
         json!({"rotation": rotation})
     }
 
-    fn account(self) -> &'static str {
-        match self {
-            Self::Edgee => super::world::ORG,
-            Self::EdenAiV2 | Self::EdenAiV3 | Self::Cortecs => "",
-        }
+    fn account(self) -> String {
+        let organization = &self.token_spec()["vendor"]["edgee"]["organizationId"];
+        organization.as_str().unwrap_or_default().to_owned()
     }
 
     fn name_of(self, mark: &Mark, display: &str) -> String {
