@@ -53,6 +53,7 @@ mod stories {
     pub mod spending;
     pub mod survey;
     pub mod tokens;
+    pub mod weeks;
 }
 
 use support::world::World;
@@ -239,11 +240,6 @@ mod rotating {
         what_is_lost_in_the_middle_of_rotations_is_found_or_made_again,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
     tell_at!(only_edgee Edgee rotating:
-        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
-        a_key_without_expiry_is_replaced_at_its_age,
-        a_replacement_waits_for_its_window,
-        a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
-        ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write,
         an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
         a_longer_overlap_brings_a_key_back_that_was_switched_off,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,
@@ -375,6 +371,12 @@ tell! {
         writers_that_do_not_see_each_other_lose_nothing,
         a_full_ledger_says_so_and_keeps_what_it_has,
         an_entry_that_somebody_broke_is_named;
+    weeks:
+        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
+        a_key_without_expiry_is_replaced_at_its_age,
+        a_replacement_waits_for_its_window,
+        a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
+        ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write;
 }
 
 /// An hour of taking the lead away is long: the other vendors have the stories in which their class of recovery matters.

@@ -9,12 +9,11 @@ use keysmith::plan::capability::Support;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
-use std::collections::HashSet;
 use std::time::Duration;
 
-const DAY: u64 = 86_400;
+pub const DAY: u64 = 86_400;
 
-async fn pass(seconds: u64) {
+pub async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
@@ -36,12 +35,12 @@ async fn rotated(world: &World, name: &str, before: &Value) -> Seen {
 }
 
 /// Whether the gateway accepts the key in the Secret.
-async fn works(world: &World, name: &str) -> bool {
+pub async fn works(world: &World, name: &str) -> bool {
     world.accepts(&world.entry(name, "key").await.unwrap())
 }
 
 /// The key is Ready and works, at every look for that long.
-async fn works_for(world: &World, name: &str, seconds: u64) {
+pub async fn works_for(world: &World, name: &str, seconds: u64) {
     let step = (seconds / 200).max(1);
     for _ in 0..seconds / step {
         assert!(works(world, name).await, "{name}");
@@ -163,44 +162,6 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
     assert!(replaced > 0, "every vendor fixes something when a key is made");
 }
 
-pub async fn a_key_is_replaced_before_it_expires_and_its_readers_never_notice(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"expiresInDays": 30})).await;
-    let first = world.only_key();
-    let next = world.status("GatewayApiKey", "checkout").await["nextRotationTime"].clone();
-    let next: jiff::Timestamp = next.as_str().unwrap().parse().unwrap();
-    let left = first.expires_at.unwrap().duration_since(next).as_hours() / 24;
-    assert!((10..=11).contains(&left), "a third of thirty days, and up to a tenth of that: {left}");
-    works_for(world, "checkout", 22 * DAY).await;
-    assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Expiry");
-    assert_ne!(world.served("checkout", "key").await, first.id);
-    assert_eq!(world.creations(), 2);
-}
-
-pub async fn a_key_without_expiry_is_replaced_at_its_age(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"rotation": {"maxAge": "240h", "overlap": "1h"}})).await;
-    let first = world.only_key();
-    works_for(world, "checkout", 9 * DAY - 60).await;
-    assert_eq!(world.only_key().id, first.id);
-    works_for(world, "checkout", 2 * DAY).await;
-    assert_ne!(world.served("checkout", "key").await, first.id);
-    assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "MaxAge");
-}
-
-pub async fn a_replacement_waits_for_its_window(world: &mut World) {
-    world.token().await;
-    let window = json!({"days": ["Sun"], "from": "02:00", "until": "04:00", "timeZone": "Europe/Berlin"});
-    world.key("checkout", json!({"expiresInDays": 60, "rotation": {"windows": [window]}})).await;
-    let first = world.only_key();
-    let next = world.status("GatewayApiKey", "checkout").await["nextRotationTime"].clone();
-    let next: jiff::Timestamp = next.as_str().unwrap().parse().unwrap();
-    let local = next.in_tz("Europe/Berlin").unwrap();
-    assert_eq!((local.weekday(), local.hour()), (jiff::civil::Weekday::Sunday, 2), "{local}");
-    works_for(world, "checkout", 61 * DAY).await;
-    assert_ne!(world.served("checkout", "key").await, first.id);
-}
-
 pub async fn an_old_key_that_is_still_used_is_waited_for_and_then_told_about(world: &mut World) {
     world.token().await;
     let rotation = json!({"trigger": "a", "overlap": "2h", "maxOverlap": "6h", "brownOut": "1h"});
@@ -261,35 +222,6 @@ pub async fn the_old_key_stays_beside_the_new_one_where_that_is_asked_for(world:
         })
         .await;
     assert!(works(world, "checkout").await);
-}
-
-pub async fn a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue(world: &mut World) {
-    world.token().await;
-    world.key("checkout", json!({"expiresInDays": 9, "rotation": {"renewBefore": "72h"}})).await;
-    let id = world.only_key().id;
-    let refuse = Effect::Status { code: 503, retry_after: None };
-    world.fail("POST", refuse);
-    works_for(world, "checkout", 8 * DAY).await;
-    let status = world.status("GatewayApiKey", "checkout").await;
-    let failures = status["rotationFailures"].as_u64().unwrap();
-    assert!(failures > 5, "{status}");
-    let overdue = world.condition("GatewayApiKey", "checkout", "RotationOverdue").await.unwrap();
-    assert!(overdue.2.contains("stops working"), "{overdue:?}");
-    world.event("RotationOverdue").await;
-    assert!(world.metrics.text().contains("keysmith_rotations_overdue 1"));
-    // A restart shortens no wait.
-    let posts = world.creations();
-    world.stop().await;
-    world.start().await;
-    pass(30).await;
-    assert_eq!(world.creations(), posts);
-    world.emulator.faults().clear();
-    pass(3600).await;
-    assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
-    assert_eq!(world.condition("GatewayApiKey", "checkout", "RotationOverdue").await, None);
-    assert!(world.metrics.text().contains("keysmith_rotations_overdue 0"));
-    works_for(world, "checkout", 2 * DAY).await;
-    world.served("checkout", "key").await;
 }
 
 pub async fn making_keys_stops_when_there_are_too_many_in_a_day(world: &mut World) {
@@ -442,52 +374,4 @@ async fn rotates_and_recovers(world: &World, reveals: bool) {
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
-}
-
-pub async fn ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write(world: &mut World) {
-    world.look_rarely().await;
-    world.token().await;
-    world.key("expiring", json!({"expiresInDays": 30})).await;
-    world.key("aging", json!({"rotation": {"maxAge": "480h"}})).await;
-    world.key("settled", json!({})).await;
-    let names = ["expiring", "aging", "settled"];
-    for half_day in 0..180 {
-        for name in names {
-            assert!(works(world, name).await, "{name} on day {}", half_day / 2);
-        }
-        pass(DAY / 2).await;
-    }
-    let mut created = Vec::new();
-    let mut live = 0;
-    for name in names {
-        let status = world.status("GatewayApiKey", name).await;
-        created.push(status["serial"].as_u64().unwrap());
-        live += 1 + status["previous"].as_array().map_or(0, Vec::len);
-        let id = status["id"].as_str().unwrap().to_owned();
-        assert!(world.keys().iter().any(|key| key.id == id), "{status}");
-    }
-    assert_eq!(world.keys().len(), live, "served and previous keys, and no others");
-    // Replaced after 19 to 20 days of 30, and after 18 to 20 of 20.
-    assert_eq!(created, [5, 5, 1]);
-    assert_eq!(world.creations(), 5 + 5 + 1, "one create call per key");
-    let replaced = 4 + 4;
-    let deleted = world.calls("DELETE");
-    assert!((replaced - 1..=replaced).contains(&deleted), "each is deleted once: {deleted}");
-    if world.surface.capabilities().disable {
-        let switched = world.calls("POST") - world.creations();
-        assert!((replaced - 1..=replaced).contains(&switched), "and switched off once before: {switched}");
-    }
-    assert_quiet(world);
-}
-
-/// Whatever is written is written in an hour in which something happened at the vendor.
-fn assert_quiet(world: &World) {
-    let hour = |at: jiff::Timestamp| at.as_second() / 3600;
-    let calls = world.emulator.calls();
-    let busy: HashSet<i64> =
-        calls.iter().filter(|call| call.method != "GET").map(|call| hour(call.at)).collect();
-    let writes = world.cluster().writes("operator");
-    let idle: Vec<_> = writes.iter().filter(|write| !busy.contains(&hour(write.at))).collect();
-    assert!(idle.is_empty(), "{idle:?}");
-    assert!(busy.len() < 40, "{} of 2160 hours", busy.len());
 }
