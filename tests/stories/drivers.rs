@@ -153,6 +153,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
 }
 
 pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
+    world.look_rarely().await;
     world.token().await;
     let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h", "brownOut": "0s"}});
     world.key("checkout", spec).await;

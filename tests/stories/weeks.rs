@@ -8,6 +8,7 @@ use serde_json::json;
 use std::collections::HashSet;
 
 pub async fn a_key_is_replaced_before_it_expires_and_its_readers_never_notice(world: &mut World) {
+    world.look_rarely().await;
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 30})).await;
     let first = world.only_key();
@@ -22,6 +23,7 @@ pub async fn a_key_is_replaced_before_it_expires_and_its_readers_never_notice(wo
 }
 
 pub async fn a_key_without_expiry_is_replaced_at_its_age(world: &mut World) {
+    world.look_rarely().await;
     world.token().await;
     world.key("checkout", json!({"rotation": {"maxAge": "240h", "overlap": "1h"}})).await;
     let first = world.only_key();
@@ -33,6 +35,7 @@ pub async fn a_key_without_expiry_is_replaced_at_its_age(world: &mut World) {
 }
 
 pub async fn a_replacement_waits_for_its_window(world: &mut World) {
+    world.look_rarely().await;
     world.token().await;
     let window = json!({"days": ["Sun"], "from": "02:00", "until": "04:00", "timeZone": "Europe/Berlin"});
     world.key("checkout", json!({"expiresInDays": 60, "rotation": {"windows": [window]}})).await;
@@ -46,6 +49,7 @@ pub async fn a_replacement_waits_for_its_window(world: &mut World) {
 }
 
 pub async fn a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue(world: &mut World) {
+    world.look_rarely().await;
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 9, "rotation": {"renewBefore": "72h"}})).await;
     let id = world.only_key().id;
