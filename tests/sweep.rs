@@ -54,7 +54,7 @@ use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
 
 /// Pairs per scenario where not all are tried.
-const SAMPLE: usize = 40;
+const SAMPLE: usize = 160;
 
 #[test]
 fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_does_not_work() {
