@@ -289,11 +289,17 @@ async fn is_ready(pod: &Pod, address: &str) -> bool {
     matches!(asked, Ok(Some((200, _))))
 }
 
-/// Beside the layer a runtime brings devices. These are used: a static binary asks them for random numbers.
+/// Beside the layer a runtime brings devices. These are used: a static binary asks them for random numbers. Where nothing
+/// may be mounted, root can still make them.
 const ENTER: &str = r#"
-place=$1 user=$2
+place=$1 user=$2 number=8
 shift 2
-for device in random urandom; do mount --bind "/dev/$device" "$place/dev/$device"; done
+for device in random urandom; do
+  if ! mount --bind "/dev/$device" "$place/dev/$device"; then
+    rm "$place/dev/$device" && mknod -m 444 "$place/dev/$device" c 1 "$number" || exit
+  fi
+  number=9
+done
 exec chroot ${user:+--userspec="$user"} "$place" /keysmith "$@""#;
 
 fn in_an_empty_root(name: &str, account: &Path, environment: &[(String, String)]) -> Command {
@@ -311,12 +317,15 @@ fn in_an_empty_root(name: &str, account: &Path, environment: &[(String, String)]
         fs::write(place.join(device), "").unwrap();
     }
     succeed(Command::new("chmod").args(["-R", "a+rX,a-w"]).arg(&place));
-    let mut command = Command::new("unshare");
     let user = if is_root() { "65532:65532" } else { "" };
-    command.arg("--mount");
-    if !is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
+    let apart: &[&str] = if is_root() {
+        &["unshare", "--mount"]
+    } else {
+        &["unshare", "--mount", "--user", "--map-root-user"]
+    };
+    let may_be_apart = Command::new(apart[0]).args(&apart[1..]).arg("true").status().unwrap().success();
+    let mut command = Command::new("env");
+    command.args(if may_be_apart { apart } else { &[] });
     command.args(["bash", "-c", ENTER, "enter"]).arg(&place).arg(user);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).envs(environment.iter().cloned());
     command
