@@ -46,6 +46,7 @@ async fn the_manifests_make_a_key_with_the_rights_of_their_service_account_only(
     assert!(site.keys().is_empty());
     site.kubectl(&["delete", "deployment", "keysmith", "-n", NAMESPACE]).unwrap();
     site.stopped().await;
+    site.assert_silent();
     site.assert_rights_sufficed();
     if podman {
         remove_podman_folder();

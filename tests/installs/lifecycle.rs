@@ -111,6 +111,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     everything_can_be_left_in_place(&mut site, &before).await;
     keys_can_be_left_and_revoked(&site);
     site.stopped().await;
+    site.assert_silent();
 }
 
 /// How the container of the hook ended.

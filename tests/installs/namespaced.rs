@@ -33,4 +33,5 @@ async fn a_namespace_that_was_deleted_with_its_role_goes_when_the_rights_are_len
     let [rescue] = blocks("charts/keysmith/README.md", "Rights").try_into().unwrap();
     Shell::new(&site).run(&rescue);
     assert!(site.keys().is_empty(), "its key is revoked");
+    site.assert_silent();
 }

@@ -65,5 +65,6 @@ async fn the_commands_of_readme_install_use_upgrade_fail_over_and_remove() {
     Shell::new(&site).run(&remove);
     assert!(site.keys().is_empty(), "it is revoked");
     site.stopped().await;
+    site.assert_silent();
     assert!(site.kubectl(&["get", "clusterrole", "keysmith"]).is_err());
 }

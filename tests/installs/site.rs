@@ -3,7 +3,7 @@
 use crate::support::helm::{RELEASE, helm, said};
 use crate::support::node::{self, Engine, VENDOR};
 use crate::support::process::printed_by;
-use crate::support::{image, plane};
+use crate::support::{canary, image, plane};
 use keysmith::emulator::edgee::DataPlaneAnswer;
 use keysmith::emulator::{Emulator, serve};
 use serde_json::{Value, json};
@@ -168,12 +168,23 @@ impl Site {
         .await;
     }
 
-    /// Fails if the service account was refused anything. That no secret is printed, the node sees to.
+    /// What all pods printed so far.
+    fn printed(&self) -> String {
+        let printed = printed_by(&format!("{}-", self.name));
+        assert!(!printed.is_empty());
+        printed
+    }
+
+    /// Fails if a pod printed a secret.
+    pub fn assert_silent(&self) {
+        assert_eq!(canary::secret_in(&self.printed()), None, "a secret in what a pod printed");
+    }
+
+    /// Fails if the service account was refused anything.
     ///
     /// Not after an uninstallation or a rollback: they take rights away before the pods that had them end.
     pub fn assert_rights_sufficed(&self) {
-        let printed = printed_by(&format!("{}-", self.name));
-        assert!(!printed.is_empty());
+        let printed = self.printed();
         let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("403"));
         assert_eq!(refused, None, "it needs more rights");
     }
