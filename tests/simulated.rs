@@ -14,7 +14,10 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
+#[macro_use]
 mod support {
+    #[macro_use]
+    mod everywhere;
     pub mod canary;
     pub mod classes;
     pub mod cluster;
@@ -83,25 +86,6 @@ macro_rules! tell_at {
                 world.end().await;
             })+
         }
-    };
-}
-
-/// The same stories at every vendor.
-macro_rules! everywhere {
-    ($module:ident: $($story:ident),+) => {
-        tell_at!(edgee Edgee $module: $($story),+);
-        tell_at!(edenai_v2 EdenAiV2 $module: $($story),+);
-        tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
-        tell_at!(cortecs Cortecs $module: $($story),+);
-    };
-}
-
-/// Whole modules of them.
-macro_rules! tell_everywhere {
-    ($($module:ident: $($story:ident),+;)+) => {
-        $(mod $module {
-            everywhere!($module: $($story),+);
-        })+
     };
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Keys that depend on one token.
-const KEYS: usize = 12;
+const KEYS: usize = 30;
 
 /// A ConsoleToken whose Secret holds `value` says `reason`, in these words, and calls nobody for it in a loop.
 async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {

@@ -44,6 +44,7 @@ const ISSUER_FIELDS: &[FieldSupport] = &[
 
 /// What an auth key may do where nobody says: list keys, and make and change them.
 const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
+
 /// Auth keys of an organization, by an issuer key.
 pub struct Issuer {
     wire: Wire,
