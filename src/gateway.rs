@@ -37,6 +37,12 @@ pub trait Gateway: Send + Sync {
     /// What the vendor can do.
     fn capabilities(&self) -> &'static Capabilities;
 
+    /// Whose account the token leads to, in the vendor's words: an organization or project. `None`: the vendor does not
+    /// tell. Asked once for each token, not with each poll.
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
     /// Every key, of whoever made it. An incomplete listing is a fault, never a shorter list.
     async fn list(&self) -> Result<Vec<Listed>, Fault>;
 

@@ -266,6 +266,9 @@ pub struct GatewayApiKeyStatus {
     /// When the key stops working; absent when never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Since when the vendor does not show the key. It is replaced when a second look, at least a minute later, agrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
     /// When the key was last used, to the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,

@@ -209,6 +209,10 @@ pub struct PreviousKey {
     /// When it was to stop working, where the vendor's keys never do and Keysmith sees to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Since when the vendor does not show it, where it was replaced for that. Should it show up again, it works for the
+    /// overlap like every previous key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
     /// It was declared leaked: there is no overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaked: bool,

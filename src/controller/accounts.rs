@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Standing {
     /// The way to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
     pub account: Option<Arc<Account>>,
+    /// Why the account cannot be trusted to be the one that the keys were made in: nothing is made, nothing is revoked.
+    pub doubt: Option<String>,
     /// Whether new work may be begun, and if not, why.
     pub ready: Result<(), String>,
     /// UID of the ConsoleToken: one of the same name that came later is another.

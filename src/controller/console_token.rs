@@ -116,7 +116,7 @@ impl Work {
     fn take(&self, way: Way, ready: Result<(), String>) {
         let Way { account, fingerprint, serial } = way;
         let uid = self.token.uid().unwrap_or_default();
-        let standing = Standing { account, ready, uid, serial, fingerprint };
+        let standing = Standing { account, doubt: None, ready, uid, serial, fingerprint };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
             self.wake_minter();

@@ -166,6 +166,11 @@ impl Account {
         Ok(listing)
     }
 
+    /// Whose account the token leads to, where the vendor tells.
+    pub async fn whose(&self) -> Result<Option<String>, Fault> {
+        self.call("whose", self.gateway.whose()).await
+    }
+
     /// One key. `None`: the vendor says it is gone.
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         self.call("get", self.gateway.get(id)).await

@@ -103,6 +103,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
             retire_after: ends.map_or(end, |ends| end.min(ends)),
             disabled_at: None,
             expires_at: ends,
+            missing_since: None,
             leaked,
         });
     }
@@ -170,6 +171,7 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
         retire_after: replaced_at,
         disabled_at: None,
         expires_at: None,
+        missing_since: None,
         leaked,
     });
     status.expires_at = None;

@@ -120,6 +120,7 @@ pub fn previous(name: &str, replaced: i64) -> PreviousKey {
         retire_after: at(replaced + 600),
         disabled_at: None,
         expires_at: None,
+        missing_since: None,
         leaked: false,
     }
 }
