@@ -45,8 +45,14 @@ pub const KEY_ID: &str = "keysmith.dev/key-id";
 pub const EXPIRES_AT: &str = "keysmith.dev/expires-at";
 /// On a Secret: SHA-256 of everything Keysmith put in, so that an edit by hand is noticed.
 pub const CONTENT: &str = "keysmith.dev/content";
-/// On a Secret: SHA-256 of the template it was rendered with, so that a changed template is noticed.
+/// On a Secret: hash of the template and of every input it could have, as version 0.1 wrote it. Kept so that a rollback
+/// to that version finds its own Secrets.
 pub const TEMPLATE: &str = "keysmith.dev/template";
+/// On a Secret: hash of the template it was rendered with and of those inputs that the template uses.
+pub const RENDERED: &str = "keysmith.dev/rendered-from";
+/// On a Secret: where the bytes of the key stand, with a salted hash of them, so that everything else can be written
+/// around the key.
+pub const KEY_AT: &str = "keysmith.dev/key-at";
 /// On a Secret: the labels and annotations that come from the template, so that they can be taken away again.
 pub const DECORATIONS: &str = "keysmith.dev/decorations";
 /// On any resource: a new value makes Keysmith look at the vendor now. The handled value is echoed in status.

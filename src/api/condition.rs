@@ -15,6 +15,12 @@ pub const ROTATING: &str = "Rotating";
 pub const ROTATION_OVERDUE: &str = "RotationOverdue";
 /// An old key was still used when its time was over.
 pub const PREVIOUS_KEY_IN_USE: &str = "PreviousKeyInUse";
+/// A key was declared leaked and is not revoked yet.
+pub const LEAK_OPEN: &str = "LeakOpen";
+/// Something in the cluster changes the Secret back time and again.
+pub const SECRET_CONTESTED: &str = "SecretContested";
+/// A key was ordered with an expiry, and the vendor shows none.
+pub const EXPIRY_UNCONFIRMED: &str = "ExpiryUnconfirmed";
 /// A ConsoleToken that declares its expiry is near it.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
@@ -72,6 +78,16 @@ reasons! {
     OwnershipConflict,
     /// The key was declared leaked
     Leaked,
+    /// The vendor does not show the key; a second look decides
+    KeyMissing,
+    /// All keys of the account are missing at once, or since its token changed: nothing is made or revoked
+    AccountSuspicious,
+    /// The Secret is immutable, and something has to be written into it
+    SecretImmutable,
+    /// Something in the cluster changes the Secret back time and again
+    SecretContested,
+    /// The vendor shows no expiry of a key that was ordered with one
+    ExpiryNotShown,
     /// Work is going on that needs no attention
     Progressing,
     /// The answer to a create call was lost; Keysmith looks for its outcome before anything else

@@ -2,6 +2,7 @@
 
 use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
+    SecretContest,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, conditions_schema};
 use jiff::Timestamp;
@@ -117,8 +118,8 @@ pub struct GatewayApiKeySpec {
     /// How far Keysmith goes with the key named in `externalId`; `Manage` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_policy: Option<ManagementPolicy>,
-    /// Keysmith leaves the key, its settings and its Secret as they are, even where a leak is declared; deletion still
-    /// works.
+    /// Keysmith leaves the key, its settings and its Secret as they are; deletion still works, and a key that is declared
+    /// leaked is revoked all the same, without a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
@@ -241,7 +242,8 @@ pub struct GatewayApiKeyStatus {
     /// The generation this status speaks of; -1 before Keysmith has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue` and `PreviousKeyInUse` while true.
+    /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
+    /// `SecretContested` and `ExpiryUnconfirmed` while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -308,6 +310,9 @@ pub struct GatewayApiKeyStatus {
     /// The content of the Secret that consumers were last restarted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_for: Option<String>,
+    /// A state of the Secret that something in the cluster brings back time and again, and that is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_contest: Option<SecretContest>,
     /// Counts the keys of a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_count: Option<KeyCount>,

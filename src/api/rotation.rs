@@ -57,6 +57,11 @@ pub struct RotationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub brown_out: Option<String>,
+    /// So many old keys work beside the new one at most; `2` when left out. With one more replacement the oldest is
+    /// revoked at once, so that budgets do not add up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub max_previous: Option<u8>,
     /// Any new value replaces the key once; the first value does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -216,6 +221,19 @@ pub struct PreviousKey {
     /// It was declared leaked: there is no overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaked: bool,
+}
+
+/// A state of the Secret that something in the cluster brings back time and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretContest {
+    /// Hash of that state.
+    pub state: String,
+    /// What is not as Keysmith writes it, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+    /// Since when it is left as it is.
+    pub since: Timestamp,
 }
 
 /// Counts keys of a day, so that a fault somewhere cannot have them made without end.

@@ -12,12 +12,13 @@ use super::context::Context;
 use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
 use crate::api::condition::{self, ROTATION_OVERDUE};
-use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
-use crate::cluster::secret::{Secrets, Undelivered};
+use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::cluster::secret::{Expected, Secrets, Undelivered};
 use crate::cluster::{object, watch};
 use crate::gateway::account::Account;
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
+use crate::plan::contest;
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{Field, Sent};
 use crate::plan::expiry;
@@ -27,6 +28,7 @@ use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
 use crate::plan::rotation::{self, Handled};
+use crate::plan::template::Rendering;
 use crate::plan::{money, report, upkeep};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -74,6 +76,10 @@ struct Work {
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
     disabled: BTreeSet<KeyId>,
+    /// Keys that the resource names and that do not carry its mark.
+    strays: BTreeSet<KeyId>,
+    /// Whether the Secret was looked at in this pass. For a first key its rehearsal is look enough.
+    looked: bool,
     /// Named in the Secret's annotations, and not this resource's key.
     disowned: Option<KeyId>,
     /// Learnt in this pass, and written with its next report. Should the process die before, the serial is
@@ -107,6 +113,8 @@ impl Work {
             amended: Vec::new(),
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
+            strays: BTreeSet::new(),
+            looked: false,
             disowned: None,
             settled: None,
             sent: None,
@@ -150,6 +158,10 @@ impl Work {
         if !self.context.stores.filled() {
             return Ok(Pass::Stale);
         }
+        // Whatever becomes of the rest: without its finalizer a deletion would leave keys behind.
+        if let Some(pass) = self.hold().await? {
+            return Ok(pass);
+        }
         let token_name = &self.key.spec.console_token_ref.name;
         let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name);
         let Some(token) = token else {
@@ -169,18 +181,24 @@ impl Work {
             }
         };
         let (record, now) = (self.record(), self.context.clock.now());
-        desired.settings.budget = rotation::budget_left(&record, &desired, now);
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
-        let template = desired.secret.hash(&base_url, &desired.settings.models);
+        let rendering = desired.secret.rendering(&base_url, &desired.settings.models);
         for _ in 0..STEPS {
-            let target = self.secrets.observe(&self.uid, &desired.secret, &template).await?;
-            let mut facts = self.facts(target, capabilities.ability());
+            let expected = Expected { plan: &desired.secret, rendering: &rendering };
+            let unseen = self.is_new(&desired) && !self.looked;
+            let target =
+                if unseen { Target::Absent } else { self.secrets.observe(&self.uid, expected).await? };
+            let mut facts = self.facts(target, capabilities.ability(), Some(&desired));
             facts.asks.trigger.clone_from(&desired.policy.trigger);
             facts.revision = revision(&facts);
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
+            if unseen && !matches!(decision.step, Step::Issue(_)) {
+                self.looked = true;
+                continue;
+            }
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
             }
@@ -195,13 +213,9 @@ impl Work {
                 Some(Ok(account)) => account,
             };
             let act =
-                Act { account, desired: &desired, template: &template, base_url: &base_url, facts: &facts };
+                Act { account, desired: &desired, rendering: &rendering, base_url: &base_url, facts: &facts };
             match self.act(&act, &decision).await? {
-                Done::Taken => {
-                    if let Some(notice) = report::taken(&decision, &desired.secret.name) {
-                        self.context.notify(self.key.as_ref(), notice);
-                    }
-                }
+                Done::Taken => self.tell(&act, &decision),
                 Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => match replacing(&facts, &decision) {
@@ -217,7 +231,40 @@ impl Work {
         Ok(Pass::Stale)
     }
 
-    fn facts(&self, mut target: Target, ability: Ability) -> Facts {
+    /// Puts finalizer and claim back where they are gone, such as after `kubectl replace`. `None`: the pass goes on.
+    async fn hold(&mut self) -> Result<Option<Pass>, Error> {
+        let key = self.key.as_ref();
+        let worn = (object::has_finalizer(key), object::claim_of(key));
+        let Some(claim) = issuance::hold(&self.record(), worn, self.context.clock.now()) else {
+            return Ok(None);
+        };
+        Ok(match self.claim(&claim).await? {
+            Done::Pass(pass) => Some(pass),
+            _ => None,
+        })
+    }
+
+    /// Whether there never was a key, so that the Secret need not be read before it is rehearsed.
+    fn is_new(&self, desired: &Desired) -> bool {
+        let record = self.record();
+        let blank = record.id.is_none() && record.settled == Serial(0) && record.previous.is_empty();
+        blank && object::claim_of(self.key.as_ref()).is_none() && desired.external_id.is_none()
+    }
+
+    fn tell(&self, act: &Act<'_>, decision: &Decision) {
+        let Some(mut notice) = report::taken(decision, &act.desired.secret.name) else {
+            return;
+        };
+        if let (Step::Issue(_), Some(status)) = (&decision.step, &self.key.status) {
+            let currency = act.account.capabilities().budget.currency;
+            notice.note.push_str(&report::spendable(status, currency).unwrap_or_default());
+        }
+        self.context.notify(self.key.as_ref(), notice);
+    }
+
+    /// What is known. With `desired`, what the vendor shows of the served key counts as recorded already, so that a decision
+    /// and the status that is written after it speak of the same.
+    fn facts(&self, mut target: Target, ability: Ability, desired: Option<&Desired>) -> Facts {
         let key = self.key.as_ref();
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
@@ -241,11 +288,16 @@ impl Work {
             claim: object::claim_of(key),
             record: self.record(),
             target,
+            told: self.context.memory.told(&self.uid, view.as_ref()),
             view,
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
             gone: self.gone.clone(),
             disabled: self.disabled.clone(),
+            strays: self.strays.clone(),
+            poll: self.context.settings.poll,
+            doubted: self.standing().is_some_and(|it| it.doubt.is_some()),
+            mended: 0,
             ability,
             identity: self.identity.clone(),
             asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
@@ -256,8 +308,14 @@ impl Work {
             revision: None,
             keys_per_day: self.context.settings.keys_per_day,
         };
+        if let Some((desired, seen)) = desired.zip(status::seen(&facts)) {
+            let mut status = self.status();
+            status::show(&mut status, &seen, desired);
+            facts.record = Record { missing_since: facts.record.missing_since, ..Record::from(&status) };
+        }
         let lost = issuance::is_lost(&facts);
         facts.lost_since = self.context.memory.saw_secret(&self.uid, lost, facts.now);
+        facts.mended = self.context.memory.mends(&self.uid, contest::state(&facts), facts.now);
         facts
     }
 
@@ -279,6 +337,10 @@ impl Work {
             Step::Trim => self.trim(act).await,
             Step::Restart(revision) => self.restart(act, revision).await,
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
+            Step::Rewrite(serial, id) => self.rewrite(act, *serial, id).await,
+            Step::Contest => self.contest(act).await,
+            Step::Miss(id) => self.miss(act, id).await,
+            Step::Announce(ids) => Ok(self.announce(act, ids)),
             Step::Amend(id, fields) => self.amend(act, id, fields).await,
             Step::Confirm(id) => Ok(match act.account.get(id).await {
                 Ok(answer) => {
@@ -300,6 +362,9 @@ impl Work {
             Ok(turn) => turn,
             Err(fault) => return Ok(Done::Failed(fault, "make a key")),
         };
+        if let Some(done) = self.rehearse(act, serial).await? {
+            return Ok(done);
+        }
         // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
         let cause = match decision.why {
             Why::Rotation(cause) => Some(cause),
@@ -312,7 +377,7 @@ impl Work {
             turn,
             secrets: self.secrets.clone(),
             desired: act.desired.clone(),
-            template: act.template.to_owned(),
+            rendering: act.rendering.clone(),
             base_url: act.base_url.to_owned(),
             serial,
             name: self.identity.mark.styled(act.desired.names, &act.desired.settings.display_name, serial),
@@ -371,7 +436,7 @@ impl Work {
 struct Act<'a> {
     account: Arc<Account>,
     desired: &'a Desired,
-    template: &'a str,
+    rendering: &'a Rendering,
     base_url: &'a str,
     facts: &'a Facts,
 }
@@ -392,7 +457,9 @@ fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
 
 /// Recognises what readers of the Secret should have by now, while it is as it should be.
 fn revision(facts: &Facts) -> Option<String> {
-    let held = facts.target.held().filter(|held| held.intact && held.current)?;
+    // A Secret that is left as something else makes it is what its readers have.
+    let left = matches!(contest::judge(facts), contest::Contest::Left(_));
+    let held = facts.target.held().filter(|held| held.intact && held.current || left)?;
     Some(format!("{}-{}", held.serial?, held.read.as_ref()?))
 }
 
@@ -420,13 +487,8 @@ pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
             true,
         ),
         Undelivered::Template(refusal) => Some(refusal.verdict()),
-        Undelivered::Refused(answer) => Some(Verdict::reconciling(
-            Reason::SecretRefused,
-            format!(
-                "Kubernetes refused to store Secret {secret}: {answer}; look at quotas, admission policies and whether \
-                 it is immutable; a key that was made for it is kept, and delivered as soon as that is mended"
-            ),
-        )),
+        Undelivered::Altered(what) => Some(report::altered(secret, what)),
+        Undelivered::Refused(refused) => Some(refused.verdict(secret, false)),
         Undelivered::Superseded | Undelivered::Unavailable(_) => None,
     }
 }

@@ -5,10 +5,11 @@ use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
-use crate::cluster::secret::{Delivery, Secrets, Undelivered};
+use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{Minted, Order};
+use crate::plan::capability::Recovery;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::Desired;
 use crate::plan::drift::{self, Sent};
@@ -19,6 +20,7 @@ use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::rotation::{self, Cause, Handled};
 use crate::plan::succession::{self, Successor};
+use crate::plan::template::Rendering;
 use crate::plan::{report, retry};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -45,8 +47,8 @@ pub struct Issue {
     pub secrets: Secrets,
     /// What the key should be.
     pub desired: Desired,
-    /// Hash of the template.
-    pub template: String,
+    /// Hashes of what the Secret is rendered from.
+    pub rendering: Rendering,
     /// Base URL for applications.
     pub base_url: String,
     /// The serial to claim.
@@ -247,8 +249,9 @@ impl Issue {
                 // The Secret may hold the key all the same, from a write whose answer was lost, and somebody may
                 // have recorded it. If nobody did, its mark betrays it to the next look.
                 Err(Undelivered::Superseded) => return Ok(Issued::Stale),
-                // Somebody took the name while the key was made. It was certainly not delivered, so nobody serves it.
-                Err(error @ Undelivered::Foreign(_)) if attempt == 0 => {
+                // It was certainly not delivered, so that nothing serves it: the name was taken while the key was made,
+                // or the Secret is refused although its rehearsal was not, and the vendor does not show the key again.
+                Err(error) if attempt == 0 && self.is_vain(&error) => {
                     let gone = self.revoke(&minted.key.id).await;
                     let verdict = refused(&error, &self.desired.secret.name);
                     return Ok(match verdict {
@@ -265,6 +268,15 @@ impl Issue {
                     });
                 }
             }
+        }
+    }
+
+    fn is_vain(&self, error: &Undelivered) -> bool {
+        let shown_again = self.account.capabilities().recovery == Recovery::Reveal;
+        match error {
+            Undelivered::Foreign(_) => true,
+            Undelivered::Refused(_) | Undelivered::Template(_) | Undelivered::Altered(_) => !shown_again,
+            Undelivered::Superseded | Undelivered::Unavailable(_) => false,
         }
     }
 
@@ -288,7 +300,7 @@ impl Issue {
         let delivery = Delivery {
             owner: &owner(&self.key),
             plan: &self.desired.secret,
-            template: &self.template,
+            rendering: &self.rendering,
             serial: self.serial,
             fence: self.serial,
             absent: self.absent && first,
@@ -296,7 +308,7 @@ impl Issue {
             expires_at: self.expires_at(&minted.key),
             base_url: &self.base_url,
             models: &self.desired.settings.models,
-            secret: &minted.secret,
+            key: Key::Given(&minted.secret),
             previous: self.previous(),
         };
         self.secrets.deliver(&delivery).await
@@ -375,8 +387,11 @@ impl Issue {
             status.key_count = rotation::counted(status.key_count.as_ref(), claim);
             let mut status = change(status);
             let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
-            verdict.apply(&mut status.conditions, generation, now);
+            let leaked = report::leaked_key(&status).filter(|_| report::leak_is_open(&status, None));
+            let open = leaked.as_deref().map(report::leak_pending);
+            open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
             report::tell_of_rotation(&mut status, false, generation, now);
+            report::tell_of_leak(&mut status, open.is_some(), generation, now);
             match object::publish(&self.context.client, object.as_ref(), &status).await {
                 Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),

@@ -70,7 +70,8 @@ pub fn recorded(
 /// The date that its replacement is planned by: the specification may have come nearer than the vendor's date.
 pub fn planned(record: &Record, desired: &Desired) -> Option<Timestamp> {
     let shown = recorded(record.created_at, record.expires_at, desired);
-    if desired.expiry != Support::InPlace {
+    // A date that was ordered and is not shown is planned by all the same.
+    if desired.expiry != Support::InPlace && shown.is_some() {
         return shown;
     }
     let specified = lifetime(desired).zip(record.created_at).map(|(days, created)| plus(created, days));

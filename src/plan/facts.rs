@@ -8,9 +8,9 @@ use super::naming::{Identity, Serial};
 use super::rotation::Handled;
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::{self, READY};
-use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey};
-use jiff::Timestamp;
-use std::collections::BTreeSet;
+use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey, SecretContest};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The vendor's id of a key or deposit.
@@ -106,6 +106,7 @@ pub enum Target {
 
 /// What our Secret says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Held {
     /// Serial of the key inside.
     pub serial: Option<Serial>,
@@ -125,6 +126,17 @@ pub struct Held {
     pub current: bool,
     /// Whether it has the type that the template asks for, which Kubernetes does not let change.
     pub kind_fits: bool,
+    /// Serial of the key whose bytes stand inside, as far as a hash of them tells: what else was edited can be written
+    /// around them.
+    pub key: Option<Serial>,
+    /// Whether those bytes stand wherever they were put, so that applications read them.
+    pub whole: bool,
+    /// Whether it is immutable, so that nothing can be written into it any more.
+    pub immutable: bool,
+    /// Hash of what Keysmith would set right in it.
+    pub state: String,
+    /// What is not as Keysmith writes it, by name.
+    pub differs: Vec<String>,
 }
 
 impl Target {
@@ -174,6 +186,12 @@ pub struct Record {
     pub failed_asks: Option<u64>,
     /// Recognises the fields that are fixed when a key is made.
     pub made_as: Option<String>,
+    /// Since when the vendor does not show the served key.
+    pub missing_since: Option<Timestamp>,
+    /// What was found to be changed back in the Secret time and again.
+    pub contest: Option<SecretContest>,
+    /// Why it was replaced last, as status names it.
+    pub rotated_for: Option<String>,
     /// Counts the keys of a day.
     pub count: Option<KeyCount>,
     /// What earlier keys spent.
@@ -200,6 +218,9 @@ impl From<&GatewayApiKeyStatus> for Record {
             previous: status.previous.clone(),
             next_rotation: status.next_rotation_time,
             rotated_at: status.last_rotation.as_ref().map(|it| it.time),
+            rotated_for: status.last_rotation.as_ref().map(|it| it.reason.clone()),
+            missing_since: status.missing_since,
+            contest: status.secret_contest.clone(),
             rotation_failures: status.rotation_failures.unwrap_or(0),
             handled: Handled {
                 trigger: status.last_handled_trigger.clone(),
@@ -246,6 +267,16 @@ pub struct Facts {
     pub gone: BTreeSet<KeyId>,
     /// Keys that were switched off in this pass, whatever a lagging listing shows.
     pub disabled: BTreeSet<KeyId>,
+    /// Keys that this resource names and that do not carry its mark: they are left alone.
+    pub strays: BTreeSet<KeyId>,
+    /// Keys that nothing uses, and when that was told: they are revoked a poll later.
+    pub told: BTreeMap<KeyId, Timestamp>,
+    /// Time between two listings of the account.
+    pub poll: SignedDuration,
+    /// Whether the account of the listing may be another one than the keys were made in.
+    pub doubted: bool,
+    /// How often this very state of the Secret was set right lately.
+    pub mended: u32,
     /// What the vendor can do.
     pub ability: Ability,
     /// The marks that this resource answers for.
@@ -300,10 +331,23 @@ impl Facts {
 
     /// Whether the Secret holds a served key that works, as far as is known.
     pub fn works(&self) -> bool {
-        let held = self.target.held().is_some_and(|held| {
-            held.intact && held.key_id == self.record.id && held.serial == self.record.serial
-        });
-        held && self.record.serial.is_some() && self.confirmed != Some(None) && self.expired().is_none()
+        let missing = self.confirmed == Some(None) && !self.doubted || self.record.missing_since.is_some();
+        self.serves() && !missing && self.expired().is_none()
+    }
+
+    /// Whether applications read the served key in the Secret, whether or not it works.
+    pub fn serves(&self) -> bool {
+        let record = &self.record;
+        record.serial.is_some()
+            && self.target.held().is_some_and(|held| {
+                let written = held.intact && held.key_id == record.id && held.serial == record.serial;
+                written || held.whole && held.key == record.serial
+            })
+    }
+
+    /// Whether the bytes of the served key stand in the Secret, so that everything else can be written around them.
+    pub fn key_stands(&self) -> bool {
+        self.record.serial.is_some() && self.target.held().is_some_and(|held| held.key == self.record.serial)
     }
 
     /// Since when the served key does not work any more, because its time has come.

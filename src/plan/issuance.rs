@@ -6,10 +6,12 @@
 
 use super::adoption;
 use super::capability::Recovery;
-use super::claim::Claim;
+use super::claim::{Claim, Purpose};
+use super::contest::{self, Contest};
 use super::desired::Desired;
 use super::drift::Field;
-use super::facts::{Facts, KeyId, Target};
+use super::facts::{Facts, KeyId, Record, Target};
+use super::missing::missing;
 use super::naming::Serial;
 use super::recovery::recover;
 use super::retirement::{self, Next};
@@ -60,6 +62,14 @@ pub enum Step {
     Outrank(Serial),
     /// Have the served key revealed and write its Secret again.
     Restore(Serial, KeyId),
+    /// Write the Secret again around the served key, whose bytes stand in it.
+    Rewrite(Serial, KeyId),
+    /// Leave the Secret as it is: something in the cluster changes it back.
+    Contest,
+    /// Write down that the vendor does not show the served key.
+    Miss(KeyId),
+    /// Tell that keys carry our mark and that nothing uses them: they are revoked a poll later.
+    Announce(Vec<KeyId>),
     /// The claimed serial came to nothing, and the served key is still there: claim the next one, so that nothing of
     /// it is recorded or delivered any more.
     Settle(Serial),
@@ -108,6 +118,14 @@ pub enum Why {
     AttemptFailed,
     /// The key was deleted at the vendor.
     KeyLost,
+    /// The vendor does not show the served key; a second look decides.
+    KeyMissing,
+    /// All keys of the account are missing at once: it may be another one.
+    AccountDoubted,
+    /// The Secret is immutable, and something has to be written into it.
+    SecretImmutable,
+    /// Something in the cluster changes the Secret back.
+    Contested,
     /// The Secret was deleted.
     SecretDeleted,
     /// The Secret was edited.
@@ -136,6 +154,8 @@ pub enum Why {
     Overlap,
     /// The same, and it is still used.
     StillInUse,
+    /// More old keys work beside the served one than the policy admits.
+    TooMany,
     /// Too many keys were made within a day.
     MintingStopped(Timestamp),
     /// The Secret changed, and its readers do not know.
@@ -164,11 +184,23 @@ pub(super) const fn take(step: Step, why: Why) -> Decision {
     Decision { step, why }
 }
 
+/// The claim that puts back what a resource has lost: its finalizer, or the claim itself, such as after `kubectl replace`.
+/// Without them a deletion would leave its keys behind.
+pub fn hold(record: &Record, (finalizer, claim): (bool, Option<Claim>), now: Timestamp) -> Option<Claim> {
+    let keeps = record.serial.is_some() || !record.previous.is_empty();
+    let serial = record.settled.max(record.serial.unwrap_or_default());
+    let serial = claim.map_or(serial, |claim| claim.serial.max(serial));
+    let kept = claim.filter(|claim| claim.serial == serial);
+    (keeps && (!finalizer || claim.is_none()))
+        .then(|| kept.unwrap_or_else(|| Claim::new(serial, now, Purpose::Restore)))
+}
+
 /// The next step for a key that should exist.
 pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if desired.suspended {
-        // Suspended or not, an expired key is not Ready any more.
-        return take(Step::Rest(facts.record.expires_at.filter(|at| *at > facts.now)), Why::Suspended);
+        // Suspended or not, an expired key is not Ready any more, and a leaked one is revoked.
+        let rest = Step::Rest(facts.record.expires_at.filter(|at| *at > facts.now));
+        return leak_alone(facts).unwrap_or_else(|| take(rest, Why::Suspended));
     }
     if let Some(id) = desired.external_id.as_ref().filter(|_| desired.observed) {
         return adoption::observe(facts, id);
@@ -176,11 +208,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     let served = facts.record.id.as_ref().zip(facts.record.serial);
     let served = served.map(|(id, serial)| Served { id, serial });
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
-        // A Secret that was well when the failure was written down is mended at once, whatever failed.
-        let unwell = |served| mend(facts, served).filter(|it| facts.record.ready && it.why != Why::Overlap);
-        let gone = facts.confirmed == Some(None);
-        let mended = served.as_ref().filter(|_| unwritable(facts).is_none() && !gone).and_then(unwell);
-        return mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff));
+        return backing_off(facts, served.as_ref(), next);
     }
     if let Some(decision) = leak(facts) {
         return decision;
@@ -210,6 +238,17 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     }
 }
 
+/// A failure is waited out. A Secret that was well when the failure was written down, or that is not there at all, is
+/// mended at once, whatever failed.
+fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
+    let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
+    let at_once = facts.record.ready || absent || facts.key_stands();
+    let unwell = |served| mend(facts, served).filter(|it| at_once && it.why != Why::Overlap);
+    let gone = facts.confirmed == Some(None);
+    let mended = served.filter(|_| unwritable(facts).is_none() && !gone).and_then(unwell);
+    mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff))
+}
+
 /// A Secret that will not be written, whatever is put into it.
 fn unwritable(facts: &Facts) -> Option<Decision> {
     match &facts.target {
@@ -234,6 +273,7 @@ fn leak(facts: &Facts) -> Option<Decision> {
     let hindered = facts.pending().is_some()
         || failed
         || unwritable(facts).is_some()
+        || immutable(facts)
         || rotation::stopped(facts).is_some();
     let id = record.id.as_ref().filter(|_| rotation::leaked(facts) && hindered)?;
     Some(take(Step::Forsake(id.clone()), Why::Leaked))
@@ -261,50 +301,67 @@ pub(super) struct Served<'a> {
 pub(super) fn issue(facts: &Facts, why: Why) -> Decision {
     match rotation::stopped(facts) {
         Some(until) => take(Step::Rest(Some(until)), Why::MintingStopped(until)),
+        None if immutable(facts) => take(Step::Rest(None), Why::SecretImmutable),
         None => take(Step::Issue(facts.next_serial()), why),
     }
 }
 
+fn immutable(facts: &Facts) -> bool {
+    facts.target.held().is_some_and(|held| held.immutable)
+}
+
+/// What keeps the served key from being replaced, and until when, if that is known.
+fn hindered(facts: &Facts) -> Option<(Why, Option<Timestamp>)> {
+    let stopped = rotation::stopped(facts).map(|until| (Why::MintingStopped(until), Some(until)));
+    stopped.or_else(|| immutable(facts).then_some((Why::SecretImmutable, None)))
+}
+
 /// A key is served: keep it, its Secret and its settings true, and replace it in time.
 fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
-    if facts.confirmed == Some(None) {
-        return again(facts, Cause::KeyLost);
-    }
     // A key that leaked is not put into a Secret again, and is no other cause's to retire with an overlap.
     if rotation::leaked(facts) {
         return issue(facts, Why::Rotation(Cause::Leaked));
+    }
+    if let Some(decision) = missing(facts, served) {
+        return decision;
     }
     if let Some(expired) = facts.expired() {
         return replace_expired(facts, expired);
     }
     // A Secret that cannot be mended is no reason to keep the key that was in it.
     let due = rotation::due(facts, desired);
-    let stopped = rotation::stopped(facts);
-    if let Some(due) = due.filter(|due| due.at <= facts.now && stopped.is_none()) {
+    let hindered = hindered(facts);
+    if let Some(due) = due.filter(|due| due.at <= facts.now && hindered.is_none()) {
         return issue(facts, Why::Rotation(due.cause));
     }
     if let Some(decision) = mend(facts, served) {
         return decision;
     }
     // Before the old key goes, and whatever else does not succeed.
-    let restart = match restart(facts, desired) {
-        Next::Act(decision) => return decision,
-        Next::Wait(until) => until,
-    };
-    let retirement = match retirement::next(facts, desired) {
-        Next::Act(decision) => return decision,
-        Next::Wait(until) => until,
-    };
-    if let Some(decision) = settings(facts, desired, served).or_else(|| spare(facts, served)) {
+    let mut waits = vec![facts.record.expires_at.filter(|at| *at > facts.now)];
+    for next in [restart(facts, desired), retirement::next(facts, desired)] {
+        match next {
+            Next::Act(decision) => return decision,
+            Next::Wait(until) => waits.push(until),
+        }
+    }
+    if let Some(decision) = settings(facts, desired, served) {
         return decision;
     }
-    let due_at = due.map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
-    let expiry = facts.record.expires_at.filter(|at| *at > facts.now);
-    let wake = [expiry, due_at, retirement, restart].into_iter().flatten().min();
-    match stopped.filter(|_| due.is_some_and(|due| due.at <= facts.now)) {
-        Some(until) => take(Step::Rest(wake), Why::MintingStopped(until)),
-        None => take(Step::Rest(wake), Why::Fresh),
+    match spare(facts, served) {
+        Next::Act(decision) => return decision,
+        Next::Wait(until) => waits.push(until),
     }
+    if let Contest::Left(until) = contest::judge(facts) {
+        waits.push(Some(until));
+    }
+    let overdue = due.filter(|due| due.at <= facts.now).and(hindered.as_ref());
+    waits.push(match (due, &hindered) {
+        (Some(due), Some((_, until))) => until.map(|until| until.max(due.at)),
+        (due, _) => due.map(|due| due.at),
+    });
+    let wake = waits.into_iter().flatten().min();
+    take(Step::Rest(wake), overdue.map_or(Why::Fresh, |(why, _)| why.clone()))
 }
 
 fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
@@ -318,7 +375,7 @@ fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
 }
 
 /// A key that does not work any more is replaced at once, but not as often as the vendor loses answers.
-fn again(facts: &Facts, cause: Cause) -> Decision {
+pub(super) fn again(facts: &Facts, cause: Cause) -> Decision {
     match rotation::retry(facts) {
         Some(at) => take(Step::Rest(Some(at)), Why::BackingOff),
         None => issue(facts, Why::Rotation(cause)),
@@ -338,23 +395,40 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
             (true, true) => facts.pending().is_none().then(outrank),
         };
     };
-    if facts.ability.recovery != Recovery::Reveal {
-        let wait = rotation::retry(facts);
-        let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
-        // One look may have been at the past, and a new key is more than a look.
-        let sure = plus(facts.lost_since.unwrap_or(facts.now), SURE);
-        return match awaited {
-            // The outcome of the last attempt comes first.
-            Some(_) if wait.is_none() => None,
-            Some(until) => Some(take(Step::Rest(Some(until)), Why::BackingOff)),
-            None if facts.now < sure => Some(take(Step::Rest(Some(sure)), Why::BackingOff)),
-            None => Some(issue(facts, Why::Rotation(Cause::SecretLost))),
-        };
+    match contest::judge(facts) {
+        Contest::Found => return Some(take(Step::Contest, Why::Contested)),
+        Contest::Left(_) if facts.serves() => return None,
+        Contest::Left(until) => return Some(take(Step::Rest(Some(until)), Why::Contested)),
+        Contest::None => {}
+    }
+    if immutable(facts) {
+        return Some(take(Step::Rest(None), Why::SecretImmutable));
+    }
+    if !facts.key_stands() && facts.ability.recovery != Recovery::Reveal {
+        return lost_for_good(facts);
     }
     if outranked(facts, newest(facts, served)) {
         return facts.pending().is_none().then(|| take(Step::Outrank(facts.next_serial()), why));
     }
-    Some(take(Step::Restore(served.serial, served.id.clone()), why))
+    let (serial, id) = (served.serial, served.id.clone());
+    let step = if facts.key_stands() { Step::Rewrite(serial, id) } else { Step::Restore(serial, id) };
+    Some(take(step, why))
+}
+
+/// The bytes of the key are nowhere, and the vendor does not show them again.
+fn lost_for_good(facts: &Facts) -> Option<Decision> {
+    let wait = rotation::retry(facts);
+    let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
+    // One look may have been at the past, and a new key is more than a look.
+    let sure = plus(facts.lost_since.unwrap_or(facts.now), SURE);
+    match (awaited, contest::lost_again(facts)) {
+        // The outcome of the last attempt comes first.
+        (Some(_), _) if wait.is_none() => None,
+        (Some(until), _) => Some(take(Step::Rest(Some(until)), Why::BackingOff)),
+        (None, _) if facts.now < sure => Some(take(Step::Rest(Some(sure)), Why::BackingOff)),
+        (None, Some(until)) => Some(take(Step::Rest(Some(until)), Why::Contested)),
+        (None, None) => Some(issue(facts, Why::Rotation(Cause::SecretLost))),
+    }
 }
 
 /// Whoever reads the Secret only when it starts is restarted for its present content, once.

@@ -12,6 +12,8 @@ const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 /// How much longer than the overlap an old key that is still used is waited for.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 const BROWN_OUT: SignedDuration = SignedDuration::from_hours(1);
+/// So many old keys work beside the new one.
+const MAX_PREVIOUS: usize = 2;
 /// No rule replaces keys more often than this.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
@@ -28,6 +30,8 @@ pub struct Policy {
     pub max_overlap: SignedDuration,
     /// How long the old key is off before it is deleted; zero where the vendor cannot switch it off.
     pub brown_out: SignedDuration,
+    /// So many old keys work beside the new one at most.
+    pub max_previous: usize,
     /// A value that replaces the key when it changes.
     pub trigger: Option<String>,
     /// When scheduled replacements may begin; at any time when empty.
@@ -83,6 +87,7 @@ impl Policy {
             overlap,
             max_overlap,
             brown_out: if capabilities.disable { brown_out } else { SignedDuration::ZERO },
+            max_previous: spec.max_previous.map_or(MAX_PREVIOUS, usize::from),
             trigger: spec.trigger,
             windows: spec.windows.iter().enumerate().map(read).collect::<Result<_, _>>()?,
             restart: spec.restart,

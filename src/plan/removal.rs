@@ -1,13 +1,13 @@
 //! What becomes of a key whose resource is being deleted.
 
 use super::claim::{Claim, Purpose};
-use super::facts::{Facts, KeyId, Listed, View};
+use super::facts::{Facts, KeyId, Listed};
 use super::issuance::{Decision, STRAGGLING, Step, Why, take};
 use super::naming::Serial;
 use super::recovery::settles;
 use super::retry::plus;
 use crate::api::rotation::DeletionPolicy;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// What somebody wants to become of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,28 +68,25 @@ fn fence(facts: &Facts) -> Claim {
     Claim { unsettled, ..Claim::new(facts.next_serial(), facts.now, Purpose::Delete) }
 }
 
-/// Deals with every key of ours, those included that no listing shows yet.
+/// Deals with every key of ours: first with what is recorded, whatever a listing shows, then with what a listing shows
+/// beside.
 fn end(facts: &Facts, claim: Claim, off: bool) -> Decision {
     let because = |step| take(step, Why::Deleting);
     let act = |ids| because(if off { Step::Disable(ids) } else { Step::Revoke(ids) });
     let open = |key: &&Listed| !off || works(facts, key);
+    let recorded = recorded(facts, off);
+    if !recorded.is_empty() {
+        return act(recorded);
+    }
     let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
         return because(Step::Look(claim.at));
     };
     let mut live: Vec<_> = facts.own().map(|own| &own.key).filter(open).map(|key| key.id.clone()).collect();
+    live.retain(|id| !facts.strays.contains(id));
     live.sort();
     live.dedup();
     if !live.is_empty() {
         return act(live);
-    }
-    if let Some(id) = unlisted(facts, view) {
-        match &facts.confirmed {
-            None => return because(Step::Confirm(id.clone())),
-            Some(Some(key)) if key.id == *id && marked(facts, key) && open(&key) => {
-                return act(vec![id.clone()]);
-            }
-            Some(_) => {}
-        }
     }
     match clear(facts, claim) {
         Some(clear) if facts.now < clear => because(Step::Rest(Some(clear))),
@@ -99,27 +96,26 @@ fn end(facts: &Facts, claim: Claim, off: bool) -> Decision {
     }
 }
 
-/// The key that status names and the listing does not show: a young one may be missing from a listing that lags. Only
-/// what carries our mark is removed: neither an id in a Secret's annotations nor one in status is evidence.
-fn unlisted<'a>(facts: &'a Facts, view: &View) -> Option<&'a KeyId> {
-    let listed = |id: &KeyId| view.own.iter().any(|own| own.key.id == *id);
-    facts.record.id.as_ref().filter(|id| !facts.gone.contains(*id) && !listed(id))
+/// The keys that status names and that are not dealt with yet. Whether one of them carries our mark is asked right before
+/// it is touched: an id in status is no evidence.
+fn recorded(facts: &Facts, off: bool) -> Vec<KeyId> {
+    let record = &facts.record;
+    let served = record.id.clone().filter(|_| record.serial.is_some());
+    let previous = record.previous.iter().map(|key| KeyId(key.id.clone()));
+    let done = |id: &KeyId| {
+        facts.gone.contains(id) || facts.strays.contains(id) || off && facts.disabled.contains(id)
+    };
+    let mut ids: Vec<_> = served.into_iter().chain(previous).filter(|id| !done(id)).collect();
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
-/// When a listing shows everything that there is: an unsettled create call has come to an end, and the previous keys,
-/// which nobody asks for by their ids, cannot be too young for it.
+/// When a listing shows everything that there is: an unsettled create call has come to an end.
 fn clear(facts: &Facts, claim: Claim) -> Option<Timestamp> {
-    let landed = claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING));
-    // Status holds whole seconds.
-    let lag = facts.ability.listing_lag + SignedDuration::from_secs(1);
-    let listed = facts.record.previous.iter().map(|key| plus(key.replaced_at, lag));
-    listed.chain(landed).max()
+    claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING))
 }
 
 fn works(facts: &Facts, key: &Listed) -> bool {
     key.shown.active != Some(false) && !facts.disabled.contains(&key.id)
-}
-
-fn marked(facts: &Facts, key: &Listed) -> bool {
-    facts.identity.serial_in(&key.name).is_some()
 }

@@ -1,13 +1,17 @@
 //! From a decision to what users see.
 
+use super::desired::Desired;
 use super::drift;
 use super::duration;
+use super::facts::{Facts, KeyId};
 use super::fault::{Fault, FaultKind};
 use super::issuance::{Decision, Step, Why};
 use super::policy::Policy;
 use super::removal::{Left, LeftWhy};
 use super::rotation::Cause;
-use crate::api::condition::{self, PREVIOUS_KEY_IN_USE, ROTATING, ROTATION_OVERDUE};
+use crate::api::condition::{
+    self, EXPIRY_UNCONFIRMED, LEAK_OPEN, PREVIOUS_KEY_IN_USE, ROTATING, ROTATION_OVERDUE, SECRET_CONTESTED,
+};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
@@ -106,11 +110,39 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
                 ),
             )
         }
+        Why::KeyMissing => Verdict::reconciling(
+            Reason::KeyMissing,
+            format!(
+                "the vendor does not show the key any more, and one look is no proof: looked at again at {until}; if it is still gone a new key is made"
+            ),
+        ),
+        Why::AccountDoubted => Verdict::reconciling(
+            Reason::AccountSuspicious,
+            format!(
+                "the vendor does not show this key, and the account cannot be trusted to be the one it was made in: nothing is made or revoked; \
+                 look at the ConsoleToken; looked at again at {until}"
+            ),
+        ),
+        Why::Contested => Verdict::stalled(
+            Reason::SecretContested,
+            format!(
+                "Secret {secret} lost the key again, shortly after it was put there: something in the cluster changes the Secret, see condition \
+                 SecretContested and the events; exempt the Secret there; no new key is made before {until}, or before you set the annotation \
+                 keysmith.dev/reconcile-requested-at to a new value"
+            ),
+        ),
+        Why::SecretImmutable => Verdict::stalled(
+            Reason::SecretImmutable,
+            format!(
+                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret, and Keysmith makes it again at once"
+            ),
+        ),
         Why::MintingStopped(at) => Verdict::stalled(
             Reason::MintingStopped,
             format!(
                 "too many keys were made for this resource within a day, which says that something is wrong; no other is made before {}; \
-                 look at its events, and raise --max-keys-per-day if this many are meant",
+                 look at its events; where keys or Secrets were lost, mend the cause and set the annotation \
+                 keysmith.dev/reconcile-requested-at to a new value; raise --max-keys-per-day if this many are meant",
                 clock(*at)
             ),
         ),
@@ -165,7 +197,10 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
         }
         (Step::Issue(_), Why::Rotation(Cause::KeyLost)) => Notice::warning(
             "KeyLost",
-            format!("the key was deleted at the vendor; a new one was made and put into Secret {secret}"),
+            format!(
+                "two looks a minute apart did not show the key at the vendor; a new one was made and put into Secret {secret}; \
+                 the old one works for spec.rotation.overlap should it show up again"
+            ),
         ),
         (Step::Issue(_), Why::Rotation(Cause::Expired)) => Notice::warning(
             "KeyExpired",
@@ -178,6 +213,12 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
         (Step::Retire(_), Why::Leaked) => {
             Notice::warning("LeakedKeyRevoked", "the key that leaked is revoked at the vendor".to_owned())
         }
+        (Step::Retire(id), Why::TooMany) => Notice::warning(
+            "PreviousKeyRevoked",
+            format!(
+                "the oldest key {id} is revoked at the vendor before its overlap is over: more than spec.rotation.maxPrevious old keys worked"
+            ),
+        ),
         (Step::Retire(_), _) => {
             Notice::news("PreviousKeyRevoked", "the old key is revoked at the vendor".to_owned())
         }
@@ -200,11 +241,15 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
             "SecretRestored",
             format!("Secret {secret} was deleted and is restored with the same key"),
         ),
+        (Step::Rewrite(..), Why::SecretEdited) => Notice::warning(
+            "SecretRestored",
+            format!("Secret {secret} was edited and is written anew around the key that stands in it"),
+        ),
         (Step::Restore(..), Why::SecretEdited) => Notice::warning(
             "SecretRestored",
             format!("Secret {secret} was edited by somebody else and is restored with the same key"),
         ),
-        (Step::Restore(..), _) => {
+        (Step::Restore(..) | Step::Rewrite(..), _) => {
             Notice::news("SecretUpdated", format!("Secret {secret} follows the changed template"))
         }
         (Step::Amend(_, fields), Why::Drift(_)) => Notice::warning(
@@ -232,7 +277,7 @@ const fn because(cause: Cause) -> &'static str {
         Cause::Leaked => "the old one was declared leaked",
         Cause::Changed => "a field changed that is fixed when a key is made",
         Cause::SecretLost => "its content was lost and the vendor does not show a key twice",
-        Cause::KeyLost => "the old one was deleted at the vendor",
+        Cause::KeyLost => "the vendor did not show the old one any more",
         Cause::Expired => "the old one expired",
     }
 }
@@ -240,7 +285,8 @@ const fn because(cause: Cause) -> &'static str {
 const fn afterwards(cause: Cause) -> &'static str {
     match cause {
         Cause::Leaked => "the old one is revoked now",
-        Cause::KeyLost | Cause::Expired => "the old one does not work any more",
+        Cause::Expired => "the old one does not work any more",
+        Cause::KeyLost => "the old one works for spec.rotation.overlap should it show up again",
         _ => "the old one works on for spec.rotation.overlap",
     }
 }
@@ -341,6 +387,150 @@ pub fn restarted(restarted: &[String], missing: &[String], forbidden: &[String])
         notices.push(Notice::warning("ConsumersForbidden", note));
     }
     notices
+}
+
+/// What status says when the vendor does not show the served key for the first time.
+pub fn key_missing(id: &KeyId, since: Timestamp, facts: &Facts) -> Verdict {
+    let message = format!(
+        "the vendor did not show key {id} at {}, and one look is no proof: a second one, at least a minute later, decides; \
+         if the key is still gone then a new one is made, and should it show up again it has its overlap",
+        clock(since)
+    );
+    Verdict::reconciling(Reason::KeyMissing, message).still_ready(facts.doubted && facts.serves())
+}
+
+/// The event for keys that carry a resource's mark and that nothing uses.
+pub fn spares_found(ids: &[KeyId], facts: &Facts) -> Notice {
+    let named = ids.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = ids.len().saturating_sub(5);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Notice::warning(
+        "SpareFound",
+        format!(
+            "nothing uses {named}{more} at the vendor, which carries the mark of this resource: a late answer to a create call, or a copy \
+             that a person made; revoked after {}; to keep it, take the mark out of its name",
+            clock(super::retry::plus(facts.now, facts.poll))
+        ),
+    )
+}
+
+/// What status says of a Secret in which the key would not arrive.
+pub fn altered(secret: &str, what: &str) -> Verdict {
+    Verdict::stalled(
+        Reason::SecretContested,
+        format!(
+            "an admission policy or webhook changes {what} of Secret {secret} while it is written, so that the key would not be in it; no key \
+             is made; exempt Secrets with the label app.kubernetes.io/managed-by=keysmith from it; tried again ever more rarely, and when asked"
+        ),
+    )
+}
+
+/// What can be spent in all while old keys work beside the new one, to be appended to the event of a replacement.
+pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String> {
+    let limit = status.budget.as_ref().and_then(super::money::limit)?;
+    let working = u64::try_from(status.previous.iter().filter(|key| !key.leaked).count()).unwrap_or(u64::MAX);
+    let told = status.last_rotation.as_ref().is_some_and(|it| it.budget.as_deref() == Some("CarriedOver"));
+    (working > 0).then(|| {
+        let keys = working.saturating_add(1);
+        if told {
+            return format!(
+                "; the {keys} keys share what is left of the budget of {} {currency}",
+                super::money::decimal(limit.micros)
+            );
+        }
+        let all = super::money::decimal(limit.micros.saturating_mul(keys));
+        format!("; until then {keys} keys can spend up to {all} {currency} in all")
+    })
+}
+
+/// Whether a key was declared leaked that is not revoked yet: by an annotation that is not handled, or as a previous key.
+pub fn leak_is_open(status: &GatewayApiKeyStatus, asked: Option<&String>) -> bool {
+    let asked = asked.is_some() && asked != status.last_handled_leaked.as_ref() && status.id.is_some();
+    asked || status.previous.iter().any(|key| key.leaked)
+}
+
+/// The leaked key that is not revoked yet.
+pub fn leaked_key(status: &GatewayApiKeyStatus) -> Option<String> {
+    let previous = status.previous.iter().find(|key| key.leaked).map(|key| key.id.clone());
+    previous.or_else(|| status.id.clone())
+}
+
+/// What status says while nothing else is wrong and a leaked key still works.
+pub fn leak_pending(id: &str) -> Verdict {
+    Verdict::reconciling(
+        Reason::Leaked,
+        format!("key {id} was declared leaked and still WORKS at the vendor; it is being revoked"),
+    )
+}
+
+/// Brings the condition `LeakOpen` in line with status, whose `Ready` says what is in the way. Returns news.
+pub fn tell_of_leak(
+    status: &mut GatewayApiKeyStatus,
+    open: bool,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(id) = leaked_key(status).filter(|_| open) else {
+        status.conditions.retain(|it| it.type_ != LEAK_OPEN);
+        return None;
+    };
+    let ready = condition::find(&status.conditions, condition::READY);
+    let hindrance = ready.filter(|it| it.reason != Reason::Leaked.as_str() && it.status != "True");
+    let cannot = hindrance.map(|it| {
+        format!(
+            "; revoke it in the vendor's console now, Keysmith cannot at the moment because: {}",
+            it.message
+        )
+    });
+    let message = format!(
+        "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried all the time{}",
+        cannot.unwrap_or_default()
+    );
+    let wanted = condition::condition(LEAK_OPEN, true, Reason::Leaked, &message, generation);
+    condition::set(&mut status.conditions, wanted, now).then(|| Notice::warning(LEAK_OPEN, message))
+}
+
+/// Brings the condition `SecretContested` in line with status. Returns news.
+pub fn tell_of_contest(
+    status: &mut GatewayApiKeyStatus,
+    secret: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(contest) = status.secret_contest.clone() else {
+        status.conditions.retain(|it| it.type_ != SECRET_CONTESTED);
+        return None;
+    };
+    let message = format!(
+        "something in the cluster changes Secret {secret} back ({}): it was set right twice and is left as it is; an admission policy, webhook or \
+         controller should leave Secrets with the label app.kubernetes.io/managed-by=keysmith alone; set right again after {}, or when you set the \
+         annotation keysmith.dev/reconcile-requested-at to a new value",
+        contest.differs.join(", "),
+        clock(super::retry::plus(contest.since, super::contest::AGAIN))
+    );
+    let wanted = condition::condition(SECRET_CONTESTED, true, Reason::SecretContested, &message, generation);
+    condition::set(&mut status.conditions, wanted, now).then(|| Notice::warning(SECRET_CONTESTED, message))
+}
+
+/// Brings the condition `ExpiryUnconfirmed` in line with status: a key was ordered with an expiry, and the vendor shows
+/// none. Returns news.
+pub fn tell_of_expiry(
+    status: &mut GatewayApiKeyStatus,
+    desired: &Desired,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(days) = desired.expires_in_days.filter(|_| status.id.is_some() && status.expires_at.is_none())
+    else {
+        status.conditions.retain(|it| it.type_ != EXPIRY_UNCONFIRMED);
+        return None;
+    };
+    let message = format!(
+        "spec.expiresInDays: {days} was sent, and the vendor shows no expiry of the key: it may never stop working, or stop without notice; \
+         it is replaced as if it expired {days} days after it was made; look at it in the vendor's console"
+    );
+    let wanted = condition::condition(EXPIRY_UNCONFIRMED, true, Reason::ExpiryNotShown, &message, generation);
+    condition::set(&mut status.conditions, wanted, now).then(|| Notice::warning(EXPIRY_UNCONFIRMED, message))
 }
 
 /// What is said when a resource goes.

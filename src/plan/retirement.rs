@@ -23,6 +23,9 @@ pub enum Next {
 
 /// What is next for the previous keys: the first one that something is to be done for.
 pub fn next(facts: &Facts, desired: &Desired) -> Next {
+    if let Some(decision) = too_many(facts, &desired.policy) {
+        return Next::Act(decision);
+    }
     let mut wait: Option<Timestamp> = None;
     for key in &facts.record.previous {
         match of(facts, &desired.policy, key) {
@@ -31,6 +34,16 @@ pub fn next(facts: &Facts, desired: &Desired) -> Next {
         }
     }
     Next::Wait(wait)
+}
+
+/// With more old keys than the policy admits, the oldest goes at once: each of them may spend a whole budget.
+fn too_many(facts: &Facts, policy: &Policy) -> Option<Decision> {
+    let previous = &facts.record.previous;
+    if previous.len() <= policy.max_previous || !facts.proven {
+        return None;
+    }
+    let oldest = previous.iter().min_by_key(|key| (key.replaced_at, key.serial))?;
+    Some(Decision { step: Step::Retire(KeyId(oldest.id.clone())), why: Why::TooMany })
 }
 
 /// When a previous key may be retired at the earliest, under the present policy.
@@ -81,7 +94,9 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
             }
         }
     }
-    if policy.brown_out.is_zero() {
+    // What the vendor does not show cannot be switched off.
+    let shown = facts.own().any(|own| own.key.id == id);
+    if policy.brown_out.is_zero() || key.missing_since.is_some() && !shown {
         return act(Step::Retire(id.clone()), retired(facts, policy, &id));
     }
     match off.map(|off| plus(off, policy.brown_out)) {

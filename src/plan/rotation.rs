@@ -47,9 +47,10 @@ impl Cause {
         format!("{self:?}")
     }
 
-    /// Whether the old key goes on working for a while. One that expired may do so by the vendor's clock.
+    /// Whether the old key goes on working for a while. One that expired may do so by the vendor's clock, and one that
+    /// the vendor did not show may show up again.
     pub const fn overlaps(self) -> bool {
-        !matches!(self, Self::Leaked | Self::KeyLost)
+        !matches!(self, Self::Leaked)
     }
 }
 
@@ -168,7 +169,15 @@ pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
 }
 
 /// When keys may be made again, if there were too many of them within a day.
+///
+/// Where keys were lost, the next request is one to try again: the cause may be gone. Requests do not end it where they
+/// are what makes the keys.
 pub fn stopped(facts: &Facts) -> Option<Timestamp> {
+    let lost =
+        |name: &str| [Cause::SecretLost, Cause::KeyLost, Cause::Expired].iter().any(|it| it.name() == name);
+    if facts.record.rotated_for.as_deref().is_some_and(lost) && facts.demanded() {
+        return None;
+    }
     let count = counted(facts.record.count.as_ref(), facts.claim)?;
     let until = plus(count.since, DAY);
     // A vendor that is down for a day costs an attempt every quarter of an hour, and no key; but what cannot be seen

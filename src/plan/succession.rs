@@ -64,6 +64,8 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.email.clone_from(&next.desired.settings.email);
     status.budget = next.desired.settings.budget.map(money::budget);
     status.usage = None;
+    status.missing_since = None;
+    status.secret_contest = None;
     status.made_as = Some(next.desired.made_as.clone());
     status.last_handled_trigger.clone_from(&next.asks.trigger);
     status.last_handled_rotate_at.clone_from(&next.asks.rotate);
@@ -91,6 +93,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
     if leaked {
         condemn(status);
     }
+    let missing_since = status.missing_since.take();
     if cause.overlaps() || leaked {
         let replaced_at = report::to_the_second(next.now);
         let overlap = if leaked { SignedDuration::ZERO } else { next.desired.policy.overlap };
@@ -103,7 +106,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
             retire_after: ends.map_or(end, |ends| end.min(ends)),
             disabled_at: None,
             expires_at: ends,
-            missing_since: None,
+            missing_since,
             leaked,
         });
     }
@@ -175,11 +178,26 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
         leaked,
     });
     status.expires_at = None;
+    status.missing_since = None;
     status.next_rotation_time = None;
     status.rotation_failures = None;
     // What is made from now on never leaked.
     status.last_handled_leaked.clone_from(&asks.leaked);
     forget_failures(status);
+}
+
+/// What the last look shows of the served key and of previous ones that were missing.
+pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
+    if facts.confirmed != Some(None) {
+        status.missing_since = None;
+    }
+    for key in &mut status.previous {
+        let back = facts.own().any(|own| own.key.id.0 == key.id);
+        key.missing_since.take_if(|_| back);
+    }
+    // What something else makes of the Secret is of interest as long as it does.
+    let left = status.secret_contest.as_ref().is_some_and(|it| it.state == super::contest::state(facts));
+    status.secret_contest.take_if(|_| !left);
 }
 
 /// Brings what status tells of the calendar in line with the present policy and the last claim.

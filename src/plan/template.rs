@@ -21,6 +21,10 @@ const VARIABLES: [&str; 8] =
 const FUEL: u64 = 50_000;
 /// Kubernetes' limit for a Secret is 1 MiB; what Keysmith adds itself stays far below the rest.
 const LARGEST: usize = 1_000_000;
+/// Kubernetes' limit for the name of an entry.
+const LONGEST_ENTRY: usize = 253;
+/// How the entries of an old key are named that stay beside the new ones.
+pub const PREVIOUS_ENTRY: &str = "previous_";
 /// Types that Kubernetes or other tools give a meaning beyond "some data".
 const RESERVED_TYPES: [&str; 3] =
     ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
@@ -40,6 +44,15 @@ pub struct SecretPlan {
     pub data: BTreeMap<String, String>,
     /// Whether the entries of the old key stay until it is retired.
     pub keep_previous: bool,
+}
+
+/// Hashes of what a Secret is rendered from, but for the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendering {
+    /// Of the plan and of every input, as version 0.1 counts.
+    pub all: String,
+    /// Of the plan and of those inputs that its templates use: another one does not change the Secret.
+    pub used: String,
 }
 
 /// What a template can name.
@@ -124,10 +137,35 @@ impl SecretPlan {
         Ok(plan)
     }
 
-    /// A hash of the template and of everything but the key that goes into it.
-    pub fn hash(&self, base_url: &str, models: &[String]) -> String {
-        let text = serde_json::json!([self.kind, self.labels, self.annotations, self.data, base_url, models]);
-        hash::base32(&[text.to_string().as_bytes()], 26)
+    /// Hashes of the plan and of what goes into the Secret beside the key.
+    pub fn rendering(&self, base_url: &str, models: &[String]) -> Rendering {
+        let digest = |base_url: &str, models: &[String]| {
+            let text =
+                serde_json::json!([self.kind, self.labels, self.annotations, self.data, base_url, models]);
+            hash::base32(&[text.to_string().as_bytes()], 26)
+        };
+        let used = |name: &str| self.data.values().any(|template| uses(template, name));
+        Rendering {
+            all: digest(base_url, models),
+            used: digest(
+                if used("baseUrl") { base_url } else { "" },
+                if used("models") { models } else { &[] },
+            ),
+        }
+    }
+
+    /// The entries that are the key and nothing else.
+    pub fn bare_entries(&self) -> impl Iterator<Item = &String> {
+        let bare = |template: &str| {
+            let inner = template.strip_prefix("{{").and_then(|it| it.strip_suffix("}}"));
+            inner.is_some_and(|it| it.trim() == "key")
+        };
+        self.data.iter().filter(move |(_, template)| bare(template)).map(|(entry, _)| entry)
+    }
+
+    /// The entries whose template names the key.
+    pub fn keyed_entries(&self) -> impl Iterator<Item = &String> {
+        self.data.iter().filter(|(_, template)| uses(template, "key")).map(|(entry, _)| entry)
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -144,6 +182,9 @@ impl SecretPlan {
             let message = format!("{name} is Keysmith's own; use another name");
             return Err(Refusal::invalid("spec.secret.template.metadata", message));
         }
+        if self.keep_previous {
+            self.data.keys().try_for_each(|entry| check_room(entry))?;
+        }
         self.data.iter().try_for_each(|(entry, template)| check_entry(entry, template))
     }
 
@@ -159,16 +200,24 @@ impl SecretPlan {
                 Refusal::invalid(path(entry), message)
             })?;
             size += entry.len() + text.len();
-            if size > LARGEST {
-                return Err(Refusal::invalid(
-                    path(entry),
-                    "the Secret would be larger than Kubernetes admits (1 MiB)",
-                ));
+            // The entries of the old key stand beside the new ones for a while.
+            let copies = if self.keep_previous { 2 } else { 1 };
+            if size * copies > LARGEST {
+                let twice = if self.keep_previous { ", with keepPrevious twice over" } else { "" };
+                let message = format!("the Secret would be larger than Kubernetes admits (1 MiB{twice})");
+                return Err(Refusal::invalid(path(entry), message));
             }
             filled.insert(entry.clone(), text);
         }
         Ok(filled)
     }
+}
+
+/// Whether a template names that variable.
+fn uses(template: &str, name: &str) -> bool {
+    let environment = environment();
+    // What does not parse was refused before.
+    environment.template_from_str(template).is_ok_and(|it| it.undeclared_variables(false).contains(name))
 }
 
 fn path(entry: &str) -> String {
@@ -186,9 +235,23 @@ fn environment<'a>() -> Environment<'a> {
     environment
 }
 
+/// The entry of the old key is called `previous_` and this one's name.
+fn check_room(entry: &str) -> Result<(), Refusal> {
+    if entry.starts_with(PREVIOUS_ENTRY) {
+        let message =
+            "with keepPrevious the names that begin with previous_ are the old key's; use another name";
+        return Err(Refusal::invalid(path(entry), message));
+    }
+    if entry.len() + PREVIOUS_ENTRY.len() > LONGEST_ENTRY {
+        let message = "the name is too long to be kept as previous_… with keepPrevious; use one of 244 characters at most";
+        return Err(Refusal::invalid(path(entry), message));
+    }
+    Ok(())
+}
+
 fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
     let sound = !entry.is_empty()
-        && entry.len() <= 253
+        && entry.len() <= LONGEST_ENTRY
         && entry.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if !sound {
         return Err(Refusal::invalid(
@@ -334,8 +397,42 @@ mod tests {
     fn the_hash_changes_with_whatever_goes_into_the_secret() {
         let one = plan(json!({})).unwrap();
         let other = plan(json!({"template": {"metadata": {"labels": {"a": "b"}}}})).unwrap();
-        assert_ne!(one.hash("u", &[]), other.hash("u", &[]));
-        assert_ne!(one.hash("u", &[]), one.hash("v", &[]));
-        assert_ne!(one.hash("u", &[]), one.hash("u", &["m".into()]));
+        assert_ne!(one.rendering("u", &[]), other.rendering("u", &[]));
+        let all = |plan: &SecretPlan, url: &str, models: &[String]| plan.rendering(url, models).all;
+        assert_ne!(all(&one, "u", &[]), all(&one, "v", &[]));
+        assert_ne!(all(&one, "u", &[]), all(&one, "u", &["m".into()]));
+    }
+
+    #[test]
+    fn an_input_that_no_template_uses_does_not_count() {
+        let used = |plan: &SecretPlan, url: &str, models: &[String]| plan.rendering(url, models).used;
+        let plain = plan(json!({})).unwrap();
+        assert_eq!(used(&plain, "u", &[]), used(&plain, "v", &["m".into()]));
+        let preset = plan(json!({"preset": "OpenAI"})).unwrap();
+        assert_ne!(used(&preset, "u", &[]), used(&preset, "v", &[]));
+        let listing =
+            plan(json!({"template": {"data": {"a": "{% for m in models %}{{ m }}{% endfor %}"}}})).unwrap();
+        assert_ne!(used(&listing, "u", &[]), used(&listing, "u", &["m".into()]));
+        assert_eq!(used(&listing, "u", &[]), used(&listing, "v", &[]));
+    }
+
+    #[test]
+    fn entries_that_are_the_key_alone_are_told_from_those_that_hold_it() {
+        let data = json!({"bare": "{{key}}", "spaced": "{{ key }}", "toml": "k = \"{{ key }}\"", "other": "{{ baseUrl }}"});
+        let plan = plan(json!({"template": {"data": data}})).unwrap();
+        assert_eq!(plan.bare_entries().collect::<Vec<_>>(), ["bare", "spaced"]);
+        assert_eq!(plan.keyed_entries().collect::<Vec<_>>(), ["bare", "spaced", "toml"]);
+    }
+
+    #[test]
+    fn a_secret_that_keeps_the_old_key_has_room_for_it() {
+        let large = json!({"keepPrevious": true, "template": {"data": {"a": "x".repeat(600_000)}}});
+        assert_eq!(plan(large).unwrap_err().field, "spec.secret.template.data[a]");
+        let long = json!({"keepPrevious": true, "template": {"data": {"x".repeat(250): "{{ key }}"}}});
+        assert!(plan(long).unwrap_err().message.contains("keepPrevious"));
+        let taken =
+            json!({"keepPrevious": true, "template": {"data": {"key": "{{ key }}", "previous_notice": "x"}}});
+        assert_eq!(plan(taken).unwrap_err().field, "spec.secret.template.data[previous_notice]");
+        assert!(plan(json!({"template": {"data": {"previous_notice": "x"}}})).is_ok());
     }
 }

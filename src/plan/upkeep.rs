@@ -6,7 +6,9 @@ use super::drift::{self, Field};
 use super::facts::{Facts, KeyId, Listed, Target};
 use super::issuance::{Decision, Served, Step, TAKEN, Why, newest, take};
 use super::naming::{Mark, NameStyle};
+use super::retirement::Next;
 use super::retry::plus;
+use jiff::SignedDuration;
 
 /// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
 pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
@@ -88,16 +90,32 @@ fn spares(facts: &Facts) -> Vec<KeyId> {
     own.filter(|id| !used(id) && !previous(id)).collect()
 }
 
-/// Keys of ours that nothing uses: an attempt that turned up late, a predecessor. Serials above the claim are
-/// left alone: they belong to somebody who knows more than we do.
-pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
-    let newest = newest(facts, served);
+/// Keys of ours that nothing uses: an attempt that turned up late, a duplicate that a human made. They are told, and
+/// revoked a poll later: until then people may take the mark out of a name. Serials above the claim are left alone: they
+/// belong to an operator that knows more than this one.
+pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
+    let act = |step| Next::Act(take(step, Why::Spare));
     let spares = spares(facts);
-    if spares.is_empty() {
-        return None;
+    let untold: Vec<_> = spares.iter().filter(|id| !facts.told.contains_key(id)).cloned().collect();
+    if !untold.is_empty() {
+        return act(Step::Announce(untold));
     }
+    let due = |id: &KeyId| facts.told.get(id).map(|told| plus(*told, facts.poll));
+    let Some(first) = spares.iter().filter_map(due).min() else {
+        return Next::Wait(None);
+    };
+    if facts.now < first {
+        return Next::Wait(Some(first));
+    }
+    // The mark may have been taken out of its name since.
+    if facts.view.as_ref().is_none_or(|view| view.as_of < first) {
+        return act(Step::Look(plus(first, -SignedDuration::from_nanos(1))));
+    }
+    let newest = newest(facts, served);
     // The maker of one may still be about to deliver it.
     let fence = facts.target.held().and_then(|held| held.fence);
-    let step = if fence < Some(newest) { Step::Fence(newest) } else { Step::Revoke(spares) };
-    Some(take(step, Why::Spare))
+    if fence < Some(newest) {
+        return act(Step::Fence(newest));
+    }
+    act(Step::Revoke(spares.into_iter().filter(|id| due(id).is_some_and(|due| due <= facts.now)).collect()))
 }

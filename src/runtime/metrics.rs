@@ -55,6 +55,34 @@ struct Token {
     name: String,
 }
 
+/// Counts the resources that something is true of, each by its UID.
+#[derive(Clone, Default)]
+struct Flagged {
+    count: Gauge,
+    uids: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Flagged {
+    fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
+        let flagged = Self::default();
+        registry.register(name, help, flagged.count.clone());
+        flagged
+    }
+
+    fn set(&self, uid: &str, flag: bool) {
+        let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if flag { uids.insert(uid.to_owned()) } else { uids.remove(uid) };
+        if changed {
+            self.count.set(i64::try_from(uids.len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn clear(&self) {
+        self.uids.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.count.set(0);
+    }
+}
+
 /// The counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -67,8 +95,8 @@ pub struct Metrics {
     left_behind: Family<Kind, Counter>,
     rotations: Family<Rotation, Counter>,
     rotations_failed: Family<Rotation, Counter>,
-    overdue: Gauge,
-    overdue_keys: Arc<Mutex<HashSet<String>>>,
+    overdue: Flagged,
+    leaks_open: Flagged,
     restarts: Counter,
     orphans: Orphans,
     events_dropped: Counter,
@@ -142,8 +170,10 @@ impl Default for Metrics {
             "Attempts to replace a key that failed",
             rotations_failed.clone(),
         );
-        let overdue = Gauge::default();
-        registry.register("rotations_overdue", "Keys whose replacement is overdue", overdue.clone());
+        let overdue =
+            Flagged::register(&mut registry, "rotations_overdue", "Keys whose replacement is overdue");
+        let leaks = "Keys that were declared leaked and are not revoked yet";
+        let leaks_open = Flagged::register(&mut registry, "leaks_open", leaks);
         let restarts = Counter::default();
         registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
         let orphans = Orphans::register(&mut registry);
@@ -173,7 +203,7 @@ impl Default for Metrics {
             rotations,
             rotations_failed,
             overdue,
-            overdue_keys: Arc::default(),
+            leaks_open,
             restarts,
             orphans,
             events_dropped,
@@ -239,11 +269,12 @@ impl Metrics {
 
     /// Whether the replacement of that resource's key is overdue.
     pub fn rotation_overdue(&self, uid: &str, overdue: bool) {
-        let mut keys = self.overdue_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = if overdue { keys.insert(uid.to_owned()) } else { keys.remove(uid) };
-        if changed {
-            self.overdue.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-        }
+        self.overdue.set(uid, overdue);
+    }
+
+    /// Whether a key of that resource was declared leaked and is not revoked yet.
+    pub fn leak_open(&self, uid: &str, open: bool) {
+        self.leaks_open.set(uid, open);
     }
 
     /// Workloads were restarted.
@@ -299,7 +330,7 @@ impl Metrics {
         self.token_ready.clear();
         self.token_expiry.clear();
         self.orphans.found.clear();
-        self.overdue_keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.overdue.set(0);
+        self.overdue.clear();
+        self.leaks_open.clear();
     }
 }

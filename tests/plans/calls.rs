@@ -17,7 +17,7 @@ use std::rc::Rc;
 impl Operator {
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         turn().await;
-        self.world.borrow_mut().ask(|world| world.vendor.get(id).cloned())
+        self.world.borrow_mut().ask(|world| world.vendor.shown(id, (world.now, world.roll)))
     }
 
     pub async fn reveal(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
@@ -77,6 +77,34 @@ impl Operator {
             return Ok(Done::Pass(Pass::Stale));
         }
         self.revoke(ids).await
+    }
+
+    /// Whether a key that the resource names carries its mark, or is not shown at all.
+    pub async fn owned(&self, facts: &Facts, id: &KeyId) -> Result<bool, Fault> {
+        if facts.own().any(|own| own.key.id == *id) {
+            return Ok(true);
+        }
+        let shown = self.get(id).await?;
+        Ok(shown.is_none_or(|key| identity().serial_in(&key.name).is_some()))
+    }
+
+    /// What is recorded is revoked whatever a listing shows, unless it carries another mark or none.
+    pub async fn revoke_recorded(&mut self, facts: &Facts, ids: &[KeyId]) -> Result<Done, Kube> {
+        for id in ids {
+            match self.owned(facts, id).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.strays.insert(id.clone());
+                    continue;
+                }
+                Err(fault) => return Ok(Done::Failed(fault, "look at a key")),
+            }
+            let done = self.revoke(std::slice::from_ref(id)).await?;
+            if !matches!(done, Done::Again) {
+                return Ok(done);
+            }
+        }
+        Ok(Done::Again)
     }
 
     pub async fn revoke(&mut self, ids: &[KeyId]) -> Result<Done, Kube> {

@@ -24,6 +24,11 @@ pub enum Class {
 impl Class {
     pub const ALL: [Self; 4] = [Self::Reveal, Self::Named, Self::Once, Self::Rotate];
 
+    /// Whether a single key is asked for by listing all.
+    pub const fn get_lags(self) -> bool {
+        matches!(self, Self::Once)
+    }
+
     pub const fn ability(self) -> Ability {
         Ability {
             recovery: match self {

@@ -53,6 +53,10 @@ pub struct Spec {
     pub deletion: DeletionPolicy,
 }
 
+/// So many old keys work beside the served one.
+pub const MAX_PREVIOUS: usize = 2;
+/// How often an account is listed.
+pub const POLL: SignedDuration = SignedDuration::from_secs(300);
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 pub const LONG_OVERLAP: SignedDuration = SignedDuration::from_mins(40);
 pub const BROWN_OUT: SignedDuration = SignedDuration::from_mins(2);
@@ -104,6 +108,7 @@ impl Spec {
             max_age: self.max_age.map(|minutes| SignedDuration::from_mins(i64::from(minutes))),
             overlap: self.overlap(),
             max_overlap: self.overlap() + OVERLAP,
+            max_previous: MAX_PREVIOUS,
             brown_out: if self.class.ability().disable { BROWN_OUT } else { SignedDuration::ZERO },
             trigger: self.trigger.map(|it| it.to_string()),
             windows: Vec::new(),
@@ -187,6 +192,11 @@ impl Object {
             amended: Vec::new(),
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
+            strays: BTreeSet::new(),
+            told: BTreeMap::new(),
+            poll: POLL,
+            doubted: false,
+            mended: 0,
             ability: self.spec.class.ability(),
             identity: identity(),
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
@@ -240,6 +250,11 @@ pub struct Stored {
     pub data: Option<KeyId>,
     /// What the annotation says the content is.
     pub content: Option<KeyId>,
+    /// The key that the annotation says stands inside, and its serial.
+    pub imprint: Option<(Serial, KeyId)>,
+    /// Whether something was added that is not the key, such as a label or an entry.
+    pub dressed: bool,
+    pub immutable: bool,
 }
 
 impl Stored {
@@ -254,10 +269,27 @@ impl Stored {
             expires_at: self.expires_at,
             previous: self.previous,
             read: self.data.as_ref().map(|id| id.0.clone()),
-            intact: self.content.is_some() && self.content == self.data,
+            intact: self.is_intact(),
             current: template.is_none() || self.template == template,
             kind_fits: true,
+            key: self.standing(),
+            whole: self.standing().is_some(),
+            immutable: self.immutable,
+            state: format!(
+                "{:x}",
+                digest(&(&self.data, self.dressed, self.serial, &self.key_id, self.template))
+            ),
+            differs: Vec::new(),
         })
+    }
+
+    pub fn is_intact(&self) -> bool {
+        self.content.is_some() && self.content == self.data && !self.dressed
+    }
+
+    /// Serial of the key whose bytes stand inside.
+    pub fn standing(&self) -> Option<Serial> {
+        self.imprint.as_ref().filter(|(_, id)| self.data.as_ref() == Some(id)).map(|(serial, _)| *serial)
     }
 
     pub fn newest(&self) -> Option<Serial> {

@@ -7,6 +7,7 @@ use super::secrets::{Delivery, Undelivered};
 use super::world::Kube;
 use jiff::Timestamp;
 use keysmith::api::{Reason, Verdict};
+use keysmith::plan::contest;
 use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, KeyId, Listed, OwnKey};
 use keysmith::plan::issuance::{Decision, Step, Why};
@@ -31,7 +32,7 @@ impl Operator {
         }
         let listed = facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
-        match self.deliver(facts, desired, (serial, id, expires_at)).await {
+        match self.deliver(facts, desired, (serial, id, expires_at, false)).await {
             Ok(()) => self.commit(facts, desired, (serial, id, listed)).await,
             Err(error) => self.undelivered(facts, error).await,
         }
@@ -51,17 +52,46 @@ impl Operator {
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         }
-        match self.deliver(facts, desired, (serial, id, facts.record.expires_at)).await {
-            Ok(()) => Ok(Done::Again),
+        self.put_right(facts, desired, (serial, id, false)).await
+    }
+
+    pub async fn put_right(
+        &mut self,
+        facts: &Facts,
+        desired: &Desired,
+        (serial, id, standing): (Serial, &KeyId, bool),
+    ) -> Result<Done, Kube> {
+        let now = self.now();
+        match self.deliver(facts, desired, (serial, id, facts.record.expires_at, standing)).await {
+            Ok(()) => {
+                let state = contest::state(facts).to_owned();
+                self.remember(|memory| memory.mends.push((state, now)));
+                Ok(Done::Again)
+            }
             Err(error) => self.undelivered(facts, error).await,
         }
+    }
+
+    pub async fn contest(&mut self, facts: &Facts) -> Result<Done, Kube> {
+        let mut status = self.status();
+        status.secret_contest = Some(contest::found(facts));
+        let pass = self.publish_as_it_is(status).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    pub async fn miss(&mut self) -> Result<Done, Kube> {
+        let mut status = self.status();
+        status.missing_since = Some(report::to_the_second(self.now()));
+        let verdict = Verdict::reconciling(Reason::KeyMissing, "missing");
+        let pass = self.publish(status, &verdict).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
     async fn deliver(
         &self,
         facts: &Facts,
         desired: &Desired,
-        (serial, id, expires_at): (Serial, &KeyId, Option<Timestamp>),
+        (serial, id, expires_at, standing): (Serial, &KeyId, Option<Timestamp>, bool),
     ) -> Result<(), Undelivered> {
         let claimed = facts.claim.map_or(serial, |claim| claim.serial);
         let delivery = Delivery {
@@ -72,13 +102,17 @@ impl Operator {
             expires_at,
             template: self.key.spec.template(),
             previous: facts.record.serial.filter(|_| desired.secret.keep_previous),
+            standing,
         };
         self.secrets.deliver(&delivery).await
     }
 
     pub async fn undelivered(&mut self, facts: &Facts, error: Undelivered) -> Result<Done, Kube> {
         match error {
-            Undelivered::Foreign => Ok(Done::Pass(self.wait_with(&taken(), facts).await?)),
+            Undelivered::Foreign | Undelivered::Refused | Undelivered::Altered => {
+                let verdict = taken().still_ready(facts.works());
+                Ok(Done::Pass(self.wait_with(&verdict, facts).await?))
+            }
             Undelivered::Unavailable => Err(Kube::Unavailable),
             Undelivered::Superseded => Ok(Done::Pass(Pass::Stale)),
         }

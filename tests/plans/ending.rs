@@ -13,7 +13,7 @@ use keysmith::gateway::Amendment;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{Desired, Settings};
 use keysmith::plan::facts::{Facts, KeyId, Listed, Target};
-use keysmith::plan::fault::Fault;
+use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::{removal, report, retry, succession};
 use std::rc::Rc;
@@ -40,6 +40,12 @@ impl Operator {
         let pass = match &decision.why {
             Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
             Why::Fresh => self.fresh(facts, desired, &verdict).await?,
+            Why::KeyMissing | Why::AccountDoubted | Why::Contested | Why::SecretImmutable => {
+                let mut status = self.status();
+                status.last_handled_reconcile_at.clone_from(&self.key.requested);
+                succession::refresh(&mut status, facts, desired);
+                self.publish(status, &verdict.still_ready(facts.works())).await?
+            }
             Why::AnswerLost | Why::Suspended | Why::MintingStopped(_) => {
                 self.publish(self.status(), &verdict.still_ready(facts.works())).await?
             }
@@ -57,6 +63,7 @@ impl Operator {
         if let Some(seen) = seen.or_else(|| replaced(facts).map(|own| own.key)) {
             show(&mut status, &seen);
         }
+        succession::shown(&mut status, facts);
         succession::refresh(&mut status, facts, desired);
         if status.rotation_failures.is_some() {
             return self.publish_as_it_is(status).await;
@@ -153,12 +160,16 @@ impl Operator {
             let facts = self.facts(target);
             let decision = removal::retire(&facts, self.key.ending());
             self.note(&decision);
+            let free = matches!(decision.step, Step::ClaimDeletion(_) | Step::Release | Step::Rest(_));
+            if facts.doubted && !free {
+                return Ok(Pass::Rest(None));
+            }
             let done = match &decision.step {
                 Step::ClaimDeletion(claim) => self.claim_again(claim).await?,
                 Step::Release => return self.release().await,
                 Step::Rest(until) => return self.rest_deleting(&decision, *until).await,
-                Step::Revoke(ids) => self.revoke(ids).await?,
-                Step::Disable(ids) => self.disable(ids).await?,
+                Step::Revoke(ids) => self.revoke_recorded(&facts, ids).await?,
+                Step::Disable(ids) => self.disable(&facts, ids).await?,
                 Step::Confirm(id) => self.confirm(id).await?,
                 Step::Look(since) => self.look(*since).await?,
                 _ => Done::Pass(Pass::Stale),
@@ -172,13 +183,23 @@ impl Operator {
         Ok(self.spun())
     }
 
-    async fn disable(&mut self, ids: &[KeyId]) -> Result<Done, Kube> {
+    async fn disable(&mut self, facts: &Facts, ids: &[KeyId]) -> Result<Done, Kube> {
         for id in ids {
+            match self.owned(facts, id).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.strays.insert(id.clone());
+                    continue;
+                }
+                Err(fault) => return Ok(Done::Failed(fault, "look at a key")),
+            }
             let off = Amendment::activity(Settings::default(), false);
             let (fields, name, to) = (off.fields, off.name, off.to);
             turn().await;
             let sent = self.world.borrow_mut().send(&Request::Amend { id: id.clone(), fields, name, to });
-            if let Err(fault) = sent {
+            if let Err(fault) = sent
+                && fault.kind != FaultKind::NotFound
+            {
                 return Ok(Done::Failed(fault, "switch the key off"));
             }
             self.disabled.insert(id.clone());
@@ -230,7 +251,7 @@ impl Operator {
 pub fn stale_or(error: Kube) -> Result<Pass, Kube> {
     match error {
         Kube::Conflict | Kube::Missing => Ok(Pass::Stale),
-        Kube::Unavailable => Err(error),
+        Kube::Unavailable | Kube::Refused => Err(error),
     }
 }
 
@@ -239,7 +260,7 @@ pub fn ready(object: &Object) -> bool {
     condition::find(&object.status.conditions, READY).is_some_and(|it| it.status == "True")
 }
 
-fn show(status: &mut GatewayApiKeyStatus, seen: &Listed) {
+pub fn show(status: &mut GatewayApiKeyStatus, seen: &Listed) {
     status.active = seen.shown.active;
     status.created_at = seen.created_at.or(status.created_at);
     status.expires_at = seen.expires_at;

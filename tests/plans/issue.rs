@@ -6,10 +6,11 @@ use super::ending::taken;
 use super::fate::turn;
 use super::mutant::Mutant;
 use super::operator::{Done, Operator, Pass};
-use super::secrets::{Delivery, Undelivered};
+use super::secrets::{Delivery, Rehearsed, Undelivered};
 use super::vendor::Request;
 use super::world::Kube;
 use keysmith::api::{GatewayApiKeyStatus, Reason, Verdict};
+use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::drift::{self, Field, Sent};
@@ -56,6 +57,15 @@ impl Operator {
             Why::Rotation(cause) => Some(cause),
             _ => facts.claim.and_then(|claim| claim.cause),
         };
+        match self.secrets.rehearse(facts.target == Target::Absent, serial).await {
+            Ok(Rehearsed::Fine) => {}
+            Ok(Rehearsed::Outdated) if self.looked => return Ok(Done::Pass(Pass::Stale)),
+            Ok(Rehearsed::Outdated) => {
+                self.looked = true;
+                return Ok(Done::Again);
+            }
+            Err(error) => return self.undelivered(facts, error).await,
+        }
         let section = Section { operator: self, facts, desired, serial, cause, replaced: replaced(facts) };
         Ok(match section.run().await? {
             Issued::Done(object, key) => {
@@ -114,8 +124,8 @@ impl Section<'_> {
                     Ok(false) => {}
                     Err(fault) => return Ok(Issued::Failed(claimed, fault)),
                 },
-                Err(Undelivered::Foreign) => return Ok(Issued::Refused(claimed)),
-                Err(_) => return Ok(Issued::Stale),
+                Err(Undelivered::Superseded) => return Ok(Issued::Stale),
+                Err(_) => return Ok(Issued::Refused(claimed)),
             }
         }
         if self.is(Mutant::DeletesFirst)
@@ -234,6 +244,7 @@ impl Section<'_> {
                 expires_at: key.expires_at,
                 template: self.operator.key.spec.template(),
                 previous: self.previous(),
+                standing: false,
             };
             match self.operator.secrets.deliver(&delivery).await {
                 Ok(()) => return self.record(claimed, key).await,
@@ -241,12 +252,19 @@ impl Section<'_> {
                 Err(Undelivered::Unavailable) => return Ok(Issued::Pending(claimed)),
                 Err(Undelivered::Superseded) => return Ok(Issued::Stale),
                 // It was certainly not delivered, so nobody serves it.
-                Err(Undelivered::Foreign) if attempt == 0 && self.compensate(&key.id).await => {
+                Err(error) if attempt == 0 && self.is_vain(error) && self.compensate(&key.id).await => {
                     return Ok(Issued::Refused(claimed));
                 }
-                Err(Undelivered::Foreign) => return Ok(Issued::Undelivered(claimed)),
+                Err(Undelivered::Foreign | Undelivered::Refused | Undelivered::Altered) => {
+                    return Ok(Issued::Undelivered(claimed));
+                }
             }
         }
+    }
+
+    fn is_vain(&self, error: Undelivered) -> bool {
+        let shown_again = self.facts.ability.recovery == Recovery::Reveal;
+        error == Undelivered::Foreign || !shown_again
     }
 
     fn successor<'a>(&'a self, id: &'a KeyId, serial: Serial, listed: Option<&'a Listed>) -> Successor<'a> {

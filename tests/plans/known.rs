@@ -77,6 +77,11 @@ pub fn held(serial: u64, key: &str) -> Held {
         intact: true,
         current: true,
         kind_fits: true,
+        key: Some(Serial(serial)),
+        whole: true,
+        immutable: false,
+        state: "as written".into(),
+        differs: Vec::new(),
     }
 }
 

@@ -20,10 +20,16 @@ pub enum Mutant {
     /// Whoever takes over adopts what the Secret holds without raising its fence, and otherwise revokes every older
     /// attempt, the one in the Secret among them.
     FirstDraft,
+    /// A served key that is not shown once is replaced.
+    BelievesOneLook,
+    /// A Secret in which anything differs has lost its key.
+    RemakesOnMetadata,
+    /// A finalizer that was taken off does not come back.
+    ForgetsTheFinalizer,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -32,5 +38,8 @@ impl Mutant {
         Self::RevokesNoSpares,
         Self::CompensatesBlindly,
         Self::FirstDraft,
+        Self::BelievesOneLook,
+        Self::RemakesOnMetadata,
+        Self::ForgetsTheFinalizer,
     ];
 }

@@ -1,18 +1,21 @@
 //! A pass over the resource, as `controller::gateway_api_key` does it.
 
 use super::cluster::{Object, identity};
+use super::ending::show;
 use super::mutant::Mutant;
 use super::secrets::Secrets;
 use super::world::{Kube, Memory, Shared};
 use jiff::Timestamp;
 use keysmith::api::GatewayApiKeyStatus;
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::contest;
 use keysmith::plan::desired::Desired;
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{Facts, KeyId, Listed, Target};
+use keysmith::plan::facts::{Facts, KeyId, Listed, Record, Target, View};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::issuance::{self, Decision, Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::{self, Cause};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -44,6 +47,8 @@ pub struct Operator {
     pub amended: Vec<Field>,
     pub gone: BTreeSet<KeyId>,
     pub disabled: BTreeSet<KeyId>,
+    pub strays: BTreeSet<KeyId>,
+    pub looked: bool,
     pub disowned: Option<KeyId>,
     pub settled: Option<Serial>,
     pub overdue: bool,
@@ -62,6 +67,8 @@ impl Operator {
             amended: Vec::new(),
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
+            strays: BTreeSet::new(),
+            looked: false,
             disowned: None,
             settled: None,
             overdue: false,
@@ -108,8 +115,24 @@ impl Operator {
         let (floor, latest) = self.remember(|memory| (memory.floor, memory.latest.clone()));
         let view =
             latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor)).map(|it| it.view(&identity()));
-        let facts = object.facts(self.now(), target, view);
+        let mut object = object;
+        if let Some(seen) = self.confirmed.clone().flatten() {
+            show(&mut object.status, &seen);
+        }
+        let (now, elsewhere) = (self.now(), self.world.borrow().elsewhere);
+        let facts = object.facts(now, target, view);
+        let state = contest::state(&facts).to_owned();
+        let (told, mended) = self.remember(|memory| {
+            let view = facts.view.as_ref();
+            memory.told.retain(|id, _| view.is_none_or(|it| it.own.iter().any(|own| own.key.id == *id)));
+            memory.mends.retain(|(_, at)| plus(*at, contest::LATELY) > now);
+            (memory.told.clone(), memory.mends.iter().filter(|(it, _)| *it == state).count())
+        });
         Facts {
+            told,
+            mended: u32::try_from(mended).unwrap(),
+            strays: self.strays.clone(),
+            doubted: elsewhere,
             requested: facts.requested && self.confirmed.is_none(),
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
@@ -120,19 +143,33 @@ impl Operator {
     }
 
     async fn keep(&mut self) -> Result<Pass, Kube> {
+        if let Some(pass) = self.hold().await? {
+            return Ok(pass);
+        }
         let desired = self.key.spec.desired();
         for _ in 0..STEPS {
-            let secret = self.secrets.get().await?;
             let template = Some(self.key.spec.template());
-            let target = secret.map_or(Target::Absent, |secret| secret.target(template));
+            let unseen = !self.looked && self.is_new();
+            let target = if unseen {
+                Target::Absent
+            } else {
+                self.secrets.get().await?.map_or(Target::Absent, |secret| secret.target(template))
+            };
             let mut facts = self.facts(target);
             facts.asks.trigger.clone_from(&desired.policy.trigger);
             facts.revision = revision(&facts, self.key.spec.template());
             self.overdue = rotation::overdue(&facts, &desired);
-            let decision = issuance::decide(&facts, &desired);
+            let decision = self.decide(&facts, &desired);
+            if unseen && !matches!(decision.step, Step::Issue(_)) {
+                self.looked = true;
+                continue;
+            }
             self.note(&decision);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&facts, &decision, &desired, until).await;
+            }
+            if facts.doubted {
+                return Ok(Pass::Rest(None));
             }
             match self.act(&facts, &desired, &decision).await? {
                 Done::Again => {}
@@ -148,6 +185,38 @@ impl Operator {
             }
         }
         Ok(self.spun())
+    }
+
+    fn decide(&self, facts: &Facts, desired: &Desired) -> Decision {
+        let mut facts = facts.clone();
+        if self.mutant == Some(Mutant::BelievesOneLook) && facts.confirmed == Some(None) {
+            facts.record.missing_since = facts.record.missing_since.or(Some(Timestamp::UNIX_EPOCH));
+            facts.view = facts.view.map(|view| View { as_of: facts.now, ..view });
+        }
+        if let (Some(Mutant::RemakesOnMetadata), Target::Ours(held)) = (self.mutant, &mut facts.target) {
+            held.key = held.key.filter(|_| held.intact && held.current);
+        }
+        issuance::decide(&facts, desired)
+    }
+
+    async fn hold(&mut self) -> Result<Option<Pass>, Kube> {
+        if self.mutant == Some(Mutant::ForgetsTheFinalizer) {
+            return Ok(None);
+        }
+        let record = Record::from(&self.status());
+        let Some(claim) = issuance::hold(&record, (self.key.finalizer, self.key.claim()), self.now()) else {
+            return Ok(None);
+        };
+        Ok(match self.claim_again(&claim).await? {
+            Done::Pass(pass) => Some(pass),
+            _ => None,
+        })
+    }
+
+    fn is_new(&self) -> bool {
+        let record = Record::from(&self.status());
+        let blank = record.id.is_none() && record.settled == Serial(0) && record.previous.is_empty();
+        blank && self.key.claim().is_none()
     }
 
     pub fn note(&self, decision: &Decision) {
@@ -179,6 +248,18 @@ impl Operator {
             Step::Trim => self.trim(facts).await,
             Step::Restart(revision) => self.restart(revision).await,
             Step::Restore(serial, id) => self.restore(facts, desired, (*serial, id)).await,
+            Step::Rewrite(serial, id) => self.put_right(facts, desired, (*serial, id, true)).await,
+            Step::Contest => self.contest(facts).await,
+            Step::Miss(_) => self.miss().await,
+            Step::Announce(ids) => {
+                let now = self.now();
+                self.remember(|memory| {
+                    for id in ids {
+                        memory.told.entry(id.clone()).or_insert(now);
+                    }
+                });
+                Ok(Done::Again)
+            }
             Step::Amend(id, _) => self.amend(facts, desired, (id, decision)).await,
             Step::Confirm(id) => self.confirm(id).await,
             Step::Look(since) => self.look(*since).await,
@@ -205,7 +286,8 @@ impl Operator {
 
 /// Recognises what readers of the Secret should have by now, while it is as it should be.
 fn revision(facts: &Facts, template: (u8, u8)) -> Option<String> {
-    let held = facts.target.held().filter(|held| held.intact && held.current)?;
+    let left = matches!(contest::judge(facts), contest::Contest::Left(_));
+    let held = facts.target.held().filter(|held| held.intact && held.current || left)?;
     Some(format!("{}-{template:?}", held.serial?))
 }
 

@@ -1,6 +1,6 @@
 //! Replacements that fail and keys that were replaced, as `controller::gateway_api_key::replace` does it.
 
-use super::cluster::{UID, identity};
+use super::cluster::UID;
 use super::fate::turn;
 use super::operator::{Done, Operator, Pass};
 use super::vendor::Request;
@@ -68,13 +68,7 @@ impl Operator {
         desired: &Desired,
         (id, decision): (&KeyId, &Decision),
     ) -> Result<Done, Kube> {
-        let ours = if facts.own().any(|own| own.key.id == *id) {
-            Ok(true)
-        } else {
-            let key = self.get(id).await;
-            key.map(|key| key.is_some_and(|key| identity().serial_in(&key.name).is_some()))
-        };
-        match ours {
+        match self.owned(facts, id).await {
             Ok(true) => {
                 turn().await;
                 let sent = self.world.borrow_mut().send(&Request::Revoke(id.clone()));

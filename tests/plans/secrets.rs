@@ -3,7 +3,7 @@
 use super::cluster::Stored;
 use super::fate::turn;
 use super::mutant::Mutant;
-use super::world::{Kube, Shared};
+use super::world::{Kube, Policy, Shared};
 use jiff::Timestamp;
 use keysmith::plan::facts::{Held, KeyId, Target};
 use keysmith::plan::naming::Serial;
@@ -15,12 +15,16 @@ const ATTEMPTS: usize = 5;
 pub enum Undelivered {
     Foreign,
     Superseded,
+    /// The API server says no.
+    Refused,
+    /// The key would not be in it.
+    Altered,
     Unavailable,
 }
 
 impl From<Kube> for Undelivered {
-    fn from(_: Kube) -> Self {
-        Self::Unavailable
+    fn from(error: Kube) -> Self {
+        if error == Kube::Refused { Self::Refused } else { Self::Unavailable }
     }
 }
 
@@ -34,6 +38,15 @@ pub struct Delivery {
     pub template: (u8, u8),
     /// The serial whose entries stay beside the new ones.
     pub previous: Option<Serial>,
+    /// Whether the rest is written around the key that stands in the Secret.
+    pub standing: bool,
+}
+
+/// How a rehearsal went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehearsed {
+    Fine,
+    Outdated,
 }
 
 pub struct Secrets {
@@ -79,12 +92,35 @@ impl Secrets {
         Err(Undelivered::Superseded)
     }
 
+    /// Whether the Secret would be stored with the key in it.
+    pub async fn rehearse(&self, absent: bool, serial: Serial) -> Result<Rehearsed, Undelivered> {
+        if !absent {
+            let Some(secret) = self.get().await? else { return Ok(Rehearsed::Outdated) };
+            self.guard(&secret, serial)?;
+        }
+        turn().await;
+        let (policy, there) = self.world.borrow_mut().read(|world| {
+            let fixed = world.secret.as_ref().is_some_and(|it| it.immutable);
+            (if fixed { Policy::Refuses } else { world.policy }, world.secret.is_some())
+        })?;
+        match policy {
+            Policy::Refuses => Err(Undelivered::Refused),
+            Policy::Strips => Err(Undelivered::Altered),
+            Policy::None | Policy::Dresses if there == absent => Ok(Rehearsed::Outdated),
+            Policy::None | Policy::Dresses => Ok(Rehearsed::Fine),
+        }
+    }
+
     pub async fn deliver(&self, delivery: &Delivery) -> Result<(), Undelivered> {
         for attempt in 0..ATTEMPTS {
             let blind = delivery.absent && attempt == 0;
             let present = if blind { None } else { self.get().await? };
             if let Some(secret) = &present {
                 self.guard(secret, delivery.fence)?;
+            }
+            let standing = present.as_ref().and_then(Stored::standing) == Some(delivery.serial);
+            if delivery.standing && !standing {
+                return Err(Undelivered::Superseded);
             }
             let previous = present.as_ref().and_then(|secret| kept(secret, delivery));
             let secret = Stored {
@@ -98,6 +134,9 @@ impl Secrets {
                 template: Some(delivery.template),
                 data: Some(delivery.id.clone()),
                 content: Some(delivery.id.clone()),
+                imprint: Some((delivery.serial, delivery.id.clone())),
+                dressed: false,
+                immutable: false,
             };
             match self.put(present.map(|it| it.version), secret).await {
                 Ok(()) => return Ok(()),
@@ -130,9 +169,8 @@ impl Secrets {
 /// The old key whose entries stay.
 fn kept(secret: &Stored, delivery: &Delivery) -> Option<Serial> {
     let wanted = delivery.previous?;
-    let intact = secret.ours && secret.content.is_some() && secret.content == secret.data;
-    if !intact {
-        return None;
+    if secret.serial == Some(wanted) && wanted != delivery.serial {
+        return Some(wanted).filter(|_| secret.ours && secret.is_intact());
     }
-    if secret.serial == Some(wanted) && wanted != delivery.serial { Some(wanted) } else { secret.previous }
+    secret.previous
 }

@@ -2,7 +2,7 @@
 
 use super::cluster::{Object, Spec, Stored, mark};
 use super::vendor::Request;
-use super::world::World;
+use super::world::{Policy, World};
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::naming::Serial;
@@ -39,6 +39,20 @@ pub enum Act {
     ForceOrphan,
     /// Makes a key with our mark and the serial that comes next.
     PlantKey,
+    /// Replaces the resource by the manifest that it was made from: finalizer and annotations are gone.
+    ReplaceObject,
+    /// Adds something to the Secret that is not the key.
+    DressSecret,
+    /// Makes the Secret immutable.
+    FixSecret,
+    /// Another admission policy.
+    SetPolicy(u8),
+    /// The vendor does not show the served key for a while.
+    HideKey,
+    /// The vendor shows every key again.
+    ShowKeys,
+    /// The token leads to another account, or back.
+    ChangeAccount,
 }
 
 pub fn acts() -> impl Strategy<Value = Act> {
@@ -62,6 +76,13 @@ pub fn acts() -> impl Strategy<Value = Act> {
         2 => any::<u8>().prop_map(Act::ChangeKey),
         1 => any::<u8>().prop_map(Act::RenameKey),
         1 => Just(Act::PlantKey),
+        2 => Just(Act::ReplaceObject),
+        2 => Just(Act::DressSecret),
+        1 => Just(Act::FixSecret),
+        2 => any::<u8>().prop_map(Act::SetPolicy),
+        3 => Just(Act::HideKey),
+        2 => Just(Act::ShowKeys),
+        1 => Just(Act::ChangeAccount),
     ]
 }
 
@@ -139,6 +160,27 @@ pub fn act(world: &mut World, what: Act) {
                 key.shown.display_name = Some("renamed".into());
             });
         }),
+        Act::ReplaceObject => {
+            world.strip(None);
+            edit(world, |object| {
+                // One that is being deleted keeps its finalizers, or goes.
+                object.finalizer &= object.deleting;
+                (object.rotate, object.requested) = (None, None);
+            });
+        }
+        Act::DressSecret => edit_secret(world, |secret| secret.dressed = true),
+        Act::FixSecret => edit_secret(world, |secret| secret.immutable = true),
+        Act::SetPolicy(seed) => {
+            let policies = [Policy::None, Policy::Refuses, Policy::Dresses, Policy::Strips];
+            world.policy = policies[usize::from(seed) % 4];
+            world.tampered = true;
+        }
+        Act::HideKey => {
+            let served = world.live().and_then(|live| live.status.id.clone()).map(KeyId);
+            world.vendor.hidden.extend(served);
+        }
+        Act::ShowKeys => world.vendor.hidden.clear(),
+        Act::ChangeAccount => world.move_account(!world.elsewhere),
         Act::PlantKey => {
             let Some(live) = world.live() else { return };
             world.planted = true;
@@ -199,8 +241,22 @@ fn console(world: &mut World, seed: u8, change: impl FnOnce(&mut World, KeyId)) 
 }
 
 impl World {
+    /// The controller of console tokens finds out at once that the token leads elsewhere, or back.
+    fn move_account(&mut self, elsewhere: bool) {
+        if self.elsewhere != elsewhere {
+            self.elsewhere = elsewhere;
+            self.wake();
+        }
+    }
+
     /// Users put an end to what keeps the world from coming to rest.
     pub fn calm(&mut self) {
+        self.policy = Policy::None;
+        self.vendor.hidden.clear();
+        self.move_account(false);
+        if self.secret.as_ref().is_some_and(|secret| secret.immutable) {
+            self.store_secret(None);
+        }
         if self.live().is_some_and(|live| live.spec.suspended || live.spec.max_age.is_some()) {
             edit(self, |object| {
                 object.generation += 1;

@@ -9,6 +9,7 @@ use keysmith::plan::facts::{KeyId, Listed, Shown};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::naming::Mark;
 use keysmith::plan::retry::plus;
+use std::collections::BTreeSet;
 
 /// A key, with all that ever happened to it.
 #[derive(Clone, Debug)]
@@ -69,11 +70,21 @@ pub struct Vendor {
     pub flights: Vec<(Timestamp, Request)>,
     /// How long a key lives, if not for ever.
     pub lifetime: Option<SignedDuration>,
+    /// Keys that work and are not shown for a while, neither in listings nor when they are asked for.
+    pub hidden: BTreeSet<KeyId>,
 }
 
 impl Vendor {
     pub fn get(&self, id: &KeyId) -> Option<&Listed> {
         self.keys.iter().find(|key| key.id == *id).and_then(Key::now)
+    }
+
+    /// The answer to a question for one key: where it is no call of its own, the listing with its lag.
+    pub fn shown(&self, id: &KeyId, (now, roll): (Timestamp, u16)) -> Option<Listed> {
+        if self.class.get_lags() {
+            return self.list(now, roll).into_iter().find(|key| key.id == *id);
+        }
+        self.get(id).filter(|_| !self.hidden.contains(id)).cloned()
     }
 
     pub fn live<'a>(&'a self, mark: &'a Mark) -> impl Iterator<Item = &'a Listed> {
@@ -91,7 +102,8 @@ impl Vendor {
             };
             key.at(plus(now, -lag)).cloned()
         };
-        self.keys.iter().enumerate().filter_map(seen).collect()
+        let shown = self.keys.iter().enumerate().filter(|(_, key)| !self.hidden.contains(&key.id));
+        shown.filter_map(seen).collect()
     }
 
     pub fn apply(&mut self, now: Timestamp, request: &Request) -> Result<Option<Listed>, Fault> {

@@ -23,6 +23,21 @@ pub enum Kube {
     Conflict,
     Missing,
     Unavailable,
+    /// A policy says no.
+    Refused,
+}
+
+/// What admission does to Secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    #[default]
+    None,
+    /// Refuses them.
+    Refuses,
+    /// Adds something of its own.
+    Dresses,
+    /// Takes the key out.
+    Strips,
 }
 
 /// What one operator remembers between passes; a crash clears it.
@@ -33,6 +48,8 @@ pub struct Memory {
     pub written: Option<Rc<Object>>,
     pub floor: Option<Timestamp>,
     pub latest: Option<Rc<Listing>>,
+    pub told: BTreeMap<KeyId, Timestamp>,
+    pub mends: Vec<(String, Timestamp)>,
     pub failures: u32,
     pub stale: u32,
     /// When it looks at the resource again by itself.
@@ -55,6 +72,9 @@ pub struct World {
     /// Every version of the resource; the last is the present one, `None` once it is gone.
     pub versions: Vec<Option<Rc<Object>>>,
     pub secret: Option<Stored>,
+    pub policy: Policy,
+    /// Whether the token leads to an account that has none of the keys.
+    pub elsewhere: bool,
     pub vendor: Vendor,
     pub operators: [Memory; 2],
     /// What becomes of the next request.
@@ -104,6 +124,8 @@ impl World {
             now: Timestamp::from_second(1_750_000_000).unwrap(),
             versions: Vec::new(),
             secret: None,
+            policy: Policy::None,
+            elsewhere: false,
             vendor: Vendor { class, ..Vendor::default() },
             operators: [Memory::default(), Memory::default()],
             fate: Fate::Fine,
@@ -168,7 +190,7 @@ impl World {
         self.versions.last().cloned().flatten()
     }
 
-    fn wake(&mut self) {
+    pub fn wake(&mut self) {
         for operator in &mut self.operators {
             operator.wake = Some(self.now);
             operator.woken = true;
@@ -300,6 +322,15 @@ impl World {
             let behind =
                 !world.tampered && secret.fence < sent && present.is_some_and(|old| old.data != secret.data);
             let foreign = present.is_some_and(|old| !old.ours);
+            let fixed = present.is_some_and(|old| old.immutable);
+            let mut secret = secret;
+            match world.policy {
+                Policy::Refuses => return Err(Kube::Refused),
+                _ if fixed => return Err(Kube::Refused),
+                Policy::Dresses => secret.dressed = true,
+                Policy::Strips => secret.data = Some(KeyId("stripped".into())),
+                Policy::None => {}
+            }
             world.note(|| format!("Secret {SECRET}: {secret:?}"));
             world.delivered.extend(secret.data.clone());
             if dead {

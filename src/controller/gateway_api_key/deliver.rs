@@ -3,15 +3,21 @@
 use super::super::{Error, Pass};
 use super::{Act, Done, Work, owner, refused};
 use crate::api::{Reason, Verdict};
-use crate::cluster::secret::{Delivery, Undelivered};
+use crate::cluster::secret::{Delivery, Key, Rehearsed, Undelivered};
+use crate::plan::contest;
 use crate::plan::drift::Sent;
 use crate::plan::expiry;
-use crate::plan::facts::{Facts, KeyId, Listed, OwnKey};
+use crate::plan::facts::{Facts, KeyId, Listed, OwnKey, Target};
 use crate::plan::issuance::{Decision, Step, Why};
 use crate::plan::naming::Serial;
 use crate::plan::succession::{self, Successor};
 use crate::plan::{drift, report};
 use jiff::Timestamp;
+use secrecy::SecretString;
+
+/// Stands for the key while its Secret is rehearsed: about as long as the longest that a vendor is known to make.
+const PLACEHOLDER: &str =
+    "sk-placeholder-0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
 impl Work {
     pub(super) async fn adopt(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
@@ -27,7 +33,7 @@ impl Work {
         let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.context.clock.now()));
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
         let expires_at = expiry::recorded(created, expires_at, act.desired);
-        let delivered = self.deliver(act, (serial, id), expires_at, &secret).await;
+        let delivered = self.deliver(act, (serial, id), expires_at, Key::Given(&secret)).await;
         match delivered {
             Ok(()) => self.commit(act, serial, id, listed).await,
             Err(error) => self.undelivered(act, error).await,
@@ -43,10 +49,65 @@ impl Work {
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
-        match self.deliver(act, (serial, id), act.facts.record.expires_at, &secret).await {
-            Ok(()) => Ok(Done::Taken),
+        self.put_right(act, (serial, id), Key::Given(&secret)).await
+    }
+
+    /// Writes the Secret again around the key, whose bytes stand in it.
+    pub(super) async fn rewrite(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
+        self.put_right(act, (serial, id), Key::Standing).await
+    }
+
+    async fn put_right(
+        &mut self,
+        act: &Act<'_>,
+        (serial, id): (Serial, &KeyId),
+        key: Key<'_>,
+    ) -> Result<Done, Error> {
+        let now = self.context.clock.now();
+        match self.deliver(act, (serial, id), act.facts.record.expires_at, key).await {
+            Ok(()) => {
+                self.context.memory.mended(&self.uid, contest::state(act.facts), now);
+                Ok(Done::Taken)
+            }
             Err(error) => self.undelivered(act, error).await,
         }
+    }
+
+    /// Asks the API server whether the Secret of a key would be stored, before the key is made. `None`: it would.
+    pub(super) async fn rehearse(&mut self, act: &Act<'_>, serial: Serial) -> Result<Option<Done>, Error> {
+        let placeholder = SecretString::from(PLACEHOLDER.to_owned());
+        let delivery = Delivery {
+            owner: &owner(&self.key),
+            plan: &act.desired.secret,
+            rendering: act.rendering,
+            serial,
+            fence: serial,
+            absent: act.facts.target == Target::Absent,
+            id: &KeyId(format!("key_{}", "0".repeat(32))),
+            expires_at: expiry::of_new(act.desired, self.context.clock.now()),
+            base_url: act.base_url,
+            models: &act.desired.settings.models,
+            key: Key::Given(&placeholder),
+            previous: act.facts.record.serial.filter(|_| act.desired.secret.keep_previous),
+        };
+        match self.secrets.rehearse(&delivery).await {
+            Ok(Rehearsed::Fine) => Ok(None),
+            // It is there, or changed: looked at, and decided again.
+            Ok(Rehearsed::Outdated) if self.looked => Ok(Some(Done::Pass(Pass::Stale))),
+            Ok(Rehearsed::Outdated) => {
+                self.looked = true;
+                Ok(Some(Done::Again))
+            }
+            Err(error) => self.undelivered(act, error).await.map(Some),
+        }
+    }
+
+    /// Leaves the Secret as something else in the cluster makes it, and says so.
+    pub(super) async fn contest(&mut self, act: &Act<'_>) -> Result<Done, Error> {
+        let mut status = self.status();
+        status.secret_contest = Some(contest::found(act.facts));
+        let pass = self.publish_as_it_is(status).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
     async fn deliver(
@@ -54,13 +115,13 @@ impl Work {
         act: &Act<'_>,
         (serial, id): (Serial, &KeyId),
         expires_at: Option<Timestamp>,
-        secret: &secrecy::SecretString,
+        key: Key<'_>,
     ) -> Result<(), Undelivered> {
         let claimed = act.facts.claim.map_or(serial, |claim| claim.serial);
         let delivery = Delivery {
             owner: &owner(&self.key),
             plan: &act.desired.secret,
-            template: act.template,
+            rendering: act.rendering,
             serial,
             fence: claimed.max(serial),
             absent: false,
@@ -68,15 +129,20 @@ impl Work {
             expires_at,
             base_url: act.base_url,
             models: &act.desired.settings.models,
-            secret,
+            key,
             previous: act.facts.record.serial.filter(|_| act.desired.secret.keep_previous),
         };
         self.secrets.deliver(&delivery).await
     }
 
     pub(super) async fn undelivered(&mut self, act: &Act<'_>, error: Undelivered) -> Result<Done, Error> {
+        let works = act.facts.works();
         match refused(&error, self.key.secret_name()) {
-            Some(verdict) => Ok(Done::Pass(self.wait_with(&verdict, act.facts).await?)),
+            Some(_) if works && let Undelivered::Refused(refused) = &error => {
+                let verdict = refused.verdict(self.key.secret_name(), works);
+                Ok(Done::Pass(self.wait_with(&verdict, act.facts).await?))
+            }
+            Some(verdict) => Ok(Done::Pass(self.wait_with(&verdict.still_ready(works), act.facts).await?)),
             None => match error {
                 Undelivered::Unavailable(error) => Err(Error::Kubernetes(*error)),
                 _ => Ok(Done::Pass(Pass::Stale)),

@@ -7,20 +7,23 @@ use crate::api::gateway_api_key::GatewayApiKeySpec;
 use crate::api::{Reason, Verdict};
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
+use crate::gateway::account::Account;
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired;
 use crate::plan::drift::Field;
 use crate::plan::expiry;
-use crate::plan::facts::KeyId;
+use crate::plan::facts::{Facts, KeyId};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::ledger;
-use crate::plan::naming::Serial;
+use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::{self, Notice};
 use crate::plan::rotation::Cause;
+use crate::plan::template::Rendering;
 use crate::plan::{retry, succession};
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Work {
@@ -165,6 +168,22 @@ impl Work {
         }
     }
 
+    /// The vendor does not show the served key: written down, and decided by a second look.
+    pub(super) async fn miss(&mut self, act: &Act<'_>, id: &KeyId) -> Result<Done, Error> {
+        let mut status = self.status();
+        let now = report::to_the_second(self.context.clock.now());
+        status.missing_since = Some(now);
+        let pass = self.publish(status, &report::key_missing(id, now, act.facts)).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// Keys of ours that nothing uses are told a poll before they are revoked.
+    pub(super) fn announce(&self, act: &Act<'_>, ids: &[KeyId]) -> Done {
+        self.context.memory.tell(&self.uid, ids, act.facts.now);
+        self.context.notify(self.key.as_ref(), report::spares_found(ids, act.facts));
+        Done::Again
+    }
+
     /// A key that leaked is counted on no more, although no other is there yet.
     pub(super) async fn forsake(&mut self, act: &Act<'_>) -> Result<Done, Error> {
         let mut status = self.status();
@@ -189,12 +208,13 @@ impl Work {
         };
         for _ in 0..STEPS {
             let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
-            let facts = self.facts(target, capabilities.ability());
+            let facts = self.facts(target, capabilities.ability(), None);
             let Some(decision) = issuance::leak_alone(&facts) else {
                 return Ok(None);
             };
             let account = Arc::clone(&account);
-            let act = Act { account, desired: &desired, template: "", base_url: "", facts: &facts };
+            let rendering = Rendering::default();
+            let act = Act { account, desired: &desired, rendering: &rendering, base_url: "", facts: &facts };
             let done = match &decision.step {
                 Step::Forsake(_) => self.forsake(&act).await?,
                 Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
@@ -236,18 +256,13 @@ impl Work {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
-    /// Only what carries our mark is touched: an id in status is no evidence.
+    /// Only what carries our mark is touched: an id in status is no evidence. A key that the vendor does not show is
+    /// touched all the same: a listing may lag, and a call for what is gone does no harm.
     async fn is_ours(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
-        let listed = act.facts.own().any(|own| own.key.id == *id);
-        if listed { Ok(true) } else { self.carries_our_mark(act, id).await }
-    }
-
-    async fn carries_our_mark(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
-        let key = act.account.get(id).await?;
-        let ours = key.as_ref().is_some_and(|key| self.identity.serial_in(&key.name).is_some());
-        if key.is_some() && !ours {
+        let ours = owned(&act.account, (&self.identity, &listed(act.facts)), id).await?;
+        if !ours {
             let note = format!(
-                "the old key {id} no longer carries Keysmith's mark in its name and stays at the vendor; revoke it in its console"
+                "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in its console"
             );
             self.context.metrics.left_behind("GatewayApiKey", 1);
             self.context.notify(self.key.as_ref(), Notice::warning("LeftBehind", note));
@@ -342,4 +357,23 @@ impl Work {
         let pass = self.publish_as_it_is(status).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
+}
+
+/// The keys that a listing shows with a resource's mark.
+pub(super) fn listed(facts: &Facts) -> BTreeSet<KeyId> {
+    facts.own().map(|own| own.key.id.clone()).collect()
+}
+
+/// Whether a key that a resource names carries its mark, or is not shown at all. Where the name is the identity, the id
+/// says it itself.
+pub(super) async fn owned(
+    account: &Account,
+    (identity, listed): (&Identity, &BTreeSet<KeyId>),
+    id: &KeyId,
+) -> Result<bool, Fault> {
+    let ours = |name: &str| identity.serial_in(name).is_some();
+    if ours(&id.0) || listed.contains(id) {
+        return Ok(true);
+    }
+    Ok(account.get(id).await?.is_none_or(|key| ours(&key.name)))
 }

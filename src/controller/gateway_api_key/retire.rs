@@ -1,6 +1,7 @@
 //! A key whose resource is being deleted.
 
 use super::super::{Error, Pass, stale_or};
+use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
 use crate::api::condition::{self, READY};
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
@@ -10,16 +11,16 @@ use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
-use crate::plan::facts::{Facts, KeyId, Listed};
+use crate::plan::facts::{Facts, KeyId};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
-use crate::plan::naming::Serial;
+use crate::plan::naming::{Identity, Serial};
 use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::{report, retry};
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +37,11 @@ impl Work {
         }
         for _ in 0..STEPS {
             let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
-            let account = self.standing().and_then(|it| it.account);
+            let standing = self.standing();
+            let doubt = standing.as_ref().and_then(|it| it.doubt.clone()).filter(|_| !ending.forced);
+            let account = standing.and_then(|it| it.account);
             let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
-            let facts = self.facts(target, ability);
+            let facts = self.facts(target, ability, None);
             let decision = removal::retire(&facts, ending);
             if let Some(next) = self.blocked_until(&decision) {
                 return Ok(Pass::Rest(Some(next)));
@@ -48,7 +51,9 @@ impl Work {
                 (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
                 (_, None) => return self.deletion_blocked("its ConsoleToken is not usable", None).await,
-                (step, Some(account)) => match self.remove(account, step).await? {
+                // Another account would say of every key that it is gone.
+                (_, Some(_)) if let Some(doubt) = doubt => return self.deletion_blocked(&doubt, None).await,
+                (step, Some(account)) => match self.remove(account, (step, &facts)).await? {
                     Some(done) => done,
                     None => return Ok(Pass::Stale),
                 },
@@ -82,19 +87,23 @@ impl Work {
         }
     }
 
-    /// One step at the vendor. `None`: the decision is for somebody else.
-    async fn remove(&mut self, account: &Arc<Account>, step: &Step) -> Result<Option<Done>, Error> {
-        // A vendor that hangs must not keep anybody from learning that the deletion does not get on.
-        let account = Arc::clone(account);
+    /// One step at the vendor. `None`: the decision is for another place.
+    async fn remove(
+        &mut self,
+        account: &Arc<Account>,
+        (step, facts): (&Step, &Facts),
+    ) -> Result<Option<Done>, Error> {
+        // A vendor that hangs must not keep it from being said that the deletion does not get on.
+        let floor = self.context.memory.floor(&self.uid);
         let (ids, doing) = match step {
             Step::Revoke(ids) => (ids.clone(), Removing::Revoke),
             Step::Disable(ids) => (ids.clone(), Removing::Disable),
-            Step::Confirm(id) => (vec![id.clone()], Removing::Confirm),
-            Step::Look(since) => (Vec::new(), Removing::Look(*since)),
+            Step::Look(since) => (Vec::new(), Removing::Look(floor.map_or(*since, |it| it.max(*since)))),
             _ => return Ok(None),
         };
-        let floor = self.context.memory.floor(&self.uid);
-        let call = removing(account, ids.clone(), (doing, floor));
+        let removal =
+            Removal { account: Arc::clone(account), identity: self.identity.clone(), listed: listed(facts) };
+        let call = removal.run(ids, doing);
         tokio::pin!(call);
         let outcome = tokio::select! {
             outcome = &mut call => outcome,
@@ -106,25 +115,20 @@ impl Work {
                 call.await
             }
         };
-        let (removed, result) = outcome;
-        if !removed.is_empty() {
+        if !outcome.done.is_empty() {
             self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
         }
+        self.strays.extend(outcome.strays);
         match doing {
             Removing::Revoke => {
-                self.revoked = true;
-                self.gone.extend(removed);
+                self.revoked |= !outcome.done.is_empty();
+                self.gone.extend(outcome.done);
             }
-            Removing::Disable => self.disabled.extend(removed),
-            Removing::Confirm | Removing::Look(_) => {}
+            Removing::Disable => self.disabled.extend(outcome.done),
+            Removing::Look(_) => {}
         }
-        Ok(Some(match result {
-            Ok(answer) => {
-                if matches!(doing, Removing::Confirm) {
-                    self.confirmed = Some(answer);
-                }
-                Done::Taken
-            }
+        Ok(Some(match outcome.result {
+            Ok(()) => Done::Taken,
             Err(fault) => Done::Failed(fault, doing.words()),
         }))
     }
@@ -166,6 +170,7 @@ impl Work {
         }
         self.context.metrics.left_behind("GatewayApiKey", left.len());
         self.context.metrics.rotation_overdue(&self.uid, false);
+        self.context.metrics.leak_open(&self.uid, false);
         if let Some(notice) = report::released(&left, self.revoked) {
             self.context.notify(self.key.as_ref(), notice);
         }
@@ -214,15 +219,11 @@ impl Work {
 
     /// What stays at the vendor: everything that status names, unless it is known to be gone.
     fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
-        let stray = matches!(&self.confirmed, Some(Some(_)));
-        if decision.why != issuance::Why::LeftBehind && !stray {
-            return Vec::new();
+        if decision.why != issuance::Why::LeftBehind {
+            let stray = |id: &KeyId| Left { id: Some(id.clone()), serial: None, why: LeftWhy::NotOurs };
+            return self.strays.iter().map(stray).collect();
         }
-        let why = match (self.ending().forced, decision.why == issuance::Why::LeftBehind) {
-            (true, _) => LeftWhy::Forced,
-            (false, true) => LeftWhy::Policy(self.ending().policy),
-            (false, false) => LeftWhy::NotOurs,
-        };
+        let why = if self.ending().forced { LeftWhy::Forced } else { LeftWhy::Policy(self.ending().policy) };
         let served = facts.record.id.iter().cloned().zip(facts.record.serial.map(Some).or(Some(None)));
         let previous = facts.record.previous.iter().map(|it| (KeyId(it.id.clone()), Some(Serial(it.serial))));
         let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
@@ -268,7 +269,6 @@ const fn why(left: LeftWhy) -> Why {
 enum Removing {
     Revoke,
     Disable,
-    Confirm,
     Look(Timestamp),
 }
 
@@ -277,34 +277,60 @@ impl Removing {
         match self {
             Self::Revoke => "revoke the key",
             Self::Disable => "switch the key off",
-            Self::Confirm => "look at the key",
             Self::Look(_) => "list the keys",
         }
     }
 }
 
-/// Does it to one key after the other. Returns those it was done to, whatever became of the next.
-async fn removing(
+/// The calls of a deletion.
+struct Removal {
     account: Arc<Account>,
-    ids: Vec<KeyId>,
-    (doing, floor): (Removing, Option<Timestamp>),
-) -> (Vec<KeyId>, Result<Option<Listed>, Fault>) {
-    let mut done = Vec::new();
-    let mut answer = None;
-    if let Removing::Look(since) = doing {
-        let since = floor.map_or(since, |floor| floor.max(since));
-        return (done, account.list(since).await.map(|_| None));
+    identity: Identity,
+    /// Keys that a listing shows with our mark.
+    listed: BTreeSet<KeyId>,
+}
+
+/// What became of them.
+struct Outcome {
+    /// The keys it was done to, whatever became of the next.
+    done: Vec<KeyId>,
+    /// Those that do not carry our mark, and were left alone.
+    strays: Vec<KeyId>,
+    result: Result<(), Fault>,
+}
+
+impl Removal {
+    /// Does it to one key after the other.
+    async fn run(self, ids: Vec<KeyId>, doing: Removing) -> Outcome {
+        let mut outcome = Outcome { done: Vec::new(), strays: Vec::new(), result: Ok(()) };
+        if let Removing::Look(since) = doing {
+            outcome.result = self.account.list(since).await.map(drop);
+            return outcome;
+        }
+        for id in ids {
+            match self.one(&id, doing).await {
+                Ok(true) => outcome.done.push(id),
+                Ok(false) => outcome.strays.push(id),
+                Err(fault) => {
+                    outcome.result = Err(fault);
+                    break;
+                }
+            }
+        }
+        outcome
     }
-    for id in ids {
-        let result = match doing {
-            Removing::Disable => account.amend(&id, &Amendment::activity(Settings::default(), false)).await,
-            Removing::Confirm => account.get(&id).await.map(|found| answer = found),
-            _ => account.revoke(&id).await,
-        };
-        match result {
-            Ok(()) => done.push(id),
-            Err(fault) => return (done, Err(fault)),
+
+    /// Returns whether the key is ours. One that the vendor does not show gets its call all the same: a listing may lag.
+    async fn one(&self, id: &KeyId, doing: Removing) -> Result<bool, Fault> {
+        if !owned(&self.account, (&self.identity, &self.listed), id).await? {
+            return Ok(false);
+        }
+        if !matches!(doing, Removing::Disable) {
+            return self.account.revoke(id).await.map(|()| true);
+        }
+        match self.account.amend(id, &Amendment::activity(Settings::default(), false)).await {
+            Err(fault) if fault.kind != FaultKind::NotFound => Err(fault),
+            _ => Ok(true),
         }
     }
-    (done, Ok(answer))
 }

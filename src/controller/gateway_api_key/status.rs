@@ -4,7 +4,7 @@ use super::super::{Error, Pass, stale_or};
 use super::Work;
 use super::deliver::replaced;
 use crate::api::condition::{self, Course, READY};
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::plan::desired::Desired;
 use crate::plan::expiry;
@@ -14,9 +14,12 @@ use crate::plan::issuance::{Decision, Why};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
 use crate::plan::{money, retry, succession};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
+
+/// The revocation of a leaked key is not put off longer than this.
+const LEAK_RETRY: SignedDuration = SignedDuration::from_secs(60);
 
 impl Work {
     /// At rest: status says what is known.
@@ -32,10 +35,23 @@ impl Work {
         };
         let pass = match &decision.why {
             Why::NotApplied(_) => return self.wait_with(&verdict, facts).await,
+            Why::KeyMissing | Why::AccountDoubted | Why::Contested | Why::SecretImmutable => {
+                let mut status = self.looked();
+                succession::refresh(&mut status, facts, desired);
+                let works = match decision.why {
+                    Why::AccountDoubted => facts.serves(),
+                    _ => facts.works(),
+                };
+                self.publish(status, &verdict.still_ready(works)).await?
+            }
             Why::Fresh => self.fresh(facts, desired, &verdict).await?,
             Why::Observed => self.observed(facts, desired, &verdict).await?,
-            Why::AnswerLost | Why::MintingStopped(_) => {
-                self.publish(self.status(), &verdict.still_ready(facts.works())).await?
+            Why::AnswerLost => self.publish(self.status(), &verdict.still_ready(facts.works())).await?,
+            Why::MintingStopped(_) => {
+                // What is asked for from now on is asked anew.
+                let mut status = self.looked();
+                status.failed_asks = Some(facts.asks.fingerprint());
+                self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             Why::Suspended => {
                 // That nothing is done is all there is to carry out; taking it away is another generation.
@@ -50,11 +66,15 @@ impl Work {
 
     /// Everything is as it should be; what an attempt to replace the key left to say stays said.
     async fn fresh(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
-        let seen = facts.confirmed.clone().flatten();
-        let seen = seen.or_else(|| replaced(facts).map(|own| own.key));
         let mut status = self.carried_out();
-        if let Some(seen) = seen {
+        if let Some(seen) = seen(facts) {
             show(&mut status, &seen, desired);
+        }
+        succession::shown(&mut status, facts);
+        let unconfirmed =
+            report::tell_of_expiry(&mut status, desired, self.key.metadata.generation, facts.now);
+        if let Some(notice) = unconfirmed {
+            self.context.notify(self.key.as_ref(), notice);
         }
         self.tell_usage(&mut status);
         succession::refresh(&mut status, facts, desired);
@@ -102,6 +122,13 @@ impl Work {
         self.publish(status, &refusal.verdict()).await
     }
 
+    /// What was asked to be looked at was looked at.
+    fn looked(&self) -> GatewayApiKeyStatus {
+        let mut status = self.status();
+        status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
+        status
+    }
+
     /// The generation is carried out, or refused.
     fn carried_out(&self) -> GatewayApiKeyStatus {
         let mut status = self.status();
@@ -123,7 +150,13 @@ impl Work {
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        let now = self.context.clock.now();
+        let mut next = retry::after(fault, failures, &self.uid, now);
+        if self.leak_is_open(&status) {
+            // A leaked key works until it is revoked, whatever another call was asked to wait for.
+            let soon = retry::plus(now, retry::backoff(failures, &self.uid).min(LEAK_RETRY));
+            next = next.min(soon);
+        }
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
@@ -181,6 +214,12 @@ impl Work {
     ) -> Result<Pass, Error> {
         let generation = self.key.metadata.generation;
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        let open = self.leak_is_open(&status).then(|| report::leaked_key(&status)).flatten();
+        let verdict = &match open {
+            Some(id) if verdict.ready => report::leak_pending(&id),
+            Some(_) => verdict.clone().still_ready(false),
+            None => verdict.clone(),
+        };
         // Tools that follow kstatus look at Stalled only in a status of the present generation.
         if verdict.course == Course::Stalled && (status.id.is_none() || status.failures.is_some()) {
             status.observed_generation = generation;
@@ -196,11 +235,22 @@ impl Work {
         Ok(pass)
     }
 
+    /// Whether a key was declared leaked that is not revoked yet.
+    fn leak_is_open(&self, status: &GatewayApiKeyStatus) -> bool {
+        report::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
+    }
+
     /// The same, with `Ready` as it was.
     pub(super) async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Error> {
         let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
-        let notice = report::tell_of_rotation(&mut status, self.overdue, generation, now);
+        let open = self.leak_is_open(&status);
+        let notices = [
+            report::tell_of_rotation(&mut status, self.overdue, generation, now),
+            report::tell_of_leak(&mut status, open, generation, now),
+            report::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
+        ];
         self.context.metrics.rotation_overdue(&self.uid, self.overdue);
+        self.context.metrics.leak_open(&self.uid, open);
         match object::publish(&self.context.client, self.key.as_ref(), &status).await {
             Ok(Some(object)) => {
                 self.wrote(Arc::new(object));
@@ -209,7 +259,7 @@ impl Work {
             Ok(None) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
-        if let Some(notice) = notice {
+        for notice in notices.into_iter().flatten() {
             self.context.notify(self.key.as_ref(), notice);
         }
         Ok(Pass::Rest(None))
@@ -234,8 +284,13 @@ impl Work {
     }
 }
 
+/// The served key as the vendor showed it last.
+pub(super) fn seen(facts: &Facts) -> Option<Listed> {
+    facts.confirmed.clone().flatten().or_else(|| replaced(facts).map(|own| own.key))
+}
+
 /// What the vendor shows of the served key.
-fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &Desired) {
+pub(super) fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &Desired) {
     status.active = seen.shown.active;
     status.created_at = seen.created_at.or(status.created_at);
     status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);

@@ -1,0 +1,195 @@
+//! Why the API server does not store a Secret, told apart by who has to act, and what to say of it.
+
+use crate::api::{Reason, Verdict};
+use std::fmt;
+
+/// Characters of the API server's own words that are passed on.
+const LONGEST: usize = 400;
+
+/// A Secret that the API server does not store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Who has to act.
+    pub cause: Cause,
+    /// The field that the API server names, such as `metadata.labels`.
+    pub field: Option<String>,
+    /// The API server's own words; absent where they could quote the key.
+    pub words: Option<String>,
+}
+
+/// Who has to act so that a Secret can be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The operator's rights do not reach (RBAC).
+    Rights,
+    /// A `ResourceQuota` is used up.
+    Quota,
+    /// An admission policy or webhook says no.
+    Policy,
+    /// The Secret is immutable.
+    Immutable,
+    /// The object is invalid.
+    Invalid,
+    /// The object is too large.
+    TooLarge,
+    /// The namespace is being deleted.
+    Terminating,
+    /// Something else.
+    Other,
+}
+
+impl Refused {
+    /// Tells an answer of the API server apart: HTTP status, message, and the first of its causes (reason and field).
+    /// `quotable` says that the object which was sent holds no secret that a message could repeat.
+    pub fn new(code: u16, message: &str, first: Option<(&str, &str)>, quotable: bool) -> Self {
+        let field = first.map(|(_, field)| clean(field, 100)).filter(|it| !it.is_empty());
+        let words = quotable.then(|| clean(message, LONGEST)).filter(|it| !it.is_empty());
+        Self { cause: cause(code, message, first.map(|(reason, _)| reason)), field, words }
+    }
+
+    /// What status says. `works`: the Secret goes on holding a key that works.
+    pub fn verdict(&self, secret: &str, works: bool) -> Verdict {
+        let kept = if works { "; the Secret keeps the key that it holds, which works" } else { "" };
+        let message =
+            format!("Secret {secret} cannot be stored: {self}{kept}; no key is made for it; {}", self.cure());
+        Verdict::stalled(Reason::SecretRefused, message).still_ready(works)
+    }
+
+    const fn cure(&self) -> &'static str {
+        match self.cause {
+            Cause::Rights => "grant Keysmith's ServiceAccount create and update on Secrets in this namespace",
+            Cause::Quota => "raise the ResourceQuota or delete Secrets that nobody needs",
+            Cause::Policy => "change spec.secret or the policy",
+            Cause::Immutable => "delete the Secret, or leave it as it is",
+            Cause::Invalid => "correct spec.secret",
+            Cause::TooLarge => "make spec.secret.template smaller",
+            Cause::Terminating => "nothing can be made in a namespace that is being deleted",
+            Cause::Other => "look at the API server",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.cause {
+            Cause::Rights => "Keysmith has no right to write it (RBAC)",
+            Cause::Quota => "a ResourceQuota is used up",
+            Cause::Policy => "an admission policy refuses it",
+            Cause::Immutable => "it is immutable",
+            Cause::Invalid => "the API server calls it invalid",
+            Cause::TooLarge => "it is too large",
+            Cause::Terminating => "the namespace is being deleted",
+            Cause::Other => "the API server refused it",
+        })?;
+        if let Some(field) = &self.field {
+            write!(formatter, " ({field})")?;
+        }
+        self.words.as_ref().map_or(Ok(()), |words| write!(formatter, ": {words}"))
+    }
+}
+
+fn cause(code: u16, message: &str, reason: Option<&str>) -> Cause {
+    let says = |text: &str| message.contains(text);
+    if reason == Some("NamespaceTerminating") || says("because it is being terminated") {
+        return Cause::Terminating;
+    }
+    if says("exceeded quota") || says("failed quota") {
+        return Cause::Quota;
+    }
+    if says("ValidatingAdmissionPolicy")
+        || says("admission webhook")
+        || says("denied request")
+        || says("denied the request")
+    {
+        return Cause::Policy;
+    }
+    if says("immutable") {
+        return Cause::Immutable;
+    }
+    match code {
+        413 => Cause::TooLarge,
+        403 if says("cannot ") => Cause::Rights,
+        422 if says("Too long") => Cause::TooLarge,
+        400 | 422 => Cause::Invalid,
+        403 => Cause::Policy,
+        _ => Cause::Other,
+    }
+}
+
+/// One line of plain text, cut to a length.
+fn clean(text: &str, longest: usize) -> String {
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let mut words = text.chars().map(plain).take(longest).collect::<String>().trim().to_owned();
+    if text.chars().count() > longest {
+        words.push('…');
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart_by_who_has_to_act() {
+        let table = [
+            (
+                403,
+                "secrets \"a\" is forbidden: User \"system:serviceaccount:k:k\" cannot create resource \"secrets\" in API group \"\" in the namespace \"shop\"",
+                None,
+                Cause::Rights,
+            ),
+            (
+                403,
+                "secrets \"a\" is forbidden: exceeded quota: few, requested: count/secrets=1",
+                None,
+                Cause::Quota,
+            ),
+            (
+                422,
+                "secrets \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+                None,
+                Cause::Policy,
+            ),
+            (403, "admission webhook \"x\" denied the request: no", None, Cause::Policy),
+            (
+                422,
+                "Secret \"a\" is invalid: data: Forbidden: field is immutable when `immutable` is set",
+                Some(("FieldValueForbidden", "data")),
+                Cause::Immutable,
+            ),
+            (
+                422,
+                "Secret \"a\" is invalid: metadata.labels: Invalid value: \"Search and Ads\"",
+                Some(("FieldValueInvalid", "metadata.labels")),
+                Cause::Invalid,
+            ),
+            (
+                422,
+                "Secret \"a\" is invalid: data: Too long",
+                Some(("FieldValueTooLong", "data")),
+                Cause::TooLarge,
+            ),
+            (413, "Request entity too large", None, Cause::TooLarge),
+            (
+                403,
+                "secrets \"a\" is forbidden: unable to create new content in namespace x because it is being terminated",
+                Some(("NamespaceTerminating", "metadata.namespace")),
+                Cause::Terminating,
+            ),
+        ];
+        for (code, message, first, expected) in table {
+            assert_eq!(Refused::new(code, message, first, true).cause, expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_field_is_named_and_words_are_passed_on_only_where_they_cannot_quote_a_key() {
+        let refused =
+            |quotable| Refused::new(422, "no\nway", Some(("FieldValueInvalid", "metadata.labels")), quotable);
+        assert_eq!(refused(true).to_string(), "the API server calls it invalid (metadata.labels): no way");
+        assert_eq!(refused(false).to_string(), "the API server calls it invalid (metadata.labels)");
+        let long = Refused::new(400, &"x".repeat(5000), None, true);
+        assert!(long.words.is_some_and(|it| it.chars().count() <= LONGEST + 1));
+    }
+}
