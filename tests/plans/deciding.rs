@@ -1,10 +1,14 @@
 //! What is decided for a key that should exist.
 
 use super::known::*;
+use jiff::SignedDuration;
+use keysmith::api::rotation::SecretContest;
+use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::facts::{Facts, Record, Target};
-use keysmith::plan::issuance::{Step, Why};
+use keysmith::plan::facts::{Facts, Held, Record, Target};
+use keysmith::plan::issuance::{Step, Why, hold};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::Cause;
 
 /// A create call may be carried out this long after its claim, and be listed this much later.
@@ -100,7 +104,8 @@ fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_
         it.created_at = Some(at(-48));
     });
     let committed = Facts { target: Target::Ours(held(2, "two-a")), ..committed };
-    expect(&committed, Step::Revoke(vec![id("two-b")]), Why::Spare);
+    expect(&committed, Step::Announce(vec![id("two-b")]), Why::Spare);
+    expect(&told(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
 }
 
 #[test]
@@ -150,10 +155,51 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
     expect(&fenced, issue(4), Why::AttemptFailed);
 }
 
+/// The vendor says for the second time that the served key is gone, and a fresh listing does not show it either.
+fn missing(facts: Facts) -> Facts {
+    let facts = with_record(facts, |it| it.missing_since = Some(at(-60)));
+    Facts { confirmed: Some(None), view: Some(view(0, &[])), ..facts }
+}
+
 #[test]
-fn a_key_that_the_vendor_says_is_gone_is_replaced() {
-    let facts = Facts { confirmed: Some(None), ..served() };
-    expect(&facts, issue(2), Why::Rotation(Cause::KeyLost));
+fn a_key_that_two_looks_a_minute_apart_do_not_show_is_replaced_and_one_look_is_no_proof() {
+    let first = Facts { confirmed: Some(None), ..served() };
+    expect(&first, Step::Miss(id("one")), Why::KeyMissing);
+    let early = with_record(missing(served()), |it| it.missing_since = Some(at(-59)));
+    expect(&early, rest(1), Why::KeyMissing);
+    let unasked = with_record(served(), |it| it.missing_since = Some(at(-59)));
+    expect(&unasked, rest(1), Why::KeyMissing);
+    expect(&later(unasked, 1), Step::Confirm(id("one")), Why::KeyMissing);
+    let old_listing = Facts { view: Some(view(-1, &[])), ..missing(served()) };
+    let before = Step::Look(plus(at(0), -SignedDuration::from_nanos(1)));
+    expect(&old_listing, before, Why::KeyMissing);
+    expect(&missing(served()), issue(2), Why::Rotation(Cause::KeyLost));
+}
+
+#[test]
+fn a_key_that_a_listing_shows_or_that_is_back_is_not_gone() {
+    let listed_again = Facts { view: Some(view(0, &[(1, listed("one", -90_000))])), ..missing(served()) };
+    expect(&listed_again, rest(60), Why::KeyMissing);
+    let shown = with_record(served(), |it| it.missing_since = Some(at(-30)));
+    let shown = Facts { view: Some(view(-10, &[(1, listed("one", -90_000))])), ..shown };
+    expect(&shown, Step::Confirm(id("one")), Why::KeyMissing);
+    let back = Facts { confirmed: Some(Some(listed("one", -90_000))), ..shown };
+    expect(&back, Step::Rest(None), Why::Fresh);
+}
+
+#[test]
+fn in_an_account_that_is_in_doubt_no_key_is_gone() {
+    for facts in [Facts { confirmed: Some(None), ..served() }, missing(served())] {
+        let doubted = Facts { doubted: true, ..facts };
+        expect(&doubted, rest(60), Why::AccountDoubted);
+    }
+}
+
+#[test]
+fn a_vendor_whose_listing_lags_longer_is_given_longer() {
+    let mut facts = missing(served());
+    facts.ability.listing_lag = SignedDuration::from_secs(100);
+    expect(&facts, rest(140), Why::KeyMissing);
 }
 
 #[test]
@@ -161,21 +207,109 @@ fn a_deleted_edited_or_outdated_secret_is_written_again_with_the_same_key() {
     let restore = || Step::Restore(Serial(1), id("one"));
     let absent = Facts { target: Target::Absent, ..served() };
     expect(&absent, restore(), Why::SecretDeleted);
+    let without = |facts: Facts| with_held(facts, |it| (it.key, it.whole) = (None, false));
     let edited = with_held(served(), |it| it.intact = false);
-    expect(&edited, restore(), Why::SecretEdited);
+    expect(&without(edited), restore(), Why::SecretEdited);
     let other_key = with_held(served(), |it| it.key_id = Some(id("other")));
-    expect(&other_key, restore(), Why::SecretEdited);
-    let no_serial = with_held(served(), |it| it.serial = None);
-    expect(&no_serial, restore(), Why::SecretEdited);
+    expect(&without(other_key), restore(), Why::SecretEdited);
     let outdated = with_held(served(), |it| it.current = false);
-    expect(&outdated, restore(), Why::TemplateChanged);
+    expect(&without(outdated), restore(), Why::TemplateChanged);
+}
+
+#[test]
+fn a_secret_in_which_the_key_stands_is_written_around_it_at_every_vendor() {
+    let rewrite = || Step::Rewrite(Serial(1), id("one"));
+    let edits: [(fn(&mut Held), Why); 4] = [
+        (|it| it.intact = false, Why::SecretEdited),
+        (|it| it.current = false, Why::TemplateChanged),
+        (|it| it.key_id = Some(id("other")), Why::SecretEdited),
+        (|it| it.serial = None, Why::SecretEdited),
+    ];
+    for recovery in [Recovery::Reveal, Recovery::Rotate, Recovery::Once] {
+        for (edit, why) in &edits {
+            let mut facts = with_held(served(), edit);
+            facts.ability.recovery = recovery;
+            expect(&facts, rewrite(), why.clone());
+            let after_a_failure = with_record(facts.clone(), |it| {
+                (it.next_attempt_at, it.failures) = (Some(at(500)), 3);
+                it.failed_asks = Some(served().asks.fingerprint());
+            });
+            expect(&after_a_failure, rewrite(), why.clone());
+            facts = with_held(facts, |it| it.immutable = true);
+            expect(&facts, Step::Rest(None), Why::SecretImmutable);
+        }
+    }
+}
+
+#[test]
+fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_it_is_asked_for() {
+    let dressed = with_held(served(), |it| (it.intact, it.state) = (false, "dressed".into()));
+    expect(&Facts { mended: 1, ..dressed.clone() }, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+    let found = Facts { mended: 2, ..dressed.clone() };
+    expect(&found, Step::Contest, Why::Contested);
+    let contest = |since| SecretContest { state: "dressed".into(), differs: vec![], since: at(since) };
+    let left = |since| with_record(found.clone(), |it| it.contest = Some(contest(since)));
+    expect(&left(-10), rest(3590), Why::Fresh);
+    let stripped = with_held(left(-10), |it| (it.key, it.whole) = (None, false));
+    expect(&stripped, rest(3590), Why::Contested);
+    let again = Facts { mended: 0, ..left(-3600) };
+    expect(&again, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+    let asked = Facts { requested: true, ..left(-10) };
+    expect(&asked, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+    let other = with_held(Facts { mended: 0, ..left(-10) }, |it| it.state = "otherwise".into());
+    expect(&other, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+}
+
+#[test]
+fn a_secret_that_loses_the_key_again_costs_one_key_and_not_one_after_the_other() {
+    let mut lost = with_held(served(), |it| {
+        (it.key, it.whole, it.intact) = (None, false, false);
+    });
+    lost.ability.recovery = Recovery::Once;
+    lost.lost_since = Some(at(-10));
+    expect(&lost, issue(2), Why::Rotation(Cause::SecretLost));
+    let again = with_record(lost, |it| {
+        (it.rotated_for, it.rotated_at) = (Some("SecretLost".into()), Some(at(-20)));
+    });
+    expect(&again, rest(3580), Why::Contested);
+    expect(&Facts { requested: true, ..again.clone() }, issue(2), Why::Rotation(Cause::SecretLost));
+    expect(&later(again, 3580), issue(2), Why::Rotation(Cause::SecretLost));
+}
+
+#[test]
+fn an_immutable_secret_keeps_the_old_key_and_no_key_is_made_for_it() {
+    let fixed = with_held(served(), |it| it.immutable = true);
+    expect(&fixed, Step::Rest(None), Why::Fresh);
+    let mut asked = fixed.clone();
+    asked.asks.rotate = Some("now".into());
+    expect(&asked, Step::Rest(None), Why::SecretImmutable);
+    let mut leaked = fixed;
+    leaked.asks.leaked = Some("now".into());
+    expect(&leaked, Step::Forsake(id("one")), Why::Leaked);
+}
+
+#[test]
+fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
+    let record = served().record;
+    let restored = Some(Claim::new(Serial(1), at(0), Purpose::Restore));
+    assert_eq!(hold(&record, (true, Some(claim(1, -900))), at(0)), None);
+    assert_eq!(hold(&record, (false, Some(claim(4, -900))), at(0)), Some(claim(4, -900)));
+    assert_eq!(hold(&record, (true, None), at(0)), restored);
+    assert_eq!(hold(&record, (false, None), at(0)), restored);
+    let blank = new().record;
+    assert_eq!(hold(&blank, (false, None), at(0)), None);
+    let previous = with_record(new(), |it| {
+        (it.previous, it.settled) = (vec![previous("old", -60)], Serial(3));
+    });
+    let serial = hold(&previous.record, (false, None), at(0)).map(|claim| claim.serial);
+    assert_eq!(serial, Some(Serial(3)));
 }
 
 #[test]
 fn a_fence_raised_by_a_claim_does_not_keep_the_served_key_out() {
     let facts = with_record(pending(500), |it| it.settled = Serial(2));
     let facts = with_held(facts, |it| (it.fence, it.intact) = (Some(Serial(2)), false));
-    expect(&facts, Step::Restore(Serial(1), id("one")), Why::SecretEdited);
+    expect(&facts, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
 }
 
 #[test]
@@ -185,7 +319,7 @@ fn a_secret_whose_annotations_outrank_the_claim_is_outranked_before_it_is_writte
     let facts = with_held(served(), |it| it.serial = Some(Serial(4)));
     expect(&facts, Step::Outrank(Serial(5)), Why::SecretEdited);
     let claimed = Facts { claim: Some(Claim { purpose: Purpose::Restore, ..claim(5, -1) }), ..facts };
-    expect(&claimed, Step::Restore(Serial(1), id("one")), Why::SecretEdited);
+    expect(&claimed, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
 }
 
 #[test]
@@ -197,13 +331,13 @@ fn a_fence_above_the_claim_alone_is_no_fault() {
 #[test]
 fn neither_stripped_nor_broken_claims_nor_an_older_status_rewind_the_serial() {
     assert_eq!(Claim::decode(Some("{\"serial\":")), None);
-    let lost = |facts: Facts| Facts { claim: None, confirmed: Some(None), ..facts };
+    let lost = |facts: Facts| Facts { claim: None, ..missing(facts) };
     expect(&lost(served()), issue(2), Why::Rotation(Cause::KeyLost));
     let fenced = with_held(lost(served()), |it| it.fence = Some(Serial(6)));
     expect(&fenced, issue(7), Why::Rotation(Cause::KeyLost));
     let settled = with_record(lost(served()), |it| it.settled = Serial(4));
     expect(&settled, issue(5), Why::Rotation(Cause::KeyLost));
-    let listed_above = Facts { view: Some(view(-60, &[(8, listed("eight", -70))])), ..lost(served()) };
+    let listed_above = Facts { view: Some(view(0, &[(8, listed("eight", -70))])), ..lost(served()) };
     expect(&listed_above, issue(9), Why::Rotation(Cause::KeyLost));
     let restored = with_record(Facts { claim: Some(claim(5, -900)), ..lost(served()) }, |it| {
         it.settled = Serial(5);

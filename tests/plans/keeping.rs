@@ -1,10 +1,12 @@
 //! What is decided about the settings of a served key, and about keys that nothing uses.
 
 use super::known::*;
+use jiff::SignedDuration;
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, Listed, Target};
 use keysmith::plan::issuance::{Step, Why};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::retry::plus;
 
 fn confirm() -> Step {
     Step::Confirm(id("one"))
@@ -90,14 +92,24 @@ fn beside(serial: u64, name: &str) -> Facts {
 #[test]
 fn a_key_of_ours_that_nothing_uses_is_revoked() {
     for serial in [0, 1, 2, 3] {
-        let spare = Step::Revoke(vec![id("spare")]);
-        expect(&beside(serial, "spare"), spare, Why::Spare);
+        let spare = beside(serial, "spare");
+        expect(&spare, Step::Announce(vec![id("spare")]), Why::Spare);
+        expect(&told(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
     }
 }
 
 #[test]
+fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
+    let spare = told(beside(2, "spare"), "spare");
+    let early = Facts { now: at(-1), ..spare.clone() };
+    expect(&early, rest(0), Why::Fresh);
+    let old = Facts { view: beside(2, "spare").view, ..spare };
+    expect(&old, Step::Look(plus(at(0), -SignedDuration::from_nanos(1))), Why::Spare);
+}
+
+#[test]
 fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() {
-    let facts = with_held(beside(3, "spare"), |it| it.fence = Some(Serial(2)));
+    let facts = with_held(told(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
     expect(&facts, Step::Fence(Serial(3)), Why::Spare);
     let never = with_held(facts, |it| it.fence = None);
     expect(&never, Step::Fence(Serial(3)), Why::Spare);
@@ -121,8 +133,8 @@ fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_a_spare() {
     let gone = Facts { gone: [id("spare")].into(), ..beside(2, "spare") };
     expect(&gone, Step::Rest(None), Why::Fresh);
     let named = with_held(beside(2, "two"), |it| it.key_id = Some(id("two")));
-    let restore = Step::Restore(Serial(1), id("one"));
-    expect(&named, restore, Why::SecretEdited);
+    let rewrite = Step::Rewrite(Serial(1), id("one"));
+    expect(&named, rewrite, Why::SecretEdited);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use keysmith::plan::removal::{Ending, retire};
 use keysmith::plan::retry::plus;
 
 pub use super::cluster::Spec;
-use super::cluster::{Object, mark};
+use super::cluster::{Object, POLL, mark};
 
 /// A resource that says nothing of what becomes of its key.
 pub const DELETE: Ending = Ending { policy: DeletionPolicy::Delete, forced: false };
@@ -142,6 +142,12 @@ pub fn with_record(facts: Facts, change: impl FnOnce(&mut Record)) -> Facts {
     let mut facts = facts;
     change(&mut facts.record);
     facts
+}
+
+/// It was told long ago that nothing uses that key, and a listing since still shows it.
+pub fn told(facts: Facts, name: &str) -> Facts {
+    let view = facts.view.map(|view| View { as_of: facts.now, ..view });
+    Facts { told: [(id(name), at(-POLL.as_secs()))].into(), view, ..facts }
 }
 
 #[track_caller]

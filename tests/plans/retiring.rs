@@ -3,7 +3,7 @@
 use super::known::*;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::facts::{Facts, Listed};
+use keysmith::plan::facts::Facts;
 use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::removal::{Ending, retire};
@@ -54,30 +54,33 @@ fn a_claim_that_cannot_be_read_any_more_may_have_been_for_a_call_that_still_goes
 
 #[test]
 fn every_marked_key_that_a_listing_shows_is_revoked() {
-    let unseen = Facts { gone: [].into(), view: None, ..claimed(None) };
+    let unseen = Facts { view: None, ..claimed(None) };
     expect_retired(&unseen, look(-60));
     let keys = [(1, listed("one", -90_000)), (9, listed("nine", -9))];
-    let seen = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
-    expect_retired(&seen, Step::Revoke(vec![id("nine"), id("one")]));
+    let seen = Facts { view: Some(view(-30, &keys)), ..claimed(None) };
+    expect_retired(&seen, Step::Revoke(vec![id("nine")]));
 }
 
 #[test]
-fn the_recorded_key_that_no_listing_shows_is_asked_for_and_revoked_only_with_our_mark() {
-    let unlisted = Facts { gone: [].into(), ..claimed(None) };
-    expect_retired(&unlisted, Step::Confirm(id("one")));
-    let marked = Facts { confirmed: Some(Some(listed("one", -90_000))), ..unlisted.clone() };
-    expect_retired(&marked, Step::Revoke(vec![id("one")]));
-    let renamed = Listed { name: "renamed".into(), ..listed("one", -90_000) };
-    let renamed = Facts { confirmed: Some(Some(renamed)), ..unlisted.clone() };
-    expect_retired(&renamed, Step::Release);
-    // Somebody wrote another id into status.
-    let by_hand =
-        with_record(Facts { confirmed: Some(Some(listed("one", -90_000))), ..unlisted.clone() }, |it| {
-            it.id = Some(id("somebody's"));
-        });
-    expect_retired(&by_hand, Step::Release);
-    let gone = Facts { confirmed: Some(None), ..unlisted };
-    expect_retired(&gone, Step::Release);
+fn what_is_recorded_is_revoked_before_and_whatever_a_listing_shows() {
+    let recorded = || Step::Revoke(vec![id("old"), id("one")]);
+    let facts = with_record(claimed(None), |it| it.previous = vec![previous("old", -10)]);
+    let facts = Facts { gone: [].into(), ..facts };
+    expect_retired(&facts, recorded());
+    expect_retired(&Facts { view: None, ..facts.clone() }, recorded());
+    let keys = [(1, listed("one", -90_000)), (9, listed("nine", -9))];
+    expect_retired(&Facts { view: Some(view(-30, &keys)), ..facts.clone() }, recorded());
+    let half = Facts { gone: [id("one")].into(), ..facts.clone() };
+    expect_retired(&half, Step::Revoke(vec![id("old")]));
+    // What does not carry our mark was left alone.
+    let strays = Facts { strays: [id("one"), id("old")].into(), ..facts };
+    expect_retired(&strays, Step::Release);
+}
+
+#[test]
+fn a_key_that_is_only_looked_at_is_not_recorded_as_ours() {
+    let facts = with_record(claimed(None), |it| it.serial = None);
+    expect_retired(&Facts { gone: [].into(), ..facts }, Step::Release);
 }
 
 #[test]
@@ -133,24 +136,15 @@ fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
     let disable = ending(DeletionPolicy::Disable);
     let keys = [(1, listed("one", -90_000)), (2, listed("two", -50))];
     let on = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
-    ends(&on, disable, (Step::Disable(vec![id("one"), id("two")]), Why::Deleting));
+    ends(&on, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
+    let served_off = Facts { disabled: [id("one")].into(), ..on.clone() };
+    ends(&served_off, disable, (Step::Disable(vec![id("two")]), Why::Deleting));
     // A listing that lags shows them as they were.
     let off = Facts { disabled: [id("one"), id("two")].into(), ..on.clone() };
     ends(&off, disable, (Step::Release, Why::LeftBehind));
     let unlisted = Facts { view: Some(view(-30, &[])), ..on };
-    ends(&unlisted, disable, (Step::Confirm(id("one")), Why::Deleting));
-    let young = Facts { confirmed: Some(Some(listed("one", -40))), ..unlisted };
-    ends(&young, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
+    ends(&unlisted, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
     ends(&claimed(Some(-100)), disable, (rest(90), Why::Deleting));
-}
-
-#[test]
-fn a_previous_key_too_young_for_the_listing_is_waited_for() {
-    let facts = with_record(claimed(None), |it| it.previous = vec![previous("old", -10)]);
-    expect_retired(&facts, rest(21));
-    expect_retired(&later(facts.clone(), 21), look(21));
-    let seen = Facts { view: Some(view(22, &[(0, listed("old", -20))])), ..later(facts, 22) };
-    expect_retired(&seen, Step::Revoke(vec![id("old")]));
 }
 
 #[test]

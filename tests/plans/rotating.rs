@@ -237,7 +237,8 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
             it.failed_asks = Some(served().asks.fingerprint());
         })
     };
-    let gone = failed(Facts { confirmed: Some(None), ..served() });
+    let gone = with_record(served(), |it| it.missing_since = Some(at(-60)));
+    let gone = failed(Facts { confirmed: Some(None), view: Some(view(0, &[])), ..gone });
     let expired = failed(with_record(served(), |it| it.expires_at = Some(at(0))));
     for (facts, cause) in [(gone, Cause::KeyLost), (expired, Cause::Expired)] {
         expect(&facts, rest(40), Why::BackingOff);
