@@ -2,7 +2,7 @@
 
 use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
-    SecretContest,
+    SecretContest, UnusedKey,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, conditions_schema};
 use jiff::Timestamp;
@@ -310,6 +310,9 @@ pub struct GatewayApiKeyStatus {
     /// The content of the Secret that consumers were last restarted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_for: Option<String>,
+    /// Keys at the vendor that carry this resource's mark and that nothing uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<UnusedKey>,
     /// A state of the Secret that something in the cluster brings back time and again, and that is left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_contest: Option<SecretContest>,

@@ -223,6 +223,16 @@ pub struct PreviousKey {
     pub leaked: bool,
 }
 
+/// A key at the vendor that carries the resource's mark and that nothing uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnusedKey {
+    /// The vendor's id.
+    pub id: String,
+    /// When it was told. It is revoked a poll later, unless the mark is taken out of its name.
+    pub told_at: Timestamp,
+}
+
 /// A state of the Secret that something in the cluster brings back time and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -288,7 +288,6 @@ impl Work {
             claim: object::claim_of(key),
             record: self.record(),
             target,
-            told: self.context.memory.told(&self.uid, view.as_ref()),
             view,
             confirmed: self.confirmed.clone(),
             amended: self.amended.clone(),
@@ -340,7 +339,7 @@ impl Work {
             Step::Rewrite(serial, id) => self.rewrite(act, *serial, id).await,
             Step::Contest => self.contest(act).await,
             Step::Miss(id) => self.miss(act, id).await,
-            Step::Announce(ids) => Ok(self.announce(act, ids)),
+            Step::Announce(ids) => self.announce(act, ids).await,
             Step::Amend(id, fields) => self.amend(act, id, fields).await,
             Step::Confirm(id) => Ok(match act.account.get(id).await {
                 Ok(answer) => {

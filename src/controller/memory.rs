@@ -3,12 +3,11 @@
 
 use crate::cluster::object::Managed;
 use crate::plan::contest::LATELY;
-use crate::plan::facts::{KeyId, View};
 use crate::plan::retry;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,16 +19,12 @@ struct Entry {
     floor: Option<Timestamp>,
     /// Since when its Secret has been seen without the served key.
     lost_since: Option<Timestamp>,
-    /// Keys of its mark that nothing uses, and when that was told.
-    told: BTreeMap<KeyId, Timestamp>,
     /// The states of its Secret that were set right lately.
     mends: Vec<(String, Timestamp)>,
     failures: u32,
     stale: u32,
 }
 
-/// So many unneeded keys of a resource are told of at once; the others follow.
-const TOLD: usize = 64;
 /// So many of the last resources that were let go are remembered.
 const RELEASED: usize = 1024;
 
@@ -84,24 +79,6 @@ impl Memory {
         self.with(uid, |entry| {
             entry.lost_since = lost.then_some(entry.lost_since.unwrap_or(at));
             entry.lost_since
-        })
-    }
-
-    /// Keys that nothing uses were told of at this time.
-    pub fn tell(&self, uid: &str, ids: &[KeyId], at: Timestamp) {
-        self.with(uid, |entry| {
-            for id in ids.iter().take(TOLD) {
-                entry.told.entry(id.clone()).or_insert(at);
-            }
-        });
-    }
-
-    /// Keys that nothing uses, and when that was told. Those that are not listed any more are forgotten.
-    pub fn told(&self, uid: &str, listed: Option<&View>) -> BTreeMap<KeyId, Timestamp> {
-        let shown = |view: &View, id: &KeyId| view.own.iter().any(|own| own.key.id == *id);
-        self.with(uid, |entry| {
-            entry.told.retain(|id, _| listed.is_none_or(|view| shown(view, id)));
-            entry.told.clone()
         })
     }
 

@@ -35,13 +35,13 @@ pub fn state(facts: &Facts) -> &str {
 
 /// Whether what differs in the Secret is to be set right.
 pub fn judge(facts: &Facts) -> Contest {
-    if facts.demanded() {
-        return Contest::None;
-    }
     let standing = facts.record.contest.as_ref().filter(|it| it.state == state(facts));
-    match standing.map(|it| plus(it.since, AGAIN)) {
-        Some(until) if facts.now < until => Contest::Left(until),
-        _ if facts.mended >= often(&facts.target) => Contest::Found,
+    let until = standing.map(|it| plus(it.since, AGAIN)).filter(|until| facts.now < *until);
+    // A request is one more try.
+    let tries = often(&facts.target) + u32::from(facts.demanded());
+    match until {
+        Some(until) if !facts.demanded() || facts.mended >= tries => Contest::Left(until),
+        None if facts.mended >= tries => Contest::Found,
         _ => Contest::None,
     }
 }

@@ -188,6 +188,8 @@ pub struct Record {
     pub made_as: Option<String>,
     /// Since when the vendor does not show the served key.
     pub missing_since: Option<Timestamp>,
+    /// Keys that nothing uses, and when that was told: they are revoked a poll later.
+    pub told: BTreeMap<KeyId, Timestamp>,
     /// What was found to be changed back in the Secret time and again.
     pub contest: Option<SecretContest>,
     /// Why it was replaced last, as status names it.
@@ -221,6 +223,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             rotated_for: status.last_rotation.as_ref().map(|it| it.reason.clone()),
             missing_since: status.missing_since,
             contest: status.secret_contest.clone(),
+            told: status.unused.iter().map(|it| (KeyId(it.id.clone()), it.told_at)).collect(),
             rotation_failures: status.rotation_failures.unwrap_or(0),
             handled: Handled {
                 trigger: status.last_handled_trigger.clone(),
@@ -269,8 +272,6 @@ pub struct Facts {
     pub disabled: BTreeSet<KeyId>,
     /// Keys that this resource names and that do not carry its mark: they are left alone.
     pub strays: BTreeSet<KeyId>,
-    /// Keys that nothing uses, and when that was told: they are revoked a poll later.
-    pub told: BTreeMap<KeyId, Timestamp>,
     /// Time between two listings of the account.
     pub poll: SignedDuration,
     /// Whether the account of the listing may be another one than the keys were made in.

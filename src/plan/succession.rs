@@ -11,7 +11,7 @@ use super::retry::plus;
 use super::rotation::{self, Cause, Handled};
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::PREVIOUS_KEY_IN_USE;
-use crate::api::rotation::{CarriedSpend, LastRotation, PreviousKey};
+use crate::api::rotation::{CarriedSpend, LastRotation, PreviousKey, UnusedKey};
 use crate::api::shared::{LocalRef, Period};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -186,6 +186,12 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
     forget_failures(status);
 }
 
+/// Keys that nothing uses are told.
+pub fn announce(status: &mut GatewayApiKeyStatus, ids: &[KeyId], now: Timestamp) {
+    let told_at = report::to_the_second(now);
+    status.unused.extend(ids.iter().map(|id| UnusedKey { id: id.0.clone(), told_at }));
+}
+
 /// What the last look shows of the served key and of previous ones that were missing.
 pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
     if facts.confirmed != Some(None) {
@@ -194,6 +200,9 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
     for key in &mut status.previous {
         let back = facts.own().any(|own| own.key.id.0 == key.id);
         key.missing_since.take_if(|_| back);
+    }
+    if facts.view.is_some() {
+        status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
     }
     // What something else makes of the Secret is of interest as long as it does.
     let left = status.secret_contest.as_ref().is_some_and(|it| it.state == super::contest::state(facts));

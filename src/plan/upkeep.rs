@@ -96,11 +96,11 @@ fn spares(facts: &Facts) -> Vec<KeyId> {
 pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
     let act = |step| Next::Act(take(step, Why::Spare));
     let spares = spares(facts);
-    let untold: Vec<_> = spares.iter().filter(|id| !facts.told.contains_key(id)).cloned().collect();
+    let untold: Vec<_> = spares.iter().filter(|id| !facts.record.told.contains_key(id)).cloned().collect();
     if !untold.is_empty() {
         return act(Step::Announce(untold));
     }
-    let due = |id: &KeyId| facts.told.get(id).map(|told| plus(*told, facts.poll));
+    let due = |id: &KeyId| facts.record.told.get(id).map(|told| plus(*told, facts.poll));
     let Some(first) = spares.iter().filter_map(due).min() else {
         return Next::Wait(None);
     };

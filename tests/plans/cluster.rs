@@ -193,7 +193,6 @@ impl Object {
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
             strays: BTreeSet::new(),
-            told: BTreeMap::new(),
             poll: POLL,
             doubted: false,
             mended: 0,

@@ -146,8 +146,9 @@ pub fn with_record(facts: Facts, change: impl FnOnce(&mut Record)) -> Facts {
 
 /// It was told long ago that nothing uses that key, and a listing since still shows it.
 pub fn told(facts: Facts, name: &str) -> Facts {
-    let view = facts.view.map(|view| View { as_of: facts.now, ..view });
-    Facts { told: [(id(name), at(-POLL.as_secs()))].into(), view, ..facts }
+    let view = facts.view.clone().map(|view| View { as_of: facts.now, ..view });
+    let facts = with_record(facts, |it| it.told = [(id(name), at(-POLL.as_secs()))].into());
+    Facts { view, ..facts }
 }
 
 #[track_caller]

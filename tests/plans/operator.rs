@@ -17,6 +17,7 @@ use keysmith::plan::issuance::{self, Decision, Step, Why};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::{self, Cause};
+use keysmith::plan::succession;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -122,14 +123,11 @@ impl Operator {
         let (now, elsewhere) = (self.now(), self.world.borrow().elsewhere);
         let facts = object.facts(now, target, view);
         let state = contest::state(&facts).to_owned();
-        let (told, mended) = self.remember(|memory| {
-            let view = facts.view.as_ref();
-            memory.told.retain(|id, _| view.is_none_or(|it| it.own.iter().any(|own| own.key.id == *id)));
+        let mended = self.remember(|memory| {
             memory.mends.retain(|(_, at)| plus(*at, contest::LATELY) > now);
-            (memory.told.clone(), memory.mends.iter().filter(|(it, _)| *it == state).count())
+            memory.mends.iter().filter(|(it, _)| *it == state).count()
         });
         Facts {
-            told,
             mended: u32::try_from(mended).unwrap(),
             strays: self.strays.clone(),
             doubted: elsewhere,
@@ -252,13 +250,10 @@ impl Operator {
             Step::Contest => self.contest(facts).await,
             Step::Miss(_) => self.miss().await,
             Step::Announce(ids) => {
-                let now = self.now();
-                self.remember(|memory| {
-                    for id in ids {
-                        memory.told.entry(id.clone()).or_insert(now);
-                    }
-                });
-                Ok(Done::Again)
+                let mut status = self.status();
+                succession::announce(&mut status, ids, self.now());
+                let pass = self.publish_as_it_is(status).await?;
+                Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
             }
             Step::Amend(id, _) => self.amend(facts, desired, (id, decision)).await,
             Step::Confirm(id) => self.confirm(id).await,

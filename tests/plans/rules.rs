@@ -136,10 +136,12 @@ impl World {
         let earliest = since.filter_map(|object| Some(plus(replaced(object)?, object.spec.overlap()))).min();
         let served = self.versions.iter().flatten().any(|it| it.status.id.as_ref() == Some(&id.0));
         let works = self.vendor.get(id).is_some_and(|key| key.expires_at.is_none_or(|at| at > self.now));
-        let previous = &live.status.previous;
-        let oldest = previous.iter().min_by_key(|key| (key.replaced_at, key.serial));
         // One more replacement than old keys are admitted ends the oldest one's overlap.
-        let crowded = previous.len() > MAX_PREVIOUS && oldest.is_some_and(|key| key.id == id.0);
+        let crowded = self.versions.iter().flatten().any(|object| {
+            let previous = &object.status.previous;
+            let oldest = previous.iter().min_by_key(|key| (key.replaced_at, key.serial));
+            previous.len() > MAX_PREVIOUS && oldest.is_some_and(|key| key.id == id.0)
+        });
         match earliest {
             Some(earliest) if self.now < earliest && !crowded => {
                 self.break_rule(|| format!("{id} was retired before its overlap was over"));

@@ -48,7 +48,6 @@ pub struct Memory {
     pub written: Option<Rc<Object>>,
     pub floor: Option<Timestamp>,
     pub latest: Option<Rc<Listing>>,
-    pub told: BTreeMap<KeyId, Timestamp>,
     pub mends: Vec<(String, Timestamp)>,
     pub failures: u32,
     pub stale: u32,

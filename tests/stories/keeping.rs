@@ -34,8 +34,15 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
     ] {
         world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-        // What is not as it was written needs the key, which is replaced where the vendor does not show it again.
-        if !world.surface.reveals() {
+        // Only where the key itself is gone, and the vendor does not show it again, is it replaced; when that happens
+        // again within the hour, on request.
+        if patch.pointer("/data/key").is_some() && !world.surface.reveals() {
+            if patch["data"]["key"].is_null() {
+                world.reason("GatewayApiKey", "checkout", "SecretContested").await;
+                let asked =
+                    json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "again"}}});
+                world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
+            }
             id = replaced(world, &id).await;
         }
         let serial = world.status("GatewayApiKey", "checkout").await["serial"].to_string();

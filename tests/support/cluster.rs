@@ -181,10 +181,10 @@ impl Cluster {
         self.state().requests.clone()
     }
 
-    /// What `actor` tried to write, events apart.
+    /// What `actor` tried to write, events and dry runs apart.
     pub fn writes(&self, actor: &str) -> Vec<Request> {
         let all = self.requests().into_iter();
-        all.filter(|r| r.actor == actor && r.is_write() && r.resource != "events").collect()
+        all.filter(|r| r.actor == actor && r.is_write() && !r.dry_run && r.resource != "events").collect()
     }
 
     /// Adds a rule; the first rule that catches a request decides.

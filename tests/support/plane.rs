@@ -72,6 +72,8 @@ pub struct Asked {
     pub namespace: Option<String>,
     /// Which; nothing for all, and for what has no name yet.
     pub name: Option<String>,
+    /// Whether nothing is stored.
+    pub dry_run: bool,
 }
 
 impl Asked {
@@ -115,6 +117,7 @@ impl Asked {
             resource,
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
+            dry_run: query.split('&').any(|it| it == "dryRun=All"),
         })
     }
 }
@@ -132,7 +135,8 @@ impl Recorder {
     /// Verb and resource of every write, events apart.
     pub fn writes(&self) -> Vec<String> {
         let requests = self.requests().into_iter();
-        let writes = requests.filter(|it| !["get", "list", "watch"].contains(&it.verb.as_str()));
+        let writes =
+            requests.filter(|it| !it.dry_run && !["get", "list", "watch"].contains(&it.verb.as_str()));
         writes.filter(|it| it.resource != "events").map(|it| format!("{} {}", it.verb, it.resource)).collect()
     }
 

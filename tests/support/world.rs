@@ -310,6 +310,25 @@ impl World {
         }
     }
 
+    /// How often the operator read a Secret, and how often it asked whether one would be stored.
+    pub fn looks_at_secrets(&self) -> (usize, usize) {
+        let asked: Vec<(String, bool)> = match &self.ground {
+            Ground::Simulated(cluster) => {
+                let all = cluster
+                    .requests()
+                    .into_iter()
+                    .filter(|it| it.actor == "operator" && it.resource == "secrets");
+                all.map(|it| (it.verb, it.dry_run)).collect()
+            }
+            Ground::Real(recorder) => {
+                let all = recorder.requests().into_iter().filter(|it| it.resource == "secrets");
+                all.map(|it| (it.verb, it.dry_run)).collect()
+            }
+        };
+        let reads = asked.iter().filter(|(verb, _)| verb == "get").count();
+        (reads, asked.iter().filter(|(_, dry_run)| *dry_run).count())
+    }
+
     /// What the operator asked of a real API server.
     pub fn requests(&self) -> Vec<plane::Asked> {
         match &self.ground {

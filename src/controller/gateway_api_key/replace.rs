@@ -178,10 +178,14 @@ impl Work {
     }
 
     /// Keys of ours that nothing uses are told a poll before they are revoked.
-    pub(super) fn announce(&self, act: &Act<'_>, ids: &[KeyId]) -> Done {
-        self.context.memory.tell(&self.uid, ids, act.facts.now);
+    pub(super) async fn announce(&mut self, act: &Act<'_>, ids: &[KeyId]) -> Result<Done, Error> {
+        let mut status = self.status();
+        succession::announce(&mut status, ids, act.facts.now);
+        if self.publish_as_it_is(status).await? == Pass::Stale {
+            return Ok(Done::Pass(Pass::Stale));
+        }
         self.context.notify(self.key.as_ref(), report::spares_found(ids, act.facts));
-        Done::Again
+        Ok(Done::Again)
     }
 
     /// A key that leaked is counted on no more, although no other is there yet.

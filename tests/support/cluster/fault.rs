@@ -27,7 +27,8 @@ pub enum Effect {
     DropWatchEvent,
 }
 
-/// Empty strings match everything; `resource` is `secrets` or `gatewayapikeys/status`.
+/// Empty strings match everything; `resource` is `secrets` or `gatewayapikeys/status`. A dry run is met by the verb
+/// `rehearse` only.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub actor: String,
@@ -78,7 +79,8 @@ impl Faults {
     pub(super) fn of(&mut self, call: &Call) -> Option<Effect> {
         let (resource, name) = (call.resource(), call.name.as_deref().unwrap_or_default());
         let rules = self.rules.iter_mut().filter(|rule| rule.effect != Effect::DropWatchEvent);
-        let mut matching = rules.filter(|rule| rule.catches(&call.actor, call.verb, &resource, name));
+        let verb = if call.dry_run() { "rehearse" } else { call.verb };
+        let mut matching = rules.filter(|rule| rule.catches(&call.actor, verb, &resource, name));
         matching.find_map(|rule| rule.count().then(|| rule.effect.clone()))
     }
 
