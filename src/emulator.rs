@@ -18,6 +18,7 @@
 mod calendar;
 mod completion;
 mod control;
+mod distorted;
 mod exchange;
 mod faults;
 mod fields;
@@ -178,7 +179,7 @@ struct Shared {
 struct State {
     ahead: SignedDuration,
     log: log::CallLog,
-    faults: Vec<Rule>,
+    faults: Vec<faults::Standing>,
     edgee: edgee::World,
     edenai: edenai::World,
     cortecs: cortecs::World,

@@ -103,7 +103,8 @@ fn budgets(driver: &Capabilities) -> String {
         return "none by API; see budget below".to_owned();
     }
     let whole = if driver.budget.whole { "whole " } else { "" };
-    format!("{whole}{}, period {}", driver.budget.currency, list(driver.budget.periods))
+    let (currency, periods) = (driver.budget.currency, list(driver.budget.periods));
+    format!("{whole}{currency}, period {periods}, from midnight {}", driver.budget.zone)
 }
 
 fn list<'a, T: std::fmt::Debug + 'a>(items: impl IntoIterator<Item = &'a T>) -> String {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod breaker;
 pub mod budget;
 pub mod cortecs;
+pub mod edenai_budget;
 pub mod edenai_cost;
 pub mod edenai_v2;
 pub mod edenai_v3;
@@ -141,6 +142,8 @@ pub struct Order {
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
+    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it.
+    pub left: Option<u64>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,
     /// The same as a date, by the operator's clock.
@@ -168,12 +171,20 @@ pub struct Amendment {
     pub to: Settings,
     /// The whole name, mark included, for `Field::DisplayName`.
     pub name: String,
+    /// For `Field::Budget`: what of the budget may still be spent in the running period, in millionths. `None`: all of
+    /// it.
+    pub left: Option<u64>,
 }
 
 impl Amendment {
     /// Switches a key on or off, and changes nothing else.
     pub fn activity(settings: Settings, active: bool) -> Self {
-        Self { fields: vec![Field::Active], to: Settings { active, ..settings }, name: String::new() }
+        Self {
+            fields: vec![Field::Active],
+            to: Settings { active, ..settings },
+            name: String::new(),
+            left: None,
+        }
     }
 }
 

@@ -20,12 +20,16 @@ mod support;
 
 #[path = "emulator/access.rs"]
 mod access;
+#[path = "emulator/accounts.rs"]
+mod accounts;
 #[path = "emulator/control.rs"]
 mod control;
 #[path = "emulator/cortecs.rs"]
 mod cortecs;
 #[path = "emulator/cortecs_projects.rs"]
 mod cortecs_projects;
+#[path = "emulator/distorted.rs"]
+mod distorted;
 #[path = "emulator/edenai_budgets.rs"]
 mod edenai_budgets;
 #[path = "emulator/edenai_v2.rs"]

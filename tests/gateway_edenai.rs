@@ -35,10 +35,12 @@ mod edenai {
     mod faults;
     mod garbage;
     mod issuer;
+    mod left;
     mod listing;
     mod reissue;
     mod spending;
     mod v2;
     mod v3;
+    mod whose;
     mod world;
 }

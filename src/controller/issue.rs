@@ -175,6 +175,7 @@ impl Issue {
             coding_assistant: self.desired.coding_assistant.clone(),
             models: settings.models.clone(),
             budget: settings.budget,
+            left: None,
             expires_in_days: self.desired.expires_in_days,
             expires_at: expiry::of_new(&self.desired, self.context.clock.now()),
             email: settings.email.clone(),

@@ -30,6 +30,11 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   GET    /_emulator/counts?method=&pathContains=
   GET    /_emulator/faults                      rules;  DELETE clears them
   POST   /_emulator/faults                      {\"method\":\"POST\",\"pathContains\":\"/api_keys\",\"times\":1,\"effect\":{\"kind\":\"dropAfter\"}}
+                                                one that ends: \"seconds\":20 beside \"effect\"
+         a listing without keys                 {\"effect\":{\"kind\":\"hideListed\",\"keys\":[\"key_000001\"]}}; every key: no \"keys\"
+         a stranger's rows in a listing         {\"effect\":{\"kind\":\"extraRows\",\"rows\":[{\"id\":\"key_x\",\"max_usage\":\"a lot\"}]}}
+         404 for a key that works               {\"method\":\"GET\",\"pathContains\":\"/api_keys/key_000001\",\"effect\":{\"kind\":\"status\",\"code\":404}}
+         HTML with 200 to an update             {\"method\":\"PATCH\",\"times\":1,\"effect\":{\"kind\":\"html\"}}
   POST   /_emulator/clock                       {\"advanceSeconds\":3600}
   POST   /_emulator/edgee/organizations         {\"id\":\"org_demo\"}
   POST   /_emulator/edgee/tokens                {\"token\":\"...\",\"organizations\":[\"org_demo\"]}
@@ -39,14 +44,16 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   PATCH  /_emulator/edgee/keys/{id}             {\"active\":false,\"maxUsage\":null}
   DELETE /_emulator/edgee/keys/{id}
 
-  and for each VENDOR of edenai-v2, edenai-v3, cortecs (keys of edenai-v2 and cortecs go by name):
+  and for each VENDOR of edenai-v2, edenai-v3, cortecs (keys of edenai-v2 and cortecs go by name). A token, issuer or session
+  is of the demo's account, or of another one that \"account\" names: a word of yours, at cortecs user/project or a word for
+  both. A known token changes hands:
 
-  POST   /_emulator/VENDOR/tokens               {\"token\":\"...\"}
+  POST   /_emulator/VENDOR/tokens               {\"token\":\"...\"}, {\"token\":\"...\",\"account\":\"globex\"}
   DELETE /_emulator/VENDOR/tokens/{token}
   POST   /_emulator/edenai-v3/issuers           {\"token\":\"...\"}
   POST   /_emulator/edenai-v2/sessions          {\"token\":\"...\"}
   PATCH  /_emulator/VENDOR/switches             {\"deleteOk\":true}, {\"count\":true}, {\"keyLimit\":5}
-  GET    /_emulator/VENDOR/keys
+  GET    /_emulator/VENDOR/keys?account=
   POST   /_emulator/VENDOR/keys                 {\"name\":\"made-by-hand\"}
   POST   /_emulator/VENDOR/keys/{id}/spend      {\"micros\":250000}
   DELETE /_emulator/VENDOR/keys/{id}
@@ -170,11 +177,19 @@ fn counts(emulator: &Emulator, inbound: &Inbound) -> Value {
 }
 
 fn add_fault(emulator: &Emulator, inbound: &Inbound) -> Answer {
-    let rule: Rule = body(inbound)?;
+    let mut fields: serde_json::Map<String, Value> = body(inbound)?;
+    let seconds: Option<i64> = match fields.remove("seconds") {
+        Some(seconds) => serde_json::from_value(seconds).map_err(|error| invalid(&error))?,
+        None => None,
+    };
+    let rule: Rule = serde_json::from_value(Value::Object(fields)).map_err(|error| invalid(&error))?;
     if let Some(why) = rule.complaint() {
         return Err(Problem::Invalid(why));
     }
-    emulator.faults().add(rule);
+    match seconds {
+        Some(seconds) => emulator.faults().add_for(rule, SignedDuration::from_secs(seconds)),
+        None => emulator.faults().add(rule),
+    }
     Ok(wire::no_content())
 }
 

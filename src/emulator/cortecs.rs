@@ -26,7 +26,8 @@ pub use switches::Switches;
 pub use world::Counts;
 
 /// A handle on the Cortecs world: the vendor's console in a human's hands, and a look behind it. What is done
-/// here is neither logged nor counted. Names are looked up in the demo user's project, unless a person is named.
+/// here is neither logged nor counted. Names are looked up in the demo user's project, and where it
+/// has none of that name, in every other.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -103,7 +104,8 @@ impl Cortecs {
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, name: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
-            let Some(key) = state.cortecs.key_of_name(&Person::default(), name).cloned() else {
+            let id = id_of(&state.cortecs, name);
+            let Some(key) = id.and_then(|id| state.cortecs.keys.get(&id).cloned()) else {
                 return false;
             };
             let completion = Completion::untold("mistral/mistral-large", now);
@@ -163,5 +165,6 @@ impl Cortecs {
 }
 
 fn id_of(world: &World, name: &str) -> Option<String> {
-    world.key_of_name(&Person::default(), name).map(|key| key.id.clone())
+    let elsewhere = || world.keys.iter().find(|key| key.name == name);
+    world.key_of_name(&Person::default(), name).or_else(elsewhere).map(|key| key.id.clone())
 }

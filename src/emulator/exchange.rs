@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::faults::{Effect, Verdict, judge};
 use super::space::{Moment, Space};
 use super::wire::{self, Inbound, Reply};
-use super::{Dropped, Emulator};
+use super::{Dropped, Emulator, distorted};
 
 const BOMB_BYTES: usize = 32 << 20;
 const HTML: &str =
@@ -32,7 +32,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn arrive(emulator: &Emulator, space: Space, inbound: Inbound) -> Self {
         let (sequence, verdict) = emulator.shared.with(|state, now| {
-            let verdict = judge(&mut state.faults, &inbound, space.is_listing(&inbound));
+            let verdict = judge(&mut state.faults, &inbound, space.is_listing(&inbound), now);
             let sequence = state.log.arrived(now, inbound.method.as_str(), inbound.target().to_owned());
             (sequence, verdict)
         });
@@ -104,7 +104,8 @@ impl Exchange {
     fn apply(&self) -> Reply {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
-            self.space.apply(state, &self.inbound, Moment { now, lag: self.verdict.lag })
+            let moment = Moment { now, lag: self.verdict.lag };
+            distorted::listing(self.space.apply(state, &self.inbound, moment), &self.verdict.listing)
         })
     }
 

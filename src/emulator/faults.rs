@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Shared;
 use super::wire::Inbound;
@@ -80,12 +81,33 @@ pub enum Effect {
         /// The `Location`.
         location: String,
     },
+    /// Lists of keys and of provider keys lack those whose id or name is one of these, and all where none is named; the keys
+    /// themselves go on as they were. Only listings match, and other rules may hit the same call as well. A total is
+    /// lowered by what a page lacks, so that this is for listings of one page.
+    HideListed {
+        /// Ids or names; empty is every key.
+        #[serde(default)]
+        keys: Vec<String>,
+    },
+    /// Lists of keys and of provider keys show these rows, as they are, behind those there are: somebody's keys in a form
+    /// that nobody expects. Only listings match, and other rules may hit the same call as well.
+    ExtraRows {
+        /// Any JSON.
+        rows: Vec<Value>,
+    },
     /// Lists of keys and of provider keys omit what was created within that time and still show what was
     /// deleted within it. Only listings match; another rule may hit the same call as well.
     LagListing {
         /// How far the listing is behind, in milliseconds.
         millis: u64,
     },
+}
+
+impl Effect {
+    /// Whether only listings match, beside whatever else hits them.
+    fn is_of_listings(&self) -> bool {
+        matches!(self, Self::LagListing { .. } | Self::HideListed { .. } | Self::ExtraRows { .. })
+    }
 }
 
 impl Rule {
@@ -117,7 +139,7 @@ impl Rule {
 
     fn matches(&self, inbound: &Inbound, listing: bool) -> bool {
         let method = self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(inbound.method.as_str()));
-        let applies = listing || !matches!(self.effect, Effect::LagListing { .. });
+        let applies = listing || !self.effect.is_of_listings();
         method && applies && inbound.target().contains(&self.path_contains)
     }
 
@@ -149,7 +171,15 @@ impl Faults {
     /// Adds a rule behind those there are. The first rule that hits a call decides, and later rules do not
     /// count that call.
     pub fn add(&self, rule: Rule) {
-        self.shared.with(|state, _| state.faults.push(rule));
+        self.shared.with(|state, _| state.faults.push(Standing { rule, until: None }));
+    }
+
+    /// The same, of a rule that ends after that time by the emulated clock.
+    pub fn add_for(&self, rule: Rule, lasting: SignedDuration) {
+        self.shared.with(|state, now| {
+            let until = Some(now.checked_add(lasting).unwrap_or(Timestamp::MAX));
+            state.faults.push(Standing { rule, until });
+        });
     }
 
     /// Removes all rules. Calls that already hang go on hanging.
@@ -157,10 +187,26 @@ impl Faults {
         self.shared.with(|state, _| state.faults.clear());
     }
 
-    /// The rules with what is left of `skip` and `times`; a spent rule has `times` 0.
+    /// The rules that have not ended, with what is left of `skip` and `times`; a spent rule has `times` 0.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
-        self.shared.with(|state, _| state.faults.clone())
+        self.shared.with(|state, now| {
+            let standing = state.faults.iter().filter(|it| it.stands(now));
+            standing.map(|it| it.rule.clone()).collect()
+        })
+    }
+}
+
+/// A rule, and when it ends.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    rule: Rule,
+    until: Option<Timestamp>,
+}
+
+impl Standing {
+    fn stands(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 }
 
@@ -169,22 +215,41 @@ impl Faults {
 pub(super) struct Verdict {
     pub(super) effect: Option<Effect>,
     pub(super) lag: SignedDuration,
+    pub(super) listing: Listing,
+}
+
+/// What a listing shows otherwise than it is.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) hides_all: bool,
+    pub(super) hidden: Vec<String>,
+    pub(super) extra: Vec<Value>,
+}
+
+impl Listing {
+    fn hide(&mut self, keys: &[String]) {
+        self.hides_all |= keys.is_empty();
+        self.hidden.extend_from_slice(keys);
+    }
 }
 
 /// Asks the rules, in order, about one call.
-pub(super) fn judge(rules: &mut [Rule], inbound: &Inbound, listing: bool) -> Verdict {
+pub(super) fn judge(rules: &mut [Standing], inbound: &Inbound, listing: bool, now: Timestamp) -> Verdict {
     let mut verdict = Verdict::default();
-    for rule in rules.iter_mut().filter(|rule| rule.matches(inbound, listing)) {
-        match &rule.effect {
+    let standing = rules.iter_mut().filter(|it| it.stands(now)).map(|it| &mut it.rule);
+    for rule in standing.filter(|rule| rule.matches(inbound, listing)) {
+        match rule.effect.clone() {
+            Effect::HideListed { keys } if rule.fires() => verdict.listing.hide(&keys),
+            Effect::ExtraRows { rows } if rule.fires() => verdict.listing.extra.extend(rows),
+            Effect::HideListed { .. } | Effect::ExtraRows { .. } => {}
             Effect::LagListing { millis } if verdict.lag.is_zero() => {
-                let lag = duration(*millis);
+                let lag = duration(millis);
                 if rule.fires() {
                     verdict.lag = lag;
                 }
             }
             Effect::LagListing { .. } => {}
             effect if verdict.effect.is_none() => {
-                let effect = effect.clone();
                 verdict.effect = rule.fires().then_some(effect);
             }
             _ => {}

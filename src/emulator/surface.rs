@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::cortecs::DataPlaneAnswer as CortecsAnswer;
 use super::edenai::DataPlaneAnswer as EdenAiAnswer;
 use super::edgee::DataPlaneAnswer as EdgeeAnswer;
-use super::{Emulator, edenai, edgee};
+use super::{Emulator, cortecs, edenai, edgee};
 
 /// The organization in which a desk works where a vendor's credentials are for organizations of their own making.
 const ORGANIZATION: &str = "org_test";
@@ -67,6 +67,8 @@ pub struct Seen {
     pub id: String,
     /// Name.
     pub name: String,
+    /// The account it belongs to: an organization, or `user/project`.
+    pub account: String,
     /// The key itself.
     pub secret: String,
     /// When it was created.
@@ -119,6 +121,41 @@ impl Desk {
             Surface::EdenAiV3 => self.emulator.edenai().v3().add_token(token),
             Surface::Cortecs => self.emulator.cortecs().add_token(token),
         }
+    }
+
+    /// Adds a management credential of that account, which need not exist before; a known one changes hands. At Cortecs
+    /// an account is `user/project`, or one word for both.
+    pub fn add_token_of(&self, token: &str, account: &str) {
+        match self.surface {
+            Surface::Edgee => self.emulator.edgee().add_token(token, &[account]),
+            Surface::EdenAiV2 => self.emulator.edenai().v2().add_token_of(token, account),
+            Surface::EdenAiV3 => self.emulator.edenai().v3().add_token_of(token, account),
+            Surface::Cortecs => self.emulator.cortecs().add_token_of(token, cortecs::Person::named(account)),
+        }
+    }
+
+    /// The same as [`Desk::add_issuer`], of that account.
+    pub fn add_issuer_of(&self, token: &str, account: &str) {
+        match self.surface {
+            Surface::EdenAiV3 => self.emulator.edenai().v3().add_issuer_of(token, account),
+            Surface::Edgee | Surface::EdenAiV2 | Surface::Cortecs => self.add_token_of(token, account),
+        }
+    }
+
+    /// The keys of one account, oldest first: as [`Desk::keys`], which shows those of every account but at Edgee.
+    #[must_use]
+    pub fn keys_of(&self, account: &str) -> Vec<Seen> {
+        let keys = match self.surface {
+            Surface::Edgee => {
+                self.emulator.edgee().keys(account).iter().map(edgee::KeyRecord::seen).collect()
+            }
+            _ => self.keys(),
+        };
+        let account = match self.surface {
+            Surface::Cortecs => cortecs::Person::named(account).scope(),
+            _ => account.to_owned(),
+        };
+        keys.into_iter().filter(|key| key.account == account).collect()
     }
 
     /// Adds a credential that mints management credentials. Where that takes no credential of its own kind, or where

@@ -55,7 +55,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     disable: false,
     last_used: false,
     created_at: true,
-    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR" },
+    // Budgets of the console begin at 00:00 UTC (§3.4).
+    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
     fields: FIELDS,
     provider_keys: false,
     project_settings: true,
@@ -181,6 +182,7 @@ fn listed(name: String, created_at: Option<Timestamp>) -> Listed {
         last_used_at: None,
         spent: None,
         remaining: None,
+        unread: Vec::new(),
         shown: Shown::default(),
     }
 }
@@ -211,6 +213,11 @@ impl Cortecs {
 impl Gateway for Cortecs {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    /// A key belongs to a user in a project (§3.1), of which only the project is told.
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        project::id(&self.wire).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

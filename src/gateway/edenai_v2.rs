@@ -7,12 +7,14 @@
 //! 3. `balance` is text in one answer and a number in the other, and a number in an update (§2.3).
 //! 4. `balance` says something only while `active_balance` is true; without it the vendor shows an amount of its own
 //!    (§2.3).
-//! 5. A budget that starts anew forces `active_balance` (§2.3).
+//! 5. A budget that starts anew forces `active_balance` (§2.3), and is taken to start full as on v3 (§2.8): a token that is to
+//!    have less gets its balance by a second request.
 //! 6. A taken name answers 400, not 409 (§2.4). Errors have three shapes.
 //! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
 //! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
 
-use super::edenai_v3::{BODY, expiry, reset_period, shown_budget};
+use super::edenai_budget::{self, balance_alone, decimal, excess, shown_budget, spending};
+use super::edenai_v3::{BODY, expiry};
 use super::http::{Call, Wire, gone_is_none, is_segment, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -21,9 +23,8 @@ use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
 };
 use crate::plan::drift::Field;
-use crate::plan::facts::{KeyId, Limit, Listed, Shown};
+use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::money;
 use crate::plan::naming::NameStyle;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
@@ -53,6 +54,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,
         currency: "USD",
+        // Documented for v3 (§2.8), whose resets v2 has had since July 2026 (§2.3).
+        zone: "Europe/Paris",
     },
     fields: FIELDS,
     provider_keys: false,
@@ -152,29 +155,10 @@ impl Token {
             last_used_at: None,
             spent: None,
             remaining,
+            unread: Vec::new(),
             shown: Shown { budget, capped, ..Shown::default() },
         })
     }
-}
-
-/// The fields that say what a token may spend. A decimal is text when a token is made and a number when it is changed.
-fn spending(budget: Option<Limit>, amount: fn(u64) -> Value) -> Map<String, Value> {
-    let text = |limit: Limit| json!(money::decimal(limit.micros));
-    let fields = match budget.map(|limit| (limit, reset_period(limit.period))) {
-        None => json!({"active_balance": false, "balance_reset_period": "none"}),
-        Some((limit, None)) => {
-            json!({"active_balance": true, "balance": amount(limit.micros), "balance_reset_period": "none"})
-        }
-        Some((limit, Some(period))) => {
-            json!({
-                "active_balance": true,
-                "balance": amount(limit.micros),
-                "balance_reset_period": period,
-                "balance_reset_amount": text(limit),
-            })
-        }
-    };
-    if let Value::Object(map) = fields { map } else { Map::new() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the vendor takes less than 100000 with nine places")]
@@ -182,8 +166,9 @@ fn number(micros: u64) -> Value {
     json!(micros as f64 / 1_000_000.0)
 }
 
-fn decimal(micros: u64) -> Value {
-    json!(money::decimal(micros))
+/// The fault of a later call, when an earlier one had an effect.
+fn unknown(fault: Fault) -> Fault {
+    Fault { effect: Effect::Unknown, ..fault }
 }
 
 impl EdenAiV2 {
@@ -196,6 +181,22 @@ impl EdenAiV2 {
         let path = ["v2", "user", "custom_token", name];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };
         gone_is_none(self.wire.send(call).await)?.map(|it| it.read()).transpose()
+    }
+
+    /// Changes a token. Returns what the answer shows, which need not be anything.
+    async fn patch(&self, name: &str, body: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+        let path = ["v2", "user", "custom_token", name];
+        let body = Some(Value::Object(body));
+        let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::PATCH, &path) };
+        self.wire.send(call).await?.updated()
+    }
+
+    /// Sets the balance alone, where there is one to set. The request before it was carried out.
+    async fn lower(&self, name: &str, left: Option<u64>) -> Result<(), Fault> {
+        match left {
+            Some(left) => self.patch(name, balance_alone(left, number)).await.map(drop).map_err(unknown),
+            None => Ok(()),
+        }
     }
 }
 
@@ -225,7 +226,7 @@ impl Gateway for EdenAiV2 {
     }
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
-        let mut body = spending(order.budget, decimal);
+        let mut body = spending((order.budget, order.left), decimal);
         body.insert("name".into(), json!(order.name));
         let kind = if order.kind == KeyType::Sandbox { "sandbox_api_token" } else { "api_token" };
         body.insert("token_type".into(), json!(kind));
@@ -239,7 +240,8 @@ impl Gateway for EdenAiV2 {
         };
         let created: Token = self.wire.send(call).await?.created()?;
         // From here on the token exists, whatever else goes wrong.
-        let unknown = |fault: Fault| Fault { effect: Effect::Unknown, ..fault };
+        let left = excess((order.budget, order.left), created.balance.flatten());
+        self.lower(&order.name, left).await?;
         let token = match created.token {
             Some(_) => created,
             None => self.read(&order.name).await.map_err(unknown)?.ok_or(Fault::ambiguous(
@@ -249,7 +251,8 @@ impl Gateway for EdenAiV2 {
         let secret = shown(&token).map_err(unknown)?;
         let key = token.listed();
         let key = key.filter(|key| key.name == order.name);
-        let key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
+        let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
+        key.remaining = left.or(key.remaining);
         Ok(Minted { key, secret })
     }
 
@@ -259,18 +262,20 @@ impl Gateway for EdenAiV2 {
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
+        let budget = (amendment.to.budget, amendment.left);
         for field in &amendment.fields {
             match field {
-                Field::Budget => body.extend(spending(amendment.to.budget, number)),
+                Field::Budget => body.extend(spending(budget, number)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // Nothing that can be changed there, and so never different.
                 Field::DisplayName | Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
             }
         }
-        let path = ["v2", "user", "custom_token", &id.0];
-        let body = Some(Value::Object(body));
-        let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::PATCH, &path) };
-        self.wire.send(call).await.map(drop)
+        let answer = self.patch(&id.0, body).await?;
+        if !amendment.fields.contains(&Field::Budget) {
+            return Ok(());
+        }
+        self.lower(&id.0, excess(budget, edenai_budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {

@@ -6,18 +6,22 @@
 //! 3. A listing's total is `total_count`, or `count` (§2.8).
 //! 4. The secret is told when a key is made or rotated, and never again; rotating ends the old one at once (§2.8).
 //! 5. `balance` is what is left, as a number or as text; null is no limit. It falls with use and is never compared (§2.8).
-//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8). Whether a
-//!    changed amount counts before the next period is not documented: the balance is set with it.
+//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8): a key that
+//!    is to have less gets its balance by a second request. Whether a changed amount counts before the next period is not
+//!    documented: the balance is set with it.
 //! 7. An expiry must be at least a day ahead; it can be moved and cleared (§2.8).
 //! 8. 403 to a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
 //! 9. Revoking answers 200 with the key, or 204; what is revoked already is 404 or 200 (§2.7).
 //! 10. Auth keys are made by an issuer key: `issuer`.
+//! 11. Which organization a key is of is told, but in which field is not documented: `whoami` (§2.7).
 
 mod issuer;
 mod pages;
+mod whoami;
 
 pub use issuer::{ISSUER, Issuer};
 
+use super::edenai_budget::{self, balance_alone, decimal, excess, shown_budget, spending};
 use super::http::{Call, Wire, gone_is_none, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -26,9 +30,8 @@ use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
 };
 use crate::plan::drift::Field;
-use crate::plan::facts::{KeyId, Limit, Listed, Shown};
+use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::money;
 use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::report::to_the_second;
 use crate::plan::retry::plus;
@@ -64,6 +67,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,
         currency: "USD",
+        // Midnight in Paris: each day, on Mondays, on the 1st (§2.8).
+        zone: "Europe/Paris",
     },
     fields: FIELDS,
     provider_keys: false,
@@ -168,37 +173,6 @@ struct Rotated {
     _object: (),
 }
 
-/// How a budget that starts anew is told.
-pub(super) fn reset_period(period: Period) -> Option<&'static str> {
-    match period {
-        Period::Once => None,
-        Period::Daily => Some("daily"),
-        Period::Weekly => Some("weekly"),
-        Period::Monthly => Some("monthly"),
-    }
-}
-
-/// The limit as far as `active_balance`, `balance` and the reset fields tell it: exactly, or only that there is one.
-pub(super) fn shown_budget(
-    active: Option<bool>,
-    balance: Option<Option<u64>>,
-    reset: (Option<&str>, Option<u64>),
-) -> (Option<Option<Limit>>, Option<bool>) {
-    let period = match reset.0 {
-        Some("daily") => Some(Period::Daily),
-        Some("weekly") => Some(Period::Weekly),
-        Some("monthly") => Some(Period::Monthly),
-        _ => None,
-    };
-    let renewed = period.zip(reset.1).filter(|_| active != Some(false));
-    match (renewed, active, balance) {
-        (Some((period, micros)), ..) => (Some(Some(Limit { micros, period })), None),
-        (None, Some(false), _) | (None, _, Some(None)) => (Some(None), None),
-        (None, Some(true), Some(Some(_))) => (None, Some(true)),
-        (None, ..) => (None, None),
-    }
-}
-
 impl Key {
     fn listed(self) -> Option<Listed> {
         let id = self.id.filter(|id| super::http::is_segment(id) && self.revoked != Some(true))?;
@@ -214,6 +188,7 @@ impl Key {
             last_used_at: None,
             spent: None,
             remaining,
+            unread: Vec::new(),
             shown: Shown {
                 display_name: self.name.as_deref().map(human),
                 budget,
@@ -231,25 +206,6 @@ const fn token_type(kind: KeyType) -> &'static str {
         // Other kinds are refused before any call.
         KeyType::Api | KeyType::CodingAgent | KeyType::Management => "api_token",
     }
-}
-
-/// The fields that say what a key may spend.
-fn spending(budget: Option<Limit>) -> Map<String, Value> {
-    let fields = match budget.map(|limit| (money::decimal(limit.micros), reset_period(limit.period))) {
-        None => json!({"active_balance": false, "balance_reset_period": "none"}),
-        Some((amount, None)) => {
-            json!({"active_balance": true, "balance": amount, "balance_reset_period": "none"})
-        }
-        Some((amount, Some(period))) => {
-            json!({
-                "active_balance": true,
-                "balance": amount,
-                "balance_reset_period": period,
-                "balance_reset_amount": amount,
-            })
-        }
-    };
-    if let Value::Object(map) = fields { map } else { Map::new() }
 }
 
 /// The date that is given.
@@ -312,16 +268,25 @@ impl EdenAiV3 {
         Ok(answer.map(|it| it.read::<Key>()).transpose()?.filter(|key| key.revoked != Some(true)))
     }
 
-    async fn patch(&self, id: &KeyId, body: Map<String, Value>) -> Result<(), Fault> {
+    /// Changes a key. Returns what the answer shows, which need not be anything.
+    async fn patch(&self, id: &KeyId, body: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
         let path = ["v3", "manage", "keys", &id.0];
         let body = Some(Value::Object(body));
         let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::PATCH, &path) };
-        self.wire.send(call).await.map(drop)
+        self.wire.send(call).await?.updated()
+    }
+
+    /// Sets the balance alone, where there is one to set. The request before it was carried out.
+    async fn lower(&self, id: &KeyId, left: Option<u64>) -> Result<(), Fault> {
+        match left {
+            Some(left) => self.patch(id, balance_alone(left, decimal)).await.map(drop).map_err(unknown),
+            None => Ok(()),
+        }
     }
 }
 
 fn settings(order: &Order) -> Map<String, Value> {
-    let mut body = spending(order.budget);
+    let mut body = spending((order.budget, order.left), decimal);
     body.insert("name".into(), json!(order.name));
     body.insert("expire_time".into(), expiry(order.expires_at));
     body
@@ -331,6 +296,10 @@ fn settings(order: &Order) -> Map<String, Value> {
 impl Gateway for EdenAiV3 {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        whoami::organization(&self.wire).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
@@ -350,7 +319,11 @@ impl Gateway for EdenAiV3 {
         let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::POST, &path) };
         let created: Created = self.wire.send(call).await.map_err(limit_reached)?.created()?;
         let key = created.key.listed();
-        let key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new key has no id")))?;
+        let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new key has no id")))?;
+        if let Some(left) = excess((order.budget, order.left), key.remaining) {
+            self.lower(&key.id, Some(left)).await?;
+            key.remaining = Some(left);
+        }
         minted(key, created.secret)
     }
 
@@ -361,10 +334,12 @@ impl Gateway for EdenAiV3 {
         if key.token_type.as_deref().is_some_and(|it| it != token_type(order.kind)) {
             return Ok(None);
         }
-        self.patch(id, settings(order)).await?;
+        let answer = self.patch(id, settings(order)).await?;
+        // From here on the key has another name, whatever else goes wrong.
+        let left = excess((order.budget, order.left), edenai_budget::balance(&answer));
+        self.lower(id, left).await?;
         let path = ["v3", "manage", "keys", &id.0, "rotate"];
         let call = Call { slash: true, ..Call::new(Method::POST, &path) };
-        // From here on the key has another name, whatever else goes wrong.
         let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
         named(key, order).listed().map(|key| minted(key, rotated.secret)).transpose()
     }
@@ -375,16 +350,21 @@ impl Gateway for EdenAiV3 {
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
+        let budget = (amendment.to.budget, amendment.left);
         for field in &amendment.fields {
             match field {
                 Field::DisplayName => drop(body.insert("name".into(), json!(amendment.name))),
-                Field::Budget => body.extend(spending(amendment.to.budget)),
+                Field::Budget => body.extend(spending(budget, decimal)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // Nothing the vendor has, and so never different.
                 Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
             }
         }
-        self.patch(id, body).await
+        let answer = self.patch(id, body).await?;
+        if !amendment.fields.contains(&Field::Budget) {
+            return Ok(());
+        }
+        self.lower(id, excess(budget, edenai_budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {

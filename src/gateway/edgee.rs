@@ -56,7 +56,13 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     disable: true,
     last_used: true,
     created_at: true,
-    budget: BudgetSupport { periods: &[Period::Monthly], whole: true, currency: "USD" },
+    budget: BudgetSupport {
+        periods: &[Period::Monthly],
+        whole: true,
+        currency: "USD",
+        // The day of the reset is not documented; a calendar month in UTC is assumed (§1.17).
+        zone: "UTC",
+    },
     fields: &[
         field("consoleTokenRef", Support::Operator, "immutable"),
         field("displayName", Support::InPlace, "Keysmith's mark is put behind it"),
@@ -201,6 +207,7 @@ impl Key {
             last_used_at: self.last_used_at,
             spent: None,
             remaining: None,
+            unread: Vec::new(),
             shown: Shown {
                 display_name,
                 active: self.active,
@@ -287,6 +294,10 @@ fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
 impl Gateway for Edgee {
     fn capabilities(&self) -> &'static Capabilities {
         &CAPABILITIES
+    }
+
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        Ok(Some(self.organization.clone()))
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

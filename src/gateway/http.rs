@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -202,6 +202,14 @@ pub fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
+/// 403 and 404 to a question that a vendor need not answer mean that it does not tell.
+pub fn untold_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match gone_is_none(result) {
+        Err(fault) if fault.kind == FaultKind::Forbidden => Ok(None),
+        other => other,
+    }
+}
+
 /// Recognises a secret without holding it: a hash salted with `salt`.
 #[expect(clippy::disallowed_methods, reason = "what leaves here is a hash")]
 pub fn fingerprint(secret: &SecretString, salt: &str) -> String {
@@ -247,6 +255,19 @@ impl Answer {
             return Ok(());
         }
         self.created::<IgnoredAny>().map(drop)
+    }
+
+    /// Reads the body of an update: nothing, or an object, which is returned. Something else, such as a page of a proxy or
+    /// an error with a status of success, is no word that the update was carried out.
+    pub fn updated(&self) -> Result<Map<String, Value>, Fault> {
+        if self.0.trim_ascii().is_empty() {
+            return Ok(Map::new());
+        }
+        let answer: Map<String, Value> = self.created()?;
+        if answer.contains_key("error") {
+            return Err(Fault::ambiguous(FaultKind::Strange("it reports an error with a status of success")));
+        }
+        Ok(answer)
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {

@@ -32,6 +32,17 @@ pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     }
 }
 
+/// The id of an organization or project, which is shown to people: a word, or a number.
+pub fn account(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_u64() => number.to_string(),
+        _ => return None,
+    };
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    ((1..=128).contains(&text.len()) && text.bytes().all(word)).then_some(text)
+}
+
 /// Money as a number or as text, in millionths; absent, null and empty are none. What is below zero counts as zero, and
 /// what is finer than a millionth is cut off.
 pub fn micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

@@ -140,6 +140,8 @@ pub struct BudgetSupport {
     pub whole: bool,
     /// The currency of every amount.
     pub currency: &'static str,
+    /// IANA name of the time zone in which days, weeks and months of a budget begin.
+    pub zone: &'static str,
 }
 
 /// What becomes of one field.

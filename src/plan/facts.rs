@@ -70,7 +70,21 @@ pub struct Listed {
     pub remaining: Option<u64>,
     /// Its settings.
     pub shown: Shown,
+    /// Fields that the answer has, but in a form that the driver cannot read, by the vendor's own names for them
+    /// (`expires_at` at Edgee, `expire_time` at Eden AI). Such a field is `None` above, which says nothing: neither "absent" nor
+    /// "never". `unread_expiry` asks for the one that decisions depend on.
+    pub unread: Vec<&'static str>,
 }
+
+impl Listed {
+    /// Whether the answer has an expiry that the driver cannot read: `expires_at` is `None`, but does not mean "never".
+    pub fn unread_expiry(&self) -> bool {
+        self.unread.iter().any(|field| EXPIRY.contains(field))
+    }
+}
+
+/// What vendors call the time at which a key stops working.
+const EXPIRY: [&str; 2] = ["expires_at", "expire_time"];
 
 /// A key at the vendor that carries our mark.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -182,6 +182,7 @@ mod tests {
             last_used_at,
             spent: None,
             remaining: None,
+            unread: Vec::new(),
             shown: Shown::default(),
         }
     }

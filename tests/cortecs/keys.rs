@@ -44,6 +44,7 @@ async fn a_key_is_its_name_and_the_second_it_was_made() {
         last_used_at: None,
         spent: None,
         remaining: None,
+        unread: Vec::new(),
         shown: Shown::default(),
     };
     assert_eq!(minted, expected);

@@ -268,3 +268,34 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
         assert!(matches!(fault.kind, FaultKind::Strange(_)), "{nobodys}: {fault}");
     }
 }
+
+/// Whose account a token leads to is asked of the project's settings.
+#[tokio::test(start_paused = true)]
+async fn a_token_leads_to_the_project_of_its_settings() {
+    let stage = stage();
+    assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("project_demo"));
+    let desk = stage.emulator.surface(keysmith::emulator::Surface::Cortecs);
+    desk.add_token_of(TOKEN, "user_ada/globex");
+    assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("globex"));
+}
+
+#[tokio::test]
+async fn a_project_that_is_not_told_is_none_and_a_refused_token_is_a_fault() {
+    let saying = |status, body: &str| Cortecs::new(Canned::always(status, body.to_owned()).wire(TOKEN));
+    for (status, body) in [
+        (403, "{}"),
+        (404, "{}"),
+        (200, "{}"),
+        (200, "[]"),
+        (200, r#"{"project_id": null}"#),
+        (200, r#"{"project_id": "a b"}"#),
+        (200, r#"{"project_id": ""}"#),
+    ] {
+        assert_eq!(saying(status, body).whose().await, Ok(None), "{status} {body}");
+    }
+    let refused = Err(Fault::without_effect(FaultKind::TokenRefused));
+    assert_eq!(saying(401, "{}").whose().await, refused);
+    for (status, body) in [(500, "{}"), (200, "<html>"), (200, "")] {
+        assert!(saying(status, body).whose().await.is_err(), "{status} {body}");
+    }
+}

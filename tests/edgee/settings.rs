@@ -203,3 +203,11 @@ async fn a_name_that_lost_its_mark_differs() {
     let wanted = Settings { display_name: "plain".to_owned(), ..settings() };
     assert_eq!(drift(&wanted, &minted.key, &Sent::default()), [Field::DisplayName]);
 }
+
+/// No call is needed: every path has the organization.
+#[tokio::test(start_paused = true)]
+async fn a_driver_is_of_the_organization_it_was_connected_with() {
+    let world = world();
+    assert_eq!(world.edgee().whose().await.unwrap().as_deref(), Some("org_demo"));
+    assert_eq!(world.emulator.calls().len(), 0);
+}

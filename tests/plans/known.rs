@@ -44,6 +44,7 @@ pub fn listed(name: &str, made: i64) -> Listed {
         last_used_at: None,
         spent: None,
         remaining: None,
+        unread: Vec::new(),
         shown: Shown {
             display_name: Some(settings.display_name),
             active: Some(settings.active),

@@ -25,6 +25,7 @@ fn key(id: &str, name: String) -> Listed {
         last_used_at: None,
         spent: None,
         remaining: None,
+        unread: Vec::new(),
         shown: Shown::default(),
     }
 }

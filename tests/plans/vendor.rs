@@ -148,6 +148,7 @@ impl Vendor {
             last_used_at: None,
             spent: None,
             remaining: None,
+            unread: Vec::new(),
             shown: Shown {
                 display_name: Some(Mark::display_in(name).to_owned()),
                 active: Some(true),

@@ -27,6 +27,7 @@ pub fn order(name: &str) -> Order {
         coding_assistant: None,
         models: Vec::new(),
         budget: None,
+        left: None,
         expires_in_days: None,
         expires_at: None,
         email: None,
@@ -47,7 +48,7 @@ pub fn settings() -> Settings {
 }
 
 pub fn amendment(fields: &[Field], to: Settings) -> Amendment {
-    Amendment { fields: fields.to_vec(), name: to.display_name.clone(), to }
+    Amendment { fields: fields.to_vec(), name: to.display_name.clone(), to, left: None }
 }
 
 pub fn renamed(name: &str) -> Amendment {

@@ -15,7 +15,7 @@ impl Work {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
         let name = self.identity.mark.styled(act.desired.names, &settings.display_name, serial);
-        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name };
+        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left: None };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
         }

@@ -150,7 +150,7 @@ impl Work {
     ) -> Result<Done, Error> {
         let name = self.identity.mark.styled(act.desired.names, display, serial);
         let to = act.desired.settings.clone();
-        let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone() };
+        let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone(), left: None };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "put Keysmith's mark into the name of the key"));
         }

@@ -12,6 +12,9 @@ use crate::emulator::{Emulator, cortecs, edenai};
 #[serde(deny_unknown_fields)]
 struct Token {
     token: String,
+    /// The demo's when absent.
+    #[serde(default)]
+    account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +42,10 @@ pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str,
         ("PATCH", ["switches"]) => set_switches(emulator, inbound, surface),
         ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => add_token(emulator, inbound, (&desk, kind)),
         ("DELETE", ["tokens", token]) => done(desk.revoke_token(token)),
-        ("GET", ["keys"]) => Ok(wire::json(200, &desk.keys().iter().map(show).collect::<Value>())),
+        ("GET", ["keys"]) => {
+            let keys = inbound.param("account").map_or_else(|| desk.keys(), |account| desk.keys_of(account));
+            Ok(wire::json(200, &keys.iter().map(show).collect::<Value>()))
+        }
         ("POST", ["keys"]) => {
             let Key { name } = body(inbound)?;
             Ok(wire::json(200, &show(&desk.add_key(&name))))
@@ -65,11 +71,15 @@ pub(super) fn state(emulator: &Emulator, surface: Surface) -> Value {
 }
 
 fn add_token(emulator: &Emulator, inbound: &Inbound, (desk, kind): (&Desk, &str)) -> Answer {
-    let Token { token } = body(inbound)?;
-    match (kind, desk.surface()) {
-        ("tokens", _) => desk.add_token(&token),
-        ("issuers", Surface::EdenAiV3) => desk.add_issuer(&token),
-        ("sessions", Surface::EdenAiV2) => emulator.edenai().v2().add_session(&token),
+    let Token { token, account } = body(inbound)?;
+    let v2 = emulator.edenai().v2();
+    match (kind, desk.surface(), account.as_deref()) {
+        ("tokens", _, None) => desk.add_token(&token),
+        ("tokens", _, Some(account)) => desk.add_token_of(&token, account),
+        ("issuers", Surface::EdenAiV3, None) => desk.add_issuer(&token),
+        ("issuers", Surface::EdenAiV3, Some(account)) => desk.add_issuer_of(&token, account),
+        ("sessions", Surface::EdenAiV2, None) => v2.add_session(&token),
+        ("sessions", Surface::EdenAiV2, Some(account)) => v2.add_session_of(&token, account),
         _ => return Err(Problem::NotFound),
     }
     Ok(wire::no_content())
@@ -111,6 +121,7 @@ fn show(key: &Seen) -> Value {
     json!({
         "id": key.id,
         "name": key.name,
+        "account": key.account,
         "active": key.active,
         "createdAt": key.created_at,
         "expiresAt": key.expires_at,

@@ -43,8 +43,15 @@ impl Default for Person {
 }
 
 impl Person {
+    /// The admin that a text names: `user/project`, or one word for both.
+    #[must_use]
+    pub fn named(account: &str) -> Self {
+        let (user, project) = account.split_once('/').unwrap_or((account, account));
+        Self { user: user.to_owned(), project: project.to_owned(), role: Role::Admin }
+    }
+
     /// Names are unique within it (§3.8: assumed).
-    pub(super) fn scope(&self) -> String {
+    pub(in super::super) fn scope(&self) -> String {
         format!("{}/{}", self.user, self.project)
     }
 }
@@ -116,6 +123,7 @@ impl KeyRecord {
         Seen {
             id: self.name.clone(),
             name: self.name.clone(),
+            account: self.scope.clone(),
             secret: self.secret.clone(),
             created_at: self.created_at,
             expires_at: None,

@@ -17,12 +17,14 @@ pub(super) use console::{answer, is_listing, trouble};
 pub(super) use refusal::by_field;
 pub(in crate::emulator) use world::World;
 
-pub use record::CustomToken;
+pub use record::{ACCOUNT, CustomToken};
 pub use switches::Switches;
 pub use world::{Counts, NewToken};
 
 /// A handle on the v2 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
 /// logged nor counted.
+///
+/// Names are looked up in the demo account, and where it has none of that name, in every other.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -35,14 +37,24 @@ impl EdenAiV2 {
         Self { shared }
     }
 
-    /// Adds an API key of the account, which managed tokens until September 2026.
+    /// Adds an API key of the demo account, which managed tokens until September 2026.
     pub fn add_token(&self, token: &str) {
-        self.shared.with(|state, _| state.edenai.v2.add_credential(token, false));
+        self.add_token_of(token, ACCOUNT);
+    }
+
+    /// Adds an API key of that account. A known one changes hands.
+    pub fn add_token_of(&self, token: &str, account: &str) {
+        self.shared.with(|state, _| state.edenai.v2.add_credential(token, false, account));
     }
 
     /// Adds somebody who is logged in: the only one who manages tokens since September 2026.
     pub fn add_session(&self, token: &str) {
-        self.shared.with(|state, _| state.edenai.v2.add_credential(token, true));
+        self.add_session_of(token, ACCOUNT);
+    }
+
+    /// The same, of that account.
+    pub fn add_session_of(&self, token: &str, account: &str) {
+        self.shared.with(|state, _| state.edenai.v2.add_credential(token, true, account));
     }
 
     /// Ends an API key of the account or a session at once. Says whether there was one.
@@ -51,7 +63,7 @@ impl EdenAiV2 {
         self.shared.with(|state, _| state.edenai.v2.revoke_credential(token))
     }
 
-    /// All custom tokens, oldest first, with the balance of this moment.
+    /// All custom tokens of all accounts, oldest first, with the balance of this moment.
     #[must_use]
     pub fn keys(&self) -> Vec<CustomToken> {
         self.shared.with(|state, now| {
@@ -60,12 +72,13 @@ impl EdenAiV2 {
         })
     }
 
-    /// A human makes a token. One that has the name already is deleted first.
+    /// A human makes a token in the demo account. One that has the name already is deleted first.
     #[expect(clippy::must_use_candidate, reason = "the token is there whether or not anybody looks")]
     pub fn add_key(&self, new: NewToken) -> CustomToken {
         self.shared.with(|state, now| {
-            state.edenai.v2.tokens.remove(&new.name, now);
-            state.edenai.v2.mint(new, now)
+            let known = state.edenai.v2.token(ACCOUNT, &new.name).map(|token| token.id.clone());
+            known.map(|id| state.edenai.v2.tokens.remove(&id, now));
+            state.edenai.v2.mint(ACCOUNT, new, now)
         })
     }
 
@@ -73,7 +86,8 @@ impl EdenAiV2 {
     #[must_use = "an unknown token is not edited"]
     pub fn edit_key(&self, name: &str, edit: impl FnOnce(&mut CustomToken)) -> bool {
         self.shared.with(|state, now| {
-            let token = state.edenai.v2.tokens.get_mut(name);
+            let v2 = &mut state.edenai.v2;
+            let token = v2.id_anywhere(name).and_then(|id| v2.tokens.get_mut(&id));
             token
                 .map(|token| {
                     token.budget = token.budget.at(now);
@@ -86,7 +100,10 @@ impl EdenAiV2 {
     /// A human deletes a token. Says whether there was such a token.
     #[must_use = "an unknown token is not deleted"]
     pub fn delete_key(&self, name: &str) -> bool {
-        self.shared.with(|state, now| state.edenai.v2.tokens.remove(name, now))
+        self.shared.with(|state, now| {
+            let v2 = &mut state.edenai.v2;
+            v2.id_anywhere(name).is_some_and(|id| v2.tokens.remove(&id, now))
+        })
     }
 
     /// What the data plane would say to a call with this token, without moving anything.
@@ -99,7 +116,9 @@ impl EdenAiV2 {
     #[must_use = "an unknown token spends nothing"]
     pub fn spend(&self, name: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
-            let secret = state.edenai.v2.tokens.get(name).map(|token| token.secret.clone());
+            let v2 = &state.edenai.v2;
+            let token = v2.id_anywhere(name).and_then(|id| v2.tokens.get(&id));
+            let secret = token.map(|token| token.secret.clone());
             let charge = Charge { model: gateway::SPENT_ON, micros, now };
             secret.is_some_and(|secret| gateway::charge(&mut state.edenai, &secret, charge))
         })

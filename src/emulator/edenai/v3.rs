@@ -39,19 +39,35 @@ impl EdenAiV3 {
         Self { shared }
     }
 
-    /// Adds an auth key that may read and write.
+    /// Adds an auth key of the demo organization that may read and write.
     pub fn add_token(&self, token: &str) {
-        self.add_management_key(token, &[Scope::Read, Scope::Write]);
+        self.add_token_of(token, ORGANIZATION);
     }
 
-    /// Adds an issuer key, which can only mint, list and delete auth keys.
+    /// Adds an auth key of that organization that may read and write.
+    pub fn add_token_of(&self, token: &str, organization: &str) {
+        self.add_management_key_of((token, organization), &[Scope::Read, Scope::Write]);
+    }
+
+    /// Adds an issuer key of the demo organization, which can only mint, list and delete auth keys.
     pub fn add_issuer(&self, token: &str) {
-        self.add_management_key(token, &[Scope::Mint]);
+        self.add_issuer_of(token, ORGANIZATION);
+    }
+
+    /// Adds an issuer key of that organization.
+    pub fn add_issuer_of(&self, token: &str, organization: &str) {
+        self.add_management_key_of((token, organization), &[Scope::Mint]);
     }
 
     /// Adds a management key of the demo organization. A known one gets these scopes.
     pub fn add_management_key(&self, token: &str, scopes: &[Scope]) {
-        self.shared.with(|state, now| state.edenai.v3.add_management(token, scopes, now));
+        self.add_management_key_of((token, ORGANIZATION), scopes);
+    }
+
+    /// Adds a management key of an organization: token, then organization. A known one gets these scopes and changes
+    /// hands.
+    pub fn add_management_key_of(&self, key: (&str, &str), scopes: &[Scope]) {
+        self.shared.with(|state, now| state.edenai.v3.add_management(key, scopes, now));
     }
 
     /// Ends a management key at once. Says whether there was one that worked.

@@ -80,6 +80,7 @@ impl KeyRecord {
         Seen {
             id: self.id.clone(),
             name: self.name.clone(),
+            account: self.organization.clone(),
             secret: self.secret.clone(),
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -214,6 +215,7 @@ impl TokenRecord {
         Seen {
             id: self.id.clone(),
             name: self.name.clone(),
+            account: self.organizations.iter().next().cloned().unwrap_or_default(),
             secret: self.token.clone(),
             created_at: self.created_at,
             expires_at: self.expires_at,

@@ -3,8 +3,8 @@
 
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
-use crate::gateway::http::Call;
-use crate::gateway::{Project, Projects, Whole};
+use crate::gateway::http::{Call, Wire, untold_is_none};
+use crate::gateway::{Project, Projects, Whole, lenient};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
 use http::Method;
@@ -66,6 +66,13 @@ fn merged(mut whole: Map<String, Value>, wanted: &ProjectValues) -> Option<Map<S
         whole.insert("allow_overwrite".to_owned(), Value::from(allow));
     }
     Some(whole)
+}
+
+/// The id of the project. `None`: the vendor does not tell.
+pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
+    let answer = untold_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
+    let whole: Option<Value> = answer.map(|it| it.read()).transpose()?;
+    Ok(whole.as_ref().and_then(|it| it.get("project_id")).and_then(lenient::account))
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Eden AI v3 with an issuer key, which makes, lists and revokes the auth keys that other ConsoleTokens work with, and can
 //! do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
 
-use super::{CAPABILITIES, Key, limit_reached, pages, unknown};
+use super::{CAPABILITIES, Key, limit_reached, pages, unknown, whoami};
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::http::{Call, Wire, gone_is_none, looks_masked};
 use crate::gateway::{Amendment, Gateway, Minted, Order};
@@ -84,6 +84,10 @@ impl Issuer {
 impl Gateway for Issuer {
     fn capabilities(&self) -> &'static Capabilities {
         &ISSUER
+    }
+
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        whoami::organization(&self.wire).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

@@ -21,6 +21,8 @@ pub(super) struct Desk<'a> {
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
     pub(super) caller: Caller,
+    /// The account of the caller.
+    pub(super) account: String,
     /// Of the token in the path.
     pub(super) name: &'a str,
 }
@@ -73,9 +75,9 @@ pub(in crate::emulator::edenai) fn is_listing(inbound: &Inbound) -> bool {
 fn enter(world: &mut World, credits: i64, inbound: &Inbound, moment: Moment) -> Answer {
     let path = inbound.segments_from(1);
     let (door, name, handler) = find(&inbound.method, &path, world.switches.sessions_only)?;
-    let caller = authenticate(world, inbound)?;
+    let (caller, account) = authenticate(world, inbound)?;
     pass(door, &caller, world)?;
-    handler(&mut Desk { world, credits, inbound, moment, caller, name })
+    handler(&mut Desk { world, credits, inbound, moment, caller, account, name })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str], september: bool) -> Result<Route<'a>, Refusal> {
@@ -117,13 +119,14 @@ fn token_route<'a>(method: &Method, rest: &[&'a str], september: bool) -> Option
     Some(route)
 }
 
-fn authenticate(world: &World, inbound: &Inbound) -> Result<Caller, Refusal> {
+fn authenticate(world: &World, inbound: &Inbound) -> Result<(Caller, String), Refusal> {
     let given = inbound.bearer().ok_or_else(|| Refusal::unauthorized(false))?;
     if let Some(known) = world.credentials.iter().find(|known| known.secret == given) {
-        return Ok(if known.session { Caller::Session } else { Caller::Account });
+        let caller = if known.session { Caller::Session } else { Caller::Account };
+        return Ok((caller, known.account.clone()));
     }
     let token = world.token_of_secret(given).ok_or_else(|| Refusal::unauthorized(true))?;
-    Ok(Caller::Token(Box::new(token.clone())))
+    Ok((Caller::Token(Box::new(token.clone())), token.account.clone()))
 }
 
 fn pass(door: Door, caller: &Caller, world: &World) -> Result<(), Refusal> {
@@ -155,7 +158,11 @@ fn cost(desk: &mut Desk<'_>) -> Answer {
         .map_err(|complaint| Refusal::Invalid(vec![complaint]))?;
     // No workflow and no project makes calls here, so a filter for one of them lets nothing through.
     let none = ["workflow_id", "rag_project_id"].iter().any(|name| inbound.param(name).is_some());
-    let spent = desk.world.usage.iter().filter(|spent| !none && usage::passes(spent, inbound));
+    let spent = desk
+        .world
+        .usage
+        .iter()
+        .filter(|spent| !none && spent.organization == desk.account && usage::passes(spent, inbound));
     Ok(wire::json(200, &json!({ "response": usage::by_token(spent, &range) })))
 }
 

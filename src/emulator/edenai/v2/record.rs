@@ -9,6 +9,9 @@ use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::shelf::shelved;
 use crate::emulator::surface::Seen;
 
+/// The account of a credential that names none.
+pub const ACCOUNT: &str = "account_demo";
+
 /// One custom token (§2.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomToken {
@@ -27,10 +30,13 @@ pub struct CustomToken {
     /// The token itself.
     pub secret: String,
     pub(super) rotations: u32,
+    /// The account it belongs to, within which its name is unique.
     pub(super) account: String,
+    /// Account and name, which is what tells it from all others of this world.
+    pub(super) id: String,
 }
 
-shelved!(CustomToken, name, account);
+shelved!(CustomToken, id, account);
 
 impl CustomToken {
     /// As any vendor's key.
@@ -38,6 +44,7 @@ impl CustomToken {
         Seen {
             id: self.name.clone(),
             name: self.name.clone(),
+            account: self.account.clone(),
             secret: self.secret.clone(),
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -64,4 +71,6 @@ pub(super) struct Credential {
     pub(super) secret: String,
     /// Somebody who is logged in, instead of the account's API key.
     pub(super) session: bool,
+    /// The account whose tokens it manages.
+    pub(super) account: String,
 }

@@ -20,7 +20,7 @@ use crate::emulator::wire;
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
 pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let listed = desk.world.tokens.listed("", desk.moment);
+    let listed = desk.world.tokens.listed(&desk.account, desk.moment);
     let items: Vec<Value> = listed.into_iter().map(|token| shown(desk, token)).collect();
     Ok(wire::json(200, &items))
 }
@@ -33,11 +33,11 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     new.token_type = kind::parse(&mut fields);
     new.budget = budget::amend(&new.budget, &mut fields, Forms::Only(Form::Text), now);
     new.expires_at = expiry(desk, &mut fields).value();
-    if desk.world.tokens.get(&new.name).is_some() {
+    if desk.world.token(&desk.account, &new.name).is_some() {
         fields.complain("name", "Token with this name already exists.");
     }
     fields.finish().map_err(Refusal::Invalid)?;
-    let token = desk.world.mint(new, now);
+    let token = desk.world.mint(&desk.account, new, now);
     desk.world.counts.created_total += 1;
     Ok(wire::json(201, &view::created(&token, &desk.world.switches)))
 }
@@ -63,15 +63,15 @@ pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
 }
 
 pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
-    let name = own(desk)?.name.clone();
-    desk.world.tokens.remove(&name, desk.moment.now);
+    let id = own(desk)?.id.clone();
+    desk.world.tokens.remove(&id, desk.moment.now);
     desk.world.counts.deleted_total += 1;
     Ok(if desk.world.switches.delete_ok { wire::json(200, &json!({})) } else { wire::no_content() })
 }
 
 /// Since September 2026, for whoever is logged in. Names of the fields as on v3: v2 documents none.
 pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
-    let token = desk.world.rotate(desk.name).ok_or(Refusal::NotFound)?;
+    let token = desk.world.rotate(&desk.account, desk.name).ok_or(Refusal::NotFound)?;
     let mut body = shown(desk, &token);
     body["secret"] = json!(token.secret);
     Ok(wire::json(200, &body))
@@ -89,7 +89,7 @@ pub(super) fn me(desk: &mut Desk<'_>) -> Answer {
 }
 
 fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a CustomToken, Refusal> {
-    desk.world.tokens.get(desk.name).ok_or(Refusal::NotFound)
+    desk.world.token(&desk.account, desk.name).ok_or(Refusal::NotFound)
 }
 
 fn shown(desk: &Desk<'_>, token: &CustomToken) -> Value {

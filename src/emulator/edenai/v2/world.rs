@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::record::{Credential, CustomToken};
+use super::record::{ACCOUNT, Credential, CustomToken};
 use super::switches::Switches;
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::gateway::{Charge, Standing};
@@ -26,7 +26,7 @@ pub struct Counts {
     pub reveals_total: u64,
 }
 
-/// Everything v2 knows: one account.
+/// Everything v2 knows.
 #[derive(Default)]
 pub(in crate::emulator) struct World {
     pub(super) switches: Switches,
@@ -62,10 +62,28 @@ impl NewToken {
     }
 }
 
+/// No account has a slash in its id.
+fn id_of(account: &str, name: &str) -> String {
+    format!("{account}/{name}")
+}
+
 impl World {
-    pub(super) fn add_credential(&mut self, secret: &str, session: bool) {
+    /// A known credential changes hands.
+    pub(super) fn add_credential(&mut self, secret: &str, session: bool, account: &str) {
         self.revoke_credential(secret);
-        self.credentials.push(Credential { secret: secret.to_owned(), session });
+        let account = account.to_owned();
+        self.credentials.push(Credential { secret: secret.to_owned(), session, account });
+    }
+
+    /// The token of that name in that account.
+    pub(super) fn token(&self, account: &str, name: &str) -> Option<&CustomToken> {
+        self.tokens.get(&id_of(account, name))
+    }
+
+    /// The id of the token of that name: in the demo account, or else wherever there is one.
+    pub(super) fn id_anywhere(&self, name: &str) -> Option<String> {
+        let elsewhere = || self.tokens.iter().find(|token| token.name == name);
+        self.token(ACCOUNT, name).or_else(elsewhere).map(|token| token.id.clone())
     }
 
     pub(super) fn revoke_credential(&mut self, secret: &str) -> bool {
@@ -74,11 +92,12 @@ impl World {
         self.credentials.len() < before
     }
 
-    pub(super) fn mint(&mut self, new: NewToken, now: Timestamp) -> CustomToken {
+    pub(super) fn mint(&mut self, account: &str, new: NewToken, now: Timestamp) -> CustomToken {
         let serial = self.tokens.next_serial();
         let secret = secret::forge(TOKEN_PREFIX, serial, &format!("token {serial}"));
         self.tokens.insert(CustomToken {
             serial,
+            id: id_of(account, &new.name),
             name: new.name,
             token_type: new.token_type,
             budget: new.budget,
@@ -86,13 +105,13 @@ impl World {
             created_at: now,
             secret,
             rotations: 0,
-            account: String::new(),
+            account: account.to_owned(),
         })
     }
 
     /// A new secret, and the old one is dead (§2.2).
-    pub(super) fn rotate(&mut self, name: &str) -> Option<CustomToken> {
-        let token = self.tokens.get_mut(name)?;
+    pub(super) fn rotate(&mut self, account: &str, name: &str) -> Option<CustomToken> {
+        let token = self.tokens.get_mut(&id_of(account, name))?;
         token.rotations += 1;
         let salt = format!("token {} rotated {} times", token.serial, token.rotations);
         token.secret = secret::forge(TOKEN_PREFIX, token.serial, &salt);
@@ -114,11 +133,12 @@ impl World {
 
     /// What the call costs, if the secret is one of here.
     pub(in crate::emulator::edenai) fn charge(&mut self, secret: &str, charge: Charge<'_>) -> Option<i64> {
-        let name = self.token_of_secret(secret)?.name.clone();
-        let token = self.tokens.get_mut(&name)?;
+        let id = self.token_of_secret(secret)?.id.clone();
+        let token = self.tokens.get_mut(&id)?;
         let nanos = charge.nanos(token.token_type == TokenType::SandboxApiToken);
         token.budget.spend(nanos, charge.now);
-        self.usage.push(charge.spent("", &name, nanos));
+        let organization = token.account.clone();
+        self.usage.push(Spent { organization, ..charge.spent("", &token.name, nanos) });
         Some(nanos)
     }
 

@@ -80,6 +80,7 @@ impl ManagementKey {
         Seen {
             id: self.id.clone(),
             name: self.name.clone(),
+            account: self.organization.clone(),
             secret: self.secret.clone(),
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -142,6 +143,7 @@ impl KeyRecord {
         Seen {
             id: self.id.clone(),
             name: self.name.clone(),
+            account: self.organization.clone(),
             secret: self.secret.clone(),
             created_at: self.created_at,
             expires_at: self.expires_at,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::record::{KeyRecord, ManagementKey, NewKey, ORGANIZATION, Scope};
+use super::record::{KeyRecord, ManagementKey, NewKey, Scope};
 use super::switches::Switches;
 use crate::emulator::edenai::gateway::{Charge, Standing};
 use crate::emulator::edenai::kind::TokenType;
@@ -50,15 +50,21 @@ pub(super) struct NewAuthKey {
 }
 
 impl World {
-    /// A management key whose secret a human chose. One that works already gets these scopes.
-    pub(super) fn add_management(&mut self, secret: &str, scopes: &[Scope], now: Timestamp) {
+    /// A management key whose secret a human chose. One that works already gets these scopes and this organization.
+    pub(super) fn add_management(
+        &mut self,
+        (secret, organization): (&str, &str),
+        scopes: &[Scope],
+        now: Timestamp,
+    ) {
         let scopes: BTreeSet<Scope> = scopes.iter().copied().collect();
         if let Some(known) = self.management.iter_mut().find(|it| it.secret == secret && it.works(now)) {
             known.scopes = scopes;
+            organization.clone_into(&mut known.organization);
             return;
         }
         let name = format!("dashboard-{}", self.management.iter().count() + 1);
-        let organization = ORGANIZATION.to_owned();
+        let organization = organization.to_owned();
         let key = self.mint_auth_key(NewAuthKey { organization, name, scopes, expires_at: None }, now);
         self.management.insert(ManagementKey { secret: secret.to_owned(), minted: false, ..key });
     }

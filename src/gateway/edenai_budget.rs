@@ -1,0 +1,96 @@
+//! Budgets at Eden AI, which both of its APIs tell and take in the same fields (contract §2.3, §2.5, §2.8).
+//!
+//! `balance` is what is left now; `balance_reset_period` and `balance_reset_amount` say when it begins anew, and with how
+//! much. A key that becomes periodic starts full, whatever `balance` came with the same request: a key that is to have less,
+//! such as the successor of a key that spent some, gets its balance by a second request.
+
+use super::lenient;
+use crate::api::shared::Period;
+use crate::plan::facts::Limit;
+use crate::plan::money;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// How a budget that starts anew is told.
+fn reset_period(period: Period) -> Option<&'static str> {
+    match period {
+        Period::Once => None,
+        Period::Daily => Some("daily"),
+        Period::Weekly => Some("weekly"),
+        Period::Monthly => Some("monthly"),
+    }
+}
+
+/// The limit as far as `active_balance`, `balance` and the reset fields tell it: exactly, or only that there is one.
+pub fn shown_budget(
+    active: Option<bool>,
+    balance: Option<Option<u64>>,
+    reset: (Option<&str>, Option<u64>),
+) -> (Option<Option<Limit>>, Option<bool>) {
+    let period = match reset.0 {
+        Some("daily") => Some(Period::Daily),
+        Some("weekly") => Some(Period::Weekly),
+        Some("monthly") => Some(Period::Monthly),
+        _ => None,
+    };
+    let renewed = period.zip(reset.1).filter(|_| active != Some(false));
+    match (renewed, active, balance) {
+        (Some((period, micros)), ..) => (Some(Some(Limit { micros, period })), None),
+        (None, Some(false), _) | (None, _, Some(None)) => (Some(None), None),
+        (None, Some(true), Some(Some(_))) => (None, Some(true)),
+        (None, ..) => (None, None),
+    }
+}
+
+/// The fields that say what a key may spend: its budget, of which so much is left, all of it where nothing is said. In which
+/// form a balance is given differs between requests.
+pub fn spending(
+    (budget, left): (Option<Limit>, Option<u64>),
+    amount: fn(u64) -> Value,
+) -> Map<String, Value> {
+    let Some(limit) = budget else {
+        return object(json!({"active_balance": false, "balance_reset_period": "none"}));
+    };
+    let balance = amount(left.unwrap_or(limit.micros).min(limit.micros));
+    let fields = match reset_period(limit.period) {
+        None => json!({"active_balance": true, "balance": balance, "balance_reset_period": "none"}),
+        Some(period) => json!({
+            "active_balance": true,
+            "balance": balance,
+            "balance_reset_period": period,
+            "balance_reset_amount": decimal(limit.micros),
+        }),
+    };
+    object(fields)
+}
+
+/// A change of the balance alone.
+pub fn balance_alone(left: u64, amount: fn(u64) -> Value) -> Map<String, Value> {
+    object(json!({"balance": amount(left)}))
+}
+
+fn object(fields: Value) -> Map<String, Value> {
+    if let Value::Object(map) = fields { map } else { Map::new() }
+}
+
+/// An amount as decimal text.
+pub fn decimal(micros: u64) -> Value {
+    json!(money::decimal(micros))
+}
+
+/// What the balance has still to be set to, where an answer does not show that no more than this is left.
+pub fn excess((budget, left): (Option<Limit>, Option<u64>), shown: Option<u64>) -> Option<u64> {
+    let left = left.filter(|left| budget.is_some_and(|limit| *left < limit.micros))?;
+    shown.is_none_or(|shown| shown > left).then_some(left)
+}
+
+/// The balance in the answer to an update, where it shows one.
+pub fn balance(answer: &Map<String, Value>) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Shown {
+        #[serde(default, deserialize_with = "lenient::micros")]
+        balance: Option<u64>,
+    }
+    let balance = json!({"balance": answer.get("balance")});
+    serde_json::from_value::<Shown>(balance).ok().and_then(|shown| shown.balance)
+}
