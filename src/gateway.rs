@@ -10,6 +10,7 @@ pub mod edenai_v3;
 pub mod edgee;
 pub mod http;
 pub mod lenient;
+pub mod shares;
 pub mod transport;
 
 use crate::api::ConsoleToken;

@@ -77,6 +77,13 @@ impl Budget {
         state.paused_until = state.paused_until.max(Some(until));
     }
 
+    /// Whether it is as a new one is: nothing is spent, and no pause holds.
+    pub fn is_full(&self) -> bool {
+        let state = self.lock();
+        let earned = Instant::now().duration_since(state.at).as_secs_f64() * self.per_second;
+        state.tokens + earned >= self.burst && state.paused(Purpose::Ordinary, self.clock.now()).is_ok()
+    }
+
     fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
         let mut state = self.lock();
         state.paused(purpose, self.clock.now())?;
