@@ -136,7 +136,7 @@ impl Context {
     pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
         let namespace = object.namespace().unwrap_or_default();
         let place = match watch::find(&self.stores.tokens, &namespace, token) {
-            Some(token) => gateway::place(&token),
+            Some(token) => gateway::place(&token).place,
             None => Place { console_token: token.to_owned(), ..Place::default() },
         };
         let uid = object.uid().unwrap_or_default();
