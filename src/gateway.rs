@@ -11,6 +11,7 @@ pub mod edenai_v3;
 pub mod edgee;
 pub mod http;
 pub mod lenient;
+pub mod shares;
 pub mod transport;
 
 use crate::api::ConsoleToken;
@@ -23,7 +24,7 @@ use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::ledger::Place;
+use crate::plan::ledger::{Place, TokenPlace};
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Wire;
@@ -247,17 +248,23 @@ pub fn account(vendor: &Vendor) -> &str {
     vendor.edgee.as_ref().map_or("", |place| &place.organization_id)
 }
 
+/// The account that a ConsoleToken leads to, where anything tells.
+fn told_account(token: &ConsoleToken) -> &str {
+    account(&token.spec.vendor)
+}
+
 /// Where a ConsoleToken leads.
-pub fn place(token: &ConsoleToken) -> Place {
+pub fn place(token: &ConsoleToken) -> TokenPlace {
     let spec = &token.spec;
     let capabilities = capabilities(&spec.vendor);
     let default = || capabilities.map_or_else(String::new, |it| it.endpoint.to_owned());
-    Place {
+    let place = Place {
         vendor: capabilities.map_or_else(String::new, |it| it.name.to_owned()),
-        account: account(&spec.vendor).to_owned(),
+        account: told_account(token).to_owned(),
         endpoint: spec.endpoint.clone().unwrap_or_else(default),
         console_token: token.name_any(),
-    }
+    };
+    TokenPlace { namespace: token.namespace().unwrap_or_default(), place }
 }
 
 /// Connects a vendor to its wire: the one match over vendors.

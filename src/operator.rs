@@ -11,6 +11,7 @@ use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Settings, Wakers};
 use crate::controller::memory::Memory;
 use crate::controller::sweep::Sweeps;
+use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
 use crate::plan::report::Notice;
@@ -62,6 +63,8 @@ struct Lasting {
     events: Events,
     critical: Critical,
     scopes: Vec<Arc<Scope>>,
+    /// Budgets of calls and pauses; listings are forgotten when a term begins.
+    shares: Arc<Shares>,
     /// Cancelled when every cache is filled.
     filled: CancellationToken,
 }
@@ -81,7 +84,14 @@ impl Operator {
             .map(|namespace| Scope::new(&self.client, namespace, &self.liveness))
             .unzip();
         let filled = CancellationToken::new();
-        let lasting = Lasting { cluster, events, critical: Critical::default(), scopes, filled };
+        let lasting = Lasting {
+            cluster,
+            events,
+            critical: Critical::default(),
+            scopes,
+            shares: Arc::default(),
+            filled,
+        };
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&lasting.cluster, ""), "keysmith is running");
         let watching = async {
             tokio::join!(join_all(watching), self.warm_up(&lasting, &stop));
@@ -132,6 +142,7 @@ impl Operator {
                 () = stop.cancelled() => return Some(leadership),
             }
             self.announce(&leadership, &lasting.events);
+            lasting.shares.begin_term();
             let terms = lasting.scopes.iter().map(|scope| self.term(scope, lasting, stop));
             tokio::select! {
                 _ = join_all(terms) => {
@@ -242,6 +253,7 @@ impl Operator {
             settings: self.settings.clone(),
             transport: Arc::clone(&self.transport),
             accounts: Accounts::default(),
+            shares: Arc::clone(&lasting.shares),
             memory: Memory::default(),
             critical: lasting.critical.clone(),
             liveness: self.liveness.clone(),

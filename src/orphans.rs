@@ -9,9 +9,12 @@ use crate::cluster::inventory;
 use crate::cluster::ledger::{self, Ledger};
 use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::{KeyId, Listed};
-use crate::plan::ledger::{Book, Entry, Place};
+use crate::plan::fault::Fault;
+use crate::plan::issuance::STRAGGLING;
+use crate::plan::ledger::{Book, Entry, Place, TokenPlace};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
+use crate::plan::retry;
 use crate::reach::{Reach, Unread, unread};
 use crate::{gateway, plan};
 use jiff::Timestamp;
@@ -88,7 +91,7 @@ pub struct Findings {
 
 /// An account whose keys are listed.
 struct Asked {
-    place: Place,
+    place: TokenPlace,
     account: Account,
     listing: Arc<Listing>,
 }
@@ -98,6 +101,8 @@ struct Asked {
 pub enum Removal {
     /// It is gone.
     Removed,
+    /// It was gone already, which its account says when asked for it; its entry went from the ledger.
+    Forgotten,
     /// It is still there, and why.
     Left(String),
 }
@@ -129,30 +134,48 @@ impl Survey {
         Ok(Findings { rows, unasked, has_ledger: known.book.since.is_some(), cluster, asked })
     }
 
-    /// Removes one of the keys found, if still nothing accounts for it at this very moment.
+    /// Removes one of the keys found, if still nothing accounts for it at this very moment: through a ConsoleToken whose
+    /// listing shows it, for any other would say of a key that lives that it is gone.
     pub async fn remove(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
-        let here = |it: &&Asked| (&it.place.vendor, &it.place.endpoint, &it.place.account) == place_of(row);
-        let Some(asked) = findings.asked.iter().find(here) else {
-            return Ok(Removal::Left(
-                "no ConsoleToken that was asked leads to its account; create one".to_owned(),
-            ));
+        let holder = findings.asked.iter().find_map(|asked| Some((asked, asked.shows(row)?)));
+        let Some((asked, key)) = holder else {
+            return self.close(row, findings).await;
         };
-        if let Some(id) = row.key_id.clone().map(KeyId) {
-            let known = self.known(&findings.cluster).await?;
-            if is_accounted_for(&known, row, asked, &findings.cluster) {
-                return Ok(Removal::Left("a resource or the ledger accounts for it now".to_owned()));
-            }
-            if known.book.since.is_none() {
-                return Ok(Removal::Left(format!("{}; it may have been kept on purpose", self.no_ledger())));
-            }
-            if let Err(fault) = asked.account.revoke(&id).await {
-                return Ok(Removal::Left(fault.to_string()));
-            }
+        let known = self.known(&findings.cluster).await?;
+        if is_accounted_for(&known, row, key, &findings.cluster) {
+            return Ok(Removal::Left("a resource or the ledger accounts for it now".to_owned()));
+        }
+        if known.book.since.is_none() {
+            return Ok(Removal::Left(format!("{}; it may have been kept on purpose", self.no_ledger())));
+        }
+        if let Err(fault) = asked.account.revoke(&key.id).await {
+            return Ok(Removal::Left(fault.to_string()));
         }
         if let Some(entry) = &row.ledger {
             self.ledger.forget(entry).await?;
         }
         Ok(Removal::Removed)
+    }
+
+    /// No ConsoleToken shows it: what stands in the ledger goes only if its own account says that it is gone.
+    async fn close(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
+        let left = |why: &str| Ok(Removal::Left(why.to_owned()));
+        let Some(entry) = &row.ledger else {
+            return left("no ConsoleToken that was asked shows it");
+        };
+        let Some(asked) = findings.asked.iter().find(|it| entry.is_reached_by(&it.place)) else {
+            return left(
+                "no ConsoleToken that was asked shows it or is known to lead to its account; its entry stays in the ledger",
+            );
+        };
+        match asked.lacks(entry, self.reach.clock.now()).await {
+            Ok(true) => {
+                self.ledger.forget(entry).await?;
+                Ok(Removal::Forgotten)
+            }
+            Ok(false) => left("it is there, or may still turn up; look again later"),
+            Err(fault) => left(&format!("whether it is gone cannot be told: {fault}")),
+        }
     }
 
     /// What is the matter where there is no ledger, and what to do.
@@ -179,18 +202,43 @@ impl Survey {
     }
 }
 
-fn place_of(row: &Row) -> (&String, &String, &String) {
-    (&row.vendor, &row.endpoint, &row.account)
+impl Asked {
+    /// The key of that row, if this account's listing shows it.
+    fn shows(&self, row: &Row) -> Option<&Listed> {
+        let place = &self.place.place;
+        let key = self.listing.keys.iter().find(|key| Some(&key.id.0) == row.key_id.as_ref())?;
+        let here = match &row.ledger {
+            Some(entry) => entry.is_shown_by(&self.place, key),
+            None => {
+                (&place.vendor, &place.endpoint, &place.account) == (&row.vendor, &row.endpoint, &row.account)
+            }
+        };
+        // A row without an entry is a key as it was listed: under that name.
+        (here && (row.ledger.is_some() || row.name.as_ref() == Some(&key.name))).then_some(key)
+    }
+
+    /// Looks once more whether the key of an entry is gone: for the key itself, or where only its mark is known, for any
+    /// key with that mark.
+    async fn lacks(&self, entry: &Entry, now: Timestamp) -> Result<bool, Fault> {
+        if let Some(id) = &entry.key_id {
+            return Ok(self.account.get(&KeyId(id.clone())).await?.is_none());
+        }
+        let lag = self.account.capabilities().listing_lag;
+        if now < retry::plus(entry.time, STRAGGLING + lag) {
+            return Ok(false);
+        }
+        let listing = self.account.probe().await?;
+        Ok(!listing.keys.iter().any(|key| entry.covers(key)))
+    }
 }
 
 /// Asked again right before a removal, of what was read just now.
-fn is_accounted_for(known: &Known, row: &Row, asked: &Asked, cluster: &ClusterId) -> bool {
-    let key = asked.listing.keys.iter().find(|key| Some(&key.id.0) == row.key_id.as_ref());
-    match (key, &row.ledger) {
-        (Some(key), None) => !known.is_orphan(cluster, key),
+fn is_accounted_for(known: &Known, row: &Row, key: &Listed, cluster: &ClusterId) -> bool {
+    match &row.ledger {
+        None => !known.is_orphan(cluster, key),
         // An entry of ours may speak of a key without a mark, such as one that was adopted.
-        (Some(key), Some(_)) if plan::naming::Mark::parse(&key.name).is_some() => !known.lacks(cluster, key),
-        _ => row.key_id.as_ref().is_some_and(|id| known.ids.contains(id)),
+        Some(_) if plan::naming::Mark::parse(&key.name).is_some() => !known.lacks(cluster, key),
+        Some(_) => known.ids.contains(&key.id.0),
     }
 }
 
@@ -214,7 +262,7 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
     let mut rows = Vec::new();
     for account in asked {
         let keys = account.listing.keys.iter().filter(|key| known.is_orphan(cluster, key));
-        let found = keys.map(|key| row(&account.place, key, why(key, known)));
+        let found = keys.map(|key| row(&account.place.place, key, why(key, known)));
         rows.extend(found.filter(|row| seen.insert((row.vendor.clone(), row.key_id.clone()))));
     }
     rows
@@ -239,8 +287,11 @@ fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {
 
 /// An entry is one row, or one per key where it speaks of a mark that several carry.
 fn left_by(entry: &Entry, asked: &[Asked]) -> Vec<Row> {
-    let account = asked.iter().find(|it| it.place.is_same_account(&entry.place));
-    let keys = account.iter().flat_map(|it| &it.listing.keys).filter(|key| entry.covers(key));
+    let account = asked.iter().find(|it| entry.is_reached_by(&it.place));
+    let shown = |it: &Asked| it.listing.keys.iter().any(|key| entry.is_shown_by(&it.place, key));
+    let holder = asked.iter().find(|it| shown(it));
+    let keys =
+        holder.iter().flat_map(|it| it.listing.keys.iter().filter(|key| entry.is_shown_by(&it.place, key)));
     let owner = &entry.owner;
     let why = format!("{}: {} {}/{}", entry.why, owner.kind, owner.namespace, owner.name);
     let listed = |key| Row { ledger: Some(entry.clone()), ..row(&entry.place, key, why.clone()) };

@@ -6,6 +6,7 @@ use crate::cluster::secret::Secrets;
 use crate::gateway;
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::http::Wire;
+use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
@@ -77,6 +78,8 @@ impl Reach {
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
         let secret = secrets.token(&place).await.map_err(|error| brief(&error))?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
+        let shares = Arc::new(Shares::default());
+        let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
         let gateway = gateway::connect(&spec.vendor, wire).ok_or_else(unknown)?;
         Ok(Account::new(Parts {
@@ -85,6 +88,7 @@ impl Reach {
             alarm: Box::new(|| {}),
             clock: self.clock.clone(),
             metrics: Metrics::default(),
+            membership: Membership { shares, id },
         }))
     }
 }

@@ -99,11 +99,8 @@ impl Ledger {
     async fn try_record(&self, entries: &[Entry]) -> Result<(), Error> {
         let present = self.read().await?;
         let data = present.as_ref().and_then(|it| it.data.clone()).unwrap_or_default();
-        let stands = |entry: &&Entry| {
-            let there = data.get(&entry.name()).and_then(|it| Entry::decode(it));
-            !there.is_some_and(|there| there.agrees(entry))
-        };
-        let new: BTreeMap<_, _> = entries.iter().filter(stands).map(|it| (it.name(), it.encode())).collect();
+        let lacks = |entry: &&Entry| names(&data, entry).next().is_none();
+        let new: BTreeMap<_, _> = entries.iter().filter(lacks).map(|it| (it.name(), it.encode())).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -146,7 +143,12 @@ impl Ledger {
 
     /// Takes an entry out: its key is gone, or is a resource's again.
     pub async fn forget(&self, entry: &Entry) -> Result<(), Error> {
-        match self.patch([(entry.name(), Value::Null)]).await {
+        let data = self.read().await?.and_then(|it| it.data).unwrap_or_default();
+        let names: Vec<_> = names(&data, entry).map(|name| (name.clone(), Value::Null)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        match self.patch(names).await {
             Err(error) if !super::is_missing(&error) => Err(self.failed(error)),
             _ => Ok(()),
         }
@@ -169,6 +171,12 @@ impl Ledger {
     fn place(&self) -> String {
         format!("{}/{NAME}", self.namespace)
     }
+}
+
+/// The names under which that entry stands: by its content, for another version may have named it otherwise.
+fn names<'a>(data: &'a BTreeMap<String, String>, entry: &'a Entry) -> impl Iterator<Item = &'a String> {
+    let same = |text: &str| Entry::decode(text).is_some_and(|there| there.agrees(entry));
+    data.iter().filter(move |(_, text)| same(text)).map(|(name, _)| name)
 }
 
 /// The API server's own limits: of a request, and of a ConfigMap.

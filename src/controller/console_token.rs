@@ -11,7 +11,8 @@ use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::shared::LocalRef;
 use crate::api::{ConsoleToken, FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
-use crate::gateway::account::{Account, Parts};
+use crate::gateway::account::{Account, Listing, Parts};
+use crate::gateway::shares::Membership;
 use crate::gateway::{self, http::Wire};
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::{Fault, FaultKind};
@@ -44,6 +45,9 @@ impl Subject for ConsoleToken {
         work.keep().await
     }
 }
+
+/// No token looks at its account more often than this by itself.
+const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// One pass over one token.
 struct Work {
@@ -169,6 +173,8 @@ impl Work {
             return Ok(Ok((account, way)));
         }
         let clock = self.context.clock.clone();
+        let shares = Arc::clone(&self.context.shares);
+        let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
         let Some(gateway) = (self.context.settings.vendors.connect)(&spec.vendor, wire) else {
             return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor").verdict()));
@@ -182,7 +188,9 @@ impl Work {
             let _ = waker.send(this.clone());
         });
         let metrics = self.context.metrics.clone();
-        let account = Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics }));
+        let membership = Membership { shares, id };
+        let account =
+            Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics, membership }));
         let way = way(&account);
         Ok(Ok((account, way)))
     }
@@ -203,32 +211,33 @@ impl Work {
         Ok(secret.map(|secret| (secret, None)).map_err(|refusal| refusal.verdict()))
     }
 
-    /// A listing is the harmless call, and the poll. It is skipped while the last one is recent and good.
+    /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
+    /// whichever token made it; but this token proves itself by one of its own now and then.
     async fn verify(&self, account: Arc<Account>, way: Way) -> Finding {
         let now = self.context.clock.now();
         let uid = self.token.uid().unwrap_or_default();
         let poll = retry::jittered(self.context.settings.poll, &uid);
         let asked = object::requested(self.token.as_ref())
             != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
+        let proven = account.proven_until(poll).filter(|_| !asked);
         let seen = account.latest();
-        let due = seen.as_ref().is_none_or(|it| retry::plus(it.as_of, poll) <= now);
-        if let Some(seen) = seen.as_ref().filter(|_| !due && !asked && account.usable().is_ok()) {
-            let wake = Some(retry::plus(seen.as_of, poll));
-            return Finding { way, verdict: self.verified(), summary: String::new(), wake };
-        }
         let was_refused = account.usable().is_err();
-        match account.probe().await {
+        let listed = match (proven, &seen) {
+            (Some(_), Some(seen)) if retry::plus(seen.as_of, poll) > now => Ok(Arc::clone(seen)),
+            (Some(_), _) => account.list(retry::plus(now, -poll)).await,
+            (None, _) => account.probe().await,
+        };
+        match listed {
             Ok(listing) => {
                 self.context.memory.rested(&format!("probe/{uid}"));
                 if was_refused {
                     // They were told that the breaker is open, and wait to be told that it is not.
                     self.wake_dependants();
                 }
-                self.wake_changed(seen.as_deref(), &listing);
-                self.poll_deposits(&account).await;
-                sweep::after_listing(&self.context, &self.token, &account, &listing).await;
-                let wake = Some(retry::plus(self.context.clock.now(), poll));
-                Finding { way, verdict: self.verified(), summary: String::new(), wake }
+                self.compare(&account, &listing, poll).await;
+                let next = retry::plus(listing.as_of, poll).max(retry::plus(now, LEAST));
+                let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
+                Finding { way, verdict: self.verified(), summary: String::new(), wake: Some(wake) }
             }
             Err(fault) => {
                 let now = self.context.clock.now();
@@ -243,6 +252,22 @@ impl Work {
                 Finding { way, verdict, summary: fault.to_string(), wake: Some(next) }
             }
         }
+    }
+
+    /// Dependants are compared with each listing that was not seen yet, whichever token or key it was made for: what it
+    /// shows first would differ from no later one.
+    async fn compare(&self, account: &Account, listing: &Arc<Listing>, poll: SignedDuration) {
+        let before = account.compared();
+        if before.as_ref().is_some_and(|before| before.as_of >= listing.as_of) {
+            return;
+        }
+        self.wake_changed(before.as_deref(), listing);
+        account.has_compared(listing);
+        if let Err(fault) = account.join().await {
+            tracing::debug!(%fault, "whose account the token leads to is asked again with the next listing");
+        }
+        self.poll_deposits(account, poll).await;
+        sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 
     fn is_ready(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::cluster::ledger::Ledger;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
+use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
 use crate::gateway::{self, Vendors};
 use crate::plan::ledger::{Entry, Owner, Place, Why};
@@ -95,6 +96,8 @@ pub struct Context {
     pub transport: Arc<dyn Transport>,
     /// Accounts at vendors.
     pub accounts: Accounts,
+    /// What the tokens of one account share.
+    pub shares: Arc<Shares>,
     /// What is remembered between passes.
     pub memory: Memory,
     /// Sections that run to their end.
@@ -133,7 +136,7 @@ impl Context {
     pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
         let namespace = object.namespace().unwrap_or_default();
         let place = match watch::find(&self.stores.tokens, &namespace, token) {
-            Some(token) => gateway::place(&token),
+            Some(token) => gateway::place(&token).place,
             None => Place { console_token: token.to_owned(), ..Place::default() },
         };
         let uid = object.uid().unwrap_or_default();

@@ -4,7 +4,6 @@
 use super::context::Context;
 use crate::api::ConsoleToken;
 use crate::cluster::{inventory, ledger};
-use crate::gateway;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::KeyId;
 use crate::plan::hash;
@@ -12,6 +11,7 @@ use crate::plan::issuance::STRAGGLING;
 use crate::plan::ledger::Entry;
 use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
 use crate::plan::retry;
+use crate::{gateway, plan};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
@@ -31,6 +31,8 @@ enum Skipped {
 pub struct Sweeps {
     every: Option<SignedDuration>,
     tokens: Mutex<HashMap<String, Remembered>>,
+    /// When the key of an entry of the ledger was first not there, by the entry's name.
+    missing: Mutex<HashMap<String, Timestamp>>,
 }
 
 struct Remembered {
@@ -44,7 +46,7 @@ impl Sweeps {
     /// Sweeps that often; `None` is never, for an operator that does not see every namespace: it cannot know what
     /// accounts for a key.
     pub fn new(every: Option<SignedDuration>) -> Self {
-        Self { every, tokens: Mutex::default() }
+        Self { every, tokens: Mutex::default(), missing: Mutex::default() }
     }
 
     /// Whether there are sweeps.
@@ -101,6 +103,10 @@ impl Sweeps {
         Some((vendor, orphans_of(&tokens, vendor)))
     }
 
+    fn missing(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +127,11 @@ pub fn forget(context: &Context, uid: &str) {
 /// Sweeps, if it is time. Called right after a listing; whatever goes wrong is no trouble of the ConsoleToken's.
 pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
     let uid = token.uid().unwrap_or_default();
+    let standing = context.accounts.standing(&token.namespace().unwrap_or_default(), &token.name_any());
+    // In another account everything of ours would look gone.
+    if standing.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
+        return;
+    }
     if !context.sweeps.is_due(&uid, account.capabilities().name, context.clock.now()) {
         return;
     }
@@ -225,10 +236,15 @@ impl Sweep<'_> {
 
     /// Entries of keys that are gone go, so that the ledger stays a list of what is there.
     async fn close_entries(&self, entries: &[Entry]) {
+        self.forget_closed(entries);
         let place = gateway::place(self.token);
-        let here = entries.iter().filter(|it| it.place.is_same_account(&place));
-        let unseen = here.filter(|it| !self.listing.keys.iter().any(|key| it.covers(key)));
-        for entry in unseen.take(AT_ONCE) {
+        let here = entries.iter().filter(|it| it.is_reached_by(&place));
+        let (listed, unseen): (Vec<_>, Vec<_>) =
+            here.partition(|it| self.listing.keys.iter().any(|key| it.covers(key)));
+        for entry in listed {
+            self.context.sweeps.missing().remove(&entry.name());
+        }
+        for entry in unseen.into_iter().take(AT_ONCE) {
             if self.is_gone(entry).await
                 && let Err(error) = self.context.ledger.forget(entry).await
             {
@@ -237,12 +253,26 @@ impl Sweep<'_> {
         }
     }
 
+    /// What is not in the ledger any more need not be remembered.
+    fn forget_closed(&self, entries: &[Entry]) {
+        let names: BTreeSet<_> = entries.iter().map(Entry::name).collect();
+        self.context.sweeps.missing().retain(|name, _| names.contains(name));
+    }
+
+    /// Two looks far enough apart: where the vendor shows no single key, a look is a listing, which may lag.
     async fn is_gone(&self, entry: &Entry) -> bool {
-        if let Some(id) = &entry.key_id {
-            return matches!(self.account.get(&KeyId(id.clone())).await, Ok(None));
-        }
-        // A key that was perhaps never made: listed by now, or never.
         let lag = self.account.capabilities().listing_lag;
-        self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag)
+        let missing = match &entry.key_id {
+            Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
+            // A key that was perhaps never made: listed by now, or never.
+            None => self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag),
+        };
+        let (now, name) = (self.context.clock.now(), entry.name());
+        let mut before = self.context.sweeps.missing();
+        if !missing {
+            before.remove(&name);
+            return false;
+        }
+        plan::ledger::is_gone(*before.entry(name).or_insert(now), now, lag)
     }
 }

@@ -1,8 +1,11 @@
-//! An account: one ConsoleToken's way to its vendor. Every call goes through its breaker and its budget, is
-//! counted, and listings are shared: one serves everybody who waits for one.
+//! An account: one ConsoleToken's way to its vendor. Every call goes through the token's breaker and the account's
+//! budget, and is counted. Budget and listings are shared by all tokens of an account (`shares`): a listing serves the
+//! keys of each token that has proved itself by a listing of its own.
 
 use super::breaker::Breaker;
-use super::budget::{Budget, Purpose};
+use super::budget::Purpose;
+pub use super::shares::Listing;
+use super::shares::{Membership, Newest, Shared};
 use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project, Projects, ProviderKeys};
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
@@ -17,16 +20,11 @@ use crate::runtime::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A complete listing.
-pub struct Listing {
-    /// When it was begun.
-    pub as_of: Timestamp,
-    /// Every key of the account.
-    pub keys: Vec<Listed>,
-}
+/// A token proves itself by a listing of its own this often, or with each poll where polls are rarer, whatever other tokens
+/// of the account list.
+const PROOF: SignedDuration = SignedDuration::from_hours(1);
 
 impl Listing {
     /// The keys that carry one of these marks.
@@ -47,20 +45,30 @@ pub type Alarm = Box<dyn Fn() + Send + Sync>;
 pub struct Account {
     gateway: Box<dyn Gateway>,
     gateway_url: String,
-    budget: Budget,
     breaker: Breaker,
     alarm: Alarm,
     clock: Clock,
     metrics: Metrics,
-    latest: Mutex<Option<Arc<Listing>>>,
-    latest_deposits: Mutex<Option<Arc<DepositView>>>,
+    membership: Membership,
+    /// What belongs to the account. Another one once the vendor told whose it is.
+    shared: Mutex<Arc<Shared>>,
+    /// Whose account it is, once the vendor was asked.
+    whose: tokio::sync::OnceCell<Option<String>>,
+    proof: Mutex<Proof>,
     latest_spent: Mutex<Option<Arc<Spent>>>,
     /// When spending was asked for last, with success or without.
     usage_asked: Mutex<Option<Timestamp>>,
-    /// Held by whoever lists. The last listing that failed, by its number.
-    listing: tokio::sync::Mutex<Option<(u64, Fault)>>,
-    /// How many listings were begun.
-    begun: AtomicU64,
+}
+
+/// What this token itself was seen to be good for.
+#[derive(Default)]
+struct Proof {
+    /// When its own last listing was begun.
+    keys: Option<Timestamp>,
+    /// When its own last listing of provider keys was begun.
+    deposits: Option<Timestamp>,
+    /// The listing that the dependants of this token were last compared with.
+    compared: Option<Arc<Listing>>,
 }
 
 /// What an account is made of.
@@ -75,6 +83,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The counters.
     pub metrics: Metrics,
+    /// By which it meets the other tokens of the account.
+    pub membership: Membership,
 }
 
 /// A turn in line, for the call that makes one key or one deposit.
@@ -85,21 +95,50 @@ impl Account {
     /// An account that has not called anybody yet.
     pub fn new(parts: Parts) -> Self {
         let capabilities = parts.gateway.capabilities();
+        let shared = parts.membership.shares.of(&parts.membership.id, capabilities, &parts.clock);
         Self {
-            budget: Budget::new(capabilities.calls_per_second, capabilities.burst, parts.clock.clone()),
             gateway: parts.gateway,
             gateway_url: parts.gateway_url,
             breaker: Breaker::default(),
             alarm: parts.alarm,
             clock: parts.clock,
             metrics: parts.metrics,
-            latest: Mutex::default(),
-            latest_deposits: Mutex::default(),
+            membership: parts.membership,
+            shared: Mutex::new(shared),
+            whose: tokio::sync::OnceCell::new(),
+            proof: Mutex::default(),
             latest_spent: Mutex::default(),
             usage_asked: Mutex::default(),
-            listing: tokio::sync::Mutex::default(),
-            begun: AtomicU64::new(0),
         }
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn proof(&self) -> MutexGuard<'_, Proof> {
+        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shares with the tokens of the same account from now on, if the vendor tells which one it is. Only a token that the
+    /// vendor was seen to accept does: anybody can name an organization.
+    pub async fn join(&self) -> Result<(), Fault> {
+        if self.proof().keys.is_none() {
+            return Ok(());
+        }
+        let Some(told) = self.whose().await? else {
+            return Ok(());
+        };
+        let Membership { shares, id } = &self.membership;
+        let joined = shares.of(&id.told(&told), self.capabilities(), &self.clock);
+        let before = std::mem::replace(
+            &mut *self.shared.lock().unwrap_or_else(PoisonError::into_inner),
+            Arc::clone(&joined),
+        );
+        if let Some(listing) = before.keys.get() {
+            joined.keys.put(&listing);
+        }
+        Ok(())
     }
 
     /// What the vendor can do.
@@ -124,19 +163,44 @@ impl Account {
         Ok(Turn(()))
     }
 
-    /// The newest listing, if there is one.
+    /// The newest listing of the account, if there is one. A token that the vendor refuses, or that has not proved itself,
+    /// has no part in what other tokens list.
     pub fn latest(&self) -> Option<Arc<Listing>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trusted = self.breaker.check().is_ok() && self.proof().keys.is_some();
+        let shared = trusted.then(|| self.shared().keys.get()).flatten();
+        shared.or_else(|| self.proof().compared.clone())
+    }
+
+    /// Until when listings of other tokens of the account do for this one. `None`: it lists by itself now, for it never
+    /// did, was refused since, or did so too long ago.
+    pub fn proven_until(&self, poll: SignedDuration) -> Option<Timestamp> {
+        self.breaker.check().ok()?;
+        let proven = self.proof().keys.map(|it| retry::plus(it, PROOF.max(poll)));
+        proven.filter(|until| *until > self.clock.now())
+    }
+
+    /// The listing that the dependants of this token were last compared with.
+    pub fn compared(&self) -> Option<Arc<Listing>> {
+        self.proof().compared.clone()
+    }
+
+    /// The dependants of this token were compared with that listing, whoever made it.
+    pub fn has_compared(&self, listing: &Arc<Listing>) {
+        self.proof().compared = Some(Arc::clone(listing));
     }
 
     /// A listing begun after `since`: a recent one, one that is under way, or a new one.
     pub async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
-        let recent = || self.latest().filter(|it| it.as_of > since);
+        self.breaker.check()?;
+        let shared = self.shared();
+        let trusted = || self.proof().keys.is_some();
+        let recent = || shared.keys.get().filter(|it| it.as_of > since && trusted());
         if let Some(listing) = recent() {
             return Ok(listing);
         }
-        let begun = self.begun.load(Ordering::Relaxed);
-        let mut failed = self.listing.lock().await;
+        let begun = shared.keys.begun();
+        let mut failed = shared.keys.flight.lock().await;
+        self.breaker.check()?;
         if let Some(listing) = recent() {
             return Ok(listing);
         }
@@ -145,30 +209,37 @@ impl Account {
             return Err(fault.clone());
         }
         self.turn(Purpose::Ordinary).await?;
-        self.fetch(&mut failed).await
+        self.fetch(&shared.keys, &mut failed).await
     }
 
     /// The one call that goes out while the breaker is open. An answer closes it.
     pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
-        let mut failed = self.listing.lock().await;
-        self.budget.turn(Purpose::Ordinary).await?;
-        self.fetch(&mut failed).await
+        let shared = self.shared();
+        let mut failed = shared.keys.flight.lock().await;
+        shared.budget.turn(Purpose::Ordinary).await?;
+        self.fetch(&shared.keys, &mut failed).await
     }
 
-    async fn fetch(&self, failed: &mut Option<(u64, Fault)>) -> Result<Arc<Listing>, Fault> {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+    async fn fetch(
+        &self,
+        keys: &Newest<Listing>,
+        failed: &mut Option<(u64, Fault)>,
+    ) -> Result<Arc<Listing>, Fault> {
+        let number = keys.begin();
         let as_of = self.clock.now();
-        let keys = self.counted("list", self.gateway.list()).await;
-        let keys = keys.inspect_err(|fault| *failed = Some((number, fault.clone())))?;
+        let listed = self.counted("list", self.gateway.list()).await;
+        let listed = listed.inspect_err(|fault| note(failed, number, fault))?;
         self.breaker.close();
-        let listing = Arc::new(Listing { as_of, keys });
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
+        self.proof().keys = Some(as_of);
+        let listing = Arc::new(Listing { as_of, keys: listed });
+        keys.put(&listing);
         Ok(listing)
     }
 
-    /// Whose account the token leads to, where the vendor tells.
+    /// Whose account the token leads to, where the vendor tells. Asked once, and again after a fault.
     pub async fn whose(&self) -> Result<Option<String>, Fault> {
-        self.call("whose", self.gateway.whose()).await
+        let ask = || self.call("whose", self.gateway.whose());
+        self.whose.get_or_try_init(ask).await.cloned()
     }
 
     /// One key. `None`: the vendor says it is gone.
@@ -208,16 +279,39 @@ impl Account {
 
     /// Every deposit.
     pub async fn deposits(&self) -> Result<DepositView, Fault> {
+        let shared = self.shared();
         let as_of = self.clock.now();
         let deposits = self.call("list_deposits", self.provider_keys()?.list()).await?;
-        let view = DepositView { as_of, deposits };
-        *self.latest_deposits.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view.clone()));
-        Ok(view)
+        self.proof().deposits = Some(as_of);
+        let view = Arc::new(DepositView { as_of, deposits });
+        shared.deposits.put(&view);
+        Ok(view.as_ref().clone())
     }
 
-    /// The newest listing of deposits, if there is one.
+    /// A listing of deposits begun after `since`, by another token of the account if this one was allowed the same within
+    /// the last hour.
+    pub async fn deposits_since(&self, since: Timestamp) -> Result<Arc<DepositView>, Fault> {
+        self.breaker.check()?;
+        let shared = self.shared();
+        let trusted = || {
+            let proven = self.proof().deposits.map(|it| retry::plus(it, PROOF));
+            proven.is_some_and(|until| until > self.clock.now())
+        };
+        let recent = || shared.deposits.get().filter(|it| it.as_of > since && trusted());
+        if let Some(view) = recent() {
+            return Ok(view);
+        }
+        let _flight = shared.deposits.flight.lock().await;
+        match recent() {
+            Some(view) => Ok(view),
+            None => self.deposits().await.map(Arc::new),
+        }
+    }
+
+    /// The newest listing of deposits, if there is one that this token may know.
     pub fn latest_deposits(&self) -> Option<Arc<DepositView>> {
-        self.latest_deposits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let trusted = self.breaker.check().is_ok() && self.proof().deposits.is_some();
+        trusted.then(|| self.shared().deposits.get()).flatten()
     }
 
     /// What keys spent within the span, those named here at least.
@@ -283,7 +377,7 @@ impl Account {
     /// Waits for a turn. The breaker is asked before and after, because it may open meanwhile.
     async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
         self.breaker.check()?;
-        self.budget.turn(purpose).await?;
+        self.shared().budget.turn(purpose).await?;
         self.breaker.check()
     }
 
@@ -303,7 +397,7 @@ impl Account {
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.breaker.check()?;
-        self.budget.open()?;
+        self.shared().budget.open()?;
         self.counted(name, call).await
     }
 
@@ -327,7 +421,7 @@ impl Account {
         if let Err(fault) = &result {
             tracing::debug!(vendor = self.capabilities().name, call = name, %fault, "vendor call failed");
             if let FaultKind::Throttled { until } = fault.kind {
-                self.budget.pause(until);
+                self.shared().budget.pause(until);
             }
             // That something beside keys may not be read says nothing of keys.
             let aside = matches!(
@@ -340,5 +434,12 @@ impl Account {
             }
         }
         result
+    }
+}
+
+/// A listing failed. That the vendor refuses this token says nothing to the others.
+fn note(failed: &mut Option<(u64, Fault)>, number: u64, fault: &Fault) {
+    if !fault.blames_token() {
+        *failed = Some((number, fault.clone()));
     }
 }

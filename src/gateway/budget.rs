@@ -1,5 +1,5 @@
-//! One budget of calls per ConsoleToken: a token bucket, a pause the vendor asked for, and a reserve so that
-//! revoking is never starved by issuing.
+//! One budget of calls: a token bucket, a pause the vendor asked for, and a reserve so that revoking is never starved by
+//! issuing. A pause holds for ordinary calls only: a leaked key must not work on because some other call was throttled.
 
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::retry::plus;
@@ -37,8 +37,9 @@ struct State {
 }
 
 impl State {
-    fn paused(&self, now: Timestamp) -> Result<(), Fault> {
-        match self.paused_until.filter(|until| *until > now) {
+    /// A revocation tries its luck: it was another call that the vendor throttled, and it pays from the bucket.
+    fn paused(&self, purpose: Purpose, now: Timestamp) -> Result<(), Fault> {
+        match self.paused_until.filter(|until| *until > now && purpose == Purpose::Ordinary) {
             None => Ok(()),
             until => Err(Fault::without_effect(FaultKind::Throttled { until })),
         }
@@ -59,14 +60,14 @@ impl Budget {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
             // The vendor may have asked for a pause meanwhile.
-            self.lock().paused(self.clock.now())?;
+            self.lock().paused(purpose, self.clock.now())?;
         }
         Ok(())
     }
 
-    /// Whether the vendor's pause is over.
+    /// Whether the vendor's pause is over, for an ordinary call.
     pub fn open(&self) -> Result<(), Fault> {
-        self.lock().paused(self.clock.now())
+        self.lock().paused(Purpose::Ordinary, self.clock.now())
     }
 
     /// The vendor asked for a pause.
@@ -76,9 +77,16 @@ impl Budget {
         state.paused_until = state.paused_until.max(Some(until));
     }
 
+    /// Whether it is as a new one is: nothing is spent, and no pause holds.
+    pub fn is_full(&self) -> bool {
+        let state = self.lock();
+        let earned = Instant::now().duration_since(state.at).as_secs_f64() * self.per_second;
+        state.tokens + earned >= self.burst && state.paused(Purpose::Ordinary, self.clock.now()).is_ok()
+    }
+
     fn reserve(&self, purpose: Purpose) -> Result<Duration, Fault> {
         let mut state = self.lock();
-        state.paused(self.clock.now())?;
+        state.paused(purpose, self.clock.now())?;
         let now = Instant::now();
         let earned = now.duration_since(state.at).as_secs_f64() * self.per_second;
         state.tokens = (state.tokens + earned).min(self.burst);
@@ -136,11 +144,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_the_vendor_asked_for_holds_for_everybody() {
+    async fn a_pause_that_the_vendor_asked_for_holds_for_every_ordinary_call() {
         let budget = Budget::new(10, 20, clock());
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
-        assert!(budget.turn(Purpose::Revocation).await.is_err());
+        assert!(budget.turn(Purpose::Ordinary).await.is_err() && budget.open().is_err());
         tokio::time::sleep(Duration::from_secs(30)).await;
+        budget.turn(Purpose::Ordinary).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_tries_through_a_pause_and_pays_from_the_bucket() {
+        let budget = Budget::new(1, 4, clock());
+        budget.pause(Some(Timestamp::from_second(30).unwrap()));
+        let start = Instant::now();
+        for _ in 0..4 {
+            budget.turn(Purpose::Revocation).await.unwrap();
+        }
+        assert!(start.elapsed().is_zero());
         budget.turn(Purpose::Revocation).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(1), "the bucket is empty");
+        assert!(budget.turn(Purpose::Ordinary).await.is_err());
     }
 }

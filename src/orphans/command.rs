@@ -130,6 +130,9 @@ async fn remove(survey: &Survey, findings: &Findings) -> Result<usize, Failure> 
         let shown = row.key_id.as_deref().unwrap_or("an entry without a key");
         match survey.remove(row, findings).await? {
             Removal::Removed => tell(&format!("{shown}: removed")),
+            Removal::Forgotten => {
+                tell(&format!("{shown}: gone at the vendor already; its entry is taken out of the ledger"));
+            }
             Removal::Left(why) => {
                 left += 1;
                 tell(&format!("{shown}: left alone; {why}"));

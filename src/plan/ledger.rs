@@ -4,7 +4,8 @@
 use super::facts::Listed;
 use super::hash;
 use super::naming::Mark;
-use jiff::Timestamp;
+use super::retry::plus;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -72,14 +73,27 @@ pub struct Place {
     pub console_token: String,
 }
 
-impl Place {
-    /// Whether both are the same account: the ConsoleToken does not matter.
-    pub fn is_same_account(&self, other: &Self) -> bool {
-        let same =
-            (&self.vendor, &self.account, &self.endpoint) == (&other.vendor, &other.account, &other.endpoint);
-        // Where the token alone decides whose account it is, only the same ConsoleToken is known to lead there.
-        same && (!self.account.is_empty() || self.console_token == other.console_token)
-    }
+/// Where a ConsoleToken leads. Without its namespace its name says nothing: another namespace has one of the same name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenPlace {
+    /// The namespace of the ConsoleToken.
+    pub namespace: String,
+    /// Where it leads.
+    pub place: Place,
+}
+
+/// Between the two looks that do not show a key lies at least this, and more than a listing may lag.
+const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
+
+/// Whether a key that was missing first at one time and is missing at another is gone. Where a single key is looked up by
+/// a listing, one look is no proof.
+pub fn is_gone(first: Timestamp, now: Timestamp, listing_lag: SignedDuration) -> bool {
+    let apart = LOOKS_APART.max(plus_a_second(listing_lag));
+    now >= plus(first, apart)
+}
+
+fn plus_a_second(span: SignedDuration) -> SignedDuration {
+    span.saturating_add(SignedDuration::from_secs(1))
 }
 
 /// One key that was left behind. Never a secret.
@@ -113,9 +127,38 @@ impl Entry {
         let serial = self.serial.map(|it| it.to_string()).unwrap_or_default();
         let by_mark = || format!("{} {serial}", self.mark.as_deref().unwrap_or(&self.owner.uid));
         let key = self.key_id.clone().unwrap_or_else(by_mark);
-        let place = &self.place;
-        let parts = [&place.vendor, &place.endpoint, &place.account, &key].map(String::as_bytes);
+        let (place, namespace) = (&self.place, &self.owner.namespace);
+        let mut parts = vec![&place.vendor, &place.endpoint, &place.account, &key];
+        // Where only the token tells the account, the same id in another namespace is another key.
+        if place.account.is_empty() {
+            parts.extend([namespace, &place.console_token]);
+        }
+        let parts: Vec<_> = parts.into_iter().map(String::as_bytes).collect();
         hash::base32(&parts, NAME)
+    }
+
+    /// Whether that ConsoleToken is known to lead to the account that the key is in: by the account, where both sides know
+    /// it, and otherwise only if it is the ConsoleToken of the resource.
+    pub fn is_reached_by(&self, token: &TokenPlace) -> bool {
+        let (here, there) = (&self.place, &token.place);
+        if (&here.vendor, &here.endpoint) != (&there.vendor, &there.endpoint) {
+            return false;
+        }
+        if here.account.is_empty() || there.account.is_empty() {
+            return (&self.owner.namespace, &here.console_token) == (&token.namespace, &there.console_token);
+        }
+        here.account == there.account
+    }
+
+    /// Whether a key that this ConsoleToken shows is the one, although nobody knows whether it leads to the same account:
+    /// a mark is nobody else's.
+    pub fn is_shown_by(&self, token: &TokenPlace, key: &Listed) -> bool {
+        let (here, there) = (&self.place, &token.place);
+        let unknown = here.account.is_empty() || there.account.is_empty();
+        let own =
+            self.mark.as_deref().and_then(Mark::read).is_some_and(|mark| mark.serial_in(&key.name).is_some());
+        let near = (&here.vendor, &here.endpoint) == (&there.vendor, &there.endpoint) && unknown && own;
+        (near || self.is_reached_by(token)) && self.covers(key)
     }
 
     /// As it stands in the ledger.
@@ -210,6 +253,69 @@ mod tests {
             Entry { key_id: None, ..entry() },
         ] {
             assert_ne!(entry().name(), other.name());
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_same_name_in_another_namespace_leads_elsewhere_unless_the_account_is_known() {
+        let place = |account: &str, token: &str| Place {
+            vendor: "v".into(),
+            account: account.into(),
+            endpoint: "https://v".into(),
+            console_token: token.into(),
+        };
+        let left = |account: &str| Entry {
+            owner: Owner { namespace: "a".into(), ..Owner::default() },
+            place: place(account, "main"),
+            ..entry()
+        };
+        let token = |namespace: &str, account: &str, name: &str| TokenPlace {
+            namespace: namespace.into(),
+            place: place(account, name),
+        };
+        for (entry, other, expected) in [
+            (left(""), token("a", "", "main"), true),
+            (left(""), token("b", "", "main"), false),
+            (left(""), token("a", "", "other"), false),
+            (left("o"), token("b", "o", "other"), true),
+            (left("o"), token("a", "p", "main"), false),
+            // Written down before the vendor told, or told no more.
+            (left(""), token("a", "o", "main"), true),
+            (left(""), token("b", "o", "main"), false),
+            (left("o"), token("a", "", "main"), true),
+            (left("o"), token("b", "", "main"), false),
+        ] {
+            assert_eq!(entry.is_reached_by(&other), expected, "{entry:?} {other:?}");
+        }
+        let elsewhere = Place { endpoint: "https://w".into(), ..place("o", "main") };
+        assert!(!left("o").is_reached_by(&TokenPlace { namespace: "a".into(), place: elsewhere }));
+        assert_ne!(left("").name(), Entry { owner: Owner::default(), ..left("") }.name());
+        assert_eq!(left("o").name(), Entry { owner: Owner::default(), ..left("o") }.name());
+    }
+
+    #[test]
+    fn a_key_with_the_mark_is_the_one_whichever_token_shows_it() {
+        let mark = Mark::new(&ClusterId("c".into()), "u");
+        let left = Entry { mark: Some(mark.to_string()), ..entry() };
+        let token = TokenPlace { namespace: "b".into(), place: entry().place };
+        assert!(left.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
+        assert!(
+            !left.is_shown_by(&token, &listed("key_1", "x".into())),
+            "an id alone may be another account's"
+        );
+        let known = Place { account: "p".into(), ..entry().place };
+        let other = Entry { place: Place { account: "o".into(), ..entry().place }, ..left };
+        let token = TokenPlace { namespace: "b".into(), place: known };
+        assert!(!other.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
+    }
+
+    #[test]
+    fn a_key_is_gone_after_two_looks_a_minute_and_more_than_the_lag_apart() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (now, lag, expected) in
+            [(59, 30, false), (60, 30, true), (60, 60, false), (90, 90, false), (91, 90, true)]
+        {
+            assert_eq!(is_gone(at(0), at(now), SignedDuration::from_secs(lag)), expected, "{now} {lag}");
         }
     }
 

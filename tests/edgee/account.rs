@@ -3,12 +3,15 @@
 use super::world::{KEYS, TOKEN, World, deposit_order, id, order, renamed, world};
 use futures::future::join_all;
 use jiff::SignedDuration;
+use keysmith::api::console_token::Vendor;
 use keysmith::emulator::Effect;
 use keysmith::gateway::Minted;
 use keysmith::gateway::account::{Account, Parts};
 use keysmith::gateway::edgee::Edgee;
+use keysmith::gateway::shares::{Membership, Shares};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::runtime::metrics::Metrics;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +27,13 @@ impl Client {
     }
 
     pub fn with(edgee: Edgee, world: &World) -> Self {
+        Self::sharing(&Arc::default(), (edgee, TOKEN), world)
+    }
+
+    /// The account of that token, which shares with the others there.
+    pub fn sharing(shares: &Arc<Shares>, (edgee, token): (Edgee, &str), world: &World) -> Self {
+        let shares = Arc::clone(shares);
+        let id = shares.of_credential(&Vendor::default(), "", &SecretString::from(token.to_owned()));
         let (alarms, metrics) = (Arc::new(AtomicUsize::new(0)), Metrics::default());
         let rung = Arc::clone(&alarms);
         let account = Account::new(Parts {
@@ -34,6 +44,7 @@ impl Client {
             }),
             clock: world.clock.clone(),
             metrics: metrics.clone(),
+            membership: Membership { shares, id },
         });
         Self { account, metrics, alarms }
     }
@@ -241,6 +252,77 @@ async fn somebody_who_gives_up_does_not_take_the_listing_from_the_others() {
     tokio::task::yield_now().await;
     leaver.abort();
     rest.await.unwrap().unwrap();
+}
+
+fn another_token(world: &World) -> Edgee {
+    world.emulator.edgee().add_token(OTHER, &[super::world::ORG]);
+    super::world::driver(world.wire_with(OTHER))
+}
+
+const OTHER: &str = "ek_live_emulated-other-token";
+
+/// Two tokens of one account, as `join` makes them once the vendor told.
+fn two_tokens(world: &World) -> (Client, Client) {
+    let shares = Arc::default();
+    let first = Client::sharing(&shares, (world.edgee(), TOKEN), world);
+    let second = Client::sharing(&shares, (another_token(world), TOKEN), world);
+    (first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_the_vendor_refuses_has_no_part_in_what_another_token_lists() {
+    let world = world();
+    world.key_by_hand("old");
+    let (good, bad) = two_tokens(&world);
+    good.account.probe().await.unwrap();
+    // It never proved itself.
+    assert!(bad.account.latest().is_none() && bad.account.proven_until(SignedDuration::ZERO).is_none());
+    assert!(world.emulator.edgee().revoke_token(OTHER));
+    let long_ago = world.clock.now() - SignedDuration::from_secs(60);
+    let refused = Fault::without_effect(FaultKind::TokenRefused);
+    assert_eq!(bad.account.list(long_ago).await.err(), Some(refused.clone()));
+    assert_eq!((bad.alarms(), good.alarms()), (1, 0));
+    good.account.usable().unwrap();
+    // It did once, and does not any more.
+    world.emulator.edgee().add_token(OTHER, &[super::world::ORG]);
+    bad.account.probe().await.unwrap();
+    assert!(bad.account.latest().is_some());
+    assert!(world.emulator.edgee().revoke_token(OTHER));
+    bad.account.get(&id("key_000001")).await.unwrap_err();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    good.account.probe().await.unwrap();
+    assert!(bad.account.latest().is_none());
+    assert_eq!(bad.account.list(long_ago).await.err(), Some(breaker_open()));
+    // And what befell it is no fault of the other's.
+    good.account.list(world.clock.now()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_one_account_share_its_pause_and_its_listings() {
+    let world = world();
+    let (first, second) = two_tokens(&world);
+    first.account.probe().await.unwrap();
+    second.account.probe().await.unwrap();
+    let since = world.clock.now() - SignedDuration::from_secs(60);
+    let calls = world.emulator.calls().len();
+    assert!(Arc::ptr_eq(
+        &first.account.list(since).await.unwrap(),
+        &second.account.list(since).await.unwrap()
+    ));
+    assert_eq!(world.emulator.calls().len(), calls);
+    world.fault_once("GET", KEYS, Effect::Status { code: 429, retry_after: Some("30".into()) });
+    first.account.get(&id("key_000001")).await.unwrap_err();
+    let calls = world.emulator.calls().len();
+    let paused = second.account.get(&id("key_000001")).await.unwrap_err();
+    assert!(matches!(paused.kind, FaultKind::Throttled { .. }), "{paused}");
+    assert_eq!(world.emulator.calls().len(), calls);
+    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    second.account.get(&id("key_000001")).await.unwrap();
+    // Each proves itself once an hour, whatever the other does.
+    assert!(second.account.proven_until(SignedDuration::ZERO).is_some());
+    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    first.account.probe().await.unwrap();
+    assert!(second.account.proven_until(SignedDuration::ZERO).is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,8 +41,13 @@ impl World {
     }
 
     pub fn wire(&self) -> Wire {
+        self.wire_with(TOKEN)
+    }
+
+    /// The same with another token.
+    pub fn wire_with(&self, token: &str) -> Wire {
         let transport = Arc::new(InProcess(self.emulator.clone()));
-        wire("http://edgee.test/edgee", TOKEN, transport, &self.clock)
+        wire("http://edgee.test/edgee", token, transport, &self.clock)
     }
 
     /// What the vendor holds, oldest first.

@@ -1,7 +1,9 @@
 //! Many at once, at a vendor that admits few calls.
 
-use crate::support::world::{World, key_spec};
+use crate::support::replica::Limit;
+use crate::support::world::{TOKEN, World, key_spec};
 use serde_json::json;
+use std::time::Duration;
 
 pub async fn many_keys_wait_for_their_turn_and_none_takes_a_second_serial(world: &mut World) {
     world.token().await;
@@ -14,4 +16,47 @@ pub async fn many_keys_wait_for_their_turn_and_none_takes_a_second_serial(world:
         assert_eq!(world.status("GatewayApiKey", name).await["serial"], json!(1), "{name}");
     }
     assert_eq!(world.desk().created_total(), 60);
+}
+
+/// A vendor limits accounts, not tokens.
+pub async fn eight_namespaces_of_one_account_share_its_budget(world: &mut World) {
+    world.stop().await;
+    let limit = Limit::new(10);
+    (world.everywhere, world.limit) = (true, Some(limit.clone()));
+    world.start().await;
+    let place = world.namespace.clone();
+    let namespaces: Vec<_> = (0..8).map(|number| format!("team-{number}")).collect();
+    let keys: Vec<_> = (0..6).map(|number| format!("key-{number}")).collect();
+    for namespace in &namespaces {
+        world.cluster().add_namespace(namespace);
+        world.namespace.clone_from(namespace);
+        world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+        world.create("ConsoleToken", "edgee", world.token_spec()).await;
+        for key in &keys {
+            world.create("GatewayApiKey", key, key_spec(json!({}))).await;
+        }
+    }
+    for namespace in &namespaces {
+        world.namespace.clone_from(namespace);
+        world.ready("ConsoleToken", "edgee").await;
+        for key in &keys {
+            world.ready("GatewayApiKey", key).await;
+        }
+    }
+    assert_eq!(world.desk().created_total(), 48);
+    // Eight budgets had 43 of 160 calls refused. Some calls of ours are two requests, so a burst may be a little too much.
+    assert!(limit.refused() <= 8, "{} calls were refused", limit.refused());
+    // At rest one listing serves all of them, beside the one an hour by which each token proves itself.
+    world.pass(Duration::from_secs(3600), Duration::ZERO).await;
+    let before = world.emulator.calls().len();
+    world.pass(Duration::from_secs(3 * 3600), Duration::ZERO).await;
+    let calls = world.emulator.calls().len() - before;
+    assert!((33..=41 + 3 * 8).contains(&calls), "{calls} calls in three hours");
+    // What a human changes is noticed by the token whose key it is.
+    world.namespace.clone_from(&namespaces[5]);
+    let id = world.status("GatewayApiKey", "key-3").await["id"].as_str().unwrap().to_owned();
+    assert!(world.desk().delete_key(&id));
+    world.pass(Duration::from_secs(400), Duration::ZERO).await;
+    assert_ne!(world.status("GatewayApiKey", "key-3").await["id"], json!(id));
+    world.namespace = place;
 }

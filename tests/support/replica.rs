@@ -19,11 +19,12 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -44,12 +45,47 @@ pub struct Calls(Arc<AtomicUsize>);
 pub struct Line {
     vendors: InProcess,
     calls: Calls,
+    limit: Option<Limit>,
+}
+
+/// A vendor that admits so many calls per second, and as many at once.
+#[derive(Clone)]
+pub struct Limit {
+    per_second: f64,
+    state: Arc<Mutex<(f64, Instant)>>,
+    refused: Calls,
+}
+
+impl Limit {
+    /// Nothing was spent yet.
+    pub fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        let state = Arc::new(Mutex::new((per_second, Instant::now())));
+        Self { per_second, state, refused: Calls::default() }
+    }
+
+    /// How many calls were refused.
+    pub fn refused(&self) -> usize {
+        self.refused.0.load(Ordering::SeqCst)
+    }
+
+    fn admits(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let (left, at) = *state;
+        let left = (left + at.elapsed().as_secs_f64() * self.per_second).min(self.per_second);
+        let admitted = left >= 1.0;
+        *state = (if admitted { left - 1.0 } else { left }, Instant::now());
+        if !admitted {
+            self.refused.0.fetch_add(1, Ordering::SeqCst);
+        }
+        admitted
+    }
 }
 
 impl Calls {
     /// A way to the vendors that is counted here.
-    pub fn line(&self, emulator: &Emulator) -> Arc<dyn Transport> {
-        Arc::new(Line { vendors: InProcess(emulator.clone()), calls: self.clone() })
+    pub fn line(&self, emulator: &Emulator, limit: Option<Limit>) -> Arc<dyn Transport> {
+        Arc::new(Line { vendors: InProcess(emulator.clone()), calls: self.clone(), limit })
     }
 }
 
@@ -57,6 +93,13 @@ impl Calls {
 impl Transport for Line {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         self.calls.0.fetch_add(1, Ordering::SeqCst);
+        if self.limit.as_ref().is_some_and(|limit| !limit.admits()) {
+            return Ok(Response::builder()
+                .status(429)
+                .header("retry-after", "1")
+                .body(Bytes::new())
+                .unwrap());
+        }
         self.vendors.send(request).await
     }
 }

@@ -3,7 +3,7 @@
 
 use super::cluster::Cluster;
 use super::drivers::Driver;
-use super::replica::{Calls, Replica, times, usurp};
+use super::replica::{Calls, Limit, Replica, times, usurp};
 use super::rights::Account;
 use super::{canary, plane};
 use jiff::{SignedDuration, Timestamp};
@@ -69,6 +69,8 @@ pub struct World {
     pub sweep: SignedDuration,
     /// Where they keep the ledger.
     pub ledger_namespace: String,
+    /// What the vendors admit of their calls.
+    pub limit: Option<Limit>,
     replicas: Vec<Replica>,
     /// Whoever takes the lead away from one of two operators time and again.
     usurper: Option<AbortOnDropHandle<()>>,
@@ -143,6 +145,7 @@ impl World {
             everywhere: false,
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
+            limit: None,
             replicas: Vec::new(),
             usurper: None,
         };
@@ -188,7 +191,7 @@ impl World {
         let calls = Calls::default();
         let operator = Operator {
             client: self.connection(name).await,
-            transport: calls.line(&self.emulator),
+            transport: calls.line(&self.emulator, self.limit.clone()),
             clock: self.clock.clone(),
             settings: Settings {
                 concurrency: 16,

@@ -5,7 +5,8 @@ use super::Work;
 use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::watch;
 use crate::gateway::account::{Account, Listing};
-use crate::plan::report;
+use crate::plan::{report, retry};
+use jiff::SignedDuration;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use std::collections::{HashMap, HashSet};
@@ -42,7 +43,7 @@ impl Work {
     }
 
     /// One listing serves every deposit of the account; there is none where nobody deposits anything.
-    pub(super) async fn poll_deposits(&self, account: &Account) {
+    pub(super) async fn poll_deposits(&self, account: &Account, poll: SignedDuration) {
         let (namespace, name) = (self.namespace(), self.token.name_any());
         let refers = |it: &ProviderKey| {
             it.namespace().as_deref() == Some(&namespace) && it.spec.console_token_ref.name == name
@@ -50,7 +51,9 @@ impl Work {
         if watch::select(&self.context.stores.deposits, refers).is_empty() {
             return;
         }
-        let view = match account.deposits().await {
+        // What another token of the account listed for this poll will do, and not what it did for the last one.
+        let since = retry::plus(self.context.clock.now(), -(poll / 4));
+        let view = match account.deposits_since(since).await {
             Ok(view) => view,
             Err(fault) => {
                 tracing::debug!(%fault, "deposits could not be listed; they are with the next poll");

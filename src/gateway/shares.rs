@@ -1,0 +1,251 @@
+//! What belongs to an account at a vendor, whatever ConsoleTokens lead to it: one budget of calls with its pause, and the
+//! newest listings. Vendors limit accounts, not tokens: eight namespaces with eight budgets are eight times too fast.
+//!
+//! Budgets outlast a period of leadership, so that a pause does. Listings do not: others acted since.
+
+use super::budget::Budget;
+use super::http;
+use crate::api::console_token::Vendor;
+use crate::plan::capability::Capabilities;
+use crate::plan::deposit::DepositView;
+use crate::plan::facts::Listed;
+use crate::plan::fault::Fault;
+use crate::runtime::clock::Clock;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// A complete listing.
+pub struct Listing {
+    /// When it was begun.
+    pub as_of: Timestamp,
+    /// Every key of the account.
+    pub keys: Vec<Listed>,
+}
+
+/// An account at a vendor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AccountId {
+    vendor: String,
+    endpoint: String,
+    owner: Owner,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    /// Salted hash of the credential: the vendor was not asked yet, or does not tell whose it is.
+    Credential(String),
+    /// As the vendor tells.
+    Told(String),
+}
+
+impl AccountId {
+    /// The account that the vendor tells of, at the same vendor and endpoint.
+    #[must_use]
+    pub fn told(&self, account: &str) -> Self {
+        Self { owner: Owner::Told(account.to_owned()), ..self.clone() }
+    }
+}
+
+/// What is shared by all tokens of one account.
+pub struct Shared {
+    /// Calls that may still go out.
+    pub budget: Arc<Budget>,
+    /// Listings of keys.
+    pub keys: Newest<Listing>,
+    /// Listings of provider keys.
+    pub deposits: Newest<DepositView>,
+}
+
+/// What has a time.
+pub trait Dated {
+    /// When it was begun.
+    fn as_of(&self) -> Timestamp;
+}
+
+impl Dated for Listing {
+    fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+}
+
+impl Dated for DepositView {
+    fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+}
+
+/// The newest listing of one kind, and the lock by which one caller at a time asks for a newer one.
+pub struct Newest<T> {
+    latest: Mutex<Option<Arc<T>>>,
+    /// Held by the caller that lists. The last listing that failed, by its number.
+    pub flight: tokio::sync::Mutex<Option<(u64, Fault)>>,
+    begun: AtomicU64,
+}
+
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self { latest: Mutex::default(), flight: tokio::sync::Mutex::default(), begun: AtomicU64::new(0) }
+    }
+}
+
+impl<T: Dated> Newest<T> {
+    /// The newest one, if there is one.
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps it, unless there is a newer one.
+    pub fn put(&self, listing: &Arc<T>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.as_ref().is_none_or(|it| it.as_of() <= listing.as_of()) {
+            *latest = Some(Arc::clone(listing));
+        }
+    }
+
+    /// How many were begun.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Another one is begun. Returns its number.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+struct Slot {
+    budget: Arc<Budget>,
+    shared: Weak<Shared>,
+}
+
+/// The accounts of this process.
+pub struct Shares {
+    slots: Mutex<HashMap<AccountId, Slot>>,
+    /// Two ConsoleTokens with one credential meet, and no hash can be compared with one of another process.
+    salt: String,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        Self { slots: Mutex::default(), salt: format!("{:016x}{:016x}", random(), random()) }
+    }
+}
+
+impl Shares {
+    /// The account that a credential leads to, before the vendor tells whose it is.
+    pub fn of_credential(&self, vendor: &Vendor, endpoint: &str, secret: &SecretString) -> AccountId {
+        AccountId {
+            vendor: serde_json::to_string(vendor).unwrap_or_default(),
+            endpoint: endpoint.to_owned(),
+            owner: Owner::Credential(http::fingerprint(secret, &self.salt)),
+        }
+    }
+
+    /// Another period of leadership begins: no listing of an earlier one is believed. Who still holds one keeps it.
+    pub fn begin_term(&self) {
+        for slot in self.slots().values_mut() {
+            slot.shared = Weak::new();
+        }
+    }
+
+    /// What the tokens of that account share.
+    pub fn of(&self, id: &AccountId, capabilities: &Capabilities, clock: &Clock) -> Arc<Shared> {
+        let mut slots = self.slots();
+        // A budget that nobody uses is kept only as long as it would differ from a new one.
+        slots.retain(|_, slot| Arc::strong_count(&slot.budget) > 1 || !slot.budget.is_full());
+        if let Some(shared) = slots.get(id).and_then(|it| it.shared.upgrade()) {
+            return shared;
+        }
+        let budget = slots.get(id).map(|it| Arc::clone(&it.budget)).unwrap_or_else(|| {
+            Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()))
+        });
+        let shared = Arc::new(Shared {
+            budget: Arc::clone(&budget),
+            keys: Newest::default(),
+            deposits: Newest::default(),
+        });
+        slots.insert(id.clone(), Slot { budget, shared: Arc::downgrade(&shared) });
+        shared
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<AccountId, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// By which a token's account meets the others that lead to the same place.
+#[derive(Clone)]
+pub struct Membership {
+    /// The accounts of this process.
+    pub shares: Arc<Shares>,
+    /// Which one, as far as the credential alone says.
+    pub id: AccountId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::budget::Purpose;
+    use crate::plan::retry::plus;
+    use jiff::SignedDuration;
+
+    fn id(shares: &Shares, endpoint: &str, secret: &str) -> AccountId {
+        shares.of_credential(&Vendor::default(), endpoint, &SecretString::from(secret.to_owned()))
+    }
+
+    fn shared(shares: &Shares, id: &AccountId) -> Arc<Shared> {
+        shares.of(id, &crate::gateway::edgee::CAPABILITIES, &Clock::system())
+    }
+
+    #[test]
+    fn tokens_of_one_account_share_and_tokens_of_others_do_not() {
+        let shares = Shares::default();
+        let one = id(&shares, "https://a", "canary-1");
+        let held = shared(&shares, &one);
+        assert!(Arc::ptr_eq(&held, &shared(&shares, &id(&shares, "https://a", "canary-1"))));
+        for other in [id(&shares, "https://a", "canary-2"), id(&shares, "https://b", "canary-1")] {
+            assert!(!Arc::ptr_eq(&held, &shared(&shares, &other)));
+            assert_ne!(one.told("o") == other.told("o"), one.endpoint != other.endpoint);
+        }
+        assert_ne!(one, id(&Shares::default(), "https://a", "canary-1"), "the salt is the process's own");
+    }
+
+    #[tokio::test]
+    async fn a_pause_outlasts_a_term_and_a_listing_does_not() {
+        let shares = Shares::default();
+        let id = id(&shares, "https://a", "canary-1");
+        let before = shared(&shares, &id);
+        before.keys.put(&Arc::new(Listing { as_of: Timestamp::UNIX_EPOCH, keys: Vec::new() }));
+        before.budget.pause(Some(plus(Clock::system().now(), SignedDuration::from_secs(60))));
+        shares.begin_term();
+        let after = shared(&shares, &id);
+        assert!(after.keys.get().is_none() && before.keys.get().is_some());
+        drop((before, after));
+        shares.begin_term();
+        assert!(shared(&shares, &id).budget.turn(Purpose::Ordinary).await.is_err());
+    }
+
+    #[test]
+    fn what_nobody_uses_is_not_kept() {
+        let shares = Shares::default();
+        for number in 0..100 {
+            drop(shared(&shares, &id(&shares, &format!("https://{number}"), "canary-1")));
+        }
+        assert_eq!(shares.slots().len(), 1);
+    }
+
+    #[test]
+    fn an_older_listing_replaces_no_newer_one() {
+        let newest = Newest::default();
+        let at =
+            |second| Arc::new(Listing { as_of: Timestamp::from_second(second).unwrap(), keys: Vec::new() });
+        newest.put(&at(2));
+        newest.put(&at(1));
+        assert_eq!(newest.get().map(|it| it.as_of), Some(at(2).as_of));
+    }
+}
