@@ -86,6 +86,10 @@ reasons! {
     ConsoleTokenNotReady,
     /// The vendor does not accept the token (401)
     TokenRefused,
+    /// The token leads to another account than the one that the keys were made in
+    AccountChanged,
+    /// None of the recorded keys is listed, as if the token led to another account
+    AccountSuspicious,
     /// The token may not do this (403)
     Forbidden,
     /// The operator's allow-list does not admit the endpoint
