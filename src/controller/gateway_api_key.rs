@@ -378,7 +378,7 @@ struct Act<'a> {
 
 /// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists:
 /// one that cannot be decoded does, too.
-fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
+pub(super) fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
     let mark = context.mark(key);
     let claim = object::annotation(key, api::CLAIM).map(String::as_str);
     let exists = |former: &Mark| {

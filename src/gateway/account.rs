@@ -332,7 +332,12 @@ impl Account {
             // That something beside keys may not be read says nothing of keys.
             let aside = matches!(
                 name,
-                "list_deposits" | "usage" | "balance" | "project_settings" | "change_project_settings"
+                "whose"
+                    | "list_deposits"
+                    | "usage"
+                    | "balance"
+                    | "project_settings"
+                    | "change_project_settings"
             );
             let elsewhere = aside && fault.kind == FaultKind::Forbidden;
             if !elsewhere && self.breaker.learn(fault) {
