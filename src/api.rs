@@ -65,6 +65,9 @@ pub const LEAKED: &str = "keysmith.dev/leaked";
 /// On a resource that is being deleted: lets it go although what it stands for at the vendor could not be removed.
 /// What stays behind is recorded.
 pub const FORCE_ORPHAN: &str = "keysmith.dev/force-orphan";
+/// On a ConsoleToken: the account that it leads to now, as its status names it, where that is another one than before or has
+/// lost its keys, and that is meant. The handled value is echoed in status.
+pub const ACCEPT_ACCOUNT: &str = "keysmith.dev/accept-account";
 /// On a Secret: the serial of the old key that its `previous_` entries hold.
 pub const PREVIOUS: &str = "keysmith.dev/previous-serial";
 

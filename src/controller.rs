@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod console_token;
 pub mod context;
+pub mod doubt;
 pub mod gateway_api_key;
 pub mod issue;
 pub mod memory;

@@ -3,6 +3,7 @@
 //! `issuance` answers it for keys (with `rotation`, `retirement`, `adoption` and `removal` for their chapters), `deposit` for provider credentials: a step to take, and why. `token` says what a
 //! console token may be and where it may go.
 
+pub mod account;
 pub mod adoption;
 pub mod capability;
 pub mod claim;
@@ -22,6 +23,7 @@ pub mod ledger;
 mod missing;
 pub mod money;
 pub mod naming;
+pub mod notice;
 pub mod orphans;
 pub mod policy;
 pub mod project;

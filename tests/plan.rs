@@ -13,6 +13,7 @@ mod support {
     pub mod report;
 }
 mod plans {
+    pub mod accounts;
     pub mod adopting;
     pub mod calls;
     pub mod chance;

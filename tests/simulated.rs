@@ -25,6 +25,7 @@ mod support {
     pub mod console;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
+    pub mod elsewhere;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
@@ -36,6 +37,7 @@ mod support {
     pub mod world;
 }
 mod stories {
+    pub mod accounts;
     pub mod adopting;
     pub mod crowds;
     pub mod deposits;
@@ -257,22 +259,35 @@ mod keeping {
         a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed,
         a_key_deleted_in_the_console_is_issued_again,
         an_expired_key_is_replaced,
+        a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_first,
         a_late_create_call_is_found_by_its_mark_and_removed);
     tell_at!(only_edgee Edgee keeping:
         a_key_changed_in_the_console_is_set_right,
+        a_key_switched_off_in_the_console_works_again_although_another_look_saw_it_first,
         a_look_at_the_vendor_can_be_asked_for,
         a_change_that_the_vendor_swallows_is_said,
         a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
         last_use_is_shown_to_the_hour_and_written_no_oftener);
     mod where_keys_have_limits {
-        tell_at!(edgee Edgee keeping: limits_that_somebody_takes_away_in_the_console_come_back);
-        tell_at!(edenai_v2 EdenAiV2 keeping: limits_that_somebody_takes_away_in_the_console_come_back);
-        tell_at!(edenai_v3 EdenAiV3 keeping: limits_that_somebody_takes_away_in_the_console_come_back);
+        tell_at!(edgee Edgee keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
+        tell_at!(edenai_v2 EdenAiV2 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
+        tell_at!(edenai_v3 EdenAiV3 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
     }
     mod where_a_key_is_shown_again {
         tell_at!(edgee Edgee keeping: a_deleted_secret_comes_back_with_the_same_key);
         tell_at!(edenai_v2 EdenAiV2 keeping: a_deleted_secret_comes_back_with_the_same_key);
     }
+}
+
+mod accounts {
+    everywhere!(accounts:
+        a_token_of_another_account_is_refused_until_the_old_one_is_back,
+        a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing,
+        keys_that_are_missing_together_are_a_doubt_that_ends_by_itself,
+        another_account_is_accepted_and_what_stays_is_written_down);
 }
 
 mod tokens {

@@ -80,8 +80,6 @@ reasons! {
     Leaked,
     /// The vendor does not show the key; a second look decides
     KeyMissing,
-    /// All keys of the account are missing at once, or since its token changed: nothing is made or revoked
-    AccountSuspicious,
     /// The Secret is immutable, and something has to be written into it
     SecretImmutable,
     /// Something in the cluster changes the Secret back time and again
@@ -102,6 +100,10 @@ reasons! {
     ConsoleTokenNotReady,
     /// The vendor does not accept the token (401)
     TokenRefused,
+    /// The token leads to another account than the one that the keys were made in
+    AccountChanged,
+    /// None of the recorded keys is listed, as if the token led to another account
+    AccountSuspicious,
     /// The token may not do this (403)
     Forbidden,
     /// The operator's allow-list does not admit the endpoint

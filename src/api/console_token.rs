@@ -233,6 +233,41 @@ pub struct Balance {
     pub currency: String,
 }
 
+/// The account at the vendor that a token leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsoleTokenAccount {
+    /// The account that the keys are made in: what the vendor calls it, or `token-` and a hash where it tells nothing.
+    pub id: String,
+    /// Whether the vendor told the id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
+    /// Salted hash of the credential that was last seen to lead there.
+    pub credential: String,
+    /// Since when it is doubted that the token leads there; nothing is made or revoked meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted_since: Option<Timestamp>,
+    /// What the token leads to now, while it is not known to be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<AccountCandidate>,
+    /// Salted hash of the credential whose account was accepted, until a recorded key was listed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+}
+
+/// What a token leads to, while it is not known to be the account that the keys were made in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountCandidate {
+    /// The account, named in the same way: the value of the annotation `keysmith.dev/accept-account` that accepts it.
+    pub id: String,
+    /// Whether the vendor told the id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
+    /// Salted hash of the credential.
+    pub credential: String,
+}
+
 /// What Keysmith knows of a ConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +288,12 @@ pub struct ConsoleTokenStatus {
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The account that the token leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<ConsoleTokenAccount>,
+    /// The last handled value of the annotation `keysmith.dev/accept-account`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_accept_account: Option<String>,
     /// Keys at the vendor that carry this cluster's mark and that no resource accounts for, as of the last sweep;
     /// absent when there are none, and while the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]

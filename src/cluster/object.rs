@@ -152,11 +152,19 @@ fn to_map<S: Serialize>(status: Option<&S>) -> Map<String, Value> {
     }
 }
 
-/// The merge patch from `old` to `new`: what is new or different, and null for what is gone.
+/// The merge patch from `old` to `new`: what is new or different, and null for what is gone, at every depth.
 fn difference(old: &Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
     let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let mut patch: Map<_, _> = gone.collect();
-    patch.extend(new.into_iter().filter(|(key, value)| old.get(key) != Some(value)));
+    for (key, value) in new {
+        match (old.get(&key), value) {
+            (Some(old), new) if *old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                patch.insert(key, Value::Object(difference(old, new)));
+            }
+            (_, new) => drop(patch.insert(key, new)),
+        }
+    }
     patch
 }
 
@@ -169,5 +177,10 @@ mod tests {
         let map = |value: Value| value.as_object().cloned().unwrap();
         let patch = difference(&map(json!({"a": 1, "b": 2, "c": 3})), map(json!({"a": 1, "b": 5, "d": 4})));
         assert_eq!(Value::Object(patch), json!({"b": 5, "c": null, "d": 4}));
+        let patch = difference(
+            &map(json!({"a": {"same": 1, "gone": 2, "list": [1, 2]}, "b": {"x": 1}})),
+            map(json!({"a": {"same": 1, "list": [1]}, "b": {"x": 1}})),
+        );
+        assert_eq!(Value::Object(patch), json!({"a": {"gone": null, "list": [1]}}));
     }
 }

@@ -48,9 +48,10 @@ impl Accounts {
 
     /// Records what it is good for. Returns whether its readiness changed.
     pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
-        let now = (standing.ready.clone(), standing.fingerprint.clone(), standing.serial);
+        let now =
+            (standing.ready.clone(), standing.doubt.is_some(), standing.fingerprint.clone(), standing.serial);
         let before = self.lock().insert((namespace.to_owned(), name.to_owned()), standing);
-        before.is_none_or(|before| (before.ready, before.fingerprint, before.serial) != now)
+        before.is_none_or(|it| (it.ready, it.doubt.is_some(), it.fingerprint, it.serial) != now)
     }
 
     /// The ConsoleToken is gone.

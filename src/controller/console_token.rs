@@ -1,8 +1,10 @@
 //! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
 
 mod dependants;
+mod identity;
 mod minting;
 mod usage;
+mod verify;
 
 use super::accounts::Standing;
 use super::context::Context;
@@ -11,15 +13,14 @@ use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::shared::LocalRef;
 use crate::api::{ConsoleToken, FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
-use crate::gateway::account::{Account, Listing, Parts};
+use crate::gateway::account::{Account, Parts};
 use crate::gateway::shares::Membership;
 use crate::gateway::{self, http::Wire};
 use crate::plan::capability::Capabilities;
-use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::hash;
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
-use crate::plan::report::{self, Notice};
+use crate::plan::report::Notice;
 use crate::plan::{retry, token};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -32,7 +33,11 @@ const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        let mut work = Work { token: object, context, reading: None };
+        // What resources record tells whose account it is: absence from a store that is not filled says nothing.
+        if !context.stores.filled() {
+            return Ok(Pass::Stale);
+        }
+        let mut work = Work { token: object, context, reading: None, account: None };
         if work.token.metadata.deletion_timestamp.is_some() {
             return work.retire().await;
         }
@@ -55,6 +60,8 @@ struct Work {
     context: Arc<Context>,
     /// What was read of spending in this pass.
     reading: Option<usage::Reading>,
+    /// What was found of the account in this pass.
+    account: Option<identity::Found>,
 }
 
 /// A way to the vendor, and what recognises it.
@@ -62,6 +69,8 @@ struct Work {
 struct Way {
     account: Option<Arc<Account>>,
     fingerprint: String,
+    /// Salted hash of the credential alone.
+    credential: String,
     /// Serial of the token, where Keysmith made it.
     serial: Option<Serial>,
 }
@@ -73,6 +82,8 @@ struct Finding {
     /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
     /// no news to them.
     summary: String,
+    /// Why its account is not to be trusted to be the one that the keys were made in.
+    doubt: Option<String>,
     wake: Option<Timestamp>,
 }
 
@@ -92,11 +103,12 @@ impl Work {
         let finding = match self.connect(before.as_ref()).await? {
             Ok((account, way)) => self.verify(account, way).await,
             Err(verdict) => Finding {
+                doubt: before.as_ref().and_then(|it| it.doubt.clone()),
                 // What it made before can still be cleaned up with the credential we remember.
                 way: before.map_or_else(Way::default, |it| Way {
                     account: it.account,
                     fingerprint: it.fingerprint,
-                    serial: None,
+                    ..Way::default()
                 }),
                 summary: verdict.message.clone(),
                 verdict,
@@ -105,7 +117,7 @@ impl Work {
         };
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
         let account = finding.way.account.clone().filter(|_| ready.is_ok());
-        self.take(finding.way, ready);
+        self.take(finding.way, ready, finding.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
@@ -117,10 +129,11 @@ impl Work {
     }
 
     /// Records what the token is good for, and tells its dependants if that is news.
-    fn take(&self, way: Way, ready: Result<(), String>) {
-        let Way { account, fingerprint, serial } = way;
+    fn take(&self, way: Way, ready: Result<(), String>, doubt: Option<String>) {
+        let Way { account, fingerprint, serial, .. } = way;
         let uid = self.token.uid().unwrap_or_default();
-        let standing = Standing { account, doubt: None, ready, uid, serial, fingerprint };
+        self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
+        let standing = Standing { account, doubt, ready, uid, serial, fingerprint };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
             self.wake_minter();
@@ -160,10 +173,12 @@ impl Work {
             Ok(credential) => credential,
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let fingerprint = fingerprint(&self.token, base.as_str(), &secret);
+        let credential = gateway::http::fingerprint(&secret, &self.token.uid().unwrap_or_default());
+        let fingerprint = fingerprint(&self.token, base.as_str(), &credential);
         let way = |account: &Arc<Account>| Way {
             account: Some(Arc::clone(account)),
             fingerprint: fingerprint.clone(),
+            credential: credential.clone(),
             serial,
         };
         if let Some(account) =
@@ -211,108 +226,9 @@ impl Work {
         Ok(secret.map(|secret| (secret, None)).map_err(|refusal| refusal.verdict()))
     }
 
-    /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
-    /// whichever token made it; but this token proves itself by one of its own now and then.
-    async fn verify(&self, account: Arc<Account>, way: Way) -> Finding {
-        let now = self.context.clock.now();
-        let uid = self.token.uid().unwrap_or_default();
-        let poll = retry::jittered(self.context.settings.poll, &uid);
-        let asked = object::requested(self.token.as_ref())
-            != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
-        let proven = account.proven_until(poll).filter(|_| !asked);
-        let seen = account.latest();
-        let was_refused = account.usable().is_err();
-        let listed = match (proven, &seen) {
-            (Some(_), Some(seen)) if retry::plus(seen.as_of, poll) > now => Ok(Arc::clone(seen)),
-            (Some(_), _) => account.list(retry::plus(now, -poll)).await,
-            (None, _) => account.probe().await,
-        };
-        match listed {
-            Ok(listing) => {
-                self.context.memory.rested(&format!("probe/{uid}"));
-                if was_refused {
-                    // They were told that the breaker is open, and wait to be told that it is not.
-                    self.wake_dependants();
-                }
-                self.compare(&account, &listing, poll).await;
-                let next = retry::plus(listing.as_of, poll).max(retry::plus(now, LEAST));
-                let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
-                Finding { way, verdict: self.verified(), summary: String::new(), wake: Some(wake) }
-            }
-            Err(fault) => {
-                let now = self.context.clock.now();
-                let wait = self.context.memory.failed(&format!("probe/{uid}"));
-                let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
-                let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
-                let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
-                let was_ready = self.is_ready() && !fault.blames_token();
-                let verdict = self.refused(&fault, next).still_ready(was_ready);
-                // A token that the vendor was never seen to accept is no reason to give up another.
-                let way = Way { serial: way.serial.filter(|_| seen.is_some()), ..way };
-                Finding { way, verdict, summary: fault.to_string(), wake: Some(next) }
-            }
-        }
-    }
-
-    /// Dependants are compared with each listing that was not seen yet, whichever token or key it was made for: what it
-    /// shows first would differ from no later one.
-    async fn compare(&self, account: &Account, listing: &Arc<Listing>, poll: SignedDuration) {
-        let before = account.compared();
-        if before.as_ref().is_some_and(|before| before.as_of >= listing.as_of) {
-            return;
-        }
-        self.wake_changed(before.as_deref(), listing);
-        account.has_compared(listing);
-        if let Err(fault) = account.join().await {
-            tracing::debug!(%fault, "whose account the token leads to is asked again with the next listing");
-        }
-        self.poll_deposits(account, poll).await;
-        sweep::after_listing(&self.context, &self.token, account, listing).await;
-    }
-
     fn is_ready(&self) -> bool {
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         condition::find(conditions, READY).is_some_and(|it| it.status == "True")
-    }
-
-    fn verified(&self) -> Verdict {
-        Verdict::settled(
-            Reason::Verified,
-            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_name()),
-        )
-    }
-
-    fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
-        let place = token::place(&self.token);
-        let next = report::clock(next);
-        let hint =
-            (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused);
-        let message = match &fault.kind {
-            FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
-                format!("{fault}; {hint}; tried again at {next}")
-            }
-            FaultKind::TokenRefused if self.token.spec.mint.is_some() => format!(
-                "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
-                 tried again at {next}"
-            ),
-            FaultKind::TokenRefused => format!(
-                "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
-            ),
-            FaultKind::Forbidden => format!(
-                "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
-            ),
-            FaultKind::NotFound => {
-                format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
-            }
-            FaultKind::Unreachable(_)
-            | FaultKind::Redirected { .. }
-            | FaultKind::Strange(_)
-            | FaultKind::TooLarge { .. } => {
-                format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
-            }
-            _ => format!("{fault}; tried again at {next}"),
-        };
-        Verdict::reconciling(fault.reason(), message)
     }
 
     async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
@@ -338,6 +254,7 @@ impl Work {
                 Notice::warning(reason, note)
             });
         }
+        self.tell_account(&mut status);
         self.tell_usage(&mut status, &mut notices);
         let wake = match token::expiry(&self.token, now) {
             None => {
@@ -378,7 +295,8 @@ impl Work {
             && let Ok((account, way)) = self.connect(before.as_ref()).await?
         {
             let finding = self.verify(account, way).await;
-            self.take(finding.way, Ok(()));
+            let ready = finding.doubt.clone().map_or(Ok(()), Err);
+            self.take(finding.way, ready, finding.doubt);
         }
         let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
@@ -405,11 +323,10 @@ impl Work {
 }
 
 /// Recognises a credential, where it goes and as whom, without holding any of it.
-fn fingerprint(token: &ConsoleToken, base: &str, secret: &SecretString) -> String {
+fn fingerprint(token: &ConsoleToken, base: &str, credential: &str) -> String {
     let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
     let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();
     let uid = token.uid().unwrap_or_default();
-    let credential = gateway::http::fingerprint(secret, &uid);
     hash::base32(
         &[uid.as_bytes(), base.as_bytes(), vendor.as_bytes(), gateway_url.as_bytes(), credential.as_bytes()],
         26,

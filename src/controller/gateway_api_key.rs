@@ -15,7 +15,7 @@ use crate::api::condition::{self, ROTATION_OVERDUE};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::secret::{Expected, Secrets, Undelivered};
 use crate::cluster::{object, watch};
-use crate::gateway::account::Account;
+use crate::gateway::account::{Account, Listing};
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::contest;
@@ -295,7 +295,7 @@ impl Work {
             disabled: self.disabled.clone(),
             strays: self.strays.clone(),
             poll: self.context.settings.poll,
-            doubted: self.standing().is_some_and(|it| it.doubt.is_some()),
+            doubted: false,
             mended: 0,
             ability,
             identity: self.identity.clone(),
@@ -312,10 +312,21 @@ impl Work {
             status::show(&mut status, &seen, desired);
             facts.record = Record { missing_since: facts.record.missing_since, ..Record::from(&status) };
         }
+        facts.doubted = self.doubted(&facts, latest.as_deref());
         let lost = issuance::is_lost(&facts);
         facts.lost_since = self.context.memory.saw_secret(&self.uid, lost, facts.now);
         facts.mended = self.context.memory.mends(&self.uid, contest::state(&facts), facts.now);
         facts
+    }
+
+    /// Whether the account may be another one than the keys were made in. Asked of the listing only where the key is
+    /// missing: elsewhere the ConsoleToken's controller says it.
+    fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
+        let missing = facts.confirmed == Some(None) || facts.record.missing_since.is_some();
+        let name = &self.key.spec.console_token_ref.name;
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let shown = || Some(self.context.doubt(token.as_ref()?, latest?).is_some());
+        self.standing().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }
 
     async fn act(&mut self, act: &Act<'_>, decision: &Decision) -> Result<Done, Error> {
@@ -442,7 +453,7 @@ struct Act<'a> {
 
 /// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists:
 /// one that cannot be decoded does, too.
-fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
+pub(super) fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
     let mark = context.mark(key);
     let claim = object::annotation(key, api::CLAIM).map(String::as_str);
     let exists = |former: &Mark| {

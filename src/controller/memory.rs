@@ -21,6 +21,8 @@ struct Entry {
     lost_since: Option<Timestamp>,
     /// The states of its Secret that were set right lately.
     mends: Vec<(String, Timestamp)>,
+    /// Of a ConsoleToken: the newest listing that its keys were compared with.
+    compared: Option<Timestamp>,
     failures: u32,
     stale: u32,
 }
@@ -72,6 +74,16 @@ impl Memory {
     /// Listings begun at or before this time do not show our last vendor call.
     pub fn floor(&self, uid: &str) -> Option<Timestamp> {
         self.with(uid, |entry| entry.floor)
+    }
+
+    /// The keys of that ConsoleToken are compared with a listing begun at this time. Returns the one before, or the same
+    /// where that is done already.
+    pub fn compared(&self, uid: &str, as_of: Timestamp) -> Option<Timestamp> {
+        self.with(uid, |entry| {
+            let before = entry.compared;
+            entry.compared = before.max(Some(as_of));
+            before
+        })
     }
 
     /// Its Secret was seen at this time, without the served key or with it. Since when it has been without.

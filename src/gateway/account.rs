@@ -179,11 +179,6 @@ impl Account {
         proven.filter(|until| *until > self.clock.now())
     }
 
-    /// The listing that the dependants of this token were last compared with.
-    pub fn compared(&self) -> Option<Arc<Listing>> {
-        self.proof().compared.clone()
-    }
-
     /// The dependants of this token were compared with that listing, whoever made it.
     pub fn has_compared(&self, listing: &Arc<Listing>) {
         self.proof().compared = Some(Arc::clone(listing));
@@ -426,7 +421,12 @@ impl Account {
             // That something beside keys may not be read says nothing of keys.
             let aside = matches!(
                 name,
-                "list_deposits" | "usage" | "balance" | "project_settings" | "change_project_settings"
+                "whose"
+                    | "list_deposits"
+                    | "usage"
+                    | "balance"
+                    | "project_settings"
+                    | "change_project_settings"
             );
             let elsewhere = aside && fault.kind == FaultKind::Forbidden;
             if !elsewhere && self.breaker.learn(fault) {

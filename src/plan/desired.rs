@@ -93,8 +93,7 @@ pub fn desired(
         let message = "Observe needs spec.externalId: the vendor's id of the key to look at";
         return Err(Refusal::invalid("spec.managementPolicy", message));
     }
-    let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
-    let name = resource.metadata.name.clone().unwrap_or_default();
+    let settings = settings(resource, capabilities)?;
     Ok(Desired {
         kind,
         coding_assistant: spec.coding_assistant.clone(),
@@ -102,15 +101,7 @@ pub fn desired(
         expiry: capabilities.support("expiresInDays"),
         scopes: mint.map(|mint| mint.scopes.clone()).unwrap_or_default(),
         names: capabilities.names,
-        settings: Settings {
-            display_name: naming::display(spec.display_name.as_deref(), &name),
-            active: spec.active.unwrap_or(true),
-            models: spec.models.clone(),
-            budget,
-            email: spec.email.clone(),
-            debug_mode: spec.debug_mode.unwrap_or(false),
-            expiry: Expiry::Uncompared,
-        },
+        settings,
         secret: SecretPlan::new(resource, capabilities.openai_path)?,
         policy: Policy::new(resource, capabilities)?,
         made_as: made_as(resource, capabilities, mint),
@@ -118,6 +109,23 @@ pub fn desired(
         observed,
         suspended: spec.suspend.unwrap_or(false),
         whole_budget: capabilities.budget.whole,
+    })
+}
+
+/// The settings that a GatewayApiKey asks for, as they stand: neither what the vendor lacks nor anything else of the
+/// specification is looked at.
+pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Settings, Refusal> {
+    let spec = &resource.spec;
+    let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
+    let name = resource.metadata.name.clone().unwrap_or_default();
+    Ok(Settings {
+        display_name: naming::display(spec.display_name.as_deref(), &name),
+        active: spec.active.unwrap_or(true),
+        models: spec.models.clone(),
+        budget,
+        email: spec.email.clone(),
+        debug_mode: spec.debug_mode.unwrap_or(false),
+        expiry: Expiry::Uncompared,
     })
 }
 

@@ -42,17 +42,52 @@ impl Expiry {
     }
 }
 
+/// What is said of a key's lifetime: who sees to its end, and after how many days that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    support: Support,
+    days: Option<u32>,
+}
+
+impl Term {
+    /// So many days, at a vendor that does so much about it.
+    pub const fn new(support: Support, days: Option<u32>) -> Self {
+        Self { support, days }
+    }
+
+    const fn of(desired: &Desired) -> Self {
+        Self::new(desired.expiry, desired.expires_in_days)
+    }
+
+    fn lifetime(self) -> Option<SignedDuration> {
+        self.days.map(|days| SignedDuration::from_hours(24 * i64::from(days)))
+    }
+
+    /// Which date the served key should have, where the vendor lets it be moved.
+    pub fn wanted(self, record: &Record, now: Timestamp) -> Expiry {
+        if self.support != Support::InPlace || record.serial.is_none() {
+            return Expiry::Uncompared;
+        }
+        match self.lifetime().zip(record.created_at).map(|(days, created)| plus(created, days)) {
+            Some(at) if at < plus(now, NEAREST) => Expiry::Uncompared,
+            Some(at) => Expiry::At(at),
+            None if self.days.is_none() => Expiry::Never,
+            None => Expiry::Uncompared,
+        }
+    }
+
+    /// What status says of a key made at `created`, for which the vendor shows `shown`.
+    pub fn recorded(self, created: Option<Timestamp>, shown: Option<Timestamp>) -> Option<Timestamp> {
+        if self.support == Support::Operator {
+            return Some(plus(created?, self.lifetime()?));
+        }
+        shown
+    }
+}
+
 /// Which date the served key should have, where the vendor lets it be moved.
 pub fn wanted(record: &Record, desired: &Desired, now: Timestamp) -> Expiry {
-    if desired.expiry != Support::InPlace || record.serial.is_none() {
-        return Expiry::Uncompared;
-    }
-    match lifetime(desired).zip(record.created_at).map(|(days, created)| plus(created, days)) {
-        Some(at) if at < plus(now, NEAREST) => Expiry::Uncompared,
-        Some(at) => Expiry::At(at),
-        None if desired.expires_in_days.is_none() => Expiry::Never,
-        None => Expiry::Uncompared,
-    }
+    Term::of(desired).wanted(record, now)
 }
 
 /// What status says of a key made at `created`, for which the vendor shows `shown`.
@@ -61,10 +96,7 @@ pub fn recorded(
     shown: Option<Timestamp>,
     desired: &Desired,
 ) -> Option<Timestamp> {
-    if desired.expiry == Support::Operator {
-        return Some(plus(created?, lifetime(desired)?));
-    }
-    shown
+    Term::of(desired).recorded(created, shown)
 }
 
 /// The date that its replacement is planned by: the specification may have come nearer than the vendor's date.
@@ -84,5 +116,5 @@ pub fn of_new(desired: &Desired, now: Timestamp) -> Option<Timestamp> {
 }
 
 fn lifetime(desired: &Desired) -> Option<SignedDuration> {
-    desired.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)))
+    Term::of(desired).lifetime()
 }

@@ -25,6 +25,8 @@ pub enum Why {
     ForceOrphan,
     /// Whether the vendor removed it could not be learnt.
     Unsure,
+    /// The ConsoleToken leads to another account now, and that was accepted.
+    AccountChanged,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,
@@ -37,6 +39,7 @@ impl fmt::Display for Why {
             Self::Disable => "disabled by deletionPolicy Disable",
             Self::ForceOrphan => "left by keysmith.dev/force-orphan",
             Self::Unsure => "its removal was not confirmed",
+            Self::AccountChanged => "left in an account that its ConsoleToken does not lead to any more",
             Self::Other => "left for a reason that another version wrote down",
         })
     }

@@ -92,6 +92,7 @@ pub struct Metrics {
     vendor_calls: Family<VendorCall, Counter>,
     token_expiry: Family<Token, Gauge>,
     token_ready: Family<Token, Gauge>,
+    accounts_doubted: Family<Token, Gauge>,
     left_behind: Family<Kind, Counter>,
     rotations: Family<Rotation, Counter>,
     rotations_failed: Family<Rotation, Counter>,
@@ -160,6 +161,12 @@ impl Default for Metrics {
             "1 while the vendor accepts a ConsoleToken",
             token_ready.clone(),
         );
+        let accounts_doubted = Family::<Token, Gauge>::default();
+        registry.register(
+            "accounts_doubted",
+            "1 while a ConsoleToken does not seem to lead to the account that its keys were made in",
+            accounts_doubted.clone(),
+        );
         let left_behind = Family::<Kind, Counter>::default();
         registry.register("left_behind", "Things at a vendor that could not be removed", left_behind.clone());
         let rotations = Family::<Rotation, Counter>::default();
@@ -199,6 +206,7 @@ impl Default for Metrics {
             vendor_calls,
             token_expiry,
             token_ready,
+            accounts_doubted,
             left_behind,
             rotations,
             rotations_failed,
@@ -244,10 +252,17 @@ impl Metrics {
         }
     }
 
+    /// Whether the account of a ConsoleToken is doubted.
+    pub fn account_doubted(&self, namespace: &str, name: &str, doubted: bool) {
+        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.accounts_doubted.get_or_create(&token).set(i64::from(doubted));
+    }
+
     /// A ConsoleToken is gone.
     pub fn forget_token(&self, namespace: &str, name: &str) {
         let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
         self.token_ready.remove(&token);
+        self.accounts_doubted.remove(&token);
         self.token_expiry.remove(&token);
         self.amounts.forget(namespace, name);
     }
@@ -328,6 +343,7 @@ impl Metrics {
     /// Another replica leads: what this one knew of the present state is not kept up to date any more.
     pub fn forget_state(&self) {
         self.token_ready.clear();
+        self.accounts_doubted.clear();
         self.token_expiry.clear();
         self.orphans.found.clear();
         self.overdue.clear();

@@ -194,6 +194,66 @@ pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mu
     assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 
+/// A human changes key `x`, and before the next poll the deletion of another resource looks at the vendor.
+async fn looked_at_by_another(
+    world: &mut World,
+    fields: serde_json::Value,
+    change: impl FnOnce(&World, &str),
+) {
+    world.token().await;
+    world.key("x", fields).await;
+    let id = world.only_key().id;
+    world.key("z", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    change(world, &id);
+    world.delete("GatewayApiKey", "z").await;
+    world.gone("GatewayApiKey", "z").await;
+    let lists = world.calls("GET");
+    world.pass(Duration::from_secs(2 * 330), Duration::from_secs(5)).await;
+    assert!(world.calls("GET") > lists, "there was a poll");
+}
+
+pub async fn a_change_in_the_console_is_set_right_although_another_look_saw_it_first(world: &mut World) {
+    let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
+    looked_at_by_another(world, limits, |world, id| assert!(world.desk().unlimit(id))).await;
+    let key = world.only_key();
+    assert_eq!(key.budget_micros, Some(5_000_000), "{key:?}");
+    assert!(world.event("DriftCorrected").await.contains("spec.budget"));
+}
+
+pub async fn a_key_switched_off_in_the_console_works_again_although_another_look_saw_it_first(
+    world: &mut World,
+) {
+    looked_at_by_another(world, json!({}), |world, id| {
+        let changed = world.edgee().edit_key(id, |key| {
+            key.active = false;
+            key.max_usage = Some(9999);
+        });
+        assert!(changed);
+    })
+    .await;
+    let key = world.only_edgee_key();
+    assert!(key.active && key.max_usage.is_none(), "{key:?}");
+}
+
+pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_first(world: &mut World) {
+    let fields = json!({"rotation": {"trigger": "a", "overlap": "1s", "brownOut": "0s"}});
+    world.token().await;
+    world.key("x", fields).await;
+    let name = world.only_key().name;
+    world.edit("GatewayApiKey", "x", json!({"spec": {"rotation": {"trigger": "b"}}})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let id = world.served("x", "key").await;
+    world.key("z", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    // The first key's create call arrives once more, weeks late.
+    world.desk().add_key(&name);
+    world.delete("GatewayApiKey", "z").await;
+    world.gone("GatewayApiKey", "z").await;
+    tokio::time::sleep(Duration::from_secs(2 * 330)).await;
+    assert_eq!(world.served("x", "key").await, id);
+}
+
 pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

@@ -3,42 +3,40 @@
 use super::super::Error;
 use super::Work;
 use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
-use crate::cluster::watch;
+use crate::cluster::{object, watch};
+use crate::controller::gateway_api_key;
 use crate::gateway::account::{Account, Listing};
-use crate::plan::{report, retry};
-use jiff::SignedDuration;
+use crate::plan::notice::{self, Index, Subject};
+use crate::plan::retry;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use std::collections::{HashMap, HashSet};
 
 impl Work {
-    /// Keys whose entries in the listing differ from the last one's, keys whose status names one that the listing
-    /// lacks, and keys for which the last one was begun too early to be believed; all of them after the first listing.
-    pub(super) fn wake_changed(&self, before: Option<&Listing>, after: &Listing) {
-        let marks = before.map(|before| changed_marks(before, after));
-        let listed: HashSet<&str> = after.keys.iter().map(|key| key.id.0.as_str()).collect();
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let missing = |it: &GatewayApiKey| {
-            let id = it.status.as_ref().and_then(|status| status.id.as_deref());
-            id.is_some_and(|id| !listed.contains(id))
+    /// Keys for which the listing has something, and keys that changed something at the vendor since the last listing that
+    /// was looked at: what follows for them was waiting for one that may be believed.
+    pub(super) fn wake_concerned(&self, listing: &Listing, before: Option<Timestamp>) {
+        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&self.token.spec.vendor) else {
+            return;
         };
-        let unbelieved = |it: &GatewayApiKey| {
-            let floor = self.context.memory.floor(&it.uid().unwrap_or_default());
-            floor.is_some() && floor >= before.map(|before| before.as_of)
-        };
-        let refers = |it: &GatewayApiKey| {
-            it.namespace().as_deref() == Some(&namespace)
-                && it.spec.console_token_ref.name == name
-                && marks.as_ref().is_none_or(|marks| {
-                    let external = it.spec.external_id.as_ref().is_some_and(|id| marks.contains(id));
-                    external
-                        || marks.contains(&self.context.mark(it).to_string())
-                        || missing(it)
-                        || unbelieved(it)
-                })
-        };
-        for key in watch::select(&self.context.stores.keys, refers) {
-            let _ = self.context.wakers.keys.send(key);
+        let index = Index::new(listing.as_of, &listing.keys);
+        let (place, now) = ((self.namespace(), self.token.name_any()), self.context.clock.now());
+        for guard in self.context.stores.keys.state() {
+            let Ok(key) = &guard.0 else { continue };
+            if key.spec.console_token_ref.name != place.1 || key.namespace().as_ref() != Some(&place.0) {
+                continue;
+            }
+            let floor = self.context.memory.floor(&key.uid().unwrap_or_default());
+            if floor.is_some_and(|floor| listing.as_of <= floor) {
+                continue;
+            }
+            let awaited = floor.is_some() && floor >= before;
+            let identity = gateway_api_key::identity(key, &self.context);
+            let claim = object::claim_of(key);
+            let subject = Subject { key, claim, identity: &identity, capabilities, now };
+            if awaited || notice::concerns(&subject, &index) {
+                let _ = self.context.wakers.keys.send(watch::reference(key));
+            }
         }
     }
 
@@ -99,23 +97,4 @@ impl Work {
         names.extend(deposits.list(&params).await?.iter().map(|it| format!("ProviderKey {}", it.name_any())));
         Ok(names)
     }
-}
-
-/// Marks of ours, and ids of unmarked keys, whose keys appeared, went, or changed in a way that somebody would act on.
-fn changed_marks(before: &Listing, after: &Listing) -> HashSet<String> {
-    let digest = |listing: &Listing| {
-        let mut marks: HashMap<String, Vec<String>> = HashMap::new();
-        for key in &listing.keys {
-            // A key without a mark may be one that somebody looks at by its id.
-            let mark = crate::plan::naming::Mark::parse(&key.name);
-            let mark = mark.map_or_else(|| key.id.0.clone(), |(mark, _)| mark.to_string());
-            let used = report::to_the_hour(None, key.last_used_at);
-            let entry = format!("{} {} {:?} {used:?} {:?}", key.id, key.name, key.expires_at, key.shown);
-            marks.entry(mark).or_default().push(entry);
-        }
-        marks
-    };
-    let (before, after) = (digest(before), digest(after));
-    let names: HashSet<_> = before.keys().chain(after.keys()).cloned().collect();
-    names.into_iter().filter(|mark| before.get(mark) != after.get(mark)).collect()
 }

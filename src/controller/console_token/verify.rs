@@ -1,0 +1,149 @@
+//! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
+
+use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
+use crate::api::{Reason, Verdict};
+use crate::cluster::object;
+use crate::controller::sweep;
+use crate::gateway::account::{Account, Listing};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::{report, retry, token};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use std::sync::Arc;
+
+/// A listing, and how it came.
+struct Seen {
+    listing: Arc<Listing>,
+    /// Whether it was made in this pass.
+    probed: bool,
+    /// Whether it is the first one with this token.
+    fresh: bool,
+}
+
+impl Work {
+    /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
+    /// whichever token made it; but this token proves itself by one of its own now and then.
+    pub(super) async fn verify(&mut self, account: Arc<Account>, way: Way) -> Finding {
+        let now = self.context.clock.now();
+        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
+        let asked = object::requested(self.token.as_ref())
+            != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
+        let proven = account.proven_until(poll).filter(|_| !asked);
+        let latest = account.latest();
+        let was_refused = account.usable().is_err();
+        let (listed, probed) = match (proven, &latest) {
+            (Some(_), Some(latest)) if retry::plus(latest.as_of, poll) > now => {
+                (Ok(Arc::clone(latest)), false)
+            }
+            (Some(_), _) => (account.list(retry::plus(now, -poll)).await, true),
+            (None, _) => (account.probe().await, true),
+        };
+        match listed {
+            Ok(listing) => {
+                if was_refused {
+                    // They were told that the breaker is open, and wait to be told that it is not.
+                    self.wake_dependants();
+                }
+                let next = retry::plus(listing.as_of, poll).max(retry::plus(now, LEAST));
+                let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
+                let seen = Seen { listing, probed, fresh: latest.is_none() };
+                self.seen(&account, way, seen, wake).await
+            }
+            Err(fault) => {
+                // A token that the vendor was never seen to accept is no reason to give up another.
+                let way = Way { serial: way.serial.filter(|_| latest.is_some()), ..way };
+                self.failed(fault, way, true)
+            }
+        }
+    }
+
+    /// There is a listing, made in this pass or by another one.
+    async fn seen(&mut self, account: &Account, way: Way, seen: Seen, wake: Timestamp) -> Finding {
+        let verdict = match self.identify(account, &way.credential, (&seen.listing, seen.fresh)).await {
+            Ok(verdict) => verdict,
+            Err(fault) => {
+                let proven = self.is_proven(&way.credential);
+                return self.failed(fault, Way { serial: None, ..way }, proven);
+            }
+        };
+        if seen.probed {
+            self.context.memory.rested(&format!("probe/{}", self.token.uid().unwrap_or_default()));
+        }
+        if let Some(verdict) = verdict {
+            let summary = verdict.message.clone();
+            let way = Way { serial: None, ..way };
+            return Finding { way, doubt: Some(summary.clone()), verdict, summary, wake: Some(wake) };
+        }
+        self.compare(account, &seen.listing).await;
+        let verdict = self.verified();
+        Finding { way, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
+    }
+
+    /// What a listing says to everybody who works with this token, once for each listing, whichever pass made it.
+    async fn compare(&self, account: &Account, listing: &Arc<Listing>) {
+        let before = self.context.memory.compared(&self.token.uid().unwrap_or_default(), listing.as_of);
+        if before >= Some(listing.as_of) {
+            return;
+        }
+        self.wake_concerned(listing, before);
+        account.has_compared(listing);
+        if let Err(fault) = account.join().await {
+            tracing::debug!(%fault, "whose account the token leads to is asked again with the next listing");
+        }
+        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
+        self.poll_deposits(account, poll).await;
+        sweep::after_listing(&self.context, &self.token, account, listing).await;
+    }
+
+    /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
+    fn failed(&self, fault: Fault, way: Way, proven: bool) -> Finding {
+        let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
+        let wait = self.context.memory.failed(&format!("probe/{uid}"));
+        let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
+        let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
+        let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
+        let was_ready = self.is_ready() && proven && !fault.blames_token();
+        let verdict = self.refused(&fault, next).still_ready(was_ready);
+        Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
+    }
+
+    fn verified(&self) -> Verdict {
+        Verdict::settled(
+            Reason::Verified,
+            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_name()),
+        )
+    }
+
+    fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
+        let place = token::place(&self.token);
+        let next = report::clock(next);
+        let hint =
+            (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused);
+        let message = match &fault.kind {
+            FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
+                format!("{fault}; {hint}; tried again at {next}")
+            }
+            FaultKind::TokenRefused if self.token.spec.mint.is_some() => format!(
+                "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
+                 tried again at {next}"
+            ),
+            FaultKind::TokenRefused => format!(
+                "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
+            ),
+            FaultKind::Forbidden => format!(
+                "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
+            ),
+            FaultKind::NotFound => {
+                format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
+            }
+            FaultKind::Unreachable(_)
+            | FaultKind::Redirected { .. }
+            | FaultKind::Strange(_)
+            | FaultKind::TooLarge { .. } => {
+                format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
+            }
+            _ => format!("{fault}; tried again at {next}"),
+        };
+        Verdict::reconciling(fault.reason(), message)
+    }
+}

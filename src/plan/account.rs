@@ -1,0 +1,225 @@
+//! Whose account a console token leads to: pinned when the token is verified first, and doubted when the keys that
+//! resources record are missing from a listing together. Absence of all of them says something of the account, not of
+//! the keys.
+
+use super::facts::KeyId;
+use super::hash;
+use super::report;
+use super::retry::plus;
+use crate::api::GatewayApiKey;
+use crate::api::console_token::{AccountCandidate, ConsoleTokenAccount};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashSet;
+
+/// One missing key is a key that somebody deleted; several at once are not.
+const TOGETHER: usize = 2;
+/// Characters of an account's name that is made of its credential.
+const SHORT: usize = 16;
+
+/// A key that a resource of the account records as served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The vendor's id.
+    pub id: KeyId,
+    /// From then on a listing must show it; `None`: always, because nobody knows when it was made.
+    pub listed_by: Option<Timestamp>,
+    /// Whether it is a key of the very ConsoleToken, and not of another one that leads to the same account.
+    pub own: bool,
+}
+
+/// What the resource records as served, if a listing should show it.
+pub fn recorded(key: &GatewayApiKey, lag: SignedDuration, own: bool) -> Option<Recorded> {
+    let status = key.status.as_ref().filter(|_| key.metadata.deletion_timestamp.is_none())?;
+    let id = KeyId(status.id.clone()?);
+    Some(Recorded { id, listed_by: status.created_at.map(|at| plus(at, lag)), own })
+}
+
+/// The recorded keys that a listing begun at `as_of` should show and does not.
+pub fn missing<'a>(recorded: &'a [Recorded], listed: &HashSet<&str>, as_of: Timestamp) -> Vec<&'a Recorded> {
+    let old = |it: &&Recorded| it.listed_by.is_none_or(|at| at < as_of);
+    recorded.iter().filter(old).filter(|it| !listed.contains(it.id.0.as_str())).collect()
+}
+
+/// What is known when a listing is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// When the listing was begun.
+    pub as_of: Timestamp,
+    /// The ids of all keys in it.
+    pub listed: &'a HashSet<&'a str>,
+    /// The keys that resources record.
+    pub recorded: &'a [Recorded],
+    /// Salted hash of the credential.
+    pub credential: &'a str,
+    /// Whose account it leads to, where the vendor tells.
+    pub told: Option<&'a str>,
+    /// The account that is meant according to the annotation, where that was not handled yet.
+    pub accepts: Option<&'a str>,
+}
+
+/// What a listing says of the account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is the account that the keys were made in, as far as anybody can tell.
+    Sure,
+    /// It is another one, or has lost its keys, and that is meant: the keys of this account are left behind.
+    Accepted(String),
+    /// No recorded key is listed.
+    Suspicious,
+    /// The vendor tells another account than before.
+    Changed,
+}
+
+/// The id that a vendor tells, if it can be one. Whatever else it is stands nowhere.
+pub fn checked(told: Option<String>) -> Option<String> {
+    let fits = |id: &str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'_' | b'-'))
+    };
+    told.filter(|id| fits(id))
+}
+
+/// The name of an account whose vendor tells none: made of the salted hash of its credential.
+pub fn unnamed(credential: &str) -> String {
+    format!("token-{}", hash::base32(&[b"account", credential.as_bytes()], SHORT))
+}
+
+/// Whether the vendor is to be asked whose account it is, and what it told before.
+pub fn known<'a>(
+    pinned: Option<&'a ConsoleTokenAccount>,
+    credential: &str,
+    fresh: bool,
+) -> Result<Option<&'a str>, Ask> {
+    let Some(account) = pinned else { return Err(Ask) };
+    let candidate = account.candidate.as_ref().filter(|it| it.credential == credential);
+    match candidate {
+        Some(candidate) => Ok(Some(candidate.id.as_str()).filter(|_| candidate.told)),
+        None if account.credential != credential => Err(Ask),
+        None if account.told => Ok(Some(&account.id)),
+        // Another version of Keysmith may know how to ask.
+        None if fresh => Err(Ask),
+        None => Ok(None),
+    }
+}
+
+/// The vendor is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask;
+
+/// What the listing says of the account, and what is written down of it.
+pub fn judge(pinned: Option<&ConsoleTokenAccount>, look: &Look<'_>) -> (ConsoleTokenAccount, Judgement) {
+    let candidate = candidate(look);
+    let pin = |id: String, told: bool| ConsoleTokenAccount {
+        id,
+        told,
+        credential: look.credential.to_owned(),
+        ..ConsoleTokenAccount::default()
+    };
+    let first = || pin(candidate.id.clone(), candidate.told);
+    let before = pinned.cloned().unwrap_or_else(first);
+    let question = question(pinned, &before, look);
+    let same_credential = before.credential == look.credential;
+    match question {
+        Question::Open => (ConsoleTokenAccount { candidate: Some(candidate), ..before }, Judgement::Sure),
+        Question::None { seen } => {
+            let same = seen || same_credential || is_same(&before, look);
+            let (id, told) = if same && (before.told || look.told.is_none()) {
+                (before.id, before.told)
+            } else {
+                (candidate.id, candidate.told)
+            };
+            let accepted = before.accepted.filter(|it| !seen && it == look.credential);
+            (ConsoleTokenAccount { accepted, ..pin(id, told) }, Judgement::Sure)
+        }
+        Question::Suspicious | Question::Changed if look.accepts == Some(candidate.id.as_str()) => {
+            let accepted = Some(look.credential.to_owned());
+            let account = ConsoleTokenAccount { accepted, ..pin(candidate.id, candidate.told) };
+            (account, Judgement::Accepted(before.id))
+        }
+        Question::Suspicious | Question::Changed => {
+            let since = before.doubted_since.unwrap_or_else(|| report::to_the_second(look.now));
+            let account = ConsoleTokenAccount {
+                doubted_since: Some(since),
+                candidate: Some(candidate),
+                accepted: None,
+                ..before
+            };
+            let changed = question == Question::Changed;
+            (account, if changed { Judgement::Changed } else { Judgement::Suspicious })
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// Nothing is wrong. Whether a recorded key is listed.
+    None { seen: bool },
+    /// Another credential, and the keys are too young to be listed: the next listing tells.
+    Open,
+    /// No recorded key is listed.
+    Suspicious,
+    /// The vendor tells another account.
+    Changed,
+}
+
+fn question(pinned: Option<&ConsoleTokenAccount>, before: &ConsoleTokenAccount, look: &Look<'_>) -> Question {
+    if before.told && look.told.is_some_and(|told| told != before.id) {
+        return Question::Changed;
+    }
+    if look.recorded.iter().any(|it| look.listed.contains(it.id.0.as_str())) {
+        return Question::None { seen: true };
+    }
+    if look.recorded.is_empty() || before.accepted.as_deref() == Some(look.credential) {
+        return Question::None { seen: false };
+    }
+    let missing = missing(look.recorded, look.listed, look.as_of);
+    let own = missing.iter().any(|it| it.own);
+    let unproven = pinned.is_some() && before.credential != look.credential && !is_same(before, look);
+    let together = own && missing.len() >= TOGETHER;
+    if together || own && unproven || was_suspicious(before) {
+        return Question::Suspicious;
+    }
+    if unproven { Question::Open } else { Question::None { seen: false } }
+}
+
+/// Whether a listing without its keys made it doubtful, and not an account that the vendor told.
+fn was_suspicious(before: &ConsoleTokenAccount) -> bool {
+    let other = before.candidate.as_ref().is_some_and(|it| before.told && it.told && it.id != before.id);
+    before.doubted_since.is_some() && !other
+}
+
+/// Whether the vendor tells the account that was pinned.
+fn is_same(before: &ConsoleTokenAccount, look: &Look<'_>) -> bool {
+    before.told && look.told == Some(before.id.as_str())
+}
+
+fn candidate(look: &Look<'_>) -> AccountCandidate {
+    AccountCandidate {
+        id: look.told.map_or_else(|| unnamed(look.credential), str::to_owned),
+        told: look.told.is_some(),
+        credential: look.credential.to_owned(),
+    }
+}
+
+/// What status says while the account is doubted. `place` is where the token is.
+pub fn message(account: &ConsoleTokenAccount, judgement: &Judgement, place: &str) -> Option<String> {
+    let old = &account.id;
+    let new = account.candidate.as_ref().map_or(old, |it| &it.id);
+    let meant = format!(
+        "if it is meant, set the annotation keysmith.dev/accept-account of this ConsoleToken to {new}: the keys that status \
+         records are then written into the ledger, stay where they are, and are made anew"
+    );
+    match judgement {
+        Judgement::Sure | Judgement::Accepted(_) => None,
+        Judgement::Suspicious => Some(format!(
+            "none of the keys made in account {old} is listed, as if the token led to another account: nothing is made or revoked; \
+             over by itself as soon as one of them is listed, looked for with each poll; otherwise check the token in {place}; {meant}"
+        )),
+        Judgement::Changed => Some(format!(
+            "the token leads to account {new}, and the keys were made in account {old}: nothing is made or revoked; put a token of \
+             {old} into {place}; {meant}"
+        )),
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether a listing has something for a resource. It is compared with what specification and status say, never with the
+//! listing before: whichever pass made a listing, what it shows is noticed by the next one that is compared.
+
+use super::capability::Capabilities;
+use super::claim::{Claim, Purpose};
+use super::desired::{self, Settings};
+use super::drift;
+use super::expiry::Term;
+use super::facts::{Listed, Record};
+use super::naming::{Identity, Mark, NameStyle, Serial};
+use super::report;
+use super::retry::plus;
+use super::rotation;
+use crate::api::condition::{self, STALLED};
+use crate::api::rotation::ManagementPolicy;
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+
+/// A key that was missing once is looked for again after this.
+const SECOND_LOOK: SignedDuration = SignedDuration::from_mins(1);
+
+/// A listing, prepared for a look from every resource.
+pub struct Index<'a> {
+    as_of: Timestamp,
+    by_id: HashMap<&'a str, &'a Listed>,
+    by_mark: HashMap<Mark, Vec<(Serial, &'a Listed)>>,
+}
+
+impl<'a> Index<'a> {
+    /// Of a listing that was begun at `as_of`.
+    pub fn new(as_of: Timestamp, keys: &'a [Listed]) -> Self {
+        let mut by_mark: HashMap<Mark, Vec<_>> = HashMap::new();
+        for key in keys {
+            if let Some((mark, serial)) = Mark::parse(&key.name) {
+                by_mark.entry(mark).or_default().push((serial, key));
+            }
+        }
+        Self { as_of, by_id: keys.iter().map(|key| (key.id.0.as_str(), key)).collect(), by_mark }
+    }
+
+    fn own(&self, identity: &Identity) -> impl Iterator<Item = (Serial, &'a Listed)> {
+        let marks = [Some(&identity.mark), identity.former.as_ref()];
+        marks.into_iter().flatten().filter_map(|mark| self.by_mark.get(mark)).flatten().copied()
+    }
+}
+
+/// A resource, with what is known of it beside its own text.
+pub struct Subject<'a> {
+    /// The resource.
+    pub key: &'a GatewayApiKey,
+    /// Its claim.
+    pub claim: Option<Claim>,
+    /// Its marks.
+    pub identity: &'a Identity,
+    /// What its vendor can do.
+    pub capabilities: &'a Capabilities,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Whether the listing shows something that the resource does not know or does not want.
+pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
+    let spec = &subject.key.spec;
+    let none = GatewayApiKeyStatus::default();
+    let status = subject.key.status.as_ref().unwrap_or(&none);
+    // It asks for listings of its own.
+    if subject.key.metadata.deletion_timestamp.is_some() || spec.suspend == Some(true) {
+        return false;
+    }
+    if spec.management_policy == Some(ManagementPolicy::Observe) {
+        return observed(subject, status, index);
+    }
+    let record = Record::from(status);
+    // Whatever it shows is waited out, and looked at then.
+    if record.next_attempt_at.is_some_and(|next| next > subject.now) {
+        return false;
+    }
+    let stalled = condition::find(&status.conditions, STALLED).is_some();
+    let refused = stalled && status.observed_generation == subject.key.metadata.generation;
+    let external = spec.external_id.as_deref().filter(|_| status.serial.is_none());
+    external.is_some_and(|id| index.by_id.contains_key(id))
+        || found(subject, &record, index)
+        || returned(&record, index)
+        || !refused && (spare(subject, &record, index) || served(subject, status, &record, index))
+}
+
+/// The outcome of a create call is listed.
+fn found(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
+    let pending = subject.claim.filter(|it| it.purpose == Purpose::Create && it.serial > record.settled);
+    pending.is_some_and(|claim| index.own(subject.identity).any(|(serial, _)| serial == claim.serial))
+}
+
+/// A previous key is listed again.
+fn returned(record: &Record, index: &Index<'_>) -> bool {
+    let mut missing = record.previous.iter().filter(|it| it.missing_since.is_some());
+    missing.any(|it| index.by_id.contains_key(it.id.as_str()))
+}
+
+/// A key of ours is neither served nor previous. Serials above the claim belong to another writer.
+fn spare(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
+    let newest = subject.claim.map(|it| it.serial).max(record.serial).unwrap_or_default();
+    let used = |key: &Listed| {
+        record.id.as_ref() == Some(&key.id) || record.previous.iter().any(|it| it.id == key.id.0)
+    };
+    let settled = record.serial.is_some();
+    settled && index.own(subject.identity).any(|(serial, key)| serial <= newest && !used(key))
+}
+
+fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, index: &Index<'_>) -> bool {
+    let Some((id, _)) = record.id.as_ref().zip(record.serial) else { return false };
+    let Some(key) = index.by_id.get(id.0.as_str()) else {
+        let due = |since: Timestamp| index.as_of >= plus(since, SECOND_LOOK);
+        return status.missing_since.is_none_or(due);
+    };
+    if status.missing_since.is_some() {
+        return true;
+    }
+    drifts(subject, record, key) || told_otherwise(subject, status, key)
+}
+
+fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {
+    let vendor = subject.capabilities;
+    // A specification that cannot be carried out is told when it changes.
+    let Ok(settings) = desired::settings(subject.key, vendor) else { return false };
+    let wanted = Settings {
+        budget: rotation::left(record, (settings.budget, vendor.budget.whole), subject.now),
+        expiry: term(subject).wanted(record, subject.now),
+        ..settings
+    };
+    let marked = subject.identity.mark.serial_in(&key.name).is_some() || vendor.names == NameStyle::Slug;
+    !marked || !drift::drift(&wanted, key, &record.sent).is_empty()
+}
+
+fn term(subject: &Subject<'_>) -> Term {
+    Term::new(subject.capabilities.support("expiresInDays"), subject.key.spec.expires_in_days)
+}
+
+/// What a look would write into status.
+fn told_otherwise(subject: &Subject<'_>, status: &GatewayApiKeyStatus, key: &Listed) -> bool {
+    let created = key.created_at.or(status.created_at);
+    status.active != key.shown.active
+        || status.created_at != created
+        || status.expires_at != term(subject).recorded(created, key.expires_at)
+        || status.last_used_at != report::to_the_hour(status.last_used_at, key.last_used_at)
+}
+
+/// Another one's key is only shown.
+fn observed(subject: &Subject<'_>, status: &GatewayApiKeyStatus, index: &Index<'_>) -> bool {
+    let Some(id) = subject.key.spec.external_id.as_deref() else { return false };
+    let known = status.id.as_deref() == Some(id);
+    match index.by_id.get(id) {
+        None => known,
+        // A key that was managed before stays the served one.
+        Some(_) if status.serial.is_some() && !known => false,
+        Some(key) => !known || told_otherwise(subject, status, key),
+    }
+}

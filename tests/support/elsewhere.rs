@@ -1,0 +1,102 @@
+//! Vendors at which a token may lead to another account from one moment to the next: the real drivers, with what they
+//! list and tell in the hands of a story. One thread is one story.
+
+use async_trait::async_trait;
+use keysmith::api::console_token::Vendor;
+use keysmith::gateway::http::Wire;
+use keysmith::gateway::{self, Amendment, Gateway, Minted, Order, Projects, ProviderKeys, Vendors};
+use keysmith::plan::capability::Capabilities;
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::fault::Fault;
+use keysmith::plan::usage::{Money, Span, Spending};
+use secrecy::SecretString;
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+#[derive(Default)]
+struct Place {
+    told: Option<String>,
+    hidden: HashSet<String>,
+}
+
+thread_local! {
+    static PLACE: RefCell<Place> = RefCell::default();
+}
+
+/// The vendors of an operator whose tokens lead where [`lead`] says.
+pub fn vendors() -> Vendors {
+    Vendors { connect, ..Vendors::default() }
+}
+
+fn connect(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
+    Some(Box::new(Elsewhere(gateway::connect(vendor, wire)?)))
+}
+
+/// From now on every token leads to an account that the vendor calls `told`, and that has none of the `hidden` keys.
+pub fn lead(told: Option<&str>, hidden: impl IntoIterator<Item = String>) {
+    let place = Place { told: told.map(str::to_owned), hidden: hidden.into_iter().collect() };
+    PLACE.with_borrow_mut(|it| *it = place);
+}
+
+fn is_hidden(id: &KeyId) -> bool {
+    PLACE.with_borrow(|place| place.hidden.contains(&id.0))
+}
+
+struct Elsewhere(Box<dyn Gateway>);
+
+#[async_trait]
+impl Gateway for Elsewhere {
+    fn capabilities(&self) -> &'static Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn whose(&self) -> Result<Option<String>, Fault> {
+        Ok(PLACE.with_borrow(|place| place.told.clone()))
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Fault> {
+        let mut keys = self.0.list().await?;
+        keys.retain(|key| !is_hidden(&key.id));
+        Ok(keys)
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        if is_hidden(id) { Ok(None) } else { self.0.get(id).await }
+    }
+
+    async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
+        self.0.mint(order).await
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        if is_hidden(id) { Ok(None) } else { self.0.reissue(id, order).await }
+    }
+
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        if is_hidden(id) { Ok(None) } else { self.0.recover(id).await }
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        self.0.amend(id, amendment).await
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        if is_hidden(id) { Ok(()) } else { self.0.revoke(id).await }
+    }
+
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        self.0.spending(span, keys).await
+    }
+
+    async fn balance(&self) -> Result<Option<Money>, Fault> {
+        self.0.balance().await
+    }
+
+    fn projects(&self) -> Option<&dyn Projects> {
+        self.0.projects()
+    }
+
+    fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
+        self.0.provider_keys()
+    }
+}
