@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod adoption;
+pub mod budget;
 pub mod capability;
 pub mod claim;
 pub mod contest;

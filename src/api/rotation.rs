@@ -190,8 +190,8 @@ pub struct LastRotation {
     pub time: Timestamp,
     /// Why: `Expiry`, `MaxAge`, `Trigger`, `Requested`, `Leaked`, `Changed`, `SecretLost`, `KeyLost` or `Expired`.
     pub reason: String,
-    /// With a budget: `CarriedOver`, the new key got what was left of the period, or `Restarted`, the vendor does
-    /// not tell what was spent and the new key has the whole budget.
+    /// With a budget: `CarriedOver`, the new key and the old one share what was left of the period, or `Restarted`, it is
+    /// not told what was spent and the new key has the whole budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
 }
@@ -218,6 +218,12 @@ pub struct PreviousKey {
     /// overlap like every previous key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
+    /// What it is still to be left of its budget for the overlap, a decimal number; the rest is its successor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_to: Option<String>,
+    /// What it was left of its budget, a decimal number. What it does not spend goes back to its successor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
     /// It was declared leaked: there is no overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaked: bool,

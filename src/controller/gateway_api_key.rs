@@ -141,6 +141,7 @@ impl Work {
         if let Some(sent) = &self.sent {
             status.email.clone_from(&sent.email);
             status.budget = sent.budget.map(money::budget);
+            status.carried_spend = None;
         }
         status.key_count = rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref()));
         for _ in 0..self.made {
@@ -344,6 +345,7 @@ impl Work {
             Step::Forsake(_) => self.forsake(act).await,
             Step::Retire(id) => self.retire_previous(act, id, decision).await,
             Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
+            Step::Cut(id, share) => self.cut(act, (id, *share)).await,
             Step::Trim => self.trim(act).await,
             Step::Restart(revision) => self.restart(act, revision).await,
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
@@ -380,6 +382,10 @@ impl Work {
             Why::Rotation(cause) => Some(cause),
             _ => act.facts.claim.and_then(|claim| claim.cause),
         };
+        let shares = match self.shares(act, cause).await {
+            Ok(shares) => shares,
+            Err(fault) => return Ok(Done::Failed(fault, "see what is left of the budget")),
+        };
         let issue = Issue {
             context: Arc::clone(&self.context),
             key: Arc::clone(&self.key),
@@ -395,7 +401,7 @@ impl Work {
             identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
             asks: act.facts.asks.clone(),
-            replaced: deliver::replaced(act.facts),
+            shares,
             cause,
             spread: act.facts.spread,
         };

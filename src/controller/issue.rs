@@ -9,12 +9,13 @@ use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{Minted, Order};
+use crate::plan::budget::Shares;
 use crate::plan::capability::Recovery;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired::Desired;
 use crate::plan::drift::{self, Sent};
 use crate::plan::expiry;
-use crate::plan::facts::{Held, KeyId, Listed, OwnKey, Record};
+use crate::plan::facts::{Held, KeyId, Listed, Record};
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
@@ -63,8 +64,8 @@ pub struct Issue {
     pub absent: bool,
     /// What is asked for, and done once the key is served.
     pub asks: Handled,
-    /// The served key, as the last listing shows it.
-    pub replaced: Option<OwnKey>,
+    /// What is left of the budget, shared by the new key and the served one.
+    pub shares: Option<Shares>,
     /// Why it is replaced.
     pub cause: Option<Cause>,
     /// The resource's own share by which its schedule is moved.
@@ -175,7 +176,7 @@ impl Issue {
             coding_assistant: self.desired.coding_assistant.clone(),
             models: settings.models.clone(),
             budget: settings.budget,
-            left: None,
+            left: self.shares.map(|it| it.new),
             expires_in_days: self.desired.expires_in_days,
             expires_at: expiry::of_new(&self.desired, self.context.clock.now()),
             email: settings.email.clone(),
@@ -288,7 +289,7 @@ impl Issue {
             serial,
             settled: serial,
             listed,
-            replaced: self.replaced.as_ref(),
+            shares: self.shares,
             cause: self.cause,
             asks: &self.asks,
             desired: &self.desired,

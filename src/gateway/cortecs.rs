@@ -55,6 +55,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     disable: false,
     last_used: false,
     created_at: true,
+    tells_remaining: false,
     // Budgets of the console begin at 00:00 UTC (§3.4).
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
     fields: FIELDS,

@@ -63,6 +63,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     disable: false,
     last_used: false,
     created_at: false,
+    tells_remaining: true,
     budget: BudgetSupport {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,

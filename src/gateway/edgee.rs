@@ -56,6 +56,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     disable: true,
     last_used: true,
     created_at: true,
+    tells_remaining: false,
     budget: BudgetSupport {
         periods: &[Period::Monthly],
         whole: true,

@@ -40,6 +40,8 @@ pub struct Capabilities {
     /// Whether listings tell when a key was made. Otherwise nobody knows whether an orphan is older than the ledger, and
     /// it is left to people.
     pub created_at: bool,
+    /// Whether listings tell what a key may still spend.
+    pub tells_remaining: bool,
     /// What budgets can be.
     pub budget: BudgetSupport,
     /// What becomes of each field of a GatewayApiKey's spec.
@@ -108,6 +110,8 @@ pub struct Ability {
     pub disable: bool,
     /// Whether listings tell when a key was last used.
     pub last_used: bool,
+    /// Whether listings tell what a key may still spend.
+    pub tells_remaining: bool,
     /// How far a listing may lag.
     pub listing_lag: SignedDuration,
     /// Whether keys stop working by themselves when their time has come; otherwise Keysmith sees to it.
@@ -123,6 +127,7 @@ impl Default for Ability {
             recovery: Recovery::Once,
             disable: false,
             last_used: false,
+            tells_remaining: false,
             listing_lag: SignedDuration::ZERO,
             expires: true,
             names: NameStyle::Title,
@@ -181,6 +186,7 @@ impl Capabilities {
             recovery: self.recovery,
             disable: self.disable,
             last_used: self.last_used,
+            tells_remaining: self.tells_remaining,
             listing_lag: self.listing_lag,
             expires: self.support("expiresInDays") != Support::Operator,
             names: self.names,

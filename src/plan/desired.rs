@@ -44,8 +44,8 @@ pub struct Desired {
     pub observed: bool,
     /// Nothing is to be changed.
     pub suspended: bool,
-    /// Whether the vendor's budgets are whole.
-    pub whole_budget: bool,
+    /// The time zone in which the vendor's budget periods begin.
+    pub zone: String,
 }
 
 /// The settings of a key that can be changed later.
@@ -108,7 +108,7 @@ pub fn desired(
         external_id: spec.external_id.clone().map(KeyId),
         observed,
         suspended: spec.suspend.unwrap_or(false),
-        whole_budget: capabilities.budget.whole,
+        zone: capabilities.budget.zone.to_owned(),
     })
 }
 

@@ -85,6 +85,8 @@ pub enum Step {
     Retire(KeyId),
     /// Switch such a key on or off.
     Switch(KeyId, bool),
+    /// Leave such a key no more of its budget than this, in millionths: the rest is its successor's.
+    Cut(KeyId, u64),
     /// Take the entries of the old key out of the Secret.
     Trim,
     /// Restart what reads the Secret only when it starts.

@@ -10,7 +10,6 @@ use super::facts::{Listed, Record};
 use super::naming::{Identity, Mark, NameStyle, Serial};
 use super::report;
 use super::retry::plus;
-use super::rotation;
 use crate::api::condition::{self, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
@@ -123,11 +122,7 @@ fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {
     let vendor = subject.capabilities;
     // A specification that cannot be carried out is told when it changes.
     let Ok(settings) = desired::settings(subject.key, vendor) else { return false };
-    let wanted = Settings {
-        budget: rotation::left(record, (settings.budget, vendor.budget.whole), subject.now),
-        expiry: term(subject).wanted(record, subject.now),
-        ..settings
-    };
+    let wanted = Settings { expiry: term(subject).wanted(record, subject.now), ..settings };
     let marked = subject.identity.mark.serial_in(&key.name).is_some() || vendor.names == NameStyle::Slug;
     !marked || !drift::drift(&wanted, key, &record.sent).is_empty()
 }

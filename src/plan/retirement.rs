@@ -1,6 +1,7 @@
 //! What becomes of a key whose place another one has taken: it works on for the overlap and while it is used, is
 //! switched off where the vendor can, and then deleted.
 
+use super::budget;
 use super::desired::Desired;
 use super::facts::{Facts, KeyId};
 use super::issuance::{Decision, Step, Why};
@@ -32,6 +33,9 @@ pub fn next(facts: &Facts, desired: &Desired) -> Next {
             Next::Act(decision) => return Next::Act(decision),
             Next::Wait(until) => wait = [wait, until].into_iter().flatten().min(),
         }
+    }
+    if let Some((id, share)) = budget::to_cut(facts) {
+        return Next::Act(Decision { step: Step::Cut(id, share), why: Why::Overlap });
     }
     Next::Wait(wait)
 }

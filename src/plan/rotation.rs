@@ -3,7 +3,7 @@
 use super::claim::{Claim, Purpose};
 use super::desired::Desired;
 use super::expiry;
-use super::facts::{Facts, Record};
+use super::facts::Facts;
 use super::policy::Policy;
 use super::retry::plus;
 use super::window;
@@ -225,25 +225,4 @@ impl Handled {
             digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
         ]) >> 1
     }
-}
-
-/// The budget a key has until the running period ends: what earlier keys spent is not given back.
-pub fn budget_left(record: &Record, desired: &Desired, now: Timestamp) -> Option<super::facts::Limit> {
-    left(record, (desired.settings.budget, desired.whole_budget), now)
-}
-
-/// The same of a limit, at a vendor that takes whole units only or not.
-pub fn left(
-    record: &Record,
-    (limit, whole): (Option<super::facts::Limit>, bool),
-    now: Timestamp,
-) -> Option<super::facts::Limit> {
-    let limit = limit?;
-    let running = |it: &&crate::api::rotation::CarriedSpend| it.until.is_none_or(|until| until > now);
-    let spent = record.carried.as_ref().filter(running).map_or(0, |carried| carried.micros);
-    // Zero would be no limit at all at some vendors; one whole unit is the least that every vendor takes.
-    let least = limit.micros.min(1_000_000);
-    let left = limit.micros.saturating_sub(spent).max(least);
-    let left = if whole { left / 1_000_000 * 1_000_000 } else { left };
-    Some(super::facts::Limit { micros: left.max(least), period: limit.period })
 }

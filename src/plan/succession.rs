@@ -1,9 +1,10 @@
 //! What status says once a new key has taken the place of the served one, however that came about.
 
+use super::budget::Shares;
 use super::capability::Support;
 use super::desired::Desired;
 use super::expiry;
-use super::facts::{KeyId, Listed, OwnKey};
+use super::facts::{KeyId, Listed};
 use super::money;
 use super::naming::Serial;
 use super::report;
@@ -11,10 +12,9 @@ use super::retry::plus;
 use super::rotation::{self, Cause, Handled};
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::PREVIOUS_KEY_IN_USE;
-use crate::api::rotation::{CarriedSpend, LastRotation, PreviousKey, UnusedKey};
-use crate::api::shared::{LocalRef, Period};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use crate::api::rotation::{LastRotation, PreviousKey, UnusedKey};
+use crate::api::shared::LocalRef;
+use jiff::{SignedDuration, Timestamp};
 
 /// A key that the Secret holds from now on.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct Successor<'a> {
     pub settled: Serial,
     /// As the vendor shows it, where it was asked.
     pub listed: Option<&'a Listed>,
-    /// The key that it replaces, as the last listing shows it.
-    pub replaced: Option<&'a OwnKey>,
+    /// What was left of the budget, shared by it and by the key that it replaces.
+    pub shares: Option<Shares>,
     /// Why it replaces the served key.
     pub cause: Option<Cause>,
     /// What was asked for when it was claimed.
@@ -107,6 +107,8 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
             disabled_at: None,
             expires_at: ends,
             missing_since,
+            cut_to: next.shares.and_then(|it| it.old).map(money::decimal),
+            share: None,
             leaked,
         });
     }
@@ -121,40 +123,11 @@ fn condemn(status: &mut GatewayApiKeyStatus) {
 }
 
 fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
-    let budget = next.desired.settings.budget.map(|_| carry(status, next));
+    let told = if next.shares.is_some() { "CarriedOver" } else { "Restarted" };
+    let budget = next.desired.settings.budget.map(|_| told.to_owned());
+    status.carried_spend = None;
     status.last_rotation =
         Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name(), budget });
-}
-
-/// What the replaced key spent counts for its successor, where the vendor tells it.
-fn carry(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) -> String {
-    let limit = status.budget.as_ref().and_then(money::limit);
-    let left = |key: &Listed| Some(limit?.micros.saturating_sub(key.remaining?));
-    let Some(spent) = next.replaced.and_then(|own| own.key.spent.or_else(|| left(&own.key))) else {
-        status.carried_spend = None;
-        return "Restarted".to_owned();
-    };
-    let running = status.carried_spend.take().filter(|it| it.until.is_none_or(|until| until > next.now));
-    let micros = running.map_or(0, |it| it.micros).saturating_add(spent);
-    let period = next.desired.settings.budget.map(|limit| limit.period);
-    let until = period.and_then(|period| period_end(period, next.now));
-    status.carried_spend = Some(CarriedSpend { micros, until });
-    "CarriedOver".to_owned()
-}
-
-/// When a budget period that runs at that time ends, in UTC.
-fn period_end(period: Period, now: Timestamp) -> Option<Timestamp> {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let next = match period {
-        Period::Once => return None,
-        Period::Daily => today.tomorrow().ok()?,
-        Period::Weekly => {
-            let days = 7 - i64::from(today.weekday().to_monday_zero_offset());
-            today.checked_add(days.days()).ok()?
-        }
-        Period::Monthly => today.first_of_month().checked_add(1.month()).ok()?,
-    };
-    next.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
 }
 
 /// A served key is declared dead although no other is there: it is revoked next, and the Secret holds nothing that
@@ -175,6 +148,8 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
         disabled_at: None,
         expires_at: None,
         missing_since: None,
+        cut_to: None,
+        share: None,
         leaked,
     });
     status.expires_at = None;

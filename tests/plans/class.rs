@@ -38,6 +38,7 @@ impl Class {
             },
             disable: matches!(self, Self::Reveal | Self::Named),
             last_used: matches!(self, Self::Reveal),
+            tells_remaining: false,
             listing_lag: LAG,
             expires: true,
             names: match self {

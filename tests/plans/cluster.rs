@@ -92,7 +92,7 @@ impl Spec {
             external_id: None,
             observed: false,
             suspended: self.suspended,
-            whole_budget: true,
+            zone: "UTC".into(),
         }
     }
 

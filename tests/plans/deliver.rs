@@ -145,13 +145,12 @@ impl Operator {
         let mut status = self.status();
         let claim = facts.claim;
         let fresh = claim.and_then(|claim| claim.sent) == Some(facts.asks.fingerprint());
-        let replaced = replaced(facts);
         let successor = Successor {
             id,
             serial,
             settled: serial.max(claim.map_or(serial, |claim| claim.serial)),
             listed: listed.as_ref(),
-            replaced: replaced.as_ref(),
+            shares: None,
             cause: claim.and_then(|claim| claim.cause),
             asks: if fresh { &facts.asks } else { &facts.record.handled },
             desired,

@@ -1,7 +1,7 @@
 //! The critical section, as `controller::issue` does it.
 
 use super::cluster::{Object, identity, mark};
-use super::deliver::{delivered, replaced};
+use super::deliver::delivered;
 use super::ending::taken;
 use super::fate::turn;
 use super::mutant::Mutant;
@@ -14,7 +14,7 @@ use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::drift::{self, Field, Sent};
-use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Target};
+use keysmith::plan::facts::{Facts, Held, KeyId, Listed, Record, Target};
 use keysmith::plan::fault::{Effect, Fault, FaultKind};
 use keysmith::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use keysmith::plan::naming::Serial;
@@ -42,7 +42,6 @@ struct Section<'a> {
     desired: &'a Desired,
     serial: Serial,
     cause: Option<Cause>,
-    replaced: Option<OwnKey>,
 }
 
 impl Operator {
@@ -66,7 +65,7 @@ impl Operator {
             }
             Err(error) => return self.undelivered(facts, error).await,
         }
-        let section = Section { operator: self, facts, desired, serial, cause, replaced: replaced(facts) };
+        let section = Section { operator: self, facts, desired, serial, cause };
         Ok(match section.run().await? {
             Issued::Done(object, key) => {
                 self.wrote(object);
@@ -273,7 +272,7 @@ impl Section<'_> {
             serial,
             settled: serial,
             listed,
-            replaced: self.replaced.as_ref(),
+            shares: None,
             cause: self.cause,
             asks: &self.facts.asks,
             desired: self.desired,

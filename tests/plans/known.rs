@@ -127,6 +127,8 @@ pub fn previous(name: &str, replaced: i64) -> PreviousKey {
         disabled_at: None,
         expires_at: None,
         missing_since: None,
+        cut_to: None,
+        share: None,
         leaked: false,
     }
 }

@@ -261,6 +261,7 @@ impl Operator {
             Step::Revoke(ids) => self.revoke_spares(desired, ids).await,
             Step::Recognise(..)
             | Step::Brand(..)
+            | Step::Cut(..)
             | Step::ClaimDeletion(_)
             | Step::Disable(_)
             | Step::Release

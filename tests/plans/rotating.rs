@@ -2,11 +2,12 @@
 
 use super::known::*;
 use jiff::SignedDuration;
-use keysmith::api::rotation::{CarriedSpend, KeyCount};
+use keysmith::api::rotation::{KeyCount, PreviousKey};
 use keysmith::api::shared::Period;
+use keysmith::plan::budget;
 use keysmith::plan::capability::{Ability, Recovery};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Limit, Target};
+use keysmith::plan::facts::{Facts, Limit, Listed, Target};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::policy::Renew;
@@ -159,24 +160,56 @@ fn a_day_is_counted_from_its_first_claim() {
 }
 
 #[test]
-fn a_new_key_has_what_is_left_of_the_budget_and_never_nothing() {
-    let limit = |units: u64| Some(Limit { micros: units * 1_000_000, period: Period::Monthly });
+fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
+    let limit = |units: u64, period| Some(Limit { micros: units * 1_000_000, period });
+    let has = |left: Option<u64>| Listed { remaining: left, ..listed("one", -90_000) };
+    let day = SignedDuration::from_hours(24);
     let table = [
-        (Some((40_000_000, Some(1))), limit(60)),
-        (Some((40_500_000, Some(1))), limit(59)),
-        (Some((99_999_999, None)), limit(1)),
-        (Some((500_000_000, None)), limit(1)),
-        (Some((40_000_000, Some(-1))), limit(100)),
-        (None, limit(100)),
+        (Period::Once, Some(1_000_000), Some(Cause::Requested), Some((900_000, Some(100_000)))),
+        (Period::Daily, Some(1_000_000), Some(Cause::Requested), Some((500_000, Some(500_000)))),
+        (Period::Monthly, Some(0), Some(Cause::Expiry), Some((1, Some(0)))),
+        // More than the limit was left of a budget that was larger.
+        (Period::Once, Some(99_000_000), Some(Cause::Changed), Some((9_000_000, Some(1_000_000)))),
+        (Period::Once, Some(1_000_000), Some(Cause::Leaked), Some((1_000_000, None))),
+        (Period::Once, Some(1_000_000), Some(Cause::KeyLost), Some((1_000_000, None))),
+        (Period::Once, None, Some(Cause::Requested), None),
     ];
-    let desired = wanted(|it| it.settings.budget = limit(100));
-    for (carried, left) in table {
-        let facts = with_record(served(), |it| {
-            it.carried = carried.map(|(micros, until)| CarriedSpend { micros, until: until.map(at) });
+    for (period, left, cause, expected) in table {
+        let desired = wanted(|it| {
+            it.settings.budget = limit(10, period);
+            it.policy.overlap = day;
         });
-        assert_eq!(rotation::budget_left(&facts.record, &desired, at(0)), left, "{carried:?}");
+        let shares = budget::shares(Some(&has(left)), &desired, (cause, at(0)));
+        assert_eq!(shares.map(|it| (it.new, it.old)), expected, "{period:?} {left:?} {cause:?}");
     }
-    assert_eq!(rotation::budget_left(&served().record, &wanted(|_| {}), at(0)), None);
+    let none = budget::shares(Some(&has(Some(5))), &wanted(|_| {}), (None, at(0)));
+    assert_eq!(none, None, "no budget");
+}
+
+#[test]
+fn what_an_old_key_did_not_spend_goes_back_while_its_period_runs() {
+    let has = |left| Listed { remaining: Some(left), ..listed("one", -90_000) };
+    let daily = wanted(|it| {
+        it.settings.budget = Some(Limit { micros: 10_000_000, period: Period::Daily });
+    });
+    let given =
+        |old, served, replaced| budget::given_back((&has(old), &has(served)), at(replaced), (&daily, at(0)));
+    assert_eq!(given(400_000, 500_000, -60), Some(900_000));
+    assert_eq!(given(9_000_000, 5_000_000, -60), Some(10_000_000), "never more than the limit");
+    assert_eq!(given(0, 500_000, -60), None);
+    assert_eq!(given(400_000, 500_000, -2 * DAY), None, "the period is another one");
+}
+
+#[test]
+fn an_old_key_is_cut_to_its_share_and_the_oldest_goes_when_there_are_too_many() {
+    let shared = || PreviousKey { cut_to: Some("0.50".into()), ..previous("old", -60) };
+    let facts = with_record(served(), |it| it.previous = vec![shared()]);
+    expect(&facts, Step::Cut(id("old"), 500_000), Why::Overlap);
+    let crowd = ["a", "b", "c"].into_iter().zip(1_u64..);
+    let crowd = crowd.map(|(name, serial)| PreviousKey { serial, ..previous(name, -60) }).collect();
+    let facts = with_record(served(), |it| it.previous = crowd);
+    expect(&facts, Step::Retire(id("a")), Why::TooMany);
+    expect(&Facts { proven: false, ..facts }, Step::Rest(None), Why::Fresh);
 }
 
 fn once(facts: Facts) -> Facts {

@@ -1,12 +1,17 @@
 //! What is looked at and changed at the vendor, beside making keys.
 
 use super::super::{Error, Pass};
-use super::{Act, Done, Work};
+use super::{Act, Done, Work, status};
+use crate::api::shared::Period;
 use crate::cluster::object;
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
+use crate::plan::budget::{self, Shares};
+use crate::plan::desired::Settings;
 use crate::plan::drift::{self, Field};
-use crate::plan::facts::KeyId;
+use crate::plan::facts::{KeyId, Limit, Listed};
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::rotation::Cause;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -15,7 +20,10 @@ impl Work {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
         let name = self.identity.mark.styled(act.desired.names, &settings.display_name, serial);
-        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left: None };
+        // A budget that an earlier version made smaller for what was spent is whole again, and what is left stays so.
+        let left =
+            act.facts.record.carried.as_ref().and(status::seen(act.facts)).and_then(|key| key.remaining);
+        let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
         }
@@ -36,6 +44,65 @@ impl Work {
                 Ok(if shown { Done::Taken } else { Done::Again })
             }
             Err(fault) => Ok(Done::Failed(fault, "read back the changed key")),
+        }
+    }
+
+    /// What is left of the served key's budget, seen right before its successor is made, and shared by the two. The successor
+    /// of a leaked key does not wait for an answer.
+    pub(super) async fn shares(&self, act: &Act<'_>, cause: Option<Cause>) -> Result<Option<Shares>, Fault> {
+        let now = self.context.clock.now();
+        let Some(id) = act.facts.record.id.as_ref().filter(|_| budget::is_told(act.facts, act.desired))
+        else {
+            return Ok(None);
+        };
+        let seen = match act.account.get(id).await {
+            Ok(seen) => seen,
+            Err(_) if cause == Some(Cause::Leaked) => None,
+            Err(fault) => return Err(fault),
+        };
+        let seen = seen.or_else(|| status::seen(act.facts));
+        Ok(budget::shares(seen.as_ref(), act.desired, (cause, now)))
+    }
+
+    /// Leaves an old key its share of the budget for the overlap.
+    pub(super) async fn cut(&mut self, act: &Act<'_>, (id, share): (&KeyId, u64)) -> Result<Done, Error> {
+        let limit = Limit { micros: share.max(1), period: Period::Once };
+        let to = Settings { budget: Some(limit), ..act.desired.settings.clone() };
+        let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: None };
+        let sent = act.account.amend(id, &amendment).await;
+        let moot = |fault: &Fault| matches!(fault.kind, FaultKind::NotFound | FaultKind::Rejected { .. });
+        if let Err(fault) = &sent
+            && !moot(fault)
+        {
+            return Ok(Done::Failed(fault.clone(), "share the budget with the old key"));
+        }
+        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        let mut status = self.status();
+        for key in status.previous.iter_mut().filter(|key| key.id == id.0) {
+            key.share = key.cut_to.take().filter(|_| sent.is_ok());
+        }
+        let pass = self.publish_as_it_is(status).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// What an old key did not spend of its share goes back to the served one. Should that fail, the served key has less
+    /// until the next period begins.
+    pub(super) async fn give_back(&self, act: &Act<'_>, (retired, replaced_at): (&Listed, Timestamp)) {
+        let Some(id) = act.facts.record.id.as_ref() else { return };
+        let now = self.context.clock.now();
+        let given = match act.account.get(id).await {
+            Ok(Some(served)) => budget::given_back((retired, &served), replaced_at, (act.desired, now))
+                .map(|left| (served, left)),
+            _ => None,
+        };
+        let Some((_, left)) = given else { return };
+        let to = act.desired.settings.clone();
+        let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: Some(left) };
+        match act.account.amend(id, &amendment).await {
+            Ok(()) => self.context.memory.changed_vendor(&self.uid, now),
+            Err(fault) => {
+                tracing::warn!(%fault, "what an old key had left of the budget could not be given back")
+            }
         }
     }
 

@@ -182,13 +182,13 @@ impl Work {
         // What was asked for after the claim is not answered by a key that was made before.
         let fresh = claim.and_then(|claim| claim.sent) == Some(act.facts.asks.fingerprint());
         let asks = if fresh { &act.facts.asks } else { &act.facts.record.handled };
-        let replaced = replaced(act.facts);
         let successor = Successor {
             id,
             serial,
             settled: serial.max(claim.map_or(serial, |claim| claim.serial)),
             listed: listed.as_ref(),
-            replaced: replaced.as_ref(),
+            // How it was shared is not known any more: the next look finds the old key as it is.
+            shares: None,
             cause: claim.and_then(|claim| claim.cause),
             asks,
             desired: act.desired,

@@ -13,7 +13,7 @@ use crate::plan::claim::{Claim, Purpose};
 use crate::plan::desired;
 use crate::plan::drift::Field;
 use crate::plan::expiry;
-use crate::plan::facts::{Facts, KeyId};
+use crate::plan::facts::{Facts, KeyId, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::ledger;
@@ -22,6 +22,7 @@ use crate::plan::report::{self, Notice};
 use crate::plan::rotation::Cause;
 use crate::plan::template::Rendering;
 use crate::plan::{retry, succession};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -245,11 +246,15 @@ impl Work {
     ) -> Result<Done, Error> {
         match self.is_ours(act, id).await {
             Ok(true) => {
+                let shared = self.shared(act, id).await;
                 if let Err(fault) = act.account.revoke(id).await {
                     return Ok(Done::Failed(fault, "revoke the old key"));
                 }
                 self.gone.insert(id.clone());
                 self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+                if let Some((key, replaced_at)) = shared {
+                    self.give_back(act, (&key, replaced_at)).await;
+                }
             }
             Ok(false) => {}
             Err(fault) => return Ok(Done::Failed(fault, "look at the old key")),
@@ -258,6 +263,14 @@ impl Work {
         status.previous.retain(|key| key.id != id.0);
         let pass = self.tell_of_previous(status, act, decision).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// An old key that shares the budget with the served one, as it is right before it goes, and since when it does.
+    async fn shared(&self, act: &Act<'_>, id: &KeyId) -> Option<(Listed, Timestamp)> {
+        let previous = act.facts.record.previous.iter().find(|key| key.id == id.0)?;
+        previous.share.as_ref()?;
+        let key = act.account.get(id).await.ok().flatten()?;
+        Some((key, previous.replaced_at))
     }
 
     /// Only what carries our mark is touched: an id in status is no evidence. A key that the vendor does not show is
