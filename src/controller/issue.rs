@@ -192,8 +192,11 @@ impl Issue {
             Ok(held) => {
                 let recorded = self.key.status.as_ref().and_then(|it| it.serial).map(Serial);
                 let settled = self.key.status.as_ref().and_then(|it| it.settled_serial).map(Serial);
-                let unrecorded =
-                    held.filter(|held| held.serial > recorded.max(settled) && held.key_id.is_some());
+                let unrecorded = held.filter(|held| {
+                    held.serial > recorded.max(settled)
+                        && held.key_id.is_some()
+                        && held.serial.is_some_and(|it| held.holds(it))
+                });
                 Ok(Fenced::Ours(unrecorded))
             }
             Err(Undelivered::Superseded) => Ok(Fenced::Superseded),

@@ -153,6 +153,13 @@ pub struct Held {
     pub differs: Vec<String>,
 }
 
+impl Held {
+    /// Whether the key of that serial stands in it, as far as its annotations and hashes tell.
+    pub fn holds(&self, serial: Serial) -> bool {
+        self.serial == Some(serial) && (self.intact || self.key == Some(serial))
+    }
+}
+
 impl Target {
     /// Our Secret, if it is ours.
     pub const fn held(&self) -> Option<&Held> {

@@ -12,8 +12,9 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
 
 /// A create call went out, or was about to, and its outcome is not recorded.
 pub(super) fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
-    if let Some(Held { serial: Some(serial), key_id: Some(id), .. }) = facts.target.held()
+    if let Some(held @ Held { serial: Some(serial), key_id: Some(id), .. }) = facts.target.held()
         && *serial == claim.serial
+        && held.holds(*serial)
     {
         return take(Step::Commit(*serial, id.clone()), Why::AnswerLost);
     }

@@ -87,12 +87,22 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
         [spared.clone(), vec![next; mine], another, vec![other; yours], vec![next; 4]].concat()
     });
     let before = expired.clone();
-    let duel = (3_usize..=5, 0_usize..=5).prop_map(move |(mine, yours)| {
+    let duel = (5_usize..=8, 0_usize..=8).prop_map(move |(mine, yours)| {
         let pause = vec![Event::Wait(200), Event::Poll(1, 0)];
         [before.clone(), vec![next; mine], pause, vec![other; yours]].concat()
     });
+    // One made a key and paused before it was delivered; the request for it was withdrawn, and another revokes the spare.
+    let made = [served.clone(), vec![Event::User(Act::Rotate(1))]].concat();
+    let withdrawn = (5_usize..=12).prop_map(move |mine| {
+        let takes_over = [Event::Wait(200), Event::Poll(1, 0), Event::Finish(1)];
+        let tells = [Event::User(Act::ReplaceObject), Event::Finish(1), Event::Finish(1)];
+        let revokes = [Event::Wait(301), Event::Poll(1, 0), Event::Finish(1), Event::Finish(1)];
+        let played = [takes_over.to_vec(), tells.to_vec(), revokes.to_vec()].concat();
+        [made.clone(), vec![next; mine], played, vec![next; 4]].concat()
+    });
     prop_oneof![
         2 => Just(Vec::new()),
+        2 => withdrawn,
         1 => Just(served),
         1 => Just(lost),
         1 => Just(expired),

@@ -256,7 +256,8 @@ fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_i
     expect(&again, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
     let asked = Facts { requested: true, ..left(-10) };
     expect(&asked, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
-    expect(&Facts { mended: 3, ..asked }, rest(3590), Why::Fresh);
+    // A request is one more try, and then the rest of the look that was asked for.
+    expect(&Facts { mended: 3, ..asked }, Step::Confirm(id("one")), Why::SpecChanged);
     expect(&Facts { requested: true, mended: 3, ..dressed.clone() }, Step::Contest, Why::Contested);
     let other = with_held(Facts { mended: 0, ..left(-10) }, |it| it.state = "otherwise".into());
     expect(&other, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 const LONGEST: usize = 120;
 /// Some rules are left out in vain in most histories.
-const MUTANT_CASES: u32 = 3_000;
+const MUTANT_CASES: u32 = 6_000;
 const MUTANT_STATES: usize = 3_000;
 
 /// How many cases; more with `KEYSMITH_CASES`.

@@ -130,6 +130,7 @@ impl Play {
         let mut world = self.world.borrow_mut();
         world.note(|| format!("operator {who} ended: {result:?}"));
         let now = world.now;
+        world.bare &= !(world.operators[who].saw_bare && matches!(result, Ok(Pass::Rest(_))));
         let memory = &mut world.operators[who];
         let wake = match result {
             Ok(Pass::Rest(until)) => {

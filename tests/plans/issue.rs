@@ -197,7 +197,9 @@ impl Section<'_> {
             }
         }
         match self.operator.secrets.fence(self.serial).await {
-            Ok(held) => Ok(Ok(held.filter(|held| held.serial > known && held.key_id.is_some()))),
+            Ok(held) => Ok(Ok(held.filter(|held| {
+                held.serial > known && held.key_id.is_some() && held.serial.is_some_and(|it| held.holds(it))
+            }))),
             Err(Undelivered::Unavailable) => Err(Kube::Unavailable),
             Err(error) => Ok(Err(error)),
         }

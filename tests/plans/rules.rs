@@ -1,7 +1,7 @@
 //! What must never happen in the world of the histories.
 
 use super::class::Class;
-use super::cluster::{MAX_PREVIOUS, Object, mark};
+use super::cluster::{MAX_PREVIOUS, Object, Stored, mark};
 use super::ending::ready;
 use super::world::World;
 use keysmith::api::rotation::DeletionPolicy;
@@ -9,6 +9,7 @@ use keysmith::plan::claim::Purpose;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
+use keysmith::plan::rotation::Cause;
 use std::rc::Rc;
 
 impl World {
@@ -47,6 +48,12 @@ impl World {
             .flatten()
             .filter_map(|object| object.claim())
             .any(|claim| claim.serial == serial && claim.purpose == Purpose::Create);
+        let cause = self.live().and_then(|live| live.claim()).and_then(|claim| claim.cause);
+        let served = self.live().and_then(|live| live.status.serial).map(Serial);
+        let stands = self.secret.as_ref().and_then(Stored::standing).is_some_and(|it| Some(it) == served);
+        if cause == Some(Cause::SecretLost) && stands {
+            self.break_rule(|| "a key was made for a Secret in which the served one stands".into());
+        }
         if !claimed {
             self.break_rule(|| format!("serial {serial} was sent without a claim"));
         }
@@ -173,7 +180,7 @@ impl World {
         };
         match last.spec.deletion_policy() {
             // Somebody took our mark away, and a late answer may have brought it back.
-            _ if last.forced || self.excused.contains(&key.id) => true,
+            _ if last.forced || self.abandoned || self.excused.contains(&key.id) => true,
             DeletionPolicy::Retain => true,
             // A second operator that does not know of the deletion yet may switch it on again: settings are not fenced.
             DeletionPolicy::Disable => key.shown.active == Some(false) || self.switched.contains(&key.id),

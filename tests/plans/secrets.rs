@@ -60,7 +60,7 @@ impl Secrets {
         self.world.borrow_mut().read(|world| world.secret.clone())
     }
 
-    async fn put(&self, read: Option<u64>, secret: Stored) -> Result<(), Kube> {
+    async fn put(&self, read: Option<u64>, secret: Stored) -> Result<Stored, Kube> {
         turn().await;
         self.world.borrow_mut().put(read, secret)
     }
@@ -84,7 +84,7 @@ impl Secrets {
             let held = self.guard(&secret, serial)?;
             secret.fence = Some(serial);
             match self.put(Some(secret.version), secret).await {
-                Ok(()) => return Ok(Some(held)),
+                Ok(_) => return Ok(Some(held)),
                 Err(Kube::Conflict | Kube::Missing) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -139,7 +139,8 @@ impl Secrets {
                 immutable: false,
             };
             match self.put(present.map(|it| it.version), secret).await {
-                Ok(()) => return Ok(()),
+                Ok(stored) if stored.standing() != Some(delivery.serial) => return Err(Undelivered::Altered),
+                Ok(_) => return Ok(()),
                 Err(Kube::Conflict | Kube::Missing) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -157,7 +158,7 @@ impl Secrets {
             }
             secret.previous = None;
             match self.put(Some(secret.version), secret).await {
-                Ok(()) => return Ok(()),
+                Ok(_) => return Ok(()),
                 Err(Kube::Conflict | Kube::Missing) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -103,12 +103,15 @@ pub fn act(world: &mut World, what: Act) {
         Act::AskForLook(seed) => edit(world, |object| object.requested = Some(seed.to_string())),
         Act::StripClaim => world.strip(None),
         Act::BreakClaim => world.strip(Some("{\"serial\":".into())),
-        Act::DeleteResource => edit(world, |object| {
-            if !object.deleting {
-                object.generation += 1;
-                object.deleting = true;
-            }
-        }),
+        Act::DeleteResource => {
+            world.abandoned |= world.bare && world.live().is_some_and(|live| !live.finalizer);
+            edit(world, |object| {
+                if !object.deleting {
+                    object.generation += 1;
+                    object.deleting = true;
+                }
+            });
+        }
         Act::DeleteSecret => {
             world.tampered = true;
             world.store_secret(None);
@@ -162,6 +165,7 @@ pub fn act(world: &mut World, what: Act) {
         }),
         Act::ReplaceObject => {
             world.strip(None);
+            world.bare |= world.live().is_some_and(|live| live.finalizer && !live.deleting);
             edit(world, |object| {
                 // One that is being deleted keeps its finalizers, or goes.
                 object.finalizer &= object.deleting;

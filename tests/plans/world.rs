@@ -55,6 +55,8 @@ pub struct Memory {
     pub wake: Option<Timestamp>,
     /// Something changed while it was looking.
     pub woken: bool,
+    /// It looks at a resource without a finalizer.
+    pub saw_bare: bool,
     /// A create call is about to go out, and this is when a live process would have sent it.
     pub unsent: Option<Timestamp>,
 }
@@ -72,6 +74,10 @@ pub struct World {
     pub versions: Vec<Option<Rc<Object>>>,
     pub secret: Option<Stored>,
     pub policy: Policy,
+    /// Whether the resource lost its finalizer, and no operator has looked at it since.
+    pub bare: bool,
+    /// Whether it was deleted then: nothing but a sweep finds its keys.
+    pub abandoned: bool,
     /// Whether the token leads to an account that has none of the keys.
     pub elsewhere: bool,
     pub vendor: Vendor,
@@ -124,6 +130,8 @@ impl World {
             versions: Vec::new(),
             secret: None,
             policy: Policy::None,
+            bare: false,
+            abandoned: false,
             elsewhere: false,
             vendor: Vendor { class, ..Vendor::default() },
             operators: [Memory::default(), Memory::default()],
@@ -253,6 +261,7 @@ impl World {
     /// An operator begins to look at the resource.
     pub fn begin(&mut self, who: usize, key: &Object) {
         self.mover = who;
+        self.operators[who].saw_bare = self.bare && !key.finalizer;
         self.operators[who].seen = 0;
         self.saw(key);
     }
@@ -299,7 +308,7 @@ impl World {
     }
 
     /// Writes the Secret if it is still the one that was read; `None` is to create it.
-    pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<(), Kube> {
+    pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<Stored, Kube> {
         self.write(|world| {
             let present = world.secret.as_ref();
             match (read, present) {
@@ -344,8 +353,8 @@ impl World {
             if foreign {
                 world.break_rule(|| "somebody else's Secret was written".into());
             }
-            world.store_secret(Some(secret));
-            Ok(())
+            world.store_secret(Some(secret.clone()));
+            Ok(secret)
         })
     }
 
