@@ -9,8 +9,11 @@ pub mod edenai_cost;
 pub mod edenai_v2;
 pub mod edenai_v3;
 pub mod edgee;
+pub mod entry;
 pub mod http;
 pub mod lenient;
+pub mod operation;
+pub mod time;
 pub mod transport;
 
 use crate::api::ConsoleToken;
@@ -44,7 +47,13 @@ pub trait Gateway: Send + Sync {
         Ok(None)
     }
 
-    /// Every key, of whoever made it. An incomplete listing is a fault, never a shorter list.
+    /// How many entries of listings could not be read and were skipped since this was asked last.
+    fn take_skipped(&self) -> u64 {
+        0
+    }
+
+    /// Every key of the account, but for entries without our mark that cannot be read. An incomplete listing is a
+    /// fault, never a shorter list.
     async fn list(&self) -> Result<Vec<Listed>, Fault>;
 
     /// One key. `None`: the vendor says it is gone.
