@@ -151,7 +151,8 @@ pub struct Order {
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
-    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it.
+    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it. A driver whose vendor
+    /// counts the spending of each key itself cannot say so, and makes a key with the whole budget.
     pub left: Option<u64>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,

@@ -19,7 +19,7 @@ mod project;
 
 use super::entry::{self, Entry, Read};
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, Projects, lenient};
+use super::{Amendment, Gateway, Minted, Order, Projects, lenient, time};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
@@ -170,8 +170,9 @@ struct Told {
 #[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Created {
     api_key: SecretString,
-    #[serde(default, deserialize_with = "lenient::timestamp")]
-    created_at: Option<Timestamp>,
+    /// As it comes: a key that is shown once is not lost because a time cannot be read.
+    #[serde(default)]
+    created_at: Value,
     #[serde(flatten)]
     _object: (),
 }
@@ -254,10 +255,11 @@ impl Gateway for Cortecs {
         if looks_masked(&created.api_key) {
             return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
         }
-        Ok(Minted {
-            key: listed(order.name.clone(), created.created_at, Vec::new()),
-            secret: created.api_key,
-        })
+        let (created_at, unread) = match time::read(&created.created_at) {
+            Ok(created_at) => (created_at, Vec::new()),
+            Err(_) => (None, vec!["created_at"]),
+        };
+        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret: created.api_key })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {

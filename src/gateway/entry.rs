@@ -47,11 +47,11 @@ pub fn is_marked(row: &Value) -> bool {
 }
 
 /// What a listing has.
-pub struct Entries<T> {
+struct Entries<T> {
     /// Its entries, without those that were skipped.
-    pub read: Vec<Read<T>>,
+    read: Vec<Read<T>>,
     /// How many were skipped.
-    pub skipped: usize,
+    skipped: usize,
 }
 
 /// Reads one entry as far as it goes. `None`: it is no object.
@@ -88,9 +88,9 @@ pub fn single<T: Entry>(value: Value) -> Result<Read<T>, Fault> {
 
 /// Reads a listing. An entry that carries a mark and has no id that can be used is a fault: what it is cannot be asked for
 /// again, and to leave it out would say that it is gone.
-pub fn entries<T: Entry>(rows: Vec<Value>) -> Result<Entries<T>, Fault> {
-    let mut entries = Entries { read: Vec::with_capacity(rows.len()), skipped: 0 };
-    for (index, row) in rows.into_iter().enumerate() {
+fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entries<T>, Fault> {
+    let mut entries = Entries { read: Vec::new(), skipped: 0 };
+    for (index, row) in rows {
         let marked = is_marked(&row);
         match read::<T>(row) {
             Some(read) if marked && !read.has_id() => return Err(malformed(Some(index + 1), T::ID)),
@@ -105,6 +105,14 @@ pub fn entries<T: Entry>(rows: Vec<Value>) -> Result<Entries<T>, Fault> {
 
 /// Reads a listing, and counts at the wire what was skipped.
 pub fn listing<T: Entry>(wire: &Wire, rows: Vec<Value>) -> Result<Vec<Read<T>>, Fault> {
+    part(wire, rows.into_iter().enumerate())
+}
+
+/// Reads those rows of a listing that are given, each with its index.
+pub fn part<T: Entry>(
+    wire: &Wire,
+    rows: impl Iterator<Item = (usize, Value)>,
+) -> Result<Vec<Read<T>>, Fault> {
     let Entries { read, skipped } = entries(rows)?;
     wire.count_skipped(skipped);
     Ok(read)

@@ -10,7 +10,7 @@ use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::plan::facts::Listed;
-use keysmith::plan::fault::Effect as Consequence;
+use keysmith::plan::fault::{Effect as Consequence, FaultKind};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -306,4 +306,14 @@ async fn a_listing_that_lags_is_complete_for_its_time_and_a_direct_question_is_n
     assert!(v3.get(&minted.id).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(names(&v3.list().await.unwrap()), ["young"]);
+}
+
+/// Entries are counted as the vendor lists them, revoked ones and those of old included.
+#[tokio::test(start_paused = true)]
+async fn a_fault_names_the_entry_by_its_place_in_the_vendors_listing() {
+    let rows =
+        json!([{"id": "a", "revoked": true}, {"id": null, "name": "of old"}, {"id": 7, "name": MARKED}]);
+    let fault = v3_saying(rows.to_string()).list().await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::MalformedField { entry: Some(3), field: "id" });
+    assert!(fault.to_string().contains("id of entry 3"), "{fault}");
 }

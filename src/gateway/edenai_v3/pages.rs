@@ -56,7 +56,7 @@ fn total(page: &Map<String, Value>) -> Result<Option<usize>, Fault> {
 fn keys(wire: &Wire, rows: Rows) -> Result<Vec<Read<Key>>, Fault> {
     let of_old = |row: &Value| row.get("id").is_some_and(Value::is_null) && !entry::is_marked(row);
     let is_key = |row: &Value| row["revoked"] != Value::Bool(true) && !of_old(row);
-    entry::listing(wire, rows.keys.into_iter().filter(is_key).collect())
+    entry::part(wire, rows.keys.into_iter().enumerate().filter(|(_, row)| is_key(row)))
 }
 
 /// Follows the pages to the end, or fails. Keys that are made meanwhile hide none; rows that go might, and are noticed
