@@ -179,7 +179,7 @@ struct Shared {
 struct State {
     ahead: SignedDuration,
     log: log::CallLog,
-    faults: Vec<faults::Standing>,
+    faults: Vec<faults::ActiveRule>,
     edgee: edgee::World,
     edenai: edenai::World,
     cortecs: cortecs::World,

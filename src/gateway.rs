@@ -9,9 +9,12 @@ pub mod edenai_cost;
 pub mod edenai_v2;
 pub mod edenai_v3;
 pub mod edgee;
+pub mod entry;
 pub mod http;
 pub mod lenient;
+pub mod operation;
 pub mod shares;
+pub mod time;
 pub mod transport;
 
 use crate::api::ConsoleToken;
@@ -45,7 +48,13 @@ pub trait Gateway: Send + Sync {
         Ok(None)
     }
 
-    /// Every key, of whoever made it. An incomplete listing is a fault, never a shorter list.
+    /// How many entries of listings could not be read and were skipped since this was asked last.
+    fn take_skipped(&self) -> u64 {
+        0
+    }
+
+    /// Every key of the account, but for entries without our mark that cannot be read. An incomplete listing is a
+    /// fault, never a shorter list.
     async fn list(&self) -> Result<Vec<Listed>, Fault>;
 
     /// One key. `None`: the vendor says it is gone.
@@ -143,7 +152,8 @@ pub struct Order {
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
-    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it.
+    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it. A driver whose vendor
+    /// counts the spending of each key itself cannot say so, and makes a key with the whole budget.
     pub left: Option<u64>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,

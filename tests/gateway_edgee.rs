@@ -39,6 +39,7 @@ mod edgee {
     mod account;
     mod canary;
     mod canned;
+    mod coding;
     mod export;
     mod faults;
     mod garbage;

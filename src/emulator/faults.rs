@@ -89,8 +89,8 @@ pub enum Effect {
         #[serde(default)]
         keys: Vec<String>,
     },
-    /// Lists of keys and of provider keys show these rows, as they are, behind those there are: somebody's keys in a form
-    /// that nobody expects. Only listings match, and other rules may hit the same call as well.
+    /// Lists of keys and of provider keys show these rows, as they are, behind those there are: keys of
+    /// other people in an unexpected form. Only listings match, and other rules may hit the same call as well.
     ExtraRows {
         /// Any JSON.
         rows: Vec<Value>,
@@ -171,14 +171,14 @@ impl Faults {
     /// Adds a rule behind those there are. The first rule that hits a call decides, and later rules do not
     /// count that call.
     pub fn add(&self, rule: Rule) {
-        self.shared.with(|state, _| state.faults.push(Standing { rule, until: None }));
+        self.shared.with(|state, _| state.faults.push(ActiveRule { rule, until: None }));
     }
 
     /// The same, of a rule that ends after that time by the emulated clock.
     pub fn add_for(&self, rule: Rule, lasting: SignedDuration) {
         self.shared.with(|state, now| {
             let until = Some(now.checked_add(lasting).unwrap_or(Timestamp::MAX));
-            state.faults.push(Standing { rule, until });
+            state.faults.push(ActiveRule { rule, until });
         });
     }
 
@@ -191,21 +191,21 @@ impl Faults {
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
         self.shared.with(|state, now| {
-            let standing = state.faults.iter().filter(|it| it.stands(now));
-            standing.map(|it| it.rule.clone()).collect()
+            let active = state.faults.iter().filter(|it| it.is_active(now));
+            active.map(|it| it.rule.clone()).collect()
         })
     }
 }
 
 /// A rule, and when it ends.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
+pub(super) struct ActiveRule {
     rule: Rule,
     until: Option<Timestamp>,
 }
 
-impl Standing {
-    fn stands(&self, now: Timestamp) -> bool {
+impl ActiveRule {
+    fn is_active(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
@@ -234,21 +234,20 @@ impl Listing {
 }
 
 /// Asks the rules, in order, about one call.
-pub(super) fn judge(rules: &mut [Standing], inbound: &Inbound, listing: bool, now: Timestamp) -> Verdict {
+pub(super) fn judge(rules: &mut [ActiveRule], inbound: &Inbound, listing: bool, now: Timestamp) -> Verdict {
     let mut verdict = Verdict::default();
-    let standing = rules.iter_mut().filter(|it| it.stands(now)).map(|it| &mut it.rule);
-    for rule in standing.filter(|rule| rule.matches(inbound, listing)) {
+    let active = rules.iter_mut().filter(|it| it.is_active(now)).map(|it| &mut it.rule);
+    for rule in active.filter(|rule| rule.matches(inbound, listing)) {
         match rule.effect.clone() {
             Effect::HideListed { keys } if rule.fires() => verdict.listing.hide(&keys),
             Effect::ExtraRows { rows } if rule.fires() => verdict.listing.extra.extend(rows),
-            Effect::HideListed { .. } | Effect::ExtraRows { .. } => {}
             Effect::LagListing { millis } if verdict.lag.is_zero() => {
                 let lag = duration(millis);
                 if rule.fires() {
                     verdict.lag = lag;
                 }
             }
-            Effect::LagListing { .. } => {}
+            Effect::LagListing { .. } | Effect::HideListed { .. } | Effect::ExtraRows { .. } => {}
             effect if verdict.effect.is_none() => {
                 verdict.effect = rule.fires().then_some(effect);
             }

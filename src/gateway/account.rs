@@ -4,6 +4,7 @@
 
 use super::breaker::Breaker;
 use super::budget::Purpose;
+use super::operation::Operation;
 pub use super::shares::Listing;
 use super::shares::{Membership, Newest, Shared};
 use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project, Projects, ProviderKeys};
@@ -222,7 +223,7 @@ impl Account {
     ) -> Result<Arc<Listing>, Fault> {
         let number = keys.begin();
         let as_of = self.clock.now();
-        let listed = self.counted("list", self.gateway.list()).await;
+        let listed = self.counted(Operation::List, self.gateway.list()).await;
         let listed = listed.inspect_err(|fault| note(failed, number, fault))?;
         self.breaker.close();
         self.proof().keys = Some(as_of);
@@ -233,38 +234,38 @@ impl Account {
 
     /// Whose account the token leads to, where the vendor tells. Asked once, and again after a fault.
     pub async fn whose(&self) -> Result<Option<String>, Fault> {
-        let ask = || self.call("whose", self.gateway.whose());
+        let ask = || self.call(Operation::Whose, self.gateway.whose());
         self.whose.get_or_try_init(ask).await.cloned()
     }
 
     /// One key. `None`: the vendor says it is gone.
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        self.call("get", self.gateway.get(id)).await
+        self.call(Operation::Get, self.gateway.get(id)).await
     }
 
     /// Makes a key: one request, whatever happens.
     pub async fn mint(&self, order: &Order, _: &Turn) -> Result<Minted, Fault> {
-        self.admitted("mint", self.gateway.mint(order)).await
+        self.admitted(Operation::Mint, self.gateway.mint(order)).await
     }
 
     /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
     pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Turn) -> Result<Option<Minted>, Fault> {
-        self.admitted("reissue", self.gateway.reissue(id, order)).await
+        self.admitted(Operation::Reissue, self.gateway.reissue(id, order)).await
     }
 
     /// The secret of an existing key. `None`: the vendor says the key is gone.
     pub async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        self.call("recover", self.gateway.recover(id)).await
+        self.call(Operation::Recover, self.gateway.recover(id)).await
     }
 
     /// Changes settings of a key.
     pub async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
-        self.call("amend", self.gateway.amend(id, amendment)).await
+        self.call(Operation::Amend, self.gateway.amend(id, amendment)).await
     }
 
     /// Removes a key; one that is gone already is a success.
     pub async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
-        self.revocation("revoke", self.gateway.revoke(id)).await
+        self.revocation(Operation::Revoke, self.gateway.revoke(id)).await
     }
 
     fn provider_keys(&self) -> Result<&dyn ProviderKeys, Fault> {
@@ -276,7 +277,7 @@ impl Account {
     pub async fn deposits(&self) -> Result<DepositView, Fault> {
         let shared = self.shared();
         let as_of = self.clock.now();
-        let deposits = self.call("list_deposits", self.provider_keys()?.list()).await?;
+        let deposits = self.call(Operation::ListProviderKeys, self.provider_keys()?.list()).await?;
         self.proof().deposits = Some(as_of);
         let view = Arc::new(DepositView { as_of, deposits });
         shared.deposits.put(&view);
@@ -312,7 +313,7 @@ impl Account {
     /// What keys spent within the span, those named here at least.
     pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Arc<Spent>, Fault> {
         let as_of = self.clock.now();
-        let keys = self.call("usage", self.gateway.spending(&span, keys)).await?;
+        let keys = self.call(Operation::Usage, self.gateway.spending(&span, keys)).await?;
         let spent = Arc::new(Spent { as_of, span, keys });
         *self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spent));
         Ok(spent)
@@ -336,7 +337,7 @@ impl Account {
 
     /// What the account has left, where the vendor tells.
     pub async fn balance(&self) -> Result<Option<Money>, Fault> {
-        self.call("balance", self.gateway.balance()).await
+        self.call(Operation::Balance, self.gateway.balance()).await
     }
 
     fn projects(&self) -> Result<&dyn Projects, Fault> {
@@ -346,27 +347,27 @@ impl Account {
 
     /// The settings of the project.
     pub async fn project(&self) -> Result<Project, Fault> {
-        self.call("project_settings", self.projects()?.read()).await
+        self.call(Operation::ProjectSettings, self.projects()?.read()).await
     }
 
     /// Changes settings of the project that was just read.
     pub async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
-        self.call("change_project_settings", self.projects()?.write(project, wanted)).await
+        self.call(Operation::ChangeProjectSettings, self.projects()?.write(project, wanted)).await
     }
 
     /// Deposits a credential: one request, whatever happens.
     pub async fn deposit(&self, order: &DepositOrder, _: &Turn) -> Result<Deposited, Fault> {
-        self.admitted("deposit", self.provider_keys()?.deposit(order)).await
+        self.admitted(Operation::CreateProviderKey, self.provider_keys()?.deposit(order)).await
     }
 
     /// Tries to change what a deposit is assigned to.
     pub async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        self.call("reassign", self.provider_keys()?.reassign(id, keys)).await
+        self.call(Operation::AssignProviderKey, self.provider_keys()?.reassign(id, keys)).await
     }
 
     /// Tries to remove a deposit.
     pub async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
-        self.revocation("remove", self.provider_keys()?.remove(id)).await
+        self.revocation(Operation::DeleteProviderKey, self.provider_keys()?.remove(id)).await
     }
 
     /// Waits for a turn. The breaker is asked before and after, because it may open meanwhile.
@@ -378,57 +379,49 @@ impl Account {
 
     async fn call<T>(
         &self,
-        name: &'static str,
+        operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.turn(Purpose::Ordinary).await?;
-        self.counted(name, call).await
+        self.counted(operation, call).await
     }
 
     /// A call that has had its turn. The vendor may have asked for a pause since.
     async fn admitted<T>(
         &self,
-        name: &'static str,
+        operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.breaker.check()?;
         self.shared().budget.open()?;
-        self.counted(name, call).await
+        self.counted(operation, call).await
     }
 
     async fn revocation<T>(
         &self,
-        name: &'static str,
+        operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         self.turn(Purpose::Revocation).await?;
-        self.counted(name, call).await
+        self.counted(operation, call).await
     }
 
     async fn counted<T>(
         &self,
-        name: &'static str,
+        operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         let result = call.await;
         let outcome = result.as_ref().map_or_else(Fault::label, |_| "ok");
-        self.metrics.vendor_call(self.capabilities().name, name, outcome);
+        let (vendor, call) = (self.capabilities().name, operation.label());
+        self.metrics.vendor_call(vendor, call, outcome);
+        self.metrics.listing_entries_skipped(vendor, self.gateway.take_skipped());
         if let Err(fault) = &result {
-            tracing::debug!(vendor = self.capabilities().name, call = name, %fault, "vendor call failed");
+            tracing::debug!(vendor, call, %fault, "vendor call failed");
             if let FaultKind::Throttled { until } = fault.kind {
                 self.shared().budget.pause(until);
             }
-            // That something beside keys may not be read says nothing of keys.
-            let aside = matches!(
-                name,
-                "whose"
-                    | "list_deposits"
-                    | "usage"
-                    | "balance"
-                    | "project_settings"
-                    | "change_project_settings"
-            );
-            let elsewhere = aside && fault.kind == FaultKind::Forbidden;
+            let elsewhere = fault.kind == FaultKind::Forbidden && !operation.forbidden_blames_token();
             if !elsewhere && self.breaker.learn(fault) {
                 (self.alarm)();
             }

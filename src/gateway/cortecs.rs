@@ -17,8 +17,9 @@
 
 mod project;
 
+use super::entry::{self, Entry, Read};
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, Projects, lenient};
+use super::{Amendment, Gateway, Minted, Order, Projects, lenient, time};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
@@ -114,21 +115,23 @@ pub struct Cortecs {
 }
 
 #[derive(Deserialize)]
-struct Keys {
-    #[serde(deserialize_with = "lenient::list")]
-    api_keys: Vec<Key>,
-    #[serde(flatten)]
-    _object: (),
-}
-
-#[derive(Deserialize)]
 struct Key {
-    name: String,
+    #[serde(default, deserialize_with = "lenient::present_id")]
+    name: Option<String>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     created_at: Option<Timestamp>,
     /// Makes serde read this from an object only, not from an array of its fields as well.
     #[serde(flatten)]
     _object: (),
+}
+
+impl Entry for Key {
+    const FIELDS: &'static [&'static str] = &["name", "created_at"];
+    const ID: &'static str = "name";
+
+    fn has_id(&self) -> bool {
+        self.name.is_some()
+    }
 }
 
 #[derive(Deserialize)]
@@ -168,13 +171,14 @@ struct Told {
 #[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Created {
     api_key: SecretString,
-    #[serde(default, deserialize_with = "lenient::timestamp")]
-    created_at: Option<Timestamp>,
+    /// As it comes: a key that is shown once is not lost because a time cannot be read.
+    #[serde(default)]
+    created_at: Value,
     #[serde(flatten)]
     _object: (),
 }
 
-fn listed(name: String, created_at: Option<Timestamp>) -> Listed {
+fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>) -> Listed {
     Listed {
         id: KeyId(name.clone()),
         name,
@@ -183,7 +187,7 @@ fn listed(name: String, created_at: Option<Timestamp>) -> Listed {
         last_used_at: None,
         spent: None,
         remaining: None,
-        unread: Vec::new(),
+        unread,
         shown: Shown::default(),
     }
 }
@@ -221,10 +225,16 @@ impl Gateway for Cortecs {
         project::id(&self.wire).await
     }
 
+    fn take_skipped(&self) -> u64 {
+        self.wire.take_skipped()
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
-        let keys: Keys = answer.read()?;
-        Ok(keys.api_keys.into_iter().map(|key| listed(key.name, key.created_at)).collect())
+        let mut body: Map<String, Value> = answer.read()?;
+        let keys: Vec<Read<Key>> = entry::listing(&self.wire, entry::list(&mut body, "api_keys")?)?;
+        let key = |read: Read<Key>| Some(listed(read.entry.name?, read.entry.created_at, read.unread));
+        Ok(keys.into_iter().filter_map(key).collect())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
@@ -246,7 +256,11 @@ impl Gateway for Cortecs {
         if looks_masked(&created.api_key) {
             return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
         }
-        Ok(Minted { key: listed(order.name.clone(), created.created_at), secret: created.api_key })
+        let (created_at, unread) = match time::read(&created.created_at) {
+            Ok(created_at) => (created_at, Vec::new()),
+            Err(_) => (None, vec!["created_at"]),
+        };
+        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret: created.api_key })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {

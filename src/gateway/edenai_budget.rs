@@ -42,6 +42,15 @@ pub fn shown_budget(
     }
 }
 
+/// What is shown of a budget, where every field that tells it could be read.
+pub fn as_far_as_read(
+    shown: (Option<Option<Limit>>, Option<bool>),
+    unread: &[&'static str],
+) -> (Option<Option<Limit>>, Option<bool>) {
+    const FIELDS: [&str; 4] = ["active_balance", "balance", "balance_reset_period", "balance_reset_amount"];
+    if FIELDS.iter().any(|field| unread.contains(field)) { (None, None) } else { shown }
+}
+
 /// The fields that say what a key may spend: its budget, of which so much is left, all of it where nothing is said. In which
 /// form a balance is given differs between requests.
 pub fn spending(

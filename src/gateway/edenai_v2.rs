@@ -13,9 +13,10 @@
 //! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
 //! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
 
-use super::edenai_budget::{self, balance_alone, decimal, excess, shown_budget, spending};
+use super::edenai_budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
 use super::edenai_v3::{BODY, expiry};
-use super::http::{Call, Wire, gone_is_none, is_segment, looks_masked};
+use super::entry::{self, Entry, Read};
+use super::http::{Call, Wire, gone_is_none, looks_masked};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
@@ -112,7 +113,8 @@ pub struct EdenAiV2 {
 #[derive(Deserialize)]
 #[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Token {
-    name: String,
+    #[serde(default, deserialize_with = "lenient::present_id")]
+    name: Option<String>,
     #[serde(default)]
     active_balance: Option<bool>,
     #[serde(default, deserialize_with = "lenient::present_micros")]
@@ -140,26 +142,42 @@ struct Credits {
     _object: (),
 }
 
-impl Token {
-    fn listed(self) -> Option<Listed> {
-        if self.revoked == Some(true) || !is_segment(&self.name) {
-            return None;
-        }
-        let reset = (self.balance_reset_period.as_deref(), self.balance_reset_amount);
-        let (budget, capped) = shown_budget(self.active_balance, self.balance, reset);
-        let remaining = self.balance.flatten().filter(|_| self.active_balance == Some(true));
-        Some(Listed {
-            id: KeyId(self.name.clone()),
-            name: self.name,
-            created_at: None,
-            expires_at: self.expire_time,
-            last_used_at: None,
-            spent: None,
-            remaining,
-            unread: Vec::new(),
-            shown: Shown { budget, capped, ..Shown::default() },
-        })
+impl Entry for Token {
+    const FIELDS: &'static [&'static str] = &[
+        "name",
+        "active_balance",
+        "balance",
+        "balance_reset_period",
+        "balance_reset_amount",
+        "expire_time",
+        "revoked",
+        "token",
+    ];
+    const ID: &'static str = "name";
+
+    fn has_id(&self) -> bool {
+        self.name.is_some()
     }
+}
+
+/// A token, as far as it could be read. `None`: it is revoked.
+fn listed(read: Read<Token>) -> Option<Listed> {
+    let Read { entry: token, unread } = read;
+    let name = token.name.filter(|_| token.revoked != Some(true))?;
+    let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
+    let (budget, capped) = as_far_as_read(shown_budget(token.active_balance, token.balance, reset), &unread);
+    let remaining = token.balance.flatten().filter(|_| token.active_balance == Some(true));
+    Some(Listed {
+        id: KeyId(name.clone()),
+        name,
+        created_at: None,
+        expires_at: token.expire_time,
+        last_used_at: None,
+        spent: None,
+        remaining,
+        unread,
+        shown: Shown { budget, capped, ..Shown::default() },
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the vendor takes less than 100000 with nine places")]
@@ -178,10 +196,13 @@ impl EdenAiV2 {
         Self { wire }
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Token>, Fault> {
+    async fn read(&self, name: &str) -> Result<Option<Read<Token>>, Fault> {
         let path = ["v2", "user", "custom_token", name];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };
-        gone_is_none(self.wire.send(call).await)?.map(|it| it.read()).transpose()
+        let Some(answer) = gone_is_none(self.wire.send(call).await)? else {
+            return Ok(None);
+        };
+        entry::single(answer.read()?).map(Some)
     }
 
     /// Changes a token. Returns what the answer shows, which need not be anything.
@@ -215,15 +236,20 @@ impl Gateway for EdenAiV2 {
         &CAPABILITIES
     }
 
+    fn take_skipped(&self) -> u64 {
+        self.wire.take_skipped()
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let path = ["v2", "user", "custom_token"];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };
-        let tokens: Vec<Token> = self.wire.send(call).await?.read()?;
-        Ok(tokens.into_iter().filter_map(Token::listed).collect())
+        let rows: Vec<Value> = self.wire.send(call).await?.read()?;
+        let tokens: Vec<Read<Token>> = entry::listing(&self.wire, rows)?;
+        Ok(tokens.into_iter().filter_map(listed).collect())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        Ok(self.read(&id.0).await?.and_then(Token::listed))
+        Ok(self.read(&id.0).await?.and_then(listed))
     }
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
@@ -244,13 +270,13 @@ impl Gateway for EdenAiV2 {
         let left = excess((order.budget, order.left), created.balance.flatten());
         self.lower(&order.name, left).await?;
         let token = match created.token {
-            Some(_) => created,
+            Some(_) => Read { entry: created, unread: Vec::new() },
             None => self.read(&order.name).await.map_err(unknown)?.ok_or(Fault::ambiguous(
                 FaultKind::Strange("the new token is not there when it is read by its name"),
             ))?,
         };
-        let secret = shown(&token).map_err(unknown)?;
-        let key = token.listed();
+        let secret = shown(&token.entry).map_err(unknown)?;
+        let key = listed(token);
         let key = key.filter(|key| key.name == order.name);
         let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
         key.remaining = left.or(key.remaining);
@@ -258,7 +284,8 @@ impl Gateway for EdenAiV2 {
     }
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        self.read(&id.0).await?.filter(|it| it.revoked != Some(true)).map(|token| shown(&token)).transpose()
+        let token = self.read(&id.0).await?.map(|read| read.entry);
+        token.filter(|it| it.revoked != Some(true)).map(|token| shown(&token)).transpose()
     }
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {

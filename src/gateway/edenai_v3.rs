@@ -16,23 +16,27 @@
 //! 11. Which organization a key is of is told, but in which field is not documented: `whoami` (§2.7).
 
 mod issuer;
+mod key;
 mod pages;
 mod whoami;
 
 pub use issuer::{ISSUER, Issuer};
 
-use super::edenai_budget::{self, balance_alone, decimal, excess, shown_budget, spending};
+use key::{Key, listed, named, whole};
+
+use super::edenai_budget::{self, balance_alone, decimal, excess, spending};
+use super::entry::{self, Read};
 use super::http::{Call, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
+use super::{Amendment, Gateway, Minted, Order, edenai_cost};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
 };
 use crate::plan::drift::Field;
-use crate::plan::facts::{KeyId, Listed, Shown};
+use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::naming::NameStyle;
 use crate::plan::report::to_the_second;
 use crate::plan::retry::plus;
 use crate::plan::usage::{Span, Spending};
@@ -134,33 +138,6 @@ pub struct EdenAiV3 {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Key {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    token_type: Option<String>,
-    #[serde(default)]
-    active_balance: Option<bool>,
-    #[serde(default, deserialize_with = "lenient::present_micros")]
-    balance: Option<Option<u64>>,
-    #[serde(default)]
-    balance_reset_period: Option<String>,
-    #[serde(default, deserialize_with = "lenient::micros")]
-    balance_reset_amount: Option<u64>,
-    #[serde(default, deserialize_with = "lenient::timestamp")]
-    created_at: Option<Timestamp>,
-    #[serde(default, deserialize_with = "lenient::timestamp")]
-    expire_time: Option<Timestamp>,
-    #[serde(default)]
-    revoked: Option<bool>,
-    /// Makes serde read this from an object only, not from an array of its fields as well.
-    #[serde(flatten)]
-    _object: (),
-}
-
-#[derive(Deserialize)]
 struct Created {
     #[serde(flatten)]
     key: Key,
@@ -172,33 +149,6 @@ struct Rotated {
     secret: SecretString,
     #[serde(flatten)]
     _object: (),
-}
-
-impl Key {
-    fn listed(self) -> Option<Listed> {
-        let id = self.id.filter(|id| super::http::is_segment(id) && self.revoked != Some(true))?;
-        // A name that lost its mark differs, whatever is left of it.
-        let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
-        let reset = (self.balance_reset_period.as_deref(), self.balance_reset_amount);
-        let (budget, capped) = shown_budget(self.active_balance, self.balance, reset);
-        let remaining = self.balance.flatten().filter(|_| self.active_balance != Some(false));
-        Some(Listed {
-            id: KeyId(id),
-            created_at: self.created_at,
-            expires_at: self.expire_time,
-            last_used_at: None,
-            spent: None,
-            remaining,
-            unread: Vec::new(),
-            shown: Shown {
-                display_name: self.name.as_deref().map(human),
-                budget,
-                capped,
-                ..Shown::default()
-            },
-            name: self.name.unwrap_or_default(),
-        })
-    }
 }
 
 const fn token_type(kind: KeyType) -> &'static str {
@@ -229,20 +179,6 @@ pub(super) const BODY: &[&str] = &[
     "balance_reset_amount",
 ];
 
-/// A key that was made an order's: what it may spend is for the next look to say.
-fn named(key: Key, order: &Order) -> Key {
-    Key {
-        name: Some(order.name.clone()),
-        expire_time: order.expires_at.map(later),
-        active_balance: None,
-        balance: None,
-        balance_reset_period: None,
-        balance_reset_amount: None,
-        revoked: None,
-        ..key
-    }
-}
-
 /// The fault of a later call, when an earlier one had an effect.
 fn unknown(fault: Fault) -> Fault {
     Fault { effect: Effect::Unknown, ..fault }
@@ -262,11 +198,14 @@ impl EdenAiV3 {
         Self { wire }
     }
 
-    async fn read(&self, id: &KeyId) -> Result<Option<Key>, Fault> {
+    async fn read(&self, id: &KeyId) -> Result<Option<Read<Key>>, Fault> {
         let path = ["v3", "manage", "keys", &id.0];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };
-        let answer = gone_is_none(self.wire.send(call).await)?;
-        Ok(answer.map(|it| it.read::<Key>()).transpose()?.filter(|key| key.revoked != Some(true)))
+        let Some(answer) = gone_is_none(self.wire.send(call).await)? else {
+            return Ok(None);
+        };
+        let key: Read<Key> = entry::single(answer.read()?)?;
+        Ok(Some(key).filter(|key| key.entry.revoked != Some(true)))
     }
 
     /// Changes a key. Returns what the answer shows, which need not be anything.
@@ -303,13 +242,17 @@ impl Gateway for EdenAiV3 {
         whoami::organization(&self.wire).await
     }
 
+    fn take_skipped(&self) -> u64 {
+        self.wire.take_skipped()
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let keys = pages::all(&self.wire, &["v3", "manage", "keys"]).await?;
-        Ok(keys.into_iter().filter_map(Key::listed).collect())
+        Ok(keys.into_iter().filter_map(listed).collect())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        Ok(self.read(id).await?.and_then(Key::listed))
+        Ok(self.read(id).await?.and_then(listed))
     }
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
@@ -319,8 +262,8 @@ impl Gateway for EdenAiV3 {
         let body = Some(Value::Object(body));
         let call = Call { body, fields: BODY, slash: true, ..Call::new(Method::POST, &path) };
         let created: Created = self.wire.send(call).await.map_err(limit_reached)?.created()?;
-        let key = created.key.listed();
-        let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new key has no id")))?;
+        let key = whole(created.key);
+        let mut key = key.ok_or(Fault::ambiguous(FaultKind::MalformedField { entry: None, field: "id" }))?;
         if let Some(left) = excess((order.budget, order.left), key.remaining) {
             self.lower(&key.id, Some(left)).await?;
             key.remaining = Some(left);
@@ -329,9 +272,12 @@ impl Gateway for EdenAiV3 {
     }
 
     async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        let Some(key) = self.read(id).await? else {
+        let Some(Read { entry: key, unread }) = self.read(id).await? else {
             return Ok(None);
         };
+        if unread.contains(&"token_type") {
+            return Err(entry::malformed(None, "token_type"));
+        }
         if key.token_type.as_deref().is_some_and(|it| it != token_type(order.kind)) {
             return Ok(None);
         }
@@ -342,7 +288,7 @@ impl Gateway for EdenAiV3 {
         let path = ["v3", "manage", "keys", &id.0, "rotate"];
         let call = Call { slash: true, ..Call::new(Method::POST, &path) };
         let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
-        named(key, order).listed().map(|key| minted(key, rotated.secret)).transpose()
+        whole(named(key, order)).map(|key| minted(key, rotated.secret)).transpose()
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {

@@ -2,7 +2,7 @@
 //!
 //! Quirks, each with a test in `tests/gateway_edgee.rs`:
 //! 1. Updates are POST on the key, partial; null clears, absent keeps (§1.6).
-//! 2. A listing is `{data: […]}` or a bare array; pages follow `has_more` and `last_key` (§1.5).
+//! 2. A listing is `{data: […]}` or a bare array, and never null; pages follow `has_more` and `last_key` (§1.5).
 //! 3. "Never" is an absent, null or empty time, or year 1 (§1.3).
 //! 4. `key` is believed in the answers to create and reveal only, never in a listing (§1.3).
 //! 5. `debug_mode` and `active` are no create fields: they are set by an update afterwards (§1.4).
@@ -14,14 +14,15 @@
 //! 11. Names are not unique, so the mark in the name tells whose a key is (§1.15).
 
 pub mod export;
+mod provider_keys;
 
+use super::entry::{self, Entry, Read};
 use super::http::{Call, Wire, gone_is_none, looks_masked};
-use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, ProviderKeys, lenient};
+use super::{Amendment, Gateway, Minted, Order, ProviderKeys, lenient};
 use crate::api::console_token::EdgeeVendor;
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use crate::plan::capability::{BudgetSupport, Capabilities, Minting, Recovery, Support, UsageSupport, field};
-use crate::plan::deposit::ListedDeposit;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
@@ -32,7 +33,6 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -112,8 +112,8 @@ pub struct Edgee {
 
 #[derive(Deserialize)]
 struct Key {
-    #[serde(deserialize_with = "lenient::id")]
-    id: String,
+    #[serde(default, deserialize_with = "lenient::present_id")]
+    id: Option<String>,
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -122,8 +122,8 @@ struct Key {
     debug_mode: Option<bool>,
     #[serde(default, deserialize_with = "lenient::list")]
     models: Vec<String>,
-    #[serde(default)]
-    max_usage: Option<f64>,
+    #[serde(default, deserialize_with = "lenient::micros")]
+    max_usage: Option<u64>,
     #[serde(default, deserialize_with = "lenient::present")]
     email: Option<Option<String>>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
@@ -152,80 +152,53 @@ struct Revealed {
     _object: (),
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-#[serde(bound = "T: Deserialize<'de>")]
-enum Page<T> {
-    Bare(Vec<T>),
-    Enveloped {
-        // An empty list may be written as null, but it is written.
-        #[serde(deserialize_with = "lenient::list")]
-        data: Vec<T>,
-        #[serde(default)]
-        has_more: Option<bool>,
-        #[serde(default)]
-        last_key: Option<String>,
-        #[serde(flatten)]
-        _object: (),
-    },
-}
+impl Entry for Key {
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "active",
+        "debug_mode",
+        "models",
+        "max_usage",
+        "email",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+    ];
+    const ID: &'static str = "id";
 
-#[derive(Deserialize)]
-struct ProviderKeyBody {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    api_key_ids: Option<Vec<String>>,
-    #[serde(flatten)]
-    _object: (),
-}
-
-#[derive(Deserialize)]
-struct ProviderKeyCreated {
-    #[serde(deserialize_with = "lenient::id")]
-    id: String,
-    #[serde(default, deserialize_with = "lenient::timestamp")]
-    created_at: Option<Timestamp>,
-    #[serde(flatten)]
-    _object: (),
-}
-
-impl Key {
-    fn listed(self) -> Listed {
-        // A name that lost its mark differs, whatever is left of it.
-        let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
-        let display_name = self.name.as_deref().map(human);
-        let limit = self
-            .max_usage
-            .filter(|it| *it > 0.0)
-            .map(|usd| Limit { micros: micros(usd), period: Period::Monthly });
-        Listed {
-            id: KeyId(self.id),
-            created_at: self.created_at,
-            expires_at: self.expires_at,
-            last_used_at: self.last_used_at,
-            spent: None,
-            remaining: None,
-            unread: Vec::new(),
-            shown: Shown {
-                display_name,
-                active: self.active,
-                models: Some(self.models),
-                budget: Some(limit),
-                capped: None,
-                email: self.email.map(|it| it.filter(|text| !text.is_empty())),
-                debug_mode: self.debug_mode,
-            },
-            name: self.name.unwrap_or_default(),
-        }
+    fn has_id(&self) -> bool {
+        self.id.is_some()
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as-casts of floats saturate")]
-fn micros(usd: f64) -> u64 {
-    (usd * 1_000_000.0).round() as u64
+/// A key, as far as it could be read.
+fn listed(read: Read<Key>) -> Option<Listed> {
+    // A name that lost its mark differs, whatever is left of it.
+    let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
+    let limit =
+        read.entry.max_usage.filter(|it| *it > 0).map(|micros| Limit { micros, period: Period::Monthly });
+    let (shows_models, shows_limit) = (read.is_read("models"), read.is_read("max_usage"));
+    let Read { entry: key, unread } = read;
+    Some(Listed {
+        id: KeyId(key.id?),
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+        last_used_at: key.last_used_at,
+        spent: None,
+        remaining: None,
+        unread,
+        shown: Shown {
+            display_name: key.name.as_deref().map(human),
+            active: key.active,
+            models: shows_models.then_some(key.models),
+            budget: shows_limit.then_some(limit),
+            capped: None,
+            email: key.email.map(|it| it.filter(|text| !text.is_empty())),
+            debug_mode: key.debug_mode,
+        },
+        name: key.name.unwrap_or_default(),
+    })
 }
 
 /// Whole dollars; `desired` refused everything else.
@@ -244,7 +217,7 @@ impl Edgee {
     }
 
     /// Follows the cursors to the end, or fails.
-    async fn pages<T: DeserializeOwned>(&self, resource: &str) -> Result<Vec<T>, Fault> {
+    async fn pages<T: Entry>(&self, resource: &str) -> Result<Vec<Read<T>>, Fault> {
         let path = self.path(&[resource]);
         let mut all = Vec::new();
         let mut cursor: Option<String> = None;
@@ -253,42 +226,39 @@ impl Edgee {
             let mut query = vec![("limit", PAGE_SIZE)];
             query.extend(cursor.as_deref().map(|it| ("start_key", it)));
             let answer = self.wire.send(Call { query: &query, ..Call::new(Method::GET, &path) }).await?;
-            match answer.read()? {
-                Page::Bare(data) => {
-                    all.extend(data);
-                    return Ok(all);
-                }
-                Page::Enveloped { data, has_more, last_key, .. } => {
-                    all.extend(data);
-                    if has_more != Some(true) {
-                        return Ok(all);
-                    }
-                    let next = last_key.filter(|it| !it.is_empty() && seen.insert(it.clone()));
-                    let strange = Fault::without_effect(FaultKind::Strange(
-                        "a listing says there is more, but not where",
-                    ));
-                    cursor = Some(next.ok_or(strange)?);
-                }
-            }
+            let (rows, next) = page(answer.read()?)?;
+            all.extend(rows);
+            let Some(next) = next else {
+                return entry::listing(&self.wire, all);
+            };
+            let next = next.filter(|it| !it.is_empty() && seen.insert(it.clone()));
+            let strange =
+                Fault::without_effect(FaultKind::Strange("a listing says there is more, but not where"));
+            cursor = Some(next.ok_or(strange)?);
         }
         Err(Fault::without_effect(FaultKind::Strange("a listing does not end")))
     }
 }
 
-/// The outcome of an undocumented call. A vendor that does not know the path or the method is in its right.
-fn tried<T>(result: Result<T, Fault>) -> Result<(), Fault> {
-    match result {
-        Err(Fault {
-            kind:
-                FaultKind::NotFound
-                | FaultKind::Forbidden
-                | FaultKind::Strange(_)
-                | FaultKind::Rejected { .. }
-                | FaultKind::Failed { status: 501 },
-            ..
-        }) => Ok(()),
-        other => other.map(drop),
-    }
+/// The rows of a page and, where there are more, what the vendor says of where.
+fn page(body: Value) -> Result<(Vec<Value>, Option<Option<String>>), Fault> {
+    let mut envelope = match body {
+        Value::Array(rows) => return Ok((rows, None)),
+        Value::Object(envelope) => envelope,
+        _ => return Err(Fault::without_effect(FaultKind::Strange("it is no listing"))),
+    };
+    let rows = entry::list(&mut envelope, "data")?;
+    let more = match envelope.get("has_more") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(more)) => *more,
+        Some(_) => return Err(entry::malformed(None, "has_more")),
+    };
+    let cursor = match envelope.remove("last_key") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(cursor)) => Some(cursor),
+        Some(_) => return Err(entry::malformed(None, "last_key")),
+    };
+    Ok((rows, more.then_some(cursor)))
 }
 
 #[async_trait]
@@ -301,15 +271,22 @@ impl Gateway for Edgee {
         Ok(Some(self.organization.clone()))
     }
 
+    fn take_skipped(&self) -> u64 {
+        self.wire.take_skipped()
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
-        let keys: Vec<Key> = self.pages("api_keys").await?;
-        Ok(keys.into_iter().map(Key::listed).collect())
+        let keys: Vec<Read<Key>> = self.pages("api_keys").await?;
+        Ok(keys.into_iter().filter_map(listed).collect())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         let path = self.path(&["api_keys", &id.0]);
         let answer = gone_is_none(self.wire.send(Call::new(Method::GET, &path)).await)?;
-        answer.map(|it| it.read().map(Key::listed)).transpose()
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        Ok(listed(entry::single(answer.read()?)?))
     }
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
@@ -347,7 +324,9 @@ impl Gateway for Edgee {
         if looks_masked(&created.secret) {
             return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
         }
-        Ok(Minted { key: created.key.listed(), secret: created.secret })
+        let key = listed(Read { entry: created.key, unread: Vec::new() });
+        let key = key.ok_or(Fault::ambiguous(FaultKind::MalformedField { entry: None, field: "id" }))?;
+        Ok(Minted { key, secret: created.secret })
     }
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -382,7 +361,7 @@ impl Gateway for Edgee {
             fields: &["name", "active", "models", "max_usage", "email", "debug_mode"],
             ..Call::new(Method::POST, &path)
         };
-        self.wire.send(call).await.map(drop)
+        self.wire.send(call).await?.updated().map(drop)
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
@@ -397,47 +376,5 @@ impl Gateway for Edgee {
 
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         Some(self)
-    }
-}
-
-#[async_trait]
-impl ProviderKeys for Edgee {
-    async fn list(&self) -> Result<Vec<ListedDeposit>, Fault> {
-        let keys: Vec<ProviderKeyBody> = self.pages("provider-keys").await?;
-        let deposit = |it: ProviderKeyBody| ListedDeposit {
-            id: it.id.map(KeyId),
-            name: it.name,
-            assigned_to: it.api_key_ids.map(|ids| ids.into_iter().map(KeyId).collect()),
-        };
-        Ok(keys.into_iter().map(deposit).collect())
-    }
-
-    async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
-        let keys: Vec<_> = order.keys.iter().map(|id| &id.0).collect();
-        let path = self.path(&["provider-keys"]);
-        let call = Call {
-            body: Some(json!({"provider": order.provider, "name": order.name, "api_key_ids": keys})),
-            secret: Some(("provider_key", &order.credential)),
-            fields: &["provider", "provider_key", "name", "api_key_ids"],
-            ..Call::new(Method::POST, &path)
-        };
-        let created: ProviderKeyCreated = self.wire.send(call).await?.created()?;
-        Ok(Deposited { id: KeyId(created.id), created_at: created.created_at })
-    }
-
-    async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        let keys: Vec<_> = keys.iter().map(|id| &id.0).collect();
-        let path = self.path(&["provider-keys", &id.0]);
-        let call = Call {
-            body: Some(json!({"api_key_ids": keys})),
-            fields: &["api_key_ids"],
-            ..Call::new(Method::POST, &path)
-        };
-        tried(self.wire.send(call).await)
-    }
-
-    async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
-        let path = self.path(&["provider-keys", &id.0]);
-        tried(self.wire.send(Call::new(Method::DELETE, &path)).await)
     }
 }

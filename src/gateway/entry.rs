@@ -4,6 +4,7 @@
 //! its name carries no mark. Where it carries one, it is read as far as that goes, and the fields that cannot be read are
 //! named: such a field says nothing, neither "absent" nor "never".
 
+use super::http::Wire;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Mark;
 use serde::de::DeserializeOwned;
@@ -16,10 +17,7 @@ pub trait Entry: DeserializeOwned {
     /// The field without which an entry cannot be asked for again.
     const ID: &'static str;
 
-    /// Its name, where it shows one.
-    fn name(&self) -> Option<&str>;
-
-    /// Whether it has an id that can be used.
+    /// Whether it has an id, or need not have one.
     fn has_id(&self) -> bool;
 }
 
@@ -37,17 +35,23 @@ impl<T: Entry> Read<T> {
         !self.unread.contains(&field)
     }
 
-    fn is_marked(&self) -> bool {
-        self.entry.name().is_some_and(|name| Mark::parse(name).is_some())
+    /// Whether it has an id that can be used.
+    fn has_id(&self) -> bool {
+        self.is_read(T::ID) && self.entry.has_id()
     }
 }
 
+/// Whether the name in a row, which every vendor calls so, carries a mark.
+pub fn is_marked(row: &Value) -> bool {
+    row["name"].as_str().is_some_and(|name| Mark::parse(name).is_some())
+}
+
 /// What a listing has.
-pub struct Entries<T> {
+struct Entries<T> {
     /// Its entries, without those that were skipped.
-    pub read: Vec<Read<T>>,
+    read: Vec<Read<T>>,
     /// How many were skipped.
-    pub skipped: usize,
+    skipped: usize,
 }
 
 /// Reads one entry as far as it goes. `None`: it is no object.
@@ -62,14 +66,16 @@ pub fn read<T: Entry>(value: Value) -> Option<Read<T>> {
         return None;
     };
     let mut unread = T::FIELDS.to_vec();
-    unread.retain(|field| fields.remove_entry(*field).is_some_and(|(name, value)| {
-        let alone = Value::Object(Map::from_iter([(name, value)]));
-        let readable = T::deserialize(&alone).is_ok();
-        if let (true, Value::Object(alone)) = (readable, alone) {
-            fields.extend(alone);
-        }
-        !readable
-    }));
+    unread.retain(|field| {
+        fields.remove_entry(*field).is_some_and(|(name, value)| {
+            let alone = Value::Object(Map::from_iter([(name, value)]));
+            let readable = T::deserialize(&alone).is_ok();
+            if let (true, Value::Object(alone)) = (readable, alone) {
+                fields.extend(alone);
+            }
+            !readable
+        })
+    });
     let entry = T::deserialize(Value::Object(fields)).ok()?;
     Some(Read { entry, unread })
 }
@@ -77,25 +83,39 @@ pub fn read<T: Entry>(value: Value) -> Option<Read<T>> {
 /// Reads one entry that was asked for by its id.
 pub fn single<T: Entry>(value: Value) -> Result<Read<T>, Fault> {
     let read = read::<T>(value).ok_or(Fault::without_effect(FaultKind::Strange("it is no object")))?;
-    if read.entry.has_id() { Ok(read) } else { Err(malformed(None, T::ID)) }
+    if read.has_id() { Ok(read) } else { Err(malformed(None, T::ID)) }
 }
 
 /// Reads a listing. An entry that carries a mark and has no id that can be used is a fault: what it is cannot be asked for
 /// again, and to leave it out would say that it is gone.
-pub fn entries<T: Entry>(rows: Vec<Value>) -> Result<Entries<T>, Fault> {
-    let mut entries = Entries { read: Vec::with_capacity(rows.len()), skipped: 0 };
-    for (index, row) in rows.into_iter().enumerate() {
+fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entries<T>, Fault> {
+    let mut entries = Entries { read: Vec::new(), skipped: 0 };
+    for (index, row) in rows {
+        let marked = is_marked(&row);
         match read::<T>(row) {
-            Some(read) if read.is_marked() && !read.entry.has_id() => {
-                return Err(malformed(Some(index + 1), T::ID));
-            }
-            Some(read) if read.entry.has_id() && (read.unread.is_empty() || read.is_marked()) => {
+            Some(read) if marked && !read.has_id() => return Err(malformed(Some(index + 1), T::ID)),
+            Some(read) if read.has_id() && (marked || read.unread.is_empty()) => {
                 entries.read.push(read);
             }
             _ => entries.skipped += 1,
         }
     }
     Ok(entries)
+}
+
+/// Reads a listing, and counts at the wire what was skipped.
+pub fn listing<T: Entry>(wire: &Wire, rows: Vec<Value>) -> Result<Vec<Read<T>>, Fault> {
+    part(wire, rows.into_iter().enumerate())
+}
+
+/// Reads those rows of a listing that are given, each with its index.
+pub fn part<T: Entry>(
+    wire: &Wire,
+    rows: impl Iterator<Item = (usize, Value)>,
+) -> Result<Vec<Read<T>>, Fault> {
+    let Entries { read, skipped } = entries(rows)?;
+    wire.count_skipped(skipped);
+    Ok(read)
 }
 
 /// The fault of a read: that field, of that entry where there are more, cannot be read.

@@ -9,13 +9,16 @@ use crate::plan::hash;
 use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
@@ -32,6 +35,8 @@ pub struct Wire {
     token: SecretString,
     transport: Arc<dyn Transport>,
     clock: Clock,
+    /// Entries of listings that were skipped and not counted yet.
+    skipped: Arc<AtomicU64>,
 }
 
 /// One call.
@@ -68,7 +73,23 @@ pub struct Answer(Bytes);
 impl Wire {
     /// A wire to `base`, with the token that goes there and nowhere else.
     pub fn new(base: Url, token: SecretString, transport: Arc<dyn Transport>, clock: Clock) -> Self {
-        Self { base, token, transport, clock }
+        Self { base, token, transport, clock, skipped: Arc::default() }
+    }
+
+    /// Counts entries of a listing that could not be read. Nothing of their content is told.
+    pub fn count_skipped(&self, entries: usize) {
+        if entries > 0 {
+            tracing::debug!(
+                entries,
+                "a listing has entries that cannot be read and are not ours; they are skipped"
+            );
+            self.skipped.fetch_add(entries as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// How many entries were skipped since this was asked last.
+    pub fn take_skipped(&self) -> u64 {
+        self.skipped.swap(0, Ordering::Relaxed)
     }
 
     /// Sends one request, once. Any answer but a readable 2xx is a fault.
@@ -119,6 +140,8 @@ impl Wire {
             .uri(url.as_str())
             .header(AUTHORIZATION, token)
             .header(ACCEPT, "application/json")
+            // Without it, any coding may come (RFC 9110, section 12.5.3).
+            .header(ACCEPT_ENCODING, "identity")
             .header(USER_AGENT, concat!("keysmith/", env!("CARGO_PKG_VERSION")));
         match body {
             None => builder.body(Bytes::new()).map_err(unwritable),
@@ -131,17 +154,19 @@ impl Wire {
 
     fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
         let status = response.status();
+        let coded = coding(response).map(FaultKind::Strange);
         if status.is_success() {
-            return Ok(Answer(response.body().clone()));
+            return coded
+                .map_or_else(|| Ok(Answer(response.body().clone())), |kind| Err(Fault::ambiguous(kind)));
         }
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
             // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
             StatusCode::NOT_FOUND | StatusCode::GONE
-                if Answer(response.body().clone()).acknowledged().is_err() =>
+                if coded.is_some() || Answer(response.body().clone()).acknowledged().is_err() =>
             {
-                Fault::without_effect(FaultKind::Strange("it is not JSON"))
+                Fault::without_effect(coded.unwrap_or(FaultKind::Strange("it is not JSON")))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
@@ -179,6 +204,23 @@ impl Wire {
     }
 }
 
+/// The coding of a body that came compressed, although `identity` was asked for.
+fn coding(response: &Response<Bytes>) -> Option<&'static str> {
+    let codings: Vec<_> = response.headers().get_all(CONTENT_ENCODING).iter().collect();
+    let text = |value: &HeaderValue| value.to_str().unwrap_or("other").to_ascii_lowercase();
+    let codings: Vec<_> = codings.into_iter().map(text).collect();
+    let applied = codings.iter().flat_map(|it| it.split(',')).map(str::trim);
+    let applied: Vec<_> = applied.filter(|it| !matches!(*it, "" | "identity")).collect();
+    Some(match applied.as_slice() {
+        [] => return None,
+        ["gzip" | "x-gzip"] => "it is compressed with gzip, although it was asked for without",
+        ["deflate"] => "it is compressed with deflate, although it was asked for without",
+        ["br"] => "it is compressed with br, although it was asked for without",
+        ["zstd"] => "it is compressed with zstd, although it was asked for without",
+        _ => "it is compressed with other codings, although it was asked for without",
+    })
+}
+
 /// The fields of our own request that a refusal names: nothing the vendor made up is repeated. They stand in a list of
 /// parameters, or are the names in an object of complaints, one level deep or at the top.
 fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
@@ -191,6 +233,66 @@ fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
     let keys = objects.into_iter().flatten().filter_map(Value::as_object).flat_map(|it| it.keys());
     let names: Vec<_> = params.chain(keys.map(String::as_str)).collect();
     fields.iter().copied().filter(|field| names.contains(field)).collect()
+}
+
+/// The fields that drivers read, which a fault may name: nothing that a vendor made up is repeated.
+const READ: &[&str] = &[
+    "active",
+    "active_balance",
+    "api_key",
+    "api_key_ids",
+    "api_keys",
+    "balance",
+    "balance_reset_amount",
+    "balance_reset_period",
+    "created_at",
+    "credits",
+    "currency",
+    "current_balance",
+    "data",
+    "debug_mode",
+    "email",
+    "expire_time",
+    "expires_at",
+    "has_more",
+    "id",
+    "key",
+    "last_key",
+    "last_used_at",
+    "max_usage",
+    "models",
+    "name",
+    "response",
+    "results",
+    "revoked",
+    "rows",
+    "secret",
+    "token",
+    "token_type",
+    "usage",
+];
+
+/// The field on account of which an answer cannot be read, if it is one: without it, the answer can be read, or the
+/// complaint is that it is missing.
+fn blamed<T: DeserializeOwned>(body: &[u8], complaint: &str) -> Option<&'static str> {
+    let missing = |complaint: &str| {
+        READ.iter().copied().find(|field| complaint.starts_with(&format!("missing field `{field}`")))
+    };
+    if let Some(field) = missing(complaint) {
+        return Some(field);
+    }
+    let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let mut suspect = None;
+    for field in READ {
+        let Some((name, value)) = body.remove_entry(*field) else { continue };
+        match T::deserialize(Value::Object(body.clone())) {
+            Ok(_) => return Some(field),
+            Err(error) if missing(&error.to_string()) == Some(field) => suspect = suspect.or(Some(*field)),
+            Err(_) => {}
+        }
+        body.insert(name, value);
+    }
+    suspect
 }
 
 /// 404 on the object itself means that it is gone; nothing else does.
@@ -271,12 +373,13 @@ impl Answer {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
-        serde_json::from_slice(&self.0).map_err(|error| {
-            FaultKind::Strange(match error.classify() {
-                serde_json::error::Category::Data => "a field is missing or of another type",
-                serde_json::error::Category::Eof => "it is cut short",
-                _ => "it is not JSON",
-            })
+        serde_json::from_slice(&self.0).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => match blamed::<T>(&self.0, &error.to_string()) {
+                Some(field) => FaultKind::MalformedField { entry: None, field },
+                None => FaultKind::Strange("a field is missing or of another type"),
+            },
+            serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
+            _ => FaultKind::Strange("it is not JSON"),
         })
     }
 }

@@ -1,25 +1,16 @@
 //! Reads what vendors write in more than one way.
 
 use super::http::is_segment;
+use super::time;
 use crate::plan::money;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A timestamp: RFC 3339; absent, null, empty and year 1 (Go's zero time) are "never".
+/// A time, in every form that vendors write one; absent is "never".
 pub fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    match Option::<Value>::deserialize(deserializer)? {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() || text.starts_with("0001-01-01") => Ok(None),
-        Some(Value::String(text)) => {
-            text.parse().map(Some).map_err(|_| serde::de::Error::custom("a time that is not RFC 3339"))
-        }
-        Some(Value::Number(seconds)) => {
-            let seconds = seconds.as_i64().filter(|it| *it > 0);
-            Ok(seconds.and_then(|it| Timestamp::from_second(it).ok()))
-        }
-        Some(_) => Err(serde::de::Error::custom("a time that is neither text nor number")),
-    }
+    let value = Option::<Value>::deserialize(deserializer)?.unwrap_or_default();
+    time::read(&value).map_err(serde::de::Error::custom)
 }
 
 /// An id: text that can be a segment of a path. Without one, whatever it belongs to cannot be asked for again.
@@ -29,6 +20,14 @@ pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
         Ok(id)
     } else {
         Err(serde::de::Error::custom("an id that cannot be part of a path"))
+    }
+}
+
+/// An id that may be absent or null.
+pub fn present_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(id) if !is_segment(&id) => Err(serde::de::Error::custom("an id that cannot be part of a path")),
+        id => Ok(id),
     }
 }
 

@@ -77,7 +77,7 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
             None => sent.email != wanted.email,
         },
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
-        Field::Expiry => wanted.expiry.differs(key.expires_at),
+        Field::Expiry => !key.unread_expiry() && wanted.expiry.differs(key.expires_at),
     };
     let all = [
         Field::DisplayName,

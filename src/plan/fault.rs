@@ -93,6 +93,14 @@ pub enum FaultKind {
     /// Not what the vendor documents.
     #[error("the vendor's answer cannot be understood: {0}")]
     Strange(&'static str),
+    /// A field is not what the vendor documents.
+    #[error("the vendor's answer cannot be understood: {field}{} is missing or of another type", of_entry(*.entry))]
+    MalformedField {
+        /// The entry of a listing, counted from 1.
+        entry: Option<usize>,
+        /// The field, by the vendor's name for it, out of those that a driver reads.
+        field: &'static str,
+    },
     /// A breaker is open: somebody else learnt already that the token is refused.
     #[error("the console token is refused; one probe finds out when that changes")]
     BreakerOpen,
@@ -111,6 +119,17 @@ pub enum Unreachable {
 
 fn listed(fields: &[&'static str]) -> String {
     if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) }
+}
+
+fn of_entry(entry: Option<usize>) -> String {
+    entry.map_or_else(String::new, |number| format!(" of entry {number}"))
+}
+
+impl FaultKind {
+    /// Whether the answer is not what the vendor documents.
+    pub const fn is_malformed(&self) -> bool {
+        matches!(self, Self::Strange(_) | Self::MalformedField { .. })
+    }
 }
 
 impl Fault {
@@ -134,9 +153,10 @@ impl Fault {
             FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } | FaultKind::NotFound => {
                 Reason::VendorRejected
             }
-            FaultKind::TooLarge { .. } | FaultKind::Strange(_) | FaultKind::Redirected { .. } => {
-                Reason::VendorAnswerInvalid
-            }
+            FaultKind::TooLarge { .. }
+            | FaultKind::Strange(_)
+            | FaultKind::MalformedField { .. }
+            | FaultKind::Redirected { .. } => Reason::VendorAnswerInvalid,
             FaultKind::Conflict
             | FaultKind::Failed { .. }
             | FaultKind::Timeout { .. }
@@ -166,7 +186,7 @@ impl Fault {
             FaultKind::Unreachable(_) => "unreachable",
             FaultKind::Redirected { .. } => "redirected",
             FaultKind::TooLarge { .. } => "too_large",
-            FaultKind::Strange(_) => "strange",
+            FaultKind::Strange(_) | FaultKind::MalformedField { .. } => "strange",
             FaultKind::BreakerOpen => "breaker_open",
         }
     }

@@ -90,6 +90,7 @@ pub struct Metrics {
     reconciles: Family<Reconcile, Counter>,
     durations: Family<Kind, Histogram>,
     vendor_calls: Family<VendorCall, Counter>,
+    listing_entries_skipped: Family<Vendor, Counter>,
     token_expiry: Family<Token, Gauge>,
     token_ready: Family<Token, Gauge>,
     accounts_doubted: Family<Token, Gauge>,
@@ -149,6 +150,12 @@ impl Default for Metrics {
         registry.register("reconcile_duration_seconds", "Duration of reconciles", durations.clone());
         let vendor_calls = Family::<VendorCall, Counter>::default();
         registry.register("vendor_calls", "Calls to vendors by call and outcome", vendor_calls.clone());
+        let listing_entries_skipped = Family::<Vendor, Counter>::default();
+        registry.register(
+            "listing_entries_skipped",
+            "Entries of vendors' listings that are not Keysmith's and cannot be read",
+            listing_entries_skipped.clone(),
+        );
         let token_expiry = Family::<Token, Gauge>::default();
         registry.register(
             "console_token_expiry_timestamp_seconds",
@@ -204,6 +211,7 @@ impl Default for Metrics {
             reconciles,
             durations,
             vendor_calls,
+            listing_entries_skipped,
             token_expiry,
             token_ready,
             accounts_doubted,
@@ -240,6 +248,13 @@ impl Metrics {
     /// A vendor was called.
     pub fn vendor_call(&self, vendor: &'static str, call: &'static str, outcome: &'static str) {
         self.vendor_calls.get_or_create(&VendorCall { vendor, call, outcome }).inc();
+    }
+
+    /// Entries of a listing could not be read, and are not ours.
+    pub fn listing_entries_skipped(&self, vendor: &'static str, entries: u64) {
+        if entries > 0 {
+            self.listing_entries_skipped.get_or_create(&Vendor { vendor }).inc_by(entries);
+        }
     }
 
     /// A ConsoleToken's state.

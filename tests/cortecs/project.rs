@@ -265,7 +265,7 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
     {
         let fault = saying(nobodys.to_string()).projects().unwrap().read().await.err().expect("no project");
         assert_eq!(fault.effect, Consequence::None, "{nobodys}");
-        assert!(matches!(fault.kind, FaultKind::Strange(_)), "{nobodys}: {fault}");
+        assert!(fault.kind.is_malformed(), "{nobodys}: {fault}");
     }
 }
 
@@ -297,5 +297,25 @@ async fn a_project_that_is_not_told_is_none_and_a_refused_token_is_a_fault() {
     assert_eq!(saying(401, "{}").whose().await, refused);
     for (status, body) in [(500, "{}"), (200, "<html>"), (200, "")] {
         assert!(saying(status, body).whose().await.is_err(), "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_change_that_is_none_is_not_believed() {
+    let configuration = json!({"project_id": "p", "inference_config": {}}).to_string();
+    let saying = |answer: &'static str| {
+        let configuration = configuration.clone();
+        let canned = Canned::by(move |request| match *request.method() {
+            http::Method::PUT => (200, answer.into()),
+            _ => (200, configuration.clone().into()),
+        });
+        Cortecs::new(canned.wire(TOKEN))
+    };
+    for lie in ["<html></html>", "[]", "null", "true", r#"{"error":"no"}"#, r#"{"success":"#] {
+        let fault = change(&saying(lie), &cheap()).await.expect_err(lie);
+        assert!(fault.kind.is_malformed() && fault.effect == Consequence::Unknown, "{lie}: {fault}");
+    }
+    for answer in ["", "{}", r#"{"success":true}"#] {
+        change(&saying(answer), &cheap()).await.expect(answer);
     }
 }

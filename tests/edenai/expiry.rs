@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::expiry::Expiry;
-use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::fault::{Effect, Fault, FaultKind};
 use serde_json::json;
 
 const APIS: [Api; 2] = [Api::V2, Api::V3];
@@ -124,7 +124,17 @@ async fn no_date_is_no_date_however_the_vendor_writes_it() {
     for no_date in [json!("tomorrow"), json!([]), json!({}), json!(true)] {
         let body = json!({"id": "k", "name": "n", "expire_time": no_date}).to_string();
         let key = super::world::id("k");
-        assert!(v3_saying(body.clone()).get(&key).await.is_err(), "{no_date}");
-        assert!(v2_saying(body).get(&key).await.is_err(), "{no_date}");
+        for key in [v3_saying(body.clone()).get(&key).await, v2_saying(body.clone()).get(&key).await] {
+            let key = key.unwrap().unwrap();
+            assert!(key.unread_expiry() && key.expires_at.is_none(), "{no_date}");
+            assert_eq!(key.unread, ["expire_time"], "{no_date}");
+        }
+        // What a new key is to be known of has to be read.
+        let created = format!(r#"{},"secret":"sk-eden-1","token":"eden-1"}}"#, &body[..body.len() - 1]);
+        for driver in [&v3_saying(created.clone()) as &dyn Gateway, &v2_saying(created)] {
+            let fault = driver.mint(&order("n")).await.err().unwrap();
+            assert_eq!(fault.effect, Effect::Unknown, "{no_date}");
+            assert!(fault.to_string().contains("expire_time"), "{no_date}: {fault}");
+        }
     }
 }

@@ -105,7 +105,7 @@ async fn judge_v3(v3: &EdenAiV3, json: &Value) -> Result<(), String> {
         Ok(Some(key)) => minted(Ok(key), (json, &["secret"]))?,
         Ok(None) => {}
         // The look at the key had no effect, the rest may have had one.
-        Err(fault) => need(matches!(fault.kind, FaultKind::Strange(_)), &format!("{fault:?}"))?,
+        Err(fault) => need(fault.kind.is_malformed(), &format!("{fault:?}"))?,
     }
     class(&v3.amend(&id("k"), &budgeted(None)).await, Effect::Unknown)?;
     class(&v3.revoke(&id("k")).await, Effect::Unknown)?;

@@ -1,6 +1,6 @@
 //! Quirks 2 and 3 of v3: everything is listed once, or it is a fault.
 
-use super::world::{KEYS, V3_TOKEN, id, order, stage, v3_saying};
+use super::world::{KEYS, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
 use crate::support::canned::Canned;
 use crate::support::ordeals::Stage;
 use bytes::Bytes;
@@ -96,7 +96,7 @@ async fn a_listing_without_a_total_ends_with_an_empty_page() {
 async fn a_listing_that_ends_before_its_total_is_a_fault() {
     for total in [|_| json!({"total_count": 6}), |_| json!({"count": 1000})] {
         let fault = paged(5, total).list().await.unwrap_err();
-        assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+        assert!(fault.kind.is_malformed(), "{fault}");
         assert_eq!(fault.effect, Consequence::None);
     }
 }
@@ -118,7 +118,7 @@ async fn a_vendor_that_shows_the_same_page_for_ever_is_noticed_at_once() {
     for total in ["", r#","total_count":5000"#] {
         let canned = Canned::always(200, format!(r#"{{"results":[{{"id":"k","name":"n"}}]{total}}}"#));
         let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
-        assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+        assert!(fault.kind.is_malformed(), "{fault}");
         assert_eq!(canned.count(), 2, "{total}");
     }
 }
@@ -130,7 +130,7 @@ async fn a_listing_without_end_ends_in_a_fault() {
         (200, body.to_string().into())
     });
     let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
-    assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+    assert!(fault.kind.is_malformed(), "{fault}");
     assert!(canned.count() <= 1000, "{}", canned.count());
 }
 
@@ -169,7 +169,7 @@ async fn a_listing_that_grows_shorter_while_it_is_read_is_a_fault() {
         (200, body.to_string().into())
     });
     let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
-    assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+    assert!(fault.kind.is_malformed(), "{fault}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,24 +205,83 @@ async fn revoked_keys_and_keys_without_an_id_are_not_listed() {
     assert!(v3.get(&gone).await.unwrap().is_none());
 }
 
+const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
+
+/// Fields of a key whose value cannot be read.
+fn odd() -> [(&'static str, Value); 8] {
+    [
+        ("expire_time", json!("tomorrow")),
+        ("created_at", json!(-1)),
+        ("balance", json!([])),
+        ("balance_reset_amount", json!("ten")),
+        ("balance_reset_period", json!(7)),
+        ("revoked", json!("no")),
+        ("active_balance", json!(1)),
+        ("token_type", json!({})),
+    ]
+}
+
+fn both_shapes(row: &Value) -> [Value; 2] {
+    let rows = json!([{"id": "key_1", "name": "good"}, row]);
+    [rows.clone(), json!({"results": rows, "total_count": 2})]
+}
+
 #[tokio::test(start_paused = true)]
-async fn one_key_that_cannot_be_read_makes_the_whole_listing_a_fault() {
-    for bad in [
-        r#"{"id":7,"name":"n"}"#,
-        r#"{"id":"k","name":7}"#,
-        r#"{"id":"k","name":"n","expire_time":"tomorrow"}"#,
-        r#"{"id":"k","name":"n","balance":[]}"#,
-        r#"{"id":"k","name":"n","revoked":"no"}"#,
-        r#"{"id":"k","name":"n","active_balance":1}"#,
-        r#"["k"]"#,
-        "null",
-    ] {
-        for (open, close) in [("[", "]"), (r#"{"results":["#, r#"],"total_count":2}"#)] {
-            let fault =
-                v3_saying(format!(r#"{open}{{"id":"key_1"}},{bad}{close}"#)).list().await.expect_err(bad);
-            assert!(matches!(fault.kind, FaultKind::Strange(_)), "{bad}: {fault}");
-            assert_eq!(fault.effect, Consequence::None);
+async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+    let mut strangers = vec![
+        json!({"id": 7, "name": "n"}),
+        json!({"id": "k", "name": 7}),
+        json!(["k"]),
+        json!(null),
+        json!(7),
+    ];
+    strangers.extend(odd().map(|(field, value)| json!({"id": "k", "name": "theirs", field: value})));
+    for row in strangers {
+        for body in both_shapes(&row) {
+            let v3 = v3_saying(body.to_string());
+            assert_eq!(names(&v3.list().await.unwrap()), ["good"], "{body}");
+            assert_eq!((v3.take_skipped(), v3.take_skipped()), (1, 0), "{body}");
         }
+    }
+    // A key of old is no odd one.
+    let v3 = v3_saying(json!([{"id": null, "name": "of old"}]).to_string());
+    assert!(v3.list().await.unwrap().is_empty());
+    assert_eq!(v3.take_skipped(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+    for (field, value) in odd() {
+        let mut row = json!({"id": "k", "name": MARKED, "active_balance": true, "balance": 5,
+            "balance_reset_period": "daily", "balance_reset_amount": 9, "expire_time": "2026-12-24T00:00:00Z"});
+        row[field] = value;
+        for body in both_shapes(&row) {
+            let v3 = v3_saying(body.to_string());
+            let keys = v3.list().await.unwrap();
+            let key = keys.iter().find(|key| key.id == id("k")).expect(field);
+            assert_eq!((key.name.as_str(), key.unread.as_slice()), (MARKED, &[field][..]));
+            assert_eq!(key.unread_expiry(), field == "expire_time", "{field}");
+            assert_eq!(key.expires_at.is_none(), field == "expire_time", "{field}");
+            let tells_budget = field.starts_with("balance") || field == "active_balance";
+            assert_eq!(key.shown.budget.is_none(), tells_budget, "{field}");
+            let tells_rest = field == "balance" || field == "active_balance";
+            assert_eq!(key.remaining.is_none(), tells_rest, "{field}");
+            assert_eq!((key.shown.capped, v3.take_skipped()), (None, 0), "{field}");
+        }
+        assert_eq!(v3_saying(row.to_string()).get(&id("k")).await.unwrap().unwrap().unread, [field]);
+    }
+}
+
+/// An answer that is no key is no word that the key is gone.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_id_is_not_taken_for_gone() {
+    let nothing =
+        [json!({}), json!({"name": "n"}), json!({"id": null}), json!({"id": ""}), json!([]), json!(null)];
+    for body in nothing {
+        let fault = v3_saying(body.to_string()).get(&id("k")).await.unwrap_err();
+        assert!(fault.kind.is_malformed(), "{body}: {fault}");
+        let fault = v2_saying(body.to_string().replace("name", "nom")).get(&id("n")).await.unwrap_err();
+        assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
 }
 
@@ -247,4 +306,14 @@ async fn a_listing_that_lags_is_complete_for_its_time_and_a_direct_question_is_n
     assert!(v3.get(&minted.id).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(names(&v3.list().await.unwrap()), ["young"]);
+}
+
+/// Entries are counted as the vendor lists them, revoked ones and those of old included.
+#[tokio::test(start_paused = true)]
+async fn a_fault_names_the_entry_by_its_place_in_the_vendors_listing() {
+    let rows =
+        json!([{"id": "a", "revoked": true}, {"id": null, "name": "of old"}, {"id": 7, "name": MARKED}]);
+    let fault = v3_saying(rows.to_string()).list().await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::MalformedField { entry: Some(3), field: "id" });
+    assert!(fault.to_string().contains("id of entry 3"), "{fault}");
 }

@@ -339,3 +339,16 @@ async fn calls_are_counted_by_their_outcome() {
         assert!(text.contains(&line), "{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_are_skipped_are_counted_by_vendor() {
+    let world = world();
+    let rows = vec![serde_json::json!({"id": "k", "name": "theirs", "models": "*"}), serde_json::json!(7)];
+    world.fault_always("GET", KEYS, Effect::ExtraRows { rows });
+    let client = Client::of(&world);
+    let since = world.clock.now() - SignedDuration::from_secs(1);
+    assert!(client.account.list(since).await.unwrap().keys.is_empty());
+    let text = client.metrics.text();
+    let line = r#"keysmith_listing_entries_skipped_total{vendor="edgee"} 2"#;
+    assert!(text.contains(line), "{text}");
+}

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use keysmith::emulator::edgee::Blank;
 use keysmith::emulator::{Effect, Rule};
-use keysmith::gateway::Gateway;
 use keysmith::gateway::account::Listing;
+use keysmith::gateway::{Gateway, ProviderKeys};
 use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{Effect as Consequence, FaultKind};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
@@ -35,7 +35,7 @@ async fn pages_are_followed_to_the_end_however_small_they_are() {
     for size in [1, 2, 3, 6, 7, 8, 100] {
         let world = seven_keys();
         world.switch(|it| it.page_size = size);
-        assert_eq!(names(&world.edgee().list().await.unwrap()), SEVEN, "{size}");
+        assert_eq!(names(&Gateway::list(&world.edgee()).await.unwrap()), SEVEN, "{size}");
     }
 }
 
@@ -43,7 +43,7 @@ async fn pages_are_followed_to_the_end_however_small_they_are() {
 async fn a_bare_array_is_a_whole_listing() {
     let world = seven_keys();
     world.switch(|it| it.raw_list = true);
-    assert_eq!(names(&world.edgee().list().await.unwrap()), SEVEN);
+    assert_eq!(names(&Gateway::list(&world.edgee()).await.unwrap()), SEVEN);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn an_empty_organization_has_an_empty_listing_in_both_shapes() {
     for raw in [false, true] {
         let world = world();
         world.switch(|it| it.raw_list = raw);
-        assert!(world.edgee().list().await.unwrap().is_empty());
+        assert!(Gateway::list(&world.edgee()).await.unwrap().is_empty());
     }
 }
 
@@ -59,7 +59,7 @@ async fn an_empty_organization_has_an_empty_listing_in_both_shapes() {
 async fn an_envelope_without_cursors_is_a_whole_listing() {
     for rest in ["", r#","has_more":false"#, r#","has_more":null,"last_key":null"#] {
         let edgee = saying(format!(r#"{{"data":[{{"id":"key_1","name":"n"}}]{rest}}}"#));
-        assert_eq!(names(&edgee.list().await.unwrap()), ["n"], "{rest}");
+        assert_eq!(names(&Gateway::list(&edgee).await.unwrap()), ["n"], "{rest}");
     }
 }
 
@@ -77,7 +77,7 @@ async fn a_page_that_fails_makes_the_listing_a_fault_and_never_a_shorter_list() 
             let world = seven_keys();
             let rule = Rule::once("GET", KEYS, effect.clone());
             world.emulator.faults().add(Rule { skip, ..rule });
-            let fault = world.edgee().list().await.unwrap_err();
+            let fault = Gateway::list(&world.edgee()).await.unwrap_err();
             assert_eq!(fault.effect, Consequence::None, "{effect:?} after {skip}");
         }
     }
@@ -87,8 +87,8 @@ async fn a_page_that_fails_makes_the_listing_a_fault_and_never_a_shorter_list() 
 async fn a_listing_that_says_there_is_more_but_not_where_is_a_fault() {
     for cursor in ["", r#","last_key":"""#, r#","last_key":null"#] {
         let edgee = saying(format!(r#"{{"data":[],"has_more":true{cursor}}}"#));
-        let fault = edgee.list().await.unwrap_err();
-        assert!(matches!(fault.kind, FaultKind::Strange(_)), "{cursor}: {fault}");
+        let fault = Gateway::list(&edgee).await.unwrap_err();
+        assert!(fault.kind.is_malformed(), "{cursor}: {fault}");
     }
 }
 
@@ -100,8 +100,8 @@ fn start_key(request: &Request<Bytes>) -> Option<&str> {
 #[tokio::test(start_paused = true)]
 async fn a_cursor_that_stands_still_is_noticed_at_once() {
     let canned = Canned::always(200, r#"{"data":[],"has_more":true,"last_key":"key_1"}"#);
-    let fault = canned.edgee().list().await.unwrap_err();
-    assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    assert!(fault.kind.is_malformed(), "{fault}");
     assert_eq!(canned.count(), 2);
 }
 
@@ -112,8 +112,8 @@ async fn cursors_that_go_in_a_circle_end_in_a_fault() {
         let page = format!(r#"{{"data":[{{"id":"k","name":"n"}}],"has_more":true,"last_key":"{next}"}}"#);
         (200, page.into())
     });
-    let fault = canned.edgee().list().await.unwrap_err();
-    assert!(matches!(fault.kind, FaultKind::Strange(_)), "{fault}");
+    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    assert!(fault.kind.is_malformed(), "{fault}");
     assert!(canned.count() <= 1000, "{} calls", canned.count());
 }
 
@@ -124,28 +124,91 @@ async fn a_cursor_goes_back_to_the_vendor_exactly_as_it_came() {
         Some("a%26b%3Dc+%2F%C3%BC") => (200, Bytes::from(r#"{"data":[{"id":"k","name":"n"}]}"#)),
         Some(_) => (400, Bytes::new()),
     });
-    assert_eq!(canned.edgee().list().await.unwrap().len(), 1);
+    assert_eq!(Gateway::list(&canned.edgee()).await.unwrap().len(), 1);
+}
+
+const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
+
+/// Each with a field that no driver can read, and that field; the name is what `NAME` stands for.
+const ODD: [(&str, &str); 7] = [
+    (r#"{"id":"k","name":"NAME","active":"yes"}"#, "active"),
+    (r#"{"id":"k","name":"NAME","models":"*"}"#, "models"),
+    (r#"{"id":"k","name":"NAME","max_usage":"a lot"}"#, "max_usage"),
+    (r#"{"id":"k","name":"NAME","debug_mode":0}"#, "debug_mode"),
+    (r#"{"id":"k","name":"NAME","email":["a"]}"#, "email"),
+    (r#"{"id":"k","name":"NAME","expires_at":"tomorrow"}"#, "expires_at"),
+    (r#"{"id":"k","name":"NAME","last_used_at":-5}"#, "last_used_at"),
+];
+
+fn both_shapes(odd: &str) -> [String; 2] {
+    [("[", "]"), (r#"{"data":["#, "]}")]
+        .map(|(open, close)| format!(r#"{open}{{"id":"key_1","name":"good"}},{odd}{close}"#))
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_key_that_cannot_be_read_makes_the_whole_listing_a_fault() {
-    for bad in [
-        r#"{"name":"no id"}"#,
-        r#"{"id":"","name":"an empty id"}"#,
-        r#"{"id":7,"name":"n"}"#,
-        r#"{"id":"k","name":7}"#,
-        r#"{"id":"k","name":"n","active":"yes"}"#,
-        r#"{"id":"k","name":"n","models":"all"}"#,
-        r#"{"id":"k","name":"n","expires_at":"tomorrow"}"#,
-        "null",
-    ] {
-        for (open, close) in [("[", "]"), (r#"{"data":["#, "]}")] {
-            let edgee = saying(format!(r#"{open}{{"id":"key_1","name":"good"}},{bad}{close}"#));
-            let fault = edgee.list().await.expect_err(bad);
-            assert!(matches!(fault.kind, FaultKind::Strange(_)), "{bad}: {fault}");
-            assert_eq!(fault.effect, Consequence::None);
+async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+    let nobodys = [r#"{"name":"no id"}"#, r#"{"id":"","name":"n"}"#, r#"{"id":7,"name":"n"}"#, "null", "7"];
+    let nameless = [r#"{"id":"k","name":7}"#];
+    let odd = ODD.iter().map(|(row, _)| row.replace("NAME", "theirs"));
+    for bad in nobodys.iter().chain(&nameless).map(|it| (*it).to_owned()).chain(odd) {
+        for listing in both_shapes(&bad) {
+            let edgee = saying(listing);
+            assert_eq!(names(&Gateway::list(&edgee).await.expect(&bad)), ["good"], "{bad}");
+            assert_eq!((edgee.take_skipped(), edgee.take_skipped()), (1, 0), "{bad}");
         }
     }
+}
+
+/// An unread field says nothing: it is neither absent nor "never".
+#[tokio::test(start_paused = true)]
+async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+    for (row, field) in ODD {
+        let row = row.replace("NAME", MARKED);
+        // The odd value comes last, and so is the one that counts.
+        let all = format!(
+            r#"{{"active":true,"models":[],"max_usage":5,"debug_mode":false,"email":"a",{}"#,
+            &row[1..]
+        );
+        for listing in both_shapes(&all) {
+            let edgee = saying(listing);
+            let keys = Gateway::list(&edgee).await.expect(field);
+            let key = keys.iter().find(|key| key.id == id("k")).expect(field);
+            assert_eq!((key.name.as_str(), key.unread.as_slice()), (MARKED, &[field][..]));
+            assert_eq!(key.unread_expiry(), field == "expires_at", "{field}");
+            let shown = &key.shown;
+            assert_eq!(shown.active.is_none(), field == "active", "{field}");
+            assert_eq!(shown.models.is_none(), field == "models", "{field}");
+            assert_eq!(shown.budget.is_none(), field == "max_usage", "{field}");
+            assert_eq!(shown.debug_mode.is_none(), field == "debug_mode", "{field}");
+            assert_eq!(shown.email.is_none(), field == "email", "{field}");
+            assert_eq!(edgee.take_skipped(), 0, "{field}");
+        }
+        let got = saying(row).get(&id("k")).await.expect(field).expect(field);
+        assert_eq!(got.unread, [field]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_one_key_without_an_id_is_a_fault_that_names_the_field() {
+    for body in [r#"{"name":"n"}"#, r#"{"id":null}"#, r#"{"id":7}"#, r#"{"id":".."}"#] {
+        let fault = saying(body).get(&id("k")).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{body}");
+        let created = body.replace('}', r#","key":"sk-edgee-1"}"#);
+        let fault = saying(created).mint(&order("n")).await.err().unwrap();
+        assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{body}");
+        assert_eq!(fault.effect, Consequence::Unknown, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_key_with_our_mark_and_an_id_that_cannot_be_read_is_a_fault() {
+    let listing =
+        |name: &str| saying(format!(r#"[{{"id":7,"name":"{name}"}},{{"id":"pk_1"}},{{"provider":"x"}}]"#));
+    let fault = ProviderKeys::list(&listing(MARKED)).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::MalformedField { entry: Some(1), field: "id" });
+    let theirs = listing("theirs");
+    let ids: Vec<_> = ProviderKeys::list(&theirs).await.unwrap().into_iter().map(|it| it.id).collect();
+    assert_eq!((ids, theirs.take_skipped()), (vec![Some(id("pk_1")), None], 1));
 }
 
 /// Quirk 3.
@@ -157,7 +220,7 @@ async fn never_is_never_however_the_vendor_writes_it() {
         let edgee = world.edgee();
         let minted = edgee.mint(&order("plain")).await.unwrap().key;
         let got = edgee.get(&minted.id).await.unwrap().unwrap();
-        let listed = edgee.list().await.unwrap().remove(0);
+        let listed = Gateway::list(&edgee).await.unwrap().remove(0);
         let created = Some(world.only_key().created_at);
         for key in [minted, got, listed] {
             assert_eq!((key.expires_at, key.last_used_at), (None, None), "{blank:?}");
@@ -173,7 +236,7 @@ async fn times_are_read_as_the_vendor_keeps_them() {
     let minted = edgee.mint(&full_order("agent")).await.unwrap().key;
     let used = world.emulator.now();
     assert!(world.emulator.edgee().edit_key(&minted.id.0, |key| key.last_used_at = Some(used)));
-    let listed = edgee.list().await.unwrap().remove(0);
+    let listed = Gateway::list(&edgee).await.unwrap().remove(0);
     assert_eq!(listed.expires_at, world.only_key().expires_at);
     assert_eq!(listed.last_used_at, Some(used));
 }
@@ -190,7 +253,7 @@ async fn fields_that_nobody_told_us_of_do_no_harm() {
     assert!(edgee.recover(&id("key_1")).await.unwrap().is_some());
     let page = format!(r#"{{"object":"list","total":1,"data":[{key}],"has_more":false,"next":{{}}}}"#);
     for listing in [page, format!("[{key}]")] {
-        assert_eq!(names(&saying(listing).list().await.unwrap()), ["n"]);
+        assert_eq!(names(&Gateway::list(&saying(listing)).await.unwrap()), ["n"]);
     }
 }
 
@@ -208,7 +271,7 @@ async fn of_keys_with_one_name_each_is_another_key_and_the_mark_tells_whose_they
     world.key_by_hand("checkout");
     world.key_by_hand(&Mark::new(&cluster, "uid-2").name("checkout", Serial(1)));
     world.key_by_hand(&Mark::new(&other, "uid-1").name("checkout", Serial(1)));
-    let keys = edgee.list().await.unwrap();
+    let keys = Gateway::list(&edgee).await.unwrap();
     assert_eq!(keys.len(), 5);
     let view = Listing { as_of: world.clock.now(), keys }.view(&mark.clone().into());
     let mut own: Vec<_> = view.own.iter().map(|own| own.key.id.clone()).collect();
@@ -224,8 +287,8 @@ async fn a_listing_that_lags_is_complete_for_its_time_and_a_direct_question_is_n
     let edgee = world.edgee();
     let minted = edgee.mint(&order("young")).await.unwrap().key;
     world.fault_always("GET", KEYS, Effect::LagListing { millis: 20_000 });
-    assert!(edgee.list().await.unwrap().is_empty());
+    assert!(Gateway::list(&edgee).await.unwrap().is_empty());
     assert!(edgee.get(&minted.id).await.unwrap().is_some());
     tokio::time::sleep(std::time::Duration::from_secs(20)).await;
-    assert_eq!(names(&edgee.list().await.unwrap()), ["young"]);
+    assert_eq!(names(&Gateway::list(&edgee).await.unwrap()), ["young"]);
 }

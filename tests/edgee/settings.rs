@@ -146,16 +146,20 @@ async fn a_limit_that_the_vendor_never_documented_is_still_read_as_a_number_of_d
             edgee.get(&id("key_1")).await.map(|key| key.unwrap().shown.budget)
         }
     };
-    for (max_usage, micros) in [("2.5", 2_500_000), ("1e3", 1_000_000_000), ("1e300", u64::MAX)] {
+    for (max_usage, micros) in
+        [("2.5", 2_500_000), ("1e3", 1_000_000_000), ("1e300", u64::MAX), ("\"250.00\"", 250_000_000)]
+    {
         let budget = shown(max_usage).await.unwrap().unwrap().unwrap();
         assert_eq!(budget.micros, micros, "{max_usage}");
     }
-    for none in ["0", "0.0", "-1", "null"] {
+    for none in ["0", "0.0", "-1", "null", "\"\""] {
         assert_eq!(shown(none).await.unwrap(), Some(None), "{none}");
     }
-    for no_number in ["\"250\"", "1e999", "true", "[]"] {
-        assert!(shown(no_number).await.is_err(), "{no_number}");
+    // Nothing is known of it then, not even that there is none.
+    for no_number in ["\"a lot\"", "true", "[]"] {
+        assert_eq!(shown(no_number).await.unwrap(), None, "{no_number}");
     }
+    assert!(shown("1e999").await.is_err());
 }
 
 /// Quirk 7.

@@ -41,7 +41,7 @@ async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
         }
         let desk = world.emulator.surface(vendor.surface);
         let (acme, globex) = (desk.keys_of("acme"), desk.keys_of("globex"));
-        assert_eq!((acme.len(), globex.len(), desk.keys().len()), (1, 1, 2), "{vendor}", vendor = control);
+        assert_eq!((acme.len(), globex.len(), desk.keys().len()), (1, 1, 2), "{control}");
         assert_ne!(acme[0].secret, globex[0].secret);
         let shown = world.get(&format!("/_emulator/{}/keys?account=acme", vendor.surface.name())).await.1;
         assert_eq!(names(&shown), ["same"]);

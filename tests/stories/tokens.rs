@@ -105,7 +105,7 @@ pub async fn answers_that_are_none_are_said_and_nothing_of_them_repeated(world: 
         ),
         (Effect::Html, "VendorAnswerInvalid", "not JSON"),
         (Effect::Truncate, "VendorAnswerInvalid", "cut short"),
-        (Effect::GzipBomb, "VendorAnswerInvalid", "not JSON"),
+        (Effect::GzipBomb, "VendorAnswerInvalid", "compressed with gzip"),
         (Effect::Oversize { bytes: 10_000_000 }, "VendorAnswerInvalid", "larger than"),
         (Effect::Status { code: 500, retry_after: None }, "VendorUnavailable", "500"),
     ];

@@ -1,7 +1,7 @@
 //! Answers that nobody should give, the same ones in every run, out of what a sound vendor would say.
 
 use jiff::Timestamp;
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Effect, Fault};
 use keysmith::plan::usage::Span;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -148,9 +148,7 @@ pub fn need(holds: bool, why: &str) -> Result<(), String> {
 /// The fault of a 2xx answer that says nothing: strange, and with an effect only where there was one to have.
 pub fn class<T>(outcome: &Result<T, Fault>, effect: Effect) -> Result<(), String> {
     match outcome {
-        Err(fault) => {
-            need(matches!(fault.kind, FaultKind::Strange(_)) && fault.effect == effect, &format!("{fault:?}"))
-        }
+        Err(fault) => need(fault.kind.is_malformed() && fault.effect == effect, &format!("{fault:?}")),
         Ok(_) => Ok(()),
     }
 }

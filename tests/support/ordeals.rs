@@ -14,6 +14,7 @@ use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::runtime::clock::Clock;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,6 +53,11 @@ pub struct Place {
     pub keys: &'static str,
     pub connect: fn(Wire) -> Box<dyn Gateway>,
     pub kind: KeyType,
+    /// What the vendor calls an id, and a time that every key has.
+    pub id: &'static str,
+    pub time: &'static str,
+    /// The field of a listing that has its rows; empty where a listing is a bare array.
+    pub envelope: &'static str,
     /// The method of an update, where there is one.
     pub update: Option<&'static str>,
     /// Whether a listing is the only way to look at a key, so that 404 says nothing of it.
@@ -110,6 +116,7 @@ fn status(code: u16) -> Effect {
 
 const TIMEOUT: FaultKind = FaultKind::Timeout { seconds: 30 };
 const NOT_JSON: FaultKind = FaultKind::Strange("it is not JSON");
+const GZIP: FaultKind = FaultKind::Strange("it is compressed with gzip, although it was asked for without");
 const CUT_SHORT: FaultKind = FaultKind::Strange("it is cut short");
 
 impl Place {
@@ -248,16 +255,114 @@ impl Place {
         }
     }
 
-    /// An amendment is read back anyhow, so its answer is not looked at.
     pub async fn unreadable_answers(&self) {
         for (effect, kind, applied) in [
             (Effect::Truncate, CUT_SHORT, true),
             (Effect::Html, NOT_JSON, false),
-            (Effect::GzipBomb, NOT_JSON, false),
+            (Effect::GzipBomb, GZIP, false),
         ] {
             for op in self.ops() {
-                let fault = if op == Op::Amend { Ok(()) } else { Err(op.unsure(kind.clone())) };
-                self.ends(op, effect.clone(), (fault, applied)).await;
+                self.ends(op, effect.clone(), (Err(op.unsure(kind.clone())), applied)).await;
+            }
+        }
+    }
+
+    /// A 2xx answer to an update that is no answer: the key may have been changed, or not.
+    pub async fn unbelievable_updates(&self) {
+        let Some(method) = self.update else { return };
+        let wanted = budgeted(Some(limit(BUDGET, Period::Once)));
+        let lies = [
+            "<html></html>",
+            "[]",
+            "null",
+            "true",
+            "7",
+            r#""ok""#,
+            r#"{"error":"no"}"#,
+            r#"{"error":{"message":"no"},"id":"key_1"}"#,
+            r#"{"id":"#,
+        ];
+        for lie in lies {
+            let canned = Canned::by(move |request| match request.method().as_str() {
+                it if it == method => (200, lie.into()),
+                _ => (404, "{}".into()),
+            });
+            let driver = (self.connect)(canned.wire(self.token));
+            let fault = driver.amend(&id("key_1"), &wanted).await.expect_err(lie);
+            assert!(fault.kind.is_malformed(), "{lie}: {fault}");
+            assert_eq!(fault, Fault::ambiguous(fault.kind.clone()), "{lie}");
+        }
+        for answer in ["", "  ", "{}", r#"{"id":"key_1","errors":0}"#] {
+            let driver = (self.connect)(Canned::always(200, answer).wire(self.token));
+            driver.amend(&id("key_1"), &wanted).await.expect(answer);
+        }
+    }
+
+    /// One entry of a listing that nobody expects: a stranger's is skipped, and ours is read as far as it goes. `row` makes
+    /// one out of a name and a field.
+    pub async fn odd_entries(&self) {
+        let mark = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
+        let odd = [json!("tomorrow"), json!({}), json!(-1), json!(true)];
+        for value in odd {
+            let stage = stage();
+            let driver = self.driver(&stage);
+            let made = driver.mint(&self.order("old")).await.unwrap().key.id;
+            let row = |name: &str| {
+                let mut row = json!({"name": name});
+                row[self.id] = json!(name);
+                row[self.time] = value.clone();
+                row
+            };
+            let rows = vec![row("stranger"), row(mark), json!(7), json!([]), json!(null)];
+            self.also_listed(&stage, rows);
+            let listed = driver.list().await.unwrap_or_else(|fault| panic!("{value}: {fault}"));
+            let ours: Vec<_> = listed.iter().filter(|key| key.name == mark).collect();
+            assert_eq!((ours.len(), ours[0].unread.as_slice()), (1, &[self.time][..]), "{value}");
+            assert_eq!((ours[0].created_at, ours[0].expires_at), (None, None), "{value}");
+            assert!(listed.iter().any(|key| key.id == made && key.unread.is_empty()), "{value}");
+            assert!(!listed.iter().any(|key| key.name == "stranger"), "{value}");
+            assert_eq!((driver.take_skipped(), driver.take_skipped()), (4, 0), "{value}");
+        }
+    }
+
+    /// To leave out what carries our mark would say that it is gone.
+    pub async fn marked_entries_without_an_id(&self) {
+        let mark = "n\u{1} [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
+        for bad in [json!(null), json!(7), json!(""), json!(".."), json!("a\nb")] {
+            let stage = stage();
+            let mut row = json!({"name": mark});
+            // Where a name is the identity, this one cannot be part of a path.
+            if self.id != "name" {
+                row[self.id] = bad.clone();
+            }
+            self.also_listed(&stage, vec![row]);
+            let fault = self.driver(&stage).list().await.expect_err("a marked entry without an id");
+            let FaultKind::MalformedField { entry: Some(number), field } = fault.kind else {
+                panic!("{bad}: {fault}");
+            };
+            assert_eq!((field, fault.effect), (self.id, keysmith::plan::fault::Effect::None), "{bad}");
+            assert!((1..=3).contains(&number), "{bad}: {number}");
+            assert!(fault.to_string().contains(&format!("{field} of entry {number}")), "{fault}");
+        }
+    }
+
+    fn also_listed(&self, stage: &Stage, rows: Vec<Value>) {
+        stage.emulator.faults().add(Rule::always("GET", self.keys, Effect::ExtraRows { rows }));
+    }
+
+    /// Only a list is a list: that there is none is no word that there are no keys.
+    pub async fn lists_that_are_none(&self) {
+        let none = [json!(null), json!({}), json!(""), json!(0), json!(false)];
+        for value in none {
+            let envelope = match self.envelope {
+                "" => value.clone(),
+                name => json!({name: value, "total": 0, "total_count": 0, "has_more": false}),
+            };
+            let driver = (self.connect)(Canned::always(200, envelope.to_string()).wire(self.token));
+            let fault = driver.list().await.expect_err(&envelope.to_string());
+            assert!(fault.kind.is_malformed(), "{envelope}: {fault}");
+            if !self.envelope.is_empty() {
+                assert!(fault.to_string().contains(self.envelope), "{envelope}: {fault}");
             }
         }
     }
@@ -341,6 +446,10 @@ macro_rules! ordeals {
             slow_answers: a_slow_answer_is_waited_for_up_to_the_deadline;
             late_effects: a_call_that_was_given_up_may_be_carried_out_later;
             unreadable_answers: an_answer_that_cannot_be_read_leaves_open_whether_the_call_was_carried_out;
+            unbelievable_updates: an_answer_to_an_update_that_is_none_is_not_believed;
+            odd_entries: one_odd_entry_does_not_stop_an_account;
+            marked_entries_without_an_id: a_marked_entry_without_an_id_is_a_fault_that_names_entry_and_field;
+            lists_that_are_none: only_a_list_is_an_empty_listing;
             large_answers: an_answer_beyond_the_limit_is_refused_whatever_was_asked;
             redirects: a_redirect_is_never_followed;
             lag: only_listings_lag;

@@ -139,6 +139,7 @@ impl Work {
             FaultKind::Unreachable(_)
             | FaultKind::Redirected { .. }
             | FaultKind::Strange(_)
+            | FaultKind::MalformedField { .. }
             | FaultKind::TooLarge { .. } => {
                 format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
             }

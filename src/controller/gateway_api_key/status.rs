@@ -293,6 +293,9 @@ pub(super) fn seen(facts: &Facts) -> Option<Listed> {
 pub(super) fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &Desired) {
     status.active = seen.shown.active;
     status.created_at = seen.created_at.or(status.created_at);
-    status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);
+    // What cannot be read is not "never": the date that is known stays.
+    if !seen.unread_expiry() {
+        status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);
+    }
     status.last_used_at = report::to_the_hour(status.last_used_at, seen.last_used_at);
 }

@@ -95,7 +95,7 @@ impl Projects for Cortecs {
             fields: &["allow_overwrite", "created_at", "updated_at", INFERENCE],
             ..Call::new(Method::PUT, &CONFIGURATION)
         };
-        self.wire.send(call).await?.acknowledged()
+        self.wire.send(call).await?.updated().map(drop)
     }
 }
 

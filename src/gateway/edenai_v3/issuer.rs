@@ -1,7 +1,7 @@
 //! Eden AI v3 with an issuer key, which makes, lists and revokes the auth keys that other ConsoleTokens work with, and can
 //! do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
 
-use super::{CAPABILITIES, Key, limit_reached, pages, unknown, whoami};
+use super::{CAPABILITIES, limit_reached, listed, pages, unknown, whoami};
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::http::{Call, Wire, gone_is_none, looks_masked};
 use crate::gateway::{Amendment, Gateway, Minted, Order};
@@ -90,10 +90,14 @@ impl Gateway for Issuer {
         whoami::organization(&self.wire).await
     }
 
+    fn take_skipped(&self) -> u64 {
+        self.wire.take_skipped()
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let keys = pages::all(&self.wire, &["v3", "manage", "auth-keys"]).await?;
         let bare = |key: Listed| Listed { shown: Shown::default(), ..key };
-        Ok(keys.into_iter().filter_map(Key::listed).map(bare).collect())
+        Ok(keys.into_iter().filter_map(listed).map(bare).collect())
     }
 
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
@@ -115,8 +119,8 @@ impl Gateway for Issuer {
             None => key.name == order.name,
         };
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
-        let listed = self.list().await.map_err(unknown)?.into_iter().find(named);
-        let key = listed.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
+        let found = self.list().await.map_err(unknown)?.into_iter().find(named);
+        let key = found.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
         Ok(Minted { key, secret: created.secret()? })
     }
 

@@ -2,35 +2,21 @@
 //! or go between two pages move those that follow.
 
 use super::Key;
+use crate::gateway::entry::{self, Read};
 use crate::gateway::http::{Call, Wire};
 use crate::plan::fault::{Fault, FaultKind};
 use http::Method;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 const PAGE_SIZE: usize = 100;
 /// No organization has this many pages; one that seems to is a loop.
 const MOST_PAGES: usize = 1000;
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Page {
-    Bare(Vec<Key>),
-    Enveloped {
-        results: Vec<Key>,
-        #[serde(default)]
-        total_count: Option<usize>,
-        #[serde(default)]
-        count: Option<usize>,
-        #[serde(flatten)]
-        _object: (),
-    },
-}
-
 /// The rows so far, each key once.
 #[derive(Default)]
 struct Rows {
-    keys: Vec<Key>,
+    keys: Vec<Value>,
     seen: HashSet<String>,
     /// All that were shown, those shown twice included.
     shown: usize,
@@ -38,12 +24,12 @@ struct Rows {
 
 impl Rows {
     /// Adds a page, and says whether it had anything that was not shown before.
-    fn add(&mut self, page: Vec<Key>) -> bool {
+    fn add(&mut self, page: Vec<Value>) -> bool {
         self.shown += page.len();
         let before = self.keys.len();
         let seen = &mut self.seen;
-        self.keys.extend(page.into_iter().filter(|key| match &key.id {
-            Some(id) => seen.insert(id.clone()),
+        self.keys.extend(page.into_iter().filter(|row| match row["id"].as_str() {
+            Some(id) => seen.insert(id.to_owned()),
             None => true,
         }));
         self.keys.len() > before
@@ -54,9 +40,28 @@ fn strange(what: &'static str) -> Fault {
     Fault::without_effect(FaultKind::Strange(what))
 }
 
+/// `total_count`, or `count`, where a page has one.
+fn total(page: &Map<String, Value>) -> Result<Option<usize>, Fault> {
+    let of = |field: &'static str| match page.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let total = value.as_u64().and_then(|it| usize::try_from(it).ok());
+            total.map(Some).ok_or(entry::malformed(None, field))
+        }
+    };
+    Ok(of("total_count")?.or(of("count")?))
+}
+
+/// Reads the rows. Revoked keys are no keys any more, and keys of old without an id cannot be addressed (§2.8).
+fn keys(wire: &Wire, rows: Rows) -> Result<Vec<Read<Key>>, Fault> {
+    let of_old = |row: &Value| row.get("id").is_some_and(Value::is_null) && !entry::is_marked(row);
+    let is_key = |row: &Value| row["revoked"] != Value::Bool(true) && !of_old(row);
+    entry::part(wire, rows.keys.into_iter().enumerate().filter(|(_, row)| is_key(row)))
+}
+
 /// Follows the pages to the end, or fails. Keys that are made meanwhile hide none; rows that go might, and are noticed
 /// by the total.
-pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Key>, Fault> {
+pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fault> {
     let mut rows = Rows::default();
     let mut most = 0;
     for _ in 0..MOST_PAGES {
@@ -64,11 +69,12 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Key>, Fault> {
         let query = [("limit", limit.as_str()), ("offset", offset.as_str())];
         let call = Call { query: &query, slash: true, ..Call::new(Method::GET, path) };
         let (results, total) = match wire.send(call).await?.read()? {
-            Page::Bare(results) => {
+            Value::Array(results) => {
                 rows.add(results);
-                return Ok(rows.keys);
+                return keys(wire, rows);
             }
-            Page::Enveloped { results, total_count, count, .. } => (results, total_count.or(count)),
+            Value::Object(mut page) => (entry::list(&mut page, "results")?, total(&page)?),
+            _ => return Err(strange("it is no listing")),
         };
         if total.is_some_and(|total| total < most) {
             return Err(strange("a listing grew shorter while it was read"));
@@ -77,7 +83,7 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Key>, Fault> {
         let ended = results.is_empty();
         let news = rows.add(results);
         if total.is_some_and(|total| rows.shown >= total) || (ended && total.is_none()) {
-            return Ok(rows.keys);
+            return keys(wire, rows);
         }
         if ended {
             return Err(strange("a listing ends before its total"));

@@ -1,0 +1,109 @@
+//! Edgee's provider keys (contract §1.10): creation is documented, all else is tried by house style.
+
+use super::Edgee;
+use crate::gateway::entry::{Entry, Read};
+use crate::gateway::http::{Answer, Call};
+use crate::gateway::{DepositOrder, Deposited, ProviderKeys, lenient};
+use crate::plan::deposit::ListedDeposit;
+use crate::plan::facts::KeyId;
+use crate::plan::fault::{Effect, Fault, FaultKind};
+use async_trait::async_trait;
+use http::Method;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct ProviderKeyBody {
+    #[serde(default, deserialize_with = "lenient::present_id")]
+    id: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    api_key_ids: Option<Vec<String>>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct ProviderKeyCreated {
+    #[serde(deserialize_with = "lenient::id")]
+    id: String,
+    #[serde(default, deserialize_with = "lenient::timestamp")]
+    created_at: Option<Timestamp>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+impl Entry for ProviderKeyBody {
+    const FIELDS: &'static [&'static str] = &["id", "name", "api_key_ids"];
+    const ID: &'static str = "id";
+
+    /// Whether a listing shows ids is not documented (§1.10).
+    fn has_id(&self) -> bool {
+        true
+    }
+}
+
+/// The answer to an undocumented call. `None`: a vendor that does not know the path or the method is in its right.
+fn accepted(result: Result<Answer, Fault>) -> Result<Option<Answer>, Fault> {
+    match result {
+        Err(fault) if is_unknown_path(&fault) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn is_unknown_path(fault: &Fault) -> bool {
+    match fault.kind {
+        FaultKind::NotFound
+        | FaultKind::Forbidden
+        | FaultKind::Rejected { .. }
+        | FaultKind::Failed { status: 501 } => true,
+        // A page of HTML with 404 had no effect; an answer with 2xx that cannot be read may have had one.
+        FaultKind::Strange(_) => fault.effect == Effect::None,
+        _ => false,
+    }
+}
+
+#[async_trait]
+impl ProviderKeys for Edgee {
+    async fn list(&self) -> Result<Vec<ListedDeposit>, Fault> {
+        let keys: Vec<Read<ProviderKeyBody>> = self.pages("provider-keys").await?;
+        let deposit = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedDeposit {
+            id: key.id.map(KeyId),
+            name: key.name,
+            assigned_to: key.api_key_ids.map(|ids| ids.into_iter().map(KeyId).collect()),
+        };
+        Ok(keys.into_iter().map(deposit).collect())
+    }
+
+    async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
+        let keys: Vec<_> = order.keys.iter().map(|id| &id.0).collect();
+        let path = self.path(&["provider-keys"]);
+        let call = Call {
+            body: Some(json!({"provider": order.provider, "name": order.name, "api_key_ids": keys})),
+            secret: Some(("provider_key", &order.credential)),
+            fields: &["provider", "provider_key", "name", "api_key_ids"],
+            ..Call::new(Method::POST, &path)
+        };
+        let created: ProviderKeyCreated = self.wire.send(call).await?.created()?;
+        Ok(Deposited { id: KeyId(created.id), created_at: created.created_at })
+    }
+
+    async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+        let keys: Vec<_> = keys.iter().map(|id| &id.0).collect();
+        let path = self.path(&["provider-keys", &id.0]);
+        let call = Call {
+            body: Some(json!({"api_key_ids": keys})),
+            fields: &["api_key_ids"],
+            ..Call::new(Method::POST, &path)
+        };
+        accepted(self.wire.send(call).await)?.map_or(Ok(()), |it| it.updated().map(drop))
+    }
+
+    async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
+        let path = self.path(&["provider-keys", &id.0]);
+        let answer = accepted(self.wire.send(Call::new(Method::DELETE, &path)).await)?;
+        answer.map_or(Ok(()), |it| it.acknowledged())
+    }
+}
