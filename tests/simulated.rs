@@ -145,7 +145,9 @@ tell_everywhere! {
         a_survey_shows_what_is_left_and_removes_it_on_request,
         a_key_that_is_accounted_for_by_now_is_left_alone,
         without_a_ledger_nothing_is_removed,
-        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask;
+        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask,
+        an_entry_of_an_account_that_was_not_asked_stays,
+        what_only_another_namespace_shows_is_removed_through_its_token;
     refusals:
         a_secret_of_somebody_else_is_refused_before_a_key_is_made,
         of_two_resources_that_name_one_secret_the_first_wins,
@@ -351,6 +353,7 @@ tell! {
         a_leader_that_takes_long_to_finish_keeps_the_lease_until_then,
         taking_over_lists_nothing,
         a_leader_that_is_cut_off_ceases_to_act_before_another_begins,
+        a_deposit_is_recorded_although_its_reconcile_is_dropped,
         a_renewal_whose_answer_is_lost_loses_nothing,
         a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
         a_leader_that_hangs_says_so_and_is_replaced,
@@ -366,7 +369,10 @@ tell! {
         what_the_vendor_does_not_remove_is_said,
         a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
-        a_credential_that_cannot_be_one_is_named_and_never_sent;
+        a_credential_that_cannot_be_one_is_named_and_never_sent,
+        a_replaced_provider_key_is_held_again_whatever_is_in_the_way,
+        a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again,
+        a_deletion_asks_for_the_removal_before_it_asks_for_a_listing;
     ledger:
         an_entry_is_written_once_and_taken_out_again,
         writers_that_do_not_see_each_other_lose_nothing,

@@ -126,6 +126,10 @@ pub struct ProviderKeyStatus {
     /// When the vendor took the deposit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// Since when the vendor's listing has not shown it. It is deposited again if a look at least a minute later does not
+    /// show it either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
     /// Earlier deposits that are still to be removed at the vendor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,

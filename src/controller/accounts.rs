@@ -23,8 +23,15 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// The account, if what was made with it may be removed: not while it may be another one.
+    pub fn trusted(&self) -> Result<&Arc<Account>, String> {
+        self.doubt.clone().map_or(Ok(()), Err)?;
+        self.account.as_ref().ok_or_else(|| "it has not been verified".to_owned())
+    }
+
     /// The account, if new work may be begun with it now.
     pub fn usable(&self) -> Result<&Arc<Account>, String> {
+        self.doubt.clone().map_or(Ok(()), Err)?;
         self.ready.clone()?;
         let account = self.account.as_ref().ok_or("it has not been verified")?;
         account.usable().map_err(|fault| fault.to_string())?;
@@ -57,5 +64,27 @@ impl Accounts {
     /// The ConsoleToken is gone.
     pub fn remove(&self, namespace: &str, name: &str) {
         self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
+        let standing = |doubt: Option<&str>| Standing {
+            account: None,
+            doubt: doubt.map(str::to_owned),
+            ready: Ok(()),
+            uid: String::new(),
+            serial: None,
+            fingerprint: String::new(),
+        };
+        let doubted = standing(Some("it leads to another account"));
+        for outcome in [doubted.usable().err(), doubted.trusted().err()] {
+            assert_eq!(outcome.as_deref(), Some("it leads to another account"));
+        }
+        assert_eq!(standing(None).trusted().err().as_deref(), Some("it has not been verified"));
     }
 }

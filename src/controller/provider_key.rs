@@ -1,6 +1,7 @@
 //! ProviderKeys: observe, and act on what `plan::deposit` decides.
 
 mod retire;
+mod send;
 mod status;
 
 use super::accounts::Standing;
@@ -8,25 +9,25 @@ use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
+use crate::gateway;
 use crate::gateway::account::Account;
 use crate::gateway::http::fingerprint;
-use crate::gateway::{self, DepositOrder, Deposited};
-use crate::plan::claim::{Claim, Purpose};
+use crate::plan::claim::Claim;
 use crate::plan::credentials;
 use crate::plan::deposit::{
-    self, DepositDecision, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Wanted,
+    self, DepositDecision, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Recorded,
+    Wanted,
 };
 use crate::plan::facts::KeyId;
-use crate::plan::fault::{Effect, Fault};
+use crate::plan::fault::Fault;
 use crate::plan::hash;
-use crate::plan::issuance::SEND_WITHIN;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::Notice;
-use crate::plan::retry;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
+use send::{Send, Sent};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -105,6 +106,12 @@ impl Work {
     }
 
     async fn keep(&mut self) -> Result<Pass, Error> {
+        // Before anything that may be in the way: a deletion would leave behind what is at the vendor.
+        if let Some(claim) = deposit::hold(&self.facts(SignedDuration::ZERO))
+            && let Done::Pass(pass) = self.claim(&claim).await?
+        {
+            return Ok(pass);
+        }
         if !self.context.stores.filled() {
             return Ok(Pass::Stale);
         }
@@ -251,14 +258,10 @@ impl Work {
     ) -> Result<Done, Error> {
         match &decision.step {
             Step::Deposit(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
-            Step::Adopt(serial, id) => {
-                let deposited = Deposited { id: id.clone(), created_at: None };
-                // The credential or its keys may have changed since that call was sent; then it is deposited again.
-                let sent = object::claim_of(self.deposit.as_ref()).and_then(|claim| claim.sent);
-                let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
-                let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
-                self.record(*serial, deposited, wanted).await
-            }
+            Step::Hold(claim) => self.claim(claim).await,
+            Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
+            Step::RecordFound => self.record_missing(None).await,
+            Step::Adopt(serial, id) => self.adopt(*serial, id, wanted).await,
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
                 if let Err(fault) = account.reassign(id, &keys).await {
@@ -314,86 +317,77 @@ impl Work {
             Ok(turn) => turn,
             Err(fault) => return Ok(Done::Failed(fault, "deposit the credential")),
         };
-        let claim = Claim {
-            sent: Some(wanted.digest()),
-            ..Claim::new(serial, self.context.clock.now(), Purpose::Create)
-        };
-        let identity = Identity::from(self.context.mark(self.deposit.as_ref()));
-        match object::claim(&self.context.client, self.deposit.as_ref(), &claim, &identity).await {
-            Ok(object) => self.wrote(object),
-            Err(error) => return stale_or(error).map(Done::Pass),
-        }
-        // A deletion waits for calls that may still be carried out, and counts from the claim.
-        if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
-            return Ok(Done::Pass(Pass::Stale));
-        }
-        let order = DepositOrder {
-            name: self.context.mark(self.deposit.as_ref()).name(&self.display_name(), serial),
-            provider: self.deposit.spec.provider.clone(),
+        let section = Send {
+            context: Arc::clone(&self.context),
+            deposit: Arc::clone(&self.deposit),
+            account: Arc::clone(account),
+            turn,
+            serial,
+            display_name: self.display_name(),
+            wanted: wanted.clone(),
             credential: credential.clone(),
-            keys: wanted.assigned_to.iter().cloned().collect(),
         };
-        let section = Arc::clone(account);
-        let sent = self
-            .context
-            .critical
-            .run(async move { section.deposit(&order, &turn).await })
-            .await
-            .ok_or(Error::Panicked)?;
-        match sent {
-            Ok(deposited) => {
-                let note = match why {
-                    Why::ContentChanged => {
-                        "the changed credential is at the vendor; the earlier one is removed next"
-                    }
-                    Why::Lost => "the credential was removed at the vendor and is deposited again",
-                    _ => "the credential is at the vendor",
-                };
-                let notice = if why == Why::Lost {
-                    Notice::warning("Redeposited", note)
-                } else {
-                    Notice::news("Deposited", note)
-                };
-                self.context.notify(self.deposit.as_ref(), notice);
-                self.record(serial, deposited, wanted).await
+        match self.context.critical.run(section.run()).await.ok_or(Error::Panicked)?? {
+            Sent::Done(object) => {
+                self.wrote(object);
+                self.changed_vendor();
+                self.reassigned = false;
+                self.say_deposited(why);
+                Ok(Done::Again)
             }
-            Err(fault) => {
-                if fault.effect == Effect::None {
-                    self.settled = Some(serial);
-                    return Ok(Done::Failed(fault, "deposit the credential"));
-                }
-                tracing::warn!(serial = serial.0, %fault, "the answer to a deposit was lost; it is looked up");
+            Sent::Stale => Ok(Done::Pass(Pass::Stale)),
+            Sent::Pending(object) => {
+                self.wrote(*object);
                 self.view = None;
                 Ok(Done::Again)
+            }
+            Sent::Failed(object, fault) => {
+                self.wrote(*object);
+                self.settled = Some(serial);
+                Ok(Done::Failed(fault, "deposit the credential"))
             }
         }
     }
 
-    async fn record(&mut self, serial: Serial, deposited: Deposited, wanted: &Wanted) -> Result<Done, Error> {
-        let mut status = self.status();
-        if let Some(old) = status.id.replace(deposited.id.0.clone()).filter(|old| *old != deposited.id.0) {
-            status.superseded.push(old);
-        }
-        status.serial = Some(serial.0);
-        status.settled_serial = Some(serial.0);
-        status.content = Some(wanted.content.clone());
-        status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
-        status.created_at = deposited.created_at.or(Some(self.context.clock.now()));
-        status.failures = None;
-        status.next_attempt_at = None;
+    /// The lost answer is found.
+    async fn adopt(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
+        // The credential or its keys may have changed since that call was sent; then it is deposited again.
+        let sent = object::claim_of(self.deposit.as_ref()).and_then(|claim| claim.sent);
+        let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
+        let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
+        let (now, recorded) =
+            (self.context.clock.now(), Recorded { serial, id: id.clone(), created_at: None });
+        let status = deposit::record(self.status(), &recorded, wanted, now);
+        let status = deposited(status, self.deposit.as_ref(), now);
         self.changed_vendor();
         self.reassigned = false;
-        let verdict = if status.superseded.is_empty() && !wanted.content.is_empty() {
-            status.observed_generation = self.deposit.metadata.generation;
-            status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
-            deposited_verdict()
-        } else {
-            Verdict::reconciling(
-                Reason::Progressing,
-                "the credential is at the vendor; the earlier one is removed next",
-            )
-            .still_ready(true)
-        };
+        match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
+            Ok(written) => {
+                if let Some(object) = written {
+                    self.wrote(object);
+                }
+                Ok(Done::Again)
+            }
+            Err(error) => stale_or(error).map(Done::Pass),
+        }
+    }
+
+    /// Puts finalizer and claim back, or claims.
+    async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
+        let identity = Identity::from(self.context.mark(self.deposit.as_ref()));
+        match object::claim(&self.context.client, self.deposit.as_ref(), claim, &identity).await {
+            Ok(object) => {
+                self.wrote(object);
+                Ok(Done::Again)
+            }
+            Err(error) => stale_or(error).map(Done::Pass),
+        }
+    }
+
+    /// Since when listings have not shown it, or that they do again.
+    async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Error> {
+        let status = ProviderKeyStatus { missing_since: since, ..self.status() };
+        let verdict = since.map_or_else(|| self.at_rest(), |since| self.missing(since));
         let pass = self.publish(status, &verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -427,4 +421,19 @@ impl Work {
 
 fn deposited_verdict() -> Verdict {
     Verdict::settled(Reason::Deposited, "the credential is at the vendor")
+}
+
+/// What is said of a deposit that was just recorded.
+fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
+    let outdated = status.content.as_ref().is_none_or(String::is_empty);
+    let verdict = if status.superseded.is_empty() && !outdated {
+        status.observed_generation = object.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(object).cloned();
+        deposited_verdict()
+    } else {
+        let message = "the credential is at the vendor; the earlier one is removed next";
+        Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+    };
+    verdict.apply(&mut status.conditions, object.metadata.generation, now);
+    status
 }

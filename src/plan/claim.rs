@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Purpose {
     /// To create something at the vendor.
     Create,
-    /// To write the Secret over whatever serial stands in it; nothing is created under it.
+    /// To write the Secret over whatever serial stands in it, or to put back the claim that an object lost; nothing is
+    /// created under it.
     Restore,
     /// To remove everything; fences out whoever still holds an older claim.
     Delete,
@@ -26,7 +27,8 @@ pub struct Claim {
     pub at: Timestamp,
     /// What for.
     pub purpose: Purpose,
-    /// With `Delete`: since when an earlier create call has had no known outcome, if one has.
+    /// With `Delete`, and with `Restore` where a claim was lost: since when an earlier create call may have had no known
+    /// outcome.
     pub unsettled: Option<Timestamp>,
     /// Recognises what was sent under the claim, or asked for when it was made, which may be something else by the
     /// time the answer is found.

@@ -15,6 +15,9 @@ use crate::api::condition::{self, READY};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
+/// Between the two looks that do not show a deposit lies at least this, and more than a listing may lag.
+const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
+
 /// A deposit as the vendor lists it. Everything but the provider may be withheld.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedDeposit {
@@ -56,7 +59,7 @@ impl DepositView {
         let shown = self.deposits.iter().find(|it| it.id.as_ref() == Some(&id));
         let assigned: BTreeSet<_> = status.assigned_to.iter().cloned().map(KeyId).collect();
         let moved = shown.and_then(|it| it.assigned_to.as_ref()).is_some_and(|it| *it != assigned);
-        moved || self.shows(&id) == Some(false)
+        moved || self.shows(&id) == Some(false) || status.missing_since.is_some()
     }
 
     /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
@@ -119,6 +122,12 @@ pub struct DepositFacts {
 pub enum DepositStep {
     /// Claim the serial and deposit under it; what was there before becomes superseded.
     Deposit(Serial),
+    /// Put the finalizer and this claim back, which the object lost or never had; nothing is created under it.
+    Hold(Claim),
+    /// Record that listings have not shown it since then.
+    RecordMissing(Timestamp),
+    /// Record that a listing shows it again.
+    RecordFound,
     /// The lost answer is found: record it.
     Adopt(Serial, KeyId),
     /// Change the assignment in place, by house style.
@@ -152,6 +161,10 @@ pub enum DepositStep {
 pub enum DepositWhy {
     /// There is no deposit yet.
     NeverDeposited,
+    /// Finalizer or claim are gone, as after `kubectl replace`.
+    Unheld,
+    /// A listing does not show it, which one look does not prove.
+    Missing,
     /// The outcome of the last create call is unknown.
     AnswerLost,
     /// The last create call certainly came to nothing.
@@ -198,7 +211,7 @@ impl DepositFacts {
         self.claim.filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.settled())
     }
 
-    fn next_serial(&self) -> Serial {
+    fn highest_serial(&self) -> Serial {
         let listed =
             self.view.as_ref().and_then(|view| view.own(&self.mark).map(|(serial, ..)| serial).max());
         let claimed = self.claim.map(|claim| claim.serial);
@@ -207,11 +220,19 @@ impl DepositFacts {
             .flatten()
             .max()
             .unwrap_or_default()
-            .next()
+    }
+
+    fn next_serial(&self) -> Serial {
+        self.highest_serial().next()
     }
 
     fn settles(&self, sent: Timestamp) -> Timestamp {
         plus(sent, self.listing_lag + GIVEN_UP)
+    }
+
+    /// What has been missing since then, and still is at this time, is gone.
+    fn believed_gone(&self, since: Timestamp) -> Timestamp {
+        plus(since, LOOKS_APART.max(self.listing_lag + SignedDuration::from_secs(1)))
     }
 
     fn id(&self) -> Option<KeyId> {
@@ -219,8 +240,27 @@ impl DepositFacts {
     }
 }
 
+/// The claim to put back, with the finalizer, where something is recorded at the vendor and either is missing: without
+/// them a deletion would leave it there. `None`: they are there, or nothing is recorded.
+pub fn hold(facts: &DepositFacts) -> Option<Claim> {
+    let status = &facts.status;
+    let recorded = status.id.is_some() || !status.superseded.is_empty() || !status.left_behind.is_empty();
+    if !recorded || facts.finalizer && facts.claim.is_some() {
+        return None;
+    }
+    // The lost claim may have been for a call that is still going.
+    let lost = || Claim {
+        unsettled: Some(facts.now),
+        ..Claim::new(facts.highest_serial(), facts.now, Purpose::Restore)
+    };
+    Some(facts.claim.unwrap_or_else(lost))
+}
+
 /// The next step for a deposit that should exist.
 pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
+    if let Some(claim) = hold(facts) {
+        return take(DepositStep::Hold(claim), DepositWhy::Unheld);
+    }
     let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
     let changed = facts.requested || attempted != facts.generation;
     let different = facts.status.content.as_ref().is_some_and(|content| *content != wanted.content);
@@ -246,7 +286,10 @@ pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
             if facts.requested && !facts.looked {
                 return take(DepositStep::Look(facts.now), DepositWhy::Requested);
             }
-            take(DepositStep::Rest(None), DepositWhy::Fresh)
+            match facts.status.missing_since {
+                Some(since) => take(DepositStep::Rest(Some(facts.believed_gone(since))), DepositWhy::Missing),
+                None => take(DepositStep::Rest(None), DepositWhy::Fresh),
+            }
         })
 }
 
@@ -288,18 +331,27 @@ fn assignment(facts: &DepositFacts, wanted: &Wanted, id: &KeyId) -> Option<Depos
     drifted.then(|| take(DepositStep::Reassign(id.clone()), DepositWhy::Drift))
 }
 
+/// One look is no proof: it is gone when two looks that cannot share a cause do not show it.
 fn lost(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
-    let view = facts.view.as_ref()?;
+    let because = |step, why| Some(take(step, why));
+    let since = facts.status.missing_since;
+    let Some(view) = &facts.view else {
+        let due = since.map(|since| facts.believed_gone(since)).filter(|due| *due <= facts.now)?;
+        return because(DepositStep::Look(due), DepositWhy::Missing);
+    };
     let old_enough = facts.status.created_at.is_none_or(|at| plus(at, facts.listing_lag) < view.as_of);
-    let missing = view.shows(id) == Some(false) && old_enough;
-    if !missing {
-        return None;
+    if view.shows(id) != Some(false) || !old_enough {
+        return since.and_then(|_| because(DepositStep::RecordFound, DepositWhy::Fresh));
     }
-    // One listing is a hint; a second one, obtained on purpose, is believed.
-    if !facts.looked {
-        return Some(take(DepositStep::Look(facts.now), DepositWhy::Lost));
+    // Listings of the poll are a hint; one obtained on purpose counts.
+    let look = || because(DepositStep::Look(facts.now), DepositWhy::Missing);
+    match since {
+        None if !facts.looked => look(),
+        None => because(DepositStep::RecordMissing(view.as_of), DepositWhy::Missing),
+        Some(since) if facts.now < facts.believed_gone(since) => None,
+        Some(since) if !facts.looked || view.as_of < facts.believed_gone(since) => look(),
+        Some(_) => because(DepositStep::Deposit(facts.next_serial()), DepositWhy::Lost),
     }
-    Some(take(DepositStep::Deposit(facts.next_serial()), DepositWhy::Lost))
 }
 
 fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
@@ -332,6 +384,39 @@ fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
     because(DepositStep::Settle { gone, left })
 }
 
+/// A deposit that was made or found.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its serial.
+    pub serial: Serial,
+    /// The vendor's id.
+    pub id: KeyId,
+    /// When the vendor took it, where it tells.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Status once a deposit is at the vendor: what was there before becomes superseded.
+#[must_use]
+pub fn record(
+    mut status: ProviderKeyStatus,
+    deposit: &Recorded,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> ProviderKeyStatus {
+    if let Some(old) = status.id.replace(deposit.id.0.clone()).filter(|old| *old != deposit.id.0) {
+        status.superseded.push(old);
+    }
+    status.serial = Some(deposit.serial.0);
+    status.settled_serial = Some(deposit.serial.0);
+    status.content = Some(wanted.content.clone());
+    status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
+    status.created_at = deposit.created_at.or(Some(now));
+    status.missing_since = None;
+    status.failures = None;
+    status.next_attempt_at = None;
+    status
+}
+
 /// The next step for a deposit whose resource is being deleted.
 pub fn retire(facts: &DepositFacts) -> DepositDecision {
     let because = |step| take(step, DepositWhy::Deleting);
@@ -341,6 +426,7 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
     let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
         // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
         let unsettled = match facts.claim {
+            Some(claim) if claim.purpose == Purpose::Restore => claim.unsettled,
             Some(_) => facts.pending().map(|claim| claim.at),
             None => Some(facts.now),
         };

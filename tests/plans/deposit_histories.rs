@@ -1,6 +1,6 @@
 //! Random histories of deposits, in houses that keep the vendor's documentation in different ways.
 
-use super::depositor::Depositor;
+use super::depositor::{Depositor, Mutant};
 use super::deposits::{Ask, Deposits, House, Resource, Shared, mark};
 use super::fate::Fate;
 use super::histories::{cases, runner};
@@ -20,7 +20,11 @@ use std::task::{Context, Poll, Waker};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    Move { who: usize, fate: Fate, late: usize },
+    Move {
+        who: usize,
+        fate: Fate,
+        late: usize,
+    },
     Finish(usize),
     Crash(usize),
     Wait(u16),
@@ -28,6 +32,8 @@ enum Event {
     ChangeAssignment(u8),
     AskForLook(u8),
     StripClaim,
+    /// `kubectl replace` with the manifest: neither finalizer nor claim.
+    Replace,
     DeleteResource,
     RemoveInConsole(u8),
     ReassignInConsole(u8),
@@ -51,6 +57,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => (0_u8..3).prop_map(Event::ChangeAssignment),
         1 => (0_u8..255).prop_map(Event::AskForLook),
         1 => Just(Event::StripClaim),
+        1 => Just(Event::Replace),
         1 => Just(Event::DeleteResource),
         1 => any::<u8>().prop_map(Event::RemoveInConsole),
         1 => any::<u8>().prop_map(Event::ReassignInConsole),
@@ -72,13 +79,18 @@ type Running = Pin<Box<dyn Future<Output = Result<Pass, Kube>>>>;
 
 struct Play {
     world: Shared,
+    mutant: Option<Mutant>,
     running: [Option<Running>; 2],
 }
 
 fn play(house: House, events: &[Event], log: bool) -> Result<(), String> {
+    play_with(None, house, events, log)
+}
+
+fn play_with(mutant: Option<Mutant>, house: House, events: &[Event], log: bool) -> Result<(), String> {
     let mut world = Deposits::new(house);
     world.log = log.then(Vec::new);
-    let mut play = Play { world: Rc::new(RefCell::new(world)), running: [None, None] };
+    let mut play = Play { world: Rc::new(RefCell::new(world)), mutant, running: [None, None] };
     let result = play.war(events).and_then(|()| play.peace());
     if let Some(log) = play.world.borrow_mut().log.take() {
         println!("{}", log.join("\n"));
@@ -164,6 +176,7 @@ impl Play {
             }
             let depositor = Depositor {
                 world: Rc::clone(&self.world),
+                mutant: self.mutant,
                 me: who,
                 resource,
                 view: None,
@@ -273,6 +286,9 @@ impl Play {
             return Err(format!("the deletion does not end: {:?}", resource.status));
         }
         let status = &resource.status;
+        if status.id.is_some() && !(resource.finalizer && resource.claim().is_some()) {
+            return Err(format!("nothing holds it: {resource:?}"));
+        }
         let ready = condition::find(&status.conditions, READY).is_some_and(|it| it.status == "True");
         let wanted = resource.wanted();
         let named = live.iter().find(|it| Some(&it.id.0) == status.id.as_ref());
@@ -317,7 +333,15 @@ fn edit(world: &mut Deposits, event: Event) {
             world.stripped = true;
             resource.claim = None;
         }
+        Event::Replace if !resource.deleting => {
+            // A call under a claim that nobody knows any more may be sent again under its serial.
+            let settled = resource.status.settled_serial.unwrap_or_default();
+            let open = resource.claim().is_none_or(|claim| claim.serial.0 > settled);
+            world.stripped |= open || !world.flights.is_empty();
+            (resource.claim, resource.finalizer) = (None, false);
+        }
         Event::DeleteResource if !resource.deleting => {
+            world.stripped |= !resource.finalizer;
             resource.deleting = true;
             resource.generation += 1;
         }
@@ -338,4 +362,21 @@ fn whatever_happens_the_vendor_ends_with_the_wanted_deposit_or_none() {
         }
         panic!("{error}");
     }
+}
+
+/// A replaced resource whose deletion comes later takes its deposit with it.
+#[test]
+fn a_replaced_resource_is_held_again_and_a_mutant_that_does_not_is_found() {
+    let settled = || (0..40).map(|_| Event::Move { who: 0, fate: Fate::Fine, late: 0 });
+    let events: Vec<_> = settled()
+        .chain([Event::Wait(200), Event::Replace])
+        .chain(settled())
+        .chain([Event::Wait(200), Event::DeleteResource])
+        .collect();
+    play(House::Complete, &events, false).unwrap();
+    // Before the deletion nothing holds it; after it nobody can tell the mutant from a deletion that came too early.
+    let before_deletion = &events[..events.len() - 2];
+    play(House::Complete, before_deletion, false).unwrap();
+    let found = play_with(Some(Mutant::HoldsNothing), House::Complete, before_deletion, false);
+    assert!(found.is_err_and(|why| why.contains("nothing holds it")), "nobody noticed");
 }

@@ -2,9 +2,12 @@
 
 use super::known::{at, claim, id};
 use super::known_deposits::*;
+use jiff::SignedDuration;
 use keysmith::api::ProviderKeyStatus;
+use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::deposit::{
-    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, Wanted, decide,
+    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, Recorded, Wanted,
+    decide, record,
 };
 use keysmith::plan::naming::Serial;
 
@@ -56,15 +59,6 @@ fn a_lost_answer_is_looked_up_and_given_up_only_when_it_cannot_land_any_more() {
 }
 
 #[test]
-fn a_stripped_claim_does_not_rewind_the_serial_where_anything_else_remembers_it() {
-    let rotated = Wanted { content: "other".into(), ..wanted() };
-    let stripped = DepositFacts { claim: None, ..deposited() };
-    assert_eq!(decide(&stripped, &rotated).step, Step::Deposit(Serial(2)));
-    let listed = looked(stripped, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
-    assert_eq!(decide(&listed, &rotated).step, Step::Deposit(Serial(8)));
-}
-
-#[test]
 fn what_the_claim_was_sent_with_tells_a_credential_that_changed_since() {
     let other_keys = Wanted { assigned_to: keys(&["app", "web"]), ..wanted() };
     let other_content = Wanted { content: "other".into(), ..wanted() };
@@ -109,11 +103,77 @@ fn an_assignment_changed_in_the_console_is_changed_back() {
     expect(&set_right, Step::Rest(None), Why::Fresh);
 }
 
+fn missing(since: i64, facts: DepositFacts) -> DepositFacts {
+    let status = ProviderKeyStatus { missing_since: Some(at(since)), ..facts.status };
+    DepositFacts { status, ..facts }
+}
+
 #[test]
-fn a_deposit_missing_from_a_listing_obtained_on_purpose_is_made_again() {
-    let facts = DepositFacts { view: Some(view(-1, &[])), ..deposited() };
-    expect(&facts, Step::Look(at(0)), Why::Lost);
-    expect(&looked(deposited(), -1, &[]), Step::Deposit(Serial(2)), Why::Lost);
+fn a_deposit_is_believed_gone_after_two_looks_a_minute_apart() {
+    // A listing of the poll is a hint, the first one obtained on purpose is recorded.
+    let hint = DepositFacts { view: Some(view(-1, &[])), ..deposited() };
+    expect(&hint, Step::Look(at(0)), Why::Missing);
+    let first = looked(deposited(), -1, &[]);
+    expect(&first, Step::RecordMissing(at(-1)), Why::Missing);
+    expect(&missing(-1, first), Step::Rest(Some(at(59))), Why::Missing);
+    // A restart within the minute shortens nothing.
+    expect(&missing(-59, deposited()), Step::Rest(Some(at(1))), Why::Missing);
+    expect(&missing(-60, deposited()), Step::Look(at(0)), Why::Missing);
+    expect(&missing(-60, hint.clone()), Step::Look(at(0)), Why::Missing);
+    expect(&missing(-61, looked(deposited(), -2, &[])), Step::Look(at(0)), Why::Missing);
+    expect(&missing(-61, looked(deposited(), -1, &[])), Step::Deposit(Serial(2)), Why::Lost);
+    // More than the listing may lag.
+    let slow = DepositFacts { listing_lag: SignedDuration::from_secs(90), ..looked(deposited(), -1, &[]) };
+    expect(&missing(-61, slow), Step::Rest(Some(at(30))), Why::Missing);
+}
+
+#[test]
+fn a_deposit_that_reappears_is_kept_and_one_that_was_replaced_meanwhile_is_removed() {
+    let one = || entry(1, "one", &["app"]);
+    expect(&missing(-30, looked(deposited(), -1, &[one()])), Step::RecordFound, Why::Fresh);
+    // Nothing can be told any more: it is not held against it.
+    expect(&missing(-30, looked(deposited(), -1, &[bare()])), Step::RecordFound, Why::Fresh);
+    let recorded = Recorded { serial: Serial(2), id: id("two"), created_at: Some(at(-9000)) };
+    let status = record(missing(-30, deposited()).status, &recorded, &wanted(), at(-9000));
+    assert_eq!((status.missing_since, status.superseded.as_slice()), (None, &["one".to_owned()][..]));
+    let replaced = DepositFacts { claim: Some(claim(2, -9000)), status, ..deposited() };
+    let later = ProviderKeyStatus { superseded: Vec::new(), ..replaced.status.clone() };
+    let later = DepositFacts { status: later, ..replaced };
+    let back = looked(later, -1, &[one(), entry(2, "two", &["app"])]);
+    expect(&back, Step::Remove(vec![id("one")]), Why::Superseded);
+}
+
+#[test]
+fn finalizer_and_claim_come_back_before_anything_else() {
+    let restored = |serial, now| Claim {
+        unsettled: Some(at(now)),
+        ..Claim::new(Serial(serial), at(now), Purpose::Restore)
+    };
+    let replaced = DepositFacts { finalizer: false, claim: None, ..deposited() };
+    expect(&replaced, Step::Hold(restored(1, 0)), Why::Unheld);
+    let stripped = DepositFacts { claim: None, ..deposited() };
+    expect(&stripped, Step::Hold(restored(1, 0)), Why::Unheld);
+    // A claim that is there stays, whatever it is for.
+    let bare = DepositFacts { finalizer: false, ..pending(10) };
+    expect(&bare, Step::Hold(claim(2, -10)), Why::Unheld);
+    // Also while a failure is waited out, and for what only is to be removed yet.
+    let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..replaced.status.clone() };
+    expect(&DepositFacts { status, ..replaced.clone() }, Step::Hold(restored(1, 0)), Why::Unheld);
+    for status in [
+        ProviderKeyStatus { superseded: vec!["old".into()], ..new().status },
+        ProviderKeyStatus { left_behind: vec!["old".into()], ..new().status },
+    ] {
+        let facts = DepositFacts { finalizer: false, status, ..new() };
+        expect(&facts, Step::Hold(restored(0, 0)), Why::Unheld);
+    }
+    // Nothing is recorded: the first claim brings the finalizer.
+    expect(&DepositFacts { finalizer: false, ..new() }, Step::Deposit(Serial(1)), Why::NeverDeposited);
+    // With the highest serial seen, and the next one after it.
+    let listed = looked(replaced, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
+    expect(&listed, Step::Hold(restored(7, 0)), Why::Unheld);
+    let held = DepositFacts { claim: Some(restored(7, -1)), finalizer: true, ..listed };
+    let rotated = Wanted { content: "other".into(), ..wanted() };
+    assert_eq!(decide(&held, &rotated).step, Step::Deposit(Serial(8)));
 }
 
 #[test]

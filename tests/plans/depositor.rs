@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use keysmith::api::{ProviderKeyStatus, Reason, Verdict};
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::deposit::{
-    self, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Wanted,
+    self, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Recorded, Wanted,
 };
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::{Effect, Fault};
@@ -28,8 +28,16 @@ enum Done {
     Failed(Fault, &'static str),
 }
 
+/// A rule left out, to show that the histories notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Finalizer and claim that are gone stay so.
+    HoldsNothing,
+}
+
 pub struct Depositor {
     pub world: Shared,
+    pub mutant: Option<Mutant>,
     pub me: usize,
     pub resource: Rc<Resource>,
     pub view: Option<DepositView>,
@@ -88,7 +96,11 @@ impl Depositor {
         // The credential is read once, at the beginning of the pass.
         let wanted = self.resource.wanted();
         for _ in 0..STEPS {
-            let decision = deposit::decide(&self.facts(), &wanted);
+            let mut decision = deposit::decide(&self.facts(), &wanted);
+            if self.mutant == Some(Mutant::HoldsNothing) && decision.why == Why::Unheld {
+                let held = DepositFacts { finalizer: true, claim: self.stand_in(), ..self.facts() };
+                decision = deposit::decide(&held, &wanted);
+            }
             self.note(&decision);
             if let Step::Rest(until) = decision.step {
                 return self.rest(decision.why, until).await;
@@ -96,6 +108,9 @@ impl Depositor {
             let done = match &decision.step {
                 Step::Deposit(serial) => self.deposit(*serial, &wanted).await?,
                 Step::Adopt(serial, id) => self.adopt(*serial, id, &wanted).await?,
+                Step::Hold(claim) => self.claim(claim).await?.unwrap_or(Done::Again),
+                Step::RecordMissing(since) => self.record_missing(Some(*since)).await?,
+                Step::RecordFound => self.record_missing(None).await?,
                 Step::Reassign(id) => {
                     let ask = Ask::Reassign(id.clone(), wanted.assigned_to.clone());
                     match self.send(&ask).await {
@@ -132,6 +147,12 @@ impl Depositor {
             }
         }
         Ok(self.spun())
+    }
+
+    /// What the mutant takes for a claim where there is none.
+    fn stand_in(&self) -> Option<Claim> {
+        let serial = Serial(self.resource.status.serial.unwrap_or_default());
+        Some(self.resource.claim().unwrap_or(Claim::new(serial, self.now(), Purpose::Restore)))
     }
 
     fn note(&self, decision: &deposit::DepositDecision) {
@@ -208,18 +229,14 @@ impl Depositor {
         self.record(serial, id, if same { wanted } else { &outdated }).await
     }
 
+    async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Kube> {
+        let status = ProviderKeyStatus { missing_since: since, ..self.status() };
+        self.report(status, &progressing()).await
+    }
+
     async fn record(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Kube> {
-        let mut status = self.status();
-        if let Some(old) = status.id.replace(id.0.clone()).filter(|old| *old != id.0) {
-            status.superseded.push(old);
-        }
-        status.serial = Some(serial.0);
-        status.settled_serial = Some(serial.0);
-        status.content = Some(wanted.content.clone());
-        status.assigned_to = ids(&wanted.assigned_to);
-        status.created_at = Some(self.now());
-        status.failures = None;
-        status.next_attempt_at = None;
+        let recorded = Recorded { serial, id: id.clone(), created_at: None };
+        let mut status = deposit::record(self.status(), &recorded, wanted, self.now());
         self.view = None;
         self.reassigned = false;
         let verdict = if status.superseded.is_empty() && !wanted.content.is_empty() {
@@ -296,7 +313,7 @@ impl Depositor {
                 return self.publish(status, &deposited()).await;
             }
             Why::AnswerLost => Verdict::reconciling(Reason::Recovering, format!("again after {until:?}")),
-            Why::Superseded => progressing(),
+            Why::Superseded | Why::Missing => progressing(),
             _ => return Ok(Pass::Rest(until)),
         };
         Ok(match self.publish(self.status(), &verdict).await? {

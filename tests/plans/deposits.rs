@@ -98,7 +98,7 @@ pub struct Deposits {
     pub roll: u16,
     pub effects: u64,
     sent: BTreeSet<Serial>,
-    /// Whether a user took a claim away, and serials may come again.
+    /// Whether a user took a claim away, and serials may come again; or deleted the resource while nothing held it.
     pub stripped: bool,
     pub broken: Option<String>,
     pub log: Option<Vec<String>>,

@@ -2,9 +2,11 @@
 
 use super::known::{at, deletion, id};
 use super::known_deposits::*;
+use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::deposit::{
     DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, retire,
 };
+use keysmith::plan::naming::Serial;
 
 #[track_caller]
 fn expect_retired(facts: &DepositFacts, step: Step) {
@@ -28,6 +30,13 @@ fn a_deletion_is_claimed_and_remembers_an_unsettled_call() {
 fn a_deletion_after_a_claim_that_cannot_be_read_waits_as_if_a_call_were_unsettled() {
     let facts = DepositFacts { claim: None, ..deposited() };
     expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(0))));
+}
+
+#[test]
+fn a_deletion_after_a_claim_that_was_put_back_waits_since_the_claim_was_lost() {
+    let restored = Claim { unsettled: Some(at(-9)), ..Claim::new(Serial(1), at(-9), Purpose::Restore) };
+    let facts = DepositFacts { claim: Some(restored), ..deposited() };
+    expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(-9))));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! ProviderKeys: a credential reaches the vendor, follows its Secret, and goes.
 
-use crate::support::world::{ORG, World, merged};
+use crate::support::world::{ORG, TOKEN, World, merged};
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
 use keysmith::emulator::{Effect, Rule};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -235,4 +236,109 @@ pub async fn a_credential_that_cannot_be_one_is_named_and_never_sent(world: &mut
     // What is mended is picked up.
     world.write_secret("nowhere", &[("api_key", "canary-y")]).await;
     world.ready("ProviderKey", "none").await;
+}
+
+/// As `kubectl replace` does with a manifest from git.
+async fn replace(world: &World, name: &str) {
+    let metadata = json!({"finalizers": null, "annotations": {"keysmith.dev/claim": null}});
+    world.edit("ProviderKey", name, json!({"metadata": metadata})).await.unwrap();
+}
+
+async fn held(world: &World, name: &str) {
+    let start = world.clock.now();
+    world
+        .eventually("finalizer and claim are back", async || {
+            let object = world.api("ProviderKey").get(name).await.unwrap();
+            let held =
+                !object.finalizers().is_empty() && object.annotations().contains_key("keysmith.dev/claim");
+            if held { Ok(()) } else { Err(format!("{:?}", object.metadata)) }
+        })
+        .await;
+    assert!(world.clock.now().duration_since(start).as_secs() < 10);
+}
+
+pub async fn a_replaced_provider_key_is_held_again_whatever_is_in_the_way(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
+    world.ready("ProviderKey", "openai").await;
+    replace(world, "openai").await;
+    held(world, "openai").await;
+    world.ready("ProviderKey", "openai").await;
+    // Its credential is refused.
+    world.write_secret("byok", &[("other", "canary-2")]).await;
+    world.reason("ProviderKey", "openai", "SecretMissing").await;
+    replace(world, "openai").await;
+    held(world, "openai").await;
+    // A failure is waited out.
+    let refused = Effect::Status { code: 422, retry_after: None };
+    world.emulator.faults().add(Rule::once("POST", "/provider-keys", refused));
+    world.write_secret("byok", &[("api_key", "canary-3")]).await;
+    world.reason("ProviderKey", "openai", "VendorRejected").await;
+    replace(world, "openai").await;
+    held(world, "openai").await;
+    // The vendor refuses the token.
+    assert!(world.edgee().revoke_token(TOKEN));
+    world.reason("ConsoleToken", "edgee", "TokenRefused").await;
+    replace(world, "openai").await;
+    held(world, "openai").await;
+    world.edgee().add_token(TOKEN, &[ORG]);
+    let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+    world.edit("ConsoleToken", "edgee", asked).await.unwrap();
+    world.ready("ConsoleToken", "edgee").await;
+    only(world, "the corrected credential", |it| it.provider_key == "canary-3").await;
+    world.delete("ProviderKey", "openai").await;
+    world.gone("ProviderKey", "openai").await;
+    assert!(deposits(world).is_empty());
+}
+
+pub async fn a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
+    world.ready("ProviderKey", "openai").await;
+    world.pass(Duration::from_secs(3600), Duration::ZERO).await;
+    let before = deposits(world)[0].clone();
+    // A replica of the vendor's that is behind, for less than a minute.
+    let lag = Effect::LagListing { millis: 5_000_000 };
+    world.emulator.faults().add(Rule::always("GET", "/provider-keys", lag));
+    world
+        .eventually("it is missing", async || {
+            let status = world.status("ProviderKey", "openai").await;
+            if status["missingSince"].is_null() { Err(status.to_string()) } else { Ok(()) }
+        })
+        .await;
+    let (status, _, message) = world.condition("ProviderKey", "openai", "Ready").await.unwrap();
+    assert!(status == "True" && message.contains("has not shown the credential since"), "{status} {message}");
+    world.emulator.faults().clear();
+    world
+        .eventually("it is there again", async || {
+            let status = world.status("ProviderKey", "openai").await;
+            if status["missingSince"].is_null() { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    world.ready("ProviderKey", "openai").await;
+    let after = deposits(world);
+    assert_eq!(after.iter().map(|it| &it.id).collect::<Vec<_>>(), [&before.id]);
+}
+
+pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
+    world.ready("ProviderKey", "openai").await;
+    // One entry that cannot be understood spoils the listing for everybody.
+    world.emulator.faults().add(Rule::always("GET", "/provider-keys", Effect::Html));
+    world.delete("ProviderKey", "openai").await;
+    world
+        .eventually("it is removed at the vendor", async || {
+            let left = deposits(world);
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        })
+        .await;
+    world.pass(Duration::from_secs(60), Duration::ZERO).await;
+    assert!(!world.events().await.iter().any(|(reason, _)| reason == "Removed"), "nobody has seen it gone");
+    world.emulator.faults().clear();
+    world.gone("ProviderKey", "openai").await;
+    world.event("Removed").await;
 }

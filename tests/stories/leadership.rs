@@ -2,11 +2,11 @@
 
 use crate::support::cluster::{Effect as Broken, Rule as Breaks};
 use crate::support::replica::{Replica, times};
-use crate::support::world::{World, key_spec};
+use crate::support::world::{ORG, World, key_spec};
 use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use keysmith::cluster::lease;
-use keysmith::emulator::Effect;
+use keysmith::emulator::{Effect, Rule};
 use keysmith::runtime::metrics::Metrics;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -223,6 +223,36 @@ pub async fn a_leader_that_is_cut_off_ceases_to_act_before_another_begins(world:
     world.key("checkout", json!({})).await;
     first.stop().await;
     second.stop().await;
+}
+
+/// The vendor may show too little of a provider key for it to be found again.
+pub async fn a_deposit_is_recorded_although_its_reconcile_is_dropped(world: &mut World) {
+    world.stop().await;
+    let first = world.replica("first", Metrics::default()).await;
+    until_it_leads(world, &first).await;
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    let slow = Effect::DelayAfter { millis: 20_000 };
+    world.emulator.faults().add(Rule::once("POST", "/provider-keys", slow));
+    let spec = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
+        "credentialsRef": {"name": "byok"}, "scope": "Organization",
+    });
+    world.create("ProviderKey", "openai", spec).await;
+    while world.emulator.count("POST", "/provider-keys") == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.cluster().fault(breaks("first-lease", "", Broken::DropBefore));
+    while first.leads() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(world.status("ProviderKey", "openai").await["id"].is_null(), "the answer is still under way");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!first.leads());
+    let id = world.edgee().provider_keys(ORG)[0].id.clone();
+    assert_eq!(world.status("ProviderKey", "openai").await["id"], json!(id));
+    world.cluster().clear_faults();
+    first.stop().await;
 }
 
 pub async fn a_renewal_whose_answer_is_lost_loses_nothing(world: &mut World) {

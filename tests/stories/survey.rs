@@ -6,6 +6,7 @@ use crate::support::canary;
 use crate::support::drivers::Driver;
 use crate::support::vendor::InProcess;
 use crate::support::world::{World, merged};
+use jiff::SignedDuration;
 use keysmith::cluster::ledger::Ledger;
 use keysmith::orphans::{Choice, Removal, Row, Survey, table};
 use keysmith::plan::ledger::Entry;
@@ -15,6 +16,7 @@ use keysmith::reach::Reach;
 use keysmith::runtime::metrics::Metrics;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub fn reach(world: &World) -> Reach {
     Reach {
@@ -141,4 +143,55 @@ pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(wo
     assert_eq!(findings.rows.len(), 2);
     let (token, why) = &findings.unasked[0];
     assert!(token == "story/elsewhere" && why.contains("--allowed-endpoints"), "{token}: {why}");
+}
+
+/// An entry of another account: of another namespace's ConsoleToken of the same name, where only the token tells.
+fn elsewhere(world: &World, id: &str) -> Entry {
+    let mut entry = here(world, id);
+    if entry.place.account.is_empty() {
+        entry.owner.namespace = "elsewhere".to_owned();
+    } else {
+        entry.place.account = "org_elsewhere".to_owned();
+    }
+    entry
+}
+
+pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) {
+    world.stop().await;
+    (world.everywhere, world.sweep) = (true, SignedDuration::from_mins(20));
+    world.start().await;
+    world.token().await;
+    let kept = elsewhere(world, "key_kept");
+    ledger(world).record(std::slice::from_ref(&kept)).await.unwrap();
+    // Our account does not have it, which says nothing.
+    let findings = survey(world).look(&Choice::default()).await.unwrap();
+    assert!(findings.rows[0].why.ends_with("its account was not asked"), "{:?}", findings.rows);
+    let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
+    assert!(
+        matches!(&removal, Removal::Left(why) if why.contains("no ConsoleToken that was asked")),
+        "{removal:?}"
+    );
+    // Nor does a sweep of ours forget it.
+    world.pass(Duration::from_secs(4 * 3600), Duration::ZERO).await;
+    assert_eq!(ledger(world).list().await.unwrap().entries, [kept.clone()]);
+    ledger(world).forget(&kept).await.unwrap();
+    assert_eq!(ledger(world).list().await.unwrap().entries, []);
+}
+
+pub async fn what_only_another_namespace_shows_is_removed_through_its_token(world: &mut World) {
+    world.token().await;
+    let mark = Mark::new(&cluster_id(world).await, "gone");
+    let id = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
+    let entry = Entry { mark: Some(mark.to_string()), ..elsewhere(world, &id) };
+    ledger(world).record(std::slice::from_ref(&entry)).await.unwrap();
+    let findings = survey(world).look(&Choice::default()).await.unwrap();
+    let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
+    let left = (world.keys().len(), ledger(world).list().await.unwrap().entries.len());
+    if here(world, "").place.account.is_empty() {
+        // The mark is nobody else's, so it is the same account.
+        assert_eq!((removal, left), (Removal::Removed, (0, 0)));
+    } else {
+        assert!(matches!(&removal, Removal::Left(_)), "{removal:?}");
+        assert_eq!(left, (1, 1));
+    }
 }

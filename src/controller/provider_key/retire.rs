@@ -6,7 +6,6 @@ use crate::api::{FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
-use crate::plan::naming::Identity;
 use crate::plan::report::{self, Notice};
 use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
@@ -14,26 +13,21 @@ use kube::runtime::reflector::ObjectRef;
 impl Work {
     pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
         if object::annotation(self.deposit.as_ref(), FORCE_ORPHAN).is_some() {
-            let known = self.deposit.status.as_ref().and_then(|status| status.id.clone()).map(KeyId);
-            return self.release(known.as_slice()).await;
+            return self.release(&self.known()).await;
         }
-        let account = self.standing().and_then(|it| it.account);
+        let account = match self.standing().map(|it| it.trusted().cloned()) {
+            // Nothing is removed in an account that may be another one.
+            Some(Err(why)) if self.standing().is_some_and(|it| it.doubt.is_some()) => {
+                return self.deletion_blocked(&why).await;
+            }
+            standing => standing.and_then(Result::ok),
+        };
         let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {
             let facts = self.facts(lag);
             let decision = deposit::retire(&facts);
             let done = match (&decision.step, &account) {
-                (Step::ClaimDeletion(claim), _) => {
-                    let deposit = self.deposit.as_ref();
-                    let identity = Identity::from(self.context.mark(deposit));
-                    match object::claim(&self.context.client, deposit, claim, &identity).await {
-                        Ok(object) => {
-                            self.wrote(object);
-                            Done::Again
-                        }
-                        Err(error) => Done::Pass(stale_or(error)?),
-                    }
-                }
+                (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release { left }, _) => return self.release(left).await,
                 (Step::Rest(until), _) => {
                     let shown = until.map(report::clock).unwrap_or_default();
@@ -63,6 +57,12 @@ impl Work {
         Ok(Pass::Stale)
     }
 
+    /// Everything that status knows to be at the vendor.
+    fn known(&self) -> Vec<KeyId> {
+        let status = self.status();
+        status.id.into_iter().chain(status.superseded).map(KeyId).collect()
+    }
+
     pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let message = format!(
             "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself; \
@@ -80,7 +80,8 @@ impl Work {
         }
         let ids: Vec<_> = left.iter().map(|id| id.0.clone()).collect();
         self.say_left_behind(&ids);
-        if ids.is_empty() {
+        // Said only of what the vendor was asked to remove.
+        if ids.is_empty() && !self.tried.is_empty() {
             self.context.notify(
                 self.deposit.as_ref(),
                 Notice::news("Removed", "the credential is removed at the vendor"),

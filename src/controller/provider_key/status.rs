@@ -29,12 +29,36 @@ impl Work {
                 format!("the vendor still lists an earlier deposit, perhaps only for a while; looked at again at {shown}"),
             )
             .still_ready(true),
+            Why::Missing => self.missing(self.status().missing_since.unwrap_or_default()),
             _ => return Ok(Pass::Rest(until)),
         };
         Ok(match self.publish(self.status(), &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(until),
         })
+    }
+
+    pub(super) fn missing(&self, since: Timestamp) -> Verdict {
+        let message = format!(
+            "the vendor's listing has not shown the credential since {}; it is deposited again if a look more than a minute later does not show it either",
+            report::clock(since)
+        );
+        Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+    }
+
+    pub(super) fn say_deposited(&self, why: Why) {
+        let notice = match why {
+            Why::Lost => Notice::warning(
+                "Redeposited",
+                "the credential was removed at the vendor and is deposited again",
+            ),
+            Why::ContentChanged => Notice::news(
+                "Deposited",
+                "the changed credential is at the vendor; the earlier one is removed next",
+            ),
+            _ => Notice::news("Deposited", "the credential is at the vendor"),
+        };
+        self.context.notify(self.deposit.as_ref(), notice);
     }
 
     pub(super) fn at_rest(&self) -> Verdict {
