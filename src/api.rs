@@ -30,6 +30,8 @@ pub const VERSION: &str = "v1alpha1";
 pub const MANAGER: &str = "keysmith";
 /// Keeps a resource until what it stands for at the vendor is gone.
 pub const FINALIZER: &str = "keysmith.dev/cleanup";
+/// On a Secret with a console token: keeps it until nothing needs the token any more to clean up.
+pub const TOKEN_IN_USE: &str = "keysmith.dev/token-in-use";
 /// On every Secret that Keysmith writes.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 

@@ -1,6 +1,7 @@
 //! What Kubernetes understands: claims and status by compare-and-swap, Secrets behind a guard, watches, events.
 
 pub mod events;
+pub mod hold;
 pub mod inventory;
 pub mod lease;
 pub mod ledger;

@@ -6,11 +6,11 @@ pub mod scope;
 use crate::api::{self, GROUP, VERSION};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
-use crate::controller;
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Settings, Wakers};
 use crate::controller::memory::Memory;
 use crate::controller::sweep::Sweeps;
+use crate::controller::{self, console_token};
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
@@ -239,6 +239,7 @@ impl Operator {
             controller::run(sources.keys, Arc::clone(&context), stop.clone()),
             controller::run(sources.deposits, Arc::clone(&context), stop.clone()),
             controller::run(sources.projects, Arc::clone(&context), stop.clone()),
+            console_token::let_go_of_unneeded(sources.secrets, Arc::clone(&context), stop),
             begin_ledger(context),
         );
     }

@@ -36,6 +36,7 @@ mod plans {
     pub mod known;
     pub mod known_deposits;
     pub mod mutant;
+    pub mod notices;
     pub mod operator;
     pub mod orphans;
     pub mod peace;

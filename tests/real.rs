@@ -51,6 +51,7 @@ mod stories {
     pub mod ending;
     pub mod examples;
     pub mod faults;
+    pub mod holding;
     pub mod issuing;
     pub mod keeping;
     pub mod leadership;
@@ -269,6 +270,9 @@ tell! {
         a_deposit_changed_or_removed_in_the_console_is_set_right,
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
+    holding:
+        a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key,
+        a_secret_deleted_alone_goes_at_once;
     rights:
         every_right_is_used;
     command:

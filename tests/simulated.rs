@@ -45,6 +45,7 @@ mod stories {
     pub mod ending;
     pub mod examples;
     pub mod faults;
+    pub mod holding;
     pub mod issuing;
     pub mod keeping;
     pub mod leadership;
@@ -290,6 +291,19 @@ mod accounts {
         a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing,
         keys_that_are_missing_together_are_a_doubt_that_ends_by_itself,
         another_account_is_accepted_and_what_stays_is_written_down);
+}
+
+mod holding {
+    everywhere!(holding:
+        a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key,
+        a_namespace_deleted_while_the_operator_runs_ends_as_well,
+        a_secret_deleted_alone_goes_at_once);
+    tell_at!(only_edgee Edgee holding:
+        a_secret_is_held_while_something_depends_on_its_token,
+        a_secret_of_two_tokens_is_held_for_both,
+        a_secret_that_no_token_names_is_let_go_at_a_start,
+        a_token_that_went_with_its_namespace_promises_nothing,
+        whoever_may_not_hold_a_secret_is_told_once_and_goes_on);
 }
 
 mod tokens {

@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 5;
 /// The Secrets of one namespace. This type is the only way to them, and it takes no namespace per call.
 #[derive(Clone)]
 pub struct Secrets {
-    api: Api<Secret>,
+    pub(super) api: Api<Secret>,
     namespace: String,
 }
 
@@ -266,7 +266,7 @@ impl Secrets {
     }
 }
 
-fn params() -> PostParams {
+pub(super) fn params() -> PostParams {
     PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
 }
 

@@ -1,6 +1,7 @@
 //! Watches. Of Secrets only metadata is watched, and nothing of it is kept: memory does not follow other
 //! people's Secrets.
 
+use super::hold;
 use super::object::Managed;
 use crate::api::GROUP;
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
@@ -96,6 +97,8 @@ pub struct Touched {
     pub name: String,
     /// Owner of one of our kinds: kind and name.
     pub owner: Option<(String, String)>,
+    /// Whether it is held for a console token.
+    pub held: bool,
 }
 
 /// Every Secret that appears, changes or goes.
@@ -112,7 +115,13 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
             };
             let owner =
                 secret.owner_references().iter().find(ours).map(|it| (it.kind.clone(), it.name.clone()));
-            Touched { namespace: secret.namespace().unwrap_or_default(), name: secret.name_any(), owner }
+            let held = hold::is_held(secret.finalizers());
+            Touched {
+                namespace: secret.namespace().unwrap_or_default(),
+                name: secret.name_any(),
+                owner,
+                held,
+            }
         })
 }
 

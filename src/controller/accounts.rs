@@ -14,6 +14,8 @@ pub struct Standing {
     pub doubt: Option<String>,
     /// Whether new work may be begun, and if not, why.
     pub ready: Result<(), String>,
+    /// Its token is gone and cannot come back: the Secret went with its namespace, which is being deleted.
+    pub lost: bool,
     /// UID of the ConsoleToken: one of the same name that came later is another.
     pub uid: String,
     /// Serial of the credential, where Keysmith made it.

@@ -1,10 +1,13 @@
 //! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
 
 mod dependants;
+mod holding;
 mod identity;
 mod minting;
 mod usage;
 mod verify;
+
+pub use holding::let_go_of_unneeded;
 
 use super::accounts::Standing;
 use super::context::Context;
@@ -73,6 +76,8 @@ struct Way {
     credential: String,
     /// Serial of the token, where Keysmith made it.
     serial: Option<Serial>,
+    /// The token is gone for good.
+    lost: bool,
 }
 
 /// What a token was found to be good for.
@@ -98,6 +103,7 @@ impl Work {
     }
 
     async fn keep(&mut self) -> Result<Pass, Error> {
+        let held = self.hold().await?;
         let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let finding = match self.connect(before.as_ref()).await? {
@@ -122,7 +128,7 @@ impl Work {
             Some(account) => self.read_usage(&account).await,
             None => None,
         };
-        let wake = [finding.wake, usage].into_iter().flatten().min();
+        let wake = [finding.wake, usage, held].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
         self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
         self.publish(&finding.verdict, wake).await
@@ -130,10 +136,10 @@ impl Work {
 
     /// Records what the token is good for, and tells its dependants if that is news.
     fn take(&self, way: Way, ready: Result<(), String>, doubt: Option<String>) {
-        let Way { account, fingerprint, serial, .. } = way;
+        let Way { account, fingerprint, serial, lost, .. } = way;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
-        let standing = Standing { account, doubt, ready, uid, serial, fingerprint };
+        let standing = Standing { account, doubt, ready, uid, serial, fingerprint, lost };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
             self.wake_minter();
@@ -147,6 +153,8 @@ impl Work {
         self.context.metrics.forget_token(&namespace, &name);
         let uid = self.token.uid().unwrap_or_default();
         sweep::forget(&self.context, &uid);
+        let _ =
+            self.context.wakers.secrets.send((namespace.clone(), self.token.spec.secret_name().to_owned()));
         self.context.metrics.spending(&uid, Vec::new());
         self.context.memory.forget(&format!("probe/{uid}"));
         self.context.memory.forget(&uid);
@@ -180,6 +188,7 @@ impl Work {
             fingerprint: fingerprint.clone(),
             credential: credential.clone(),
             serial,
+            lost: false,
         };
         if let Some(account) =
             before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
@@ -281,26 +290,42 @@ impl Work {
         Ok(Pass::Rest(wake))
     }
 
+    /// What depends on a token that goes needs a working account to clean up: after a restart nobody has looked at it yet,
+    /// and a refused token may have been replaced meanwhile. Returns what is in the way.
+    async fn reconnect(&mut self) -> Result<Option<String>, Error> {
+        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
+            return Ok(None);
+        }
+        match self.connect(before.as_ref()).await? {
+            Ok((account, way)) => {
+                let finding = self.verify(account, way).await;
+                let ready = finding.doubt.clone().map_or(Ok(()), Err);
+                self.take(finding.way, ready, finding.doubt);
+                Ok(None)
+            }
+            Err(_) if before.as_ref().is_some_and(|it| it.account.is_some()) => Ok(None),
+            Err(verdict) => {
+                let lost = self.is_lost().await?;
+                let message = if lost { token::lost(&self.token) } else { verdict.message };
+                self.take(Way { lost, ..Way::default() }, Err(message.clone()), None);
+                Ok(Some(message))
+            }
+        }
+    }
+
     /// Stays until nothing needs it any more to clean up. Asked of the API server, not of a cache.
     async fn retire(&mut self) -> Result<Pass, Error> {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
         if !object::has_finalizer(self.token.as_ref()) {
             self.forget();
             return Ok(Pass::Rest(None));
         }
-        // What depends on it needs a working account to clean up: after a restart nobody has looked at it yet, and a
-        // refused token may have been replaced meanwhile.
-        let before = self.context.accounts.standing(&namespace, &name);
-        if before.as_ref().is_none_or(|it| it.usable().is_err())
-            && let Ok((account, way)) = self.connect(before.as_ref()).await?
-        {
-            let finding = self.verify(account, way).await;
-            let ready = finding.doubt.clone().map_or(Ok(()), Err);
-            self.take(finding.way, ready, finding.doubt);
-        }
+        let missing = self.reconnect().await?;
         let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
         if dependants.is_empty() {
+            // First, for nobody knows of it when the token is gone.
+            self.let_go_unless_shared().await?;
             return match object::release(&self.context.client, self.token.as_ref()).await {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
                 _ => {
@@ -312,11 +337,14 @@ impl Work {
         let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let more = dependants.len().saturating_sub(3);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        self.hold().await?;
         let message = format!(
             "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place, or let it go by the annotation keysmith.dev/force-orphan: \
              they can then not be cleaned up at the vendor"
         );
-        let verdict = Verdict::reconciling(Reason::InUse, message).still_ready(self.is_ready());
+        let message = missing.as_ref().map_or(message.clone(), |missing| format!("{message}; {missing}"));
+        let works = self.is_ready() && missing.is_none();
+        let verdict = Verdict::reconciling(Reason::InUse, message).still_ready(works);
         let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
         self.publish(&verdict, Some(next)).await
     }

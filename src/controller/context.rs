@@ -80,6 +80,8 @@ pub struct Wakers {
     pub deposits: UnboundedSender<ObjectRef<DeserializeGuard<ProviderKey>>>,
     /// `ProjectSettings`.
     pub projects: UnboundedSender<ObjectRef<DeserializeGuard<ProjectSettings>>>,
+    /// Secrets that are held and that no ConsoleToken may need any more: namespace and name.
+    pub secrets: UnboundedSender<(String, String)>,
 }
 
 /// What the controllers of one scope share.

@@ -21,10 +21,21 @@ struct Entry {
     lost_since: Option<Timestamp>,
     /// The states of its Secret that were set right lately.
     mends: Vec<(String, Timestamp)>,
+    /// Of a ConsoleToken: the Secret that is held for it, or could not be.
+    holds: Option<Holds>,
     /// Of a ConsoleToken: the newest listing that its keys were compared with.
     compared: Option<Timestamp>,
     failures: u32,
     stale: u32,
+}
+
+/// A Secret that is held for a ConsoleToken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holds {
+    /// Its name.
+    pub secret: String,
+    /// Kubernetes did not let us, which is said once.
+    pub refused: bool,
 }
 
 /// So many of the last resources that were let go are remembered.
@@ -74,6 +85,11 @@ impl Memory {
     /// Listings begun at or before this time do not show our last vendor call.
     pub fn floor(&self, uid: &str) -> Option<Timestamp> {
         self.with(uid, |entry| entry.floor)
+    }
+
+    /// Which Secret is held for that ConsoleToken from now on. Returns what was remembered before.
+    pub fn holds(&self, uid: &str, holds: Option<Holds>) -> Option<Holds> {
+        self.with(uid, |entry| std::mem::replace(&mut entry.holds, holds))
     }
 
     /// The keys of that ConsoleToken are compared with a listing begun at this time. Returns the one before, or the same

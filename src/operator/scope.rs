@@ -1,6 +1,7 @@
 //! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and a bell that
 //! rings for its controllers while it does.
 
+use crate::api::shared::ConsoleTokenRef;
 use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
@@ -13,6 +14,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -27,6 +29,8 @@ pub struct Scope {
     filled: Vec<CancellationToken>,
     /// Nobody listens before this replica first leads.
     bell: Mutex<Option<Wakers>>,
+    /// Secrets that are held for console tokens: namespace and name.
+    held: Mutex<BTreeSet<(String, String)>>,
 }
 
 /// Where the controllers of one term hear the bell.
@@ -39,6 +43,8 @@ pub struct Sources {
     pub deposits: Source<ProviderKey>,
     /// `ProjectSettings`.
     pub projects: Source<ProjectSettings>,
+    /// Secrets that are held and that no ConsoleToken may need any more.
+    pub secrets: mpsc::UnboundedReceiver<(String, String)>,
 }
 
 impl Scope {
@@ -62,16 +68,32 @@ impl Scope {
             filled: [tokens.filled.clone(), keys.filled.clone()],
         };
         let filled = vec![tokens.filled, keys.filled, deposits.filled, projects.filled];
-        let scope = Arc::new(Self { namespace, stores, filled, bell: Mutex::default() });
+        let scope =
+            Arc::new(Self { namespace, stores, filled, bell: Mutex::default(), held: Mutex::default() });
         let pulse = liveness.part("the watch");
         let watching = {
             let scope = Arc::clone(&scope);
             async move {
                 tokio::join!(
-                    scope.ring_for(tokens.changes, |wakers, it| drop(wakers.tokens.send(it))),
-                    scope.ring_for(keys.changes, |wakers, it| drop(wakers.keys.send(it))),
-                    scope.ring_for(deposits.changes, |wakers, it| drop(wakers.deposits.send(it))),
-                    scope.ring_for(projects.changes, |wakers, it| drop(wakers.projects.send(it))),
+                    scope.ring_for(tokens.changes, |wakers, it| drop(
+                        wakers.tokens.send(ObjectRef::from_obj(it))
+                    )),
+                    scope.ring_for(keys.changes, |wakers, it| {
+                        drop(wakers.keys.send(ObjectRef::from_obj(it)));
+                        // The first that depends on it.
+                        if it.finalizers().is_empty() {
+                            wake_token(wakers, it, |key| &key.spec.console_token_ref);
+                        }
+                    }),
+                    scope.ring_for(deposits.changes, |wakers, it| {
+                        drop(wakers.deposits.send(ObjectRef::from_obj(it)));
+                        if it.finalizers().is_empty() {
+                            wake_token(wakers, it, |deposit| &deposit.spec.console_token_ref);
+                        }
+                    }),
+                    scope.ring_for(projects.changes, |wakers, it| drop(
+                        wakers.projects.send(ObjectRef::from_obj(it))
+                    )),
                     secrets.for_each(|secret| {
                         scope.wake_for(&secret);
                         std::future::ready(())
@@ -89,18 +111,23 @@ impl Scope {
         let (keys, keys_wakes) = mpsc::unbounded_channel();
         let (deposits, deposits_wakes) = mpsc::unbounded_channel();
         let (projects, projects_wakes) = mpsc::unbounded_channel();
-        let wakers = Wakers { tokens, keys, deposits, projects };
+        let (secrets, secrets_wakes) = mpsc::unbounded_channel();
+        let wakers = Wakers { tokens, keys, deposits, projects, secrets };
         // Before the objects are read: one that comes in between is woken twice, which is once.
         *self.bell() = Some(wakers.clone());
         wake_all(&self.stores.tokens, &wakers.tokens);
         wake_all(&self.stores.keys, &wakers.keys);
         wake_all(&self.stores.deposits, &wakers.deposits);
         wake_all(&self.stores.projects, &wakers.projects);
+        for secret in self.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let _ = wakers.secrets.send(secret.clone());
+        }
         let sources = Sources {
             tokens: Source { store: self.stores.tokens.clone(), wakes: tokens_wakes },
             keys: Source { store: self.stores.keys.clone(), wakes: keys_wakes },
             deposits: Source { store: self.stores.deposits.clone(), wakes: deposits_wakes },
             projects: Source { store: self.stores.projects.clone(), wakes: projects_wakes },
+            secrets: secrets_wakes,
         };
         (wakers, sources)
     }
@@ -117,12 +144,12 @@ impl Scope {
     async fn ring_for<K: Managed>(
         &self,
         objects: impl Stream<Item = watcher::Result<DeserializeGuard<K>>>,
-        ring: impl Fn(&Wakers, ObjectRef<DeserializeGuard<K>>),
+        ring: impl Fn(&Wakers, &DeserializeGuard<K>),
     ) {
         let mut objects = std::pin::pin!(objects);
         while let Some(result) = objects.next().await {
             match (result, &*self.bell()) {
-                (Ok(object), Some(wakers)) => ring(wakers, ObjectRef::from_obj(&object)),
+                (Ok(object), Some(wakers)) => ring(wakers, &object),
                 (Ok(_), None) => {}
                 (Err(error), _) => {
                     tracing::debug!(kind = K::KIND, %error, "a watch broke; it starts again by itself");
@@ -131,8 +158,20 @@ impl Scope {
         }
     }
 
+    /// Remembers which Secrets are held, for the next term.
+    fn remember(&self, secret: &Touched) {
+        let place = (secret.namespace.clone(), secret.name.clone());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if secret.held {
+            held.insert(place);
+        } else {
+            held.remove(&place);
+        }
+    }
+
     /// Wakes whoever a Secret matters to: its owner, and those that read it by name.
     fn wake_for(&self, secret: &Touched) {
+        self.remember(secret);
         let Some(wakers) = self.bell().clone() else {
             return;
         };
@@ -150,6 +189,9 @@ impl Scope {
         for token in watch::select(&self.stores.tokens, reads) {
             let _ = wakers.tokens.send(token);
         }
+        if secret.held {
+            let _ = wakers.secrets.send((secret.namespace.clone(), secret.name.clone()));
+        }
         if secret.owner.is_some() {
             return;
         }
@@ -162,6 +204,17 @@ impl Scope {
         for key in watch::select(&self.stores.keys, names) {
             let _ = wakers.keys.send(key);
         }
+    }
+}
+
+fn wake_token<K: Managed>(
+    wakers: &Wakers,
+    object: &DeserializeGuard<K>,
+    reference: impl Fn(&K) -> &ConsoleTokenRef,
+) {
+    if let Ok(object) = &object.0 {
+        let token = ObjectRef::new(&reference(object).name).within(&object.namespace().unwrap_or_default());
+        let _ = wakers.tokens.send(token);
     }
 }
 

@@ -561,3 +561,10 @@ pub fn deletion_blocked(why: &str, token: &str, next: Option<Timestamp>) -> Verd
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }
+
+/// What status says of a deletion that nothing but its author can end, because the token is gone for good.
+pub fn deletion_hopeless(why: &str) -> Verdict {
+    let message =
+        format!("what was made at the vendor cannot be removed: {why}; it is then written into the ledger");
+    Verdict::reconciling(Reason::DeletionBlocked, message)
+}

@@ -87,6 +87,15 @@ pub fn place(token: &ConsoleToken) -> String {
     token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, key {}", it.name, it.key))
 }
 
+/// What is said of a token that cannot come back, because its Secret went with its namespace.
+pub fn lost(token: &ConsoleToken) -> String {
+    format!(
+        "Secret {} is gone and cannot come back, because the namespace is being deleted; what needs it can only be let go, by the \
+         annotation keysmith.dev/force-orphan",
+        token.spec.secret_name()
+    )
+}
+
 /// Name of the GatewayApiKey that stands for the token of a ConsoleToken with `mint`.
 pub fn minted_name(token: &str) -> String {
     const SUFFIX: &str = "-console-token";

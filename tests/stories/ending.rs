@@ -2,7 +2,6 @@
 
 use crate::support::world::{World, key_spec};
 use keysmith::emulator::{Effect, Rule};
-use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
 
@@ -80,7 +79,7 @@ pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &
     world.token().await;
     world.key("checkout", json!({})).await;
     world.stop().await;
-    world.secrets().delete("edgee-console", &DeleteParams::default()).await.unwrap();
+    world.lose_secret("edgee-console").await;
     world.start().await;
     world.delete("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;

@@ -476,11 +476,27 @@ impl World {
     pub async fn write_secret(&self, name: &str, entries: &[(&str, &str)]) {
         let entries: BTreeMap<_, _> = entries.iter().copied().collect();
         let secret = json!({"metadata": {"name": name, "namespace": self.namespace}, "stringData": entries});
-        let secrets = self.secrets();
-        if secrets.get_opt(name).await.unwrap().is_some() {
-            secrets.delete(name, &DeleteParams::default()).await.unwrap();
+        let (secrets, params) = (self.secrets(), PostParams::default());
+        let mut secret: Secret = serde_json::from_value(secret).unwrap();
+        match secrets.get_opt(name).await.unwrap() {
+            // Whoever deletes one that is held waits, and so it is replaced.
+            Some(present) if !present.finalizers().is_empty() => {
+                secret.metadata.resource_version = present.metadata.resource_version;
+                secrets.replace(name, &params, &secret).await.unwrap();
+                return;
+            }
+            Some(_) => drop(secrets.delete(name, &DeleteParams::default()).await.unwrap()),
+            None => {}
         }
-        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+        secrets.create(&params, &secret).await.unwrap();
+    }
+
+    /// Deletes a Secret although Keysmith holds it.
+    pub async fn lose_secret(&self, name: &str) {
+        let secrets = self.secrets();
+        let stripped = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        secrets.patch(name, &PatchParams::default(), &stripped).await.unwrap();
+        secrets.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     /// The Secrets of the story's namespace.

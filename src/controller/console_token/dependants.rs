@@ -4,6 +4,7 @@ use super::super::Error;
 use super::Work;
 use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::{object, watch};
+use crate::controller::context::Context;
 use crate::controller::gateway_api_key;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::notice::{self, Index, Subject};
@@ -85,16 +86,19 @@ impl Work {
     }
 
     pub(super) async fn dependants(&self) -> Result<Vec<String>, Error> {
-        let namespace = self.namespace();
-        let selector = format!("spec.consoleTokenRef.name={}", self.token.name_any());
-        let params = ListParams::default().fields(&selector);
-        let keys: Api<kube::core::PartialObjectMeta<GatewayApiKey>> =
-            Api::namespaced(self.context.client.clone(), &namespace);
-        let deposits: Api<kube::core::PartialObjectMeta<ProviderKey>> =
-            Api::namespaced(self.context.client.clone(), &namespace);
-        let mut names: Vec<_> =
-            keys.list(&params).await?.iter().map(|it| format!("GatewayApiKey {}", it.name_any())).collect();
-        names.extend(deposits.list(&params).await?.iter().map(|it| format!("ProviderKey {}", it.name_any())));
-        Ok(names)
+        of(&self.context, &self.namespace(), &self.token.name_any()).await
     }
+}
+
+/// What depends on the ConsoleToken of that name. Asked of the API server, not of a cache.
+pub(super) async fn of(context: &Context, namespace: &str, token: &str) -> Result<Vec<String>, Error> {
+    let params = ListParams::default().fields(&format!("spec.consoleTokenRef.name={token}"));
+    let keys: Api<kube::core::PartialObjectMeta<GatewayApiKey>> =
+        Api::namespaced(context.client.clone(), namespace);
+    let deposits: Api<kube::core::PartialObjectMeta<ProviderKey>> =
+        Api::namespaced(context.client.clone(), namespace);
+    let mut names: Vec<_> =
+        keys.list(&params).await?.iter().map(|it| format!("GatewayApiKey {}", it.name_any())).collect();
+    names.extend(deposits.list(&params).await?.iter().map(|it| format!("ProviderKey {}", it.name_any())));
+    Ok(names)
 }

@@ -245,7 +245,11 @@ impl Work {
     ) -> Result<Pass, Error> {
         let token = &self.key.spec.console_token_ref.name;
         let next = retry.as_ref().map(|(_, next)| *next);
-        let verdict = report::deletion_blocked(why, token, next);
+        let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
+        let verdict = match &lost {
+            Some(why) => report::deletion_hopeless(why),
+            None => report::deletion_blocked(why, token, next),
+        };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);
         Ok(match self.publish(status, &verdict).await? {

@@ -69,7 +69,12 @@ impl Work {
              to let go of the deposit instead set the annotation keysmith.dev/force-orphan",
             self.token_name()
         );
-        self.publish(self.status(), &Verdict::reconciling(Reason::DeletionBlocked, message)).await
+        let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
+        let verdict = match &lost {
+            Some(why) => report::deletion_hopeless(why),
+            None => Verdict::reconciling(Reason::DeletionBlocked, message),
+        };
+        self.publish(self.status(), &verdict).await
     }
 
     pub(super) async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {

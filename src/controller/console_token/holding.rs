@@ -1,0 +1,194 @@
+//! The Secret of the token is held as long as something needs the token to clean up, whoever deletes what around it.
+
+use super::super::Error;
+use super::Work;
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::cluster::{self, watch};
+use crate::controller::context::Context;
+use crate::controller::memory::Holds;
+use crate::plan::report::Notice;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+
+/// A namespace is marked before its content is deleted, but not every API server knows at once.
+const SETTLES: Duration = Duration::from_secs(2);
+/// A Secret that waits for the end of its namespace is looked at again this often.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+impl Work {
+    /// Holds the Secret, or lets it go. Returns when to look again.
+    pub(super) async fn hold(&self) -> Result<Option<Timestamp>, Error> {
+        let name = self.token.spec.secret_name().to_owned();
+        let uid = self.token.uid().unwrap_or_default();
+        let secrets = self.context.secrets(self.token.as_ref());
+        let before = self.context.memory.holds(&uid, None);
+        if let Some(former) = before.as_ref().filter(|it| it.secret != name) {
+            let _ = self.context.wakers.secrets.send((self.namespace(), former.secret.clone()));
+        }
+        let Some(hold) = secrets.holding(&name).await? else { return Ok(None) };
+        if hold.going {
+            return self.leave_or_keep(&name, hold.held).await;
+        }
+        let refused = before.is_some_and(|it| it.secret == name && it.refused);
+        let mut now = Holds { secret: name.clone(), refused };
+        if self.is_needed() {
+            if !hold.held {
+                let done = secrets.hold(&name).await;
+                now.refused = self.told(done, refused)?;
+            }
+        } else if hold.held {
+            self.let_go().await?;
+        }
+        self.context.memory.holds(&uid, Some(now));
+        Ok(None)
+    }
+
+    /// The Secret is being deleted. Alone: that is what is wanted. With its namespace or its ConsoleToken: it waits.
+    async fn leave_or_keep(&self, name: &str, held: bool) -> Result<Option<Timestamp>, Error> {
+        if !held {
+            return Ok(None);
+        }
+        let secrets = self.context.secrets(self.token.as_ref());
+        for pause in [SETTLES, Duration::ZERO] {
+            if self.is_going() || secrets.is_namespace_ending().await? {
+                return Ok(Some(crate::plan::retry::plus(self.context.clock.now(), AGAIN)));
+            }
+            tokio::time::sleep(pause).await;
+        }
+        secrets.let_go(name).await.or_else(ignore_missing)?;
+        Ok(None)
+    }
+
+    fn is_going(&self) -> bool {
+        let now = watch::find::<ConsoleToken>(
+            &self.context.stores.tokens,
+            &self.namespace(),
+            &self.token.name_any(),
+        );
+        let token = now.unwrap_or_else(|| Arc::clone(&self.token));
+        token.metadata.deletion_timestamp.is_some() || self.token.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whoever may not hold a Secret goes on as before there was any holding, and is told once.
+    fn told(&self, done: kube::Result<()>, told: bool) -> Result<bool, Error> {
+        match done {
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {
+                if !told {
+                    let note = format!(
+                        "Secret {} could not be held ({}): should the namespace be deleted while Keysmith is down, the keys stay at the \
+                         vendor; give Keysmith the right to update Secrets",
+                        self.token.spec.secret_name(),
+                        status.code
+                    );
+                    self.context.notify(self.token.as_ref(), Notice::warning("SecretNotHeld", note));
+                }
+                Ok(true)
+            }
+            Err(error) if !cluster::is_conflict(&error) => Err(error.into()),
+            // With the next pass.
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether something depends on the token, as far as is known.
+    fn is_needed(&self) -> bool {
+        let place = (self.namespace(), self.token.name_any());
+        let keys = |it: &GatewayApiKey| {
+            it.spec.console_token_ref.name == place.1 && it.namespace().as_ref() == Some(&place.0)
+        };
+        let deposits = |it: &ProviderKey| {
+            it.spec.console_token_ref.name == place.1 && it.namespace().as_ref() == Some(&place.0)
+        };
+        !watch::select(&self.context.stores.keys, keys).is_empty()
+            || !watch::select(&self.context.stores.deposits, deposits).is_empty()
+    }
+
+    /// Lets the Secret go, unless something needs it: asked of the API server, not of a cache.
+    pub(super) async fn let_go(&self) -> Result<(), Error> {
+        if self.dependants().await?.is_empty() {
+            self.let_go_unless_shared().await?;
+        }
+        Ok(())
+    }
+
+    /// The same where nothing depends on this very token.
+    pub(super) async fn let_go_unless_shared(&self) -> Result<(), Error> {
+        let (namespace, name) = (self.namespace(), self.token.spec.secret_name().to_owned());
+        let uid = self.token.uid();
+        let shares = |it: &ConsoleToken| {
+            it.namespace().as_ref() == Some(&namespace) && it.spec.secret_name() == name && it.uid() != uid
+        };
+        for other in watch::all(&self.context.stores.tokens, shares) {
+            if !super::dependants::of(&self.context, &namespace, &other.name_any()).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        let secrets = self.context.secrets(self.token.as_ref());
+        if secrets.holding(&name).await?.is_some_and(|it| it.held) {
+            // Whoever may not write Secrets did not hold it either.
+            if let Err(error) = secrets.let_go(&name).await.or_else(ignore_missing) {
+                tracing::warn!(namespace, name, error = %cluster::brief(&error), "a Secret that nothing needs is held on");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the token cannot come back: its Secret is gone, and nothing can be created in its namespace any more.
+    pub(super) async fn is_lost(&self) -> Result<bool, Error> {
+        let secrets = self.context.secrets(self.token.as_ref());
+        let gone = secrets.holding(self.token.spec.secret_name()).await?.is_none();
+        Ok(gone && secrets.is_namespace_ending().await?)
+    }
+}
+
+fn ignore_missing(error: kube::Error) -> kube::Result<()> {
+    if cluster::is_missing(&error) { Ok(()) } else { Err(error) }
+}
+
+/// Lets Secrets go that are held and that no ConsoleToken names any more, until `stop`.
+pub async fn let_go_of_unneeded(
+    mut secrets: UnboundedReceiver<(String, String)>,
+    context: Arc<Context>,
+    stop: &CancellationToken,
+) {
+    for filled in &context.stores.filled {
+        tokio::select! {
+            () = filled.cancelled() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+    loop {
+        let place = tokio::select! {
+            place = secrets.recv() => place,
+            () = stop.cancelled() => return,
+        };
+        let Some((namespace, name)) = place else { return };
+        if let Err(error) = let_go_if_unnamed(&context, &namespace, &name).await {
+            let error = cluster::brief(&error);
+            tracing::warn!(namespace, name, error, "a Secret may be held although no ConsoleToken names it");
+        }
+    }
+}
+
+async fn let_go_if_unnamed(context: &Context, namespace: &str, name: &str) -> kube::Result<()> {
+    let names =
+        |it: &ConsoleToken| it.namespace().as_deref() == Some(namespace) && it.spec.secret_name() == name;
+    // Its own passes see to it.
+    if !watch::select(&context.stores.tokens, names).is_empty() {
+        return Ok(());
+    }
+    let tokens: Api<ConsoleToken> = Api::namespaced(context.client.clone(), namespace);
+    if tokens.list(&ListParams::default()).await?.iter().any(names) {
+        return Ok(());
+    }
+    let secrets = cluster::secret::Secrets::new(context.client.clone(), namespace);
+    if secrets.holding(name).await?.is_some_and(|it| it.held) {
+        secrets.let_go(name).await.or_else(ignore_missing)?;
+    }
+    Ok(())
+}
