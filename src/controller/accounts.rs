@@ -76,6 +76,7 @@ mod tests {
     #[test]
     fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
         let standing = |doubt: Option<&str>| Standing {
+            lost: false,
             account: None,
             doubt: doubt.map(str::to_owned),
             ready: Ok(()),
