@@ -39,6 +39,7 @@ mod support {
 mod stories {
     pub mod accounts;
     pub mod adopting;
+    pub mod around;
     pub mod crowds;
     pub mod deposits;
     pub mod drivers;
@@ -59,6 +60,7 @@ mod stories {
     pub mod spending;
     pub mod survey;
     pub mod tokens;
+    pub mod vanishing;
     pub mod weeks;
 }
 
@@ -117,6 +119,10 @@ tell_everywhere! {
         a_key_is_replaced_before_it_expires_and_nobody_notices,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
+        an_expiry_that_was_moved_at_the_vendor_is_planned_for,
+        an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for,
+        a_successor_shares_what_is_left_of_the_budget,
+        old_keys_do_not_pile_up_and_what_can_be_spent_is_said,
         a_refused_token_is_told_and_a_new_one_is_picked_up;
     spending:
         spending_is_read_where_that_is_asked_for_and_told_in_steps,
@@ -126,7 +132,24 @@ tell_everywhere! {
     leaking:
         a_leaked_key_is_dead_at_once_and_never_comes_back,
         a_leaked_key_dies_even_while_no_other_can_be_made,
-        a_leaked_key_dies_even_while_its_specification_is_refused;
+        a_leaked_key_dies_even_while_its_specification_is_refused,
+        a_leak_is_said_until_it_is_revoked_although_the_token_is_refused,
+        a_leaked_key_dies_although_its_resource_is_suspended,
+        a_leaked_key_dies_although_another_call_was_asked_to_wait;
+    vanishing:
+        a_key_that_vanishes_for_half_a_minute_is_kept,
+        a_key_that_comes_back_after_it_was_replaced_has_its_overlap,
+        a_deletion_revokes_a_key_that_no_listing_shows,
+        a_leaked_key_that_no_listing_shows_is_revoked,
+        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
+    around:
+        what_is_not_the_key_is_written_around_it,
+        a_gateway_that_no_entry_names_changes_no_secret,
+        a_secret_that_cannot_be_stored_costs_no_key,
+        an_immutable_secret_keeps_its_key_until_it_is_deleted,
+        a_controller_that_changes_a_secret_back_is_left_alone_after_the_second_time,
+        a_controller_that_takes_the_key_out_costs_one_key_and_no_endless_reveals,
+        a_replaced_manifest_gets_finalizer_and_claim_back;
     faults:
         a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
         a_create_call_that_never_arrived_is_made_again_under_the_next_serial,

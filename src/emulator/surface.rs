@@ -290,6 +290,17 @@ impl Desk {
         }
     }
 
+    /// A human moves a key's expiry. Says whether there was such a key; where keys never expire there is none.
+    #[must_use = "an unknown key is not changed"]
+    pub fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
+        match self.surface {
+            Surface::Edgee => self.emulator.edgee().edit_key(id, |key| key.expires_at = at),
+            Surface::EdenAiV2 => self.emulator.edenai().v2().edit_key(id, |key| key.expires_at = at),
+            Surface::EdenAiV3 => self.emulator.edenai().v3().edit_key(id, |key| key.expires_at = at),
+            Surface::Cortecs => false,
+        }
+    }
+
     /// How many keys were ever made through the API; management credentials are not among them.
     #[must_use]
     pub fn created_total(&self) -> u64 {

@@ -234,3 +234,107 @@ pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut Worl
     world.ready("GatewayApiKey", "checkout").await;
     only(world, "checkout").await;
 }
+
+pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut World) {
+    if world.surface.capabilities().support("expiresInDays") != Support::AtCreation {
+        // Elsewhere it is moved back.
+        return;
+    }
+    world.token().await;
+    let spec = json!({"expiresInDays": 90, "rotation": {"overlap": "1s", "brownOut": "0s"}});
+    world.key("checkout", spec).await;
+    let key = only(world, "checkout").await;
+    let soon = world.clock.now() + jiff::SignedDuration::from_hours(2);
+    assert!(world.desk().expire(&key.id, Some(soon)));
+    world
+        .eventually("it is replaced before", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            let reason = &status["lastRotation"]["reason"];
+            if reason == "Expiry" { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    assert!(world.clock.now() < soon, "the old one works still");
+    let later = world.clock.now() + jiff::SignedDuration::from_hours(24 * 900);
+    world.ready("GatewayApiKey", "checkout").await;
+    let next = |status: &serde_json::Value| status["nextRotationTime"].as_str().map(str::to_owned);
+    let before = next(&world.status("GatewayApiKey", "checkout").await);
+    assert!(world.desk().expire(&served(world, "checkout").await.unwrap().id, Some(later)));
+    world
+        .eventually("the plan follows", async || {
+            let now = next(&world.status("GatewayApiKey", "checkout").await);
+            if now > before { Ok(()) } else { Err(format!("{now:?} {before:?}")) }
+        })
+        .await;
+}
+
+pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(world: &mut World) {
+    if world.surface.capabilities().support("expiresInDays") != Support::AtCreation {
+        return;
+    }
+    world.token().await;
+    world.key("checkout", json!({"expiresInDays": 30})).await;
+    let key = only(world, "checkout").await;
+    assert!(world.desk().expire(&key.id, None));
+    let said = world
+        .eventually("it is said", async || {
+            let found = world.condition("GatewayApiKey", "checkout", "ExpiryUnconfirmed").await;
+            found.filter(|it| it.0 == "True").ok_or_else(|| "not said".to_owned())
+        })
+        .await;
+    assert!(said.2.contains("spec.expiresInDays: 30"), "{said:?}");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert!(status["nextRotationTime"].is_string(), "{status}");
+}
+
+pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
+    if !world.surface.capabilities().tells_remaining {
+        return;
+    }
+    world.token().await;
+    let spec = json!({
+        "budget": {"amount": "10", "period": "Monthly"}, "rotation": {"overlap": "2h", "trigger": "a"},
+    });
+    world.key("checkout", spec).await;
+    let old = only(world, "checkout").await;
+    assert!(world.desk().spend(&old.id, 9_000_000));
+    let new = super::rotating::rotate(world, "checkout", trigger("b")).await;
+    let left = new.remaining_micros.unwrap();
+    assert!(left <= 1_000_000, "never more than what was left, from its first moment: {left}");
+    world
+        .eventually("both together have what was left", async || {
+            let left: u64 = world.keys().iter().filter_map(|key| key.remaining_micros).sum();
+            if left <= 1_000_000 { Ok(()) } else { Err(left.to_string()) }
+        })
+        .await;
+    assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
+    world.pass(Duration::from_secs(3 * 3600), Duration::ZERO).await;
+    let new = only(world, "checkout").await;
+    assert_eq!(new.remaining_micros, Some(1_000_000), "what the old one did not spend came back");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["lastRotation"]["budget"], "CarriedOver");
+    assert_eq!(new.budget_micros, Some(10_000_000), "and the next month begins with all");
+}
+
+pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut World) {
+    world.token().await;
+    let spec = world.surface.full(json!({
+        "budget": {"amount": "100", "period": "Monthly"}, "rotation": {"overlap": "12h", "trigger": "a"},
+    }));
+    world.key("checkout", spec).await;
+    let asked = |value: usize| json!({"metadata": {"annotations": {"keysmith.dev/rotate-requested-at": value.to_string()}}});
+    for value in 1..=4 {
+        super::rotating::rotate(world, "checkout", asked(value)).await;
+        world
+            .eventually("no more than two old keys", async || {
+                let keys = world.keys().len();
+                if keys <= 3 { Ok(()) } else { Err(format!("{keys} keys")) }
+            })
+            .await;
+    }
+    assert_eq!(world.keys().len(), 3, "the served one and two old ones");
+    if world.surface.capabilities().support("budget") != Support::Unsupported {
+        let events = world.events().await;
+        let told = events.iter().any(|(reason, note)| reason == "Rotated" && (note.contains("in all") || note.contains("share")));
+        assert!(told, "{events:?}");
+    }
+}

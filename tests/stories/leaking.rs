@@ -64,6 +64,98 @@ pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &m
     assert_eq!(world.status("GatewayApiKey", "checkout").await["lastRotation"]["reason"], "Leaked");
 }
 
+const LEAK: &str = "keysmith.dev/leaked";
+
+async fn declare(world: &World) {
+    let patch = json!({"metadata": {"annotations": {LEAK: "yes"}}});
+    world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
+}
+
+/// Waits until status says that the leak is open. Returns what it says of it.
+async fn open(world: &World, words: &str) -> String {
+    world
+        .eventually("the leak is open", async || {
+            let found = world.condition("GatewayApiKey", "checkout", "LeakOpen").await;
+            let found = found.filter(|it| it.0 == "True" && it.2.contains(words));
+            found.map(|it| it.2).ok_or_else(|| "not said".to_owned())
+        })
+        .await
+}
+
+async fn dead(world: &World, secret: &str) {
+    world
+        .eventually("the leaked key is dead", async || {
+            if world.accepts(secret) { Err("it works".to_owned()) } else { Ok(()) }
+        })
+        .await;
+}
+
+async fn closed(world: &World) {
+    world
+        .eventually("the leak is closed", async || {
+            match world.condition("GatewayApiKey", "checkout", "LeakOpen").await {
+                None => Ok(()),
+                Some(it) => Err(format!("{it:?}")),
+            }
+        })
+        .await;
+    assert!(world.metrics.text().contains("keysmith_leaks_open 0"));
+}
+
+pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let (leaked, secret) = (world.only_key(), world.entry("checkout", "key").await.unwrap());
+    assert!(world.desk().revoke_token(crate::support::world::TOKEN));
+    world.pass(Duration::from_secs(400), Duration::from_secs(3)).await;
+    declare(world).await;
+    let message = open(world, "Keysmith cannot").await;
+    assert!(message.contains(&leaked.id) && message.contains("console now"), "{message}");
+    let note = world.event("LeakOpen").await;
+    assert!(note.contains(&leaked.id) && note.contains("WORKS"), "{note}");
+    let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
+    assert_eq!(ready.0, "False", "{ready:?}");
+    assert!(world.metrics.text().contains("keysmith_leaks_open 1"));
+    world.desk().add_token(crate::support::world::TOKEN);
+    dead(world, &secret).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    closed(world).await;
+}
+
+pub async fn a_leaked_key_dies_although_its_resource_is_suspended(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"suspend": true}})).await.unwrap();
+    world.reason("GatewayApiKey", "checkout", "Suspended").await;
+    declare(world).await;
+    dead(world, &secret).await;
+    world.event("LeakOpen").await;
+    world.reason("GatewayApiKey", "checkout", "Suspended").await;
+    let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
+    assert_eq!((ready.0.as_str(), world.creations()), ("False", 1), "{ready:?}");
+    closed(world).await;
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"suspend": null}})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    world.served("checkout", "key").await;
+}
+
+pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    let wait = Effect::Status { code: 429, retry_after: Some("3000".to_owned()) };
+    world.fail("POST", wait.clone());
+    world.fail("GET", wait);
+    world.create("GatewayApiKey", "other", crate::support::world::key_spec(json!({}))).await;
+    world.reason("GatewayApiKey", "other", "VendorThrottled").await;
+    let start = world.clock.now();
+    declare(world).await;
+    dead(world, &secret).await;
+    let took = world.clock.now().duration_since(start);
+    assert!(took < jiff::SignedDuration::from_secs(300), "{took:#}");
+}
+
 async fn ask(world: &World) {
     let now = world.clock.now().to_string();
     let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": now}}});

@@ -50,7 +50,7 @@ pub async fn works_for(world: &World, name: &str, seconds: u64) {
     }
 }
 
-fn trigger(value: &str) -> Value {
+pub fn trigger(value: &str) -> Value {
     json!({"spec": {"rotation": {"trigger": value}}})
 }
 

@@ -1,0 +1,131 @@
+//! Keys that the vendor does not show, for a while or for good: one look is no proof, and what is to die gets its DELETE
+//! whatever a listing shows.
+
+use super::rotating::rotate;
+use crate::support::drivers::Driver;
+use crate::support::world::World;
+use keysmith::emulator::{Effect, Rule};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const GONE: Effect = Effect::Status { code: 404, retry_after: None };
+
+/// Listings lack the key, and a direct look says that it is gone; it works all the while.
+fn hide(world: &World, id: &str) {
+    world.fail("GET", Effect::HideListed { keys: vec![id.to_owned()] });
+    if !listed_only(world) {
+        world.emulator.faults().add(Rule::always("GET", id, GONE));
+    }
+}
+
+/// Where there is no other way to look at a key than a listing.
+fn listed_only(world: &World) -> bool {
+    world.surface.capabilities().name == "cortecs"
+}
+
+/// Two keys, so that the account is none in which all are missing.
+async fn settled(world: &mut World) -> (String, String) {
+    world.token().await;
+    world.key("other", json!({})).await;
+    let other = world.only_key();
+    world.key("checkout", json!({"rotation": {"overlap": "2h"}})).await;
+    world.pass(Duration::from_secs(120), Duration::from_secs(35)).await;
+    let id = world.keys().into_iter().map(|key| key.id).find(|id| *id != other.id).unwrap();
+    (id, world.entry("checkout", "key").await.unwrap())
+}
+
+async fn look(world: &World) {
+    let now = world.clock.now().to_string();
+    let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": now}}});
+    for (kind, name) in [("ConsoleToken", "edgee"), ("GatewayApiKey", "checkout")] {
+        world.edit(kind, name, patch.clone()).await.unwrap();
+    }
+}
+
+async fn previous(world: &World) -> Value {
+    world.status("GatewayApiKey", "checkout").await["previous"].clone()
+}
+
+pub async fn a_key_that_vanishes_for_half_a_minute_is_kept(world: &mut World) {
+    let (id, secret) = settled(world).await;
+    let creations = world.creations();
+    hide(world, &id);
+    look(world).await;
+    let message = world.reason("GatewayApiKey", "checkout", "KeyMissing").await;
+    assert!(message.contains(&id) && message.contains("no proof"), "{message}");
+    world.pass(Duration::from_secs(30), Duration::from_secs(20)).await;
+    world.emulator.faults().clear();
+    world.ready("GatewayApiKey", "checkout").await;
+    world.pass(Duration::from_secs(3600), Duration::from_secs(5)).await;
+    assert_eq!(world.creations(), creations, "nothing is made");
+    assert!(world.accepts(&secret));
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(status["id"], id.as_str());
+    assert!(status["missingSince"].is_null(), "{status}");
+}
+
+pub async fn a_key_that_comes_back_after_it_was_replaced_has_its_overlap(world: &mut World) {
+    let (id, secret) = settled(world).await;
+    hide(world, &id);
+    look(world).await;
+    world
+        .eventually("it is replaced", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            if status["lastRotation"]["reason"] == "KeyLost" { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    let old = previous(world).await;
+    assert_eq!(old[0]["id"], id.as_str(), "{old}");
+    assert!(old[0]["missingSince"].is_string(), "{old}");
+    world.emulator.faults().clear();
+    world.pass(Duration::from_secs(3600), Duration::from_secs(5)).await;
+    assert!(world.accepts(&secret), "it has its overlap");
+    let old = previous(world).await;
+    assert!(old[0]["missingSince"].is_null(), "it is shown again: {old}");
+    world.pass(Duration::from_secs(3 * 3600), Duration::ZERO).await;
+    if world.is_simulated() {
+        assert!(!world.accepts(&secret), "and no more than that");
+        assert_eq!(world.keys().len(), 2);
+    }
+    let events = world.events().await;
+    assert!(!events.iter().any(|(reason, _)| reason == "SpareRevoked"), "{events:?}");
+}
+
+pub async fn a_deletion_revokes_a_key_that_no_listing_shows(world: &mut World) {
+    let (id, secret) = settled(world).await;
+    hide(world, &id);
+    world.delete("GatewayApiKey", "checkout").await;
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(!world.accepts(&secret), "it got its DELETE");
+    world.event("Revoked").await;
+}
+
+pub async fn a_leaked_key_that_no_listing_shows_is_revoked(world: &mut World) {
+    let (id, secret) = settled(world).await;
+    hide(world, &id);
+    rotate(world, "checkout", json!({"metadata": {"annotations": {"keysmith.dev/leaked": "now"}}})).await;
+    world
+        .eventually("it is dead", async || if world.accepts(&secret) { Err("it works".to_owned()) } else { Ok(()) })
+        .await;
+    world.event("LeakedKeyRevoked").await;
+    assert!(previous(world).await.is_null());
+}
+
+pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let key = world.only_key();
+    let copy = world.desk().add_key(&key.name);
+    look(world).await;
+    let note = world.event("SpareFound").await;
+    assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");
+    assert!(world.accepts(&copy.secret), "told, and not revoked yet");
+    world
+        .eventually("then it goes", async || {
+            if world.accepts(&copy.secret) { Err("it works".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    assert_eq!(world.only_key().id, key.id);
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert!(status["unused"].is_null(), "{status}");
+}
