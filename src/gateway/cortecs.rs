@@ -213,6 +213,11 @@ impl Gateway for Cortecs {
         &CAPABILITIES
     }
 
+    /// A key may belong to the user whose token made it, and the contract does not say what others of the project see.
+    fn lists_whole_account(&self) -> bool {
+        false
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
         let keys: Keys = answer.read()?;
