@@ -23,7 +23,7 @@ use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
-use crate::plan::report::Notice;
+use crate::plan::report::{self, Notice};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -329,7 +329,7 @@ impl Work {
         };
         match self.context.critical.run(section.run()).await.ok_or(Error::Panicked)?? {
             Sent::Done(object) => {
-                self.wrote(object);
+                self.wrote(*object);
                 self.changed_vendor();
                 self.reassigned = false;
                 self.say_deposited(why);
@@ -387,7 +387,7 @@ impl Work {
     /// Since when listings have not shown it, or that they do again.
     async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Error> {
         let status = ProviderKeyStatus { missing_since: since, ..self.status() };
-        let verdict = since.map_or_else(|| self.at_rest(), |since| self.missing(since));
+        let verdict = since.map_or_else(|| self.at_rest(), missing_verdict);
         let pass = self.publish(status, &verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -421,6 +421,14 @@ impl Work {
 
 fn deposited_verdict() -> Verdict {
     Verdict::settled(Reason::Deposited, "the credential is at the vendor")
+}
+
+fn missing_verdict(since: Timestamp) -> Verdict {
+    let message = format!(
+        "the vendor's listing has not shown the credential since {}; it is deposited again if a look more than a minute later does not show it either",
+        report::clock(since)
+    );
+    Verdict::reconciling(Reason::Progressing, message).still_ready(true)
 }
 
 /// What is said of a deposit that was just recorded.

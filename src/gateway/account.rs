@@ -131,13 +131,15 @@ impl Account {
             return Ok(());
         };
         let Membership { shares, id } = &self.membership;
-        let joined = shares.of(&id.told(&told), self.capabilities(), &self.clock);
-        let before = std::mem::replace(
-            &mut *self.shared.lock().unwrap_or_else(PoisonError::into_inner),
-            Arc::clone(&joined),
-        );
-        if let Some(listing) = before.keys.get() {
-            joined.keys.put(&listing);
+        let account = shares.of(&id.told(&told), self.capabilities(), &self.clock);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.gateway.lists_whole_account() {
+            *shared = shared.with_budget_of(&account);
+        } else if !Arc::ptr_eq(&shared, &account) {
+            if let Some(listing) = shared.keys.get() {
+                account.keys.put(&listing);
+            }
+            *shared = account;
         }
         Ok(())
     }

@@ -229,6 +229,11 @@ impl Gateway for Cortecs {
         self.wire.take_skipped()
     }
 
+    /// A key may belong to the user whose token made it, and the contract does not say what others of the project see.
+    fn lists_whole_account(&self) -> bool {
+        false
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
         let mut body: Map<String, Value> = answer.read()?;

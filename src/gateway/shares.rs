@@ -55,9 +55,24 @@ pub struct Shared {
     /// Calls that may still go out.
     pub budget: Arc<Budget>,
     /// Listings of keys.
-    pub keys: Newest<Listing>,
+    pub keys: Arc<Newest<Listing>>,
     /// Listings of provider keys.
-    pub deposits: Newest<DepositView>,
+    pub deposits: Arc<Newest<DepositView>>,
+    /// Whose listings these are, where they are those of one credential only.
+    base: Option<Arc<Shared>>,
+}
+
+impl Shared {
+    /// The budget of that account with the listings of this credential: for a vendor that lists by user.
+    #[must_use]
+    pub fn with_budget_of(self: &Arc<Self>, account: &Self) -> Arc<Self> {
+        Arc::new(Self {
+            budget: Arc::clone(&account.budget),
+            keys: Arc::clone(&self.keys),
+            deposits: Arc::clone(&self.deposits),
+            base: Some(self.base.clone().unwrap_or_else(|| Arc::clone(self))),
+        })
+    }
 }
 
 /// What has a time.
@@ -161,13 +176,13 @@ impl Shares {
         if let Some(shared) = slots.get(id).and_then(|it| it.shared.upgrade()) {
             return shared;
         }
-        let budget = slots.get(id).map(|it| Arc::clone(&it.budget)).unwrap_or_else(|| {
-            Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()))
-        });
+        let new = || Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()));
+        let budget = slots.get(id).map_or_else(new, |it| Arc::clone(&it.budget));
         let shared = Arc::new(Shared {
             budget: Arc::clone(&budget),
-            keys: Newest::default(),
-            deposits: Newest::default(),
+            keys: Arc::default(),
+            deposits: Arc::default(),
+            base: None,
         });
         slots.insert(id.clone(), Slot { budget, shared: Arc::downgrade(&shared) });
         shared
@@ -213,6 +228,17 @@ mod tests {
             assert_ne!(one.told("o") == other.told("o"), one.endpoint != other.endpoint);
         }
         assert_ne!(one, id(&Shares::default(), "https://a", "canary-1"), "the salt is the process's own");
+    }
+
+    #[test]
+    fn where_a_vendor_lists_by_user_only_the_budget_is_shared_with_other_credentials() {
+        let shares = Shares::default();
+        let [one, two] = ["canary-1", "canary-2"].map(|secret| id(&shares, "https://a", secret));
+        let account = shared(&shares, &one.told("o"));
+        let [mut first, second] = [&one, &two].map(|id| shared(&shares, id).with_budget_of(&account));
+        first = first.with_budget_of(&account);
+        assert!(Arc::ptr_eq(&first.budget, &second.budget) && !Arc::ptr_eq(&first.keys, &second.keys));
+        assert!(Arc::ptr_eq(&first.keys, &shared(&shares, &one).keys), "another token with that credential");
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ pub(super) struct Send {
 /// How it ended.
 pub(super) enum Sent {
     /// It is at the vendor and recorded.
-    Done(ProviderKey),
+    Done(Box<ProviderKey>),
     /// Another write came in between; what was made is removed or will be found.
     Stale,
     /// The outcome is unknown: it is looked up next.
@@ -93,7 +93,7 @@ impl Send {
         for _ in 0..COMMITS {
             let status = self.status(&object, &recorded);
             match object::publish(&self.context.client, &object, &status).await {
-                Ok(written) => return Ok(Sent::Done(written.unwrap_or(object))),
+                Ok(written) => return Ok(Sent::Done(Box::new(written.unwrap_or(object)))),
                 Err(error) if cluster::is_missing(&error) => break,
                 Err(error) if !cluster::is_conflict(&error) => return Err(error.into()),
                 Err(_) => {}

@@ -1,7 +1,7 @@
 //! What a deposit's status says, and who else is told.
 
 use super::super::{Error, Pass, stale_or};
-use super::{Work, deposited_verdict};
+use super::{Work, deposited_verdict, missing_verdict};
 use crate::api::condition::{self, Course, READY};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::object;
@@ -29,21 +29,13 @@ impl Work {
                 format!("the vendor still lists an earlier deposit, perhaps only for a while; looked at again at {shown}"),
             )
             .still_ready(true),
-            Why::Missing => self.missing(self.status().missing_since.unwrap_or_default()),
+            Why::Missing => missing_verdict(self.status().missing_since.unwrap_or_default()),
             _ => return Ok(Pass::Rest(until)),
         };
         Ok(match self.publish(self.status(), &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(until),
         })
-    }
-
-    pub(super) fn missing(&self, since: Timestamp) -> Verdict {
-        let message = format!(
-            "the vendor's listing has not shown the credential since {}; it is deposited again if a look more than a minute later does not show it either",
-            report::clock(since)
-        );
-        Verdict::reconciling(Reason::Progressing, message).still_ready(true)
     }
 
     pub(super) fn say_deposited(&self, why: Why) {
