@@ -19,6 +19,7 @@ pub mod hash;
 pub mod issuance;
 pub mod leadership;
 pub mod ledger;
+pub mod mints;
 pub mod money;
 pub mod naming;
 pub mod notice;
