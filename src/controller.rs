@@ -7,6 +7,7 @@ pub mod doubt;
 pub mod gateway_api_key;
 pub mod issue;
 pub mod memory;
+pub mod minted;
 pub mod project_settings;
 pub mod provider_key;
 pub mod sweep;

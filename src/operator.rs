@@ -9,6 +9,7 @@ use crate::cluster::ledger::Ledger;
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Settings, Wakers};
 use crate::controller::memory::Memory;
+use crate::controller::minted::MintedKeys;
 use crate::controller::sweep::Sweeps;
 use crate::controller::{self, console_token};
 use crate::gateway::shares::Shares;
@@ -256,6 +257,7 @@ impl Operator {
             accounts: Accounts::default(),
             shares: Arc::clone(&lasting.shares),
             memory: Memory::default(),
+            minted_keys: MintedKeys::default(),
             critical: lasting.critical.clone(),
             liveness: self.liveness.clone(),
             events: lasting.events.clone(),

@@ -22,6 +22,7 @@ pub mod issuance;
 pub mod leadership;
 pub mod ledger;
 mod missing;
+pub mod mints;
 pub mod money;
 pub mod naming;
 pub mod notice;

@@ -35,6 +35,7 @@ mod plans {
     pub mod keeping;
     pub mod known;
     pub mod known_deposits;
+    pub mod mints;
     pub mod mutant;
     pub mod notices;
     pub mod operator;

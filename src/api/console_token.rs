@@ -268,6 +268,18 @@ pub struct AccountCandidate {
     pub credential: String,
 }
 
+/// How many keys were made under one name within a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MintedToday {
+    /// Name of the GatewayApiKey.
+    pub name: String,
+    /// When the count began.
+    pub since: Timestamp,
+    /// Keys that were made since.
+    pub made: u64,
+}
+
 /// What Keysmith knows of a ConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -298,6 +310,11 @@ pub struct ConsoleTokenStatus {
     /// absent when there are none, and while the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<u32>,
+    /// Names under which several keys were made within a day, whichever resource had the name: deleting a resource and
+    /// creating it again is no way around the limit of keys a day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub keys_today: Vec<MintedToday>,
     /// The GatewayApiKey that stands for a minted token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted_by: Option<LocalRef>,

@@ -264,6 +264,9 @@ impl Work {
             });
         }
         self.tell_account(&mut status);
+        if let Some(today) = self.context.minted_today(&self.token, now) {
+            status.keys_today = today;
+        }
         self.tell_usage(&mut status, &mut notices);
         let wake = match token::expiry(&self.token, now) {
             None => {

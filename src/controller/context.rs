@@ -2,6 +2,7 @@
 
 use super::accounts::Accounts;
 use super::memory::Memory;
+use super::minted::MintedKeys;
 use super::sweep::Sweeps;
 use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::events::Events;
@@ -102,6 +103,8 @@ pub struct Context {
     pub shares: Arc<Shares>,
     /// What is remembered between passes.
     pub memory: Memory,
+    /// How many keys were made today, by the names of their resources.
+    pub minted_keys: MintedKeys,
     /// Sections that run to their end.
     pub critical: Critical,
     /// Whether the controllers turn.

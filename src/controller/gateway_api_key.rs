@@ -306,6 +306,11 @@ impl Work {
             lost_since: None,
             proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.context, self.record().serial)),
             revision: None,
+            under_name: self.context.minted(
+                &self.namespace(),
+                &key.spec.console_token_ref.name,
+                &key.name_any(),
+            ),
             keys_per_day: self.context.settings.keys_per_day,
         };
         if let Some((desired, seen)) = desired.zip(status::seen(&facts)) {

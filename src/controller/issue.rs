@@ -165,7 +165,10 @@ impl Issue {
         {
             return Ok(minted);
         }
-        self.account.mint(&order, &self.turn).await
+        let minted = self.account.mint(&order, &self.turn).await?;
+        let token = &self.key.spec.console_token_ref.name;
+        self.context.count_minted(&self.key.namespace().unwrap_or_default(), token, &self.key.name_any());
+        Ok(minted)
     }
 
     fn order(&self) -> Order {

@@ -315,7 +315,9 @@ pub struct Facts {
     pub spread: f64,
     /// Recognises what consumers should have read by now, while the Secret is as it should be.
     pub revision: Option<String>,
-    /// No more keys than this are made for one resource within a day.
+    /// Keys that were made within a day under the resource's name, also for resources that were deleted since.
+    pub under_name: Option<KeyCount>,
+    /// No more keys than this are made for one resource, or under one name, within a day.
     pub keys_per_day: u64,
 }
 

@@ -178,6 +178,11 @@ pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     if facts.record.rotated_for.as_deref().is_some_and(lost) && facts.demanded() {
         return None;
     }
+    let under_name = facts.under_name.as_ref().filter(|it| it.made >= facts.keys_per_day);
+    let recreated = under_name.map(|it| plus(it.since, DAY)).filter(|until| facts.now < *until);
+    if recreated.is_some() {
+        return recreated;
+    }
     let count = counted(facts.record.count.as_ref(), facts.claim)?;
     let until = plus(count.since, DAY);
     // A vendor that is down for a day costs an attempt every quarter of an hour, and no key; but what cannot be seen

@@ -204,6 +204,7 @@ impl Object {
             lost_since: Some(Timestamp::MIN),
             spread: 0.5,
             revision: None,
+            under_name: None,
             keys_per_day: 1000,
         }
     }
