@@ -32,6 +32,7 @@ fn listed(vendor: &Capabilities, id: &str, serial: u64) -> Listed {
         last_used_at: None,
         spent: None,
         remaining: None,
+        unread: Vec::new(),
         shown: Shown { active: Some(true), ..Shown::default() },
     }
 }

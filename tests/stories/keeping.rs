@@ -71,9 +71,20 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         .patch("checkout", &PatchParams::default(), &Patch::Merge(json!({"data": {"key": "Zm9v"}})))
         .await
         .unwrap();
+    if !world.surface.reveals() {
+        lost_again(world).await;
+    }
     world.served("checkout", "key").await;
     let secret = world.secrets().get("checkout").await.unwrap();
     assert_eq!(secret.metadata.annotations.unwrap()["example.com/note"], "x");
+}
+
+/// A Secret that lost its key twice within an hour gets another one on request only.
+async fn lost_again(world: &World) {
+    world.reason("GatewayApiKey", "checkout", "SecretContested").await;
+    let asked = world.clock.now().to_string();
+    let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": asked}}});
+    world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
 }
 
 /// Waits until the Secret holds another key than that one, alone. Returns its id.

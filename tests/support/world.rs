@@ -313,23 +313,22 @@ impl World {
         }
     }
 
-    /// How often the operator read a Secret, and how often it asked whether one would be stored.
-    pub fn looks_at_secrets(&self) -> (usize, usize) {
-        let asked: Vec<(String, bool)> = match &self.ground {
+    /// How often the operator read the Secret of that name, and how often it asked whether one would be stored.
+    pub fn looks_at_secret(&self, name: &str) -> (usize, usize) {
+        let asked: Vec<(String, String, Option<String>, bool)> = match &self.ground {
             Ground::Simulated(cluster) => {
-                let all = cluster
-                    .requests()
-                    .into_iter()
-                    .filter(|it| it.actor == "operator" && it.resource == "secrets");
-                all.map(|it| (it.verb, it.dry_run)).collect()
+                let all = cluster.requests().into_iter().filter(|it| it.actor == "operator");
+                all.map(|it| (it.verb, it.resource, it.name, it.dry_run)).collect()
             }
             Ground::Real(recorder) => {
-                let all = recorder.requests().into_iter().filter(|it| it.resource == "secrets");
-                all.map(|it| (it.verb, it.dry_run)).collect()
+                let all = recorder.requests().into_iter();
+                all.map(|it| (it.verb, it.resource, it.name, it.dry_run)).collect()
             }
         };
-        let reads = asked.iter().filter(|(verb, _)| verb == "get").count();
-        (reads, asked.iter().filter(|(_, dry_run)| *dry_run).count())
+        let read = |it: &&(String, String, Option<String>, bool)| {
+            it.0 == "get" && it.1 == "secrets" && it.2.as_deref() == Some(name)
+        };
+        (asked.iter().filter(read).count(), asked.iter().filter(|it| it.3).count())
     }
 
     /// What the operator asked of a real API server.
