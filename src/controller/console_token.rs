@@ -139,7 +139,7 @@ impl Work {
         let Way { account, fingerprint, serial, lost, .. } = way;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
-        let standing = Standing { account, doubt, ready, uid, serial, fingerprint, lost };
+        let standing = Standing { account, doubt, ready, lost, uid, serial, fingerprint };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
             self.wake_minter();

@@ -9,7 +9,7 @@ use crate::gateway::account::Listing;
 use crate::plan::account::{self, Look, Recorded};
 use crate::plan::token;
 use kube::ResourceExt;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 impl Context {
@@ -70,7 +70,7 @@ impl Context {
 }
 
 /// The ids in a listing.
-pub fn ids(listing: &Listing) -> HashSet<&str> {
+pub fn ids(listing: &Listing) -> BTreeSet<&str> {
     listing.keys.iter().map(|it| it.id.0.as_str()).collect()
 }
 

@@ -245,6 +245,11 @@ impl Account {
         self.call(Operation::Get, self.gateway.get(id)).await
     }
 
+    /// The same, as part of a revocation: before a key is touched it is looked at, and neither waits for a pause.
+    pub async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.revocation(Operation::Get, self.gateway.get(id)).await
+    }
+
     /// Makes a key: one request, whatever happens.
     pub async fn mint(&self, order: &Order, _: &Turn) -> Result<Minted, Fault> {
         self.admitted(Operation::Mint, self.gateway.mint(order)).await

@@ -9,7 +9,7 @@ use super::retry::plus;
 use crate::api::GatewayApiKey;
 use crate::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// One missing key is a key that somebody deleted; several at once are not.
 const TOGETHER: usize = 2;
@@ -35,7 +35,7 @@ pub fn recorded(key: &GatewayApiKey, lag: SignedDuration, own: bool) -> Option<R
 }
 
 /// The recorded keys that a listing begun at `as_of` should show and does not.
-pub fn missing<'a>(recorded: &'a [Recorded], listed: &HashSet<&str>, as_of: Timestamp) -> Vec<&'a Recorded> {
+pub fn missing<'a>(recorded: &'a [Recorded], listed: &BTreeSet<&str>, as_of: Timestamp) -> Vec<&'a Recorded> {
     let old = |it: &&Recorded| it.listed_by.is_none_or(|at| at < as_of);
     recorded.iter().filter(old).filter(|it| !listed.contains(it.id.0.as_str())).collect()
 }
@@ -48,7 +48,7 @@ pub struct Look<'a> {
     /// When the listing was begun.
     pub as_of: Timestamp,
     /// The ids of all keys in it.
-    pub listed: &'a HashSet<&'a str>,
+    pub listed: &'a BTreeSet<&'a str>,
     /// The keys that resources record.
     pub recorded: &'a [Recorded],
     /// Salted hash of the credential.

@@ -8,7 +8,7 @@ use keysmith::plan::account::{
 };
 use keysmith::plan::facts::KeyId;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 const NOW: i64 = 1_000_000;
 
@@ -48,7 +48,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn judge(&self) -> (ConsoleTokenAccount, Judgement) {
-        let listed: HashSet<&str> = self.listed.iter().copied().collect();
+        let listed: BTreeSet<&str> = self.listed.iter().copied().collect();
         let look = Look {
             now: at(NOW),
             as_of: at(NOW),
@@ -261,9 +261,9 @@ fn only_what_should_be_listed_is_missing() {
     assert_eq!(recorded(&key(made, true), lag, true), None, "it may have been revoked");
     assert_eq!(recorded(&key(json!({}), false), lag, true), None);
     let list = [known];
-    let none = HashSet::new();
+    let none = BTreeSet::new();
     for (as_of, count) in [(NOW, 0), (NOW + 30, 0), (NOW + 31, 1)] {
         assert_eq!(missing(&list, &none, at(as_of)).len(), count, "{as_of}");
     }
-    assert!(missing(&list, &HashSet::from(["a"]), at(NOW + 31)).is_empty());
+    assert!(missing(&list, &BTreeSet::from(["a"]), at(NOW + 31)).is_empty());
 }

@@ -5,6 +5,7 @@ use super::rotating::rotate;
 use crate::support::drivers::Driver;
 use crate::support::world::World;
 use keysmith::emulator::{Effect, Rule};
+use keysmith::plan::naming::NameStyle;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub async fn a_key_that_vanishes_for_half_a_minute_is_kept(world: &mut World) {
     hide(world, &id);
     look(world).await;
     let message = world.reason("GatewayApiKey", "checkout", "KeyMissing").await;
-    assert!(message.contains(&id) && message.contains("no proof"), "{message}");
+    assert!(message.contains("no proof"), "{message}");
     world.pass(Duration::from_secs(30), Duration::from_secs(20)).await;
     world.emulator.faults().clear();
     world.ready("GatewayApiKey", "checkout").await;
@@ -115,7 +116,12 @@ pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut Wor
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();
-    let copy = world.desk().add_key(&key.name);
+    let name = match world.surface.capabilities().names {
+        NameStyle::Title => key.name.clone(),
+        // A name is taken once: a copy has another in front of the mark.
+        NameStyle::Slug => format!("c-{}", key.name),
+    };
+    let copy = world.desk().add_key(&name);
     look(world).await;
     let note = world.event("SpareFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");

@@ -52,7 +52,7 @@ impl Work {
             Err(fault) => {
                 // A token that the vendor was never seen to accept is no reason to give up another.
                 let way = Way { serial: way.serial.filter(|_| latest.is_some()), ..way };
-                self.failed(fault, way, true)
+                self.failed(&fault, way, true)
             }
         }
     }
@@ -63,7 +63,7 @@ impl Work {
             Ok(verdict) => verdict,
             Err(fault) => {
                 let proven = self.is_proven(&way.credential);
-                return self.failed(fault, Way { serial: None, ..way }, proven);
+                return self.failed(&fault, Way { serial: None, ..way }, proven);
             }
         };
         if seen.probed {
@@ -96,14 +96,14 @@ impl Work {
     }
 
     /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
-    fn failed(&self, fault: Fault, way: Way, proven: bool) -> Finding {
+    fn failed(&self, fault: &Fault, way: Way, proven: bool) -> Finding {
         let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
-        let next = retry::after(&fault, 1, &uid, now).max(retry::plus(now, wait));
+        let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
         let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
         let was_ready = self.is_ready() && proven && !fault.blames_token();
-        let verdict = self.refused(&fault, next).still_ready(was_ready);
+        let verdict = self.refused(fault, next).still_ready(was_ready);
         Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
     }
 

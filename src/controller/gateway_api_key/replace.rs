@@ -392,5 +392,5 @@ pub(super) async fn owned(
     if ours(&id.0) || listed.contains(id) {
         return Ok(true);
     }
-    Ok(account.get(id).await?.is_none_or(|key| ours(&key.name)))
+    Ok(account.get_to_revoke(id).await?.is_none_or(|key| ours(&key.name)))
 }
