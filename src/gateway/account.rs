@@ -240,6 +240,12 @@ impl Account {
         self.whose.get_or_try_init(ask).await.cloned()
     }
 
+    /// Whose account it is, as the vendor told of the same credential before: it need not be asked again.
+    pub fn was_told(&self, whose: &str) {
+        // Where it was asked in this process, that answer stands.
+        let _ = self.whose.set(Some(whose.to_owned()));
+    }
+
     /// One key. `None`: the vendor says it is gone.
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         self.call(Operation::Get, self.gateway.get(id)).await

@@ -176,6 +176,7 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
         let back = facts.own().any(|own| own.key.id.0 == key.id);
         key.missing_since.take_if(|_| back);
     }
+    status.unused.retain(|it| !facts.gone.iter().any(|id| id.0 == it.id));
     if facts.view.is_some() {
         status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
     }

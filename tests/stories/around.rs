@@ -33,7 +33,11 @@ pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
     let key = world.served("checkout", "key").await;
     let managed = "app.kubernetes.io/managed-by";
     world
-        .edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "a"}}}}}}))
+        .edit(
+            "GatewayApiKey",
+            "checkout",
+            json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "a"}}}}}}),
+        )
         .await
         .unwrap();
     labelled(world, "team", "a").await;
@@ -47,10 +51,7 @@ pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
     patch(world, json!({"metadata": {"labels": {managed: "Helm"}}})).await;
     labelled(world, managed, "keysmith").await;
     // A preset, and a gateway that only the preset uses.
-    world
-        .edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"preset": "OpenAI"}}}))
-        .await
-        .unwrap();
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"preset": "OpenAI"}}})).await.unwrap();
     world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "http://gw.example"}})).await.unwrap();
     world
         .eventually("the preset has the new address", async || {
@@ -83,7 +84,8 @@ pub async fn a_secret_that_cannot_be_stored_costs_no_key(world: &mut World) {
     assert!(message.contains("metadata.labels") && message.contains("no key is made"), "{message}");
     world.pass(Duration::from_secs(7200), Duration::from_secs(5)).await;
     assert_eq!(world.creations(), 0);
-    let right = json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "search-and-ads"}}}}}});
+    let right =
+        json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "search-and-ads"}}}}}});
     world.edit("GatewayApiKey", "checkout", right).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.creations(), 1);
@@ -121,7 +123,11 @@ pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut W
     world
         .eventually("another key is served", async || {
             let status = world.status("GatewayApiKey", "checkout").await;
-            if status["id"].is_string() && status["id"] != id.as_str() { Ok(()) } else { Err(status.to_string()) }
+            if status["id"].is_string() && status["id"] != id.as_str() {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            }
         })
         .await;
     world.served("checkout", "key").await;

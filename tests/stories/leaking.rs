@@ -76,8 +76,10 @@ async fn open(world: &World, words: &str) -> String {
     world
         .eventually("the leak is open", async || {
             let found = world.condition("GatewayApiKey", "checkout", "LeakOpen").await;
-            let found = found.filter(|it| it.0 == "True" && it.2.contains(words));
-            found.map(|it| it.2).ok_or_else(|| "not said".to_owned())
+            match found {
+                Some(it) if it.0 == "True" && it.2.contains(words) => Ok(it.2),
+                other => Err(format!("{other:?} {}", world.status("GatewayApiKey", "checkout").await)),
+            }
         })
         .await
 }

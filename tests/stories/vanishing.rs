@@ -106,7 +106,10 @@ pub async fn a_leaked_key_that_no_listing_shows_is_revoked(world: &mut World) {
     hide(world, &id);
     rotate(world, "checkout", json!({"metadata": {"annotations": {"keysmith.dev/leaked": "now"}}})).await;
     world
-        .eventually("it is dead", async || if world.accepts(&secret) { Err("it works".to_owned()) } else { Ok(()) })
+        .eventually(
+            "it is dead",
+            async || if world.accepts(&secret) { Err("it works".to_owned()) } else { Ok(()) },
+        )
         .await;
     world.event("LeakedKeyRevoked").await;
     assert!(previous(world).await.is_null());

@@ -30,7 +30,10 @@ impl Work {
     ) -> Result<Option<Verdict>, Fault> {
         let pinned = self.token.status.as_ref().and_then(|it| it.account.clone());
         let told = match account::known(pinned.as_ref(), credential, fresh) {
-            Ok(told) => told.map(str::to_owned),
+            Ok(told) => {
+                told.into_iter().for_each(|told| account.was_told(told));
+                told.map(str::to_owned)
+            }
             Err(account::Ask) => account::checked(whose(account).await?),
         };
         let (recorded, listed) = (self.context.recorded(&self.token), doubt::ids(listing));

@@ -216,7 +216,7 @@ impl Work {
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
         let open = self.leak_is_open(&status).then(|| report::leaked_key(&status)).flatten();
         let verdict = &match open {
-            Some(id) if verdict.ready => report::leak_pending(&id),
+            Some(id) if verdict.course == Course::Settled => report::leak_pending(&id),
             Some(_) => verdict.clone().still_ready(false),
             None => verdict.clone(),
         };
