@@ -44,6 +44,7 @@ mod support {
 mod stories {
     pub mod admission;
     pub mod adopting;
+    pub mod around;
     pub mod binary;
     pub mod command;
     pub mod deposits;
@@ -57,6 +58,7 @@ mod stories {
     pub mod leadership;
     pub mod leaking;
     pub mod minting;
+    pub mod policies;
     pub mod projects;
     pub mod refusals;
     pub mod replicas;
@@ -64,6 +66,7 @@ mod stories {
     pub mod rotating;
     pub mod spending;
     pub mod tokens;
+    pub mod vanishing;
 }
 
 use support::world::World;
@@ -112,6 +115,21 @@ macro_rules! tell_at {
 }
 
 tell_everywhere! {
+    policies:
+        a_policy_that_refuses_a_secret_is_quoted_and_no_key_is_made,
+        a_full_quota_is_told_and_costs_no_key,
+        a_policy_that_adds_to_a_secret_costs_one_key_and_no_loop,
+        a_policy_that_takes_the_key_out_costs_no_key;
+    around:
+        what_is_not_the_key_is_written_around_it,
+        a_secret_that_cannot_be_stored_costs_no_key,
+        an_immutable_secret_keeps_its_key_until_it_is_deleted,
+        a_replaced_manifest_gets_finalizer_and_claim_back;
+    vanishing:
+        a_key_that_vanishes_for_half_a_minute_is_kept,
+        a_deletion_revokes_a_key_that_no_listing_shows,
+        a_leaked_key_that_no_listing_shows_is_revoked,
+        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
     drivers:
         what_the_vendor_can_do_reaches_it,
         an_edit_reaches_the_same_key_where_the_vendor_can,
@@ -150,6 +168,8 @@ mod ending {
 
 mod leaking {
     everywhere!(leaking:
+        a_leak_is_said_until_it_is_revoked_although_the_token_is_refused,
+        a_leaked_key_dies_although_its_resource_is_suspended,
         a_leaked_key_is_dead_at_once_and_never_comes_back);
     tell_at!(only_edgee Edgee leaking:
         a_leaked_key_dies_even_while_its_specification_is_refused);
@@ -188,7 +208,7 @@ mod issuing {
 mod keeping {
     everywhere!(keeping:
         a_key_deleted_in_the_console_is_issued_again);
-    /// Elsewhere every edit means another key and another overlap, which is told where time is paused.
+    /// Elsewhere a key that is gone means another one and another overlap, which is told where time is paused.
     mod where_a_key_is_shown_again {
         tell_at!(edgee Edgee keeping: an_edited_secret_is_set_right);
         tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_set_right);
