@@ -53,11 +53,6 @@ pub trait Gateway: Send + Sync {
         0
     }
 
-    /// Whether each token of an account lists every key of it. Otherwise a listing by one token says nothing to another.
-    fn lists_whole_account(&self) -> bool {
-        true
-    }
-
     /// Every key of the account, but for entries without our mark that cannot be read. An incomplete listing is a
     /// fault, never a shorter list.
     async fn list(&self) -> Result<Vec<Listed>, Fault>;

@@ -122,6 +122,7 @@ tell_everywhere! {
         an_expiry_that_was_moved_at_the_vendor_is_planned_for,
         an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for,
         a_successor_shares_what_is_left_of_the_budget,
+        a_successor_whose_answer_was_lost_shares_the_budget_too,
         old_keys_do_not_pile_up_and_what_can_be_spent_is_said,
         a_refused_token_is_told_and_a_new_one_is_picked_up;
     spending:
@@ -144,7 +145,7 @@ tell_everywhere! {
         a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
     around:
         what_is_not_the_key_is_written_around_it,
-        a_gateway_that_no_entry_names_changes_no_secret,
+        a_secret_of_an_earlier_version_keeps_its_key, a_gateway_that_no_entry_names_changes_no_secret,
         a_secret_that_cannot_be_stored_costs_no_key,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_controller_that_changes_a_secret_back_is_left_alone_after_the_second_time,
@@ -354,7 +355,8 @@ mod tokens {
         a_declared_expiry_warns_ahead,
         a_token_of_another_organization_says_so,
         a_token_of_the_same_name_is_another_one,
-        a_token_that_may_not_see_deposits_makes_no_storm);
+        a_token_that_may_not_see_deposits_makes_no_storm,
+        a_token_that_may_not_make_deposits_still_makes_keys);
 }
 
 mod orphans {

@@ -25,6 +25,7 @@ impl Context {
         );
         let recorded = self.recorded(&token);
         let listed = ids(listing);
+        let capabilities = (self.settings.vendors.capabilities)(&token.spec.vendor);
         let look = Look {
             now: self.clock.now(),
             as_of: listing.as_of,
@@ -32,6 +33,7 @@ impl Context {
             recorded: &recorded,
             credential: &credential,
             told: told.as_deref(),
+            whole: capabilities.is_some_and(|it| it.lists_whole_account),
             accepts: None,
         };
         let (after, judgement) = account::judge(Some(&before), &look);
@@ -41,12 +43,14 @@ impl Context {
         Some(doubt)
     }
 
-    /// What resources record of the account of that ConsoleToken, whatever tokens of it made the keys.
+    /// What resources record of the account of that ConsoleToken, whatever tokens of it made the keys, if all of them list
+    /// the same ones.
     pub fn recorded(&self, token: &ConsoleToken) -> Vec<Recorded> {
-        let vendors = self.settings.vendors;
-        let lag = (vendors.capabilities)(&token.spec.vendor).map(|it| it.listing_lag).unwrap_or_default();
+        let capabilities = (self.settings.vendors.capabilities)(&token.spec.vendor);
+        let lag = capabilities.map(|it| it.listing_lag).unwrap_or_default();
+        let whole = capabilities.is_some_and(|it| it.lists_whole_account);
         let own = place_of(token);
-        let tokens = watch::all(&self.stores.tokens, |it| place_of(it) == own || is_same(it, token));
+        let tokens = watch::all(&self.stores.tokens, |it| place_of(it) == own || whole && is_same(it, token));
         let tokens: HashSet<_> = tokens.iter().map(|it| place_of(it.as_ref())).chain([own.clone()]).collect();
         let keys = self.stores.keys.state();
         let keys = keys.iter().filter_map(|it| it.0.as_ref().ok());

@@ -133,7 +133,7 @@ impl Account {
         let Membership { shares, id } = &self.membership;
         let account = shares.of(&id.told(&told), self.capabilities(), &self.clock);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.gateway.lists_whole_account() {
+        if !self.capabilities().lists_whole_account {
             *shared = shared.with_budget_of(&account);
         } else if !Arc::ptr_eq(&shared, &account) {
             if let Some(listing) = shared.keys.get() {

@@ -57,6 +57,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     last_used: false,
     created_at: true,
     tells_remaining: false,
+    // A key may belong to the user whose token made it, and the contract does not say what others of the project see.
+    lists_whole_account: false,
     // Budgets of the console begin at 00:00 UTC (§3.4).
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
     fields: FIELDS,
@@ -227,11 +229,6 @@ impl Gateway for Cortecs {
 
     fn take_skipped(&self) -> u64 {
         self.wire.take_skipped()
-    }
-
-    /// A key may belong to the user whose token made it, and the contract does not say what others of the project see.
-    fn lists_whole_account(&self) -> bool {
-        false
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

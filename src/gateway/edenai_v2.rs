@@ -52,6 +52,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     last_used: false,
     created_at: false,
     tells_remaining: true,
+    lists_whole_account: true,
     budget: BudgetSupport {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,

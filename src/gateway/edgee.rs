@@ -57,6 +57,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     last_used: true,
     created_at: true,
     tells_remaining: false,
+    lists_whole_account: true,
     budget: BudgetSupport {
         periods: &[Period::Monthly],
         whole: true,

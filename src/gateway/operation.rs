@@ -90,12 +90,12 @@ impl Operation {
             | Self::Reissue
             | Self::Recover
             | Self::Amend
-            | Self::Revoke
-            | Self::CreateProviderKey
-            | Self::AssignProviderKey
-            | Self::DeleteProviderKey => true,
+            | Self::Revoke => true,
             Self::Whose
             | Self::ListProviderKeys
+            | Self::CreateProviderKey
+            | Self::AssignProviderKey
+            | Self::DeleteProviderKey
             | Self::Usage
             | Self::Balance
             | Self::ProjectSettings

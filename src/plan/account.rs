@@ -55,6 +55,8 @@ pub struct Look<'a> {
     pub credential: &'a str,
     /// Whose account it leads to, where the vendor tells.
     pub told: Option<&'a str>,
+    /// Whether every token of the account that is told lists all keys of it. Otherwise another token of it proves nothing.
+    pub whole: bool,
     /// The account that is meant according to the annotation, where that was not handled yet.
     pub accepts: Option<&'a str>,
 }
@@ -190,9 +192,9 @@ fn was_suspicious(before: &ConsoleTokenAccount) -> bool {
     before.doubted_since.is_some() && !other
 }
 
-/// Whether the vendor tells the account that was pinned.
+/// Whether the vendor tells the account that was pinned, and that account is where the keys are.
 fn is_same(before: &ConsoleTokenAccount, look: &Look<'_>) -> bool {
-    before.told && look.told == Some(before.id.as_str())
+    look.whole && before.told && look.told == Some(before.id.as_str())
 }
 
 fn candidate(look: &Look<'_>) -> AccountCandidate {

@@ -42,6 +42,8 @@ pub struct Capabilities {
     pub created_at: bool,
     /// Whether listings tell what a key may still spend.
     pub tells_remaining: bool,
+    /// Whether each token of an account lists every key of it. Otherwise a listing by one token says nothing to another.
+    pub lists_whole_account: bool,
     /// What budgets can be.
     pub budget: BudgetSupport,
     /// What becomes of each field of a GatewayApiKey's spec.

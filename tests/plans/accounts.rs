@@ -44,6 +44,7 @@ struct Case<'a> {
     credential: &'a str,
     told: Option<&'a str>,
     accepts: Option<&'a str>,
+    whole: bool,
 }
 
 impl Case<'_> {
@@ -56,6 +57,7 @@ impl Case<'_> {
             recorded: &keys(self.recorded),
             credential: self.credential,
             told: self.told,
+            whole: self.whole,
             accepts: self.accepts,
         };
         judge(self.before.as_ref(), &look)
@@ -65,12 +67,12 @@ impl Case<'_> {
 /// A token of the pinned account `project` whose vendor tells it, and one whose vendor tells nothing.
 fn told<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], now: (&'a str, &'a str)) -> Case<'a> {
     let before = Some(pinned("project", true, "one"));
-    Case { before, recorded, listed, credential: now.0, told: Some(now.1), accepts: None }
+    Case { before, recorded, listed, credential: now.0, told: Some(now.1), accepts: None, whole: true }
 }
 
 fn untold<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], credential: &'a str) -> Case<'a> {
     let before = Some(pinned(&unnamed("one"), false, "one"));
-    Case { before, recorded, listed, credential, told: None, accepts: None }
+    Case { before, recorded, listed, credential, told: None, accepts: None, whole: true }
 }
 
 #[test]
@@ -96,6 +98,16 @@ fn an_account_is_doubted_when_its_keys_are_missing_together_or_after_the_token_c
         (
             "a changed token of the same account, its only key is missing",
             told(&["a"], &[], ("two", "project")),
+            Sure,
+        ),
+        (
+            "another user's token of the same project, its only key is missing",
+            Case { whole: false, ..told(&["a"], &[], ("two", "project")) },
+            Suspicious,
+        ),
+        (
+            "the same user's new token, its key is listed",
+            Case { whole: false, ..told(&["a"], &["a"], ("two", "project")) },
             Sure,
         ),
         (

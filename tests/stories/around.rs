@@ -65,6 +65,22 @@ pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
     assert_eq!(reveals, 0, "the key stood in the Secret");
 }
 
+/// As version 0.1 wrote it: nothing says where the key stands.
+pub async fn a_secret_of_an_earlier_version_keeps_its_key(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let key = world.served("checkout", "key").await;
+    let none = json!({"keysmith.dev/key-at": null, "keysmith.dev/rendered-from": null});
+    patch(world, json!({"metadata": {"annotations": none}})).await;
+    let labels = json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "a"}}}}}});
+    world.edit("GatewayApiKey", "checkout", labels).await.unwrap();
+    labelled(world, "team", "a").await;
+    assert_eq!(world.served("checkout", "key").await, key);
+    let annotations = world.secrets().get("checkout").await.unwrap().metadata.annotations.unwrap_or_default();
+    assert!(annotations.contains_key("keysmith.dev/key-at"), "{annotations:?}");
+    assert_eq!(world.creations(), 1);
+}
+
 pub async fn a_gateway_that_no_entry_names_changes_no_secret(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

@@ -316,6 +316,28 @@ pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(10_000_000), "the next month has all");
 }
 
+pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut World) {
+    if !world.surface.capabilities().tells_remaining {
+        return;
+    }
+    world.token().await;
+    let spec = json!({
+        "budget": {"amount": "10", "period": "Monthly"}, "rotation": {"overlap": "2h", "trigger": "a"},
+    });
+    world.key("checkout", spec).await;
+    let old = only(world, "checkout").await;
+    assert!(world.desk().spend(&old.id, 9_000_000));
+    world.fail_once("POST", Effect::DropAfter);
+    super::rotating::rotate(world, "checkout", trigger("b")).await;
+    world
+        .eventually("both together have what was left", async || {
+            let left: u64 = world.keys().iter().filter_map(|key| key.remaining_micros).sum();
+            if left <= 1_000_000 { Ok(()) } else { Err(left.to_string()) }
+        })
+        .await;
+    assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
+}
+
 pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut World) {
     world.token().await;
     let spec = world.surface.full(json!({

@@ -40,7 +40,9 @@ async fn enforce(world: &World, kind: &str, mut spec: Value) {
     } else {
         spec["reinvocationPolicy"] = json!("Never");
     }
-    for (kind, spec) in [(format!("{kind}AdmissionPolicy"), spec), (format!("{kind}AdmissionPolicyBinding"), binding)] {
+    for (kind, spec) in
+        [(format!("{kind}AdmissionPolicy"), spec), (format!("{kind}AdmissionPolicyBinding"), binding)]
+    {
         let object = json!({
             "apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": {"name": world.namespace}, "spec": spec,
         });

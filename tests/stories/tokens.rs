@@ -269,6 +269,21 @@ pub async fn a_token_that_may_not_see_deposits_makes_no_storm(world: &mut World)
     assert!(calls < 120, "{calls} calls in an hour");
 }
 
+pub async fn a_token_that_may_not_make_deposits_still_makes_keys(world: &mut World) {
+    world.token().await;
+    world.write_secret("byok", &[("api_key", "canary-1")]).await;
+    let refused = Effect::Status { code: 403, retry_after: None };
+    world.emulator.faults().add(Rule::always("POST", "/provider-keys", refused));
+    let deposit = json!({
+        "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
+        "credentialsRef": {"name": "byok"}, "scope": "Organization",
+    });
+    world.create("ProviderKey", "openai", deposit).await;
+    world.reason("ProviderKey", "openai", "Forbidden").await;
+    world.key("checkout", json!({})).await;
+    assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
+}
+
 pub async fn a_token_replaced_while_everything_goes_still_cleans_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

@@ -44,6 +44,7 @@ impl Work {
             recorded: &recorded,
             credential,
             told: told.as_deref(),
+            whole: account.capabilities().lists_whole_account,
             accepts: self.accepts(),
         };
         let mut judged = account::judge(pinned.as_ref(), &look);

@@ -64,6 +64,22 @@ impl Work {
         Ok(budget::shares(seen.as_ref(), act.desired, (cause, now)))
     }
 
+    /// What is left of the served key's budget, shared with a key that was made by an earlier pass and is about to take its
+    /// place: what that one may spend was perhaps never made less.
+    pub(super) async fn share_out(
+        &self,
+        act: &Act<'_>,
+        (id, seen): (&KeyId, Option<&Listed>),
+    ) -> Result<Option<Shares>, Fault> {
+        let cause = act.facts.claim.and_then(|claim| claim.cause);
+        let Some(shares) = self.shares(act, cause).await? else { return Ok(None) };
+        if seen.and_then(|key| key.remaining).is_none_or(|left| left > shares.new) {
+            act.account.amend(id, &leaving(act, shares.new)).await?;
+            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        }
+        Ok(Some(shares))
+    }
+
     /// Leaves an old key its share of the budget for the overlap.
     pub(super) async fn cut(&mut self, act: &Act<'_>, (id, share): (&KeyId, u64)) -> Result<Done, Error> {
         let limit = Limit { micros: share.max(1), period: Period::Once };
@@ -96,9 +112,7 @@ impl Work {
             _ => None,
         };
         let Some((_, left)) = given else { return };
-        let to = act.desired.settings.clone();
-        let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: Some(left) };
-        match act.account.amend(id, &amendment).await {
+        match act.account.amend(id, &leaving(act, left)).await {
             Ok(()) => self.context.memory.changed_vendor(&self.uid, now),
             Err(fault) => {
                 tracing::warn!(%fault, "what an old key had left of the budget could not be given back")
@@ -137,4 +151,10 @@ impl Work {
         }
         Ok(Done::Taken)
     }
+}
+
+/// The budget as it is wanted, of which so much is left.
+fn leaving(act: &Act<'_>, left: u64) -> Amendment {
+    let to = act.desired.settings.clone();
+    Amendment { fields: vec![Field::Budget], to, name: String::new(), left: Some(left) }
 }

@@ -4,6 +4,7 @@ use super::super::{Error, Pass};
 use super::{Act, Done, Work, owner, refused};
 use crate::api::{Reason, Verdict};
 use crate::cluster::secret::{Delivery, Key, Rehearsed, Undelivered};
+use crate::plan::budget::Shares;
 use crate::plan::contest;
 use crate::plan::drift::Sent;
 use crate::plan::expiry;
@@ -33,9 +34,13 @@ impl Work {
         let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.context.clock.now()));
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
         let expires_at = expiry::recorded(created, expires_at, act.desired);
+        let shares = match self.share_out(act, (id, listed.as_ref())).await {
+            Ok(shares) => shares,
+            Err(fault) => return Ok(Done::Failed(fault, "share the budget with the old key")),
+        };
         let delivered = self.deliver(act, (serial, id), expires_at, Key::Given(&secret)).await;
         match delivered {
-            Ok(()) => self.commit(act, serial, id, listed).await,
+            Ok(()) => self.commit(act, (serial, id), listed, shares).await,
             Err(error) => self.undelivered(act, error).await,
         }
     }
@@ -159,7 +164,10 @@ impl Work {
     ) -> Result<Done, Error> {
         match act.account.get(id).await {
             Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => {
-                self.commit(act, serial, id, Some(key)).await
+                match self.share_out(act, (id, Some(&key))).await {
+                    Ok(shares) => self.commit(act, (serial, id), Some(key), shares).await,
+                    Err(fault) => Ok(Done::Failed(fault, "share the budget with the old key")),
+                }
             }
             Ok(_) => {
                 self.disowned = Some(id.clone());
@@ -173,9 +181,9 @@ impl Work {
     async fn commit(
         &mut self,
         act: &Act<'_>,
-        serial: Serial,
-        id: &KeyId,
+        (serial, id): (Serial, &KeyId),
         listed: Option<Listed>,
+        shares: Option<Shares>,
     ) -> Result<Done, Error> {
         let mut status = self.status();
         let claim = act.facts.claim;
@@ -187,8 +195,7 @@ impl Work {
             serial,
             settled: serial.max(claim.map_or(serial, |claim| claim.serial)),
             listed: listed.as_ref(),
-            // How it was shared is not known any more: the next look finds the old key as it is.
-            shares: None,
+            shares,
             cause: claim.and_then(|claim| claim.cause),
             asks,
             desired: act.desired,
