@@ -258,11 +258,6 @@ pub fn account(vendor: &Vendor) -> &str {
     vendor.edgee.as_ref().map_or("", |place| &place.organization_id)
 }
 
-/// The account that a ConsoleToken leads to, where anything tells.
-fn told_account(token: &ConsoleToken) -> &str {
-    account(&token.spec.vendor)
-}
-
 /// Where a ConsoleToken leads.
 pub fn place(token: &ConsoleToken) -> TokenPlace {
     let spec = &token.spec;
@@ -270,11 +265,17 @@ pub fn place(token: &ConsoleToken) -> TokenPlace {
     let default = || capabilities.map_or_else(String::new, |it| it.endpoint.to_owned());
     let place = Place {
         vendor: capabilities.map_or_else(String::new, |it| it.name.to_owned()),
-        account: told_account(token).to_owned(),
+        account: account(&spec.vendor).to_owned(),
         endpoint: spec.endpoint.clone().unwrap_or_else(default),
         console_token: token.name_any(),
     };
-    TokenPlace { namespace: token.namespace().unwrap_or_default(), place }
+    let account = token.status.as_ref().and_then(|it| it.account.as_ref());
+    TokenPlace {
+        namespace: token.namespace().unwrap_or_default(),
+        place,
+        pinned: account.map_or_else(String::new, |it| it.id.clone()),
+        doubted: account.is_some_and(|it| it.doubted_since.is_some()),
+    }
 }
 
 /// Connects a vendor to its wire: the one match over vendors.

@@ -111,7 +111,8 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
     text.push_str(
         "or do the same with deletionPolicy: Retain on the GatewayApiKeys whose keys are to go on working\n\
          or leave resources, Secrets and keys as they are, for a later installation to go on with:\n  \
-           helm uninstall RELEASE --no-hooks\n\
+           helm uninstall RELEASE --no-hooks\n  \
+           until then neither they, nor Secrets with the finalizer keysmith.dev/token-in-use, nor their namespaces can be deleted\n\
          or keep the release, which Helm takes for one on its way out now:\n  \
            helm rollback RELEASE REVISION, with the last revision of helm history RELEASE\n",
     );
@@ -135,9 +136,13 @@ mod tests {
             text.starts_with("25 resources are left") && text.contains("\n  GatewayApiKey shop/key-19\n")
         );
         assert!(!text.contains("key-20") && text.contains("and 5 more"), "{text}");
-        for way in
-            ["kubectl delete pvk,kps,gak --all -A", "deletionPolicy: Retain", "--no-hooks", "helm rollback"]
-        {
+        for way in [
+            "kubectl delete pvk,kps,gak --all -A",
+            "deletionPolicy: Retain",
+            "--no-hooks",
+            "token-in-use",
+            "helm rollback",
+        ] {
             assert!(text.contains(way), "{way} is not in: {text}");
         }
         let scoped = refusal(&left, &["shop", "search"]);

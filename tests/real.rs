@@ -291,7 +291,7 @@ tell! {
         a_lost_answer_to_a_deposit_is_found_again,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
     holding:
-        a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key,
+        a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once;
     rights:
         every_right_is_used;

@@ -136,7 +136,11 @@ tell_everywhere! {
         a_leaked_key_dies_even_while_its_specification_is_refused,
         a_leak_is_said_until_it_is_revoked_although_the_token_is_refused,
         a_leaked_key_dies_although_its_resource_is_suspended,
-        a_leaked_key_dies_although_another_call_was_asked_to_wait;
+        a_leaked_key_dies_although_another_call_was_asked_to_wait,
+        a_leaked_key_dies_although_no_secret_can_take_another,
+        a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made,
+        a_leak_that_is_declared_while_a_deletion_waits_is_dealt_with,
+        a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so;
     vanishing:
         a_key_that_vanishes_for_half_a_minute_is_kept,
         a_key_that_comes_back_after_it_was_replaced_has_its_overlap,
@@ -145,6 +149,7 @@ tell_everywhere! {
         a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
     around:
         what_is_not_the_key_is_written_around_it,
+        what_is_changed_in_another_way_each_time_is_left_alone_too,
         a_secret_of_an_earlier_version_keeps_its_key, a_gateway_that_no_entry_names_changes_no_secret,
         a_secret_that_cannot_be_stored_costs_no_key,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,

@@ -19,6 +19,7 @@ use crate::gateway::account::{Account, Listing};
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::contest;
+use crate::plan::contest::Mends;
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{Field, Sent};
 use crate::plan::expiry;
@@ -260,6 +261,14 @@ impl Work {
             let currency = act.account.capabilities().budget.currency;
             notice.note.push_str(&report::spendable(status, currency).unwrap_or_default());
         }
+        let unseen = |id: &KeyId| {
+            act.facts.record.previous.iter().any(|it| it.id == id.0 && it.missing_since.is_some())
+        };
+        if matches!(&decision.step, Step::Retire(id) if unseen(id)) {
+            notice.note.push_str(
+                "; the vendor did not show it any more, so that it is perhaps gone for long, or in another account: see keysmith orphans",
+            );
+        }
         self.context.notify(self.key.as_ref(), notice);
     }
 
@@ -297,7 +306,7 @@ impl Work {
             strays: self.strays.clone(),
             poll: self.context.settings.poll,
             doubted: false,
-            mended: 0,
+            mended: Mends::default(),
             ability,
             identity: self.identity.clone(),
             asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
@@ -379,14 +388,14 @@ impl Work {
             Ok(turn) => turn,
             Err(fault) => return Ok(Done::Failed(fault, "make a key")),
         };
-        if let Some(done) = self.rehearse(act, serial).await? {
-            return Ok(done);
-        }
         // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
         let cause = match decision.why {
             Why::Rotation(cause) => Some(cause),
             _ => act.facts.claim.and_then(|claim| claim.cause),
         };
+        if let Some(done) = self.rehearse(act, serial, cause).await? {
+            return Ok(done);
+        }
         let shares = match self.shares(act, cause).await {
             Ok(shares) => shares,
             Err(fault) => return Ok(Done::Failed(fault, "see what is left of the budget")),

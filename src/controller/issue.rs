@@ -396,10 +396,10 @@ impl Issue {
             let mut status = change(status);
             let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
             let leaked = report::leaked_key(&status).filter(|_| report::leak_is_open(&status, None));
-            let open = leaked.as_deref().map(report::leak_pending);
+            let open = leaked.as_deref().map(|id| report::leak_pending(id, false));
             open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
             report::tell_of_rotation(&mut status, false, generation, now);
-            report::tell_of_leak(&mut status, open.is_some(), generation, now);
+            report::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
             match object::publish(&self.context.client, object.as_ref(), &status).await {
                 Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),

@@ -2,7 +2,7 @@
 //! the number of calls does.
 
 use crate::cluster::object::Managed;
-use crate::plan::contest::LATELY;
+use crate::plan::contest::Mends;
 use crate::plan::retry;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -115,13 +115,9 @@ impl Memory {
         self.with(uid, |entry| entry.mends.push((state.to_owned(), at)));
     }
 
-    /// How often that state of its Secret was set right lately.
-    pub fn mends(&self, uid: &str, state: &str, now: Timestamp) -> u32 {
-        self.with(uid, |entry| {
-            entry.mends.retain(|(_, at)| retry::plus(*at, LATELY) > now);
-            let same = entry.mends.iter().filter(|(it, _)| it == state);
-            u32::try_from(same.count()).unwrap_or(u32::MAX)
-        })
+    /// How often its Secret was set right lately.
+    pub fn mends(&self, uid: &str, state: &str, now: Timestamp) -> Mends {
+        self.with(uid, |entry| Mends::count(&mut entry.mends, state, now))
     }
 
     /// A pass came to rest.

@@ -164,7 +164,7 @@ impl Wire {
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
             // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
             StatusCode::NOT_FOUND | StatusCode::GONE
-                if coded.is_some() || Answer(response.body().clone()).acknowledged().is_err() =>
+                if coded.is_some() || !Answer(response.body().clone()).is_plain() =>
             {
                 Fault::without_effect(coded.unwrap_or(FaultKind::Strange("it is not JSON")))
             }
@@ -350,13 +350,21 @@ impl Answer {
         self.parse().map_err(Fault::ambiguous)
     }
 
-    /// Reads the body of a removal: any JSON, or nothing. Something else, such as a page of a proxy, is no word of
-    /// the vendor's.
+    /// Reads the body of a removal: any JSON but an error, or nothing. Something else, such as a page of a proxy, is no
+    /// word of the vendor's.
     pub fn acknowledged(&self) -> Result<(), Fault> {
         if self.0.trim_ascii().is_empty() {
             return Ok(());
         }
-        self.created::<IgnoredAny>().map(drop)
+        match self.created::<Value>()? {
+            Value::Object(answer) => denies(&answer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it can be a vendor's word that something is not there: JSON, or nothing.
+    fn is_plain(&self) -> bool {
+        self.0.trim_ascii().is_empty() || self.parse::<IgnoredAny>().is_ok()
     }
 
     /// Reads the body of an update: nothing, or an object, which is returned. Something else, such as a page of a proxy or
@@ -366,9 +374,7 @@ impl Answer {
             return Ok(Map::new());
         }
         let answer: Map<String, Value> = self.created()?;
-        if answer.contains_key("error") {
-            return Err(Fault::ambiguous(FaultKind::Strange("it reports an error with a status of success")));
-        }
+        denies(&answer)?;
         Ok(answer)
     }
 
@@ -382,4 +388,13 @@ impl Answer {
             _ => FaultKind::Strange("it is not JSON"),
         })
     }
+}
+
+/// Whether an answer with a status of success says that nothing was done.
+fn denies(answer: &Map<String, Value>) -> Result<(), Fault> {
+    let refused = ["success", "deleted"].iter().any(|it| answer.get(*it) == Some(&Value::Bool(false)));
+    if refused || answer.get("error").is_some_and(|it| !it.is_null()) {
+        return Err(Fault::ambiguous(FaultKind::Strange("it reports an error with a status of success")));
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and a bell that
 //! rings for its controllers while it does.
 
+use crate::api::FINALIZER;
 use crate::api::shared::ConsoleTokenRef;
 use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::object::Managed;
@@ -81,13 +82,13 @@ impl Scope {
                     scope.ring_for(keys.changes, |wakers, it| {
                         drop(wakers.keys.send(ObjectRef::from_obj(it)));
                         // The first that depends on it.
-                        if it.finalizers().is_empty() {
+                        if !is_held(it) {
                             wake_token(wakers, it, |key| &key.spec.console_token_ref);
                         }
                     }),
                     scope.ring_for(deposits.changes, |wakers, it| {
                         drop(wakers.deposits.send(ObjectRef::from_obj(it)));
-                        if it.finalizers().is_empty() {
+                        if !is_held(it) {
                             wake_token(wakers, it, |deposit| &deposit.spec.console_token_ref);
                         }
                     }),
@@ -225,4 +226,9 @@ fn wake_all<K: Managed>(
     for object in store.state() {
         let _ = waker.send(ObjectRef::from_obj(object.as_ref()));
     }
+}
+
+/// Whether it has Keysmith's finalizer, others aside.
+fn is_held(object: &impl ResourceExt) -> bool {
+    object.finalizers().iter().any(|it| it == FINALIZER)
 }

@@ -25,13 +25,16 @@ pub struct Recorded {
     pub listed_by: Option<Timestamp>,
     /// Whether it is a key of the very ConsoleToken, and not of another one that leads to the same account.
     pub own: bool,
+    /// Whether its resource is being deleted: it may have been revoked already.
+    pub going: bool,
 }
 
 /// What the resource records as served, if a listing should show it.
 pub fn recorded(key: &GatewayApiKey, lag: SignedDuration, own: bool) -> Option<Recorded> {
-    let status = key.status.as_ref().filter(|_| key.metadata.deletion_timestamp.is_none())?;
+    let status = key.status.as_ref()?;
     let id = KeyId(status.id.clone()?);
-    Some(Recorded { id, listed_by: status.created_at.map(|at| plus(at, lag)), own })
+    let going = key.metadata.deletion_timestamp.is_some();
+    Some(Recorded { id, listed_by: status.created_at.map(|at| plus(at, lag)), own, going })
 }
 
 /// The recorded keys that a listing begun at `as_of` should show and does not.
@@ -179,7 +182,9 @@ fn question(pinned: Option<&ConsoleTokenAccount>, before: &ConsoleTokenAccount, 
     let missing = missing(look.recorded, look.listed, look.as_of);
     let own = missing.iter().any(|it| it.own);
     let unproven = pinned.is_some() && before.credential != look.credential && !is_same(before, look);
-    let together = own && missing.len() >= TOGETHER;
+    // With the token that made them, keys of resources that are being deleted are missing because they were revoked.
+    let stay: Vec<_> = missing.iter().filter(|it| !it.going).collect();
+    let together = stay.len() >= TOGETHER && stay.iter().any(|it| it.own);
     if together || own && unproven || was_suspicious(before) {
         return Question::Suspicious;
     }

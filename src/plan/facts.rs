@@ -297,8 +297,8 @@ pub struct Facts {
     pub poll: SignedDuration,
     /// Whether the account of the listing may be another one than the keys were made in.
     pub doubted: bool,
-    /// How often this very state of the Secret was set right lately.
-    pub mended: u32,
+    /// How often the Secret was set right lately.
+    pub mended: super::contest::Mends,
     /// What the vendor can do.
     pub ability: Ability,
     /// The marks that this resource answers for.

@@ -189,12 +189,15 @@ pub(super) const fn take(step: Step, why: Why) -> Decision {
 /// The claim that puts back what a resource has lost: its finalizer, or the claim itself, such as after `kubectl replace`.
 /// Without them a deletion would leave its keys behind.
 pub fn hold(record: &Record, (finalizer, claim): (bool, Option<Claim>), now: Timestamp) -> Option<Claim> {
-    let keeps = record.serial.is_some() || !record.previous.is_empty();
-    let serial = record.settled.max(record.serial.unwrap_or_default());
-    let serial = claim.map_or(serial, |claim| claim.serial.max(serial));
-    let kept = claim.filter(|claim| claim.serial == serial);
-    (keeps && (!finalizer || claim.is_none()))
-        .then(|| kept.unwrap_or_else(|| Claim::new(serial, now, Purpose::Restore)))
+    // Keys are counted from the first claim on.
+    let keeps = record.serial.is_some() || !record.previous.is_empty() || record.count.is_some();
+    if !keeps || finalizer && claim.is_some() {
+        return None;
+    }
+    let known = record.settled.max(record.serial.unwrap_or_default());
+    // The lost claim may have been for a call that is still going.
+    let lost = || Claim { unsettled: Some(now), ..Claim::new(known.next(), now, Purpose::Restore) };
+    Some(claim.filter(|claim| claim.serial >= known).unwrap_or_else(lost))
 }
 
 /// The next step for a key that should exist.
@@ -212,10 +215,18 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         return backing_off(facts, served.as_ref(), next);
     }
-    if let Some(decision) = leak(facts) {
-        return decision;
-    }
-    if let Some(decision) = unwritable(facts) {
+    // While the revocation of a leaked key fails, everything else has every other turn, and no turn is wasted.
+    let dying = dying(facts).map(|id| take(Step::Retire(id), Why::Leaked));
+    let decision = match &dying {
+        Some(retire) if facts.record.failures % 2 == 0 => return retire.clone(),
+        _ => decide_on(facts, desired, served),
+    };
+    dying.filter(|_| matches!(decision.step, Step::Rest(_))).unwrap_or(decision)
+}
+
+/// The same, whatever becomes of leaked keys in whose place another one is served.
+fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> Decision {
+    if let Some(decision) = forsake(facts).or_else(|| unwritable(facts)) {
         return decision;
     }
     if let Some(decision) = adoption::relink(facts) {
@@ -262,15 +273,15 @@ fn unwritable(facts: &Facts) -> Option<Decision> {
     }
 }
 
+/// A leaked key in whose place another one is served, or that was given up, and that is not revoked yet.
+fn dying(facts: &Facts) -> Option<KeyId> {
+    let leaked = facts.record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
+    leaked.into_iter().find(|id| !facts.gone.contains(id))
+}
+
 /// A key that leaked is dead as soon as another one is served, or as soon as making one does not succeed at once.
-fn leak(facts: &Facts) -> Option<Decision> {
-    let dead = |id: &KeyId| facts.gone.contains(id);
+fn forsake(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
-    let replaced = record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
-    // If that does not succeed, everything else has its turn before the next attempt.
-    if let Some(id) = replaced.into_iter().find(|id| !dead(id) && record.failures == 0) {
-        return Some(take(Step::Retire(id), Why::Leaked));
-    }
     let failed = record.rotation_failures > 0 && record.failed_asks == Some(facts.asks.fingerprint());
     let hindered = facts.pending().is_some()
         || failed
@@ -284,8 +295,7 @@ fn leak(facts: &Facts) -> Option<Decision> {
 /// The same where no key can be made at all, because the specification cannot be carried out.
 pub fn leak_alone(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
-    let replaced = record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
-    if let Some(id) = replaced.into_iter().find(|id| !facts.gone.contains(id)) {
+    if let Some(id) = dying(facts) {
         return Some(match record.next_attempt_at.filter(|next| *next > facts.now) {
             Some(next) => take(Step::Rest(Some(next)), Why::BackingOff),
             None => take(Step::Retire(id), Why::Leaked),

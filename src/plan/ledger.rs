@@ -83,6 +83,10 @@ pub struct TokenPlace {
     pub namespace: String,
     /// Where it leads.
     pub place: Place,
+    /// The account that its keys were made in, as its status says; empty where it says nothing.
+    pub pinned: String,
+    /// Whether it may lead to another one now.
+    pub doubted: bool,
 }
 
 /// Between the two looks that do not show a key lies at least this, and more than a listing may lag.
@@ -144,8 +148,12 @@ impl Entry {
     /// it, and otherwise only if it is the ConsoleToken of the resource.
     pub fn is_reached_by(&self, token: &TokenPlace) -> bool {
         let (here, there) = (&self.place, &token.place);
-        if (&here.vendor, &here.endpoint) != (&there.vendor, &there.endpoint) {
+        if (&here.vendor, &here.endpoint) != (&there.vendor, &there.endpoint) || token.doubted {
             return false;
+        }
+        // The ConsoleToken of the resource leads elsewhere since then, unless the former token was put back.
+        if self.why == Why::AccountChanged {
+            return here.account == token.pinned || here.account == there.account;
         }
         if here.account.is_empty() || there.account.is_empty() {
             return (&self.owner.namespace, &here.console_token) == (&token.namespace, &there.console_token);
@@ -275,7 +283,10 @@ mod tests {
         let token = |namespace: &str, account: &str, name: &str| TokenPlace {
             namespace: namespace.into(),
             place: place(account, name),
+            ..TokenPlace::default()
         };
+        let pinned = |account: &str| TokenPlace { pinned: account.into(), ..token("a", "", "main") };
+        let moved = || Entry { why: Why::AccountChanged, ..left("old") };
         for (entry, other, expected) in [
             (left(""), token("a", "", "main"), true),
             (left(""), token("b", "", "main"), false),
@@ -287,11 +298,20 @@ mod tests {
             (left(""), token("b", "o", "main"), false),
             (left("o"), token("a", "", "main"), true),
             (left("o"), token("b", "", "main"), false),
+            // It leads elsewhere since then, or there again, or nobody knows.
+            (moved(), pinned("new"), false),
+            (moved(), pinned("old"), true),
+            (moved(), token("b", "old", "other"), true),
+            (left(""), TokenPlace { doubted: true, ..pinned("old") }, false),
         ] {
             assert_eq!(entry.is_reached_by(&other), expected, "{entry:?} {other:?}");
         }
         let elsewhere = Place { endpoint: "https://w".into(), ..place("o", "main") };
-        assert!(!left("o").is_reached_by(&TokenPlace { namespace: "a".into(), place: elsewhere }));
+        assert!(!left("o").is_reached_by(&TokenPlace {
+            namespace: "a".into(),
+            place: elsewhere,
+            ..TokenPlace::default()
+        }));
         assert_ne!(left("").name(), Entry { owner: Owner::default(), ..left("") }.name());
         assert_eq!(left("o").name(), Entry { owner: Owner::default(), ..left("o") }.name());
     }
@@ -300,7 +320,7 @@ mod tests {
     fn a_key_with_the_mark_is_the_one_whichever_token_shows_it() {
         let mark = Mark::new(&ClusterId("c".into()), "u");
         let left = Entry { mark: Some(mark.to_string()), ..entry() };
-        let token = TokenPlace { namespace: "b".into(), place: entry().place };
+        let token = TokenPlace { namespace: "b".into(), place: entry().place, ..TokenPlace::default() };
         assert!(left.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
         assert!(
             !left.is_shown_by(&token, &listed("key_1", "x".into())),
@@ -308,7 +328,7 @@ mod tests {
         );
         let known = Place { account: "p".into(), ..entry().place };
         let other = Entry { place: Place { account: "o".into(), ..entry().place }, ..left };
-        let token = TokenPlace { namespace: "b".into(), place: known };
+        let token = TokenPlace { namespace: "b".into(), place: known, ..TokenPlace::default() };
         assert!(!other.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
     }
 

@@ -62,6 +62,7 @@ pub fn retire(facts: &Facts, ending: Ending) -> Decision {
 fn fence(facts: &Facts) -> Claim {
     // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
     let unsettled = match facts.claim {
+        Some(claim) if claim.purpose == Purpose::Restore => claim.unsettled,
         Some(_) => facts.pending().map(|claim| claim.at),
         None => Some(facts.now),
     };

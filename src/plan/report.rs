@@ -80,7 +80,7 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
             Reason::InvalidSpec,
             format!(
                 "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; \
-                 delete the Secret, and it is made again with the same key"
+                 delete the Secret: it is made again, with the same key where the vendor shows a key again, and with a new one elsewhere"
             ),
         ),
         Why::Suspended => Verdict {
@@ -456,17 +456,27 @@ pub fn leaked_key(status: &GatewayApiKeyStatus) -> Option<String> {
 }
 
 /// What status says while nothing else is wrong and a leaked key still works.
-pub fn leak_pending(id: &str) -> Verdict {
+pub fn leak_pending(id: &str, observed: bool) -> Verdict {
+    if observed {
+        return Verdict::stalled(Reason::Leaked, leak_observed(id));
+    }
     Verdict::reconciling(
         Reason::Leaked,
         format!("key {id} was declared leaked and still WORKS at the vendor; it is being revoked"),
     )
 }
 
+fn leak_observed(id: &str) -> String {
+    format!(
+        "key {id} was declared leaked and is only looked at (managementPolicy: Observe), so that Keysmith does NOT revoke it: revoke it in the \
+         vendor's console, or set managementPolicy: Manage; then take the annotation keysmith.dev/leaked away"
+    )
+}
+
 /// Brings the condition `LeakOpen` in line with status, whose `Ready` says what is in the way. Returns news.
 pub fn tell_of_leak(
     status: &mut GatewayApiKeyStatus,
-    open: bool,
+    (open, observed): (bool, bool),
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
@@ -482,10 +492,13 @@ pub fn tell_of_leak(
             it.message
         )
     });
-    let message = format!(
-        "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried all the time{}",
-        cannot.unwrap_or_default()
-    );
+    let tried = || {
+        let cannot = cannot.unwrap_or_default();
+        format!(
+            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried all the time{cannot}"
+        )
+    };
+    let message = if observed { leak_observed(&id) } else { tried() };
     let wanted = condition::condition(LEAK_OPEN, true, Reason::Leaked, &message, generation);
     condition::set(&mut status.conditions, wanted, now).then(|| Notice::warning(LEAK_OPEN, message))
 }

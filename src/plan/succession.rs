@@ -181,7 +181,7 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
         status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
     }
     // What something else makes of the Secret is of interest as long as it does.
-    let left = status.secret_contest.as_ref().is_some_and(|it| it.state == super::contest::state(facts));
+    let left = status.secret_contest.as_ref().is_some_and(|it| super::contest::stands(facts, it));
     status.secret_contest.take_if(|_| !left);
 }
 

@@ -24,6 +24,7 @@ fn keys(names: &[&str]) -> Vec<Recorded> {
             id: KeyId((*name).to_owned()),
             listed_by: Some(at(if name.contains("young") { NOW + 5 } else { NOW - 100 })),
             own: !name.starts_with("other:"),
+            going: name.contains("going"),
         })
         .collect()
 }
@@ -94,6 +95,17 @@ fn an_account_is_doubted_when_its_keys_are_missing_together_or_after_the_token_c
         ("keys of other tokens only", untold(&["other:a", "other:b"], &[], "one"), Sure),
         ("a changed token, its only key is missing", untold(&["a"], &[], "two"), Suspicious),
         ("a changed token, one of two is listed", untold(&["a", "b"], &["b"], "two"), Sure),
+        ("both are missing, and their resources go", untold(&["a-going", "b-going"], &[], "one"), Sure),
+        (
+            "a changed token, and the resource of the only key goes",
+            untold(&["a-going"], &[], "two"),
+            Suspicious,
+        ),
+        (
+            "a changed token, the key of a resource that goes is listed",
+            untold(&["a-going"], &["a-going"], "two"),
+            Sure,
+        ),
         ("a changed token, a young key", untold(&["young"], &[], "two"), Sure),
         (
             "a changed token of the same account, its only key is missing",
@@ -141,6 +153,8 @@ fn a_doubt_ends_with_the_first_key_that_is_listed_again() {
     let again = Case { before: Some(doubted.clone()), ..untold(&["a"], &[], "one") }.judge();
     assert_eq!(again.1, Judgement::Suspicious);
     assert_eq!(again.0.doubted_since, doubted.doubted_since, "since the first time");
+    let going = Case { before: Some(doubted.clone()), ..untold(&["a-going"], &[], "one") }.judge();
+    assert_eq!(going.1, Judgement::Suspicious, "nor does a deletion end it");
     let over = Case { before: Some(doubted), ..untold(&["a", "b"], &["b"], "one") }.judge();
     assert_eq!(over, (pinned(&unnamed("one"), false, "one"), Judgement::Sure));
 }
@@ -270,7 +284,7 @@ fn only_what_should_be_listed_is_missing() {
     let made = json!({"id": "a", "createdAt": at(NOW).to_string()});
     let known = recorded(&key(made.clone(), false), lag, true).unwrap();
     assert_eq!(known.listed_by, Some(at(NOW + 30)));
-    assert_eq!(recorded(&key(made, true), lag, true), None, "it may have been revoked");
+    assert!(!known.going && recorded(&key(made, true), lag, true).unwrap().going, "it may have been revoked");
     assert_eq!(recorded(&key(json!({}), false), lag, true), None);
     let list = [known];
     let none = BTreeSet::new();

@@ -195,7 +195,7 @@ impl Object {
             strays: BTreeSet::new(),
             poll: POLL,
             doubted: false,
-            mended: 0,
+            mended: keysmith::plan::contest::Mends::default(),
             ability: self.spec.class.ability(),
             identity: identity(),
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },

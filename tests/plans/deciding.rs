@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use keysmith::api::rotation::SecretContest;
 use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::contest::{self, Mends};
 use keysmith::plan::facts::{Facts, Held, Record, Target};
 use keysmith::plan::issuance::{Step, Why, hold};
 use keysmith::plan::naming::Serial;
@@ -241,25 +242,69 @@ fn a_secret_in_which_the_key_stands_is_written_around_it_at_every_vendor() {
     }
 }
 
+fn mends(this: u32) -> Mends {
+    Mends { this, whatever: this }
+}
+
+#[test]
+fn what_is_changed_in_another_way_each_time_is_left_as_well() {
+    let edited = with_held(served(), |it| (it.intact, it.state) = (false, "one".into()));
+    let changed = |whatever| Facts { mended: Mends { this: 0, whatever }, ..edited.clone() };
+    expect(&changed(11), Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+    expect(&changed(12), Step::Contest, Why::Contested);
+    let found = contest::found(&changed(12));
+    let left = with_record(changed(12), |it| it.contest = Some(found.clone()));
+    let left = with_held(left, |it| it.state = "another".into());
+    expect(&left, rest(3600), Why::Fresh);
+    let deleted = Facts { target: Target::Absent, ..left };
+    expect(&deleted, Step::Restore(Serial(1), id("one")), Why::SecretDeleted);
+}
+
+#[test]
+fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
+    let leaked = |failures| {
+        with_record(served(), |it| {
+            it.previous = vec![previous("two", 0)];
+            it.previous[0].leaked = true;
+            it.failures = failures;
+        })
+    };
+    for failures in 0..4 {
+        expect(&leaked(failures), Step::Retire(id("two")), Why::Leaked);
+    }
+    // Nothing is served: the vendor has no room for another key before this one is gone.
+    let forsaken = |failures| with_record(leaked(failures), |it| (it.id, it.serial) = (None, None));
+    for failures in 0..4 {
+        let decision =
+            keysmith::plan::issuance::decide(&forsaken(failures), &super::cluster::Spec::default().desired());
+        let retires = decision.step == Step::Retire(id("two"));
+        assert_eq!(retires, failures % 2 == 0, "{failures}: {decision:?}");
+    }
+}
+
 #[test]
 fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_it_is_asked_for() {
     let dressed = with_held(served(), |it| (it.intact, it.state) = (false, "dressed".into()));
-    expect(&Facts { mended: 1, ..dressed.clone() }, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
-    let found = Facts { mended: 2, ..dressed.clone() };
+    expect(
+        &Facts { mended: mends(1), ..dressed.clone() },
+        Step::Rewrite(Serial(1), id("one")),
+        Why::SecretEdited,
+    );
+    let found = Facts { mended: mends(2), ..dressed.clone() };
     expect(&found, Step::Contest, Why::Contested);
     let contest = |since| SecretContest { state: "dressed".into(), differs: vec![], since: at(since) };
     let left = |since| with_record(found.clone(), |it| it.contest = Some(contest(since)));
     expect(&left(-10), rest(3590), Why::Fresh);
     let stripped = with_held(left(-10), |it| (it.key, it.whole) = (None, false));
     expect(&stripped, rest(3590), Why::Contested);
-    let again = Facts { mended: 0, ..left(-3600) };
+    let again = Facts { mended: mends(0), ..left(-3600) };
     expect(&again, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
     let asked = Facts { requested: true, ..left(-10) };
     expect(&asked, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
     // A request is one more try, and then the rest of the look that was asked for.
-    expect(&Facts { mended: 3, ..asked }, Step::Confirm(id("one")), Why::SpecChanged);
-    expect(&Facts { requested: true, mended: 3, ..dressed.clone() }, Step::Contest, Why::Contested);
-    let other = with_held(Facts { mended: 0, ..left(-10) }, |it| it.state = "otherwise".into());
+    expect(&Facts { mended: mends(3), ..asked }, Step::Confirm(id("one")), Why::SpecChanged);
+    expect(&Facts { requested: true, mended: mends(3), ..dressed.clone() }, Step::Contest, Why::Contested);
+    let other = with_held(Facts { mended: mends(0), ..left(-10) }, |it| it.state = "otherwise".into());
     expect(&other, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
 }
 
@@ -294,18 +339,32 @@ fn an_immutable_secret_keeps_the_old_key_and_no_key_is_made_for_it() {
 #[test]
 fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     let record = served().record;
-    let restored = Some(Claim::new(Serial(1), at(0), Purpose::Restore));
+    // Of which serial the lost claim was, nobody knows: it may have been for a call that is still going.
+    let restored = Some(Claim { unsettled: Some(at(0)), ..Claim::new(Serial(2), at(0), Purpose::Restore) });
     assert_eq!(hold(&record, (true, Some(claim(1, -900))), at(0)), None);
     assert_eq!(hold(&record, (false, Some(claim(4, -900))), at(0)), Some(claim(4, -900)));
     assert_eq!(hold(&record, (true, None), at(0)), restored);
     assert_eq!(hold(&record, (false, None), at(0)), restored);
     let blank = new().record;
     assert_eq!(hold(&blank, (false, None), at(0)), None);
+    // Nothing is served yet, but something was claimed.
+    let tried = with_record(new(), |it| {
+        it.count = Some(keysmith::api::rotation::KeyCount { since: at(-5), serial: 0, made: 0 });
+    });
+    let first = Claim { unsettled: Some(at(0)), ..Claim::new(Serial(1), at(0), Purpose::Restore) };
+    assert_eq!(hold(&tried.record, (false, None), at(0)), Some(first));
     let previous = with_record(new(), |it| {
         (it.previous, it.settled) = (vec![previous("old", -60)], Serial(3));
     });
     let serial = hold(&previous.record, (false, None), at(0)).map(|claim| claim.serial);
-    assert_eq!(serial, Some(Serial(3)));
+    assert_eq!(serial, Some(Serial(4)));
+}
+
+#[test]
+fn a_deletion_awaits_what_a_lost_claim_may_have_been_for() {
+    let restored = Claim { unsettled: Some(at(-5)), ..Claim::new(Serial(2), at(-5), Purpose::Restore) };
+    let facts = Facts { claim: Some(restored), deleting: true, ..served() };
+    expect_retired(&facts, Step::ClaimDeletion(deletion(3, 0, Some(-5))));
 }
 
 #[test]

@@ -15,7 +15,6 @@ use keysmith::plan::facts::{Facts, KeyId, Listed, Record, Target, View};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::issuance::{self, Decision, Step, Why};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::{self, Cause};
 use keysmith::plan::succession;
 use std::collections::BTreeSet;
@@ -123,12 +122,9 @@ impl Operator {
         let (now, elsewhere) = (self.now(), self.world.borrow().elsewhere);
         let facts = object.facts(now, target, view);
         let state = contest::state(&facts).to_owned();
-        let mended = self.remember(|memory| {
-            memory.mends.retain(|(_, at)| plus(*at, contest::LATELY) > now);
-            memory.mends.iter().filter(|(it, _)| *it == state).count()
-        });
+        let mended = self.remember(|memory| contest::Mends::count(&mut memory.mends, &state, now));
         Facts {
-            mended: u32::try_from(mended).unwrap(),
+            mended,
             strays: self.strays.clone(),
             doubted: elsewhere,
             requested: facts.requested && self.confirmed.is_none(),

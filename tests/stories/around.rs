@@ -231,3 +231,22 @@ pub async fn a_replaced_manifest_gets_finalizer_and_claim_back(world: &mut World
     world.gone("GatewayApiKey", "checkout").await;
     assert!(!world.accepts(&secret));
 }
+
+/// Such as a controller that writes the time of its last visit.
+pub async fn what_is_changed_in_another_way_each_time_is_left_alone_too(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    world.served("checkout", "key").await;
+    let mut visits = 0;
+    while world.condition("GatewayApiKey", "checkout", "SecretContested").await.is_none() {
+        visits += 1;
+        assert!(visits < 20, "it goes on and on");
+        patch(world, json!({"stringData": {"visited": visits.to_string()}})).await;
+        world.pass(Duration::from_secs(3), Duration::from_secs(3)).await;
+    }
+    let before = world.secrets().get("checkout").await.unwrap().metadata.resource_version;
+    world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
+    assert_eq!(world.secrets().get("checkout").await.unwrap().metadata.resource_version, before);
+    world.served("checkout", "key").await;
+    assert_eq!(world.creations(), 1);
+}

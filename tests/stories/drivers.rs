@@ -2,7 +2,7 @@
 
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec};
-use keysmith::emulator::Seen;
+use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::{Recovery, Support};
 use serde_json::{Value, json};
 use std::time::Duration;

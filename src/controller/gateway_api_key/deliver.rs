@@ -11,6 +11,7 @@ use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, OwnKey, Target};
 use crate::plan::issuance::{Decision, Step, Why};
 use crate::plan::naming::Serial;
+use crate::plan::rotation::Cause;
 use crate::plan::succession::{self, Successor};
 use crate::plan::{drift, report};
 use jiff::Timestamp;
@@ -79,7 +80,12 @@ impl Work {
     }
 
     /// Asks the API server whether the Secret of a key would be stored, before the key is made. `None`: it would.
-    pub(super) async fn rehearse(&mut self, act: &Act<'_>, serial: Serial) -> Result<Option<Done>, Error> {
+    pub(super) async fn rehearse(
+        &mut self,
+        act: &Act<'_>,
+        serial: Serial,
+        cause: Option<Cause>,
+    ) -> Result<Option<Done>, Error> {
         let placeholder = SecretString::from(PLACEHOLDER.to_owned());
         let delivery = Delivery {
             owner: &owner(&self.key),
@@ -103,8 +109,22 @@ impl Work {
                 self.looked = true;
                 Ok(Some(Done::Again))
             }
-            Err(error) => self.undelivered(act, error).await.map(Some),
+            Err(error) => match refused(&error, self.key.secret_name()) {
+                Some(verdict) if cause == Some(Cause::Leaked) && act.facts.record.id.is_some() => {
+                    self.irreplaceable(act, &verdict).await.map(Some)
+                }
+                _ => self.undelivered(act, error).await.map(Some),
+            },
         }
+    }
+
+    /// No key can take the place of one that leaked, which is therefore given up without a successor.
+    async fn irreplaceable(&mut self, act: &Act<'_>, verdict: &Verdict) -> Result<Done, Error> {
+        let mut status = self.status();
+        status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
+        status.failed_asks = Some(act.facts.asks.fingerprint());
+        let pass = self.publish(status, verdict).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
     /// Leaves the Secret as something else in the cluster makes it, and says so.

@@ -3,10 +3,10 @@
 use super::super::{Error, Pass, stale_or};
 use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
-use crate::api::condition::{self, READY};
+use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
-use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
-use crate::cluster::{self, ledger, object};
+use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::cluster::{self, ledger, object, watch};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
@@ -17,7 +17,7 @@ use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::removal::{self, Ending, Left, LeftWhy};
-use crate::plan::{report, retry};
+use crate::plan::report;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,11 +70,25 @@ impl Work {
     /// A removal that failed is not tried again before its time, whoever wakes us meanwhile.
     fn blocked_until(&self, decision: &Decision) -> Option<Timestamp> {
         let status = self.key.status.as_ref()?;
+        let open = self.leak_is_open(status);
+        self.context.metrics.leak_open(&self.uid, open);
+        // A leak that was declared meanwhile waits for nothing.
+        if open && condition::find(&status.conditions, LEAK_OPEN).is_none() {
+            return None;
+        }
         let said = condition::find(&status.conditions, READY)?;
         let failed = said.reason == Reason::DeletionBlocked.as_str()
             && said.observed_generation == self.key.metadata.generation;
         let free = matches!(decision.step, Step::Release | Step::ClaimDeletion(_) | Step::Rest(_));
         status.next_attempt_at.filter(|next| failed && !free && *next > self.context.clock.now())
+    }
+
+    /// Whether another account was accepted for its ConsoleToken, and no key is made there yet.
+    fn has_moved(&self) -> bool {
+        let name = &self.key.spec.console_token_ref.name;
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let account = token.and_then(|token| token.status.as_ref()?.account.clone());
+        account.is_some_and(|it| it.accepted.is_some())
     }
 
     fn ending(&self) -> Ending {
@@ -101,8 +115,12 @@ impl Work {
             Step::Look(since) => (Vec::new(), Removing::Look(floor.map_or(*since, |it| it.max(*since)))),
             _ => return Ok(None),
         };
-        let removal =
-            Removal { account: Arc::clone(account), identity: self.identity.clone(), listed: listed(facts) };
+        let removal = Removal {
+            account: Arc::clone(account),
+            identity: self.identity.clone(),
+            listed: listed(facts),
+            moved: self.has_moved(),
+        };
         let call = removal.run(ids, doing);
         tokio::pin!(call);
         let outcome = tokio::select! {
@@ -141,7 +159,7 @@ impl Work {
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        let next = self.next_attempt(fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         self.deletion_blocked(&format!("could not {doing}: {fault}"), Some((status, next))).await
@@ -292,6 +310,8 @@ struct Removal {
     identity: Identity,
     /// Keys that a listing shows with our mark.
     listed: BTreeSet<KeyId>,
+    /// Whether the account was accepted instead of the one that the keys were made in.
+    moved: bool,
 }
 
 /// What became of them.
@@ -327,6 +347,9 @@ impl Removal {
     /// Returns whether the key is ours. One that the vendor does not show gets its call all the same: a listing may lag.
     async fn one(&self, id: &KeyId, doing: Removing) -> Result<bool, Fault> {
         if !owned(&self.account, (&self.identity, &self.listed), id).await? {
+            return Ok(false);
+        }
+        if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {
             return Ok(false);
         }
         if !matches!(doing, Removing::Disable) {

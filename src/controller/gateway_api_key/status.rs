@@ -4,6 +4,7 @@ use super::super::{Error, Pass, stale_or};
 use super::Work;
 use super::deliver::replaced;
 use crate::api::condition::{self, Course, READY};
+use crate::api::rotation::ManagementPolicy;
 use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::plan::desired::Desired;
@@ -150,13 +151,7 @@ impl Work {
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let now = self.context.clock.now();
-        let mut next = retry::after(fault, failures, &self.uid, now);
-        if self.leak_is_open(&status) {
-            // A leaked key works until it is revoked, whatever another call was asked to wait for.
-            let soon = retry::plus(now, retry::backoff(failures, &self.uid).min(LEAK_RETRY));
-            next = next.min(soon);
-        }
+        let next = self.next_attempt(fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
@@ -166,6 +161,22 @@ impl Work {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
         }
+    }
+
+    /// When a call that failed so often is tried again.
+    pub(super) fn next_attempt(
+        &self,
+        fault: &Fault,
+        failures: u32,
+        status: &GatewayApiKeyStatus,
+    ) -> Timestamp {
+        let now = self.context.clock.now();
+        let next = retry::after(fault, failures, &self.uid, now);
+        if !self.leak_is_open(status) {
+            return next;
+        }
+        // A leaked key works until it is revoked, whatever another call was asked to wait for.
+        next.min(retry::plus(now, retry::backoff(failures, &self.uid).min(LEAK_RETRY)))
     }
 
     /// Something other than the vendor is in the way; tried again with the same backoff.
@@ -216,7 +227,7 @@ impl Work {
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
         let open = self.leak_is_open(&status).then(|| report::leaked_key(&status)).flatten();
         let verdict = &match open {
-            Some(id) if verdict.course == Course::Settled => report::leak_pending(&id),
+            Some(id) if verdict.course == Course::Settled => report::leak_pending(&id, self.is_observed()),
             Some(_) => verdict.clone().still_ready(false),
             None => verdict.clone(),
         };
@@ -235,8 +246,13 @@ impl Work {
         Ok(pass)
     }
 
+    /// Whether the key is only looked at.
+    fn is_observed(&self) -> bool {
+        self.key.spec.management_policy == Some(ManagementPolicy::Observe)
+    }
+
     /// Whether a key was declared leaked that is not revoked yet.
-    fn leak_is_open(&self, status: &GatewayApiKeyStatus) -> bool {
+    pub(super) fn leak_is_open(&self, status: &GatewayApiKeyStatus) -> bool {
         report::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
     }
 
@@ -246,7 +262,7 @@ impl Work {
         let open = self.leak_is_open(&status);
         let notices = [
             report::tell_of_rotation(&mut status, self.overdue, generation, now),
-            report::tell_of_leak(&mut status, open, generation, now),
+            report::tell_of_leak(&mut status, (open, self.is_observed()), generation, now),
             report::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
         self.context.metrics.rotation_overdue(&self.uid, self.overdue);
