@@ -104,6 +104,7 @@ pub struct UsageSupport {
 }
 
 /// What decisions about a key hang on.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ability {
     /// How the secret of an existing key is had again.

@@ -218,7 +218,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     // While the revocation of a leaked key fails, everything else has every other turn, and no turn is wasted.
     let dying = dying(facts).map(|id| take(Step::Retire(id), Why::Leaked));
     let decision = match &dying {
-        Some(retire) if facts.record.failures % 2 == 0 => return retire.clone(),
+        Some(retire) if facts.record.failures.is_multiple_of(2) => return retire.clone(),
         _ => decide_on(facts, desired, served),
     };
     dying.filter(|_| matches!(decision.step, Step::Rest(_))).unwrap_or(decision)

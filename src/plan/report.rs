@@ -69,20 +69,6 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
             format!("Secret {secret} holds the key; spec.active: false makes the vendor refuse it"),
         ),
         Why::Fresh => Verdict::settled(Reason::Issued, format!("Secret {secret} holds the key")),
-        Why::SecretTaken(owner) => Verdict::stalled(
-            Reason::SecretConflict,
-            format!(
-                "spec.secret.name: Secret {secret} belongs to {owner}, and Keysmith does not touch it; \
-                 delete that Secret, or create another GatewayApiKey with another spec.secret.name; looked at again every minute"
-            ),
-        ),
-        Why::TypeFixed => Verdict::stalled(
-            Reason::InvalidSpec,
-            format!(
-                "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; \
-                 delete the Secret: it is made again, with the same key where the vendor shows a key again, and with a new one elsewhere"
-            ),
-        ),
         Why::Suspended => Verdict {
             ready: false,
             ..Verdict::settled(
@@ -123,20 +109,6 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
                  look at the ConsoleToken; looked at again at {until}"
             ),
         ),
-        Why::Contested => Verdict::stalled(
-            Reason::SecretContested,
-            format!(
-                "Secret {secret} lost the key again, shortly after it was put there: something in the cluster changes the Secret, see condition \
-                 SecretContested and the events; exempt the Secret there; no new key is made before {until}, or before you set the annotation \
-                 keysmith.dev/reconcile-requested-at to a new value"
-            ),
-        ),
-        Why::SecretImmutable => Verdict::stalled(
-            Reason::SecretImmutable,
-            format!(
-                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret, and Keysmith makes it again at once"
-            ),
-        ),
         Why::MintingStopped(at) => Verdict::stalled(
             Reason::MintingStopped,
             format!(
@@ -164,6 +136,41 @@ pub fn resting(decision: &Decision, secret: &str, active: bool) -> Option<Verdic
             Reason::Deleting,
             format!(
                 "a create call without a known outcome may still turn up; the end of it is awaited until {until}"
+            ),
+        ),
+        why => return unwritten(why, secret, &until),
+    })
+}
+
+/// What is said while the Secret is not written.
+fn unwritten(why: &Why, secret: &str, until: &str) -> Option<Verdict> {
+    Some(match why {
+        Why::SecretTaken(owner) => Verdict::stalled(
+            Reason::SecretConflict,
+            format!(
+                "spec.secret.name: Secret {secret} belongs to {owner}, and Keysmith does not touch it; \
+                 delete that Secret, or create another GatewayApiKey with another spec.secret.name; looked at again every minute"
+            ),
+        ),
+        Why::TypeFixed => Verdict::stalled(
+            Reason::InvalidSpec,
+            format!(
+                "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; \
+                 delete the Secret: it is made again, with the same key where the vendor shows a key again, and with a new one elsewhere"
+            ),
+        ),
+        Why::Contested => Verdict::stalled(
+            Reason::SecretContested,
+            format!(
+                "Secret {secret} lost the key again, shortly after it was put there: something in the cluster changes the Secret, see condition \
+                 SecretContested and the events; exempt the Secret there; no new key is made before {until}, or before you set the annotation \
+                 keysmith.dev/reconcile-requested-at to a new value"
+            ),
+        ),
+        Why::SecretImmutable => Verdict::stalled(
+            Reason::SecretImmutable,
+            format!(
+                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret, and Keysmith makes it again at once"
             ),
         ),
         _ => return None,

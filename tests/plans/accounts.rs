@@ -187,7 +187,7 @@ fn an_account_is_accepted_by_its_name_and_not_doubted_again_before_a_key_was_lis
         let credential = account.credential.clone();
         let next = |before: &ConsoleTokenAccount, listed: &[&str]| {
             let case = Case { before: Some(before.clone()), ..untold(&["a", "b"], listed, &credential) };
-            Case { told, listed, ..case }.judge()
+            Case { listed, told, ..case }.judge()
         };
         let (account, judgement) = next(&account, &[]);
         assert_eq!((judgement, account.accepted.is_some()), (Judgement::Sure, true), "{name}");

@@ -219,8 +219,9 @@ fn a_deleted_edited_or_outdated_secret_is_written_again_with_the_same_key() {
 
 #[test]
 fn a_secret_in_which_the_key_stands_is_written_around_it_at_every_vendor() {
+    type Edit = fn(&mut Held);
     let rewrite = || Step::Rewrite(Serial(1), id("one"));
-    let edits: [(fn(&mut Held), Why); 4] = [
+    let edits: [(Edit, Why); 4] = [
         (|it| it.intact = false, Why::SecretEdited),
         (|it| it.current = false, Why::TemplateChanged),
         (|it| it.key_id = Some(id("other")), Why::SecretEdited),

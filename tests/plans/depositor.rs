@@ -98,7 +98,7 @@ impl Depositor {
         for _ in 0..STEPS {
             let mut decision = deposit::decide(&self.facts(), &wanted);
             if self.mutant == Some(Mutant::HoldsNothing) && decision.why == Why::Unheld {
-                let held = DepositFacts { finalizer: true, claim: self.stand_in(), ..self.facts() };
+                let held = DepositFacts { finalizer: true, claim: Some(self.stand_in()), ..self.facts() };
                 decision = deposit::decide(&held, &wanted);
             }
             self.note(&decision);
@@ -150,9 +150,9 @@ impl Depositor {
     }
 
     /// What the mutant takes for a claim where there is none.
-    fn stand_in(&self) -> Option<Claim> {
+    fn stand_in(&self) -> Claim {
         let serial = Serial(self.resource.status.serial.unwrap_or_default());
-        Some(self.resource.claim().unwrap_or(Claim::new(serial, self.now(), Purpose::Restore)))
+        self.resource.claim().unwrap_or(Claim::new(serial, self.now(), Purpose::Restore))
     }
 
     fn note(&self, decision: &deposit::DepositDecision) {

@@ -137,6 +137,29 @@ pub fn act(world: &mut World, what: Act) {
                 world.store_secret(None);
             }
         }
+        Act::ReplaceObject => {
+            world.strip(None);
+            world.bare |= world.live().is_some_and(|live| live.finalizer && !live.deleting);
+            edit(world, |object| {
+                // One that is being deleted keeps its finalizers, or goes.
+                object.finalizer &= object.deleting;
+                (object.rotate, object.requested) = (None, None);
+            });
+        }
+        Act::DressSecret => edit_secret(world, |secret| secret.dressed = true),
+        Act::FixSecret => edit_secret(world, |secret| secret.immutable = true),
+        Act::SetPolicy(seed) => {
+            let policies = [Policy::None, Policy::Refuses, Policy::Dresses, Policy::Strips];
+            world.policy = policies[usize::from(seed) % 4];
+            world.tampered = true;
+        }
+        Act::ChangeAccount => world.move_account(!world.elsewhere),
+        at_the_vendor => in_the_console(world, at_the_vendor),
+    }
+}
+
+fn in_the_console(world: &mut World, what: Act) {
+    match what {
         Act::DeleteKey(seed) => console(world, seed, |world, id| {
             let _ = world.vendor.apply(world.now, &Request::Revoke(id.clone()));
             world.excused.insert(id);
@@ -163,28 +186,11 @@ pub fn act(world: &mut World, what: Act) {
                 key.shown.display_name = Some("renamed".into());
             });
         }),
-        Act::ReplaceObject => {
-            world.strip(None);
-            world.bare |= world.live().is_some_and(|live| live.finalizer && !live.deleting);
-            edit(world, |object| {
-                // One that is being deleted keeps its finalizers, or goes.
-                object.finalizer &= object.deleting;
-                (object.rotate, object.requested) = (None, None);
-            });
-        }
-        Act::DressSecret => edit_secret(world, |secret| secret.dressed = true),
-        Act::FixSecret => edit_secret(world, |secret| secret.immutable = true),
-        Act::SetPolicy(seed) => {
-            let policies = [Policy::None, Policy::Refuses, Policy::Dresses, Policy::Strips];
-            world.policy = policies[usize::from(seed) % 4];
-            world.tampered = true;
-        }
         Act::HideKey => {
             let served = world.live().and_then(|live| live.status.id.clone()).map(KeyId);
             world.vendor.hidden.extend(served);
         }
         Act::ShowKeys => world.vendor.hidden.clear(),
-        Act::ChangeAccount => world.move_account(!world.elsewhere),
         Act::PlantKey => {
             let Some(live) = world.live() else { return };
             world.planted = true;
@@ -197,6 +203,7 @@ pub fn act(world: &mut World, what: Act) {
             let planted = Request::Mint { name: mark().name("planted", next), models: vec![], ours: false };
             let _ = world.vendor.apply(world.now, &planted);
         }
+        _ => unreachable!("an act in the cluster"),
     }
 }
 

@@ -149,9 +149,9 @@ pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(wo
 fn elsewhere(world: &World, id: &str) -> Entry {
     let mut entry = here(world, id);
     if entry.place.account.is_empty() {
-        entry.owner.namespace = "elsewhere".to_owned();
+        "elsewhere".clone_into(&mut entry.owner.namespace);
     } else {
-        entry.place.account = "org_elsewhere".to_owned();
+        "org_elsewhere".clone_into(&mut entry.place.account);
     }
     entry
 }
@@ -173,7 +173,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
     );
     // Nor does a sweep of ours forget it.
     world.pass(Duration::from_secs(4 * 3600), Duration::ZERO).await;
-    assert_eq!(ledger(world).list().await.unwrap().entries, [kept.clone()]);
+    assert_eq!(ledger(world).list().await.unwrap().entries, std::slice::from_ref(&kept));
     ledger(world).forget(&kept).await.unwrap();
     assert_eq!(ledger(world).list().await.unwrap().entries, []);
 }

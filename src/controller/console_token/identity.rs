@@ -31,7 +31,9 @@ impl Work {
         let pinned = self.token.status.as_ref().and_then(|it| it.account.clone());
         let told = match account::known(pinned.as_ref(), credential, fresh) {
             Ok(told) => {
-                told.into_iter().for_each(|told| account.was_told(told));
+                if let Some(told) = told {
+                    account.was_told(told);
+                }
                 told.map(str::to_owned)
             }
             Err(account::Ask) => account::checked(whose(account).await?),

@@ -115,7 +115,7 @@ impl Work {
         match act.account.amend(id, &leaving(act, left)).await {
             Ok(()) => self.context.memory.changed_vendor(&self.uid, now),
             Err(fault) => {
-                tracing::warn!(%fault, "what an old key had left of the budget could not be given back")
+                tracing::warn!(%fault, "what an old key had left of the budget could not be given back");
             }
         }
     }

@@ -175,7 +175,11 @@ impl Work {
         let now = report::to_the_second(self.context.clock.now());
         status.missing_since = Some(now);
         let pass = self.publish(status, &report::key_missing(id, now, act.facts)).await?;
-        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+        Ok(match pass {
+            Pass::Stale => Done::Pass(pass),
+            Pass::Rest(_) if self.status().missing_since.is_none() => unkept(act),
+            Pass::Rest(_) => Done::Again,
+        })
     }
 
     /// Keys of ours that nothing uses are told a poll before they are revoked.
@@ -184,6 +188,10 @@ impl Work {
         succession::announce(&mut status, ids, act.facts.now);
         if self.publish_as_it_is(status).await? == Pass::Stale {
             return Ok(Done::Pass(Pass::Stale));
+        }
+        let kept = self.status().unused;
+        if ids.iter().any(|id| kept.iter().all(|it| it.id != id.0)) {
+            return Ok(unkept(act));
         }
         self.context.notify(self.key.as_ref(), report::spares_found(ids, act.facts));
         Ok(Done::Again)
@@ -393,4 +401,12 @@ pub(super) async fn owned(
         return Ok(true);
     }
     Ok(account.get_to_revoke(id).await?.is_none_or(|key| ours(&key.name)))
+}
+
+/// The API server left out of status what it does not know, which is found again and again.
+fn unkept(act: &Act<'_>) -> Done {
+    tracing::warn!(
+        "status does not keep what was written into it: the definitions (crds) are older than Keysmith; apply those of this version"
+    );
+    Done::Pass(Pass::Rest(Some(retry::plus(act.facts.now, act.facts.poll))))
 }
