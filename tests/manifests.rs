@@ -354,5 +354,5 @@ fn secrets_are_exposed_on_the_wire_and_in_the_secret_only() {
             exposing.push(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
         }
     }
-    assert_eq!(exposing, ["src/cluster/secret.rs", "src/gateway/http.rs"]);
+    assert_eq!(exposing, ["src/cluster/secret/assemble.rs", "src/gateway/http.rs"]);
 }

@@ -124,8 +124,8 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
     assert_eq!(world.keys().len(), 2);
 }
 
-/// The places of listing, reassigning and removing deposits among the calls of `every_call`.
-const ABOUT_DEPOSITS: [u32; 3] = [6, 8, 9];
+/// The places of what is done with deposits among the calls of `every_call`.
+const ABOUT_DEPOSITS: [u32; 4] = [6, 7, 8, 9];
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_after_it_closed() {
@@ -143,7 +143,7 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
                 effect: Effect::Status { code, retry_after: None },
             });
             let outcomes = every_call(&client.account).await;
-            // That deposits may not be listed, or changed by undocumented calls, says nothing of keys.
+            // That deposits may not be looked at or changed says nothing of keys.
             let opens = code == 401 || !ABOUT_DEPOSITS.contains(&call);
             assert_eq!(client.alarms(), usize::from(opens), "call {call}, {code}");
             let refused = outcomes.iter().filter(|it| **it == Err(breaker_open())).count();

@@ -160,7 +160,10 @@ impl Wires {
 
     /// For a proxy: a request is here. Returns its number, and what is to become of it.
     pub fn arrived(&self, side: Side, parts: &Parts, body: &Bytes) -> (usize, Option<Act>) {
-        let shape = format!("{} {}", parts.method, resource(side, parts.uri.path()));
+        // What is only rehearsed stores nothing, and is told apart.
+        let rehearsed =
+            if parts.uri.query().is_some_and(|it| it.contains("dryRun=All")) { "rehearsed " } else { "" };
+        let shape = format!("{rehearsed}{} {}", parts.method, resource(side, parts.uri.path()));
         let mut state = self.state();
         let entry = Entry { side, shape, subject: subject(parts, body), status: None };
         let act = state.judge(&entry);

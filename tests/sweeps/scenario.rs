@@ -3,12 +3,15 @@
 use super::oracle::{Goal, Outcome};
 use super::stage::Stage;
 use crate::support::drivers::Driver;
+use jiff::SignedDuration;
 use keysmith::emulator::Surface;
 use serde_json::json;
 
 /// How many keys the restarted operator finds.
 const FLEET: usize = 50;
 const NAME: &str = "checkout";
+/// How long a key is not shown: less than lies between the two looks that would make it a lost one.
+const VANISHED: SignedDuration = SignedDuration::from_secs(30);
 
 /// One story whose points are swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,16 +26,17 @@ pub enum Scenario {
     Leak,
     /// The resource is deleted.
     Delete,
-    /// The namespace is deleted, with the token; its Secret is kept by somebody until the token is gone.
+    /// The namespace is deleted, with the token and its Secret.
     NamespaceDelete,
-    /// The namespace is deleted, and the token's Secret goes at once.
-    NamespaceDeleteBare,
+    /// The manifest is put in the object's place, without its finalizer and its claim.
+    Replace,
+    /// For half a minute the vendor shows the key neither in a listing nor by its id.
+    Vanish,
     /// The operator starts and finds many settled keys.
     Restart,
 }
 
-/// The scenarios that are swept. Not yet among them: `NamespaceDeleteBare`, because an operator that is killed then
-/// has lost the only credential that could revoke the key, and the deletion waits for somebody to bring it back.
+/// The scenarios that are swept.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::Create,
     Scenario::Edit,
@@ -40,6 +44,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::Leak,
     Scenario::Delete,
     Scenario::NamespaceDelete,
+    Scenario::Replace,
+    Scenario::Vanish,
     Scenario::Restart,
 ];
 
@@ -47,18 +53,6 @@ pub const SCENARIOS: &[Scenario] = &[
 pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Rotate, Scenario::Delete];
 
 impl Scenario {
-    /// Every scenario, whether or not it is swept yet.
-    const ALL: [Self; 8] = [
-        Self::Create,
-        Self::Edit,
-        Self::Rotate,
-        Self::Leak,
-        Self::Delete,
-        Self::NamespaceDelete,
-        Self::NamespaceDeleteBare,
-        Self::Restart,
-    ];
-
     /// As it is written in `KEYSMITH_SWEEP`.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,14 +62,15 @@ impl Scenario {
             Self::Leak => "leak",
             Self::Delete => "delete",
             Self::NamespaceDelete => "namespace-delete",
-            Self::NamespaceDeleteBare => "namespace-delete-bare",
+            Self::Replace => "replace",
+            Self::Vanish => "vanish",
             Self::Restart => "restart",
         }
     }
 
     /// The scenario of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+        SCENARIOS.iter().copied().find(|scenario| scenario.name() == name)
     }
 
     fn names(self) -> Vec<String> {
@@ -91,9 +86,6 @@ impl Scenario {
             return Goal::nothing();
         }
         stage.token().await;
-        if self == Self::NamespaceDelete {
-            stage.protect_token().await;
-        }
         for name in self.names() {
             let mut rotation = json!({"overlap": "2m", "trigger": "first"});
             if stage.surface.capabilities().disable {
@@ -138,10 +130,21 @@ impl Scenario {
                 stage.delete(NAME).await;
                 Goal::nothing()
             }
-            Self::NamespaceDelete | Self::NamespaceDeleteBare => {
+            Self::NamespaceDelete => {
                 stage.watchdog.release(NAME);
                 stage.delete_namespace().await;
                 Goal::nothing().without_namespace()
+            }
+            Self::Replace => {
+                stage.replace(NAME).await;
+                Goal::keys(&self.names()).and(held)
+            }
+            Self::Vanish => {
+                stage.hide_keys(VANISHED);
+                let look =
+                    json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+                stage.edit(NAME, look).await;
+                Goal::keys(&self.names()).and(untouched)
             }
             Self::Restart => {
                 stage.line.kill();
@@ -168,6 +171,16 @@ fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("a new key was made for nothing: {}", outcome.object["status"]))
+}
+
+/// The same, and a deletion would not leave it behind.
+fn held(outcome: &Outcome<'_>) -> Result<(), String> {
+    let metadata = &outcome.object["metadata"];
+    let claim = metadata["annotations"]["keysmith.dev/claim"].is_string();
+    if claim && metadata["finalizers"].to_string().contains("keysmith.dev/cleanup") {
+        return untouched(outcome);
+    }
+    Err(format!("finalizer or claim is missing: {metadata}"))
 }
 
 /// The key is another one than the first.

@@ -9,7 +9,7 @@ use crate::support::drivers::Driver;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::{Desk, Emulator, Surface};
+use keysmith::emulator::{Desk, Effect, Emulator, Rule, Surface};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "ek_live_emulated-sweep-token";
 const TOKEN_SECRET: &str = "console";
-const TOKENS: &str = "consoletokens.keysmith.dev";
 /// Time between two listings.
 const POLL: SignedDuration = SignedDuration::from_secs(300);
 /// How long it takes until a new operator takes the place of one that was killed.
@@ -134,21 +133,6 @@ impl Stage {
         self.api(kind).create(&PostParams::default(), &object).await.unwrap();
     }
 
-    /// Somebody keeps the token's Secret from going before the ConsoleToken is gone.
-    pub async fn protect_token(&self) {
-        let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
-        let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
-        let (params, hold) = (PatchParams::default(), finalizers(json!(["example.com/in-use"])));
-        secrets.patch(TOKEN_SECRET, &params, &hold).await.unwrap();
-        let cluster = self.cluster.clone();
-        tokio::spawn(async move {
-            while !cluster.names(TOKENS, NAMESPACE).is_empty() {
-                tokio::time::sleep(RESTART).await;
-            }
-            secrets.patch(TOKEN_SECRET, &params, &finalizers(Value::Null)).await.unwrap();
-        });
-    }
-
     /// The user writes a ConsoleToken that works, and its Secret.
     pub async fn token(&self) {
         let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
@@ -170,6 +154,25 @@ impl Stage {
     pub async fn edit(&self, name: &str, patch: Value) {
         let patch = Patch::Merge(patch);
         self.api("GatewayApiKey").patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// The user puts the manifest in the place of a GatewayApiKey, as `kubectl replace` does.
+    pub async fn replace(&self, name: &str) {
+        let api = self.api("GatewayApiKey");
+        let mut object = api.get(name).await.unwrap();
+        (object.metadata.finalizers, object.metadata.annotations) = (None, None);
+        api.replace(name, &PostParams::default(), &object).await.unwrap();
+    }
+
+    /// For so long the vendor shows no key, all of which work on.
+    pub fn hide_keys(&self, time: SignedDuration) {
+        let keys: Vec<_> = self.desk.keys().into_iter().map(|key| key.id).collect();
+        let gone = Effect::Status { code: 404, retry_after: None };
+        let mut rules: Vec<_> = keys.iter().map(|id| Rule::always("GET", id, gone.clone())).collect();
+        rules.push(Rule::always("GET", "", Effect::HideListed { keys }));
+        for rule in rules {
+            self.emulator.faults().add_for(rule, time);
+        }
     }
 
     /// The user declares the present key leaked.

@@ -9,6 +9,7 @@ use crate::controller::memory::Holds;
 use crate::plan::report::Notice;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
+use kube::core::Status;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A namespace is marked before its content is deleted, but not every API server knows at once.
 const SETTLES: Duration = Duration::from_secs(2);
+/// A Secret that could not be let go is tried again after this time.
+const LATER: Duration = Duration::from_secs(30);
 /// A Secret that waits for the end of its namespace is looked at again this often.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -77,7 +80,7 @@ impl Work {
     /// Whoever may not hold a Secret goes on as before there was any holding, and is told once.
     fn told(&self, done: kube::Result<()>, told: bool) -> Result<bool, Error> {
         match done {
-            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {
+            Err(kube::Error::Api(status)) if is_refusal(&status) => {
                 if !told {
                     let note = format!(
                         "Secret {} could not be held ({}): should the namespace be deleted while Keysmith is down, the keys stay at the \
@@ -130,9 +133,12 @@ impl Work {
         }
         let secrets = self.context.secrets(self.token.as_ref());
         if secrets.holding(&name).await?.is_some_and(|it| it.held) {
-            // Whoever may not write Secrets did not hold it either.
-            if let Err(error) = secrets.let_go(&name).await.or_else(ignore_missing) {
-                tracing::warn!(namespace, name, error = %cluster::brief(&error), "a Secret that nothing needs is held on");
+            match secrets.let_go(&name).await.or_else(ignore_missing) {
+                // Whoever may not write Secrets did not hold it either.
+                Err(error) if is_refused(&error) => {
+                    tracing::warn!(namespace, name, error = %cluster::brief(&error), "a Secret that nothing needs is held on");
+                }
+                other => other?,
             }
         }
         Ok(())
@@ -144,6 +150,15 @@ impl Work {
         let gone = secrets.holding(self.token.spec.secret_name()).await?.is_none();
         Ok(gone && secrets.is_namespace_ending().await?)
     }
+}
+
+/// Trying again does not help.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if is_refusal(status))
+}
+
+fn is_refusal(status: &Status) -> bool {
+    matches!(status.code, 403 | 422)
 }
 
 fn ignore_missing(error: kube::Error) -> kube::Result<()> {
@@ -169,6 +184,14 @@ pub async fn let_go_of_unneeded(
         };
         let Some((namespace, name)) = place else { return };
         if let Err(error) = let_go_if_unnamed(&context, &namespace, &name).await {
+            if !is_refused(&error) {
+                let (wakers, place) = (context.wakers.secrets.clone(), (namespace.clone(), name.clone()));
+                tokio::spawn(async move {
+                    tokio::time::sleep(LATER).await;
+                    // The receiver may have ended with the term; the next one looks at everything.
+                    let _ = wakers.send(place);
+                });
+            }
             let error = cluster::brief(&error);
             tracing::warn!(namespace, name, error, "a Secret may be held although no ConsoleToken names it");
         }
