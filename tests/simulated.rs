@@ -140,6 +140,7 @@ tell_everywhere! {
         a_leaked_key_dies_although_no_secret_can_take_another,
         a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made,
         a_leak_that_is_declared_while_a_deletion_waits_is_dealt_with,
+        a_key_that_leaked_is_not_retained_with_its_resource,
         a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so;
     vanishing:
         a_key_that_vanishes_for_half_a_minute_is_kept,

@@ -204,6 +204,22 @@ pub async fn a_leak_that_is_declared_while_a_deletion_waits_is_dealt_with(world:
     assert!(world.metrics.text().contains("keysmith_leaks_open 0"));
 }
 
+pub async fn a_key_that_leaked_is_not_retained_with_its_resource(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"deletionPolicy": "Retain"})).await;
+    let secret = world.entry("checkout", "key").await.unwrap();
+    world.fail("DELETE", Effect::Status { code: 503, retry_after: None });
+    world.fail("POST", Effect::Status { code: 400, retry_after: None });
+    declare(world).await;
+    open(world, &world.only_key().id.clone()).await;
+    world.delete("GatewayApiKey", "checkout").await;
+    world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
+    assert!(world.accepts(&secret));
+    world.emulator.faults().clear();
+    world.gone("GatewayApiKey", "checkout").await;
+    assert!(!world.accepts(&secret));
+}
+
 /// Nothing is revoked that is only looked at, and nothing else is promised.
 pub async fn a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so(world: &mut World) {
     world.token().await;

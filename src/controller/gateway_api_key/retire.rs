@@ -4,7 +4,7 @@ use super::super::{Error, Pass, stale_or};
 use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
 use crate::api::condition::{self, LEAK_OPEN, READY};
-use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
+use crate::api::rotation::DeletionPolicy;
 use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
 use crate::cluster::{self, ledger, object, watch};
 use crate::gateway::Amendment;
@@ -93,12 +93,13 @@ impl Work {
 
     fn ending(&self) -> Ending {
         // A key that is only looked at is left alone, also where it was managed before.
-        let observed = self.key.spec.management_policy == Some(ManagementPolicy::Observe);
-        let written = self.key.spec.deletion_policy.unwrap_or_default();
-        Ending {
-            policy: if observed { DeletionPolicy::Retain } else { written },
-            forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some(),
-        }
+        let policy = match self.key.spec.deletion_policy.unwrap_or_default() {
+            _ if self.is_observed() => DeletionPolicy::Retain,
+            // Nobody wants to keep a key that leaked.
+            _ if self.leak_is_open(&self.status()) => DeletionPolicy::Delete,
+            written => written,
+        };
+        Ending { policy, forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some() }
     }
 
     /// One step at the vendor. `None`: the decision is for another place.

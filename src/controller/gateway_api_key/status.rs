@@ -247,7 +247,7 @@ impl Work {
     }
 
     /// Whether the key is only looked at.
-    fn is_observed(&self) -> bool {
+    pub(super) fn is_observed(&self) -> bool {
         self.key.spec.management_policy == Some(ManagementPolicy::Observe)
     }
 
