@@ -1,6 +1,6 @@
 //! Budgets on both surfaces: set, changed and cleared in every order; quirks 5 and 6 of v3.
 
-use super::world::{budgeted, id, limit, order, stage, v3_saying};
+use super::world::{Api, budgeted, id, limit, order, stage, v3_saying};
 use crate::support::ordeals::Stage;
 use jiff::SignedDuration;
 use keysmith::api::shared::Period;
@@ -11,27 +11,7 @@ use keysmith::plan::drift::{Field, Sent, drift};
 use keysmith::plan::facts::{KeyId, Limit};
 use serde_json::json;
 
-#[derive(Clone, Copy, Debug)]
-enum Api {
-    V2,
-    V3,
-}
-
 impl Api {
-    fn driver(self, stage: &Stage) -> Box<dyn Gateway> {
-        match self {
-            Self::V2 => Box::new(stage.v2()),
-            Self::V3 => Box::new(stage.v3()),
-        }
-    }
-
-    fn held(self, stage: &Stage) -> Budget {
-        match self {
-            Self::V2 => stage.only_token().budget,
-            Self::V3 => stage.only_key().budget,
-        }
-    }
-
     fn spend(self, stage: &Stage, key: &KeyId, micros: u64) {
         let edenai = stage.emulator.edenai();
         let spent = match self {
@@ -90,10 +70,10 @@ async fn every_budget_becomes_every_other() {
                 stage.v3_switch(|it| it.all_fields = true);
                 let driver = api.driver(&stage);
                 let made = driver.mint(&Order { budget: before, ..order("n") }).await.unwrap().key;
-                assert!(holds(&api.held(&stage), before), "{api:?} {before:?}: {:?}", api.held(&stage));
+                assert!(holds(&api.budget(&stage), before), "{api:?} {before:?}: {:?}", api.budget(&stage));
                 assert!(settled(before, &made), "{api:?} {before:?}: {made:?}");
                 driver.amend(&made.id, &budgeted(after)).await.unwrap();
-                let held = api.held(&stage);
+                let held = api.budget(&stage);
                 assert!(holds(&held, after), "{api:?} {before:?} {after:?}: {held:?}");
                 let key = driver.get(&made.id).await.unwrap().unwrap();
                 assert!(settled(after, &key), "{api:?} {before:?} {after:?}: {key:?}");

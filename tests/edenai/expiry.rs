@@ -1,6 +1,6 @@
 //! Dates on both surfaces: quirk 7 of v3, and the same at v2.
 
-use super::world::{expiring, order, stage, v2_saying, v3_saying};
+use super::world::{Api, expiring, order, stage, v2_saying, v3_saying};
 use crate::support::ordeals::Stage;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
@@ -11,20 +11,7 @@ use serde_json::json;
 
 const APIS: [Api; 2] = [Api::V2, Api::V3];
 
-#[derive(Clone, Copy, Debug)]
-enum Api {
-    V2,
-    V3,
-}
-
 impl Api {
-    fn driver(self, stage: &Stage) -> Box<dyn Gateway> {
-        match self {
-            Self::V2 => Box::new(stage.v2()),
-            Self::V3 => Box::new(stage.v3()),
-        }
-    }
-
     fn held(self, stage: &Stage) -> (Option<Timestamp>, String) {
         match self {
             Self::V2 => (stage.only_token().expires_at, stage.only_token().secret),

@@ -1,11 +1,10 @@
 //! What of a budget may still be spent in the running period: a successor gets what its predecessor left, from its first
 //! call on. Quirk 5 of v2, quirk 6 of v3.
 
-use super::world::{KEYS, TOKENS, budgeted, limit, order, stage};
+use super::world::{Api, KEYS, TOKENS, budgeted, limit, order, stage};
 use crate::support::ordeals::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
-use keysmith::emulator::edenai::Budget;
 use keysmith::gateway::{Amendment, Gateway, Order};
 use keysmith::plan::facts::Limit;
 use keysmith::plan::fault::Effect as Consequence;
@@ -13,27 +12,7 @@ use keysmith::plan::fault::Effect as Consequence;
 const SECOND: &str = "other [ks-aaaaaa-aaaaaaaaaaaaaaaa-2]";
 const LEFT: u64 = 1_250_000;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Api {
-    V2,
-    V3,
-}
-
 impl Api {
-    fn driver(self, stage: &Stage) -> Box<dyn Gateway> {
-        match self {
-            Self::V2 => Box::new(stage.v2()),
-            Self::V3 => Box::new(stage.v3()),
-        }
-    }
-
-    fn held(self, stage: &Stage) -> Budget {
-        match self {
-            Self::V2 => stage.only_token().budget,
-            Self::V3 => stage.only_key().budget,
-        }
-    }
-
     fn path(self) -> &'static str {
         match self {
             Self::V2 => TOKENS,
@@ -54,7 +33,7 @@ fn nanos(micros: u64) -> Option<i64> {
 
 /// What is left is left, and the next period begins with the whole amount.
 fn assert_left(api: Api, stage: &Stage, budget: Limit, left: u64) {
-    let held = api.held(stage);
+    let held = api.budget(stage);
     assert_eq!((held.balance, held.active), (nanos(left), true), "{api:?} {budget:?}: {held:?}");
     let renewed = (budget.period != Period::Once).then_some(budget.micros).and_then(nanos);
     assert_eq!(held.amount, renewed, "{api:?} {budget:?}: {held:?}");
@@ -90,7 +69,7 @@ async fn a_key_of_which_all_is_left_costs_no_second_request() {
         // Without a budget nothing is left of one.
         let stage = stage();
         api.driver(&stage).mint(&Order { left: Some(LEFT), ..order("n") }).await.unwrap();
-        assert!(!api.held(&stage).active);
+        assert!(!api.budget(&stage).active);
         assert_eq!(stage.emulator.count("PATCH", ""), 0, "{api:?}");
     }
 }

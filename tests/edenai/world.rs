@@ -4,7 +4,8 @@ use crate::support::canned::Canned;
 use crate::support::ordeals::Stage;
 use bytes::Bytes;
 use keysmith::emulator::Surface;
-use keysmith::emulator::edenai::{v2, v3};
+use keysmith::emulator::edenai::{Budget, v2, v3};
+use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 
@@ -74,4 +75,27 @@ pub fn v2_saying(body: impl Into<Bytes>) -> EdenAiV2 {
 
 pub fn v3_saying(body: impl Into<Bytes>) -> EdenAiV3 {
     EdenAiV3::new(Canned::always(200, body).wire(V3_TOKEN))
+}
+
+/// One of the two management APIs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Api {
+    V2,
+    V3,
+}
+
+impl Api {
+    pub fn driver(self, stage: &Stage) -> Box<dyn Gateway> {
+        match self {
+            Self::V2 => Box::new(stage.v2()),
+            Self::V3 => Box::new(stage.v3()),
+        }
+    }
+
+    pub fn budget(self, stage: &Stage) -> Budget {
+        match self {
+            Self::V2 => stage.only_token().budget,
+            Self::V3 => stage.only_key().budget,
+        }
+    }
 }
