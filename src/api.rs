@@ -4,6 +4,7 @@
 
 pub mod condition;
 pub mod console_token;
+pub mod event;
 pub mod gateway_api_key;
 pub mod project_settings;
 pub mod provider_key;
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 
 pub use condition::{Reason, Verdict};
 pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
+pub use event::EventReason;
 pub use gateway_api_key::{GatewayApiKey, GatewayApiKeySpec, GatewayApiKeyStatus};
 pub use project_settings::{ProjectSettings, ProjectSettingsSpec, ProjectSettingsStatus};
 pub use provider_key::{ProviderKey, ProviderKeySpec, ProviderKeyStatus};

@@ -3,7 +3,7 @@
 
 pub mod scope;
 
-use crate::api::{self, GROUP, VERSION};
+use crate::api::{self, EventReason, GROUP, VERSION};
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::controller::accounts::Accounts;
@@ -180,7 +180,7 @@ impl Operator {
     fn announce(&self, leadership: &Leadership, events: &Events) {
         if let (Some(election), Some(lease)) = (&self.election, leadership.reference()) {
             let note = format!("{} leads", election.identity);
-            events.notify(lease, Notice { warning: false, reason: "LeaderElection", note });
+            events.notify(lease, None, Notice::news(EventReason::LeaderElection, note));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Conditions and the closed list of their reasons.
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use jiff::{SignedDuration, Timestamp};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The summary: True while the resource does what it is for.
 pub const READY: &str = "Ready";
@@ -21,6 +22,12 @@ pub const LEAK_OPEN: &str = "LeakOpen";
 pub const SECRET_CONTESTED: &str = "SecretContested";
 /// A key was ordered with an expiry, and the vendor shows none.
 pub const EXPIRY_UNCONFIRMED: &str = "ExpiryUnconfirmed";
+/// 80 % of the budget of a key are spent. Unknown where no spending is read.
+pub const BUDGET_LOW: &str = "BudgetLow";
+/// The budget of a key is spent, and the gateway refuses the key. Unknown where no spending is read.
+pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
+/// `spec.rotation.restart` names workloads that do not exist.
+pub const CONSUMERS_MISSING: &str = "ConsumersMissing";
 /// A ConsoleToken that declares its expiry is near it.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
@@ -86,6 +93,16 @@ reasons! {
     SecretContested,
     /// The vendor shows no expiry of a key that was ordered with one
     ExpiryNotShown,
+    /// The budget of the key is spent, and the gateway refuses the key
+    BudgetSpent,
+    /// 80 % of the budget of the key are spent
+    BudgetNearlySpent,
+    /// The key has budget left
+    BudgetLeft,
+    /// No spending of the key is read, so that nothing is known of its budget
+    SpendingNotRead,
+    /// Workloads that are to be restarted do not exist
+    ConsumersNotFound,
     /// Work is going on that needs no attention
     Progressing,
     /// The answer to a create call was lost; Keysmith looks for its outcome before anything else
@@ -172,9 +189,15 @@ pub enum Course {
     Settled,
     /// Keysmith goes on by itself.
     Reconciling,
-    /// Nothing gets better until somebody changes something.
+    /// Something is missing that other tools bring, usually within seconds: `Reconciling` for `PATIENCE`, `Stalled` after
+    /// that.
+    Waiting,
+    /// Nothing gets better until a person changes something.
     Stalled,
 }
+
+/// So long a missing reference is no failure: other controllers may be about to make the object.
+pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Verdict {
     /// Everything is as specified.
@@ -187,7 +210,12 @@ impl Verdict {
         Self { ready: false, reason, message: message.into(), course: Course::Reconciling }
     }
 
-    /// Nothing gets better until somebody changes something.
+    /// Something is missing that other tools bring: in progress for `PATIENCE`, stalled after that.
+    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
+        Self { ready: false, reason, message: message.into(), course: Course::Waiting }
+    }
+
+    /// Nothing gets better until a person changes something.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self { ready: false, reason, message: message.into(), course: Course::Stalled }
     }
@@ -198,23 +226,61 @@ impl Verdict {
         Self { ready, ..self }
     }
 
-    /// Brings `conditions` in line. Returns whether `Ready` changed its status or reason.
-    pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) -> bool {
-        let mut set = |kind: &str, status: bool| {
-            set(conditions, condition(kind, status, self.reason, &self.message, generation), now)
-        };
-        let changed = set(READY, self.ready);
-        for (kind, course) in [(RECONCILING, Course::Reconciling), (STALLED, Course::Stalled)] {
-            if self.course == course {
-                set(kind, true);
-            }
-        }
-        conditions.retain(|it| {
-            (it.type_ != RECONCILING || self.course == Course::Reconciling)
-                && (it.type_ != STALLED || self.course == Course::Stalled)
-        });
-        changed
+    /// The same, stalled where only a person can help.
+    #[must_use]
+    pub fn stalled_if(self, stalled: bool) -> Self {
+        if stalled { Self { course: Course::Stalled, ..self } } else { self }
     }
+
+    /// Brings `conditions` in line.
+    pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
+        let waiting_since = self.waiting_since(conditions, now);
+        let stalled = self.is_stalled(conditions, now);
+        set(conditions, condition(READY, self.ready, self.reason, &self.message, generation), now);
+        let kind = match self.course {
+            Course::Settled => None,
+            _ if stalled => Some(STALLED),
+            _ => Some(RECONCILING),
+        };
+        let other = |it: &Condition| Some(it.type_.as_str()) != kind;
+        conditions.retain(|it| ![RECONCILING, STALLED].contains(&it.type_.as_str()) || !other(it));
+        let Some(kind) = kind else { return };
+        // A wait for something else begins anew, and so does its condition.
+        if waiting_since == Some(now) {
+            conditions.retain(|it| it.type_ != kind);
+        }
+        let message = format!("{}; see condition Ready", first_clause(&self.message));
+        set(conditions, condition(kind, true, self.reason, &message, generation), now);
+    }
+
+    /// Whether nothing gets better until a person changes something: by itself, or because it was waited for too long.
+    pub fn is_stalled(&self, conditions: &[Condition], now: Timestamp) -> bool {
+        let overdue = |since| now.duration_since(since) >= PATIENCE;
+        self.course == Course::Stalled || self.waiting_since(conditions, now).is_some_and(overdue)
+    }
+
+    /// Since when this is waited for; `now` where it just began.
+    fn waiting_since(&self, conditions: &[Condition], now: Timestamp) -> Option<Timestamp> {
+        if self.course != Course::Waiting {
+            return None;
+        }
+        let same = |kind| find(conditions, kind).filter(|it| it.reason == self.reason.as_str());
+        if same(STALLED).is_some() {
+            return Some(Timestamp::UNIX_EPOCH);
+        }
+        Some(same(RECONCILING).map_or(now, |it| it.last_transition_time.0))
+    }
+
+    /// When what is waited for counts as missing for good, if that is still ahead.
+    pub fn gives_up_at(&self, conditions: &[Condition]) -> Option<Timestamp> {
+        let waiting = find(conditions, RECONCILING).filter(|_| self.course == Course::Waiting)?;
+        waiting.last_transition_time.0.checked_add(PATIENCE).ok()
+    }
+}
+
+/// What is wrong, without what happens next: `Ready` says that.
+fn first_clause(message: &str) -> &str {
+    message.split("; ").next().unwrap_or(message)
 }
 
 /// A condition as it should be, but for its time of transition.
@@ -235,6 +301,11 @@ pub fn condition(
     }
 }
 
+/// The same, where nothing is known: neither True nor False.
+pub fn unknown(kind: &str, reason: Reason, message: &str, generation: Option<i64>) -> Condition {
+    Condition { status: "Unknown".to_owned(), ..condition(kind, false, reason, message, generation) }
+}
+
 /// Puts `wanted` in `conditions`; the time of transition moves only with the status.
 /// Returns whether the status or the reason changed.
 pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -> bool {
@@ -253,6 +324,11 @@ pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -
             changed
         }
     }
+}
+
+/// Whether the condition of that type is True.
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|it| it.status == "True")
 }
 
 /// The condition of that type.

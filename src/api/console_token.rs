@@ -31,8 +31,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
-        priority = 1
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
     printcolumn(
         name = "Message",

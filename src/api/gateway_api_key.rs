@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Secret", type_ = "string", json_path = ".status.binding.name"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Rotates", type_ = "string", json_path = ".status.nextRotationTime"),
+    printcolumn(name = "Budget", type_ = "string", json_path = ".status.budgetUsed"),
     printcolumn(name = "Serial", type_ = "integer", json_path = ".status.serial", priority = 1),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
     printcolumn(
@@ -228,9 +229,6 @@ pub struct Usage {
     pub spent: String,
     /// The currency, such as `USD`.
     pub currency: String,
-    /// The share of the budget that is spent, such as `35%`; absent without a budget.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget_share: Option<String>,
     /// Since when it is counted: the beginning of the calendar month, in UTC.
     pub since: Timestamp,
 }
@@ -243,7 +241,8 @@ pub struct GatewayApiKeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
-    /// `SecretContested` and `ExpiryUnconfirmed` while true.
+    /// `SecretContested`, `ExpiryUnconfirmed` and `ConsumersMissing` while true; with a budget `BudgetLow` and
+    /// `BudgetExhausted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -280,6 +279,10 @@ pub struct GatewayApiKeyStatus {
     /// The budget last sent to the vendor, which need not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// The share of the budget that the key has spent, in steps of 5 %, such as `35%`; `unknown` where no spending is read,
+    /// absent without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_used: Option<String>,
     /// What the key spent and when, where the ConsoleToken has it read; in coarse steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

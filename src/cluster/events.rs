@@ -1,5 +1,6 @@
 //! Events: off the path, at most one per transition, the first thing dropped under load.
 
+use crate::plan::hash;
 use crate::plan::report::Notice;
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 /// More than this many waiting events mean that the API server has better things to do.
 const WAITING: usize = 256;
+/// The API server admits so many bytes in a note.
+const LONGEST_NOTE: usize = 1024;
+
+/// An event on its way: what it is about, the serial of its key, and what it says.
+type Waiting = (ObjectReference, Option<u64>, Notice);
 
 /// Takes events and never makes anybody wait.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<(ObjectReference, Notice)>,
+    queue: mpsc::Sender<Waiting>,
     metrics: Metrics,
 }
 
@@ -22,28 +28,20 @@ impl Events {
     /// The queue, and the task that empties it.
     pub fn new(client: Client, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let recorder = Recorder::new(
-            client,
-            Reporter { controller: "keysmith.dev/operator".to_owned(), instance: None },
-        );
-        (Self { queue, metrics }, send_all(recorder, waiting))
+        let sender = Sender { recorder: recorder(&client), client, metrics: metrics.clone() };
+        (Self { queue, metrics }, sender.send_all(waiting))
     }
 
-    /// Sends an event some time, or drops it.
-    pub fn notify(&self, regarding: ObjectReference, notice: Notice) {
-        let log = format!(
-            "{}/{}",
-            regarding.kind.as_deref().unwrap_or_default(),
-            regarding.name.as_deref().unwrap_or_default()
-        );
-        tracing::info!(
-            object = log,
-            namespace = regarding.namespace,
-            reason = notice.reason,
-            "{}",
-            notice.note
-        );
-        if self.queue.try_send((regarding, notice)).is_err() {
+    /// Logs an event and sends it some time, or drops it. `serial`: that of the key it is about.
+    pub fn notify(&self, regarding: ObjectReference, serial: Option<u64>, notice: Notice) {
+        let (kind, namespace, name) = (&regarding.kind, &regarding.namespace, &regarding.name);
+        let (reason, note) = (notice.reason.as_str(), &notice.note);
+        if notice.warning {
+            tracing::warn!(kind, namespace, name, serial, reason, "{note}");
+        } else {
+            tracing::info!(kind, namespace, name, serial, reason, "{note}");
+        }
+        if self.queue.try_send((regarding, serial, notice)).is_err() {
             self.metrics.event_dropped();
         }
     }
@@ -57,17 +55,89 @@ impl Events {
     }
 }
 
-async fn send_all(recorder: Recorder, mut waiting: mpsc::Receiver<(ObjectReference, Notice)>) {
-    while let Some((regarding, notice)) = waiting.recv().await {
-        let event = Event {
-            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
-            reason: notice.reason.to_owned(),
-            action: notice.reason.to_owned(),
-            note: Some(notice.note),
-            secondary: None,
-        };
-        if let Err(error) = recorder.publish(&event, &regarding).await {
-            tracing::debug!(error = super::brief(&error), "an event was not taken");
+struct Sender {
+    client: Client,
+    recorder: Recorder,
+    metrics: Metrics,
+}
+
+fn recorder(client: &Client) -> Recorder {
+    let reporter = Reporter { controller: "keysmith.dev/operator".to_owned(), instance: None };
+    Recorder::new(client.clone(), reporter)
+}
+
+impl Sender {
+    async fn send_all(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+        while let Some((regarding, serial, notice)) = waiting.recv().await {
+            if let Err(error) = self.send(&regarding, &notice).await {
+                self.metrics.event_refused();
+                tracing::warn!(
+                    kind = regarding.kind,
+                    namespace = regarding.namespace,
+                    name = regarding.name,
+                    serial,
+                    reason = notice.reason.as_str(),
+                    error = super::brief(&error),
+                    "an event was not stored; its text is in the log line before"
+                );
+            }
         }
+    }
+
+    async fn send(&mut self, regarding: &ObjectReference, notice: &Notice) -> kube::Result<()> {
+        let event = event(notice);
+        match self.recorder.publish(&event, regarding).await {
+            // The recorder counts up an event that it remembers, and that one was deleted: nothing is remembered any more.
+            Err(error) if super::is_missing(&error) => {
+                self.recorder = recorder(&self.client);
+                self.recorder.publish(&event, regarding).await
+            }
+            other => other,
+        }
+    }
+}
+
+/// The recorder takes two events with the same reason and action for one, and keeps the text of the first. The action
+/// therefore differs with the text.
+fn event(notice: &Notice) -> Event {
+    let reason = notice.reason.as_str();
+    Event {
+        type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_owned(),
+        action: format!("{reason}-{}", hash::base32(&[notice.note.as_bytes()], 8)),
+        note: Some(cut(&notice.note)),
+        secondary: None,
+    }
+}
+
+/// As much of a note as the API server admits.
+fn cut(note: &str) -> String {
+    if note.len() <= LONGEST_NOTE {
+        return note.to_owned();
+    }
+    let end = note.floor_char_boundary(LONGEST_NOTE - '…'.len_utf8());
+    format!("{}…", &note[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::EventReason;
+
+    #[test]
+    fn two_texts_are_two_events_and_the_same_text_twice_is_one() {
+        let of = |note: &str| event(&Notice::news(EventReason::Updated, note)).action;
+        assert_ne!(of("changed in place: spec.budget"), of("changed in place: spec.email"));
+        assert_eq!(of("changed in place: spec.budget"), of("changed in place: spec.budget"));
+        assert!(of("x").len() <= 128);
+    }
+
+    #[test]
+    fn a_note_is_no_longer_than_the_api_server_admits() {
+        for note in ["x".repeat(5000), "é".repeat(600), "x".repeat(1024)] {
+            assert!(cut(&note).len() <= LONGEST_NOTE);
+        }
+        assert_eq!(cut("short"), "short");
+        assert!(cut(&"é".repeat(600)).ends_with('…'));
     }
 }

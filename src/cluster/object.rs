@@ -31,23 +31,28 @@ pub trait Managed:
     const KIND: &'static str;
     /// Its status, if it has one yet.
     fn status(&self) -> Option<&Self::Status>;
+    /// Serial of the key that it has at the vendor, for logs.
+    fn serial(&self) -> Option<u64>;
 }
 
 macro_rules! managed {
-    ($kind:ident, $status:ident) => {
+    ($kind:ident, $status:ident, $serial:expr) => {
         impl Managed for $kind {
             type Status = $status;
             const KIND: &'static str = stringify!($kind);
             fn status(&self) -> Option<&$status> {
                 self.status.as_ref()
             }
+            fn serial(&self) -> Option<u64> {
+                self.status.as_ref().and_then($serial)
+            }
         }
     };
 }
-managed!(ConsoleToken, ConsoleTokenStatus);
-managed!(GatewayApiKey, GatewayApiKeyStatus);
-managed!(ProjectSettings, ProjectSettingsStatus);
-managed!(ProviderKey, ProviderKeyStatus);
+managed!(ConsoleToken, ConsoleTokenStatus, |_| None);
+managed!(GatewayApiKey, GatewayApiKeyStatus, |status| status.serial);
+managed!(ProjectSettings, ProjectSettingsStatus, |_| None);
+managed!(ProviderKey, ProviderKeyStatus, |status| status.serial);
 
 /// The interface to the objects of one namespace.
 pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
@@ -59,9 +64,9 @@ pub fn annotation<'a, K: Managed>(object: &'a K, name: &str) -> Option<&'a Strin
     object.annotations().get(name)
 }
 
-/// The claim in the annotations.
-pub fn claim_of<K: Managed>(object: &K) -> Option<Claim> {
-    Claim::decode(object.annotations().get(CLAIM).map(String::as_str))
+/// The claim in the annotations, if it is for the resource with that identity.
+pub fn claim_of<K: Managed>(object: &K, identity: &Identity) -> Option<Claim> {
+    Claim::decode(object.annotations().get(CLAIM).map(String::as_str), identity)
 }
 
 /// Whether our finalizer is on the object.

@@ -105,6 +105,22 @@ pub async fn restart(client: &Client, restart: &Restart<'_>) -> Outcome {
     outcome
 }
 
+/// Those of the targets that do not exist. What cannot be looked for counts as there: a restart says what is wrong with it.
+pub async fn missing(client: &Client, namespace: &str, targets: &[Target]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for target in targets {
+        let api = Api::namespaced_with(client.clone(), namespace, &target.kind.resource());
+        let gone = match select(&api, &target.which).await {
+            Ok(found) => found.is_empty(),
+            Err(error) => super::is_missing(&error),
+        };
+        if gone {
+            missing.push(target.to_string());
+        }
+    }
+    missing
+}
+
 impl Restart<'_> {
     async fn bring(&self, client: &Client, target: &Target, outcome: &mut Outcome) -> ControlFlow<()> {
         let api = Api::namespaced_with(client.clone(), self.namespace, &target.kind.resource());

@@ -14,6 +14,8 @@ pub struct Standing {
     pub doubt: Option<String>,
     /// Whether new work may be begun, and if not, why.
     pub ready: Result<(), String>,
+    /// Whether only a person can make it ready.
+    pub stalled: bool,
     /// Its token is gone and cannot come back: the Secret went with its namespace, which is being deleted.
     pub lost: bool,
     /// UID of the ConsoleToken: one of the same name that came later is another.
@@ -57,10 +59,12 @@ impl Accounts {
 
     /// Records what it is good for. Returns whether its readiness changed.
     pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
-        let now =
-            (standing.ready.clone(), standing.doubt.is_some(), standing.fingerprint.clone(), standing.serial);
+        let told = |it: &Standing| {
+            (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
+        };
+        let now = told(&standing);
         let before = self.lock().insert((namespace.to_owned(), name.to_owned()), standing);
-        before.is_none_or(|it| (it.ready, it.doubt.is_some(), it.fingerprint, it.serial) != now)
+        before.is_none_or(|before| told(&before) != now)
     }
 
     /// The ConsoleToken is gone.
@@ -76,6 +80,7 @@ mod tests {
     #[test]
     fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
         let standing = |doubt: Option<&str>| Standing {
+            stalled: false,
             lost: false,
             account: None,
             doubt: doubt.map(str::to_owned),

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::shared::LocalRef;
-use crate::api::{ConsoleToken, FORCE_ORPHAN, Reason, Verdict};
+use crate::api::{ConsoleToken, EventReason, FORCE_ORPHAN, Verdict};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::shares::Membership;
@@ -23,7 +23,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::hash;
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
-use crate::plan::report::Notice;
+use crate::plan::report::{self, Notice};
 use crate::plan::{retry, token};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -123,7 +123,9 @@ impl Work {
         };
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
         let account = finding.way.account.clone().filter(|_| ready.is_ok());
-        self.take(finding.way, ready, finding.doubt);
+        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        let stalled = finding.verdict.is_stalled(conditions, self.context.clock.now());
+        self.take(finding.way, (ready, stalled), finding.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
@@ -135,11 +137,11 @@ impl Work {
     }
 
     /// Records what the token is good for, and tells its dependants if that is news.
-    fn take(&self, way: Way, ready: Result<(), String>, doubt: Option<String>) {
+    fn take(&self, way: Way, (ready, stalled): (Result<(), String>, bool), doubt: Option<String>) {
         let Way { account, fingerprint, serial, lost, .. } = way;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
-        let standing = Standing { account, doubt, ready, lost, uid, serial, fingerprint };
+        let standing = Standing { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
         if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
             self.wake_dependants();
             self.wake_minter();
@@ -255,14 +257,8 @@ impl Work {
         status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
         status.orphans = self.context.sweeps.count(&self.token.uid().unwrap_or_default(), status.orphans);
         let mut notices = Vec::new();
-        if verdict.apply(&mut status.conditions, generation, now) {
-            let (reason, note) = (verdict.reason.as_str(), verdict.message.clone());
-            notices.push(if verdict.ready {
-                Notice::news(reason, note)
-            } else {
-                Notice::warning(reason, note)
-            });
-        }
+        notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
+        let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
         self.tell_account(&mut status);
         if let Some(today) = self.context.minted_today(&self.token, now) {
             status.keys_today = today;
@@ -274,7 +270,7 @@ impl Work {
                 wake
             }
             Some((expiring, look_again)) => {
-                let notice = Notice::warning("ExpiringSoon", expiring.message.clone());
+                let notice = Notice::warning(EventReason::ExpiringSoon, expiring.message.clone());
                 if condition::set(&mut status.conditions, expiring.clone(), now) && expiring.status == "True"
                 {
                     notices.push(notice);
@@ -304,14 +300,14 @@ impl Work {
             Ok((account, way)) => {
                 let finding = self.verify(account, way).await;
                 let ready = finding.doubt.clone().map_or(Ok(()), Err);
-                self.take(finding.way, ready, finding.doubt);
+                self.take(finding.way, (ready, false), finding.doubt);
                 Ok(None)
             }
             Err(_) if before.as_ref().is_some_and(|it| it.account.is_some()) => Ok(None),
             Err(verdict) => {
                 let lost = self.is_lost().await?;
                 let message = if lost { token::lost(&self.token) } else { verdict.message };
-                self.take(Way { lost, ..Way::default() }, Err(message.clone()), None);
+                self.take(Way { lost, ..Way::default() }, (Err(message.clone()), true), None);
                 Ok(Some(message))
             }
         }
@@ -337,17 +333,9 @@ impl Work {
                 }
             };
         }
-        let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let more = dependants.len().saturating_sub(3);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         self.hold().await?;
-        let message = format!(
-            "kept until these are gone, which need it to clean up: {shown}{more}; delete them, or leave this token in place, or let it go by the annotation keysmith.dev/force-orphan: \
-             they can then not be cleaned up at the vendor"
-        );
-        let message = missing.as_ref().map_or(message.clone(), |missing| format!("{message}; {missing}"));
         let works = self.is_ready() && missing.is_none();
-        let verdict = Verdict::reconciling(Reason::InUse, message).still_ready(works);
+        let verdict = report::deletion::token_in_use(&dependants, missing.as_deref()).still_ready(works);
         let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
         self.publish(&verdict, Some(next)).await
     }

@@ -158,6 +158,6 @@ impl Context {
 
     /// Sends an event some time, or drops it.
     pub fn notify<K: Managed>(&self, object: &K, notice: Notice) {
-        self.events.notify(object.object_ref(&()), notice);
+        self.events.notify(object.object_ref(&()), object.serial(), notice);
     }
 }

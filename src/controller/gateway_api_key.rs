@@ -28,6 +28,7 @@ use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
+use crate::plan::report::key::Scene;
 use crate::plan::rotation::{self, Handled};
 use crate::plan::template::Rendering;
 use crate::plan::{money, report, upkeep};
@@ -144,7 +145,8 @@ impl Work {
             status.budget = sent.budget.map(money::budget);
             status.carried_spend = None;
         }
-        status.key_count = rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref()));
+        status.key_count =
+            rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref(), &self.identity));
         for _ in 0..self.made {
             status.key_count = rotation::made(status.key_count.take());
         }
@@ -190,8 +192,10 @@ impl Work {
         for _ in 0..STEPS {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
-            let target =
-                if unseen { Target::Absent } else { self.secrets.observe(&self.uid, expected).await? };
+            let target = match self.target(unseen, expected).await {
+                Err(error) if crate::cluster::is_forbidden(&error) => return self.unreadable(&error).await,
+                target => target?,
+            };
             let mut facts = self.facts(target, capabilities.ability(), Some(&desired));
             facts.asks.trigger.clone_from(&desired.policy.trigger);
             facts.revision = revision(&facts);
@@ -233,10 +237,15 @@ impl Work {
         Ok(Pass::Stale)
     }
 
+    /// What the Secret is to this resource. `unseen`: there was never a key, and its rehearsal says whether there is a Secret.
+    async fn target(&self, unseen: bool, expected: Expected<'_>) -> kube::Result<Target> {
+        if unseen { Ok(Target::Absent) } else { self.secrets.observe(&self.uid, expected).await }
+    }
+
     /// Puts finalizer and claim back where they are gone, such as after `kubectl replace`. `None`: the pass goes on.
     async fn hold(&mut self) -> Result<Option<Pass>, Error> {
         let key = self.key.as_ref();
-        let worn = (object::has_finalizer(key), object::claim_of(key));
+        let worn = (object::has_finalizer(key), object::claim_of(key, &self.identity));
         let Some(claim) = issuance::hold(&self.record(), worn, self.context.clock.now()) else {
             return Ok(None);
         };
@@ -250,24 +259,24 @@ impl Work {
     fn is_new(&self, desired: &Desired) -> bool {
         let record = self.record();
         let blank = record.id.is_none() && record.settled == Serial(0) && record.previous.is_empty();
-        blank && object::claim_of(self.key.as_ref()).is_none() && desired.external_id.is_none()
+        blank
+            && object::claim_of(self.key.as_ref(), &self.identity).is_none()
+            && desired.external_id.is_none()
     }
 
     fn tell(&self, act: &Act<'_>, decision: &Decision) {
-        let Some(mut notice) = report::taken(decision, &act.desired.secret.name) else {
+        let Some(mut notice) = report::key::taken(decision, &act.desired.secret.name) else {
             return;
         };
         if let (Step::Issue(_), Some(status)) = (&decision.step, &self.key.status) {
             let currency = act.account.capabilities().budget.currency;
-            notice.note.push_str(&report::spendable(status, currency).unwrap_or_default());
+            notice.note.push_str(&report::key::spendable(status, currency).unwrap_or_default());
         }
         let unseen = |id: &KeyId| {
             act.facts.record.previous.iter().any(|it| it.id == id.0 && it.missing_since.is_some())
         };
         if matches!(&decision.step, Step::Retire(id) if unseen(id)) {
-            notice.note.push_str(
-                "; the vendor did not show it any more, so that it is perhaps gone for long, or in another account: see keysmith orphans",
-            );
+            notice.note.push_str(report::key::UNSEEN);
         }
         self.context.notify(self.key.as_ref(), notice);
     }
@@ -295,7 +304,7 @@ impl Work {
             requested: object::requested(key) != self.status().last_handled_reconcile_at.as_ref()
                 && object::requested(key).is_some()
                 && self.confirmed.is_none(),
-            claim: object::claim_of(key),
+            claim: object::claim_of(key, &self.identity),
             record: self.record(),
             target,
             view,
@@ -432,8 +441,9 @@ impl Work {
                 Done::Taken
             }
             Issued::Stale => Done::Pass(Pass::Stale),
-            Issued::Pending { object } => {
+            Issued::Pending { object, fault } => {
                 self.wrote(object);
+                self.context.memory.unanswered(&self.uid, serial, fault);
                 // It may be another key that is served now.
                 if self.record().id != act.facts.record.id {
                     self.confirmed = None;
@@ -511,13 +521,12 @@ pub fn owner(key: &GatewayApiKey) -> OwnerReference {
 /// What status says of a Secret that will not be written; `None` where it is no final answer.
 pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
     match error {
-        Undelivered::Foreign(owner) => report::resting(
+        Undelivered::Foreign(owner) => report::key::resting(
             &Decision { step: Step::Rest(None), why: Why::SecretTaken(owner.clone()) },
-            secret,
-            true,
+            &Scene::new(secret, true),
         ),
         Undelivered::Template(refusal) => Some(refusal.verdict()),
-        Undelivered::Altered(what) => Some(report::altered(secret, what)),
+        Undelivered::Altered(what) => Some(report::key::altered(secret, what)),
         Undelivered::Refused(refused) => Some(refused.verdict(secret, false)),
         Undelivered::Superseded | Undelivered::Unavailable(_) => None,
     }

@@ -5,6 +5,7 @@ use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::cluster::object::Managed;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
@@ -19,10 +20,12 @@ use crate::plan::facts::{Held, KeyId, Listed, Record};
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
+use crate::plan::report::key::Scene;
+use crate::plan::report::{self, conditions};
+use crate::plan::retry;
 use crate::plan::rotation::{self, Cause, Handled};
 use crate::plan::succession::{self, Successor};
 use crate::plan::template::Rendering;
-use crate::plan::{report, retry};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -87,6 +90,8 @@ pub enum Issued {
     Pending {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
+        /// How the create call failed, if one was sent and failed.
+        fault: Option<Fault>,
     },
     /// No key of this serial is or will be at the vendor, and its Secret is somebody else's.
     Refused {
@@ -145,14 +150,21 @@ impl Issue {
         }
         // A deletion waits for calls that may still be carried out, and counts from the claim.
         if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
-            return Ok(Issued::Pending { object: claimed });
+            return Ok(Issued::Pending { object: claimed, fault: None });
         }
         match self.make().await {
             Ok(minted) => self.deliver(claimed, minted).await,
             Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
             Err(fault) => {
-                tracing::warn!(serial = self.serial.0, %fault, "the answer to a create call was lost; it is looked up");
-                Ok(Issued::Pending { object: claimed })
+                tracing::warn!(
+                    kind = GatewayApiKey::KIND,
+                    namespace = self.key.namespace(),
+                    name = self.key.name_any(),
+                    serial = self.serial.0,
+                    %fault,
+                    "whether a create call made a key is not known; it is looked up"
+                );
+                Ok(Issued::Pending { object: claimed, fault: Some(fault) })
             }
         }
     }
@@ -237,7 +249,7 @@ impl Issue {
             "a delivered key was found in the Secret and is checked",
         );
         Ok(match self.commit(&claimed, &verdict, status).await? {
-            Some(object) => Issued::Pending { object },
+            Some(object) => Issued::Pending { object, fault: None },
             None => Issued::Stale,
         })
     }
@@ -253,7 +265,9 @@ impl Issue {
                     attempt += 1;
                     tokio::time::sleep(Duration::from_secs(1 << attempt.min(4))).await;
                 }
-                Err(Undelivered::Unavailable(_)) => return Ok(Issued::Pending { object: claimed }),
+                Err(Undelivered::Unavailable(_)) => {
+                    return Ok(Issued::Pending { object: claimed, fault: None });
+                }
                 // The Secret may hold the key all the same, from a write whose answer was lost, and somebody may
                 // have recorded it. If nobody did, its mark betrays it to the next look.
                 Err(Undelivered::Superseded) => return Ok(Issued::Stale),
@@ -265,14 +279,14 @@ impl Issue {
                     return Ok(match verdict {
                         Some(verdict) if gone => Issued::Refused { object: claimed, verdict },
                         Some(verdict) => Issued::Undelivered { object: claimed, verdict },
-                        None => Issued::Pending { object: claimed },
+                        None => Issued::Pending { object: claimed, fault: None },
                     });
                 }
                 Err(error) => {
                     let verdict = refused(&error, &self.desired.secret.name);
                     return Ok(match verdict {
                         Some(verdict) => Issued::Undelivered { object: claimed, verdict },
-                        None => Issued::Pending { object: claimed },
+                        None => Issued::Pending { object: claimed, fault: None },
                     });
                 }
             }
@@ -350,7 +364,14 @@ impl Issue {
     async fn revoke(&self, id: &KeyId) -> bool {
         let revoked = self.account.revoke(id).await;
         if let Err(fault) = &revoked {
-            tracing::warn!(serial = self.serial.0, %fault, "a key that is not needed could not be revoked yet");
+            tracing::warn!(
+                kind = GatewayApiKey::KIND,
+                namespace = self.key.namespace(),
+                name = self.key.name_any(),
+                serial = self.serial.0,
+                %fault,
+                "a key that is not needed could not be revoked yet"
+            );
         }
         revoked.is_ok()
     }
@@ -359,12 +380,11 @@ impl Issue {
         let settings = &self.desired.settings;
         let complete = drift::drift(settings, &key, &Sent::all(settings)).is_empty();
         let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
-        let verdict = report::resting(&rest, &self.desired.secret.name, settings.active)
-            .filter(|_| complete)
-            .unwrap_or_else(|| {
-                Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-                    .still_ready(self.cause.is_some_and(Cause::overlaps))
-            });
+        let scene = Scene::new(&self.desired.secret.name, settings.active);
+        let verdict = report::key::resting(&rest, &scene).filter(|_| complete).unwrap_or_else(|| {
+            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
+                .still_ready(self.cause.is_some_and(Cause::overlaps))
+        });
         let generation = self.key.metadata.generation;
         let status = |mut status: GatewayApiKeyStatus| {
             succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
@@ -391,15 +411,15 @@ impl Issue {
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
             let mut status = object.status.clone().unwrap_or_default();
-            let claim = object::claim_of(object.as_ref());
+            let claim = object::claim_of(object.as_ref(), &self.identity);
             status.key_count = rotation::counted(status.key_count.as_ref(), claim);
             let mut status = change(status);
             let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
-            let leaked = report::leaked_key(&status).filter(|_| report::leak_is_open(&status, None));
-            let open = leaked.as_deref().map(|id| report::leak_pending(id, false));
+            let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));
+            let open = leaked.as_deref().map(|id| conditions::leak_pending(id, false));
             open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
-            report::tell_of_rotation(&mut status, false, generation, now);
-            report::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
+            conditions::tell_of_rotation(&mut status, false, generation, now);
+            conditions::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
             match object::publish(&self.context.client, object.as_ref(), &status).await {
                 Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),
@@ -409,7 +429,8 @@ impl Issue {
             let Some(newer) = api.get_opt(&claimed.name_any()).await? else {
                 return Ok(None);
             };
-            let ours = object::claim_of(&newer).is_some_and(|claim| claim.serial == self.serial);
+            let ours =
+                object::claim_of(&newer, &self.identity).is_some_and(|claim| claim.serial == self.serial);
             if !ours || newer.uid() != self.key.uid() {
                 return Ok(None);
             }

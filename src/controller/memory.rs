@@ -3,6 +3,8 @@
 
 use crate::cluster::object::Managed;
 use crate::plan::contest::Mends;
+use crate::plan::fault::Fault;
+use crate::plan::naming::Serial;
 use crate::plan::retry;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -25,6 +27,8 @@ struct Entry {
     holds: Option<Holds>,
     /// Of a ConsoleToken: the newest listing that its keys were compared with.
     compared: Option<Timestamp>,
+    /// The last create call whose outcome is not known: its serial, and how it failed.
+    unanswered: Option<(Serial, Fault)>,
     failures: u32,
     stale: u32,
 }
@@ -118,6 +122,19 @@ impl Memory {
     /// How often its Secret was set right lately.
     pub fn mends(&self, uid: &str, state: &str, now: Timestamp) -> Mends {
         self.with(uid, |entry| Mends::count(&mut entry.mends, state, now))
+    }
+
+    /// The create call under that serial failed in a way that may have had an effect.
+    pub fn unanswered(&self, uid: &str, serial: Serial, fault: Option<Fault>) {
+        self.with(uid, |entry| entry.unanswered = fault.map(|fault| (serial, fault)));
+    }
+
+    /// How the create call under that serial failed, as long as that is remembered.
+    pub fn fault_of(&self, uid: &str, serial: Option<Serial>) -> Option<Fault> {
+        self.with(uid, |entry| {
+            let (of, fault) = entry.unanswered.as_ref()?;
+            (Some(*of) == serial).then(|| fault.clone())
+        })
     }
 
     /// A pass came to rest.

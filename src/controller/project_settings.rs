@@ -3,14 +3,15 @@
 
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
-use crate::api::condition::{self, DRIFTED, READY};
-use crate::api::{ConsoleToken, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
+use crate::api::condition::{self, DRIFTED, STALLED};
+use crate::api::{ConsoleToken, EventReason, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway::Project;
 use crate::gateway::account::Account;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::project::{self, Next};
 use crate::plan::refusal::Refusal;
+use crate::plan::report::project as words;
 use crate::plan::report::{self, Notice};
 use crate::plan::retry;
 use jiff::Timestamp;
@@ -48,26 +49,18 @@ impl Work {
             return Ok(Pass::Stale);
         }
         if self.settings.spec.suspend == Some(true) {
-            let message = "spec.suspend: nothing is looked at or changed until it is taken away";
-            let verdict = Verdict { ready: false, ..Verdict::settled(Reason::Suspended, message) };
-            return self.settle(self.status(), &verdict).await;
+            return self.settle(self.status(), &words::suspended()).await;
         }
         let name = &self.settings.spec.console_token_ref.name;
         let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
         let Some(token) = token else {
-            let message = format!(
-                "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {}; create it, Keysmith then goes on by itself",
-                self.namespace()
-            );
-            return self.settle(self.status(), &Verdict::stalled(Reason::ConsoleTokenMissing, message)).await;
+            let verdict = report::token::missing(name, &self.namespace());
+            return self.settle(self.status(), &verdict).await;
         };
         let capabilities = (self.context.settings.vendors.capabilities)(&token.spec.vendor);
         if !capabilities.is_some_and(|it| it.project_settings) {
             let title = capabilities.map_or("its vendor", |it| it.title);
-            let message = format!(
-                "{title} has no settings of whole projects; name a ConsoleToken of Cortecs, or delete this"
-            );
-            let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
+            let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Some(verdict) = self.overruled() {
@@ -75,13 +68,12 @@ impl Work {
         }
         let standing = self.context.accounts.standing(&self.namespace(), name);
         let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
+        let stalled = standing.as_ref().is_some_and(|it| it.stalled);
         match standing.map(|it| it.usable().cloned()) {
             // Its controller has not looked at it yet; it will wake us.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
-                let message =
-                    format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
-                let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message);
+                let verdict = report::token::not_ready(name, &why, stalled);
                 self.publish(self.status(), &verdict).await
             }
             Some(Ok(account)) => self.compare(&account).await,
@@ -101,12 +93,7 @@ impl Work {
                 && project::precedes(it, &self.settings)
         };
         let first = watch::all(&self.context.stores.projects, rival).into_iter().next()?;
-        let message = format!(
-            "ProjectSettings {} in namespace {} was made before this and manages the same project; put everything there and delete this",
-            first.name_any(),
-            first.namespace().unwrap_or_default()
-        );
-        Some(Verdict::stalled(Reason::OwnershipConflict, message))
+        Some(words::overruled(&first.name_any(), &first.namespace().unwrap_or_default()))
     }
 
     async fn compare(&mut self, account: &Account) -> Result<Pass, Error> {
@@ -121,24 +108,18 @@ impl Work {
                 Next::Rest => {
                     self.drifted(&mut status, &[]);
                     let again = self.again();
-                    let verdict =
-                        Verdict::settled(Reason::Applied, "the project's settings are as specified");
-                    let pass = self.settle(status, &verdict).await?;
+                    let pass = self.settle(status, &words::applied()).await?;
                     if !changed.is_empty() {
                         let note =
                             format!("changed at the vendor and read back: {}", project::paths(&changed));
-                        self.context.notify(self.settings.as_ref(), Notice::news("Updated", note));
+                        self.context.notify(self.settings.as_ref(), Notice::news(EventReason::Updated, note));
                     }
                     return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
                 }
                 Next::Show(fields) => {
                     self.drifted(&mut status, &fields);
-                    let message = format!(
-                        "the vendor has other settings, and managementPolicy Observe leaves them: {}",
-                        project::paths(&fields)
-                    );
                     let again = self.again();
-                    let pass = self.settle(status, &Verdict::settled(Reason::Observed, message)).await?;
+                    let pass = self.settle(status, &words::observed(&fields)).await?;
                     return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
                 }
                 Next::NotApplied(fields) => {
@@ -190,12 +171,7 @@ impl Work {
         fields: &[&str],
     ) -> Result<Pass, Error> {
         let next = self.next(&mut status, None);
-        let message = format!(
-            "the vendor accepted a change and does not show it: {}; compare the project in its console, tried again at {}",
-            project::paths(fields),
-            report::clock(next)
-        );
-        let verdict = Verdict::reconciling(Reason::NotApplied, message);
+        let verdict = words::not_applied(fields, next);
         self.wait(status, &verdict, next).await
     }
 
@@ -203,24 +179,16 @@ impl Work {
         if fault.kind == FaultKind::BreakerOpen {
             // Its controller finds out when the token works again, and wakes us.
             let name = &self.settings.spec.console_token_ref.name;
-            let message =
-                format!("ConsoleToken {name} is not Ready: {fault}; continues by itself when it is");
-            let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message);
+            let verdict = report::token::not_ready(name, &fault.to_string(), false);
             return self.publish(self.status(), &verdict).await;
         }
         let mut status = self.status();
         let next = self.next(&mut status, Some(fault));
+        let again = status.failures > Some(1);
+        let token = &self.settings.spec.console_token_ref.name;
         let verdict = match fault.kind {
-            FaultKind::Forbidden => Verdict::reconciling(
-                Reason::Forbidden,
-                format!(
-                    "could not {doing}: the user of ConsoleToken {} is no administrator of the project (403); name a ConsoleToken of one, \
-                     or set managementPolicy: Observe; tried again at {}",
-                    self.settings.spec.console_token_ref.name,
-                    report::clock(next)
-                ),
-            ),
-            _ => report::failed(fault, doing, next),
+            FaultKind::Forbidden => words::forbidden(doing, token, next, again),
+            _ => report::failed(fault, doing, next, again),
         };
         self.wait(status, &verdict, next).await
     }
@@ -255,21 +223,23 @@ impl Work {
     }
 
     async fn publish(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
-        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
-        verdict.apply(&mut status.conditions, self.settings.metadata.generation, self.context.clock.now());
-        let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
+        let (generation, now) = (self.settings.metadata.generation, self.context.clock.now());
+        let notice = report::transition(&mut status.conditions, verdict, generation, now);
+        if condition::is_true(&status.conditions, STALLED) {
+            status.observed_generation = generation;
+        }
+        let wake = verdict.gives_up_at(&status.conditions);
         match object::publish(&self.context.client, self.settings.as_ref(), &status).await {
             Ok(Some(object)) => {
                 self.settings = Arc::new(object);
                 self.context.memory.wrote(Arc::clone(&self.settings));
             }
-            Ok(None) => return Ok(Pass::Rest(None)),
+            Ok(None) => return Ok(Pass::Rest(wake)),
             Err(error) => return stale_or(error),
         }
-        if news {
-            let notice = Notice::warning(verdict.reason.as_str(), verdict.message.clone());
+        if let Some(notice) = notice {
             self.context.notify(self.settings.as_ref(), notice);
         }
-        Ok(Pass::Rest(None))
+        Ok(Pass::Rest(wake))
     }
 }

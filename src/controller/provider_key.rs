@@ -7,7 +7,7 @@ mod status;
 use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
+use crate::api::{ConsoleToken, EventReason, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway;
 use crate::gateway::account::Account;
@@ -84,6 +84,10 @@ impl Work {
         &self.deposit.spec.console_token_ref.name
     }
 
+    fn identity(&self) -> Identity {
+        Identity::from(self.context.mark(self.deposit.as_ref()))
+    }
+
     fn standing(&self) -> Option<Standing> {
         self.context.accounts.standing(&self.namespace(), self.token_name())
     }
@@ -118,18 +122,14 @@ impl Work {
         let token =
             watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
         let Some(token) = token else {
-            let message = format!(
-                "spec.consoleTokenRef.name: there is no ConsoleToken {} in namespace {}; create it, Keysmith then goes on by itself",
-                self.token_name(),
-                self.namespace()
-            );
-            return self
-                .publish(self.status(), &Verdict::stalled(Reason::ConsoleTokenMissing, message))
-                .await;
+            let verdict = report::token::missing(self.token_name(), &self.namespace());
+            return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
         };
         if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let message = format!("the vendor of ConsoleToken {} has no provider keys", self.token_name());
-            let refusal = Refusal::unsupported("spec", message);
+            let refusal = Refusal::unsupported(
+                "spec.consoleTokenRef",
+                report::provider_key::unsupported(self.token_name()),
+            );
             return self.settle(&refusal.verdict()).await;
         }
         let credential = match self.credential().await? {
@@ -205,14 +205,9 @@ impl Work {
     }
 
     fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
-        let wait = |what: &str| {
-            let message = format!(
-                "spec.gatewayKeyRefs: GatewayApiKey {name} {what}; continues by itself when that changes"
-            );
-            Verdict::reconciling(Reason::GatewayKeyNotReady, message)
-        };
+        let wait = |what: &str| report::provider_key::gateway_key(name, what, false);
         let key = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name);
-        let key = key.ok_or_else(|| wait("does not exist"))?;
+        let key = key.ok_or_else(|| report::provider_key::gateway_key(name, "does not exist", true))?;
         // The cache may be behind our own last write.
         let key = self.context.memory.newest(key);
         if key.spec.console_token_ref.name != self.token_name() {
@@ -240,7 +235,7 @@ impl Work {
             generation: deposit.metadata.generation,
             requested: object::requested(deposit).is_some()
                 && object::requested(deposit) != status.last_handled_reconcile_at.as_ref(),
-            claim: object::claim_of(deposit),
+            claim: object::claim_of(deposit, &self.identity()),
             status,
             view: self.view.clone().or_else(|| hint.map(|it| it.as_ref().clone())),
             looked: self.view.is_some(),
@@ -272,7 +267,8 @@ impl Work {
                 if decision.why == Why::Drift {
                     let note =
                         "the keys that use the credential were changed at the vendor and are set right";
-                    self.context.notify(self.deposit.as_ref(), Notice::warning("DriftCorrected", note));
+                    let notice = Notice::warning(EventReason::DriftCorrected, note);
+                    self.context.notify(self.deposit.as_ref(), notice);
                 }
                 Ok(self.look(account).await)
             }
@@ -284,7 +280,10 @@ impl Work {
                 let pass = self.publish(status, &verdict).await?;
                 self.context.notify(
                     self.deposit.as_ref(),
-                    Notice::news("Reassigned", "the keys that use the credential were changed in place"),
+                    Notice::news(
+                        EventReason::Reassigned,
+                        "the keys that use the credential were changed in place",
+                    ),
                 );
                 Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
             }
@@ -315,7 +314,7 @@ impl Work {
     ) -> Result<Done, Error> {
         let turn = match account.line_up().await {
             Ok(turn) => turn,
-            Err(fault) => return Ok(Done::Failed(fault, "deposit the credential")),
+            Err(fault) => return Ok(Done::Failed(fault, "store the credential")),
         };
         let section = Send {
             context: Arc::clone(&self.context),
@@ -336,15 +335,16 @@ impl Work {
                 Ok(Done::Again)
             }
             Sent::Stale => Ok(Done::Pass(Pass::Stale)),
-            Sent::Pending(object) => {
+            Sent::Pending(object, fault) => {
                 self.wrote(*object);
+                self.context.memory.unanswered(&self.uid, serial, fault);
                 self.view = None;
                 Ok(Done::Again)
             }
             Sent::Failed(object, fault) => {
                 self.wrote(*object);
                 self.settled = Some(serial);
-                Ok(Done::Failed(fault, "deposit the credential"))
+                Ok(Done::Failed(fault, "store the credential"))
             }
         }
     }
@@ -352,7 +352,7 @@ impl Work {
     /// The lost answer is found.
     async fn adopt(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
         // The credential or its keys may have changed since that call was sent; then it is deposited again.
-        let sent = object::claim_of(self.deposit.as_ref()).and_then(|claim| claim.sent);
+        let sent = object::claim_of(self.deposit.as_ref(), &self.identity()).and_then(|claim| claim.sent);
         let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
         let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
         let (now, recorded) =
@@ -374,8 +374,7 @@ impl Work {
 
     /// Puts finalizer and claim back, or claims.
     async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
-        let identity = Identity::from(self.context.mark(self.deposit.as_ref()));
-        match object::claim(&self.context.client, self.deposit.as_ref(), claim, &identity).await {
+        match object::claim(&self.context.client, self.deposit.as_ref(), claim, &self.identity()).await {
             Ok(object) => {
                 self.wrote(object);
                 Ok(Done::Again)
@@ -387,7 +386,7 @@ impl Work {
     /// Since when listings have not shown it, or that they do again.
     async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Error> {
         let status = ProviderKeyStatus { missing_since: since, ..self.status() };
-        let verdict = since.map_or_else(|| self.at_rest(), missing_verdict);
+        let verdict = since.map_or_else(|| self.at_rest(), report::provider_key::missing);
         let pass = self.publish(status, &verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -397,7 +396,7 @@ impl Work {
     async fn remove(&mut self, account: &Account, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.remove(id).await {
-                return Ok(Done::Failed(fault, "remove an earlier deposit"));
+                return Ok(Done::Failed(fault, "remove an earlier credential"));
             }
             self.tried.insert(id.clone());
         }
@@ -411,24 +410,12 @@ impl Work {
         let fresh: Vec<_> =
             left.iter().map(|id| id.0.clone()).filter(|id| !status.left_behind.contains(id)).collect();
         status.left_behind.extend(fresh.iter().cloned());
-        let verdict =
-            Verdict::reconciling(Reason::Progressing, "earlier deposits are accounted for").still_ready(true);
+        let verdict = Verdict::reconciling(Reason::Progressing, "earlier credentials are accounted for")
+            .still_ready(true);
         let pass = self.publish(status, &verdict).await?;
         self.say_left_behind(&fresh);
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
-}
-
-fn deposited_verdict() -> Verdict {
-    Verdict::settled(Reason::Deposited, "the credential is at the vendor")
-}
-
-fn missing_verdict(since: Timestamp) -> Verdict {
-    let message = format!(
-        "the vendor's listing has not shown the credential since {}; it is deposited again if a look more than a minute later does not show it either",
-        report::clock(since)
-    );
-    Verdict::reconciling(Reason::Progressing, message).still_ready(true)
 }
 
 /// What is said of a deposit that was just recorded.
@@ -437,7 +424,7 @@ fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp
     let verdict = if status.superseded.is_empty() && !outdated {
         status.observed_generation = object.metadata.generation;
         status.last_handled_reconcile_at = object::requested(object).cloned();
-        deposited_verdict()
+        report::provider_key::at_rest(&[])
     } else {
         let message = "the credential is at the vendor; the earlier one is removed next";
         Verdict::reconciling(Reason::Progressing, message).still_ready(true)

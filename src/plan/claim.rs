@@ -83,11 +83,15 @@ impl Claim {
         marks.filter_map(|text| Mark::read(&text)).find(|mark| mark != own && mark.same_cluster(own))
     }
 
-    /// Reads the annotation. `None`: it is absent, or somebody broke it; the other records of the serial
-    /// (status, Secret, names at the vendor) then tell.
-    pub fn decode(text: Option<&str>) -> Option<Self> {
+    /// Reads the annotation. `None`: it is absent, broken, or a copy of another resource's, under which nothing was ever done
+    /// for this one; the other records of the serial (status, Secret, names at the vendor) then tell.
+    pub fn decode(text: Option<&str>, identity: &Identity) -> Option<Self> {
         let wire: Wire = serde_json::from_str(text?).ok()?;
-        Some(Self {
+        // Version 0.1 wrote no mark.
+        let ours = wire.mark.as_deref().is_none_or(|mark| {
+            mark == identity.mark.short() || identity.former.as_ref().is_some_and(|it| it.short() == mark)
+        });
+        ours.then_some(Self {
             serial: Serial(wire.serial),
             at: wire.at,
             purpose: wire.purpose,
@@ -116,18 +120,25 @@ mod tests {
         let mark = Mark::new(&ClusterId("c".into()), "u");
         let identity = Identity { mark: mark.clone(), former: None };
         let text = claim.encode(&identity);
-        assert_eq!(Claim::decode(Some(&text)), Some(claim));
+        assert_eq!(Claim::decode(Some(&text), &identity), Some(claim));
         assert_eq!(Claim::former(Some(&text), &mark), None);
         let restored = Mark::new(&ClusterId("c".into()), "another");
-        assert_eq!(Claim::former(Some(&text), &restored), Some(mark));
+        assert_eq!(Claim::former(Some(&text), &restored), Some(mark.clone()));
+        let of_restored = Identity { mark: restored.clone(), former: Some(mark) };
+        assert_eq!(Claim::decode(Some(&text), &of_restored), Some(claim));
+        let copy = Identity { mark: restored, former: None };
+        assert_eq!(Claim::decode(Some(&text), &copy), None, "the original still exists");
+        let unmarked = r#"{"serial":3,"at":"2026-11-21T00:00:00Z","purpose":"create"}"#;
+        assert_eq!(Claim::decode(Some(unmarked), &copy).map(|it| it.serial), Some(Serial(3)));
         let elsewhere = Mark::new(&ClusterId("another".into()), "another");
         assert_eq!(Claim::former(Some(&text), &elsewhere), None);
     }
 
     #[test]
     fn a_broken_annotation_is_no_claim() {
+        let identity = Identity { mark: Mark::new(&ClusterId("c".into()), "u"), former: None };
         for text in [None, Some(""), Some("{}"), Some("7"), Some(r#"{"serial":-1}"#)] {
-            assert_eq!(Claim::decode(text), None);
+            assert_eq!(Claim::decode(text, &identity), None);
         }
     }
 }

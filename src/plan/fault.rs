@@ -101,9 +101,12 @@ pub enum FaultKind {
         /// The field, by the vendor's name for it, out of those that a driver reads.
         field: &'static str,
     },
-    /// A breaker is open: somebody else learnt already that the token is refused.
+    /// A breaker is open: another call was refused already.
     #[error("the console token is refused; one probe finds out when that changes")]
     BreakerOpen,
+    /// A create call came to nothing, and how it failed is not remembered.
+    #[error("the last create call came to nothing")]
+    NoOutcome,
 }
 
 /// Why a connection could not be made.
@@ -161,6 +164,7 @@ impl Fault {
             | FaultKind::Failed { .. }
             | FaultKind::Timeout { .. }
             | FaultKind::Disconnected
+            | FaultKind::NoOutcome
             | FaultKind::Unreachable(_) => Reason::VendorUnavailable,
         }
     }
@@ -168,6 +172,20 @@ impl Fault {
     /// Whether the token, not the call, is at fault: such a fault opens the breaker.
     pub const fn blames_token(&self) -> bool {
         matches!(self.kind, FaultKind::TokenRefused | FaultKind::Forbidden)
+    }
+
+    /// Whether only a person can mend it, once a second look has confirmed it.
+    pub const fn needs_a_person(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::TokenRefused
+                | FaultKind::Forbidden
+                | FaultKind::NotFound
+                | FaultKind::Redirected { .. }
+                | FaultKind::Rejected { .. }
+                | FaultKind::KeyLimit { .. }
+                | FaultKind::Unreachable(Unreachable::Certificate)
+        )
     }
 
     /// A short name for metrics.
@@ -188,6 +206,7 @@ impl Fault {
             FaultKind::TooLarge { .. } => "too_large",
             FaultKind::Strange(_) | FaultKind::MalformedField { .. } => "strange",
             FaultKind::BreakerOpen => "breaker_open",
+            FaultKind::NoOutcome => "no_outcome",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::report;
 use super::retry::plus;
 use crate::api::condition::{self, STALLED};
 use crate::api::rotation::ManagementPolicy;
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
@@ -75,7 +75,9 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     if record.next_attempt_at.is_some_and(|next| next > subject.now) {
         return false;
     }
-    let stalled = condition::find(&status.conditions, STALLED).is_some();
+    // A key whose budget is spent is looked after like any other.
+    let stalled = condition::find(&status.conditions, STALLED)
+        .is_some_and(|it| it.reason != Reason::BudgetSpent.as_str());
     let refused = stalled && status.observed_generation == subject.key.metadata.generation;
     let external = spec.external_id.as_deref().filter(|_| status.serial.is_none());
     external.is_some_and(|id| index.by_id.contains_key(id))
@@ -115,7 +117,16 @@ fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, 
     if status.missing_since.is_some() {
         return true;
     }
-    drifts(subject, record, key) || told_otherwise(subject, status, key)
+    drifts(subject, record, key)
+        || told_otherwise(subject, status, key)
+        || spent_otherwise(status, record, key)
+}
+
+/// The listing shows another share of the budget.
+fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed) -> bool {
+    let Some((limit, left)) = record.sent.budget.zip(key.remaining) else { return false };
+    let used = report::budget::used(limit, Some(limit.micros.saturating_sub(left)));
+    status.budget_used.as_ref() != Some(&used)
 }
 
 fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {

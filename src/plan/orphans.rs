@@ -10,6 +10,7 @@ use super::ledger::Book;
 use super::naming::{ClusterId, Mark};
 use super::report::{Notice, clock};
 use super::retry::plus;
+use crate::api::EventReason;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 
@@ -128,7 +129,7 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     let new: Vec<_> = orphans.iter().filter(|it| !before.contains_key(&it.key.id)).collect();
     let after = decided_after(new.first()?.since);
     Some(Notice::warning(
-        "OrphansFound",
+        EventReason::OrphansFound,
         format!(
             "no resource accounts for {} at the vendor with this cluster's mark: {}; revoked by the first sweep after {} \
              unless a resource does by then, or left to `keysmith orphans --delete` if older than the ledger; \
@@ -148,7 +149,7 @@ pub fn revoked(ids: &[KeyId]) -> Option<Notice> {
             count(ids.len()),
             shown(ids.iter())
         );
-        Notice::warning("OrphansRevoked", note)
+        Notice::warning(EventReason::OrphansRevoked, note)
     })
 }
 

@@ -35,9 +35,14 @@ impl Refusal {
         Self { reason: Reason::SecretInvalid, field: field.into(), message: message.into() }
     }
 
-    /// Nothing gets better until somebody changes something.
+    /// What status says: stalled, but for what is missing, which other tools may be about to bring.
     pub fn verdict(&self) -> Verdict {
-        Verdict::stalled(self.reason, self.to_string())
+        match self.reason {
+            Reason::SecretMissing | Reason::ConsoleTokenMissing => {
+                Verdict::waiting(self.reason, self.to_string())
+            }
+            reason => Verdict::stalled(reason, self.to_string()),
+        }
     }
 }
 

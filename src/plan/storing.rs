@@ -3,6 +3,8 @@
 use crate::api::{Reason, Verdict};
 use std::fmt;
 
+/// What a role may lack.
+const VERBS: [&str; 4] = ["get", "create", "update", "patch"];
 /// Characters of the API server's own words that are passed on.
 const LONGEST: usize = 400;
 
@@ -13,6 +15,8 @@ pub struct Refused {
     pub cause: Cause,
     /// The field that the API server names, such as `metadata.labels`.
     pub field: Option<String>,
+    /// The verb that Keysmith's role lacks.
+    pub verb: Option<&'static str>,
     /// The API server's own words; absent where they could quote the key.
     pub words: Option<String>,
 }
@@ -44,7 +48,10 @@ impl Refused {
     pub fn new(code: u16, message: &str, first: Option<(&str, &str)>, quotable: bool) -> Self {
         let field = first.map(|(_, field)| clean(field, 100)).filter(|it| !it.is_empty());
         let words = quotable.then(|| clean(message, LONGEST)).filter(|it| !it.is_empty());
-        Self { cause: cause(code, message, first.map(|(reason, _)| reason)), field, words }
+        let cause = cause(code, message, first.map(|(reason, _)| reason));
+        // One of a few words, which cannot quote anything.
+        let verb = VERBS.into_iter().find(|verb| message.contains(&format!(" cannot {verb} resource ")));
+        Self { cause, field, verb: verb.filter(|_| cause == Cause::Rights), words }
     }
 
     /// What status says. `works`: the Secret goes on holding a key that works.
@@ -57,7 +64,9 @@ impl Refused {
 
     const fn cure(&self) -> &'static str {
         match self.cause {
-            Cause::Rights => "grant Keysmith's ServiceAccount create and update on Secrets in this namespace",
+            Cause::Rights => {
+                "grant Keysmith's ServiceAccount get, create and update on Secrets in this namespace"
+            }
             Cause::Quota => "raise the ResourceQuota or delete Secrets that nobody needs",
             Cause::Policy => "change spec.secret or the policy",
             Cause::Immutable => "delete the Secret, or leave it as it is",
@@ -81,6 +90,9 @@ impl fmt::Display for Refused {
             Cause::Terminating => "the namespace is being deleted",
             Cause::Other => "the API server refused it",
         })?;
+        if let Some(verb) = self.verb.filter(|_| self.words.is_none()) {
+            write!(formatter, ": its role lacks the verb {verb} on secrets")?;
+        }
         if let Some(field) = &self.field {
             write!(formatter, " ({field})")?;
         }
@@ -189,6 +201,13 @@ mod tests {
             |quotable| Refused::new(422, "no\nway", Some(("FieldValueInvalid", "metadata.labels")), quotable);
         assert_eq!(refused(true).to_string(), "the API server calls it invalid (metadata.labels): no way");
         assert_eq!(refused(false).to_string(), "the API server calls it invalid (metadata.labels)");
+        let message =
+            "secrets \"a\" is forbidden: User \"k\" cannot update resource \"secrets\" in API group \"\"";
+        let right = Refused::new(403, message, None, false).to_string();
+        assert_eq!(
+            right,
+            "Keysmith has no right to write it (RBAC): its role lacks the verb update on secrets"
+        );
         let long = Refused::new(400, &"x".repeat(5000), None, true);
         assert!(long.words.is_some_and(|it| it.chars().count() <= LONGEST + 1));
     }

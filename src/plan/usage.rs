@@ -2,13 +2,11 @@
 
 use super::capability::Capabilities;
 use super::duration;
-use super::facts::Limit;
 use super::money;
-use super::naming::Identity;
+use super::naming::{Identity, Serial};
 use super::refusal::Refusal;
 use crate::api::console_token::{Balance, UsageSpec};
 use crate::api::gateway_api_key::Usage;
-use crate::api::shared::Period;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -110,20 +108,19 @@ impl Spent {
         all
     }
 
+    /// What one key spent, in millionths, by its serial or its id: a budget is that of a single key.
+    pub fn of_key(&self, identity: &Identity, serial: Option<Serial>, id: Option<&str>) -> u64 {
+        let this = |it: &&Spending| {
+            Some(it.key.as_str()) == id || serial.is_some() && identity.serial_in(&it.key) == serial
+        };
+        self.keys.iter().filter(this).map(|it| it.micros).fold(0, u64::saturating_add)
+    }
+
     /// What status says of it.
-    pub fn told(
-        &self,
-        identity: &Identity,
-        (id, budget): (Option<&str>, Option<Limit>),
-        currency: &str,
-    ) -> Usage {
-        let spent = self.of(identity, id).micros;
-        // A budget that starts anew within the month is no measure for the month.
-        let budget = budget.filter(|limit| limit.period == Period::Monthly && limit.micros > 0);
+    pub fn told(&self, identity: &Identity, id: Option<&str>, currency: &str) -> Usage {
         Usage {
-            spent: money::decimal(coarse(spent)),
+            spent: money::decimal(coarse(self.of(identity, id).micros)),
             currency: currency.to_owned(),
-            budget_share: budget.map(|limit| format!("{}%", share(spent, limit.micros))),
             since: self.span.since,
         }
     }
@@ -139,7 +136,7 @@ fn coarse(micros: u64) -> u64 {
 }
 
 /// In steps of five percent, rounded down.
-fn share(spent: u64, budget: u64) -> u64 {
+pub(super) fn share(spent: u64, budget: u64) -> u64 {
     let percent = u128::from(spent) * 100 / u128::from(budget);
     u64::try_from(percent / 5 * 5).unwrap_or(u64::MAX)
 }
@@ -161,7 +158,7 @@ pub fn is_low(money: &Money, threshold: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::naming::{ClusterId, Mark, Serial};
+    use crate::plan::naming::{ClusterId, Mark};
 
     fn spent(keys: Vec<Spending>) -> Spent {
         let now = "2026-11-21T10:00:00Z".parse().unwrap();
@@ -213,18 +210,14 @@ mod tests {
     fn status_moves_in_steps_only() {
         let mark: Identity = Mark::new(&ClusterId("c".into()), "u").into();
         let name = mark.mark.name("x", Serial(1));
-        let limit = Limit { micros: 100_000_000, period: Period::Monthly };
-        let told = |micros| spent(vec![one(&name, micros)]).told(&mark, (None, Some(limit)), "USD");
+        let told = |micros| spent(vec![one(&name, micros)]).told(&mark, None, "USD");
         assert_eq!(told(12_345_678), told(12_999_999));
         assert_ne!(told(12_345_678), told(13_000_000));
         let usage = told(12_345_678);
-        assert_eq!((usage.spent.as_str(), usage.budget_share.as_deref()), ("12", Some("10%")));
+        assert_eq!(usage.spent, "12");
         assert_eq!(told(9_999).spent, "0");
         assert_eq!(told(1_234_567_890).spent, "1200");
         assert_eq!(usage.since.to_string(), "2026-11-01T00:00:00Z");
-        let daily = Limit { period: Period::Daily, ..limit };
-        let told = spent(vec![one(&name, 5)]).told(&mark, (None, Some(daily)), "USD");
-        assert_eq!(told.budget_share, None);
     }
 
     #[test]

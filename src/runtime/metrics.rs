@@ -102,6 +102,7 @@ pub struct Metrics {
     restarts: Counter,
     orphans: Orphans,
     events_dropped: Counter,
+    events_refused: Counter,
     amounts: money::Amounts,
     leader: Gauge,
     leader_transitions: Counter,
@@ -197,6 +198,12 @@ impl Default for Metrics {
             "Events not sent because too many waited",
             events_dropped.clone(),
         );
+        let events_refused = Counter::default();
+        registry.register(
+            "events_refused",
+            "Events that the API server did not store",
+            events_refused.clone(),
+        );
         let amounts = money::Amounts::register(&mut registry);
         let leader = Gauge::default();
         registry.register("leader", "1 while this replica leads", leader.clone());
@@ -223,6 +230,7 @@ impl Default for Metrics {
             restarts,
             orphans,
             events_dropped,
+            events_refused,
             amounts,
             leader,
             leader_transitions,
@@ -346,6 +354,11 @@ impl Metrics {
     /// An event was dropped.
     pub fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+
+    /// The API server did not store an event.
+    pub fn event_refused(&self) {
+        self.events_refused.inc();
     }
 
     /// Whether this replica leads.

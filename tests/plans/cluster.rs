@@ -156,7 +156,7 @@ impl Object {
     }
 
     pub fn claim(&self) -> Option<Claim> {
-        Claim::decode(self.claim.as_deref())
+        Claim::decode(self.claim.as_deref(), &identity())
     }
 
     /// Whether a watch passes this change on.

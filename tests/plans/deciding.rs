@@ -393,7 +393,7 @@ fn a_fence_above_the_claim_alone_is_no_fault() {
 
 #[test]
 fn neither_stripped_nor_broken_claims_nor_an_older_status_rewind_the_serial() {
-    assert_eq!(Claim::decode(Some("{\"serial\":")), None);
+    assert_eq!(Claim::decode(Some("{\"serial\":"), &super::cluster::identity()), None);
     let lost = |facts: Facts| Facts { claim: None, ..missing(facts) };
     expect(&lost(served()), issue(2), Why::Rotation(Cause::KeyLost));
     let fenced = with_held(lost(served()), |it| it.fence = Some(Serial(6)));

@@ -177,9 +177,11 @@ impl Operator {
 /// What status says of a key that was just put into its Secret.
 pub fn delivered(desired: &Desired, settled: bool) -> Verdict {
     let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
-    report::resting(&rest, SECRET, desired.settings.active).filter(|_| settled).unwrap_or_else(|| {
-        Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-    })
+    report::key::resting(&rest, &report::key::Scene::new(SECRET, desired.settings.active))
+        .filter(|_| settled)
+        .unwrap_or_else(|| {
+            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
+        })
 }
 
 /// The served key as the last listing shows it.

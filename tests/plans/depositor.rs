@@ -328,7 +328,7 @@ impl Depositor {
         let next = retry::after(fault, failures, UID, self.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let verdict = report::failed(fault, doing, next);
+        let verdict = report::failed(fault, doing, next, failures > 1);
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(Some(next)),

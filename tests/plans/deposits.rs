@@ -51,7 +51,7 @@ pub struct Resource {
 
 impl Resource {
     pub fn claim(&self) -> Option<Claim> {
-        Claim::decode(self.claim.as_deref())
+        Claim::decode(self.claim.as_deref(), &super::cluster::identity())
     }
 
     pub fn wanted(&self) -> Wanted {

@@ -23,7 +23,7 @@ const STEPS: usize = 12;
 /// What status says of a Secret that is somebody else's.
 pub fn taken() -> Verdict {
     let rest = Decision { step: Step::Rest(None), why: Why::SecretTaken("somebody else".into()) };
-    report::resting(&rest, SECRET, true).unwrap()
+    report::key::resting(&rest, &report::key::Scene::new(SECRET, true)).unwrap()
 }
 
 impl Operator {
@@ -34,7 +34,9 @@ impl Operator {
         desired: &Desired,
         until: Option<Timestamp>,
     ) -> Result<Pass, Kube> {
-        let Some(verdict) = report::resting(decision, SECRET, desired.settings.active) else {
+        let Some(verdict) =
+            report::key::resting(decision, &report::key::Scene::new(SECRET, desired.settings.active))
+        else {
             return Ok(Pass::Rest(until));
         };
         let pass = match &decision.why {
@@ -79,7 +81,7 @@ impl Operator {
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
         let works = facts.is_some_and(|it| it.record.generation == it.generation && it.works());
-        let verdict = report::failed(fault, doing, next).still_ready(works);
+        let verdict = report::failed(fault, doing, next, failures > 1).still_ready(works);
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(Some(next)),
@@ -113,7 +115,12 @@ impl Operator {
     }
 
     pub async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Kube> {
-        report::tell_of_rotation(&mut status, self.overdue, Some(self.key.generation), self.now());
+        report::conditions::tell_of_rotation(
+            &mut status,
+            self.overdue,
+            Some(self.key.generation),
+            self.now(),
+        );
         if status == self.key.status {
             return Ok(Pass::Rest(None));
         }
@@ -214,7 +221,7 @@ impl Operator {
         let next = retry::after(fault, failures, UID, self.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let verdict = report::deletion_blocked(&format!("could not {doing}"), "token", Some(next));
+        let verdict = report::deletion::blocked(&format!("could not {doing}"), "token", Some(next), &status);
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(Some(next)),
@@ -238,7 +245,7 @@ impl Operator {
     }
 
     async fn rest_deleting(&mut self, decision: &Decision, until: Option<Timestamp>) -> Result<Pass, Kube> {
-        let Some(verdict) = report::resting(decision, SECRET, true) else {
+        let Some(verdict) = report::key::resting(decision, &report::key::Scene::new(SECRET, true)) else {
             return Ok(Pass::Rest(until));
         };
         Ok(match self.publish(self.status(), &verdict).await? {

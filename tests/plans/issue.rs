@@ -333,7 +333,7 @@ impl Section<'_> {
             let mut status = change(status);
             let (generation, now) = (Some(self.operator.key.generation), self.operator.now());
             verdict.apply(&mut status.conditions, generation, now);
-            report::tell_of_rotation(&mut status, false, generation, now);
+            report::conditions::tell_of_rotation(&mut status, false, generation, now);
             if status == object.status {
                 return Ok(Some(object));
             }

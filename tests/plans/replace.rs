@@ -28,7 +28,7 @@ impl Operator {
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(retry::after(fault, failures, UID, self.now()));
         status.failed_asks = Some(facts.asks.fingerprint());
-        let verdict = report::replacement_failed(fault, cause, &status).still_ready(facts.works());
+        let verdict = report::key::replacement_failed(fault, cause, &status).still_ready(facts.works());
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Some(Pass::Stale),
             Pass::Rest(_) => None,
@@ -117,7 +117,7 @@ impl Operator {
         decision: &Decision,
     ) -> Result<Done, Kube> {
         if decision.why == Why::StillInUse {
-            let used = report::still_in_use(&desired.policy, Some(self.key.generation));
+            let used = report::conditions::still_in_use(&desired.policy, Some(self.key.generation));
             keysmith::api::condition::set(&mut status.conditions, used, self.now());
         }
         let pass = self.publish_as_it_is(status).await?;

@@ -33,7 +33,7 @@ impl Work {
             }
             let awaited = floor.is_some() && floor >= before;
             let identity = gateway_api_key::identity(key, &self.context);
-            let claim = object::claim_of(key);
+            let claim = object::claim_of(key, &identity);
             let subject = Subject { key, claim, identity: &identity, capabilities, now };
             if awaited || notice::concerns(&subject, &index) {
                 let _ = self.context.wakers.keys.send(watch::reference(key));

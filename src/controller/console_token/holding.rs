@@ -6,7 +6,7 @@ use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
 use crate::cluster::{self, watch};
 use crate::controller::context::Context;
 use crate::controller::memory::Holds;
-use crate::plan::report::Notice;
+use crate::plan::report;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::core::Status;
@@ -33,7 +33,12 @@ impl Work {
         if let Some(former) = before.as_ref().filter(|it| it.secret != name) {
             let _ = self.context.wakers.secrets.send((self.namespace(), former.secret.clone()));
         }
-        let Some(hold) = secrets.holding(&name).await? else { return Ok(None) };
+        let hold = match secrets.holding(&name).await {
+            // The pass says so when it reads the token.
+            Err(error) if cluster::is_forbidden(&error) => None,
+            hold => hold?,
+        };
+        let Some(hold) = hold else { return Ok(None) };
         if hold.going {
             return self.leave_or_keep(&name, hold.held).await;
         }
@@ -82,13 +87,8 @@ impl Work {
         match done {
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
                 if !told {
-                    let note = format!(
-                        "Secret {} could not be held ({}): should the namespace be deleted while Keysmith is down, the keys stay at the \
-                         vendor; give Keysmith the right to update Secrets",
-                        self.token.spec.secret_name(),
-                        status.code
-                    );
-                    self.context.notify(self.token.as_ref(), Notice::warning("SecretNotHeld", note));
+                    let notice = report::token::secret_not_held(self.token.spec.secret_name(), status.code);
+                    self.context.notify(self.token.as_ref(), notice);
                 }
                 Ok(true)
             }

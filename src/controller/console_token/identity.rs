@@ -9,7 +9,7 @@ use crate::gateway::account::{Account, Listing};
 use crate::plan::account::{self, Judgement, Look};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::ledger::{Entry, Why};
-use crate::plan::report::Notice;
+use crate::plan::report;
 use crate::plan::token;
 use kube::ResourceExt;
 
@@ -62,7 +62,7 @@ impl Work {
             }
         }
         if let Some((old, left)) = &accepted {
-            self.context.notify(&*self.token, account_accepted(old, &judged.0.id, *left));
+            self.context.notify(&*self.token, report::token::account_accepted(old, &judged.0.id, *left));
         }
         let message = account::message(&judged.0, &judged.1, &token::place(&self.token));
         let message = message.map(|it| match unwritten {
@@ -140,11 +140,4 @@ async fn whose(account: &Account) -> Result<Option<String>, Fault> {
         Err(fault) if matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotFound) => Ok(None),
         other => other,
     }
-}
-
-fn account_accepted(old: &str, new: &str, left: usize) -> Notice {
-    let note = format!(
-        "account {new} takes the place of account {old}, as keysmith.dev/accept-account says: {left} keys stay there and are in the ledger"
-    );
-    Notice::warning("AccountAccepted", note)
 }

@@ -4,13 +4,14 @@
 use super::Work;
 use crate::api::condition::{self, LOW_BALANCE, USAGE_READ};
 use crate::api::console_token::UsageSpec;
-use crate::api::{ConsoleTokenStatus, GatewayApiKey, Reason};
+use crate::api::{ConsoleTokenStatus, EventReason, GatewayApiKey, Reason};
 use crate::cluster::watch;
 use crate::gateway::account::Account;
 use crate::plan::facts::{KeyId, Record};
 use crate::plan::fault::Fault;
-use crate::plan::naming::Identity;
-use crate::plan::report::Notice;
+use crate::plan::naming::{Identity, Serial};
+use crate::plan::report::budget::Evidence;
+use crate::plan::report::{self, Notice};
 use crate::plan::retry;
 use crate::plan::usage::{self, Money, Span, Spent};
 use crate::runtime::metrics::KeySpending;
@@ -90,7 +91,15 @@ impl Work {
             let identity = Identity::from(self.context.mark(key.as_ref()));
             let (id, budget) = (status.id.as_deref(), Record::from(status).sent.budget);
             let one = spent.of(&identity, id);
-            if status.usage != Some(spent.told(&identity, (id, budget), currency)) {
+            let serial = status.serial.map(Serial);
+            let now = self.context.clock.now();
+            let evidence = Evidence { seen: None, spent: Some(spent), identity: &identity, serial, id, now };
+            let used =
+                budget.map(|limit| report::budget::used(limit, report::budget::spent(limit, &evidence)));
+            let remaining = account.capabilities().tells_remaining;
+            if status.usage != Some(spent.told(&identity, id, currency))
+                || !remaining && status.budget_used != used
+            {
                 // The receiver lives as long as the operator.
                 let _ = self.context.wakers.keys.send(watch::reference(key.as_ref()));
             }
@@ -121,24 +130,17 @@ impl Work {
         let known = reading.trouble.is_none();
         let wanted = condition::condition(USAGE_READ, known, reason, &message, generation);
         if condition::set(&mut status.conditions, wanted, now) && !known {
-            notices.push(Notice::warning("UsageUnread", message));
+            notices.push(Notice::warning(EventReason::UsageUnread, message));
         }
         let Some(money) = &reading.balance else { return };
         let shown = usage::balance(money);
         if let Some(threshold) = &spec.low_balance {
             let low = usage::is_low(money, threshold);
-            let message = if low {
-                format!(
-                    "the account has less than {threshold} {} left; its keys stop working when nothing is left; add credit in the vendor's console",
-                    shown.currency
-                )
-            } else {
-                format!("the account has {threshold} {} or more", shown.currency)
-            };
+            let message = report::token::balance(low, threshold, &shown.currency);
             let reason = if low { Reason::BalanceLow } else { Reason::BalanceFine };
             let wanted = condition::condition(LOW_BALANCE, low, reason, &message, generation);
             if condition::set(&mut status.conditions, wanted, now) && low {
-                notices.push(Notice::warning(LOW_BALANCE, message));
+                notices.push(Notice::warning(EventReason::LowBalance, message));
             }
         }
         status.balance = Some(shown);

@@ -1,12 +1,13 @@
 //! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
 
 use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
-use crate::api::{Reason, Verdict};
+use crate::api::Reason;
+use crate::api::condition::{self, READY};
 use crate::cluster::object;
 use crate::controller::sweep;
 use crate::gateway::account::{Account, Listing};
-use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::{report, retry, token};
+use crate::plan::fault::Fault;
+use crate::plan::{report, retry};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl Work {
             return Finding { way, doubt: Some(summary.clone()), verdict, summary, wake: Some(wake) };
         }
         self.compare(account, &seen.listing).await;
-        let verdict = self.verified();
+        let verdict = report::token::verified(&self.token);
         Finding { way, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
     }
 
@@ -103,48 +104,20 @@ impl Work {
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
         let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
         let was_ready = self.is_ready() && proven && !fault.blames_token();
-        let verdict = self.refused(fault, next).still_ready(was_ready);
+        let again = self.was_refused_for(fault.reason());
+        let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));
+        let verdict = verdict.still_ready(was_ready);
         Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
     }
 
-    fn verified(&self) -> Verdict {
-        Verdict::settled(
-            Reason::Verified,
-            format!("the vendor accepts the token in Secret {}", self.token.spec.secret_name()),
-        )
+    /// What the driver knows of a refusal.
+    fn hint(&self) -> &'static str {
+        (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused)
     }
 
-    fn refused(&self, fault: &Fault, next: Timestamp) -> Verdict {
-        let place = token::place(&self.token);
-        let next = report::clock(next);
-        let hint =
-            (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused);
-        let message = match &fault.kind {
-            FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
-                format!("{fault}; {hint}; tried again at {next}")
-            }
-            FaultKind::TokenRefused if self.token.spec.mint.is_some() => format!(
-                "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
-                 tried again at {next}"
-            ),
-            FaultKind::TokenRefused => format!(
-                "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
-            ),
-            FaultKind::Forbidden => format!(
-                "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
-            ),
-            FaultKind::NotFound => {
-                format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
-            }
-            FaultKind::Unreachable(_)
-            | FaultKind::Redirected { .. }
-            | FaultKind::Strange(_)
-            | FaultKind::MalformedField { .. }
-            | FaultKind::TooLarge { .. } => {
-                format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
-            }
-            _ => format!("{fault}; tried again at {next}"),
-        };
-        Verdict::reconciling(fault.reason(), message)
+    /// Whether status says already that the vendor did not answer as it should, and why.
+    fn was_refused_for(&self, reason: Reason) -> bool {
+        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        condition::find(conditions, READY).is_some_and(|it| it.reason == reason.as_str())
     }
 }

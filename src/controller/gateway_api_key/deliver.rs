@@ -11,6 +11,7 @@ use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, OwnKey, Target};
 use crate::plan::issuance::{Decision, Step, Why};
 use crate::plan::naming::Serial;
+use crate::plan::report::key::Scene;
 use crate::plan::rotation::Cause;
 use crate::plan::succession::{self, Successor};
 use crate::plan::{drift, report};
@@ -230,11 +231,8 @@ impl Work {
         let settled =
             listed.as_ref().is_none_or(|it| drift::drift(settings, it, &Sent::all(settings)).is_empty());
         let verdict = if settled {
-            report::resting(
-                &Decision { step: Step::Rest(None), why: Why::Fresh },
-                self.key.secret_name(),
-                act.desired.settings.active,
-            )
+            let scene = Scene::new(self.key.secret_name(), act.desired.settings.active);
+            report::key::resting(&Decision { step: Step::Rest(None), why: Why::Fresh }, &scene)
         } else {
             None
         };

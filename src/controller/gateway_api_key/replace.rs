@@ -2,9 +2,10 @@
 
 use super::super::{Error, Pass};
 use super::{Act, Done, STEPS, Work};
-use crate::api::condition::{self, PREVIOUS_KEY_IN_USE};
+use crate::api::condition;
 use crate::api::gateway_api_key::GatewayApiKeySpec;
-use crate::api::{Reason, Verdict};
+use crate::api::{EventReason, GatewayApiKey, Reason, Verdict};
+use crate::cluster::object::Managed;
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -44,7 +45,7 @@ impl Work {
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(next);
         status.failed_asks = Some(act.facts.asks.fingerprint());
-        let verdict = report::replacement_failed(fault, cause, &status).still_ready(act.facts.works());
+        let verdict = report::key::replacement_failed(fault, cause, &status).still_ready(act.facts.works());
         self.context.metrics.rotation_failed(cause.name());
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Some(Pass::Stale),
@@ -63,7 +64,8 @@ impl Work {
         if act.facts.own().any(|own| own.serial == serial) {
             self.made += 1;
         }
-        let fault = Fault::ambiguous(FaultKind::Strange("the answer to the create call was lost"));
+        let fault = self.context.memory.fault_of(&self.uid, Some(serial));
+        let fault = fault.unwrap_or(Fault::ambiguous(FaultKind::NoOutcome));
         let cause = act.facts.claim.and_then(|claim| claim.cause).unwrap_or(Cause::Requested);
         let pass = self.replacement_failed(act, &fault, cause).await?;
         Ok(pass.map_or(Done::Again, Done::Pass))
@@ -126,7 +128,13 @@ impl Work {
         match self.context.ledger.list().await {
             Ok(book) => book.entries.iter().any(other),
             Err(error) => {
-                tracing::warn!(%error, "a key is not found again by its mark, because the ledger cannot be read");
+                tracing::warn!(
+                    kind = GatewayApiKey::KIND,
+                    namespace,
+                    name,
+                    %error,
+                    "a key is not found again by its mark, because the ledger cannot be read"
+                );
                 true
             }
         }
@@ -138,7 +146,13 @@ impl Work {
         let entry = self.context.leaving(self.key.as_ref(), token, ledger::Why::Retain);
         let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
         if let Err(error) = self.context.ledger.forget(&entry).await {
-            tracing::debug!(%error, "an entry of the ledger stays although its key is managed again");
+            tracing::debug!(
+                kind = GatewayApiKey::KIND,
+                namespace = self.namespace(),
+                name = self.key.name_any(),
+                %error,
+                "an entry of the ledger stays although its key is managed again"
+            );
         }
     }
 
@@ -174,7 +188,7 @@ impl Work {
         let mut status = self.status();
         let now = report::to_the_second(self.context.clock.now());
         status.missing_since = Some(now);
-        let pass = self.publish(status, &report::key_missing(id, now, act.facts)).await?;
+        let pass = self.publish(status, &report::key::key_missing(id, now, act.facts)).await?;
         Ok(match pass {
             Pass::Stale => Done::Pass(pass),
             Pass::Rest(_) if self.status().missing_since.is_none() => unkept(act),
@@ -193,7 +207,7 @@ impl Work {
         if ids.iter().any(|id| kept.iter().all(|it| it.id != id.0)) {
             return Ok(unkept(act));
         }
-        self.context.notify(self.key.as_ref(), report::spares_found(ids, act.facts));
+        self.context.notify(self.key.as_ref(), report::key::unused_found(ids, act.facts));
         Ok(Done::Again)
     }
 
@@ -201,9 +215,7 @@ impl Work {
     pub(super) async fn forsake(&mut self, act: &Act<'_>) -> Result<Done, Error> {
         let mut status = self.status();
         succession::forsake(&mut status, &act.facts.asks, self.context.clock.now());
-        let message = "the key was declared leaked and is being revoked; the Secret holds nothing that works until \
-                       a new key is made, which is tried at once";
-        let pass = self.publish(status, &Verdict::reconciling(Reason::Leaked, message)).await?;
+        let pass = self.publish(status, &report::key::given_up()).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
@@ -290,7 +302,7 @@ impl Work {
                 "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in its console"
             );
             self.context.metrics.left_behind("GatewayApiKey", 1);
-            self.context.notify(self.key.as_ref(), Notice::warning("LeftBehind", note));
+            self.context.notify(self.key.as_ref(), Notice::warning(EventReason::LeftBehind, note));
         }
         Ok(ours)
     }
@@ -339,9 +351,10 @@ impl Work {
         decision: &Decision,
     ) -> Result<Pass, Error> {
         if decision.why == Why::StillInUse {
-            let used = report::still_in_use(&act.desired.policy, self.key.metadata.generation);
+            let used = report::conditions::still_in_use(&act.desired.policy, self.key.metadata.generation);
             condition::set(&mut status.conditions, used.clone(), self.context.clock.now());
-            self.context.notify(self.key.as_ref(), Notice::warning(PREVIOUS_KEY_IN_USE, used.message));
+            self.context
+                .notify(self.key.as_ref(), Notice::warning(EventReason::PreviousKeyInUse, used.message));
         }
         self.publish_as_it_is(status).await
     }
@@ -364,12 +377,15 @@ impl Work {
             workloads::Restart { namespace: &namespace, uid: &self.uid, revision, targets: &targets };
         let outcome = workloads::restart(&self.context.client, &restart).await;
         self.context.metrics.restarted(outcome.restarted.len());
-        for notice in report::restarted(&outcome.restarted, &outcome.missing, &outcome.forbidden) {
+        for notice in report::conditions::restarted(&outcome.restarted, &outcome.missing, &outcome.forbidden)
+        {
             self.context.notify(self.key.as_ref(), notice);
         }
         tracing::info!(
-            name = self.key.name_any(),
+            kind = GatewayApiKey::KIND,
             namespace,
+            name = self.key.name_any(),
+            serial = self.key.serial(),
             revision,
             restarted = outcome.restarted.len(),
             "consumers restarted"

@@ -5,7 +5,8 @@ use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
-use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKey, GatewayApiKeyStatus, Reason};
+use crate::cluster::object::Managed;
 use crate::cluster::{self, ledger, object, watch};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -18,7 +19,9 @@ use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::report;
+use crate::plan::report::key::Scene;
 use jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -190,7 +193,7 @@ impl Work {
         self.context.metrics.left_behind("GatewayApiKey", left.len());
         self.context.metrics.rotation_overdue(&self.uid, false);
         self.context.metrics.leak_open(&self.uid, false);
-        if let Some(notice) = report::released(&left, self.revoked) {
+        if let Some(notice) = report::deletion::released(&left, self.revoked) {
             self.context.notify(self.key.as_ref(), notice);
         }
         self.wake_deposits();
@@ -202,7 +205,12 @@ impl Work {
     }
 
     async fn rest_deleting(&mut self, decision: &Decision, until: Option<Timestamp>) -> Result<Pass, Error> {
-        match report::resting(decision, self.key.secret_name(), true) {
+        let serial = object::claim_of(self.key.as_ref(), &self.identity).map(|claim| claim.serial);
+        let scene = Scene {
+            unanswered: self.context.memory.fault_of(&self.uid, serial),
+            ..Scene::new(self.key.secret_name(), true)
+        };
+        match report::key::resting(decision, &scene) {
             Some(verdict) => match self.publish(self.status(), &verdict).await? {
                 Pass::Stale => Ok(Pass::Stale),
                 Pass::Rest(_) => Ok(Pass::Rest(until)),
@@ -229,7 +237,13 @@ impl Work {
                 Err((*source).into())
             }
             Err(error) => {
-                tracing::warn!(%error, "what stays at the vendor could not be written down in the ledger");
+                tracing::warn!(
+                    kind = GatewayApiKey::KIND,
+                    namespace = self.namespace(),
+                    name = self.key.name_any(),
+                    %error,
+                    "what stays at the vendor could not be written down in the ledger"
+                );
                 let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
                 Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }
@@ -266,8 +280,8 @@ impl Work {
         let next = retry.as_ref().map(|(_, next)| *next);
         let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = match &lost {
-            Some(why) => report::deletion_hopeless(why),
-            None => report::deletion_blocked(why, token, next),
+            Some(why) => report::deletion::hopeless(why),
+            None => report::deletion::blocked(why, token, next, &self.status()),
         };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);

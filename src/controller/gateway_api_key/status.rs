@@ -3,17 +3,20 @@
 use super::super::{Error, Pass, stale_or};
 use super::Work;
 use super::deliver::replaced;
-use crate::api::condition::{self, Course, READY};
+use crate::api::condition::{self, CONSUMERS_MISSING, Course, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
-use crate::cluster::{object, watch};
+use crate::cluster::{object, watch, workloads};
 use crate::plan::desired::Desired;
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{Decision, Why};
+use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
-use crate::plan::report::{self, Notice};
+use crate::plan::report::budget::{Evidence, Purse};
+use crate::plan::report::key::{Found, Scene};
+use crate::plan::report::{self, conditions};
 use crate::plan::{money, retry, succession};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -21,6 +24,9 @@ use std::sync::Arc;
 
 /// The revocation of a leaked key is not put off longer than this.
 const LEAK_RETRY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Workloads that are missing are looked for again this often.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Work {
     /// At rest: status says what is known.
@@ -31,7 +37,7 @@ impl Work {
         desired: &Desired,
         until: Option<Timestamp>,
     ) -> Result<Pass, Error> {
-        let Some(verdict) = report::resting(decision, &desired.secret.name, desired.settings.active) else {
+        let Some(verdict) = report::key::resting(decision, &self.scene(facts, desired)) else {
             return Ok(Pass::Rest(until));
         };
         let pass = match &decision.why {
@@ -62,7 +68,9 @@ impl Work {
             }
             _ => self.publish(self.status(), &verdict).await?,
         };
-        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(until) })
+        let missing = condition::is_true(&self.status().conditions, CONSUMERS_MISSING);
+        let again = missing.then(|| retry::plus(facts.now, LOOK_AGAIN));
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest([until, again].into_iter().flatten().min()) })
     }
 
     /// Everything is as it should be; what an attempt to replace the key left to say stays said.
@@ -73,38 +81,97 @@ impl Work {
         }
         succession::shown(&mut status, facts);
         let unconfirmed =
-            report::tell_of_expiry(&mut status, desired, self.key.metadata.generation, facts.now);
+            report::conditions::tell_of_expiry(&mut status, desired, self.key.metadata.generation, facts.now);
         if let Some(notice) = unconfirmed {
             self.context.notify(self.key.as_ref(), notice);
         }
-        self.tell_usage(&mut status);
+        self.tell_usage(&mut status, facts);
+        self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
         if status.rotation_failures.is_some() {
             return self.publish_as_it_is(status).await;
         }
-        self.publish(status, verdict).await
+        let refused = report::budget::refusal(&status).filter(|_| verdict.reason == Reason::Issued);
+        self.publish(status, refused.as_ref().unwrap_or(verdict)).await
     }
 
-    /// What the key spent, where its ConsoleToken has it read.
-    fn tell_usage(&self, status: &mut GatewayApiKeyStatus) {
+    fn scene<'a>(&self, facts: &Facts, desired: &'a Desired) -> Scene<'a> {
+        let serial = facts.claim.map(|claim| claim.serial);
+        Scene {
+            unanswered: self.context.memory.fault_of(&self.uid, serial),
+            found: Found::of(facts),
+            ..Scene::new(&desired.secret.name, desired.settings.active)
+        }
+    }
+
+    /// What the key spent, where its ConsoleToken has it read, and how much of its budget that is.
+    fn tell_usage(&self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
         let name = &self.key.spec.console_token_ref.name;
         let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
-        if token.is_none_or(|token| token.spec.usage.is_none()) {
+        let read = token.is_some_and(|token| token.spec.usage.is_some());
+        if !read {
             status.usage = None;
-            return;
         }
         let Some(account) = self.standing().and_then(|it| it.account) else { return };
-        // Until it is read anew after a start, what was told before stays told.
-        let Some(spent) = account.latest_spent() else { return };
-        let budget = status.budget.as_ref().and_then(money::limit);
-        let currency = account.capabilities().budget.currency;
-        let id = status.id.as_deref();
-        status.usage = Some(spent.told(&self.identity, (id, budget), currency));
-        let used = spent.of(&self.identity, status.id.as_deref()).last_used_at;
-        status.last_used_at = report::to_the_hour(status.last_used_at, used);
+        let capabilities = account.capabilities();
+        let spent = account.latest_spent().filter(|_| read);
+        // Until it is read anew after a start, what was read before stays in status.
+        if let Some(spent) = &spent {
+            let id = status.id.as_deref();
+            status.usage = Some(spent.told(&self.identity, id, capabilities.budget.currency));
+            let used = spent.of(&self.identity, id).last_used_at;
+            status.last_used_at = report::to_the_hour(status.last_used_at, used);
+        }
+        let seen = seen(facts);
+        let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
+        if read && unread && status.budget_used.is_some() {
+            return;
+        }
+        let id = status.id.clone();
+        let evidence = Evidence {
+            seen: seen.as_ref(),
+            spent: spent.as_deref(),
+            identity: &self.identity,
+            serial: status.serial.map(Serial),
+            id: id.as_deref(),
+            now: facts.now,
+        };
+        let purse = status.budget.as_ref().and_then(money::limit).map(|limit| Purse {
+            limit,
+            currency: capabilities.budget.currency,
+            zone: capabilities.budget.zone,
+            token: name,
+            readable: capabilities.usage.spending.is_some(),
+        });
+        let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
+        let generation = self.key.metadata.generation;
+        if let Some(notice) = report::budget::tell(status, known, generation, facts.now) {
+            self.context.notify(self.key.as_ref(), notice);
+        }
     }
 
-    /// Somebody else's key, shown and left alone.
+    /// Whether the workloads exist that are to be restarted: looked for with every generation, on request, and as long as one
+    /// is missing.
+    async fn tell_consumers(&self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
+        let before = self.key.status.as_ref();
+        let looked = before.is_some_and(|it| {
+            it.observed_generation == status.observed_generation
+                && it.last_handled_reconcile_at == status.last_handled_reconcile_at
+        });
+        let missing = condition::is_true(&status.conditions, CONSUMERS_MISSING);
+        if looked && !missing {
+            return;
+        }
+        let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
+        // Whether Keysmith may look is known when it restarts something.
+        let gone = workloads::missing(&self.context.client, &self.namespace(), &targets).await;
+        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        if let Some(notice) = report::conditions::tell_of_consumers(status, &gone, generation, now) {
+            self.context.notify(self.key.as_ref(), notice);
+        }
+    }
+
+    /// Another one's key, shown and left alone.
     async fn observed(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
         let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
@@ -156,7 +223,7 @@ impl Work {
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
         let works = facts.is_some_and(|it| it.record.generation == it.generation && it.works());
-        let verdict = report::failed(fault, doing, next).still_ready(works);
+        let verdict = report::failed(fault, doing, next, failures > 1).still_ready(works);
         match self.publish(status, &verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
@@ -197,24 +264,45 @@ impl Work {
     /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
-        let message = format!("ConsoleToken {name} is not Ready: {why}; continues by itself when it is");
+        let stalled = self.standing().is_some_and(|it| it.stalled);
+        let verdict = report::token::not_ready(name, why, stalled);
+        self.held_up(&verdict).await
+    }
+
+    /// The ConsoleToken does not exist; it wakes us when it does.
+    pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
+        let name = &self.key.spec.console_token_ref.name;
+        let verdict = report::token::missing(name, &self.namespace());
+        self.held_up(&verdict).await
+    }
+
+    /// Nothing can be done, and a key that is served already works on until it expires.
+    async fn held_up(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
         let record = self.record();
         let alive = record.expires_at.is_none_or(|at| at > self.context.clock.now());
         let served = alive && record.id.is_some() && record.generation == self.key.metadata.generation;
-        let verdict = Verdict::reconciling(Reason::ConsoleTokenNotReady, message).still_ready(served);
-        let pass = self.publish(self.status(), &verdict).await?;
-        // What is said of the served key is true until it expires.
-        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(record.expires_at.filter(|_| alive)) })
+        let pass = self.publish(self.status(), &verdict.clone().still_ready(served && record.ready)).await?;
+        let expires = record.expires_at.filter(|_| alive);
+        Ok(match pass {
+            Pass::Stale => pass,
+            Pass::Rest(wake) => Pass::Rest([wake, expires].into_iter().flatten().min()),
+        })
     }
 
-    pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
-        let name = &self.key.spec.console_token_ref.name;
-        let message = format!(
-            "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {}; create it, Keysmith then goes on by itself",
-            self.namespace()
-        );
-        let verdict = Verdict::stalled(Reason::ConsoleTokenMissing, message);
-        self.publish(self.status(), &verdict).await
+    /// The API server does not let the Secret be read.
+    pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
+        let error = crate::cluster::brief(error);
+        let verdict = report::key::secret_unreadable(self.key.secret_name(), &self.namespace(), &error);
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let next = retry::plus(self.context.clock.now(), retry::backoff(failures, &self.uid));
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        let ready = self.record().ready;
+        Ok(match self.publish(status, &verdict.still_ready(ready)).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(Some(next)),
+        })
     }
 
     /// Writes status, if it differs; a warning goes out once per transition.
@@ -223,27 +311,27 @@ impl Work {
         mut status: GatewayApiKeyStatus,
         verdict: &Verdict,
     ) -> Result<Pass, Error> {
-        let generation = self.key.metadata.generation;
-        let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
-        let open = self.leak_is_open(&status).then(|| report::leaked_key(&status)).flatten();
+        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let open = self.leak_is_open(&status).then(|| conditions::leaked_key(&status)).flatten();
         let verdict = &match open {
-            Some(id) if verdict.course == Course::Settled => report::leak_pending(&id, self.is_observed()),
+            Some(id) if verdict.course == Course::Settled => {
+                conditions::leak_pending(&id, self.is_observed())
+            }
             Some(_) => verdict.clone().still_ready(false),
             None => verdict.clone(),
         };
+        let notice = report::transition(&mut status.conditions, verdict, generation, now);
         // Tools that follow kstatus look at Stalled only in a status of the present generation.
-        if verdict.course == Course::Stalled && (status.id.is_none() || status.failures.is_some()) {
+        let stalled = condition::is_true(&status.conditions, STALLED);
+        if stalled && (status.id.is_none() || status.failures.is_some()) {
             status.observed_generation = generation;
         }
-        verdict.apply(&mut status.conditions, generation, self.context.clock.now());
-        let quiet = matches!(verdict.reason, Reason::Progressing | Reason::Suspended);
-        let news = verdict.course != Course::Settled && before.as_deref() != Some(verdict.reason.as_str());
+        let wake = verdict.gives_up_at(&status.conditions);
         let pass = self.publish_as_it_is(status).await?;
-        if news && !quiet && pass != Pass::Stale {
-            self.context
-                .notify(self.key.as_ref(), Notice::warning(verdict.reason.as_str(), verdict.message.clone()));
+        if let Some(notice) = notice.filter(|_| pass != Pass::Stale) {
+            self.context.notify(self.key.as_ref(), notice);
         }
-        Ok(pass)
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(wake) })
     }
 
     /// Whether the key is only looked at.
@@ -253,7 +341,7 @@ impl Work {
 
     /// Whether a key was declared leaked that is not revoked yet.
     pub(super) fn leak_is_open(&self, status: &GatewayApiKeyStatus) -> bool {
-        report::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
+        conditions::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
     }
 
     /// The same, with `Ready` as it was.
@@ -261,9 +349,9 @@ impl Work {
         let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
         let open = self.leak_is_open(&status);
         let notices = [
-            report::tell_of_rotation(&mut status, self.overdue, generation, now),
-            report::tell_of_leak(&mut status, (open, self.is_observed()), generation, now),
-            report::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
+            conditions::tell_of_rotation(&mut status, self.overdue, generation, now),
+            conditions::tell_of_leak(&mut status, (open, self.is_observed()), generation, now),
+            conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
         self.context.metrics.rotation_overdue(&self.uid, self.overdue);
         self.context.metrics.leak_open(&self.uid, open);

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
-use crate::api::{FORCE_ORPHAN, Reason, Verdict};
+use crate::api::{EventReason, FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
@@ -30,11 +30,7 @@ impl Work {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release { left }, _) => return self.release(left).await,
                 (Step::Rest(until), _) => {
-                    let shown = until.map(report::clock).unwrap_or_default();
-                    let message = format!(
-                        "the vendor still lists the deposit, or may still carry out a call for it; looked at again at {shown}"
-                    );
-                    let verdict = Verdict::reconciling(Reason::Deleting, message);
+                    let verdict = report::deletion::provider_key_awaited(*until);
                     return Ok(match self.publish(self.status(), &verdict).await? {
                         Pass::Stale => Pass::Stale,
                         Pass::Rest(_) => Pass::Rest(*until),
@@ -64,15 +60,10 @@ impl Work {
     }
 
     pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let message = format!(
-            "the deposit cannot be removed: {why}; make ConsoleToken {} Ready again, Keysmith then goes on by itself; \
-             to let go of the deposit instead set the annotation keysmith.dev/force-orphan",
-            self.token_name()
-        );
         let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = match &lost {
-            Some(why) => report::deletion_hopeless(why),
-            None => Verdict::reconciling(Reason::DeletionBlocked, message),
+            Some(why) => report::deletion::hopeless(why),
+            None => report::deletion::provider_key_blocked(why, self.token_name()),
         };
         self.publish(self.status(), &verdict).await
     }
@@ -89,7 +80,7 @@ impl Work {
         if ids.is_empty() && !self.tried.is_empty() {
             self.context.notify(
                 self.deposit.as_ref(),
-                Notice::news("Removed", "the credential is removed at the vendor"),
+                Notice::news(EventReason::Removed, "the credential is removed at the vendor"),
             );
         }
         self.context.memory.forget(&self.uid);

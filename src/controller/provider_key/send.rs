@@ -5,7 +5,8 @@ use super::super::Error;
 use super::super::context::Context;
 use super::deposited;
 use crate::api::ProviderKey;
-use crate::cluster::{self, object};
+use crate::cluster;
+use crate::cluster::object::{self, Managed};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{DepositOrder, Deposited};
 use crate::plan::claim::{Claim, Purpose};
@@ -41,7 +42,7 @@ pub(super) enum Sent {
     /// Another write came in between; what was made is removed or will be found.
     Stale,
     /// The outcome is unknown: it is looked up next.
-    Pending(Box<ProviderKey>),
+    Pending(Box<ProviderKey>, Option<Fault>),
     /// The vendor certainly made nothing.
     Failed(Box<ProviderKey>, Fault),
 }
@@ -65,7 +66,7 @@ impl Send {
             };
         // A deletion waits for calls that may still be carried out, and counts from the claim.
         if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
-            return Ok(Sent::Pending(Box::new(claimed)));
+            return Ok(Sent::Pending(Box::new(claimed), None));
         }
         let order = DepositOrder {
             name: mark.name(&self.display_name, self.serial),
@@ -77,8 +78,15 @@ impl Send {
             Ok(deposited) => self.record(claimed, deposited).await,
             Err(fault) if fault.effect == Effect::None => Ok(Sent::Failed(Box::new(claimed), fault)),
             Err(fault) => {
-                tracing::warn!(serial = self.serial.0, %fault, "the answer to a deposit was lost; it is looked up");
-                Ok(Sent::Pending(Box::new(claimed)))
+                tracing::warn!(
+                    kind = ProviderKey::KIND,
+                    namespace = self.deposit.namespace(),
+                    name = self.deposit.name_any(),
+                    serial = self.serial.0,
+                    %fault,
+                    "whether a call stored the credential is not known; it is looked up"
+                );
+                Ok(Sent::Pending(Box::new(claimed), Some(fault)))
             }
         }
     }
@@ -88,6 +96,7 @@ impl Send {
         let uid = self.deposit.uid().unwrap_or_default();
         self.context.memory.changed_vendor(&uid, self.context.clock.now());
         let api = object::api(&self.context.client, self.deposit.as_ref());
+        let identity = Identity::from(self.context.mark(self.deposit.as_ref()));
         let recorded = Recorded { serial: self.serial, id: made.id, created_at: made.created_at };
         let mut object = claimed;
         for _ in 0..COMMITS {
@@ -99,7 +108,7 @@ impl Send {
                 Err(_) => {}
             }
             let Some(newer) = api.get_opt(&self.deposit.name_any()).await? else { break };
-            let ours = object::claim_of(&newer).is_some_and(|claim| claim.serial == self.serial);
+            let ours = object::claim_of(&newer, &identity).is_some_and(|claim| claim.serial == self.serial);
             if newer.uid() != self.deposit.uid() {
                 break;
             }
@@ -127,7 +136,14 @@ impl Send {
             return Ok(());
         }
         if let Err(fault) = self.account.remove(id).await {
-            tracing::warn!(serial = self.serial.0, %fault, "a deposit whose resource is gone could not be removed");
+            tracing::warn!(
+                kind = ProviderKey::KIND,
+                namespace = self.deposit.namespace(),
+                name = self.deposit.name_any(),
+                serial = self.serial.0,
+                %fault,
+                "a credential whose resource is gone could not be removed at the vendor"
+            );
         }
         Ok(())
     }

@@ -1,0 +1,173 @@
+//! How much of its budget a key has spent: the conditions `BudgetLow` and `BudgetExhausted`, and the share in status.
+
+use super::super::budget::period_end;
+use super::super::facts::{Limit, Listed};
+use super::super::money;
+use super::super::naming::{Identity, Serial};
+use super::super::usage::{Span, Spent, share};
+use super::{Notice, clock};
+use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, Condition};
+use crate::api::shared::Period;
+use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use jiff::Timestamp;
+
+/// A budget is low from this share on, in percent.
+const LOW: u64 = 80;
+/// What status says where no spending is read.
+const UNKNOWN: &str = "unknown";
+
+/// A budget, and where it is from.
+#[derive(Clone, Copy, Debug)]
+pub struct Purse<'a> {
+    /// The budget that was sent to the vendor last.
+    pub limit: Limit,
+    /// The vendor's currency.
+    pub currency: &'a str,
+    /// IANA name of the time zone in which its periods begin.
+    pub zone: &'a str,
+    /// Name of the ConsoleToken.
+    pub token: &'a str,
+    /// Whether the vendor tells what keys spent, so that `spec.usage` of the ConsoleToken helps.
+    pub readable: bool,
+}
+
+/// What is known of the spending of the served key.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The key as the vendor showed it last.
+    pub seen: Option<&'a Listed>,
+    /// What was read of spending last.
+    pub spent: Option<&'a Spent>,
+    /// The marks of the resource.
+    pub identity: &'a Identity,
+    /// Serial of the key.
+    pub serial: Option<Serial>,
+    /// The vendor's id of the key.
+    pub id: Option<&'a str>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What the served key spent of the running period of its budget, in millionths; `None` where that is not known.
+pub fn spent(limit: Limit, evidence: &Evidence<'_>) -> Option<u64> {
+    if let Some(left) = evidence.seen.and_then(|key| key.remaining) {
+        return Some(limit.micros.saturating_sub(left));
+    }
+    let read = evidence.spent.filter(|_| limit.period == Period::Monthly)?;
+    // A reading of last month says nothing of this one.
+    let current = read.span.since == Span::month(evidence.now).since;
+    current.then(|| read.of_key(evidence.identity, evidence.serial, evidence.id))
+}
+
+/// The share of the budget that is spent, in steps of five percent: status is not written for every call.
+pub fn used(limit: Limit, spent: Option<u64>) -> String {
+    spent.map_or_else(|| UNKNOWN.to_owned(), |spent| format!("{}%", share(spent, limit.micros)))
+}
+
+/// Brings the share and both conditions in line with what is known. Returns news. Without a budget nothing is said.
+pub fn tell(
+    status: &mut GatewayApiKeyStatus,
+    purse: Option<(&Purse<'_>, Option<u64>)>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some((purse, spent)) = purse.filter(|(purse, _)| purse.limit.micros > 0) else {
+        status.budget_used = None;
+        status.conditions.retain(|it| it.type_ != BUDGET_LOW && it.type_ != BUDGET_EXHAUSTED);
+        return None;
+    };
+    status.budget_used = Some(used(purse.limit, spent));
+    let was = |kind| condition::is_true(&status.conditions, kind);
+    let before = (was(BUDGET_LOW), was(BUDGET_EXHAUSTED));
+    let [low, exhausted] = conditions(purse, spent, generation, now);
+    let news = news(before, &low, &exhausted, purse);
+    condition::set(&mut status.conditions, low, now);
+    condition::set(&mut status.conditions, exhausted, now);
+    news
+}
+
+fn news(
+    (was_low, was_exhausted): (bool, bool),
+    low: &Condition,
+    exhausted: &Condition,
+    purse: &Purse<'_>,
+) -> Option<Notice> {
+    let is = |it: &Condition| it.status == "True";
+    if is(exhausted) {
+        let notice = Notice::warning(EventReason::BudgetExhausted, &exhausted.message);
+        return (!was_exhausted).then_some(notice);
+    }
+    if was_exhausted && exhausted.status == "False" {
+        let note = format!("there is budget again ({}), and the gateway accepts the key", amount(purse));
+        return Some(Notice::news(EventReason::BudgetAvailable, note));
+    }
+    (is(low) && !was_low).then(|| Notice::warning(EventReason::BudgetLow, &low.message))
+}
+
+fn conditions(
+    purse: &Purse<'_>,
+    spent: Option<u64>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> [Condition; 2] {
+    let amount = amount(purse);
+    let Some(spent) = spent else {
+        let how = if purse.readable {
+            format!("set spec.usage of ConsoleToken {} to have it read", purse.token)
+        } else {
+            "look into the vendor's console".to_owned()
+        };
+        let message = format!(
+            "no spending of the key is read, so that nothing is known of its budget of {amount}: the gateway refuses the key when it is spent; {how}"
+        );
+        return [BUDGET_LOW, BUDGET_EXHAUSTED]
+            .map(|kind| condition::unknown(kind, Reason::SpendingNotRead, &message, generation));
+    };
+    let percent = u128::from(spent) * 100 / u128::from(purse.limit.micros);
+    let low = if percent >= u128::from(LOW) {
+        let message = format!(
+            "{LOW} % or more of the budget of {amount} are spent; the gateway refuses the key when all of it is; raise spec.budget.amount, or \
+             find out what spends it"
+        );
+        condition::condition(BUDGET_LOW, true, Reason::BudgetNearlySpent, &message, generation)
+    } else {
+        let message = format!("less than {LOW} % of the budget of {amount} are spent");
+        condition::condition(BUDGET_LOW, false, Reason::BudgetLeft, &message, generation)
+    };
+    let exhausted = if spent >= purse.limit.micros {
+        let message = exhausted(purse, now);
+        condition::condition(BUDGET_EXHAUSTED, true, Reason::BudgetSpent, &message, generation)
+    } else {
+        let message = format!("the budget of {amount} is not spent");
+        condition::condition(BUDGET_EXHAUSTED, false, Reason::BudgetLeft, &message, generation)
+    };
+    [low, exhausted]
+}
+
+fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
+    let until = match period_end(purse.limit.period, purse.zone, now) {
+        Some(end) => format!("until the next period begins at {}", clock(end)),
+        None => "for good, because its period is Once".to_owned(),
+    };
+    format!(
+        "the budget of {} is spent: the gateway REFUSES the key {until}; raise spec.budget.amount to have it accepted before",
+        amount(purse)
+    )
+}
+
+fn amount(purse: &Purse<'_>) -> String {
+    let amount = money::decimal(purse.limit.micros);
+    let each = match purse.limit.period {
+        Period::Once => "in all",
+        Period::Daily => "a day",
+        Period::Weekly => "a week",
+        Period::Monthly => "a month",
+    };
+    format!("{amount} {} {each}", purse.currency)
+}
+
+/// What `Ready` says instead of that everything is as specified: applications are refused, whatever the specification says.
+pub fn refusal(status: &GatewayApiKeyStatus) -> Option<Verdict> {
+    let exhausted = condition::find(&status.conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True")?;
+    Some(Verdict::stalled(Reason::BudgetSpent, exhausted.message.clone()))
+}

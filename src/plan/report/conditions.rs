@@ -1,0 +1,230 @@
+//! The conditions of a GatewayApiKey beside `Ready`: each is brought in line with the rest of status, and told when it changes.
+
+use super::super::desired::Desired;
+use super::super::policy::Policy;
+use super::super::{contest, duration, retirement, retry};
+use super::{Notice, clock};
+use crate::api::condition::{
+    self, CONSUMERS_MISSING, Condition, EXPIRY_UNCONFIRMED, LEAK_OPEN, PREVIOUS_KEY_IN_USE, ROTATING,
+    ROTATION_OVERDUE, SECRET_CONTESTED,
+};
+use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use jiff::Timestamp;
+
+/// Brings the conditions that tell of replacements in line with the rest of status. Returns news.
+pub fn tell_of_rotation(
+    status: &mut GatewayApiKeyStatus,
+    overdue: bool,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let conditions = &mut status.conditions;
+    let mut news = None;
+    let wanted = match (status.rotation_failures, status.previous.iter().map(|key| key.retire_after).max()) {
+        (Some(failures), _) => {
+            let next = status.next_rotation_time.map(clock).unwrap_or_default();
+            let message =
+                format!("replacing the key failed {failures} times in a row; tried again at {next}");
+            Some(condition::condition(ROTATING, true, Reason::Replacing, &message, generation))
+        }
+        (None, Some(until)) => {
+            let message = if status.previous.iter().any(|key| key.disabled_at.is_some()) {
+                "the old key is switched off and is deleted soon".to_owned()
+            } else {
+                format!(
+                    "the old key works beside the new one until {}, and longer while it is used",
+                    clock(until)
+                )
+            };
+            Some(condition::condition(ROTATING, true, Reason::Overlap, &message, generation))
+        }
+        (None, None) => None,
+    };
+    match wanted {
+        Some(wanted) => drop(condition::set(conditions, wanted, now)),
+        None => conditions.retain(|it| it.type_ != ROTATING),
+    }
+    if overdue {
+        let expires = status.expires_at.map(|at| format!("; the key stops working at {}", clock(at)));
+        let message = format!(
+            "the key should have been replaced by now and every attempt failed, see Ready{}",
+            expires.unwrap_or_default()
+        );
+        let wanted = condition::condition(ROTATION_OVERDUE, true, Reason::Replacing, &message, generation);
+        if condition::set(conditions, wanted, now) {
+            news = Some(Notice::warning(EventReason::RotationOverdue, message));
+        }
+    } else {
+        conditions.retain(|it| it.type_ != ROTATION_OVERDUE);
+    }
+    news
+}
+
+/// Says that the old key was retired although it was used shortly before.
+pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
+    let message = format!(
+        "at the last replacement the old key was used less than {} before it was switched off, {} after the new one was in \
+         the Secret; \
+         look for a consumer that did not read the Secret again",
+        duration::format(retirement::quiet(policy)),
+        duration::format(policy.max_overlap)
+    );
+    condition::condition(PREVIOUS_KEY_IN_USE, true, Reason::StillInUse, &message, generation)
+}
+
+/// What is said of consumers that were restarted, or not.
+pub fn restarted(restarted: &[String], missing: &[String], forbidden: &[String]) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    if !restarted.is_empty() {
+        notices.push(Notice::news(
+            EventReason::ConsumersRestarted,
+            format!("restarted for the new content of the Secret: {}", restarted.join(", ")),
+        ));
+    }
+    if !missing.is_empty() {
+        notices.push(Notice::warning(EventReason::ConsumersMissing, consumers_missing(missing)));
+    }
+    if !forbidden.is_empty() {
+        let note = format!(
+            "Kubernetes refused to restart {}; grant Keysmith patch on workloads (rbac.restartWorkloads in the chart) and look at \
+             admission webhooks, then restart them by hand: it is not tried again for this content",
+            forbidden.join(", ")
+        );
+        notices.push(Notice::warning(EventReason::ConsumersForbidden, note));
+    }
+    notices
+}
+
+fn consumers_missing(missing: &[String]) -> String {
+    format!(
+        "spec.rotation.restart names what does not exist: {}; it is not restarted for a new key, and reads the old one until that is revoked; \
+         correct spec.rotation.restart or create it",
+        missing.join(", ")
+    )
+}
+
+/// Brings the condition `ConsumersMissing` in line with the workloads that were looked for. Returns news.
+pub fn tell_of_consumers(
+    status: &mut GatewayApiKeyStatus,
+    missing: &[String],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    if missing.is_empty() {
+        status.conditions.retain(|it| it.type_ != CONSUMERS_MISSING);
+        return None;
+    }
+    let message = consumers_missing(missing);
+    let known =
+        condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.message == message);
+    let wanted =
+        condition::condition(CONSUMERS_MISSING, true, Reason::ConsumersNotFound, &message, generation);
+    condition::set(&mut status.conditions, wanted, now);
+    (!known).then(|| Notice::warning(EventReason::ConsumersMissing, message))
+}
+
+/// Whether a key was declared leaked that is not revoked yet: by an annotation that is not handled, or as a previous key.
+pub fn leak_is_open(status: &GatewayApiKeyStatus, asked: Option<&String>) -> bool {
+    let asked = asked.is_some() && asked != status.last_handled_leaked.as_ref() && status.id.is_some();
+    asked || status.previous.iter().any(|key| key.leaked)
+}
+
+/// The leaked key that is not revoked yet.
+pub fn leaked_key(status: &GatewayApiKeyStatus) -> Option<String> {
+    let previous = status.previous.iter().find(|key| key.leaked).map(|key| key.id.clone());
+    previous.or_else(|| status.id.clone())
+}
+
+/// What status says while nothing else is wrong and a leaked key still works.
+pub fn leak_pending(id: &str, observed: bool) -> Verdict {
+    if observed {
+        return Verdict::stalled(Reason::Leaked, leak_observed(id));
+    }
+    Verdict::reconciling(
+        Reason::Leaked,
+        format!("key {id} was declared leaked and still WORKS at the vendor; it is being revoked"),
+    )
+}
+
+fn leak_observed(id: &str) -> String {
+    format!(
+        "key {id} was declared leaked and is only looked at (managementPolicy: Observe), so that Keysmith does NOT revoke it: revoke it in the \
+         vendor's console, or set managementPolicy: Manage; then take the annotation keysmith.dev/leaked away"
+    )
+}
+
+/// Brings the condition `LeakOpen` in line with status, whose `Ready` says what is in the way. Returns news.
+pub fn tell_of_leak(
+    status: &mut GatewayApiKeyStatus,
+    (open, observed): (bool, bool),
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(id) = leaked_key(status).filter(|_| open) else {
+        status.conditions.retain(|it| it.type_ != LEAK_OPEN);
+        return None;
+    };
+    let ready = condition::find(&status.conditions, condition::READY);
+    let hindrance = ready.filter(|it| it.reason != Reason::Leaked.as_str() && it.status != "True");
+    let cannot = hindrance.map(|it| {
+        format!(
+            "; revoke it in the vendor's console now, Keysmith cannot at the moment because: {}",
+            it.message
+        )
+    });
+    let tried = || {
+        let cannot = cannot.unwrap_or_default();
+        format!(
+            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried all the time{cannot}"
+        )
+    };
+    let message = if observed { leak_observed(&id) } else { tried() };
+    let wanted = condition::condition(LEAK_OPEN, true, Reason::Leaked, &message, generation);
+    condition::set(&mut status.conditions, wanted, now)
+        .then(|| Notice::warning(EventReason::LeakOpen, message))
+}
+
+/// Brings the condition `SecretContested` in line with status. Returns news.
+pub fn tell_of_contest(
+    status: &mut GatewayApiKeyStatus,
+    secret: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(contest) = status.secret_contest.clone() else {
+        status.conditions.retain(|it| it.type_ != SECRET_CONTESTED);
+        return None;
+    };
+    let message = format!(
+        "something in the cluster changes Secret {secret} back ({}): it was set right twice and is left as it is; an admission policy, webhook or \
+         controller should leave Secrets with the label app.kubernetes.io/managed-by=keysmith alone; set right again after {}, or when you set the \
+         annotation keysmith.dev/reconcile-requested-at to a new value",
+        contest.differs.join(", "),
+        clock(retry::plus(contest.since, contest::AGAIN))
+    );
+    let wanted = condition::condition(SECRET_CONTESTED, true, Reason::SecretContested, &message, generation);
+    condition::set(&mut status.conditions, wanted, now)
+        .then(|| Notice::warning(EventReason::SecretContested, message))
+}
+
+/// Brings the condition `ExpiryUnconfirmed` in line with status: a key was ordered with an expiry, and the vendor shows
+/// none. Returns news.
+pub fn tell_of_expiry(
+    status: &mut GatewayApiKeyStatus,
+    desired: &Desired,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Notice> {
+    let Some(days) = desired.expires_in_days.filter(|_| status.id.is_some() && status.expires_at.is_none())
+    else {
+        status.conditions.retain(|it| it.type_ != EXPIRY_UNCONFIRMED);
+        return None;
+    };
+    let message = format!(
+        "spec.expiresInDays: {days} was sent, and the vendor shows no expiry of the key: it may never stop working, or stop without notice; \
+         it is replaced as if it expired {days} days after it was made; look at it in the vendor's console"
+    );
+    let wanted = condition::condition(EXPIRY_UNCONFIRMED, true, Reason::ExpiryNotShown, &message, generation);
+    condition::set(&mut status.conditions, wanted, now)
+        .then(|| Notice::warning(EventReason::ExpiryUnconfirmed, message))
+}

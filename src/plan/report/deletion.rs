@@ -1,0 +1,99 @@
+//! What is said of a resource that is being deleted.
+
+use super::super::removal::{Left, LeftWhy};
+use super::{Notice, clock, some};
+use crate::api::rotation::DeletionPolicy;
+use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use jiff::Timestamp;
+
+/// The event when a GatewayApiKey goes. `revoked`: a key of it was revoked.
+pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
+    let Some(first) = left.first() else {
+        return revoked.then(|| Notice::news(EventReason::Revoked, "the key is revoked at the vendor"));
+    };
+    let ids = left.iter().map(|it| it.id.as_ref().map_or("a key whose id is not known", |id| id.0.as_str()));
+    let ids = some(ids);
+    let note = match first.why {
+        LeftWhy::Policy(DeletionPolicy::Disable) => {
+            format!("{ids} stays at the vendor, switched off, as spec.deletionPolicy says")
+        }
+        LeftWhy::Policy(_) => format!("{ids} stays at the vendor and WORKS, as spec.deletionPolicy says"),
+        LeftWhy::Forced => format!(
+            "{ids} stays at the vendor and WORKS, because keysmith.dev/force-orphan was set; revoke it with keysmith orphans --delete"
+        ),
+        LeftWhy::NotOurs => format!(
+            "{ids} stays at the vendor, because Keysmith's mark is gone from its name; delete it in the vendor's console if nothing uses it"
+        ),
+    };
+    Some(Notice::warning(EventReason::LeftBehind, note))
+}
+
+/// The keys of a resource, in words.
+fn keys(status: &GatewayApiKeyStatus) -> Option<String> {
+    let previous = status.previous.iter().map(|key| key.id.as_str());
+    let ids: Vec<_> = status.id.as_deref().into_iter().chain(previous).collect();
+    (!ids.is_empty()).then(|| some(ids.into_iter()))
+}
+
+fn next(token: &str, next: Option<Timestamp>) -> String {
+    match next {
+        Some(next) => format!("tried again at {}", clock(next)),
+        None => format!("goes on by itself when ConsoleToken {token} works again"),
+    }
+}
+
+/// What status says of the deletion of a GatewayApiKey that does not get on.
+pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &GatewayApiKeyStatus) -> Verdict {
+    let next = next(token, retry);
+    let message = match keys(status) {
+        Some(keys) => format!(
+            "{keys} cannot be removed at the vendor: {why}; {next}; to delete the resource all the same and leave {keys} WORKING at the vendor, \
+             set spec.deletionPolicy: Retain or the annotation keysmith.dev/force-orphan"
+        ),
+        None => format!(
+            "no key of this resource is known, and whether there is one at the vendor cannot be looked up: {why}; {next}; to delete the \
+             resource without that look set the annotation keysmith.dev/force-orphan: a key that was made then stays WORKING"
+        ),
+    };
+    Verdict::reconciling(Reason::DeletionBlocked, message)
+}
+
+/// What status says of a deletion that only a person can end, because the console token is gone for good.
+pub fn hopeless(why: &str) -> Verdict {
+    let message = format!(
+        "what was made at the vendor cannot be removed: {why}; it then stays WORKING there, and the ledger names it: see keysmith orphans"
+    );
+    Verdict::reconciling(Reason::DeletionBlocked, message)
+}
+
+/// What status says of the deletion of a ProviderKey that does not get on.
+pub fn provider_key_blocked(why: &str, token: &str) -> Verdict {
+    let message = format!(
+        "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
+         use at the vendor, set the annotation keysmith.dev/force-orphan",
+        next(token, None)
+    );
+    Verdict::reconciling(Reason::DeletionBlocked, message)
+}
+
+/// What status says while the removal of a ProviderKey is waited for.
+pub fn provider_key_awaited(until: Option<Timestamp>) -> Verdict {
+    let until = until.map(clock).unwrap_or_default();
+    let message = format!(
+        "the vendor still lists the credential, or may still carry out a call for it; looked at again at {until}"
+    );
+    Verdict::reconciling(Reason::Deleting, message)
+}
+
+/// What status says of a ConsoleToken that is being deleted while resources need it. `missing`: why it does not work.
+pub fn token_in_use(dependants: &[String], missing: Option<&str>) -> Verdict {
+    let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let more = dependants.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let missing = missing.map_or_else(String::new, |missing| format!("; {missing}"));
+    let message = format!(
+        "kept until these are deleted, because Keysmith needs the token to remove what they made at the vendor: {shown}{more}{missing}; delete \
+         them, or set the annotation keysmith.dev/force-orphan here: the token goes at once, and nothing of theirs is revoked any more"
+    );
+    Verdict::reconciling(Reason::InUse, message)
+}

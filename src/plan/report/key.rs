@@ -1,0 +1,397 @@
+//! What is said of a GatewayApiKey: `Ready`, and the events of the steps that are taken.
+
+use super::super::drift;
+use super::super::facts::{Facts, KeyId, Target};
+use super::super::fault::Fault;
+use super::super::issuance::{Decision, Step, Why};
+use super::super::rotation::Cause;
+use super::super::{money, retry};
+use super::{Notice, clock, some};
+use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
+use jiff::Timestamp;
+
+/// What a text about a decision needs beside it.
+#[derive(Clone, Debug)]
+pub struct Scene<'a> {
+    /// Name of the Secret.
+    pub secret: &'a str,
+    /// Whether the specification has the vendor accept the key.
+    pub active: bool,
+    /// How the last create call failed whose outcome is not known, as long as that is remembered.
+    pub unanswered: Option<Fault>,
+    /// What applications find in the Secret.
+    pub found: Found,
+}
+
+/// What applications find in the Secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// The served key.
+    #[default]
+    Key,
+    /// A Secret without the served key.
+    Other,
+    /// No Secret.
+    Nothing,
+    /// There is no key yet that could be in it.
+    Unissued,
+}
+
+impl Found {
+    /// As the facts show it.
+    pub fn of(facts: &Facts) -> Self {
+        match (&facts.record.serial, &facts.target) {
+            (None, _) => Self::Unissued,
+            (Some(_), Target::Absent) => Self::Nothing,
+            (Some(_), _) if facts.serves() => Self::Key,
+            (Some(_), _) => Self::Other,
+        }
+    }
+}
+
+impl<'a> Scene<'a> {
+    /// A Secret that holds the served key.
+    pub fn new(secret: &'a str, active: bool) -> Self {
+        Self { secret, active, unanswered: None, found: Found::Key }
+    }
+}
+
+/// What status says when a decision is to rest.
+pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
+    let secret = scene.secret;
+    let until = match decision.step {
+        Step::Rest(Some(until)) => clock(until),
+        _ => "something changes".to_owned(),
+    };
+    Some(match &decision.why {
+        Why::Fresh if !scene.active => Verdict::settled(
+            Reason::Disabled,
+            format!(
+                "the vendor REFUSES the key in Secret {secret}, because spec.active is false; set spec.active: true to have calls accepted"
+            ),
+        ),
+        Why::Fresh => Verdict::settled(Reason::Issued, format!("Secret {secret} holds the key")),
+        Why::Suspended => suspended(scene),
+        Why::Observed => Verdict::settled(
+            Reason::Observed,
+            "the key is only looked at, as managementPolicy: Observe says; set managementPolicy: Manage to take it over",
+        ),
+        Why::ExternalMissing => Verdict::stalled(
+            Reason::ExternalKeyMissing,
+            "spec.externalId: the vendor knows no key with that id; delete this resource and create one that names another key, or none \
+             to have one made; looked at again every ten minutes",
+        ),
+        Why::OwnedElsewhere(here) => {
+            let whose = if *here { "another resource of this cluster" } else { "another cluster" };
+            Verdict::stalled(
+                Reason::OwnershipConflict,
+                format!(
+                    "spec.externalId: the key carries the mark of {whose}, and Keysmith does not take it away; \
+                     where that resource is gone or lets go of the key with deletionPolicy: Retain, take the mark out of the key's \
+                     name in the vendor's console; looked at again every ten minutes"
+                ),
+            )
+        }
+        Why::KeyMissing => Verdict::reconciling(
+            Reason::KeyMissing,
+            format!(
+                "the vendor does not show the key any more, and one look is no proof: looked at again at {until}; if it is still gone a new key is made"
+            ),
+        ),
+        Why::AccountDoubted => Verdict::reconciling(
+            Reason::AccountSuspicious,
+            format!(
+                "the vendor does not show this key, and the account cannot be trusted to be the one it was made in: nothing is made or revoked; \
+                 look at the ConsoleToken; looked at again at {until}"
+            ),
+        ),
+        Why::MintingStopped(at) => Verdict::stalled(
+            Reason::MintingStopped,
+            format!(
+                "too many keys were made for this resource within a day, which says that something is wrong; no other is made before {}; \
+                 look at its events; where keys or Secrets were lost, mend the cause and set the annotation \
+                 keysmith.dev/reconcile-requested-at to a new value; raise --max-keys-per-day if this many are meant",
+                clock(*at)
+            ),
+        ),
+        Why::AnswerLost => unanswered(scene, &until),
+        Why::NotApplied(fields) => Verdict::reconciling(
+            Reason::NotApplied,
+            format!(
+                "the vendor accepted a change of {} and does not show it; compare the key in its console, \
+                 tried again ever more rarely, and when the specification changes",
+                drift::paths(fields)
+            ),
+        ),
+        Why::Deleting => awaited(scene, &until),
+        why => return unwritten(why, secret, &until),
+    })
+}
+
+fn suspended(scene: &Scene<'_>) -> Verdict {
+    let secret = scene.secret;
+    let message = match scene.found {
+        Found::Key => format!(
+            "spec.suspend is true: the key in Secret {secret} stays as it is, and nothing is made, changed or replaced until spec.suspend is \
+             taken away; an expiry is not stopped by it"
+        ),
+        Found::Other => format!(
+            "spec.suspend is true, and Secret {secret} does not hold the key: applications have no key that works; take spec.suspend away to \
+             have the Secret restored"
+        ),
+        Found::Nothing => format!(
+            "spec.suspend is true, and Secret {secret} does not exist: applications have no key; take spec.suspend away to have it restored"
+        ),
+        Found::Unissued => "spec.suspend is true: no key is made until it is taken away".to_owned(),
+    };
+    Verdict { ready: false, ..Verdict::settled(Reason::Suspended, message) }
+}
+
+/// Whether the last create call made a key is not known: the answer was lost, could not be read, or was a failure that may
+/// come after the fact.
+fn unanswered(scene: &Scene<'_>, until: &str) -> Verdict {
+    let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let message = format!(
+        "whether the last create call made a key is not known{why}, and the vendor lists none of it; another one is made after {until} \
+         unless it turns up"
+    );
+    Verdict::reconciling(Reason::Recovering, message)
+}
+
+/// A deletion that waits for the end of a create call.
+fn awaited(scene: &Scene<'_>, until: &str) -> Verdict {
+    let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let message = format!(
+        "waits until {until}, in case the last create call made a key, which is not known{why}: it would be revoked; then the resource goes"
+    );
+    Verdict::reconciling(Reason::Deleting, message)
+}
+
+/// What is said while the Secret is not written.
+fn unwritten(why: &Why, secret: &str, until: &str) -> Option<Verdict> {
+    Some(match why {
+        Why::SecretTaken(owner) => Verdict::stalled(
+            Reason::SecretConflict,
+            format!(
+                "spec.secret.name: Secret {secret} belongs to {owner}, and Keysmith does not touch it; \
+                 delete that Secret, or create another GatewayApiKey with another spec.secret.name; looked at again every minute"
+            ),
+        ),
+        Why::TypeFixed => Verdict::stalled(
+            Reason::InvalidSpec,
+            format!(
+                "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; \
+                 delete the Secret: it is made again, with the same key where the vendor shows a key again, and with a new one elsewhere"
+            ),
+        ),
+        Why::Contested => Verdict::stalled(
+            Reason::SecretContested,
+            format!(
+                "Secret {secret} lost the key again, shortly after it was put there: something in the cluster changes the Secret, see condition \
+                 SecretContested and the events; exempt the Secret there; no new key is made before {until}, or before you set the annotation \
+                 keysmith.dev/reconcile-requested-at to a new value"
+            ),
+        ),
+        Why::SecretImmutable => Verdict::stalled(
+            Reason::SecretImmutable,
+            format!(
+                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret, and Keysmith makes it again at once"
+            ),
+        ),
+        _ => return None,
+    })
+}
+
+/// The event of a step that was taken, if it is worth one.
+pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
+    let note = match (&decision.step, &decision.why) {
+        (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed) | (Step::Adopt(..) | Step::Commit(..), _) => {
+            Notice::news(Reason::Issued, format!("a key was made and put into Secret {secret}"))
+        }
+        (Step::Issue(_), Why::Rotation(Cause::KeyLost)) => Notice::warning(
+            EventReason::KeyLost,
+            format!(
+                "two looks a minute apart did not show the key at the vendor; a new one was made and put into Secret {secret}; \
+                 the old one works for spec.rotation.overlap should it show up again"
+            ),
+        ),
+        (Step::Issue(_), Why::Rotation(Cause::Expired)) => Notice::warning(
+            EventReason::KeyExpired,
+            format!("the key expired; a new one was made and put into Secret {secret}"),
+        ),
+        (Step::Issue(_), Why::Rotation(cause)) => Notice::news(
+            EventReason::Rotated,
+            format!("a new key is in Secret {secret}, because {}; {}", because(*cause), afterwards(*cause)),
+        ),
+        (Step::Retire(id), Why::Leaked) => Notice::warning(
+            EventReason::LeakedKeyRevoked,
+            format!("key {id}, which leaked, is revoked at the vendor"),
+        ),
+        (Step::Retire(id), Why::TooMany) => Notice::warning(
+            EventReason::PreviousKeyRevoked,
+            format!(
+                "the oldest key {id} is revoked at the vendor before its overlap is over: more than spec.rotation.maxPrevious old keys worked"
+            ),
+        ),
+        (Step::Retire(id), _) => Notice::news(
+            EventReason::PreviousKeyRevoked,
+            format!("the old key {id} is revoked at the vendor"),
+        ),
+        (Step::Switch(id, false), _) => Notice::news(
+            EventReason::PreviousKeyDisabled,
+            format!(
+                "the old key {id} is switched off and will be deleted; raise spec.rotation.overlap to switch it on again"
+            ),
+        ),
+        (Step::Switch(id, true), _) => Notice::news(
+            EventReason::PreviousKeyEnabled,
+            format!("the old key {id} works again, because its overlap was made longer"),
+        ),
+        (Step::Recognise(..), Why::Relinked) => Notice::news(
+            EventReason::Relinked,
+            "the key of the resource this one was restored from was found again by its mark".to_owned(),
+        ),
+        (Step::Recognise(..), _) => Notice::news(
+            EventReason::TakenOver,
+            "the key named in spec.externalId is managed from here".to_owned(),
+        ),
+        (Step::Restore(..), Why::SecretDeleted) => Notice::warning(
+            EventReason::SecretRestored,
+            format!("Secret {secret} was deleted and is restored with the same key"),
+        ),
+        (Step::Rewrite(..), Why::SecretEdited) => Notice::warning(
+            EventReason::SecretRestored,
+            format!("Secret {secret} was edited and is written anew around the key that stands in it"),
+        ),
+        (Step::Restore(..), Why::SecretEdited) => Notice::warning(
+            EventReason::SecretRestored,
+            format!("Secret {secret} was edited and is restored with the same key"),
+        ),
+        (Step::Restore(..) | Step::Rewrite(..), _) => {
+            Notice::news(EventReason::SecretUpdated, format!("Secret {secret} follows the changed template"))
+        }
+        (Step::Amend(_, fields), Why::Drift(_)) => Notice::warning(
+            EventReason::DriftCorrected,
+            format!("the key was changed at the vendor and is set right: {}", drift::paths(fields)),
+        ),
+        (Step::Amend(_, fields), _) => Notice::news(
+            EventReason::Updated,
+            format!("the key was changed in place: {}", drift::paths(fields)),
+        ),
+        (Step::Revoke(ids), Why::Spare) => Notice::news(
+            EventReason::UnusedKeyRevoked,
+            format!(
+                "revoked at the vendor, because nothing uses it: {}",
+                some(ids.iter().map(|id| id.0.as_str()))
+            ),
+        ),
+        _ => return None,
+    };
+    Some(note)
+}
+
+const fn because(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Expiry => "the old one is near its expiry",
+        Cause::MaxAge => "the old one reached spec.rotation.maxAge",
+        Cause::Trigger => "spec.rotation.trigger changed",
+        Cause::Requested => "keysmith.dev/rotate-requested-at asked for it",
+        Cause::Leaked => "the old one was declared leaked",
+        Cause::Changed => "a field changed that is fixed when a key is made",
+        Cause::SecretLost => "the Secret lost it and the vendor does not show a key twice",
+        Cause::KeyLost => "the vendor did not show the old one any more",
+        Cause::Expired => "the old one expired",
+    }
+}
+
+const fn afterwards(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Leaked => "the old one is revoked now",
+        Cause::Expired => "the old one does not work any more",
+        Cause::KeyLost => "the old one works for spec.rotation.overlap should it show up again",
+        _ => "the old one works on for spec.rotation.overlap",
+    }
+}
+
+/// What status says after an attempt to replace the served key failed; it is in `status` already.
+pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus) -> Verdict {
+    let next = status.next_rotation_time.map(clock).unwrap_or_default();
+    let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
+    let message = format!(
+        "could not replace the key, although {}: {fault}; the Secret keeps the old key, which works{expires}; \
+         tried again at {next}",
+        because(cause)
+    );
+    Verdict::reconciling(fault.reason(), message)
+}
+
+/// What status says when the vendor does not show the served key for the first time.
+pub fn key_missing(id: &KeyId, since: Timestamp, facts: &Facts) -> Verdict {
+    let message = format!(
+        "the vendor did not show key {id} at {}, and one look is no proof: a second one, at least a minute later, decides; \
+         if the key is still gone then a new one is made, and should it show up again it has its overlap",
+        clock(since)
+    );
+    Verdict::reconciling(Reason::KeyMissing, message).still_ready(facts.doubted && facts.serves())
+}
+
+/// The event for keys that carry a resource's mark and that nothing uses.
+pub fn unused_found(ids: &[KeyId], facts: &Facts) -> Notice {
+    let named = some(ids.iter().map(|id| id.0.as_str()));
+    Notice::warning(
+        EventReason::UnusedKeyFound,
+        format!(
+            "nothing uses {named} at the vendor, which carries the mark of this resource: a late answer to a create call, or a copy \
+             that a person made; revoked after {}; to keep it, take the mark out of its name",
+            clock(retry::plus(facts.now, facts.poll))
+        ),
+    )
+}
+
+/// What status says of a Secret in which the key would not arrive.
+pub fn altered(secret: &str, what: &str) -> Verdict {
+    Verdict::stalled(
+        Reason::SecretContested,
+        format!(
+            "an admission policy or webhook changes {what} of Secret {secret} while it is written, so that the key would not be in it; no key \
+             is made; exempt Secrets with the label app.kubernetes.io/managed-by=keysmith from it; tried again ever more rarely, and when asked"
+        ),
+    )
+}
+
+/// What can be spent in all while old keys work beside the new one, to be appended to the event of a replacement.
+pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String> {
+    let limit = status.budget.as_ref().and_then(money::limit)?;
+    let working = u64::try_from(status.previous.iter().filter(|key| !key.leaked).count()).unwrap_or(u64::MAX);
+    let told = status.last_rotation.as_ref().is_some_and(|it| it.budget.as_deref() == Some("CarriedOver"));
+    (working > 0).then(|| {
+        let keys = working.saturating_add(1);
+        if told {
+            return format!(
+                "; the {keys} keys share what is left of the budget of {} {currency}",
+                money::decimal(limit.micros)
+            );
+        }
+        let all = money::decimal(limit.micros.saturating_mul(keys));
+        format!("; until then {keys} keys can spend up to {all} {currency} in all")
+    })
+}
+
+/// What status says while a key that leaked is revoked although no other can take its place yet.
+pub fn given_up() -> Verdict {
+    let message = "the key was declared leaked and is being revoked; the Secret holds nothing that works until a new key is made, which \
+                   is tried at once";
+    Verdict::reconciling(Reason::Leaked, message)
+}
+
+/// What status says when the API server does not let the Secret be read. `error`: its answer, in brief.
+pub fn secret_unreadable(secret: &str, namespace: &str, error: &str) -> Verdict {
+    let message = format!(
+        "Secret {secret} cannot be read: {error}; nothing is made or changed until it can; grant Keysmith's ServiceAccount get on Secrets in \
+         namespace {namespace}"
+    );
+    Verdict::stalled(Reason::SecretRefused, message)
+}
+
+/// Why an old key that the vendor does not show is spoken of as gone with care.
+pub const UNSEEN: &str = "; the vendor did not show it any more, so that it is perhaps gone for long, or in another account: see keysmith orphans";

@@ -1,0 +1,59 @@
+//! What is said of `ProjectSettings`.
+
+use super::super::project::paths;
+use super::clock;
+use crate::api::{Reason, Verdict};
+use jiff::Timestamp;
+
+/// `spec.suspend`.
+pub fn suspended() -> Verdict {
+    let message = "spec.suspend is true: nothing is read or changed until it is taken away";
+    Verdict { ready: false, ..Verdict::settled(Reason::Suspended, message) }
+}
+
+/// The project is as specified.
+pub fn applied() -> Verdict {
+    Verdict::settled(Reason::Applied, "the project's settings are as specified")
+}
+
+/// The project differs, and is only looked at.
+pub fn observed(fields: &[&str]) -> Verdict {
+    let message = format!(
+        "the vendor has other settings, and managementPolicy: Observe leaves them: {}; set managementPolicy: Manage to have them changed",
+        paths(fields)
+    );
+    Verdict::settled(Reason::Observed, message)
+}
+
+/// The vendor accepted a change and does not show it.
+pub fn not_applied(fields: &[&str], next: Timestamp) -> Verdict {
+    let message = format!(
+        "the vendor accepted a change and does not show it: {}; compare the project in its console, tried again at {}",
+        paths(fields),
+        clock(next)
+    );
+    Verdict::reconciling(Reason::NotApplied, message)
+}
+
+/// The vendor has no settings of projects.
+pub fn unsupported(title: &str) -> String {
+    format!("{title} has no settings of whole projects; name a ConsoleToken of Cortecs, or delete this")
+}
+
+/// Another resource is for the same project.
+pub fn overruled(name: &str, namespace: &str) -> Verdict {
+    let message = format!(
+        "ProjectSettings {name} in namespace {namespace} was made before this and manages the same project; put everything there and delete this"
+    );
+    Verdict::stalled(Reason::OwnershipConflict, message)
+}
+
+/// The user of the token is no administrator of the project. `again`: it was so before.
+pub fn forbidden(doing: &str, token: &str, next: Timestamp, again: bool) -> Verdict {
+    let message = format!(
+        "could not {doing}: the user of ConsoleToken {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
+         managementPolicy: Observe; tried again at {}",
+        clock(next)
+    );
+    Verdict::reconciling(Reason::Forbidden, message).stalled_if(again)
+}

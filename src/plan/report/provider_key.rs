@@ -1,0 +1,88 @@
+//! What is said of ProviderKeys.
+
+use super::super::deposit::DepositWhy as Why;
+use super::super::fault::Fault;
+use super::{Notice, clock};
+use crate::api::{EventReason, Reason, Verdict};
+use jiff::Timestamp;
+
+/// The credential is at the vendor. `left`: earlier ones that the vendor did not remove.
+pub fn at_rest(left: &[String]) -> Verdict {
+    if left.is_empty() {
+        return Verdict::settled(Reason::Deposited, "the credential is at the vendor");
+    }
+    let message = format!(
+        "the credential is at the vendor, and so are earlier ones that it did not remove: {}; remove them in its console",
+        left.join(", ")
+    );
+    Verdict::settled(Reason::Deposited, message)
+}
+
+/// The vendor's listing does not show the credential.
+pub fn missing(since: Timestamp) -> Verdict {
+    let message = format!(
+        "the vendor's listing has not shown the credential since {}; it is sent again if a look more than a minute later does not show it either",
+        clock(since)
+    );
+    Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+}
+
+/// Whether the last create call had an effect is not known. `why`: how the call failed, as long as that is remembered.
+pub fn unanswered(why: Option<&Fault>, until: &str) -> Verdict {
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    let message = format!(
+        "whether the last call stored the credential is not known{why}, and the vendor does not list it; sent again after {until} unless \
+         it turns up"
+    );
+    Verdict::reconciling(Reason::Recovering, message)
+}
+
+/// An earlier credential is still listed.
+pub fn superseded(until: &str) -> Verdict {
+    let message = format!(
+        "the vendor still lists an earlier credential, perhaps only for a while; looked at again at {until}"
+    );
+    Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+}
+
+/// The event when a credential was sent.
+pub fn sent(why: Why) -> Notice {
+    match why {
+        Why::Lost => Notice::warning(
+            EventReason::Redeposited,
+            "the credential was removed at the vendor and is sent again",
+        ),
+        Why::ContentChanged => Notice::news(
+            Reason::Deposited,
+            "the changed credential is at the vendor; the earlier one is removed next",
+        ),
+        _ => Notice::news(Reason::Deposited, "the credential is at the vendor"),
+    }
+}
+
+/// The event when the vendor may still have what it was asked to remove.
+pub fn left_behind(ids: &[String]) -> Notice {
+    let note = format!(
+        "the vendor did not remove {}, or does not show whether it did; remove it in the vendor's console",
+        ids.join(", ")
+    );
+    Notice::warning(EventReason::LeftBehind, note)
+}
+
+/// The vendor of the ConsoleToken stores no provider credentials.
+pub fn unsupported(token: &str) -> String {
+    format!(
+        "the vendor of ConsoleToken {token} has no provider keys; delete this, or name a ConsoleToken of Edgee"
+    )
+}
+
+/// A GatewayApiKey that is named, and cannot be used yet. `missing`: it does not exist.
+pub fn gateway_key(name: &str, what: &str, missing: bool) -> Verdict {
+    let message =
+        format!("spec.gatewayKeyRefs: GatewayApiKey {name} {what}; goes on by itself when that changes");
+    if missing {
+        Verdict::waiting(Reason::GatewayKeyNotReady, message)
+    } else {
+        Verdict::reconciling(Reason::GatewayKeyNotReady, message)
+    }
+}

@@ -1,0 +1,90 @@
+//! What is said of ConsoleTokens, and of resources that wait for one.
+
+use super::super::fault::{Fault, FaultKind};
+use super::{Notice, clock};
+use crate::api::{ConsoleToken, EventReason, Reason, Verdict};
+use jiff::Timestamp;
+
+/// The vendor accepts the token.
+pub fn verified(token: &ConsoleToken) -> Verdict {
+    let message = format!("the vendor accepts the token in Secret {}", token.spec.secret_name());
+    Verdict::settled(Reason::Verified, message)
+}
+
+/// The vendor did not answer a look as it should. `hint`: what the driver knows of a refusal; `again`: the look before ended
+/// in the same way, which confirms what only a person can mend.
+pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (Timestamp, bool)) -> Verdict {
+    let place = super::super::token::place(token);
+    let next = clock(next);
+    let message = match &fault.kind {
+        FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
+            format!("{fault}; {hint}; tried again at {next}")
+        }
+        FaultKind::TokenRefused if token.spec.mint.is_some() => format!(
+            "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
+             tried again at {next}"
+        ),
+        FaultKind::TokenRefused => format!(
+            "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
+        ),
+        FaultKind::Forbidden => format!(
+            "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
+        ),
+        FaultKind::NotFound => {
+            format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
+        }
+        FaultKind::Unreachable(_) => format!(
+            "{fault}; check spec.endpoint, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy; tried again at {next}"
+        ),
+        FaultKind::Redirected { .. }
+        | FaultKind::Strange(_)
+        | FaultKind::MalformedField { .. }
+        | FaultKind::TooLarge { .. } => {
+            format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
+        }
+        _ => format!("{fault}; tried again at {next}"),
+    };
+    Verdict::reconciling(fault.reason(), message).stalled_if(again && fault.needs_a_person())
+}
+
+/// What a resource says whose ConsoleToken does not exist.
+pub fn missing(name: &str, namespace: &str) -> Verdict {
+    let message = format!(
+        "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {namespace}; create it, Keysmith then goes on by itself"
+    );
+    Verdict::waiting(Reason::ConsoleTokenMissing, message)
+}
+
+/// What a resource says whose ConsoleToken does not work. `stalled`: only a person can mend it.
+pub fn not_ready(name: &str, why: &str, stalled: bool) -> Verdict {
+    let message = format!("ConsoleToken {name} is not Ready: {why}; goes on by itself when it is");
+    Verdict::reconciling(Reason::ConsoleTokenNotReady, message).stalled_if(stalled)
+}
+
+/// The event when another account takes the place of the one that the keys were made in.
+pub fn account_accepted(old: &str, new: &str, left: usize) -> Notice {
+    let note = format!(
+        "account {new} takes the place of account {old}, as keysmith.dev/accept-account says: {left} keys stay there and WORK; the ledger names them"
+    );
+    Notice::warning(EventReason::AccountAccepted, note)
+}
+
+/// The event when the Secret of a token could not be held. `code`: the HTTP status of the API server.
+pub fn secret_not_held(secret: &str, code: u16) -> Notice {
+    let note = format!(
+        "Secret {secret} could not be held ({code}): should the namespace be deleted while Keysmith is down, the keys stay at the \
+         vendor and WORK; give Keysmith the right to update Secrets"
+    );
+    Notice::warning(EventReason::SecretNotHeld, note)
+}
+
+/// What `LowBalance` says.
+pub fn balance(low: bool, threshold: &str, currency: &str) -> String {
+    if low {
+        format!(
+            "the account has less than {threshold} {currency} left; its keys stop working when nothing is left; add credit in the vendor's console"
+        )
+    } else {
+        format!("the account has {threshold} {currency} or more")
+    }
+}
