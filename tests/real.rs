@@ -65,6 +65,7 @@ mod stories {
     pub mod rights;
     pub mod rotating;
     pub mod spending;
+    pub mod telling;
     pub mod tokens;
     pub mod vanishing;
 }
@@ -229,6 +230,18 @@ mod faults {
         a_truncated_answer_to_a_create_call_is_recovered,
         a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
         a_restart_does_not_shorten_a_wait);
+}
+
+mod telling {
+    tell_at!(edgee Edgee telling:
+        two_events_of_one_reason_keep_their_own_texts,
+        a_refused_token_stalls_when_a_second_look_confirms_it,
+        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        a_copied_manifest_gets_its_key_at_once,
+        workloads_that_do_not_exist_are_named_at_once);
+    tell_at!(edenai_v3 EdenAiV3 telling:
+        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        a_suspended_key_says_whether_applications_have_it);
 }
 
 mod tokens {

@@ -59,6 +59,7 @@ mod stories {
     pub mod rotating;
     pub mod spending;
     pub mod survey;
+    pub mod telling;
     pub mod tokens;
     pub mod vanishing;
     pub mod weeks;
@@ -334,6 +335,33 @@ mod holding {
         a_secret_that_no_token_names_is_let_go_at_a_start,
         a_token_that_went_with_its_namespace_promises_nothing,
         whoever_may_not_hold_a_secret_is_told_once_and_goes_on);
+}
+
+mod telling {
+    everywhere!(telling:
+        a_refused_token_stalls_when_a_second_look_confirms_it,
+        a_served_key_stays_ready_while_its_token_is_missing,
+        a_suspended_key_says_whether_applications_have_it,
+        a_deletion_that_is_blocked_names_the_key_that_works,
+        a_create_call_that_failed_is_told_as_what_it_was,
+        a_copied_manifest_gets_its_key_at_once);
+    mod where_keys_are_changed_in_place {
+        tell_at!(edgee Edgee telling: two_events_of_one_reason_keep_their_own_texts);
+        tell_at!(edenai_v2 EdenAiV2 telling: two_events_of_one_reason_keep_their_own_texts);
+        tell_at!(edenai_v3 EdenAiV3 telling: two_events_of_one_reason_keep_their_own_texts);
+    }
+    mod where_there_are_budgets {
+        tell_at!(edgee Edgee telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
+        tell_at!(edenai_v2 EdenAiV2 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
+        tell_at!(edenai_v3 EdenAiV3 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
+    }
+    tell_at!(only_edgee Edgee telling:
+        an_event_that_is_refused_is_counted,
+        a_missing_reference_is_waited_for_five_minutes_and_stalls_then,
+        a_budget_whose_spending_is_not_read_is_unknown,
+        a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor,
+        a_secret_that_may_not_be_read_is_said,
+        workloads_that_do_not_exist_are_named_at_once);
 }
 
 mod tokens {

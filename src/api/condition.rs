@@ -103,6 +103,8 @@ reasons! {
     SpendingNotRead,
     /// Workloads that are to be restarted do not exist
     ConsumersNotFound,
+    /// The workloads that are to be restarted exist
+    ConsumersFound,
     /// Work is going on that needs no attention
     Progressing,
     /// The answer to a create call was lost; Keysmith looks for its outcome before anything else

@@ -241,8 +241,8 @@ pub struct GatewayApiKeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
-    /// `SecretContested`, `ExpiryUnconfirmed` and `ConsumersMissing` while true; with a budget `BudgetLow` and
-    /// `BudgetExhausted`.
+    /// `SecretContested` and `ExpiryUnconfirmed` while true; with a budget `BudgetLow` and `BudgetExhausted`, with
+    /// `rotation.restart` `ConsumersMissing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

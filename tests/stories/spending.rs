@@ -39,7 +39,7 @@ pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["usage"]["currency"], world.surface.capabilities().budget.currency);
     let measured = world.surface != Surface::Cortecs;
-    assert_eq!(status["usage"]["budgetShare"], if measured { json!("10%") } else { Value::Null });
+    assert_eq!(status["budgetUsed"], if measured { json!("10%") } else { Value::Null });
     let metrics = world.metrics.text();
     let line =
         metrics.lines().find(|it| it.starts_with("keysmith_key_spent{") && it.contains("\"checkout\""));

@@ -151,6 +151,16 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     for number in 0..KEYS {
         world.reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady").await;
     }
+    // A second look confirms it, which is news once.
+    for number in 0..KEYS {
+        world
+            .eventually("it is stalled", async || {
+                let name = format!("key-{number}");
+                let stalled = world.condition("GatewayApiKey", &name, "Stalled").await;
+                stalled.map(drop).ok_or_else(|| "it is in progress".to_owned())
+            })
+            .await;
+    }
     let (calls, writes) = (world.emulator.calls().len(), world.writes().len());
     world.pass(Duration::from_secs(3600), Duration::from_secs(3)).await;
     let writes = world.writes()[writes..].iter().filter(|it| it.contains("gatewayapikeys")).count();

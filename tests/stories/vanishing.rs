@@ -89,7 +89,7 @@ pub async fn a_key_that_comes_back_after_it_was_replaced_has_its_overlap(world: 
         assert_eq!(world.keys().len(), 2);
     }
     let events = world.events().await;
-    assert!(!events.iter().any(|(reason, _)| reason == "SpareRevoked"), "{events:?}");
+    assert!(!events.iter().any(|(reason, _)| reason == "UnusedKeyRevoked"), "{events:?}");
 }
 
 pub async fn a_deletion_revokes_a_key_that_no_listing_shows(world: &mut World) {
@@ -126,7 +126,7 @@ pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut Wor
     };
     let copy = world.desk().add_key(&name);
     look(world).await;
-    let note = world.event("SpareFound").await;
+    let note = world.event("UnusedKeyFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");
     // In the real world a poll is over sooner than it can be asked.
     assert!(!world.is_simulated() || world.accepts(&copy.secret), "told, and not revoked yet");

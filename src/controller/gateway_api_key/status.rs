@@ -153,20 +153,20 @@ impl Work {
     /// Whether the workloads exist that are to be restarted: looked for with every generation, on request, and as long as one
     /// is missing.
     async fn tell_consumers(&self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
-        let before = self.key.status.as_ref();
-        let looked = before.is_some_and(|it| {
-            it.observed_generation == status.observed_generation
-                && it.last_handled_reconcile_at == status.last_handled_reconcile_at
-        });
-        let missing = condition::is_true(&status.conditions, CONSUMERS_MISSING);
-        if looked && !missing {
+        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
+        let asked = self.key.status.as_ref().and_then(|it| it.last_handled_reconcile_at.clone());
+        let known = condition::find(&status.conditions, CONSUMERS_MISSING);
+        let found = known.is_some_and(|it| it.status == "False" && it.observed_generation == generation);
+        if found && asked == status.last_handled_reconcile_at {
             return;
         }
-        let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
         // Whether Keysmith may look is known when it restarts something.
-        let gone = workloads::missing(&self.context.client, &self.namespace(), &targets).await;
-        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
-        if let Some(notice) = report::conditions::tell_of_consumers(status, &gone, generation, now) {
+        let missing = match targets.as_slice() {
+            [] => None,
+            targets => Some(workloads::missing(&self.context.client, &self.namespace(), targets).await),
+        };
+        if let Some(notice) = conditions::tell_of_consumers(status, missing.as_deref(), generation, now) {
             self.context.notify(self.key.as_ref(), notice);
         }
     }

@@ -103,15 +103,23 @@ fn consumers_missing(missing: &[String]) -> String {
     )
 }
 
-/// Brings the condition `ConsumersMissing` in line with the workloads that were looked for. Returns news.
+/// Brings the condition `ConsumersMissing` in line with the workloads that were looked for; `None`: nothing is to be
+/// restarted. Returns news.
 pub fn tell_of_consumers(
     status: &mut GatewayApiKeyStatus,
-    missing: &[String],
+    missing: Option<&[String]>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
-    if missing.is_empty() {
+    let Some(missing) = missing else {
         status.conditions.retain(|it| it.type_ != CONSUMERS_MISSING);
+        return None;
+    };
+    if missing.is_empty() {
+        let message = "everything that spec.rotation.restart names exists";
+        let wanted =
+            condition::condition(CONSUMERS_MISSING, false, Reason::ConsumersFound, message, generation);
+        condition::set(&mut status.conditions, wanted, now);
         return None;
     }
     let message = consumers_missing(missing);
