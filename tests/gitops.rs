@@ -218,6 +218,62 @@ fn flux_comes_to_the_same_conclusions_as_argo_cd() {
     }
 }
 
+/// What Keysmith writes, in the order in which it writes it, and what either tool makes of that.
+#[test]
+fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend() {
+    use keysmith::api::{Reason, Verdict};
+    use keysmith::plan::fault::{Fault, FaultKind};
+    use keysmith::plan::report;
+    let now = |minutes: i64| jiff::Timestamp::from_second(1_795_000_000 + 60 * minutes).unwrap();
+    let refused = |again| {
+        let fault = Fault::without_effect(FaultKind::TokenRefused);
+        report::failed(&fault, "list the keys", now(0), again)
+    };
+    let missing = || Verdict::waiting(Reason::SecretMissing, "Secret a does not exist; create it");
+    let down = || Verdict::reconciling(Reason::VendorUnavailable, "the vendor is down; tried again soon");
+    let table: Vec<(Vec<(i64, Verdict)>, &str)> = vec![
+        (vec![(0, missing())], "Progressing"),
+        (vec![(0, missing()), (4, missing())], "Progressing"),
+        (vec![(0, missing()), (5, missing())], "Degraded"),
+        (vec![(0, missing()), (4, down()), (6, missing())], "Progressing"),
+        (vec![(0, missing()), (5, missing()), (6, missing().still_ready(true))], "Degraded"),
+        (vec![(0, refused(false))], "Progressing"),
+        (vec![(0, refused(false)), (1, refused(true))], "Degraded"),
+        (vec![(0, down()), (60, down())], "Progressing"),
+        (vec![(0, down()), (1, Verdict::settled(Reason::Issued, "all is well"))], "Healthy"),
+        (
+            vec![(0, missing()), (5, missing()), (6, Verdict::settled(Reason::Issued, "all is well"))],
+            "Healthy",
+        ),
+        (vec![(0, down().still_ready(true))], "Healthy"),
+        (vec![(0, Verdict::stalled(Reason::BudgetSpent, "the budget is spent"))], "Degraded"),
+    ];
+    let team = read(&root().join("deploy/flux/team.yaml"));
+    for it in customizations() {
+        let checks = team["spec"]["healthCheckExprs"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["kind"] == it.kind.as_str()).unwrap();
+        for (verdicts, health) in &table {
+            let mut conditions = Vec::new();
+            for (minute, verdict) in verdicts {
+                report::transition(&mut conditions, verdict, Some(1), now(*minute));
+            }
+            let object = json!({
+                "apiVersion": "keysmith.dev/v1alpha1", "kind": it.kind,
+                "metadata": {"name": "a", "generation": 1}, "spec": {},
+                "status": {"observedGeneration": 1, "conditions": conditions},
+            });
+            let answers = ask(&[
+                json!({"lua": it.script("health.lua"), "object": object}),
+                json!({"cel": check["failed"], "object": object}),
+                json!({"cel": check["current"], "object": object}),
+            ]);
+            assert_eq!(answers[0]["status"], *health, "Argo CD, {}: {verdicts:?}", it.kind);
+            let expected = [*health == "Degraded", *health == "Healthy"].map(Value::from);
+            assert_eq!(answers[1..], expected, "Flux, {}: {verdicts:?}", it.kind);
+        }
+    }
+}
+
 /// The same scripts as a patch of Argo CD's own ConfigMap, for whoever does not build Argo CD.
 fn config_map() -> String {
     let indented = |text: &str, by: usize| {

@@ -32,6 +32,10 @@ end
 if ready == nil or obj.status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "Waiting for Keysmith"}
 end
+-- A key that leaked and still works is nothing to wait for, suspended or not.
+if is_true("LeakOpen") then
+  return {status = "Degraded", message = find("LeakOpen").message}
+end
 if obj.spec ~= nil and obj.spec.suspend == true then
   return {status = "Suspended", message = message}
 end
