@@ -12,10 +12,9 @@ pub mod project_settings;
 pub mod provider_key;
 pub mod sweep;
 
-use crate::api::{Reason, Verdict};
 use crate::cluster;
 use crate::cluster::object::{self, Managed};
-use crate::plan::retry;
+use crate::plan::{report, retry};
 use context::Context;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -173,10 +172,7 @@ async fn undecodable<K: Managed>(
     error: &str,
     context: &Context,
 ) -> Result<Action, Error> {
-    let message = format!(
-        "the stored resource cannot be read: {error}; correct that field, nothing was done or undone meanwhile"
-    );
-    let verdict = Verdict::stalled(Reason::Undecodable, message);
+    let verdict = report::key::undecodable(error);
     let mut conditions = Vec::new();
     verdict.apply(&mut conditions, meta.generation, context.clock.now());
     let status = json!({"observedGeneration": meta.generation, "conditions": conditions});

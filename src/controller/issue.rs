@@ -4,7 +4,7 @@
 use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::Managed;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
@@ -244,10 +244,7 @@ impl Issue {
             status.expires_at = held.expires_at;
             status
         };
-        let verdict = Verdict::reconciling(
-            Reason::Progressing,
-            "a delivered key was found in the Secret and is checked",
-        );
+        let verdict = report::key::checking();
         Ok(match self.commit(&claimed, &verdict, status).await? {
             Some(object) => Issued::Pending { object, fault: None },
             None => Issued::Stale,
@@ -381,10 +378,9 @@ impl Issue {
         let complete = drift::drift(settings, &key, &Sent::all(settings)).is_empty();
         let rest = Decision { step: Step::Rest(None), why: Why::Fresh };
         let scene = Scene::new(&self.desired.secret.name, settings.active);
-        let verdict = report::key::resting(&rest, &scene).filter(|_| complete).unwrap_or_else(|| {
-            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-                .still_ready(self.cause.is_some_and(Cause::overlaps))
-        });
+        let verdict = report::key::resting(&rest, &scene)
+            .filter(|_| complete)
+            .unwrap_or_else(|| report::key::applying().still_ready(self.cause.is_some_and(Cause::overlaps)));
         let generation = self.key.metadata.generation;
         let status = |mut status: GatewayApiKeyStatus| {
             succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));

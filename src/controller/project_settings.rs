@@ -4,15 +4,15 @@
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
 use crate::api::condition::{self, DRIFTED, STALLED};
-use crate::api::{ConsoleToken, EventReason, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
+use crate::api::{ConsoleToken, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway::Project;
 use crate::gateway::account::Account;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::project::{self, Next};
 use crate::plan::refusal::Refusal;
+use crate::plan::report;
 use crate::plan::report::project as words;
-use crate::plan::report::{self, Notice};
 use crate::plan::retry;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -110,9 +110,7 @@ impl Work {
                     let again = self.again();
                     let pass = self.settle(status, &words::applied()).await?;
                     if !changed.is_empty() {
-                        let note =
-                            format!("changed at the vendor and read back: {}", project::paths(&changed));
-                        self.context.notify(self.settings.as_ref(), Notice::news(EventReason::Updated, note));
+                        self.context.notify(self.settings.as_ref(), words::updated(&changed));
                     }
                     return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
                 }
@@ -155,10 +153,7 @@ impl Work {
     }
 
     fn drifted(&self, status: &mut ProjectSettingsStatus, fields: &[&str]) {
-        let (drifted, message) = match fields {
-            [] => (false, String::new()),
-            fields => (true, format!("the vendor shows something else: {}", project::paths(fields))),
-        };
+        let (drifted, message) = (!fields.is_empty(), words::drifted(fields));
         let reason = if drifted { Reason::NotApplied } else { Reason::Applied };
         let generation = self.settings.metadata.generation;
         let wanted = condition::condition(DRIFTED, drifted, reason, &message, generation);

@@ -7,7 +7,7 @@ mod status;
 use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
-use crate::api::{ConsoleToken, EventReason, GatewayApiKey, ProviderKey, ProviderKeyStatus, Reason, Verdict};
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway;
 use crate::gateway::account::Account;
@@ -23,7 +23,7 @@ use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
-use crate::plan::report::{self, Notice};
+use crate::plan::report;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -265,26 +265,15 @@ impl Work {
                 self.reassigned = true;
                 self.changed_vendor();
                 if decision.why == Why::Drift {
-                    let note =
-                        "the keys that use the credential were changed at the vendor and are set right";
-                    let notice = Notice::warning(EventReason::DriftCorrected, note);
-                    self.context.notify(self.deposit.as_ref(), notice);
+                    self.context.notify(self.deposit.as_ref(), report::provider_key::set_right());
                 }
                 Ok(self.look(account).await)
             }
             Step::RecordAssignment => {
                 let mut status = self.status();
                 status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
-                let verdict =
-                    Verdict::reconciling(Reason::Progressing, "the changed assignment is at the vendor");
-                let pass = self.publish(status, &verdict).await?;
-                self.context.notify(
-                    self.deposit.as_ref(),
-                    Notice::news(
-                        EventReason::Reassigned,
-                        "the keys that use the credential were changed in place",
-                    ),
-                );
+                let pass = self.publish(status, &report::provider_key::assigned()).await?;
+                self.context.notify(self.deposit.as_ref(), report::provider_key::reassigned());
                 Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
             }
             Step::Look(_) => Ok(self.look(account).await),
@@ -410,9 +399,7 @@ impl Work {
         let fresh: Vec<_> =
             left.iter().map(|id| id.0.clone()).filter(|id| !status.left_behind.contains(id)).collect();
         status.left_behind.extend(fresh.iter().cloned());
-        let verdict = Verdict::reconciling(Reason::Progressing, "earlier credentials are accounted for")
-            .still_ready(true);
-        let pass = self.publish(status, &verdict).await?;
+        let pass = self.publish(status, &report::provider_key::settled()).await?;
         self.say_left_behind(&fresh);
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -426,8 +413,7 @@ fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp
         status.last_handled_reconcile_at = object::requested(object).cloned();
         report::provider_key::at_rest(&[])
     } else {
-        let message = "the credential is at the vendor; the earlier one is removed next";
-        Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+        report::provider_key::replacing()
     };
     verdict.apply(&mut status.conditions, object.metadata.generation, now);
     status

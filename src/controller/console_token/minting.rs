@@ -7,15 +7,13 @@ use crate::api::condition::{self, READY};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
 use crate::api::shared::ConsoleTokenRef;
-use crate::api::{
-    ConsoleToken, GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, Reason, VERSION, Verdict,
-};
+use crate::api::{ConsoleToken, GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, VERSION, Verdict};
 use crate::cluster::object::{self, Managed};
 use crate::cluster::watch;
 use crate::plan::capability::Capabilities;
 use crate::plan::facts::Target;
 use crate::plan::naming::Serial;
-use crate::plan::token;
+use crate::plan::{report, token};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
@@ -51,7 +49,7 @@ impl Work {
         let target = secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await?;
         let Some(serial) = serial(&target).filter(|_| key.status.as_ref().is_some_and(|it| it.id.is_some()))
         else {
-            return Ok(Err(Verdict::reconciling(Reason::Progressing, waiting(&key))));
+            return Ok(Err(waiting(&key)));
         };
         let secret = secrets.token(&mint.secret.key_ref()).await?;
         Ok(secret.map(|secret| (secret, Some(serial))).map_err(|refusal| refusal.verdict()))
@@ -67,13 +65,7 @@ impl Work {
         if let Some(key) = &known {
             let ours = key.owner_references().iter().any(|it| Some(&it.uid) == uid.as_ref());
             if !ours {
-                return Ok(Err(Verdict::stalled(
-                    Reason::OwnershipConflict,
-                    format!(
-                        "spec.mint: GatewayApiKey {name} would stand for this token, and somebody else made one of that name; \
-                         delete it, or create a ConsoleToken of another name"
-                    ),
-                )));
+                return Ok(Err(report::token::mint_taken(&name)));
             }
         }
         let (spec, annotations) = (wanted(mint), self.asks());
@@ -85,9 +77,7 @@ impl Work {
         let there = known.is_some();
         match known.filter(|key| going || same(key.as_ref())) {
             Some(key) => Ok(Ok(key)),
-            None if going => {
-                Ok(Err(Verdict::reconciling(Reason::Deleting, "its token was never made, or is gone")))
-            }
+            None if going => Ok(Err(report::token::never_minted())),
             None => {
                 let object = self.wanted(&name, (spec, annotations));
                 self.write(&name, object, there).await.map(Arc::new).map(Ok)
@@ -166,8 +156,8 @@ fn serial(target: &Target) -> Option<Serial> {
     }
 }
 
-fn waiting(key: &GatewayApiKey) -> String {
+fn waiting(key: &GatewayApiKey) -> Verdict {
     let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-    let said = condition::find(conditions, READY).map_or("it is being made", |it| it.message.as_str());
-    format!("GatewayApiKey {} makes the token: {said}", key.name_any())
+    let said = condition::find(conditions, READY).map(|it| it.message.as_str());
+    report::token::minting(&key.name_any(), said)
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Pass};
 use super::{Act, Done, Work, owner, refused};
-use crate::api::{Reason, Verdict};
+use crate::api::Verdict;
 use crate::cluster::secret::{Delivery, Key, Rehearsed, Undelivered};
 use crate::plan::budget::Shares;
 use crate::plan::contest;
@@ -236,9 +236,7 @@ impl Work {
         } else {
             None
         };
-        let verdict = verdict.unwrap_or_else(|| {
-            Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
-        });
+        let verdict = verdict.unwrap_or_else(report::key::applying);
         if settled {
             status.observed_generation = self.key.metadata.generation;
         }

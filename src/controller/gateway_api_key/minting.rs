@@ -5,11 +5,12 @@ use super::super::context::Context;
 use super::Work;
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
-use crate::api::{ConsoleToken, GatewayApiKey, Reason, Verdict};
+use crate::api::{ConsoleToken, GatewayApiKey, Verdict};
 use crate::cluster::object::Managed;
 use crate::cluster::watch;
 use crate::plan::capability::Minting as Makers;
 use crate::plan::naming::Serial;
+use crate::plan::report;
 use crate::plan::token;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -67,11 +68,7 @@ impl Work {
     /// What keeps the key that is a console token: the ConsoleToken, as long as there is one.
     pub(super) fn needed(&self) -> Option<Verdict> {
         let token = &self.minting.as_ref()?.token;
-        let message = format!(
-            "it is the token of ConsoleToken {}, and is revoked once that is gone; delete that, not this",
-            token.name_any()
-        );
-        Some(Verdict::reconciling(Reason::InUse, message))
+        Some(report::key::token_needed(&token.name_any()))
     }
 
     /// The ConsoleToken says in its own status how far its token is.

@@ -4,7 +4,7 @@ use super::super::{Error, Pass};
 use super::{Act, Done, STEPS, Work};
 use crate::api::condition;
 use crate::api::gateway_api_key::GatewayApiKeySpec;
-use crate::api::{EventReason, GatewayApiKey, Reason, Verdict};
+use crate::api::{EventReason, GatewayApiKey};
 use crate::cluster::object::Managed;
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
@@ -110,8 +110,7 @@ impl Work {
         status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
         status.last_handled_rotate_at.clone_from(&act.facts.asks.rotate);
         self.confirmed = Some(Some(key));
-        let verdict = Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over");
-        let pass = self.publish(status, &verdict).await?;
+        let pass = self.publish(status, &report::key::taking_over()).await?;
         self.forget_left(id).await;
         self.wake_deposits();
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
@@ -188,7 +187,8 @@ impl Work {
         let mut status = self.status();
         let now = report::to_the_second(self.context.clock.now());
         status.missing_since = Some(now);
-        let pass = self.publish(status, &report::key::key_missing(id, now, act.facts)).await?;
+        let verdict = report::key::key_missing(id, now).still_ready(act.facts.doubted && act.facts.serves());
+        let pass = self.publish(status, &verdict).await?;
         Ok(match pass {
             Pass::Stale => Done::Pass(pass),
             Pass::Rest(_) if self.status().missing_since.is_none() => unkept(act),
@@ -207,7 +207,8 @@ impl Work {
         if ids.iter().any(|id| kept.iter().all(|it| it.id != id.0)) {
             return Ok(unkept(act));
         }
-        self.context.notify(self.key.as_ref(), report::key::unused_found(ids, act.facts));
+        let until = retry::plus(act.facts.now, act.facts.poll);
+        self.context.notify(self.key.as_ref(), report::key::unused_found(ids, until));
         Ok(Done::Again)
     }
 
@@ -298,11 +299,8 @@ impl Work {
     async fn is_ours(&self, act: &Act<'_>, id: &KeyId) -> Result<bool, Fault> {
         let ours = owned(&act.account, (&self.identity, &listed(act.facts)), id).await?;
         if !ours {
-            let note = format!(
-                "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in its console"
-            );
             self.context.metrics.left_behind("GatewayApiKey", 1);
-            self.context.notify(self.key.as_ref(), Notice::warning(EventReason::LeftBehind, note));
+            self.context.notify(self.key.as_ref(), report::key::not_ours(id));
         }
         Ok(ours)
     }

@@ -2,11 +2,11 @@
 
 use super::super::{Error, Pass, stale_or};
 use super::{Done, STEPS, Work};
-use crate::api::{EventReason, FORCE_ORPHAN, Reason};
+use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
-use crate::plan::report::{self, Notice};
+use crate::plan::report;
 use jiff::SignedDuration;
 use kube::runtime::reflector::ObjectRef;
 
@@ -78,10 +78,7 @@ impl Work {
         self.say_left_behind(&ids);
         // Said only of what the vendor was asked to remove.
         if ids.is_empty() && !self.tried.is_empty() {
-            self.context.notify(
-                self.deposit.as_ref(),
-                Notice::news(EventReason::Removed, "the credential is removed at the vendor"),
-            );
+            self.context.notify(self.deposit.as_ref(), report::provider_key::removed());
         }
         self.context.memory.forget(&self.uid);
         let token = ObjectRef::new(self.token_name()).within(&self.namespace());

@@ -4,8 +4,8 @@ use super::super::drift;
 use super::super::facts::{Facts, KeyId, Target};
 use super::super::fault::Fault;
 use super::super::issuance::{Decision, Step, Why};
+use super::super::money;
 use super::super::rotation::Cause;
-use super::super::{money, retry};
 use super::{Notice, clock, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
@@ -326,24 +326,24 @@ pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeySta
 }
 
 /// What status says when the vendor does not show the served key for the first time.
-pub fn key_missing(id: &KeyId, since: Timestamp, facts: &Facts) -> Verdict {
+pub fn key_missing(id: &KeyId, since: Timestamp) -> Verdict {
     let message = format!(
         "the vendor did not show key {id} at {}, and one look is no proof: a second one, at least a minute later, decides; \
          if the key is still gone then a new one is made, and should it show up again it has its overlap",
         clock(since)
     );
-    Verdict::reconciling(Reason::KeyMissing, message).still_ready(facts.doubted && facts.serves())
+    Verdict::reconciling(Reason::KeyMissing, message)
 }
 
 /// The event for keys that carry a resource's mark and that nothing uses.
-pub fn unused_found(ids: &[KeyId], facts: &Facts) -> Notice {
+pub fn unused_found(ids: &[KeyId], until: Timestamp) -> Notice {
     let named = some(ids.iter().map(|id| id.0.as_str()));
     Notice::warning(
         EventReason::UnusedKeyFound,
         format!(
             "nothing uses {named} at the vendor, which carries the mark of this resource: a late answer to a create call, or a copy \
              that a person made; revoked after {}; to keep it, take the mark out of its name",
-            clock(retry::plus(facts.now, facts.poll))
+            clock(until)
         ),
     )
 }
@@ -375,6 +375,48 @@ pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String>
         let all = money::decimal(limit.micros.saturating_mul(keys));
         format!("; until then {keys} keys can spend up to {all} {currency} in all")
     })
+}
+
+/// What status says while settings that the vendor takes after creation are sent.
+pub fn applying() -> Verdict {
+    Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
+}
+
+/// What status says while a key that another pass put into the Secret is looked up at the vendor.
+pub fn checking() -> Verdict {
+    Verdict::reconciling(
+        Reason::Progressing,
+        "the Secret holds a key that status does not know; it is looked up at the vendor",
+    )
+}
+
+/// What status says while a key that existed already is taken over.
+pub fn taking_over() -> Verdict {
+    Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over")
+}
+
+/// What status says of the key of a minted token that is deleted before its ConsoleToken.
+pub fn token_needed(token: &str) -> Verdict {
+    let message = format!(
+        "it is the token of ConsoleToken {token}, and is revoked once that is gone; delete that, not this"
+    );
+    Verdict::reconciling(Reason::InUse, message)
+}
+
+/// What status says of a stored resource that the present type cannot read. `error`: what is wrong, which names the field.
+pub fn undecodable(error: &str) -> Verdict {
+    let message = format!(
+        "the stored resource cannot be read: {error}; correct that field, nothing was done or undone meanwhile"
+    );
+    Verdict::stalled(Reason::Undecodable, message)
+}
+
+/// The event when an old key is left alone, because it does not carry Keysmith's mark any more.
+pub fn not_ours(id: &KeyId) -> Notice {
+    let note = format!(
+        "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in its console"
+    );
+    Notice::warning(EventReason::LeftBehind, note)
 }
 
 /// What status says while a key that leaked is revoked although no other can take its place yet.

@@ -1,8 +1,8 @@
 //! What is said of `ProjectSettings`.
 
 use super::super::project::paths;
-use super::clock;
-use crate::api::{Reason, Verdict};
+use super::{Notice, clock};
+use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;
 
 /// `spec.suspend`.
@@ -14,6 +14,20 @@ pub fn suspended() -> Verdict {
 /// The project is as specified.
 pub fn applied() -> Verdict {
     Verdict::settled(Reason::Applied, "the project's settings are as specified")
+}
+
+/// The event of a change.
+pub fn updated(fields: &[&str]) -> Notice {
+    Notice::news(EventReason::Updated, format!("changed at the vendor and read back: {}", paths(fields)))
+}
+
+/// What the condition `Drifted` says.
+pub fn drifted(fields: &[&str]) -> String {
+    if fields.is_empty() {
+        String::new()
+    } else {
+        format!("the vendor shows something else: {}", paths(fields))
+    }
 }
 
 /// The project differs, and is only looked at.

@@ -60,6 +60,38 @@ pub fn sent(why: Why) -> Notice {
     }
 }
 
+/// What status says between two steps of a change.
+pub fn assigned() -> Verdict {
+    Verdict::reconciling(Reason::Progressing, "the changed assignment is at the vendor")
+}
+
+/// What status says once earlier credentials are dealt with.
+pub fn settled() -> Verdict {
+    Verdict::reconciling(Reason::Progressing, "earlier credentials are accounted for").still_ready(true)
+}
+
+/// What status says while an earlier credential is removed.
+pub fn replacing() -> Verdict {
+    let message = "the credential is at the vendor; the earlier one is removed next";
+    Verdict::reconciling(Reason::Progressing, message).still_ready(true)
+}
+
+/// The event when the keys of a credential were changed at the vendor.
+pub fn set_right() -> Notice {
+    let note = "the keys that use the credential were changed at the vendor and are set right";
+    Notice::warning(EventReason::DriftCorrected, note)
+}
+
+/// The event when the keys of a credential were changed as the specification says.
+pub fn reassigned() -> Notice {
+    Notice::news(EventReason::Reassigned, "the keys that use the credential were changed in place")
+}
+
+/// The event when the credential went with its resource.
+pub fn removed() -> Notice {
+    Notice::news(EventReason::Removed, "the credential is removed at the vendor")
+}
+
 /// The event when the vendor may still have what it was asked to remove.
 pub fn left_behind(ids: &[String]) -> Notice {
     let note = format!(

@@ -47,6 +47,26 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (
     Verdict::reconciling(fault.reason(), message).stalled_if(again && fault.needs_a_person())
 }
 
+/// The key that stands for a minted token is not there yet. `said`: what it says of itself.
+pub fn minting(key: &str, said: Option<&str>) -> Verdict {
+    let said = said.unwrap_or("it is being made");
+    Verdict::reconciling(Reason::Progressing, format!("GatewayApiKey {key} makes the token: {said}"))
+}
+
+/// Another GatewayApiKey has the name of the one that would stand for a minted token.
+pub fn mint_taken(key: &str) -> Verdict {
+    let message = format!(
+        "spec.mint: GatewayApiKey {key} would stand for this token, and one of that name exists that is not Keysmith's; delete it, or create \
+         a ConsoleToken of another name"
+    );
+    Verdict::stalled(Reason::OwnershipConflict, message)
+}
+
+/// A minted token that is being deleted, of which there is nothing.
+pub fn never_minted() -> Verdict {
+    Verdict::reconciling(Reason::Deleting, "its token was never made, or is gone")
+}
+
 /// What a resource says whose ConsoleToken does not exist.
 pub fn missing(name: &str, namespace: &str) -> Verdict {
     let message = format!(
