@@ -265,7 +265,9 @@ impl Work {
     }
 
     fn tell(&self, act: &Act<'_>, decision: &Decision) {
-        let Some(mut notice) = report::key::taken(decision, &act.desired.secret.name) else {
+        let previous = self.key.status.iter().flat_map(|status| &status.previous);
+        let until = previous.max_by_key(|key| key.serial).map(|key| key.retire_after);
+        let Some(mut notice) = report::key::taken(decision, &act.desired.secret.name, until) else {
             return;
         };
         if let (Step::Issue(_), Some(status)) = (&decision.step, &self.key.status) {

@@ -92,6 +92,9 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
             "could not {doing}: {fault}; delete keys that are not needed or raise the plan's limit, and look at what the \
              console token may do; tried again at {next}"
         ),
+        FaultKind::TokenRefused => {
+            format!("could not {doing}: {fault}; see the ConsoleToken; tried again at {next}")
+        }
         FaultKind::Forbidden => format!(
             "could not {doing}: {fault}; give the console token that right in the vendor's console, or use another token; tried \
              again at {next}"

@@ -67,7 +67,7 @@ impl Refused {
             Cause::Rights => {
                 "grant Keysmith's ServiceAccount get, create and update on Secrets in this namespace"
             }
-            Cause::Quota => "raise the ResourceQuota or delete Secrets that nobody needs",
+            Cause::Quota => "raise the ResourceQuota or delete Secrets that are not needed",
             Cause::Policy => "change spec.secret or the policy",
             Cause::Immutable => "delete the Secret, or leave it as it is",
             Cause::Invalid => "correct spec.secret",

@@ -90,8 +90,8 @@ pub fn place(token: &ConsoleToken) -> String {
 /// What is said of a token that cannot come back, because its Secret went with its namespace.
 pub fn lost(token: &ConsoleToken) -> String {
     format!(
-        "Secret {} is gone and cannot come back, because the namespace is being deleted; what needs it can only be let go, by the \
-         annotation keysmith.dev/force-orphan",
+        "Secret {} is gone and cannot come back, because the namespace is being deleted; what needs it goes only with the annotation \
+         keysmith.dev/force-orphan on it",
         token.spec.secret_name()
     )
 }

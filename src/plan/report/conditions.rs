@@ -183,7 +183,7 @@ pub fn tell_of_leak(
     let tried = || {
         let cannot = cannot.unwrap_or_default();
         format!(
-            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried all the time{cannot}"
+            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried at least once a minute{cannot}"
         )
     };
     let message = if observed { leak_observed(&id) } else { tried() };

@@ -61,7 +61,7 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
 /// What status says of a deletion that only a person can end, because the console token is gone for good.
 pub fn hopeless(why: &str) -> Verdict {
     let message = format!(
-        "what was made at the vendor cannot be removed: {why}; it then stays WORKING there, and the ledger names it: see keysmith orphans"
+        "what was made at the vendor cannot be removed: {why}; the key then stays WORKING at the vendor, and the ledger names it: see keysmith orphans"
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }

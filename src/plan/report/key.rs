@@ -61,7 +61,7 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
     let secret = scene.secret;
     let until = match decision.step {
         Step::Rest(Some(until)) => clock(until),
-        _ => "something changes".to_owned(),
+        _ => "the next poll".to_owned(),
     };
     Some(match &decision.why {
         Why::Fresh if !scene.active => Verdict::settled(
@@ -78,8 +78,8 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
         ),
         Why::ExternalMissing => Verdict::stalled(
             Reason::ExternalKeyMissing,
-            "spec.externalId: the vendor knows no key with that id; delete this resource and create one that names another key, or none \
-             to have one made; looked at again every ten minutes",
+            "spec.externalId: the vendor knows no key with that id; delete this resource and create one that names another key, or one \
+             without spec.externalId to have a key made; looked at again every ten minutes",
         ),
         Why::OwnedElsewhere(here) => {
             let whose = if *here { "another resource of this cluster" } else { "another cluster" };
@@ -203,7 +203,7 @@ fn unwritten(why: &Why, secret: &str, until: &str) -> Option<Verdict> {
 }
 
 /// The event of a step that was taken, if it is worth one.
-pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
+pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Option<Notice> {
     let note = match (&decision.step, &decision.why) {
         (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed) | (Step::Adopt(..) | Step::Commit(..), _) => {
             Notice::news(Reason::Issued, format!("a key was made and put into Secret {secret}"))
@@ -211,8 +211,8 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
         (Step::Issue(_), Why::Rotation(Cause::KeyLost)) => Notice::warning(
             EventReason::KeyLost,
             format!(
-                "two looks a minute apart did not show the key at the vendor; a new one was made and put into Secret {secret}; \
-                 the old one works for spec.rotation.overlap should it show up again"
+                "two looks a minute apart did not show the key at the vendor; a new one was made and put into Secret {secret}; {}",
+                afterwards(Cause::KeyLost, until)
             ),
         ),
         (Step::Issue(_), Why::Rotation(Cause::Expired)) => Notice::warning(
@@ -221,7 +221,11 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
         ),
         (Step::Issue(_), Why::Rotation(cause)) => Notice::news(
             EventReason::Rotated,
-            format!("a new key is in Secret {secret}, because {}; {}", because(*cause), afterwards(*cause)),
+            format!(
+                "a new key is in Secret {secret}, because {}; {}",
+                because(*cause),
+                afterwards(*cause, until)
+            ),
         ),
         (Step::Retire(id), Why::Leaked) => Notice::warning(
             EventReason::LeakedKeyRevoked,
@@ -249,11 +253,12 @@ pub fn taken(decision: &Decision, secret: &str) -> Option<Notice> {
         ),
         (Step::Recognise(..), Why::Relinked) => Notice::news(
             EventReason::Relinked,
-            "the key of the resource this one was restored from was found again by its mark".to_owned(),
+            "this resource was restored from a backup: the key that it had is found again by its mark"
+                .to_owned(),
         ),
         (Step::Recognise(..), _) => Notice::news(
             EventReason::TakenOver,
-            "the key named in spec.externalId is managed from here".to_owned(),
+            "the key named in spec.externalId is managed by this resource from now on".to_owned(),
         ),
         (Step::Restore(..), Why::SecretDeleted) => Notice::warning(
             EventReason::SecretRestored,
@@ -304,12 +309,15 @@ const fn because(cause: Cause) -> &'static str {
     }
 }
 
-const fn afterwards(cause: Cause) -> &'static str {
+/// What becomes of the old key. `until`: the end of its overlap.
+fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
+    let until =
+        until.map_or_else(|| "for spec.rotation.overlap".to_owned(), |it| format!("until {}", clock(it)));
     match cause {
-        Cause::Leaked => "the old one is revoked now",
-        Cause::Expired => "the old one does not work any more",
-        Cause::KeyLost => "the old one works for spec.rotation.overlap should it show up again",
-        _ => "the old one works on for spec.rotation.overlap",
+        Cause::Leaked => "the old one is revoked now".to_owned(),
+        Cause::Expired => "the old one does not work any more".to_owned(),
+        Cause::KeyLost => format!("the old one works {until} should it show up again"),
+        _ => format!("the old one works {until}, and longer while it is used"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is said of ConsoleTokens, and of resources that wait for one.
 
-use super::super::fault::{Fault, FaultKind};
+use super::super::fault::{Fault, FaultKind, Unreachable};
 use super::{Notice, clock};
 use crate::api::{ConsoleToken, EventReason, Reason, Verdict};
 use jiff::Timestamp;
@@ -33,6 +33,9 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (
         FaultKind::NotFound => {
             format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
         }
+        FaultKind::Unreachable(Unreachable::Certificate) => format!(
+            "{fault}; check spec.endpoint and the certificate; Keysmith trusts public certificate authorities only; tried again at {next}"
+        ),
         FaultKind::Unreachable(_) => format!(
             "{fault}; check spec.endpoint, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy; tried again at {next}"
         ),
