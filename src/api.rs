@@ -80,7 +80,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [ConsoleToken::crd(), GatewayApiKey::crd(), ProjectSettings::crd(), ProviderKey::crd()]
         .into_iter()
         .map(with_status_default)
-        .map(without_null)
+        .map(tidy)
         .collect()
 }
 
@@ -95,25 +95,41 @@ pub fn plurals() -> Vec<String> {
     plurals.map(Cow::into_owned).into()
 }
 
-/// Lets the API server drop `null`, which is what it does with fields that are not nullable: "not set" is then said in
-/// one way only, and CEL's `has` means what it says.
-fn without_null(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+fn tidy(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        schema.into_iter().for_each(forbid_null);
+        schema.into_iter().for_each(tidy_schema);
     }
     crd
 }
 
-fn forbid_null(schema: &mut JSONSchemaProps) {
+/// Lets the API server drop `null`, which is what it does with fields that are not nullable: "not set" is then said in
+/// one way only, and CEL's `has` means what it says. Descriptions lose the line ends of the source, which `kubectl explain`
+/// would keep in the middle of a sentence.
+fn tidy_schema(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    schema.properties.iter_mut().flat_map(|it| it.values_mut()).for_each(forbid_null);
+    schema.description = schema.description.as_deref().map(unfolded);
+    schema.properties.iter_mut().flat_map(|it| it.values_mut()).for_each(tidy_schema);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        forbid_null(items);
+        tidy_schema(items);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(more)) = &mut schema.additional_properties {
-        forbid_null(more);
+        tidy_schema(more);
     }
+}
+
+/// Each paragraph in one line; lists keep theirs.
+fn unfolded(text: &str) -> String {
+    let paragraph = |text: &str| {
+        let lines = text.lines().map(str::trim_end);
+        lines.fold(String::new(), |mut whole, line| {
+            if !whole.is_empty() {
+                whole.push(if line.trim_start().starts_with("- ") { '\n' } else { ' ' });
+            }
+            whole + line
+        })
+    };
+    text.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Gives `status` the default `{observedGeneration: -1}`: tools that follow kstatus see "in progress" from
@@ -136,6 +152,14 @@ fn with_status_default(mut crd: CustomResourceDefinition) -> CustomResourceDefin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptions_are_sentences_and_not_lines_of_source() {
+        assert_eq!(
+            unfolded("One\nsentence.\n\nA list:\n- one\n- two"),
+            "One sentence.\n\nA list:\n- one\n- two"
+        );
+    }
 
     #[test]
     fn the_short_way_to_the_plurals_ends_where_the_long_one_does() {
