@@ -27,6 +27,7 @@ pub mod money;
 pub mod naming;
 pub mod notice;
 pub mod orphans;
+pub mod pasted;
 pub mod policy;
 pub mod project;
 pub mod recovery;

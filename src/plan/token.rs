@@ -1,6 +1,7 @@
 //! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
 
 use super::capability::{Capabilities, Minting};
+use super::pasted;
 use super::refusal::Refusal;
 use super::retry::plus;
 use crate::api::condition::{self, EXPIRING_SOON};
@@ -66,20 +67,8 @@ fn origin(text: &str) -> Result<Url, String> {
 
 /// Whether these bytes can be a token. `place` names Secret and key.
 pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
-    let refuse = |what: &str| {
-        let hint = "write it without line breaks, such as with kubectl create secret generic --from-literal";
-        Err(Refusal::secret("spec.secretRef", format!("{place} {what}; {hint}")))
-    };
-    match std::str::from_utf8(bytes) {
-        _ if bytes.is_empty() => refuse("is empty"),
-        Ok(text) if text.trim().is_empty() => refuse("holds only white space"),
-        Ok(text) if text.contains(['\n', '\r']) => refuse("contains a line break"),
-        Ok(text) if !text.bytes().all(|b| b.is_ascii_graphic()) => {
-            refuse("contains characters that no token has")
-        }
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => refuse("is not text"),
-    }
+    let refused = |flaw| Refusal::secret("spec.secretRef", format!("{place} {flaw}"));
+    pasted::bare(bytes).map(str::to_owned).map_err(refused)
 }
 
 /// Where a token is, for messages.
@@ -214,16 +203,20 @@ mod tests {
         for (bytes, words) in [
             (&b""[..], "is empty"),
             (b" \t ", "white space"),
-            (b"ek_fake_1\n", "line break"),
+            (b"ek_fake_1\n\n", "line break"),
             (b"ek_fake_1\r\nX-Evil: 1", "line break"),
-            (b"ek fake", "no token has"),
+            (b"ek fake", "a blank"),
+            (b"\xef\xbb\xbfek_fake", "byte order mark"),
+            (b"Bearer ek_fake", "Bearer"),
             (b"ek_\xff\xfe", "not text"),
-            ("ek_fake_\u{e9}".as_bytes(), "no token has"),
+            ("ek_fake_\u{e9}".as_bytes(), "no token and no key has"),
         ] {
             let refusal = check_token(bytes, "Secret a, key b").unwrap_err();
+            assert!(refusal.message.starts_with("Secret a, key b "), "{refusal}");
             assert!(refusal.message.contains(words), "{refusal}");
             assert!(!refusal.message.contains("fake"), "{refusal}");
         }
+        assert_eq!(check_token(b"ek_fake_1\n", "x").unwrap(), "ek_fake_1");
         assert_eq!(check_token(b"ek_fake_1", "x").unwrap(), "ek_fake_1");
     }
 }
