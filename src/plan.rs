@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod mints;
 mod missing;
 pub mod money;
+pub mod names;
 pub mod naming;
 pub mod notice;
 pub mod orphans;

@@ -24,6 +24,7 @@ use crate::plan::hash;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
+use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -128,8 +129,13 @@ impl Work {
                 .await;
         };
         if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let message = format!("the vendor of ConsoleToken {} has no provider keys", self.token_name());
-            let refusal = Refusal::unsupported("spec", message);
+            let able = gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title);
+            let message = format!(
+                "the vendor of ConsoleToken {} has no provider keys; name a ConsoleToken of {}, or delete this",
+                self.token_name(),
+                able.collect::<Vec<_>>().join(" or ")
+            );
+            let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
         }
         let credential = match self.credential().await? {
@@ -169,6 +175,9 @@ impl Work {
     /// The credential in the vendor's format, or what is missing.
     async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
         let place = &self.deposit.spec.credentials_ref;
+        if let Err(refusal) = token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref()) {
+            return Ok(Err(refusal));
+        }
         let entries = self.context.secrets(self.deposit.as_ref()).entries(&place.name).await?;
         let Some(entries) = entries else {
             let message =

@@ -6,7 +6,7 @@ use super::facts::{KeyId, Limit};
 use super::hash;
 use super::money::micros;
 use super::naming::{self, NameStyle};
-use super::policy::Policy;
+use super::policy::{self, Policy};
 use super::refusal::Refusal;
 use super::template::SecretPlan;
 use crate::api::GatewayApiKey;
@@ -84,6 +84,10 @@ pub fn desired(
     if (kind == KeyType::CodingAgent) != spec.coding_assistant.is_some() {
         let message = "required with type CodingAgent, and only allowed with it; such as claude_code";
         return Err(Refusal::invalid("spec.codingAssistant", message));
+    }
+    if kind == KeyType::Sandbox && spec.budget.is_some() {
+        let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
+        return Err(Refusal::invalid("spec.budget", message));
     }
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
@@ -173,17 +177,8 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         let note = "keys cannot be switched off there; use Delete or Retain";
         refused.push(("deletionPolicy".to_owned(), note.to_owned()));
     }
-    let rotation = spec.rotation.as_ref();
-    if rotation.is_some_and(|it| it.brown_out.as_ref().is_some_and(|span| span != "0s"))
-        && !capabilities.disable
-    {
-        let note = "keys cannot be switched off there; leave it out";
-        refused.push(("rotation.brownOut".to_owned(), note.to_owned()));
-    }
-    if rotation.is_some_and(|it| it.max_overlap.is_some()) && !capabilities.last_used {
-        let note = "the last use of a key is not told there, so nobody can wait for it; set rotation.overlap";
-        refused.push(("rotation.maxOverlap".to_owned(), note.to_owned()));
-    }
+    let rotation = spec.rotation.iter().flat_map(|it| policy::unsupported(it, capabilities));
+    refused.extend(rotation.map(|(field, note)| (format!("rotation.{field}"), note.to_owned())));
     let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
     if let Some(preset) = preset.filter(|it| !capabilities.presets.contains(it)) {
         let known: Vec<_> = capabilities.presets.iter().collect();
@@ -210,9 +205,9 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     if refused.len() == 1 {
         return Err(Refusal::unsupported(field, format!("{title} cannot honour it: {note}")));
     }
-    let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field}: {note}")).collect();
-    let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join("; "));
-    Err(Refusal::unsupported(field, message))
+    let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field} ({note})")).collect();
+    let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join(", "));
+    Err(Refusal::unsupported(Refusal::SEVERAL, message))
 }
 
 /// What says the same as leaving the field out is no wish that could be ignored.
@@ -242,8 +237,13 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         return Err(Refusal::unsupported("spec.budget.amount", message));
     }
     if micros == 0 {
+        let stop = if capabilities.support("active") == Support::Unsupported {
+            "delete the resource to stop its key, which cannot be switched off there"
+        } else {
+            "set active: false to stop the key"
+        };
         let message =
-            "0 would mean no limit to the vendor; set active: false to stop a key, or leave budget out";
+            format!("0 would mean no limit to the vendor; {stop}, or leave budget out for no limit");
         return Err(Refusal::invalid("spec.budget.amount", message));
     }
     Ok(Limit { micros, period: budget.period })
@@ -254,6 +254,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
 mod tests {
     use super::*;
     use crate::api::shared::Period;
+    use crate::gateway::edenai_v3::CAPABILITIES as EDEN_AI;
     use crate::gateway::edgee::CAPABILITIES as EDGEE;
     use serde_json::json;
 
@@ -294,6 +295,42 @@ mod tests {
             assert_eq!(refusal.field, field, "{spec}");
             assert!(refusal.message.contains(words), "{spec}: {refusal}");
         }
+    }
+
+    #[test]
+    fn several_fields_that_a_vendor_lacks_are_listed_each_once() {
+        let spec = json!({
+            "type": "CodingAgent", "codingAssistant": "codex", "models": ["m"], "email": "a@example.com", "active": false,
+            "debugMode": true, "rotation": {"brownOut": "1h", "maxOverlap": "48h"}, "deletionPolicy": "Disable",
+        });
+        let refusal = desired(&key(spec), &EDEN_AI, None).unwrap_err();
+        let said = refusal.to_string();
+        assert!(
+            said.starts_with("Eden AI v3 cannot honour 9 fields: spec.active (keys cannot be switched off"),
+            "{said}"
+        );
+        for field in
+            ["codingAssistant", "email", "rotation.brownOut", "rotation.maxOverlap", "deletionPolicy", "type"]
+        {
+            assert_eq!(said.matches(&format!("spec.{field} (")).count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_budget_of_nothing_is_told_what_the_vendor_has() {
+        let spec = || key(json!({"budget": {"amount": "0.00", "period": "Monthly"}}));
+        assert!(desired(&spec(), &EDGEE, None).unwrap_err().message.contains("active: false"));
+        let refusal = desired(&spec(), &EDEN_AI, None).unwrap_err();
+        assert!(
+            !refusal.message.contains("active") && refusal.message.contains("delete the resource"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_key_that_costs_nothing_has_no_budget() {
+        let spec = key(json!({"type": "Sandbox", "budget": {"amount": "5", "period": "Monthly"}}));
+        assert_eq!(desired(&spec, &EDEN_AI, None).unwrap_err().field, "spec.budget");
     }
 
     #[test]

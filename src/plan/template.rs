@@ -3,10 +3,12 @@
 //! Templates are minijinja without loaders, macros and functions that could do I/O; their work is bounded by
 //! fuel, and every variable they name must be known.
 
+mod check;
+
 use super::hash;
 use super::refusal::Refusal;
+use crate::api::GatewayApiKey;
 use crate::api::gateway_api_key::Preset;
-use crate::api::{GROUP, GatewayApiKey, MANAGED_BY_LABEL};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::collections::BTreeMap;
@@ -15,8 +17,6 @@ use std::collections::BTreeMap;
 const RELOADER: &str = "reloader.stakater.com/match";
 /// The entry of a Secret that has neither template nor preset.
 const DEFAULT_ENTRY: &str = "key";
-const VARIABLES: [&str; 8] =
-    ["key", "baseUrl", "keyId", "name", "namespace", "serial", "expiresAt", "models"];
 /// Steps a template may take: hundreds of times what any sane one needs, a fraction of a second in all.
 const FUEL: u64 = 50_000;
 /// Kubernetes' limit for a Secret is 1 MiB; what Keysmith adds itself stays far below the rest.
@@ -25,10 +25,6 @@ const LARGEST: usize = 1_000_000;
 const LONGEST_ENTRY: usize = 253;
 /// How the entries of an old key are named that stay beside the new ones.
 pub const PREVIOUS_ENTRY: &str = "previous_";
-/// Types that Kubernetes or other tools give a meaning beyond "some data".
-const RESERVED_TYPES: [&str; 3] =
-    ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
-
 /// What a Secret should be, but for the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretPlan {
@@ -114,6 +110,10 @@ impl SecretPlan {
             .preset
             .map(|it| preset(it, !resource.spec.models.is_empty(), openai_path))
             .unwrap_or_default();
+        if !data.is_empty() && data.keys().all(|entry| template.data.contains_key(entry)) {
+            let message = "spec.secret.template.data has every entry of it, so that it has no effect; leave one of them out";
+            return Err(Refusal::invalid("spec.secret.preset", message));
+        }
         data.extend(template.data);
         if data.is_empty() {
             data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());
@@ -128,12 +128,18 @@ impl SecretPlan {
         };
         let rotation = resource.spec.rotation.as_ref();
         if rotation.is_some_and(|it| it.reloader == Some(true)) {
-            plan.annotations.insert(RELOADER.to_owned(), "true".to_owned());
+            let written = plan.annotations.insert(RELOADER.to_owned(), "true".to_owned());
+            if written.is_some_and(|it| it != "true") {
+                let field = format!("spec.secret.template.metadata.annotations[{RELOADER}]");
+                let message = "spec.rotation.reloader: true sets it to \"true\"; leave one of them out";
+                return Err(Refusal::invalid(field, message));
+            }
         }
         plan.check()?;
         // Filters, indexes and loops show what they are worth only when they run, so they do, once, before a key is
         // made for them.
-        plan.render(&Variables::placeholder(&resource.spec.models))?;
+        let filled = plan.render(&Variables::placeholder(&resource.spec.models))?;
+        plan.check_filled(&filled)?;
         Ok(plan)
     }
 
@@ -154,6 +160,11 @@ impl SecretPlan {
         }
     }
 
+    /// Whether an entry of the Secret is kept of an old key. One that the template names is its own.
+    pub fn is_previous(&self, entry: &str) -> bool {
+        entry.starts_with(PREVIOUS_ENTRY) && !self.data.contains_key(entry)
+    }
+
     /// The entries that are the key and nothing else.
     pub fn bare_entries(&self) -> impl Iterator<Item = &String> {
         let bare = |template: &str| {
@@ -168,26 +179,6 @@ impl SecretPlan {
         self.data.iter().filter(|(_, template)| uses(template, "key")).map(|(entry, _)| entry)
     }
 
-    fn check(&self) -> Result<(), Refusal> {
-        if RESERVED_TYPES.contains(&self.kind.as_str()) {
-            let message = format!(
-                "{} has a meaning of its own in Kubernetes; use Opaque or a type of yours",
-                self.kind
-            );
-            return Err(Refusal::invalid("spec.secret.template.type", message));
-        }
-        let reserved = |name: &String| name.split('/').next().is_some_and(|it| it.ends_with(GROUP));
-        let mut names = self.labels.keys().chain(self.annotations.keys());
-        if let Some(name) = names.find(|name| reserved(name) || *name == MANAGED_BY_LABEL) {
-            let message = format!("{name} is Keysmith's own; use another name");
-            return Err(Refusal::invalid("spec.secret.template.metadata", message));
-        }
-        if self.keep_previous {
-            self.data.keys().try_for_each(|entry| check_room(entry))?;
-        }
-        self.data.iter().try_for_each(|(entry, template)| check_entry(entry, template))
-    }
-
     /// Fills the templates in.
     pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, Refusal> {
         let environment = environment();
@@ -200,13 +191,7 @@ impl SecretPlan {
                 Refusal::invalid(path(entry), message)
             })?;
             size += entry.len() + text.len();
-            // The entries of the old key stand beside the new ones for a while.
-            let copies = if self.keep_previous { 2 } else { 1 };
-            if size * copies > LARGEST {
-                let twice = if self.keep_previous { ", with keepPrevious twice over" } else { "" };
-                let message = format!("the Secret would be larger than Kubernetes admits (1 MiB{twice})");
-                return Err(Refusal::invalid(path(entry), message));
-            }
+            self.check_size((entry, size, filled.len() + 1))?;
             filled.insert(entry.clone(), text);
         }
         Ok(filled)
@@ -233,48 +218,6 @@ fn environment<'a>() -> Environment<'a> {
         environment.set_syntax(syntax);
     }
     environment
-}
-
-/// The entry of the old key is called `previous_` and this one's name.
-fn check_room(entry: &str) -> Result<(), Refusal> {
-    if entry.starts_with(PREVIOUS_ENTRY) {
-        let message =
-            "with keepPrevious the names that begin with previous_ are the old key's; use another name";
-        return Err(Refusal::invalid(path(entry), message));
-    }
-    if entry.len() + PREVIOUS_ENTRY.len() > LONGEST_ENTRY {
-        let message = "the name is too long to be kept as previous_… with keepPrevious; use one of 244 characters at most";
-        return Err(Refusal::invalid(path(entry), message));
-    }
-    Ok(())
-}
-
-fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
-    let sound = !entry.is_empty()
-        && entry.len() <= LONGEST_ENTRY
-        && entry.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !sound {
-        return Err(Refusal::invalid(
-            path(entry),
-            "an entry's name has letters, digits, '-', '_' and '.' only",
-        ));
-    }
-    let environment = environment();
-    let parsed = environment.template_from_str(template).map_err(|error| {
-        let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
-        Refusal::invalid(path(entry), format!("the template does not parse{line}: {}", error.kind()))
-    })?;
-    let mut named: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
-    named.sort();
-    let functions = ["range", "dict", "namespace", "lipsum", "debug"];
-    let unknown = |name: &&String| !VARIABLES.contains(&name.as_str()) && !functions.contains(&name.as_str());
-    match named.iter().find(unknown) {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("unknown variable {name}; there are {}", VARIABLES.join(", "));
-            Err(Refusal::invalid(path(entry), message))
-        }
-    }
 }
 
 /// The table of README, "Presets".
@@ -370,12 +313,12 @@ mod tests {
             (json!({"template": {"type": "helm.sh/release.v1"}}), "spec.secret.template.type", "Opaque"),
             (
                 json!({"template": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "x"}}}}),
-                "spec.secret.template.metadata",
+                "spec.secret.template.metadata.labels[app.kubernetes.io/managed-by]",
                 "Keysmith's own",
             ),
             (
                 json!({"template": {"metadata": {"annotations": {"keysmith.dev/serial": "9"}}}}),
-                "spec.secret.template.metadata",
+                "spec.secret.template.metadata.annotations[keysmith.dev/serial]",
                 "Keysmith's own",
             ),
         ];
@@ -383,6 +326,70 @@ mod tests {
             let refusal = plan(secret.clone()).expect_err(&secret.to_string());
             assert_eq!(refusal.field, field, "{secret}");
             assert!(refusal.message.contains(words), "{secret}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_no_secret_can_be_is_refused_by_its_field() {
+        let labels = |map| json!({"template": {"metadata": {"labels": map}}});
+        let annotations = |map| json!({"template": {"metadata": {"annotations": map}}});
+        let kind = |kind: &str, data| json!({"template": {"type": kind, "data": data}});
+        let key = || json!({"key": "{{ key }}"});
+        let large = |size: usize| annotations(json!({"a": "x".repeat(size)}));
+        const LABELS: &str = "spec.secret.template.metadata.labels";
+        const ANNOTATIONS: &str = "spec.secret.template.metadata.annotations";
+        const TYPE: &str = "spec.secret.template.type";
+        let table = [
+            (json!({"name": "a..b"}), "spec.secret.name".to_owned()),
+            (json!({"name": "a-.b"}), "spec.secret.name".to_owned()),
+            (labels(json!({"team": "Search and Ads"})), format!("{LABELS}[team]")),
+            (labels(json!({"team": "x".repeat(64)})), format!("{LABELS}[team]")),
+            (labels(json!({"owner": "ann@example.com"})), format!("{LABELS}[owner]")),
+            (labels(json!({"team name": "x"})), format!("{LABELS}[team name]")),
+            (annotations(json!({"bad key": "x"})), format!("{ANNOTATIONS}[bad key]")),
+            (annotations(json!({"a/b/c": "x"})), format!("{ANNOTATIONS}[a/b/c]")),
+            (large(256 * 1024), ANNOTATIONS.to_owned()),
+            (large(256 * 1024 - 1000), ANNOTATIONS.to_owned()),
+            (kind("My Type!", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/tls", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/tls", json!({"tls.crt": ""})), TYPE.to_owned()),
+            (kind("kubernetes.io/basic-auth", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/ssh-auth", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/dockerconfigjson", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/dockercfg", key()), TYPE.to_owned()),
+            (kind("kubernetes.io/service-account-token", key()), TYPE.to_owned()),
+            (kind("bootstrap.kubernetes.io/token", key()), TYPE.to_owned()),
+            (
+                kind("kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{{ key }}"})),
+                "spec.secret.template.data[.dockerconfigjson]".to_owned(),
+            ),
+            (
+                kind("kubernetes.io/ssh-auth", json!({"ssh-privatekey": ""})),
+                "spec.secret.template.data[ssh-privatekey]".to_owned(),
+            ),
+            (json!({"template": {"data": {"..": "x"}}}), "spec.secret.template.data[..]".to_owned()),
+            (
+                json!({"preset": "OpenAI", "template": {"data": {"OPENAI_API_KEY": "a", "OPENAI_BASE_URL": "b", "OPENAI_MODEL": "c"}}}),
+                "spec.secret.preset".to_owned(),
+            ),
+        ];
+        for (secret, field) in table {
+            let refusal = plan(secret.clone()).expect_err(&field);
+            assert_eq!((refusal.field, refusal.reason), (field, crate::api::Reason::InvalidSpec), "{secret}");
+        }
+        for secret in [
+            labels(json!({"example.com/team": "Search_and-Ads.1", "empty": ""})),
+            annotations(json!({"example.com/owner": "ann@example.com, and others"})),
+            large(256 * 1024 - 8192),
+            kind("kubernetes.io/basic-auth", json!({"password": "{{ key }}"})),
+            kind("kubernetes.io/tls", json!({"tls.crt": "", "tls.key": "{{ key }}"})),
+            kind(
+                "kubernetes.io/dockerconfigjson",
+                json!({".dockerconfigjson": "{\"auths\": {\"x\": {\"password\": \"{{ key }}\"}}}"}),
+            ),
+            kind("example.com/llm", key()),
+        ] {
+            assert!(plan(secret.clone()).is_ok(), "{:?}", plan(secret));
         }
     }
 
@@ -433,6 +440,9 @@ mod tests {
         let taken =
             json!({"keepPrevious": true, "template": {"data": {"key": "{{ key }}", "previous_notice": "x"}}});
         assert_eq!(plan(taken).unwrap_err().field, "spec.secret.template.data[previous_notice]");
-        assert!(plan(json!({"template": {"data": {"previous_notice": "x"}}})).is_ok());
+        let own = plan(json!({"template": {"data": {"previous_notice": "x"}}})).unwrap();
+        assert!(
+            !own.is_previous("previous_notice") && own.is_previous("previous_key") && !own.is_previous("key")
+        );
     }
 }
