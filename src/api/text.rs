@@ -171,8 +171,8 @@ const OWN: &str = "self.all(it, it != 'app.kubernetes.io/managed-by' && !it.star
 /// What a Secret's entry can be called.
 const ENTRIES: &str = "self.all(it, size(it) <= 253 && it.matches('^[-._a-zA-Z0-9]+$'))";
 /// The rules cost by the number of names.
-const MOST_LABELS: u32 = 32;
-const MOST_ENTRIES: u32 = 64;
+const MOST_LABELS: u32 = 64;
+const MOST_ENTRIES: u32 = 256;
 
 /// Labels of a Secret.
 pub fn labels(generator: &mut SchemaGenerator) -> Schema {

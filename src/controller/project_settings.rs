@@ -70,6 +70,9 @@ impl Work {
             let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(self.status(), &refusal.verdict()).await;
         }
+        if let Err(refusal) = project::check(&self.settings.spec.settings) {
+            return self.settle(self.status(), &refusal.verdict()).await;
+        }
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }

@@ -21,6 +21,7 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
@@ -175,7 +176,10 @@ impl Work {
     /// The credential in the vendor's format, or what is missing.
     async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
         let place = &self.deposit.spec.credentials_ref;
-        if let Err(refusal) = token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref()) {
+        let display = self.deposit.spec.display_name.as_deref().map_or(Ok(()), names::display);
+        let display = display.map_err(|said| Refusal::invalid("spec.displayName", said));
+        let place_is = || token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref());
+        if let Err(refusal) = display.and_then(|()| place_is()) {
             return Ok(Err(refusal));
         }
         let entries = self.context.secrets(self.deposit.as_ref()).entries(&place.name).await?;

@@ -5,15 +5,16 @@ use super::expiry::Expiry;
 use super::facts::{KeyId, Limit};
 use super::hash;
 use super::money::micros;
+use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
 use super::refusal::Refusal;
 use super::template::SecretPlan;
-use crate::api::GatewayApiKey;
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::shared::Budget;
+use crate::api::{GatewayApiKey, GatewayApiKeySpec};
 
 /// What a key should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +90,7 @@ pub fn desired(
         let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
         return Err(Refusal::invalid("spec.budget", message));
     }
+    check_texts(spec)?;
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
     }
@@ -114,6 +116,21 @@ pub fn desired(
         suspended: spec.suspend.unwrap_or(false),
         zone: capabilities.budget.zone.to_owned(),
     })
+}
+
+/// What the schema says as well, for resources that were stored under another one.
+fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), Refusal> {
+    type Check = fn(&str) -> Result<(), &'static str>;
+    let texts: [(&str, &Option<String>, Check); 3] = [
+        ("spec.displayName", &spec.display_name, names::display),
+        ("spec.codingAssistant", &spec.coding_assistant, names::word),
+        ("spec.email", &spec.email, names::email),
+    ];
+    let wrong = |(field, text, check): &(&str, &Option<String>, Check)| {
+        let said = check(text.as_deref()?).err()?;
+        Some(Refusal::invalid(*field, said))
+    };
+    texts.iter().find_map(wrong).map_or(Ok(()), Err)
 }
 
 /// The settings that a GatewayApiKey asks for, as they stand: neither what the vendor lacks nor anything else of the
@@ -169,7 +186,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         let known: Vec<_> = capabilities.types.iter().filter(|it| **it != KeyType::Management).collect();
         let instead = match known.as_slice() {
             [] => "its console token is an issuer, which makes console tokens only".to_owned(),
-            known => format!("use type {}", names(known)),
+            known => format!("use type {}", list(known)),
         };
         refused.push(("type".to_owned(), format!("{kind:?} is not known there; {instead}")));
     }
@@ -183,7 +200,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     if let Some(preset) = preset.filter(|it| !capabilities.presets.contains(it)) {
         let known: Vec<_> = capabilities.presets.iter().collect();
         let note =
-            format!("its gateway does not speak to {preset:?} clients; use {} or a template", names(&known));
+            format!("its gateway does not speak to {preset:?} clients; use {} or a template", list(&known));
         refused.push(("secret.preset".to_owned(), note));
     }
     let observed = spec.management_policy == Some(ManagementPolicy::Observe);
@@ -195,7 +212,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
     if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
         let known: Vec<_> = capabilities.budget.periods.iter().collect();
-        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, names(&known));
+        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, list(&known));
         refused.push(("budget.period".to_owned(), note));
     }
     let Some((first, note)) = refused.first() else {
@@ -219,7 +236,7 @@ fn says_nothing(field: &str, value: &serde_json::Value) -> bool {
     }
 }
 
-fn names<T: std::fmt::Debug>(list: &[&T]) -> String {
+fn list<T: std::fmt::Debug>(list: &[&T]) -> String {
     list.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" or ")
 }
 
@@ -289,6 +306,13 @@ mod tests {
             (json!({"type": "CodingAgent"}), "spec.codingAssistant", "required with type CodingAgent"),
             (json!({"codingAssistant": "codex"}), "spec.codingAssistant", "only allowed with it"),
             (json!({"expiresInDays": 0}), "spec.expiresInDays", "at least 1"),
+            (json!({"displayName": "a [b]"}), "spec.displayName", "square brackets"),
+            (json!({"email": "nobody"}), "spec.email", "team@example.com"),
+            (
+                json!({"type": "CodingAgent", "codingAssistant": "A B"}),
+                "spec.codingAssistant",
+                "small letters",
+            ),
         ];
         for (spec, field, words) in table {
             let refusal = desired(&key(spec.clone()), &EDGEE, None).expect_err(&spec.to_string());

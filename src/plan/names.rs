@@ -59,6 +59,37 @@ pub fn secret_type(name: &str) -> Result<(), &'static str> {
     key(name).map_err(|_| "a type is written like example.com/llm: letters, digits, '-', '_' and '.', behind a domain and '/'")
 }
 
+/// Says what people may call a key at a vendor, where this is not it. Brackets are those of Keysmith's mark.
+pub fn display(name: &str) -> Result<(), &'static str> {
+    let length = name.chars().count();
+    if (1..=64).contains(&length) && !name.chars().any(|it| it.is_control() || matches!(it, '[' | ']')) {
+        return Ok(());
+    }
+    Err(
+        "must be 1 to 64 characters without square brackets, which are Keysmith's own, and without line breaks or other control \
+         characters",
+    )
+}
+
+/// Says what an e-mail address is, where this is none.
+pub fn email(text: &str) -> Result<(), &'static str> {
+    let sides = text.split_once('@').filter(|(user, host)| !user.is_empty() && !host.is_empty());
+    let one = sides.is_some_and(|(_, host)| !host.contains('@'));
+    if one && text.len() <= 254 && !text.contains(char::is_whitespace) {
+        return Ok(());
+    }
+    Err("is no e-mail address; write one such as team@example.com")
+}
+
+/// Says what a word of a vendor is, where this is none.
+pub fn word(text: &str) -> Result<(), &'static str> {
+    let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(small) {
+        return Ok(());
+    }
+    Err("has small letters, digits, '_' and '-' only")
+}
+
 fn is_word(text: &str) -> bool {
     let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -86,7 +117,7 @@ mod tests {
         type Check = fn(&str) -> Result<(), &'static str>;
         let long = "a".repeat(64);
         let longer = "a".repeat(254);
-        let table: [(Check, &[&str], &[&str]); 5] = [
+        let table: [(Check, &[&str], &[&str]); 8] = [
             (
                 object,
                 &["a", "a-b", "a.b", "0"],
@@ -103,6 +134,9 @@ mod tests {
                 &["", "a", "A_b.c-1"],
                 &["Search and Ads", "ann@example.com", "-a", "a.", "a/b", &long],
             ),
+            (display, &["a", "Checkout – Büro (1)"], &["", "a [b]", "a\nb", &long.repeat(2)]),
+            (email, &["a@b", "team@example.com"], &["", "nobody", "a b@c", "a@b@c", "@b"]),
+            (word, &["claude_code", "a-1"], &["", "A", "a b", &long.repeat(2)]),
             (secret_type, &["Opaque", "kubernetes.io/tls", "example.com/llm"], &["", "My Type!", "a/b/c"]),
         ];
         for (check, good, bad) in table {

@@ -171,6 +171,10 @@ pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
     if let Some(place) = &spec.secret_ref {
         check_ref("spec.secretRef", &place.name, Some(&place.key))?;
     }
+    if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
+        let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
+        return Err(Refusal::invalid("spec.gatewayUrl", message));
+    }
     let issuer = spec.vendor.eden_ai.as_ref().is_some_and(|it| it.tier == Some(EdenAiTier::Issuer));
     if issuer && spec.gateway_url.is_some() {
         let message = "has no effect at an issuer, which makes console tokens and no keys for applications; leave it out";
