@@ -122,7 +122,6 @@ tell_everywhere! {
         a_policy_that_takes_the_key_out_costs_no_key;
     around:
         what_is_not_the_key_is_written_around_it,
-        a_secret_that_cannot_be_stored_costs_no_key,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_replaced_manifest_gets_finalizer_and_claim_back;
     vanishing:

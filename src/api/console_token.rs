@@ -68,10 +68,6 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!(has(self.mint) && has(self.expiresAt))")
         .message("has no effect on a token that Keysmith makes and replaces: set mint.rotation.maxAge, or leave it out")
         .field_path(".expiresAt"),
-    validation = Rule::new("!has(self.gatewayUrl) || !has(self.vendor.edenAi) || !has(self.vendor.edenAi.tier) || \
-            self.vendor.edenAi.tier != 'Issuer'")
-        .message("has no effect at an issuer, which makes console tokens and no keys for applications: leave it out")
-        .field_path(".gatewayUrl"),
     validation = Rule::new("!has(self.usage) || !has(self.vendor.edenAi) || !has(self.vendor.edenAi.tier) || \
             self.vendor.edenAi.tier != 'Issuer'")
         .message("the vendor tells neither spending nor balance to an issuer: leave it out")

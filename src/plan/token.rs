@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::retry::plus;
 use super::{names, pasted};
 use crate::api::condition::{self, EXPIRING_SOON};
-use crate::api::console_token::{EdenAiTier, Mint, MintedSecret};
+use crate::api::console_token::{Mint, MintedSecret};
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, ConsoleTokenSpec, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -175,11 +175,6 @@ pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
         let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
         return Err(Refusal::invalid("spec.gatewayUrl", message));
     }
-    let issuer = spec.vendor.eden_ai.as_ref().is_some_and(|it| it.tier == Some(EdenAiTier::Issuer));
-    if issuer && spec.gateway_url.is_some() {
-        let message = "has no effect at an issuer, which makes console tokens and no keys for applications; leave it out";
-        return Err(Refusal::invalid("spec.gatewayUrl", message));
-    }
     Ok(())
 }
 
@@ -288,7 +283,7 @@ mod tests {
                 Some("spec.secretRef.key"),
             ),
             (
-                json!({"vendor": {"edenAi": {"tier": "Issuer"}}, "secretRef": {"name": "a", "key": "k"}, "gatewayUrl": "https://a"}),
+                json!({"vendor": {"cortecs": {}}, "secretRef": {"name": "a", "key": "k"}, "gatewayUrl": "nowhere"}),
                 Some("spec.gatewayUrl"),
             ),
             (

@@ -101,10 +101,6 @@ pub async fn what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells(worl
             eden(json!({"tier": "Issuer"}), json!({"usage": {"interval": "1m"}})),
             "spec.usage: Invalid value: the vendor",
         ),
-        (
-            eden(json!({"tier": "Issuer"}), json!({"gatewayUrl": "https://a.example"})),
-            "spec.gatewayUrl: Invalid value: has no effect",
-        ),
         (minted(edgee, json!({})), "spec.mint: Invalid value: the vendor"),
         (minted(json!({"edenAi": {"api": "V2"}}), json!({})), "spec.mint: Invalid value: the vendor"),
         (
