@@ -5,7 +5,10 @@ use super::rotation::{
     SecretContest, UnusedKey,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, budget, conditions_schema};
-use super::text::{coding_assistant, display_name, email, entries, external_id, object_name, secret_type};
+use super::text::{
+    AGE_AND_EXPIRY, RENEW_BEFORE, coding_assistant, display_name, email, entries, external_id, object_name,
+    secret_type,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -69,6 +72,12 @@ use std::collections::BTreeMap;
             has(self.externalId)")
         .message("renewBeforePercentage has no effect on a key that does not expire: set spec.expiresInDays, or leave it out")
         .field_path(".rotation.renewBeforePercentage"),
+    validation = Rule::new(RENEW_BEFORE)
+        .message("renewBefore must be shorter than expiresInDays, or every new key is due at birth")
+        .field_path(".rotation.renewBefore"),
+    validation = Rule::new(AGE_AND_EXPIRY)
+        .message("maxAge has no effect, because the key expires earlier (expiresInDays): shorten it or leave it out")
+        .field_path(".rotation.maxAge"),
     validation = Rule::new("!has(self.rotation) || !has(self.rotation.windows) || size(self.rotation.windows) == 0 || \
             has(self.expiresInDays) || has(self.rotation.maxAge) || has(self.externalId)")
         .message("windows has no effect where nothing is scheduled: set rotation.maxAge or spec.expiresInDays, or leave it out")

@@ -11,9 +11,17 @@ const DURATION: &str = "^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9}
 /// What to write for a duration.
 pub const DURATIONS: &str = "write hours, minutes and seconds, such as 24h or 1h30m; there are no days";
 /// A key is not replaced by its age before the overlap of the one before it is over.
-pub const MAX_AGE: &str = "!has(self.maxAge) || !self.maxAge.matches('^([0-9.]{1,6}h)?([0-9.]{1,8}m)?([0-9.]{1,9}m?s)?$') || \
-    (has(self.overlap) && !self.overlap.matches('^([0-9.]{1,6}h)?([0-9.]{1,8}m)?([0-9.]{1,9}m?s)?$')) || \
+pub const MAX_AGE: &str = "!has(self.maxAge) || !self.maxAge.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
+    (has(self.overlap) && !self.overlap.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$')) || \
     duration(self.maxAge) >= duration(has(self.overlap) ? self.overlap : '24h')";
+/// What is renewed before it is made would be renewed for ever.
+pub const RENEW_BEFORE: &str = "!has(self.rotation) || !has(self.rotation.renewBefore) || !has(self.expiresInDays) || \
+    !self.rotation.renewBefore.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
+    duration(self.rotation.renewBefore).getSeconds() < self.expiresInDays * 86400";
+/// A key does not get older than its expiry.
+pub const AGE_AND_EXPIRY: &str = "!has(self.rotation) || !has(self.rotation.maxAge) || !has(self.expiresInDays) || has(self.externalId) || \
+    !self.rotation.maxAge.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
+    duration(self.rotation.maxAge).getSeconds() <= self.expiresInDays * 86400";
 const AMOUNT: &str = "self.matches('^[0-9]{1,13}([.][0-9]{1,6})?$')";
 
 /// The same schema with one rule more.

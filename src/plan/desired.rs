@@ -100,6 +100,13 @@ pub fn desired(
         return Err(Refusal::invalid("spec.managementPolicy", message));
     }
     let settings = settings(resource, capabilities)?;
+    let secret = SecretPlan::new(resource, capabilities.openai_path)?;
+    let policy = Policy::new(resource, capabilities)?;
+    // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
+    if secret.keep_previous && policy.overlap.is_zero() && !capabilities.last_used {
+        let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
+        return Err(Refusal::invalid("spec.secret.keepPrevious", message));
+    }
     Ok(Desired {
         kind,
         coding_assistant: spec.coding_assistant.clone(),
@@ -108,8 +115,8 @@ pub fn desired(
         scopes: mint.map(|mint| mint.scopes.clone()).unwrap_or_default(),
         names: capabilities.names,
         settings,
-        secret: SecretPlan::new(resource, capabilities.openai_path)?,
-        policy: Policy::new(resource, capabilities)?,
+        secret,
+        policy,
         made_as: made_as(resource, capabilities, mint),
         external_id: spec.external_id.clone().map(KeyId),
         observed,
@@ -349,6 +356,13 @@ mod tests {
             !refusal.message.contains("active") && refusal.message.contains("delete the resource"),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn entries_of_a_key_that_ends_at_once_are_not_kept() {
+        let spec = || key(json!({"rotation": {"overlap": "0s"}, "secret": {"keepPrevious": true}}));
+        assert_eq!(desired(&spec(), &EDEN_AI, None).unwrap_err().field, "spec.secret.keepPrevious");
+        assert!(desired(&spec(), &EDGEE, None).is_ok());
     }
 
     #[test]

@@ -76,6 +76,12 @@ pub struct Place<'a> {
     pub lacks_expiry: &'a str,
 }
 
+impl Place<'_> {
+    fn lifetime(self) -> Option<SignedDuration> {
+        self.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)))
+    }
+}
+
 impl Policy {
     /// Reads `spec.rotation` as far as this vendor can honour it.
     pub fn new(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Self, Refusal> {
@@ -112,7 +118,7 @@ impl Policy {
             return Err(Refusal::invalid(format!("{path}.maxOverlap"), message));
         }
         let max_age = span("maxAge", &spec.max_age)?;
-        check_age(max_age, overlap, path)?;
+        check_age((max_age, overlap), place)?;
         let brown_out = span("brownOut", &spec.brown_out)?.unwrap_or(BROWN_OUT);
         let renew = renew(spec, span("renewBefore", &spec.renew_before)?, place)?;
         let windows = spec.windows.iter().enumerate().map(|it| window(path, it)).collect::<Result<_, _>>()?;
@@ -147,7 +153,12 @@ pub fn unsupported(spec: &RotationSpec, capabilities: &Capabilities) -> Vec<(&'s
 }
 
 /// A key younger than the overlap is not replaced by its age: old keys would pile up.
-fn check_age(max_age: Option<SignedDuration>, overlap: SignedDuration, path: &str) -> Result<(), Refusal> {
+fn check_age(
+    (max_age, overlap): (Option<SignedDuration>, SignedDuration),
+    place: Place<'_>,
+) -> Result<(), Refusal> {
+    let path = place.path;
+    let lifetime = place.lifetime().filter(|_| !place.adopted);
     let refuse = |message| Err(Refusal::invalid(format!("{path}.maxAge"), message));
     match max_age {
         Some(age) if age < SHORTEST => refuse("must be at least 1m".to_owned()),
@@ -157,6 +168,10 @@ fn check_age(max_age: Option<SignedDuration>, overlap: SignedDuration, path: &st
             duration::format(age),
             duration::format(overlap)
         )),
+        Some(age) if lifetime.is_some_and(|lifetime| age > lifetime) => refuse(
+            "has no effect, because the key expires earlier (spec.expiresInDays); shorten it or leave it out"
+                .to_owned(),
+        ),
         _ => Ok(()),
     }
 }
@@ -185,7 +200,7 @@ fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> 
 
 fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) -> Result<Renew, Refusal> {
     let path = place.path;
-    let days = place.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+    let days = place.lifetime();
     match (before, spec.renew_before_percentage) {
         (Some(_), Some(_)) => {
             let message =
@@ -246,10 +261,13 @@ mod tests {
             assert_eq!(refusal.field, format!("spec.rotation.{field}"), "{rotation}");
             assert!(refusal.message.contains(words), "{refusal}");
         }
+        let late = refusal(json!({"expiresInDays": 30, "rotation": {"maxAge": "721h"}})).unwrap();
+        assert_eq!(late.field, "spec.rotation.maxAge");
         for spec in [
             json!({"expiresInDays": 30, "rotation": {"renewBefore": "24h", "windows": window}}),
             json!({"externalId": "key_1", "rotation": {"renewBefore": "24h", "windows": window}}),
             json!({"rotation": {"maxAge": "24h", "windows": window}}),
+            json!({"expiresInDays": 30, "rotation": {"maxAge": "720h"}}),
             json!({"rotation": {"maxAge": "1h", "overlap": "1h"}}),
         ] {
             assert_eq!(refusal(spec.clone()), None, "{spec}");
