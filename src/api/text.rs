@@ -1,4 +1,4 @@
-//! Texts that people write, with rules that say what to write: a `pattern` of OpenAPI would print its regular expression.
+//! Texts that people write, with rules that say what to write: a `pattern` would print its regular expression.
 //!
 //! The rules are CEL. Each text has a `maxLength`, because the API server estimates what a rule can cost from it.
 

@@ -9,20 +9,17 @@ const NAMES: [&str; 2] = ["endpoint", "api_key"];
 
 /// The credential, of a document or of two entries.
 pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
-    let (entry, endpoint, api_key) = match source.key {
-        Some(entry) => {
-            let document = source.document(entry)?;
-            let part = |name: &str| source.part(entry, &document, name);
-            let (endpoint, api_key) = (part("endpoint")?, part("api_key")?);
-            source.only(entry, &document, &NAMES)?;
-            (entry, endpoint, api_key)
-        }
-        None => {
-            let part = |name: &str| source.one_line(name).map(str::to_owned);
-            let (endpoint, api_key) = (part("endpoint")?, part("api_key")?);
-            refuse_unread(source)?;
-            ("endpoint", endpoint, api_key)
-        }
+    let (entry, endpoint, api_key) = if let Some(entry) = source.key {
+        let document = source.document(entry)?;
+        let part = |name: &str| source.part(entry, &document, name);
+        let (endpoint, api_key) = (part("endpoint")?, part("api_key")?);
+        source.only(entry, &document, &NAMES)?;
+        (entry, endpoint, api_key)
+    } else {
+        let part = |name: &str| source.one_line(name).map(str::to_owned);
+        let (endpoint, api_key) = (part("endpoint")?, part("api_key")?);
+        refuse_unread(source)?;
+        ("endpoint", endpoint, api_key)
     };
     check(&endpoint).map_err(|what| source.wrong(entry, &what))?;
     Ok(json!({"endpoint": endpoint, "api_key": api_key}).to_string())

@@ -86,9 +86,7 @@ fn is_region(text: &str) -> bool {
     let letters = |it: &&str| (2..=12).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_lowercase());
     let number = |it: &&str| (1..=2).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_digit());
     let named = match parts.as_slice() {
-        [place @ .., last] => {
-            (2..=3).contains(&place.len()) && place.iter().all(|it| letters(it)) && number(last)
-        }
+        [place @ .., last] => (2..=3).contains(&place.len()) && place.iter().all(letters) && number(last),
         [] => false,
     };
     text == "global" || named && parts[0].len() <= 4
