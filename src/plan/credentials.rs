@@ -258,6 +258,7 @@ mod tests {
                 vec![first, second, ("us-east-1.session_token", "x")],
                 "entry us-east-1.session_token is no part",
             ),
+            ("bedrock", None, vec![first, second, ("us-east-1", "x")], "entry us-east-1 is no part"),
             ("bedrock", None, vec![first, second, ("access_key_id", "x")], "entry access_key_id is no part"),
             ("bedrock", None, vec![first, second, ("AWS_REGION", "x")], "entry AWS_REGION is no part"),
             ("bedrock", None, vec![first, second, (".access_key_id", "x")], "names no region"),

@@ -250,7 +250,8 @@ fn list<T: std::fmt::Debug>(list: &[&T]) -> String {
 fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal> {
     let support = &capabilities.budget;
     let micros = micros(&budget.amount).ok_or_else(|| {
-        let message = "must be a decimal number that is not negative, such as \"250\"";
+        let message =
+            "must be a decimal number that is not negative, with at most six decimals, such as \"250\" or \"2.50\"";
         Refusal::invalid("spec.budget.amount", message)
     })?;
     if support.whole && micros % 1_000_000 != 0 {

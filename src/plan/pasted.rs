@@ -100,31 +100,37 @@ fn shape(text: &str) -> Option<Flaw> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
     let begins = |prefixes: &[&str]| prefixes.iter().any(|it| lower.starts_with(it));
-    let is =
-        if begins(&["authorization:", "proxy-authorization:", "authorization ", "x-api-key:", "api-key:"]) {
-            "is a whole header, such as \"Authorization: Bearer …\""
-        } else if begins(&["bearer ", "bearer\t", "bearer\u{a0}", "bearer:"]) {
-            "begins with \"Bearer \", which Keysmith and the vendor put there themselves"
-        } else if is_assignment(text) {
-            "is an assignment, such as OPENAI_API_KEY=…"
-        } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
-            "is in quotes"
-        } else if begins(&["${", "$(", "{{", "<"]) {
-            "is a placeholder that was not filled in"
-        } else if text.starts_with(['{', '[']) {
-            "is a JSON document where the bare value is expected"
-        } else if begins(&["-----begin "]) {
-            "is a PEM file where the bare value is expected"
-        } else if ["***", "•", "…", "..."].iter().any(|it| text.contains(it)) {
-            return Some(flaw("is shortened or masked", "put in the whole value"));
-        } else if is_encoded(text) {
-            return Some(flaw(
-                "is base64 of a text, so that it is encoded twice in the Secret",
-                "put it in as it is under stringData, or encode it once under data",
-            ));
-        } else {
-            return None;
-        };
+    let is = if begins(&[
+        "authorization:",
+        "proxy-authorization:",
+        "authorization ",
+        "authorization=",
+        "x-api-key:",
+        "api-key:",
+    ]) {
+        "is a whole header, such as \"Authorization: Bearer …\""
+    } else if begins(&["bearer ", "bearer\t", "bearer\u{a0}", "bearer:", "bearer="]) {
+        "begins with \"Bearer \", which Keysmith and the vendor put there themselves"
+    } else if is_assignment(text) {
+        "is an assignment, such as OPENAI_API_KEY=…"
+    } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
+        "is in quotes"
+    } else if begins(&["${", "$(", "{{", "<"]) {
+        "is a placeholder that was not filled in"
+    } else if text.starts_with(['{', '[']) {
+        "is a JSON document where the bare value is expected"
+    } else if begins(&["-----begin "]) {
+        "is a PEM file where the bare value is expected"
+    } else if ["***", "•", "…", "..."].iter().any(|it| text.contains(it)) {
+        return Some(flaw("is shortened or masked", "put in the whole value"));
+    } else if is_encoded(text) {
+        return Some(flaw(
+            "is base64 of a text, so that it is encoded twice in the Secret",
+            "put it in as it is under stringData, or encode it once under data",
+        ));
+    } else {
+        return None;
+    };
     Some(flaw(is, BARE))
 }
 
@@ -260,6 +266,7 @@ mod tests {
             ("bEARER\tek_canary", "Bearer"),
             ("Authorization: Bearer ek_canary", "header"),
             ("authorization:bearer ek_canary", "header"),
+            ("Authorization=Bearer ek_canary", "header"),
             ("x-api-key: ek_canary", "header"),
             ("\"ek_canary\"", "quotes"),
             ("'ek_canary'", "quotes"),

@@ -70,7 +70,7 @@ pub struct Place<'a> {
     pub path: &'a str,
     /// Days from the creation of a key to its expiry, if it is to expire.
     pub expires_in_days: Option<u32>,
-    /// Whether the first key was made by somebody else, who may have given it an expiry.
+    /// Whether the first key existed before its resource, perhaps with an expiry of its own.
     pub adopted: bool,
     /// What to do about a field that only matters to keys that expire.
     pub lacks_expiry: &'a str,

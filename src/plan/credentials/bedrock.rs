@@ -74,7 +74,7 @@ fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
 
 /// Whether an entry that is not read was meant for the credential: it begins with a region, or is called like a part of it.
 fn is_meant(entry: &str) -> bool {
-    let region = entry.split(['.', '/', ':']).next().is_some_and(|it| is_region(it) && it != entry);
+    let region = entry.split(['.', '/', ':']).next().is_some_and(is_region);
     let bones = bones(entry);
     let parts = ["accesskeyid", "accesskey", "secretaccesskey", "secretkey", "sessiontoken"];
     region || bones == "region" || bones.starts_with("aws") || parts.iter().any(|it| bones.ends_with(it))
