@@ -225,6 +225,7 @@ fn window(path: &str, (index, spec): (usize, &WindowSpec)) -> Result<Window, Ref
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
 mod tests {
     use super::*;
     use crate::gateway::{cortecs, edenai_v3, edgee};

@@ -209,6 +209,7 @@ pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
 mod tests {
     use super::*;
 

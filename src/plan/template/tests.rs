@@ -82,6 +82,10 @@ fn what_cannot_be_rendered_is_refused_before_a_key_exists() {
     }
 }
 
+const LABELS: &str = "spec.secret.template.metadata.labels";
+const ANNOTATIONS: &str = "spec.secret.template.metadata.annotations";
+const TYPE: &str = "spec.secret.template.type";
+
 #[test]
 fn what_no_secret_can_be_is_refused_by_its_field() {
     let labels = |map| json!({"template": {"metadata": {"labels": map}}});
@@ -89,9 +93,6 @@ fn what_no_secret_can_be_is_refused_by_its_field() {
     let kind = |kind: &str, data| json!({"template": {"type": kind, "data": data}});
     let key = || json!({"key": "{{ key }}"});
     let large = |size: usize| annotations(json!({"a": "x".repeat(size)}));
-    const LABELS: &str = "spec.secret.template.metadata.labels";
-    const ANNOTATIONS: &str = "spec.secret.template.metadata.annotations";
-    const TYPE: &str = "spec.secret.template.type";
     let table = [
         (json!({"name": "a..b"}), "spec.secret.name".to_owned()),
         (json!({"name": "a-.b"}), "spec.secret.name".to_owned()),
