@@ -10,6 +10,7 @@ pub mod project_settings;
 pub mod provider_key;
 pub mod rotation;
 pub mod shared;
+pub mod text;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -123,7 +123,6 @@ tell_everywhere! {
         a_policy_that_takes_the_key_out_costs_no_key;
     around:
         what_is_not_the_key_is_written_around_it,
-        a_secret_that_cannot_be_stored_costs_no_key,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_replaced_manifest_gets_finalizer_and_claim_back;
     vanishing:
@@ -292,6 +291,8 @@ tell! {
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,
         a_console_token_is_given_or_minted_and_stays_so,
+        what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells,
+        what_has_no_effect_or_cannot_be_is_refused_in_a_sentence,
         a_key_that_cannot_be_is_refused_with_the_field,
         a_deposit_never_means_the_whole_organization_by_accident,
         what_is_fixed_at_creation_cannot_be_edited,

@@ -153,7 +153,7 @@ tell_everywhere! {
         what_is_not_the_key_is_written_around_it,
         what_is_changed_in_another_way_each_time_is_left_alone_too,
         a_secret_of_an_earlier_version_keeps_its_key, a_gateway_that_no_entry_names_changes_no_secret,
-        a_secret_that_cannot_be_stored_costs_no_key,
+        a_secret_that_cannot_be_stored_costs_no_key, a_secret_that_no_api_server_takes_is_refused_by_its_field,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_controller_that_changes_a_secret_back_is_left_alone_after_the_second_time,
         a_controller_that_takes_the_key_out_costs_one_key_and_no_endless_reveals,
@@ -258,6 +258,7 @@ mod rotating {
         an_annotation_replaces_the_key_once_for_each_value,
         a_field_that_is_fixed_at_creation_replaces_the_key,
         the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        an_own_entry_with_the_name_of_an_old_one_stays_when_old_keys_are_not_kept_any_more,
         making_keys_stops_when_there_are_too_many_in_a_day,
         what_is_lost_in_the_middle_of_rotations_is_found_or_made_again,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);

@@ -1,7 +1,8 @@
 //! `ConsoleToken`: who we are to a vendor.
 
 use super::rotation::RotationSpec;
-use super::shared::{LocalRef, SecretKeyRef, conditions_schema, object_name};
+use super::shared::{LocalRef, SecretKeyRef, conditions_schema};
+use super::text::{amount, entry_name, gateway_url, interval, object_name, organization_id, path};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -54,6 +55,29 @@ use serde::{Deserialize, Serialize};
         "set exactly one of secretRef (a token that somebody made) and mint (Keysmith makes it)"),
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
         "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another ConsoleToken"),
+    // What a vendor cannot honour, as far as the schema alone can tell.
+    validation = Rule::new("!has(self.mint) || !(has(self.vendor.edgee) || \
+            (has(self.vendor.edenAi) && ((has(self.vendor.edenAi.api) && self.vendor.edenAi.api == 'V2') || \
+            (has(self.vendor.edenAi.tier) && self.vendor.edenAi.tier == 'Issuer'))))")
+        .message("the vendor makes such tokens in its console only: make one there, put it into a Secret and use secretRef")
+        .field_path(".mint"),
+    validation = Rule::new("!has(self.mint) || !has(self.mint.scopes) || size(self.mint.scopes) == 0 || !has(self.vendor.cortecs)")
+        .message("Cortecs has no scopes: leave them out")
+        .field_path(".mint.scopes"),
+    validation = Rule::new("!(has(self.mint) && has(self.expiresAt))")
+        .message("has no effect on a token that Keysmith makes and replaces: set mint.rotation.maxAge, or leave it out")
+        .field_path(".expiresAt"),
+    validation = Rule::new("!has(self.usage) || !has(self.vendor.edenAi) || !has(self.vendor.edenAi.tier) || \
+            self.vendor.edenAi.tier != 'Issuer'")
+        .message("the vendor tells neither spending nor balance to an issuer: leave it out")
+        .field_path(".usage"),
+    validation = Rule::new("!has(self.usage) || !has(self.usage.lowBalance) || !(has(self.vendor.edgee) || (has(self.vendor.edenAi) && \
+            (!has(self.vendor.edenAi.api) || self.vendor.edenAi.api == 'V3')))")
+        .message("the vendor does not tell what the account has left: leave it out")
+        .field_path(".usage.lowBalance"),
+    validation = Rule::new("!has(self.usage) || !has(self.usage.path) || !(has(self.vendor.edgee) || has(self.vendor.edenAi))")
+        .message("the vendor documents where spending is told: leave it out")
+        .field_path(".usage.path"),
 )]
 pub struct ConsoleTokenSpec {
     /// The vendor, exactly one.
@@ -66,7 +90,7 @@ pub struct ConsoleTokenSpec {
     /// Base URL that applications call with the keys; fills `baseUrl` in Secret templates and presets.
     /// The vendor's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
+    #[schemars(schema_with = "gateway_url")]
     pub gateway_url: Option<String>,
     /// Where the token is that somebody made in the vendor's console. Exactly one of `secretRef` and `mint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,8 +122,19 @@ impl ConsoleTokenSpec {
 }
 
 /// A token that Keysmith makes, keeps in a Secret and replaces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.renewBefore)")
+        .message("renewBefore has no effect, for minted tokens never expire: set maxAge instead")
+        .field_path(".rotation.renewBefore"),
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.renewBeforePercentage)")
+        .message("renewBeforePercentage has no effect, for minted tokens never expire: set maxAge instead")
+        .field_path(".rotation.renewBeforePercentage"),
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.windows) || size(self.rotation.windows) == 0 || has(self.rotation.maxAge)")
+        .message("windows has no effect where nothing is scheduled: set maxAge, or leave it out")
+        .field_path(".rotation.windows"),
+)]
 pub struct Mint {
     /// The ConsoleToken, in the same namespace, that it is made with. At Eden AI an issuer key.
     pub issuer_ref: LocalRef,
@@ -124,7 +159,7 @@ pub struct MintedSecret {
     pub name: String,
     /// Key in its data; `token` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(schema_with = "entry_name")]
     pub key: Option<String>,
 }
 
@@ -140,16 +175,16 @@ impl MintedSecret {
 #[serde(rename_all = "camelCase")]
 pub struct UsageSpec {
     /// Time between two reads, such as `1h`; at least `1m`.
-    #[schemars(length(min = 2, max = 32))]
+    #[schemars(schema_with = "interval")]
     pub interval: String,
     /// Path of the vendor's usage endpoint below its API, such as `/manage/usage`. Required at Cortecs, whose
     /// documentation does not show it; not allowed elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 128), regex(pattern = r"^(/[A-Za-z0-9._-]+)+$"))]
+    #[schemars(schema_with = "path")]
     pub path: Option<String>,
     /// The condition `LowBalance` is True while the account has less than this, in its own currency, such as `"20"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    #[schemars(schema_with = "amount")]
     pub low_balance: Option<String>,
 }
 
@@ -178,7 +213,7 @@ pub struct Vendor {
 #[serde(rename_all = "camelCase")]
 pub struct EdgeeVendor {
     /// The organization the keys belong to, such as `org_12345`.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]+$"))]
+    #[schemars(schema_with = "organization_id")]
     pub organization_id: String,
 }
 

@@ -4,7 +4,11 @@ use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
     SecretContest, UnusedKey,
 };
-use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, conditions_schema};
+use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, budget, conditions_schema};
+use super::text::{
+    AGE_AND_EXPIRY, RENEW_BEFORE, coding_assistant, display_name, email, entries, external_id, object_name,
+    secret_type,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -61,6 +65,24 @@ use std::collections::BTreeMap;
         "externalId is immutable: create another GatewayApiKey"),
     validation = ("!(has(self.managementPolicy) && self.managementPolicy == 'Observe') || has(self.externalId)",
         "managementPolicy Observe needs externalId: the vendor's id of the key to look at"),
+    // A key that is taken over may have an expiry of its own.
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.renewBefore) || has(self.expiresInDays) || has(self.externalId)")
+        .message("renewBefore has no effect on a key that does not expire: set spec.expiresInDays, or leave it out")
+        .field_path(".rotation.renewBefore"),
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.renewBeforePercentage) || has(self.expiresInDays) || \
+            has(self.externalId)")
+        .message("renewBeforePercentage has no effect on a key that does not expire: set spec.expiresInDays, or leave it out")
+        .field_path(".rotation.renewBeforePercentage"),
+    validation = Rule::new(RENEW_BEFORE)
+        .message("renewBefore must be shorter than expiresInDays, or every new key is due at birth")
+        .field_path(".rotation.renewBefore"),
+    validation = Rule::new(AGE_AND_EXPIRY)
+        .message("maxAge has no effect, because the key expires earlier (expiresInDays): shorten it or leave it out")
+        .field_path(".rotation.maxAge"),
+    validation = Rule::new("!has(self.rotation) || !has(self.rotation.windows) || size(self.rotation.windows) == 0 || \
+            has(self.expiresInDays) || has(self.rotation.maxAge) || has(self.externalId)")
+        .message("windows has no effect where nothing is scheduled: set rotation.maxAge or spec.expiresInDays, or leave it out")
+        .field_path(".rotation.windows"),
 )]
 pub struct GatewayApiKeySpec {
     /// The ConsoleToken that Keysmith makes this key with.
@@ -68,7 +90,7 @@ pub struct GatewayApiKeySpec {
     /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
     /// the vendor's limit is 100, and Keysmith's mark takes the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\[\]\x00-\x1f\x7f]+$"))]
+    #[schemars(schema_with = "display_name")]
     pub display_name: Option<String>,
     /// What the key is for; `Api` when left out. A change replaces the key.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -76,7 +98,7 @@ pub struct GatewayApiKeySpec {
     /// The coding assistant, such as `claude_code`, `codex`, `opencode`; with `type: CodingAgent`. A change
     /// replaces the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_-]+$"))]
+    #[schemars(schema_with = "coding_assistant")]
     pub coding_assistant: Option<String>,
     /// The only models this key may call; every model when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +106,7 @@ pub struct GatewayApiKeySpec {
     pub models: Vec<String>,
     /// Spending limit; none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "budget")]
     pub budget: Option<Budget>,
     /// The key stops working this many days after it was made; never when left out. It is replaced before, and a
     /// change replaces it as well.
@@ -92,7 +115,7 @@ pub struct GatewayApiKeySpec {
     pub expires_in_days: Option<u32>,
     /// An e-mail address for the vendor's billing and tracking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
+    #[schemars(schema_with = "email")]
     pub email: Option<String>,
     /// Whether the vendor accepts calls with this key; true when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +137,7 @@ pub struct GatewayApiKeySpec {
     /// those of this specification, where a field left out is no limit. A key that another cluster or another resource
     /// manages is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    #[schemars(schema_with = "external_id")]
     pub external_id: Option<String>,
     /// How far Keysmith goes with the key named in `externalId`; `Manage` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,13 +195,19 @@ pub enum KeyType {
 }
 
 /// The Secret that applications read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.keepPrevious) || !self.keepPrevious || !has(self.template) || !has(self.template.data) || \
+            self.template.data.all(it, !it.startsWith('previous_'))")
+        .message("with keepPrevious the entries that begin with previous_ are the old key's: use other names")
+        .field_path(".template.data"),
+)]
 pub struct SecretSpec {
     /// Name of the Secret; the resource's name when left out. A Secret that exists and is not this
     /// resource's is never touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "object_name")]
     pub name: Option<String>,
     /// Ready-made variables for a client library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,12 +234,34 @@ pub enum Preset {
 }
 
 /// What to put in the Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/tls' || \
+            (has(self.data) && 'tls.crt' in self.data && 'tls.key' in self.data)")
+        .message("a Secret of type kubernetes.io/tls needs the entries tls.crt and tls.key: add them to data, or use Opaque")
+        .field_path(".type"),
+    validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/basic-auth' || \
+            (has(self.data) && ('username' in self.data || 'password' in self.data))")
+        .message("a Secret of type kubernetes.io/basic-auth needs the entry username or password: add it to data, or use Opaque")
+        .field_path(".type"),
+    validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/ssh-auth' || \
+            (has(self.data) && 'ssh-privatekey' in self.data)")
+        .message("a Secret of type kubernetes.io/ssh-auth needs the entry ssh-privatekey: add it to data, or use Opaque")
+        .field_path(".type"),
+    validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/dockerconfigjson' || \
+            (has(self.data) && '.dockerconfigjson' in self.data)")
+        .message("a Secret of type kubernetes.io/dockerconfigjson needs the entry .dockerconfigjson: add it to data, or use Opaque")
+        .field_path(".type"),
+    validation = Rule::new("!has(self.type) || self.type != 'kubernetes.io/dockercfg' || \
+            (has(self.data) && '.dockercfg' in self.data)")
+        .message("a Secret of type kubernetes.io/dockercfg needs the entry .dockercfg: add it to data, or use Opaque")
+        .field_path(".type"),
+)]
 pub struct SecretTemplate {
     /// Type of the Secret; `Opaque` when left out. Kubernetes does not let it change later.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "secret_type")]
     pub kind: Option<String>,
     /// Labels and annotations of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,6 +269,7 @@ pub struct SecretTemplate {
     /// Entries of the Secret, each a minijinja template over `key`, `baseUrl`, `keyId`, `name`, `namespace`,
     /// `serial`, `expiresAt`, `models`. They come on top of the preset's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "entries")]
     pub data: BTreeMap<String, String>,
 }
 

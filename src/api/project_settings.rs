@@ -2,6 +2,7 @@
 
 use super::rotation::ManagementPolicy;
 use super::shared::{ConsoleTokenRef, conditions_schema};
+use super::text::with_rule;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -54,7 +55,8 @@ use serde::{Deserialize, Serialize};
 pub struct ProjectSettingsSpec {
     /// The ConsoleToken whose project it is.
     pub console_token_ref: ConsoleTokenRef,
-    /// What the settings should be.
+    /// What the settings should be; at least one.
+    #[schemars(schema_with = "settings")]
     pub settings: ProjectValues,
     /// How far Keysmith goes; `Manage` when left out. `Observe` shows what differs and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +64,17 @@ pub struct ProjectSettingsSpec {
     /// Nothing is looked at or changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+}
+
+/// Settings that say something. Status shows what the vendor shows, which may be nothing.
+fn settings(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let rule = "has(self.allowOverwrite) || has(self.allowedProviders) || has(self.blacklistedModels) || has(self.euNative) || \
+                has(self.includeMetadata) || has(self.preference)";
+    with_rule(
+        ProjectValues::json_schema(generator),
+        rule,
+        "nothing is set, so nothing happens: name at least one setting",
+    )
 }
 
 /// Settings of a project. What is left out is not touched; an empty list empties it.

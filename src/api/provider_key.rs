@@ -1,6 +1,7 @@
 //! `ProviderKey`: a provider credential (bring your own key) deposited at the gateway.
 
 use super::shared::{ConsoleTokenRef, LocalRef, conditions_schema};
+use super::text::{display_name, entry_name, object_name, provider};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -54,12 +55,12 @@ pub struct ProviderKeySpec {
     pub console_token_ref: ConsoleTokenRef,
     /// The provider: `anthropic`, `openai`, `google_vertex_ai`, `mistral`, `deepseek`, `xai`, `zai`, `bedrock`,
     /// `azure`, or another that the vendor knows.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9_-]+$"))]
+    #[schemars(schema_with = "provider")]
     pub provider: String,
     /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
     /// the vendor's limit is 100, and Keysmith's mark takes the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\[\]\x00-\x1f\x7f]+$"))]
+    #[schemars(schema_with = "display_name")]
     pub display_name: Option<String>,
     /// Where the credential is.
     pub credentials_ref: CredentialsRef,
@@ -89,11 +90,11 @@ pub enum ProviderKeyScope {
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsRef {
     /// Name of a Secret in the same namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(schema_with = "object_name")]
     pub name: String,
     /// Key in the Secret's data; assembled by provider when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "entry_name")]
     pub key: Option<String>,
 }
 

@@ -1,19 +1,11 @@
 //! How a key is replaced by a new one, and what status tells of it.
 
-use super::shared::object_name;
+use super::text::{MAX_AGE, duration, object_name, time_of_day, time_zone};
 use jiff::Timestamp;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// A duration as Go writes it, such as `720h` or `1h30m`.
-fn duration(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut schema = Option::<String>::json_schema(generator);
-    schema.insert("maxLength".into(), 32.into());
-    schema.insert("pattern".into(), r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$".into());
-    schema
-}
 
 /// Labels to select by: no label at all would select everything. schemars' `length` is not for maps.
 fn labels(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -26,10 +18,14 @@ fn labels(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
 /// When a key is replaced, and how long the old one goes on working.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = (
-    "!(has(self.renewBefore) && has(self.renewBeforePercentage))",
-    "renewBefore and renewBeforePercentage say the same in two ways: leave one of them out"
-))]
+#[x_kube(
+    validation = ("!(has(self.renewBefore) && has(self.renewBeforePercentage))",
+        "renewBefore and renewBeforePercentage say the same in two ways: leave one of them out"),
+    // What is no duration is said of the field itself.
+    validation = Rule::new(MAX_AGE)
+        .message("maxAge is shorter than overlap (24h when left out), so that old keys would pile up: raise maxAge or shorten overlap")
+        .field_path(".maxAge"),
+)]
 pub struct RotationSpec {
     /// A key that expires is replaced this long before; a third of its lifetime when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,14 +88,14 @@ pub struct WindowSpec {
     #[schemars(length(max = 7))]
     pub days: Vec<Day>,
     /// When it begins, `HH:MM`.
-    #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    #[schemars(schema_with = "time_of_day")]
     pub from: String,
     /// When it ends, `HH:MM`; on the next day if that is not later than `from`.
-    #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    #[schemars(schema_with = "time_of_day")]
     pub until: String,
     /// Time zone of `from` and `until`, such as `Europe/Berlin`; UTC when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
+    #[schemars(schema_with = "time_zone")]
     pub time_zone: Option<String>,
 }
 

@@ -1,17 +1,9 @@
 //! Pieces that several kinds share. No reference has a namespace: a resource reaches only its own.
 
+use super::text::{annotations, entry_name, labels, object_name};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// A Kubernetes object name (RFC 1123 subdomain, at most 253 characters).
-pub fn object_name(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let mut schema = String::json_schema(generator);
-    schema.insert("minLength".into(), 1.into());
-    schema.insert("maxLength".into(), 253.into());
-    schema.insert("pattern".into(), r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$".into());
-    schema
-}
 
 /// The kinds a `consoleTokenRef` can point to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +42,7 @@ pub struct SecretKeyRef {
     #[schemars(schema_with = "object_name")]
     pub name: String,
     /// Key in the Secret's data.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "entry_name")]
     pub key: String,
 }
 
@@ -84,10 +76,23 @@ pub struct Budget {
 pub struct Decorations {
     /// Labels put on the Secret beside Keysmith's own.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    #[schemars(schema_with = "labels")]
     pub labels: std::collections::BTreeMap<String, String>,
     /// Annotations put on the Secret beside Keysmith's own.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations")]
     pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// A budget as it is written in a specification: one that is no limit is refused.
+pub fn budget(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = Budget::json_schema(generator);
+    let amount = super::text::limit(generator);
+    let written = schema.pointer_mut("/properties/amount").and_then(serde_json::Value::as_object_mut);
+    if let (Some(written), Some(amount)) = (written, amount.as_object()) {
+        written.extend(amount.clone());
+    }
+    schema
 }
 
 /// The Kubernetes conditions of a resource, one entry per type.

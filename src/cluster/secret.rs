@@ -11,7 +11,7 @@ use crate::plan::facts::{Held, KeyId, Target};
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
 use crate::plan::storing::Refused;
-use crate::plan::template::{PREVIOUS_ENTRY, Rendering, SecretPlan};
+use crate::plan::template::{Rendering, SecretPlan};
 use crate::plan::token;
 use inside::{content, target};
 use jiff::Timestamp;
@@ -213,8 +213,10 @@ impl Secrets {
         Err(Undelivered::Superseded)
     }
 
-    /// Takes the entries of an old key out of the Secret, unless a writer with a newer claim was there.
-    pub async fn trim(&self, uid: &str, name: &str, serial: Serial) -> Result<(), Undelivered> {
+    /// Takes the entries of an old key out of the Secret, unless a writer with a newer claim was there. What the plan names
+    /// stays, whatever it is called.
+    pub async fn trim(&self, uid: &str, plan: &SecretPlan, serial: Serial) -> Result<(), Undelivered> {
+        let name = &plan.name;
         for _ in 0..ATTEMPTS {
             let Some(mut secret) = self.api.get_opt(name).await? else {
                 return Ok(());
@@ -222,10 +224,7 @@ impl Secrets {
             if !guard(&secret, uid, serial)?.intact {
                 return Ok(());
             }
-            secret
-                .data
-                .iter_mut()
-                .for_each(|data| data.retain(|entry, _| !entry.starts_with(PREVIOUS_ENTRY)));
+            secret.data.iter_mut().for_each(|data| data.retain(|entry, _| !plan.is_previous(entry)));
             secret.annotations_mut().remove(PREVIOUS);
             let content = content(&secret, uid);
             secret.annotations_mut().insert(CONTENT.to_owned(), content);

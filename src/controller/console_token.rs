@@ -174,6 +174,13 @@ impl Work {
             let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
             return Ok(Err(Refusal::invalid("spec.vendor", message).verdict()));
         };
+        // A token that is being deleted is still needed by what it made.
+        let going = self.token.metadata.deletion_timestamp.is_some();
+        if let Err(refusal) = token::check_spec(spec)
+            && !going
+        {
+            return Ok(Err(refusal.verdict()));
+        }
         let base =
             match self.context.settings.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint) {
                 Ok(base) => base,

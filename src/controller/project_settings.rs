@@ -63,6 +63,9 @@ impl Work {
             let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
+        if let Err(refusal) = project::check(&self.settings.spec.settings) {
+            return self.settle(self.status(), &refusal.verdict()).await;
+        }
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }

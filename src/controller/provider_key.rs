@@ -21,9 +21,11 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
 use crate::plan::report;
+use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -126,10 +128,9 @@ impl Work {
             return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
         };
         if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let refusal = Refusal::unsupported(
-                "spec.consoleTokenRef",
-                report::provider_key::unsupported(self.token_name()),
-            );
+            let able = gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title);
+            let message = report::provider_key::unsupported(self.token_name(), able);
+            let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
         }
         let credential = match self.credential().await? {
@@ -169,6 +170,12 @@ impl Work {
     /// The credential in the vendor's format, or what is missing.
     async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
         let place = &self.deposit.spec.credentials_ref;
+        let display = self.deposit.spec.display_name.as_deref().map_or(Ok(()), names::display);
+        let display = display.map_err(|said| Refusal::invalid("spec.displayName", said));
+        let place_is = || token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref());
+        if let Err(refusal) = display.and_then(|()| place_is()) {
+            return Ok(Err(refusal));
+        }
         let entries = self.context.secrets(self.deposit.as_ref()).entries(&place.name).await?;
         let Some(entries) = entries else {
             let message =

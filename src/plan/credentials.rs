@@ -1,18 +1,21 @@
-//! Provider credentials: assembled from a Secret's entries and checked for shape before any call.
+//! Provider credentials: assembled from a Secret's entries and checked in each of their parts before any call.
 //!
 //! Formats: Edgee, "Create a provider key" (contract §1.10). No message repeats a value.
 
+mod azure;
+mod bedrock;
+mod vertex;
+
+use super::pasted;
 use super::refusal::Refusal;
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// The entries of a Secret.
 pub type Entries = BTreeMap<String, Vec<u8>>;
 
 const FIELD: &str = "spec.credentialsRef";
-const REGION_ID: &str = ".access_key_id";
-const REGION_SECRET: &str = ".secret_access_key";
 
 struct Source<'a> {
     secret: &'a str,
@@ -29,49 +32,77 @@ pub fn assemble(
 ) -> Result<SecretString, Refusal> {
     let source = Source { secret, key, entries };
     match provider {
-        "azure" => azure(&source),
-        "bedrock" => bedrock(&source),
-        "google_vertex_ai" => vertex(&source),
+        "azure" => azure::credential(&source),
+        "bedrock" => bedrock::credential(&source),
+        "google_vertex_ai" => vertex::credential(&source),
         _ => plain(&source),
     }
     .map(SecretString::from)
 }
 
 impl Source<'_> {
-    fn text(&self, entry: &str) -> Result<&str, Refusal> {
-        let place = format!("Secret {}, entry {entry}", self.secret);
-        let bytes = self.entries.get(entry).ok_or_else(|| {
-            Refusal::missing(FIELD, format!("{place} does not exist; add it to the Secret"))
-        })?;
-        match std::str::from_utf8(bytes).map(str::trim) {
-            Ok("") => Err(Refusal::secret(FIELD, format!("{place} is empty"))),
-            Ok(text) => Ok(text),
-            Err(_) => Err(Refusal::secret(FIELD, format!("{place} is not text"))),
-        }
+    fn bytes(&self, entry: &str) -> Result<&[u8], Refusal> {
+        let missing = || {
+            let similar = self.entries.keys().find(|it| is_like(it, entry));
+            let hint = similar.map_or_else(
+                || "add it to the Secret".to_owned(),
+                |it| format!("the Secret has {}, which is not read: rename it", plain_word(it)),
+            );
+            Refusal::missing(FIELD, format!("Secret {}, entry {entry} does not exist; {hint}", self.secret))
+        };
+        self.entries.get(entry).map(Vec::as_slice).ok_or_else(missing)
     }
 
     fn one_line(&self, entry: &str) -> Result<&str, Refusal> {
-        let text = self.text(entry)?;
-        if text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Ok(text);
-        }
-        let message = format!(
-            "Secret {}, entry {entry} holds white space or line breaks, which no key has",
-            self.secret
-        );
-        Err(Refusal::secret(FIELD, message))
+        pasted::bare(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))
     }
 
     fn document(&self, entry: &str) -> Result<Map<String, Value>, Refusal> {
-        match serde_json::from_str(self.text(entry)?) {
+        let text =
+            pasted::document(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))?;
+        match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(map),
             // The parser's message may quote the document, so only the place is told.
             Ok(_) => Err(self.wrong(entry, "is JSON, but not an object")),
+            Err(_) if pasted::is_encoded_document(text, '{') => {
+                let what = "is base64 of a JSON document, so that it is encoded twice in the Secret; put it in as it \
+                            is under stringData, or encode it once under data";
+                Err(self.wrong(entry, what))
+            }
             Err(error) => {
                 let place = format!("is not valid JSON (line {}, column {})", error.line(), error.column());
                 Err(self.wrong(entry, &place))
             }
         }
+    }
+
+    /// A text of a document that is one word.
+    fn part(&self, entry: &str, document: &Map<String, Value>, name: &str) -> Result<String, Refusal> {
+        let text = document.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
+        let text = text.ok_or_else(|| self.wrong(entry, &format!("lacks \"{name}\"")))?;
+        pasted::part(text).map_err(|flaw| self.wrong(entry, &format!("\"{name}\" {flaw}")))?;
+        Ok(text.to_owned())
+    }
+
+    /// A document has these names and no others.
+    fn only(&self, entry: &str, document: &Map<String, Value>, names: &[&str]) -> Result<(), Refusal> {
+        let Some(unknown) = document.keys().find(|it| !names.contains(&it.as_str())) else {
+            return Ok(());
+        };
+        let names = names.iter().map(|it| format!("\"{it}\"")).collect::<Vec<_>>().join(" and ");
+        let message =
+            format!("has {}, which the vendor does not take; leave only {names}", plain_word(unknown));
+        Err(self.wrong(entry, &message))
+    }
+
+    /// An entry that is meant for the credential and that nothing reads.
+    fn unread(&self, entry: &str, names: &str) -> Refusal {
+        let word = plain_word(entry);
+        let message = format!(
+            "Secret {}, entry {word} is no part of the credential; {names}, so rename or remove it",
+            self.secret
+        );
+        Refusal::secret(FIELD, message)
     }
 
     fn wrong(&self, entry: &str, what: &str) -> Refusal {
@@ -80,100 +111,43 @@ impl Source<'_> {
 }
 
 fn plain(source: &Source<'_>) -> Result<String, Refusal> {
-    source.one_line(source.key.unwrap_or("api_key")).map(str::to_owned)
-}
-
-fn azure(source: &Source<'_>) -> Result<String, Refusal> {
-    let (entry, endpoint, api_key) = match source.key {
-        Some(entry) => {
-            let document = source.document(entry)?;
-            let field = |name: &str| {
-                string(&document, name).ok_or_else(|| source.wrong(entry, &format!("lacks \"{name}\"")))
-            };
-            (entry, field("endpoint")?, field("api_key")?)
+    let Some(entry) = source.key else {
+        let other = |it: &&String| *it != "api_key" && is_like(it, "api_key");
+        if let Some(other) =
+            source.entries.keys().find(other).filter(|_| source.entries.contains_key("api_key"))
+        {
+            return Err(source.unread(other, "the key is read from api_key"));
         }
-        None => ("endpoint", source.one_line("endpoint")?.to_owned(), source.one_line("api_key")?.to_owned()),
+        return source.one_line("api_key").map(str::to_owned);
     };
-    let https = url::Url::parse(&endpoint).is_ok_and(|url| url.scheme() == "https" && url.has_host());
-    if !https {
-        return Err(source.wrong(entry, "must name the endpoint as https://<resource>.openai.azure.com/"));
-    }
-    Ok(json!({"endpoint": endpoint, "api_key": api_key}).to_string())
+    source.one_line(entry).map(str::to_owned)
 }
 
-fn bedrock(source: &Source<'_>) -> Result<String, Refusal> {
-    let regions = match source.key {
-        Some(entry) => source.document(entry)?,
-        None => pairs(source)?,
-    };
-    let place = source.key.unwrap_or("global.access_key_id");
-    if regions.is_empty() {
-        let message = format!(
-            "Secret {} has no pair of entries <region>{REGION_ID} and <region>{REGION_SECRET}; \
-             region global is the default one",
-            source.secret
-        );
-        return Err(Refusal::missing(FIELD, message));
-    }
-    for (region, pair) in &regions {
-        let pair = pair.as_object().cloned().unwrap_or_default();
-        for name in ["access_key_id", "secret_access_key"] {
-            if string(&pair, name).is_none() {
-                return Err(
-                    source.wrong(place, &format!("lacks \"{name}\" for region {}", plain_word(region)))
-                );
-            }
-        }
-    }
-    Ok(Value::Object(regions).to_string())
+/// Letters and digits, in small letters: what remains of a name when its spelling is forgotten.
+fn bones(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|it| it.to_ascii_lowercase()).collect()
 }
 
-fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
-    let region = |entry: &String| {
-        let name = entry.strip_suffix(REGION_ID).or_else(|| entry.strip_suffix(REGION_SECRET));
-        name.map(str::to_owned)
-    };
-    let regions: BTreeSet<String> = source.entries.keys().filter_map(region).collect();
-    let mut document = Map::new();
-    for region in regions {
-        let id = source.one_line(&format!("{region}{REGION_ID}"))?;
-        let secret = source.one_line(&format!("{region}{REGION_SECRET}"))?;
-        document.insert(region.clone(), json!({"access_key_id": id, "secret_access_key": secret}));
-    }
-    Ok(document)
+/// Whether both are the same but for case, hyphens, underscores and dots.
+fn is_like(name: &str, wanted: &str) -> bool {
+    bones(name) == bones(wanted)
 }
 
-fn vertex(source: &Source<'_>) -> Result<String, Refusal> {
-    let entry = source.key.unwrap_or("service_account.json");
-    let document = source.document(entry)?;
-    if string(&document, "type").as_deref() != Some("service_account") {
-        return Err(source.wrong(entry, "is not a service account: \"type\" must be \"service_account\""));
+/// A name comes out of a Secret: only one that looks like a name is repeated.
+fn plain_word(name: &str) -> &str {
+    let word = |it: &str| it.len() < 20 && it.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !name.is_empty() && name.len() <= 64 && name.split(['-', '_', '.']).all(word) {
+        name
+    } else {
+        "(unnamed)"
     }
-    for name in ["project_id", "private_key", "client_email"] {
-        if string(&document, name).is_none() {
-            return Err(
-                source.wrong(entry, &format!("lacks \"{name}\"; download the service account's JSON again"))
-            );
-        }
-    }
-    Ok(Value::Object(document).to_string())
-}
-
-fn string(document: &Map<String, Value>, name: &str) -> Option<String> {
-    document.get(name).and_then(Value::as_str).filter(|it| !it.trim().is_empty()).map(str::to_owned)
-}
-
-/// A region's name comes out of a Secret: only something that looks like one is repeated.
-fn plain_word(region: &str) -> &str {
-    let sane = region.len() <= 32
-        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if sane { region } else { "(unnamed)" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
+    use serde_json::json;
 
     fn try_it(provider: &str, key: Option<&str>, entries: &[(&str, &str)]) -> Result<Value, Refusal> {
         let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
@@ -184,8 +158,8 @@ mod tests {
         })
     }
 
-    const ACCOUNT: &str =
-        r#"{"type":"service_account","project_id":"p","private_key":"FAKE-PEM","client_email":"a@b"}"#;
+    const ACCOUNT: &str = r#"{"type":"service_account","project_id":"my-project","client_email":"fake@my-project.iam.gserviceaccount.com",
+        "private_key":"-----BEGIN PRIVATE KEY-----\nRkFLRSwgbm90IGEga2V5\n-----END PRIVATE KEY-----\n"}"#;
 
     #[test]
     fn each_provider_gets_the_format_it_documents() {
@@ -205,38 +179,160 @@ mod tests {
         assert_eq!(assembled["us-east-1"]["access_key_id"], "AKIAFAKE2");
         assert_eq!(assembled["global"]["secret_access_key"], "fake");
         let vertex = try_it("google_vertex_ai", None, &[("service_account.json", ACCOUNT)]).unwrap();
-        assert_eq!(vertex["project_id"], "p");
+        assert_eq!(vertex["project_id"], "my-project");
     }
 
     type Row<'a> = (&'a str, Option<&'a str>, Vec<(&'a str, &'a str)>, &'a str);
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_is_missing_or_malformed_is_named_and_never_quoted() {
-        let no_key = ACCOUNT.replace("private_key", "CANARY");
-        let table: Vec<Row<'_>> = vec![
+        let no_key = ACCOUNT.replace("private_key", "canary");
+        let no_pem = ACCOUNT.replace("BEGIN", "CANARY");
+        let blank = ACCOUNT.replace("my-project\"", "my-project \"");
+        let nobody = ACCOUNT.replace("fake@", "CANARY.");
+        let secret = "global.secret_access_key";
+        let (first, second) = (("global.access_key_id", "CANARY"), (secret, "CANARY"));
+        let (endpoint, api_key) = (("endpoint", "https://x.example"), ("api_key", "CANARY"));
+        let azure = |url: &'static str| ("azure", None, vec![("endpoint", url), api_key]);
+        let with = |(provider, key, entries): (&'static str, Option<&'static str>, _), words| {
+            (provider, key, entries, words)
+        };
+        let vertex = |text| vec![("service_account.json", text)];
+        let mut table: Vec<Row<'_>> = vec![
             ("openai", None, vec![], "entry api_key does not exist"),
+            ("openai", None, vec![("API-KEY", "CANARY")], "the Secret has API-KEY, which is not read"),
+            ("openai", None, vec![api_key, ("apikey", "CANARY")], "entry apikey is no part"),
             ("openai", Some("k"), vec![("api_key", "CANARY")], "entry k does not exist"),
-            ("openai", None, vec![("api_key", "  \n")], "is empty"),
-            ("openai", None, vec![("api_key", "CANARY\nX: y")], "line breaks"),
-            ("azure", None, vec![("api_key", "CANARY")], "entry endpoint does not exist"),
-            ("azure", None, vec![("endpoint", "https://x.example")], "entry api_key does not exist"),
-            ("azure", None, vec![("endpoint", "CANARY"), ("api_key", "CANARY")], "https://"),
+            ("openai", None, vec![("api_key", "  \n")], "only white space"),
+            ("openai", None, vec![("api_key", "CANARY\nX: y")], "line break"),
+            ("openai", None, vec![("api_key", "{\"a\": \"CANARY\"}")], "JSON document"),
+            ("openai", None, vec![("api_key", "OPENAI_API_KEY=CANARY")], "assignment"),
+            ("openai", None, vec![("api_key", "\u{feff}CANARY")], "byte order mark"),
+            ("azure", None, vec![api_key], "entry endpoint does not exist"),
+            ("azure", None, vec![endpoint], "entry api_key does not exist"),
+            ("azure", None, vec![("endpoint", "CANARY"), api_key], "https://"),
+            (
+                "azure",
+                None,
+                vec![endpoint, api_key, ("endpoint_url", "CANARY")],
+                "entry endpoint_url is no part",
+            ),
+            ("azure", None, vec![endpoint, api_key, ("apikey", "CANARY")], "entry apikey is no part"),
+            (
+                "azure",
+                None,
+                vec![endpoint, api_key, ("api_version", "CANARY")],
+                "entry api_version is no part",
+            ),
             ("azure", Some("j"), vec![("j", r#"{"endpoint":"https://x.example"}"#)], "lacks \"api_key\""),
-            ("bedrock", None, vec![("api_key", "CANARY")], "no pair of entries"),
+            (
+                "azure",
+                Some("j"),
+                vec![("j", r#"{"endpoint":"https://x.example\n","api_key":"CANARY"}"#)],
+                "\"endpoint\" holds a line break",
+            ),
+            (
+                "azure",
+                Some("j"),
+                vec![("j", r#"{"endpoint":"https://x.example","api_key":"CANARY\n"}"#)],
+                "\"api_key\" holds a line break",
+            ),
+            (
+                "azure",
+                Some("j"),
+                vec![("j", r#"{"endpoint":"https://x.example","api_key":"CANARY","api_version":"1"}"#)],
+                "has api_version",
+            ),
+            ("bedrock", None, vec![("CANARY", "CANARY")], "no pair of entries"),
+            ("bedrock", None, vec![first], "global.secret_access_key does not exist"),
+            ("bedrock", None, vec![second], "global.access_key_id does not exist"),
             (
                 "bedrock",
                 None,
-                vec![("global.access_key_id", "CANARY")],
-                "global.secret_access_key does not exist",
+                vec![first, second, ("us-east-1.acess_key_id", "x")],
+                "entry us-east-1.acess_key_id is no part",
+            ),
+            (
+                "bedrock",
+                None,
+                vec![first, second, ("us-east-1.session_token", "x")],
+                "entry us-east-1.session_token is no part",
+            ),
+            ("bedrock", None, vec![first, second, ("us-east-1", "x")], "entry us-east-1 is no part"),
+            ("bedrock", None, vec![first, second, ("access_key_id", "x")], "entry access_key_id is no part"),
+            ("bedrock", None, vec![first, second, ("AWS_REGION", "x")], "entry AWS_REGION is no part"),
+            ("bedrock", None, vec![first, second, (".access_key_id", "x")], "names no region"),
+            (
+                "bedrock",
+                None,
+                vec![first, second, ("US_EAST_1.access_key_id", "x")],
+                "US_EAST_1.access_key_id names no region",
+            ),
+            (
+                "bedrock",
+                None,
+                vec![("global.access_key_id", "CANARY \n"), second],
+                "begins or ends with a blank",
             ),
             ("bedrock", Some("j"), vec![("j", "{}")], "no pair of entries"),
-            ("bedrock", Some("j"), vec![("j", r#"{"eu":{"access_key_id":"CANARY"}}"#)], "for region eu"),
+            (
+                "bedrock",
+                Some("j"),
+                vec![("j", r#"{"global":{"access_key_id":"CANARY"}}"#)],
+                "(region global)",
+            ),
+            (
+                "bedrock",
+                Some("j"),
+                vec![("j", r#"{"eu":{"access_key_id":"CANARY"}}"#)],
+                "names the region eu, which is none",
+            ),
+            (
+                "bedrock",
+                Some("j"),
+                vec![("j", r#"{"":{"access_key_id":"CANARY"}}"#)],
+                "names the region (unnamed)",
+            ),
             ("bedrock", Some("j"), vec![("j", r#"{"CANARY!":3}"#)], "(unnamed)"),
-            ("google_vertex_ai", None, vec![("service_account.json", "{CANARY")], "not valid JSON (line 1"),
-            ("google_vertex_ai", None, vec![("service_account.json", "[]")], "not an object"),
-            ("google_vertex_ai", None, vec![("service_account.json", "{}")], "service_account"),
-            ("google_vertex_ai", None, vec![("service_account.json", &no_key)], "lacks \"private_key\""),
+            (
+                "bedrock",
+                Some("j"),
+                vec![("j", r#"{"global":{"access_key_id":"CANARY\n","secret_access_key":" f "}}"#)],
+                "line break",
+            ),
+            (
+                "bedrock",
+                Some("j"),
+                vec![(
+                    "j",
+                    r#"{"global":{"access_key_id":"a","secret_access_key":"b","session_token":"CANARY"}}"#,
+                )],
+                "has session_token",
+            ),
+            ("google_vertex_ai", None, vertex("{CANARY"), "not valid JSON (line 1"),
+            ("google_vertex_ai", None, vertex("\u{feff}{}"), "byte order mark"),
+            ("google_vertex_ai", None, vertex("eyJhIjogIkNBTkFSWSJ9"), "base64 of a JSON document"),
+            ("google_vertex_ai", None, vertex("[]"), "not an object"),
+            ("google_vertex_ai", None, vertex("{}"), "service_account"),
+            ("google_vertex_ai", None, vertex(&no_key), "lacks \"private_key\""),
+            ("google_vertex_ai", None, vertex(&no_pem), "\"private_key\" has no line -----BEGIN"),
+            ("google_vertex_ai", None, vertex(&blank), "\"project_id\" begins or ends with a blank"),
+            ("google_vertex_ai", None, vertex(&nobody), "\"client_email\" is no e-mail address"),
+            (
+                "google_vertex_ai",
+                None,
+                vec![("service_account.json", ACCOUNT), ("private_key", "CANARY")],
+                "entry private_key is no part",
+            ),
         ];
+        table.extend([
+            with(azure("https://me:CANARY@x.example"), "a user or a password"),
+            with(azure("https://x.example/openai/CANARY"), "a path"),
+            with(azure("https://x.example/?api-version=CANARY"), "a query"),
+            with(azure("https://x.example/#CANARY"), "a fragment"),
+            with(azure("http://x.example/"), "must name the endpoint"),
+        ]);
         for (provider, key, entries, words) in table {
             let refusal = try_it(provider, key, &entries).expect_err(words);
             assert!(refusal.message.contains(words), "{provider}: {refusal}");

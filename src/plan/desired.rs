@@ -5,15 +5,16 @@ use super::expiry::Expiry;
 use super::facts::{KeyId, Limit};
 use super::hash;
 use super::money::micros;
+use super::names;
 use super::naming::{self, NameStyle};
-use super::policy::Policy;
+use super::policy::{self, Policy};
 use super::refusal::Refusal;
 use super::template::SecretPlan;
-use crate::api::GatewayApiKey;
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::shared::Budget;
+use crate::api::{GatewayApiKey, GatewayApiKeySpec};
 
 /// What a key should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,11 @@ pub fn desired(
         let message = "required with type CodingAgent, and only allowed with it; such as claude_code";
         return Err(Refusal::invalid("spec.codingAssistant", message));
     }
+    if kind == KeyType::Sandbox && spec.budget.is_some() {
+        let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
+        return Err(Refusal::invalid("spec.budget", message));
+    }
+    check_texts(spec)?;
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
     }
@@ -94,6 +100,13 @@ pub fn desired(
         return Err(Refusal::invalid("spec.managementPolicy", message));
     }
     let settings = settings(resource, capabilities)?;
+    let secret = SecretPlan::new(resource, capabilities.openai_path)?;
+    let policy = Policy::new(resource, capabilities)?;
+    // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
+    if secret.keep_previous && policy.overlap.is_zero() && !capabilities.last_used {
+        let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
+        return Err(Refusal::invalid("spec.secret.keepPrevious", message));
+    }
     Ok(Desired {
         kind,
         coding_assistant: spec.coding_assistant.clone(),
@@ -102,14 +115,29 @@ pub fn desired(
         scopes: mint.map(|mint| mint.scopes.clone()).unwrap_or_default(),
         names: capabilities.names,
         settings,
-        secret: SecretPlan::new(resource, capabilities.openai_path)?,
-        policy: Policy::new(resource, capabilities)?,
+        secret,
+        policy,
         made_as: made_as(resource, capabilities, mint),
         external_id: spec.external_id.clone().map(KeyId),
         observed,
         suspended: spec.suspend.unwrap_or(false),
         zone: capabilities.budget.zone.to_owned(),
     })
+}
+
+/// What the schema says as well, for resources that were stored under another one.
+fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), Refusal> {
+    type Check = fn(&str) -> Result<(), &'static str>;
+    let texts: [(&str, &Option<String>, Check); 3] = [
+        ("spec.displayName", &spec.display_name, names::display),
+        ("spec.codingAssistant", &spec.coding_assistant, names::word),
+        ("spec.email", &spec.email, names::email),
+    ];
+    let wrong = |(field, text, check): &(&str, &Option<String>, Check)| {
+        let said = check(text.as_deref()?).err()?;
+        Some(Refusal::invalid(*field, said))
+    };
+    texts.iter().find_map(wrong).map_or(Ok(()), Err)
 }
 
 /// The settings that a GatewayApiKey asks for, as they stand: neither what the vendor lacks nor anything else of the
@@ -165,7 +193,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         let known: Vec<_> = capabilities.types.iter().filter(|it| **it != KeyType::Management).collect();
         let instead = match known.as_slice() {
             [] => "its console token is an issuer, which makes console tokens only".to_owned(),
-            known => format!("use type {}", names(known)),
+            known => format!("use type {}", list(known)),
         };
         refused.push(("type".to_owned(), format!("{kind:?} is not known there; {instead}")));
     }
@@ -173,22 +201,13 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
         let note = "keys cannot be switched off there; use Delete or Retain";
         refused.push(("deletionPolicy".to_owned(), note.to_owned()));
     }
-    let rotation = spec.rotation.as_ref();
-    if rotation.is_some_and(|it| it.brown_out.as_ref().is_some_and(|span| span != "0s"))
-        && !capabilities.disable
-    {
-        let note = "keys cannot be switched off there; leave it out";
-        refused.push(("rotation.brownOut".to_owned(), note.to_owned()));
-    }
-    if rotation.is_some_and(|it| it.max_overlap.is_some()) && !capabilities.last_used {
-        let note = "the last use of a key is not told there, so nobody can wait for it; set rotation.overlap";
-        refused.push(("rotation.maxOverlap".to_owned(), note.to_owned()));
-    }
+    let rotation = spec.rotation.iter().flat_map(|it| policy::unsupported(it, capabilities));
+    refused.extend(rotation.map(|(field, note)| (format!("rotation.{field}"), note.to_owned())));
     let preset = spec.secret.as_ref().and_then(|secret| secret.preset);
     if let Some(preset) = preset.filter(|it| !capabilities.presets.contains(it)) {
         let known: Vec<_> = capabilities.presets.iter().collect();
         let note =
-            format!("its gateway does not speak to {preset:?} clients; use {} or a template", names(&known));
+            format!("its gateway does not speak to {preset:?} clients; use {} or a template", list(&known));
         refused.push(("secret.preset".to_owned(), note));
     }
     let observed = spec.management_policy == Some(ManagementPolicy::Observe);
@@ -200,7 +219,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
     if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
         let known: Vec<_> = capabilities.budget.periods.iter().collect();
-        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, names(&known));
+        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, list(&known));
         refused.push(("budget.period".to_owned(), note));
     }
     let Some((first, note)) = refused.first() else {
@@ -210,9 +229,9 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     if refused.len() == 1 {
         return Err(Refusal::unsupported(field, format!("{title} cannot honour it: {note}")));
     }
-    let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field}: {note}")).collect();
-    let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join("; "));
-    Err(Refusal::unsupported(field, message))
+    let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field} ({note})")).collect();
+    let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join(", "));
+    Err(Refusal::unsupported(Refusal::SEVERAL, message))
 }
 
 /// What says the same as leaving the field out is no wish that could be ignored.
@@ -224,14 +243,15 @@ fn says_nothing(field: &str, value: &serde_json::Value) -> bool {
     }
 }
 
-fn names<T: std::fmt::Debug>(list: &[&T]) -> String {
+fn list<T: std::fmt::Debug>(list: &[&T]) -> String {
     list.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" or ")
 }
 
 fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal> {
     let support = &capabilities.budget;
     let micros = micros(&budget.amount).ok_or_else(|| {
-        let message = "must be a decimal number that is not negative, such as \"250\"";
+        let message =
+            "must be a decimal number that is not negative, with at most six decimals, such as \"250\" or \"2.50\"";
         Refusal::invalid("spec.budget.amount", message)
     })?;
     if support.whole && micros % 1_000_000 != 0 {
@@ -242,8 +262,13 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         return Err(Refusal::unsupported("spec.budget.amount", message));
     }
     if micros == 0 {
+        let stop = if capabilities.support("active") == Support::Unsupported {
+            "delete the resource to stop its key, which cannot be switched off there"
+        } else {
+            "set active: false to stop the key"
+        };
         let message =
-            "0 would mean no limit to the vendor; set active: false to stop a key, or leave budget out";
+            format!("0 would mean no limit to the vendor; {stop}, or leave budget out for no limit");
         return Err(Refusal::invalid("spec.budget.amount", message));
     }
     Ok(Limit { micros, period: budget.period })
@@ -254,6 +279,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
 mod tests {
     use super::*;
     use crate::api::shared::Period;
+    use crate::gateway::edenai_v3::CAPABILITIES as EDEN_AI;
     use crate::gateway::edgee::CAPABILITIES as EDGEE;
     use serde_json::json;
 
@@ -288,12 +314,62 @@ mod tests {
             (json!({"type": "CodingAgent"}), "spec.codingAssistant", "required with type CodingAgent"),
             (json!({"codingAssistant": "codex"}), "spec.codingAssistant", "only allowed with it"),
             (json!({"expiresInDays": 0}), "spec.expiresInDays", "at least 1"),
+            (json!({"displayName": "a [b]"}), "spec.displayName", "square brackets"),
+            (json!({"email": "nobody"}), "spec.email", "team@example.com"),
+            (
+                json!({"type": "CodingAgent", "codingAssistant": "A B"}),
+                "spec.codingAssistant",
+                "small letters",
+            ),
         ];
         for (spec, field, words) in table {
             let refusal = desired(&key(spec.clone()), &EDGEE, None).expect_err(&spec.to_string());
             assert_eq!(refusal.field, field, "{spec}");
             assert!(refusal.message.contains(words), "{spec}: {refusal}");
         }
+    }
+
+    #[test]
+    fn several_fields_that_a_vendor_lacks_are_listed_each_once() {
+        let spec = json!({
+            "type": "CodingAgent", "codingAssistant": "codex", "models": ["m"], "email": "a@example.com", "active": false,
+            "debugMode": true, "rotation": {"brownOut": "1h", "maxOverlap": "48h"}, "deletionPolicy": "Disable",
+        });
+        let refusal = desired(&key(spec), &EDEN_AI, None).unwrap_err();
+        let said = refusal.to_string();
+        assert!(
+            said.starts_with("Eden AI v3 cannot honour 9 fields: spec.active (keys cannot be switched off"),
+            "{said}"
+        );
+        for field in
+            ["codingAssistant", "email", "rotation.brownOut", "rotation.maxOverlap", "deletionPolicy", "type"]
+        {
+            assert_eq!(said.matches(&format!("spec.{field} (")).count(), 1, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_budget_of_nothing_is_told_what_the_vendor_has() {
+        let spec = || key(json!({"budget": {"amount": "0.00", "period": "Monthly"}}));
+        assert!(desired(&spec(), &EDGEE, None).unwrap_err().message.contains("active: false"));
+        let refusal = desired(&spec(), &EDEN_AI, None).unwrap_err();
+        assert!(
+            !refusal.message.contains("active") && refusal.message.contains("delete the resource"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn entries_of_a_key_that_ends_at_once_are_not_kept() {
+        let spec = || key(json!({"rotation": {"overlap": "0s"}, "secret": {"keepPrevious": true}}));
+        assert_eq!(desired(&spec(), &EDEN_AI, None).unwrap_err().field, "spec.secret.keepPrevious");
+        assert!(desired(&spec(), &EDGEE, None).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_costs_nothing_has_no_budget() {
+        let spec = key(json!({"type": "Sandbox", "budget": {"amount": "5", "period": "Monthly"}}));
+        assert_eq!(desired(&spec, &EDEN_AI, None).unwrap_err().field, "spec.budget");
     }
 
     #[test]

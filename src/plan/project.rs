@@ -1,8 +1,19 @@
 //! Settings of a whole project: what differs from what is wanted, and what to do about it.
 
+use super::refusal::Refusal;
 use crate::api::ProjectSettings;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::ManagementPolicy;
+
+/// Settings that say nothing are refused: nothing would ever happen.
+pub fn check(wanted: &ProjectValues) -> Result<(), Refusal> {
+    if *wanted != ProjectValues::default() {
+        return Ok(());
+    }
+    let message =
+        "nothing is set, so nothing happens; name at least one setting, such as euNative, or delete this";
+    Err(Refusal::invalid("spec.settings", message))
+}
 
 /// The settings that are wanted and that the vendor shows differently, by their path in the resource.
 pub fn differing(wanted: &ProjectValues, shown: &ProjectValues) -> Vec<&'static str> {

@@ -8,13 +8,16 @@ use std::fmt;
 pub struct Refusal {
     /// Why, as a reason in a condition.
     pub reason: Reason,
-    /// The field, as a path from the top of the resource.
+    /// The field, as a path from the top of the resource; [`Refusal::SEVERAL`] where the message names several.
     pub field: String,
     /// What is wrong with it and what to do, one clause.
     pub message: String,
 }
 
 impl Refusal {
+    /// In the place of a field where the message names several.
+    pub const SEVERAL: &str = "";
+
     /// The vendor cannot honour the field.
     pub fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: Reason::Unsupported, field: field.into(), message: message.into() }
@@ -48,6 +51,9 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.field, self.message)
+        match self.field.as_str() {
+            Self::SEVERAL => formatter.write_str(&self.message),
+            field => write!(formatter, "{field}: {}", self.message),
+        }
     }
 }

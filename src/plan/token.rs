@@ -1,12 +1,14 @@
 //! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
 
 use super::capability::{Capabilities, Minting};
+use super::policy::Policy;
 use super::refusal::Refusal;
 use super::retry::plus;
+use super::{names, pasted};
 use crate::api::condition::{self, EXPIRING_SOON};
-use crate::api::console_token::Mint;
+use crate::api::console_token::{Mint, MintedSecret};
 use crate::api::gateway_api_key::KeyType;
-use crate::api::{ConsoleToken, Reason};
+use crate::api::{ConsoleToken, ConsoleTokenSpec, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use url::Url;
@@ -66,20 +68,8 @@ fn origin(text: &str) -> Result<Url, String> {
 
 /// Whether these bytes can be a token. `place` names Secret and key.
 pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
-    let refuse = |what: &str| {
-        let hint = "write it without line breaks, such as with kubectl create secret generic --from-literal";
-        Err(Refusal::secret("spec.secretRef", format!("{place} {what}; {hint}")))
-    };
-    match std::str::from_utf8(bytes) {
-        _ if bytes.is_empty() => refuse("is empty"),
-        Ok(text) if text.trim().is_empty() => refuse("holds only white space"),
-        Ok(text) if text.contains(['\n', '\r']) => refuse("contains a line break"),
-        Ok(text) if !text.bytes().all(|b| b.is_ascii_graphic()) => {
-            refuse("contains characters that no token has")
-        }
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => refuse("is not text"),
-    }
+    let refused = |flaw| Refusal::secret("spec.secretRef", format!("{place} {flaw}"));
+    pasted::bare(bytes).map(str::to_owned).map_err(refused)
 }
 
 /// Where a token is, for messages.
@@ -131,6 +121,10 @@ pub fn check_mint(
             format!("{title} makes issuer keys in its console only; use tier Auth, or spec.secretRef");
         return Err(Refusal::unsupported("spec.mint", message));
     }
+    // A token that is being deleted is still needed by what it made.
+    if token.metadata.deletion_timestamp.is_none() {
+        check_minted(token, mint, own)?;
+    }
     let name = &mint.issuer_ref.name;
     if Some(name) == token.metadata.name.as_ref() {
         let message =
@@ -152,6 +146,45 @@ pub fn check_mint(
         return Err(Refusal::unsupported("spec.mint.issuerRef", message));
     }
     Ok(())
+}
+
+/// What is written of a minted token and cannot be, or has no effect.
+fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result<(), Refusal> {
+    check_secret(&mint.secret)?;
+    if token.spec.expires_at.is_some() {
+        let message = "has no effect on a token that Keysmith makes and replaces; set spec.mint.rotation.maxAge, or leave it out";
+        return Err(Refusal::invalid("spec.expiresAt", message));
+    }
+    mint.rotation.as_ref().map_or(Ok(()), |rotation| Policy::of_mint(rotation, own).map(drop))
+}
+
+/// The Secret that a minted token goes into.
+fn check_secret(secret: &MintedSecret) -> Result<(), Refusal> {
+    let refuse = |field: &str, name: &str, said| Refusal::invalid(field, format!("{name:?} {said}"));
+    names::object(&secret.name).map_err(|said| refuse("spec.mint.secret.name", &secret.name, said))?;
+    let key = secret.key_ref().key;
+    names::entry(&key).map_err(|said| refuse("spec.mint.secret.key", &key, said))
+}
+
+/// What is written of a ConsoleToken and cannot be, or has no effect, whatever the vendor.
+pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
+    if let Some(place) = &spec.secret_ref {
+        check_ref("spec.secretRef", &place.name, Some(&place.key))?;
+    }
+    if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
+        let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
+        return Err(Refusal::invalid("spec.gatewayUrl", message));
+    }
+    Ok(())
+}
+
+/// A reference to a Secret, or to an entry of one, that there can be.
+pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), Refusal> {
+    let refuse = |part: &str, value: &str, said| {
+        Refusal::invalid(format!("{field}.{part}"), format!("{value:?} {said}"))
+    };
+    names::object(name).map_err(|said| refuse("name", name, said))?;
+    key.map_or(Ok(()), |key| names::entry(key).map_err(|said| refuse("key", key, said)))
 }
 
 /// The condition `ExpiringSoon`, if the token declares an expiry, and when to look at it again.
@@ -176,6 +209,7 @@ pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
 mod tests {
     use super::*;
 
@@ -209,21 +243,79 @@ mod tests {
         }
     }
 
+    fn token(spec: serde_json::Value) -> ConsoleToken {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "ConsoleToken", "metadata": {"name": "worker"}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_token_is_refused_by_the_field_that_cannot_be_or_has_no_effect() {
+        use crate::gateway::cortecs::CAPABILITIES as CORTECS;
+        use serde_json::json;
+        let minted = |more: serde_json::Value| {
+            let mut spec = json!({"vendor": {"cortecs": {}}, "mint": {"issuerRef": {"name": "root"}, "secret": {"name": "a"}}});
+            let (own, mint) = (more["own"].clone(), more["mint"].clone());
+            spec.as_object_mut().unwrap().extend(own.as_object().cloned().unwrap_or_default());
+            spec["mint"].as_object_mut().unwrap().extend(mint.as_object().cloned().unwrap_or_default());
+            token(spec)
+        };
+        for (spec, field) in [
+            (json!({"mint": {"secret": {"name": "a..b"}}}), Some("spec.mint.secret.name")),
+            (json!({"mint": {"secret": {"name": "a", "key": "a b"}}}), Some("spec.mint.secret.key")),
+            (json!({"mint": {"rotation": {"renewBefore": "1h"}}}), Some("spec.mint.rotation.renewBefore")),
+            (json!({"own": {"expiresAt": "2027-01-01T00:00:00Z"}}), Some("spec.expiresAt")),
+            (json!({"mint": {"scopes": ["a"]}}), Some("spec.mint.scopes")),
+            (json!({"mint": {"rotation": {"maxAge": "720h"}}}), None),
+        ] {
+            let token = minted(spec.clone());
+            let mint = token.spec.mint.as_ref().unwrap();
+            let refusal = check_mint(&token, mint, (&CORTECS, Some(&CORTECS))).err();
+            assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
+        }
+        for (spec, field) in [
+            (
+                json!({"vendor": {"cortecs": {}}, "secretRef": {"name": "a-.b", "key": "k"}}),
+                Some("spec.secretRef.name"),
+            ),
+            (
+                json!({"vendor": {"cortecs": {}}, "secretRef": {"name": "a", "key": "k y"}}),
+                Some("spec.secretRef.key"),
+            ),
+            (
+                json!({"vendor": {"cortecs": {}}, "secretRef": {"name": "a", "key": "k"}, "gatewayUrl": "nowhere"}),
+                Some("spec.gatewayUrl"),
+            ),
+            (
+                json!({"vendor": {"cortecs": {}}, "secretRef": {"name": "a.b", "key": "k"}, "gatewayUrl": "https://a"}),
+                None,
+            ),
+        ] {
+            let refusal = check_spec(&token(spec.clone()).spec).err();
+            assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
+        }
+    }
+
     #[test]
     fn bytes_that_cannot_be_a_token_are_refused_without_repeating_them() {
         for (bytes, words) in [
             (&b""[..], "is empty"),
             (b" \t ", "white space"),
-            (b"ek_fake_1\n", "line break"),
+            (b"ek_fake_1\n\n", "line break"),
             (b"ek_fake_1\r\nX-Evil: 1", "line break"),
-            (b"ek fake", "no token has"),
+            (b"ek fake", "a blank"),
+            (b"\xef\xbb\xbfek_fake", "byte order mark"),
+            (b"Bearer ek_fake", "Bearer"),
             (b"ek_\xff\xfe", "not text"),
-            ("ek_fake_\u{e9}".as_bytes(), "no token has"),
+            ("ek_fake_\u{e9}".as_bytes(), "no token and no key has"),
         ] {
             let refusal = check_token(bytes, "Secret a, key b").unwrap_err();
+            assert!(refusal.message.starts_with("Secret a, key b "), "{refusal}");
             assert!(refusal.message.contains(words), "{refusal}");
             assert!(!refusal.message.contains("fake"), "{refusal}");
         }
+        assert_eq!(check_token(b"ek_fake_1\n", "x").unwrap(), "ek_fake_1");
         assert_eq!(check_token(b"ek_fake_1", "x").unwrap(), "ek_fake_1");
     }
 }

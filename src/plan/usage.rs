@@ -29,6 +29,10 @@ pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedD
         let message = format!("{title} documents where spending is told; leave it out");
         return Err(Refusal::unsupported("spec.usage.path", message));
     }
+    if spec.low_balance.as_deref().is_some_and(|it| money::micros(it).is_none()) {
+        let message = "must be a decimal number that is not negative, such as \"20\"";
+        return Err(Refusal::invalid("spec.usage.lowBalance", message));
+    }
     let interval = duration::parse("spec.usage.interval", &spec.interval)?;
     if interval < SHORTEST {
         return Err(Refusal::invalid("spec.usage.interval", "must be at least 1m"));
@@ -191,6 +195,8 @@ mod tests {
             assert_eq!(said.as_ref().map(|it| it.field.as_str()), refused, "{}: {spec:?}", driver.name);
             assert!(said.is_none_or(|it| it.message.starts_with(driver.title)));
         }
+        let odd = spec(None, Some("-1"));
+        assert_eq!(interval(&odd, &edenai_v2::CAPABILITIES).unwrap_err().field, "spec.usage.lowBalance");
         let often = UsageSpec { interval: "59s".to_owned(), ..spec(None, None) };
         assert_eq!(interval(&often, &edgee::CAPABILITIES).unwrap_err().field, "spec.usage.interval");
     }

@@ -37,7 +37,9 @@ pub async fn a_console_token_is_given_or_minted_and_stays_so(world: &mut World) 
     let both = merged(token_spec(), mint.clone());
     let one = "exactly one of secretRef";
     refused(world, "ConsoleToken", both, one).await;
+    // Another vendor than Edgee, whose tokens cannot be minted.
     let mut neither = token_spec();
+    neither["vendor"] = json!({"cortecs": {}});
     neither.as_object_mut().unwrap().remove("secretRef");
     refused(world, "ConsoleToken", neither.clone(), one).await;
     world.create("ConsoleToken", "worker", merged(neither, mint)).await;
@@ -65,6 +67,150 @@ pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
             Ok(_) => panic!("accepted: {patch}"),
             Err(error) => assert!(error.to_string().contains(words), "{patch}: {error}"),
         }
+    }
+}
+
+pub async fn what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells(world: &mut World) {
+    let token = |fields: Value| merged(token_spec(), fields);
+    let eden = |place: Value, fields: Value| {
+        let mut spec = token(fields);
+        spec["vendor"] = json!({"edenAi": place});
+        spec
+    };
+    let minted = |vendor: Value, mint: Value| {
+        let mut spec = token(json!({}));
+        spec.as_object_mut().unwrap().remove("secretRef");
+        spec["vendor"] = vendor;
+        spec["mint"] = merged(json!({"issuerRef": {"name": "root"}, "secret": {"name": "worker"}}), mint);
+        spec
+    };
+    let (edgee, cortecs) = (json!({"edgee": {"organizationId": "org_1"}}), json!({"cortecs": {}}));
+    let window = json!([{"from": "09:00", "until": "10:00"}]);
+    for (spec, words) in [
+        (
+            token(json!({"usage": {"interval": "1m", "lowBalance": "20"}})),
+            "spec.usage.lowBalance: Invalid value: the vendor",
+        ),
+        (
+            token(json!({"usage": {"interval": "1m", "path": "/x"}})),
+            "spec.usage.path: Invalid value: the vendor",
+        ),
+        (token(json!({"usage": {"interval": "59s"}})), "must be at least 1m"),
+        (token(json!({"usage": {"interval": "5 minutes"}})), "there are no days"),
+        (
+            eden(json!({"tier": "Issuer"}), json!({"usage": {"interval": "1m"}})),
+            "spec.usage: Invalid value: the vendor",
+        ),
+        (minted(edgee, json!({})), "spec.mint: Invalid value: the vendor"),
+        (minted(json!({"edenAi": {"api": "V2"}}), json!({})), "spec.mint: Invalid value: the vendor"),
+        (
+            minted(cortecs.clone(), json!({"scopes": ["a"]})),
+            "spec.mint.scopes: Invalid value: Cortecs has no scopes",
+        ),
+        (
+            minted(cortecs.clone(), json!({"rotation": {"renewBefore": "1h"}})),
+            "spec.mint.rotation.renewBefore: Invalid value: renewBefore has no effect",
+        ),
+        (
+            minted(cortecs.clone(), json!({"rotation": {"renewBeforePercentage": 5}})),
+            "spec.mint.rotation.renewBeforePercentage",
+        ),
+        (minted(cortecs.clone(), json!({"rotation": {"windows": window}})), "spec.mint.rotation.windows"),
+        (minted(cortecs.clone(), json!({"rotation": {"maxAge": "1h"}})), "spec.mint.rotation.maxAge"),
+        (minted(cortecs.clone(), json!({"secret": {"name": "a..b"}})), "spec.mint.secret.name"),
+        (minted(cortecs.clone(), json!({"secret": {"name": "a", "key": "a b"}})), "spec.mint.secret.key"),
+    ] {
+        refused(world, "ConsoleToken", spec, words).await;
+    }
+    let mut dated = minted(cortecs, json!({}));
+    dated["expiresAt"] = json!("2030-01-01T00:00:00Z");
+    refused(world, "ConsoleToken", dated, "spec.expiresAt: Invalid value: has no effect").await;
+    let settings = json!({"consoleTokenRef": {"name": "edgee"}, "settings": {}});
+    refused(world, "ProjectSettings", settings, "name at least one setting").await;
+}
+
+pub async fn what_has_no_effect_or_cannot_be_is_refused_in_a_sentence(world: &mut World) {
+    let template = |fields: Value| json!({"secret": {"template": fields}});
+    let decorated = |fields: Value| template(json!({"metadata": fields}));
+    let window = json!([{"from": "09:00", "until": "10:00"}]);
+    for (fields, words) in [
+        (
+            json!({"budget": {"amount": "0", "period": "Monthly"}}),
+            "spec.budget.amount: Invalid value: \"0\": 0 would mean no limit",
+        ),
+        (json!({"budget": {"amount": "-1", "period": "Monthly"}}), "write a decimal number above 0"),
+        (json!({"budget": {"amount": "1.0000001", "period": "Monthly"}}), "write a decimal number above 0"),
+        (json!({"displayName": "a\nb"}), "line breaks"),
+        (json!({"email": "nobody"}), "write one such as team@example.com"),
+        (json!({"type": "CodingAgent", "codingAssistant": "A B"}), "such as claude_code"),
+        (
+            json!({"rotation": {"maxAge": "1d"}}),
+            "write hours, minutes and seconds, such as 24h or 1h30m; there are no days",
+        ),
+        (
+            json!({"rotation": {"maxAge": "48h", "windows": [{"from": "9:00", "until": "10:00"}]}}),
+            "such as 09:00",
+        ),
+        (
+            json!({"rotation": {"renewBefore": "24h"}}),
+            "spec.rotation.renewBefore: Invalid value: renewBefore has no effect",
+        ),
+        (
+            json!({"rotation": {"renewBeforePercentage": 20}}),
+            "spec.rotation.renewBeforePercentage: Invalid value",
+        ),
+        (
+            json!({"rotation": {"windows": window}}),
+            "spec.rotation.windows: Invalid value: windows has no effect",
+        ),
+        (
+            json!({"rotation": {"maxAge": "1h"}}),
+            "spec.rotation.maxAge: Invalid value: maxAge is shorter than overlap",
+        ),
+        (
+            json!({"secret": {"name": "a..b"}}),
+            "spec.secret.name: Invalid value: \"a..b\": is no name of a Kubernetes object",
+        ),
+        (json!({"secret": {"name": "a-.b"}}), "spec.secret.name: Invalid value"),
+        (
+            json!({"secret": {"keepPrevious": true, "template": {"data": {"previous_x": "x"}}}}),
+            "spec.secret.template.data: Invalid value",
+        ),
+        (
+            decorated(json!({"labels": {"team": "Search and Ads"}})),
+            "spec.secret.template.metadata.labels[team]: Invalid value",
+        ),
+        (
+            decorated(json!({"labels": {"team name": "x"}})),
+            "spec.secret.template.metadata.labels: Invalid value",
+        ),
+        (
+            decorated(json!({"annotations": {"bad key": "x"}})),
+            "spec.secret.template.metadata.annotations: Invalid value",
+        ),
+        (template(json!({"type": "My Type!"})), "spec.secret.template.type: Invalid value"),
+        (
+            template(json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "x"}})),
+            "needs the entries tls.crt and tls.key",
+        ),
+        (template(json!({"type": "kubernetes.io/basic-auth"})), "needs the entry username or password"),
+        (template(json!({"type": "kubernetes.io/ssh-auth"})), "needs the entry ssh-privatekey"),
+        (template(json!({"type": "kubernetes.io/dockerconfigjson"})), "needs the entry .dockerconfigjson"),
+        (template(json!({"type": "helm.sh/release.v1"})), "has a meaning of its own in Kubernetes"),
+        (template(json!({"data": {"a b": "x"}})), "has an entry whose name is none"),
+    ] {
+        refused(world, "GatewayApiKey", key_spec(fields), words).await;
+    }
+    for fields in [
+        json!({"expiresInDays": 30, "rotation": {"renewBefore": "24h", "windows": window}}),
+        json!({"rotation": {"maxAge": "24h", "windows": window}}),
+        json!({"rotation": {"maxAge": "90m", "overlap": "1h30m"}}),
+        template(json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "x", "tls.key": "{{ key }}"}})),
+    ] {
+        let made = world.try_create("GatewayApiKey", "good", key_spec(fields.clone())).await;
+        made.map_err(|error| format!("{fields}: {error}")).unwrap();
+        world.delete("GatewayApiKey", "good").await;
+        world.gone("GatewayApiKey", "good").await;
     }
 }
 

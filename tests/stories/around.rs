@@ -2,6 +2,7 @@
 //! something else in the cluster changes them back.
 
 use super::rotating::trigger;
+use crate::support::cluster::{Effect, Rule};
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
 use kube::api::{Patch, PatchParams};
@@ -91,34 +92,67 @@ pub async fn a_gateway_that_no_entry_names_changes_no_secret(world: &mut World) 
     assert_eq!(world.creations(), 1);
 }
 
+/// From now on the API server refuses every Secret that Keysmith would store, and says so when it is asked before.
+pub fn refuse_secrets(world: &World) {
+    let effect = Effect::Status { code: 403, reason: "Forbidden".to_owned() };
+    let rule = Rule {
+        verb: "rehearse".to_owned(),
+        resource: "secrets".to_owned(),
+        times: usize::MAX,
+        ..Rule::next(effect)
+    };
+    world.cluster().fault(rule);
+}
+
 pub async fn a_secret_that_cannot_be_stored_costs_no_key(world: &mut World) {
     world.token().await;
-    let labels = json!({"team": "Search and Ads"});
-    let spec = key_spec(json!({"secret": {"template": {"metadata": {"labels": labels}}}}));
-    world.create("GatewayApiKey", "checkout", spec).await;
+    refuse_secrets(world);
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let message = world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
-    assert!(message.contains("metadata.labels") && message.contains("no key is made"), "{message}");
+    assert!(message.contains("no key is made"), "{message}");
     world.pass(Duration::from_secs(7200), Duration::from_secs(5)).await;
     assert_eq!(world.creations(), 0);
-    let right =
-        json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "search-and-ads"}}}}}});
-    world.edit("GatewayApiKey", "checkout", right).await.unwrap();
+    world.cluster().clear_faults();
+    ask(world, "GatewayApiKey", "checkout").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.creations(), 1);
     // A rotation into a Secret that would be refused: the key that works stays, and is Ready.
     let id = world.served("checkout", "key").await;
-    let wrong = json!({"spec": {
-        "secret": {"template": {"metadata": {"labels": {"team": "Search and Ads"}}}}, "rotation": {"trigger": "b"},
-    }});
-    world.edit("GatewayApiKey", "checkout", json!({"spec": {"rotation": {"trigger": "a"}}})).await.unwrap();
+    world.edit("GatewayApiKey", "checkout", trigger("a")).await.unwrap();
     world.pass(Duration::from_secs(10), Duration::from_secs(3)).await;
-    world.edit("GatewayApiKey", "checkout", wrong).await.unwrap();
+    refuse_secrets(world);
+    world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
     world.pass(Duration::from_secs(7200), Duration::from_secs(5)).await;
     assert_eq!(world.creations(), 1);
     let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready.0, "True", "{ready:?}");
     assert_eq!(world.served("checkout", "key").await, id);
+}
+
+pub async fn a_secret_that_no_api_server_takes_is_refused_by_its_field(world: &mut World) {
+    world.token().await;
+    let template = |fields: Value| json!({"secret": {"template": fields}});
+    let labels = |team: &str| template(json!({"metadata": {"labels": {"team": team}}}));
+    for (name, spec, field) in [
+        ("label", labels("Search and Ads"), "spec.secret.template.metadata.labels[team]: "),
+        (
+            "annotation",
+            template(json!({"metadata": {"annotations": {"bad key": "x"}}})),
+            "spec.secret.template.metadata.annotations[bad key]: ",
+        ),
+        ("type", template(json!({"type": "kubernetes.io/tls"})), "spec.secret.template.type: "),
+        ("name", json!({"secret": {"name": "a..b"}}), "spec.secret.name: "),
+    ] {
+        world.create("GatewayApiKey", name, key_spec(spec)).await;
+        let message = world.reason("GatewayApiKey", name, "InvalidSpec").await;
+        assert!(message.starts_with(field), "{message}");
+    }
+    world.pass(Duration::from_secs(3600), Duration::from_secs(5)).await;
+    assert_eq!(world.creations(), 0);
+    world.edit("GatewayApiKey", "label", json!({"spec": labels("search-and-ads")})).await.unwrap();
+    world.ready("GatewayApiKey", "label").await;
+    assert_eq!(world.creations(), 1);
 }
 
 pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut World) {

@@ -7,8 +7,15 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const ACCOUNT: &str =
-    r#"{"type":"service_account","project_id":"p","private_key":"canary-pem","client_email":"a@b"}"#;
+/// Obviously no key, in the form of one.
+const PEM: &str =
+    "-----BEGIN PRIVATE KEY-----\nZmFrZTogY2FuYXJ5LWNyZWRlbnRpYWw=\n-----END PRIVATE KEY-----\n";
+
+fn account() -> String {
+    let email = "fake@my-project.iam.gserviceaccount.com";
+    json!({"type": "service_account", "project_id": "my-project", "private_key": PEM, "client_email": email})
+        .to_string()
+}
 
 fn spec(provider: &str, fields: Value) -> Value {
     let base = json!({
@@ -34,6 +41,8 @@ async fn only(world: &World, what: &str, check: impl Fn(&ProviderKeyRecord) -> b
 pub async fn every_documented_provider_gets_its_format(world: &mut World) {
     world.token().await;
     let plain: &[(&str, &str)] = &[("api_key", "canary-plain")];
+    let account = account();
+    let account: &[(&str, &str)] = &[("service_account.json", &account)];
     let table: Vec<(&str, &[(&str, &str)])> = vec![
         ("anthropic", plain),
         ("openai", plain),
@@ -41,7 +50,7 @@ pub async fn every_documented_provider_gets_its_format(world: &mut World) {
         ("deepseek", plain),
         ("xai", plain),
         ("zai", plain),
-        ("google_vertex_ai", &[("service_account.json", ACCOUNT)]),
+        ("google_vertex_ai", account),
         (
             "bedrock",
             &[
@@ -69,7 +78,7 @@ pub async fn every_documented_provider_gets_its_format(world: &mut World) {
     let json = |provider: &str| serde_json::from_str::<Value>(&stored(provider)).unwrap();
     assert_eq!(json("azure"), json!({"endpoint": "https://x.openai.azure.com/", "api_key": "canary-azure"}));
     assert_eq!(json("bedrock")["us-east-1"]["secret_access_key"], "canary-secret2");
-    assert_eq!(json("google_vertex_ai")["private_key"], "canary-pem");
+    assert_eq!(json("google_vertex_ai")["private_key"], PEM);
     assert!(held.iter().all(|it| it.api_key_ids.is_empty()));
 }
 

@@ -1,5 +1,6 @@
 //! Keys that were declared leaked.
 
+use super::around::refuse_secrets;
 use super::rotating::rotate;
 use crate::support::drivers::Driver;
 use crate::support::world::World;
@@ -161,17 +162,15 @@ pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut W
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
-    let labels =
-        json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "Search and Ads"}}}}}});
-    world.edit("GatewayApiKey", "checkout", labels).await.unwrap();
-    world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
+    refuse_secrets(world);
     declare(world).await;
     dead(world, &secret).await;
     world.reason("GatewayApiKey", "checkout", "SecretRefused").await;
     closed(world).await;
     assert_eq!(world.creations(), 1, "no other is made that could not be stored");
-    let right = json!({"spec": {"secret": {"template": {"metadata": {"labels": {"team": "search"}}}}}});
-    world.edit("GatewayApiKey", "checkout", right).await.unwrap();
+    world.cluster().clear_faults();
+    let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+    world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     world.served("checkout", "key").await;
 }

@@ -226,6 +226,31 @@ pub async fn the_old_key_stays_beside_the_new_one_where_that_is_asked_for(world:
     assert!(works(world, "checkout").await);
 }
 
+pub async fn an_own_entry_with_the_name_of_an_old_one_stays_when_old_keys_are_not_kept_any_more(
+    world: &mut World,
+) {
+    world.token().await;
+    let rotation = json!({"trigger": "a", "overlap": "1h", "brownOut": "0s"});
+    world.key("checkout", json!({"rotation": rotation, "secret": {"keepPrevious": true}})).await;
+    rotate(world, "checkout", trigger("b")).await;
+    let data = json!({"key": "{{ key }}", "previous_notice": "mine"});
+    let both = json!({"spec": {"secret": {"template": {"data": data.clone()}}}});
+    world.edit("GatewayApiKey", "checkout", both).await.unwrap();
+    let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
+    assert!(message.starts_with("spec.secret.template.data[previous_notice]: "), "{message}");
+    world
+        .edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"keepPrevious": false}}}))
+        .await
+        .unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    for _ in 0..4 {
+        pass(3600).await;
+        assert_eq!(world.entry("checkout", "previous_notice").await.as_deref(), Some("mine"));
+        assert_eq!(world.entry("checkout", "previous_key").await, None);
+    }
+    assert!(works(world, "checkout").await);
+}
+
 pub async fn making_keys_stops_when_there_are_too_many_in_a_day(world: &mut World) {
     world.keys_per_day = 4;
     world.stop().await;

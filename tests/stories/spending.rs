@@ -131,8 +131,14 @@ pub async fn a_warning_that_could_never_come_is_refused_and_keys_work_on(world: 
         return;
     }
     world.token().await;
-    let asked = json!({"interval": "1m", "lowBalance": "20"});
-    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": asked}})).await.unwrap();
+    let asked = json!({"spec": {"usage": {"interval": "1m", "lowBalance": "20"}}});
+    // A real API server says itself what can be told from the schema alone.
+    if !world.is_simulated() {
+        let error = world.edit("ConsoleToken", "edgee", asked).await.map(drop).unwrap_err().to_string();
+        assert!(error.contains("spec.usage.lowBalance"), "{error}");
+        return;
+    }
+    world.edit("ConsoleToken", "edgee", asked).await.unwrap();
     let refused = async || match world.condition("ConsoleToken", "edgee", "UsageRead").await {
         Some((_, reason, message)) if reason == "Unsupported" => Ok(message),
         other => Err(format!("{other:?}")),

@@ -63,8 +63,12 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
     for (value, words) in [
         ("", "is empty"),
         (" \t", "white space"),
-        ("ek_live_emulated-story-token\n", "line break"),
+        ("ek_live_emulated-story-token\n\n", "line break"),
         ("ek_live_emulated\r\nX-Evil: 1", "line break"),
+        ("\u{feff}ek_live_emulated-story-token", "byte order mark"),
+        ("ek_live_emulated-story-token\u{a0}", "no-break space"),
+        ("Bearer ek_live_emulated-story-token", "Bearer"),
+        ("\"ek_live_emulated-story-token\"", "quotes"),
     ] {
         world.write_secret("edgee-console", &[("token", value)]).await;
         if world.api("ConsoleToken").get_opt("edgee").await.unwrap().is_none() {
@@ -78,6 +82,9 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
             .await;
     }
     assert!(world.emulator.calls().is_empty(), "{:?}", world.emulator.calls());
+    // As a file ends, and with it what `kubectl create secret generic --from-file` makes of it.
+    world.write_secret("edgee-console", &[("token", &format!("{TOKEN}\n"))]).await;
+    world.ready("ConsoleToken", "edgee").await;
 }
 
 pub async fn an_endpoint_that_is_not_admitted_gets_nothing(world: &mut World) {

@@ -133,7 +133,7 @@ pub fn target(secret: &Secret, uid: &str, expected: Option<&Expected<'_>>) -> Ta
         key_id: annotations.get(KEY_ID).cloned().map(KeyId),
         expires_at: annotations.get(EXPIRES_AT).and_then(|it| it.parse().ok()),
         previous: serial(secret, PREVIOUS),
-        read: Some(read(secret, uid)),
+        read: Some(read(secret, uid, plan)),
         intact: annotations.get(CONTENT) == Some(&content(secret, uid)),
         current: expected.is_none_or(|it| is_current(secret, uid, it)),
         kind_fits: plan.is_none_or(|plan| plan.kind == kind),
@@ -199,9 +199,10 @@ fn differences(secret: &Secret, uid: &str, plan: &SecretPlan) -> Vec<String> {
 }
 
 /// A hash of what applications read, without what is kept of an old key.
-fn read(secret: &Secret, uid: &str) -> String {
+fn read(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> String {
     let mut parts: Vec<&[u8]> = vec![b"read", uid.as_bytes()];
-    let entries = secret.data.iter().flatten().filter(|(entry, _)| !entry.starts_with(PREVIOUS_ENTRY));
+    let kept = |entry: &str| plan.map_or(entry.starts_with(PREVIOUS_ENTRY), |plan| plan.is_previous(entry));
+    let entries = secret.data.iter().flatten().filter(|(entry, _)| !kept(entry));
     for (entry, bytes) in entries {
         parts.push(entry.as_bytes());
         parts.push(&bytes.0);

@@ -361,7 +361,7 @@ impl Work {
     pub(super) async fn trim(&mut self, act: &Act<'_>) -> Result<Done, Error> {
         let claimed =
             act.facts.claim.map(|claim| claim.serial).max(act.facts.record.serial).unwrap_or_default();
-        match self.secrets.trim(&self.uid, &act.desired.secret.name, claimed).await {
+        match self.secrets.trim(&self.uid, &act.desired.secret, claimed).await {
             Ok(()) => Ok(Done::Again),
             Err(error) => self.undelivered(act, error).await,
         }

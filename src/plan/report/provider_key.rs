@@ -101,10 +101,11 @@ pub fn left_behind(ids: &[String]) -> Notice {
     Notice::warning(EventReason::LeftBehind, note)
 }
 
-/// The vendor of the ConsoleToken stores no provider credentials.
-pub fn unsupported(token: &str) -> String {
+/// The vendor of the ConsoleToken stores no provider credentials. `able`: the vendors that do.
+pub fn unsupported<'a>(token: &str, able: impl Iterator<Item = &'a str>) -> String {
     format!(
-        "the vendor of ConsoleToken {token} has no provider keys; delete this, or name a ConsoleToken of Edgee"
+        "the vendor of ConsoleToken {token} has no provider keys; name a ConsoleToken of {}, or delete this",
+        able.collect::<Vec<_>>().join(" or ")
     )
 }
 
