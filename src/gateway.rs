@@ -13,6 +13,8 @@ pub mod entry;
 pub mod http;
 pub mod lenient;
 pub mod operation;
+pub mod refusal;
+pub mod retry_after;
 pub mod shares;
 pub mod time;
 pub mod transport;

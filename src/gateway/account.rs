@@ -431,8 +431,10 @@ impl Account {
         self.metrics.listing_entries_skipped(vendor, self.gateway.take_skipped());
         if let Err(fault) = &result {
             tracing::debug!(vendor, call, %fault, "vendor call failed");
-            if let FaultKind::Throttled { until } = fault.kind {
-                self.shared().budget.pause(until);
+            match fault.kind {
+                FaultKind::Throttled { until } => self.shared().budget.pause(until),
+                FaultKind::Failed { until: Some(until), .. } => self.shared().budget.pause(Some(until)),
+                _ => {}
             }
             let elsewhere = fault.kind == FaultKind::Forbidden && !operation.forbidden_blames_token();
             if !elsewhere && self.breaker.learn(fault) {

@@ -27,7 +27,7 @@ use key::{Key, listed, named, whole};
 use super::edenai_budget::{self, balance_alone, decimal, excess, spending};
 use super::entry::{self, Read};
 use super::http::{Call, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost};
+use super::{Amendment, Gateway, Minted, Order, edenai_cost, refusal};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use crate::plan::capability::{
@@ -170,14 +170,14 @@ pub(super) fn expiry(at: Option<Timestamp>) -> Value {
 }
 
 /// What both APIs call the fields of a key.
-pub(super) const BODY: &[&str] = &[
-    "name",
-    "token_type",
-    "balance",
-    "active_balance",
-    "expire_time",
-    "balance_reset_period",
-    "balance_reset_amount",
+pub(super) const BODY: &[refusal::Field] = &[
+    ("name", Some("spec.displayName")),
+    ("token_type", Some("spec.type")),
+    ("active_balance", Some("spec.budget")),
+    ("balance", Some("spec.budget.amount")),
+    ("balance_reset_amount", Some("spec.budget.amount")),
+    ("balance_reset_period", Some("spec.budget.period")),
+    ("expire_time", Some("spec.expiresInDays")),
 ];
 
 /// The fault of a later call, when an earlier one had an effect.

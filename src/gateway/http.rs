@@ -3,17 +3,15 @@
 //!
 //! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
+use super::refusal::{self, Field};
+use super::retry_after;
 use super::transport::{AtMost, LARGEST_ANSWER, Transport};
 use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::hash;
-use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -51,8 +49,8 @@ pub struct Call<'a> {
     pub body: Option<Value>,
     /// A body field whose value is secret.
     pub secret: Option<(&'static str, &'a SecretString)>,
-    /// The field names of the body, to be recognised in a refusal.
-    pub fields: &'static [&'static str],
+    /// The fields that the body can have, and what they are in the specification, for a refusal that names them.
+    pub fields: &'static [Field],
     /// Whether the path ends in a slash, as some vendors' do.
     pub slash: bool,
     /// The most bytes that an answer may have.
@@ -152,7 +150,7 @@ impl Wire {
         }
     }
 
-    fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
+    fn judge(&self, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
         let status = response.status();
         let coded = coding(response).map(FaultKind::Strange);
         if status.is_success() {
@@ -171,36 +169,25 @@ impl Wire {
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
             StatusCode::TOO_MANY_REQUESTS => {
-                let until = self.retry_after(response);
+                let until = retry_after::read(response.headers(), self.clock.now());
                 Fault::without_effect(FaultKind::Throttled { until })
             }
+            StatusCode::PAYMENT_REQUIRED => Fault::without_effect(FaultKind::NoCredit),
             StatusCode::BAD_REQUEST
-            | StatusCode::PAYMENT_REQUIRED
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Fault::without_effect(FaultKind::Rejected {
-                status: status.as_u16(),
-                fields: named(response.body(), fields),
-            }),
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                Fault::without_effect(refusal::of(status.as_u16(), response.body(), fields))
+            }
             _ if status.is_redirection() => {
                 Fault::ambiguous(FaultKind::Redirected { status: status.as_u16() })
             }
-            _ => Fault::ambiguous(FaultKind::Failed { status: status.as_u16() }),
+            _ => {
+                let until = retry_after::read(response.headers(), self.clock.now());
+                Fault::ambiguous(FaultKind::Failed { status: status.as_u16(), until })
+            }
         })
-    }
-
-    /// Seconds or an HTTP date, clamped to an hour; nonsense is as good as nothing.
-    fn retry_after(&self, response: &Response<Bytes>) -> Option<Timestamp> {
-        let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let now = self.clock.now();
-        let seconds = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let until = if seconds {
-            plus(now, SignedDuration::from_secs(text.parse().unwrap_or(i64::MAX)))
-        } else {
-            jiff::fmt::rfc2822::parse(text).ok()?.timestamp()
-        };
-        Some(until.clamp(now, plus(now, LONGEST_RETRY_AFTER)))
     }
 }
 
@@ -219,20 +206,6 @@ fn coding(response: &Response<Bytes>) -> Option<&'static str> {
         ["zstd"] => "it is compressed with zstd, although it was asked for without",
         _ => "it is compressed with other codings, although it was asked for without",
     })
-}
-
-/// The fields of our own request that a refusal names: nothing the vendor made up is repeated. They stand in a list of
-/// parameters, or are the names in an object of complaints, one level deep or at the top.
-fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return Vec::new();
-    };
-    let params = body.pointer("/error/params").and_then(Value::as_array);
-    let params = params.into_iter().flatten().filter_map(|it| it.get("param").and_then(Value::as_str));
-    let objects = [Some(&body), body.pointer("/error/message")];
-    let keys = objects.into_iter().flatten().filter_map(Value::as_object).flat_map(|it| it.keys());
-    let names: Vec<_> = params.chain(keys.map(String::as_str)).collect();
-    fields.iter().copied().filter(|field| names.contains(field)).collect()
 }
 
 /// The fields that drivers read, which a fault may name: nothing that a vendor made up is repeated.

@@ -181,19 +181,27 @@ fn unwritten(why: &Why, secret: &str, until: &str) -> Option<Verdict> {
 pub fn failed(fault: &Fault, doing: &str, next: Timestamp) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
+        FaultKind::Rejected { status: 405 | 415, .. } => format!(
+            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what stands between; \
+             tried again at {next}"
+        ),
         FaultKind::Rejected { .. } => {
             format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
         }
+        FaultKind::RejectedOurs { .. } => format!(
+            "could not {doing}: {fault}: no field of the specification sets it, so that the vendor's API or Keysmith has to change; look for a \
+             newer version of Keysmith; tried again at {next}"
+        ),
         FaultKind::KeyLimit { .. } => format!(
             "could not {doing}: {fault}; delete keys that nobody needs or raise the plan's limit, and look at what the \
              console token may do; tried again at {next}"
         ),
         _ => format!("could not {doing}: {fault}; tried again at {next}"),
     };
-    match fault.kind {
-        FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } => Verdict::stalled(fault.reason(), message),
-        _ => Verdict::reconciling(fault.reason(), message),
+    if fault.needs_a_person() {
+        return Verdict::stalled(fault.reason(), message);
     }
+    Verdict::reconciling(fault.reason(), message)
 }
 
 /// The event of a step that was taken, if it is worth one.

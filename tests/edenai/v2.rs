@@ -251,7 +251,7 @@ async fn a_taken_name_is_a_refusal_that_names_the_field() {
     by_hand(&stage, "n");
     let before = stage.only_token();
     let fault = stage.v2().mint(&order("n")).await.err().unwrap();
-    assert_eq!(fault, rejected(&["name"]));
+    assert_eq!(fault, rejected(&["spec.displayName"]));
     assert!(stage.only_token() == before);
 }
 
@@ -263,8 +263,8 @@ async fn a_refusal_names_fields_in_every_shape_that_has_names() {
         v2.mint(&order("n")).await.err().unwrap()
     };
     let nested = r#"{"error":{"type":"validation_error","message":{"name":["taken"],"balance":["x"]}}}"#;
-    assert_eq!(refused(nested).await, rejected(&["name", "balance"]));
-    assert_eq!(refused(r#"{"expire_time":["too soon"]}"#).await, rejected(&["expire_time"]));
+    assert_eq!(refused(nested).await, rejected(&["spec.displayName", "spec.budget.amount"]));
+    assert_eq!(refused(r#"{"expire_time":["too soon"]}"#).await, rejected(&["spec.expiresInDays"]));
     for nameless in [
         r#"{"error":{"type":"permission_error","message":"name"}}"#,
         r#"{"details":"Not Found"}"#,
@@ -278,7 +278,7 @@ async fn a_refusal_names_fields_in_every_shape_that_has_names() {
     let stage = stage();
     let soon = Some(stage.clock.now() + SignedDuration::from_hours(1));
     let fault = stage.v2().mint(&Order { expires_at: soon, ..order("n") }).await.err().unwrap();
-    assert_eq!(fault, rejected(&["expire_time"]));
+    assert_eq!(fault, rejected(&["spec.expiresInDays"]));
     assert!(stage.tokens().is_empty());
 }
 

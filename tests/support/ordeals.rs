@@ -185,7 +185,7 @@ impl Place {
         let refusals = [
             (400, rejected(400)),
             (401, FaultKind::TokenRefused),
-            (402, rejected(402)),
+            (402, FaultKind::NoCredit),
             (403, FaultKind::Forbidden),
             (405, rejected(405)),
             (409, FaultKind::Conflict),
@@ -214,7 +214,7 @@ impl Place {
     pub async fn failures(&self) {
         for code in [408, 418, 425, 451, 500, 501, 502, 503, 504, 520, 599] {
             for op in self.ops() {
-                let fault = || Err(op.unsure(FaultKind::Failed { status: code }));
+                let fault = || Err(op.unsure(FaultKind::Failed { status: code, until: None }));
                 self.ends(op, status(code), (fault(), false)).await;
                 self.ends(op, Effect::AppliedStatus { code }, (fault(), true)).await;
             }
@@ -407,6 +407,10 @@ impl Place {
                 let until = seconds.map(|it| stage.clock.now() + Duration::from_secs(it));
                 assert_eq!(outcome, Err(Fault::without_effect(FaultKind::Throttled { until })), "{op:?}");
                 assert_eq!((self.held)(&stage.emulator), op.leaves(false), "{op:?}");
+                let effect = Effect::Status { code: 503, retry_after: given.map(str::to_owned) };
+                let (outcome, _, stage) = self.hit(op, &effect).await;
+                let until = seconds.map(|it| stage.clock.now() + Duration::from_secs(it));
+                assert_eq!(outcome, Err(op.unsure(FaultKind::Failed { status: 503, until })), "{op:?}");
             }
         }
     }

@@ -101,7 +101,9 @@ impl Work {
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
-        let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
+        // What a probe may find out sooner than other calls may be tried again; what the vendor asked for is kept.
+        let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
+        let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
         let verdict = self.refused(fault, next).still_ready(was_ready);
         Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
@@ -145,6 +147,9 @@ impl Work {
             }
             _ => format!("{fault}; tried again at {next}"),
         };
+        if fault.needs_a_person() {
+            return Verdict::stalled(fault.reason(), message);
+        }
         Verdict::reconciling(fault.reason(), message)
     }
 }

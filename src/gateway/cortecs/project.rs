@@ -4,7 +4,7 @@
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
 use crate::gateway::http::{Call, Wire, untold_is_none};
-use crate::gateway::{Project, Projects, Whole, lenient};
+use crate::gateway::{Project, Projects, Whole, lenient, refusal};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
 use http::Method;
@@ -12,6 +12,23 @@ use serde_json::{Map, Value, json};
 
 const CONFIGURATION: [&str; 3] = ["v1", "manage", "project-configs"];
 const INFERENCE: &str = "inference_config";
+
+/// What the vendor calls the fields of a configuration. What is not here was made up by the vendor and only goes back.
+const FIELDS: &[refusal::Field] = &[
+    ("allow_overwrite", Some("spec.settings.allowOverwrite")),
+    ("allowed_providers", Some("spec.settings.allowedProviders")),
+    ("blacklisted_models", Some("spec.settings.blacklistedModels")),
+    ("eu_native", Some("spec.settings.euNative")),
+    ("include_metadata", Some("spec.settings.includeMetadata")),
+    ("preference", Some("spec.settings.preference")),
+    (INFERENCE, Some("spec.settings")),
+    ("_id", None),
+    ("project_id", None),
+    ("active", None),
+    ("schema_version", None),
+    ("created_at", None),
+    ("updated_at", None),
+];
 
 fn flag(value: Option<&Value>) -> Option<bool> {
     value.and_then(Value::as_bool)
@@ -92,7 +109,7 @@ impl Projects for Cortecs {
         let body = merged(project.whole.0, wanted).ok_or(unsafe_to_write)?;
         let call = Call {
             body: Some(Value::Object(body)),
-            fields: &["allow_overwrite", "created_at", "updated_at", INFERENCE],
+            fields: FIELDS,
             ..Call::new(Method::PUT, &CONFIGURATION)
         };
         self.wire.send(call).await?.updated().map(drop)

@@ -4,7 +4,7 @@
 use super::{CAPABILITIES, limit_reached, listed, pages, unknown, whoami};
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::http::{Call, Wire, gone_is_none, looks_masked};
-use crate::gateway::{Amendment, Gateway, Minted, Order};
+use crate::gateway::{Amendment, Gateway, Minted, Order, refusal};
 use crate::plan::capability::{Capabilities, FieldSupport, Recovery, Support, UsageSupport, field};
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
@@ -111,7 +111,7 @@ impl Gateway for Issuer {
         };
         let path = ["v3", "manage", "auth-keys"];
         let body = Some(json!({"name": order.name, "scopes": scopes}));
-        let fields = &["name", "scopes"];
+        let fields: &[refusal::Field] = &[("name", None), ("scopes", Some("spec.mint.scopes"))];
         let call = Call { body, fields, slash: true, ..Call::new(Method::POST, &path) };
         let created: AuthCreated = self.wire.send(call).await.map_err(limit_reached)?.created()?;
         let named = |key: &Listed| match &created.id {
