@@ -10,6 +10,7 @@ pub mod edenai_v2;
 pub mod edenai_v3;
 pub mod edgee;
 pub mod entry;
+pub mod guard;
 pub mod http;
 pub mod lenient;
 pub mod operation;

@@ -18,7 +18,7 @@
 mod project;
 
 use super::entry::{self, Entry, Read};
-use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
+use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
 use super::{Amendment, Gateway, Minted, Order, Projects, lenient, refusal, time};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
@@ -267,14 +267,12 @@ impl Gateway for Cortecs {
             Err(fault) => return Err(self.told_apart(fault, &order.name).await),
         };
         let created: Created = answer.created()?;
-        if looks_masked(&created.api_key) {
-            return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
-        }
+        let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
         let (created_at, unread) = match time::read(&created.created_at) {
             Ok(created_at) => (created_at, Vec::new()),
             Err(_) => (None, vec!["created_at"]),
         };
-        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret: created.api_key })
+        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {

@@ -17,7 +17,7 @@ pub mod export;
 mod provider_keys;
 
 use super::entry::{self, Entry, Read};
-use super::http::{Call, Wire, gone_is_none, looks_masked};
+use super::http::{Call, Wire, gone_is_none};
 use super::{Amendment, Gateway, Minted, Order, ProviderKeys, lenient, refusal};
 use crate::api::console_token::EdgeeVendor;
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -343,12 +343,10 @@ impl Gateway for Edgee {
         let call =
             Call { body: Some(Value::Object(body)), fields: CREATED_WITH, ..Call::new(Method::POST, &path) };
         let created: Created = self.wire.send(call).await?.created()?;
-        if looks_masked(&created.secret) {
-            return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
-        }
+        let secret = self.wire.shown(created.secret, "the new key is masked").map_err(Fault::ambiguous)?;
         let key = listed(Read { entry: created.key, unread: Vec::new() });
         let key = key.ok_or(Fault::ambiguous(FaultKind::MalformedField { entry: None, field: "id" }))?;
-        Ok(Minted { key, secret: created.secret })
+        Ok(Minted { key, secret })
     }
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -357,10 +355,8 @@ impl Gateway for Edgee {
         let Some(revealed) = answer.map(|it| it.read::<Revealed>()).transpose()? else {
             return Ok(None);
         };
-        if looks_masked(&revealed.key) {
-            return Err(Fault::without_effect(FaultKind::Strange("the revealed key is masked")));
-        }
-        Ok(Some(revealed.key))
+        let secret = self.wire.shown(revealed.key, "the revealed key is masked");
+        secret.map(Some).map_err(Fault::without_effect)
     }
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 //!
 //! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
+use super::guard::Guard;
 use super::refusal::{self, Field};
 use super::retry_after;
 use super::transport::{AtMost, LARGEST_ANSWER, Transport};
@@ -66,7 +67,10 @@ impl<'a> Call<'a> {
 }
 
 /// A 2xx answer.
-pub struct Answer(Bytes);
+pub struct Answer {
+    body: Bytes,
+    guard: Guard,
+}
 
 impl Wire {
     /// A wire to `base`, with the token that goes there and nowhere else.
@@ -90,9 +94,21 @@ impl Wire {
         self.skipped.swap(0, Ordering::Relaxed)
     }
 
+    /// A key that an answer shows, or why it is none.
+    pub fn shown(&self, secret: SecretString, masked: &'static str) -> Result<SecretString, FaultKind> {
+        if looks_masked(&secret) {
+            return Err(FaultKind::Strange(masked));
+        }
+        if Guard::new(&self.token, None).has(&secret) {
+            return Err(FaultKind::Strange("it shows the console token in place of a key"));
+        }
+        Ok(secret)
+    }
+
     /// Sends one request, once. Any answer but a readable 2xx is a fault.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let fields = call.fields;
+        let guard = Guard::new(&self.token, call.secret.map(|it| it.1));
         let read_only = call.method == Method::GET;
         let limit = call.limit;
         let mut request = self.request(call)?;
@@ -104,7 +120,9 @@ impl Wire {
             Ok(Ok(response)) if response.body().len() > limit => {
                 Err(Fault::ambiguous(FaultKind::TooLarge { limit }))
             }
-            Ok(Ok(response)) => self.judge(&response, fields),
+            Ok(Ok(response)) => {
+                self.judge(Answer { body: response.body().clone(), guard }, &response, fields)
+            }
         };
         // A read has no effect to be unsure of.
         result.map_err(|fault| if read_only { Fault { effect: Effect::None, ..fault } } else { fault })
@@ -150,20 +168,17 @@ impl Wire {
         }
     }
 
-    fn judge(&self, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
+    fn judge(&self, answer: Answer, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
         let status = response.status();
         let coded = coding(response).map(FaultKind::Strange);
         if status.is_success() {
-            return coded
-                .map_or_else(|| Ok(Answer(response.body().clone())), |kind| Err(Fault::ambiguous(kind)));
+            return coded.map_or(Ok(answer), |kind| Err(Fault::ambiguous(kind)));
         }
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
             // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
-            StatusCode::NOT_FOUND | StatusCode::GONE
-                if coded.is_some() || !Answer(response.body().clone()).is_plain() =>
-            {
+            StatusCode::NOT_FOUND | StatusCode::GONE if coded.is_some() || !answer.is_plain() => {
                 Fault::without_effect(coded.unwrap_or(FaultKind::Strange("it is not JSON")))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
@@ -247,14 +262,16 @@ const READ: &[&str] = &[
 
 /// The field on account of which an answer cannot be read, if it is one: without it, the answer can be read, or the
 /// complaint is that it is missing.
-fn blamed<T: DeserializeOwned>(body: &[u8], complaint: &str) -> Option<&'static str> {
+fn blamed<T: DeserializeOwned>(body: Value, complaint: &str) -> Option<&'static str> {
     let missing = |complaint: &str| {
         READ.iter().copied().find(|field| complaint.starts_with(&format!("missing field `{field}`")))
     };
     if let Some(field) = missing(complaint) {
         return Some(field);
     }
-    let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let Value::Object(mut body) = body else {
+        return None;
+    };
     let mut suspect = None;
     for field in READ {
         let Some((name, value)) = body.remove_entry(*field) else { continue };
@@ -315,7 +332,12 @@ impl Answer {
 
     /// The body, where it is not JSON.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.body
+    }
+
+    /// Reads the body of a read as it came, to be sent back: what is shown of it is read by `read`.
+    pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        Answer { guard: Guard::default(), body: self.body.clone() }.read()
     }
 
     /// Reads the body of a create call: what cannot be understood may have been carried out all the same.
@@ -326,7 +348,7 @@ impl Answer {
     /// Reads the body of a removal: any JSON but an error, or nothing. Something else, such as a page of a proxy, is no
     /// word of the vendor's.
     pub fn acknowledged(&self) -> Result<(), Fault> {
-        if self.0.trim_ascii().is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(());
         }
         match self.created::<Value>()? {
@@ -337,13 +359,13 @@ impl Answer {
 
     /// Whether it can be a vendor's word that something is not there: JSON, or nothing.
     fn is_plain(&self) -> bool {
-        self.0.trim_ascii().is_empty() || self.parse::<IgnoredAny>().is_ok()
+        self.body.trim_ascii().is_empty() || serde_json::from_slice::<IgnoredAny>(&self.body).is_ok()
     }
 
     /// Reads the body of an update: nothing, or an object, which is returned. Something else, such as a page of a proxy or
     /// an error with a status of success, is no word that the update was carried out.
     pub fn updated(&self) -> Result<Map<String, Value>, Fault> {
-        if self.0.trim_ascii().is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(Map::new());
         }
         let answer: Map<String, Value> = self.created()?;
@@ -352,13 +374,15 @@ impl Answer {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
-        serde_json::from_slice(&self.0).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => match blamed::<T>(&self.0, &error.to_string()) {
-                Some(field) => FaultKind::MalformedField { entry: None, field },
-                None => FaultKind::Strange("a field is missing or of another type"),
-            },
-            serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
-            _ => FaultKind::Strange("it is not JSON"),
+        let mut document: Value =
+            serde_json::from_slice(&self.body).map_err(|error| match error.classify() {
+                serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
+                _ => FaultKind::Strange("it is not JSON"),
+            })?;
+        self.guard.withhold(&mut document);
+        T::deserialize(&document).map_err(|error| match blamed::<T>(document, &error.to_string()) {
+            Some(field) => FaultKind::MalformedField { entry: None, field },
+            None => FaultKind::Strange("a field is missing or of another type"),
         })
     }
 }

@@ -259,10 +259,18 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
         "allowed_providers": "all", "blacklisted_models": {}, "eu_native": 1, "include_metadata": null,
         "preference": "fastest"}});
     assert_eq!(read(&saying(odd.to_string())).await.shown, ProjectValues::default());
-    let long = json!({"project_id": "ü".repeat(1000)}).to_string();
-    assert_eq!(read(&saying(long)).await.id, "ü".repeat(128));
-    for nobodys in [json!({}), json!({"project_id": 7}), json!({"project_id": null}), json!([]), json!(null)]
-    {
+    let nobodys = [
+        json!({}),
+        json!({"project_id": null}),
+        json!({"project_id": ""}),
+        json!({"project_id": ["p"]}),
+        json!({"project_id": "a b"}),
+        json!({"project_id": "x".repeat(129)}),
+        json!({"project_id": TOKEN}),
+        json!([]),
+        json!(null),
+    ];
+    for nobodys in nobodys {
         let fault = saying(nobodys.to_string()).projects().unwrap().read().await.err().expect("no project");
         assert_eq!(fault.effect, Consequence::None, "{nobodys}");
         assert!(fault.kind.is_malformed(), "{nobodys}: {fault}");

@@ -95,11 +95,11 @@ pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
 #[async_trait]
 impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
-        let whole: Map<String, Value> =
-            self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await?.read()?;
+        let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await?;
+        let readable: Map<String, Value> = answer.read()?;
         let strange = || Fault::without_effect(FaultKind::Strange("the configuration names no project"));
-        let id = whole.get("project_id").and_then(Value::as_str).ok_or_else(strange)?;
-        Ok(Project { id: id.chars().take(128).collect(), shown: shown(&whole), whole: Whole(whole) })
+        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
+        Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
     }
 
     async fn write(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {

@@ -121,7 +121,9 @@ impl Gateway for Issuer {
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
         let found = self.list().await.map_err(unknown)?.into_iter().find(named);
         let key = found.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
-        Ok(Minted { key, secret: created.secret()? })
+        let secret =
+            self.wire.shown(created.secret()?, "the new auth key is masked").map_err(Fault::ambiguous)?;
+        Ok(Minted { key, secret })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
