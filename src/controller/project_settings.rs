@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
-use crate::api::condition::{self, DRIFTED, READY};
+use crate::api::condition::{self, Course, DRIFTED, READY};
 use crate::api::{ConsoleToken, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway::Project;
@@ -256,6 +256,10 @@ impl Work {
 
     async fn publish(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
         let before = condition::find(&status.conditions, READY).map(|it| it.reason.clone());
+        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        if verdict.course == Course::Stalled {
+            status.observed_generation = self.settings.metadata.generation;
+        }
         verdict.apply(&mut status.conditions, self.settings.metadata.generation, self.context.clock.now());
         let news = !verdict.ready && before.as_deref() != Some(verdict.reason.as_str());
         match object::publish(&self.context.client, self.settings.as_ref(), &status).await {

@@ -26,7 +26,7 @@ use crate::plan::capability::{
 };
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::NameStyle;
+use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::report::to_the_second;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
@@ -217,7 +217,9 @@ impl Cortecs {
         }
         match self.list().await {
             // Our names are sent once, so that the key is ours and its answer was lost on the way.
-            Ok(keys) if keys.iter().any(|key| key.name == name) => Fault::ambiguous(FaultKind::Conflict),
+            Ok(keys) if keys.iter().any(|key| Mark::is_same(&key.name, name)) => {
+                Fault::ambiguous(FaultKind::Conflict)
+            }
             // A refusal that names a field is none for the number of keys.
             Ok(_) if matches!(&fault.kind, FaultKind::Rejected { fields, .. } if fields.is_empty()) => {
                 Fault::without_effect(FaultKind::KeyLimit { status: 400 })

@@ -26,7 +26,7 @@ use crate::plan::capability::{
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::naming::NameStyle;
+use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
@@ -277,7 +277,7 @@ impl Gateway for EdenAiV2 {
         };
         let secret = self.shown(&token.entry).map_err(unknown)?;
         let key = listed(token);
-        let key = key.filter(|key| key.name == order.name);
+        let key = key.filter(|key| Mark::is_same(&key.name, &order.name));
         let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
         key.remaining = left.or(key.remaining);
         Ok(Minted { key, secret })

@@ -88,7 +88,7 @@ impl Claim {
     pub fn decode(text: Option<&str>) -> Option<Self> {
         let wire: Wire = serde_json::from_str(text?).ok()?;
         Some(Self {
-            serial: Serial(wire.serial),
+            serial: Serial::believed(wire.serial)?,
             at: wire.at,
             purpose: wire.purpose,
             unsettled: wire.unsettled,
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_broken_annotation_is_no_claim() {
-        for text in [None, Some(""), Some("{}"), Some("7"), Some(r#"{"serial":-1}"#)] {
+        const FAR: &str = r#"{"serial":18446744073709551615,"at":"2026-11-21T08:00:00Z","purpose":"create"}"#;
+        for text in [None, Some(""), Some("{}"), Some("7"), Some(r#"{"serial":-1}"#), Some(FAR)] {
             assert_eq!(Claim::decode(text), None);
         }
     }

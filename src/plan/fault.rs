@@ -35,6 +35,11 @@ pub enum FaultKind {
     /// 404 on something that is not the object itself.
     #[error("the vendor does not know the path (404)")]
     NotFound,
+    /// The project that a token leads to has no settings yet: 404 to a question for them, or an empty answer.
+    #[error(
+        "the project has no configuration at the vendor yet: open its settings in the vendor's console and save them once"
+    )]
+    NoSettings,
     /// 409.
     #[error("the vendor reports a conflict (409)")]
     Conflict,
@@ -185,6 +190,7 @@ impl Fault {
             FaultKind::Rejected { .. }
             | FaultKind::RejectedOurs { .. }
             | FaultKind::KeyLimit { .. }
+            | FaultKind::NoSettings
             | FaultKind::NotFound => Reason::VendorRejected,
             FaultKind::TooLarge { .. }
             | FaultKind::Strange(_)
@@ -205,7 +211,8 @@ impl Fault {
 
     /// Whether only a person can mend it. It is tried again all the same, now and then.
     pub const fn needs_a_person(&self) -> bool {
-        self.kind.is_rejection() || matches!(self.kind, FaultKind::KeyLimit { .. } | FaultKind::NoCredit)
+        self.kind.is_rejection()
+            || matches!(self.kind, FaultKind::KeyLimit { .. } | FaultKind::NoCredit | FaultKind::NoSettings)
     }
 
     /// A short name for metrics.
@@ -216,6 +223,7 @@ impl Fault {
             FaultKind::NotFound => "not_found",
             FaultKind::Conflict => "conflict",
             FaultKind::NoCredit => "no_credit",
+            FaultKind::NoSettings => "no_settings",
             FaultKind::Rejected { .. } | FaultKind::RejectedOurs { .. } => "rejected",
             FaultKind::KeyLimit { .. } => "key_limit",
             FaultKind::Throttled { .. } => "throttled",

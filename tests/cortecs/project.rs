@@ -260,20 +260,35 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
         "preference": "fastest"}});
     assert_eq!(read(&saying(odd.to_string())).await.shown, ProjectValues::default());
     let nobodys = [
-        json!({}),
+        json!("p"),
         json!({"project_id": null}),
         json!({"project_id": ""}),
         json!({"project_id": ["p"]}),
         json!({"project_id": "a b"}),
         json!({"project_id": "x".repeat(129)}),
         json!({"project_id": TOKEN}),
-        json!([]),
-        json!(null),
+        json!(["p"]),
     ];
     for nobodys in nobodys {
         let fault = saying(nobodys.to_string()).projects().unwrap().read().await.err().expect("no project");
         assert_eq!(fault.effect, Consequence::None, "{nobodys}");
         assert!(fault.kind.is_malformed(), "{nobodys}: {fault}");
+    }
+}
+
+/// A project that nobody has configured yet is no wrong path, and no answer that cannot be understood.
+#[tokio::test(start_paused = true)]
+async fn a_project_without_a_configuration_says_what_to_do() {
+    for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
+        let cortecs = Cortecs::new(Canned::always(status, body).wire(TOKEN));
+        let fault = cortecs.projects().unwrap().read().await.err().expect(body);
+        assert_eq!(fault, Fault::without_effect(FaultKind::NoSettings), "{status} {body}");
+        assert!(fault.to_string().contains("console"), "{fault}");
+        assert_eq!(
+            cortecs.whose().await.ok(),
+            (!body.is_empty() || status == 404).then_some(None),
+            "{status} {body}"
+        );
     }
 }
 

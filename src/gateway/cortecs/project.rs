@@ -3,7 +3,7 @@
 
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
-use crate::gateway::http::{Call, Wire, untold_is_none};
+use crate::gateway::http::{Answer, Call, Wire, untold_is_none};
 use crate::gateway::{Project, Projects, Whole, lenient, refusal};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
@@ -48,8 +48,10 @@ const fn word(preference: Preference) -> &'static str {
 }
 
 fn preference(value: Option<&Value>) -> Option<Preference> {
-    let text = value?.as_str()?;
-    [Preference::Speed, Preference::Cost, Preference::Balanced].into_iter().find(|it| word(*it) == text)
+    let text = value?.as_str()?.trim();
+    [Preference::Speed, Preference::Cost, Preference::Balanced]
+        .into_iter()
+        .find(|it| word(*it).eq_ignore_ascii_case(text))
 }
 
 fn shown(whole: &Map<String, Value>) -> ProjectValues {
@@ -85,6 +87,29 @@ fn merged(mut whole: Map<String, Value>, wanted: &ProjectValues) -> Option<Map<S
     Some(whole)
 }
 
+/// The configuration, without what must not be shown. Nothing in an answer is no configuration.
+fn readable(answer: &Answer) -> Result<Map<String, Value>, Fault> {
+    let none = || Fault::without_effect(FaultKind::NoSettings);
+    if answer.bytes().trim_ascii().is_empty() {
+        return Err(none());
+    }
+    match answer.read()? {
+        Value::Null => Err(none()),
+        Value::Array(list) if list.is_empty() => Err(none()),
+        Value::Object(fields) if fields.is_empty() => Err(none()),
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Fault::without_effect(FaultKind::Strange("the configuration is no object"))),
+    }
+}
+
+/// 404 to a question for the configuration, which has a path of its own, says that the project has none.
+fn unconfigured(fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::NotFound => Fault { kind: FaultKind::NoSettings, ..fault },
+        _ => fault,
+    }
+}
+
 /// The id of the project. `None`: the vendor does not tell.
 pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
     let answer = untold_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
@@ -95,8 +120,8 @@ pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
 #[async_trait]
 impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
-        let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await?;
-        let readable: Map<String, Value> = answer.read()?;
+        let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await.map_err(unconfigured)?;
+        let readable = readable(&answer)?;
         let strange = || Fault::without_effect(FaultKind::Strange("the configuration names no project"));
         let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
         Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
@@ -112,7 +137,7 @@ impl Projects for Cortecs {
             fields: FIELDS,
             ..Call::new(Method::PUT, &CONFIGURATION)
         };
-        self.wire.send(call).await?.updated().map(drop)
+        self.wire.send(call).await.map_err(unconfigured)?.updated().map(drop)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::gateway::{Amendment, Gateway, Minted, Order, refusal};
 use crate::plan::capability::{Capabilities, FieldSupport, Recovery, Support, UsageSupport, field};
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::naming::Mark;
 use async_trait::async_trait;
 use http::Method;
 use secrecy::SecretString;
@@ -116,7 +117,7 @@ impl Gateway for Issuer {
         let created: AuthCreated = self.wire.send(call).await.map_err(limit_reached)?.created()?;
         let named = |key: &Listed| match &created.id {
             Some(id) => key.id.0 == *id,
-            None => key.name == order.name,
+            None => Mark::is_same(&key.name, &order.name),
         };
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
         let found = self.list().await.map_err(unknown)?.into_iter().find(named);
