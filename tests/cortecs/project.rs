@@ -216,7 +216,7 @@ async fn settings_that_are_missing_are_not_made() {
     let cortecs = stage.cortecs();
     let project = read(&cortecs).await;
     assert!(stage.emulator.cortecs().remove_project(PROJECT));
-    let missing = Fault::without_effect(FaultKind::NotFound);
+    let missing = Fault::without_effect(FaultKind::NoSettings);
     assert_eq!(cortecs.projects().unwrap().read().await.err().unwrap(), missing);
     assert_eq!(cortecs.projects().unwrap().write(project, &cheap()).await.unwrap_err(), missing);
     assert!(stage.emulator.cortecs().project(PROJECT).is_none());
