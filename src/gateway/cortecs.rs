@@ -224,8 +224,7 @@ impl Cortecs {
             Ok(_) if matches!(&fault.kind, FaultKind::Rejected { fields, .. } if fields.is_empty()) => {
                 Fault::without_effect(FaultKind::KeyLimit { status: 400 })
             }
-            Ok(_) => fault,
-            Err(_) => fault,
+            Ok(_) | Err(_) => fault,
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn set(one: &[String], other: &[String]) -> bool {
 /// Whether a vendor that keeps cents, or a few places more, shows an amount as this one. Nothing is shown as none, and none
 /// as something.
 pub fn amount(wanted: u64, shown: u64) -> bool {
-    let rounded = |unit: &u64| shown % unit == 0 && shown.abs_diff(wanted) < *unit;
+    let rounded = |unit: &u64| shown.is_multiple_of(*unit) && shown.abs_diff(wanted) < *unit;
     wanted == shown || wanted > 0 && shown > 0 && UNITS.iter().any(rounded)
 }
 
