@@ -38,6 +38,7 @@ pub mod report;
 pub mod retirement;
 pub mod retry;
 pub mod rotation;
+pub mod same;
 pub mod storing;
 pub mod succession;
 pub mod template;

@@ -40,6 +40,7 @@ mod edgee {
     mod canary;
     mod canned;
     mod coding;
+    mod echoes;
     mod export;
     mod faults;
     mod garbage;

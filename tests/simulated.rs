@@ -167,6 +167,7 @@ tell_everywhere! {
         an_answer_that_never_comes_is_recovered,
         a_listing_that_lags_makes_no_second_key,
         a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        an_account_without_credit_is_said_to_need_money_and_tried_every_hour,
         a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
         a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
         a_restart_does_not_shorten_a_wait,

@@ -145,6 +145,8 @@ reasons! {
     VendorUnavailable,
     /// The vendor asks for fewer calls
     VendorThrottled,
+    /// The account has no credit left (402)
+    NoCredit,
     /// The vendor refused the request as invalid
     VendorRejected,
     /// The vendor answered something that cannot be understood

@@ -205,8 +205,9 @@ impl Issue {
         let uid = self.key.uid().unwrap_or_default();
         match self.secrets.fence(&uid, &self.desired.secret.name, self.serial).await {
             Ok(held) => {
-                let recorded = self.key.status.as_ref().and_then(|it| it.serial).map(Serial);
-                let settled = self.key.status.as_ref().and_then(|it| it.settled_serial).map(Serial);
+                let recorded = self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed);
+                let settled =
+                    self.key.status.as_ref().and_then(|it| it.settled_serial).and_then(Serial::believed);
                 let unrecorded = held.filter(|held| {
                     held.serial > recorded.max(settled)
                         && held.key_id.is_some()
@@ -341,7 +342,7 @@ impl Issue {
     /// The serial whose entries stay in the Secret beside the new ones.
     fn previous(&self) -> Option<Serial> {
         let keeps = self.desired.secret.keep_previous && self.cause.is_some_and(Cause::overlaps);
-        self.key.status.as_ref().and_then(|it| it.serial).map(Serial).filter(|_| keeps)
+        self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed).filter(|_| keeps)
     }
 
     /// A key whose resource is going or gone is revoked at once: nobody may be left to look for it.

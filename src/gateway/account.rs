@@ -11,7 +11,7 @@ use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project,
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::deposit::DepositView;
-use crate::plan::facts::{KeyId, Listed, OwnKey, View};
+use crate::plan::facts::{KeyId, Listed, OwnKey, View, happened};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Identity;
 use crate::plan::retry;
@@ -229,6 +229,8 @@ impl Account {
         let listed = listed.inspect_err(|fault| note(failed, number, fault))?;
         self.breaker.close();
         self.proof().keys = Some(as_of);
+        let now = self.clock.now();
+        let listed = listed.into_iter().map(|key| key.as_of(now)).collect();
         let listing = Arc::new(Listing { as_of, keys: listed });
         keys.put(&listing);
         Ok(listing)
@@ -248,22 +250,30 @@ impl Account {
 
     /// One key. `None`: the vendor says it is gone.
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        self.call(Operation::Get, self.gateway.get(id)).await
+        let key = self.call(Operation::Get, self.gateway.get(id)).await?;
+        Ok(key.map(|key| key.as_of(self.clock.now())))
     }
 
     /// The same, as part of a revocation: before a key is touched it is looked at, and neither waits for a pause.
     pub async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
-        self.revocation(Operation::Get, self.gateway.get(id)).await
+        let key = self.revocation(Operation::Get, self.gateway.get(id)).await?;
+        Ok(key.map(|key| key.as_of(self.clock.now())))
     }
 
     /// Makes a key: one request, whatever happens.
     pub async fn mint(&self, order: &Order, _: &Turn) -> Result<Minted, Fault> {
-        self.admitted(Operation::Mint, self.gateway.mint(order)).await
+        let minted = self.admitted(Operation::Mint, self.gateway.mint(order)).await?;
+        Ok(self.dated(minted))
+    }
+
+    fn dated(&self, minted: Minted) -> Minted {
+        Minted { key: minted.key.as_of(self.clock.now()), ..minted }
     }
 
     /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
     pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Turn) -> Result<Option<Minted>, Fault> {
-        self.admitted(Operation::Reissue, self.gateway.reissue(id, order)).await
+        let minted = self.admitted(Operation::Reissue, self.gateway.reissue(id, order)).await?;
+        Ok(minted.map(|minted| self.dated(minted)))
     }
 
     /// The secret of an existing key. `None`: the vendor says the key is gone.
@@ -326,7 +336,10 @@ impl Account {
     /// What keys spent within the span, those named here at least.
     pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Arc<Spent>, Fault> {
         let as_of = self.clock.now();
-        let keys = self.call(Operation::Usage, self.gateway.spending(&span, keys)).await?;
+        let mut keys = self.call(Operation::Usage, self.gateway.spending(&span, keys)).await?;
+        for key in &mut keys {
+            key.last_used_at = happened(key.last_used_at, self.clock.now());
+        }
         let spent = Arc::new(Spent { as_of, span, keys });
         *self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spent));
         Ok(spent)
@@ -370,7 +383,8 @@ impl Account {
 
     /// Deposits a credential: one request, whatever happens.
     pub async fn deposit(&self, order: &DepositOrder, _: &Turn) -> Result<Deposited, Fault> {
-        self.admitted(Operation::CreateProviderKey, self.provider_keys()?.deposit(order)).await
+        let made = self.admitted(Operation::CreateProviderKey, self.provider_keys()?.deposit(order)).await?;
+        Ok(Deposited { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
 
     /// Tries to change what a deposit is assigned to.
@@ -431,8 +445,10 @@ impl Account {
         self.metrics.listing_entries_skipped(vendor, self.gateway.take_skipped());
         if let Err(fault) = &result {
             tracing::debug!(vendor, call, %fault, "vendor call failed");
-            if let FaultKind::Throttled { until } = fault.kind {
-                self.shared().budget.pause(until);
+            match fault.kind {
+                FaultKind::Throttled { until } => self.shared().budget.pause(until),
+                FaultKind::Failed { until: Some(until), .. } => self.shared().budget.pause(Some(until)),
+                _ => {}
             }
             let elsewhere = fault.kind == FaultKind::Forbidden && !operation.forbidden_blames_token();
             if !elsewhere && self.breaker.learn(fault) {

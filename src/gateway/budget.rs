@@ -10,6 +10,10 @@ use tokio::time::{Duration, Instant};
 
 /// Longer than this nobody waits in line: the resource is told, and comes back.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a pause is where the vendor asked for none in particular.
+const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
+/// No pause is shorter, whatever the vendor asked for: 0 and dates in the past would be none.
+const SHORTEST: SignedDuration = SignedDuration::from_secs(2);
 /// The part of the burst that only revocations may use.
 const RESERVE: f64 = 2.0;
 
@@ -72,7 +76,8 @@ impl Budget {
 
     /// The vendor asked for a pause.
     pub fn pause(&self, until: Option<Timestamp>) {
-        let until = until.unwrap_or_else(|| plus(self.clock.now(), SignedDuration::from_secs(5)));
+        let now = self.clock.now();
+        let until = until.map_or(plus(now, UNTOLD), |until| until.max(plus(now, SHORTEST)));
         let mut state = self.lock();
         state.paused_until = state.paused_until.max(Some(until));
     }

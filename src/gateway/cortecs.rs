@@ -18,15 +18,15 @@
 mod project;
 
 use super::entry::{self, Entry, Read};
-use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, Projects, lenient, time};
+use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
+use super::{Amendment, Gateway, Minted, Order, Projects, lenient, refusal, time};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
     BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
 };
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::NameStyle;
+use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::report::to_the_second;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
@@ -194,6 +194,11 @@ fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>
     }
 }
 
+/// What the vendor calls the fields of a key.
+const BODY: &[refusal::Field] = &[("name", Some("spec.displayName")), ("is_management_key", None)];
+/// The same of a management key, which is named after the resource, and of a key that is only named.
+const MANAGEMENT: &[refusal::Field] = &[("name", None), ("is_management_key", None)];
+
 const KEYS: [&str; 3] = ["v1", "manage", "api-keys"];
 
 impl Cortecs {
@@ -204,14 +209,22 @@ impl Cortecs {
 
     /// One status for three causes: the listing tells whether the name is taken.
     async fn told_apart(&self, fault: Fault, name: &str) -> Fault {
-        let FaultKind::Rejected { status: 400, .. } = fault.kind else {
+        if !matches!(
+            fault.kind,
+            FaultKind::Rejected { status: 400, .. } | FaultKind::RejectedOurs { status: 400, .. }
+        ) {
             return fault;
-        };
+        }
         match self.list().await {
             // Our names are sent once, so that the key is ours and its answer was lost on the way.
-            Ok(keys) if keys.iter().any(|key| key.name == name) => Fault::ambiguous(FaultKind::Conflict),
-            Ok(_) => Fault::without_effect(FaultKind::KeyLimit { status: 400 }),
-            Err(_) => fault,
+            Ok(keys) if keys.iter().any(|key| Mark::is_same(&key.name, name)) => {
+                Fault::ambiguous(FaultKind::Conflict)
+            }
+            // A refusal that names a field is none for the number of keys.
+            Ok(_) if matches!(&fault.kind, FaultKind::Rejected { fields, .. } if fields.is_empty()) => {
+                Fault::without_effect(FaultKind::KeyLimit { status: 400 })
+            }
+            Ok(_) | Err(_) => fault,
         }
     }
 }
@@ -247,7 +260,7 @@ impl Gateway for Cortecs {
         let manages = order.kind == KeyType::Management;
         let call = Call {
             body: Some(json!({"name": order.name, "is_management_key": manages})),
-            fields: &["name", "is_management_key"],
+            fields: if manages { MANAGEMENT } else { BODY },
             ..Call::new(Method::POST, &KEYS)
         };
         let answer = match self.wire.send(call).await {
@@ -255,14 +268,12 @@ impl Gateway for Cortecs {
             Err(fault) => return Err(self.told_apart(fault, &order.name).await),
         };
         let created: Created = answer.created()?;
-        if looks_masked(&created.api_key) {
-            return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
-        }
+        let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
         let (created_at, unread) = match time::read(&created.created_at) {
             Ok(created_at) => (created_at, Vec::new()),
             Err(_) => (None, vec!["created_at"]),
         };
-        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret: created.api_key })
+        Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -275,8 +286,11 @@ impl Gateway for Cortecs {
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
-        let call =
-            Call { body: Some(json!({"name": id.0})), fields: &["name"], ..Call::new(Method::DELETE, &KEYS) };
+        let call = Call {
+            body: Some(json!({"name": id.0})),
+            fields: MANAGEMENT,
+            ..Call::new(Method::DELETE, &KEYS)
+        };
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 

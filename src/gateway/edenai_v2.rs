@@ -16,7 +16,7 @@
 use super::edenai_budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
 use super::edenai_v3::{BODY, expiry};
 use super::entry::{self, Entry, Read};
-use super::http::{Call, Wire, gone_is_none, looks_masked};
+use super::http::{Call, Wire, gone_is_none};
 use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
@@ -26,7 +26,7 @@ use crate::plan::capability::{
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::naming::NameStyle;
+use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
@@ -206,6 +206,13 @@ impl EdenAiV2 {
         entry::single(answer.read()?).map(Some)
     }
 
+    /// A token's secret, if the vendor shows it.
+    fn shown(&self, token: &Token) -> Result<SecretString, Fault> {
+        let hidden = "it does not show the token, as Eden AI has documented of api V2 since September 2026; use api V3";
+        let secret = token.token.clone().ok_or(FaultKind::Strange(hidden));
+        secret.and_then(|it| self.wire.shown(it, hidden)).map_err(Fault::without_effect)
+    }
+
     /// Changes a token. Returns what the answer shows, which need not be anything.
     async fn patch(&self, name: &str, body: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
         let path = ["v2", "user", "custom_token", name];
@@ -221,14 +228,6 @@ impl EdenAiV2 {
             None => Ok(()),
         }
     }
-}
-
-/// A token's secret, if the vendor shows it.
-fn shown(token: &Token) -> Result<SecretString, Fault> {
-    let secret = token.token.clone().filter(|secret| !looks_masked(secret));
-    secret.ok_or(Fault::without_effect(FaultKind::Strange(
-        "it does not show the token, as Eden AI has documented of api V2 since September 2026; use api V3",
-    )))
 }
 
 #[async_trait]
@@ -276,9 +275,9 @@ impl Gateway for EdenAiV2 {
                 FaultKind::Strange("the new token is not there when it is read by its name"),
             ))?,
         };
-        let secret = shown(&token.entry).map_err(unknown)?;
+        let secret = self.shown(&token.entry).map_err(unknown)?;
         let key = listed(token);
-        let key = key.filter(|key| key.name == order.name);
+        let key = key.filter(|key| Mark::is_same(&key.name, &order.name));
         let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
         key.remaining = left.or(key.remaining);
         Ok(Minted { key, secret })
@@ -286,7 +285,7 @@ impl Gateway for EdenAiV2 {
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
         let token = self.read(&id.0).await?.map(|read| read.entry);
-        token.filter(|it| it.revoked != Some(true)).map(|token| shown(&token)).transpose()
+        token.filter(|it| it.revoked != Some(true)).map(|token| self.shown(&token)).transpose()
     }
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {

@@ -26,8 +26,8 @@ use key::{Key, listed, named, whole};
 
 use super::edenai_budget::{self, balance_alone, decimal, excess, spending};
 use super::entry::{self, Read};
-use super::http::{Call, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost};
+use super::http::{Call, Wire, gone_is_none};
+use super::{Amendment, Gateway, Minted, Order, edenai_cost, refusal};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use crate::plan::capability::{
@@ -170,14 +170,14 @@ pub(super) fn expiry(at: Option<Timestamp>) -> Value {
 }
 
 /// What both APIs call the fields of a key.
-pub(super) const BODY: &[&str] = &[
-    "name",
-    "token_type",
-    "balance",
-    "active_balance",
-    "expire_time",
-    "balance_reset_period",
-    "balance_reset_amount",
+pub(super) const BODY: &[refusal::Field] = &[
+    ("name", Some("spec.displayName")),
+    ("token_type", Some("spec.type")),
+    ("active_balance", Some("spec.budget")),
+    ("balance", Some("spec.budget.amount")),
+    ("balance_reset_amount", Some("spec.budget.amount")),
+    ("balance_reset_period", Some("spec.budget.period")),
+    ("expire_time", Some("spec.expiresInDays")),
 ];
 
 /// The fault of a later call, when an earlier one had an effect.
@@ -207,6 +207,11 @@ impl EdenAiV3 {
         };
         let key: Read<Key> = entry::single(answer.read()?)?;
         Ok(Some(key).filter(|key| key.entry.revoked != Some(true)))
+    }
+
+    fn minted(&self, key: Listed, secret: SecretString) -> Result<Minted, Fault> {
+        let secret = self.wire.shown(secret, "the new key is masked").map_err(Fault::ambiguous)?;
+        Ok(Minted { key, secret })
     }
 
     /// Changes a key. Returns what the answer shows, which need not be anything.
@@ -269,7 +274,7 @@ impl Gateway for EdenAiV3 {
             self.lower(&key.id, Some(left)).await?;
             key.remaining = Some(left);
         }
-        minted(key, created.secret)
+        self.minted(key, created.secret)
     }
 
     async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
@@ -289,7 +294,7 @@ impl Gateway for EdenAiV3 {
         let path = ["v3", "manage", "keys", &id.0, "rotate"];
         let call = Call { slash: true, ..Call::new(Method::POST, &path) };
         let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
-        whole(named(key, order)).map(|key| minted(key, rotated.secret)).transpose()
+        whole(named(key, order)).map(|key| self.minted(key, rotated.secret)).transpose()
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -324,11 +329,4 @@ impl Gateway for EdenAiV3 {
     async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
         edenai_cost::spent(&self.wire, &["v3", "manage", "usage"], span).await
     }
-}
-
-fn minted(key: Listed, secret: SecretString) -> Result<Minted, Fault> {
-    if looks_masked(&secret) {
-        return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
-    }
-    Ok(Minted { key, secret })
 }

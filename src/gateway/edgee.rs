@@ -17,8 +17,8 @@ pub mod export;
 mod provider_keys;
 
 use super::entry::{self, Entry, Read};
-use super::http::{Call, Wire, gone_is_none, looks_masked};
-use super::{Amendment, Gateway, Minted, Order, ProviderKeys, lenient};
+use super::http::{Call, Wire, gone_is_none};
+use super::{Amendment, Gateway, Minted, Order, ProviderKeys, lenient, refusal};
 use crate::api::console_token::EdgeeVendor;
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
@@ -207,6 +207,30 @@ fn dollars(limit: Option<Limit>) -> Value {
     limit.map_or(Value::Null, |limit| json!(limit.micros / 1_000_000))
 }
 
+const NAME: refusal::Field = ("name", Some("spec.displayName"));
+const MODELS: refusal::Field = ("models", Some("spec.models"));
+const MAX_USAGE: refusal::Field = ("max_usage", Some("spec.budget"));
+const EMAIL: refusal::Field = ("email", Some("spec.email"));
+/// What a key can be made with.
+const CREATED_WITH: &[refusal::Field] = &[
+    NAME,
+    ("type", Some("spec.type")),
+    ("coding_assistant", Some("spec.codingAssistant")),
+    MODELS,
+    MAX_USAGE,
+    ("expires_in_days", Some("spec.expiresInDays")),
+    EMAIL,
+];
+/// What of a key can be changed.
+const CHANGED: &[refusal::Field] = &[
+    NAME,
+    ("active", Some("spec.active")),
+    MODELS,
+    MAX_USAGE,
+    EMAIL,
+    ("debug_mode", Some("spec.debugMode")),
+];
+
 impl Edgee {
     /// The organization's keys over that wire.
     pub fn new(place: &EdgeeVendor, wire: Wire) -> Self {
@@ -316,18 +340,13 @@ impl Gateway for Edgee {
             body.insert("email".into(), json!(email));
         }
         let path = self.path(&["api_keys"]);
-        let call = Call {
-            body: Some(Value::Object(body)),
-            fields: &["name", "type", "coding_assistant", "models", "max_usage", "expires_in_days", "email"],
-            ..Call::new(Method::POST, &path)
-        };
+        let call =
+            Call { body: Some(Value::Object(body)), fields: CREATED_WITH, ..Call::new(Method::POST, &path) };
         let created: Created = self.wire.send(call).await?.created()?;
-        if looks_masked(&created.secret) {
-            return Err(Fault::ambiguous(FaultKind::Strange("the new key is masked")));
-        }
+        let secret = self.wire.shown(created.secret, "the new key is masked").map_err(Fault::ambiguous)?;
         let key = listed(Read { entry: created.key, unread: Vec::new() });
         let key = key.ok_or(Fault::ambiguous(FaultKind::MalformedField { entry: None, field: "id" }))?;
-        Ok(Minted { key, secret: created.secret })
+        Ok(Minted { key, secret })
     }
 
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
@@ -336,10 +355,8 @@ impl Gateway for Edgee {
         let Some(revealed) = answer.map(|it| it.read::<Revealed>()).transpose()? else {
             return Ok(None);
         };
-        if looks_masked(&revealed.key) {
-            return Err(Fault::without_effect(FaultKind::Strange("the revealed key is masked")));
-        }
-        Ok(Some(revealed.key))
+        let secret = self.wire.shown(revealed.key, "the revealed key is masked");
+        secret.map(Some).map_err(Fault::without_effect)
     }
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
@@ -357,11 +374,8 @@ impl Gateway for Edgee {
         let body: Map<_, _> =
             amendment.fields.iter().map(value).map(|(name, value)| (name.to_owned(), value)).collect();
         let path = self.path(&["api_keys", &id.0]);
-        let call = Call {
-            body: Some(Value::Object(body)),
-            fields: &["name", "active", "models", "max_usage", "email", "debug_mode"],
-            ..Call::new(Method::POST, &path)
-        };
+        let call =
+            Call { body: Some(Value::Object(body)), fields: CHANGED, ..Call::new(Method::POST, &path) };
         self.wire.send(call).await?.updated().map(drop)
     }
 

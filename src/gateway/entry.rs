@@ -93,7 +93,10 @@ fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entri
     for (index, row) in rows {
         let marked = is_marked(&row);
         match read::<T>(row) {
-            Some(read) if marked && !read.has_id() => return Err(malformed(Some(index + 1), T::ID)),
+            // Where the name is the id, one that cannot be an id is none of ours, whatever mark a person put into it.
+            Some(read) if marked && !read.has_id() && T::ID != "name" => {
+                return Err(malformed(Some(index + 1), T::ID));
+            }
             Some(read) if read.has_id() && (marked || read.unread.is_empty()) => {
                 entries.read.push(read);
             }

@@ -3,17 +3,16 @@
 //!
 //! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
+use super::guard::Guard;
+use super::refusal::{self, Field};
+use super::retry_after;
 use super::transport::{AtMost, LARGEST_ANSWER, Transport};
 use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::hash;
-use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -51,8 +50,8 @@ pub struct Call<'a> {
     pub body: Option<Value>,
     /// A body field whose value is secret.
     pub secret: Option<(&'static str, &'a SecretString)>,
-    /// The field names of the body, to be recognised in a refusal.
-    pub fields: &'static [&'static str],
+    /// The fields that the body can have, and what they are in the specification, for a refusal that names them.
+    pub fields: &'static [Field],
     /// Whether the path ends in a slash, as some vendors' do.
     pub slash: bool,
     /// The most bytes that an answer may have.
@@ -68,7 +67,10 @@ impl<'a> Call<'a> {
 }
 
 /// A 2xx answer.
-pub struct Answer(Bytes);
+pub struct Answer {
+    body: Bytes,
+    guard: Guard,
+}
 
 impl Wire {
     /// A wire to `base`, with the token that goes there and nowhere else.
@@ -92,9 +94,21 @@ impl Wire {
         self.skipped.swap(0, Ordering::Relaxed)
     }
 
+    /// A key that an answer shows, or why it is none.
+    pub fn shown(&self, secret: SecretString, masked: &'static str) -> Result<SecretString, FaultKind> {
+        if looks_masked(&secret) {
+            return Err(FaultKind::Strange(masked));
+        }
+        if Guard::new(&self.token, None).has(&secret) {
+            return Err(FaultKind::Strange("it shows the console token in place of a key"));
+        }
+        Ok(secret)
+    }
+
     /// Sends one request, once. Any answer but a readable 2xx is a fault.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let fields = call.fields;
+        let guard = Guard::new(&self.token, call.secret.map(|it| it.1));
         let read_only = call.method == Method::GET;
         let limit = call.limit;
         let mut request = self.request(call)?;
@@ -106,7 +120,9 @@ impl Wire {
             Ok(Ok(response)) if response.body().len() > limit => {
                 Err(Fault::ambiguous(FaultKind::TooLarge { limit }))
             }
-            Ok(Ok(response)) => self.judge(&response, fields),
+            Ok(Ok(response)) => {
+                self.judge(Answer { body: response.body().clone(), guard }, &response, fields)
+            }
         };
         // A read has no effect to be unsure of.
         result.map_err(|fault| if read_only { Fault { effect: Effect::None, ..fault } } else { fault })
@@ -152,55 +168,41 @@ impl Wire {
         }
     }
 
-    fn judge(&self, response: &Response<Bytes>, fields: &'static [&'static str]) -> Result<Answer, Fault> {
+    fn judge(&self, answer: Answer, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
         let status = response.status();
         let coded = coding(response).map(FaultKind::Strange);
         if status.is_success() {
-            return coded
-                .map_or_else(|| Ok(Answer(response.body().clone())), |kind| Err(Fault::ambiguous(kind)));
+            return coded.map_or(Ok(answer), |kind| Err(Fault::ambiguous(kind)));
         }
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
             // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
-            StatusCode::NOT_FOUND | StatusCode::GONE
-                if coded.is_some() || !Answer(response.body().clone()).is_plain() =>
-            {
+            StatusCode::NOT_FOUND | StatusCode::GONE if coded.is_some() || !answer.is_plain() => {
                 Fault::without_effect(coded.unwrap_or(FaultKind::Strange("it is not JSON")))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
             StatusCode::TOO_MANY_REQUESTS => {
-                let until = self.retry_after(response);
+                let until = retry_after::read(response.headers(), self.clock.now());
                 Fault::without_effect(FaultKind::Throttled { until })
             }
+            StatusCode::PAYMENT_REQUIRED => Fault::without_effect(FaultKind::NoCredit),
             StatusCode::BAD_REQUEST
-            | StatusCode::PAYMENT_REQUIRED
             | StatusCode::METHOD_NOT_ALLOWED
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Fault::without_effect(FaultKind::Rejected {
-                status: status.as_u16(),
-                fields: named(response.body(), fields),
-            }),
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                Fault::without_effect(refusal::of(status.as_u16(), response.body(), fields))
+            }
             _ if status.is_redirection() => {
                 Fault::ambiguous(FaultKind::Redirected { status: status.as_u16() })
             }
-            _ => Fault::ambiguous(FaultKind::Failed { status: status.as_u16() }),
+            _ => {
+                let until = retry_after::read(response.headers(), self.clock.now());
+                Fault::ambiguous(FaultKind::Failed { status: status.as_u16(), until })
+            }
         })
-    }
-
-    /// Seconds or an HTTP date, clamped to an hour; nonsense is as good as nothing.
-    fn retry_after(&self, response: &Response<Bytes>) -> Option<Timestamp> {
-        let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let now = self.clock.now();
-        let seconds = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let until = if seconds {
-            plus(now, SignedDuration::from_secs(text.parse().unwrap_or(i64::MAX)))
-        } else {
-            jiff::fmt::rfc2822::parse(text).ok()?.timestamp()
-        };
-        Some(until.clamp(now, plus(now, LONGEST_RETRY_AFTER)))
     }
 }
 
@@ -219,20 +221,6 @@ fn coding(response: &Response<Bytes>) -> Option<&'static str> {
         ["zstd"] => "it is compressed with zstd, although it was asked for without",
         _ => "it is compressed with other codings, although it was asked for without",
     })
-}
-
-/// The fields of our own request that a refusal names: nothing the vendor made up is repeated. They stand in a list of
-/// parameters, or are the names in an object of complaints, one level deep or at the top.
-fn named(body: &[u8], fields: &'static [&'static str]) -> Vec<&'static str> {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return Vec::new();
-    };
-    let params = body.pointer("/error/params").and_then(Value::as_array);
-    let params = params.into_iter().flatten().filter_map(|it| it.get("param").and_then(Value::as_str));
-    let objects = [Some(&body), body.pointer("/error/message")];
-    let keys = objects.into_iter().flatten().filter_map(Value::as_object).flat_map(|it| it.keys());
-    let names: Vec<_> = params.chain(keys.map(String::as_str)).collect();
-    fields.iter().copied().filter(|field| names.contains(field)).collect()
 }
 
 /// The fields that drivers read, which a fault may name: nothing that a vendor made up is repeated.
@@ -274,14 +262,16 @@ const READ: &[&str] = &[
 
 /// The field on account of which an answer cannot be read, if it is one: without it, the answer can be read, or the
 /// complaint is that it is missing.
-fn blamed<T: DeserializeOwned>(body: &[u8], complaint: &str) -> Option<&'static str> {
+fn blamed<T: DeserializeOwned>(body: Value, complaint: &str) -> Option<&'static str> {
     let missing = |complaint: &str| {
         READ.iter().copied().find(|field| complaint.starts_with(&format!("missing field `{field}`")))
     };
     if let Some(field) = missing(complaint) {
         return Some(field);
     }
-    let mut body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let Value::Object(mut body) = body else {
+        return None;
+    };
     let mut suspect = None;
     for field in READ {
         let Some((name, value)) = body.remove_entry(*field) else { continue };
@@ -342,7 +332,12 @@ impl Answer {
 
     /// The body, where it is not JSON.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.body
+    }
+
+    /// Reads the body of a read as it came, to be sent back: what is shown of it is read by `read`.
+    pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        Answer { guard: Guard::default(), body: self.body.clone() }.read()
     }
 
     /// Reads the body of a create call: what cannot be understood may have been carried out all the same.
@@ -353,7 +348,7 @@ impl Answer {
     /// Reads the body of a removal: any JSON but an error, or nothing. Something else, such as a page of a proxy, is no
     /// word of the vendor's.
     pub fn acknowledged(&self) -> Result<(), Fault> {
-        if self.0.trim_ascii().is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(());
         }
         match self.created::<Value>()? {
@@ -364,13 +359,13 @@ impl Answer {
 
     /// Whether it can be a vendor's word that something is not there: JSON, or nothing.
     fn is_plain(&self) -> bool {
-        self.0.trim_ascii().is_empty() || self.parse::<IgnoredAny>().is_ok()
+        self.body.trim_ascii().is_empty() || serde_json::from_slice::<IgnoredAny>(&self.body).is_ok()
     }
 
     /// Reads the body of an update: nothing, or an object, which is returned. Something else, such as a page of a proxy or
     /// an error with a status of success, is no word that the update was carried out.
     pub fn updated(&self) -> Result<Map<String, Value>, Fault> {
-        if self.0.trim_ascii().is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Ok(Map::new());
         }
         let answer: Map<String, Value> = self.created()?;
@@ -379,13 +374,15 @@ impl Answer {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
-        serde_json::from_slice(&self.0).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => match blamed::<T>(&self.0, &error.to_string()) {
-                Some(field) => FaultKind::MalformedField { entry: None, field },
-                None => FaultKind::Strange("a field is missing or of another type"),
-            },
-            serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
-            _ => FaultKind::Strange("it is not JSON"),
+        let mut document: Value =
+            serde_json::from_slice(&self.body).map_err(|error| match error.classify() {
+                serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
+                _ => FaultKind::Strange("it is not JSON"),
+            })?;
+        self.guard.withhold(&mut document);
+        T::deserialize(&document).map_err(|error| match blamed::<T>(document, &error.to_string()) {
+            Some(field) => FaultKind::MalformedField { entry: None, field },
+            None => FaultKind::Strange("a field is missing or of another type"),
         })
     }
 }

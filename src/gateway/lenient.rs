@@ -1,6 +1,5 @@
 //! Reads what vendors write in more than one way.
 
-use super::http::is_segment;
 use super::time;
 use crate::plan::money;
 use jiff::Timestamp;
@@ -13,20 +12,24 @@ pub fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ti
     time::read(&value).map_err(serde::de::Error::custom)
 }
 
-/// An id: text that can be a segment of a path. Without one, whatever it belongs to cannot be asked for again.
+/// Whether this can be an id, as in `spec.externalId`: ids become segments of paths, and are shown to people.
+pub fn is_id(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=128).contains(&text.len()) && !matches!(text, "." | "..") && text.bytes().all(word)
+}
+
+/// An id. Without one, whatever it belongs to cannot be asked for again.
 pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let id = String::deserialize(deserializer)?;
-    if is_segment(&id) {
-        Ok(id)
-    } else {
-        Err(serde::de::Error::custom("an id that cannot be part of a path"))
-    }
+    if is_id(&id) { Ok(id) } else { Err(serde::de::Error::custom(NO_ID)) }
 }
+
+const NO_ID: &str = "an id that is no word of letters, digits, dots, hyphens and underscores";
 
 /// An id that may be absent or null.
 pub fn present_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Option::<String>::deserialize(deserializer)? {
-        Some(id) if !is_segment(&id) => Err(serde::de::Error::custom("an id that cannot be part of a path")),
+        Some(id) if !is_id(&id) => Err(serde::de::Error::custom(NO_ID)),
         id => Ok(id),
     }
 }
@@ -38,8 +41,7 @@ pub fn account(value: &Value) -> Option<String> {
         Value::Number(number) if number.is_u64() => number.to_string(),
         _ => return None,
     };
-    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    ((1..=128).contains(&text.len()) && text.bytes().all(word)).then_some(text)
+    is_id(&text).then_some(text)
 }
 
 /// Money as a number or as text, in millionths; absent, null and empty are none. What is below zero counts as zero, and

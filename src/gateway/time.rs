@@ -6,12 +6,18 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// The first second after the year 9000, in seconds: a number beyond it counts smaller units.
-const END: i128 = 221_876_928_000;
+/// A number from here on counts smaller units than seconds: as milliseconds it is a time in 2001, before any key was made,
+/// and as seconds it is no time at all.
+const END: i128 = 1_000_000_000_000;
+/// What is later is a vendor's way to say "never", and no time at which something happened.
+const LAST: i16 = 2200;
 const NANOS: i128 = 1_000_000_000;
+/// Go's zero time since 1970 in billionths, taken for seconds, milliseconds and microseconds.
+const ZERO_TIMES: [i128; 3] = [ZERO_TIME, ZERO_TIME * 1_000, ZERO_TIME * 1_000_000];
+const ZERO_TIME: i128 = -62_135_596_800 * NANOS;
 
-/// What a value says of a time. `Ok(None)`: "never", which is absent, null, empty, zero, and the years 0 and 1 (Go's zero
-/// time).
+/// What a value says of a time. `Ok(None)`: "never", which is absent, null, empty, zero, the years 0 and 1 (Go's zero
+/// time), and every year beyond 2200.
 pub fn read(value: &Value) -> Result<Option<Timestamp>, &'static str> {
     match value {
         Value::Null => Ok(None),
@@ -34,6 +40,9 @@ fn of_text(text: &str) -> Result<Option<Timestamp>, &'static str> {
             _ => of_number(text),
         };
     }
+    if is_beyond(text) {
+        return Ok(None);
+    }
     checked(text.parse().ok().or_else(|| without_zone(text)))
 }
 
@@ -48,6 +57,15 @@ fn without_zone(text: &str) -> Option<Timestamp> {
     at.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
 }
 
+/// Whether it is a date in the year 9999, whose last day no offset fits, or in a year of five digits and more.
+fn is_beyond(text: &str) -> bool {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let year = text.split('-').next().filter(|_| text.contains('-')).unwrap_or_default();
+    let digits = year.bytes().all(|b| b.is_ascii_digit());
+    let rest = text[year.len()..].bytes().all(|b| b.is_ascii_digit() || b"-+:.,TtZz ".contains(&b));
+    digits && rest && (year == "9999" || (5..=6).contains(&year.trim_start_matches('0').len()))
+}
+
 fn start_of(date: Date) -> Option<Timestamp> {
     date.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
 }
@@ -56,26 +74,28 @@ fn checked(at: Option<Timestamp>) -> Result<Option<Timestamp>, &'static str> {
     let at = at.ok_or("a time in no form that is known")?;
     match at.to_zoned(TimeZone::UTC).year() {
         0 | 1 => Ok(None),
-        2..=9000 => Ok(Some(at)),
-        _ => Err("a time before the year 0 or beyond the year 9000"),
+        2..=LAST => Ok(Some(at)),
+        ..0 => Err("a time before the year 0"),
+        _ => Ok(None),
     }
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970, by their magnitude: each unit goes to the year 9000 before
-/// the next one begins.
+/// Seconds, milliseconds, microseconds or nanoseconds since 1970, by their magnitude: each unit ends where the
+/// next one means the year 2001.
 fn of_number(text: &str) -> Result<Option<Timestamp>, &'static str> {
     let nanos = scaled(text).ok_or("a time that is no number of seconds")?;
     let end = END * NANOS;
     let nanos = match nanos {
         0 => return Ok(None),
+        zero if ZERO_TIMES.contains(&zero) => return Ok(None),
         negative if negative < 0 => return Err("a time before 1970"),
         seconds if seconds < end => seconds,
         millis if millis < end * 1_000 => millis / 1_000,
         micros if micros < end * 1_000_000 => micros / 1_000_000,
         nanos if nanos < end * NANOS => nanos / NANOS,
-        _ => return Err("a time beyond the year 9000"),
+        _ => return Err("a number that is no time"),
     };
-    checked(Timestamp::from_nanosecond(nanos).ok())
+    Timestamp::from_nanosecond(nanos).map_or(Ok(None), |at| checked(Some(at)))
 }
 
 /// A decimal number in billionths. What is finer is cut off.
@@ -133,7 +153,7 @@ mod tests {
             (json!(1_798_711_200_500_000_000_u64), "2026-12-31T10:00:00.5Z"),
             (json!(1), "1970-01-01T00:00:01Z"),
             (json!(0.5), "1970-01-01T00:00:00.5Z"),
-            (json!("9000-12-31T23:59:59Z"), "9000-12-31T23:59:59Z"),
+            (json!("2200-12-31T23:59:59Z"), "2200-12-31T23:59:59Z"),
         ];
         for (value, expected) in table {
             assert_eq!(read(&value), Ok(Some(at(expected))), "{value}");
@@ -154,6 +174,19 @@ mod tests {
             json!("0001-01-01"),
             json!("0000-01-01T00:00:00Z"),
             json!("0000-00-00 00:00:00"),
+            json!("2201-01-01T00:00:00Z"),
+            json!("9001-01-01T00:00:00Z"),
+            json!("9999-12-31T23:59:59Z"),
+            json!("9999-12-31T23:59:59.999999Z"),
+            json!("9999-12-31 23:59:59+00:00"),
+            json!("9999-12-31"),
+            json!("10000-01-01T00:00:00Z"),
+            json!("+010000-01-01T00:00:00Z"),
+            json!(7_289_654_400_u64),
+            json!(253_402_300_799_u64),
+            json!(253_402_300_799_000_u64),
+            json!(-62_135_596_800_i64),
+            json!(-62_135_596_800_000_i64),
         ];
         for value in never {
             assert_eq!(read(&value), Ok(None), "{value}");
@@ -173,9 +206,6 @@ mod tests {
             json!("1e10"),
             json!("NaN"),
             json!("inf"),
-            json!("9001-01-01T00:00:00Z"),
-            json!("9999-12-31T23:59:59Z"),
-            json!("9999-12-31"),
             json!("-000001-01-01T00:00:00Z"),
             json!("tomorrow"),
             json!("2026-13-01"),
@@ -195,13 +225,13 @@ mod tests {
         }
     }
 
-    /// The borders between units: each goes to the end of the year 9000.
+    /// The borders between units: none is left out.
     #[test]
     fn the_unit_follows_from_the_magnitude() {
         let end = i64::try_from(END).unwrap();
-        assert_eq!(read(&json!(end - 1)), Ok(Some(at("9000-12-31T23:59:59Z"))));
-        assert_eq!(read(&json!(end)), Ok(Some(at("1977-01-12T00:28:48Z"))));
-        assert_eq!(read(&json!(end * 1_000 - 1_000)), Ok(Some(at("9000-12-31T23:59:59Z"))));
+        assert_eq!(read(&json!(end - 1)), Ok(None));
+        assert_eq!(read(&json!(end)), Ok(Some(at("2001-09-09T01:46:40Z"))));
+        assert_eq!(read(&json!(end * 1_000 - 1_000)), Ok(None));
         assert!(read(&json!(1.0e23)).is_err());
     }
 }

@@ -91,8 +91,9 @@ impl Claim {
         let ours = wire.mark.as_deref().is_none_or(|mark| {
             mark == identity.mark.short() || identity.former.as_ref().is_some_and(|it| it.short() == mark)
         });
+        let serial = Serial::believed(wire.serial)?;
         ours.then_some(Self {
-            serial: Serial(wire.serial),
+            serial,
             at: wire.at,
             purpose: wire.purpose,
             unsettled: wire.unsettled,
@@ -136,8 +137,9 @@ mod tests {
 
     #[test]
     fn a_broken_annotation_is_no_claim() {
+        const FAR: &str = r#"{"serial":18446744073709551615,"at":"2026-11-21T08:00:00Z","purpose":"create"}"#;
         let identity = Identity { mark: Mark::new(&ClusterId("c".into()), "u"), former: None };
-        for text in [None, Some(""), Some("{}"), Some("7"), Some(r#"{"serial":-1}"#)] {
+        for text in [None, Some(""), Some("{}"), Some("7"), Some(r#"{"serial":-1}"#), Some(FAR)] {
             assert_eq!(Claim::decode(text, &identity), None);
         }
     }

@@ -204,7 +204,8 @@ const fn take(step: DepositStep, why: DepositWhy) -> DepositDecision {
 
 impl DepositFacts {
     fn settled(&self) -> Serial {
-        Serial(self.status.settled_serial.or(self.status.serial).unwrap_or(0))
+        let settled = self.status.settled_serial.or(self.status.serial);
+        settled.and_then(Serial::believed).unwrap_or_default()
     }
 
     fn pending(&self) -> Option<Claim> {
@@ -215,7 +216,7 @@ impl DepositFacts {
         let listed =
             self.view.as_ref().and_then(|view| view.own(&self.mark).map(|(serial, ..)| serial).max());
         let claimed = self.claim.map(|claim| claim.serial);
-        [claimed, Some(self.settled()), self.status.serial.map(Serial), listed]
+        [claimed, Some(self.settled()), self.status.serial.and_then(Serial::believed), listed]
             .into_iter()
             .flatten()
             .max()

@@ -2,6 +2,7 @@
 
 use super::desired::Settings;
 use super::facts::{Limit, Listed, Shown};
+use super::same;
 
 /// A setting that can be changed on an existing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,46 +59,162 @@ pub fn paths(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("spec.{}", field.path())).collect::<Vec<_>>().join(", ")
 }
 
+const ALL: [Field; 7] = [
+    Field::DisplayName,
+    Field::Active,
+    Field::Models,
+    Field::Budget,
+    Field::Email,
+    Field::DebugMode,
+    Field::Expiry,
+];
+
 /// The settings that differ. Fields the vendor does not show are never in it, but for the e-mail address and the
-/// budget, which then are compared with what was last sent.
+/// budget, which then are compared with what was last sent. What a vendor only writes in its own way does not differ.
 pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
     let shown: &Shown = &key.shown;
     let differs = |field| match field {
-        Field::DisplayName => shown.display_name.as_ref().is_some_and(|it| *it != wanted.display_name),
+        Field::DisplayName => {
+            shown.display_name.as_ref().is_some_and(|it| !same::text(it, &wanted.display_name))
+        }
         Field::Active => shown.active.is_some_and(|it| it != wanted.active),
-        Field::Models => shown.models.as_ref().is_some_and(|it| !same_set(it, &wanted.models)),
+        Field::Models => shown.models.as_ref().is_some_and(|it| !same::set(it, &wanted.models)),
         Field::Budget => match shown.budget {
-            Some(it) => it != wanted.budget,
+            Some(it) => !same_limit(wanted.budget, it),
             None => {
                 sent.budget != wanted.budget || shown.capped.is_some_and(|it| it != wanted.budget.is_some())
             }
         },
         Field::Email => match &shown.email {
-            Some(it) => *it != wanted.email,
+            Some(it) => !same_email(wanted.email.as_deref(), it.as_deref()),
             None => sent.email != wanted.email,
         },
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
         Field::Expiry => !key.unread_expiry() && wanted.expiry.differs(key.expires_at),
     };
-    let all = [
-        Field::DisplayName,
-        Field::Active,
-        Field::Models,
-        Field::Budget,
-        Field::Email,
-        Field::DebugMode,
-        Field::Expiry,
-    ];
-    all.into_iter().filter(|field| differs(*field)).collect()
+    ALL.into_iter().filter(|field| differs(*field)).collect()
 }
 
-/// The order of models says nothing.
-fn same_set(one: &[String], other: &[String]) -> bool {
-    let sorted = |list: &[String]| {
-        let mut list = list.to_vec();
-        list.sort();
-        list.dedup();
-        list
+/// The settings that do not differ, but are written in another way than the vendor shows them: an edit of the specification
+/// may be about just that.
+pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
+    let shown: &Shown = &key.shown;
+    let literally = |field: &Field| match field {
+        Field::DisplayName => shown.display_name.as_ref().is_none_or(|it| *it == wanted.display_name),
+        Field::Models => shown.models.as_ref().is_none_or(|it| {
+            it.iter().all(|it| wanted.models.contains(it))
+                && wanted.models.iter().all(|wanted| it.contains(wanted))
+        }),
+        Field::Budget => shown.budget.is_none_or(|it| it == wanted.budget),
+        Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
+        Field::Active | Field::DebugMode | Field::Expiry => true,
     };
-    sorted(one) == sorted(other)
+    let different = drift(wanted, key, &Sent::all(wanted));
+    ALL.into_iter().filter(|field| !literally(field) && !different.contains(field)).collect()
+}
+
+fn same_limit(wanted: Option<Limit>, shown: Option<Limit>) -> bool {
+    match (wanted, shown) {
+        (Some(wanted), Some(shown)) => {
+            wanted.period == shown.period && same::amount(wanted.micros, shown.micros)
+        }
+        (wanted, shown) => wanted == shown,
+    }
+}
+
+fn same_email(wanted: Option<&str>, shown: Option<&str>) -> bool {
+    match (wanted, shown) {
+        (Some(wanted), Some(shown)) => same::text(wanted, shown),
+        (wanted, shown) => wanted == shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::shared::Period;
+    use crate::plan::facts::KeyId;
+
+    const MONTHLY: Period = Period::Monthly;
+
+    fn wanted() -> Settings {
+        Settings {
+            display_name: "Production B\u{fc}ro".to_owned(),
+            active: true,
+            models: vec!["openai/gpt-5.2".to_owned(), "anthropic/claude".to_owned()],
+            budget: Some(Limit { micros: 10_005_000, period: MONTHLY }),
+            email: Some("Ann@Example.com".to_owned()),
+            ..Settings::default()
+        }
+    }
+
+    fn shown(change: impl FnOnce(&mut Shown)) -> Listed {
+        let wanted = wanted();
+        let mut shown = Shown {
+            display_name: Some(wanted.display_name),
+            active: Some(true),
+            models: Some(wanted.models),
+            budget: Some(wanted.budget),
+            capped: None,
+            email: Some(wanted.email),
+            debug_mode: Some(false),
+        };
+        change(&mut shown);
+        let (created_at, expires_at, last_used_at, spent, remaining) = (None, None, None, None, None);
+        let (id, name, unread) = (KeyId("key_1".to_owned()), String::new(), Vec::new());
+        Listed { id, name, created_at, expires_at, last_used_at, spent, remaining, shown, unread }
+    }
+
+    fn list(models: &[&str]) -> Option<Vec<String>> {
+        Some(models.iter().map(|it| (*it).to_owned()).collect())
+    }
+
+    fn budget(micros: u64, period: Period) -> Option<Option<Limit>> {
+        Some(Some(Limit { micros, period }))
+    }
+
+    #[test]
+    fn what_the_vendor_writes_in_its_own_way_is_no_drift() {
+        let name = |text: &str| shown(|it| it.display_name = Some(text.to_owned()));
+        let models = |models: &[&str]| shown(|it| it.models = list(models));
+        let email = |text: &str| shown(|it| it.email = Some(Some(text.to_owned())));
+        let table = [
+            (name("production b\u{fc}ro"), Field::DisplayName),
+            (name(" Production  Bu\u{308}ro "), Field::DisplayName),
+            (models(&["Anthropic/Claude", "OPENAI/gpt-5.2", "openai/gpt-5.2"]), Field::Models),
+            (email("ann@example.com "), Field::Email),
+            (shown(|it| it.budget = budget(10_010_000, MONTHLY)), Field::Budget),
+            (shown(|it| it.budget = budget(10_000_000, MONTHLY)), Field::Budget),
+        ];
+        for (key, field) in table {
+            assert_eq!(drift(&wanted(), &key, &Sent::default()), [], "{:?}", key.shown);
+            assert_eq!(spelt_otherwise(&wanted(), &key), [field], "{:?}", key.shown);
+        }
+        let reordered = models(&["anthropic/claude", "openai/gpt-5.2", "openai/gpt-5.2"]);
+        for same in [shown(|_| ()), reordered] {
+            assert_eq!(drift(&wanted(), &same, &Sent::default()), []);
+            assert_eq!(spelt_otherwise(&wanted(), &same), []);
+        }
+    }
+
+    #[test]
+    fn what_means_something_else_is_drift() {
+        let table = [
+            (shown(|it| it.display_name = Some("Production Buro".to_owned())), Field::DisplayName),
+            (shown(|it| it.display_name = Some(String::new())), Field::DisplayName),
+            (shown(|it| it.models = list(&["openai/gpt-5.2"])), Field::Models),
+            (shown(|it| it.models = list(&[])), Field::Models),
+            (shown(|it| it.email = Some(None)), Field::Email),
+            (shown(|it| it.email = Some(Some("ann@example.org".to_owned()))), Field::Email),
+            (shown(|it| it.budget = Some(None)), Field::Budget),
+            (shown(|it| it.budget = budget(0, MONTHLY)), Field::Budget),
+            (shown(|it| it.budget = budget(10_020_000, MONTHLY)), Field::Budget),
+            (shown(|it| it.budget = budget(10_005_000, Period::Weekly)), Field::Budget),
+            (shown(|it| it.active = Some(false)), Field::Active),
+        ];
+        for (key, field) in table {
+            assert_eq!(drift(&wanted(), &key, &Sent::default()), [field], "{:?}", key.shown);
+            assert_eq!(spelt_otherwise(&wanted(), &key), [], "{:?}", key.shown);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::capability::Support;
 use super::desired::Desired;
 use super::facts::Record;
 use super::retry::plus;
+use super::same;
 use jiff::{SignedDuration, Timestamp};
 
 /// Dates that differ by less are the same: a vendor writes down when it was asked, we write down when it answered.
@@ -29,7 +30,7 @@ impl Expiry {
         match self {
             Self::Uncompared => false,
             Self::Never => shown.is_some(),
-            Self::At(at) => shown.is_none_or(|shown| shown.duration_since(at).abs() > TOLERANCE),
+            Self::At(at) => shown.is_none_or(|shown| !same::time(at, shown, TOLERANCE)),
         }
     }
 

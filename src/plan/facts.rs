@@ -76,7 +76,25 @@ pub struct Listed {
     pub unread: Vec<&'static str>,
 }
 
+/// How far a vendor's clock may be ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(15);
+
+/// A time at which something happened, as far as it may be believed at this time: nothing happens in the future.
+pub fn happened(at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    at.filter(|at| *at <= super::retry::plus(now, AHEAD))
+}
+
 impl Listed {
+    /// Without the times at which something is said to have happened and cannot have: they are unknown.
+    #[must_use]
+    pub fn as_of(self, now: Timestamp) -> Self {
+        Self {
+            created_at: happened(self.created_at, now),
+            last_used_at: happened(self.last_used_at, now),
+            ..self
+        }
+    }
+
     /// Whether the answer has an expiry that the driver cannot read: `expires_at` is `None`, but does not mean "never".
     pub fn unread_expiry(&self) -> bool {
         self.unread.iter().any(|field| EXPIRY.contains(field))
@@ -229,8 +247,8 @@ impl From<&GatewayApiKeyStatus> for Record {
     fn from(status: &GatewayApiKeyStatus) -> Self {
         Self {
             id: status.id.clone().map(KeyId),
-            serial: status.serial.map(Serial),
-            settled: Serial(status.settled_serial.or(status.serial).unwrap_or(0)),
+            serial: status.serial.and_then(Serial::believed),
+            settled: status.settled_serial.or(status.serial).and_then(Serial::believed).unwrap_or_default(),
             created_at: status.created_at,
             expires_at: status.expires_at,
             sent: Sent { email: status.email.clone(), budget: status.budget.as_ref().and_then(money::limit) },

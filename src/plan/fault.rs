@@ -35,15 +35,31 @@ pub enum FaultKind {
     /// 404 on something that is not the object itself.
     #[error("the vendor does not know the path (404)")]
     NotFound,
+    /// The project that a token leads to has no settings yet: 404 to a question for them, or an empty answer.
+    #[error(
+        "the project has no configuration at the vendor yet: open its settings in the vendor's console and save them once"
+    )]
+    NoSettings,
     /// 409.
     #[error("the vendor reports a conflict (409)")]
     Conflict,
-    /// 400, 402, 405, 413, 415, 422. Names only fields of our own request.
+    /// 402.
+    #[error("the account has no credit left (402): add credit in the vendor's console")]
+    NoCredit,
+    /// 400, 405, 413, 415, 422. Names only fields of our own request.
     #[error("the vendor refused the request as invalid ({status}){}", listed(.fields))]
     Rejected {
         /// HTTP status.
         status: u16,
-        /// Request fields that the vendor named, out of those it was sent.
+        /// The fields that the vendor named, by their paths in the specification, out of those that it was sent.
+        fields: Vec<&'static str>,
+    },
+    /// The same, and all that the vendor named are fields that no specification sets.
+    #[error("the vendor refused the request as invalid ({status}): {}, which Keysmith fills in", .fields.join(", "))]
+    RejectedOurs {
+        /// HTTP status.
+        status: u16,
+        /// The fields, by the vendor's names for them, out of those that it was sent.
         fields: Vec<&'static str>,
     },
     /// The vendor says that there may be no more keys, or that this token may make none: it does not say which.
@@ -65,6 +81,8 @@ pub enum FaultKind {
     Failed {
         /// HTTP status.
         status: u16,
+        /// Not before this time, if the vendor said so.
+        until: Option<Timestamp>,
     },
     /// No answer in time.
     #[error("the vendor did not answer within {seconds} s")]
@@ -121,7 +139,7 @@ pub enum Unreachable {
 }
 
 fn listed(fields: &[&'static str]) -> String {
-    if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) }
+    if fields.is_empty() { " and named no field".to_owned() } else { format!(": {}", fields.join(", ")) }
 }
 
 fn of_entry(entry: Option<usize>) -> String {
@@ -132,6 +150,24 @@ impl FaultKind {
     /// Whether the answer is not what the vendor documents.
     pub const fn is_malformed(&self) -> bool {
         matches!(self, Self::Strange(_) | Self::MalformedField { .. })
+    }
+
+    /// Whether the vendor refused the request as invalid, whichever field it blames.
+    pub const fn is_rejection(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::RejectedOurs { .. })
+    }
+
+    /// Whether no answer came at all. A 5xx and an answer that cannot be read are answers.
+    pub const fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Disconnected)
+    }
+
+    /// Before which time the vendor asked not to be called again.
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Throttled { until } | Self::Failed { until, .. } => *until,
+            _ => None,
+        }
     }
 }
 
@@ -153,9 +189,12 @@ impl Fault {
             FaultKind::Forbidden => Reason::Forbidden,
             FaultKind::BreakerOpen => Reason::ConsoleTokenNotReady,
             FaultKind::Throttled { .. } => Reason::VendorThrottled,
-            FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } | FaultKind::NotFound => {
-                Reason::VendorRejected
-            }
+            FaultKind::NoCredit => Reason::NoCredit,
+            FaultKind::Rejected { .. }
+            | FaultKind::RejectedOurs { .. }
+            | FaultKind::KeyLimit { .. }
+            | FaultKind::NoSettings
+            | FaultKind::NotFound => Reason::VendorRejected,
             FaultKind::TooLarge { .. }
             | FaultKind::Strange(_)
             | FaultKind::MalformedField { .. }
@@ -174,18 +213,24 @@ impl Fault {
         matches!(self.kind, FaultKind::TokenRefused | FaultKind::Forbidden)
     }
 
-    /// Whether only a person can mend it, once a second look has confirmed it.
+    /// Whether only a person can mend it, at first sight. It is tried again all the same, now and then.
     pub const fn needs_a_person(&self) -> bool {
-        matches!(
+        self.kind.is_rejection()
+            || matches!(self.kind, FaultKind::KeyLimit { .. } | FaultKind::NoCredit | FaultKind::NoSettings)
+    }
+
+    /// Whether nothing gets better until a person changes something. `again`: the same happened before, which confirms what
+    /// may have been a mistake of the vendor's.
+    pub const fn stalls(&self, again: bool) -> bool {
+        let confirmed = matches!(
             self.kind,
             FaultKind::TokenRefused
                 | FaultKind::Forbidden
                 | FaultKind::NotFound
                 | FaultKind::Redirected { .. }
-                | FaultKind::Rejected { .. }
-                | FaultKind::KeyLimit { .. }
                 | FaultKind::Unreachable(Unreachable::Certificate)
-        )
+        );
+        self.needs_a_person() || again && confirmed
     }
 
     /// A short name for metrics.
@@ -195,7 +240,9 @@ impl Fault {
             FaultKind::Forbidden => "forbidden",
             FaultKind::NotFound => "not_found",
             FaultKind::Conflict => "conflict",
-            FaultKind::Rejected { .. } => "rejected",
+            FaultKind::NoCredit => "no_credit",
+            FaultKind::NoSettings => "no_settings",
+            FaultKind::Rejected { .. } | FaultKind::RejectedOurs { .. } => "rejected",
             FaultKind::KeyLimit { .. } => "key_limit",
             FaultKind::Throttled { .. } => "throttled",
             FaultKind::Failed { .. } => "failed",

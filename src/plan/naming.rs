@@ -47,15 +47,24 @@ pub fn display(written: Option<&str>, resource: &str) -> String {
     written.unwrap_or(resource).chars().take(LONGEST_DISPLAY).collect()
 }
 
+/// No resource makes so many keys. A higher serial is the work of a person or of a vendor, and is not believed wherever it
+/// stands: in a name, an annotation, a Secret or a status.
+const HIGHEST: u64 = 1_000_000_000;
+
 /// Counts the keys of one resource; never goes back, is never used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);
 
 impl Serial {
-    /// The one after this.
+    /// The serial that was written down as this number. `None`: it is not to be believed.
+    pub fn believed(number: u64) -> Option<Self> {
+        (number <= HIGHEST).then_some(Self(number))
+    }
+
+    /// The one after this. The highest one has none.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        if self.0 < HIGHEST { Self(self.0 + 1) } else { Self(HIGHEST) }
     }
 }
 
@@ -116,8 +125,10 @@ impl Mark {
         format!("{display}{mark}")
     }
 
-    /// Reads a name back. `None`: nobody's mark is in it.
+    /// Reads a name back, whatever case the vendor gave it. `None`: nobody's mark is in it.
     pub fn parse(name: &str) -> Option<(Self, Serial)> {
+        let name = name.to_ascii_lowercase();
+        let name = name.as_str();
         let tail = match name.strip_suffix(']') {
             Some(title) => title.rsplit_once(" [")?.1,
             None => &name[slug_tail(name)?..],
@@ -134,7 +145,13 @@ impl Mark {
         if !serial.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
-        Some((Self(format!("{cluster}-{owner}")), Serial(serial.parse().ok()?)))
+        Some((Self(format!("{cluster}-{owner}")), Serial::believed(serial.parse().ok()?)?))
+    }
+
+    /// Whether two names are those of one key: the same, or with the same mark and serial in them, whatever the vendor made
+    /// of the rest.
+    pub fn is_same(one: &str, other: &str) -> bool {
+        one == other || Self::parse(one).is_some_and(|mark| Self::parse(other) == Some(mark))
     }
 
     /// As it stands in a claim.
@@ -165,7 +182,7 @@ impl Mark {
 /// Where the mark begins in a name that is an identity: it is the last four of its parts.
 fn slug_tail(name: &str) -> Option<usize> {
     let at = name.rmatch_indices('-').nth(3).map_or(0, |(at, _)| at + 1);
-    let whole = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let whole = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     (whole && name.len() <= LONGEST_SLUG).then_some(at)
 }
 
@@ -257,7 +274,9 @@ mod tests {
             &good.replace("-1]", "-1] "),
             &good.replace("-1]", "-1-1]"),
             &good.replace("[ks-", "[kx-"),
-            &good.to_uppercase(),
+            &good.replace("-1]", "-1000000001]"),
+            &good.replace("-1]", "-18446744073709551615]"),
+            &good.replace("-1]", "-18446744073709551616]"),
         ] {
             assert_eq!(Mark::parse(bad), None, "{bad:?}");
         }
@@ -292,11 +311,38 @@ mod tests {
             good.replace("-ks-", "-kx-"),
             good.replace("-1", "-01"),
             format!("{good}-1"),
-            good.to_uppercase(),
+            good.replace("-1", "-18446744073709551615"),
             format!("ü{good}"),
         ] {
             assert_eq!(Mark::parse(&bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_mark_is_found_whatever_a_vendor_makes_of_the_name() {
+        let name = mark().name("  Pr\u{fc}fung  B ", Serial(3));
+        let shown = [
+            name.to_uppercase(),
+            name.to_lowercase(),
+            name.trim().to_owned(),
+            name.replace("  ", " "),
+            name.replace('\u{fc}', "u\u{308}"),
+        ];
+        for name in shown {
+            assert_eq!(mark().serial_in(&name), Some(Serial(3)), "{name:?}");
+            assert!(!Mark::display_in(&name).contains(['[', ']']), "{name:?}");
+        }
+        let slug = mark().styled(NameStyle::Slug, "a b", Serial(3)).to_uppercase();
+        assert_eq!((mark().serial_in(&slug), Mark::display_in(&slug)), (Some(Serial(3)), "A-B"));
+    }
+
+    #[test]
+    fn a_serial_ends_where_it_is_not_believed_any_more() {
+        for (number, next) in [(0, 1), (HIGHEST - 1, HIGHEST), (HIGHEST, HIGHEST), (u64::MAX, HIGHEST)] {
+            assert_eq!(Serial(number).next(), Serial(next));
+            assert!(Serial::believed(Serial(number).next().0).is_some());
+        }
+        assert_eq!(Serial::believed(HIGHEST + 1), None);
     }
 
     proptest! {

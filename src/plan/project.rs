@@ -1,6 +1,7 @@
 //! Settings of a whole project: what differs from what is wanted, and what to do about it.
 
 use super::refusal::Refusal;
+use super::same;
 use crate::api::ProjectSettings;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::ManagementPolicy;
@@ -20,16 +21,9 @@ pub fn differing(wanted: &ProjectValues, shown: &ProjectValues) -> Vec<&'static 
     fn differs<T: PartialEq>(wanted: Option<&T>, shown: Option<&T>) -> bool {
         wanted.is_some() && wanted != shown
     }
-    let sorted = |list: &Option<Vec<String>>| {
-        list.clone().map(|mut list| {
-            list.sort();
-            list.dedup();
-            list
-        })
-    };
-    let lists = |of: fn(&ProjectValues) -> &Option<Vec<String>>| {
-        // The order says nothing.
-        differs(sorted(of(wanted)).as_ref(), sorted(of(shown)).as_ref())
+    let lists = |of: fn(&ProjectValues) -> &Option<Vec<String>>| match (of(wanted), of(shown)) {
+        (Some(wanted), Some(shown)) => !same::set(wanted, shown),
+        (wanted, _) => wanted.is_some(),
     };
     let table = [
         ("allowOverwrite", differs(wanted.allow_overwrite.as_ref(), shown.allow_overwrite.as_ref())),
@@ -90,7 +84,7 @@ mod tests {
     fn only_what_is_wanted_and_different_counts() {
         let shown = ProjectValues {
             allow_overwrite: Some(true),
-            allowed_providers: Some(vec!["scaleway".into(), "mistral".into()]),
+            allowed_providers: Some(vec!["Scaleway".into(), "mistral ".into(), "mistral".into()]),
             eu_native: Some(false),
             ..ProjectValues::default()
         };
@@ -102,6 +96,9 @@ mod tests {
         };
         assert_eq!(differing(&wanted, &shown), ["euNative", "preference"]);
         assert_eq!(differing(&ProjectValues::default(), &shown), [""; 0]);
+        let another =
+            ProjectValues { allowed_providers: Some(vec!["mistral".into(), "ovh".into()]), ..wanted };
+        assert_eq!(differing(&another, &shown), ["allowedProviders", "euNative", "preference"]);
         let emptied = ProjectValues { allowed_providers: Some(vec![]), ..ProjectValues::default() };
         assert_eq!(differing(&emptied, &shown), ["allowedProviders"]);
         assert_eq!(paths(&["euNative"]), "spec.settings.euNative");

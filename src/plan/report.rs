@@ -85,9 +85,17 @@ pub fn transition(
 pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
+        FaultKind::Rejected { status: 405 | 415, .. } => format!(
+            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what stands between; \
+             tried again at {next}"
+        ),
         FaultKind::Rejected { .. } => {
             format!("could not {doing}: {fault}; change the specification, otherwise tried again at {next}")
         }
+        FaultKind::RejectedOurs { .. } => format!(
+            "could not {doing}: {fault}: no field of the specification sets it, so that the vendor's API or Keysmith has to change; look for a \
+             newer version of Keysmith; tried again at {next}"
+        ),
         FaultKind::KeyLimit { .. } => format!(
             "could not {doing}: {fault}; delete keys that are not needed or raise the plan's limit, and look at what the \
              console token may do; tried again at {next}"
@@ -101,8 +109,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
         ),
         _ => format!("could not {doing}: {fault}; tried again at {next}"),
     };
-    let at_once = matches!(fault.kind, FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. });
-    Verdict::reconciling(fault.reason(), message).stalled_if(at_once || again && fault.needs_a_person())
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
 
 /// Ids, so many of them that a line stays readable.

@@ -3,7 +3,7 @@
 
 use super::budget;
 use super::desired::Desired;
-use super::facts::{Facts, KeyId};
+use super::facts::{Facts, KeyId, happened};
 use super::issuance::{Decision, Step, Why};
 use super::policy::Policy;
 use super::retry::plus;
@@ -118,7 +118,8 @@ fn retired(facts: &Facts, policy: &Policy, id: &KeyId) -> Why {
 /// When the key counts as unused, if the vendor says that it was used.
 fn quiet_at(facts: &Facts, policy: &Policy, id: &KeyId) -> Option<Timestamp> {
     let listed = facts.own().find(|own| own.key.id == *id)?;
-    Some(plus(listed.key.last_used_at?, quiet(policy)))
+    // A last use in the future would keep the key in use for ever.
+    Some(plus(happened(listed.key.last_used_at, facts.now)?, quiet(policy)))
 }
 
 /// A key that was not used for this long is not in use.

@@ -1,7 +1,7 @@
 //! When to try again: exponential, with jitter from the resource's UID, so that a fleet does not move in step
 //! and a test can predict every delay.
 
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use super::hash;
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,16 +23,14 @@ pub fn backoff(attempts: u32, uid: &str) -> SignedDuration {
 /// When to try again after `fault`, the `attempts`-th in a row.
 pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timestamp {
     let delay = backoff(attempts, uid);
-    let until = match &fault.kind {
-        FaultKind::Throttled { until: Some(until) } => {
-            // A little later than asked, each at its own moment.
-            let spread = seconds(hash::fraction(&[uid.as_bytes()]));
-            (*until).min(plus(now, LONGEST_RETRY_AFTER)).max(now) + spread
-        }
-        FaultKind::Rejected { .. } | FaultKind::KeyLimit { .. } => plus(now, delay.max(UNTIL_CHANGE)),
-        _ => plus(now, delay),
-    };
-    until.max(plus(now, SignedDuration::from_millis(500)))
+    if fault.needs_a_person() {
+        return plus(now, delay.max(UNTIL_CHANGE));
+    }
+    // A little later than asked, each at its own moment. What the vendor asks for makes nobody come back earlier: 0, one
+    // second and a date in the past would otherwise be a loop.
+    let spread = seconds(hash::fraction(&[uid.as_bytes()]));
+    let asked = fault.kind.not_before().map(|until| plus(until.min(plus(now, LONGEST_RETRY_AFTER)), spread));
+    plus(now, delay).max(asked.unwrap_or(now))
 }
 
 /// Adds without overflow.
@@ -53,6 +51,7 @@ fn seconds(seconds: f64) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::fault::FaultKind;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -75,21 +74,36 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_and_clamped() {
-        let fault = |seconds: i64| {
-            Fault::without_effect(FaultKind::Throttled {
-                until: Some(Timestamp::from_second(seconds).unwrap()),
-            })
-        };
-        let wait = |seconds| after(&fault(seconds), 1, "u", NOW).as_second();
-        assert!((30..=31).contains(&wait(30)));
-        assert!((3600..=3601).contains(&wait(1_000_000_000)));
-        assert!((0..=1).contains(&wait(-5)));
+    fn retry_after_is_a_lower_bound_of_the_backoff_and_clamped() {
+        for kind in [|until| FaultKind::Throttled { until }, |until| FaultKind::Failed { status: 503, until }]
+        {
+            let wait = |asked: i64, attempts| {
+                let fault = Fault::without_effect(kind(Some(Timestamp::from_second(asked).unwrap())));
+                after(&fault, attempts, "u", NOW).duration_since(NOW)
+            };
+            assert!((30..=31).contains(&wait(30, 1).as_secs()));
+            assert!((3600..=3601).contains(&wait(1_000_000_000, 1).as_secs()));
+            for attempts in 1..20 {
+                for early in [-1_000_000, -5, 0, 1] {
+                    assert!(wait(early, attempts) >= backoff(attempts, "u"), "{early} {attempts}");
+                }
+                assert_eq!(wait(0, attempts), backoff(attempts, "u"));
+            }
+        }
     }
 
     #[test]
-    fn a_rejected_request_waits_for_a_change_but_not_for_ever() {
-        let fault = Fault::without_effect(FaultKind::Rejected { status: 400, fields: vec![] });
-        assert!(after(&fault, 1, "u", NOW) >= plus(NOW, UNTIL_CHANGE));
+    fn what_only_a_person_can_mend_is_tried_again_every_hour() {
+        let table = [
+            FaultKind::Rejected { status: 400, fields: vec![] },
+            FaultKind::RejectedOurs { status: 400, fields: vec!["name"] },
+            FaultKind::KeyLimit { status: 403 },
+            FaultKind::NoCredit,
+        ];
+        for kind in table {
+            let fault = Fault::without_effect(kind);
+            assert!(fault.needs_a_person());
+            assert_eq!(after(&fault, 1, "u", NOW), plus(NOW, UNTIL_CHANGE), "{fault}");
+        }
     }
 }

@@ -57,6 +57,17 @@ fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
 /// after a restore keeps the mark of the resource it was made for.
 fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     let mut fields = drift::drift(&desired.settings, key, &facts.record.sent);
+    // An edit may be about nothing but how something is written. It is sent once, whatever the vendor makes of it.
+    if facts.record.generation != facts.generation {
+        let spelt = drift::spelt_otherwise(&desired.settings, key);
+        fields.extend(
+            spelt
+                .into_iter()
+                .filter(|it| !facts.amended.contains(it) && !fields.contains(it))
+                .collect::<Vec<_>>(),
+        );
+        fields.sort_unstable();
+    }
     let marked = facts.identity.mark.serial_in(&key.name).is_some() || facts.ability.names == NameStyle::Slug;
     if !marked && !fields.contains(&Field::DisplayName) {
         fields.insert(0, Field::DisplayName);

@@ -150,7 +150,13 @@ pub fn balance(money: &Money) -> Balance {
     let amount = money::decimal(coarse(money.micros.unsigned_abs()));
     let amount = if money.micros < 0 { format!("-{amount}") } else { amount };
     // A vendor's own text: as much of it as a currency has.
-    let currency = money.currency.chars().filter(char::is_ascii_alphabetic).take(8).collect();
+    let currency = money
+        .currency
+        .chars()
+        .filter(char::is_ascii_alphabetic)
+        .take(8)
+        .map(|it| it.to_ascii_uppercase())
+        .collect();
     Balance { amount, currency }
 }
 
@@ -234,6 +240,6 @@ mod tests {
         assert!(is_low(&money(-1), "0"));
         assert_eq!(balance(&money(-12_345_678)).amount, "-12");
         let hostile = Money { micros: 0, currency: "EUR\n<script>1234".to_owned() };
-        assert_eq!(balance(&hostile).currency, "EURscrip");
+        assert_eq!(balance(&hostile).currency, "EURSCRIP");
     }
 }

@@ -216,7 +216,7 @@ async fn settings_that_are_missing_are_not_made() {
     let cortecs = stage.cortecs();
     let project = read(&cortecs).await;
     assert!(stage.emulator.cortecs().remove_project(PROJECT));
-    let missing = Fault::without_effect(FaultKind::NotFound);
+    let missing = Fault::without_effect(FaultKind::NoSettings);
     assert_eq!(cortecs.projects().unwrap().read().await.err().unwrap(), missing);
     assert_eq!(cortecs.projects().unwrap().write(project, &cheap()).await.unwrap_err(), missing);
     assert!(stage.emulator.cortecs().project(PROJECT).is_none());
@@ -259,13 +259,36 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
         "allowed_providers": "all", "blacklisted_models": {}, "eu_native": 1, "include_metadata": null,
         "preference": "fastest"}});
     assert_eq!(read(&saying(odd.to_string())).await.shown, ProjectValues::default());
-    let long = json!({"project_id": "ü".repeat(1000)}).to_string();
-    assert_eq!(read(&saying(long)).await.id, "ü".repeat(128));
-    for nobodys in [json!({}), json!({"project_id": 7}), json!({"project_id": null}), json!([]), json!(null)]
-    {
+    let nobodys = [
+        json!("p"),
+        json!({"project_id": null}),
+        json!({"project_id": ""}),
+        json!({"project_id": ["p"]}),
+        json!({"project_id": "a b"}),
+        json!({"project_id": "x".repeat(129)}),
+        json!({"project_id": TOKEN}),
+        json!(["p"]),
+    ];
+    for nobodys in nobodys {
         let fault = saying(nobodys.to_string()).projects().unwrap().read().await.err().expect("no project");
         assert_eq!(fault.effect, Consequence::None, "{nobodys}");
         assert!(fault.kind.is_malformed(), "{nobodys}: {fault}");
+    }
+}
+
+/// A project that nobody has configured yet is no wrong path, and no answer that cannot be understood.
+#[tokio::test(start_paused = true)]
+async fn a_project_without_a_configuration_says_what_to_do() {
+    for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
+        let cortecs = Cortecs::new(Canned::always(status, body).wire(TOKEN));
+        let fault = cortecs.projects().unwrap().read().await.err().expect(body);
+        assert_eq!(fault, Fault::without_effect(FaultKind::NoSettings), "{status} {body}");
+        assert!(fault.to_string().contains("console"), "{fault}");
+        assert_eq!(
+            cortecs.whose().await.ok(),
+            (!body.is_empty() || status == 404).then_some(None),
+            "{status} {body}"
+        );
     }
 }
 

@@ -67,7 +67,7 @@ async fn a_date_that_is_too_near_is_refused_by_its_field_and_changes_nothing() {
         let key = driver.mint(&order("n")).await.unwrap().key.id;
         let soon = Expiry::At(in_hours(&stage, 23));
         let fault = driver.amend(&key, &expiring(soon)).await.unwrap_err();
-        let rejected = FaultKind::Rejected { status: 400, fields: vec!["expire_time"] };
+        let rejected = FaultKind::Rejected { status: 400, fields: vec!["spec.expiresInDays"] };
         assert_eq!(fault, Fault::without_effect(rejected), "{api:?}");
         assert_eq!(api.held(&stage).0, None);
     }

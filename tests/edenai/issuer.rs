@@ -65,7 +65,7 @@ async fn a_scope_that_no_issuer_gives_is_refused_by_its_field() {
     for scope in ["manage:mint", "everything"] {
         let stage = stage();
         let fault = stage.issuer().mint(&auth_order("worker", &[scope])).await.err().unwrap();
-        let rejected = FaultKind::Rejected { status: 400, fields: vec!["scopes"] };
+        let rejected = FaultKind::Rejected { status: 400, fields: vec!["spec.mint.scopes"] };
         assert_eq!(fault, Fault::without_effect(rejected));
         assert!(stage.auth_keys().is_empty());
     }

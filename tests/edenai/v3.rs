@@ -281,7 +281,7 @@ async fn a_refusal_names_the_fields_of_ours_that_the_vendor_named() {
         let soon = Some(stage.clock.now());
         let both = Order { expires_at: soon, ..order("") };
         let fault = stage.v3().mint(&both).await.err().unwrap();
-        let fields = if flat { Vec::new() } else { vec!["name", "expire_time"] };
+        let fields = if flat { Vec::new() } else { vec!["spec.displayName", "spec.expiresInDays"] };
         assert_eq!(fault, Fault::without_effect(FaultKind::Rejected { status: 400, fields }));
         assert!(stage.keys().is_empty());
     }

@@ -24,11 +24,11 @@ async fn a_refusal_names_the_fields_of_ours_that_the_vendor_named_in_the_nested_
         let world = world();
         world.switch(|it| it.flat_errors = flat);
         let named = |fields: &'static [&'static str]| rejected(400, if flat { &[] } else { fields });
-        assert_eq!(refused(&world, order(" ")).await, named(&["name"]));
+        assert_eq!(refused(&world, order(" ")).await, named(&["spec.displayName"]));
         let agent = Order { kind: KeyType::CodingAgent, ..order("agent") };
-        assert_eq!(refused(&world, agent).await, named(&["coding_assistant"]));
+        assert_eq!(refused(&world, agent).await, named(&["spec.codingAssistant"]));
         let both = Order { expires_in_days: Some(0), ..order("") };
-        assert_eq!(refused(&world, both).await, named(&["name", "expires_in_days"]));
+        assert_eq!(refused(&world, both).await, named(&["spec.displayName", "spec.expiresInDays"]));
     }
 }
 
@@ -65,8 +65,27 @@ async fn only_names_of_our_own_fields_are_taken_from_a_refusal() {
     let body = format!(r#"{{"error":{{"type":"{canary}","message":"{canary}","params":{params}}}}}"#);
     let fault = Canned::always(422, body).edgee().mint(&order("n")).await.err().unwrap();
     // `active` is a field of an amendment, and `provider_key` one of a deposit; neither was sent here.
-    assert_eq!(fault, rejected(422, &["models", "email"]));
+    assert_eq!(fault, rejected(422, &["spec.models", "spec.email"]));
     assert!(!format!("{fault} {fault:?}").contains(canary));
+}
+
+/// As FastAPI says it.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_specification() {
+    let complaint =
+        |loc: &str| format!(r#"{{"type":"value_error","loc":{loc},"msg":"CANARY","input":"CANARY"}}"#);
+    let body = format!(
+        r#"{{"detail":[{},{},{}]}}"#,
+        complaint(r#"["body","name"]"#),
+        complaint(r#"["body","models",0]"#),
+        complaint(r#"["body","CANARY"]"#)
+    );
+    let canned = Canned::always(422, body);
+    let fault = canned.edgee().mint(&order("n")).await.err().unwrap();
+    assert_eq!(fault, rejected(422, &["spec.displayName", "spec.models"]));
+    let edgee = canned.edgee();
+    let deposit = edgee.provider_keys().unwrap().deposit(&deposit_order("n", &[])).await.unwrap_err();
+    assert_eq!(deposit, rejected(422, &["spec.displayName"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,10 +168,10 @@ async fn a_refused_deposit_names_the_field_and_never_its_value() {
     let edgee = world.edgee();
     let deposits = edgee.provider_keys().unwrap();
     let long = deposits.deposit(&deposit_order(&"n".repeat(101), &[])).await.unwrap_err();
-    assert_eq!(long, rejected(400, &["name"]));
+    assert_eq!(long, rejected(400, &["spec.displayName"]));
     let azure =
         keysmith::gateway::DepositOrder { provider: "azure".to_owned(), ..deposit_order("azure", &[]) };
     let malformed = deposits.deposit(&azure).await.unwrap_err();
-    assert_eq!(malformed, rejected(400, &["provider_key"]));
+    assert_eq!(malformed, rejected(400, &["spec.credentialsRef"]));
     assert!(world.emulator.edgee().provider_keys(super::world::ORG).is_empty());
 }

@@ -58,6 +58,28 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
     }
 }
 
+/// The account keeps what a failing vendor asks for as well; one that asks for nothing is called on.
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
+    for (code, asked, seconds) in
+        [(503, Some("30"), 30), (503, Some("0"), 2), (429, Some("0"), 2), (503, None, 0)]
+    {
+        let world = world();
+        let client = Client::of(&world);
+        let retry_after = asked.map(str::to_owned);
+        world.fault_once("POST", KEYS, Effect::Status { code, retry_after });
+        mint(&client.account, "n").await.err().unwrap();
+        if seconds > 0 {
+            sleep(Duration::from_millis(seconds * 1000 - 1)).await;
+            let fault = mint(&client.account, "n").await.err().unwrap();
+            assert!(matches!(fault.kind, FaultKind::Throttled { until: Some(_) }), "{fault:?}");
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(world.emulator.calls().len(), 1);
+        mint(&client.account, "n").await.unwrap();
+    }
+}
+
 /// So many callers that most of them wait for their turn when the first answers arrive.
 async fn crowd(client: &Client) -> Vec<Fault> {
     let key = id("key_000001");
@@ -118,7 +140,7 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
 async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
     let slow = [
         (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
-        (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500 }),
+        (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500, until: None }),
         (Effect::Html, FaultKind::Strange("it is not JSON")),
     ];
     for (effect, kind) in slow {

@@ -75,6 +75,23 @@ pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(
     world.served("checkout", "key").await;
 }
 
+pub async fn an_account_without_credit_is_said_to_need_money_and_tried_every_hour(world: &mut World) {
+    world.token().await;
+    world.fail("POST", Effect::Status { code: 402, retry_after: None });
+    world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
+    let message = world.reason("GatewayApiKey", "checkout", "NoCredit").await;
+    assert!(message.contains("no credit left (402)") && message.contains("add credit"), "{message}");
+    assert!(!message.contains("specification"), "{message}");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    let stalled = status["conditions"].as_array().unwrap().iter().any(|it| it["type"] == "Stalled");
+    assert!(stalled, "{status}");
+    world.pass(Duration::from_secs(3000), Duration::from_secs(60)).await;
+    assert_eq!(world.creations(), 1);
+    world.emulator.faults().clear();
+    world.pass(Duration::from_secs(1200), Duration::from_secs(60)).await;
+    world.ready("GatewayApiKey", "checkout").await;
+}
+
 pub async fn a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well(world: &mut World) {
     world.token().await;
     let down = Effect::Status { code: 429, retry_after: None };

@@ -84,7 +84,7 @@ fn fingerprint(key: &[u8], uid: &str) -> String {
 pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(Serial, SecretString)> {
     let data = secret.data.as_ref()?;
     let (serial, bytes) = match Imprint::of(secret) {
-        Some(imprint) => (Serial(imprint.serial), imprint.find(data, uid)?),
+        Some(imprint) => (Serial::believed(imprint.serial)?, imprint.find(data, uid)?),
         None => before_imprints(secret, data, (uid, plan?))?,
     };
     let text = String::from_utf8(bytes.to_vec()).ok()?;
@@ -107,7 +107,7 @@ fn before_imprints<'a>(
 }
 
 fn serial(secret: &Secret, annotation: &str) -> Option<Serial> {
-    secret.annotations().get(annotation).and_then(|it| it.parse().ok()).map(Serial)
+    secret.annotations().get(annotation).and_then(|it| it.parse().ok()).and_then(Serial::believed)
 }
 
 /// What a Secret is to the owner with that UID.

@@ -102,7 +102,9 @@ impl Work {
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
-        let next = next.min(retry::plus(now, LONGEST_PROBE.max(wait)));
+        // What a probe may find out sooner than other calls may be tried again; what the vendor asked for is kept.
+        let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
+        let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
         let again = self.was_refused_for(fault.reason());
         let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));

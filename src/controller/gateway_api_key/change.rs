@@ -87,7 +87,7 @@ impl Work {
         let to = Settings { budget: Some(limit), ..act.desired.settings.clone() };
         let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: None };
         let sent = act.account.amend(id, &amendment).await;
-        let moot = |fault: &Fault| matches!(fault.kind, FaultKind::NotFound | FaultKind::Rejected { .. });
+        let moot = |fault: &Fault| fault.kind == FaultKind::NotFound || fault.kind.is_rejection();
         if let Err(fault) = &sent
             && !moot(fault)
         {

@@ -327,7 +327,7 @@ impl Work {
         {
             // Gone already, or nothing that can be switched: what remains is to delete it, which comes next.
             let moot =
-                matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict | FaultKind::Rejected { .. });
+                fault.kind.is_rejection() || matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict);
             if !moot {
                 return Ok(Done::Failed(fault, "switch the old key"));
             }

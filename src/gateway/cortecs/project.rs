@@ -3,8 +3,8 @@
 
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
-use crate::gateway::http::{Call, Wire, untold_is_none};
-use crate::gateway::{Project, Projects, Whole, lenient};
+use crate::gateway::http::{Answer, Call, Wire, untold_is_none};
+use crate::gateway::{Project, Projects, Whole, lenient, refusal};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
 use http::Method;
@@ -12,6 +12,23 @@ use serde_json::{Map, Value, json};
 
 const CONFIGURATION: [&str; 3] = ["v1", "manage", "project-configs"];
 const INFERENCE: &str = "inference_config";
+
+/// What the vendor calls the fields of a configuration. What is not here was made up by the vendor and only goes back.
+const FIELDS: &[refusal::Field] = &[
+    ("allow_overwrite", Some("spec.settings.allowOverwrite")),
+    ("allowed_providers", Some("spec.settings.allowedProviders")),
+    ("blacklisted_models", Some("spec.settings.blacklistedModels")),
+    ("eu_native", Some("spec.settings.euNative")),
+    ("include_metadata", Some("spec.settings.includeMetadata")),
+    ("preference", Some("spec.settings.preference")),
+    (INFERENCE, Some("spec.settings")),
+    ("_id", None),
+    ("project_id", None),
+    ("active", None),
+    ("schema_version", None),
+    ("created_at", None),
+    ("updated_at", None),
+];
 
 fn flag(value: Option<&Value>) -> Option<bool> {
     value.and_then(Value::as_bool)
@@ -31,8 +48,10 @@ const fn word(preference: Preference) -> &'static str {
 }
 
 fn preference(value: Option<&Value>) -> Option<Preference> {
-    let text = value?.as_str()?;
-    [Preference::Speed, Preference::Cost, Preference::Balanced].into_iter().find(|it| word(*it) == text)
+    let text = value?.as_str()?.trim();
+    [Preference::Speed, Preference::Cost, Preference::Balanced]
+        .into_iter()
+        .find(|it| word(*it).eq_ignore_ascii_case(text))
 }
 
 fn shown(whole: &Map<String, Value>) -> ProjectValues {
@@ -68,6 +87,29 @@ fn merged(mut whole: Map<String, Value>, wanted: &ProjectValues) -> Option<Map<S
     Some(whole)
 }
 
+/// The configuration, without what must not be shown. Nothing in an answer is no configuration.
+fn readable(answer: &Answer) -> Result<Map<String, Value>, Fault> {
+    let none = || Fault::without_effect(FaultKind::NoSettings);
+    if answer.bytes().trim_ascii().is_empty() {
+        return Err(none());
+    }
+    match answer.read()? {
+        Value::Null => Err(none()),
+        Value::Array(list) if list.is_empty() => Err(none()),
+        Value::Object(fields) if fields.is_empty() => Err(none()),
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Fault::without_effect(FaultKind::Strange("the configuration is no object"))),
+    }
+}
+
+/// 404 to a question for the configuration, which has a path of its own, says that the project has none.
+fn unconfigured(fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::NotFound => Fault { kind: FaultKind::NoSettings, ..fault },
+        _ => fault,
+    }
+}
+
 /// The id of the project. `None`: the vendor does not tell.
 pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
     let answer = untold_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
@@ -78,11 +120,11 @@ pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
 #[async_trait]
 impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
-        let whole: Map<String, Value> =
-            self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await?.read()?;
+        let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await.map_err(unconfigured)?;
+        let readable = readable(&answer)?;
         let strange = || Fault::without_effect(FaultKind::Strange("the configuration names no project"));
-        let id = whole.get("project_id").and_then(Value::as_str).ok_or_else(strange)?;
-        Ok(Project { id: id.chars().take(128).collect(), shown: shown(&whole), whole: Whole(whole) })
+        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
+        Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
     }
 
     async fn write(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
@@ -92,10 +134,10 @@ impl Projects for Cortecs {
         let body = merged(project.whole.0, wanted).ok_or(unsafe_to_write)?;
         let call = Call {
             body: Some(Value::Object(body)),
-            fields: &["allow_overwrite", "created_at", "updated_at", INFERENCE],
+            fields: FIELDS,
             ..Call::new(Method::PUT, &CONFIGURATION)
         };
-        self.wire.send(call).await?.updated().map(drop)
+        self.wire.send(call).await.map_err(unconfigured)?.updated().map(drop)
     }
 }
 

@@ -4,10 +4,11 @@
 use super::{CAPABILITIES, limit_reached, listed, pages, unknown, whoami};
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::http::{Call, Wire, gone_is_none, looks_masked};
-use crate::gateway::{Amendment, Gateway, Minted, Order};
+use crate::gateway::{Amendment, Gateway, Minted, Order, refusal};
 use crate::plan::capability::{Capabilities, FieldSupport, Recovery, Support, UsageSupport, field};
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::naming::Mark;
 use async_trait::async_trait;
 use http::Method;
 use secrecy::SecretString;
@@ -111,17 +112,19 @@ impl Gateway for Issuer {
         };
         let path = ["v3", "manage", "auth-keys"];
         let body = Some(json!({"name": order.name, "scopes": scopes}));
-        let fields = &["name", "scopes"];
+        let fields: &[refusal::Field] = &[("name", None), ("scopes", Some("spec.mint.scopes"))];
         let call = Call { body, fields, slash: true, ..Call::new(Method::POST, &path) };
         let created: AuthCreated = self.wire.send(call).await.map_err(limit_reached)?.created()?;
         let named = |key: &Listed| match &created.id {
             Some(id) => key.id.0 == *id,
-            None => key.name == order.name,
+            None => Mark::is_same(&key.name, &order.name),
         };
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
         let found = self.list().await.map_err(unknown)?.into_iter().find(named);
         let key = found.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
-        Ok(Minted { key, secret: created.secret()? })
+        let secret =
+            self.wire.shown(created.secret()?, "the new auth key is masked").map_err(Fault::ambiguous)?;
+        Ok(Minted { key, secret })
     }
 
     async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {

@@ -4,6 +4,7 @@
 use super::Key;
 use crate::gateway::entry::{self, Read};
 use crate::gateway::http::{Call, Wire};
+use crate::gateway::lenient;
 use crate::plan::fault::{Fault, FaultKind};
 use http::Method;
 use serde_json::{Map, Value};
@@ -28,9 +29,11 @@ impl Rows {
         self.shown += page.len();
         let before = self.keys.len();
         let seen = &mut self.seen;
-        self.keys.extend(page.into_iter().filter(|row| match row["id"].as_str() {
-            Some(id) => seen.insert(id.to_owned()),
-            None => true,
+        self.keys.extend(page.into_iter().filter(|row| {
+            match row["id"].as_str().filter(|id| lenient::is_id(id)) {
+                Some(id) => seen.insert(id.to_owned()),
+                None => true,
+            }
         }));
         self.keys.len() > before
     }

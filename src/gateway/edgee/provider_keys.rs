@@ -3,7 +3,7 @@
 use super::Edgee;
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::http::{Answer, Call};
-use crate::gateway::{DepositOrder, Deposited, ProviderKeys, lenient};
+use crate::gateway::{DepositOrder, Deposited, ProviderKeys, lenient, refusal};
 use crate::plan::deposit::ListedDeposit;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Effect, Fault, FaultKind};
@@ -45,6 +45,15 @@ impl Entry for ProviderKeyBody {
     }
 }
 
+/// What the vendor calls the fields of a provider key.
+const ASSIGNED: refusal::Field = ("api_key_ids", Some("spec.gatewayKeyRefs"));
+const FIELDS: &[refusal::Field] = &[
+    ("provider", Some("spec.provider")),
+    ("provider_key", Some("spec.credentialsRef")),
+    ("name", Some("spec.displayName")),
+    ASSIGNED,
+];
+
 /// The answer to an undocumented call. `None`: a vendor that does not know the path or the method is in its right.
 fn accepted(result: Result<Answer, Fault>) -> Result<Option<Answer>, Fault> {
     match result {
@@ -58,7 +67,8 @@ fn is_unknown_path(fault: &Fault) -> bool {
         FaultKind::NotFound
         | FaultKind::Forbidden
         | FaultKind::Rejected { .. }
-        | FaultKind::Failed { status: 501 } => true,
+        | FaultKind::RejectedOurs { .. }
+        | FaultKind::Failed { status: 501, .. } => true,
         // A page of HTML with 404 had no effect; an answer with 2xx that cannot be read may have had one.
         FaultKind::Strange(_) => fault.effect == Effect::None,
         _ => false,
@@ -83,7 +93,7 @@ impl ProviderKeys for Edgee {
         let call = Call {
             body: Some(json!({"provider": order.provider, "name": order.name, "api_key_ids": keys})),
             secret: Some(("provider_key", &order.credential)),
-            fields: &["provider", "provider_key", "name", "api_key_ids"],
+            fields: FIELDS,
             ..Call::new(Method::POST, &path)
         };
         let created: ProviderKeyCreated = self.wire.send(call).await?.created()?;
@@ -95,7 +105,7 @@ impl ProviderKeys for Edgee {
         let path = self.path(&["provider-keys", &id.0]);
         let call = Call {
             body: Some(json!({"api_key_ids": keys})),
-            fields: &["api_key_ids"],
+            fields: &[ASSIGNED],
             ..Call::new(Method::POST, &path)
         };
         accepted(self.wire.send(call).await)?.map_or(Ok(()), |it| it.updated().map(drop))

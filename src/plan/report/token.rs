@@ -47,7 +47,7 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (
         }
         _ => format!("{fault}; tried again at {next}"),
     };
-    Verdict::reconciling(fault.reason(), message).stalled_if(again && fault.needs_a_person())
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
 
 /// The key that stands for a minted token is not there yet. `said`: what it says of itself.

@@ -1,0 +1,153 @@
+//! What no text of a vendor's may hold: the secrets at hand. Ids and names of answers go into status, events and the
+//! ledger, so that a vendor, or something in between, that repeats a credential in one of them would publish it.
+//!
+//! Part of the wire, where secrets are exposed: what is compared here leaves as an answer without them.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+/// Stands in place of a secret. No id can hold it.
+pub const WITHHELD: &str = "(withheld)";
+/// A secret that is shorter is looked for only as a whole: it stands in other words by chance.
+const SHORTEST: usize = 8;
+/// A text of this length that makes up half of a secret gives it away.
+const LONG: usize = 16;
+/// The fields that are there to hold a secret.
+const FIELDS: [&str; 4] = ["key", "secret", "token", "api_key"];
+
+/// The secrets that a call was made with.
+#[derive(Clone, Default)]
+pub struct Guard(Vec<SecretString>);
+
+impl Guard {
+    /// The credential of a call, and a secret that was sent with it.
+    pub fn new(token: &SecretString, sent: Option<&SecretString>) -> Self {
+        Self(std::iter::once(token).chain(sent).filter_map(lower).collect())
+    }
+
+    /// Whether it is one of them.
+    #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
+    pub fn has(&self, secret: &SecretString) -> bool {
+        self.0.iter().any(|it| it.expose_secret().eq_ignore_ascii_case(secret.expose_secret()))
+    }
+
+    /// Takes the secrets out of every text of a document. Those fields that are there to hold one keep it, and nothing
+    /// beside them repeats it.
+    pub fn withhold(&self, document: &mut Value) {
+        match document {
+            Value::String(text) => self.clean(text),
+            Value::Array(values) => values.iter_mut().for_each(|it| self.withhold(it)),
+            Value::Object(fields) => {
+                let mut shown = Vec::new();
+                collect(fields, &mut shown);
+                let with = (!shown.is_empty()).then(|| Self(self.0.iter().cloned().chain(shown).collect()));
+                let guard = with.as_ref().unwrap_or(self);
+                let others = fields.iter_mut().filter(|(name, value)| !holds_secret(name, value));
+                others.for_each(|(_, value)| guard.withhold(value));
+            }
+            _ => {}
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what leaves here is a text without the secret")]
+    fn clean(&self, text: &mut String) {
+        for secret in self.0.iter().map(ExposeSecret::expose_secret) {
+            let lower = text.to_ascii_lowercase();
+            let half = lower.len() >= LONG && lower.len() * 2 >= secret.len();
+            if lower == *secret || half && secret.contains(&lower) {
+                WITHHELD.clone_into(text);
+            } else if secret.len() >= SHORTEST && lower.contains(secret) {
+                // From the end, so that what comes before keeps its place.
+                let places: Vec<_> = lower.match_indices(secret).map(|it| it.0).collect();
+                places.into_iter().rev().for_each(|at| text.replace_range(at..at + secret.len(), WITHHELD));
+            }
+        }
+    }
+}
+
+fn holds_secret(name: &str, value: &Value) -> bool {
+    FIELDS.contains(&name) && value.is_string()
+}
+
+/// The secrets that an object shows, and the objects in it.
+fn collect(fields: &Map<String, Value>, shown: &mut Vec<SecretString>) {
+    for (name, value) in fields {
+        match value {
+            Value::String(text) if FIELDS.contains(&name.as_str()) && text.len() >= SHORTEST => {
+                shown.extend(lower(&SecretString::from(text.as_str())));
+            }
+            Value::Object(inner) => collect(inner, shown),
+            _ => {}
+        }
+    }
+}
+
+/// In small letters, in which everything is compared. `None`: there is nothing in it.
+#[expect(clippy::disallowed_methods, reason = "it stays a secret")]
+fn lower(secret: &SecretString) -> Option<SecretString> {
+    let text = secret.expose_secret().to_ascii_lowercase();
+    (!text.is_empty()).then(|| SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const TOKEN: &str = "ek_live_CANARY-console-token";
+
+    fn guarded(mut document: Value) -> Value {
+        let sent = SecretString::from("sk-CANARY-credential");
+        Guard::new(&SecretString::from(TOKEN), Some(&sent)).withhold(&mut document);
+        document
+    }
+
+    #[test]
+    fn a_text_that_gives_a_secret_away_is_withheld() {
+        let secrets = [TOKEN, &TOKEN.to_uppercase(), "sk-CANARY-credential", &TOKEN[4..], &TOKEN[..20]];
+        for secret in secrets {
+            for document in
+                [json!(secret), json!([secret]), json!({"id": secret}), json!({"data": [{"name": secret}]})]
+            {
+                assert!(
+                    !guarded(document.clone()).to_string().to_uppercase().contains("CANARY"),
+                    "{document}"
+                );
+            }
+        }
+        let named = json!({"name": format!("{TOKEN} and {TOKEN} [ks-abcdef-abcdefghijklmnop-3]")});
+        assert_eq!(
+            guarded(named),
+            json!({"name": "(withheld) and (withheld) [ks-abcdef-abcdefghijklmnop-3]"})
+        );
+    }
+
+    #[test]
+    fn nothing_repeats_the_key_of_the_same_answer() {
+        let key = "sk-edgee-0123456789abcdef";
+        for document in [
+            json!({"id": key, "key": key}),
+            json!({"id": format!("x-{key}"), "secret": key}),
+            json!({"id": key, "data": {"token": key}}),
+            json!([{"name": &key[3..], "api_key": key}]),
+        ] {
+            let text = guarded(document.clone()).to_string();
+            assert_eq!(text.matches(&key[3..]).count(), 1, "{document} {text}");
+        }
+    }
+
+    #[test]
+    fn what_gives_nothing_away_stays() {
+        for document in [
+            json!({"id": "key_000001", "name": "console-token", "key": "sk-1-key_000001-abcdefghijklmnop"}),
+            json!({"id": "k", "key": "k1"}),
+            json!({"id": "live", "token": TOKEN}),
+            json!({"count": 7, "more": null, "ok": true}),
+        ] {
+            assert_eq!(guarded(document.clone()), document);
+        }
+        let mut short = json!({"name": "a test"});
+        Guard::new(&SecretString::from("t"), None).withhold(&mut short);
+        assert_eq!(short, json!({"name": "a test"}));
+    }
+}
