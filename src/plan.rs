@@ -36,6 +36,7 @@ pub mod report;
 pub mod retirement;
 pub mod retry;
 pub mod rotation;
+pub mod selector;
 pub mod storing;
 pub mod succession;
 pub mod template;

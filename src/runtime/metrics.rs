@@ -6,7 +6,8 @@ mod money;
 pub use money::KeySpending;
 
 use crate::plan::usage::Money;
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -86,7 +87,11 @@ impl Flagged {
 /// The counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    /// What this process did: it stays true whoever leads.
+    counters: Arc<Registry>,
+    /// The present state of resources, keys and accounts. Only the replica that leads keeps it up to date, so only that one
+    /// exports it.
+    state: Arc<Registry>,
     reconciles: Family<Reconcile, Counter>,
     durations: Family<Kind, Histogram>,
     vendor_calls: Family<VendorCall, Counter>,
@@ -117,9 +122,9 @@ struct Orphans {
 }
 
 impl Orphans {
-    fn register(registry: &mut Registry) -> Self {
+    fn register(registry: &mut Registry, state: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register(
+        state.register(
             "orphaned_keys",
             "Keys at a vendor with this cluster's mark that no resource accounts for",
             metrics.found.clone(),
@@ -142,6 +147,7 @@ impl Orphans {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("keysmith");
+        let mut state = Registry::with_prefix("keysmith");
         let reconciles = Family::<Reconcile, Counter>::default();
         registry.register("reconciles", "Reconciles by kind and outcome", reconciles.clone());
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
@@ -157,19 +163,19 @@ impl Default for Metrics {
             listing_entries_skipped.clone(),
         );
         let token_expiry = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "console_token_expiry_timestamp_seconds",
             "Declared expiry of a ConsoleToken, Unix seconds",
             token_expiry.clone(),
         );
         let token_ready = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "console_token_ready",
             "1 while the vendor accepts a ConsoleToken",
             token_ready.clone(),
         );
         let accounts_doubted = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "accounts_doubted",
             "1 while a ConsoleToken does not seem to lead to the account that its keys were made in",
             accounts_doubted.clone(),
@@ -184,20 +190,19 @@ impl Default for Metrics {
             "Attempts to replace a key that failed",
             rotations_failed.clone(),
         );
-        let overdue =
-            Flagged::register(&mut registry, "rotations_overdue", "Keys whose replacement is overdue");
+        let overdue = Flagged::register(&mut state, "rotations_overdue", "Keys whose replacement is overdue");
         let leaks = "Keys that were declared leaked and are not revoked yet";
-        let leaks_open = Flagged::register(&mut registry, "leaks_open", leaks);
+        let leaks_open = Flagged::register(&mut state, "leaks_open", leaks);
         let restarts = Counter::default();
         registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
-        let orphans = Orphans::register(&mut registry);
+        let orphans = Orphans::register(&mut registry, &mut state);
         let events_dropped = Counter::default();
         registry.register(
             "events_dropped",
             "Events not sent because too many waited",
             events_dropped.clone(),
         );
-        let amounts = money::Amounts::register(&mut registry);
+        let amounts = money::Amounts::register(&mut state);
         let leader = Gauge::default();
         registry.register("leader", "1 while this replica leads", leader.clone());
         let leader_transitions = Counter::default();
@@ -207,7 +212,8 @@ impl Default for Metrics {
             leader_transitions.clone(),
         );
         Self {
-            registry: Arc::new(registry),
+            counters: Arc::new(registry),
+            state: Arc::new(state),
             reconciles,
             durations,
             vendor_calls,
@@ -235,7 +241,12 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.counters);
+        // A pass that was cut off by the loss of the Lease may still set gauges, and nobody would take that back.
+        if self.leader.get() == 1 {
+            let _ = encode_registry(&mut text, &self.state);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 
@@ -348,20 +359,83 @@ impl Metrics {
         self.events_dropped.inc();
     }
 
-    /// Whether this replica leads.
+    /// Whether this replica leads. What it knew of the present state when it began or ceased to is out of date.
     pub fn leads(&self, leads: bool) {
-        if self.leader.set(i64::from(leads)) != i64::from(leads) {
-            self.leader_transitions.inc();
+        if self.leader.get() == i64::from(leads) {
+            return;
         }
+        self.forget_state();
+        self.leader.set(i64::from(leads));
+        self.leader_transitions.inc();
     }
 
-    /// Another replica leads: what this one knew of the present state is not kept up to date any more.
-    pub fn forget_state(&self) {
+    fn forget_state(&self) {
         self.token_ready.clear();
         self.accounts_doubted.clear();
         self.token_expiry.clear();
         self.orphans.found.clear();
         self.overdue.clear();
         self.leaks_open.clear();
+        self.amounts.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(metrics: &Metrics) {
+        metrics.token("shop", "edgee", true, Some(1));
+        metrics.account_doubted("shop", "edgee", true);
+        metrics.rotation_overdue("u", true);
+        metrics.leak_open("u", true);
+        metrics.orphans("acme", 1);
+        let (namespace, name) = ("shop".to_owned(), "ci".to_owned());
+        let spending = KeySpending { namespace, name, currency: "USD", micros: 1, budget: Some(2) };
+        metrics.spending("u", vec![spending]);
+        metrics.balance("shop", "edgee", &Money { micros: 1, currency: "USD".to_owned() });
+        metrics.orphans_revoked("acme", 1);
+        metrics.rotated("Expiry".to_owned());
+    }
+
+    /// Names of samples.
+    fn samples(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text();
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split([' ', '{']).next().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_replica_that_does_not_lead_exports_no_state_even_if_a_late_pass_sets_it() {
+        const STATE: [&str; 9] = [
+            "keysmith_console_token_ready",
+            "keysmith_console_token_expiry_timestamp_seconds",
+            "keysmith_accounts_doubted",
+            "keysmith_rotations_overdue",
+            "keysmith_leaks_open",
+            "keysmith_orphaned_keys",
+            "keysmith_key_spent",
+            "keysmith_key_budget",
+            "keysmith_account_balance",
+        ];
+        let metrics = Metrics::default();
+        let shown = |metrics: &Metrics| {
+            let samples = samples(metrics);
+            assert!(samples.iter().any(|it| it == "keysmith_rotations_total"), "counters stay: {samples:?}");
+            assert!(samples.iter().any(|it| it == "keysmith_orphaned_keys_revoked_total"), "{samples:?}");
+            STATE.into_iter().filter(|name| samples.iter().any(|it| it == name)).collect::<Vec<_>>()
+        };
+        metrics.leads(true);
+        fill(&metrics);
+        assert_eq!(shown(&metrics), STATE);
+        metrics.leads(false);
+        assert_eq!(shown(&metrics), [""; 0]);
+        fill(&metrics);
+        assert_eq!(shown(&metrics), [""; 0], "a pass that ran on");
+        metrics.leads(true);
+        let flags = ["keysmith_rotations_overdue", "keysmith_leaks_open"];
+        assert_eq!(shown(&metrics), flags, "it counts from nothing");
+        assert!(metrics.text().contains("keysmith_leaks_open 0"));
     }
 }
