@@ -1,13 +1,20 @@
 //! How values of flags are read: whoever mistypes one is told what to write, by the same parser that ends with exit code 2.
 
+use crate::output::WrongFlag;
 use crate::plan::duration;
 use crate::plan::selector;
 use crate::plan::token::Endpoints;
 use jiff::SignedDuration;
 
-/// `--allowed-endpoints`: origins, separated by commas.
-pub fn endpoints(text: &str) -> Result<Endpoints, String> {
-    Endpoints::parse(text.split(','))
+/// What `--allowed-endpoints` is for.
+pub const ALLOWED_ENDPOINTS: &str = "Origins that console tokens may be sent to beside the vendors' own, such as \
+    https://llm.example.com, separated by commas; plain http is possible here only";
+
+/// `--allowed-endpoints`. Not left to the parser of the command line, which repeats a value that it refuses: this one may hold
+/// a password.
+pub fn endpoints(text: Option<&str>) -> Result<Endpoints, WrongFlag> {
+    let list = text.unwrap_or_default().split(',');
+    Endpoints::parse(list).map_err(|error| WrongFlag(format!("--allowed-endpoints: {error}")))
 }
 
 /// The name of a namespace; empty where it is left out by an empty environment variable.

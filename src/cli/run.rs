@@ -30,10 +30,8 @@ pub struct Arguments {
     /// Namespaces to watch, separated by commas; all of them when left out.
     #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
     namespaces: Vec<String>,
-    /// Origins that console tokens may be sent to beside the vendors' own, such as `https://llm.example.com`, separated by
-    /// commas. Plain http is possible here only.
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", value_parser = flags::endpoints)]
-    allowed_endpoints: Option<Endpoints>,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: SocketAddr,
@@ -78,10 +76,11 @@ struct ElectionArguments {
 
 /// Runs the operator until it is told to stop.
 pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let times = election_times(&arguments.election)?;
     let config = reach::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
-    announce(&arguments, level, &config, &ledger_namespace);
+    announce(&arguments, &endpoints, level, (&config, &ledger_namespace));
     let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
     let election = election.transpose()?;
     let client = reach::client(config)?;
@@ -101,7 +100,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
         clock: Clock::system(),
         settings: Settings {
             concurrency: arguments.concurrency,
-            endpoints: arguments.allowed_endpoints.unwrap_or_default(),
+            endpoints,
             poll: arguments.poll_interval,
             keys_per_day: arguments.max_keys_per_day,
             vendors: Vendors::default(),
@@ -137,7 +136,12 @@ fn or_default(namespace: Option<&str>, config: &Config) -> String {
 }
 
 /// The first line: what this process is and what is in effect, whichever way it was set.
-fn announce(arguments: &Arguments, level: &Filter, config: &Config, ledger_namespace: &str) {
+fn announce(
+    arguments: &Arguments,
+    endpoints: &Endpoints,
+    level: &Filter,
+    (config, ledger_namespace): (&Config, &str),
+) {
     let namespaces = watched(&arguments.namespaces);
     let election = &arguments.election;
     let sweep = arguments.sweep_interval;
@@ -151,7 +155,7 @@ fn announce(arguments: &Arguments, level: &Filter, config: &Config, ledger_names
         sweep_interval = if sweep.is_zero() || !namespaces.is_empty() { none() } else { duration::format(sweep) },
         concurrency = arguments.concurrency,
         max_keys_per_day = arguments.max_keys_per_day,
-        allowed_endpoints = arguments.allowed_endpoints.as_ref().map_or_else(none, Endpoints::shown),
+        allowed_endpoints = endpoints.shown(),
         ledger_namespace,
         leader_elect = election.leader_elect,
         leader_election_namespace = or_default(election.leader_election_namespace.as_deref(), config),

@@ -6,7 +6,6 @@ use crate::cluster::ledger::Ledger;
 use crate::columns::printable;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
-use crate::plan::token::Endpoints;
 use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
@@ -44,9 +43,8 @@ pub struct Arguments {
     /// Do not ask.
     #[arg(long, requires = "delete")]
     yes: bool,
-    /// Origins that console tokens may be sent to beside the vendors' own, as the operator's, separated by commas.
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", value_parser = flags::endpoints)]
-    allowed_endpoints: Option<Endpoints>,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
     /// The operator's namespace, where the ledger is; looked for when left out.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
     ledger_namespace: Option<String>,
@@ -99,7 +97,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
-    let endpoints = arguments.allowed_endpoints.clone().unwrap_or_default();
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let kubernetes = Kubernetes::connect().await?;
     if let Some(namespace) = arguments.namespace.as_ref().filter(|it| !it.is_empty()) {
         kubernetes.check_namespace("--namespace", namespace).await?;

@@ -6,7 +6,6 @@ use crate::cli::flags;
 use crate::columns::printable;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
-use crate::plan::token::Endpoints;
 use crate::plan::usage::Span;
 use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
@@ -42,9 +41,8 @@ pub struct Arguments {
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Origins that console tokens may be sent to beside the vendors' own, as the operator's, separated by commas.
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", value_parser = flags::endpoints)]
-    allowed_endpoints: Option<Endpoints>,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -61,7 +59,7 @@ fn day(text: &str) -> Result<Date, String> {
 
 /// Does what was asked.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let endpoints = arguments.allowed_endpoints.unwrap_or_default();
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let clock = Clock::system();
     let span = span(arguments.since, &clock)?;
     let choice = Choice {
