@@ -139,4 +139,15 @@ mod tests {
         readiness.missing(Part::Definitions, Vec::new());
         assert_eq!(readiness.answer(), (StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping\n".to_owned()));
     }
+
+    #[tokio::test]
+    async fn metrics_are_served_as_the_format_that_they_are_in() {
+        use tower::ServiceExt;
+        let request =
+            axum::extract::Request::builder().uri("/metrics").body(axum::body::Body::empty()).unwrap();
+        let answer = router(State::default()).oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()[CONTENT_TYPE], OPEN_METRICS);
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        assert!(body.ends_with(b"# EOF\n"));
+    }
 }
