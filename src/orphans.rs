@@ -280,10 +280,11 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
 
 fn why(key: &Listed, known: &Known) -> String {
     let why = "no resource accounts for it";
-    if known.book.since.is_none() || known.vouches_for(key) {
-        return why.to_owned();
+    // Without a ledger that is said once, and not of each key.
+    match known.doubt(key).filter(|_| known.book.since.is_some()) {
+        None => why.to_owned(),
+        Some(doubt) => format!("{why}; {doubt}, so it may have been kept on purpose"),
     }
-    format!("{why}; older than the ledger, so it may have been kept on purpose")
 }
 
 fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {

@@ -130,6 +130,11 @@ impl Work {
         self.key.namespace().unwrap_or_default()
     }
 
+    /// The serial of the key in the Secret, for logs.
+    fn serial(&self) -> Option<u64> {
+        self.key.status.as_ref().and_then(|it| it.serial)
+    }
+
     fn standing(&self) -> Option<Standing> {
         let issuer = self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name);
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());

@@ -5,6 +5,7 @@ use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason, Verdict};
+use crate::cluster::object::log_about;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
@@ -151,7 +152,8 @@ impl Issue {
             Ok(minted) => self.deliver(claimed, minted).await,
             Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
             Err(fault) => {
-                tracing::warn!(serial = self.serial.0, %fault, "the answer to a create call was lost; it is looked up");
+                let serial = self.serial.0;
+                log_about!(warn, self.key.as_ref(), serial, %fault, "no answer tells whether the create call made a key; it is looked up");
                 Ok(Issued::Pending { object: claimed })
             }
         }
@@ -350,7 +352,8 @@ impl Issue {
     async fn revoke(&self, id: &KeyId) -> bool {
         let revoked = self.account.revoke(id).await;
         if let Err(fault) = &revoked {
-            tracing::warn!(serial = self.serial.0, %fault, "a key that is not needed could not be revoked yet");
+            let (serial, key) = (self.serial.0, &id.0);
+            log_about!(warn, self.key.as_ref(), serial, key, %fault, "a key that is not needed could not be revoked yet");
         }
         revoked.is_ok()
     }

@@ -6,6 +6,7 @@ use super::{Done, STEPS, Work};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::cluster::object::log_about;
 use crate::cluster::{self, ledger, object, watch};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -229,7 +230,8 @@ impl Work {
                 Err((*source).into())
             }
             Err(error) => {
-                tracing::warn!(%error, "what stays at the vendor could not be written down in the ledger");
+                let serial = self.serial();
+                log_about!(warn, self.key.as_ref(), serial, %error, "what stays at the vendor could not be written down in the ledger");
                 let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
                 Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }

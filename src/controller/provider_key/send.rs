@@ -5,6 +5,7 @@ use super::super::Error;
 use super::super::context::Context;
 use super::deposited;
 use crate::api::ProviderKey;
+use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{DepositOrder, Deposited};
@@ -77,7 +78,8 @@ impl Send {
             Ok(deposited) => self.record(claimed, deposited).await,
             Err(fault) if fault.effect == Effect::None => Ok(Sent::Failed(Box::new(claimed), fault)),
             Err(fault) => {
-                tracing::warn!(serial = self.serial.0, %fault, "the answer to a deposit was lost; it is looked up");
+                let serial = self.serial.0;
+                log_about!(warn, self.deposit.as_ref(), serial, %fault, "no answer tells whether the provider key was made; it is looked up");
                 Ok(Sent::Pending(Box::new(claimed)))
             }
         }
@@ -127,7 +129,8 @@ impl Send {
             return Ok(());
         }
         if let Err(fault) = self.account.remove(id).await {
-            tracing::warn!(serial = self.serial.0, %fault, "a deposit whose resource is gone could not be removed");
+            let (serial, id) = (self.serial.0, &id.0);
+            log_about!(warn, self.deposit.as_ref(), serial, id, %fault, "a provider key whose resource is gone could not be removed");
         }
         Ok(())
     }
