@@ -195,6 +195,7 @@ mod tests {
     #[test]
     fn unknown_levels_and_targets_are_refused_rather_than_taken_for_targets() {
         for (text, words) in [
+            ("info;debug", "is no level"),
             ("inof", "\"inof\" is no level; write error, warn, info, debug, trace or off"),
             ("verbose", "is no level"),
             ("3", "is no level"),
@@ -236,6 +237,37 @@ mod tests {
             assert!(EnvFilter::try_new(&filter.0).is_ok(), "{text}");
         }
         assert_eq!("info".parse(), Ok(Filter::default()));
+    }
+
+    #[test]
+    fn the_chart_takes_and_refuses_the_same() {
+        let schema = include_str!("../../charts/keysmith/values.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        let pattern = &schema["properties"]["log"]["properties"]["level"]["pattern"];
+        let pattern = regex::Regex::new(pattern.as_str().unwrap()).unwrap();
+        let mut texts = vec!["", "OFF", "info", " Info , hyper=TRACE", "debug,kube=info", "keysmith=debug"];
+        texts.extend([
+            "inof",
+            "verbose",
+            "3",
+            "foo=debug",
+            "keysmith=inof",
+            "keysmith",
+            "keysmith=",
+            "info;debug",
+            "=debug",
+        ]);
+        texts.extend([
+            "keysmith::controler=debug",
+            "keysmith::controller::issue=debug",
+            "keysmith[x]=debug",
+            "kub=debug",
+        ]);
+        let modules = MODULES.iter().map(|it| format!("keysmith::{it}=debug"));
+        let named: Vec<_> = LIBRARIES.iter().map(|it| format!("warn,{it}=debug")).chain(modules).collect();
+        for text in texts.into_iter().chain(named.iter().map(String::as_str)) {
+            assert_eq!(pattern.is_match(text), text.parse::<Filter>().is_ok(), "{text}");
+        }
     }
 
     #[test]
