@@ -221,7 +221,10 @@ impl Operator {
         match namespaces.get("kube-system").await {
             Ok(namespace) => Ok(ClusterId(namespace.uid().unwrap_or_default())),
             Err(error) => {
-                Err(vec![format!("namespace kube-system cannot be read: {}", crate::cluster::brief(&error))])
+                let why = crate::cluster::brief(&error);
+                Err(vec![format!(
+                    "namespace kube-system cannot be read: {why}; its UID says which cluster this is: grant the right to get it"
+                )])
             }
         }
     }

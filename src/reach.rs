@@ -58,7 +58,7 @@ impl Request {
 
     /// For `map_err`.
     pub fn unread(self) -> impl FnOnce(kube::Error) -> Unread {
-        move |source| Unread { request: self, source }
+        move |source| Unread { request: self, source: Box::new(source) }
     }
 }
 
@@ -72,7 +72,7 @@ pub struct Unread {
     /// What was asked for.
     pub request: Request,
     /// What the API server said.
-    pub source: kube::Error,
+    pub source: Box<kube::Error>,
 }
 
 impl std::error::Error for Unread {}
@@ -82,7 +82,7 @@ impl fmt::Display for Unread {
         let Request { verb, resource, what, namespace } = &self.request;
         let group = if *resource == "namespaces" { String::new() } else { format!(" of {GROUP}") };
         let place = namespace.as_ref().map_or("all namespaces".to_owned(), |it| format!("namespace {it}"));
-        match &self.source {
+        match self.source.as_ref() {
             kube::Error::Api(status) if status.code == 403 => write!(
                 formatter,
                 "{what} cannot be read: forbidden (403); grant the right to {verb} {resource}{group} in {place}"
@@ -229,8 +229,7 @@ impl Reach {
         namespace: Option<&str>,
         selector: Option<&str>,
     ) -> Result<Vec<DeserializeGuard<GatewayApiKey>>, Unread> {
-        let mut params = ListParams::default();
-        params.label_selector = selector.map(str::to_owned);
+        let params = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
         let request = Request::list("gatewayapikeys", "GatewayApiKeys", namespace.map(str::to_owned));
         let list = self.api(namespace).list(&params).await.map_err(request.unread())?;
         Ok(list.items)

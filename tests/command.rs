@@ -117,7 +117,7 @@ fn status(code: u16, reason: &str) -> (u16, String) {
 /// A cluster with these objects, by plural.
 fn cluster(objects: Value) -> Answer {
     Arc::new(move |path| {
-        let last = path.rsplit('/').next().unwrap_or_default();
+        let plural = path.rsplit('/').next().unwrap_or_default();
         let list = |kind: &str, items: Value| {
             let version = if kind.starts_with("ConfigMap") || kind.starts_with("Partial") {
                 "v1"
@@ -126,13 +126,13 @@ fn cluster(objects: Value) -> Answer {
             };
             (200, json!({"kind": kind, "apiVersion": version, "metadata": {}, "items": items}).to_string())
         };
-        match last {
+        match plural {
             "version" => (200, json!({"major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}).to_string()),
             "kube-system" | "shop" => {
-                (200, json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": last, "uid": "u"}}).to_string())
+                (200, json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": plural, "uid": "u"}}).to_string())
             }
             "consoletokens" | "gatewayapikeys" | "providerkeys" | "projectsettings" | "configmaps" => {
-                list("List", objects.get(last).cloned().unwrap_or(json!([])))
+                list("List", objects.get(plural).cloned().unwrap_or(json!([])))
             }
             _ => status(404, "NotFound"),
         }

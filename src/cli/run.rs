@@ -168,8 +168,7 @@ fn announce(
 }
 
 fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
-    Times::new(arguments.lease_duration, arguments.renew_deadline, arguments.retry_period)
-        .map_err(|error| WrongFlag(error.to_string()))
+    Times::new(arguments.lease_duration, arguments.renew_deadline, arguments.retry_period).map_err(WrongFlag)
 }
 
 /// The Lease has a connection of its own.

@@ -82,7 +82,9 @@ impl Ledger {
                 Err(Error::Kubernetes { source, .. })
                     if super::is_conflict(source) || super::is_missing(source) => {}
                 Err(Error::Full(place)) => {
-                    entries.iter().for_each(|entry| report_unwritten(place, entry));
+                    for entry in entries {
+                        report_unwritten(place, entry);
+                    }
                     self.metrics.ledger_full(entries.len());
                     return last;
                 }

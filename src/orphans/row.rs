@@ -42,6 +42,7 @@ struct Exact {
     id: Option<String>,
 }
 
+#[expect(clippy::ref_option, reason = "serde's signature")]
 fn shown<S: Serializer>(entry: &Option<Entry>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut value = serde_json::to_value(entry).map_err(serde::ser::Error::custom)?;
     printable_json(&mut value);

@@ -70,8 +70,9 @@ impl Readiness {
         if !missing.is_empty() {
             return (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join("; ")));
         }
-        let notes: String = said.notes.iter().map(|it| format!("{it}\n")).collect();
-        (StatusCode::OK, format!("ready\n{notes}"))
+        let mut lines = vec!["ready"];
+        lines.extend(said.notes.iter().map(String::as_str));
+        (StatusCode::OK, lines.join("\n") + "\n")
     }
 }
 

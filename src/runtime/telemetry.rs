@@ -150,11 +150,12 @@ fn directives(level: Option<&str>, targets: &[String]) -> String {
 
 /// Standard error, one line per event: what vendors and users wrote does not begin another line, nor does it reorder or hide
 /// a part of this one. Nothing can be done where nobody reads it any more, and a log is no reason to end.
-struct Lines;
+#[derive(Clone, Copy)]
+struct Lines(LogFormat);
 
 impl Write for Lines {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().lock().write_all(line(buffer).as_bytes());
+        let _ = io::stderr().lock().write_all(line(self.0, buffer).as_bytes());
         Ok(buffer.len())
     }
 
@@ -167,20 +168,38 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
-        Self
+        *self
     }
 }
 
 /// One event, which comes as a whole.
-fn line(event: &[u8]) -> String {
+fn line(format: LogFormat, event: &[u8]) -> String {
     let text = String::from_utf8_lossy(event);
-    printable(text.strip_suffix('\n').unwrap_or(&text)) + "\n"
+    let text = printable(text.strip_suffix('\n').unwrap_or(&text));
+    let text = if format == LogFormat::Json { without_escapes(&text) } else { text };
+    text + "\n"
+}
+
+/// JSON without control characters behind escapes, which the first program that prints a field would undo.
+fn without_escapes(json: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some(place) = rest.find('\\') {
+        let (before, escape) = rest.split_at(place);
+        // An escape is of ASCII, and what is none is left as it is.
+        let length = if escape[1..].starts_with('u') { 6 } else { 2 };
+        let Some((escape, after)) = escape.split_at_checked(length) else { break };
+        shown.push_str(before);
+        let control = length == 6 || ["\\b", "\\f", "\\n", "\\r", "\\t"].contains(&escape);
+        shown.push_str(if control { "\u{fffd}" } else { escape });
+        rest = after;
+    }
+    shown + rest
 }
 
 /// Starts logging to standard error.
 pub fn start(format: LogFormat, filter: &Filter) -> Result<(), String> {
     let filter = EnvFilter::try_new(&filter.0).map_err(|error| format!("--log-level: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(format));
     let started = match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -283,6 +302,13 @@ mod tests {
     #[test]
     fn an_event_is_one_line_that_no_name_at_a_vendor_can_break_or_reorder() {
         let event = "INFO name=\"a\nFORGED\" \u{1b}[2J\u{202e}x\n";
-        assert_eq!(line(event.as_bytes()), "INFO name=\"a\u{fffd}FORGED\" \u{fffd}[2J\u{fffd}x\n");
+        let shown = line(LogFormat::Text, event.as_bytes());
+        assert_eq!(shown, "INFO name=\"a\u{fffd}FORGED\" \u{fffd}[2J\u{fffd}x\n");
+        let name = "a\nb\u{1b}[2J\u{202e}\u{7f}\"\\n\\u0041/";
+        let event = serde_json::json!({"name": name}).to_string() + "\n";
+        let shown: serde_json::Value =
+            serde_json::from_str(&line(LogFormat::Json, event.as_bytes())).unwrap();
+        assert_eq!(shown["name"], "a\u{fffd}b\u{fffd}[2J\u{fffd}\u{fffd}\"\\n\\u0041/");
+        assert_eq!(line(LogFormat::Json, b"cut \\"), "cut \\\n");
     }
 }

@@ -80,8 +80,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Output::Csv => table::csv(&table::sums(&reading.rows, by), by)?,
         Output::Json => table::json(&reading, by, &span)?,
     })?;
-    if matches!(arguments.output, Output::Csv) {
-        table::completeness(&reading).iter().for_each(|it| tell(it));
+    if matches!(arguments.output, Output::Csv)
+        && let Some(answers) = table::completeness(&reading)
+    {
+        tell(&answers);
     }
     report(&reading);
     Ok(if reading.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -159,7 +159,9 @@ fn events_say_what_happens_next_and_name_a_few() {
         "{}",
         notice.note
     );
-    mixed.iter_mut().for_each(|key| key.created_at = None);
+    for key in &mut mixed {
+        key.created_at = None;
+    }
     let notice = orphans::found(&look(&mixed, &known(), &Suspects::new(), 0), &Suspects::new()).unwrap();
     assert!(
         !notice.note.contains("revoked by the first")
