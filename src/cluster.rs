@@ -38,3 +38,75 @@ pub fn brief(error: &kube::Error) -> String {
         _ => "no connection to the API server".to_owned(),
     }
 }
+
+/// The same for a watch.
+pub fn brief_watch(error: &kube::runtime::watcher::Error) -> String {
+    use kube::runtime::watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => brief(error),
+        WatchError(status) => format!("{} ({})", status.reason, status.code),
+        NoResourceVersion => "an answer without a resourceVersion".to_owned(),
+    }
+}
+
+/// Whether a watch failed for a reason that a person has to remove: its kind is not served, or may not be read.
+pub fn needs_a_person(error: &kube::runtime::watcher::Error) -> bool {
+    use kube::runtime::watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    let code = match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status.code,
+        _ => return false,
+    };
+    matches!(code, 401 | 403 | 404)
+}
+
+/// An error of the API server as a clause that ends a sentence: what is wrong, and what to do.
+pub fn sentence(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            401 => "the API server does not accept these credentials (401); log in again, or choose another context"
+                .to_owned(),
+            403 => "the API server forbids it (403)".to_owned(),
+            404 => "the API server does not have it (404)".to_owned(),
+            _ => format!("the API server answers {}; try again later", brief(error)),
+        },
+        kube::Error::SerdeError(_) => {
+            "the answer cannot be decoded; check that the address is that of a Kubernetes API server".to_owned()
+        }
+        kube::Error::Auth(_) => {
+            "the credentials that the kubeconfig asks for cannot be obtained; log in again".to_owned()
+        }
+        _ => format!("the API server cannot be reached: {}", cause(error)),
+    }
+}
+
+/// Why there is no connection, as far as that can be told without the text of a library.
+fn cause(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if text.contains("certificate") || text.contains("Certificate") {
+            return "its certificate is not accepted; check certificate-authority-data in the kubeconfig";
+        }
+        if text.contains("lookup address") || text.contains("dns error") {
+            return "its name cannot be resolved; check the address in the kubeconfig and the network";
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => {
+                    return "connection refused; check the address in the kubeconfig, and that it runs";
+                }
+                std::io::ErrorKind::TimedOut => {
+                    return "no answer in time; check the address in the kubeconfig and the network";
+                }
+                _ => {}
+            }
+        }
+        next = error.source();
+    }
+    "no connection; check the address in the kubeconfig and the network"
+}

@@ -1,4 +1,4 @@
-//! Tables for people's eyes.
+//! Tables for people's eyes, and text that can be shown to them.
 
 use std::fmt::Write;
 
@@ -24,7 +24,159 @@ pub fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// Whoever may name things at the vendor does not move the reader's cursor.
+/// Characters that are not seen but change what is: general category Cf (format), Zl and Zp (line and paragraph separators),
+/// and what has the property `Default_Ignorable_Code_Point` (fillers, variation selectors, tags). From the Unicode Character
+/// Database, version 17: `extracted/DerivedGeneralCategory.txt` and `DerivedCoreProperties.txt`. Control characters (Cc) are
+/// the standard library's to know.
+const INVISIBLE: [(char, char); 31] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{2064}'),
+    ('\u{2065}', '\u{2065}'),
+    ('\u{2066}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fff8}'),
+    ('\u{fff9}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e001f}'),
+    ('\u{e0020}', '\u{e007f}'),
+    ('\u{e0080}', '\u{e0fff}'),
+];
+
+/// Whether a character moves the cursor, reorders the text around it, or is not seen at all.
+fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// One line of text as it can be shown: names at a vendor are any text, and must not move a reader's cursor, reorder what is
+/// on the screen or hide a part of themselves.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Several lines of text as they can be shown.
+pub fn printable_lines(text: &str) -> String {
+    let shown = |c: char| if c != '\n' && is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// Every string inside a JSON document as it can be shown. JSON itself escapes control characters, which is undone by the
+/// first program that prints a field, and no others.
+pub fn printable_json(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = printable(text),
+        Value::Array(items) => items.iter_mut().for_each(printable_json),
+        Value::Object(fields) => {
+            let shown = std::mem::take(fields).into_iter().map(|(name, mut value)| {
+                printable_json(&mut value);
+                (printable(&name), value)
+            });
+            *fields = shown.collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn control_bidirectional_and_invisible_characters_are_not_shown() {
+        let hidden = [
+            '\0',
+            '\t',
+            '\n',
+            '\r',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202b}',
+            '\u{202c}',
+            '\u{202d}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2061}',
+            '\u{2064}',
+            '\u{2066}',
+            '\u{2067}',
+            '\u{2068}',
+            '\u{2069}',
+            '\u{206a}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+        ];
+        for c in hidden {
+            assert_eq!(printable(&format!("a{c}b")), "a\u{fffd}b", "U+{:04X}", u32::from(c));
+            let mut document = json!({"a": [format!("a{c}b")], format!("a{c}"): 1});
+            printable_json(&mut document);
+            assert!(!document.to_string().contains(c), "U+{:04X}", u32::from(c));
+        }
+        assert_eq!(printable_lines("a\u{202e}b\nc\rd"), "a\u{fffd}b\nc\u{fffd}d");
+    }
+
+    #[test]
+    fn what_people_write_is_shown_as_it_is() {
+        for text in [
+            "Production Backend [ks-2ffmf2-x-1]",
+            "Zürich – «été» ",
+            "日本語キー",
+            "مفتاح",
+            "🔑 ключ",
+            "\u{e000}",
+        ] {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn the_table_of_invisible_characters_is_in_order() {
+        assert!(INVISIBLE.iter().all(|(first, last)| first <= last));
+        assert!(INVISIBLE.windows(2).all(|it| it[0].1 < it[1].0));
+    }
 }

@@ -21,13 +21,14 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::Controller;
-use kube::runtime::controller::{Action, Config};
+use kube::runtime::controller::{Action, Config, Error as Ended};
 use kube::runtime::reflector::{ObjectRef, Store};
 use serde_json::json;
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Far longer than a pass usually takes; one that hangs is dropped and tried again, its critical sections run on.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
@@ -94,7 +95,7 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
         .run(reconcile::<K>, give_up_for_now::<K>, context)
         .for_each(|result| async move {
             if let Err(error) = result {
-                tracing::debug!(kind = K::KIND, %error, "a reconcile ended with an error");
+                ended::<K, _>(error);
             }
         });
     let stopping = async {
@@ -132,8 +133,11 @@ async fn reconcile<K: Subject>(
         Ok(object) => {
             let object = context.memory.newest(Arc::new(object.clone()));
             let uid = object.uid().unwrap_or_default();
-            let pass =
-                tokio::time::timeout(RECONCILE_DEADLINE, K::reconcile(object, Arc::clone(&context))).await;
+            // So that lines of the gateway and of libraries, which know of no resource, say for which they are.
+            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+            let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
+            let pass = K::reconcile(object, Arc::clone(&context)).instrument(span);
+            let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;
             let result = pass.unwrap_or(Err(Error::Deadline));
             match result {
                 Ok(Pass::Stale) => ("stale", Ok(Action::requeue(context.memory.pause(&uid)))),
@@ -180,6 +184,21 @@ async fn undecodable<K: Managed>(
     Ok(Action::await_change())
 }
 
+/// An error of a pass was logged when it was given up; what is left are those of kube's own loop.
+fn ended<K: Subject, Q>(error: Ended<Error, Q>) {
+    match error {
+        Ended::ReconcilerFailed(error, object) => {
+            let (namespace, name) = (object.namespace, object.name);
+            tracing::debug!(kind = K::KIND, namespace, name, %error, "a reconcile ended with an error");
+        }
+        Ended::ObjectNotFound(object) => {
+            let (namespace, name) = (object.namespace, object.name);
+            tracing::debug!(kind = K::KIND, namespace, name, "it is gone before its turn came");
+        }
+        _ => tracing::debug!(kind = K::KIND, "a queue of reconciles broke"),
+    }
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
 fn give_up_for_now<K: Subject>(
     guard: Arc<DeserializeGuard<K>>,
@@ -192,6 +211,7 @@ fn give_up_for_now<K: Subject>(
         kind = K::KIND,
         namespace = guard.namespace(),
         name = guard.name_any(),
+        serial = guard.0.as_ref().ok().and_then(K::serial),
         %error,
         retry_in_seconds = wait.as_secs(),
         "reconcile failed"

@@ -28,7 +28,7 @@ fn select(vendor: Option<&str>) -> Result<Vec<&'static Capabilities>, String> {
     if drivers.is_empty() {
         let known: Vec<_> = DRIVERS.iter().map(|it| it.name).collect();
         return Err(format!(
-            "unknown vendor {}; there are: {}",
+            "unknown vendor {:?}; there are: {}",
             vendor.unwrap_or_default(),
             known.join(", ")
         ));

@@ -10,7 +10,8 @@
 //! - [`runtime`]: clock, critical sections, leader election, liveness, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
 //! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
-//!   that shows what keys spent; [`reach`] is what both work with; [`uninstall`] says whether the operator can go.
+//!   that shows what keys spent; [`reach`] is what both work with; [`uninstall`] says whether the operator can go;
+//!   [`output`]: how they print, and end.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
 pub mod api;
@@ -24,6 +25,7 @@ pub mod explain;
 pub mod gateway;
 pub mod operator;
 pub mod orphans;
+pub mod output;
 pub mod plan;
 pub mod reach;
 pub mod runtime;

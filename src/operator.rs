@@ -1,9 +1,11 @@
 //! The wiring: watches that always run, and controllers that run while this replica leads; one set of them per watched
 //! namespace, or one for all.
 
+mod definitions;
+mod namespaces;
 pub mod scope;
 
-use crate::api::{self, EventReason, GROUP, VERSION};
+use crate::api::EventReason;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
 use crate::controller::accounts::Accounts;
@@ -21,16 +23,16 @@ use crate::runtime::critical::Critical;
 use crate::runtime::leadership::{Election, Leadership, Surroundings};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::server::Readiness;
+use crate::runtime::server::{Part, Readiness};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use scope::Scope;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What an operator is made of.
@@ -79,10 +81,11 @@ impl Operator {
         let (events, sending) = Events::new(self.client.clone(), self.metrics.clone());
         let events_stop = CancellationToken::new();
         let sending = tokio::spawn(Events::until(sending, events_stop.clone()));
+        let trouble = Arc::new(Notify::new());
         let (scopes, watching): (Vec<_>, Vec<_>) = self
             .places()
             .into_iter()
-            .map(|namespace| Scope::new(&self.client, namespace, &self.liveness))
+            .map(|namespace| Scope::new(&self.client, namespace, &self.liveness, &trouble))
             .unzip();
         let filled = CancellationToken::new();
         let lasting = Lasting {
@@ -93,15 +96,17 @@ impl Operator {
             shares: Arc::default(),
             filled,
         };
-        tracing::info!(cluster = %crate::plan::naming::Mark::new(&lasting.cluster, ""), "keysmith is running");
+        tracing::info!(cluster = %crate::plan::naming::Mark::new(&lasting.cluster, ""), "watching begins");
         let watching = async {
-            tokio::join!(join_all(watching), self.warm_up(&lasting, &stop));
+            tokio::join!(join_all(watching), self.warm_up(&lasting));
             self.liveness.died("the watch");
             std::future::pending::<()>().await;
         };
         let leadership = tokio::select! {
             leadership = self.lead(&lasting, &stop) => leadership,
             () = watching => None,
+            never = definitions::look_after_trouble(&self.client, &self.readiness, &trouble) => match never {},
+            never = namespaces::note_missing(&self.client, &self.readiness, &self.namespaces) => match never {},
         };
         lasting.critical.drained().await;
         if let Some(leadership) = leadership {
@@ -121,17 +126,15 @@ impl Operator {
     }
 
     /// Says what keeps it from being ready until every cache is filled.
-    async fn warm_up(&self, lasting: &Lasting, stop: &CancellationToken) {
+    async fn warm_up(&self, lasting: &Lasting) {
         let mut filling: FuturesUnordered<_> = lasting.scopes.iter().flat_map(|it| it.filled()).collect();
         while !filling.is_empty() {
-            self.readiness.missing(vec![format!("{} of the caches are not filled yet", filling.len())]);
+            let unfilled = format!("{} of the caches are not filled yet", filling.len());
+            self.readiness.missing(Part::Caches, vec![unfilled]);
             filling.next().await;
         }
         lasting.filled.cancel();
-        // Who is stopping has said so.
-        if !stop.is_cancelled() {
-            self.readiness.missing(Vec::new());
-        }
+        self.readiness.missing(Part::Caches, Vec::new());
     }
 
     /// Lets the controllers run whenever this replica leads, until `stop`.
@@ -152,7 +155,7 @@ impl Operator {
                     return Some(leadership);
                 }
                 // Reconciles are dropped at once. What must not be is finished: it holds against a second operator.
-                () = leadership.lost() => self.metrics.forget_state(),
+                () = leadership.lost() => {}
             }
         }
     }
@@ -188,14 +191,17 @@ impl Operator {
     async fn identify(&self, stop: &CancellationToken) -> Option<ClusterId> {
         loop {
             match self.look_around().await {
-                Ok(cluster) => return Some(cluster),
+                Ok(cluster) => {
+                    self.readiness.missing(Part::Definitions, Vec::new());
+                    return Some(cluster);
+                }
                 Err(missing) => {
                     tracing::warn!(
                         "not ready: {}; looked at again in {} s",
                         missing.join("; "),
                         MISSING.as_secs()
                     );
-                    self.readiness.missing(missing);
+                    self.readiness.missing(Part::Definitions, missing);
                 }
             }
             tokio::select! {
@@ -206,19 +212,9 @@ impl Operator {
     }
 
     async fn look_around(&self) -> Result<ClusterId, Vec<String>> {
-        let group = format!("{GROUP}/{VERSION}");
-        let served: HashSet<String> = match self.client.list_api_group_resources(&group).await {
-            Ok(list) => list.resources.into_iter().map(|it| it.name).collect(),
-            Err(error) if crate::cluster::is_missing(&error) => HashSet::new(),
-            Err(error) => return Err(vec![format!("the API server: {}", crate::cluster::brief(&error))]),
-        };
-        let missing: Vec<_> = api::plurals()
-            .into_iter()
-            .filter(|plural| !served.contains(plural))
-            .map(|plural| {
-                format!("CustomResourceDefinition {plural}.{GROUP} is missing: kubectl apply --server-side -f crds/")
-            })
-            .collect();
+        let missing = definitions::missing(&self.client).await;
+        let missing =
+            missing.map_err(|error| vec![format!("the API server: {}", crate::cluster::brief(&error))])?;
         if !missing.is_empty() {
             return Err(missing);
         }
@@ -226,7 +222,10 @@ impl Operator {
         match namespaces.get("kube-system").await {
             Ok(namespace) => Ok(ClusterId(namespace.uid().unwrap_or_default())),
             Err(error) => {
-                Err(vec![format!("namespace kube-system cannot be read: {}", crate::cluster::brief(&error))])
+                let why = crate::cluster::brief(&error);
+                Err(vec![format!(
+                    "namespace kube-system cannot be read: {why}; its UID says which cluster this is: grant the right to get it"
+                )])
             }
         }
     }

@@ -2,7 +2,10 @@
 //! a person to look at and to remove. It works beside the operator, with the rights of whoever runs it.
 
 pub mod command;
+mod row;
 pub mod table;
+
+pub use row::Row;
 
 use crate::api::ConsoleToken;
 use crate::cluster::inventory;
@@ -11,15 +14,14 @@ use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
 use crate::plan::issuance::STRAGGLING;
-use crate::plan::ledger::{Book, Entry, Place, TokenPlace};
+use crate::plan::ledger::{Book, Entry, TokenPlace};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
 use crate::plan::retry;
-use crate::reach::{Reach, Unread, unread};
-use crate::{gateway, plan};
+use crate::reach::{EVERYTHING, Reach, Unread};
+use crate::{cluster, gateway, plan};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -42,6 +44,23 @@ pub struct Choice {
     pub keys: Vec<String>,
 }
 
+impl Choice {
+    /// Says so where no ConsoleToken has the name that was asked for. One that is gone may still be named by the ledger.
+    fn unmatched_token(&self, tokens: usize, rows: usize) -> Vec<String> {
+        let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0 && rows == 0) else {
+            return Vec::new();
+        };
+        let place =
+            self.namespace.as_ref().map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
+        vec![format!("--console-token {name}: there is no such ConsoleToken in {place}")]
+    }
+
+    fn unmatched_keys(&self, rows: &[Row]) -> Vec<String> {
+        let absent = self.keys.iter().filter(|id| !rows.iter().any(|row| row.is(id)));
+        absent.map(|id| format!("--key {id}: no key that is left has this id")).collect()
+    }
+}
+
 /// A survey that came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,32 +68,24 @@ pub enum Error {
     #[error("{0}; nobody can tell then whether a key is an orphan, and nothing is removed")]
     Unread(#[from] Unread),
     /// The ledger did not open.
-    #[error(transparent)]
+    #[error("{}; nothing is removed", ledger_trouble(.0))]
     Ledger(#[from] ledger::Error),
 }
 
-/// One key that is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Row {
-    /// The driver.
-    pub vendor: String,
-    /// The organization or account.
-    pub account: String,
-    /// The management API.
-    pub endpoint: String,
-    /// The vendor's id; `None` where only a mark is known and no key carries it.
-    pub key_id: Option<String>,
-    /// Its name; `None` when the vendor does not list it.
-    pub name: Option<String>,
-    /// When the vendor made it.
-    pub created_at: Option<Timestamp>,
-    /// When it was last used.
-    pub last_used_at: Option<Timestamp>,
-    /// Why it is there.
-    pub why: String,
-    /// Its entry in the ledger, if it was left on purpose.
-    pub ledger: Option<Entry>,
+fn ledger_trouble(error: &ledger::Error) -> String {
+    match error {
+        ledger::Error::Kubernetes { place, source } => match source.as_ref() {
+            kube::Error::Api(status) if status.code == 403 => {
+                let namespace = place.split('/').next().unwrap_or_default();
+                format!(
+                    "ConfigMap {place} cannot be used: forbidden (403); grant the right to get and patch configmaps in namespace \
+                     {namespace}"
+                )
+            }
+            other => format!("ConfigMap {place} cannot be used: {}", cluster::sentence(other)),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// What a survey found.
@@ -83,10 +94,24 @@ pub struct Findings {
     pub rows: Vec<Row>,
     /// ConsoleTokens that could not be asked: which, and why.
     pub unasked: Vec<(String, String)>,
+    /// What was chosen and is not there, one sentence each.
+    pub unmatched: Vec<String>,
     /// Whether there is a ledger. Without one, what was left on purpose looks like an orphan.
     pub has_ledger: bool,
     cluster: ClusterId,
     asked: Vec<Asked>,
+}
+
+impl Findings {
+    /// How many ConsoleTokens were to be asked.
+    pub fn asked(&self) -> usize {
+        self.asked.len() + self.unasked.len()
+    }
+
+    /// How many of them answered.
+    pub fn answered(&self) -> usize {
+        self.asked.len()
+    }
 }
 
 /// An account whose keys are listed.
@@ -128,10 +153,10 @@ impl Survey {
         let known = self.known(&cluster).await?;
         let mut rows = orphans(&asked, &known, &cluster);
         rows.extend(left(&asked, &known.book, choice));
-        rows.retain(|row| {
-            choice.keys.is_empty() || row.key_id.as_ref().is_some_and(|id| choice.keys.contains(id))
-        });
-        Ok(Findings { rows, unasked, has_ledger: known.book.since.is_some(), cluster, asked })
+        let mut unmatched = choice.unmatched_token(asked.len() + unasked.len(), rows.len());
+        unmatched.extend(choice.unmatched_keys(&rows));
+        rows.retain(|row| choice.keys.is_empty() || choice.keys.iter().any(|id| row.is(id)));
+        Ok(Findings { rows, unasked, unmatched, has_ledger: known.book.since.is_some(), cluster, asked })
     }
 
     /// Removes one of the keys found, if still nothing accounts for it at this very moment: through a ConsoleToken whose
@@ -151,7 +176,7 @@ impl Survey {
         if let Err(fault) = asked.account.revoke(&key.id).await {
             return Ok(Removal::Left(fault.to_string()));
         }
-        if let Some(entry) = &row.ledger {
+        if let Some(entry) = row.entry() {
             self.ledger.forget(entry).await?;
         }
         Ok(Removal::Removed)
@@ -160,7 +185,7 @@ impl Survey {
     /// No ConsoleToken shows it: what stands in the ledger goes only if its own account says that it is gone.
     async fn close(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
         let left = |why: &str| Ok(Removal::Left(why.to_owned()));
-        let Some(entry) = &row.ledger else {
+        let Some(entry) = row.entry() else {
             return left("no ConsoleToken that was asked shows it");
         };
         let Some(asked) = findings.asked.iter().find(|it| entry.is_reached_by(&it.place)) else {
@@ -191,7 +216,7 @@ impl Survey {
 
     async fn known(&self, cluster: &ClusterId) -> Result<Known, Error> {
         let known = inventory::everything(&self.reach.client, cluster).await;
-        let known = known.map_err(unread("the resources of all namespaces"))?;
+        let known = known.map_err(EVERYTHING.unread())?;
         Ok(Known { book: self.ledger.list().await?, ..known })
     }
 
@@ -205,16 +230,14 @@ impl Survey {
 impl Asked {
     /// The key of that row, if this account's listing shows it.
     fn shows(&self, row: &Row) -> Option<&Listed> {
-        let place = &self.place.place;
-        let key = self.listing.keys.iter().find(|key| Some(&key.id.0) == row.key_id.as_ref())?;
-        let here = match &row.ledger {
+        let wanted = row.key()?;
+        let key = self.listing.keys.iter().find(|key| key.id == wanted.id)?;
+        let here = match row.entry() {
             Some(entry) => entry.is_shown_by(&self.place, key),
-            None => {
-                (&place.vendor, &place.endpoint, &place.account) == (&row.vendor, &row.endpoint, &row.account)
-            }
+            None => row.is_of(&self.place.place),
         };
         // A row without an entry is a key as it was listed: under that name.
-        (here && (row.ledger.is_some() || row.name.as_ref() == Some(&key.name))).then_some(key)
+        (here && (row.entry().is_some() || wanted.name == key.name)).then_some(key)
     }
 
     /// Looks once more whether the key of an entry is gone: for the key itself, or where only its mark is known, for any
@@ -234,25 +257,11 @@ impl Asked {
 
 /// Asked again right before a removal, of what was read just now.
 fn is_accounted_for(known: &Known, row: &Row, key: &Listed, cluster: &ClusterId) -> bool {
-    match &row.ledger {
+    match row.entry() {
         None => !known.is_orphan(cluster, key),
         // An entry of ours may speak of a key without a mark, such as one that was adopted.
         Some(_) if plan::naming::Mark::parse(&key.name).is_some() => !known.lacks(cluster, key),
         Some(_) => known.ids.contains(&key.id.0),
-    }
-}
-
-fn row(place: &Place, key: &Listed, why: String) -> Row {
-    Row {
-        vendor: place.vendor.clone(),
-        account: place.account.clone(),
-        endpoint: place.endpoint.clone(),
-        key_id: Some(key.id.0.clone()),
-        name: Some(key.name.clone()),
-        created_at: key.created_at,
-        last_used_at: key.last_used_at,
-        why,
-        ledger: None,
     }
 }
 
@@ -262,18 +271,20 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
     let mut rows = Vec::new();
     for account in asked {
         let keys = account.listing.keys.iter().filter(|key| known.is_orphan(cluster, key));
-        let found = keys.map(|key| row(&account.place.place, key, why(key, known)));
-        rows.extend(found.filter(|row| seen.insert((row.vendor.clone(), row.key_id.clone()))));
+        let found = keys.map(|key| Row::listed(&account.place.place, key, &why(key, known)));
+        let new = |row: &Row| seen.insert((row.vendor.clone(), row.key().map(|key| key.id.clone())));
+        rows.extend(found.filter(new));
     }
     rows
 }
 
 fn why(key: &Listed, known: &Known) -> String {
     let why = "no resource accounts for it";
-    if known.book.since.is_none() || known.vouches_for(key) {
-        return why.to_owned();
+    // Without a ledger that is said once, and not of each key.
+    match known.doubt(key).filter(|_| known.book.since.is_some()) {
+        None => why.to_owned(),
+        Some(doubt) => format!("{why}; {doubt}, so it may have been kept on purpose"),
     }
-    format!("{why}; older than the ledger, so it may have been kept on purpose")
 }
 
 fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {
@@ -294,21 +305,10 @@ fn left_by(entry: &Entry, asked: &[Asked]) -> Vec<Row> {
         holder.iter().flat_map(|it| it.listing.keys.iter().filter(|key| entry.is_shown_by(&it.place, key)));
     let owner = &entry.owner;
     let why = format!("{}: {} {}/{}", entry.why, owner.kind, owner.namespace, owner.name);
-    let listed = |key| Row { ledger: Some(entry.clone()), ..row(&entry.place, key, why.clone()) };
-    let rows: Vec<_> = keys.map(listed).collect();
+    let rows: Vec<_> = keys.map(|key| Row::listed(&entry.place, key, &why).of_entry(entry)).collect();
     if !rows.is_empty() {
         return rows;
     }
     let state = if account.is_some() { "not listed any more" } else { "its account was not asked" };
-    vec![Row {
-        vendor: entry.place.vendor.clone(),
-        account: entry.place.account.clone(),
-        endpoint: entry.place.endpoint.clone(),
-        key_id: entry.key_id.clone(),
-        name: None,
-        created_at: None,
-        last_used_at: None,
-        why: format!("{why}; {state}"),
-        ledger: Some(entry.clone()),
-    }]
+    vec![Row::unlisted(entry, &format!("{why}; {state}"))]
 }

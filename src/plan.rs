@@ -39,6 +39,7 @@ pub mod retirement;
 pub mod retry;
 pub mod rotation;
 pub mod same;
+pub mod selector;
 pub mod storing;
 pub mod succession;
 pub mod template;

@@ -1,21 +1,29 @@
 //! A person's way to Kubernetes and to the vendors, beside the operator and with the rights of whoever runs it.
 
-use crate::api::ConsoleToken;
-use crate::cluster::brief;
+use crate::api::{ConsoleToken, GROUP, GatewayApiKey};
+use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
+use crate::cluster::{is_missing, sentence};
+use crate::columns::printable;
 use crate::gateway;
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
+use crate::output::Failure;
 use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
+use kube::config::KubeconfigError;
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Config, ResourceExt};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// What a command works with.
@@ -30,26 +38,177 @@ pub struct Reach {
     pub endpoints: Endpoints,
 }
 
-/// Something that had to be read could not be.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} cannot be read ({})", brief(source))]
-pub struct Unread {
-    /// What was asked for.
+/// A request for something that has to be known.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The verb, as RBAC calls it.
+    pub verb: &'static str,
+    /// The resource, as RBAC calls it.
+    pub resource: &'static str,
+    /// What it is, for people.
     pub what: &'static str,
-    /// What the API server said.
-    pub source: kube::Error,
+    /// The namespace; all of them when `None`.
+    pub namespace: Option<String>,
 }
 
-/// For `map_err`.
-pub const fn unread(what: &'static str) -> impl FnOnce(kube::Error) -> Unread {
-    move |source| Unread { what, source }
+impl Request {
+    const fn list(resource: &'static str, what: &'static str, namespace: Option<String>) -> Self {
+        Self { verb: "list", resource, what, namespace }
+    }
+
+    /// For `map_err`.
+    pub fn unread(self) -> impl FnOnce(kube::Error) -> Unread {
+        move |source| Unread { request: self, source: Box::new(source) }
+    }
+}
+
+/// Everything that may account for keys.
+pub const EVERYTHING: Request =
+    Request::list("consoletokens and gatewayapikeys", "the resources of all namespaces", None);
+
+/// Something that had to be read could not be.
+#[derive(Debug)]
+pub struct Unread {
+    /// What was asked for.
+    pub request: Request,
+    /// What the API server said.
+    pub source: Box<kube::Error>,
+}
+
+impl std::error::Error for Unread {}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Request { verb, resource, what, namespace } = &self.request;
+        let group = if *resource == "namespaces" { String::new() } else { format!(" of {GROUP}") };
+        let place = namespace.as_ref().map_or("all namespaces".to_owned(), |it| format!("namespace {it}"));
+        match self.source.as_ref() {
+            kube::Error::Api(status) if status.code == 403 => write!(
+                formatter,
+                "{what} cannot be read: forbidden (403); grant the right to {verb} {resource}{group} in {place}"
+            ),
+            kube::Error::Api(status) if status.code == 404 && !group.is_empty() => write!(
+                formatter,
+                "Keysmith is not installed in this cluster: it does not serve {resource}{group}; install the chart, or the \
+                 definitions alone with kubectl apply --server-side -f crds/"
+            ),
+            other => write!(formatter, "{what} cannot be read: {}", sentence(other)),
+        }
+    }
+}
+
+/// A connection to Kubernetes.
+pub struct Kubernetes {
+    /// The client. Retries are decided where they are understood.
+    pub client: Client,
+    /// The namespace that the kubeconfig or the pod names.
+    pub namespace: String,
+}
+
+impl Kubernetes {
+    /// Connects as the kubeconfig says, or the pod's service account, and asks whether anybody answers.
+    pub async fn connect() -> Result<Self, Failure> {
+        let config = config().await?;
+        let (namespace, url) = (config.default_namespace.clone(), shown(&config));
+        let client = client(config)?;
+        match client.apiserver_version().await {
+            // What answers is an API server, whatever it thinks of this question.
+            Ok(_) | Err(kube::Error::Api(_)) => Ok(Self { client, namespace }),
+            Err(error) => Err(format!("{url}: {}", sentence(&error)).into()),
+        }
+    }
+
+    /// Says so where a namespace does not exist. One that may not be read may exist.
+    pub async fn check_namespace(&self, flag: &str, namespace: &str) -> Result<(), Failure> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        match namespaces.get_metadata(namespace).await {
+            Err(error) if is_missing(&error) => Err(format!(
+                "{flag} {namespace}: there is no such namespace; kubectl get namespaces lists them"
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the API server is: its address without what may be a credential.
+pub fn shown(config: &Config) -> String {
+    let url = &config.cluster_url;
+    let (scheme, host) = (url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default());
+    let port = url.port_u16().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{scheme}://{host}{port}")
+}
+
+/// The configuration, with kube's own silent retries off: a retried create would meet its own object as "already exists", a
+/// retried compare-and-swap its own write as a conflict.
+pub async fn config() -> Result<Config, Failure> {
+    let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
+    config.default_retry = false;
+    Ok(config)
+}
+
+/// The client of a configuration.
+pub fn client(config: Config) -> Result<Client, Failure> {
+    let url = shown(&config);
+    Client::try_from(config).map_err(|error| {
+        let why = match &error {
+            kube::Error::Auth(_) => sentence(&error),
+            _ => "the certificates, key or proxy that the kubeconfig names cannot be used".to_owned(),
+        };
+        format!("{url}: {why}").into()
+    })
+}
+
+/// What is wrong with the kubeconfig. Its text is not repeated, because it holds credentials.
+fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
+    let asked = std::env::var_os("KUBECONFIG").filter(|it| !it.is_empty());
+    let cause = error.source().and_then(|it| it.downcast_ref::<KubeconfigError>());
+    let why = match cause {
+        Some(KubeconfigError::ReadConfig(error, _))
+            if asked.is_none() && error.kind() == ErrorKind::NotFound =>
+        {
+            "there is no kubeconfig and no pod's service account; set KUBECONFIG or write ~/.kube/config"
+                .to_owned()
+        }
+        Some(KubeconfigError::ReadConfig(error, path)) => {
+            let why = match error.kind() {
+                ErrorKind::NotFound => "it does not exist",
+                ErrorKind::PermissionDenied => "permission denied",
+                _ => "it is no file that can be read",
+            };
+            format!("the kubeconfig {} cannot be read: {why}", path.display())
+        }
+        Some(KubeconfigError::LoadContext(name)) => format!(
+            "the kubeconfig has no context {name:?}; kubectl config get-contexts lists them, kubectl config use-context NAME \
+             chooses one"
+        ),
+        Some(KubeconfigError::LoadClusterOfContext(name)) => {
+            format!("the kubeconfig has no cluster {name:?}, which its current context names")
+        }
+        Some(KubeconfigError::CurrentContextNotSet) => {
+            "the kubeconfig has no current context; choose one with kubectl config use-context NAME"
+                .to_owned()
+        }
+        Some(KubeconfigError::Parse(_)) => "the kubeconfig is not the YAML of a kubeconfig".to_owned(),
+        Some(KubeconfigError::MissingClusterUrl | KubeconfigError::ParseClusterUrl(_)) => {
+            "the kubeconfig names no server, or one that is no URL, for its cluster".to_owned()
+        }
+        Some(KubeconfigError::FindPath) | None => {
+            "there is no kubeconfig and no pod's service account; set KUBECONFIG".to_owned()
+        }
+        Some(_) => "the certificates, key or proxy that the kubeconfig names cannot be read".to_owned(),
+    };
+    why.into()
 }
 
 impl Reach {
     /// Which cluster this is.
     pub async fn cluster(&self) -> Result<ClusterId, Unread> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let namespace = namespaces.get("kube-system").await.map_err(unread("namespace kube-system"))?;
+        let place = Some("kube-system".to_owned());
+        let request =
+            Request { verb: "get", resource: "namespaces", what: "namespace kube-system", namespace: place };
+        let namespace = namespaces.get("kube-system").await.map_err(request.unread())?;
         Ok(ClusterId(namespace.uid().unwrap_or_default()))
     }
 
@@ -59,12 +218,28 @@ impl Reach {
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Result<Vec<DeserializeGuard<ConsoleToken>>, Unread> {
-        let api: Api<DeserializeGuard<ConsoleToken>> = match namespace {
+        let request = Request::list("consoletokens", "ConsoleTokens", namespace.map(str::to_owned));
+        let list = self.api(namespace).list(&ListParams::default()).await.map_err(request.unread())?;
+        Ok(list.into_iter().filter(|it| name.is_none_or(|name| name == it.name_any())).collect())
+    }
+
+    /// GatewayApiKeys of that namespace, or of all, with these labels, or with any.
+    pub async fn keys(
+        &self,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+    ) -> Result<Vec<DeserializeGuard<GatewayApiKey>>, Unread> {
+        let params = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
+        let request = Request::list("gatewayapikeys", "GatewayApiKeys", namespace.map(str::to_owned));
+        let list = self.api(namespace).list(&params).await.map_err(request.unread())?;
+        Ok(list.items)
+    }
+
+    fn api<K: Managed>(&self, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
+        match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
-        };
-        let list = api.list(&ListParams::default()).await.map_err(unread("ConsoleTokens"))?;
-        Ok(list.into_iter().filter(|it| name.is_none_or(|name| name == it.name_any())).collect())
+        }
     }
 
     /// The way to a token's vendor; otherwise why there is none.
@@ -76,7 +251,15 @@ impl Reach {
         let base = base.map_err(|refusal| refusal.to_string())?;
         let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
-        let secret = secrets.token(&place).await.map_err(|error| brief(&error))?;
+        let namespace = token.namespace().unwrap_or_default();
+        let unread = |error: kube::Error| match &error {
+            kube::Error::Api(status) if status.code == 403 => format!(
+                "Secret {} cannot be read: forbidden (403); grant the right to get secrets in namespace {namespace}",
+                place.name
+            ),
+            other => format!("Secret {} cannot be read: {}", place.name, sentence(other)),
+        };
+        let secret = secrets.token(&place).await.map_err(unread)?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
         let shares = Arc::new(Shares::default());
         let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
@@ -91,4 +274,21 @@ impl Reach {
             membership: Membership { shares, id },
         }))
     }
+}
+
+/// How many were asked and answered, where that were not all, or none were there to ask.
+pub fn answers(answered: usize, asked: usize) -> Option<String> {
+    match (answered, asked) {
+        (_, 0) => Some("there are no ConsoleTokens to ask".to_owned()),
+        (0, _) => Some(format!("nothing could be asked: 0 of {asked} ConsoleTokens answered")),
+        _ if answered < asked => Some(format!("{answered} of {asked} ConsoleTokens answered")),
+        _ => None,
+    }
+}
+
+/// ConsoleTokens that could not be asked, and why, as JSON.
+pub fn unanswered(unasked: &[(String, String)]) -> Value {
+    let one =
+        |(token, why): &(String, String)| json!({"consoleToken": printable(token), "why": printable(why)});
+    unasked.iter().map(one).collect()
 }

@@ -2,12 +2,15 @@
 //! chart runs it before a release is removed, and a refusal keeps the release.
 
 use crate::api;
-use crate::cluster::{brief, is_missing};
+use crate::cli::flags;
+use crate::cluster::{is_missing, sentence};
+use crate::output::{Failure, print, tell};
+use crate::reach::Kubernetes;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -20,32 +23,51 @@ const PAGE: u32 = 250;
 
 /// What `keysmith uninstall-check` can be told.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 nothing is left, 3 resources are left, 1 it could not be told.")]
+#[command(
+    after_help = "Exit codes: 0 nothing is left, 3 resources are left, 2 a flag or its value is wrong, \
+    1 it could not be told."
+)]
 pub struct Arguments {
     /// Namespaces to look into, separated by commas; all of them when left out.
-    #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',')]
+    #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
     namespaces: Vec<String>,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 /// Looks, and says what is left.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let client = Client::try_from(Config::infer().await?)?;
+    let kubernetes = Kubernetes::connect().await?;
     let namespaces: Vec<_> =
-        arguments.namespaces.iter().map(|it| it.trim()).filter(|it| !it.is_empty()).collect();
+        arguments.namespaces.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+    for namespace in &namespaces {
+        // What is gone holds nothing; still, one that never was is a mistake.
+        if let Err(why) = kubernetes.check_namespace("--namespaces", namespace).await {
+            tell(&why.to_string());
+        }
+    }
     let mut left = Vec::new();
     for crd in api::crds() {
-        let kind = crd.spec.names.kind.clone();
-        let found = instances(&client, &crd, &namespaces).await;
-        left.extend(found.map_err(|error| format!("{kind}s cannot be listed: {}", brief(&error)))?);
+        let found = instances(&kubernetes.client, &crd, &namespaces).await;
+        left.extend(found.map_err(|error| unlisted(&crd, &error))?);
     }
     if left.is_empty() {
-        print("no resources of Keysmith are left\n");
+        print("no resources of Keysmith are left\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&refusal(&left, &namespaces));
+    print(&refusal(&left, &namespaces))?;
     Ok(ExitCode::from(REMAINS))
+}
+
+fn unlisted(crd: &CustomResourceDefinition, error: &kube::Error) -> String {
+    let names = &crd.spec.names;
+    match error {
+        kube::Error::Api(status) if status.code == 403 => format!(
+            "{}s cannot be listed: forbidden (403); grant the right to list {} of {}",
+            names.kind,
+            names.plural,
+            api::GROUP
+        ),
+        other => format!("{}s cannot be listed: {}", names.kind, sentence(other)),
+    }
 }
 
 /// What there is of one kind, as `Kind namespace/name`; nothing where the kind itself is not there.
@@ -117,11 +139,6 @@ fn refusal(left: &[String], namespaces: &[&str]) -> String {
            helm rollback RELEASE REVISION, with the last revision of helm history RELEASE\n",
     );
     text
-}
-
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 #[cfg(test)]

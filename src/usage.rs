@@ -5,14 +5,13 @@ pub mod table;
 
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, GatewayApiKey};
+use crate::columns::printable;
 use crate::plan::facts::KeyId;
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::usage::{Span, Spent};
-use crate::reach::{Reach, Unread, unread};
+use crate::reach::{Reach, Unread};
 use jiff::Timestamp;
-use kube::api::ListParams;
-use kube::core::DeserializeGuard;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -52,56 +51,101 @@ pub struct Row {
 }
 
 /// What was read.
+#[derive(Default)]
 pub struct Reading {
     /// By GatewayApiKey.
     pub rows: Vec<Row>,
     /// ConsoleTokens that could not be asked: which, and why.
     pub unasked: Vec<(String, String)>,
+    /// How many ConsoleTokens answered.
+    pub answered: usize,
+    /// Keys that are missing from the rows, and why, one sentence each.
+    pub uncounted: Vec<String>,
+    /// What was chosen and is not there, one sentence each.
+    pub unmatched: Vec<String>,
+}
+
+impl Reading {
+    /// How many ConsoleTokens were to be asked: those that have a key that was chosen.
+    pub fn asked(&self) -> usize {
+        self.answered + self.unasked.len()
+    }
+
+    /// Whether everything that was chosen was read.
+    pub fn is_whole(&self) -> bool {
+        self.unasked.is_empty() && self.uncounted.is_empty() && self.unmatched.is_empty()
+    }
 }
 
 /// Reads what the keys spent within the span.
 pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading, Unread> {
     let cluster = reach.cluster().await?;
-    let keys = keys(reach, choice).await?;
-    let (mut rows, mut unasked) = (Vec::new(), Vec::new());
-    for token in reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await? {
-        let place = format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
-        let Ok(token) = token.0 else {
-            unasked.push((place, "it does not fit the present type; correct it first".to_owned()));
-            continue;
+    let mut reading = Reading::default();
+    let mut keys = keys(reach, choice, &mut reading).await?;
+    let tokens = reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
+    reading.unmatched = choice.unmatched(tokens.len(), keys.len());
+    for token in tokens {
+        let place = (token.namespace().unwrap_or_default(), token.name_any());
+        let Some(of_token) = keys.remove(&place) else { continue };
+        let spent = match &token.0 {
+            Ok(token) => ask(reach, token, &of_token, span).await,
+            Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
         };
-        let place_of = (token.namespace().unwrap_or_default(), token.name_any());
-        let Some(of_token) = keys.get(&place_of) else { continue };
-        match ask(reach, &token, of_token, span).await {
+        match spent {
             Ok((vendor, currency, spent)) => {
-                rows.extend(of_token.iter().map(|key| row(key, &cluster, (vendor, currency), &spent)));
+                reading.answered += 1;
+                let rows = of_token.iter().map(|key| row(key, &cluster, (vendor, currency), &spent));
+                reading.rows.extend(rows);
             }
-            Err(why) => unasked.push((place, why)),
+            Err(why) => reading.unasked.push((format!("{}/{}", place.0, place.1), why)),
         }
     }
-    rows.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-    Ok(Reading { rows, unasked })
+    if choice.console_token.is_none() {
+        reading.uncounted.extend(keys.iter().map(|(token, keys)| without_token(token, keys.len())));
+    }
+    reading.rows.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+    Ok(reading)
+}
+
+fn without_token((namespace, name): &(String, String), keys: usize) -> String {
+    let keys = if keys == 1 { "1 GatewayApiKey is".to_owned() } else { format!("{keys} GatewayApiKeys are") };
+    format!("ConsoleToken {namespace}/{name} does not exist; {keys} not counted")
+}
+
+impl Choice {
+    /// What selects nothing, one sentence each.
+    fn unmatched(&self, tokens: usize, keys: usize) -> Vec<String> {
+        let place =
+            self.namespace.as_ref().map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
+        let mut unmatched = Vec::new();
+        if let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0) {
+            unmatched.push(format!("--console-token {name}: there is no such ConsoleToken in {place}"));
+        }
+        if let Some(selector) = self.selector.as_ref().filter(|_| keys == 0) {
+            unmatched.push(format!("--selector {selector}: no GatewayApiKey in {place} has such labels"));
+        }
+        unmatched
+    }
 }
 
 /// By namespace and name of their ConsoleToken.
 type Keys = BTreeMap<(String, String), Vec<GatewayApiKey>>;
 
-async fn keys(reach: &Reach, choice: &Choice) -> Result<Keys, Unread> {
-    let api: Api<DeserializeGuard<GatewayApiKey>> = match &choice.namespace {
-        Some(namespace) => Api::namespaced(reach.client.clone(), namespace),
-        None => Api::all(reach.client.clone()),
-    };
-    let mut params = ListParams::default();
-    if let Some(selector) = &choice.selector {
-        params = params.labels(selector);
-    }
-    let list = api.list(&params).await.map_err(unread("GatewayApiKeys"))?;
+async fn keys(reach: &Reach, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
     let mut keys = Keys::new();
-    // A console token calls no model, and the vendor need not tell of it.
-    let spends = |key: &GatewayApiKey| key.spec.kind != Some(KeyType::Management);
-    for key in list.into_iter().filter_map(|guard| guard.0.ok()).filter(spends) {
-        let place = (key.namespace().unwrap_or_default(), key.spec.console_token_ref.name.clone());
-        keys.entry(place).or_default().push(key);
+    for guard in reach.keys(choice.namespace.as_deref(), choice.selector.as_deref()).await? {
+        let place = guard.namespace().unwrap_or_default();
+        let Ok(key) = guard.0 else {
+            let name = guard.name_any();
+            let why =
+                format!("GatewayApiKey {place}/{name} does not fit the present type; it is not counted");
+            reading.uncounted.push(why);
+            continue;
+        };
+        // A console token calls no model, and the vendor need not tell of it.
+        if key.spec.kind != Some(KeyType::Management) {
+            keys.entry((place, key.spec.console_token_ref.name.clone())).or_default().push(key);
+        }
     }
     Ok(keys)
 }
@@ -136,9 +180,9 @@ fn row(key: &GatewayApiKey, cluster: &ClusterId, (vendor, currency): (&str, &str
         name: key.name_any(),
         vendor: vendor.to_owned(),
         console_token: key.spec.console_token_ref.name.clone(),
-        labels: key.labels().clone(),
+        labels: key.labels().iter().map(|(name, value)| (name.clone(), printable(value))).collect(),
         micros: one.micros,
-        currency: currency.to_owned(),
+        currency: printable(currency),
         calls: one.calls,
         last_used_at: one.last_used_at,
     }

@@ -55,6 +55,7 @@ mod stories {
     pub mod minting;
     pub mod orphans;
     pub mod projects;
+    pub mod readiness;
     pub mod refusals;
     pub mod rotating;
     pub mod spending;
@@ -433,8 +434,13 @@ tell! {
         a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
         a_leader_that_hangs_says_so_and_is_replaced,
         a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
+        a_replica_that_lost_the_lease_exports_no_state_until_it_leads_again,
         one_operator_alone_leads_without_a_lease,
         one_operator_alone_is_ready_when_its_caches_are_filled;
+    readiness:
+        a_definition_that_goes_missing_is_named_by_readyz_until_it_is_back,
+        an_api_server_that_refuses_everything_leaves_replicas_ready,
+        a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes;
     deposits:
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,

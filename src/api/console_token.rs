@@ -340,8 +340,10 @@ pub struct ConsoleTokenStatus {
     /// The last handled value of the annotation `keysmith.dev/accept-account`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_accept_account: Option<String>,
-    /// Keys at the vendor that carry this cluster's mark and that no resource accounts for, as of the last sweep;
-    /// absent when there are none, and while the operator watches only some namespaces.
+    /// How many keys at the vendor carry this cluster's mark although no resource accounts for them, as of the last sweep.
+    /// They work until they are revoked: by the next sweep, or by a person with `keysmith orphans --delete` where the vendor
+    /// does not say when a key was made, or where a key may be older than the ledger. Absent when there are none, and while
+    /// the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<u32>,
     /// Names under which several keys were made within a day, whichever resource had the name: deleting a resource and

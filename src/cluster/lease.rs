@@ -72,7 +72,8 @@ impl Seat {
         watch_object(self.api.clone(), NAME).default_backoff().map(|result| match result {
             Ok(lease) => Some(lease.map(Seen::new)),
             Err(error) => {
-                tracing::debug!(%error, "the watch of the lease broke; it starts again by itself");
+                let error = super::brief_watch(&error);
+                tracing::debug!(error, "the watch of the lease broke; it starts again by itself");
                 None
             }
         })

@@ -2,7 +2,7 @@
 //! written by a merge patch of its own, so that writers do not meet.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
-use crate::plan::ledger::{Book, Entry, LARGEST};
+use crate::plan::ledger::{Book, Entry, LARGEST, Owner};
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -82,11 +82,9 @@ impl Ledger {
                 Err(Error::Kubernetes { source, .. })
                     if super::is_conflict(source) || super::is_missing(source) => {}
                 Err(Error::Full(place)) => {
-                    tracing::warn!(
-                        ledger = place,
-                        entries = entries.len(),
-                        "the ledger is full; what is left behind now stands in events and logs only, and keysmith orphans --delete makes room"
-                    );
+                    for entry in entries {
+                        report_unwritten(place, entry);
+                    }
                     self.metrics.ledger_full(entries.len());
                     return last;
                 }
@@ -171,6 +169,21 @@ impl Ledger {
     fn place(&self) -> String {
         format!("{}/{NAME}", self.namespace)
     }
+}
+
+/// The log is then the only place that says so for longer than an event lasts.
+fn report_unwritten(ledger: &str, entry: &Entry) {
+    let Owner { kind, namespace, name, .. } = &entry.owner;
+    let (key, serial) = (&entry.key_id, entry.serial);
+    tracing::warn!(
+        kind,
+        namespace,
+        name,
+        serial,
+        key,
+        ledger,
+        "the ledger is full, so that this key, which is left at the vendor, is not in it; keysmith orphans --delete makes room"
+    );
 }
 
 /// The names under which that entry stands: by its content, for another version may have named it otherwise.

@@ -54,6 +54,20 @@ managed!(GatewayApiKey, GatewayApiKeyStatus, |status| status.serial);
 managed!(ProjectSettings, ProjectSettingsStatus, |_| None);
 managed!(ProviderKey, ProviderKeyStatus, |status| status.serial);
 
+/// Logs a line about a resource, with its kind, namespace and name: `log_about!(warn, object, serial, %fault, "what")`.
+macro_rules! log_about {
+    ($level:ident, $object:expr, $($rest:tt)+) => {{
+        let (kind, namespace, name) = $crate::cluster::object::coordinates($object);
+        tracing::$level!(kind, namespace, name, $($rest)+)
+    }};
+}
+pub(crate) use log_about;
+
+/// Kind, namespace and name.
+pub fn coordinates<K: Managed>(object: &K) -> (&'static str, String, String) {
+    (K::KIND, object.namespace().unwrap_or_default(), object.name_any())
+}
+
 /// The interface to the objects of one namespace.
 pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())

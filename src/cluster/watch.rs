@@ -107,7 +107,10 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
     watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
         .touched_objects()
-        .inspect_err(|error| tracing::warn!(%error, "the watch of Secrets broke; it starts again by itself"))
+        .inspect_err(|error| {
+            let error = super::brief_watch(error);
+            tracing::warn!(kind = "Secret", error, "a watch broke; it starts again by itself");
+        })
         .filter_map(|result| future::ready(result.ok()))
         .map(|secret| {
             let ours = |it: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {

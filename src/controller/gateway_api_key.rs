@@ -13,6 +13,7 @@ use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
 use crate::api::condition::{self, ROTATION_OVERDUE};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::cluster::object::Managed;
 use crate::cluster::secret::{Expected, Secrets, Undelivered};
 use crate::cluster::{object, watch};
 use crate::gateway::account::{Account, Listing};
@@ -129,6 +130,11 @@ impl Work {
 
     fn namespace(&self) -> String {
         self.key.namespace().unwrap_or_default()
+    }
+
+    /// The serial of the key in the Secret, for logs.
+    fn serial(&self) -> Option<u64> {
+        Managed::serial(self.key.as_ref())
     }
 
     fn standing(&self) -> Option<Standing> {

@@ -5,7 +5,7 @@ use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
-use crate::cluster::object::Managed;
+use crate::cluster::object::log_about;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
@@ -156,14 +156,8 @@ impl Issue {
             Ok(minted) => self.deliver(claimed, minted).await,
             Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
             Err(fault) => {
-                tracing::warn!(
-                    kind = GatewayApiKey::KIND,
-                    namespace = self.key.namespace(),
-                    name = self.key.name_any(),
-                    serial = self.serial.0,
-                    %fault,
-                    "whether a create call made a key is not known; it is looked up"
-                );
+                let serial = self.serial.0;
+                log_about!(warn, self.key.as_ref(), serial, %fault, "whether the create call made a key is not known; it is looked up");
                 Ok(Issued::Pending { object: claimed, fault: Some(fault) })
             }
         }
@@ -362,14 +356,8 @@ impl Issue {
     async fn revoke(&self, id: &KeyId) -> bool {
         let revoked = self.account.revoke(id).await;
         if let Err(fault) = &revoked {
-            tracing::warn!(
-                kind = GatewayApiKey::KIND,
-                namespace = self.key.namespace(),
-                name = self.key.name_any(),
-                serial = self.serial.0,
-                %fault,
-                "a key that is not needed could not be revoked yet"
-            );
+            let (serial, key) = (self.serial.0, &id.0);
+            log_about!(warn, self.key.as_ref(), serial, key, %fault, "a key that is not needed could not be revoked yet");
         }
         revoked.is_ok()
     }

@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use crate::api::ConsoleToken;
+use crate::cluster::object::log_about;
 use crate::cluster::{inventory, ledger};
 use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::KeyId;
@@ -139,12 +140,7 @@ pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Ac
     let outcome = match sweep.run().await {
         Ok(()) => "ok",
         Err(error) => {
-            tracing::warn!(
-                namespace = token.namespace(),
-                name = token.name_any(),
-                %error,
-                "no sweep for orphaned keys this time; the next one comes by itself"
-            );
+            log_about!(warn, token, %error, "no sweep for orphaned keys this time; the next one comes by itself");
             "skipped"
         }
     };
@@ -222,7 +218,7 @@ impl Sweep<'_> {
         let still: BTreeSet<_> = still.into_iter().map(|it| it.key.id).collect();
         for id in condemned.into_iter().filter(|id| still.contains(id)) {
             if let Err(fault) = self.account.revoke(&id).await {
-                tracing::warn!(%fault, key = %id, "an orphaned key could not be revoked; tried again by the next sweep");
+                log_about!(warn, self.token, key = id.0, %fault, "an orphaned key could not be revoked; tried again by the next sweep");
                 break;
             }
             revoked.push(id);
@@ -248,7 +244,8 @@ impl Sweep<'_> {
             if self.is_gone(entry).await
                 && let Err(error) = self.context.ledger.forget(entry).await
             {
-                tracing::debug!(%error, "an entry of a key that is gone stays until the next sweep");
+                let (key, serial) = (&entry.key_id, entry.serial);
+                log_about!(debug, self.token, key, serial, %error, "an entry of a key that is gone stays until the next sweep");
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::api::shared::ConsoleTokenRef;
 use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
+use crate::cluster::{brief_watch, needs_a_person};
 use crate::controller::Source;
 use crate::controller::context::{Stores, Wakers};
 use crate::runtime::liveness::Liveness;
@@ -17,7 +18,7 @@ use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// What is watched.
@@ -28,6 +29,8 @@ pub struct Scope {
     pub stores: Stores,
     /// Each cancelled when one of the stores is filled.
     filled: Vec<CancellationToken>,
+    /// Told when a watch breaks.
+    trouble: Arc<Notify>,
     /// Nobody listens before this replica first leads.
     bell: Mutex<Option<Wakers>>,
     /// Secrets that are held for console tokens: namespace and name.
@@ -54,6 +57,7 @@ impl Scope {
         client: &Client,
         namespace: Option<String>,
         liveness: &Liveness,
+        trouble: &Arc<Notify>,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
         let place = namespace.as_deref();
         let tokens = watch::objects::<ConsoleToken>(client, place);
@@ -69,8 +73,8 @@ impl Scope {
             filled: [tokens.filled.clone(), keys.filled.clone()],
         };
         let filled = vec![tokens.filled, keys.filled, deposits.filled, projects.filled];
-        let scope =
-            Arc::new(Self { namespace, stores, filled, bell: Mutex::default(), held: Mutex::default() });
+        let (bell, held, trouble) = (Mutex::default(), Mutex::default(), Arc::clone(trouble));
+        let scope = Arc::new(Self { namespace, stores, filled, trouble, bell, held });
         let pulse = liveness.part("the watch");
         let watching = {
             let scope = Arc::clone(&scope);
@@ -152,11 +156,19 @@ impl Scope {
             match (result, &*self.bell()) {
                 (Ok(object), Some(wakers)) => ring(wakers, &object),
                 (Ok(_), None) => {}
-                (Err(error), _) => {
-                    tracing::debug!(kind = K::KIND, %error, "a watch broke; it starts again by itself");
-                }
+                (Err(error), _) => self.report_trouble(K::KIND, &error),
             }
         }
+    }
+
+    fn report_trouble(&self, kind: &'static str, error: &watcher::Error) {
+        let (namespace, why) = (self.namespace.as_deref().unwrap_or("all"), brief_watch(error));
+        if needs_a_person(error) {
+            tracing::warn!(kind, namespace, error = why, "a watch is refused; tried again by itself");
+        } else {
+            tracing::debug!(kind, namespace, error = why, "a watch broke; it starts again by itself");
+        }
+        self.trouble.notify_one();
     }
 
     /// Remembers which Secrets are held, for the next term.

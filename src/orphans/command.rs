@@ -1,14 +1,16 @@
 //! The command line of `keysmith orphans`: flags, the question, the exit code.
 
 use super::{Choice, Findings, Removal, Survey, table};
+use crate::cli::flags;
 use crate::cluster::ledger::Ledger;
+use crate::columns::printable;
 use crate::gateway::transport::Https;
-use crate::plan::token::Endpoints;
-use crate::reach::Reach;
+use crate::output::{Failure, WrongFlag, print, tell};
+use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use clap::{Args, ValueEnum};
-use kube::{Client, Config};
+use kube::Client;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,17 +20,19 @@ const REMAINS: u8 = 3;
 
 /// What `keysmith orphans` can be told.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 nothing is left, 3 keys are left, 2 the flags are wrong, \
-    1 something else went wrong or a ConsoleToken could not be asked.")]
+#[command(
+    after_help = "Exit codes: 0 nothing is left, 3 keys are left, 2 a flag or its value is wrong, 1 a ConsoleToken could not \
+    be asked, what -n, --console-token, --key or --ledger-namespace names does not exist, or something else went wrong."
+)]
 pub struct Arguments {
     /// Only ConsoleTokens of this namespace; resources are read in all namespaces nevertheless.
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = flags::namespace)]
     namespace: Option<String>,
     /// Only the ConsoleTokens of this name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::name)]
     console_token: Option<String>,
     /// Only this key, by the vendor's id; may be repeated.
-    #[arg(long = "key", value_name = "ID")]
+    #[arg(long = "key", value_name = "ID", value_parser = flags::key_id)]
     keys: Vec<String>,
     /// How to show them.
     #[arg(short, long, value_enum, default_value_t)]
@@ -39,11 +43,10 @@ pub struct Arguments {
     /// Do not ask.
     #[arg(long, requires = "delete")]
     yes: bool,
-    /// Origins that console tokens may be sent to beside the vendors' own, as the operator's.
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", default_value = "")]
-    allowed_endpoints: String,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
     /// The operator's namespace, where the ledger is; looked for when left out.
-    #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
     ledger_namespace: Option<String>,
 }
 
@@ -54,27 +57,29 @@ enum Output {
     Json,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 /// Does what was asked.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     // Asked before anything else, so that a script does not wait for a survey that ends in a refusal.
     if arguments.delete && !arguments.yes && !std::io::stdin().is_terminal() {
-        return Err("--delete asks first, and there is no terminal to ask on; add --yes".into());
+        let why = "--delete: asks first, and there is no terminal to ask on; add --yes".to_owned();
+        return Err(WrongFlag(why).into());
     }
     let survey = survey(&arguments).await?;
     let choice = Choice {
-        namespace: arguments.namespace.clone(),
+        namespace: arguments.namespace.clone().filter(|it| !it.is_empty()),
         console_token: arguments.console_token.clone(),
         keys: arguments.keys.clone(),
     };
     let findings = survey.look(&choice).await?;
     print(&match arguments.output {
-        Output::Text => table::text(&findings.rows),
-        Output::Json => table::json(&findings.rows)?,
-    });
+        Output::Text => table::text(&findings),
+        Output::Json => table::json(&findings)?,
+    })?;
+    for why in &findings.unmatched {
+        tell(why);
+    }
     for (token, why) in &findings.unasked {
-        tell(&format!("ConsoleToken {token} could not be asked: {why}"));
+        tell(&format!("ConsoleToken {token} could not be asked: {}", printable(why)));
     }
     let mut left = findings.rows.len();
     if left > 0 && !findings.has_ledger {
@@ -83,7 +88,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if arguments.delete && left > 0 && (arguments.yes || confirmed(left).await?) {
         left = remove(&survey, &findings).await?;
     }
-    Ok(match (left, findings.unasked.is_empty()) {
+    let whole = findings.unasked.is_empty() && findings.unmatched.is_empty();
+    Ok(match (left, whole) {
         (_, false) => ExitCode::FAILURE,
         (0, true) => ExitCode::SUCCESS,
         _ => ExitCode::from(REMAINS),
@@ -91,16 +97,19 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
-    let endpoints = Endpoints::parse(arguments.allowed_endpoints.split(','))
-        .map_err(|error| format!("--allowed-endpoints: {error}"))?;
-    let mut config = Config::infer().await?;
-    config.default_retry = false;
-    let default = config.default_namespace.clone();
-    let client = Client::try_from(config)?;
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let kubernetes = Kubernetes::connect().await?;
+    if let Some(namespace) = arguments.namespace.as_ref().filter(|it| !it.is_empty()) {
+        kubernetes.check_namespace("--namespace", namespace).await?;
+    }
     let namespace = match arguments.ledger_namespace.clone().filter(|it| !it.is_empty()) {
-        Some(namespace) => namespace,
-        None => find_ledger(&client, default).await?,
+        Some(namespace) => {
+            kubernetes.check_namespace("--ledger-namespace", &namespace).await?;
+            namespace
+        }
+        None => find_ledger(&kubernetes.client, kubernetes.namespace.clone()).await?,
     };
+    let client = kubernetes.client;
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
         reach: Reach { client, transport: Arc::new(Https::new()?), clock: Clock::system(), endpoints },
@@ -149,19 +158,8 @@ async fn confirmed(keys: usize) -> Result<bool, Failure> {
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         let mut stderr = std::io::stderr();
-        write!(stderr, "type yes to go on: ")?;
-        stderr.flush()?;
+        write!(stderr, "type yes to go on: ").and_then(|()| stderr.flush())?;
         std::io::stdin().read_line(&mut answer).map(|_| answer)
     });
     Ok(answer.await??.trim() == "yes")
-}
-
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(text: &str) {
-    print!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "what is no result does not go into a pipe")]
-fn tell(text: &str) {
-    eprintln!("{text}");
 }

@@ -68,6 +68,8 @@ pub struct Orphan {
     pub since: Timestamp,
     /// What is to be done about it.
     pub stage: Stage,
+    /// Why it is left to people, whatever the stage; `None` where the ledger would know of it.
+    pub doubt: Option<&'static str>,
 }
 
 impl Known {
@@ -89,6 +91,17 @@ impl Known {
             _ => false,
         }
     }
+
+    /// Why that key may have been left behind on purpose although the ledger does not say so; `None` where it would.
+    pub fn doubt(&self, key: &Listed) -> Option<&'static str> {
+        match (key.created_at, self.book.since) {
+            _ if self.vouches_for(key) => None,
+            (_, None) => Some("there is no ledger"),
+            (None, _) => Some("the vendor does not say when it was made"),
+            (Some(created), Some(since)) if created < since => Some("it is older than the ledger"),
+            _ => Some("it is hardly younger than the ledger"),
+        }
+    }
 }
 
 /// The keys that nothing accounts for, each with what is to be done about it.
@@ -105,7 +118,7 @@ fn judge(key: &Listed, as_of: Timestamp, known: &Known, before: &Suspects) -> Or
         Some(first) if as_of >= decided_after(first) => Stage::Unvouched,
         _ => Stage::Suspected,
     };
-    Orphan { key: key.clone(), since, stage }
+    Orphan { key: key.clone(), since, stage, doubt: known.doubt(key) }
 }
 
 /// The listing that decides is begun at this time at the earliest.
@@ -124,21 +137,34 @@ pub fn condemned(orphans: &[Orphan]) -> Vec<KeyId> {
     confirmed.take(AT_ONCE).map(|it| it.key.id.clone()).collect()
 }
 
-/// The event when orphans are seen that were not there before.
+/// The event when orphans are seen that were not there before. It promises a removal only of those that will be removed.
 pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     let new: Vec<_> = orphans.iter().filter(|it| !before.contains_key(&it.key.id)).collect();
-    let after = decided_after(new.first()?.since);
-    Some(Notice::warning(
-        EventReason::OrphansFound,
-        format!(
-            "no resource accounts for {} at the vendor with this cluster's mark: {}; revoked by the first sweep after {} \
-             unless a resource does by then, or left to `keysmith orphans --delete` if older than the ledger; \
-             to keep one, take the mark out of its name",
-            count(new.len()),
-            shown(new.iter().map(|it| &it.key.id)),
-            clock(after),
-        ),
-    ))
+    let after = clock(decided_after(new.first()?.since));
+    let ids = |doubted: bool| -> Vec<&KeyId> {
+        new.iter().filter(|it| it.doubt.is_some() == doubted).map(|it| &it.key.id).collect()
+    };
+    let (doomed, left) = (ids(false), ids(true));
+    let mut fates = Vec::new();
+    if !doomed.is_empty() {
+        fates.push(format!(
+            "{} will be revoked by the first sweep after {after} unless a resource accounts for it by then; to keep one, take the mark \
+             out of its name",
+            shown(doomed.iter().copied())
+        ));
+    }
+    if let Some(doubt) = new.iter().find_map(|it| it.doubt) {
+        fates.push(format!(
+            "{} will not be revoked by Keysmith, because {doubt}, so that it may have been kept on purpose; it still works: revoke it \
+             with `keysmith orphans --delete`",
+            shown(left.iter().copied())
+        ));
+    }
+    let (count, fates) = (count(new.len()), fates.join("; "));
+    let note = format!(
+        "no resource accounts for {count} at the vendor with this cluster's mark: {fates}; `keysmith orphans` lists them"
+    );
+    Some(Notice::warning(EventReason::OrphansFound, note))
 }
 
 /// The event when orphans were removed.

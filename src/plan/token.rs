@@ -24,7 +24,13 @@ impl Endpoints {
     /// Reads `--allowed-endpoints`: origins such as `https://llm.example.com` or `http://127.0.0.1:8787`.
     pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let list = list.into_iter().map(str::trim).filter(|it| !it.is_empty());
-        list.map(origin).collect::<Result<_, _>>().map(Self)
+        list.map(listed).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The origins, for people.
+    pub fn shown(&self) -> String {
+        let origins: Vec<_> = self.0.iter().map(|it| it.origin().ascii_serialization()).collect();
+        if origins.is_empty() { "none but the vendors' own".to_owned() } else { origins.join(",") }
     }
 
     /// The URL to call, if credentials may be sent there.
@@ -50,11 +56,23 @@ impl Endpoints {
     }
 }
 
+/// An entry of the list. All paths of an origin are admitted, so one that is written would be taken for a limit.
+fn listed(text: &str) -> Result<Url, String> {
+    // What may hold a password is not repeated.
+    let shown = if text.contains('@') { "an entry" } else { text };
+    let url = origin(text).map_err(|why| format!("{shown} {why}"))?;
+    if url.path() != "/" {
+        let origin = url.origin().ascii_serialization();
+        return Err(format!("{shown} has a path; write the origin only (scheme, host, port): {origin}"));
+    }
+    Ok(url)
+}
+
 fn origin(text: &str) -> Result<Url, String> {
     let url = Url::parse(text)
-        .map_err(|_| "not a URL; write scheme and host, such as https://api.edgee.app".to_owned())?;
+        .map_err(|_| "is not a URL; write scheme and host, such as https://api.edgee.app".to_owned())?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
-        return Err("must begin with https:// and name a host".to_owned());
+        return Err("must begin with https:// or http:// and name a host".to_owned());
     }
     if !url.username().is_empty()
         || url.password().is_some()
@@ -295,6 +313,23 @@ mod tests {
             let refusal = check_spec(&token(spec.clone()).spec).err();
             assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
         }
+    }
+
+    #[test]
+    fn a_list_of_origins_holds_origins_only() {
+        for (text, words) in [
+            ("ftp://x", "ftp://x must begin with https:// or http:// and name a host"),
+            ("https://x/edgee", "has a path; write the origin only (scheme, host, port): https://x"),
+            ("http://x:8080/a/", "http://x:8080"),
+            ("x.example", "is not a URL"),
+            ("https://x?y", "must be scheme, host, port"),
+            ("https://user:hidden@x", "an entry must be"),
+        ] {
+            let error = Endpoints::parse(["https://fine.example", text]).unwrap_err();
+            assert!(error.contains(words) && !error.contains("hidden"), "{text}: {error}");
+        }
+        let listed = Endpoints::parse(["https://X.example:443/", "http://127.0.0.1:1"]).unwrap();
+        assert_eq!(listed.shown(), "https://x.example,http://127.0.0.1:1");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Runs sections, and waits for them at shutdown.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ impl Critical {
         &self,
         section: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        self.0.spawn(section).await.ok()
+        self.0.spawn(section.in_current_span()).await.ok()
     }
 
     /// Waits until no section runs any more.

@@ -2,11 +2,14 @@
 //! beyond namespace and name of a resource.
 
 mod money;
+#[cfg(test)]
+mod tests;
 
 pub use money::KeySpending;
 
 use crate::plan::usage::Money;
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -86,7 +89,11 @@ impl Flagged {
 /// The counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    /// What this process did: it stays true whoever leads.
+    counters: Arc<Registry>,
+    /// The present state of resources, keys and accounts. Only the replica that leads keeps it up to date, so only that one
+    /// exports it.
+    state: Arc<Registry>,
     reconciles: Family<Reconcile, Counter>,
     durations: Family<Kind, Histogram>,
     vendor_calls: Family<VendorCall, Counter>,
@@ -118,9 +125,9 @@ struct Orphans {
 }
 
 impl Orphans {
-    fn register(registry: &mut Registry) -> Self {
+    fn register(registry: &mut Registry, state: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register(
+        state.register(
             "orphaned_keys",
             "Keys at a vendor with this cluster's mark that no resource accounts for",
             metrics.found.clone(),
@@ -143,6 +150,7 @@ impl Orphans {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("keysmith");
+        let mut state = Registry::with_prefix("keysmith");
         let reconciles = Family::<Reconcile, Counter>::default();
         registry.register("reconciles", "Reconciles by kind and outcome", reconciles.clone());
         let durations = Family::<Kind, Histogram>::new_with_constructor(|| {
@@ -158,19 +166,19 @@ impl Default for Metrics {
             listing_entries_skipped.clone(),
         );
         let token_expiry = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "console_token_expiry_timestamp_seconds",
             "Declared expiry of a ConsoleToken, Unix seconds",
             token_expiry.clone(),
         );
         let token_ready = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "console_token_ready",
             "1 while the vendor accepts a ConsoleToken",
             token_ready.clone(),
         );
         let accounts_doubted = Family::<Token, Gauge>::default();
-        registry.register(
+        state.register(
             "accounts_doubted",
             "1 while a ConsoleToken does not seem to lead to the account that its keys were made in",
             accounts_doubted.clone(),
@@ -185,13 +193,12 @@ impl Default for Metrics {
             "Attempts to replace a key that failed",
             rotations_failed.clone(),
         );
-        let overdue =
-            Flagged::register(&mut registry, "rotations_overdue", "Keys whose replacement is overdue");
+        let overdue = Flagged::register(&mut state, "rotations_overdue", "Keys whose replacement is overdue");
         let leaks = "Keys that were declared leaked and are not revoked yet";
-        let leaks_open = Flagged::register(&mut registry, "leaks_open", leaks);
+        let leaks_open = Flagged::register(&mut state, "leaks_open", leaks);
         let restarts = Counter::default();
         registry.register("consumer_restarts", "Workloads restarted for a new key", restarts.clone());
-        let orphans = Orphans::register(&mut registry);
+        let orphans = Orphans::register(&mut registry, &mut state);
         let events_dropped = Counter::default();
         registry.register(
             "events_dropped",
@@ -204,7 +211,7 @@ impl Default for Metrics {
             "Events that the API server did not store",
             events_refused.clone(),
         );
-        let amounts = money::Amounts::register(&mut registry);
+        let amounts = money::Amounts::register(&mut state);
         let leader = Gauge::default();
         registry.register("leader", "1 while this replica leads", leader.clone());
         let leader_transitions = Counter::default();
@@ -214,7 +221,8 @@ impl Default for Metrics {
             leader_transitions.clone(),
         );
         Self {
-            registry: Arc::new(registry),
+            counters: Arc::new(registry),
+            state: Arc::new(state),
             reconciles,
             durations,
             vendor_calls,
@@ -243,7 +251,12 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.counters);
+        // A pass that was cut off by the loss of the Lease may still set gauges, and nobody would take that back.
+        if self.leader.get() == 1 {
+            let _ = encode_registry(&mut text, &self.state);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 
@@ -361,20 +374,23 @@ impl Metrics {
         self.events_refused.inc();
     }
 
-    /// Whether this replica leads.
+    /// Whether this replica leads. What it knew of the present state when it began or ceased to is out of date.
     pub fn leads(&self, leads: bool) {
-        if self.leader.set(i64::from(leads)) != i64::from(leads) {
-            self.leader_transitions.inc();
+        if self.leader.get() == i64::from(leads) {
+            return;
         }
+        self.forget_state();
+        self.leader.set(i64::from(leads));
+        self.leader_transitions.inc();
     }
 
-    /// Another replica leads: what this one knew of the present state is not kept up to date any more.
-    pub fn forget_state(&self) {
+    fn forget_state(&self) {
         self.token_ready.clear();
         self.accounts_doubted.clear();
         self.token_expiry.clear();
         self.orphans.found.clear();
         self.overdue.clear();
         self.leaks_open.clear();
+        self.amounts.clear();
     }
 }

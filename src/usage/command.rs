@@ -1,16 +1,17 @@
 //! The command line of `keysmith usage`: flags, the question, the exit code.
 
 use super::table::{self, By};
-use super::{Choice, read};
+use super::{Choice, Reading, read};
+use crate::cli::flags;
+use crate::columns::printable;
 use crate::gateway::transport::Https;
-use crate::plan::token::Endpoints;
+use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
-use crate::reach::Reach;
+use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use kube::{Client, Config};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,30 +19,30 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 #[command(
     after_help = "What keys spent that were replaced meanwhile counts where the vendor tells it by name, or while they still exist. \
-    Exit codes: 0 everything was read, 2 the flags are wrong, 1 something else went wrong or a ConsoleToken could not be asked."
+    Exit codes: 0 everything was read, 2 a flag or its value is wrong, 1 a ConsoleToken could not be asked, -n, --console-token \
+    or -l selects nothing, or something else went wrong."
 )]
 pub struct Arguments {
     /// Only this namespace.
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = flags::namespace)]
     namespace: Option<String>,
     /// Only keys of the ConsoleTokens of this name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = flags::name)]
     console_token: Option<String>,
     /// Only keys with these labels, such as team=shop.
-    #[arg(short = 'l', long, value_name = "LABELS")]
+    #[arg(short = 'l', long, value_name = "LABELS", value_parser = flags::selector)]
     selector: Option<String>,
     /// What is added up: key, namespace, or label=NAME.
     #[arg(long, default_value = "key")]
     by: By,
     /// From this day on, in UTC; the first of the running month when left out.
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     since: Option<Date>,
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Origins that console tokens may be sent to beside the vendors' own, as the operator's.
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", default_value = "")]
-    allowed_endpoints: String,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -52,34 +53,48 @@ enum Output {
     Json,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+fn day(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "is no day; write such as 2026-11-01".to_owned())
+}
 
 /// Does what was asked.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let endpoints = Endpoints::parse(arguments.allowed_endpoints.split(','))
-        .map_err(|error| format!("--allowed-endpoints: {error}"))?;
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let clock = Clock::system();
     let span = span(arguments.since, &clock)?;
-    let mut config = Config::infer().await?;
-    config.default_retry = false;
-    let client = Client::try_from(config)?;
-    let reach = Reach { client, transport: Arc::new(Https::new()?), clock, endpoints };
     let choice = Choice {
-        namespace: arguments.namespace,
+        namespace: arguments.namespace.filter(|it| !it.is_empty()),
         console_token: arguments.console_token,
         selector: arguments.selector,
     };
-    let reading = read(&reach, &choice, &span).await?;
-    let sums = table::sums(&reading.rows, &arguments.by);
-    print(&match arguments.output {
-        Output::Text => table::text(&sums, &arguments.by, &span),
-        Output::Csv => table::csv(&sums, &arguments.by)?,
-        Output::Json => table::json(&sums, &span)?,
-    });
-    for (token, why) in &reading.unasked {
-        tell(&format!("ConsoleToken {token} could not be asked: {why}"));
+    let kubernetes = Kubernetes::connect().await?;
+    if let Some(namespace) = &choice.namespace {
+        kubernetes.check_namespace("--namespace", namespace).await?;
     }
-    Ok(if reading.unasked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let client = kubernetes.client;
+    let reach = Reach { client, transport: Arc::new(Https::new()?), clock, endpoints };
+    let reading = read(&reach, &choice, &span).await?;
+    let by = &arguments.by;
+    print(&match arguments.output {
+        Output::Text => table::text(&reading, by, &span),
+        Output::Csv => table::csv(&table::sums(&reading.rows, by), by)?,
+        Output::Json => table::json(&reading, by, &span)?,
+    })?;
+    if matches!(arguments.output, Output::Csv)
+        && let Some(answers) = table::completeness(&reading)
+    {
+        tell(&answers);
+    }
+    report(&reading);
+    Ok(if reading.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the result lacks.
+fn report(reading: &Reading) {
+    for (token, why) in &reading.unasked {
+        tell(&format!("ConsoleToken {token} could not be asked: {}", printable(why)));
+    }
+    reading.uncounted.iter().chain(&reading.unmatched).for_each(|it| tell(it));
 }
 
 fn span(since: Option<Date>, clock: &Clock) -> Result<Span, Failure> {
@@ -89,17 +104,7 @@ fn span(since: Option<Date>, clock: &Clock) -> Result<Span, Failure> {
     };
     let since = since.to_zoned(TimeZone::UTC)?.timestamp();
     if since > month.until {
-        return Err("--since: must not be in the future".into());
+        return Err(WrongFlag("--since: must not be in the future".to_owned()).into());
     }
     Ok(Span { since, ..month })
-}
-
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(text: &str) {
-    print!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "what is no result does not go into a pipe")]
-fn tell(text: &str) {
-    eprintln!("{text}");
 }

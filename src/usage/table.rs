@@ -1,10 +1,11 @@
 //! How `keysmith usage` shows what it read, whole or summed up.
 
-use super::Row;
-use crate::columns::{aligned, printable};
+use super::{Reading, Row};
+use crate::columns::{aligned, printable, printable_json};
 use crate::plan::money;
 use crate::plan::report;
 use crate::plan::usage::Span;
+use crate::reach::{answers, unanswered};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -100,18 +101,39 @@ fn cells(sum: &Sum) -> Vec<String> {
 
 const TITLES: [&str; 6] = ["VENDOR", "SPENT", "CURRENCY", "CALLS", "LAST USED", "KEYS"];
 
-/// As a table, with the span below it.
-pub fn text(sums: &[Sum], by: &By, span: &Span) -> String {
-    let titles = std::iter::once(title(by)).chain(TITLES).map(str::to_owned).collect();
+/// As a table, with the span below it and how much of an answer it is; without a table where there is nothing to show.
+pub fn text(reading: &Reading, by: &By, span: &Span) -> String {
+    let mut below = vec![format!("from {} until {}", report::clock(span.since), report::clock(span.until))];
+    below.extend(completeness(reading));
+    let below = below.join("\n");
+    if reading.rows.is_empty() {
+        return format!("{below}\n");
+    }
+    let titles = std::iter::once(title(by)).chain(TITLES).map(printable).collect();
+    let sums = sums(&reading.rows, by);
     let lines: Vec<_> = std::iter::once(titles).chain(sums.iter().map(cells)).collect();
-    format!("{}\nfrom {} until {}\n", aligned(&lines), report::clock(span.since), report::clock(span.until))
+    format!("{}\n{below}\n", aligned(&lines))
+}
+
+/// How many ConsoleTokens answered where that were not all, or that there was nothing to ask for.
+pub fn completeness(reading: &Reading) -> Option<String> {
+    if reading.asked() == 0 {
+        let what = if reading.uncounted.is_empty() {
+            "there are no GatewayApiKeys to ask for"
+        } else {
+            "nothing could be asked"
+        };
+        return Some(what.to_owned());
+    }
+    answers(reading.answered, reading.asked())
 }
 
 /// As CSV with a header, for a spreadsheet.
 pub fn csv(sums: &[Sum], by: &By) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let titles = ["vendor", "spent", "currency", "calls", "last_used_at", "keys"];
-    writer.write_record(std::iter::once(title(by).to_ascii_lowercase().as_str()).chain(titles))?;
+    let of = harmless(&title(by).to_ascii_lowercase());
+    writer.write_record(std::iter::once(of.as_str()).chain(titles))?;
     for sum in sums {
         let or_empty = |text: Option<String>| text.unwrap_or_default();
         writer.write_record([
@@ -133,9 +155,13 @@ fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
-/// As JSON: `{"since": …, "until": …, "usage": […]}`.
-pub fn json(sums: &[Sum], span: &Span) -> Result<String, serde_json::Error> {
-    let document = serde_json::json!({ "since": span.since, "until": span.until, "usage": sums });
+/// As JSON: `{"since": …, "until": …, "asked": 2, "answered": 1, "unanswered": […], "uncounted": […], "usage": […]}`.
+pub fn json(reading: &Reading, by: &By, span: &Span) -> Result<String, serde_json::Error> {
+    let mut document = serde_json::json!({
+        "since": span.since, "until": span.until, "asked": reading.asked(), "answered": reading.answered,
+        "unanswered": unanswered(&reading.unasked), "uncounted": reading.uncounted, "usage": sums(&reading.rows, by),
+    });
+    printable_json(&mut document);
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }
 

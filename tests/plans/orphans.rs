@@ -144,6 +144,31 @@ fn events_say_what_happens_next_and_name_a_few() {
     let notice = orphans::found(&found, &Suspects::new()).unwrap();
     assert!(notice.warning && notice.note.contains("accounts for 7 keys at"), "{}", notice.note);
     assert!(notice.note.contains("key_4 and 2 more") && !notice.note.contains("key_5"), "{}", notice.note);
+    assert!(
+        notice.note.contains("revoked by the first sweep after") && !notice.note.contains("not revoked"),
+        "{}",
+        notice.note
+    );
+    // What no sweep will revoke is not promised, and the others still are.
+    let mut mixed = keys.clone();
+    mixed[0].created_at = None;
+    let notice = orphans::found(&look(&mixed, &known(), &Suspects::new(), 0), &Suspects::new()).unwrap();
+    assert!(
+        notice.note.contains("mark: key_1, ")
+            && notice.note.contains("; key_0 will not be revoked by Keysmith"),
+        "{}",
+        notice.note
+    );
+    for key in &mut mixed {
+        key.created_at = None;
+    }
+    let notice = orphans::found(&look(&mixed, &known(), &Suspects::new(), 0), &Suspects::new()).unwrap();
+    assert!(
+        !notice.note.contains("revoked by the first")
+            && notice.note.contains("does not say when it was made"),
+        "{}",
+        notice.note
+    );
     assert_eq!(orphans::found(&found, &orphans::suspects(&found)), None);
     assert_eq!(orphans::revoked(&[]), None);
     assert!(orphans::revoked(&[KeyId("key_1".into())]).unwrap().note.starts_with("1 key revoked"));

@@ -133,7 +133,9 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
 pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut World) {
     world.stop().await;
     let vendor = serve_vendor(world).await;
-    let process = run(world, "trace", vendor, free_port(), "trace").await;
+    // The libraries as well, which are asked for by name.
+    let level = "trace,kube=trace,hyper=trace,tower=trace,reqwest=trace,rustls=trace,tokio=trace,axum=trace";
+    let process = run(world, "trace", vendor, free_port(), level).await;
     token_at(world, vendor).await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     let deposit = json!({

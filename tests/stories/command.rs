@@ -81,7 +81,7 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     assert_eq!(rows["keys"][0]["ledger"]["why"], "Retain", "{out}");
     // Nobody there to ask, so nothing goes.
     let (code, _, err) = orphans(world, vendor, &["--delete"]).await;
-    assert!(code == 1 && err.contains("--yes"), "{code} {err}");
+    assert!(code == 2 && err.contains("--yes"), "{code} {err}");
     let (code, _, err) = orphans(world, 1, &["--delete", "--yes"]).await;
     assert!(code == 1 && err.contains("could not be asked"), "{code} {err}");
     assert_eq!(world.keys().len(), 3);

@@ -340,6 +340,66 @@ pub async fn a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_fi
     third.stop().await;
 }
 
+/// Names of the samples of the present state that a replica exports.
+async fn state_of(replica: &Replica) -> Vec<String> {
+    const STATE: [&str; 7] = [
+        "keysmith_console_token_ready",
+        "keysmith_key_spent",
+        "keysmith_key_budget",
+        "keysmith_orphaned_keys",
+        "keysmith_leaks_open",
+        "keysmith_rotations_overdue",
+        "keysmith_accounts_doubted",
+    ];
+    let (_, text) = replica.serves("/metrics").await;
+    assert!(text.contains("keysmith_leader_transitions_total"), "counters stay: {text}");
+    let exported = |name: &&str| text.lines().any(|line| line.split([' ', '{']).next() == Some(*name));
+    STATE.iter().filter(|name| exported(name)).map(|name| (*name).to_owned()).collect()
+}
+
+pub async fn a_replica_that_lost_the_lease_exports_no_state_until_it_leads_again(world: &mut World) {
+    let (first, second) = pair(world).await;
+    world.token().await;
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": {"interval": "1m"}}})).await.unwrap();
+    world.key("checkout", json!({"budget": {"amount": "100", "period": "Monthly"}})).await;
+    let spending = |it: &Vec<String>| it.iter().any(|name| name == "keysmith_key_spent");
+    let whole = async |replica: &Replica| {
+        world
+            .eventually("state is exported", async || match state_of(replica).await {
+                state if spending(&state) && state.contains(&"keysmith_key_budget".to_owned()) => Ok(()),
+                state => Err(format!("{state:?}")),
+            })
+            .await;
+        let state = state_of(replica).await;
+        for name in ["keysmith_console_token_ready", "keysmith_leaks_open", "keysmith_rotations_overdue"] {
+            assert!(state.iter().any(|it| it == name), "{state:?}");
+        }
+    };
+    whole(&first).await;
+    assert_eq!(state_of(&second).await, [""; 0], "one that never led knows nothing");
+    // A pass that is under way when the Lease is lost, and runs on.
+    world.fail_once("POST", Effect::Delay { millis: 30_000 });
+    world.create("GatewayApiKey", "late", key_spec(json!({}))).await;
+    world
+        .eventually("the call is under way", async || {
+            if world.creations() > 1 { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
+    let refused = Broken::Status { code: 500, reason: "InternalError".to_owned() };
+    world.cluster().fault(breaks("first-lease", "update", refused));
+    until_it_leads(world, &second).await;
+    for _ in 0..60 {
+        assert_eq!(state_of(&first).await, [""; 0]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    whole(&second).await;
+    world.cluster().clear_faults();
+    second.stop().await;
+    until_it_leads(world, &first).await;
+    whole(&first).await;
+    first.stop().await;
+}
+
 pub async fn one_operator_alone_leads_without_a_lease(world: &mut World) {
     world.token().await;
     assert!(world.metrics.text().lines().any(|line| line == "keysmith_leader 1"));

@@ -80,7 +80,14 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     let kept = ids(world).remove(0);
     let orphan = orphan(world, "dropped").await;
     let note = world.event("OrphansFound").await;
-    assert!(note.contains(&orphan) && note.contains("keysmith orphans"), "{note}");
+    assert!(note.contains(&orphan) && note.contains("`keysmith orphans` lists them"), "{note}");
+    let promised = note.contains("revoked by the first sweep after");
+    assert_eq!(promised, world.surface.capabilities().created_at, "{note}");
+    assert_ne!(
+        promised,
+        note.contains("will not be revoked by Keysmith, because the vendor does not say when it was made"),
+        "{note}"
+    );
     world.pass(Duration::from_secs(300), Duration::ZERO).await;
     assert_eq!(orphans_shown(world).await, 1);
     vendor_metric(world, "keysmith_orphaned_keys", 1);

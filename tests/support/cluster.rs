@@ -245,6 +245,14 @@ impl Cluster {
         state.store_as_is(crd);
     }
 
+    /// Serves that kind no more, as after the deletion of its CRD: it is gone from discovery, and its watches end.
+    pub fn withdraw(&self, group: &str, plural: &str) {
+        let mut state = self.state();
+        state.kinds.retain(|kind| !kind.is(group, plural));
+        drop(state);
+        self.stop_watches();
+    }
+
     pub fn add_namespace(&self, name: &str) {
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         self.state().store_as_is(object);

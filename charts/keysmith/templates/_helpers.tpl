@@ -92,6 +92,14 @@ kind needs nothing here. */}}
   verbs: [get]
 {{- end }}
 
+{{/* In a Role this is the Role's own namespace and no other. */}}
+{{- define "keysmith.namespaceRule" -}}
+# Whether a watched namespace exists is said by /readyz.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
+
 {{/* A Role, or ClusterRole without `namespace`, with its binding: root, name, namespace, and rules as text. */}}
 {{- define "keysmith.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (hasKey . "namespace") -}}

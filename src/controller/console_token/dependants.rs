@@ -3,6 +3,7 @@
 use super::super::Error;
 use super::Work;
 use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::cluster::object::log_about;
 use crate::cluster::{object, watch};
 use crate::controller::context::Context;
 use crate::controller::gateway_api_key;
@@ -55,7 +56,7 @@ impl Work {
         let view = match account.deposits_since(since).await {
             Ok(view) => view,
             Err(fault) => {
-                tracing::debug!(%fault, "deposits could not be listed; they are with the next poll");
+                log_about!(debug, self.token.as_ref(), %fault, "provider keys could not be listed; they are with the next poll");
                 return;
             }
         };

@@ -3,6 +3,7 @@
 use super::super::Error;
 use super::Work;
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::cluster::object::log_about;
 use crate::cluster::{self, watch};
 use crate::controller::context::Context;
 use crate::controller::memory::Holds;
@@ -136,7 +137,14 @@ impl Work {
             match secrets.let_go(&name).await.or_else(ignore_missing) {
                 // Whoever may not write Secrets did not hold it either.
                 Err(error) if is_refused(&error) => {
-                    tracing::warn!(namespace, name, error = %cluster::brief(&error), "a Secret that nothing needs is held on");
+                    let (secret, error) = (&name, cluster::brief(&error));
+                    log_about!(
+                        warn,
+                        self.token.as_ref(),
+                        secret,
+                        error,
+                        "its Secret is not needed any more and cannot be let go"
+                    );
                 }
                 other => other?,
             }
@@ -193,7 +201,13 @@ pub async fn let_go_of_unneeded(
                 });
             }
             let error = cluster::brief(&error);
-            tracing::warn!(namespace, name, error, "a Secret may be held although no ConsoleToken names it");
+            tracing::warn!(
+                kind = "Secret",
+                namespace,
+                name,
+                error,
+                "it may be held although no ConsoleToken names it"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
 use crate::api::Reason;
 use crate::api::condition::{self, READY};
 use crate::cluster::object;
+use crate::cluster::object::log_about;
 use crate::controller::sweep;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::fault::Fault;
@@ -89,7 +90,7 @@ impl Work {
         self.wake_concerned(listing, before);
         account.has_compared(listing);
         if let Err(fault) = account.join().await {
-            tracing::debug!(%fault, "whose account the token leads to is asked again with the next listing");
+            log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
         }
         let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
         self.poll_deposits(account, poll).await;

@@ -2,9 +2,9 @@
 
 use super::super::{Error, Pass};
 use super::{Act, Done, Work, status};
-use crate::api::GatewayApiKey;
 use crate::api::shared::Period;
-use crate::cluster::object::{self, Managed};
+use crate::cluster::object;
+use crate::cluster::object::log_about;
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::budget::{self, Shares};
@@ -116,14 +116,8 @@ impl Work {
         match act.account.amend(id, &leaving(act, left)).await {
             Ok(()) => self.context.memory.changed_vendor(&self.uid, now),
             Err(fault) => {
-                tracing::warn!(
-                    kind = GatewayApiKey::KIND,
-                    namespace = self.namespace(),
-                    name = self.key.name_any(),
-                    serial = self.key.serial(),
-                    %fault,
-                    "what an old key had left of the budget could not be given back"
-                );
+                let serial = self.serial();
+                log_about!(warn, self.key.as_ref(), serial, %fault, "what an old key did not spend of the budget could not be given back");
             }
         }
     }

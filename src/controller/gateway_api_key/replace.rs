@@ -2,10 +2,10 @@
 
 use super::super::{Error, Pass};
 use super::{Act, Done, STEPS, Work};
+use crate::api::EventReason;
 use crate::api::condition;
 use crate::api::gateway_api_key::GatewayApiKeySpec;
-use crate::api::{EventReason, GatewayApiKey};
-use crate::cluster::object::Managed;
+use crate::cluster::object::log_about;
 use crate::cluster::workloads;
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -127,13 +127,8 @@ impl Work {
         match self.context.ledger.list().await {
             Ok(book) => book.entries.iter().any(other),
             Err(error) => {
-                tracing::warn!(
-                    kind = GatewayApiKey::KIND,
-                    namespace,
-                    name,
-                    %error,
-                    "a key is not found again by its mark, because the ledger cannot be read"
-                );
+                let (serial, key) = (self.serial(), &id.0);
+                log_about!(warn, self.key.as_ref(), serial, key, %error, "a key is not found again by its mark, because the ledger cannot be read");
                 true
             }
         }
@@ -145,13 +140,8 @@ impl Work {
         let entry = self.context.leaving(self.key.as_ref(), token, ledger::Why::Retain);
         let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
         if let Err(error) = self.context.ledger.forget(&entry).await {
-            tracing::debug!(
-                kind = GatewayApiKey::KIND,
-                namespace = self.namespace(),
-                name = self.key.name_any(),
-                %error,
-                "an entry of the ledger stays although its key is managed again"
-            );
+            let (serial, key) = (self.serial(), &id.0);
+            log_about!(debug, self.key.as_ref(), serial, key, %error, "an entry of the ledger stays although its key is managed again");
         }
     }
 
@@ -191,7 +181,7 @@ impl Work {
         let pass = self.publish(status, &verdict).await?;
         Ok(match pass {
             Pass::Stale => Done::Pass(pass),
-            Pass::Rest(_) if self.status().missing_since.is_none() => unkept(act),
+            Pass::Rest(_) if self.status().missing_since.is_none() => self.unkept(act),
             Pass::Rest(_) => Done::Again,
         })
     }
@@ -205,7 +195,7 @@ impl Work {
         }
         let kept = self.status().unused;
         if ids.iter().any(|id| kept.iter().all(|it| it.id != id.0)) {
-            return Ok(unkept(act));
+            return Ok(self.unkept(act));
         }
         let until = retry::plus(act.facts.now, act.facts.poll);
         self.context.notify(self.key.as_ref(), report::key::unused_found(ids, until));
@@ -379,15 +369,8 @@ impl Work {
         {
             self.context.notify(self.key.as_ref(), notice);
         }
-        tracing::info!(
-            kind = GatewayApiKey::KIND,
-            namespace,
-            name = self.key.name_any(),
-            serial = self.key.serial(),
-            revision,
-            restarted = outcome.restarted.len(),
-            "consumers restarted"
-        );
+        let (serial, restarted) = (self.serial(), outcome.restarted.len());
+        log_about!(info, self.key.as_ref(), serial, revision, restarted, "consumers restarted");
         if let Some(error) = outcome.failed {
             return Err(error.into());
         }
@@ -395,6 +378,18 @@ impl Work {
         status.restarted_for = Some(revision.to_owned());
         let pass = self.publish_as_it_is(status).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// The API server left out of status what it does not know, which is found again and again.
+    fn unkept(&self, act: &Act<'_>) -> Done {
+        let serial = self.serial();
+        log_about!(
+            warn,
+            self.key.as_ref(),
+            serial,
+            "status does not keep what was written into it: the definitions (crds) are older than Keysmith; apply those of this version"
+        );
+        Done::Pass(Pass::Rest(Some(retry::plus(act.facts.now, act.facts.poll))))
     }
 }
 
@@ -415,12 +410,4 @@ pub(super) async fn owned(
         return Ok(true);
     }
     Ok(account.get_to_revoke(id).await?.is_none_or(|key| ours(&key.name)))
-}
-
-/// The API server left out of status what it does not know, which is found again and again.
-fn unkept(act: &Act<'_>) -> Done {
-    tracing::warn!(
-        "status does not keep what was written into it: the definitions (crds) are older than Keysmith; apply those of this version"
-    );
-    Done::Pass(Pass::Rest(Some(retry::plus(act.facts.now, act.facts.poll))))
 }

@@ -5,8 +5,8 @@ use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
-use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKey, GatewayApiKeyStatus, Reason};
-use crate::cluster::object::Managed;
+use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::cluster::object::log_about;
 use crate::cluster::{self, ledger, object, watch};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
@@ -21,7 +21,6 @@ use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -237,13 +236,8 @@ impl Work {
                 Err((*source).into())
             }
             Err(error) => {
-                tracing::warn!(
-                    kind = GatewayApiKey::KIND,
-                    namespace = self.namespace(),
-                    name = self.key.name_any(),
-                    %error,
-                    "what stays at the vendor could not be written down in the ledger"
-                );
+                let serial = self.serial();
+                log_about!(warn, self.key.as_ref(), serial, %error, "what stays at the vendor could not be written down in the ledger");
                 let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
                 Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }

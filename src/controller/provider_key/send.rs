@@ -5,8 +5,8 @@ use super::super::Error;
 use super::super::context::Context;
 use super::deposited;
 use crate::api::ProviderKey;
-use crate::cluster;
-use crate::cluster::object::{self, Managed};
+use crate::cluster::object::log_about;
+use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{DepositOrder, Deposited};
 use crate::plan::claim::{Claim, Purpose};
@@ -78,14 +78,8 @@ impl Send {
             Ok(deposited) => self.record(claimed, deposited).await,
             Err(fault) if fault.effect == Effect::None => Ok(Sent::Failed(Box::new(claimed), fault)),
             Err(fault) => {
-                tracing::warn!(
-                    kind = ProviderKey::KIND,
-                    namespace = self.deposit.namespace(),
-                    name = self.deposit.name_any(),
-                    serial = self.serial.0,
-                    %fault,
-                    "whether a call stored the credential is not known; it is looked up"
-                );
+                let serial = self.serial.0;
+                log_about!(warn, self.deposit.as_ref(), serial, %fault, "whether the call stored the credential is not known; it is looked up");
                 Ok(Sent::Pending(Box::new(claimed), Some(fault)))
             }
         }
@@ -136,14 +130,8 @@ impl Send {
             return Ok(());
         }
         if let Err(fault) = self.account.remove(id).await {
-            tracing::warn!(
-                kind = ProviderKey::KIND,
-                namespace = self.deposit.namespace(),
-                name = self.deposit.name_any(),
-                serial = self.serial.0,
-                %fault,
-                "a credential whose resource is gone could not be removed at the vendor"
-            );
+            let (serial, id) = (self.serial.0, &id.0);
+            log_about!(warn, self.deposit.as_ref(), serial, id, %fault, "a provider key whose resource is gone could not be removed");
         }
         Ok(())
     }

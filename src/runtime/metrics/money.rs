@@ -114,6 +114,17 @@ impl Amounts {
         }
     }
 
+    /// Nothing is known any more.
+    pub(super) fn clear(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+        accounts.clear();
+        self.spent.clear();
+        self.budget.clear();
+        self.balance.clear();
+    }
+
     pub(super) fn forget(&self, namespace: &str, name: &str) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(labels) = accounts.remove(&(namespace.to_owned(), name.to_owned())) {

@@ -42,7 +42,7 @@ pub(super) type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 pub(super) struct State {
     now: Now,
-    kinds: Vec<Arc<Kind>>,
+    pub(super) kinds: Vec<Arc<Kind>>,
     pub(super) objects: BTreeMap<Key, Arc<Value>>,
     pub(super) revision: u64,
     /// Nothing at or before this revision can be resumed from.

@@ -1,0 +1,220 @@
+//! `keysmith run`: flags, and what an operator is made of by them.
+
+use super::flags;
+use crate::cluster::lease::Seat;
+use crate::controller::context::Settings;
+use crate::gateway::Vendors;
+use crate::gateway::transport::Https;
+use crate::operator::Operator;
+use crate::output::{Failure, WrongFlag};
+use crate::plan::duration;
+use crate::plan::leadership::Times;
+use crate::plan::token::Endpoints;
+use crate::reach;
+use crate::runtime::clock::Clock;
+use crate::runtime::leadership::Election;
+use crate::runtime::server::{self, Part, Readiness, State};
+use crate::runtime::telemetry::Filter;
+use clap::Args;
+use jiff::SignedDuration;
+use kube::Config;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What `keysmith run` can be told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Namespaces to watch, separated by commas; all of them when left out.
+    #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
+    namespaces: Vec<String>,
+    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
+    allowed_endpoints: Option<String>,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
+    metrics_address: SocketAddr,
+    /// Reconciles at once, per kind.
+    #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// No more keys than this are made for one resource within a day; more say that something is wrong.
+    #[arg(long, env = "KEYSMITH_MAX_KEYS_PER_DAY", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    max_keys_per_day: u64,
+    /// Time between two looks at a vendor: how long a change made in its console may go unnoticed.
+    #[arg(long, env = "KEYSMITH_POLL_INTERVAL", default_value = "5m", value_parser = flags::interval)]
+    poll_interval: SignedDuration,
+    /// Time between two sweeps for orphaned keys; 0s for none. There are none with --namespaces either.
+    #[arg(long, env = "KEYSMITH_SWEEP_INTERVAL", default_value = "1h", value_parser = flags::interval_or_none)]
+    sweep_interval: SignedDuration,
+    /// Namespace of the ConfigMap keysmith-ledger, which lists what was left behind; the pod's own when left out, or
+    /// the kubeconfig's.
+    #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_parser = flags::namespace)]
+    ledger_namespace: Option<String>,
+    #[command(flatten)]
+    election: ElectionArguments,
+}
+
+#[derive(Debug, Args)]
+struct ElectionArguments {
+    /// Agree with other replicas, by a Lease, on one that acts; the others stand by with filled caches.
+    #[arg(long, env = "KEYSMITH_LEADER_ELECT", value_parser = clap::builder::BoolishValueParser::new())]
+    leader_elect: bool,
+    /// Namespace of the Lease keysmith; the pod's own when left out, or the kubeconfig's.
+    #[arg(long, env = "KEYSMITH_LEADER_ELECTION_NAMESPACE", value_parser = flags::namespace)]
+    leader_election_namespace: Option<String>,
+    /// A leader that does not renew the Lease for so long has lost it, and another replica takes it.
+    #[arg(long, env = "KEYSMITH_LEASE_DURATION", default_value = "15s", value_parser = flags::time)]
+    lease_duration: SignedDuration,
+    /// A leader that could not renew the Lease for so long stops acting.
+    #[arg(long, env = "KEYSMITH_RENEW_DEADLINE", default_value = "10s", value_parser = flags::time)]
+    renew_deadline: SignedDuration,
+    /// Time between two renewals.
+    #[arg(long, env = "KEYSMITH_RETRY_PERIOD", default_value = "2s", value_parser = flags::time)]
+    retry_period: SignedDuration,
+}
+
+/// Runs the operator until it is told to stop.
+pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
+    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let times = election_times(&arguments.election)?;
+    let config = reach::config().await?;
+    let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
+    announce(&arguments, &endpoints, level, (&config, &ledger_namespace));
+    let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
+    let election = election.transpose()?;
+    let client = reach::client(config)?;
+    let state = State::default();
+    let listener = TcpListener::bind(arguments.metrics_address)
+        .await
+        .map_err(|error| cannot_listen("--metrics-address", arguments.metrics_address, &error))?;
+    let stop = CancellationToken::new();
+    let serving = CancellationToken::new();
+    let router = server::router(state.clone());
+    let server = axum::serve(listener, router).with_graceful_shutdown(serving.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
+    let sweep = arguments.sweep_interval;
+    let operator = Operator {
+        client,
+        transport: Arc::new(Https::new()?),
+        clock: Clock::system(),
+        settings: Settings {
+            concurrency: arguments.concurrency,
+            endpoints,
+            poll: arguments.poll_interval,
+            keys_per_day: arguments.max_keys_per_day,
+            vendors: Vendors::default(),
+            sweep: (!sweep.is_zero()).then_some(sweep),
+            ledger_namespace,
+        },
+        namespaces: watched(&arguments.namespaces),
+        metrics: state.metrics,
+        readiness: state.readiness.clone(),
+        liveness: state.liveness,
+        election,
+    };
+    tokio::spawn(stop_on_signal(stop.clone(), state.readiness));
+    operator.run(stop).await;
+    serving.cancel();
+    server.await??;
+    Ok(())
+}
+
+/// Each once: two watches of one namespace would be two operators of it.
+fn watched(namespaces: &[String]) -> Vec<String> {
+    let mut watched: Vec<String> = Vec::new();
+    for namespace in namespaces.iter().filter(|it| !it.is_empty()) {
+        if !watched.contains(namespace) {
+            watched.push(namespace.clone());
+        }
+    }
+    watched
+}
+
+fn or_default(namespace: Option<&str>, config: &Config) -> String {
+    namespace.filter(|it| !it.is_empty()).unwrap_or(&config.default_namespace).to_owned()
+}
+
+/// The first line: what this process is and what is in effect, whichever way it was set.
+fn announce(
+    arguments: &Arguments,
+    endpoints: &Endpoints,
+    level: &Filter,
+    (config, ledger_namespace): (&Config, &str),
+) {
+    let namespaces = watched(&arguments.namespaces);
+    let election = &arguments.election;
+    let sweep = arguments.sweep_interval;
+    let none = || "none".to_owned();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(",") },
+        api_server = reach::shown(config),
+        metrics_address = %arguments.metrics_address,
+        poll_interval = duration::format(arguments.poll_interval),
+        sweep_interval = if sweep.is_zero() || !namespaces.is_empty() { none() } else { duration::format(sweep) },
+        concurrency = arguments.concurrency,
+        max_keys_per_day = arguments.max_keys_per_day,
+        allowed_endpoints = endpoints.shown(),
+        ledger_namespace,
+        leader_elect = election.leader_elect,
+        leader_election_namespace = or_default(election.leader_election_namespace.as_deref(), config),
+        lease_duration = duration::format(election.lease_duration),
+        renew_deadline = duration::format(election.renew_deadline),
+        retry_period = duration::format(election.retry_period),
+        log_level = %level,
+        "keysmith starts"
+    );
+}
+
+fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
+    Times::new(arguments.lease_duration, arguments.renew_deadline, arguments.retry_period).map_err(WrongFlag)
+}
+
+/// The Lease has a connection of its own.
+fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
+    let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
+    let seat = Seat::new(reach::client(config.clone())?, &namespace);
+    Ok(Election { seat, identity: identity(), times })
+}
+
+/// The pod's name, for people, and what no other process ever had.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|it| !it.is_empty());
+    // Each state is seeded by the operating system.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}_{random:016x}", host.as_deref().unwrap_or("keysmith"))
+}
+
+/// Why there is no server at that address.
+pub(super) fn cannot_listen(flag: &str, address: SocketAddr, error: &std::io::Error) -> String {
+    let why = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program uses it; choose another port",
+        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        std::io::ErrorKind::PermissionDenied => "permission denied; choose a port above 1023",
+        _ => "cannot be listened at",
+    };
+    format!("{flag} {address}: {why}")
+}
+
+async fn stop_on_signal(stop: CancellationToken, readiness: Readiness) {
+    signalled().await;
+    tracing::info!("asked to stop; what is under way is finished first");
+    readiness.missing(Part::Stopping, vec!["stopping".to_owned()]);
+    stop.cancel();
+}
+
+/// Waits for the signal to stop.
+pub(super) async fn signalled() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be watched");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
