@@ -1,9 +1,8 @@
 //! What no text of a vendor's may hold: the secrets at hand. Ids and names of answers go into status, events and the
 //! ledger, so that a vendor, or something in between, that repeats a credential in one of them would publish it.
 //!
-//! Part of the wire, where secrets are exposed: what is compared here leaves as an answer without them.
+//! The wire, which has the secrets, calls this with every answer.
 
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 /// Stands in place of a secret. No id can hold it.
@@ -15,52 +14,40 @@ const LONG: usize = 16;
 /// The fields that are there to hold a secret.
 const FIELDS: [&str; 4] = ["key", "secret", "token", "api_key"];
 
-/// The secrets that a call was made with.
-#[derive(Clone, Default)]
-pub struct Guard(Vec<SecretString>);
+/// Takes these secrets out of every text of a document. Those fields that are there to hold one keep it, and nothing beside
+/// them repeats it.
+pub fn withhold(document: &mut Value, secrets: &[&str]) {
+    let secrets: Vec<_> =
+        secrets.iter().filter(|it| !it.is_empty()).map(|it| it.to_ascii_lowercase()).collect();
+    within(document, &secrets);
+}
 
-impl Guard {
-    /// The credential of a call, and a secret that was sent with it.
-    pub fn new(token: &SecretString, sent: Option<&SecretString>) -> Self {
-        Self(std::iter::once(token).chain(sent).filter_map(lower).collect())
-    }
-
-    /// Whether it is one of them.
-    #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
-    pub fn has(&self, secret: &SecretString) -> bool {
-        self.0.iter().any(|it| it.expose_secret().eq_ignore_ascii_case(secret.expose_secret()))
-    }
-
-    /// Takes the secrets out of every text of a document. Those fields that are there to hold one keep it, and nothing
-    /// beside them repeats it.
-    pub fn withhold(&self, document: &mut Value) {
-        match document {
-            Value::String(text) => self.clean(text),
-            Value::Array(values) => values.iter_mut().for_each(|it| self.withhold(it)),
-            Value::Object(fields) => {
-                let mut shown = Vec::new();
-                collect(fields, &mut shown);
-                let with = (!shown.is_empty()).then(|| Self(self.0.iter().cloned().chain(shown).collect()));
-                let guard = with.as_ref().unwrap_or(self);
-                let others = fields.iter_mut().filter(|(name, value)| !holds_secret(name, value));
-                others.for_each(|(_, value)| guard.withhold(value));
-            }
-            _ => {}
+fn within(document: &mut Value, secrets: &[String]) {
+    match document {
+        Value::String(text) => clean(text, secrets),
+        Value::Array(values) => values.iter_mut().for_each(|it| within(it, secrets)),
+        Value::Object(fields) => {
+            let mut shown = Vec::new();
+            collect(fields, &mut shown);
+            let all = (!shown.is_empty()).then(|| [secrets, &shown].concat());
+            let secrets = all.as_deref().unwrap_or(secrets);
+            let others = fields.iter_mut().filter(|(name, value)| !holds_secret(name, value));
+            others.for_each(|(_, value)| within(value, secrets));
         }
+        _ => {}
     }
+}
 
-    #[expect(clippy::disallowed_methods, reason = "what leaves here is a text without the secret")]
-    fn clean(&self, text: &mut String) {
-        for secret in self.0.iter().map(ExposeSecret::expose_secret) {
-            let lower = text.to_ascii_lowercase();
-            let half = lower.len() >= LONG && lower.len() * 2 >= secret.len();
-            if lower == *secret || half && secret.contains(&lower) {
-                WITHHELD.clone_into(text);
-            } else if secret.len() >= SHORTEST && lower.contains(secret) {
-                // From the end, so that what comes before keeps its place.
-                let places: Vec<_> = lower.match_indices(secret).map(|it| it.0).collect();
-                places.into_iter().rev().for_each(|at| text.replace_range(at..at + secret.len(), WITHHELD));
-            }
+fn clean(text: &mut String, secrets: &[String]) {
+    for secret in secrets {
+        let lower = text.to_ascii_lowercase();
+        let half = lower.len() >= LONG && lower.len() * 2 >= secret.len();
+        if lower == *secret || half && secret.contains(&lower) {
+            WITHHELD.clone_into(text);
+        } else if secret.len() >= SHORTEST && lower.contains(secret) {
+            // From the end, so that what comes before keeps its place.
+            let places: Vec<_> = lower.match_indices(secret).map(|it| it.0).collect();
+            places.into_iter().rev().for_each(|at| text.replace_range(at..at + secret.len(), WITHHELD));
         }
     }
 }
@@ -70,23 +57,16 @@ fn holds_secret(name: &str, value: &Value) -> bool {
 }
 
 /// The secrets that an object shows, and the objects in it.
-fn collect(fields: &Map<String, Value>, shown: &mut Vec<SecretString>) {
+fn collect(fields: &Map<String, Value>, shown: &mut Vec<String>) {
     for (name, value) in fields {
         match value {
             Value::String(text) if FIELDS.contains(&name.as_str()) && text.len() >= SHORTEST => {
-                shown.extend(lower(&SecretString::from(text.as_str())));
+                shown.push(text.to_ascii_lowercase());
             }
             Value::Object(inner) => collect(inner, shown),
             _ => {}
         }
     }
-}
-
-/// In small letters, in which everything is compared. `None`: there is nothing in it.
-#[expect(clippy::disallowed_methods, reason = "it stays a secret")]
-fn lower(secret: &SecretString) -> Option<SecretString> {
-    let text = secret.expose_secret().to_ascii_lowercase();
-    (!text.is_empty()).then(|| SecretString::from(text))
 }
 
 #[cfg(test)]
@@ -97,8 +77,7 @@ mod tests {
     const TOKEN: &str = "ek_live_CANARY-console-token";
 
     fn guarded(mut document: Value) -> Value {
-        let sent = SecretString::from("sk-CANARY-credential");
-        Guard::new(&SecretString::from(TOKEN), Some(&sent)).withhold(&mut document);
+        withhold(&mut document, &[TOKEN, "sk-CANARY-credential"]);
         document
     }
 
@@ -147,7 +126,7 @@ mod tests {
             assert_eq!(guarded(document.clone()), document);
         }
         let mut short = json!({"name": "a test"});
-        Guard::new(&SecretString::from("t"), None).withhold(&mut short);
+        withhold(&mut short, &["t", ""]);
         assert_eq!(short, json!({"name": "a test"}));
     }
 }
