@@ -63,7 +63,7 @@ fn wanted() -> Desired {
 }
 
 fn down() -> Fault {
-    Fault::ambiguous(FaultKind::Failed { status: 503 })
+    Fault::ambiguous(FaultKind::Failed { status: 503, until: None })
 }
 
 pub fn ready(book: &mut Book) {

@@ -49,7 +49,7 @@ pub fn ready(book: &mut Book) {
         FaultKind::Unreachable(Unreachable::Certificate),
         FaultKind::Strange("it is not JSON"),
         FaultKind::Throttled { until: None },
-        FaultKind::Failed { status: 503 },
+        FaultKind::Failed { status: 503, until: None },
     ] {
         let fault = Fault::without_effect(kind);
         book.ready(&words::refused(&fault, &given(), "", (at(5), true)));
@@ -90,6 +90,7 @@ fn conditions(book: &mut Book) {
         book.condition(&condition::condition(LOW_BALANCE, low, reason, &message, Some(1)));
     }
     book.condition(&condition::condition(USAGE_READ, true, Reason::UsageKnown, "spending was read", Some(1)));
+    unread(book);
 }
 
 fn listed(id: &str) -> Listed {
@@ -109,8 +110,10 @@ fn listed(id: &str) -> Listed {
 pub fn events(book: &mut Book) {
     book.event(&words::account_accepted("org_a", "org_b", 12));
     book.event(&words::secret_not_held("edgee-console", 403));
-    let orphan = |stage| Orphan { key: listed("key_000077"), since: at(0), stage };
-    book.event(&orphans::found(&[orphan(Stage::Suspected)], &Suspects::default()).unwrap());
+    for doubt in [None, Some("the vendor does not say when it was made")] {
+        let orphan = Orphan { key: listed("key_000077"), since: at(0), stage: Stage::Suspected, doubt };
+        book.event(&orphans::found(&[orphan], &Suspects::default()).unwrap());
+    }
     book.event(&orphans::revoked(&[KeyId("key_000077".to_owned())]).unwrap());
     book.event(&Notice::warning(EventReason::LowBalance, words::balance(true, "20", "EUR")));
     let token = console_token(json!({
@@ -118,4 +121,16 @@ pub fn events(book: &mut Book) {
     }));
     let expiring = token::expiry(&token, at(0)).unwrap().0;
     book.event(&Notice::warning(EventReason::ExpiringSoon, expiring.message));
+}
+
+fn unread(book: &mut Book) {
+    let forbidden = Fault::without_effect(FaultKind::Forbidden);
+    let down = Fault::without_effect(FaultKind::Failed { status: 503, until: None });
+    for (spending, balance) in
+        [(Some(&forbidden), None), (None, Some(&down)), (Some(&forbidden), Some(&down))]
+    {
+        let (reason, message) = words::unread(spending, balance).unwrap();
+        book.condition(&condition::condition(USAGE_READ, false, reason, &message, Some(1)));
+        book.event(&Notice::warning(EventReason::UsageUnread, message));
+    }
 }

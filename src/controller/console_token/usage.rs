@@ -45,7 +45,7 @@ impl Work {
         let spent = self.spent(account, &spec).await;
         let told = account.capabilities().usage.balance;
         let balance = if told { account.balance().await } else { Ok(None) };
-        let trouble = trouble(spent.as_ref().err(), balance.as_ref().err());
+        let trouble = report::token::unread(spent.as_ref().err(), balance.as_ref().err());
         if let Ok(Some(spent)) = &spent {
             self.tell_keys(account, spent);
         }
@@ -144,50 +144,5 @@ impl Work {
             }
         }
         status.balance = Some(shown);
-    }
-}
-
-/// Without the time of the next attempt, which would be a write for every failure.
-fn trouble(spending: Option<&Fault>, balance: Option<&Fault>) -> Option<(Reason, String)> {
-    let failed = match (spending, balance) {
-        (None, None) => return None,
-        (Some(one), Some(other)) if one == other => {
-            format!("neither the spending of keys nor the balance of the account could be read: {one}")
-        }
-        (Some(spending), Some(balance)) => format!(
-            "the spending of keys could not be read: {spending}; nor could the balance of the account: {balance}"
-        ),
-        (Some(spending), None) => format!("the spending of keys could not be read: {spending}"),
-        (None, Some(balance)) => format!("the balance of the account could not be read: {balance}"),
-    };
-    let message = format!("{failed}; keys work on, tried again every spec.usage.interval");
-    Some((Reason::UsageUnknown, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::fault::FaultKind;
-
-    #[test]
-    fn what_could_not_be_read_is_named_with_its_cause() {
-        let (forbidden, failed) = (FaultKind::Forbidden, FaultKind::Failed { status: 503, until: None });
-        let [forbidden, failed] = [forbidden, failed].map(Fault::without_effect);
-        let said = |spending, balance| trouble(spending, balance).map(|it| it.1).unwrap_or_default();
-        assert_eq!(trouble(None, None), None);
-        let both = said(Some(&forbidden), Some(&failed));
-        assert!(
-            both.contains("spending")
-                && both.contains("403")
-                && both.contains("balance")
-                && both.contains("503"),
-            "{both}"
-        );
-        let same = said(Some(&failed), Some(&failed));
-        assert!(same.contains("neither") && same.matches("503").count() == 1, "{same}");
-        let spending = said(Some(&forbidden), None);
-        assert!(spending.contains("spending") && !spending.contains("balance"), "{spending}");
-        let balance = said(None, Some(&failed));
-        assert!(balance.contains("balance") && !balance.contains("spending"), "{balance}");
     }
 }
