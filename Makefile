@@ -95,6 +95,7 @@ generate: ## Write crds/ and what follows from it, and what the chart renders: r
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test chart -- golden reference
 	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test gitops -- config_map
+	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test messages -- written_down
 
 .PHONY: version
 version: ## Print the one version, or move it everywhere: make version VERSION=1.2.3
