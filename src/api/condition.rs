@@ -283,7 +283,7 @@ impl Verdict {
 }
 
 /// What is wrong, without what happens next: `Ready` says that.
-fn first_clause(message: &str) -> &str {
+pub fn first_clause(message: &str) -> &str {
     message.split("; ").next().unwrap_or(message)
 }
 

@@ -239,19 +239,11 @@ impl Secrets {
 
     /// A console token.
     pub async fn token(&self, place: &SecretKeyRef) -> kube::Result<Result<SecretString, Refusal>> {
-        let shown = format!("Secret {}, key {}", place.name, place.key);
+        let shown = format!("Secret {}, entry {}", place.name, place.key);
         Ok(match self.entries(&place.name).await? {
-            None => {
-                let message = format!(
-                    "Secret {} does not exist in namespace {}; create it",
-                    place.name, self.namespace
-                );
-                Err(Refusal::missing("spec.secretRef.name", message))
-            }
+            None => Err(token::secret_missing(&place.name, &self.namespace)),
             Some(entries) => match entries.get(&place.key) {
-                None => {
-                    Err(Refusal::missing("spec.secretRef.key", format!("{shown} does not exist; add it")))
-                }
+                None => Err(token::entry_missing(&place.name, &place.key)),
                 Some(bytes) => token::check_token(bytes, &shown).map(SecretString::from),
             },
         })

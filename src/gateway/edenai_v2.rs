@@ -67,8 +67,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     listing_lag: SignedDuration::from_secs(30),
     calls_per_second: 5,
     burst: 10,
-    refused: "Eden AI may take api V2 from its console only by now; make a management key there and use another \
-              ConsoleToken with vendor.edenAi.api: V3",
+    refused: "Eden AI may not accept API V2 from outside its console any more; make a management key there and use \
+              another ConsoleToken with spec.vendor.edenAi.api: V3",
 };
 
 const FIELDS: &[FieldSupport] = &[

@@ -215,18 +215,19 @@ pub fn message(account: &ConsoleTokenAccount, judgement: &Judgement, place: &str
     let old = &account.id;
     let new = account.candidate.as_ref().map_or(old, |it| &it.id);
     let meant = format!(
-        "if it is meant, set the annotation keysmith.dev/accept-account of this ConsoleToken to {new}: the keys that status \
-         records are then written into the ledger, stay where they are, and are made anew"
+        "only if the move is meant, set the annotation keysmith.dev/accept-account={new} on this ConsoleToken: every key is then made anew there, \
+         and the old ones keep WORKING in {old} (the ledger names them: keysmith orphans)"
     );
     match judgement {
         Judgement::Sure | Judgement::Accepted(_) => None,
         Judgement::Suspicious => Some(format!(
-            "none of the keys made in account {old} is listed, as if the token led to another account: nothing is made or revoked; \
-             over by itself as soon as one of them is listed, looked for with each poll; otherwise check the token in {place}; {meant}"
+            "none of the keys made in account {old} is listed, as if the token led to another account; nothing is made or revoked, and Secrets stay \
+             as they are; over by itself as soon as one of the keys is listed, which is looked for with each poll; otherwise put a token of {old} \
+             into {place}; {meant}"
         )),
         Judgement::Changed => Some(format!(
-            "the token leads to account {new}, and the keys were made in account {old}: nothing is made or revoked; put a token of \
-             {old} into {place}; {meant}"
+            "the token leads to account {new}, and the keys were made in account {old}; nothing is made or revoked, and Secrets stay as they are; \
+             put a token of {old} into {place}; {meant}"
         )),
     }
 }

@@ -30,7 +30,7 @@ pub enum FaultKind {
     #[error("the vendor does not accept the console token (401)")]
     TokenRefused,
     /// 403.
-    #[error("the console token may not do this (403)")]
+    #[error("the console token has no right to do that (403)")]
     Forbidden,
     /// 404 on something that is not the object itself.
     #[error("the vendor does not know the path (404)")]
@@ -41,7 +41,7 @@ pub enum FaultKind {
     )]
     NoSettings,
     /// 409.
-    #[error("the vendor reports a conflict (409)")]
+    #[error("the vendor reports a conflict (409), such as a name that is in use")]
     Conflict,
     /// 402.
     #[error("the account has no credit left (402): add credit in the vendor's console")]
@@ -103,7 +103,7 @@ pub enum FaultKind {
         status: u16,
     },
     /// More bytes than any answer of the vendor has.
-    #[error("the vendor's answer is larger than {limit} bytes")]
+    #[error("the vendor's answer is larger than {} MiB", .limit / 1_048_576)]
     TooLarge {
         /// The limit.
         limit: usize,
@@ -120,7 +120,7 @@ pub enum FaultKind {
         field: &'static str,
     },
     /// A breaker is open: another call was refused already.
-    #[error("the console token is refused; one probe finds out when that changes")]
+    #[error("the vendor refuses the console token; see condition Ready of the ConsoleToken")]
     BreakerOpen,
     /// A create call came to nothing, and how it failed is not remembered.
     #[error("the last create call came to nothing")]
@@ -194,13 +194,13 @@ impl Fault {
             | FaultKind::RejectedOurs { .. }
             | FaultKind::KeyLimit { .. }
             | FaultKind::NoSettings
+            | FaultKind::Conflict
             | FaultKind::NotFound => Reason::VendorRejected,
             FaultKind::TooLarge { .. }
             | FaultKind::Strange(_)
             | FaultKind::MalformedField { .. }
             | FaultKind::Redirected { .. } => Reason::VendorAnswerInvalid,
-            FaultKind::Conflict
-            | FaultKind::Failed { .. }
+            FaultKind::Failed { .. }
             | FaultKind::Timeout { .. }
             | FaultKind::Disconnected
             | FaultKind::NoOutcome

@@ -155,8 +155,8 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     }
     if let Some(doubt) = new.iter().find_map(|it| it.doubt) {
         fates.push(format!(
-            "{} will not be revoked by Keysmith, because {doubt}, so that it may have been kept on purpose; it still works: revoke it \
-             with `keysmith orphans --delete`",
+            "{} still WORKS and is not revoked by Keysmith, because {doubt}, and it may have been kept on purpose: revoke it with `keysmith orphans \
+             --delete --key ID` if not",
             shown(left.iter().copied())
         ));
     }

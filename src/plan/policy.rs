@@ -208,7 +208,7 @@ fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) 
             Err(Refusal::invalid(format!("{path}.renewBeforePercentage"), message))
         }
         (Some(before), None) if days.is_some_and(|lifetime| before >= lifetime) => {
-            let message = "must be shorter than spec.expiresInDays, or every new key is due at birth";
+            let message = "must be shorter than spec.expiresInDays, or every new key is due as soon as it is made";
             Err(Refusal::invalid(format!("{path}.renewBefore"), message))
         }
         (Some(before), None) => Ok(Renew::Before(before)),

@@ -86,7 +86,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
     let next = clock(next);
     let message = match &fault.kind {
         FaultKind::Rejected { status: 405 | 415, .. } => format!(
-            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what stands between; \
+            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at any proxy in between; \
              tried again at {next}"
         ),
         FaultKind::Rejected { .. } => {
@@ -101,11 +101,19 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
              console token may do; tried again at {next}"
         ),
         FaultKind::TokenRefused => {
-            format!("could not {doing}: {fault}; see the ConsoleToken; tried again at {next}")
+            format!("could not {doing}: {fault}; replace the token as its ConsoleToken says; tried again at {next}")
         }
         FaultKind::Forbidden => format!(
             "could not {doing}: {fault}; give the console token that right in the vendor's console, or use another token; tried \
              again at {next}"
+        ),
+        FaultKind::NotFound
+        | FaultKind::Redirected { .. }
+        | FaultKind::Unreachable(_)
+        | FaultKind::Strange(_)
+        | FaultKind::MalformedField { .. }
+        | FaultKind::TooLarge { .. } => format!(
+            "could not {doing}: {fault}; check spec.endpoint of the ConsoleToken and any proxy in between; tried again at {next}"
         ),
         _ => format!("could not {doing}: {fault}; tried again at {next}"),
     };

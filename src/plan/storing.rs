@@ -56,9 +56,13 @@ impl Refused {
 
     /// What status says. `works`: the Secret goes on holding a key that works.
     pub fn verdict(&self, secret: &str, works: bool) -> Verdict {
-        let kept = if works { "; the Secret keeps the key that it holds, which works" } else { "" };
+        let kept = if works {
+            "; the Secret keeps the key that it holds, which works"
+        } else {
+            "; no key is made for it, and applications have none"
+        };
         let message =
-            format!("Secret {secret} cannot be stored: {self}{kept}; no key is made for it; {}", self.cure());
+            format!("Secret {secret} cannot be stored: {self}{kept}; {}; tried again within twenty minutes", self.cure());
         Verdict::stalled(Reason::SecretRefused, message).still_ready(works)
     }
 
@@ -69,7 +73,7 @@ impl Refused {
             }
             Cause::Quota => "raise the ResourceQuota or delete Secrets that are not needed",
             Cause::Policy => "change spec.secret or the policy",
-            Cause::Immutable => "delete the Secret, or leave it as it is",
+            Cause::Immutable => "delete the Secret: it is made again at once",
             Cause::Invalid => "correct spec.secret",
             Cause::TooLarge => "make spec.secret.template smaller",
             Cause::Terminating => "nothing can be made in a namespace that is being deleted",

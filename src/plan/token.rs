@@ -92,16 +92,26 @@ pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
 
 /// Where a token is, for messages.
 pub fn place(token: &ConsoleToken) -> String {
-    token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, key {}", it.name, it.key))
+    token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, entry {}", it.name, it.key))
 }
 
 /// What is said of a token that cannot come back, because its Secret went with its namespace.
 pub fn lost(token: &ConsoleToken) -> String {
     format!(
-        "Secret {} is gone and cannot come back, because the namespace is being deleted; what needs it goes only with the annotation \
-         keysmith.dev/force-orphan on it",
+        "Secret {} is gone and cannot come back, because the namespace is being deleted",
         token.spec.secret_name()
     )
+}
+
+/// The Secret of a token is not there.
+pub fn secret_missing(name: &str, namespace: &str) -> Refusal {
+    let message = format!("Secret {name} does not exist in namespace {namespace}; create it");
+    Refusal::missing("spec.secretRef.name", message)
+}
+
+/// An entry of it is not there.
+pub fn entry_missing(name: &str, entry: &str) -> Refusal {
+    Refusal::missing("spec.secretRef.key", format!("Secret {name} has no entry {entry}; add it"))
 }
 
 /// Name of the GatewayApiKey that stands for the token of a ConsoleToken with `mint`.
@@ -158,7 +168,7 @@ pub fn check_mint(
     };
     if issuer.title != own.title || !issuer.types.contains(&KeyType::Management) {
         let message = format!(
-            "ConsoleToken {name} ({}) cannot make console tokens of {title}; at Eden AI it takes one with vendor.edenAi.tier: Issuer",
+            "ConsoleToken {name} ({}) is no issuer of console tokens of {title}; name one that is, at Eden AI with spec.vendor.edenAi.tier: Issuer",
             issuer.title
         );
         return Err(Refusal::unsupported("spec.mint.issuerRef", message));

@@ -26,7 +26,7 @@ pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedD
         return Err(Refusal::unsupported("spec.usage.lowBalance", message));
     }
     if spec.path.is_some() && !support.path {
-        let message = format!("{title} documents where spending is told; leave it out");
+        let message = format!("{title} has a fixed path for spending; leave it out");
         return Err(Refusal::unsupported("spec.usage.path", message));
     }
     if spec.low_balance.as_deref().is_some_and(|it| money::micros(it).is_none()) {

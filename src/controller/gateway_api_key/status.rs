@@ -7,6 +7,7 @@ use crate::api::condition::{self, CONSUMERS_MISSING, Course, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, watch, workloads};
+use crate::plan::capability::Recovery;
 use crate::plan::desired::Desired;
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, Listed};
@@ -100,6 +101,8 @@ impl Work {
         Scene {
             unanswered: self.context.memory.fault_of(&self.uid, serial),
             found: Found::of(facts),
+            expires: facts.record.expires_at,
+            reveals: facts.ability.recovery == Recovery::Reveal,
             ..Scene::new(&desired.secret.name, desired.settings.active)
         }
     }
@@ -223,7 +226,11 @@ impl Work {
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
         let works = facts.is_some_and(|it| it.record.generation == it.generation && it.works());
-        let verdict = report::failed(fault, doing, next, failures > 1).still_ready(works);
+        let scene = Scene {
+            found: facts.map(Found::of).unwrap_or_default(),
+            ..Scene::new(self.key.secret_name(), true)
+        };
+        let verdict = report::key::failed(fault, doing, (next, failures > 1), &scene).still_ready(works);
         match self.publish(status, &verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),

@@ -126,12 +126,12 @@ fn conditions(
     let percent = u128::from(spent) * 100 / u128::from(purse.limit.micros);
     let low = if percent >= u128::from(LOW) {
         let message = format!(
-            "{LOW} % or more of the budget of {amount} are spent; the gateway refuses the key when all of it is; raise spec.budget.amount, or \
+            "{LOW} % or more of the budget of {amount} is spent; the gateway refuses the key when all of it is; raise spec.budget.amount, or \
              find out what spends it"
         );
         condition::condition(BUDGET_LOW, true, Reason::BudgetNearlySpent, &message, generation)
     } else {
-        let message = format!("less than {LOW} % of the budget of {amount} are spent");
+        let message = format!("less than {LOW} % of the budget of {amount} is spent");
         condition::condition(BUDGET_LOW, false, Reason::BudgetLeft, &message, generation)
     };
     let exhausted = if spent >= purse.limit.micros {
@@ -169,5 +169,7 @@ fn amount(purse: &Purse<'_>) -> String {
 /// What `Ready` says instead of that everything is as specified: applications are refused, whatever the specification says.
 pub fn refusal(status: &GatewayApiKeyStatus) -> Option<Verdict> {
     let exhausted = condition::find(&status.conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True")?;
-    Some(Verdict::stalled(Reason::BudgetSpent, exhausted.message.clone()))
+    // A budget that starts anew ends this by itself.
+    let once = status.budget.as_ref().is_none_or(|budget| budget.period == Period::Once);
+    Some(Verdict::reconciling(Reason::BudgetSpent, exhausted.message.clone()).stalled_if(once))
 }

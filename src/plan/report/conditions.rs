@@ -29,7 +29,7 @@ pub fn tell_of_rotation(
         }
         (None, Some(until)) => {
             let message = if status.previous.iter().any(|key| key.disabled_at.is_some()) {
-                "the old key is switched off and is deleted soon".to_owned()
+                "the old key is switched off, and is deleted when spec.rotation.brownOut is over".to_owned()
             } else {
                 format!(
                     "the old key works beside the new one until {}, and longer while it is used",
@@ -45,9 +45,9 @@ pub fn tell_of_rotation(
         None => conditions.retain(|it| it.type_ != ROTATING),
     }
     if overdue {
-        let expires = status.expires_at.map(|at| format!("; the key stops working at {}", clock(at)));
+        let expires = status.expires_at.map(|at| format!("; the key stops working at {}, and applications have none from then on", clock(at)));
         let message = format!(
-            "the key should have been replaced by now and every attempt failed, see Ready{}",
+            "the key should have been replaced by now and every attempt failed, see condition Ready for the cause{}",
             expires.unwrap_or_default()
         );
         let wanted = condition::condition(ROTATION_OVERDUE, true, Reason::Replacing, &message, generation);
@@ -63,11 +63,10 @@ pub fn tell_of_rotation(
 /// Says that the old key was retired although it was used shortly before.
 pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
     let message = format!(
-        "at the last replacement the old key was used less than {} before it was switched off, {} after the new one was in \
-         the Secret; \
-         look for a consumer that did not read the Secret again",
-        duration::format(retirement::quiet(policy)),
-        duration::format(policy.max_overlap)
+        "an application still used the old key {} after the new one was in the Secret, within {} before it was switched off, and probably \
+         fails now; restart what did not read the Secret again, or list it in spec.rotation.restart",
+        duration::format(policy.max_overlap),
+        duration::format(retirement::quiet(policy))
     );
     condition::condition(PREVIOUS_KEY_IN_USE, true, Reason::StillInUse, &message, generation)
 }
@@ -97,8 +96,8 @@ pub fn restarted(restarted: &[String], missing: &[String], forbidden: &[String])
 
 fn consumers_missing(missing: &[String]) -> String {
     format!(
-        "spec.rotation.restart names what does not exist: {}; it is not restarted for a new key, and reads the old one until that is revoked; \
-         correct spec.rotation.restart or create it",
+        "spec.rotation.restart names what does not exist: {}; if another workload is meant, it is not restarted for a new key, and fails when \
+         the old one is revoked; correct spec.rotation.restart",
         missing.join(", ")
     )
 }
@@ -156,8 +155,8 @@ pub fn leak_pending(id: &str, observed: bool) -> Verdict {
 
 fn leak_observed(id: &str) -> String {
     format!(
-        "key {id} was declared leaked and is only looked at (managementPolicy: Observe), so that Keysmith does NOT revoke it: revoke it in the \
-         vendor's console, or set managementPolicy: Manage; then take the annotation keysmith.dev/leaked away"
+        "key {id} was declared leaked and is only looked at (managementPolicy: Observe), so that Keysmith does NOT revoke it; either revoke it in \
+         the vendor's console and then take the annotation keysmith.dev/leaked away, or set spec.managementPolicy: Manage, and Keysmith revokes it"
     )
 }
 
@@ -174,17 +173,15 @@ pub fn tell_of_leak(
     };
     let ready = condition::find(&status.conditions, condition::READY);
     let hindrance = ready.filter(|it| it.reason != Reason::Leaked.as_str() && it.status != "True");
-    let cannot = hindrance.map(|it| {
-        format!(
-            "; revoke it in the vendor's console now, Keysmith cannot at the moment because: {}",
-            it.message
-        )
-    });
-    let tried = || {
-        let cannot = cannot.unwrap_or_default();
-        format!(
-            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried at least once a minute{cannot}"
-        )
+    let tried = || match hindrance {
+        Some(ready) => format!(
+            "key {id} was declared leaked and must be taken to WORK; Keysmith could not revoke it yet: {}; tried again at least once a minute; \
+             revoke it in the vendor's console now",
+            condition::first_clause(&ready.message)
+        ),
+        None => format!(
+            "key {id} was declared leaked and still WORKS at the vendor until it is revoked, which is tried at least once a minute"
+        ),
     };
     let message = if observed { leak_observed(&id) } else { tried() };
     let wanted = condition::condition(LEAK_OPEN, true, Reason::Leaked, &message, generation);

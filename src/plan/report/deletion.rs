@@ -19,10 +19,11 @@ pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
         }
         LeftWhy::Policy(_) => format!("{ids} stays at the vendor and WORKS, as spec.deletionPolicy says"),
         LeftWhy::Forced => format!(
-            "{ids} stays at the vendor and WORKS, because keysmith.dev/force-orphan was set; revoke it with keysmith orphans --delete"
+            "{ids} stays at the vendor and WORKS, because keysmith.dev/force-orphan was set; revoke it with keysmith orphans --delete --key {ids}"
         ),
         LeftWhy::NotOurs => format!(
-            "{ids} stays at the vendor, because Keysmith's mark is gone from its name; delete it in the vendor's console if nothing uses it"
+            "{ids} stays at the vendor and WORKS, because its name does not carry Keysmith's mark any more; revoke it in the vendor's console if \
+             no application uses it"
         ),
     };
     Some(Notice::warning(EventReason::LeftBehind, note))
@@ -48,11 +49,11 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
     let message = match keys(status) {
         Some(keys) => format!(
             "{keys} cannot be removed at the vendor: {why}; {next}; to delete the resource all the same and leave {keys} WORKING at the vendor, \
-             set spec.deletionPolicy: Retain or the annotation keysmith.dev/force-orphan"
+             set spec.deletionPolicy: Retain or the annotation keysmith.dev/force-orphan=yes"
         ),
         None => format!(
             "no key of this resource is known, and whether there is one at the vendor cannot be looked up: {why}; {next}; to delete the \
-             resource without that look set the annotation keysmith.dev/force-orphan: a key that was made then stays WORKING"
+             resource without that look set the annotation keysmith.dev/force-orphan=yes: a key that was made then stays WORKING"
         ),
     };
     Verdict::reconciling(Reason::DeletionBlocked, message)
@@ -61,16 +62,17 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
 /// What status says of a deletion that only a person can end, because the console token is gone for good.
 pub fn hopeless(why: &str) -> Verdict {
     let message = format!(
-        "what was made at the vendor cannot be removed: {why}; the key then stays WORKING at the vendor, and the ledger names it: see keysmith orphans"
+        "what was made at the vendor cannot be removed: {why}; this resource and its namespace wait until you set the annotation \
+         keysmith.dev/force-orphan=yes here; what was made then stays WORKING, and the ledger names it: revoke it in the vendor's console"
     );
-    Verdict::reconciling(Reason::DeletionBlocked, message)
+    Verdict::stalled(Reason::DeletionBlocked, message)
 }
 
 /// What status says of the deletion of a ProviderKey that does not get on.
 pub fn provider_key_blocked(why: &str, token: &str) -> Verdict {
     let message = format!(
         "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
-         use at the vendor, set the annotation keysmith.dev/force-orphan",
+         use at the vendor, set the annotation keysmith.dev/force-orphan=yes",
         next(token, None)
     );
     Verdict::reconciling(Reason::DeletionBlocked, message)
@@ -92,8 +94,8 @@ pub fn token_in_use(dependants: &[String], missing: Option<&str>) -> Verdict {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let missing = missing.map_or_else(String::new, |missing| format!("; {missing}"));
     let message = format!(
-        "kept until these are deleted, because Keysmith needs the token to remove what they made at the vendor: {shown}{more}{missing}; delete \
-         them, or set the annotation keysmith.dev/force-orphan here: the token goes at once, and nothing of theirs is revoked any more"
+        "kept until these are deleted, because their keys can only be revoked with this token: {shown}{more}{missing}; delete them, or set the \
+         annotation keysmith.dev/force-orphan=yes here: this ConsoleToken goes at once, and their keys keep WORKING at the vendor"
     );
     Verdict::reconciling(Reason::InUse, message)
 }

@@ -21,6 +21,10 @@ pub struct Scene<'a> {
     pub unanswered: Option<Fault>,
     /// What applications find in the Secret.
     pub found: Found,
+    /// When the served key stops working, if it does.
+    pub expires: Option<Timestamp>,
+    /// Whether the vendor shows a key again, so that a lost Secret comes back with the same one.
+    pub reveals: bool,
 }
 
 /// What applications find in the Secret.
@@ -49,10 +53,21 @@ impl Found {
     }
 }
 
+impl Found {
+    /// What that means for applications.
+    fn served(self, secret: &str) -> String {
+        match self {
+            Self::Key => format!("Secret {secret} keeps the key that it holds"),
+            Self::Other | Self::Nothing => "applications have no key that works".to_owned(),
+            Self::Unissued => "applications have no key yet".to_owned(),
+        }
+    }
+}
+
 impl<'a> Scene<'a> {
     /// A Secret that holds the served key.
     pub fn new(secret: &'a str, active: bool) -> Self {
-        Self { secret, active, unanswered: None, found: Found::Key }
+        Self { secret, active, unanswered: None, found: Found::Key, expires: None, reveals: true }
     }
 }
 
@@ -86,31 +101,33 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
             Verdict::stalled(
                 Reason::OwnershipConflict,
                 format!(
-                    "spec.externalId: the key carries the mark of {whose}, and Keysmith does not take it away; \
-                     where that resource is gone or lets go of the key with deletionPolicy: Retain, take the mark out of the key's \
-                     name in the vendor's console; looked at again every ten minutes"
+                    "spec.externalId: the key belongs to {whose}, as Keysmith's mark in its name says, and nothing is changed; delete that \
+                     resource with spec.deletionPolicy: Retain, or, where it does not exist any more, take the mark out of the key's name \
+                     in the vendor's console; looked at again every ten minutes"
                 ),
             )
         }
         Why::KeyMissing => Verdict::reconciling(
             Reason::KeyMissing,
             format!(
-                "the vendor does not show the key any more, and one look is no proof: looked at again at {until}; if it is still gone a new key is made"
+                "the vendor does not list the key any more, so that the key in Secret {secret} may not work; looked at again at {until}; \
+                 if it is still missing, a new key is made"
             ),
         ),
         Why::AccountDoubted => Verdict::reconciling(
             Reason::AccountSuspicious,
             format!(
-                "the vendor does not show this key, and the account cannot be trusted to be the one it was made in: nothing is made or revoked; \
-                 look at the ConsoleToken; looked at again at {until}"
+                "the vendor does not list this key, perhaps because the ConsoleToken leads to another account now; nothing is made or revoked; \
+                 see condition Ready of the ConsoleToken; looked at again at {until}"
             ),
         ),
         Why::MintingStopped(at) => Verdict::stalled(
             Reason::MintingStopped,
             format!(
-                "too many keys were made for this resource within a day, which says that something is wrong; no other is made before {}; \
-                 look at its events; where keys or Secrets were lost, mend the cause and set the annotation \
+                "as many keys as --max-keys-per-day admits were made for this resource within a day, so that something is wrong; {}; no other \
+                 key is made before {}; look for the cause in the events; where keys or Secrets were lost, mend that and set the annotation \
                  keysmith.dev/reconcile-requested-at to a new value; raise --max-keys-per-day if this many are meant",
+                scene.found.served(secret),
                 clock(*at)
             ),
         ),
@@ -118,13 +135,13 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
         Why::NotApplied(fields) => Verdict::reconciling(
             Reason::NotApplied,
             format!(
-                "the vendor accepted a change of {} and does not show it; compare the key in its console, \
-                 tried again ever more rarely, and when the specification changes",
+                "the vendor accepted a change of {} and does not show it, so that the old value may be in force; compare the key in the vendor's \
+                 console; tried again within twenty minutes, and when the specification changes",
                 drift::paths(fields)
             ),
         ),
         Why::Deleting => awaited(scene, &until),
-        why => return unwritten(why, secret, &until),
+        why => return unwritten(why, scene, &until),
     })
 }
 
@@ -132,8 +149,9 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
     let secret = scene.secret;
     let message = match scene.found {
         Found::Key => format!(
-            "spec.suspend is true: the key in Secret {secret} stays as it is, and nothing is made, changed or replaced until spec.suspend is \
-             taken away; an expiry is not stopped by it"
+            "spec.suspend is true: nothing is made, changed or replaced; the key in Secret {secret} works{}; take spec.suspend away when \
+             Keysmith is to go on",
+            scene.expires.map_or_else(String::new, |at| format!(" until {} and is NOT replaced then", clock(at)))
         ),
         Found::Other => format!(
             "spec.suspend is true, and Secret {secret} does not hold the key: applications have no key that works; take spec.suspend away to \
@@ -144,7 +162,7 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
         ),
         Found::Unissued => "spec.suspend is true: no key is made until it is taken away".to_owned(),
     };
-    Verdict { ready: false, ..Verdict::settled(Reason::Suspended, message) }
+    Verdict::settled(Reason::Suspended, message).still_ready(scene.found == Found::Key)
 }
 
 /// Whether the last create call made a key is not known: the answer was lost, could not be read, or was a failure that may
@@ -152,8 +170,9 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
 fn unanswered(scene: &Scene<'_>, until: &str) -> Verdict {
     let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
-        "whether the last create call made a key is not known{why}, and the vendor lists none of it; another one is made after {until} \
-         unless it turns up"
+        "the last create call may have made a key{why}, and the vendor lists none yet; {}; another one is made after {until} unless that key \
+         turns up",
+        scene.found.served(scene.secret)
     );
     Verdict::reconciling(Reason::Recovering, message)
 }
@@ -162,40 +181,43 @@ fn unanswered(scene: &Scene<'_>, until: &str) -> Verdict {
 fn awaited(scene: &Scene<'_>, until: &str) -> Verdict {
     let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
-        "waits until {until}, in case the last create call made a key, which is not known{why}: it would be revoked; then the resource goes"
+        "the last create call may have made a key{why}; Keysmith waits until {until} to revoke it, then this resource goes"
     );
     Verdict::reconciling(Reason::Deleting, message)
 }
 
 /// What is said while the Secret is not written.
-fn unwritten(why: &Why, secret: &str, until: &str) -> Option<Verdict> {
+fn unwritten(why: &Why, scene: &Scene<'_>, until: &str) -> Option<Verdict> {
+    let secret = scene.secret;
+    let again = if scene.reveals { "the same key" } else { "a NEW key, because the vendor shows a key only once" };
     Some(match why {
         Why::SecretTaken(owner) => Verdict::stalled(
             Reason::SecretConflict,
             format!(
-                "spec.secret.name: Secret {secret} belongs to {owner}, and Keysmith does not touch it; \
-                 delete that Secret, or create another GatewayApiKey with another spec.secret.name; looked at again every minute"
+                "spec.secret.name: Secret {secret} belongs to {owner}, and no key is written into it; create another GatewayApiKey with another \
+                 spec.secret.name and delete this one, or delete the Secret if nothing needs it; looked at again every minute"
             ),
         ),
         Why::TypeFixed => Verdict::stalled(
             Reason::InvalidSpec,
             format!(
-                "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; \
-                 delete the Secret: it is made again, with the same key where the vendor shows a key again, and with a new one elsewhere"
+                "spec.secret.template.type: Secret {secret} has another type, and Kubernetes does not let it change; write the old type again, or \
+                 delete the Secret: it is made again at once, with {again}"
             ),
         ),
         Why::Contested => Verdict::stalled(
             Reason::SecretContested,
             format!(
-                "Secret {secret} lost the key again, shortly after it was put there: something in the cluster changes the Secret, see condition \
-                 SecretContested and the events; exempt the Secret there; no new key is made before {until}, or before you set the annotation \
+                "something in the cluster took the key out of Secret {secret} again: applications have no key; find the policy, webhook or \
+                 controller (kubectl get secret {secret} -o yaml --show-managed-fields) and have it leave Secrets with the label \
+                 app.kubernetes.io/managed-by=keysmith alone; a new key is made after {until}, or when you set the annotation \
                  keysmith.dev/reconcile-requested-at to a new value"
             ),
         ),
         Why::SecretImmutable => Verdict::stalled(
             Reason::SecretImmutable,
             format!(
-                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret, and Keysmith makes it again at once"
+                "Secret {secret} is immutable, and has to be written; no key is made for it; delete the Secret: it is made again at once, with {again}"
             ),
         ),
         _ => return None,
@@ -211,7 +233,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
         (Step::Issue(_), Why::Rotation(Cause::KeyLost)) => Notice::warning(
             EventReason::KeyLost,
             format!(
-                "two looks a minute apart did not show the key at the vendor; a new one was made and put into Secret {secret}; {}",
+                "two looks a minute apart did not find the key at the vendor; a new one was made and put into Secret {secret}; {}",
                 afterwards(Cause::KeyLost, until)
             ),
         ),
@@ -286,7 +308,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
         (Step::Revoke(ids), Why::Spare) => Notice::news(
             EventReason::UnusedKeyRevoked,
             format!(
-                "revoked at the vendor, because nothing uses it: {}",
+                "{} revoked at the vendor: neither the Secret nor the status of this resource knew it",
                 some(ids.iter().map(|id| id.0.as_str()))
             ),
         ),
@@ -302,7 +324,7 @@ const fn because(cause: Cause) -> &'static str {
         Cause::Trigger => "spec.rotation.trigger changed",
         Cause::Requested => "keysmith.dev/rotate-requested-at asked for it",
         Cause::Leaked => "the old one was declared leaked",
-        Cause::Changed => "a field changed that is fixed when a key is made",
+        Cause::Changed => "a field changed that the vendor fixes when a key is made",
         Cause::SecretLost => "the Secret lost it and the vendor does not show a key twice",
         Cause::KeyLost => "the vendor did not show the old one any more",
         Cause::Expired => "the old one expired",
@@ -314,11 +336,18 @@ fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
     let until =
         until.map_or_else(|| "for spec.rotation.overlap".to_owned(), |it| format!("until {}", clock(it)));
     match cause {
-        Cause::Leaked => "the old one is revoked now".to_owned(),
+        Cause::Leaked => "the old one WORKS until event LeakedKeyRevoked says that it is revoked".to_owned(),
         Cause::Expired => "the old one does not work any more".to_owned(),
-        Cause::KeyLost => format!("the old one works {until} should it show up again"),
-        _ => format!("the old one works {until}, and longer while it is used"),
+        Cause::KeyLost => format!("should the old one show up again, it works {until}"),
+        _ => format!("the old one works {until}, and longer while it is used (spec.rotation.maxOverlap)"),
     }
+}
+
+/// What status says after a vendor call failed, with what that means for applications.
+pub fn failed(fault: &Fault, doing: &str, (next, again): (Timestamp, bool), scene: &Scene<'_>) -> Verdict {
+    let verdict = super::failed(fault, doing, next, again);
+    let message = format!("{}; {}", verdict.message, scene.found.served(scene.secret));
+    Verdict { message, ..verdict }
 }
 
 /// What status says after an attempt to replace the served key failed; it is in `status` already.
@@ -326,7 +355,7 @@ pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeySta
     let next = status.next_rotation_time.map(clock).unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
     let message = format!(
-        "could not replace the key, although {}: {fault}; the Secret keeps the old key, which works{expires}; \
+        "the key is to be replaced, because {}, and could not be: {fault}; the Secret keeps the old key, which works{expires}; \
          tried again at {next}",
         because(cause)
     );
@@ -336,8 +365,8 @@ pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeySta
 /// What status says when the vendor does not show the served key for the first time.
 pub fn key_missing(id: &KeyId, since: Timestamp) -> Verdict {
     let message = format!(
-        "the vendor did not show key {id} at {}, and one look is no proof: a second one, at least a minute later, decides; \
-         if the key is still gone then a new one is made, and should it show up again it has its overlap",
+        "the vendor did not list key {id} at {}, so that it may not work any more; a second look, at least a minute later, decides; if the \
+         key is still missing then, a new one is made",
         clock(since)
     );
     Verdict::reconciling(Reason::KeyMissing, message)
@@ -349,8 +378,8 @@ pub fn unused_found(ids: &[KeyId], until: Timestamp) -> Notice {
     Notice::warning(
         EventReason::UnusedKeyFound,
         format!(
-            "nothing uses {named} at the vendor, which carries the mark of this resource: a late answer to a create call, or a copy \
-             that a person made; revoked after {}; to keep it, take the mark out of its name",
+            "{named} at the vendor carries the mark of this resource, and neither its Secret nor its status knows it: a late create call made \
+             it, or a person copied a key; it WORKS and is revoked after {}; to keep it, take the mark out of its name in the vendor's console",
             clock(until)
         ),
     )
@@ -362,7 +391,7 @@ pub fn altered(secret: &str, what: &str) -> Verdict {
         Reason::SecretContested,
         format!(
             "an admission policy or webhook changes {what} of Secret {secret} while it is written, so that the key would not be in it; no key \
-             is made; exempt Secrets with the label app.kubernetes.io/managed-by=keysmith from it; tried again ever more rarely, and when asked"
+             is made; exempt Secrets with the label app.kubernetes.io/managed-by=keysmith from it; tried again within twenty minutes"
         ),
     )
 }
@@ -381,7 +410,7 @@ pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String>
             );
         }
         let all = money::decimal(limit.micros.saturating_mul(keys));
-        format!("; until then {keys} keys can spend up to {all} {currency} in all")
+        format!("; while they work, {keys} keys can spend up to {all} {currency} together")
     })
 }
 
@@ -406,7 +435,7 @@ pub fn taking_over() -> Verdict {
 /// What status says of the key of a minted token that is deleted before its ConsoleToken.
 pub fn token_needed(token: &str) -> Verdict {
     let message = format!(
-        "it is the token of ConsoleToken {token}, and is revoked once that is gone; delete that, not this"
+        "this key is the token of ConsoleToken {token}, and is revoked after that ConsoleToken is deleted; delete ConsoleToken {token}"
     );
     Verdict::reconciling(Reason::InUse, message)
 }
@@ -422,15 +451,15 @@ pub fn undecodable(error: &str) -> Verdict {
 /// The event when an old key is left alone, because it does not carry Keysmith's mark any more.
 pub fn not_ours(id: &KeyId) -> Notice {
     let note = format!(
-        "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in its console"
+        "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in the vendor's console"
     );
     Notice::warning(EventReason::LeftBehind, note)
 }
 
 /// What status says while a key that leaked is revoked although no other can take its place yet.
 pub fn given_up() -> Verdict {
-    let message = "the key was declared leaked and is being revoked; the Secret holds nothing that works until a new key is made, which \
-                   is tried at once";
+    let message = "the key was declared leaked and is being revoked; APPLICATIONS HAVE NO KEY until a new one is made, which is tried at \
+                   once and then again and again";
     Verdict::reconciling(Reason::Leaked, message)
 }
 

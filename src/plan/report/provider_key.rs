@@ -31,8 +31,7 @@ pub fn missing(since: Timestamp) -> Verdict {
 pub fn unanswered(why: Option<&Fault>, until: &str) -> Verdict {
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
-        "whether the last call stored the credential is not known{why}, and the vendor does not list it; sent again after {until} unless \
-         it turns up"
+        "the last call may have stored the credential{why}, and the vendor does not list it yet; sent again after {until} unless it turns up"
     );
     Verdict::reconciling(Reason::Recovering, message)
 }
@@ -62,12 +61,12 @@ pub fn sent(why: Why) -> Notice {
 
 /// What status says between two steps of a change.
 pub fn assigned() -> Verdict {
-    Verdict::reconciling(Reason::Progressing, "the changed assignment is at the vendor")
+    Verdict::reconciling(Reason::Progressing, "the gateway keys were assigned to the credential, which is looked up at the vendor next")
 }
 
 /// What status says once earlier credentials are dealt with.
 pub fn settled() -> Verdict {
-    Verdict::reconciling(Reason::Progressing, "earlier credentials are accounted for").still_ready(true)
+    Verdict::reconciling(Reason::Progressing, "earlier credentials are removed; the credential is looked up at the vendor next").still_ready(true)
 }
 
 /// What status says while an earlier credential is removed.

@@ -15,37 +15,42 @@ pub fn verified(token: &ConsoleToken) -> Verdict {
 /// in the same way, which confirms what only a person can mend.
 pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (Timestamp, bool)) -> Verdict {
     let place = super::super::token::place(token);
-    let next = clock(next);
+    // What may be a mistake of the vendor's is looked at once more before it counts.
+    let tried = if fault.stalls(again) || !fault.stalls(true) {
+        format!("tried again at {}", clock(next))
+    } else {
+        format!("a second look at {} confirms or clears it", clock(next))
+    };
     let message = match &fault.kind {
         FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
-            format!("{fault}; {hint}; tried again at {next}")
+            format!("{fault}; {hint}; {tried}")
         }
         FaultKind::TokenRefused if token.spec.mint.is_some() => format!(
             "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
-             tried again at {next}"
+             {tried}"
         ),
         FaultKind::TokenRefused => format!(
-            "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise tried again at {next}"
+            "{fault}; create a new token in the vendor's console and put it into {place}; picked up at once, otherwise {tried}"
         ),
         FaultKind::Forbidden => format!(
-            "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; tried again at {next}"
+            "{fault}; check that spec.vendor names the organization the token in {place} belongs to, and what the token may do; {tried}"
         ),
         FaultKind::NotFound => {
-            format!("{fault}; check spec.vendor and spec.endpoint; tried again at {next}")
+            format!("{fault}; check spec.vendor and spec.endpoint; {tried}")
         }
         FaultKind::Unreachable(Unreachable::Certificate) => format!(
-            "{fault}; check spec.endpoint and the certificate; Keysmith trusts public certificate authorities only; tried again at {next}"
+            "{fault}; check spec.endpoint and the certificate; Keysmith trusts public certificate authorities only; {tried}"
         ),
         FaultKind::Unreachable(_) => format!(
-            "{fault}; check spec.endpoint, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy; tried again at {next}"
+            "{fault}; check spec.endpoint, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy; {tried}"
         ),
         FaultKind::Redirected { .. }
         | FaultKind::Strange(_)
         | FaultKind::MalformedField { .. }
         | FaultKind::TooLarge { .. } => {
-            format!("{fault}; check spec.endpoint and what stands between; tried again at {next}")
+            format!("{fault}; check spec.endpoint and any proxy in between; {tried}")
         }
-        _ => format!("{fault}; tried again at {next}"),
+        _ => format!("{fault}; {tried}"),
     };
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
@@ -67,7 +72,7 @@ pub fn mint_taken(key: &str) -> Verdict {
 
 /// A minted token that is being deleted, of which there is nothing.
 pub fn never_minted() -> Verdict {
-    Verdict::reconciling(Reason::Deleting, "its token was never made, or is gone")
+    Verdict::reconciling(Reason::Deleting, "no token is left at the vendor; the ConsoleToken goes next")
 }
 
 /// What a resource says whose ConsoleToken does not exist.
@@ -95,8 +100,8 @@ pub fn account_accepted(old: &str, new: &str, left: usize) -> Notice {
 /// The event when the Secret of a token could not be held. `code`: the HTTP status of the API server.
 pub fn secret_not_held(secret: &str, code: u16) -> Notice {
     let note = format!(
-        "Secret {secret} could not be held ({code}): should the namespace be deleted while Keysmith is down, the keys stay at the \
-         vendor and WORK; give Keysmith the right to update Secrets"
+        "no finalizer could be put on Secret {secret} ({code}): should the namespace be deleted while Keysmith is down, the keys stay at the \
+         vendor and WORK; grant Keysmith's ServiceAccount update on Secrets in this namespace"
     );
     Notice::warning(EventReason::SecretNotHeld, note)
 }
@@ -125,7 +130,7 @@ pub fn unread(spending: Option<&Fault>, balance: Option<&Fault>) -> Option<(Reas
         (Some(spending), None) => format!("the spending of keys could not be read: {spending}"),
         (None, Some(balance)) => format!("the balance of the account could not be read: {balance}"),
     };
-    let message = format!("{failed}; keys work on, tried again every spec.usage.interval");
+    let message = format!("{failed}; keys are not affected, and what is said of balance or budgets may be out of date; tried again every spec.usage.interval");
     Some((Reason::UsageUnknown, message))
 }
 
