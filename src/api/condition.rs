@@ -105,6 +105,8 @@ reasons! {
     ConsumersNotFound,
     /// The workloads that are to be restarted exist
     ConsumersFound,
+    /// Whether the workloads that are to be restarted exist could not be looked for
+    ConsumersUnknown,
     /// Work is going on that needs no attention
     Progressing,
     /// The answer to a create call was lost; Keysmith looks for its outcome before anything else

@@ -292,6 +292,9 @@ pub struct GatewayApiKeyStatus {
     /// The generation this status speaks of; -1 before Keysmith has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The generation that the key at the vendor and its Secret were last brought in line with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
     /// `SecretContested` and `ExpiryUnconfirmed` while true; with a budget `BudgetLow` and `BudgetExhausted`, with
     /// `rotation.restart` `ConsumersMissing`.

@@ -2,7 +2,6 @@
 
 use super::rotation::ManagementPolicy;
 use super::shared::{ConsoleTokenRef, conditions_schema};
-use super::text::with_rule;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -51,12 +50,15 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = ("self.consoleTokenRef == oldSelf.consoleTokenRef",
         "consoleTokenRef is immutable: create another ProjectSettings"),
+    validation = ("(has(self.managementPolicy) && self.managementPolicy == 'Observe') || has(self.settings.allowOverwrite) || \
+        has(self.settings.allowedProviders) || has(self.settings.blacklistedModels) || has(self.settings.euNative) || \
+        has(self.settings.includeMetadata) || has(self.settings.preference)",
+        "spec.settings sets nothing, so nothing happens: name at least one setting"),
 )]
 pub struct ProjectSettingsSpec {
     /// The ConsoleToken whose project it is.
     pub console_token_ref: ConsoleTokenRef,
-    /// What the settings should be; at least one.
-    #[schemars(schema_with = "settings")]
+    /// What the settings should be; at least one, unless `managementPolicy` is `Observe`.
     pub settings: ProjectValues,
     /// How far Keysmith goes; `Manage` when left out. `Observe` shows what differs and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,17 +66,6 @@ pub struct ProjectSettingsSpec {
     /// Nothing is looked at or changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-}
-
-/// Settings that say something. Status shows what the vendor shows, which may be nothing.
-fn settings(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let rule = "has(self.allowOverwrite) || has(self.allowedProviders) || has(self.blacklistedModels) || has(self.euNative) || \
-                has(self.includeMetadata) || has(self.preference)";
-    with_rule(
-        ProjectValues::json_schema(generator),
-        rule,
-        "nothing is set, so nothing happens: name at least one setting",
-    )
 }
 
 /// Settings of a project. What is left out is not touched; an empty list empties it.

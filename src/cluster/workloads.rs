@@ -7,6 +7,7 @@
 use crate::api::GROUP;
 use crate::api::rotation::{RestartTarget, WorkloadKind};
 use crate::plan::hash;
+use crate::plan::report::conditions::Looked;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, ListParams, NotUsed, Object, Patch, PatchParams};
@@ -105,20 +106,19 @@ pub async fn restart(client: &Client, restart: &Restart<'_>) -> Outcome {
     outcome
 }
 
-/// Those of the targets that do not exist. What cannot be looked for counts as there: a restart says what is wrong with it.
-pub async fn missing(client: &Client, namespace: &str, targets: &[Target]) -> Vec<String> {
-    let mut missing = Vec::new();
+/// Looks whether the targets exist.
+pub async fn look(client: &Client, namespace: &str, targets: &[Target]) -> Looked {
+    let mut looked = Looked::default();
     for target in targets {
         let api = Api::namespaced_with(client.clone(), namespace, &target.kind.resource());
-        let gone = match select(&api, &target.which).await {
-            Ok(found) => found.is_empty(),
-            Err(error) => super::is_missing(&error),
-        };
-        if gone {
-            missing.push(target.to_string());
+        match select(&api, &target.which).await {
+            Ok(found) if found.is_empty() => looked.missing.push(target.to_string()),
+            Ok(_) => {}
+            Err(error) if super::is_missing(&error) => looked.missing.push(target.to_string()),
+            Err(error) => looked.unseen = Some(super::brief(&error)),
         }
     }
-    missing
+    looked
 }
 
 impl Restart<'_> {

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::shared::LocalRef;
-use crate::api::{ConsoleToken, EventReason, FORCE_ORPHAN, Verdict};
+use crate::api::{ConsoleToken, EventReason, FORCE_ORPHAN, Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::shares::Membership;
@@ -67,6 +67,9 @@ struct Work {
     account: Option<identity::Found>,
 }
 
+/// A token's secret, its serial where Keysmith made it, and a field that is refused by now although the token works.
+type Credential = (SecretString, Option<Serial>, Option<Refusal>);
+
 /// A way to the vendor, and what recognises it.
 #[derive(Clone, Default)]
 struct Way {
@@ -78,6 +81,8 @@ struct Way {
     serial: Option<Serial>,
     /// The token is gone for good.
     lost: bool,
+    /// A field that is refused by now, and that does not keep a token from working which worked before.
+    idle: Option<Refusal>,
 }
 
 /// What a token was found to be good for.
@@ -121,10 +126,15 @@ impl Work {
                 wake: None,
             },
         };
+        let mut finding = finding;
+        if let Some(refusal) = finding.way.idle.clone().filter(|_| finding.verdict.reason == Reason::Verified) {
+            finding.verdict = refusal.verdict().still_ready(true);
+        }
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
         let account = finding.way.account.clone().filter(|_| ready.is_ok());
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         let stalled = finding.verdict.is_stalled(conditions, self.context.clock.now());
+        let stalled = stalled && ready.is_err();
         self.take(finding.way, (ready, stalled), finding.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
@@ -176,9 +186,9 @@ impl Work {
         };
         // A token that is being deleted is still needed by what it made.
         let going = self.token.metadata.deletion_timestamp.is_some();
-        if let Err(refusal) = token::check_spec(spec)
-            && !going
-        {
+        let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
+        let mut idle = token::check_spec(spec).err().filter(|_| !going);
+        if let Some(refusal) = idle.as_ref().filter(|refusal| !(refusal.tolerated && proven)) {
             return Ok(Err(refusal.verdict()));
         }
         let base =
@@ -187,7 +197,10 @@ impl Work {
                 Err(refusal) => return Ok(Err(refusal.verdict())),
             };
         let (secret, serial) = match self.credential(capabilities).await? {
-            Ok(credential) => credential,
+            Ok((secret, serial, refusal)) => {
+                idle = idle.or(refusal);
+                (secret, serial)
+            }
             Err(verdict) => return Ok(Err(verdict)),
         };
         let credential = gateway::http::fingerprint(&secret, &self.token.uid().unwrap_or_default());
@@ -198,6 +211,7 @@ impl Work {
             credential: credential.clone(),
             serial,
             lost: false,
+            idle: idle.clone(),
         };
         if let Some(account) =
             before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
@@ -232,7 +246,7 @@ impl Work {
     async fn credential(
         &self,
         capabilities: &Capabilities,
-    ) -> Result<Result<(SecretString, Option<Serial>), Verdict>, Error> {
+    ) -> Result<Result<Credential, Verdict>, Error> {
         if let Some(mint) = &self.token.spec.mint {
             return self.minted(mint, capabilities).await;
         }
@@ -240,8 +254,16 @@ impl Work {
             let message = "set exactly one of spec.secretRef and spec.mint";
             return Ok(Err(Refusal::invalid("spec.secretRef", message).verdict()));
         };
-        let secret = self.context.secrets(self.token.as_ref()).token(place).await?;
-        Ok(secret.map(|secret| (secret, None)).map_err(|refusal| refusal.verdict()))
+        let secret = match self.context.secrets(self.token.as_ref()).token(place).await {
+            Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),
+            secret => secret?,
+        };
+        Ok(secret.map(|secret| (secret, None, None)).map_err(|refusal| refusal.verdict()))
+    }
+
+    /// The API server does not let the Secret be read.
+    fn unreadable(&self, error: &kube::Error) -> Verdict {
+        report::key::secret_unreadable(self.token.spec.secret_name(), &self.namespace(), &cluster::brief(error))
     }
 
     fn is_ready(&self) -> bool {

@@ -29,6 +29,7 @@ use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
+use crate::plan::report::Notice;
 use crate::plan::report::key::Scene;
 use crate::plan::rotation::{self, Handled};
 use crate::plan::template::Rendering;
@@ -98,6 +99,8 @@ struct Work {
     revoked: bool,
     /// Keys that were made and could not be used, written with the next report.
     made: u32,
+    /// Events of this pass, sent when its report is written.
+    notices: Vec<Notice>,
 }
 
 impl Work {
@@ -125,6 +128,7 @@ impl Work {
             overdue,
             revoked: false,
             made: 0,
+            notices: Vec::new(),
         }
     }
 
@@ -181,7 +185,7 @@ impl Work {
             return self.blocked("its vendor is unknown").await;
         };
         let mint = self.minting.as_ref().map(|it| &it.mint);
-        let mut desired = match desired::desired(&self.key, capabilities, mint) {
+        let mut desired = match desired::read(&self.key, capabilities, mint) {
             Ok(desired) => desired,
             Err(refusal) => {
                 return match self.revoke_leaked(capabilities).await? {
@@ -191,6 +195,10 @@ impl Work {
             }
         };
         let (record, now) = (self.record(), self.context.clock.now());
+        // A key that is served outlives a field that only a later version refuses.
+        if let Some(refusal) = desired.idle.clone().filter(|_| record.id.is_none()) {
+            return self.refused_spec(&refusal).await;
+        }
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();

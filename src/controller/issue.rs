@@ -375,6 +375,7 @@ impl Issue {
             succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
             if complete {
                 status.observed_generation = generation;
+                status.applied_generation = generation;
             }
             status
         };

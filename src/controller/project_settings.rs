@@ -63,7 +63,7 @@ impl Work {
             let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
-        if let Err(refusal) = project::check(&self.settings.spec.settings) {
+        if let Err(refusal) = project::check(&self.settings.spec.settings, self.settings.spec.management_policy) {
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Some(verdict) = self.overruled() {
@@ -177,12 +177,14 @@ impl Work {
         if fault.kind == FaultKind::BreakerOpen {
             // Its controller finds out when the token works again, and wakes us.
             let name = &self.settings.spec.console_token_ref.name;
-            let verdict = report::token::not_ready(name, &fault.to_string(), false);
+            let standing = self.context.accounts.standing(&self.namespace(), name);
+            let stalled = standing.is_some_and(|it| it.stalled);
+            let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
             return self.publish(self.status(), &verdict).await;
         }
         let mut status = self.status();
         let next = self.next(&mut status, Some(fault));
-        let again = status.failures > Some(1);
+        let again = report::confirms(&status.conditions, fault);
         let token = &self.settings.spec.console_token_ref.name;
         let verdict = match fault.kind {
             FaultKind::Forbidden => words::forbidden(doing, token, next, again),

@@ -133,7 +133,13 @@ impl Work {
             let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
         }
-        let credential = match self.credential().await? {
+        let credential = match self.credential().await {
+            Err(Error::Kubernetes(error)) if crate::cluster::is_forbidden(&error) => {
+                return self.unreadable(&error).await;
+            }
+            credential => credential?,
+        };
+        let credential = match credential {
             Ok(credential) => credential,
             Err(refusal) => return self.settle(&refusal.verdict()).await,
         };

@@ -18,7 +18,7 @@ mod provider_keys;
 
 use super::entry::{self, Entry, Read};
 use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, ProviderKeys, lenient, refusal};
+use super::{Amendment, Gateway, Minted, Order, ProviderKeys, guard, lenient, refusal};
 use crate::api::console_token::EdgeeVendor;
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
@@ -190,7 +190,7 @@ fn listed(read: Read<Key>) -> Option<Listed> {
         remaining: None,
         unread,
         shown: Shown {
-            display_name: key.name.as_deref().map(human),
+            display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
             active: key.active,
             models: shows_models.then_some(key.models),
             budget: shows_limit.then_some(limit),

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// Stands in place of a secret. No id can hold it.
-pub const WITHHELD: &str = "(withheld)";
+const WITHHELD: &str = "(withheld)";
 /// A secret that is shorter is looked for only as a whole: it stands in other words by chance.
 const SHORTEST: usize = 8;
 /// A text of this length that makes up half of a secret gives it away.
@@ -20,6 +20,11 @@ pub fn withhold(document: &mut Value, secrets: &[&str]) {
     let secrets: Vec<_> =
         secrets.iter().filter(|it| !it.is_empty()).map(|it| it.to_ascii_lowercase()).collect();
     within(document, &secrets);
+}
+
+/// Whether something was taken out of a text, so that the rest says nothing about the whole.
+pub fn withheld(text: &str) -> bool {
+    text.contains(WITHHELD)
 }
 
 fn within(document: &mut Value, secrets: &[String]) {
@@ -41,7 +46,7 @@ fn within(document: &mut Value, secrets: &[String]) {
 fn clean(text: &mut String, secrets: &[String]) {
     for secret in secrets {
         let lower = text.to_ascii_lowercase();
-        let half = lower.len() >= LONG && lower.len() * 2 >= secret.len();
+        let half = lower.len() >= LONG && lower.len() * 2 >= secret.len() && !is_public_part(&lower, secret);
         if lower == *secret || half && secret.contains(&lower) {
             WITHHELD.clone_into(text);
         } else if secret.len() >= SHORTEST && lower.contains(secret) {
@@ -50,6 +55,14 @@ fn clean(text: &mut String, secrets: &[String]) {
             places.into_iter().rev().for_each(|at| text.replace_range(at..at + secret.len(), WITHHELD));
         }
     }
+}
+
+/// Vendors write a key as its id and a secret, such as `sk-1-key_000001-abcdefghijklmnop`; what gives the key away comes
+/// after the id and is as long as a secret has to be.
+fn is_public_part(text: &str, secret: &str) -> bool {
+    secret.strip_prefix(text).is_some_and(|rest| {
+        rest.len() > LONG && rest.starts_with(['.', '-', '_', ':'])
+    })
 }
 
 fn holds_secret(name: &str, value: &Value) -> bool {
@@ -120,6 +133,7 @@ mod tests {
         for document in [
             json!({"id": "key_000001", "name": "console-token", "key": "sk-1-key_000001-abcdefghijklmnop"}),
             json!({"id": "k", "key": "k1"}),
+            json!({"id": "key_0123456789abcdef", "key": "key_0123456789abcdef.ghijklmnopqrstuv"}),
             json!({"id": "live", "token": TOKEN}),
             json!({"count": 7, "more": null, "ok": true}),
         ] {

@@ -339,7 +339,10 @@ impl Answer {
 
     /// Reads the body of a read as it came, to be sent back: what is shown of it is read by `read`.
     pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        Answer { secrets: Vec::new(), body: self.body.clone() }.read()
+        let body = std::str::from_utf8(&self.body)
+            .map_err(|_| Fault::without_effect(FaultKind::Strange("it is not JSON")))?;
+        let strange = |_| Fault::without_effect(FaultKind::Strange("a field is missing or of another type"));
+        serde_json::from_str(body).map_err(strange)
     }
 
     /// Reads the body of a create call: what cannot be understood may have been carried out all the same.

@@ -69,6 +69,16 @@ pub fn given_back(
     same_period.then(|| left.saturating_add(rest).min(limit.micros))
 }
 
+/// What of the budget is parked in old keys for their overlap: left of it, and no one's spending. `left`: what a listing says
+/// that a key has left.
+pub fn parked(previous: &[crate::api::rotation::PreviousKey], left: impl Fn(&str) -> Option<u64>) -> u64 {
+    let share = |key: &crate::api::rotation::PreviousKey| {
+        let share = key.share.as_ref().or(key.cut_to.as_ref()).and_then(|it| super::money::micros(it))?;
+        Some(left(&key.id).map_or(share, |left| left.min(share)))
+    };
+    previous.iter().filter(|key| !key.leaked).filter_map(share).fold(0, u64::saturating_add)
+}
+
 /// The key of which a share is to be cut: it may spend no more than that.
 pub fn to_cut(facts: &Facts) -> Option<(KeyId, u64)> {
     let cut = |key: &crate::api::rotation::PreviousKey| {

@@ -9,7 +9,7 @@ use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
 use super::refusal::Refusal;
-use super::template::SecretPlan;
+use super::template::{self, SecretPlan};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
@@ -47,6 +47,8 @@ pub struct Desired {
     pub suspended: bool,
     /// The time zone in which the vendor's budget periods begin.
     pub zone: String,
+    /// A field that has no effect, or a bad one in the long run. No key is made for it; one that is served is looked after.
+    pub idle: Option<Refusal>,
 }
 
 /// The settings of a key that can be changed later.
@@ -68,9 +70,19 @@ pub struct Settings {
     pub expiry: Expiry,
 }
 
+/// What a GatewayApiKey asks for, as a first key would be made for it: with every field in effect.
+pub fn desired(
+    resource: &GatewayApiKey,
+    capabilities: &Capabilities,
+    mint: Option<&Mint>,
+) -> Result<Desired, Refusal> {
+    let desired = read(resource, capabilities, mint)?;
+    desired.idle.clone().map_or(Ok(desired), Err)
+}
+
 /// Reads a GatewayApiKey as far as this vendor can honour it. `mint` is that of the ConsoleToken it stands for, if it
 /// stands for one.
-pub fn desired(
+pub fn read(
     resource: &GatewayApiKey,
     capabilities: &Capabilities,
     mint: Option<&Mint>,
@@ -86,10 +98,6 @@ pub fn desired(
         let message = "required with type CodingAgent, and only allowed with it; such as claude_code";
         return Err(Refusal::invalid("spec.codingAssistant", message));
     }
-    if kind == KeyType::Sandbox && spec.budget.is_some() {
-        let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
-        return Err(Refusal::invalid("spec.budget", message));
-    }
     check_texts(spec)?;
     if spec.expires_in_days == Some(0) {
         return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
@@ -102,12 +110,9 @@ pub fn desired(
     let settings = settings(resource, capabilities)?;
     let secret = SecretPlan::new(resource, capabilities.openai_path)?;
     let policy = Policy::new(resource, capabilities)?;
-    // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
-    if secret.keep_previous && policy.overlap.is_zero() && !capabilities.last_used {
-        let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
-        return Err(Refusal::invalid("spec.secret.keepPrevious", message));
-    }
+    let idle = idle(resource, capabilities, &policy);
     Ok(Desired {
+        idle,
         kind,
         coding_assistant: spec.coding_assistant.clone(),
         expires_in_days: spec.expires_in_days,
@@ -123,6 +128,22 @@ pub fn desired(
         suspended: spec.suspend.unwrap_or(false),
         zone: capabilities.budget.zone.to_owned(),
     })
+}
+
+/// A field that has no effect beside another one.
+fn idle(resource: &GatewayApiKey, capabilities: &Capabilities, policy: &Policy) -> Option<Refusal> {
+    let spec = &resource.spec;
+    if spec.kind == Some(KeyType::Sandbox) && spec.budget.is_some() {
+        let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
+        return Some(Refusal::idle("spec.budget", message));
+    }
+    // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
+    let keeps = spec.secret.as_ref().is_some_and(|it| it.keep_previous == Some(true));
+    if keeps && policy.overlap.is_zero() && !capabilities.last_used {
+        let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
+        return Some(Refusal::idle("spec.secret.keepPrevious", message));
+    }
+    policy.idle.clone().or_else(|| template::overridden(resource, capabilities.openai_path))
 }
 
 /// What the schema says as well, for resources that were stored under another one.
@@ -219,7 +240,7 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
     if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
         let known: Vec<_> = capabilities.budget.periods.iter().collect();
-        let note = format!("there are no {:?} budgets there; use period: {}", budget.period, list(&known));
+        let note = format!("there are no {:?} budgets there; use spec.budget.period: {}", budget.period, list(&known));
         refused.push(("budget.period".to_owned(), note));
     }
     let Some((first, note)) = refused.first() else {
@@ -265,7 +286,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         let stop = if capabilities.support("active") == Support::Unsupported {
             "delete the resource to stop its key, which cannot be switched off there"
         } else {
-            "set active: false to stop the key"
+            "set spec.active: false to stop the key"
         };
         let message =
             format!("0 would mean no limit to the vendor; {stop}, or leave budget out for no limit");
@@ -307,7 +328,7 @@ mod tests {
         let table = [
             (budget("-5", "Monthly"), "spec.budget.amount", "not negative"),
             (budget("2.50", "Monthly"), "spec.budget.amount", "whole USD"),
-            (budget("250", "Weekly"), "spec.budget.period", "use period: Monthly"),
+            (budget("250", "Weekly"), "spec.budget.period", "use spec.budget.period: Monthly"),
             (budget("ten", "Monthly"), "spec.budget.amount", "decimal number"),
             (budget("1e3", "Monthly"), "spec.budget.amount", "decimal number"),
             (budget("0", "Monthly"), "spec.budget.amount", "active: false"),

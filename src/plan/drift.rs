@@ -105,7 +105,8 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
             it.iter().all(|it| wanted.models.contains(it))
                 && wanted.models.iter().all(|wanted| it.contains(wanted))
         }),
-        Field::Budget => shown.budget.is_none_or(|it| it == wanted.budget),
+        // To write a budget again would fill it up again.
+        Field::Budget => true,
         Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
         Field::Active | Field::DebugMode | Field::Expiry => true,
     };

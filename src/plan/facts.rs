@@ -207,7 +207,7 @@ pub struct Record {
     pub failures: u32,
     /// No attempt before this time.
     pub next_attempt_at: Option<Timestamp>,
-    /// The generation that is carried out, or refused.
+    /// The generation that is carried out.
     pub generation: Option<i64>,
     /// The generation that was last worked on, with success or without.
     pub attempted: Option<i64>,
@@ -254,7 +254,8 @@ impl From<&GatewayApiKeyStatus> for Record {
             sent: Sent { email: status.email.clone(), budget: status.budget.as_ref().and_then(money::limit) },
             failures: status.failures.unwrap_or(0),
             next_attempt_at: status.next_attempt_at,
-            generation: status.observed_generation,
+            // Earlier versions wrote the one for both.
+            generation: status.applied_generation.or(status.observed_generation),
             attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
             previous: status.previous.clone(),
             next_rotation: status.next_rotation_time,

@@ -1,6 +1,7 @@
 //! Whether a listing has something for a resource. It is compared with what specification and status say, never with the
 //! listing before: whichever pass made a listing, what it shows is noticed by the next one that is compared.
 
+use super::budget;
 use super::capability::Capabilities;
 use super::claim::{Claim, Purpose};
 use super::desired::{self, Settings};
@@ -10,7 +11,7 @@ use super::facts::{Listed, Record};
 use super::naming::{Identity, Mark, NameStyle, Serial};
 use super::report;
 use super::retry::plus;
-use crate::api::condition::{self, STALLED};
+use crate::api::condition::{self, BUDGET_EXHAUSTED, READY, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -75,9 +76,10 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     if record.next_attempt_at.is_some_and(|next| next > subject.now) {
         return false;
     }
-    // A key whose budget is spent is looked after like any other.
+    // A key that works, or whose budget is spent, is looked after like any other.
     let stalled = condition::find(&status.conditions, STALLED)
-        .is_some_and(|it| it.reason != Reason::BudgetSpent.as_str());
+        .is_some_and(|it| it.reason != Reason::BudgetSpent.as_str())
+        && !condition::is_true(&status.conditions, READY);
     let refused = stalled && status.observed_generation == subject.key.metadata.generation;
     let external = spec.external_id.as_deref().filter(|_| status.serial.is_none());
     external.is_some_and(|id| index.by_id.contains_key(id))
@@ -119,14 +121,16 @@ fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, 
     }
     drifts(subject, record, key)
         || told_otherwise(subject, status, key)
-        || spent_otherwise(status, record, key)
+        || spent_otherwise(status, record, key, index)
 }
 
 /// The listing shows another share of the budget.
-fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed) -> bool {
+fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, index: &Index<'_>) -> bool {
     let Some((limit, left)) = record.sent.budget.zip(key.remaining) else { return false };
-    let used = report::budget::used(limit, Some(limit.micros.saturating_sub(left)));
-    status.budget_used.as_ref() != Some(&used)
+    let remaining = |id: &str| index.by_id.get(id).and_then(|key| key.remaining);
+    let spending = report::budget::left_over(limit, left, budget::parked(&record.previous, remaining));
+    let exhausted = condition::is_true(&status.conditions, BUDGET_EXHAUSTED);
+    status.budget_used.as_ref() != Some(&report::budget::used(limit, Some(spending))) || exhausted != spending.refused
 }
 
 fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {

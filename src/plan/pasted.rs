@@ -2,7 +2,7 @@
 //! quoted or twice encoded text is named as what it is. Nothing of it is ever repeated.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
 
 /// Below this many characters a decoded text says nothing: see [`is_encoded`].
@@ -24,7 +24,7 @@ impl fmt::Display for Flaw {
 }
 
 const BARE: &str = "put in only the value itself";
-const ONE_LINE: &str = "write it in one line, such as with kubectl create secret generic --from-literal";
+const ONE_LINE: &str = "write it in one line, such as with printf %s into a file, and kubectl create secret generic --from-file";
 const UTF8: &str = "save the file as UTF-8 without a byte order mark";
 const RETYPE: &str = "it is invisible, so write the value anew instead of copying it from a page";
 
@@ -198,27 +198,42 @@ fn is_assignment(text: &str) -> bool {
     command.is_some() || variable || telling
 }
 
-/// Whether this is base64 of a text that could be a token or a key itself. Keys that are base64 of random bytes are none:
-/// of 256 bytes 65 are such characters, so that 12 random bytes pass with a probability of 7e-8, and the 16 to 48 of real
-/// ones with far less. Hexadecimal keys decode to bytes above 127, a JWT, `sk-…` and `key_…` have characters that
-/// base64 has not, and the key ids and secrets of AWS are random.
+/// Whether this is base64 of a text that could be a token or a key itself, or of one of the texts that [`shape`] names. Keys
+/// that are base64 of random bytes are none: of 256 bytes 65 are such characters, so that 12 random bytes pass with a
+/// probability of 7e-8, and the 16 to 48 of real ones with far less. Hexadecimal keys, `sk-…` and `key_…` decode to bytes
+/// above 127, a JWT has dots, which base64 has not, and the key ids and secrets of AWS are random. There are keys that are
+/// base64 of `id:secret` or of JSON; both pass.
 fn is_encoded(text: &str) -> bool {
     let key = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '.' | '-');
     decoded(text).is_some_and(|inner| {
         let inner = without_line_break(&inner);
-        inner.len() >= SHORTEST_KEY && inner.chars().all(key)
+        let inner = inner.strip_prefix('\u{feff}').unwrap_or(inner);
+        let longer = inner.len() >= SHORTEST_KEY + 4;
+        let written = inner.len() >= SHORTEST_KEY && inner.chars().all(|it| it.is_ascii_graphic() || it == ' ');
+        written
+            && (inner.chars().all(key)
+                || longer && inner.chars().all(|it| key(it) || matches!(it, '/' | '+' | '='))
+                || !inner.starts_with(['{', '[']) && shape(inner).is_some())
     })
 }
 
-/// Strictly: complete, padded, nothing but the alphabet and the line breaks that `base64` puts in after 76 characters.
+/// Of either alphabet, padded or not; strictly, so nothing but the alphabet and the line breaks that `base64` puts in after
+/// 76 characters.
 fn decoded(text: &str) -> Option<String> {
     let joined: String = text.lines().collect();
-    String::from_utf8(STANDARD.decode(joined).ok()?).ok()
+    let bare = joined.trim_end_matches('=');
+    let padding = joined.len() - bare.len();
+    if padding > 0 && joined.len() % 4 != 0 {
+        return None;
+    }
+    let bytes = STANDARD_NO_PAD.decode(bare).or_else(|_| URL_SAFE_NO_PAD.decode(bare)).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::general_purpose::STANDARD;
 
     fn is(bytes: &[u8]) -> &'static str {
         bare(bytes).expect_err(&format!("{bytes:?}")).is
@@ -230,10 +245,11 @@ mod tests {
 
     #[test]
     fn what_is_pasted_is_named_and_never_quoted() {
-        let encoded = STANDARD.encode("ek_canary_0123456789");
-        let wrapped = STANDARD.encode("ek_canary_".repeat(9));
+        let encode = |text: &str| STANDARD.encode(text);
+        let encoded = encode("ek_canary_0123456789");
+        let wrapped = encode(&"ek_canary_".repeat(9));
         let wrapped = format!("{}\n{}", &wrapped[..76], &wrapped[76..]);
-        let with_newline = STANDARD.encode("ek_canary_0123456789\n");
+        let with_newline = encode("ek_canary_0123456789\n");
         for (text, words) in [
             ("", "empty"),
             (" \t ", "only white space"),
@@ -278,6 +294,15 @@ mod tests {
             (encoded.as_str(), "base64"),
             (with_newline.as_str(), "base64"),
             (wrapped.as_str(), "base64"),
+            (&encode("ek_canary_01234567890"), "base64"),
+            (encode("ek_canary_01234567890").trim_end_matches('='), "base64"),
+            (&URL_SAFE_NO_PAD.encode("'ek_canary~?>0123456789'"), "base64"),
+            (&encode("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "base64"),
+            (&encode("Bearer ek_canary_0123456789"), "base64"),
+            (&encode("\"ek_canary_0123456789\""), "base64"),
+            (&encode("API_KEY=ek_canary_0123456789"), "base64"),
+            (&encode("\u{feff}ek_canary_0123456789"), "base64"),
+            (&encode(&encode("ek_canary_0123456789")), "base64"),
             ("export OPENAI_API_KEY=sk-canary", "assignment"),
             ("OPENAI_API_KEY=sk-canary", "assignment"),
             ("OPENAI_API_KEY=\"sk-canary\"", "assignment"),
@@ -333,6 +358,8 @@ mod tests {
             "token=", // padding
             "canary-credential",
             "abcd1234abcd1234", // a short one of a person
+            "Y2xpZW50LTEyMzQ6c2VjcmV0LTU2Nzg=",     // base64 of client-1234:secret-5678
+            "eyJrIjoiMDEyMzQ1Njc4OSIsIm4iOiJhIn0=", // base64 of JSON
         ];
         for text in random {
             assert_eq!(bare(text.as_bytes()), Ok(text));

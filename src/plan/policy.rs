@@ -38,6 +38,8 @@ pub struct Policy {
     pub windows: Vec<Window>,
     /// What is restarted for a new content of the Secret.
     pub restart: Vec<RestartTarget>,
+    /// What has no effect, or a bad one in the long run.
+    pub idle: Option<Refusal>,
 }
 
 /// How long before its expiry a key is replaced.
@@ -101,9 +103,10 @@ impl Policy {
             let message = format!("{} cannot honour it: {note}", capabilities.title);
             return Err(Refusal::unsupported(format!("{path}.{field}"), message));
         }
-        let lacks_expiry = "set maxAge instead, for minted tokens never expire";
+        let lacks_expiry = "set spec.mint.rotation.maxAge instead, for minted tokens never expire";
         let place = Place { path, expires_in_days: None, adopted: false, lacks_expiry };
-        Self::read(spec, place, capabilities)
+        let policy = Self::read(spec, place, capabilities)?;
+        policy.idle.clone().map_or(Ok(policy), Err)
     }
 
     fn read(spec: &RotationSpec, place: Place<'_>, capabilities: &Capabilities) -> Result<Self, Refusal> {
@@ -118,12 +121,14 @@ impl Policy {
             return Err(Refusal::invalid(format!("{path}.maxOverlap"), message));
         }
         let max_age = span("maxAge", &spec.max_age)?;
-        check_age((max_age, overlap), place)?;
+        if max_age.is_some_and(|age| age < SHORTEST) {
+            return Err(Refusal::invalid(format!("{path}.maxAge"), "must be at least 1m"));
+        }
         let brown_out = span("brownOut", &spec.brown_out)?.unwrap_or(BROWN_OUT);
         let renew = renew(spec, span("renewBefore", &spec.renew_before)?, place)?;
         let windows = spec.windows.iter().enumerate().map(|it| window(path, it)).collect::<Result<_, _>>()?;
-        check_schedule(spec, place)?;
         Ok(Self {
+            idle: check_age((max_age, overlap), place).and_then(|()| check_schedule(spec, place)).err(),
             renew,
             max_age,
             overlap,
@@ -159,12 +164,11 @@ fn check_age(
 ) -> Result<(), Refusal> {
     let path = place.path;
     let lifetime = place.lifetime().filter(|_| !place.adopted);
-    let refuse = |message| Err(Refusal::invalid(format!("{path}.maxAge"), message));
+    let refuse = |message| Err(Refusal::idle(format!("{path}.maxAge"), message));
     match max_age {
-        Some(age) if age < SHORTEST => refuse("must be at least 1m".to_owned()),
         Some(age) if age < overlap => refuse(format!(
-            "{} is shorter than {path}.overlap ({}, 24h when left out), so that old keys would pile up; raise maxAge or \
-             shorten overlap",
+            "{} is shorter than {path}.overlap ({}, 24h when left out), so that old keys would pile up; raise {path}.maxAge or \
+             shorten {path}.overlap",
             duration::format(age),
             duration::format(overlap)
         )),
@@ -188,12 +192,12 @@ fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> 
     ];
     if let Some((field, _)) = written.into_iter().find(|(_, written)| *written) {
         let message = format!("has no effect on a key that does not expire; {hint}, or leave it out");
-        return Err(Refusal::invalid(format!("{path}.{field}"), message));
+        return Err(Refusal::idle(format!("{path}.{field}"), message));
     }
     if !spec.windows.is_empty() && spec.max_age.is_none() {
-        let also = if path == "spec.rotation" { "set maxAge or spec.expiresInDays" } else { "set maxAge" };
+        let also = if path == "spec.rotation" { "set spec.rotation.maxAge or spec.expiresInDays" } else { "set spec.mint.rotation.maxAge" };
         let message = format!("has no effect where nothing is scheduled; {also}, or leave it out");
-        return Err(Refusal::invalid(format!("{path}.windows"), message));
+        return Err(Refusal::idle(format!("{path}.windows"), message));
     }
     Ok(())
 }
@@ -254,7 +258,7 @@ mod tests {
             (json!({"renewBefore": "24h", "maxAge": "720h"}), "renewBefore", "no effect"),
             (json!({"windows": window}), "windows", "nothing is scheduled"),
             (json!({"maxAge": "1h"}), "maxAge", "spec.rotation.overlap (24h, 24h when left out)"),
-            (json!({"maxAge": "1h", "overlap": "1h1s"}), "maxAge", "raise maxAge or shorten overlap"),
+            (json!({"maxAge": "1h", "overlap": "1h1s"}), "maxAge", "raise spec.rotation.maxAge or shorten spec.rotation.overlap"),
             (json!({"maxAge": "30s", "overlap": "0s"}), "maxAge", "at least 1m"),
         ];
         for (rotation, field, words) in table {

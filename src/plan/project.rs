@@ -6,9 +6,9 @@ use crate::api::ProjectSettings;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::ManagementPolicy;
 
-/// Settings that say nothing are refused: nothing would ever happen.
-pub fn check(wanted: &ProjectValues) -> Result<(), Refusal> {
-    if *wanted != ProjectValues::default() {
+/// Settings that say nothing are refused: nothing would ever happen. A project that is only looked at needs none.
+pub fn check(wanted: &ProjectValues, policy: Option<ManagementPolicy>) -> Result<(), Refusal> {
+    if *wanted != ProjectValues::default() || policy == Some(ManagementPolicy::Observe) {
         return Ok(());
     }
     let message =

@@ -12,6 +12,9 @@ pub struct Refusal {
     pub field: String,
     /// What is wrong with it and what to do, one clause.
     pub message: String,
+    /// Whether a key or token that is served already is looked after in spite of it: earlier versions admitted the field, and
+    /// an application must not lose its key because this one does not.
+    pub tolerated: bool,
 }
 
 impl Refusal {
@@ -20,22 +23,27 @@ impl Refusal {
 
     /// The vendor cannot honour the field.
     pub fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: Reason::Unsupported, field: field.into(), message: message.into() }
+        Self { reason: Reason::Unsupported, field: field.into(), message: message.into(), tolerated: false }
     }
 
     /// The field's value cannot be.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: Reason::InvalidSpec, field: field.into(), message: message.into() }
+        Self { reason: Reason::InvalidSpec, field: field.into(), message: message.into(), tolerated: false }
+    }
+
+    /// The field has no effect beside another one, or a bad one in the long run. What is served already goes on.
+    pub fn idle(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { tolerated: true, ..Self::invalid(field, message) }
     }
 
     /// Something the field points to is not there.
     pub fn missing(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: Reason::SecretMissing, field: field.into(), message: message.into() }
+        Self { reason: Reason::SecretMissing, field: field.into(), message: message.into(), tolerated: false }
     }
 
     /// Something the field points to cannot be what it should be.
     pub fn secret(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: Reason::SecretInvalid, field: field.into(), message: message.into() }
+        Self { reason: Reason::SecretInvalid, field: field.into(), message: message.into(), tolerated: false }
     }
 
     /// What status says: stalled, but for what is missing, which other tools may be about to bring.

@@ -72,12 +72,20 @@ pub fn transition(
     }
     let quiet = match verdict.course {
         Course::Settled => verdict.reason != Reason::Verified,
-        _ => verdict.reason == Reason::Progressing,
+        // That a budget is spent is an event of its own.
+        _ => matches!(verdict.reason, Reason::Progressing | Reason::BudgetSpent),
     };
     let ordinary = matches!(verdict.reason, Reason::Verified | Reason::GatewayKeyNotReady | Reason::Deleting)
         || verdict.course == Course::Waiting;
     let notice = Notice { warning: stalled || !ordinary, ..Notice::news(verdict.reason, &verdict.message) };
     (!quiet).then_some(notice)
+}
+
+/// Whether `Ready` says already that a call failed in this way, so that a second time confirms it.
+pub fn confirms(conditions: &[Condition], fault: &Fault) -> bool {
+    condition::find(conditions, READY).is_some_and(|it| {
+        it.reason == fault.reason().as_str() && it.message.contains(&fault.to_string())
+    })
 }
 
 /// What status says after a vendor call failed. `doing` completes "could not …"; `again`: the same happened before, which

@@ -76,6 +76,15 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.next_rotation_time = due.map(|due| report::to_the_second(due.at));
 }
 
+/// Status speaks of that generation. Which one was carried out last stays known, also where an earlier version wrote only
+/// the other.
+pub fn observe(status: &mut GatewayApiKeyStatus, generation: Option<i64>) {
+    if status.id.is_some() {
+        status.applied_generation = status.applied_generation.or(status.observed_generation);
+    }
+    status.observed_generation = generation;
+}
+
 /// Nothing fails any more.
 pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
     status.failures = None;

@@ -100,6 +100,17 @@ impl<'a> Variables<'a> {
     }
 }
 
+/// A preset of which the template leaves nothing.
+pub fn overridden(resource: &GatewayApiKey, openai_path: &str) -> Option<Refusal> {
+    let secret = resource.spec.secret.as_ref()?;
+    let entries = preset(secret.preset?, !resource.spec.models.is_empty(), openai_path);
+    let written = &secret.template.as_ref()?.data;
+    entries.keys().all(|entry| written.contains_key(entry)).then(|| {
+        let message = "spec.secret.template.data has every entry of it, so that it has no effect; leave one of them out";
+        Refusal::idle("spec.secret.preset", message)
+    })
+}
+
 impl SecretPlan {
     /// Reads `spec.secret`.
     pub fn new(resource: &GatewayApiKey, openai_path: &str) -> Result<Self, Refusal> {
@@ -110,10 +121,6 @@ impl SecretPlan {
             .preset
             .map(|it| preset(it, !resource.spec.models.is_empty(), openai_path))
             .unwrap_or_default();
-        if !data.is_empty() && data.keys().all(|entry| template.data.contains_key(entry)) {
-            let message = "spec.secret.template.data has every entry of it, so that it has no effect; leave one of them out";
-            return Err(Refusal::invalid("spec.secret.preset", message));
-        }
         data.extend(template.data);
         if data.is_empty() {
             data.insert(DEFAULT_ENTRY.to_owned(), "{{ key }}".to_owned());

@@ -37,8 +37,7 @@ impl Endpoints {
     pub fn admit(&self, endpoint: Option<&str>, default: &str) -> Result<Url, Refusal> {
         let refuse = |message: String| Refusal {
             reason: Reason::EndpointNotAdmitted,
-            field: "spec.endpoint".to_owned(),
-            message,
+            ..Refusal::invalid("spec.endpoint", message)
         };
         let text = endpoint.unwrap_or(default);
         let url = origin(text).map_err(refuse)?;
@@ -181,7 +180,7 @@ fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result
     check_secret(&mint.secret)?;
     if token.spec.expires_at.is_some() {
         let message = "has no effect on a token that Keysmith makes and replaces; set spec.mint.rotation.maxAge, or leave it out";
-        return Err(Refusal::invalid("spec.expiresAt", message));
+        return Err(Refusal::idle("spec.expiresAt", message));
     }
     mint.rotation.as_ref().map_or(Ok(()), |rotation| Policy::of_mint(rotation, own).map(drop))
 }
@@ -201,7 +200,7 @@ pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
     }
     if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
         let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
-        return Err(Refusal::invalid("spec.gatewayUrl", message));
+        return Err(Refusal::idle("spec.gatewayUrl", message));
     }
     Ok(())
 }

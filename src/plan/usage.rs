@@ -141,7 +141,7 @@ fn coarse(micros: u64) -> u64 {
 
 /// In steps of five percent, rounded down.
 pub(super) fn share(spent: u64, budget: u64) -> u64 {
-    let percent = u128::from(spent) * 100 / u128::from(budget);
+    let percent = (u128::from(spent) * 100).checked_div(u128::from(budget)).unwrap_or_default();
     u64::try_from(percent / 5 * 5).unwrap_or(u64::MAX)
 }
 

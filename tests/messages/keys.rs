@@ -13,7 +13,8 @@ use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::removal::{Left, LeftWhy};
-use keysmith::plan::report::budget::{self, Purse};
+use keysmith::plan::report::budget::{self, Purse, Spending};
+use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::report::key::{self, Found, Scene};
 use keysmith::plan::report::{conditions as told, deletion};
 use keysmith::plan::rotation::Cause;
@@ -97,9 +98,17 @@ pub fn ready(book: &mut Book) {
         let scene = Scene { unanswered, ..Scene::new(SECRET, true) };
         book.ready(&key::resting(&rest(Why::AnswerLost), &scene).unwrap());
     }
+    for (expires, reveals) in [(None, false), (Some(at(14400)), true)] {
+        let scene = Scene { expires, reveals, ..Scene::new(SECRET, true) };
+        book.ready(&key::resting(&rest(Why::Suspended), &Scene { found: Found::Nothing, ..scene.clone() }).unwrap());
+        book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
+        book.ready(&key::failed(&down(), "list the keys", (at(5), false), &scene).still_ready(true));
+    }
     let failing =
         GatewayApiKeyStatus { next_rotation_time: Some(at(7)), expires_at: Some(at(14400)), ..status() };
-    book.ready(&key::replacement_failed(&down(), Cause::Expiry, &failing).still_ready(true));
+    book.ready(&key::replacement_failed(&down(), Cause::Expiry, &failing, false).still_ready(true));
+    let refused = Fault::without_effect(FaultKind::Forbidden);
+    book.ready(&key::replacement_failed(&refused, Cause::Expiry, &failing, true).still_ready(true));
     book.ready(&key::key_missing(&id(), at(0)));
     book.ready(&key::altered(SECRET, "entry OPENAI_API_KEY"));
     book.ready(&key::applying());
@@ -116,8 +125,12 @@ pub fn ready(book: &mut Book) {
 /// Status after so much of its budget was spent.
 fn spent(micros: Option<u64>) -> GatewayApiKeyStatus {
     let mut status = status();
-    budget::tell(&mut status, Some((&purse(), micros)), Some(1), at(0));
+    budget::tell(&mut status, Some((&purse(), micros.map(spending))), Some(1), at(0));
     status
+}
+
+fn spending(micros: u64) -> Spending {
+    Spending { micros, refused: micros >= purse().limit.micros }
 }
 
 fn purse() -> Purse<'static> {
@@ -164,8 +177,10 @@ pub fn conditions(book: &mut Book) {
         told::tell_of_contest(status, SECRET, Some(1), at(0));
     });
     all(book, |status| drop(told::tell_of_expiry(status, &wanted(), Some(1), at(0))));
-    for missing in [vec!["Deployment/web".to_owned()], Vec::new()] {
-        all(book, |status| drop(told::tell_of_consumers(status, Some(&missing), Some(1), at(0))));
+    let missing = Looked { missing: vec!["Deployment/web".to_owned()], unseen: None };
+    let unseen = Looked { missing: Vec::new(), unseen: Some("Forbidden (403)".to_owned()) };
+    for looked in [missing, unseen, Looked::default()] {
+        all(book, |status| drop(told::tell_of_consumers(status, Some(&looked), Some(1), at(0))));
     }
     book.condition(&told::still_in_use(&wanted().policy, Some(1)));
     for micros in [None, Some(0), Some(17_000_000), Some(25_000_000)] {
@@ -238,7 +253,7 @@ pub fn events(book: &mut Book) {
     let used = told::still_in_use(&wanted().policy, Some(1));
     book.event(&keysmith::plan::report::Notice::warning(EventReason::PreviousKeyInUse, used.message));
     for micros in [17_000_000, 25_000_000, 0] {
-        tell(book, budget::tell(&mut status, Some((&purse(), Some(micros))), Some(1), now));
+        tell(book, budget::tell(&mut status, Some((&purse(), Some(spending(micros)))), Some(1), now));
     }
 }
 

@@ -70,7 +70,7 @@ fn keys(book: &mut Book) {
             &desired::desired(&key(spec.clone()), vendor, None).expect_err(&spec.to_string()),
         ));
     }
-    book.ready(&verdict(&project::check(&serde_json::from_value(json!({})).unwrap()).unwrap_err()));
+    book.ready(&verdict(&project::check(&serde_json::from_value(json!({})).unwrap(), None).unwrap_err()));
 }
 
 fn secrets(book: &mut Book) {
@@ -102,7 +102,7 @@ fn secrets(book: &mut Book) {
 }
 
 fn tokens(book: &mut Book) {
-    let place = "Secret edgee-console, key token";
+    let place = "Secret edgee-console, entry token";
     let twice = "ZWtfbGl2ZV9mYWtlX2Zha2VfZmFrZQ==";
     for bytes in [
         &b""[..],
@@ -121,6 +121,8 @@ fn tokens(book: &mut Book) {
     ] {
         book.ready(&verdict(&token::check_token(bytes, place).unwrap_err()));
     }
+    book.ready(&verdict(&token::secret_missing("edgee-console", "shop")));
+    book.ready(&verdict(&token::entry_missing("edgee-console", "token")));
     let listed = Endpoints::parse(["https://llm.example.com"]).unwrap();
     for endpoint in ["https://proxy.example.com", "ftp://x", "api.edgee.app", "https://a:b@x.example.com"] {
         book.ready(&verdict(&listed.admit(Some(endpoint), "https://api.edgee.app").unwrap_err()));

@@ -64,6 +64,7 @@ pub const BROWN_OUT: SignedDuration = SignedDuration::from_mins(2);
 impl Spec {
     pub fn desired(self) -> Desired {
         Desired {
+            idle: None,
             kind: KeyType::Api,
             coding_assistant: None,
             expires_in_days: None,
@@ -104,6 +105,7 @@ impl Spec {
         let restart =
             RestartTarget { kind: WorkloadKind::Deployment, name: Some("web".into()), selector: None };
         Policy {
+            idle: None,
             renew: Renew::Third,
             max_age: self.max_age.map(|minutes| SignedDuration::from_mins(i64::from(minutes))),
             overlap: self.overlap(),

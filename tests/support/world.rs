@@ -513,19 +513,21 @@ impl World {
     /// Events about the objects of the namespace: reason and note.
     pub async fn events(&self) -> Vec<(String, String)> {
         let events: Api<Event> = Api::namespaced(self.user.clone(), &self.namespace);
-        let mut found: Vec<_> = events
+        let mut found: BTreeMap<_, _> = events
             .list(&ListParams::default())
             .await
             .unwrap()
             .into_iter()
-            .map(|it| (it.reason.unwrap_or_default(), it.note.unwrap_or_default()))
+            .map(|it| (it.name_any(), (it.reason.unwrap_or_default(), it.note.unwrap_or_default())))
             .collect();
         let core: Api<CoreEvent> = Api::namespaced(self.user.clone(), &self.namespace);
         let core = core.list(&ListParams::default()).await.unwrap();
-        found.extend(
-            core.into_iter().map(|it| (it.reason.unwrap_or_default(), it.message.unwrap_or_default())),
-        );
-        found
+        // A real API server shows every event in both groups.
+        for it in core {
+            let event = || (it.reason.clone().unwrap_or_default(), it.message.clone().unwrap_or_default());
+            found.entry(it.name_any()).or_insert_with(event);
+        }
+        found.into_values().collect()
     }
 
     /// Waits for an event of that reason.

@@ -2,12 +2,13 @@
 //! revoked like any other key. What is special of it is here and in the key's own `minting`.
 
 use super::super::Error;
-use super::Work;
+use super::{Credential, Work};
 use crate::api::condition::{self, READY};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
 use crate::api::shared::ConsoleTokenRef;
 use crate::api::{ConsoleToken, GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, VERSION, Verdict};
+use crate::cluster;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::watch;
 use crate::plan::capability::Capabilities;
@@ -17,7 +18,6 @@ use crate::plan::{report, token};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Work {
         &self,
         mint: &Mint,
         capabilities: &Capabilities,
-    ) -> Result<Result<(SecretString, Option<Serial>), Verdict>, Error> {
+    ) -> Result<Result<Credential, Verdict>, Error> {
         let vendors = self.context.settings.vendors;
         let issuer = watch::find::<ConsoleToken>(
             &self.context.stores.tokens,
@@ -36,7 +36,9 @@ impl Work {
             &mint.issuer_ref.name,
         );
         let issuer = issuer.and_then(|it| (vendors.capabilities)(&it.spec.vendor));
-        if let Err(refusal) = token::check_mint(&self.token, mint, (capabilities, issuer)) {
+        let idle = token::check_mint(&self.token, mint, (capabilities, issuer)).err();
+        let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
+        if let Some(refusal) = idle.as_ref().filter(|refusal| !(refusal.tolerated && proven)) {
             return Ok(Err(refusal.verdict()));
         }
         let key = match self.key(mint).await? {
@@ -46,13 +48,16 @@ impl Work {
         // A Secret that somebody else made holds no token of ours, whatever is in it. The serial is read before the
         // content: it may be too low then, and the old token is kept a little longer.
         let secrets = self.context.secrets(self.token.as_ref());
-        let target = secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await?;
+        let target = match secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await {
+            Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),
+            target => target?,
+        };
         let Some(serial) = serial(&target).filter(|_| key.status.as_ref().is_some_and(|it| it.id.is_some()))
         else {
             return Ok(Err(waiting(&key)));
         };
         let secret = secrets.token(&mint.secret.key_ref()).await?;
-        Ok(secret.map(|secret| (secret, Some(serial))).map_err(|refusal| refusal.verdict()))
+        Ok(secret.map(|secret| (secret, Some(serial), idle)).map_err(|refusal| refusal.verdict()))
     }
 
     /// The key that stands for the token, as it should be.

@@ -28,7 +28,10 @@ pub(super) struct Reading {
 impl Work {
     /// Reads, if it is time. Returns when it is time again.
     pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
-        let spec = self.token.spec.usage.clone()?;
+        let Some(spec) = self.token.spec.usage.clone() else {
+            self.wake_read();
+            return None;
+        };
         let interval = match usage::interval(&spec, account.capabilities()) {
             Ok(interval) => interval,
             Err(refusal) => {
@@ -55,6 +58,14 @@ impl Work {
         }
         self.reading = Some(Reading { balance, trouble });
         Some(retry::plus(now, every))
+    }
+
+    /// What is not read any more is taken out of status.
+    fn wake_read(&self) {
+        for key in self.keys().iter().filter(|key| key.status.as_ref().is_some_and(|it| it.usage.is_some())) {
+            // The receiver lives as long as the operator.
+            let _ = self.context.wakers.keys.send(watch::reference(key.as_ref()));
+        }
     }
 
     async fn spent(&self, account: &Account, spec: &UsageSpec) -> Result<Option<Arc<Spent>>, Fault> {
@@ -93,7 +104,7 @@ impl Work {
             let one = spent.of(&identity, id);
             let serial = status.serial.map(Serial);
             let now = self.context.clock.now();
-            let evidence = Evidence { seen: None, spent: Some(spent), identity: &identity, serial, id, now };
+            let evidence = Evidence { seen: None, parked: 0, spent: Some(spent), identity: &identity, serial, id, now };
             let used =
                 budget.map(|limit| report::budget::used(limit, report::budget::spent(limit, &evidence)));
             let remaining = account.capabilities().tells_remaining;

@@ -1,8 +1,6 @@
 //! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
 
 use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
-use crate::api::Reason;
-use crate::api::condition::{self, READY};
 use crate::cluster::object;
 use crate::cluster::object::log_about;
 use crate::controller::sweep;
@@ -107,7 +105,8 @@ impl Work {
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
         let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
-        let again = self.was_refused_for(fault.reason());
+        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        let again = report::confirms(conditions, fault);
         let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));
         let verdict = verdict.still_ready(was_ready);
         Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
@@ -116,11 +115,5 @@ impl Work {
     /// What the driver knows of a refusal.
     fn hint(&self) -> &'static str {
         (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused)
-    }
-
-    /// Whether status says already that the vendor did not answer as it should, and why.
-    fn was_refused_for(&self, reason: Reason) -> bool {
-        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        condition::find(conditions, READY).is_some_and(|it| it.reason == reason.as_str())
     }
 }

@@ -239,6 +239,7 @@ impl Work {
         let verdict = verdict.unwrap_or_else(report::key::applying);
         if settled {
             status.observed_generation = self.key.metadata.generation;
+            status.applied_generation = self.key.metadata.generation;
         }
         self.confirmed = listed.map(Some);
         self.disowned = None;

@@ -45,7 +45,8 @@ impl Work {
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(next);
         status.failed_asks = Some(act.facts.asks.fingerprint());
-        let verdict = report::key::replacement_failed(fault, cause, &status).still_ready(act.facts.works());
+        let verdict = report::key::replacement_failed(fault, cause, &status, self.confirms(fault));
+        let verdict = verdict.still_ready(act.facts.works());
         self.context.metrics.rotation_failed(cause.name());
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Some(Pass::Stale),

@@ -12,7 +12,7 @@ use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
-use crate::plan::facts::{Facts, KeyId};
+use crate::plan::facts::{Facts, KeyId, Target};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
@@ -38,7 +38,11 @@ impl Work {
             return self.publish(self.status(), &verdict).await;
         }
         for _ in 0..STEPS {
-            let target = self.secrets.inspect(&self.uid, self.key.secret_name()).await?;
+            let target = match self.secrets.inspect(&self.uid, self.key.secret_name()).await {
+                // The key is revoked all the same; nothing is written into the Secret any more.
+                Err(error) if cluster::is_forbidden(&error) => Target::Absent,
+                target => target?,
+            };
             let standing = self.standing();
             let doubt = standing.as_ref().and_then(|it| it.doubt.clone()).filter(|_| !ending.forced);
             let account = standing.and_then(|it| it.account);

@@ -3,10 +3,11 @@
 use super::super::{Error, Pass, stale_or};
 use super::Work;
 use super::deliver::replaced;
-use crate::api::condition::{self, CONSUMERS_MISSING, Course, STALLED};
+use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, Course, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, watch, workloads};
+use crate::plan::budget;
 use crate::plan::capability::Recovery;
 use crate::plan::desired::Desired;
 use crate::plan::expiry;
@@ -62,16 +63,20 @@ impl Work {
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             Why::Suspended => {
-                // That nothing is done is all there is to carry out; taking it away is another generation.
-                let mut status = self.status();
-                status.observed_generation = self.key.metadata.generation;
+                // That nothing is done is all there is to say; taking it away is another generation.
+                let status = self.seen_through();
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             _ => self.publish(self.status(), &verdict).await?,
         };
-        let missing = condition::is_true(&self.status().conditions, CONSUMERS_MISSING);
-        let again = missing.then(|| retry::plus(facts.now, LOOK_AGAIN));
-        Ok(if pass == Pass::Stale { pass } else { Pass::Rest([until, again].into_iter().flatten().min()) })
+        let status = self.status();
+        let unsure = condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.status != "False");
+        let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
+        let renewed = report::budget::renewed_at(&status, desired, facts.now);
+        Ok(match pass {
+            Pass::Stale => pass,
+            Pass::Rest(wake) => Pass::Rest([until, again, renewed, wake].into_iter().flatten().min()),
+        })
     }
 
     /// Everything is as it should be; what an attempt to replace the key left to say stays said.
@@ -83,17 +88,18 @@ impl Work {
         succession::shown(&mut status, facts);
         let unconfirmed =
             report::conditions::tell_of_expiry(&mut status, desired, self.key.metadata.generation, facts.now);
-        if let Some(notice) = unconfirmed {
-            self.context.notify(self.key.as_ref(), notice);
-        }
+        self.notices.extend(unconfirmed);
         self.tell_usage(&mut status, facts);
         self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
-        if status.rotation_failures.is_some() {
-            return self.publish_as_it_is(status).await;
-        }
+        // A key that the gateway refuses is said before anything else, and a field that is refused by now beside what works.
         let refused = report::budget::refusal(&status).filter(|_| verdict.reason == Reason::Issued);
-        self.publish(status, refused.as_ref().unwrap_or(verdict)).await
+        let idle = desired.idle.as_ref().map(|refusal| refusal.verdict().still_ready(true));
+        match refused.or(idle) {
+            Some(verdict) => self.publish(status, &verdict).await,
+            None if status.rotation_failures.is_some() => self.publish_as_it_is(status).await,
+            None => self.publish(status, verdict).await,
+        }
     }
 
     fn scene<'a>(&self, facts: &Facts, desired: &'a Desired) -> Scene<'a> {
@@ -108,7 +114,7 @@ impl Work {
     }
 
     /// What the key spent, where its ConsoleToken has it read, and how much of its budget that is.
-    fn tell_usage(&self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
+    fn tell_usage(&mut self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
         let name = &self.key.spec.console_token_ref.name;
         let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
         let read = token.is_some_and(|token| token.spec.usage.is_some());
@@ -127,12 +133,17 @@ impl Work {
         }
         let seen = seen(facts);
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
-        if read && unread && status.budget_used.is_some() {
+        let (id, generation) = (status.id.clone(), self.key.metadata.generation);
+        let same = condition::find(&status.conditions, BUDGET_LOW);
+        let same = same.is_some_and(|it| it.observed_generation == generation);
+        if read && unread && same {
             return;
         }
-        let id = status.id.clone();
         let evidence = Evidence {
             seen: seen.as_ref(),
+            parked: budget::parked(&status.previous, |id| {
+                facts.own().find(|own| own.key.id.0 == id).and_then(|own| own.key.remaining)
+            }),
             spent: spent.as_deref(),
             identity: &self.identity,
             serial: status.serial.map(Serial),
@@ -147,15 +158,12 @@ impl Work {
             readable: capabilities.usage.spending.is_some(),
         });
         let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
-        let generation = self.key.metadata.generation;
-        if let Some(notice) = report::budget::tell(status, known, generation, facts.now) {
-            self.context.notify(self.key.as_ref(), notice);
-        }
+        self.notices.extend(report::budget::tell(status, known, generation, facts.now));
     }
 
     /// Whether the workloads exist that are to be restarted: looked for with every generation, on request, and as long as one
     /// is missing.
-    async fn tell_consumers(&self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
+    async fn tell_consumers(&mut self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
         let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
         let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
         let asked = self.key.status.as_ref().and_then(|it| it.last_handled_reconcile_at.clone());
@@ -164,14 +172,11 @@ impl Work {
         if found && asked == status.last_handled_reconcile_at {
             return;
         }
-        // Whether Keysmith may look is known when it restarts something.
-        let missing = match targets.as_slice() {
+        let looked = match targets.as_slice() {
             [] => None,
-            targets => Some(workloads::missing(&self.context.client, &self.namespace(), targets).await),
+            targets => Some(workloads::look(&self.context.client, &self.namespace(), targets).await),
         };
-        if let Some(notice) = conditions::tell_of_consumers(status, missing.as_deref(), generation, now) {
-            self.context.notify(self.key.as_ref(), notice);
-        }
+        self.notices.extend(conditions::tell_of_consumers(status, looked.as_ref(), generation, now));
     }
 
     /// Another one's key, shown and left alone.
@@ -189,7 +194,7 @@ impl Work {
 
     /// The specification cannot be carried out.
     pub(super) async fn refused_spec(&mut self, refusal: &Refusal) -> Result<Pass, Error> {
-        let status = self.carried_out();
+        let status = self.seen_through();
         self.publish(status, &refusal.verdict()).await
     }
 
@@ -200,13 +205,26 @@ impl Work {
         status
     }
 
-    /// The generation is carried out, or refused.
+    /// The generation is carried out.
     fn carried_out(&self) -> GatewayApiKeyStatus {
+        let mut status = self.seen_through();
+        status.applied_generation = self.key.metadata.generation;
+        status
+    }
+
+    /// Nothing is left to do for the generation: it is carried out, refused, or suspended.
+    fn seen_through(&self) -> GatewayApiKeyStatus {
         let mut status = self.status();
-        status.observed_generation = self.key.metadata.generation;
+        succession::observe(&mut status, self.key.metadata.generation);
         status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
         succession::forget_failures(&mut status);
         status
+    }
+
+    /// Whether status says already that the vendor refused in this way, which confirms it.
+    pub(super) fn confirms(&self, fault: &Fault) -> bool {
+        let conditions = self.key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        report::confirms(conditions, fault)
     }
 
     /// A vendor call failed: said in status, with the time of the next attempt, which survives a restart.
@@ -230,7 +248,7 @@ impl Work {
             found: facts.map(Found::of).unwrap_or_default(),
             ..Scene::new(self.key.secret_name(), true)
         };
-        let verdict = report::key::failed(fault, doing, (next, failures > 1), &scene).still_ready(works);
+        let verdict = report::key::failed(fault, doing, (next, self.confirms(fault)), &scene).still_ready(works);
         match self.publish(status, &verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
@@ -325,19 +343,18 @@ impl Work {
                 conditions::leak_pending(&id, self.is_observed())
             }
             Some(_) => verdict.clone().still_ready(false),
+            // Whatever else is said: the gateway refuses the key.
+            None if condition::is_true(&status.conditions, BUDGET_EXHAUSTED) => verdict.clone().still_ready(false),
             None => verdict.clone(),
         };
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
         // Tools that follow kstatus look at Stalled only in a status of the present generation.
-        let stalled = condition::is_true(&status.conditions, STALLED);
-        if stalled && (status.id.is_none() || status.failures.is_some()) {
-            status.observed_generation = generation;
+        if condition::is_true(&status.conditions, STALLED) {
+            succession::observe(&mut status, generation);
         }
         let wake = verdict.gives_up_at(&status.conditions);
+        self.notices.extend(notice);
         let pass = self.publish_as_it_is(status).await?;
-        if let Some(notice) = notice.filter(|_| pass != Pass::Stale) {
-            self.context.notify(self.key.as_ref(), notice);
-        }
         Ok(if pass == Pass::Stale { pass } else { Pass::Rest(wake) })
     }
 
@@ -370,7 +387,7 @@ impl Work {
             Ok(None) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
-        for notice in notices.into_iter().flatten() {
+        for notice in std::mem::take(&mut self.notices).into_iter().chain(notices.into_iter().flatten()) {
             self.context.notify(self.key.as_ref(), notice);
         }
         Ok(Pass::Rest(None))

@@ -72,8 +72,24 @@ impl Work {
         let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let verdict = report::failed(fault, doing, next, failures > 1);
+        let verdict = report::failed(fault, doing, next, report::confirms(&status.conditions, fault));
         Ok(match self.publish(status, &verdict).await? {
+            Pass::Stale => Pass::Stale,
+            Pass::Rest(_) => Pass::Rest(Some(next)),
+        })
+    }
+
+    /// The API server does not let the Secret be read.
+    pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
+        let (secret, error) = (self.deposit.spec.credentials_ref.name.clone(), crate::cluster::brief(error));
+        let verdict = report::key::secret_unreadable(&secret, &self.namespace(), &error);
+        let mut status = self.status();
+        let failures = status.failures.unwrap_or(0).saturating_add(1);
+        let next = retry::plus(self.context.clock.now(), retry::backoff(failures, &self.uid));
+        status.failures = Some(failures);
+        status.next_attempt_at = Some(next);
+        let ready = self.is_deposited();
+        Ok(match self.publish(status, &verdict.still_ready(ready)).await? {
             Pass::Stale => Pass::Stale,
             Pass::Rest(_) => Pass::Rest(Some(next)),
         })

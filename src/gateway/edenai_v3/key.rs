@@ -3,7 +3,7 @@
 use super::later;
 use crate::gateway::edenai_budget::{as_far_as_read, shown_budget};
 use crate::gateway::entry::{Entry, Read};
-use crate::gateway::{Order, lenient};
+use crate::gateway::{Order, guard, lenient};
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::naming::Mark;
 use jiff::Timestamp;
@@ -74,7 +74,12 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         spent: None,
         remaining,
         unread,
-        shown: Shown { display_name: key.name.as_deref().map(human), budget, capped, ..Shown::default() },
+        shown: Shown {
+            display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
+            budget,
+            capped,
+            ..Shown::default()
+        },
         name: key.name.unwrap_or_default(),
     })
 }

@@ -28,8 +28,9 @@ pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
 fn refuse_unread(source: &Source<'_>) -> Result<(), Refusal> {
     let meant = |entry: &&String| {
         let bones = bones(entry);
-        let prefixes = ["endpoint", "api", "azure", "deployment", "resource", "baseurl"];
-        !NAMES.contains(&entry.as_str()) && prefixes.iter().any(|it| bones.starts_with(it))
+        let parts = ["endpoint", "endpointurl", "apikey", "key", "apiversion", "apibase", "baseurl", "deployment", "resource"];
+        let bare = bones.strip_prefix("azureopenai").or_else(|| bones.strip_prefix("azure")).unwrap_or(&bones);
+        !NAMES.contains(&entry.as_str()) && parts.contains(&bare)
     };
     match source.entries.keys().find(meant) {
         Some(entry) => Err(source.unread(entry, "azure is read from endpoint and api_key")),

@@ -76,8 +76,10 @@ fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
 fn is_meant(entry: &str) -> bool {
     let region = entry.split(['.', '/', ':']).next().is_some_and(is_region);
     let bones = bones(entry);
-    let parts = ["accesskeyid", "accesskey", "secretaccesskey", "secretkey", "sessiontoken"];
-    region || bones == "region" || bones.starts_with("aws") || parts.iter().any(|it| bones.ends_with(it))
+    let bare = bones.strip_prefix("aws").unwrap_or(&bones);
+    let parts = ["accesskeyid", "accesskey", "secretaccesskey", "secretkey", "sessiontoken", "region", "defaultregion"];
+    // Other entries of a Secret that is shared, such as django_secret_key, are none of ours.
+    region || parts.contains(&bare) || bare.ends_with("accesskeyid") || bare.ends_with("secretaccesskey")
 }
 
 /// `global`, or what AWS calls regions: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.

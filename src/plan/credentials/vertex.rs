@@ -26,7 +26,8 @@ pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
     let (project, key, email) = (text("project_id")?, text("private_key")?, text("client_email")?);
     for (name, value) in document.iter().filter(|(name, _)| *name != "private_key") {
         let known = super::plain_word(name);
-        let flaw = value.as_str().and_then(|text| pasted::part(text).err());
+        let written = value.as_str().filter(|text| !text.is_empty());
+        let flaw = written.and_then(|text| pasted::part(text).err());
         if let Some(flaw) = flaw {
             return Err(wrong(format!("\"{known}\" {flaw}")));
         }

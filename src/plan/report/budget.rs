@@ -1,6 +1,7 @@
 //! How much of its budget a key has spent: the conditions `BudgetLow` and `BudgetExhausted`, and the share in status.
 
 use super::super::budget::period_end;
+use super::super::desired::Desired;
 use super::super::facts::{Limit, Listed};
 use super::super::money;
 use super::super::naming::{Identity, Serial};
@@ -11,6 +12,8 @@ use crate::api::shared::Period;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 
+/// The least that a key is made with, in millionths.
+const LENT: u64 = 1;
 /// A budget is low from this share on, in percent.
 const LOW: u64 = 80;
 /// What status says where no spending is read.
@@ -36,6 +39,8 @@ pub struct Purse<'a> {
 pub struct Evidence<'a> {
     /// The key as the vendor showed it last.
     pub seen: Option<&'a Listed>,
+    /// What old keys hold of the budget for their overlap, in millionths.
+    pub parked: u64,
     /// What was read of spending last.
     pub spent: Option<&'a Spent>,
     /// The marks of the resource.
@@ -48,26 +53,43 @@ pub struct Evidence<'a> {
     pub now: Timestamp,
 }
 
-/// What the served key spent of the running period of its budget, in millionths; `None` where that is not known.
-pub fn spent(limit: Limit, evidence: &Evidence<'_>) -> Option<u64> {
+/// How much is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// Of the running period of the budget, in millionths.
+    pub micros: u64,
+    /// Whether the served key has nothing left, so that the gateway refuses it.
+    pub refused: bool,
+}
+
+/// Of a budget of which a key has so much left, beside what old keys hold of it.
+pub fn left_over(limit: Limit, left: u64, parked: u64) -> Spending {
+    // A new key of a budget that is spent is made with the smallest amount that the vendor takes for one.
+    let refused = left <= LENT;
+    Spending { micros: limit.micros.saturating_sub(left).saturating_sub(parked), refused }
+}
+
+/// What the served key spent of the running period of its budget; `None` where that is not known.
+pub fn spent(limit: Limit, evidence: &Evidence<'_>) -> Option<Spending> {
     if let Some(left) = evidence.seen.and_then(|key| key.remaining) {
-        return Some(limit.micros.saturating_sub(left));
+        return Some(left_over(limit, left, evidence.parked));
     }
     let read = evidence.spent.filter(|_| limit.period == Period::Monthly)?;
     // A reading of last month says nothing of this one.
     let current = read.span.since == Span::month(evidence.now).since;
-    current.then(|| read.of_key(evidence.identity, evidence.serial, evidence.id))
+    let micros = || read.of_key(evidence.identity, evidence.serial, evidence.id);
+    current.then(micros).map(|micros| Spending { micros, refused: micros >= limit.micros })
 }
 
 /// The share of the budget that is spent, in steps of five percent: status is not written for every call.
-pub fn used(limit: Limit, spent: Option<u64>) -> String {
-    spent.map_or_else(|| UNKNOWN.to_owned(), |spent| format!("{}%", share(spent, limit.micros)))
+pub fn used(limit: Limit, spent: Option<Spending>) -> String {
+    spent.map_or_else(|| UNKNOWN.to_owned(), |spent| format!("{}%", share(spent.micros, limit.micros)))
 }
 
 /// Brings the share and both conditions in line with what is known. Returns news. Without a budget nothing is said.
 pub fn tell(
     status: &mut GatewayApiKeyStatus,
-    purse: Option<(&Purse<'_>, Option<u64>)>,
+    purse: Option<(&Purse<'_>, Option<Spending>)>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
@@ -106,7 +128,7 @@ fn news(
 
 fn conditions(
     purse: &Purse<'_>,
-    spent: Option<u64>,
+    spent: Option<Spending>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> [Condition; 2] {
@@ -123,8 +145,7 @@ fn conditions(
         return [BUDGET_LOW, BUDGET_EXHAUSTED]
             .map(|kind| condition::unknown(kind, Reason::SpendingNotRead, &message, generation));
     };
-    let percent = u128::from(spent) * 100 / u128::from(purse.limit.micros);
-    let low = if percent >= u128::from(LOW) {
+    let low = if spent.refused || share(spent.micros, purse.limit.micros) >= LOW {
         let message = format!(
             "{LOW} % or more of the budget of {amount} is spent; the gateway refuses the key when all of it is; raise spec.budget.amount, or \
              find out what spends it"
@@ -134,7 +155,7 @@ fn conditions(
         let message = format!("less than {LOW} % of the budget of {amount} is spent");
         condition::condition(BUDGET_LOW, false, Reason::BudgetLeft, &message, generation)
     };
-    let exhausted = if spent >= purse.limit.micros {
+    let exhausted = if spent.refused {
         let message = exhausted(purse, now);
         condition::condition(BUDGET_EXHAUSTED, true, Reason::BudgetSpent, &message, generation)
     } else {
@@ -153,6 +174,12 @@ fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
         "the budget of {} is spent: the gateway REFUSES the key {until}; raise spec.budget.amount to have it accepted before",
         amount(purse)
     )
+}
+
+/// When a key whose budget is spent is accepted again.
+pub fn renewed_at(status: &GatewayApiKeyStatus, desired: &Desired, now: Timestamp) -> Option<Timestamp> {
+    let period = status.budget.as_ref()?.period;
+    condition::is_true(&status.conditions, BUDGET_EXHAUSTED).then(|| period_end(period, &desired.zone, now)).flatten()
 }
 
 fn amount(purse: &Purse<'_>) -> String {

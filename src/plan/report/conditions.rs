@@ -102,18 +102,37 @@ fn consumers_missing(missing: &[String]) -> String {
     )
 }
 
+/// What a look for the workloads that are to be restarted found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Those that do not exist, or labels that no workload has.
+    pub missing: Vec<String>,
+    /// Why some could not be looked for.
+    pub unseen: Option<String>,
+}
+
 /// Brings the condition `ConsumersMissing` in line with the workloads that were looked for; `None`: nothing is to be
 /// restarted. Returns news.
 pub fn tell_of_consumers(
     status: &mut GatewayApiKeyStatus,
-    missing: Option<&[String]>,
+    looked: Option<&Looked>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
-    let Some(missing) = missing else {
+    let Some(Looked { missing, unseen }) = looked else {
         status.conditions.retain(|it| it.type_ != CONSUMERS_MISSING);
         return None;
     };
+    if let Some(error) = unseen.as_ref().filter(|_| missing.is_empty()) {
+        let message = format!(
+            "whether what spec.rotation.restart names exists is not known: {error}; grant Keysmith get, list and patch on workloads \
+             (rbac.restartWorkloads in the chart), or nothing is restarted for a new key"
+        );
+        let wanted =
+            condition::unknown(CONSUMERS_MISSING, Reason::ConsumersUnknown, &message, generation);
+        condition::set(&mut status.conditions, wanted, now);
+        return None;
+    }
     if missing.is_empty() {
         let message = "everything that spec.rotation.restart names exists";
         let wanted =

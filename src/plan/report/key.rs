@@ -351,7 +351,8 @@ pub fn failed(fault: &Fault, doing: &str, (next, again): (Timestamp, bool), scen
 }
 
 /// What status says after an attempt to replace the served key failed; it is in `status` already.
-pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus) -> Verdict {
+/// `again`: it failed in the same way before.
+pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus, again: bool) -> Verdict {
     let next = status.next_rotation_time.map(clock).unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
     let message = format!(
@@ -359,7 +360,7 @@ pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeySta
          tried again at {next}",
         because(cause)
     );
-    Verdict::reconciling(fault.reason(), message)
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
 
 /// What status says when the vendor does not show the served key for the first time.

@@ -45,6 +45,10 @@ end
 if is_true("RotationOverdue") then
   return {status = "Degraded", message = find("RotationOverdue").message}
 end
+-- Applications are refused until a person raises the budget or its period ends.
+if is_true("BudgetExhausted") then
+  return {status = "Degraded", message = find("BudgetExhausted").message}
+end
 if ready.status == "True" then
   return {status = "Healthy", message = message}
 end
