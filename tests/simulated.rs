@@ -62,6 +62,7 @@ mod stories {
     pub mod survey;
     pub mod telling;
     pub mod tokens;
+    pub mod upkeep;
     pub mod vanishing;
     pub mod weeks;
 }
@@ -365,6 +366,16 @@ mod telling {
         a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor,
         a_secret_that_may_not_be_read_is_said,
         workloads_that_do_not_exist_are_named_at_once);
+}
+
+mod upkeep {
+    everywhere!(upkeep:
+        a_field_without_effect_is_said_and_the_key_is_looked_after);
+    tell_at!(only_edgee Edgee upkeep:
+        a_key_whose_budget_is_spent_is_replaced_when_asked,
+        spending_that_is_not_read_any_more_is_unknown,
+        secrets_that_may_not_be_read_are_said_by_every_kind,
+        workloads_that_may_not_be_looked_for_are_unknown);
 }
 
 mod tokens {

@@ -33,6 +33,8 @@ use std::sync::Arc;
 
 /// A refused token is probed this often at most; a changed Secret is looked at at once.
 const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
+/// A Secret that may not be read is tried again this often.
+const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
@@ -111,7 +113,7 @@ impl Work {
         let held = self.hold().await?;
         let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
-        let finding = match self.connect(before.as_ref()).await? {
+        let mut finding = match self.connect(before.as_ref()).await? {
             Ok((account, way)) => self.verify(account, way).await,
             Err(verdict) => Finding {
                 doubt: before.as_ref().and_then(|it| it.doubt.clone()),
@@ -122,12 +124,14 @@ impl Work {
                     ..Way::default()
                 }),
                 summary: verdict.message.clone(),
+                // A right that is granted wakes nobody.
+                wake: (verdict.reason == Reason::SecretRefused)
+                    .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
                 verdict,
-                wake: None,
             },
         };
-        let mut finding = finding;
-        if let Some(refusal) = finding.way.idle.clone().filter(|_| finding.verdict.reason == Reason::Verified) {
+        if let Some(refusal) = finding.way.idle.clone().filter(|_| finding.verdict.reason == Reason::Verified)
+        {
             finding.verdict = refusal.verdict().still_ready(true);
         }
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
@@ -243,10 +247,7 @@ impl Work {
     }
 
     /// The token's secret, and its serial where Keysmith made it. Otherwise what is in the way.
-    async fn credential(
-        &self,
-        capabilities: &Capabilities,
-    ) -> Result<Result<Credential, Verdict>, Error> {
+    async fn credential(&self, capabilities: &Capabilities) -> Result<Result<Credential, Verdict>, Error> {
         if let Some(mint) = &self.token.spec.mint {
             return self.minted(mint, capabilities).await;
         }
@@ -263,7 +264,11 @@ impl Work {
 
     /// The API server does not let the Secret be read.
     fn unreadable(&self, error: &kube::Error) -> Verdict {
-        report::key::secret_unreadable(self.token.spec.secret_name(), &self.namespace(), &cluster::brief(error))
+        report::key::secret_unreadable(
+            self.token.spec.secret_name(),
+            &self.namespace(),
+            &cluster::brief(error),
+        )
     }
 
     fn is_ready(&self) -> bool {

@@ -63,7 +63,9 @@ impl Work {
             let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
-        if let Err(refusal) = project::check(&self.settings.spec.settings, self.settings.spec.management_policy) {
+        if let Err(refusal) =
+            project::check(&self.settings.spec.settings, self.settings.spec.management_policy)
+        {
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Some(verdict) = self.overruled() {

@@ -60,9 +60,7 @@ fn clean(text: &mut String, secrets: &[String]) {
 /// Vendors write a key as its id and a secret, such as `sk-1-key_000001-abcdefghijklmnop`; what gives the key away comes
 /// after the id and is as long as a secret has to be.
 fn is_public_part(text: &str, secret: &str) -> bool {
-    secret.strip_prefix(text).is_some_and(|rest| {
-        rest.len() > LONG && rest.starts_with(['.', '-', '_', ':'])
-    })
+    secret.strip_prefix(text).is_some_and(|rest| rest.len() > LONG && rest.starts_with(['.', '-', '_', ':']))
 }
 
 fn holds_secret(name: &str, value: &Value) -> bool {

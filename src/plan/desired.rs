@@ -240,7 +240,11 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
     if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
         let known: Vec<_> = capabilities.budget.periods.iter().collect();
-        let note = format!("there are no {:?} budgets there; use spec.budget.period: {}", budget.period, list(&known));
+        let note = format!(
+            "there are no {:?} budgets there; use spec.budget.period: {}",
+            budget.period,
+            list(&known)
+        );
         refused.push(("budget.period".to_owned(), note));
     }
     let Some((first, note)) = refused.first() else {
@@ -391,6 +395,27 @@ mod tests {
     fn a_key_that_costs_nothing_has_no_budget() {
         let spec = key(json!({"type": "Sandbox", "budget": {"amount": "5", "period": "Monthly"}}));
         assert_eq!(desired(&spec, &EDEN_AI, None).unwrap_err().field, "spec.budget");
+    }
+
+    #[test]
+    fn a_field_without_effect_keeps_no_served_key_from_being_looked_after() {
+        let window = json!({"from": "02:00", "until": "04:00", "timeZone": "UTC"});
+        let written = json!({"OPENAI_API_KEY": "a", "OPENAI_BASE_URL": "b"});
+        let table = [
+            (json!({"rotation": {"windows": [window]}}), "spec.rotation.windows"),
+            (json!({"rotation": {"renewBefore": "24h"}}), "spec.rotation.renewBefore"),
+            (json!({"rotation": {"renewBeforePercentage": 10}}), "spec.rotation.renewBeforePercentage"),
+            (json!({"rotation": {"maxAge": "1h"}}), "spec.rotation.maxAge"),
+            (json!({"secret": {"preset": "OpenAI", "template": {"data": written}}}), "spec.secret.preset"),
+        ];
+        for (spec, field) in table {
+            let key = key(spec);
+            let refusal = desired(&key, &EDGEE, None).unwrap_err();
+            assert_eq!((refusal.field.as_str(), refusal.tolerated), (field, true));
+            assert_eq!(read(&key, &EDGEE, None).unwrap().idle, Some(refusal));
+        }
+        let wrong = key(json!({"rotation": {"maxAge": "30s"}}));
+        assert!(!read(&wrong, &EDGEE, None).unwrap_err().tolerated);
     }
 
     #[test]

@@ -180,16 +180,17 @@ mod tests {
         let models = |models: &[&str]| shown(|it| it.models = list(models));
         let email = |text: &str| shown(|it| it.email = Some(Some(text.to_owned())));
         let table = [
-            (name("production b\u{fc}ro"), Field::DisplayName),
-            (name(" Production  Bu\u{308}ro "), Field::DisplayName),
-            (models(&["Anthropic/Claude", "OPENAI/gpt-5.2", "openai/gpt-5.2"]), Field::Models),
-            (email("ann@example.com "), Field::Email),
-            (shown(|it| it.budget = budget(10_010_000, MONTHLY)), Field::Budget),
-            (shown(|it| it.budget = budget(10_000_000, MONTHLY)), Field::Budget),
+            (name("production b\u{fc}ro"), vec![Field::DisplayName]),
+            (name(" Production  Bu\u{308}ro "), vec![Field::DisplayName]),
+            (models(&["Anthropic/Claude", "OPENAI/gpt-5.2", "openai/gpt-5.2"]), vec![Field::Models]),
+            (email("ann@example.com "), vec![Field::Email]),
+            // To write a budget again would fill it up again.
+            (shown(|it| it.budget = budget(10_010_000, MONTHLY)), vec![]),
+            (shown(|it| it.budget = budget(10_000_000, MONTHLY)), vec![]),
         ];
-        for (key, field) in table {
+        for (key, fields) in table {
             assert_eq!(drift(&wanted(), &key, &Sent::default()), [], "{:?}", key.shown);
-            assert_eq!(spelt_otherwise(&wanted(), &key), [field], "{:?}", key.shown);
+            assert_eq!(spelt_otherwise(&wanted(), &key), fields, "{:?}", key.shown);
         }
         let reordered = models(&["anthropic/claude", "openai/gpt-5.2", "openai/gpt-5.2"]);
         for same in [shown(|_| ()), reordered] {

@@ -130,7 +130,8 @@ fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, 
     let remaining = |id: &str| index.by_id.get(id).and_then(|key| key.remaining);
     let spending = report::budget::left_over(limit, left, budget::parked(&record.previous, remaining));
     let exhausted = condition::is_true(&status.conditions, BUDGET_EXHAUSTED);
-    status.budget_used.as_ref() != Some(&report::budget::used(limit, Some(spending))) || exhausted != spending.refused
+    status.budget_used.as_ref() != Some(&report::budget::used(limit, Some(spending)))
+        || exhausted != spending.refused
 }
 
 fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {

@@ -24,7 +24,8 @@ impl fmt::Display for Flaw {
 }
 
 const BARE: &str = "put in only the value itself";
-const ONE_LINE: &str = "write it in one line, such as with printf %s into a file, and kubectl create secret generic --from-file";
+const ONE_LINE: &str =
+    "write it in one line, such as with printf %s into a file, and kubectl create secret generic --from-file";
 const UTF8: &str = "save the file as UTF-8 without a byte order mark";
 const RETYPE: &str = "it is invisible, so write the value anew instead of copying it from a page";
 
@@ -209,7 +210,8 @@ fn is_encoded(text: &str) -> bool {
         let inner = without_line_break(&inner);
         let inner = inner.strip_prefix('\u{feff}').unwrap_or(inner);
         let longer = inner.len() >= SHORTEST_KEY + 4;
-        let written = inner.len() >= SHORTEST_KEY && inner.chars().all(|it| it.is_ascii_graphic() || it == ' ');
+        let written =
+            inner.len() >= SHORTEST_KEY && inner.chars().all(|it| it.is_ascii_graphic() || it == ' ');
         written
             && (inner.chars().all(key)
                 || longer && inner.chars().all(|it| key(it) || matches!(it, '/' | '+' | '='))
@@ -357,7 +359,7 @@ mod tests {
             "gsk_0123456789",
             "token=", // padding
             "canary-credential",
-            "abcd1234abcd1234", // a short one of a person
+            "abcd1234abcd1234",                     // a short one of a person
             "Y2xpZW50LTEyMzQ6c2VjcmV0LTU2Nzg=",     // base64 of client-1234:secret-5678
             "eyJrIjoiMDEyMzQ1Njc4OSIsIm4iOiJhIn0=", // base64 of JSON
         ];

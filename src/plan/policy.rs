@@ -195,7 +195,11 @@ fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> 
         return Err(Refusal::idle(format!("{path}.{field}"), message));
     }
     if !spec.windows.is_empty() && spec.max_age.is_none() {
-        let also = if path == "spec.rotation" { "set spec.rotation.maxAge or spec.expiresInDays" } else { "set spec.mint.rotation.maxAge" };
+        let also = if path == "spec.rotation" {
+            "set spec.rotation.maxAge or spec.expiresInDays"
+        } else {
+            "set spec.mint.rotation.maxAge"
+        };
         let message = format!("has no effect where nothing is scheduled; {also}, or leave it out");
         return Err(Refusal::idle(format!("{path}.windows"), message));
     }
@@ -212,7 +216,8 @@ fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) 
             Err(Refusal::invalid(format!("{path}.renewBeforePercentage"), message))
         }
         (Some(before), None) if days.is_some_and(|lifetime| before >= lifetime) => {
-            let message = "must be shorter than spec.expiresInDays, or every new key is due as soon as it is made";
+            let message =
+                "must be shorter than spec.expiresInDays, or every new key is due as soon as it is made";
             Err(Refusal::invalid(format!("{path}.renewBefore"), message))
         }
         (Some(before), None) => Ok(Renew::Before(before)),
@@ -258,7 +263,11 @@ mod tests {
             (json!({"renewBefore": "24h", "maxAge": "720h"}), "renewBefore", "no effect"),
             (json!({"windows": window}), "windows", "nothing is scheduled"),
             (json!({"maxAge": "1h"}), "maxAge", "spec.rotation.overlap (24h, 24h when left out)"),
-            (json!({"maxAge": "1h", "overlap": "1h1s"}), "maxAge", "raise spec.rotation.maxAge or shorten spec.rotation.overlap"),
+            (
+                json!({"maxAge": "1h", "overlap": "1h1s"}),
+                "maxAge",
+                "raise spec.rotation.maxAge or shorten spec.rotation.overlap",
+            ),
             (json!({"maxAge": "30s", "overlap": "0s"}), "maxAge", "at least 1m"),
         ];
         for (rotation, field, words) in table {

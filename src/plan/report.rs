@@ -83,9 +83,8 @@ pub fn transition(
 
 /// Whether `Ready` says already that a call failed in this way, so that a second time confirms it.
 pub fn confirms(conditions: &[Condition], fault: &Fault) -> bool {
-    condition::find(conditions, READY).is_some_and(|it| {
-        it.reason == fault.reason().as_str() && it.message.contains(&fault.to_string())
-    })
+    condition::find(conditions, READY)
+        .is_some_and(|it| it.reason == fault.reason().as_str() && it.message.contains(&fault.to_string()))
 }
 
 /// What status says after a vendor call failed. `doing` completes "could not …"; `again`: the same happened before, which
@@ -109,7 +108,9 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
              console token may do; tried again at {next}"
         ),
         FaultKind::TokenRefused => {
-            format!("could not {doing}: {fault}; replace the token as its ConsoleToken says; tried again at {next}")
+            format!(
+                "could not {doing}: {fault}; replace the token as its ConsoleToken says; tried again at {next}"
+            )
         }
         FaultKind::Forbidden => format!(
             "could not {doing}: {fault}; give the console token that right in the vendor's console, or use another token; tried \

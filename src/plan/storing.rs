@@ -61,8 +61,10 @@ impl Refused {
         } else {
             "; no key is made for it, and applications have none"
         };
-        let message =
-            format!("Secret {secret} cannot be stored: {self}{kept}; {}; tried again within twenty minutes", self.cure());
+        let message = format!(
+            "Secret {secret} cannot be stored: {self}{kept}; {}; tried again within twenty minutes",
+            self.cure()
+        );
         Verdict::stalled(Reason::SecretRefused, message).still_ready(works)
     }
 

@@ -96,6 +96,10 @@ pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
 
 fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, serial: u64) {
     let cause = next.cause.unwrap_or(Cause::KeyLost);
+    // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
+    if !next.desired.policy.restart.is_empty() {
+        status.restarted_for.get_or_insert_default();
+    }
     status.conditions.retain(|it| it.type_ != PREVIOUS_KEY_IN_USE);
     tell(status, next, cause);
     let leaked = cause == Cause::Leaked;

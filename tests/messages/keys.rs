@@ -100,7 +100,9 @@ pub fn ready(book: &mut Book) {
     }
     for (expires, reveals) in [(None, false), (Some(at(14400)), true)] {
         let scene = Scene { expires, reveals, ..Scene::new(SECRET, true) };
-        book.ready(&key::resting(&rest(Why::Suspended), &Scene { found: Found::Nothing, ..scene.clone() }).unwrap());
+        book.ready(
+            &key::resting(&rest(Why::Suspended), &Scene { found: Found::Nothing, ..scene.clone() }).unwrap(),
+        );
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
         book.ready(&key::failed(&down(), "list the keys", (at(5), false), &scene).still_ready(true));
     }

@@ -256,15 +256,14 @@ fn what_a_vendor_tells_is_checked_before_it_stands_anywhere() {
 fn a_message_names_both_accounts_and_the_way_out() {
     let (account, judgement) = told(&["a"], &[], ("two", "other")).judge();
     let text = message(&account, &judgement, "Secret s, key k").unwrap();
-    for words in
-        ["account other", "account project", "keysmith.dev/accept-account", "to other", "Secret s, key k"]
+    for words in ["account other", "account project", "keysmith.dev/accept-account=other", "Secret s, key k"]
     {
         assert!(text.contains(words), "{words:?} is not in: {text}");
     }
     let candidate = AccountCandidate { id: "token-new".into(), told: false, credential: "two".into() };
     let account = ConsoleTokenAccount { candidate: Some(candidate), ..pinned("token-old", false, "one") };
     let text = message(&account, &Judgement::Suspicious, "Secret s, key k").unwrap();
-    assert!(text.contains("account token-old") && text.contains("to token-new"), "{text}");
+    assert!(text.contains("account token-old") && text.contains("accept-account=token-new"), "{text}");
     assert_eq!(message(&account, &Judgement::Sure, ""), None);
 }
 

@@ -155,7 +155,7 @@ fn events_say_what_happens_next_and_name_a_few() {
     let notice = orphans::found(&look(&mixed, &known(), &Suspects::new(), 0), &Suspects::new()).unwrap();
     assert!(
         notice.note.contains("mark: key_1, ")
-            && notice.note.contains("; key_0 will not be revoked by Keysmith"),
+            && notice.note.contains("; key_0 still WORKS and is not revoked by Keysmith"),
         "{}",
         notice.note
     );

@@ -28,7 +28,8 @@ impl Operator {
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(retry::after(fault, failures, UID, self.now()));
         status.failed_asks = Some(facts.asks.fingerprint());
-        let verdict = report::key::replacement_failed(fault, cause, &status, failures > 1).still_ready(facts.works());
+        let verdict =
+            report::key::replacement_failed(fault, cause, &status, failures > 1).still_ready(facts.works());
         Ok(match self.publish(status, &verdict).await? {
             Pass::Stale => Some(Pass::Stale),
             Pass::Rest(_) => None,

@@ -2,6 +2,7 @@
 
 use super::known::*;
 use jiff::SignedDuration;
+use keysmith::api::GatewayApiKeyStatus;
 use keysmith::api::rotation::{KeyCount, PreviousKey};
 use keysmith::api::shared::Period;
 use keysmith::plan::budget;
@@ -11,7 +12,8 @@ use keysmith::plan::facts::{Facts, Limit, Listed, Target};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::policy::Renew;
-use keysmith::plan::rotation::{self, Cause, Due};
+use keysmith::plan::rotation::{self, Cause, Due, Handled};
+use keysmith::plan::succession::{self, Successor};
 use keysmith::plan::window::{Window, Written};
 
 const DAY: i64 = 86_400;
@@ -276,5 +278,30 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
     for (facts, cause) in [(gone, Cause::KeyLost), (expired, Cause::Expired)] {
         expect(&facts, rest(40), Why::BackingOff);
         expect(&later(facts, 40), issue(2), Why::Rotation(cause));
+    }
+}
+
+/// The first key is replaced before a pass wrote down which content its readers started with.
+#[test]
+fn readers_are_restarted_although_the_first_content_was_not_written_down() {
+    let served =
+        || GatewayApiKeyStatus { id: Some("key_1".to_owned()), serial: Some(1), ..Default::default() };
+    for (restart, written) in [(true, true), (false, false)] {
+        let desired = Spec { restart, ..Spec::default() }.desired();
+        let mut status = served();
+        let successor = Successor {
+            id: &id("key_2"),
+            serial: Serial(2),
+            settled: Serial(2),
+            listed: None,
+            shares: None,
+            cause: Some(Cause::Trigger),
+            asks: &Handled::default(),
+            desired: &desired,
+            now: at(0),
+            spread: 0.0,
+        };
+        succession::succeed(&mut status, &successor);
+        assert_eq!(status.restarted_for.is_some(), written);
     }
 }

@@ -357,9 +357,9 @@ pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut W
     assert_eq!(world.keys().len(), 3, "the served one and two old ones");
     if world.surface.capabilities().support("budget") != Support::Unsupported {
         let events = world.events().await;
-        let told = events
-            .iter()
-            .any(|(reason, note)| reason == "Rotated" && (note.contains("in all") || note.contains("share")));
+        let told = events.iter().any(|(reason, note)| {
+            reason == "Rotated" && (note.contains("together") || note.contains("share"))
+        });
         assert!(told, "{events:?}");
     }
 }

@@ -112,10 +112,10 @@ pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(wo
     assert!(world.desk().revoke_token(crate::support::world::TOKEN));
     world.pass(Duration::from_secs(400), Duration::from_secs(3)).await;
     declare(world).await;
-    let message = open(world, "Keysmith cannot").await;
+    let message = open(world, "Keysmith could not").await;
     assert!(message.contains(&leaked.id) && message.contains("console now"), "{message}");
     let note = world.event("LeakOpen").await;
-    assert!(note.contains(&leaked.id) && note.contains("WORKS"), "{note}");
+    assert!(note.contains(&leaked.id) && note.contains("WORK;"), "{note}");
     let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready.0, "False", "{ready:?}");
     assert!(world.metrics.text().contains("keysmith_leaks_open 1"));

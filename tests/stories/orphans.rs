@@ -85,7 +85,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     assert_eq!(promised, world.surface.capabilities().created_at, "{note}");
     assert_ne!(
         promised,
-        note.contains("will not be revoked by Keysmith, because the vendor does not say when it was made"),
+        note.contains("is not revoked by Keysmith, because the vendor does not say when it was made"),
         "{note}"
     );
     world.pass(Duration::from_secs(300), Duration::ZERO).await;

@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Waits until a condition has that status. Returns reason and message.
-async fn told(world: &World, kind: &str, name: &str, condition: &str, status: &str) -> (String, String) {
+pub(super) async fn told(
+    world: &World,
+    kind: &str,
+    name: &str,
+    condition: &str,
+    status: &str,
+) -> (String, String) {
     world
         .eventually(&format!("{condition} of {kind} {name} is {status}"), async || {
             match world.condition(kind, name, condition).await {
@@ -218,7 +224,8 @@ pub async fn a_suspended_key_says_whether_applications_have_it(world: &mut World
     world.key("checkout", json!({})).await;
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"suspend": true}})).await.unwrap();
     let message = world.reason("GatewayApiKey", "checkout", "Suspended").await;
-    assert!(message.contains("stays as it is"), "{message}");
+    assert!(message.contains("the key in Secret checkout works"), "{message}");
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
     world.secrets().delete("checkout", &kube::api::DeleteParams::default()).await.unwrap();
     world
         .eventually("the loss is said", async || {

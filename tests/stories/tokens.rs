@@ -28,7 +28,7 @@ pub async fn a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_cha
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")]).await;
     // Where another console token is more likely to help than another secret, that is said instead.
     let mend = match world.surface.capabilities().refused {
-        "" => "Secret edgee-console, key token",
+        "" => "Secret edgee-console, entry token",
         other => other,
     };
     says(world, json!({}), "TokenRefused", &["401", mend]).await;

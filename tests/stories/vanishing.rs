@@ -53,7 +53,7 @@ pub async fn a_key_that_vanishes_for_half_a_minute_is_kept(world: &mut World) {
     hide(world, &id);
     look(world).await;
     let message = world.reason("GatewayApiKey", "checkout", "KeyMissing").await;
-    assert!(message.contains("no proof"), "{message}");
+    assert!(message.contains("looked at again at"), "{message}");
     world.pass(Duration::from_secs(30), Duration::from_secs(20)).await;
     world.emulator.faults().clear();
     world.ready("GatewayApiKey", "checkout").await;

@@ -104,7 +104,8 @@ impl Work {
             let one = spent.of(&identity, id);
             let serial = status.serial.map(Serial);
             let now = self.context.clock.now();
-            let evidence = Evidence { seen: None, parked: 0, spent: Some(spent), identity: &identity, serial, id, now };
+            let evidence =
+                Evidence { seen: None, parked: 0, spent: Some(spent), identity: &identity, serial, id, now };
             let used =
                 budget.map(|limit| report::budget::used(limit, report::budget::spent(limit, &evidence)));
             let remaining = account.capabilities().tells_remaining;

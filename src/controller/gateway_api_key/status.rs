@@ -70,7 +70,8 @@ impl Work {
             _ => self.publish(self.status(), &verdict).await?,
         };
         let status = self.status();
-        let unsure = condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.status != "False");
+        let unsure =
+            condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.status != "False");
         let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
         let renewed = report::budget::renewed_at(&status, desired, facts.now);
         Ok(match pass {
@@ -248,7 +249,8 @@ impl Work {
             found: facts.map(Found::of).unwrap_or_default(),
             ..Scene::new(self.key.secret_name(), true)
         };
-        let verdict = report::key::failed(fault, doing, (next, self.confirms(fault)), &scene).still_ready(works);
+        let verdict =
+            report::key::failed(fault, doing, (next, self.confirms(fault)), &scene).still_ready(works);
         match self.publish(status, &verdict).await? {
             Pass::Stale => Ok(Pass::Stale),
             Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
@@ -344,7 +346,9 @@ impl Work {
             }
             Some(_) => verdict.clone().still_ready(false),
             // Whatever else is said: the gateway refuses the key.
-            None if condition::is_true(&status.conditions, BUDGET_EXHAUSTED) => verdict.clone().still_ready(false),
+            None if condition::is_true(&status.conditions, BUDGET_EXHAUSTED) => {
+                verdict.clone().still_ready(false)
+            }
             None => verdict.clone(),
         };
         let notice = report::transition(&mut status.conditions, verdict, generation, now);

@@ -28,8 +28,19 @@ pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
 fn refuse_unread(source: &Source<'_>) -> Result<(), Refusal> {
     let meant = |entry: &&String| {
         let bones = bones(entry);
-        let parts = ["endpoint", "endpointurl", "apikey", "key", "apiversion", "apibase", "baseurl", "deployment", "resource"];
-        let bare = bones.strip_prefix("azureopenai").or_else(|| bones.strip_prefix("azure")).unwrap_or(&bones);
+        let parts = [
+            "endpoint",
+            "endpointurl",
+            "apikey",
+            "key",
+            "apiversion",
+            "apibase",
+            "baseurl",
+            "deployment",
+            "resource",
+        ];
+        let bare =
+            bones.strip_prefix("azureopenai").or_else(|| bones.strip_prefix("azure")).unwrap_or(&bones);
         !NAMES.contains(&entry.as_str()) && parts.contains(&bare)
     };
     match source.entries.keys().find(meant) {

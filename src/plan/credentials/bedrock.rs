@@ -77,7 +77,15 @@ fn is_meant(entry: &str) -> bool {
     let region = entry.split(['.', '/', ':']).next().is_some_and(is_region);
     let bones = bones(entry);
     let bare = bones.strip_prefix("aws").unwrap_or(&bones);
-    let parts = ["accesskeyid", "accesskey", "secretaccesskey", "secretkey", "sessiontoken", "region", "defaultregion"];
+    let parts = [
+        "accesskeyid",
+        "accesskey",
+        "secretaccesskey",
+        "secretkey",
+        "sessiontoken",
+        "region",
+        "defaultregion",
+    ];
     // Other entries of a Secret that is shared, such as django_secret_key, are none of ours.
     region || parts.contains(&bare) || bare.ends_with("accesskeyid") || bare.ends_with("secretaccesskey")
 }

@@ -179,7 +179,9 @@ fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
 /// When a key whose budget is spent is accepted again.
 pub fn renewed_at(status: &GatewayApiKeyStatus, desired: &Desired, now: Timestamp) -> Option<Timestamp> {
     let period = status.budget.as_ref()?.period;
-    condition::is_true(&status.conditions, BUDGET_EXHAUSTED).then(|| period_end(period, &desired.zone, now)).flatten()
+    condition::is_true(&status.conditions, BUDGET_EXHAUSTED)
+        .then(|| period_end(period, &desired.zone, now))
+        .flatten()
 }
 
 fn amount(purse: &Purse<'_>) -> String {

@@ -45,7 +45,9 @@ pub fn tell_of_rotation(
         None => conditions.retain(|it| it.type_ != ROTATING),
     }
     if overdue {
-        let expires = status.expires_at.map(|at| format!("; the key stops working at {}, and applications have none from then on", clock(at)));
+        let expires = status.expires_at.map(|at| {
+            format!("; the key stops working at {}, and applications have none from then on", clock(at))
+        });
         let message = format!(
             "the key should have been replaced by now and every attempt failed, see condition Ready for the cause{}",
             expires.unwrap_or_default()
@@ -128,8 +130,7 @@ pub fn tell_of_consumers(
             "whether what spec.rotation.restart names exists is not known: {error}; grant Keysmith get, list and patch on workloads \
              (rbac.restartWorkloads in the chart), or nothing is restarted for a new key"
         );
-        let wanted =
-            condition::unknown(CONSUMERS_MISSING, Reason::ConsumersUnknown, &message, generation);
+        let wanted = condition::unknown(CONSUMERS_MISSING, Reason::ConsumersUnknown, &message, generation);
         condition::set(&mut status.conditions, wanted, now);
         return None;
     }

@@ -151,7 +151,9 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
         Found::Key => format!(
             "spec.suspend is true: nothing is made, changed or replaced; the key in Secret {secret} works{}; take spec.suspend away when \
              Keysmith is to go on",
-            scene.expires.map_or_else(String::new, |at| format!(" until {} and is NOT replaced then", clock(at)))
+            scene
+                .expires
+                .map_or_else(String::new, |at| format!(" until {} and is NOT replaced then", clock(at)))
         ),
         Found::Other => format!(
             "spec.suspend is true, and Secret {secret} does not hold the key: applications have no key that works; take spec.suspend away to \
@@ -189,7 +191,8 @@ fn awaited(scene: &Scene<'_>, until: &str) -> Verdict {
 /// What is said while the Secret is not written.
 fn unwritten(why: &Why, scene: &Scene<'_>, until: &str) -> Option<Verdict> {
     let secret = scene.secret;
-    let again = if scene.reveals { "the same key" } else { "a NEW key, because the vendor shows a key only once" };
+    let again =
+        if scene.reveals { "the same key" } else { "a NEW key, because the vendor shows a key only once" };
     Some(match why {
         Why::SecretTaken(owner) => Verdict::stalled(
             Reason::SecretConflict,

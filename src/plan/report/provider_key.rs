@@ -61,12 +61,19 @@ pub fn sent(why: Why) -> Notice {
 
 /// What status says between two steps of a change.
 pub fn assigned() -> Verdict {
-    Verdict::reconciling(Reason::Progressing, "the gateway keys were assigned to the credential, which is looked up at the vendor next")
+    Verdict::reconciling(
+        Reason::Progressing,
+        "the gateway keys were assigned to the credential, which is looked up at the vendor next",
+    )
 }
 
 /// What status says once earlier credentials are dealt with.
 pub fn settled() -> Verdict {
-    Verdict::reconciling(Reason::Progressing, "earlier credentials are removed; the credential is looked up at the vendor next").still_ready(true)
+    Verdict::reconciling(
+        Reason::Progressing,
+        "earlier credentials are removed; the credential is looked up at the vendor next",
+    )
+    .still_ready(true)
 }
 
 /// What status says while an earlier credential is removed.

@@ -122,10 +122,6 @@ fn what_no_secret_can_be_is_refused_by_its_field() {
             "spec.secret.template.data[ssh-privatekey]".to_owned(),
         ),
         (json!({"template": {"data": {"..": "x"}}}), "spec.secret.template.data[..]".to_owned()),
-        (
-            json!({"preset": "OpenAI", "template": {"data": {"OPENAI_API_KEY": "a", "OPENAI_BASE_URL": "b", "OPENAI_MODEL": "c"}}}),
-            "spec.secret.preset".to_owned(),
-        ),
     ];
     for (secret, field) in table {
         let refusal = plan(secret.clone()).expect_err(&field);

@@ -1,0 +1,119 @@
+//! What is said beside a key that works: it is looked after all the same.
+
+use super::telling::told;
+use crate::support::cluster::{Effect as Broken, Rule};
+use crate::support::world::{TOKEN, World, key_spec, merged};
+use serde_json::{Value, json};
+
+fn annotated(name: &str, value: &str) -> Value {
+    json!({"metadata": {"annotations": {name: value}}})
+}
+
+fn forbidden(verb: &str, resource: &str, name: &str) -> Rule {
+    Rule {
+        actor: "operator".to_owned(),
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        name_contains: name.to_owned(),
+        ..Rule::next(Broken::Status { code: 403, reason: "Forbidden".to_owned() })
+    }
+}
+
+/// As an earlier version admitted it: the application keeps its key, and GitOps is told.
+pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let window = json!({"from": "02:00", "until": "04:00", "timeZone": "UTC"});
+    let idle = json!({"rotation": {"windows": [window]}});
+    world.edit("GatewayApiKey", "checkout", json!({"spec": idle})).await.unwrap();
+    let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
+    assert_eq!(reason, "InvalidSpec");
+    let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
+    assert!(message.starts_with("spec.rotation.windows: has no effect"), "{message}");
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert_eq!(
+        status["observedGeneration"], 2,
+        "kstatus looks at Stalled only in a status of this generation"
+    );
+    let first = world.only_key().id;
+    let rotate = annotated("keysmith.dev/rotate-requested-at", "now");
+    world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();
+    world.event("Rotated").await;
+    assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], first.as_str());
+    assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
+    // A new resource gets no key before the field is corrected.
+    world.create("GatewayApiKey", "new", merged(key_spec(json!({})), idle)).await;
+    told(world, "GatewayApiKey", "new", "Stalled", "True").await;
+    assert_eq!(world.condition("GatewayApiKey", "new", "Ready").await.unwrap().0, "False");
+    assert_eq!(world.keys().len(), 2);
+    let corrected = json!({"spec": {"rotation": null}});
+    world.edit("GatewayApiKey", "checkout", corrected).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "Stalled").await, None);
+}
+
+/// A new key starts its own budget where the vendor counts for each key.
+pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut World) {
+    world.token().await;
+    let usage = json!({"spec": {"usage": {"interval": "1m"}}});
+    world.edit("ConsoleToken", "edgee", usage).await.unwrap();
+    world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
+    let first = world.only_key().id;
+    assert!(world.desk().spend(&first, 21_000_000));
+    world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
+    let rotate = annotated("keysmith.dev/rotate-requested-at", "now");
+    world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();
+    world.event("Rotated").await;
+    world.event("BudgetAvailable").await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetExhausted").await.unwrap().0, "False");
+}
+
+/// What was read once is not said for ever.
+pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
+    world.token().await;
+    let usage = |spec: Value| json!({"spec": {"usage": spec}});
+    world.edit("ConsoleToken", "edgee", usage(json!({"interval": "1m"}))).await.unwrap();
+    world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
+    told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
+    world.edit("ConsoleToken", "edgee", usage(Value::Null)).await.unwrap();
+    let (reason, _) = told(world, "GatewayApiKey", "checkout", "BudgetLow", "Unknown").await;
+    assert_eq!(reason, "SpendingNotRead");
+    let status = world.status("GatewayApiKey", "checkout").await;
+    assert!(status["usage"].is_null() && status["budgetUsed"] == "unknown", "{status}");
+}
+
+/// A right that is missing is no Secret that is missing.
+pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut World) {
+    let times = 6;
+    world.cluster().fault(Rule { times, ..forbidden("get", "secrets", "edgee-console") });
+    world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+    world.create("ConsoleToken", "edgee", world.token_spec()).await;
+    let message = world.reason("ConsoleToken", "edgee", "SecretRefused").await;
+    assert!(message.contains("get on Secrets"), "{message}");
+    world.ready("ConsoleToken", "edgee").await;
+    world.cluster().fault(Rule { times, ..forbidden("get", "secrets", "byok") });
+    world.write_secret("byok", &[("api_key", "canary-credential")]).await;
+    let provider = json!({"consoleTokenRef": {"name": "edgee"}, "provider": "openai", "scope": "Organization",
+                          "credentialsRef": {"name": "byok"}});
+    world.create("ProviderKey", "openai", provider).await;
+    let message = world.reason("ProviderKey", "openai", "SecretRefused").await;
+    assert!(message.contains("get on Secrets"), "{message}");
+    world.ready("ProviderKey", "openai").await;
+}
+
+/// Nothing is claimed of what was not seen.
+pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World) {
+    world.token().await;
+    world.cluster().fault(Rule { times: 2, ..forbidden("get", "deployments", "web") });
+    let restart = json!([{"kind": "Deployment", "name": "web"}]);
+    world.key("checkout", json!({"rotation": {"restart": restart}})).await;
+    let (reason, message) = told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "Unknown").await;
+    assert_eq!(reason, "ConsumersUnknown");
+    assert!(message.contains("rbac.restartWorkloads"), "{message}");
+    world.ready("GatewayApiKey", "checkout").await;
+    // Looked for again: it does not exist.
+    told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+}
