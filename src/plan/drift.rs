@@ -105,10 +105,9 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
             it.iter().all(|it| wanted.models.contains(it))
                 && wanted.models.iter().all(|wanted| it.contains(wanted))
         }),
-        // To write a budget again would fill it up again.
-        Field::Budget => true,
         Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
-        Field::Active | Field::DebugMode | Field::Expiry => true,
+        // To write a budget again would fill it up again.
+        Field::Active | Field::Budget | Field::DebugMode | Field::Expiry => true,
     };
     let different = drift(wanted, key, &Sent::all(wanted));
     ALL.into_iter().filter(|field| !literally(field) && !different.contains(field)).collect()
@@ -166,10 +165,12 @@ mod tests {
         Listed { id, name, created_at, expires_at, last_used_at, spent, remaining, shown, unread }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a listing shows it")]
     fn list(models: &[&str]) -> Option<Vec<String>> {
         Some(models.iter().map(|it| (*it).to_owned()).collect())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a listing shows it")]
     fn budget(micros: u64, period: Period) -> Option<Option<Limit>> {
         Some(Some(Limit { micros, period }))
     }

@@ -225,7 +225,7 @@ fn decoded(text: &str) -> Option<String> {
     let joined: String = text.lines().collect();
     let bare = joined.trim_end_matches('=');
     let padding = joined.len() - bare.len();
-    if padding > 0 && joined.len() % 4 != 0 {
+    if padding > 0 && !joined.len().is_multiple_of(4) {
         return None;
     }
     let bytes = STANDARD_NO_PAD.decode(bare).or_else(|_| URL_SAFE_NO_PAD.decode(bare)).ok()?;

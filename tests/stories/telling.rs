@@ -137,7 +137,7 @@ pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut Wor
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
 }
 
-/// One refusal may be a mistake of the vendor's; two are for a person, and GitOps says so.
+/// One refusal may be a mistake of the vendor's; two are for a person, and Argo CD and Flux say so.
 pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_canary-wrong")]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;

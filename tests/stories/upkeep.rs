@@ -19,7 +19,7 @@ fn forbidden(verb: &str, resource: &str, name: &str) -> Rule {
     }
 }
 
-/// As an earlier version admitted it: the application keeps its key, and GitOps is told.
+/// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux are told.
 pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
