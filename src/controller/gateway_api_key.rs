@@ -195,10 +195,6 @@ impl Work {
             }
         };
         let (record, now) = (self.record(), self.context.clock.now());
-        // A key that is served outlives a field that only a later version refuses.
-        if let Some(refusal) = desired.idle.clone().filter(|_| record.id.is_none()) {
-            return self.refused_spec(&refusal).await;
-        }
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
@@ -207,7 +203,12 @@ impl Work {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
             let target = match self.target(unseen, expected).await {
-                Err(error) if crate::cluster::is_forbidden(&error) => return self.unreadable(&error).await,
+                Err(error) if crate::cluster::is_forbidden(&error) => {
+                    return match self.revoke_leaked(capabilities).await? {
+                        Some(pass) => Ok(pass),
+                        None => self.unreadable(&error).await,
+                    };
+                }
                 target => target?,
             };
             let mut facts = self.facts(target, capabilities.ability(), Some(&desired));

@@ -114,6 +114,8 @@ pub enum Step {
 pub enum Why {
     /// There is no key yet.
     NeverIssued,
+    /// There is no key yet, and a field has no effect: `Desired::idle`.
+    Idle,
     /// The outcome of the last create call is unknown.
     AnswerLost,
     /// The last create call certainly came to nothing.
@@ -244,11 +246,21 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
     }
     match (served, &desired.external_id) {
         (Some(served), _) => keep(facts, desired, &served),
+        (None, _) if desired.idle.is_some() && is_first(facts) => take(Step::Rest(None), Why::Idle),
         (None, Some(id)) if facts.record.settled == Serial(0) || facts.record.made_as.is_none() => {
             adoption::take_over(facts, desired, id)
         }
         (None, _) => issue(facts, Why::NeverIssued),
     }
+}
+
+/// Whether no key was ever made, asked for or taken over, so that no application knows one.
+fn is_first(facts: &Facts) -> bool {
+    let record = &facts.record;
+    facts.claim.is_none()
+        && record.made_as.is_none()
+        && record.settled == Serial(0)
+        && record.previous.is_empty()
 }
 
 /// A failure is waited out. A Secret that was well when the failure was written down, or that is not there at all, is

@@ -45,6 +45,11 @@ pub struct Successor<'a> {
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
     let forsaken = old.is_none() && status.made_as.is_some();
+    // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
+    let replaces = old.as_ref().is_some_and(|(id, _)| *id != next.id.0) || forsaken;
+    if replaces && !next.desired.policy.restart.is_empty() {
+        status.restarted_for.get_or_insert_default();
+    }
     if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
         retire(status, next, id, serial);
     } else if forsaken {
@@ -96,10 +101,6 @@ pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
 
 fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, serial: u64) {
     let cause = next.cause.unwrap_or(Cause::KeyLost);
-    // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
-    if !next.desired.policy.restart.is_empty() {
-        status.restarted_for.get_or_insert_default();
-    }
     status.conditions.retain(|it| it.type_ != PREVIOUS_KEY_IN_USE);
     tell(status, next, cause);
     let leaked = cause == Cause::Leaked;

@@ -200,7 +200,7 @@ pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
     }
     if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
         let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
-        return Err(Refusal::idle("spec.gatewayUrl", message));
+        return Err(Refusal::invalid("spec.gatewayUrl", message));
     }
     Ok(())
 }

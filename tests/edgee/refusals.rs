@@ -69,7 +69,7 @@ async fn only_names_of_our_own_fields_are_taken_from_a_refusal() {
     assert!(!format!("{fault} {fault:?}").contains(canary));
 }
 
-/// As FastAPI says it.
+/// As `FastAPI` says it.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_specification() {
     let complaint =

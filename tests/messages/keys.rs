@@ -142,6 +142,7 @@ fn purse() -> Purse<'static> {
         zone: "UTC",
         token: "edgee",
         readable: true,
+        read: true,
     }
 }
 
@@ -188,8 +189,10 @@ pub fn conditions(book: &mut Book) {
     for micros in [None, Some(0), Some(17_000_000), Some(25_000_000)] {
         book.conditions(&spent(micros).conditions);
     }
-    let blind = Purse { readable: false, ..purse() };
-    all(book, |status| drop(budget::tell(status, Some((&blind, None)), Some(1), at(0))));
+    for readable in [true, false] {
+        let unread = Purse { readable, read: false, ..purse() };
+        all(book, |status| drop(budget::tell(status, Some((&unread, None)), Some(1), at(0))));
+    }
 }
 
 fn steps() -> Vec<(Step, Why)> {

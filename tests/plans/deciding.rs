@@ -6,9 +6,11 @@ use keysmith::api::rotation::SecretContest;
 use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::contest::{self, Mends};
+use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, Held, Record, Target};
-use keysmith::plan::issuance::{Step, Why, hold};
+use keysmith::plan::issuance::{Decision, Step, Why, decide, hold};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::refusal::Refusal;
 use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::Cause;
 
@@ -383,6 +385,20 @@ fn a_secret_whose_annotations_outrank_the_claim_is_outranked_before_it_is_writte
     expect(&facts, Step::Outrank(Serial(5)), Why::SecretEdited);
     let claimed = Facts { claim: Some(Claim { purpose: Purpose::Restore, ..claim(5, -1) }), ..facts };
     expect(&claimed, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
+}
+
+#[test]
+fn a_field_without_effect_keeps_a_first_key_from_being_made_and_nothing_else() {
+    let idle = Some(Refusal::idle("spec.rotation.windows", "has no effect"));
+    let wanted = Desired { idle, ..Spec::default().desired() };
+    let decide = |facts: &Facts| decide(facts, &wanted);
+    assert_eq!(decide(&new()), Decision { step: Step::Rest(None), why: Why::Idle });
+    assert_eq!(decide(&served()).why, Why::Fresh);
+    assert_eq!(decide(&missing(served())).step, issue(2));
+    // A leaked key was given up before another was made.
+    let forsaken = with_record(new(), |it| (it.made_as, it.settled) = (Some("hash".to_owned()), Serial(1)));
+    assert_eq!(decide(&forsaken).why, Why::NeverIssued);
+    assert_ne!(decide(&Facts { claim: Some(claim(1, -900)), ..new() }).why, Why::Idle);
 }
 
 #[test]

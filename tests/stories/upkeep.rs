@@ -3,6 +3,7 @@
 use super::telling::told;
 use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::world::{TOKEN, World, key_spec, merged};
+use keysmith::emulator::Effect;
 use serde_json::{Value, json};
 
 fn annotated(name: &str, value: &str) -> Value {
@@ -43,11 +44,23 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], first.as_str());
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
+    // A leak has its turn, and its successor, although the first attempt to make one fails.
+    let leaked = world.entry("checkout", "key").await.unwrap();
+    world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
+    world.edit("GatewayApiKey", "checkout", annotated("keysmith.dev/leaked", "yes")).await.unwrap();
+    world
+        .eventually("the leaked key is dead, and applications have another", async || {
+            let held = world.entry("checkout", "key").await.unwrap_or_default();
+            if world.accepts(&leaked) || !world.accepts(&held) { Err(held) } else { Ok(()) }
+        })
+        .await;
+    world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
+    let made = world.keys().len();
     // A new resource gets no key before the field is corrected.
     world.create("GatewayApiKey", "new", merged(key_spec(json!({})), idle)).await;
     told(world, "GatewayApiKey", "new", "Stalled", "True").await;
     assert_eq!(world.condition("GatewayApiKey", "new", "Ready").await.unwrap().0, "False");
-    assert_eq!(world.keys().len(), 2);
+    assert_eq!(world.keys().len(), made);
     let corrected = json!({"spec": {"rotation": null}});
     world.edit("GatewayApiKey", "checkout", corrected).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;

@@ -133,7 +133,12 @@ impl Work {
             }
         }
         let secrets = self.context.secrets(self.token.as_ref());
-        if secrets.holding(&name).await?.is_some_and(|it| it.held) {
+        let hold = match secrets.holding(&name).await {
+            // What may not be read was not held either.
+            Err(error) if cluster::is_forbidden(&error) => None,
+            hold => hold?,
+        };
+        if hold.is_some_and(|it| it.held) {
             match secrets.let_go(&name).await.or_else(ignore_missing) {
                 // Whoever may not write Secrets did not hold it either.
                 Err(error) if is_refused(&error) => {
@@ -155,8 +160,10 @@ impl Work {
     /// Whether the token cannot come back: its Secret is gone, and nothing can be created in its namespace any more.
     pub(super) async fn is_lost(&self) -> Result<bool, Error> {
         let secrets = self.context.secrets(self.token.as_ref());
-        let gone = secrets.holding(self.token.spec.secret_name()).await?.is_none();
-        Ok(gone && secrets.is_namespace_ending().await?)
+        match secrets.holding(self.token.spec.secret_name()).await {
+            Err(error) if cluster::is_forbidden(&error) => Ok(false),
+            hold => Ok(hold?.is_none() && secrets.is_namespace_ending().await?),
+        }
     }
 }
 

@@ -39,6 +39,9 @@ impl Work {
         desired: &Desired,
         until: Option<Timestamp>,
     ) -> Result<Pass, Error> {
+        if let (Why::Idle, Some(refusal)) = (&decision.why, &desired.idle) {
+            return self.refused_spec(refusal).await;
+        }
         let Some(verdict) = report::key::resting(decision, &self.scene(facts, desired)) else {
             return Ok(Pass::Rest(until));
         };
@@ -93,14 +96,14 @@ impl Work {
         self.tell_usage(&mut status, facts);
         self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
-        // A key that the gateway refuses is said before anything else, and a field that is refused by now beside what works.
-        let refused = report::budget::refusal(&status).filter(|_| verdict.reason == Reason::Issued);
-        let idle = desired.idle.as_ref().map(|refusal| refusal.verdict().still_ready(true));
-        match refused.or(idle) {
-            Some(verdict) => self.publish(status, &verdict).await,
-            None if status.rotation_failures.is_some() => self.publish_as_it_is(status).await,
-            None => self.publish(status, verdict).await,
+        if status.rotation_failures.is_some() {
+            report::budget::refuse(&mut status.conditions, facts.now);
+            return self.publish_as_it_is(status).await;
         }
+        // A key that the gateway refuses is said before anything else, and a field that is refused by now beside what works.
+        let idle = desired.idle.as_ref().map(|refusal| refusal.verdict().still_ready(true));
+        let told = report::budget::refusal(&status).or(idle).filter(|_| verdict.reason == Reason::Issued);
+        self.publish(status, told.as_ref().unwrap_or(verdict)).await
     }
 
     fn scene<'a>(&self, facts: &Facts, desired: &'a Desired) -> Scene<'a> {
@@ -135,9 +138,20 @@ impl Work {
         let seen = seen(facts);
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
         let (id, generation) = (status.id.clone(), self.key.metadata.generation);
+        let purse = status.budget.as_ref().and_then(money::limit).map(|limit| Purse {
+            limit,
+            currency: capabilities.budget.currency,
+            zone: capabilities.budget.zone,
+            token: name,
+            readable: capabilities.usage.spending.is_some(),
+            read,
+        });
         let same = condition::find(&status.conditions, BUDGET_LOW);
         let same = same.is_some_and(|it| it.observed_generation == generation);
-        if read && unread && same {
+        let over = purse.as_ref().is_some_and(|it| {
+            report::budget::is_over(&status.conditions, (it.limit.period, it.zone), facts.now)
+        });
+        if read && unread && same && !over {
             return;
         }
         let evidence = Evidence {
@@ -151,13 +165,6 @@ impl Work {
             id: id.as_deref(),
             now: facts.now,
         };
-        let purse = status.budget.as_ref().and_then(money::limit).map(|limit| Purse {
-            limit,
-            currency: capabilities.budget.currency,
-            zone: capabilities.budget.zone,
-            token: name,
-            readable: capabilities.usage.spending.is_some(),
-        });
         let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
         self.notices.extend(report::budget::tell(status, known, generation, facts.now));
     }
@@ -222,6 +229,14 @@ impl Work {
         status
     }
 
+    /// Whether the served key is as the present generation wants it. One that is suspended wants no change.
+    fn is_carried_out(&self) -> bool {
+        let generation = self.key.metadata.generation;
+        let suspended =
+            self.key.spec.suspend == Some(true) && self.status().observed_generation == generation;
+        suspended || self.record().generation == generation
+    }
+
     /// Whether status says already that the vendor refused in this way, which confirms it.
     pub(super) fn confirms(&self, fault: &Fault) -> bool {
         let conditions = self.key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
@@ -244,7 +259,7 @@ impl Work {
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
-        let works = facts.is_some_and(|it| it.record.generation == it.generation && it.works());
+        let works = facts.is_some_and(Facts::works) && self.is_carried_out();
         let scene = Scene {
             found: facts.map(Found::of).unwrap_or_default(),
             ..Scene::new(self.key.secret_name(), true)
@@ -307,7 +322,7 @@ impl Work {
     async fn held_up(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
         let record = self.record();
         let alive = record.expires_at.is_none_or(|at| at > self.context.clock.now());
-        let served = alive && record.id.is_some() && record.generation == self.key.metadata.generation;
+        let served = alive && record.id.is_some() && self.is_carried_out();
         let pass = self.publish(self.status(), &verdict.clone().still_ready(served && record.ready)).await?;
         let expires = record.expires_at.filter(|_| alive);
         Ok(match pass {

@@ -7,10 +7,11 @@ use super::super::money;
 use super::super::naming::{Identity, Serial};
 use super::super::usage::{Span, Spent, share};
 use super::{Notice, clock};
-use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, Condition};
+use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, Condition, READY};
 use crate::api::shared::Period;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The least that a key is made with, in millionths.
 const LENT: u64 = 1;
@@ -32,6 +33,8 @@ pub struct Purse<'a> {
     pub token: &'a str,
     /// Whether the vendor tells what keys spent, so that `spec.usage` of the ConsoleToken helps.
     pub readable: bool,
+    /// Whether it is set.
+    pub read: bool,
 }
 
 /// What is known of the spending of the served key.
@@ -134,7 +137,12 @@ fn conditions(
 ) -> [Condition; 2] {
     let amount = amount(purse);
     let Some(spent) = spent else {
-        let how = if purse.readable {
+        let how = if purse.read {
+            format!(
+                "it is to be read by spec.usage of ConsoleToken {}: see its condition UsageRead",
+                purse.token
+            )
+        } else if purse.readable {
             format!("set spec.usage of ConsoleToken {} to have it read", purse.token)
         } else {
             "look into the vendor's console".to_owned()
@@ -176,6 +184,13 @@ fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
     )
 }
 
+/// Whether the period is over in which the budget was seen to be spent.
+pub fn is_over(conditions: &[Condition], (period, zone): (Period, &str), now: Timestamp) -> bool {
+    let spent = condition::find(conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True");
+    let end = spent.and_then(|it| period_end(period, zone, it.last_transition_time.0));
+    end.is_some_and(|end| end <= now)
+}
+
 /// When a key whose budget is spent is accepted again.
 pub fn renewed_at(status: &GatewayApiKeyStatus, desired: &Desired, now: Timestamp) -> Option<Timestamp> {
     let period = status.budget.as_ref()?.period;
@@ -201,4 +216,15 @@ pub fn refusal(status: &GatewayApiKeyStatus) -> Option<Verdict> {
     // A budget that starts anew ends this by itself.
     let once = status.budget.as_ref().is_none_or(|budget| budget.period == Period::Once);
     Some(Verdict::reconciling(Reason::BudgetSpent, exhausted.message.clone()).stalled_if(once))
+}
+
+/// `Ready` is False beside `BudgetExhausted`, whatever else it says.
+pub fn refuse(conditions: &mut [Condition], now: Timestamp) {
+    if !condition::is_true(conditions, BUDGET_EXHAUSTED) {
+        return;
+    }
+    for ready in conditions.iter_mut().filter(|it| it.type_ == READY && it.status == "True") {
+        ready.status = "False".to_owned();
+        ready.last_transition_time = Time(now);
+    }
 }
