@@ -81,6 +81,15 @@ mod tests {
     use crate::api::project_settings::Preference;
 
     #[test]
+    fn settings_that_set_nothing_are_for_looking_only() {
+        let none = ProjectValues::default();
+        assert_eq!(check(&none, None).unwrap_err().field, "spec.settings");
+        assert!(check(&none, Some(ManagementPolicy::Manage)).is_err());
+        assert_eq!(check(&none, Some(ManagementPolicy::Observe)), Ok(()));
+        assert_eq!(check(&ProjectValues { eu_native: Some(true), ..none }, None), Ok(()));
+    }
+
+    #[test]
     fn only_what_is_wanted_and_different_counts() {
         let shown = ProjectValues {
             allow_overwrite: Some(true),

@@ -224,7 +224,57 @@ pub fn refuse(conditions: &mut [Condition], now: Timestamp) {
         return;
     }
     for ready in conditions.iter_mut().filter(|it| it.type_ == READY && it.status == "True") {
-        ready.status = "False".to_owned();
+        "False".clone_into(&mut ready.status);
         ready.last_transition_time = Time(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::condition::condition;
+
+    const LIMIT: Limit = Limit { micros: 20_000_000, period: Period::Monthly };
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_old_keys_hold_for_their_overlap_is_not_spent() {
+        let spent = |left, parked| left_over(LIMIT, left, parked);
+        assert_eq!(spent(20_000_000, 0), Spending { micros: 0, refused: false });
+        assert_eq!(spent(10_000_000, 10_000_000), Spending { micros: 0, refused: false });
+        assert_eq!(spent(4_000_000, 10_000_000), Spending { micros: 6_000_000, refused: false });
+        // The served key is refused, whatever an old one could still spend.
+        assert_eq!(spent(1, 10_000_000), Spending { micros: 9_999_999, refused: true });
+        assert_eq!(spent(0, 0), Spending { micros: 20_000_000, refused: true });
+        assert_eq!(spent(30_000_000, 0).micros, 0, "filled up in the console");
+        assert!(
+            !used(Limit { micros: 0, ..LIMIT }, Some(spent(0, 0))).is_empty(),
+            "nothing is divided by zero"
+        );
+    }
+
+    #[test]
+    fn a_budget_that_is_spent_is_so_until_its_period_ends() {
+        let told = at("2026-11-28T03:00:00Z");
+        let mut conditions = Vec::new();
+        let exhausted = |is| condition(BUDGET_EXHAUSTED, is, Reason::BudgetSpent, "", Some(1));
+        let over = |conditions: &[Condition], period, now| is_over(conditions, (period, "UTC"), at(now));
+        assert!(!over(&conditions, Period::Monthly, "2027-01-01T00:00:00Z"));
+        condition::set(&mut conditions, exhausted(true), told);
+        assert!(!over(&conditions, Period::Monthly, "2026-11-30T23:59:59Z"));
+        assert!(over(&conditions, Period::Monthly, "2026-12-01T00:00:00Z"));
+        assert!(over(&conditions, Period::Daily, "2026-11-29T00:00:00Z"));
+        assert!(!over(&conditions, Period::Once, "2036-01-01T00:00:00Z"));
+        let ready = || condition(READY, true, Reason::Issued, "", Some(1));
+        condition::set(&mut conditions, ready(), told);
+        refuse(&mut conditions, told);
+        assert!(!condition::is_true(&conditions, READY));
+        condition::set(&mut conditions, exhausted(false), told);
+        condition::set(&mut conditions, ready(), told);
+        refuse(&mut conditions, told);
+        assert!(condition::is_true(&conditions, READY));
     }
 }
