@@ -372,6 +372,7 @@ mod upkeep {
     everywhere!(upkeep:
         a_field_without_effect_is_said_and_the_key_is_looked_after);
     tell_at!(only_edgee Edgee upkeep:
+        a_new_key_with_a_budget_costs_no_more_writes,
         a_key_whose_budget_is_spent_is_replaced_when_asked,
         spending_that_is_not_read_any_more_is_unknown,
         secrets_that_may_not_be_read_are_said_by_every_kind,

@@ -4,10 +4,11 @@
 use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::api::condition::{self, BUDGET_LOW};
+use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::log_about;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
-use crate::cluster::{self, object};
+use crate::cluster::{self, object, watch};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{Minted, Order};
 use crate::plan::budget::Shares;
@@ -20,6 +21,7 @@ use crate::plan::facts::{Held, KeyId, Listed, Record};
 use crate::plan::fault::{Effect, Fault};
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
+use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::Scene;
 use crate::plan::report::{self, conditions};
 use crate::plan::retry;
@@ -386,6 +388,33 @@ impl Issue {
         Ok(Issued::Stale)
     }
 
+    /// What is known of the budget of a first key, which costs no second write by that. Where listings tell what is left, the
+    /// next one says it.
+    fn tell_budget(&self, status: &mut GatewayApiKeyStatus, now: Timestamp) {
+        let capabilities = self.account.capabilities();
+        let told = condition::find(&status.conditions, BUDGET_LOW).is_some();
+        if told || capabilities.tells_remaining {
+            return;
+        }
+        let name = &self.key.spec.console_token_ref.name;
+        let namespace = self.key.namespace().unwrap_or_default();
+        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &namespace, name);
+        let read = token.is_some_and(|token| token.spec.usage.is_some());
+        let (spent, id) = (self.account.latest_spent().filter(|_| read), status.id.clone());
+        let evidence = Evidence {
+            seen: None,
+            parked: 0,
+            spent: spent.as_deref(),
+            identity: &self.identity,
+            serial: status.serial.map(Serial),
+            id: id.as_deref(),
+            now,
+        };
+        let purse = Purse::of(status, capabilities, name, read);
+        let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
+        report::budget::tell(status, known, self.key.metadata.generation, now);
+    }
+
     /// Writes status as long as our claim is the newest. `None`: it is not any more.
     async fn commit(
         &self,
@@ -404,6 +433,7 @@ impl Issue {
             let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));
             let open = leaked.as_deref().map(|id| conditions::leak_pending(id, false));
             open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
+            self.tell_budget(&mut status, now);
             conditions::tell_of_rotation(&mut status, false, generation, now);
             conditions::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
             match object::publish(&self.context.client, object.as_ref(), &status).await {

@@ -148,8 +148,8 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     let mut fates = Vec::new();
     if !doomed.is_empty() {
         fates.push(format!(
-            "{} will be revoked by the first sweep after {after} unless a resource accounts for it by then; to keep one, take the mark \
-             out of its name",
+            "{} may be in use, and will be revoked by the first sweep after {after} unless a resource accounts for it by then; to keep one, \
+             take the mark out of its name in the vendor's console",
             shown(doomed.iter().copied())
         ));
     }

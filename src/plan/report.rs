@@ -9,7 +9,7 @@ pub mod project;
 pub mod provider_key;
 pub mod token;
 
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, Unreachable};
 use crate::api::condition::{self, Condition, Course, READY, STALLED};
 use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;
@@ -93,7 +93,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
     let next = clock(next);
     let message = match &fault.kind {
         FaultKind::Rejected { status: 405 | 415, .. } => format!(
-            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at any proxy in between; \
+            "could not {doing}: {fault}; no specification changes that: look at spec.endpoint of the ConsoleToken and at what answers there; \
              tried again at {next}"
         ),
         FaultKind::Rejected { .. } => {
@@ -116,17 +116,32 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
             "could not {doing}: {fault}; give the console token that right in the vendor's console, or use another token; tried \
              again at {next}"
         ),
-        FaultKind::NotFound
-        | FaultKind::Redirected { .. }
-        | FaultKind::Unreachable(_)
-        | FaultKind::Strange(_)
-        | FaultKind::MalformedField { .. }
-        | FaultKind::TooLarge { .. } => format!(
-            "could not {doing}: {fault}; check spec.endpoint of the ConsoleToken and any proxy in between; tried again at {next}"
-        ),
-        _ => format!("could not {doing}: {fault}; tried again at {next}"),
+        kind => match on_the_way(kind, "spec.endpoint of the ConsoleToken") {
+            Some(cure) => format!("could not {doing}: {fault}; {cure}; tried again at {next}"),
+            None => format!("could not {doing}: {fault}; tried again at {next}"),
+        },
     };
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
+}
+
+/// What to look at when a call does not reach the vendor, or reaches something else.
+fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
+    Some(match kind {
+        FaultKind::Unreachable(Unreachable::Certificate) => {
+            format!(
+                "check {endpoint} and the certificate; Keysmith trusts public certificate authorities only"
+            )
+        }
+        FaultKind::Unreachable(_) => {
+            format!("check {endpoint}, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy")
+        }
+        FaultKind::NotFound
+        | FaultKind::Redirected { .. }
+        | FaultKind::Strange(_)
+        | FaultKind::MalformedField { .. }
+        | FaultKind::TooLarge { .. } => format!("check {endpoint} and what answers there"),
+        _ => return None,
+    })
 }
 
 /// Ids, so many of them that a line stays readable.

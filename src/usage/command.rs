@@ -54,7 +54,7 @@ enum Output {
 }
 
 fn day(text: &str) -> Result<Date, String> {
-    text.parse().map_err(|_| "is no day; write such as 2026-11-01".to_owned())
+    text.parse().map_err(|_| format!("{text:?} is no day; write such as 2026-11-01"))
 }
 
 /// Does what was asked.

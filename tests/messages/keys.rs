@@ -103,6 +103,7 @@ pub fn ready(book: &mut Book) {
         book.ready(
             &key::resting(&rest(Why::Suspended), &Scene { found: Found::Nothing, ..scene.clone() }).unwrap(),
         );
+        book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
         book.ready(&key::failed(&down(), "list the keys", (at(5), false), &scene).still_ready(true));
     }

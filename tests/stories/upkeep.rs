@@ -5,6 +5,7 @@ use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use keysmith::emulator::Effect;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn annotated(name: &str, value: &str) -> Value {
     json!({"metadata": {"annotations": {name: value}}})
@@ -129,4 +130,16 @@ pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World)
     world.ready("GatewayApiKey", "checkout").await;
     // Looked for again: it does not exist.
     told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+}
+
+/// What is said of it is written with the key.
+pub async fn a_new_key_with_a_budget_costs_no_more_writes(world: &mut World) {
+    world.token().await;
+    let before = world.writes().len();
+    world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
+    world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
+    let writes = world.writes().split_off(before);
+    let told = writes.iter().filter(|it| *it == "patch gatewayapikeys/status").count();
+    assert_eq!(told, 1, "{writes:?}");
+    assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetLow").await.unwrap().0, "Unknown");
 }

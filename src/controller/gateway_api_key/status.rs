@@ -19,7 +19,7 @@ use crate::plan::refusal::Refusal;
 use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
-use crate::plan::{money, retry, succession};
+use crate::plan::{retry, succession};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -138,14 +138,7 @@ impl Work {
         let seen = seen(facts);
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
         let (id, generation) = (status.id.clone(), self.key.metadata.generation);
-        let purse = status.budget.as_ref().and_then(money::limit).map(|limit| Purse {
-            limit,
-            currency: capabilities.budget.currency,
-            zone: capabilities.budget.zone,
-            token: name,
-            readable: capabilities.usage.spending.is_some(),
-            read,
-        });
+        let purse = Purse::of(status, capabilities, name, read);
         let same = condition::find(&status.conditions, BUDGET_LOW);
         let same = same.is_some_and(|it| it.observed_generation == generation);
         let over = purse.as_ref().is_some_and(|it| {

@@ -1,6 +1,7 @@
 //! How much of its budget a key has spent: the conditions `BudgetLow` and `BudgetExhausted`, and the share in status.
 
 use super::super::budget::period_end;
+use super::super::capability::Capabilities;
 use super::super::desired::Desired;
 use super::super::facts::{Limit, Listed};
 use super::super::money;
@@ -35,6 +36,21 @@ pub struct Purse<'a> {
     pub readable: bool,
     /// Whether it is set.
     pub read: bool,
+}
+
+impl<'a> Purse<'a> {
+    /// The budget in status, if there is one. `read`: whether `spec.usage` of the ConsoleToken `token` is set.
+    pub fn of(
+        status: &GatewayApiKeyStatus,
+        capabilities: &'a Capabilities,
+        token: &'a str,
+        read: bool,
+    ) -> Option<Self> {
+        let (currency, zone) = (capabilities.budget.currency, capabilities.budget.zone);
+        let readable = capabilities.usage.spending.is_some();
+        let limit = status.budget.as_ref().and_then(money::limit)?;
+        Some(Self { limit, currency, zone, token, readable, read })
+    }
 }
 
 /// What is known of the spending of the served key.

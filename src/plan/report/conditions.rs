@@ -195,7 +195,7 @@ pub fn tell_of_leak(
     let hindrance = ready.filter(|it| it.reason != Reason::Leaked.as_str() && it.status != "True");
     let tried = || match hindrance {
         Some(ready) => format!(
-            "key {id} was declared leaked and must be taken to WORK; Keysmith could not revoke it yet: {}; tried again at least once a minute; \
+            "key {id} was declared leaked, and it is assumed that it still WORKS; Keysmith could not revoke it yet: {}; tried again at least once a minute; \
              revoke it in the vendor's console now",
             condition::first_clause(&ready.message)
         ),

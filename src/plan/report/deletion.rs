@@ -53,7 +53,7 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
         ),
         None => format!(
             "no key of this resource is known, and whether there is one at the vendor cannot be looked up: {why}; {next}; to delete the \
-             resource without that look set the annotation keysmith.dev/force-orphan=yes: a key that was made then stays WORKING"
+             resource without that look set the annotation keysmith.dev/force-orphan=yes: a key that is there all the same stays WORKING"
         ),
     };
     Verdict::reconciling(Reason::DeletionBlocked, message)
@@ -63,7 +63,7 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
 pub fn hopeless(why: &str) -> Verdict {
     let message = format!(
         "what was made at the vendor cannot be removed: {why}; this resource and its namespace wait until you set the annotation \
-         keysmith.dev/force-orphan=yes here; what was made then stays WORKING, and the ledger names it: revoke it in the vendor's console"
+         keysmith.dev/force-orphan=yes here; what is at the vendor stays WORKING after that, and the ledger names it: revoke it in the vendor's console"
     );
     Verdict::stalled(Reason::DeletionBlocked, message)
 }

@@ -101,9 +101,9 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
             Verdict::stalled(
                 Reason::OwnershipConflict,
                 format!(
-                    "spec.externalId: the key belongs to {whose}, as Keysmith's mark in its name says, and nothing is changed; delete that \
-                     resource with spec.deletionPolicy: Retain, or, where it does not exist any more, take the mark out of the key's name \
-                     in the vendor's console; looked at again every ten minutes"
+                    "spec.externalId: the key belongs to {whose}, as Keysmith's mark in its name says, and nothing is changed; FIRST set \
+                     spec.deletionPolicy: Retain on that resource and delete it then, or, where it does not exist any more, take the mark \
+                     out of the key's name in the vendor's console; looked at again every ten minutes"
                 ),
             )
         }
@@ -242,7 +242,9 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
         ),
         (Step::Issue(_), Why::Rotation(Cause::Expired)) => Notice::warning(
             EventReason::KeyExpired,
-            format!("the key expired; a new one was made and put into Secret {secret}"),
+            format!(
+                "the key expired before it was replaced; a new one is in Secret {secret}: applications fail until they read it"
+            ),
         ),
         (Step::Issue(_), Why::Rotation(cause)) => Notice::news(
             EventReason::Rotated,
@@ -291,7 +293,7 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
         ),
         (Step::Rewrite(..), Why::SecretEdited) => Notice::warning(
             EventReason::SecretRestored,
-            format!("Secret {secret} was edited and is written anew around the key that stands in it"),
+            format!("Secret {secret} was edited: the key in it is kept, and everything else is written anew"),
         ),
         (Step::Restore(..), Why::SecretEdited) => Notice::warning(
             EventReason::SecretRestored,
@@ -356,14 +358,11 @@ pub fn failed(fault: &Fault, doing: &str, (next, again): (Timestamp, bool), scen
 /// What status says after an attempt to replace the served key failed; it is in `status` already.
 /// `again`: it failed in the same way before.
 pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus, again: bool) -> Verdict {
-    let next = status.next_rotation_time.map(clock).unwrap_or_default();
+    let next = status.next_rotation_time.unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
-    let message = format!(
-        "the key is to be replaced, because {}, and could not be: {fault}; the Secret keeps the old key, which works{expires}; \
-         tried again at {next}",
-        because(cause)
-    );
-    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
+    let verdict = super::failed(fault, &format!("replace the key ({})", because(cause)), next, again);
+    let message = format!("{}; the Secret keeps the old key, which works{expires}", verdict.message);
+    Verdict { message, ..verdict }
 }
 
 /// What status says when the vendor does not show the served key for the first time.

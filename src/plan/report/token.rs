@@ -1,7 +1,7 @@
 //! What is said of ConsoleTokens, and of resources that wait for one.
 
-use super::super::fault::{Fault, FaultKind, Unreachable};
-use super::{Notice, clock};
+use super::super::fault::{Fault, FaultKind};
+use super::{Notice, clock, on_the_way};
 use crate::api::{ConsoleToken, EventReason, Reason, Verdict};
 use jiff::Timestamp;
 
@@ -38,19 +38,10 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (
         FaultKind::NotFound => {
             format!("{fault}; check spec.vendor and spec.endpoint; {tried}")
         }
-        FaultKind::Unreachable(Unreachable::Certificate) => format!(
-            "{fault}; check spec.endpoint and the certificate; Keysmith trusts public certificate authorities only; {tried}"
-        ),
-        FaultKind::Unreachable(_) => format!(
-            "{fault}; check spec.endpoint, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy; {tried}"
-        ),
-        FaultKind::Redirected { .. }
-        | FaultKind::Strange(_)
-        | FaultKind::MalformedField { .. }
-        | FaultKind::TooLarge { .. } => {
-            format!("{fault}; check spec.endpoint and any proxy in between; {tried}")
-        }
-        _ => format!("{fault}; {tried}"),
+        kind => match on_the_way(kind, "spec.endpoint") {
+            Some(cure) => format!("{fault}; {cure}; {tried}"),
+            None => format!("{fault}; {tried}"),
+        },
     };
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
