@@ -1,4 +1,4 @@
-//! How values of flags are read: whoever mistypes one is told what to write, by the same parser that ends with exit code 2.
+//! How values of flags are read: a mistyped value is answered with what to write, by the same parser, which ends with exit code 2.
 
 use crate::output::WrongFlag;
 use crate::plan::duration;

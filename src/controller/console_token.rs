@@ -124,7 +124,7 @@ impl Work {
                     ..Way::default()
                 }),
                 summary: verdict.message.clone(),
-                // A right that is granted wakes nobody.
+                // A right that is granted starts no pass.
                 wake: (verdict.reason == Reason::SecretRefused)
                     .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
                 verdict,
@@ -137,8 +137,8 @@ impl Work {
         let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
         let account = finding.way.account.clone().filter(|_| ready.is_ok());
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        let stalled = finding.verdict.is_stalled(conditions, self.context.clock.now());
-        let stalled = stalled && ready.is_err();
+        // A token that works despite a field that is refused by now holds up nothing.
+        let stalled = ready.is_err() && finding.verdict.is_stalled(conditions, self.context.clock.now());
         self.take(finding.way, (ready, stalled), finding.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
