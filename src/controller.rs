@@ -4,17 +4,15 @@ pub mod accounts;
 pub mod console_token;
 pub mod context;
 pub mod doubt;
-pub mod gateway_api_key;
-pub mod issue;
+pub mod live;
 pub mod memory;
 pub mod minted;
 pub mod project_settings;
-pub mod provider_key;
 pub mod sweep;
 
-use crate::cluster;
 use crate::cluster::object::{self, Managed};
 use crate::plan::{report, retry};
+pub use crate::protocol::{Error, Pass, stale_or};
 use context::Context;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -34,29 +32,6 @@ use tracing::Instrument;
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
 /// Everything is looked at again this often, whatever events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);
-
-/// A reconcile that could not be finished; it is tried again with backoff.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server did not do what it was asked.
-    #[error("the API server: {}", crate::cluster::brief(.0))]
-    Kubernetes(#[from] kube::Error),
-    /// It took too long.
-    #[error("not finished within {} s", RECONCILE_DEADLINE.as_secs())]
-    Deadline,
-    /// A section died.
-    #[error("a section panicked")]
-    Panicked,
-}
-
-/// How one pass over a resource ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// Come back at this time, or when something changes.
-    Rest(Option<Timestamp>),
-    /// Somebody else wrote in between: look again soon.
-    Stale,
-}
 
 /// A kind and how it is reconciled.
 pub trait Subject: Managed {
@@ -138,9 +113,10 @@ async fn reconcile<K: Subject>(
             let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
             let pass = K::reconcile(object, Arc::clone(&context)).instrument(span);
             let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;
-            let result = pass.unwrap_or(Err(Error::Deadline));
+            let result = pass.unwrap_or(Err(Error::Deadline { seconds: RECONCILE_DEADLINE.as_secs() }));
             match result {
                 Ok(Pass::Stale) => ("stale", Ok(Action::requeue(context.memory.pause(&uid)))),
+                Ok(Pass::Unfinished) => ("unfinished", Ok(Action::requeue(context.memory.pause(&uid)))),
                 Ok(Pass::Rest(until)) => {
                     context.memory.rested(&uid);
                     ("ok", Ok(action(until, &uid, context.clock.now())))
@@ -151,15 +127,6 @@ async fn reconcile<K: Subject>(
     };
     context.metrics.reconciled(K::KIND, outcome, started.elapsed());
     result
-}
-
-/// A write that met somebody else's, or an object that is gone, is looked at again; everything else is an error.
-fn stale_or(error: kube::Error) -> Result<Pass, Error> {
-    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
-        Ok(Pass::Stale)
-    } else {
-        Err(error.into())
-    }
 }
 
 fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {

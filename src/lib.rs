@@ -5,6 +5,7 @@
 //! - [`api`]: what users write. Data only.
 //! - [`plan`]: what should happen next. Pure: no I/O, no `async`, no clock.
 //! - [`gateway`]: what the vendors understand. One file per vendor, HTTP in one file.
+//! - [`protocol`]: the engine: observe, decide, act, report, generic over its ports. No client, no clock.
 //! - [`cluster`]: what Kubernetes understands. Claims, status, Secrets, watches, events.
 //! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.
 //! - [`runtime`]: clock, critical sections, leader election, liveness, metrics, logs, health endpoint.
@@ -27,6 +28,7 @@ pub mod operator;
 pub mod orphans;
 pub mod output;
 pub mod plan;
+pub mod protocol;
 pub mod reach;
 pub mod runtime;
 pub mod uninstall;

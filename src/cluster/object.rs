@@ -144,11 +144,21 @@ pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status
     if old == new {
         return Ok(None);
     }
-    let patch = json!({
-        "metadata": {"resourceVersion": object.resource_version()},
-        "status": difference(&old, new),
-    });
-    api(client, object).patch_status(&object.name_any(), &params(), &Patch::Merge(patch)).await.map(Some)
+    write_difference(client, object, difference(&old, new)).await.map(Some)
+}
+
+/// Writes status, which differs. Fails with 409 if the object changed since it was read.
+pub async fn write_status<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<K> {
+    write_difference(client, object, difference(&to_map(object.status()), to_map(Some(status)))).await
+}
+
+async fn write_difference<K: Managed>(
+    client: &Client,
+    object: &K,
+    status: Map<String, Value>,
+) -> kube::Result<K> {
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": status});
+    api(client, object).patch_status(&object.name_any(), &params(), &Patch::Merge(patch)).await
 }
 
 /// Writes one status patch of an object that cannot be decoded, so that its author learns of it.

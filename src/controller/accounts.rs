@@ -1,47 +1,12 @@
 //! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
 
 use crate::gateway::account::Account;
-use crate::plan::naming::Serial;
+use crate::protocol::token::TokenState;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What a ConsoleToken is good for.
-#[derive(Clone)]
-pub struct Standing {
-    /// The way to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
-    pub account: Option<Arc<Account>>,
-    /// Why the account cannot be trusted to be the one that the keys were made in: nothing is made, nothing is revoked.
-    pub doubt: Option<String>,
-    /// Whether new work may be begun, and if not, why.
-    pub ready: Result<(), String>,
-    /// Whether only a person can make it ready.
-    pub stalled: bool,
-    /// Its token is gone and cannot come back: the Secret went with its namespace, which is being deleted.
-    pub lost: bool,
-    /// UID of the ConsoleToken: one of the same name that came later is another.
-    pub uid: String,
-    /// Serial of the credential, where Keysmith made it.
-    pub serial: Option<Serial>,
-    /// Recognises the credential, endpoint and place the account was made of.
-    pub fingerprint: String,
-}
-
-impl Standing {
-    /// The account, if what was made with it may be removed: not while it may be another one.
-    pub fn trusted(&self) -> Result<&Arc<Account>, String> {
-        self.doubt.clone().map_or(Ok(()), Err)?;
-        self.account.as_ref().ok_or_else(|| "it has not been verified".to_owned())
-    }
-
-    /// The account, if new work may be begun with it now.
-    pub fn usable(&self) -> Result<&Arc<Account>, String> {
-        self.doubt.clone().map_or(Ok(()), Err)?;
-        self.ready.clone()?;
-        let account = self.account.as_ref().ok_or("it has not been verified")?;
-        account.usable().map_err(|fault| fault.to_string())?;
-        Ok(account)
-    }
-}
+pub type Standing = TokenState<Account>;
 
 /// Accounts by namespace and name of their ConsoleToken.
 #[derive(Default)]

@@ -2,10 +2,8 @@
 //! the number of calls does.
 
 use crate::cluster::object::Managed;
-use crate::plan::contest::Mends;
-use crate::plan::fault::Fault;
-use crate::plan::naming::Serial;
 use crate::plan::retry;
+use crate::protocol::memory::Remembered;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::any::Any;
@@ -17,18 +15,12 @@ use std::time::Duration;
 struct Entry {
     /// The object as our own last write returned it; the watch may be behind.
     written: Option<Arc<dyn Any + Send + Sync>>,
-    /// Listings begun before this time do not show our last vendor call.
-    floor: Option<Timestamp>,
-    /// Since when its Secret has been seen without the served key.
-    lost_since: Option<Timestamp>,
-    /// The states of its Secret that were set right lately.
-    mends: Vec<(String, Timestamp)>,
+    /// What the engine remembers.
+    remembered: Remembered,
     /// Of a ConsoleToken: the Secret that is held for it, or could not be.
     holds: Option<Holds>,
     /// Of a ConsoleToken: the newest listing that its keys were compared with.
     compared: Option<Timestamp>,
-    /// The last create call whose outcome is not known: its serial, and how it failed.
-    unanswered: Option<(Serial, Fault)>,
     failures: u32,
     stale: u32,
 }
@@ -81,14 +73,9 @@ impl Memory {
         })
     }
 
-    /// A vendor call changed something at this time.
-    pub fn changed_vendor(&self, uid: &str, at: Timestamp) {
-        self.with(uid, |entry| entry.floor = entry.floor.max(Some(at)));
-    }
-
-    /// Listings begun at or before this time do not show our last vendor call.
-    pub fn floor(&self, uid: &str) -> Option<Timestamp> {
-        self.with(uid, |entry| entry.floor)
+    /// What the engine remembers of the resource with that UID.
+    pub fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        self.with(uid, |entry| change(&mut entry.remembered))
     }
 
     /// Which Secret is held for that ConsoleToken from now on. Returns what was remembered before.
@@ -103,37 +90,6 @@ impl Memory {
             let before = entry.compared;
             entry.compared = before.max(Some(as_of));
             before
-        })
-    }
-
-    /// Its Secret was seen at this time, without the served key or with it. Since when it has been without.
-    pub fn saw_secret(&self, uid: &str, lost: bool, at: Timestamp) -> Option<Timestamp> {
-        self.with(uid, |entry| {
-            entry.lost_since = lost.then_some(entry.lost_since.unwrap_or(at));
-            entry.lost_since
-        })
-    }
-
-    /// Its Secret was in that state and is set right.
-    pub fn mended(&self, uid: &str, state: &str, at: Timestamp) {
-        self.with(uid, |entry| entry.mends.push((state.to_owned(), at)));
-    }
-
-    /// How often its Secret was set right lately.
-    pub fn mends(&self, uid: &str, state: &str, now: Timestamp) -> Mends {
-        self.with(uid, |entry| Mends::count(&mut entry.mends, state, now))
-    }
-
-    /// The create call under that serial failed in a way that may have had an effect.
-    pub fn unanswered(&self, uid: &str, serial: Serial, fault: Option<Fault>) {
-        self.with(uid, |entry| entry.unanswered = fault.map(|fault| (serial, fault)));
-    }
-
-    /// How the create call under that serial failed, as long as that is remembered.
-    pub fn fault_of(&self, uid: &str, serial: Option<Serial>) -> Option<Fault> {
-        self.with(uid, |entry| {
-            let (of, fault) = entry.unanswered.as_ref()?;
-            (Some(*of) == serial).then(|| fault.clone())
         })
     }
 

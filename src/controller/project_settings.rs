@@ -211,10 +211,7 @@ impl Work {
         verdict: &Verdict,
         next: Timestamp,
     ) -> Result<Pass, Error> {
-        Ok(match self.publish(status, verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(Some(next)),
-        })
+        Ok(self.publish(status, verdict).await?.until(Some(next)))
     }
 
     async fn settle(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {

@@ -278,7 +278,7 @@ mod tests {
         ]);
         texts.extend([
             "keysmith::controler=debug",
-            "keysmith::controller::issue=debug",
+            "keysmith::protocol::key=debug",
             "keysmith[x]=debug",
             "kub=debug",
         ]);

@@ -6,13 +6,15 @@ use crate::api::{GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::object::log_about;
 use crate::cluster::{object, watch};
 use crate::controller::context::Context;
-use crate::controller::gateway_api_key;
+use crate::controller::live::Live;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::notice::{self, Index, Subject};
 use crate::plan::retry;
+use crate::protocol::key;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use std::sync::Arc;
 
 impl Work {
     /// Keys for which the listing has something, and keys that changed something at the vendor since the last listing that
@@ -28,12 +30,13 @@ impl Work {
             if key.spec.console_token_ref.name != place.1 || key.namespace().as_ref() != Some(&place.0) {
                 continue;
             }
-            let floor = self.context.memory.floor(&key.uid().unwrap_or_default());
+            let uid = key.uid().unwrap_or_default();
+            let floor = self.context.memory.remember(&uid, |it| it.stale_before());
             if floor.is_some_and(|floor| listing.as_of <= floor) {
                 continue;
             }
             let awaited = floor.is_some() && floor >= before;
-            let identity = gateway_api_key::identity(key, &self.context);
+            let identity = key::identity(key, &Live(Arc::clone(&self.context)));
             let claim = object::claim_of(key, &identity);
             let subject = Subject { key, claim, identity: &identity, capabilities, now };
             if awaited || notice::concerns(&subject, &index) {

@@ -15,6 +15,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::facts::Target;
 use crate::plan::naming::Serial;
 use crate::plan::{report, token};
+use crate::protocol::secret::Guard;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
@@ -47,7 +48,7 @@ impl Work {
         };
         // A Secret that somebody else made holds no token of ours, whatever is in it. The serial is read before the
         // content: it may be too low then, and the old token is kept a little longer.
-        let secrets = self.context.secrets(self.token.as_ref());
+        let secrets = Guard(self.context.secrets(self.token.as_ref()));
         let target = match secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await {
             Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),
             target => target?,
@@ -56,7 +57,7 @@ impl Work {
         else {
             return Ok(Err(waiting(&key)));
         };
-        let secret = secrets.token(&mint.secret.key_ref()).await?;
+        let secret = secrets.0.token(&mint.secret.key_ref()).await?;
         Ok(secret.map(|secret| (secret, Some(serial), idle)).map_err(|refusal| refusal.verdict()))
     }
 

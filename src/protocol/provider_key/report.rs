@@ -1,7 +1,6 @@
-//! What a deposit's status says, and who else is told.
+//! What the status of a ProviderKey says, and who else is told.
 
-use super::super::{Error, Pass, stale_or};
-use super::Work;
+use super::ProviderKeyPass;
 use crate::api::condition::{self, READY, STALLED};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::object;
@@ -10,9 +9,11 @@ use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::plan::retry;
+use crate::protocol::ports::{Measure, ProviderKeyPorts};
+use crate::protocol::{self, Error, Pass, stale_or};
 use jiff::Timestamp;
 
-impl Work {
+impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     pub(super) async fn rest(
         &mut self,
         decision: &DepositDecision,
@@ -22,32 +23,30 @@ impl Work {
         let verdict = match decision.why {
             Why::Fresh => return self.settle(&self.at_rest()).await,
             Why::AnswerLost => {
-                let fault = self.context.memory.fault_of(&self.uid, self.claimed());
+                let claimed = self.claimed();
+                let fault = self.ports.remember(&self.uid, |it| it.fault_of(claimed));
                 report::provider_key::unanswered(fault.as_ref(), &shown)
             }
             Why::Superseded => report::provider_key::superseded(&shown),
             Why::Missing => report::provider_key::missing(self.status().missing_since.unwrap_or_default()),
             _ => return Ok(Pass::Rest(until)),
         };
-        Ok(match self.publish(self.status(), &verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(until),
-        })
+        Ok(self.publish(self.status(), &verdict).await?.until(until))
     }
 
     fn claimed(&self) -> Option<Serial> {
-        object::claim_of(self.deposit.as_ref(), &self.identity()).map(|claim| claim.serial)
+        object::claim_of(self.object.as_ref(), &self.identity()).map(|claim| claim.serial)
     }
 
     pub(super) fn say_deposited(&self, why: Why) {
-        self.context.notify(self.deposit.as_ref(), report::provider_key::sent(why));
+        self.ports.notify(self.object.as_ref(), report::provider_key::sent(why));
     }
 
     /// Whether the credential of this generation is at the vendor, as far as status tells.
     pub(super) fn is_deposited(&self) -> bool {
         let status = self.status();
         let ready = condition::is_true(&status.conditions, READY);
-        ready && status.id.is_some() && status.observed_generation == self.deposit.metadata.generation
+        ready && status.id.is_some() && status.observed_generation == self.object.metadata.generation
     }
 
     pub(super) fn at_rest(&self) -> Verdict {
@@ -56,8 +55,8 @@ impl Work {
 
     pub(super) async fn settle(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.status();
-        status.observed_generation = self.deposit.metadata.generation;
-        status.last_handled_reconcile_at = object::requested(self.deposit.as_ref()).cloned();
+        status.observed_generation = self.object.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(self.object.as_ref()).cloned();
         status.failures = None;
         status.next_attempt_at = None;
         self.publish(status, verdict).await
@@ -69,34 +68,28 @@ impl Work {
         }
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::after(fault, failures, &self.uid, self.context.clock.now());
+        let next = retry::after(fault, failures, &self.uid, self.ports.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         let verdict = report::failed(fault, doing, next, report::confirms(&status.conditions, fault));
-        Ok(match self.publish(status, &verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(Some(next)),
-        })
+        Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
     /// The API server does not let the Secret be read.
     pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
-        let (secret, error) = (self.deposit.spec.credentials_ref.name.clone(), crate::cluster::brief(error));
+        let (secret, error) = (self.object.spec.credentials_ref.name.clone(), crate::cluster::brief(error));
         let verdict = report::key::secret_unreadable(&secret, &self.namespace(), &error);
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::plus(self.context.clock.now(), retry::backoff(failures, &self.uid));
+        let next = retry::plus(self.ports.now(), retry::backoff(failures, &self.uid));
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         let ready = self.is_deposited();
-        Ok(match self.publish(status, &verdict.still_ready(ready)).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(Some(next)),
-        })
+        Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
     }
 
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let stalled = self.standing().is_some_and(|it| it.stalled);
+        let stalled = self.token_state().is_some_and(|it| it.stalled);
         let verdict = report::token::not_ready(self.token_name(), why, stalled);
         self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await
     }
@@ -106,20 +99,20 @@ impl Work {
         mut status: ProviderKeyStatus,
         verdict: &Verdict,
     ) -> Result<Pass, Error> {
-        let (generation, now) = (self.deposit.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.object.metadata.generation, self.ports.now());
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
         // Tools that follow kstatus look at Stalled only in a status of the present generation.
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
         let wake = verdict.gives_up_at(&status.conditions);
-        match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
+        match protocol::publish(&self.ports, &self.object, &status).await {
             Ok(Some(object)) => self.wrote(object),
             Ok(None) => return Ok(Pass::Rest(wake)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
-            self.context.notify(self.deposit.as_ref(), notice);
+            self.ports.notify(self.object.as_ref(), notice);
         }
         Ok(Pass::Rest(wake))
     }
@@ -128,7 +121,7 @@ impl Work {
         if ids.is_empty() {
             return;
         }
-        self.context.metrics.left_behind("ProviderKey", ids.len());
-        self.context.notify(self.deposit.as_ref(), report::provider_key::left_behind(ids));
+        self.ports.measure(Measure::LeftBehind("ProviderKey", ids.len()));
+        self.ports.notify(self.object.as_ref(), report::provider_key::left_behind(ids));
     }
 }

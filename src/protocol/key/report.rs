@@ -1,12 +1,11 @@
 //! What a key's status says, and who else is told.
 
-use super::super::{Error, Pass, stale_or};
-use super::Work;
+use super::KeyPass;
 use super::deliver::replaced;
 use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, Course, STALLED};
 use crate::api::rotation::ManagementPolicy;
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
-use crate::cluster::{object, watch, workloads};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
+use crate::cluster::{object, workloads};
 use crate::plan::budget;
 use crate::plan::capability::Recovery;
 use crate::plan::desired::Desired;
@@ -20,8 +19,10 @@ use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
 use crate::plan::{retry, succession};
+use crate::protocol;
+use crate::protocol::ports::{KeyPorts, Measure, VendorPort};
+use crate::protocol::{Error, Pass, stale_or};
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use std::sync::Arc;
 
 /// The revocation of a leaked key is not put off longer than this.
@@ -30,7 +31,7 @@ const LEAK_RETRY: SignedDuration = SignedDuration::from_secs(60);
 /// Workloads that are missing are looked for again this often.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
-impl Work {
+impl<P: KeyPorts> KeyPass<P> {
     /// At rest: status says what is known.
     pub(super) async fn rest(
         &mut self,
@@ -77,10 +78,7 @@ impl Work {
             condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.status != "False");
         let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
         let renewed = report::budget::renewed_at(&status, desired, facts.now);
-        Ok(match pass {
-            Pass::Stale => pass,
-            Pass::Rest(wake) => Pass::Rest([until, again, renewed, wake].into_iter().flatten().min()),
-        })
+        Ok(pass.or_at([until, again, renewed]))
     }
 
     /// Everything is as it should be; what an attempt to replace the key left to say stays said.
@@ -109,7 +107,7 @@ impl Work {
     fn scene<'a>(&self, facts: &Facts, desired: &'a Desired) -> Scene<'a> {
         let serial = facts.claim.map(|claim| claim.serial);
         Scene {
-            unanswered: self.context.memory.fault_of(&self.uid, serial),
+            unanswered: self.ports.remember(&self.uid, |it| it.fault_of(serial)),
             found: Found::of(facts),
             expires: facts.record.expires_at,
             reveals: facts.ability.recovery == Recovery::Reveal,
@@ -120,12 +118,11 @@ impl Work {
     /// What the key spent, where its ConsoleToken has it read, and how much of its budget that is.
     fn tell_usage(&mut self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
         let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
-        let read = token.is_some_and(|token| token.spec.usage.is_some());
+        let read = self.token().is_some_and(|token| token.spec.usage.is_some());
         if !read {
             status.usage = None;
         }
-        let Some(account) = self.standing().and_then(|it| it.account) else { return };
+        let Some(account) = self.token_state().and_then(|it| it.account) else { return };
         let capabilities = account.capabilities();
         let spent = account.latest_spent().filter(|_| read);
         // Until it is read anew after a start, what was read before stays in status.
@@ -165,7 +162,7 @@ impl Work {
     /// Whether the workloads exist that are to be restarted: looked for with every generation, on request, and as long as one
     /// is missing.
     async fn tell_consumers(&mut self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
-        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
         let asked = self.key.status.as_ref().and_then(|it| it.last_handled_reconcile_at.clone());
         let known = condition::find(&status.conditions, CONSUMERS_MISSING);
@@ -175,7 +172,7 @@ impl Work {
         }
         let looked = match targets.as_slice() {
             [] => None,
-            targets => Some(workloads::look(&self.context.client, &self.namespace(), targets).await),
+            targets => Some(self.ports.find_workloads(&self.namespace(), targets).await),
         };
         self.notices.extend(conditions::tell_of_consumers(status, looked.as_ref(), generation, now));
     }
@@ -259,10 +256,7 @@ impl Work {
         };
         let verdict =
             report::key::failed(fault, doing, (next, self.confirms(fault)), &scene).still_ready(works);
-        match self.publish(status, &verdict).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
-        }
+        Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
     /// When a call that failed so often is tried again.
@@ -272,7 +266,7 @@ impl Work {
         failures: u32,
         status: &GatewayApiKeyStatus,
     ) -> Timestamp {
-        let now = self.context.clock.now();
+        let now = self.ports.now();
         let next = retry::after(fault, failures, &self.uid, now);
         if !self.leak_is_open(status) {
             return next;
@@ -286,20 +280,17 @@ impl Work {
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
         let wait = retry::backoff(failures + 4, &self.uid);
-        let next = retry::plus(self.context.clock.now(), wait);
+        let next = retry::plus(self.ports.now(), wait);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         status.failed_asks = Some(facts.asks.fingerprint());
-        match self.publish(status, verdict).await? {
-            Pass::Stale => Ok(Pass::Stale),
-            Pass::Rest(_) => Ok(Pass::Rest(Some(next))),
-        }
+        Ok(self.publish(status, verdict).await?.until(Some(next)))
     }
 
     /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
-        let stalled = self.standing().is_some_and(|it| it.stalled);
+        let stalled = self.token_state().is_some_and(|it| it.stalled);
         let verdict = report::token::not_ready(name, why, stalled);
         self.held_up(&verdict).await
     }
@@ -314,14 +305,11 @@ impl Work {
     /// Nothing can be done, and a key that is served already works on until it expires.
     async fn held_up(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
         let record = self.record();
-        let alive = record.expires_at.is_none_or(|at| at > self.context.clock.now());
+        let alive = record.expires_at.is_none_or(|at| at > self.ports.now());
         let served = alive && record.id.is_some() && self.is_carried_out();
         let pass = self.publish(self.status(), &verdict.clone().still_ready(served && record.ready)).await?;
         let expires = record.expires_at.filter(|_| alive);
-        Ok(match pass {
-            Pass::Stale => pass,
-            Pass::Rest(wake) => Pass::Rest([wake, expires].into_iter().flatten().min()),
-        })
+        Ok(pass.or_at([expires]))
     }
 
     /// The API server does not let the Secret be read.
@@ -330,14 +318,11 @@ impl Work {
         let verdict = report::key::secret_unreadable(self.key.secret_name(), &self.namespace(), &error);
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
-        let next = retry::plus(self.context.clock.now(), retry::backoff(failures, &self.uid));
+        let next = retry::plus(self.ports.now(), retry::backoff(failures, &self.uid));
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
         let ready = self.record().ready;
-        Ok(match self.publish(status, &verdict.still_ready(ready)).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(Some(next)),
-        })
+        Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
     }
 
     /// Writes status, if it differs; a warning goes out once per transition.
@@ -346,7 +331,7 @@ impl Work {
         mut status: GatewayApiKeyStatus,
         verdict: &Verdict,
     ) -> Result<Pass, Error> {
-        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let open = self.leak_is_open(&status).then(|| conditions::leaked_key(&status)).flatten();
         let verdict = &match open {
             Some(id) if verdict.course == Course::Settled => {
@@ -382,45 +367,33 @@ impl Work {
 
     /// The same, with `Ready` as it was.
     pub(super) async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Error> {
-        let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let open = self.leak_is_open(&status);
         let notices = [
             conditions::tell_of_rotation(&mut status, self.overdue, generation, now),
             conditions::tell_of_leak(&mut status, (open, self.is_observed()), generation, now),
             conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
-        self.context.metrics.rotation_overdue(&self.uid, self.overdue);
-        self.context.metrics.leak_open(&self.uid, open);
-        match object::publish(&self.context.client, self.key.as_ref(), &status).await {
+        self.ports.measure(Measure::RotationOverdue(&self.uid, self.overdue));
+        self.ports.measure(Measure::LeakOpen(&self.uid, open));
+        match protocol::publish(&self.ports, &self.key, &status).await {
             Ok(Some(object)) => {
-                self.wrote(Arc::new(object));
+                self.wrote(object);
                 self.made = 0;
             }
             Ok(None) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
         for notice in std::mem::take(&mut self.notices).into_iter().chain(notices.into_iter().flatten()) {
-            self.context.notify(self.key.as_ref(), notice);
+            self.ports.notify(self.key.as_ref(), notice);
         }
         Ok(Pass::Rest(None))
     }
 
     pub(super) fn wrote(&mut self, object: Arc<GatewayApiKey>) {
-        self.context.memory.wrote(Arc::clone(&object));
+        self.ports.wrote(&object);
         self.key = object;
-        self.wake_minted();
-    }
-
-    /// Provider keys name gateway keys by their resource; what they need is the vendor's id, which just changed.
-    pub(super) fn wake_deposits(&self) {
-        let (namespace, name) = (self.namespace(), self.key.name_any());
-        let refers = |it: &crate::api::ProviderKey| {
-            it.namespace().as_deref() == Some(&namespace)
-                && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
-        };
-        for deposit in watch::select(&self.context.stores.deposits, refers) {
-            let _ = self.context.wakers.deposits.send(deposit);
-        }
+        self.enqueue_minted();
     }
 }
 

@@ -1,23 +1,23 @@
-//! A deposit whose resource is being deleted.
+//! A ProviderKey whose resource is being deleted.
 
-use super::super::{Error, Pass, stale_or};
-use super::{Done, STEPS, Work};
+use super::{Done, ProviderKeyPass, STEPS};
 use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
 use crate::plan::report;
+use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
+use crate::protocol::{Error, Pass, stale_or};
 use jiff::SignedDuration;
-use kube::runtime::reflector::ObjectRef;
 
-impl Work {
-    pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
-        if object::annotation(self.deposit.as_ref(), FORCE_ORPHAN).is_some() {
+impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
+    pub(super) async fn cleanup(&mut self) -> Result<Pass, Error> {
+        if object::annotation(self.object.as_ref(), FORCE_ORPHAN).is_some() {
             return self.release(&self.known()).await;
         }
-        let account = match self.standing().map(|it| it.trusted().cloned()) {
+        let account = match self.token_state().map(|it| it.trusted().cloned()) {
             // Nothing is removed in an account that may be another one.
-            Some(Err(why)) if self.standing().is_some_and(|it| it.doubt.is_some()) => {
+            Some(Err(why)) if self.token_state().is_some_and(|it| it.doubt.is_some()) => {
                 return self.deletion_blocked(&why).await;
             }
             standing => standing.and_then(Result::ok),
@@ -26,15 +26,13 @@ impl Work {
         for _ in 0..STEPS {
             let facts = self.facts(lag);
             let decision = deposit::retire(&facts);
+            self.ports.decided(&decision);
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release { left }, _) => return self.release(left).await,
                 (Step::Rest(until), _) => {
                     let verdict = report::deletion::provider_key_awaited(*until);
-                    return Ok(match self.publish(self.status(), &verdict).await? {
-                        Pass::Stale => Pass::Stale,
-                        Pass::Rest(_) => Pass::Rest(*until),
-                    });
+                    return Ok(self.publish(self.status(), &verdict).await?.until(*until));
                 }
                 (_, None) => return self.deletion_blocked("it has not been verified").await,
                 (Step::Remove(ids), Some(account)) => self.remove(account, ids).await?,
@@ -50,7 +48,7 @@ impl Work {
                 Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
             }
         }
-        Ok(Pass::Stale)
+        Ok(Pass::Unfinished)
     }
 
     /// Everything that status knows to be at the vendor.
@@ -60,7 +58,7 @@ impl Work {
     }
 
     pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
+        let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = match &lost {
             Some(why) => report::deletion::hopeless(why),
             None => report::deletion::provider_key_blocked(why, self.token_name()),
@@ -69,7 +67,7 @@ impl Work {
     }
 
     pub(super) async fn release(&mut self, left: &[KeyId]) -> Result<Pass, Error> {
-        match object::release(&self.context.client, self.deposit.as_ref()).await {
+        match self.ports.release(self.object.as_ref()).await {
             Ok(_) => {}
             Err(error) if cluster::is_missing(&error) => {}
             Err(error) => return stale_or(error),
@@ -78,12 +76,10 @@ impl Work {
         self.say_left_behind(&ids);
         // Said only of what the vendor was asked to remove.
         if ids.is_empty() && !self.tried.is_empty() {
-            self.context.notify(self.deposit.as_ref(), report::provider_key::removed());
+            self.ports.notify(self.object.as_ref(), report::provider_key::removed());
         }
-        self.context.memory.forget(&self.uid);
-        let token = ObjectRef::new(self.token_name()).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
+        self.ports.forget(&self.uid);
+        self.ports.enqueue_token(&self.namespace(), self.token_name());
         Ok(Pass::Rest(None))
     }
 }

@@ -1,22 +1,24 @@
 //! GatewayApiKeys: observe, and act on what `plan::issuance` decides.
 
+mod adopt;
 mod change;
+mod delete;
 mod deliver;
+pub mod issue;
+mod leak;
 mod minting;
-mod replace;
-mod retire;
-mod status;
+mod previous;
+mod report;
 
-use super::accounts::Standing;
-use super::context::Context;
-use super::issue::{Issue, Issued};
-use super::{Error, Pass, Subject};
+use super::ports::{KeyPorts, Measure, VendorPort};
+use super::secret::{Expected, Guard, Undelivered};
+use super::token::TokenState;
+use super::{Error, Pass};
 use crate::api::condition::{self, ROTATION_OVERDUE};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::cluster::object;
 use crate::cluster::object::Managed;
-use crate::cluster::secret::{Expected, Secrets, Undelivered};
-use crate::cluster::{object, watch};
-use crate::gateway::account::{Account, Listing};
+use crate::gateway::account::Listing;
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::contest;
@@ -28,12 +30,13 @@ use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::issuance::{self, Decision, Step, Why};
-use crate::plan::naming::{Identity, Mark, Serial};
+use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::report::key::Scene;
 use crate::plan::rotation::{self, Handled};
 use crate::plan::template::Rendering;
-use crate::plan::{money, report, upkeep};
+use crate::plan::{money, upkeep};
+use issue::{Issue, Issued};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
@@ -42,19 +45,18 @@ use std::sync::Arc;
 /// No resource needs more steps than this to come to rest; one that does is put back in the line.
 const STEPS: usize = 12;
 
-impl Subject for GatewayApiKey {
-    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        let deleting = object.metadata.deletion_timestamp.is_some();
-        if deleting && !object::has_finalizer(object.as_ref()) {
-            context.memory.forget(&object.uid().unwrap_or_default());
-            return Ok(Pass::Rest(None));
-        }
-        if deleting && context.memory.is_released(&object.uid().unwrap_or_default()) {
-            return Ok(Pass::Rest(None));
-        }
-        let mut work = Work::new(object, context);
-        if deleting { work.retire().await } else { Box::pin(work.keep()).await }
+/// One pass over a GatewayApiKey.
+pub async fn pass<P: KeyPorts>(key: Arc<GatewayApiKey>, ports: P) -> Result<Pass, Error> {
+    let deleting = key.metadata.deletion_timestamp.is_some();
+    if deleting && !object::has_finalizer(key.as_ref()) {
+        ports.forget(&key.uid().unwrap_or_default());
+        return Ok(Pass::Rest(None));
     }
+    if deleting && ports.is_released(&key.uid().unwrap_or_default()) {
+        return Ok(Pass::Rest(None));
+    }
+    let mut pass = KeyPass::new(key, ports);
+    if deleting { pass.cleanup().await } else { Box::pin(pass.apply()).await }
 }
 
 /// How one step ended.
@@ -70,12 +72,12 @@ enum Done {
 }
 
 /// One pass over one key.
-struct Work {
-    context: Arc<Context>,
+struct KeyPass<P: KeyPorts> {
+    ports: P,
     key: Arc<GatewayApiKey>,
     uid: String,
     identity: Identity,
-    secrets: Secrets,
+    secrets: Guard<P::Secrets>,
     confirmed: Option<Option<Listed>>,
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
@@ -103,18 +105,18 @@ struct Work {
     notices: Vec<Notice>,
 }
 
-impl Work {
-    fn new(key: Arc<GatewayApiKey>, context: Arc<Context>) -> Self {
+impl<P: KeyPorts> KeyPass<P> {
+    fn new(key: Arc<GatewayApiKey>, ports: P) -> Self {
         let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         // It stays said while something keeps us from finding out.
         let overdue = condition::find(conditions, ROTATION_OVERDUE).is_some();
-        let minting = minting::of(key.as_ref(), &context);
+        let minting = minting::of(key.as_ref(), &ports);
         Self {
             uid: key.uid().unwrap_or_default(),
-            identity: identity(key.as_ref(), &context),
-            secrets: context.secrets(key.as_ref()),
+            identity: identity(key.as_ref(), &ports),
+            secrets: Guard(ports.secrets(&key.namespace().unwrap_or_default())),
             key,
-            context,
+            ports,
             confirmed: None,
             amended: Vec::new(),
             gone: BTreeSet::new(),
@@ -141,10 +143,22 @@ impl Work {
         Managed::serial(self.key.as_ref())
     }
 
-    fn standing(&self) -> Option<Standing> {
-        let issuer = self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name);
+    /// The ConsoleToken that the key names.
+    fn token(&self) -> Option<Arc<ConsoleToken>> {
+        self.ports.token(&self.namespace(), &self.key.spec.console_token_ref.name)
+    }
+
+    /// What the ConsoleToken is good for that acts for this key.
+    fn token_state(&self) -> Option<TokenState<P::Vendor>> {
+        let issuer = self.ports.token_state(&self.namespace(), &self.key.spec.console_token_ref.name);
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
-        own.and_then(|own| own.acting(&self.context)).or(issuer)
+        own.and_then(|own| own.acting(&self.ports)).or(issuer)
+    }
+
+    /// A vendor call changed something just now: older listings do not show it.
+    fn changed_vendor(&self) {
+        let now = self.ports.now();
+        self.ports.remember(&self.uid, |it| it.changed_vendor(now));
     }
 
     fn status(&self) -> GatewayApiKeyStatus {
@@ -168,20 +182,18 @@ impl Work {
     }
 
     /// A key that should exist.
-    async fn keep(&mut self) -> Result<Pass, Error> {
-        if !self.context.stores.filled() {
+    async fn apply(&mut self) -> Result<Pass, Error> {
+        if !self.ports.caches_filled() {
             return Ok(Pass::Stale);
         }
         // Whatever becomes of the rest: without its finalizer a deletion would leave keys behind.
         if let Some(pass) = self.hold().await? {
             return Ok(pass);
         }
-        let token_name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name);
-        let Some(token) = token else {
+        let Some(token) = self.token() else {
             return self.without_token().await;
         };
-        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&token.spec.vendor) else {
+        let Some(capabilities) = self.ports.capabilities(&token.spec.vendor) else {
             return self.blocked("its vendor is unknown").await;
         };
         let mint = self.minting.as_ref().map(|it| &it.mint);
@@ -194,7 +206,7 @@ impl Work {
                 };
             }
         };
-        let (record, now) = (self.record(), self.context.clock.now());
+        let (record, now) = (self.record(), self.ports.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
         let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
         let base_url = gateway_url.trim_end_matches('/').to_owned();
@@ -216,6 +228,7 @@ impl Work {
             facts.revision = revision(&facts);
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
+            self.ports.decided(&decision);
             if unseen && !matches!(decision.step, Step::Issue(_)) {
                 self.looked = true;
                 continue;
@@ -224,7 +237,7 @@ impl Work {
                 return self.rest(&facts, &decision, &desired, until).await;
             }
             let account = match self
-                .standing()
+                .token_state()
                 .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref() || self.works_with_itself(it))
                 .map(|it| it.usable().cloned())
             {
@@ -249,7 +262,7 @@ impl Work {
                 },
             }
         }
-        Ok(Pass::Stale)
+        Ok(Pass::Unfinished)
     }
 
     /// What the Secret is to this resource. `unseen`: there was never a key, and its rehearsal says whether there is a Secret.
@@ -261,7 +274,7 @@ impl Work {
     async fn hold(&mut self) -> Result<Option<Pass>, Error> {
         let key = self.key.as_ref();
         let worn = (object::has_finalizer(key), object::claim_of(key, &self.identity));
-        let Some(claim) = issuance::hold(&self.record(), worn, self.context.clock.now()) else {
+        let Some(claim) = issuance::hold(&self.record(), worn, self.ports.now()) else {
             return Ok(None);
         };
         Ok(match self.claim(&claim).await? {
@@ -279,23 +292,24 @@ impl Work {
             && desired.external_id.is_none()
     }
 
-    fn tell(&self, act: &Act<'_>, decision: &Decision) {
+    fn tell(&self, act: &Act<'_, P::Vendor>, decision: &Decision) {
         let previous = self.key.status.iter().flat_map(|status| &status.previous);
         let until = previous.max_by_key(|key| key.serial).map(|key| key.retire_after);
-        let Some(mut notice) = report::key::taken(decision, &act.desired.secret.name, until) else {
+        let Some(mut notice) = crate::plan::report::key::taken(decision, &act.desired.secret.name, until)
+        else {
             return;
         };
         if let (Step::Issue(_), Some(status)) = (&decision.step, &self.key.status) {
             let currency = act.account.capabilities().budget.currency;
-            notice.note.push_str(&report::key::spendable(status, currency).unwrap_or_default());
+            notice.note.push_str(&crate::plan::report::key::spendable(status, currency).unwrap_or_default());
         }
         let unseen = |id: &KeyId| {
             act.facts.record.previous.iter().any(|it| it.id == id.0 && it.missing_since.is_some())
         };
         if matches!(&decision.step, Step::Retire(id) if unseen(id)) {
-            notice.note.push_str(report::key::UNSEEN);
+            notice.note.push_str(crate::plan::report::key::UNSEEN);
         }
-        self.context.notify(self.key.as_ref(), notice);
+        self.ports.notify(self.key.as_ref(), notice);
     }
 
     /// What is known. With `desired`, what the vendor shows of the served key counts as recorded already, so that a decision
@@ -305,8 +319,8 @@ impl Work {
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
         }
-        let floor = self.context.memory.floor(&self.uid);
-        let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest());
+        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
+        let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest());
         let latest = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
@@ -314,7 +328,7 @@ impl Work {
             external.and_then(|id| latest.as_ref()?.keys.iter().find(|it| it.id.0 == *id).cloned());
         let asked = |name| object::annotation(key, name).cloned();
         let mut facts = Facts {
-            now: self.context.clock.now(),
+            now: self.ports.now(),
             deleting: key.metadata.deletion_timestamp.is_some(),
             finalizer: object::has_finalizer(key),
             generation: key.metadata.generation,
@@ -330,7 +344,7 @@ impl Work {
             gone: self.gone.clone(),
             disabled: self.disabled.clone(),
             strays: self.strays.clone(),
-            poll: self.context.settings.poll,
+            poll: self.ports.poll(),
             doubted: false,
             mended: Mends::default(),
             ability,
@@ -339,24 +353,21 @@ impl Work {
             external,
             spread: hash::fraction(&[b"rotation", self.uid.as_bytes()]),
             lost_since: None,
-            proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.context, self.record().serial)),
+            proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.ports, self.record().serial)),
             revision: None,
-            under_name: self.context.minted(
-                &self.namespace(),
-                &key.spec.console_token_ref.name,
-                &key.name_any(),
-            ),
-            keys_per_day: self.context.settings.keys_per_day,
+            under_name: self.ports.made_today(key),
+            keys_per_day: self.ports.keys_per_day(),
         };
-        if let Some((desired, seen)) = desired.zip(status::seen(&facts)) {
+        if let Some((desired, seen)) = desired.zip(report::seen(&facts)) {
             let mut status = self.status();
-            status::show(&mut status, &seen, desired);
+            report::show(&mut status, &seen, desired);
             facts.record = Record { missing_since: facts.record.missing_since, ..Record::from(&status) };
         }
         facts.doubted = self.doubted(&facts, latest.as_deref());
         let lost = issuance::is_lost(&facts);
-        facts.lost_since = self.context.memory.saw_secret(&self.uid, lost, facts.now);
-        facts.mended = self.context.memory.mends(&self.uid, contest::state(&facts), facts.now);
+        facts.lost_since = self.ports.remember(&self.uid, |it| it.saw_secret(lost, facts.now));
+        let state = contest::state(&facts).to_owned();
+        facts.mended = self.ports.remember(&self.uid, |it| it.mends(&state, facts.now));
         facts
     }
 
@@ -364,19 +375,17 @@ impl Work {
     /// missing: elsewhere the ConsoleToken's controller says it.
     fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
         let missing = facts.confirmed == Some(None) || facts.record.missing_since.is_some();
-        let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
-        let shown = || Some(self.context.doubt(token.as_ref()?, latest?).is_some());
-        self.standing().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
+        let shown = || Some(self.ports.doubt(self.token()?.as_ref(), latest?).is_some());
+        self.token_state().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }
 
-    async fn act(&mut self, act: &Act<'_>, decision: &Decision) -> Result<Done, Error> {
+    async fn act(&mut self, act: &Act<'_, P::Vendor>, decision: &Decision) -> Result<Done, Error> {
         match &decision.step {
             Step::Issue(serial) => self.issue(act, *serial, decision).await,
             Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
             Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
             Step::Outrank(serial) => {
-                self.claim(&Claim::new(*serial, self.context.clock.now(), Purpose::Restore)).await
+                self.claim(&Claim::new(*serial, self.ports.now(), Purpose::Restore)).await
             }
             Step::Settle(serial) => self.settle_serial(act, *serial).await,
             Step::Fence(serial) => self.fence(act, *serial).await,
@@ -409,9 +418,14 @@ impl Work {
         }
     }
 
-    async fn issue(&mut self, act: &Act<'_>, serial: Serial, decision: &Decision) -> Result<Done, Error> {
-        let turn = match act.account.line_up().await {
-            Ok(turn) => turn,
+    async fn issue(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        serial: Serial,
+        decision: &Decision,
+    ) -> Result<Done, Error> {
+        let permit = match act.account.permit().await {
+            Ok(permit) => permit,
             Err(fault) => return Ok(Done::Failed(fault, "make a key")),
         };
         // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
@@ -427,10 +441,10 @@ impl Work {
             Err(fault) => return Ok(Done::Failed(fault, "see what is left of the budget")),
         };
         let issue = Issue {
-            context: Arc::clone(&self.context),
+            ports: self.ports.clone(),
             key: Arc::clone(&self.key),
             account: Arc::clone(&act.account),
-            turn,
+            permit,
             secrets: self.secrets.clone(),
             desired: act.desired.clone(),
             rendering: act.rendering.clone(),
@@ -445,27 +459,27 @@ impl Work {
             cause,
             spread: act.facts.spread,
         };
-        let issued = self.context.critical.run(issue.run()).await.ok_or(Error::Panicked)?;
+        let issued = self.ports.issue(issue).await.ok_or(Error::Panicked)?;
         Ok(match issued? {
             Issued::Done { object, key } => {
                 self.wrote(object);
                 self.confirmed = Some(Some(*key));
                 self.overdue = false;
                 if let Some(cause) = cause {
-                    self.context.metrics.rotated(cause.name());
+                    self.ports.measure(Measure::Rotated(cause));
                 }
-                self.wake_deposits();
+                self.ports.enqueue_provider_keys(self.key.as_ref());
                 Done::Taken
             }
             Issued::Stale => Done::Pass(Pass::Stale),
             Issued::Pending { object, fault } => {
                 self.wrote(object);
-                self.context.memory.unanswered(&self.uid, serial, fault);
+                self.ports.remember(&self.uid, |it| it.unanswered(serial, fault));
                 // It may be another key that is served now.
                 if self.record().id != act.facts.record.id {
                     self.confirmed = None;
                 }
-                self.wake_deposits();
+                self.ports.enqueue_provider_keys(self.key.as_ref());
                 Done::Again
             }
             Issued::Refused { object, verdict } => {
@@ -490,8 +504,8 @@ impl Work {
 }
 
 /// What acting takes beside the work itself.
-struct Act<'a> {
-    account: Arc<Account>,
+struct Act<'a, V> {
+    account: Arc<V>,
     desired: &'a Desired,
     rendering: &'a Rendering,
     base_url: &'a str,
@@ -500,15 +514,10 @@ struct Act<'a> {
 
 /// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists:
 /// one that cannot be decoded does, too.
-pub(super) fn identity(key: &GatewayApiKey, context: &Context) -> Identity {
-    let mark = context.mark(key);
+pub fn identity<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Identity {
+    let mark = super::mark(ports, key);
     let claim = object::annotation(key, api::CLAIM).map(String::as_str);
-    let exists = |former: &Mark| {
-        let mut keys = context.stores.keys.state().into_iter();
-        keys.any(|it| Mark::new(&context.cluster, &it.uid().unwrap_or_default()) == *former)
-    };
-    // Whoever sees some namespaces only cannot know whether the other resource still exists in another.
-    let former = Claim::former(claim, &mark).filter(|former| context.sees_all && !exists(former));
+    let former = Claim::former(claim, &mark).filter(|former| !ports.may_exist(former));
     Identity { mark, former }
 }
 
@@ -531,19 +540,19 @@ fn replacing(facts: &Facts, decision: &Decision) -> Option<rotation::Cause> {
 }
 
 /// The owner reference that makes a Secret this key's.
-pub fn owner(key: &GatewayApiKey) -> OwnerReference {
+fn owner(key: &GatewayApiKey) -> OwnerReference {
     key.controller_owner_ref(&()).unwrap_or_default()
 }
 
 /// What status says of a Secret that will not be written; `None` where it is no final answer.
-pub fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
+fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
     match error {
-        Undelivered::Foreign(owner) => report::key::resting(
+        Undelivered::Foreign(owner) => crate::plan::report::key::resting(
             &Decision { step: Step::Rest(None), why: Why::SecretTaken(owner.clone()) },
             &Scene::new(secret, true),
         ),
         Undelivered::Template(refusal) => Some(refusal.verdict()),
-        Undelivered::Altered(what) => Some(report::key::altered(secret, what)),
+        Undelivered::Altered(what) => Some(crate::plan::report::key::altered(secret, what)),
         Undelivered::Refused(refused) => Some(refused.verdict(secret, false)),
         Undelivered::Superseded | Undelivered::Unavailable(_) => None,
     }

@@ -1,15 +1,13 @@
 //! A key whose resource is being deleted.
 
-use super::super::{Error, Pass, stale_or};
-use super::replace::{listed, owned};
-use super::{Done, STEPS, Work};
+use super::previous::{listed, owned};
+use super::{Done, KeyPass, STEPS};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
-use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
 use crate::cluster::object::log_about;
-use crate::cluster::{self, ledger, object, watch};
+use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
-use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
 use crate::plan::facts::{Facts, KeyId, Target};
@@ -20,8 +18,10 @@ use crate::plan::naming::{Identity, Serial};
 use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
+use crate::protocol;
+use crate::protocol::ports::{KeyPorts, Measure, VendorPort};
+use crate::protocol::{Error, Pass, stale_or};
 use jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +29,9 @@ use std::time::Duration;
 /// A deletion that waits longer than this for one answer says so.
 const IMPATIENT: Duration = Duration::from_secs(20);
 
-impl Work {
+impl<P: KeyPorts> KeyPass<P> {
     /// A key whose resource is being deleted.
-    pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
+    pub(super) async fn cleanup(&mut self) -> Result<Pass, Error> {
         let ending = self.ending();
         // Whatever the token made is removed with it, before it is revoked itself.
         if let Some(verdict) = self.needed().filter(|_| !ending.forced) {
@@ -43,12 +43,13 @@ impl Work {
                 Err(error) if cluster::is_forbidden(&error) => Target::Absent,
                 target => target?,
             };
-            let standing = self.standing();
-            let doubt = standing.as_ref().and_then(|it| it.doubt.clone()).filter(|_| !ending.forced);
-            let account = standing.and_then(|it| it.account);
+            let token_state = self.token_state();
+            let doubt = token_state.as_ref().and_then(|it| it.doubt.clone()).filter(|_| !ending.forced);
+            let account = token_state.and_then(|it| it.account);
             let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
             let facts = self.facts(target, ability, None);
             let decision = removal::retire(&facts, ending);
+            self.ports.decided(&decision);
             if let Some(next) = self.blocked_until(&decision) {
                 return Ok(Pass::Rest(Some(next)));
             }
@@ -70,14 +71,14 @@ impl Work {
                 Done::Failed(fault, doing) => return self.removal_failed(&fault, doing).await,
             }
         }
-        Ok(Pass::Stale)
+        Ok(Pass::Unfinished)
     }
 
     /// A removal that failed is not tried again before its time, whoever wakes us meanwhile.
     fn blocked_until(&self, decision: &Decision) -> Option<Timestamp> {
         let status = self.key.status.as_ref()?;
         let open = self.leak_is_open(status);
-        self.context.metrics.leak_open(&self.uid, open);
+        self.ports.measure(Measure::LeakOpen(&self.uid, open));
         // A leak that was declared meanwhile waits for nothing.
         if open && condition::find(&status.conditions, LEAK_OPEN).is_none() {
             return None;
@@ -86,14 +87,12 @@ impl Work {
         let failed = said.reason == Reason::DeletionBlocked.as_str()
             && said.observed_generation == self.key.metadata.generation;
         let free = matches!(decision.step, Step::Release | Step::ClaimDeletion(_) | Step::Rest(_));
-        status.next_attempt_at.filter(|next| failed && !free && *next > self.context.clock.now())
+        status.next_attempt_at.filter(|next| failed && !free && *next > self.ports.now())
     }
 
     /// Whether another account was accepted for its ConsoleToken, and no key is made there yet.
     fn has_moved(&self) -> bool {
-        let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
-        let account = token.and_then(|token| token.status.as_ref()?.account.clone());
+        let account = self.token().and_then(|token| token.status.as_ref()?.account.clone());
         account.is_some_and(|it| it.accepted.is_some())
     }
 
@@ -111,11 +110,11 @@ impl Work {
     /// One step at the vendor. `None`: the decision is for another place.
     async fn remove(
         &mut self,
-        account: &Arc<Account>,
+        account: &Arc<P::Vendor>,
         (step, facts): (&Step, &Facts),
     ) -> Result<Option<Done>, Error> {
         // A vendor that hangs must not keep it from being said that the deletion does not get on.
-        let floor = self.context.memory.floor(&self.uid);
+        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
         let (ids, doing) = match step {
             Step::Revoke(ids) => (ids.clone(), Removing::Revoke),
             Step::Disable(ids) => (ids.clone(), Removing::Disable),
@@ -131,8 +130,9 @@ impl Work {
         let call = removal.run(ids, doing);
         tokio::pin!(call);
         let outcome = tokio::select! {
+            biased;
             outcome = &mut call => outcome,
-            () = tokio::time::sleep(IMPATIENT) => {
+            () = self.ports.sleep(IMPATIENT) => {
                 let why = format!("the vendor has not answered for {} s", IMPATIENT.as_secs());
                 if self.deletion_blocked(&why, None).await? == Pass::Stale {
                     return Ok(Some(Done::Pass(Pass::Stale)));
@@ -141,7 +141,7 @@ impl Work {
             }
         };
         if !outcome.done.is_empty() {
-            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+            self.changed_vendor();
         }
         self.strays.extend(outcome.strays);
         match doing {
@@ -173,7 +173,7 @@ impl Work {
     }
 
     pub(super) async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
-        match object::claim(&self.context.client, self.key.as_ref(), claim, &self.identity).await {
+        match self.ports.claim(self.key.as_ref(), claim, &self.identity).await {
             Ok(key) => {
                 self.wrote(Arc::new(key));
                 Ok(Done::Again)
@@ -187,37 +187,32 @@ impl Work {
         if let Some(why) = self.write_down(&left).await? {
             return self.deletion_blocked(&why, None).await;
         }
-        match object::release(&self.context.client, self.key.as_ref()).await {
+        match self.ports.release(self.key.as_ref()).await {
             Ok(_) => {}
             // It went in an earlier pass, and everything was told then.
             Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
-        self.context.metrics.left_behind("GatewayApiKey", left.len());
-        self.context.metrics.rotation_overdue(&self.uid, false);
-        self.context.metrics.leak_open(&self.uid, false);
+        self.ports.measure(Measure::LeftBehind("GatewayApiKey", left.len()));
+        self.ports.measure(Measure::RotationOverdue(&self.uid, false));
+        self.ports.measure(Measure::LeakOpen(&self.uid, false));
         if let Some(notice) = report::deletion::released(&left, self.revoked) {
-            self.context.notify(self.key.as_ref(), notice);
+            self.ports.notify(self.key.as_ref(), notice);
         }
-        self.wake_deposits();
-        self.context.memory.released(&self.uid);
-        let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
+        self.ports.enqueue_provider_keys(self.key.as_ref());
+        self.ports.released(&self.uid);
+        self.ports.enqueue_token(&self.namespace(), &self.key.spec.console_token_ref.name);
         Ok(Pass::Rest(None))
     }
 
     async fn rest_deleting(&mut self, decision: &Decision, until: Option<Timestamp>) -> Result<Pass, Error> {
         let serial = object::claim_of(self.key.as_ref(), &self.identity).map(|claim| claim.serial);
         let scene = Scene {
-            unanswered: self.context.memory.fault_of(&self.uid, serial),
+            unanswered: self.ports.remember(&self.uid, |it| it.fault_of(serial)),
             ..Scene::new(self.key.secret_name(), true)
         };
         match report::key::resting(decision, &scene) {
-            Some(verdict) => match self.publish(self.status(), &verdict).await? {
-                Pass::Stale => Ok(Pass::Stale),
-                Pass::Rest(_) => Ok(Pass::Rest(until)),
-            },
+            Some(verdict) => Ok(self.publish(self.status(), &verdict).await?.until(until)),
             None => Ok(Pass::Rest(until)),
         }
     }
@@ -232,9 +227,9 @@ impl Work {
         let entries = left.iter().map(|left| Entry {
             key_id: left.id.as_ref().map(|id| id.0.clone()),
             serial: left.serial.map(|serial| serial.0),
-            ..self.context.leaving(self.key.as_ref(), token, why(left.why))
+            ..protocol::leaving(&self.ports, self.key.as_ref(), token, why(left.why))
         });
-        match self.context.ledger.record(&entries.collect::<Vec<_>>()).await {
+        match self.ports.enter(&entries.collect::<Vec<_>>()).await {
             Ok(()) => Ok(None),
             Err(ledger::Error::Kubernetes { source, .. }) if cluster::is_transient(&source) => {
                 Err((*source).into())
@@ -276,17 +271,14 @@ impl Work {
     ) -> Result<Pass, Error> {
         let token = &self.key.spec.console_token_ref.name;
         let next = retry.as_ref().map(|(_, next)| *next);
-        let lost = self.standing().filter(|it| it.lost).and_then(|it| it.ready.err());
+        let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = match &lost {
             Some(why) => report::deletion::hopeless(why),
             None => report::deletion::blocked(why, token, next, &self.status()),
         };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);
-        Ok(match self.publish(status, &verdict).await? {
-            Pass::Stale => Pass::Stale,
-            Pass::Rest(_) => Pass::Rest(next),
-        })
+        Ok(self.publish(status, &verdict).await?.until(next))
     }
 }
 
@@ -318,8 +310,8 @@ impl Removing {
 }
 
 /// The calls of a deletion.
-struct Removal {
-    account: Arc<Account>,
+struct Removal<V> {
+    account: Arc<V>,
     identity: Identity,
     /// Keys that a listing shows with our mark.
     listed: BTreeSet<KeyId>,
@@ -336,7 +328,7 @@ struct Outcome {
     result: Result<(), Fault>,
 }
 
-impl Removal {
+impl<V: VendorPort> Removal<V> {
     /// Does it to one key after the other.
     async fn run(self, ids: Vec<KeyId>, doing: Removing) -> Outcome {
         let mut outcome = Outcome { done: Vec::new(), strays: Vec::new(), result: Ok(()) };
@@ -359,7 +351,7 @@ impl Removal {
 
     /// Returns whether the key is ours. One that the vendor does not show gets its call all the same: a listing may lag.
     async fn one(&self, id: &KeyId, doing: Removing) -> Result<bool, Fault> {
-        if !owned(&self.account, (&self.identity, &self.listed), id).await? {
+        if !owned(self.account.as_ref(), (&self.identity, &self.listed), id).await? {
             return Ok(false);
         }
         if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {

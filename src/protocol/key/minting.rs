@@ -1,19 +1,17 @@
 //! A key that is a console token itself, made for a ConsoleToken with `spec.mint`.
 
-use super::super::accounts::Standing;
-use super::super::context::Context;
-use super::Work;
+use super::KeyPass;
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, GatewayApiKey, Verdict};
 use crate::cluster::object::Managed;
-use crate::cluster::watch;
 use crate::plan::capability::Minting as Makers;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::plan::token;
+use crate::protocol::ports::KeyPorts;
+use crate::protocol::token::TokenState;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use std::sync::Arc;
 
 /// The ConsoleToken that a key stands for.
@@ -24,13 +22,13 @@ pub struct Minting {
 }
 
 /// The ConsoleToken that a key stands for: its controller, which asks for exactly this key.
-pub fn of(key: &GatewayApiKey, context: &Context) -> Option<Minting> {
+pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
     if key.spec.kind != Some(KeyType::Management) {
         return None;
     }
     let owners = key.metadata.owner_references.as_ref()?;
     let owner = owners.iter().find(|it| it.controller == Some(true) && it.kind == ConsoleToken::KIND)?;
-    let token = watch::find(&context.stores.tokens, &key.namespace().unwrap_or_default(), &owner.name)?;
+    let token = ports.token(&key.namespace().unwrap_or_default(), &owner.name)?;
     let mint = token.spec.mint.clone()?;
     // Anybody may write an owner reference; a key that this token did not ask for stands for nothing.
     let asked = token.uid().as_ref() == Some(&owner.uid)
@@ -41,28 +39,28 @@ pub fn of(key: &GatewayApiKey, context: &Context) -> Option<Minting> {
 }
 
 impl Minting {
-    fn standing(&self, context: &Context) -> Option<Standing> {
+    fn token_state<P: KeyPorts>(&self, ports: &P) -> Option<TokenState<P::Vendor>> {
         let namespace = self.token.namespace().unwrap_or_default();
-        let standing = context.accounts.standing(&namespace, &self.token.name_any())?;
-        Some(standing).filter(|it| Some(&it.uid) == self.token.uid().as_ref() && it.usable().is_ok())
+        let state = ports.token_state(&namespace, &self.token.name_any())?;
+        Some(state).filter(|it| Some(&it.uid) == self.token.uid().as_ref() && it.usable().is_ok())
     }
 
     /// The token itself, where it may make and revoke others of its kind: the higher one is then not needed.
-    pub fn acting(&self, context: &Context) -> Option<Standing> {
-        let capabilities = (context.settings.vendors.capabilities)(&self.token.spec.vendor)?;
-        self.standing(context).filter(|_| capabilities.console_tokens == Makers::Peer)
+    pub fn acting<P: KeyPorts>(&self, ports: &P) -> Option<TokenState<P::Vendor>> {
+        let capabilities = ports.capabilities(&self.token.spec.vendor)?;
+        self.token_state(ports).filter(|_| capabilities.console_tokens == Makers::Peer)
     }
 
     /// Whether the vendor was seen to accept the token with that serial. Before that, the old one is not given up.
-    pub fn proven(&self, context: &Context, serial: Option<Serial>) -> bool {
-        serial.is_some() && self.standing(context).is_some_and(|it| it.serial == serial)
+    pub fn proven<P: KeyPorts>(&self, ports: &P, serial: Option<Serial>) -> bool {
+        serial.is_some() && self.token_state(ports).is_some_and(|it| it.serial == serial)
     }
 }
 
-impl Work {
-    /// Whether this is the standing of the token that this key is.
-    pub(super) fn works_with_itself(&self, standing: &Standing) -> bool {
-        self.minting.as_ref().is_some_and(|it| it.token.uid().as_ref() == Some(&standing.uid))
+impl<P: KeyPorts> KeyPass<P> {
+    /// Whether this is the state of the token that this key is.
+    pub(super) fn works_with_itself(&self, state: &TokenState<P::Vendor>) -> bool {
+        self.minting.as_ref().is_some_and(|it| it.token.uid().as_ref() == Some(&state.uid))
     }
 
     /// What keeps the key that is a console token: the ConsoleToken, as long as there is one.
@@ -72,11 +70,9 @@ impl Work {
     }
 
     /// The ConsoleToken says in its own status how far its token is.
-    pub(super) fn wake_minted(&self) {
+    pub(super) fn enqueue_minted(&self) {
         if let Some(minting) = &self.minting {
-            let token = ObjectRef::new(&minting.token.name_any()).within(&self.namespace());
-            // The receiver lives as long as the operator.
-            let _ = self.context.wakers.tokens.send(token);
+            self.ports.enqueue_token(&self.namespace(), &minting.token.name_any());
         }
     }
 }

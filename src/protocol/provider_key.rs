@@ -1,16 +1,14 @@
 //! ProviderKeys: observe, and act on what `plan::deposit` decides.
 
-mod retire;
-mod send;
-mod status;
+mod delete;
+mod report;
+pub mod store;
 
-use super::accounts::Standing;
-use super::context::Context;
-use super::{Error, Pass, Subject, stale_or};
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Verdict};
-use crate::cluster::{object, watch};
-use crate::gateway;
-use crate::gateway::account::Account;
+use super::ports::{ProviderKeyPorts, VendorPort};
+use super::token::TokenState;
+use super::{Error, Pass, stale_or};
+use crate::api::{ConsoleToken, ProviderKey, ProviderKeyStatus, Verdict};
+use crate::cluster::object;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
@@ -24,27 +22,26 @@ use crate::plan::hash;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
-use crate::plan::report;
+use crate::plan::report as text;
 use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
-use send::{Send, Sent};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use store::{Store, Stored};
 
 const STEPS: usize = 14;
 
-impl Subject for ProviderKey {
-    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        let deleting = object.metadata.deletion_timestamp.is_some();
-        if deleting && !object::has_finalizer(object.as_ref()) {
-            context.memory.forget(&object.uid().unwrap_or_default());
-            return Ok(Pass::Rest(None));
-        }
-        let mut work = Work::new(object, context);
-        if deleting { work.retire().await } else { work.keep().await }
+/// One pass over a ProviderKey.
+pub async fn pass<P: ProviderKeyPorts>(object: Arc<ProviderKey>, ports: P) -> Result<Pass, Error> {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    if deleting && !object::has_finalizer(object.as_ref()) {
+        ports.forget(&object.uid().unwrap_or_default());
+        return Ok(Pass::Rest(None));
     }
+    let mut pass = ProviderKeyPass::new(object, ports);
+    if deleting { pass.cleanup().await } else { pass.apply().await }
 }
 
 enum Done {
@@ -53,10 +50,10 @@ enum Done {
     Failed(Fault, &'static str),
 }
 
-/// One pass over one deposit.
-struct Work {
-    context: Arc<Context>,
-    deposit: Arc<ProviderKey>,
+/// One pass over one ProviderKey.
+struct ProviderKeyPass<P: ProviderKeyPorts> {
+    ports: P,
+    object: Arc<ProviderKey>,
     uid: String,
     view: Option<DepositView>,
     tried: BTreeSet<KeyId>,
@@ -65,12 +62,12 @@ struct Work {
     settled: Option<Serial>,
 }
 
-impl Work {
-    fn new(deposit: Arc<ProviderKey>, context: Arc<Context>) -> Self {
+impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
+    fn new(object: Arc<ProviderKey>, ports: P) -> Self {
         Self {
-            uid: deposit.uid().unwrap_or_default(),
-            deposit,
-            context,
+            uid: object.uid().unwrap_or_default(),
+            object,
+            ports,
             view: None,
             tried: BTreeSet::new(),
             reassigned: false,
@@ -79,23 +76,28 @@ impl Work {
     }
 
     fn namespace(&self) -> String {
-        self.deposit.namespace().unwrap_or_default()
+        self.object.namespace().unwrap_or_default()
     }
 
     fn token_name(&self) -> &str {
-        &self.deposit.spec.console_token_ref.name
+        &self.object.spec.console_token_ref.name
     }
 
     fn identity(&self) -> Identity {
-        Identity::from(self.context.mark(self.deposit.as_ref()))
+        Identity::from(super::mark(&self.ports, self.object.as_ref()))
     }
 
-    fn standing(&self) -> Option<Standing> {
-        self.context.accounts.standing(&self.namespace(), self.token_name())
+    /// The ConsoleToken that the resource names.
+    fn token(&self) -> Option<Arc<ConsoleToken>> {
+        self.ports.token(&self.namespace(), self.token_name())
+    }
+
+    fn token_state(&self) -> Option<TokenState<P::Vendor>> {
+        self.ports.token_state(&self.namespace(), self.token_name())
     }
 
     fn status(&self) -> ProviderKeyStatus {
-        let mut status = self.deposit.status.clone().unwrap_or_default();
+        let mut status = self.object.status.clone().unwrap_or_default();
         status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
         status
     }
@@ -103,36 +105,36 @@ impl Work {
     /// A listing begun before this moment does not show what was just done.
     fn changed_vendor(&mut self) {
         self.view = None;
-        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        let now = self.ports.now();
+        self.ports.remember(&self.uid, |it| it.changed_vendor(now));
     }
 
-    fn wrote(&mut self, object: ProviderKey) {
-        self.deposit = Arc::new(object);
-        self.context.memory.wrote(Arc::clone(&self.deposit));
+    fn wrote(&mut self, object: Arc<ProviderKey>) {
+        self.ports.wrote(&object);
+        self.object = object;
     }
 
-    async fn keep(&mut self) -> Result<Pass, Error> {
+    async fn apply(&mut self) -> Result<Pass, Error> {
         // Before anything that may be in the way: a deletion would leave behind what is at the vendor.
         if let Some(claim) = deposit::hold(&self.facts(SignedDuration::ZERO))
             && let Done::Pass(pass) = self.claim(&claim).await?
         {
             return Ok(pass);
         }
-        if !self.context.stores.filled() {
+        if !self.ports.caches_filled() {
             return Ok(Pass::Stale);
         }
-        let token =
-            watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
-        let Some(token) = token else {
-            let verdict = report::token::missing(self.token_name(), &self.namespace());
+        let Some(token) = self.token() else {
+            let verdict = text::token::missing(self.token_name(), &self.namespace());
             return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
         };
-        if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let able = gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title);
-            let message = report::provider_key::unsupported(self.token_name(), able);
+        let capabilities = self.ports.capabilities(&token.spec.vendor).filter(|it| it.provider_keys);
+        let Some(capabilities) = capabilities else {
+            let able = self.ports.vendors_with_provider_keys();
+            let message = text::provider_key::unsupported(self.token_name(), able.into_iter());
             let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
-        }
+        };
         let credential = match self.credential().await {
             Err(Error::Kubernetes(error)) if crate::cluster::is_forbidden(&error) => {
                 return self.unreadable(&error).await;
@@ -148,15 +150,15 @@ impl Work {
             Err(verdict) => return self.publish(self.status(), &verdict).await,
         };
         let wanted = Wanted { content: self.content(&credential), assigned_to };
-        let lag = gateway::capabilities(&token.spec.vendor).map_or(SignedDuration::ZERO, |it| it.listing_lag);
         for _ in 0..STEPS {
-            let facts = self.facts(lag);
+            let facts = self.facts(capabilities.listing_lag);
             let decision = deposit::decide(&facts, &wanted);
+            self.ports.decided(&decision);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&decision, until).await;
             }
             let account = match self
-                .standing()
+                .token_state()
                 .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref())
                 .map(|it| it.usable().cloned())
             {
@@ -170,41 +172,41 @@ impl Work {
                 Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
             }
         }
-        Ok(Pass::Stale)
+        Ok(Pass::Unfinished)
     }
 
     /// The credential in the vendor's format, or what is missing.
     async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
-        let place = &self.deposit.spec.credentials_ref;
-        let display = self.deposit.spec.display_name.as_deref().map_or(Ok(()), names::display);
+        let place = &self.object.spec.credentials_ref;
+        let display = self.object.spec.display_name.as_deref().map_or(Ok(()), names::display);
         let display = display.map_err(|said| Refusal::invalid("spec.displayName", said));
         let place_is = || token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref());
         if let Err(refusal) = display.and_then(|()| place_is()) {
             return Ok(Err(refusal));
         }
-        let entries = self.context.secrets(self.deposit.as_ref()).entries(&place.name).await?;
+        let entries = self.ports.entries(&self.namespace(), &place.name).await?;
         let Some(entries) = entries else {
             let message =
                 format!("Secret {} does not exist in namespace {}; create it", place.name, self.namespace());
             return Ok(Err(Refusal::missing("spec.credentialsRef.name", message)));
         };
-        Ok(credentials::assemble(&self.deposit.spec.provider, &place.name, place.key.as_deref(), &entries))
+        Ok(credentials::assemble(&self.object.spec.provider, &place.name, place.key.as_deref(), &entries))
     }
 
     fn display_name(&self) -> String {
-        naming::display(self.deposit.spec.display_name.as_deref(), &self.deposit.name_any())
+        naming::display(self.object.spec.display_name.as_deref(), &self.object.name_any())
     }
 
     /// Recognises what was deposited; salted, and no way back from it.
     fn content(&self, credential: &SecretString) -> String {
         let credential = fingerprint(credential, &self.uid);
-        let spec = &self.deposit.spec;
+        let spec = &self.object.spec;
         hash::base32(&[spec.provider.as_bytes(), self.display_name().as_bytes(), credential.as_bytes()], 26)
     }
 
     /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
     fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
-        let spec = &self.deposit.spec;
+        let spec = &self.object.spec;
         let refs = match (&spec.gateway_key_refs, spec.scope) {
             (None, Some(_)) => return Ok(BTreeSet::new()),
             (Some(refs), None) if !refs.is_empty() => refs,
@@ -218,11 +220,9 @@ impl Work {
     }
 
     fn resolve(&self, name: &str) -> Result<KeyId, Verdict> {
-        let wait = |what: &str| report::provider_key::gateway_key(name, what, false);
-        let key = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), name);
-        let key = key.ok_or_else(|| report::provider_key::gateway_key(name, "does not exist", true))?;
-        // The cache may be behind our own last write.
-        let key = self.context.memory.newest(key);
+        let wait = |what: &str| text::provider_key::gateway_key(name, what, false);
+        let key = self.ports.gateway_key(&self.namespace(), name);
+        let key = key.ok_or_else(|| text::provider_key::gateway_key(name, "does not exist", true))?;
         if key.spec.console_token_ref.name != self.token_name() {
             let message =
                 format!("GatewayApiKey {name} belongs to another ConsoleToken; name keys of this one only");
@@ -236,19 +236,19 @@ impl Work {
     }
 
     fn facts(&self, listing_lag: SignedDuration) -> DepositFacts {
-        let deposit = self.deposit.as_ref();
+        let object = self.object.as_ref();
         let status = self.status();
-        let floor = self.context.memory.floor(&self.uid);
-        let latest = self.standing().and_then(|it| it.account).and_then(|it| it.latest_deposits());
-        let hint = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
+        let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest_provider_keys());
+        let hint = latest.filter(|it| stale_before.is_none_or(|before| it.as_of > before));
         DepositFacts {
-            now: self.context.clock.now(),
-            mark: self.context.mark(deposit),
-            finalizer: object::has_finalizer(deposit),
-            generation: deposit.metadata.generation,
-            requested: object::requested(deposit).is_some()
-                && object::requested(deposit) != status.last_handled_reconcile_at.as_ref(),
-            claim: object::claim_of(deposit, &self.identity()),
+            now: self.ports.now(),
+            mark: super::mark(&self.ports, object),
+            finalizer: object::has_finalizer(object),
+            generation: object.metadata.generation,
+            requested: object::requested(object).is_some()
+                && object::requested(object) != status.last_handled_reconcile_at.as_ref(),
+            claim: object::claim_of(object, &self.identity()),
             status,
             view: self.view.clone().or_else(|| hint.map(|it| it.as_ref().clone())),
             looked: self.view.is_some(),
@@ -260,7 +260,7 @@ impl Work {
 
     async fn act(
         &mut self,
-        account: &Arc<Account>,
+        account: &Arc<P::Vendor>,
         decision: &DepositDecision,
         (wanted, credential): (&Wanted, &SecretString),
     ) -> Result<Done, Error> {
@@ -272,21 +272,21 @@ impl Work {
             Step::Adopt(serial, id) => self.adopt(*serial, id, wanted).await,
             Step::Reassign(id) => {
                 let keys: Vec<_> = wanted.assigned_to.iter().cloned().collect();
-                if let Err(fault) = account.reassign(id, &keys).await {
+                if let Err(fault) = account.assign_provider_key(id, &keys).await {
                     return Ok(Done::Failed(fault, "change the assignment"));
                 }
                 self.reassigned = true;
                 self.changed_vendor();
                 if decision.why == Why::Drift {
-                    self.context.notify(self.deposit.as_ref(), report::provider_key::set_right());
+                    self.ports.notify(self.object.as_ref(), text::provider_key::set_right());
                 }
                 Ok(self.look(account).await)
             }
             Step::RecordAssignment => {
                 let mut status = self.status();
                 status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
-                let pass = self.publish(status, &report::provider_key::assigned()).await?;
-                self.context.notify(self.deposit.as_ref(), report::provider_key::reassigned());
+                let pass = self.publish(status, &text::provider_key::assigned()).await?;
+                self.ports.notify(self.object.as_ref(), text::provider_key::reassigned());
                 Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
             }
             Step::Look(_) => Ok(self.look(account).await),
@@ -296,8 +296,8 @@ impl Work {
         }
     }
 
-    async fn look(&mut self, account: &Account) -> Done {
-        match account.deposits().await {
+    async fn look(&mut self, account: &P::Vendor) -> Done {
+        match account.list_provider_keys().await {
             Ok(view) => {
                 self.view = Some(view);
                 Done::Again
@@ -306,45 +306,45 @@ impl Work {
         }
     }
 
-    /// Claim, deposit, record: the same protocol as for keys, in a section that runs to its end.
+    /// Claim, store, record: the same protocol as for keys, in a section that runs to its end.
     async fn deposit(
         &mut self,
-        account: &Arc<Account>,
+        account: &Arc<P::Vendor>,
         serial: Serial,
         (wanted, credential): (&Wanted, &SecretString),
         why: Why,
     ) -> Result<Done, Error> {
-        let turn = match account.line_up().await {
-            Ok(turn) => turn,
+        let permit = match account.permit().await {
+            Ok(permit) => permit,
             Err(fault) => return Ok(Done::Failed(fault, "store the credential")),
         };
-        let section = Send {
-            context: Arc::clone(&self.context),
-            deposit: Arc::clone(&self.deposit),
+        let section = Store {
+            ports: self.ports.clone(),
+            object: Arc::clone(&self.object),
             account: Arc::clone(account),
-            turn,
+            permit,
             serial,
             display_name: self.display_name(),
             wanted: wanted.clone(),
             credential: credential.clone(),
         };
-        match self.context.critical.run(section.run()).await.ok_or(Error::Panicked)?? {
-            Sent::Done(object) => {
-                self.wrote(*object);
+        match self.ports.store(section).await.ok_or(Error::Panicked)?? {
+            Stored::Done(object) => {
+                self.wrote(object);
                 self.changed_vendor();
                 self.reassigned = false;
                 self.say_deposited(why);
                 Ok(Done::Again)
             }
-            Sent::Stale => Ok(Done::Pass(Pass::Stale)),
-            Sent::Pending(object, fault) => {
-                self.wrote(*object);
-                self.context.memory.unanswered(&self.uid, serial, fault);
+            Stored::Stale => Ok(Done::Pass(Pass::Stale)),
+            Stored::Pending(object, fault) => {
+                self.wrote(object);
+                self.ports.remember(&self.uid, |it| it.unanswered(serial, fault));
                 self.view = None;
                 Ok(Done::Again)
             }
-            Sent::Failed(object, fault) => {
-                self.wrote(*object);
+            Stored::Failed(object, fault) => {
+                self.wrote(object);
                 self.settled = Some(serial);
                 Ok(Done::Failed(fault, "store the credential"))
             }
@@ -354,16 +354,15 @@ impl Work {
     /// The lost answer is found.
     async fn adopt(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
         // The credential or its keys may have changed since that call was sent; then it is deposited again.
-        let sent = object::claim_of(self.deposit.as_ref(), &self.identity()).and_then(|claim| claim.sent);
+        let sent = object::claim_of(self.object.as_ref(), &self.identity()).and_then(|claim| claim.sent);
         let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
         let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
-        let (now, recorded) =
-            (self.context.clock.now(), Recorded { serial, id: id.clone(), created_at: None });
+        let (now, recorded) = (self.ports.now(), Recorded { serial, id: id.clone(), created_at: None });
         let status = deposit::record(self.status(), &recorded, wanted, now);
-        let status = deposited(status, self.deposit.as_ref(), now);
+        let status = deposited(status, self.object.as_ref(), now);
         self.changed_vendor();
         self.reassigned = false;
-        match object::publish(&self.context.client, self.deposit.as_ref(), &status).await {
+        match super::publish(&self.ports, &self.object, &status).await {
             Ok(written) => {
                 if let Some(object) = written {
                     self.wrote(object);
@@ -376,9 +375,9 @@ impl Work {
 
     /// Puts finalizer and claim back, or claims.
     async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
-        match object::claim(&self.context.client, self.deposit.as_ref(), claim, &self.identity()).await {
+        match self.ports.claim(self.object.as_ref(), claim, &self.identity()).await {
             Ok(object) => {
-                self.wrote(object);
+                self.wrote(Arc::new(object));
                 Ok(Done::Again)
             }
             Err(error) => stale_or(error).map(Done::Pass),
@@ -388,16 +387,16 @@ impl Work {
     /// Since when listings have not shown it, or that they do again.
     async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Error> {
         let status = ProviderKeyStatus { missing_since: since, ..self.status() };
-        let verdict = since.map_or_else(|| self.at_rest(), report::provider_key::missing);
+        let verdict = since.map_or_else(|| self.at_rest(), text::provider_key::missing);
         let pass = self.publish(status, &verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
     /// Whether a removal worked is for the listing to say; an answer that the vendor does not know the path is no
     /// reason to stop.
-    async fn remove(&mut self, account: &Account, ids: &[KeyId]) -> Result<Done, Error> {
+    async fn remove(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
-            if let Err(fault) = account.remove(id).await {
+            if let Err(fault) = account.delete_provider_key(id).await {
                 return Ok(Done::Failed(fault, "remove an earlier credential"));
             }
             self.tried.insert(id.clone());
@@ -412,7 +411,7 @@ impl Work {
         let fresh: Vec<_> =
             left.iter().map(|id| id.0.clone()).filter(|id| !status.left_behind.contains(id)).collect();
         status.left_behind.extend(fresh.iter().cloned());
-        let pass = self.publish(status, &report::provider_key::settled()).await?;
+        let pass = self.publish(status, &text::provider_key::settled()).await?;
         self.say_left_behind(&fresh);
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -424,9 +423,9 @@ fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp
     let verdict = if status.superseded.is_empty() && !outdated {
         status.observed_generation = object.metadata.generation;
         status.last_handled_reconcile_at = object::requested(object).cloned();
-        report::provider_key::at_rest(&[])
+        text::provider_key::at_rest(&[])
     } else {
-        report::provider_key::replacing()
+        text::provider_key::replacing()
     };
     verdict.apply(&mut status.conditions, object.metadata.generation, now);
     status

@@ -1,9 +1,7 @@
 //! A key's way into its Secret, outside the critical section that makes one.
 
-use super::super::{Error, Pass};
-use super::{Act, Done, Work, owner, refused};
+use super::{Act, Done, KeyPass, owner, refused};
 use crate::api::Verdict;
-use crate::cluster::secret::{Delivery, Key, Rehearsed, Undelivered};
 use crate::plan::budget::Shares;
 use crate::plan::contest;
 use crate::plan::drift::Sent;
@@ -15,6 +13,9 @@ use crate::plan::report::key::Scene;
 use crate::plan::rotation::Cause;
 use crate::plan::succession::{self, Successor};
 use crate::plan::{drift, report};
+use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::secret::{Delivery, Key, Rehearsed, Undelivered};
+use crate::protocol::{Error, Pass};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -22,8 +23,13 @@ use secrecy::SecretString;
 const PLACEHOLDER: &str =
     "sk-placeholder-0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
-impl Work {
-    pub(super) async fn adopt(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
+impl<P: KeyPorts> KeyPass<P> {
+    pub(super) async fn adopt(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        serial: Serial,
+        id: &KeyId,
+    ) -> Result<Done, Error> {
         let secret = match act.account.recover(id).await {
             Ok(Some(secret)) => secret,
             Ok(None) => {
@@ -33,7 +39,7 @@ impl Work {
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
         let listed = act.facts.own().find(|own| own.key.id == *id).map(|own| own.key.clone());
-        let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.context.clock.now()));
+        let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.ports.now()));
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
         let expires_at = expiry::recorded(created, expires_at, act.desired);
         let shares = match self.share_out(act, (id, listed.as_ref())).await {
@@ -47,7 +53,12 @@ impl Work {
         }
     }
 
-    pub(super) async fn restore(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
+    pub(super) async fn restore(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        serial: Serial,
+        id: &KeyId,
+    ) -> Result<Done, Error> {
         let secret = match act.account.recover(id).await {
             Ok(Some(secret)) => secret,
             Ok(None) => {
@@ -60,20 +71,26 @@ impl Work {
     }
 
     /// Writes the Secret again around the key, whose bytes stand in it.
-    pub(super) async fn rewrite(&mut self, act: &Act<'_>, serial: Serial, id: &KeyId) -> Result<Done, Error> {
+    pub(super) async fn rewrite(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        serial: Serial,
+        id: &KeyId,
+    ) -> Result<Done, Error> {
         self.put_right(act, (serial, id), Key::Standing).await
     }
 
     async fn put_right(
         &mut self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         (serial, id): (Serial, &KeyId),
         key: Key<'_>,
     ) -> Result<Done, Error> {
-        let now = self.context.clock.now();
+        let now = self.ports.now();
         match self.deliver(act, (serial, id), act.facts.record.expires_at, key).await {
             Ok(()) => {
-                self.context.memory.mended(&self.uid, contest::state(act.facts), now);
+                let state = contest::state(act.facts);
+                self.ports.remember(&self.uid, |it| it.mended(state, now));
                 Ok(Done::Taken)
             }
             Err(error) => self.undelivered(act, error).await,
@@ -83,7 +100,7 @@ impl Work {
     /// Asks the API server whether the Secret of a key would be stored, before the key is made. `None`: it would.
     pub(super) async fn rehearse(
         &mut self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         serial: Serial,
         cause: Option<Cause>,
     ) -> Result<Option<Done>, Error> {
@@ -96,7 +113,7 @@ impl Work {
             fence: serial,
             absent: act.facts.target == Target::Absent,
             id: &KeyId(format!("key_{}", "0".repeat(32))),
-            expires_at: expiry::of_new(act.desired, self.context.clock.now()),
+            expires_at: expiry::of_new(act.desired, self.ports.now()),
             base_url: act.base_url,
             models: &act.desired.settings.models,
             key: Key::Given(&placeholder),
@@ -120,7 +137,7 @@ impl Work {
     }
 
     /// No key can take the place of one that leaked, which is therefore given up without a successor.
-    async fn irreplaceable(&mut self, act: &Act<'_>, verdict: &Verdict) -> Result<Done, Error> {
+    async fn irreplaceable(&mut self, act: &Act<'_, P::Vendor>, verdict: &Verdict) -> Result<Done, Error> {
         let mut status = self.status();
         status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
         status.failed_asks = Some(act.facts.asks.fingerprint());
@@ -129,7 +146,7 @@ impl Work {
     }
 
     /// Leaves the Secret as something else in the cluster makes it, and says so.
-    pub(super) async fn contest(&mut self, act: &Act<'_>) -> Result<Done, Error> {
+    pub(super) async fn contest(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let mut status = self.status();
         status.secret_contest = Some(contest::found(act.facts));
         let pass = self.publish_as_it_is(status).await?;
@@ -138,7 +155,7 @@ impl Work {
 
     async fn deliver(
         &self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         (serial, id): (Serial, &KeyId),
         expires_at: Option<Timestamp>,
         key: Key<'_>,
@@ -161,7 +178,11 @@ impl Work {
         self.secrets.deliver(&delivery).await
     }
 
-    pub(super) async fn undelivered(&mut self, act: &Act<'_>, error: Undelivered) -> Result<Done, Error> {
+    pub(super) async fn undelivered(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        error: Undelivered,
+    ) -> Result<Done, Error> {
         let works = act.facts.works();
         match refused(&error, self.key.secret_name()) {
             Some(_) if works && let Undelivered::Refused(refused) = &error => {
@@ -179,7 +200,7 @@ impl Work {
     /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
     pub(super) async fn commit_held(
         &mut self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         serial: Serial,
         id: &KeyId,
     ) -> Result<Done, Error> {
@@ -201,7 +222,7 @@ impl Work {
     /// Records a key that its Secret holds already.
     async fn commit(
         &mut self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         (serial, id): (Serial, &KeyId),
         listed: Option<Listed>,
         shares: Option<Shares>,
@@ -220,7 +241,7 @@ impl Work {
             cause: claim.and_then(|claim| claim.cause),
             asks,
             desired: act.desired,
-            now: self.context.clock.now(),
+            now: self.ports.now(),
             spread: act.facts.spread,
         };
         succession::succeed(&mut status, &successor);
@@ -244,7 +265,7 @@ impl Work {
         self.confirmed = listed.map(Some);
         self.disowned = None;
         let pass = self.publish(status, &verdict).await?;
-        self.wake_deposits();
+        self.ports.enqueue_provider_keys(self.key.as_ref());
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 }

@@ -1,7 +1,7 @@
 //! The Secret as it is sent: entries, labels and annotations, around the key.
 
 use super::inside::{Imprint, content, key_in, target};
-use super::{Delivery, Key, Secrets, Undelivered};
+use super::{Delivery, Guard, Key, Undelivered};
 use crate::api::{
     CONTENT, DECORATIONS, EXPIRES_AT, FENCE, KEY_AT, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, RENDERED,
     SERIAL, TEMPLATE,
@@ -9,6 +9,7 @@ use crate::api::{
 use crate::plan::facts::Target;
 use crate::plan::naming::Serial;
 use crate::plan::template::{PREVIOUS_ENTRY, Variables};
+use crate::protocol::ports::SecretPort;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +17,7 @@ use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 
-impl Secrets {
+impl<S: SecretPort> Guard<S> {
     /// The Secret of a delivery, made out of the one that is there, if one is.
     pub(super) fn assemble(
         &self,
@@ -60,7 +61,7 @@ impl Secrets {
         Secret {
             metadata: ObjectMeta {
                 name: Some(delivery.plan.name.clone()),
-                namespace: Some(self.namespace.clone()),
+                namespace: Some(self.0.namespace().to_owned()),
                 owner_references: Some(vec![delivery.owner.clone()]),
                 ..ObjectMeta::default()
             },
@@ -80,7 +81,7 @@ impl Secrets {
             base_url: delivery.base_url,
             key_id: &delivery.id.0,
             name: &delivery.owner.name,
-            namespace: &self.namespace,
+            namespace: self.0.namespace(),
             serial: delivery.serial.0,
             expires_at: &expires_at,
             models: delivery.models,

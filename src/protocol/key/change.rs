@@ -1,35 +1,39 @@
 //! What is looked at and changed at the vendor, beside making keys.
 
-use super::super::{Error, Pass};
-use super::{Act, Done, Work, status};
+use super::{Act, Done, KeyPass, report};
 use crate::api::shared::Period;
-use crate::cluster::object;
 use crate::cluster::object::log_about;
 use crate::gateway::Amendment;
-use crate::gateway::account::Account;
 use crate::plan::budget::{self, Shares};
 use crate::plan::desired::Settings;
 use crate::plan::drift::{self, Field};
 use crate::plan::facts::{KeyId, Limit, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::rotation::Cause;
+use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::{Error, Pass};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-impl Work {
-    pub(super) async fn amend(&mut self, act: &Act<'_>, id: &KeyId, fields: &[Field]) -> Result<Done, Error> {
+impl<P: KeyPorts> KeyPass<P> {
+    pub(super) async fn amend(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        id: &KeyId,
+        fields: &[Field],
+    ) -> Result<Done, Error> {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
         let name = self.identity.mark.styled(act.desired.names, &settings.display_name, serial);
         // A budget that an earlier version made smaller for what was spent is whole again, and what is left stays so.
         let left =
-            act.facts.record.carried.as_ref().and(status::seen(act.facts)).and_then(|key| key.remaining);
+            act.facts.record.carried.as_ref().and(report::seen(act.facts)).and_then(|key| key.remaining);
         let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left };
         if let Err(fault) = act.account.amend(id, &amendment).await {
             return Ok(Done::Failed(fault, "change the key"));
         }
         self.amended.extend_from_slice(fields);
-        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        self.changed_vendor();
         let mut sent = self.record().sent;
         if fields.contains(&Field::Email) {
             sent.email.clone_from(&settings.email);
@@ -50,8 +54,12 @@ impl Work {
 
     /// What is left of the served key's budget, seen right before its successor is made, and shared by the two. The successor
     /// of a leaked key does not wait for an answer.
-    pub(super) async fn shares(&self, act: &Act<'_>, cause: Option<Cause>) -> Result<Option<Shares>, Fault> {
-        let now = self.context.clock.now();
+    pub(super) async fn shares(
+        &self,
+        act: &Act<'_, P::Vendor>,
+        cause: Option<Cause>,
+    ) -> Result<Option<Shares>, Fault> {
+        let now = self.ports.now();
         let Some(id) = act.facts.record.id.as_ref().filter(|_| budget::is_told(act.facts, act.desired))
         else {
             return Ok(None);
@@ -61,7 +69,7 @@ impl Work {
             Err(_) if cause == Some(Cause::Leaked) => None,
             Err(fault) => return Err(fault),
         };
-        let seen = seen.or_else(|| status::seen(act.facts));
+        let seen = seen.or_else(|| report::seen(act.facts));
         Ok(budget::shares(seen.as_ref(), act.desired, (cause, now)))
     }
 
@@ -69,20 +77,24 @@ impl Work {
     /// place: what that one may spend was perhaps never made less.
     pub(super) async fn share_out(
         &self,
-        act: &Act<'_>,
+        act: &Act<'_, P::Vendor>,
         (id, seen): (&KeyId, Option<&Listed>),
     ) -> Result<Option<Shares>, Fault> {
         let cause = act.facts.claim.and_then(|claim| claim.cause);
         let Some(shares) = self.shares(act, cause).await? else { return Ok(None) };
         if seen.and_then(|key| key.remaining).is_none_or(|left| left > shares.new) {
             act.account.amend(id, &leaving(act, shares.new)).await?;
-            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+            self.changed_vendor();
         }
         Ok(Some(shares))
     }
 
     /// Leaves an old key its share of the budget for the overlap.
-    pub(super) async fn cut(&mut self, act: &Act<'_>, (id, share): (&KeyId, u64)) -> Result<Done, Error> {
+    pub(super) async fn cut(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        (id, share): (&KeyId, u64),
+    ) -> Result<Done, Error> {
         let limit = Limit { micros: share.max(1), period: Period::Once };
         let to = Settings { budget: Some(limit), ..act.desired.settings.clone() };
         let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: None };
@@ -93,7 +105,7 @@ impl Work {
         {
             return Ok(Done::Failed(fault.clone(), "share the budget with the old key"));
         }
-        self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+        self.changed_vendor();
         let mut status = self.status();
         for key in status.previous.iter_mut().filter(|key| key.id == id.0) {
             key.share = key.cut_to.take().filter(|_| sent.is_ok());
@@ -104,9 +116,13 @@ impl Work {
 
     /// What an old key did not spend of its share goes back to the served one. Should that fail, the served key has less
     /// until the next period begins.
-    pub(super) async fn give_back(&self, act: &Act<'_>, (retired, replaced_at): (&Listed, Timestamp)) {
+    pub(super) async fn give_back(
+        &self,
+        act: &Act<'_, P::Vendor>,
+        (retired, replaced_at): (&Listed, Timestamp),
+    ) {
         let Some(id) = act.facts.record.id.as_ref() else { return };
-        let now = self.context.clock.now();
+        let now = self.ports.now();
         let given = match act.account.get(id).await {
             Ok(Some(served)) => budget::given_back((retired, &served), replaced_at, (act.desired, now))
                 .map(|left| (served, left)),
@@ -114,7 +130,7 @@ impl Work {
         };
         let Some((_, left)) = given else { return };
         match act.account.amend(id, &leaving(act, left)).await {
-            Ok(()) => self.context.memory.changed_vendor(&self.uid, now),
+            Ok(()) => self.changed_vendor(),
             Err(fault) => {
                 let serial = self.serial();
                 log_about!(warn, self.key.as_ref(), serial, %fault, "what an old key did not spend of the budget could not be given back");
@@ -122,9 +138,9 @@ impl Work {
         }
     }
 
-    pub(super) async fn look(&mut self, account: &Account, since: Timestamp) -> Result<Done, Error> {
+    pub(super) async fn look(&mut self, account: &P::Vendor, since: Timestamp) -> Result<Done, Error> {
         // A listing begun before our last call shows what is gone already, and is not believed.
-        let floor = self.context.memory.floor(&self.uid);
+        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
         let since = floor.map_or(since, |floor| floor.max(since));
         Ok(match account.list(since).await {
             Ok(_) => Done::Again,
@@ -134,29 +150,32 @@ impl Work {
 
     /// The vendor was listed first; the resource is read after, so that a key being born is never taken for a
     /// spare (list first, read after).
-    pub(super) async fn revoke_spares(&mut self, act: &Act<'_>, ids: &[KeyId]) -> Result<Done, Error> {
-        let api = object::api(&self.context.client, self.key.as_ref());
-        let live = api.get(&self.key.name_any()).await?;
-        if live.resource_version() != self.key.resource_version() {
+    pub(super) async fn revoke_spares(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        ids: &[KeyId],
+    ) -> Result<Done, Error> {
+        let live = self.ports.read(self.key.as_ref()).await?;
+        if live.is_none_or(|live| live.resource_version() != self.key.resource_version()) {
             return Ok(Done::Pass(Pass::Stale));
         }
         self.revoke(&act.account, ids).await
     }
 
-    pub(super) async fn revoke(&mut self, account: &Account, ids: &[KeyId]) -> Result<Done, Error> {
+    pub(super) async fn revoke(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.revoke(id).await {
                 return Ok(Done::Failed(fault, "revoke a key"));
             }
             self.gone.insert(id.clone());
-            self.context.memory.changed_vendor(&self.uid, self.context.clock.now());
+            self.changed_vendor();
         }
         Ok(Done::Taken)
     }
 }
 
 /// The budget as it is wanted, of which so much is left.
-fn leaving(act: &Act<'_>, left: u64) -> Amendment {
+fn leaving<V>(act: &Act<'_, V>, left: u64) -> Amendment {
     let to = act.desired.settings.clone();
     Amendment { fields: vec![Field::Budget], to, name: String::new(), left: Some(left) }
 }

@@ -1,15 +1,11 @@
 //! The critical section: from the claim to the committed status. It runs to its end although its caller is
 //! dropped, and every way out of it leaves something that the next pass can go on from.
 
-use super::Error;
-use super::context::Context;
-use super::gateway_api_key::{owner, refused};
+use super::{owner, refused};
 use crate::api::condition::{self, BUDGET_LOW};
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::log_about;
-use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
-use crate::cluster::{self, object, watch};
-use crate::gateway::account::{Account, Turn};
+use crate::cluster::{self, object};
 use crate::gateway::{Minted, Order};
 use crate::plan::budget::Shares;
 use crate::plan::capability::Recovery;
@@ -28,6 +24,9 @@ use crate::plan::retry;
 use crate::plan::rotation::{self, Cause, Handled};
 use crate::plan::succession::{self, Successor};
 use crate::plan::template::Rendering;
+use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::secret::{Delivery, Guard, Key, Undelivered};
+use crate::protocol::{self, Error};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -40,17 +39,17 @@ const DELIVERIES: u32 = 5;
 const COMMITS: usize = 5;
 
 /// Everything the section needs; it borrows nothing.
-pub struct Issue {
-    /// What the controllers share.
-    pub context: Arc<Context>,
+pub struct Issue<P: KeyPorts> {
+    /// What the section acts on.
+    pub ports: P,
     /// The resource as it was read.
     pub key: Arc<GatewayApiKey>,
-    /// The way to the vendor.
-    pub account: Arc<Account>,
-    /// The turn in line there.
-    pub turn: Turn,
+    /// The account at the vendor.
+    pub account: Arc<P::Vendor>,
+    /// The permit of the account's budget for the call that makes the key.
+    pub permit: <P::Vendor as VendorPort>::Permit,
     /// The namespace's Secrets.
-    pub secrets: Secrets,
+    pub secrets: Guard<P::Secrets>,
     /// What the key should be.
     pub desired: Desired,
     /// Hashes of what the Secret is rendered from.
@@ -118,16 +117,16 @@ pub enum Issued {
     },
 }
 
-impl Issue {
+impl<P: KeyPorts> Issue<P> {
     /// Claim, fence, mint, deliver, commit.
     pub async fn run(self) -> Result<Issued, Error> {
         let claim = Claim {
             sent: Some(self.asks.fingerprint()),
             cause: self.cause,
-            ..Claim::new(self.serial, self.context.clock.now(), Purpose::Create)
+            ..Claim::new(self.serial, self.ports.now(), Purpose::Create)
         };
         let key = self.key.as_ref();
-        let claimed = match object::claim(&self.context.client, key, &claim, &self.identity).await {
+        let claimed = match self.ports.claim(key, &claim, &self.identity).await {
             Ok(object) => Arc::new(object),
             Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
                 return Ok(Issued::Stale);
@@ -151,7 +150,7 @@ impl Issue {
             }
         }
         // A deletion waits for calls that may still be carried out, and counts from the claim.
-        if retry::plus(claim.at, SEND_WITHIN) < self.context.clock.now() {
+        if retry::plus(claim.at, SEND_WITHIN) < self.ports.now() {
             return Ok(Issued::Pending { object: claimed, fault: None });
         }
         match self.make().await {
@@ -169,13 +168,12 @@ impl Issue {
     async fn make(&self) -> Result<Minted, Fault> {
         let order = self.order();
         if let Some(id) = &self.reusable
-            && let Some(minted) = self.account.reissue(id, &order, &self.turn).await?
+            && let Some(minted) = self.account.reissue(id, &order, &self.permit).await?
         {
             return Ok(minted);
         }
-        let minted = self.account.mint(&order, &self.turn).await?;
-        let token = &self.key.spec.console_token_ref.name;
-        self.context.count_minted(&self.key.namespace().unwrap_or_default(), token, &self.key.name_any());
+        let minted = self.account.mint(&order, &self.permit).await?;
+        self.ports.count_made(self.key.as_ref());
         Ok(minted)
     }
 
@@ -189,7 +187,7 @@ impl Issue {
             budget: settings.budget,
             left: self.shares.map(|it| it.new),
             expires_in_days: self.desired.expires_in_days,
-            expires_at: expiry::of_new(&self.desired, self.context.clock.now()),
+            expires_at: expiry::of_new(&self.desired, self.ports.now()),
             email: settings.email.clone(),
             scopes: self.desired.scopes.clone(),
         }
@@ -250,14 +248,15 @@ impl Issue {
 
     async fn deliver(self, claimed: Arc<GatewayApiKey>, minted: Minted) -> Result<Issued, Error> {
         let uid = self.key.uid().unwrap_or_default();
-        self.context.memory.changed_vendor(&uid, self.context.clock.now());
+        let now = self.ports.now();
+        self.ports.remember(&uid, |it| it.changed_vendor(now));
         let mut attempt = 0;
         loop {
             match self.put(&minted, attempt == 0).await {
                 Ok(()) => return self.record(claimed, minted.key).await,
                 Err(Undelivered::Unavailable(_)) if attempt < DELIVERIES => {
                     attempt += 1;
-                    tokio::time::sleep(Duration::from_secs(1 << attempt.min(4))).await;
+                    self.ports.sleep(Duration::from_secs(1 << attempt.min(4))).await;
                 }
                 Err(Undelivered::Unavailable(_)) => {
                     return Ok(Issued::Pending { object: claimed, fault: None });
@@ -307,7 +306,7 @@ impl Issue {
             cause: self.cause,
             asks: &self.asks,
             desired: &self.desired,
-            now: self.context.clock.now(),
+            now: self.ports.now(),
             spread: self.spread,
         }
     }
@@ -331,7 +330,7 @@ impl Issue {
     }
 
     fn expires_at(&self, key: &Listed) -> Option<Timestamp> {
-        let created = key.created_at.unwrap_or_else(|| self.context.clock.now());
+        let created = key.created_at.unwrap_or_else(|| self.ports.now());
         expiry::recorded(Some(created), key.expires_at, &self.desired)
     }
 
@@ -343,8 +342,7 @@ impl Issue {
 
     /// A key whose resource is going or gone is revoked at once: nobody may be left to look for it.
     async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
-        let api = object::api(&self.context.client, self.key.as_ref());
-        let live = api.get_opt(&self.key.name_any()).await?;
+        let live = self.ports.read(self.key.as_ref()).await?;
         let stays =
             |it: &GatewayApiKey| it.uid() == self.key.uid() && it.metadata.deletion_timestamp.is_none();
         if live.as_ref().is_some_and(stays) {
@@ -398,7 +396,7 @@ impl Issue {
         }
         let name = &self.key.spec.console_token_ref.name;
         let namespace = self.key.namespace().unwrap_or_default();
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &namespace, name);
+        let token = self.ports.token(&namespace, name);
         let read = token.is_some_and(|token| token.spec.usage.is_some());
         let (spent, id) = (self.account.latest_spent().filter(|_| read), status.id.clone());
         let evidence = Evidence {
@@ -422,27 +420,26 @@ impl Issue {
         verdict: &Verdict,
         change: impl Fn(GatewayApiKeyStatus) -> GatewayApiKeyStatus,
     ) -> Result<Option<Arc<GatewayApiKey>>, Error> {
-        let api = object::api(&self.context.client, claimed.as_ref());
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
             let mut status = object.status.clone().unwrap_or_default();
             let claim = object::claim_of(object.as_ref(), &self.identity);
             status.key_count = rotation::counted(status.key_count.as_ref(), claim);
             let mut status = change(status);
-            let (generation, now) = (self.key.metadata.generation, self.context.clock.now());
+            let (generation, now) = (self.key.metadata.generation, self.ports.now());
             let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));
             let open = leaked.as_deref().map(|id| conditions::leak_pending(id, false));
             open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
             self.tell_budget(&mut status, now);
             conditions::tell_of_rotation(&mut status, false, generation, now);
             conditions::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
-            match object::publish(&self.context.client, object.as_ref(), &status).await {
-                Ok(written) => return Ok(Some(written.map_or(object, Arc::new))),
+            match protocol::publish(&self.ports, &object, &status).await {
+                Ok(written) => return Ok(Some(written.unwrap_or(object))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),
                 Err(error) if !cluster::is_conflict(&error) => return Err(error.into()),
                 Err(_) => {}
             }
-            let Some(newer) = api.get_opt(&claimed.name_any()).await? else {
+            let Some(newer) = self.ports.read(claimed.as_ref()).await? else {
                 return Ok(None);
             };
             let ours =

@@ -1,0 +1,315 @@
+//! The live adapter: the ports of the engine, implemented with Kubernetes and the accounts at vendors. No decision is made
+//! here; what has an "if" about the protocol belongs in `protocol` or `plan`.
+
+use super::context::Context;
+use super::{Error, Pass, Subject};
+use crate::api::console_token::Vendor;
+use crate::api::rotation::KeyCount;
+use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::cluster::ledger;
+use crate::cluster::object::{self, Managed};
+use crate::cluster::secret::Secrets;
+use crate::cluster::watch;
+use crate::cluster::workloads::{self, Outcome, Restart, Target};
+use crate::gateway;
+use crate::gateway::account::{Account, Listing, Turn};
+use crate::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use crate::plan::capability::Capabilities;
+use crate::plan::claim::Claim;
+use crate::plan::credentials::Entries;
+use crate::plan::deposit::DepositView;
+use crate::plan::facts::{KeyId, Listed};
+use crate::plan::fault::Fault;
+use crate::plan::ledger::{Book, Entry};
+use crate::plan::naming::{ClusterId, Identity, Mark};
+use crate::plan::report::Notice;
+use crate::plan::report::conditions::Looked;
+use crate::plan::usage::Spent;
+use crate::protocol::key::issue::{Issue, Issued};
+use crate::protocol::memory::Remembered;
+use crate::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, ProviderKeyPorts, VendorPort};
+use crate::protocol::provider_key::store::{Store, Stored};
+use crate::protocol::token::TokenState;
+use crate::protocol::{key, provider_key};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Subject for GatewayApiKey {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        key::pass(object, Live(context)).await
+    }
+}
+
+impl Subject for ProviderKey {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        provider_key::pass(object, Live(context)).await
+    }
+}
+
+/// The ports of this process.
+#[derive(Clone)]
+pub struct Live(pub Arc<Context>);
+
+impl VendorPort for Account {
+    type Permit = Turn;
+
+    fn capabilities(&self) -> &'static Capabilities {
+        self.capabilities()
+    }
+
+    fn usable(&self) -> Result<(), Fault> {
+        self.usable()
+    }
+
+    fn latest(&self) -> Option<Arc<Listing>> {
+        self.latest()
+    }
+
+    fn latest_spent(&self) -> Option<Arc<Spent>> {
+        self.latest_spent()
+    }
+
+    async fn permit(&self) -> Result<Turn, Fault> {
+        self.line_up().await
+    }
+
+    async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
+        self.list(since).await
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.get(id).await
+    }
+
+    async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.get_to_revoke(id).await
+    }
+
+    async fn mint(&self, order: &Order, permit: &Turn) -> Result<Minted, Fault> {
+        self.mint(order, permit).await
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order, permit: &Turn) -> Result<Option<Minted>, Fault> {
+        self.reissue(id, order, permit).await
+    }
+
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.recover(id).await
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        self.amend(id, amendment).await
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        self.revoke(id).await
+    }
+
+    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+        self.latest_deposits()
+    }
+
+    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+        self.deposits().await
+    }
+
+    async fn create_provider_key(&self, order: &DepositOrder, permit: &Turn) -> Result<Deposited, Fault> {
+        self.deposit(order, permit).await
+    }
+
+    async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+        self.reassign(id, keys).await
+    }
+
+    async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
+        self.remove(id).await
+    }
+}
+
+impl<K: Managed> ObjectPort<K> for Live {
+    async fn read(&self, object: &K) -> kube::Result<Option<K>> {
+        object::api(&self.0.client, object).get_opt(&object.name_any()).await
+    }
+
+    async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K> {
+        object::claim(&self.0.client, object, claim, identity).await
+    }
+
+    async fn publish(&self, object: &K, status: &K::Status) -> kube::Result<K> {
+        object::write_status(&self.0.client, object, status).await
+    }
+
+    async fn release(&self, object: &K) -> kube::Result<K> {
+        object::release(&self.0.client, object).await
+    }
+
+    fn wrote(&self, object: &Arc<K>) {
+        self.0.memory.wrote(Arc::clone(object));
+    }
+
+    fn notify(&self, object: &K, notice: Notice) {
+        self.0.notify(object, notice);
+    }
+}
+
+impl Ports for Live {
+    type Vendor = Account;
+    type Secrets = Secrets;
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn cluster(&self) -> &ClusterId {
+        &self.0.cluster
+    }
+
+    fn poll(&self) -> SignedDuration {
+        self.0.settings.poll
+    }
+
+    fn capabilities(&self, vendor: &Vendor) -> Option<&'static Capabilities> {
+        (self.0.settings.vendors.capabilities)(vendor)
+    }
+
+    fn caches_filled(&self) -> bool {
+        self.0.stores.filled()
+    }
+
+    fn secrets(&self, namespace: &str) -> Secrets {
+        Secrets::new(self.0.client.clone(), namespace)
+    }
+
+    fn token(&self, namespace: &str, name: &str) -> Option<Arc<ConsoleToken>> {
+        watch::find(&self.0.stores.tokens, namespace, name)
+    }
+
+    fn token_state(&self, namespace: &str, name: &str) -> Option<TokenState<Account>> {
+        self.0.accounts.standing(namespace, name)
+    }
+
+    fn enqueue_token(&self, namespace: &str, name: &str) {
+        // The receiver lives as long as the operator.
+        let _ = self.0.wakers.tokens.send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        self.0.memory.remember(uid, change)
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.memory.forget(uid);
+    }
+
+    fn measure(&self, what: Measure<'_>) {
+        let metrics = &self.0.metrics;
+        match what {
+            Measure::Rotated(cause) => metrics.rotated(cause.name()),
+            Measure::RotationFailed(cause) => metrics.rotation_failed(cause.name()),
+            Measure::RotationOverdue(uid, overdue) => metrics.rotation_overdue(uid, overdue),
+            Measure::LeakOpen(uid, open) => metrics.leak_open(uid, open),
+            Measure::Restarted(count) => metrics.restarted(count),
+            Measure::LeftBehind(kind, count) => metrics.left_behind(kind, count),
+        }
+    }
+
+    async fn ledger(&self) -> Result<Book, ledger::Error> {
+        self.0.ledger.list().await
+    }
+
+    async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
+        self.0.ledger.record(entries).await
+    }
+
+    async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
+        self.0.ledger.forget(entry).await
+    }
+
+    fn decided(&self, decision: &dyn std::fmt::Debug) {
+        tracing::trace!(?decision, "decided");
+    }
+}
+
+impl KeyPorts for Live {
+    fn keys_per_day(&self) -> u64 {
+        self.0.settings.keys_per_day
+    }
+
+    fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
+        let namespace = key.namespace().unwrap_or_default();
+        self.0.minted(&namespace, &key.spec.console_token_ref.name, &key.name_any())
+    }
+
+    fn count_made(&self, key: &GatewayApiKey) {
+        let namespace = key.namespace().unwrap_or_default();
+        self.0.count_minted(&namespace, &key.spec.console_token_ref.name, &key.name_any());
+    }
+
+    fn may_exist(&self, mark: &Mark) -> bool {
+        let is_it = |uid: Option<String>| Mark::new(&self.0.cluster, &uid.unwrap_or_default()) == *mark;
+        // Where the caches hold some namespaces only, the resource may exist in another one.
+        !self.0.sees_all || self.0.stores.keys.state().into_iter().any(|it| is_it(it.uid()))
+    }
+
+    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
+        self.0.doubt(token, listing)
+    }
+
+    fn enqueue_provider_keys(&self, key: &GatewayApiKey) {
+        let (namespace, name) = (key.namespace(), key.name_any());
+        let refers = |it: &ProviderKey| {
+            it.namespace() == namespace
+                && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
+        };
+        for object in watch::select(&self.0.stores.deposits, refers) {
+            let _ = self.0.wakers.deposits.send(object);
+        }
+    }
+
+    async fn find_workloads(&self, namespace: &str, targets: &[Target]) -> Looked {
+        workloads::look(&self.0.client, namespace, targets).await
+    }
+
+    async fn restart(&self, restart: &Restart<'_>) -> Outcome {
+        workloads::restart(&self.0.client, restart).await
+    }
+
+    fn is_released(&self, uid: &str) -> bool {
+        self.0.memory.is_released(uid)
+    }
+
+    fn released(&self, uid: &str) {
+        self.0.memory.released(uid);
+    }
+
+    async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>> {
+        self.0.critical.run(section.run()).await
+    }
+}
+
+impl ProviderKeyPorts for Live {
+    async fn entries(&self, namespace: &str, secret: &str) -> kube::Result<Option<Entries>> {
+        self.secrets(namespace).entries(secret).await
+    }
+
+    fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>> {
+        let key = watch::find::<GatewayApiKey>(&self.0.stores.keys, namespace, name)?;
+        Some(self.0.memory.newest(key))
+    }
+
+    fn vendors_with_provider_keys(&self) -> Vec<&'static str> {
+        gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title).collect()
+    }
+
+    async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>> {
+        self.0.critical.run(section.run()).await
+    }
+}

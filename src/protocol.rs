@@ -1,0 +1,112 @@
+//! The protocol: observe → decide → act → report, generic over its ports. What it decides is in `plan`, what it acts on
+//! is behind `ports`; nothing here knows of a client of Kubernetes, of HTTP, or of a clock.
+
+pub mod key;
+pub mod memory;
+pub mod ports;
+pub mod provider_key;
+pub mod secret;
+pub mod token;
+
+use crate::cluster;
+use crate::cluster::object::Managed;
+use crate::plan::ledger::{Entry, Owner, Place, Why};
+use crate::plan::naming::Mark;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use ports::{ObjectPort, Ports};
+use std::sync::Arc;
+
+/// A pass that could not be finished; it is tried again with backoff.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not do what it was asked.
+    #[error("the API server: {}", crate::cluster::brief(.0))]
+    Kubernetes(#[from] kube::Error),
+    /// It took too long.
+    #[error("not finished within {seconds} s")]
+    Deadline {
+        /// The time that a pass has.
+        seconds: u64,
+    },
+    /// A critical section panicked.
+    #[error("a critical section panicked")]
+    Panicked,
+}
+
+/// How one pass over a resource ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Come back at this time, or when something changes.
+    Rest(Option<Timestamp>),
+    /// Another writer was there in between: look again soon.
+    Stale,
+    /// More steps than a pass has: look again soon. No resource should need that.
+    Unfinished,
+}
+
+impl Pass {
+    /// The same, but a pass that came to rest comes back at that time.
+    #[must_use]
+    pub const fn until(self, time: Option<Timestamp>) -> Self {
+        match self {
+            Self::Rest(_) => Self::Rest(time),
+            other => other,
+        }
+    }
+
+    /// The same, but a pass that came to rest comes back at the earliest of these times, if that is earlier.
+    #[must_use]
+    pub fn or_at<const N: usize>(self, times: [Option<Timestamp>; N]) -> Self {
+        match self {
+            Self::Rest(time) => Self::Rest(times.into_iter().chain([time]).flatten().min()),
+            other => other,
+        }
+    }
+}
+
+/// A write that met another one, or an object that is gone, is looked at again; everything else is an error.
+pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
+    if cluster::is_conflict(&error) || cluster::is_missing(&error) {
+        Ok(Pass::Stale)
+    } else {
+        Err(error.into())
+    }
+}
+
+/// Writes status, if it differs. `None`: it does not.
+async fn publish<K: Managed, P: ObjectPort<K>>(
+    ports: &P,
+    object: &Arc<K>,
+    status: &K::Status,
+) -> kube::Result<Option<Arc<K>>> {
+    if object.status() == Some(status) {
+        return Ok(None);
+    }
+    ports.publish(object, status).await.map(|written| Some(Arc::new(written)))
+}
+
+/// Marks everything at a vendor that belongs to this resource.
+fn mark<K: Managed, P: Ports>(ports: &P, object: &K) -> Mark {
+    Mark::new(ports.cluster(), &object.uid().unwrap_or_default())
+}
+
+/// A ledger entry for what this resource leaves behind through the ConsoleToken of that name. It speaks of every key with
+/// the resource's mark; the caller narrows it to one by `key_id` and `serial`.
+fn leaving<K: Managed, P: Ports>(ports: &P, object: &K, token: &str, why: Why) -> Entry {
+    let namespace = object.namespace().unwrap_or_default();
+    let place = match ports.token(&namespace, token) {
+        Some(token) => crate::gateway::place(&token).place,
+        None => Place { console_token: token.to_owned(), ..Place::default() },
+    };
+    let uid = object.uid().unwrap_or_default();
+    Entry {
+        time: ports.now(),
+        owner: Owner { kind: K::KIND.to_owned(), namespace, name: object.name_any(), uid },
+        place,
+        key_id: None,
+        mark: Some(mark(ports, object).to_string()),
+        serial: None,
+        why,
+    }
+}

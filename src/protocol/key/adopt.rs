@@ -1,0 +1,112 @@
+//! Keys that exist already, and that a resource takes over.
+
+use super::{Act, Done, KeyPass};
+use crate::cluster::object::log_about;
+use crate::gateway::Amendment;
+use crate::plan::drift::Field;
+use crate::plan::expiry;
+use crate::plan::facts::KeyId;
+use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::issuance::{Decision, Why};
+use crate::plan::ledger;
+use crate::plan::naming::Serial;
+use crate::plan::report;
+use crate::protocol;
+use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::{Error, Pass};
+use kube::ResourceExt;
+
+impl<P: KeyPorts> KeyPass<P> {
+    /// Records a key that exists already; its Secret and its settings follow.
+    pub(super) async fn recognise(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        (serial, id): (Serial, &KeyId),
+        decision: &Decision,
+    ) -> Result<Done, Error> {
+        if decision.why == Why::Relinked && self.left_by_another(id).await {
+            self.gone.insert(id.clone());
+            return Ok(Done::Again);
+        }
+        let key = match act.account.get(id).await {
+            Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => key,
+            Ok(_) => {
+                self.gone.insert(id.clone());
+                return Ok(Done::Again);
+            }
+            Err(fault) => return Ok(Done::Failed(fault, "look at the key")),
+        };
+        let mut status = self.status();
+        status.id = Some(id.0.clone());
+        status.serial = Some(serial.0);
+        let claimed = act.facts.claim.map_or(serial, |claim| claim.serial.max(serial));
+        status.settled_serial = status.settled_serial.max(Some(claimed.0));
+        status.created_at = key.created_at.or(Some(self.ports.now()));
+        status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
+        status.active = key.shown.active;
+        status.made_as = Some(act.desired.made_as.clone());
+        status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
+        status.last_handled_rotate_at.clone_from(&act.facts.asks.rotate);
+        self.confirmed = Some(Some(key));
+        let pass = self.publish(status, &report::key::taking_over()).await?;
+        self.forget_left(id).await;
+        self.ports.enqueue_provider_keys(self.key.as_ref());
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
+    }
+
+    /// Whether the ledger says that a resource of another name left the key: a copied annotation is no claim to it. As
+    /// long as the ledger cannot be read, nobody's is.
+    async fn left_by_another(&self, id: &KeyId) -> bool {
+        let (namespace, name) = (self.namespace(), self.key.name_any());
+        let other = |entry: &ledger::Entry| {
+            entry.key_id.as_deref() == Some(&id.0)
+                && (entry.owner.namespace != namespace || entry.owner.name != name)
+        };
+        match self.ports.ledger().await {
+            Ok(book) => book.entries.iter().any(other),
+            Err(error) => {
+                let (serial, key) = (self.serial(), &id.0);
+                log_about!(warn, self.key.as_ref(), serial, key, %error, "a key is not found again by its mark, because the ledger cannot be read");
+                true
+            }
+        }
+    }
+
+    /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
+    async fn forget_left(&self, id: &KeyId) {
+        let token = &self.key.spec.console_token_ref.name;
+        let entry = protocol::leaving(&self.ports, self.key.as_ref(), token, ledger::Why::Retain);
+        let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
+        if let Err(error) = self.ports.strike(&entry).await {
+            let (serial, key) = (self.serial(), &id.0);
+            log_about!(debug, self.key.as_ref(), serial, key, %error, "an entry of the ledger stays although its key is managed again");
+        }
+    }
+
+    /// Gives a key our mark, so that it is ours from now on, and read back.
+    pub(super) async fn brand(
+        &mut self,
+        act: &Act<'_, P::Vendor>,
+        (id, serial): (&KeyId, Serial),
+        display: &str,
+    ) -> Result<Done, Error> {
+        let name = self.identity.mark.styled(act.desired.names, display, serial);
+        let to = act.desired.settings.clone();
+        let amendment = Amendment { fields: vec![Field::DisplayName], to, name: name.clone(), left: None };
+        if let Err(fault) = act.account.amend(id, &amendment).await {
+            return Ok(Done::Failed(fault, "put Keysmith's mark into the name of the key"));
+        }
+        self.changed_vendor();
+        match act.account.get(id).await {
+            Ok(Some(key)) if key.name != name => {
+                let fault = FaultKind::Strange("it accepted a new name of the key and does not show it");
+                Ok(Done::Failed(Fault::without_effect(fault), "take the key over"))
+            }
+            Ok(answer) => {
+                self.confirmed = Some(answer);
+                Ok(Done::Again)
+            }
+            Err(fault) => Ok(Done::Failed(fault, "look at the key")),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Keys that leaked, and that nothing can take the place of.
+
+use super::{Act, Done, KeyPass, STEPS};
+use crate::api::gateway_api_key::GatewayApiKeySpec;
+use crate::plan::capability::Capabilities;
+use crate::plan::desired;
+use crate::plan::facts::Target;
+use crate::plan::issuance::{self, Step};
+use crate::plan::report;
+use crate::plan::succession;
+use crate::plan::template::Rendering;
+use crate::protocol::ports::KeyPorts;
+use crate::protocol::{Error, Pass};
+use std::sync::Arc;
+
+impl<P: KeyPorts> KeyPass<P> {
+    /// A key that leaked is counted on no more, although no other is there yet.
+    pub(super) async fn forsake(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
+        let mut status = self.status();
+        succession::forsake(&mut status, &act.facts.asks, self.ports.now());
+        let pass = self.publish(status, &report::key::given_up()).await?;
+        Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
+    }
+
+    /// A specification that cannot be carried out keeps a leaked key from being replaced, not from being revoked.
+    /// `None`: nothing leaked, or it is dealt with.
+    pub(super) async fn revoke_leaked(&mut self, capabilities: &Capabilities) -> Result<Option<Pass>, Error> {
+        let Some(account) = self.token_state().and_then(|it| it.usable().ok().cloned()) else {
+            return Ok(None);
+        };
+        // What revoking takes of a specification, any would have.
+        let mut bare = self.key.as_ref().clone();
+        bare.spec = GatewayApiKeySpec::bare(bare.spec.console_token_ref);
+        let Ok(desired) = desired::desired(&bare, capabilities, None) else {
+            return Ok(None);
+        };
+        for _ in 0..STEPS {
+            let target = match self.secrets.inspect(&self.uid, self.key.secret_name()).await {
+                // Nothing is written into it.
+                Err(error) if crate::cluster::is_forbidden(&error) => Target::Absent,
+                target => target?,
+            };
+            let facts = self.facts(target, capabilities.ability(), None);
+            let Some(decision) = issuance::leak_alone(&facts) else {
+                return Ok(None);
+            };
+            let account = Arc::clone(&account);
+            let rendering = Rendering::default();
+            let act = Act { account, desired: &desired, rendering: &rendering, base_url: "", facts: &facts };
+            let done = match &decision.step {
+                Step::Forsake(_) => self.forsake(&act).await?,
+                Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
+                Step::Rest(until) => Done::Pass(Pass::Rest(*until)),
+                _ => Done::Pass(Pass::Stale),
+            };
+            match done {
+                Done::Taken | Done::Again => {}
+                Done::Pass(pass) => return Ok(Some(pass)),
+                Done::Failed(fault, doing) => {
+                    return self.failed(&fault, doing, Some(&facts)).await.map(Some);
+                }
+            }
+        }
+        Ok(Some(Pass::Stale))
+    }
+}

@@ -1,0 +1,143 @@
+//! The critical section of a provider key: claim, call, record. It runs to its end although the reconcile that started it is
+//! dropped: the vendor may show too little of a provider key for it to be found again.
+
+use super::deposited;
+use crate::api::ProviderKey;
+use crate::cluster::object::log_about;
+use crate::cluster::{self, object};
+use crate::gateway::{DepositOrder, Deposited};
+use crate::plan::claim::{Claim, Purpose};
+use crate::plan::deposit::{self, Recorded, Wanted};
+use crate::plan::facts::KeyId;
+use crate::plan::fault::{Effect, Fault};
+use crate::plan::issuance::SEND_WITHIN;
+use crate::plan::naming::{Identity, Serial};
+use crate::plan::retry;
+use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
+use crate::protocol::{self, Error};
+use kube::ResourceExt;
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// A status that meets another writer's is tried again this often.
+const COMMITS: usize = 5;
+
+/// Everything the section needs; it borrows nothing.
+pub struct Store<P: ProviderKeyPorts> {
+    /// What the section acts on.
+    pub ports: P,
+    /// The resource as it was read.
+    pub object: Arc<ProviderKey>,
+    /// The account at the vendor.
+    pub account: Arc<P::Vendor>,
+    /// The permit of the account's budget for the call that stores the credential.
+    pub permit: <P::Vendor as VendorPort>::Permit,
+    /// The serial to claim.
+    pub serial: Serial,
+    /// The human part of the name at the vendor.
+    pub display_name: String,
+    /// What is wanted at the vendor.
+    pub wanted: Wanted,
+    /// The credential in the vendor's format.
+    pub credential: SecretString,
+}
+
+/// How it ended.
+pub enum Stored {
+    /// It is at the vendor and recorded.
+    Done(Arc<ProviderKey>),
+    /// Another write came in between; what was made is removed or will be found.
+    Stale,
+    /// The outcome is unknown: it is looked up next.
+    Pending(Arc<ProviderKey>, Option<Fault>),
+    /// The vendor certainly made nothing.
+    Failed(Arc<ProviderKey>, Fault),
+}
+
+impl<P: ProviderKeyPorts> Store<P> {
+    /// Claim, store, record.
+    pub async fn run(self) -> Result<Stored, Error> {
+        let claim = Claim {
+            sent: Some(self.wanted.digest()),
+            ..Claim::new(self.serial, self.ports.now(), Purpose::Create)
+        };
+        let mark = protocol::mark(&self.ports, self.object.as_ref());
+        let identity = Identity::from(mark.clone());
+        let claimed = match self.ports.claim(self.object.as_ref(), &claim, &identity).await {
+            Ok(object) => Arc::new(object),
+            Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {
+                return Ok(Stored::Stale);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // A deletion waits for calls that may still be carried out, and counts from the claim.
+        if retry::plus(claim.at, SEND_WITHIN) < self.ports.now() {
+            return Ok(Stored::Pending(claimed, None));
+        }
+        let order = DepositOrder {
+            name: mark.name(&self.display_name, self.serial),
+            provider: self.object.spec.provider.clone(),
+            credential: self.credential.clone(),
+            keys: self.wanted.assigned_to.iter().cloned().collect(),
+        };
+        match self.account.create_provider_key(&order, &self.permit).await {
+            Ok(deposited) => self.record(claimed, deposited).await,
+            Err(fault) if fault.effect == Effect::None => Ok(Stored::Failed(claimed, fault)),
+            Err(fault) => {
+                let serial = self.serial.0;
+                log_about!(warn, self.object.as_ref(), serial, %fault, "whether the call stored the credential is not known; it is looked up");
+                Ok(Stored::Pending(claimed, Some(fault)))
+            }
+        }
+    }
+
+    /// Writes status as long as our claim is the newest.
+    async fn record(self, claimed: Arc<ProviderKey>, made: Deposited) -> Result<Stored, Error> {
+        let uid = self.object.uid().unwrap_or_default();
+        let now = self.ports.now();
+        self.ports.remember(&uid, |it| it.changed_vendor(now));
+        let identity = Identity::from(protocol::mark(&self.ports, self.object.as_ref()));
+        let recorded = Recorded { serial: self.serial, id: made.id, created_at: made.created_at };
+        let mut object = claimed;
+        for _ in 0..COMMITS {
+            let status = self.status(&object, &recorded);
+            match protocol::publish(&self.ports, &object, &status).await {
+                Ok(written) => return Ok(Stored::Done(written.unwrap_or(object))),
+                Err(error) if cluster::is_missing(&error) => break,
+                Err(error) if !cluster::is_conflict(&error) => return Err(error.into()),
+                Err(_) => {}
+            }
+            let Some(newer) = self.ports.read(self.object.as_ref()).await? else { break };
+            let ours = object::claim_of(&newer, &identity).is_some_and(|claim| claim.serial == self.serial);
+            if newer.uid() != self.object.uid() {
+                break;
+            }
+            if !ours {
+                // A deletion, or another replica: either looks for what carries the mark.
+                return Ok(Stored::Stale);
+            }
+            object = Arc::new(newer);
+        }
+        self.compensate(&recorded.id).await?;
+        Ok(Stored::Stale)
+    }
+
+    fn status(&self, object: &ProviderKey, recorded: &Recorded) -> crate::api::ProviderKeyStatus {
+        let now = self.ports.now();
+        let status = deposit::record(object.status.clone().unwrap_or_default(), recorded, &self.wanted, now);
+        deposited(status, self.object.as_ref(), now)
+    }
+
+    /// A provider key whose resource is gone is removed at once: nothing is left that would look for it.
+    async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
+        let live = self.ports.read(self.object.as_ref()).await?;
+        if live.is_some_and(|it| it.uid() == self.object.uid()) {
+            return Ok(());
+        }
+        if let Err(fault) = self.account.delete_provider_key(id).await {
+            let (serial, id) = (self.serial.0, &id.0);
+            log_about!(warn, self.object.as_ref(), serial, id, %fault, "a provider key whose resource is gone could not be removed");
+        }
+        Ok(())
+    }
+}

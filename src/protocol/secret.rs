@@ -1,0 +1,255 @@
+//! The guard of Secrets: a Secret is read by name in the resource's own namespace, and written only where it is absent or
+//! owned by the resource's UID, guarded by serial and fence. The one place outside the wire where secret bytes are exposed.
+
+mod assemble;
+mod inside;
+
+use super::ports::{SecretPort, Write};
+use crate::api::{CONTENT, FENCE, PREVIOUS};
+use crate::cluster;
+use crate::plan::facts::{Held, KeyId, Target};
+use crate::plan::naming::Serial;
+use crate::plan::refusal::Refusal;
+use crate::plan::storing::Refused;
+use crate::plan::template::{Rendering, SecretPlan};
+use inside::{content, target};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+use secrecy::SecretString;
+
+/// Writes that meet somebody else's write are tried again this often.
+const ATTEMPTS: usize = 5;
+
+/// The guard of the Secrets of one namespace.
+#[derive(Clone)]
+pub struct Guard<S>(pub S);
+
+/// What a Secret should be, to compare it with.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// Its plan.
+    pub plan: &'a SecretPlan,
+    /// Hashes of what it is rendered from.
+    pub rendering: &'a Rendering,
+}
+
+/// Something to put into a Secret.
+pub struct Delivery<'a> {
+    /// Whose it is.
+    pub owner: &'a OwnerReference,
+    /// What it should be.
+    pub plan: &'a SecretPlan,
+    /// Hashes of the plan and of everything else that goes in, but for the key.
+    pub rendering: &'a Rendering,
+    /// Serial of the key.
+    pub serial: Serial,
+    /// The newest claim its writer knows of: a Secret that was fenced for a newer one is not written.
+    pub fence: Serial,
+    /// Whether the Secret was absent a moment ago, so that it is created without asking first.
+    pub absent: bool,
+    /// The vendor's id of the key.
+    pub id: &'a KeyId,
+    /// When the key expires.
+    pub expires_at: Option<Timestamp>,
+    /// Base URL for applications.
+    pub base_url: &'a str,
+    /// The models admitted.
+    pub models: &'a [String],
+    /// The key.
+    pub key: Key<'a>,
+    /// The serial whose entries stay beside the new ones, where the Secret holds them.
+    pub previous: Option<Serial>,
+}
+
+/// Where the key of a delivery comes from.
+#[derive(Clone, Copy)]
+pub enum Key<'a> {
+    /// From the vendor.
+    Given(&'a SecretString),
+    /// From the Secret itself, in which its bytes stand: the rest is written around them.
+    Standing,
+}
+
+/// Why a Secret was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Undelivered {
+    /// It belongs to somebody else.
+    #[error("the Secret belongs to {0}")]
+    Foreign(String),
+    /// A writer with a newer claim was there first.
+    #[error("the Secret is fenced for a newer serial")]
+    Superseded,
+    /// The template cannot be filled in.
+    #[error("{0}")]
+    Template(Refusal),
+    /// The API server says no, and will say no again.
+    #[error("{0}")]
+    Refused(Refused),
+    /// Something between us and the stored object changed what was sent, so that the key is not in it.
+    #[error("what the API server stored is not what was sent: {0}")]
+    Altered(String),
+    /// The API server could not be asked.
+    #[error("the API server failed")]
+    Unavailable(#[source] Box<kube::Error>),
+}
+
+/// An answer of the API server to a Secret. `quotable`: the Secret that was sent holds no key that its words could repeat.
+fn undelivered(error: kube::Error, quotable: bool) -> Undelivered {
+    match &error {
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => {
+            let first = status.details.as_ref().and_then(|it| it.causes.first());
+            let first = first.map(|it| (it.reason.as_str(), it.field.as_str()));
+            Undelivered::Refused(Refused::new(status.code, &status.message, first, quotable))
+        }
+        _ => Undelivered::Unavailable(Box::new(error)),
+    }
+}
+
+impl From<kube::Error> for Undelivered {
+    fn from(error: kube::Error) -> Self {
+        undelivered(error, false)
+    }
+}
+
+/// How a rehearsal went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehearsed {
+    /// The Secret would be stored.
+    Fine,
+    /// There is a Secret of that name, or it changed meanwhile: it has to be looked at first.
+    Outdated,
+}
+
+impl<S: SecretPort> Guard<S> {
+    /// What the target Secret is to the owner with that UID.
+    pub async fn observe(&self, uid: &str, expected: Expected<'_>) -> kube::Result<Target> {
+        let secret = self.0.get(&expected.plan.name).await?;
+        Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, Some(&expected))))
+    }
+
+    /// What a Secret of that name is to the owner, where nothing more is known of it.
+    pub async fn inspect(&self, uid: &str, name: &str) -> kube::Result<Target> {
+        let secret = self.0.get(name).await?;
+        Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, None)))
+    }
+
+    /// Asks the API server whether exactly this Secret would be stored, by a dry run: quotas, policies, rights, and the
+    /// rules of Kubernetes are asked at once, before there is a key. The delivery holds a placeholder.
+    pub async fn rehearse(&self, delivery: &Delivery<'_>) -> Result<Rehearsed, Undelivered> {
+        let present = if delivery.absent { None } else { self.0.get(&delivery.plan.name).await? };
+        if let Some(secret) = &present {
+            guard(secret, &delivery.owner.uid, delivery.fence)?;
+        }
+        let there = present.is_some();
+        let sent = self.assemble(present, delivery)?;
+        let answer = if there {
+            self.0.replace(&delivery.plan.name, &sent, Write::DryRun).await
+        } else {
+            self.0.create(&sent, Write::DryRun).await
+        };
+        match answer {
+            Ok(stored) => altered(&sent, &stored, delivery.plan).map(|()| Rehearsed::Fine),
+            Err(error) if cluster::is_conflict(&error) => Ok(Rehearsed::Outdated),
+            Err(error) if cluster::is_missing(&error) && !namespace_gone(&error) => Ok(Rehearsed::Outdated),
+            Err(error) => Err(undelivered(error, true)),
+        }
+    }
+
+    /// Raises the fence, so that a writer that still holds an older claim cannot write any more. Returns what the
+    /// Secret holds then. Nothing is done where it does not exist.
+    pub async fn fence(&self, uid: &str, name: &str, serial: Serial) -> Result<Option<Held>, Undelivered> {
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = self.0.get(name).await? else {
+                return Ok(None);
+            };
+            let held = guard(&secret, uid, serial)?;
+            secret.annotations_mut().insert(FENCE.to_owned(), serial.to_string());
+            match self.0.replace(name, &secret, Write::Stored).await {
+                Ok(_) => return Ok(Some(held)),
+                Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+
+    /// Puts a key into its Secret, unless a writer with a newer claim was there. What the API server returns is looked
+    /// at: a Secret that was stored without the key is not delivered.
+    pub async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), Undelivered> {
+        for attempt in 0..ATTEMPTS {
+            let blind = delivery.absent && attempt == 0;
+            let present = if blind { None } else { self.0.get(&delivery.plan.name).await? };
+            if let Some(secret) = &present {
+                guard(secret, &delivery.owner.uid, delivery.fence)?;
+            }
+            let there = present.is_some();
+            let sent = self.assemble(present, delivery)?;
+            let written = if there {
+                self.0.replace(&delivery.plan.name, &sent, Write::Stored).await
+            } else {
+                self.0.create(&sent, Write::Stored).await
+            };
+            match written {
+                Ok(stored) => return altered(&sent, &stored, delivery.plan),
+                Err(error)
+                    if cluster::is_conflict(&error)
+                        || cluster::is_missing(&error) && !namespace_gone(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+
+    /// Takes the entries of an old key out of the Secret, unless a writer with a newer claim was there. What the plan names
+    /// stays, whatever it is called.
+    pub async fn trim(&self, uid: &str, plan: &SecretPlan, serial: Serial) -> Result<(), Undelivered> {
+        let name = &plan.name;
+        for _ in 0..ATTEMPTS {
+            let Some(mut secret) = self.0.get(name).await? else {
+                return Ok(());
+            };
+            if !guard(&secret, uid, serial)?.intact {
+                return Ok(());
+            }
+            secret.data.iter_mut().for_each(|data| data.retain(|entry, _| !plan.is_previous(entry)));
+            secret.annotations_mut().remove(PREVIOUS);
+            let content = content(&secret, uid);
+            secret.annotations_mut().insert(CONTENT.to_owned(), content);
+            match self.0.replace(name, &secret, Write::Stored).await {
+                Ok(_) => return Ok(()),
+                Err(error) if cluster::is_conflict(&error) || cluster::is_missing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Undelivered::Superseded)
+    }
+}
+
+/// A create call in a namespace that is gone answers 404, and will not do otherwise.
+fn namespace_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.details.as_ref().is_some_and(|it| it.kind == "namespaces"))
+}
+
+/// Whether an entry that holds the key came back other than it was sent. A policy that changes the rest of the Secret is
+/// met later, by what is found in it.
+fn altered(sent: &Secret, stored: &Secret, plan: &SecretPlan) -> Result<(), Undelivered> {
+    let entry = |secret: &Secret, name: &str| secret.data.as_ref().and_then(|data| data.get(name).cloned());
+    match plan.keyed_entries().find(|name| entry(sent, name) != entry(stored, name)) {
+        None => Ok(()),
+        Some(name) => Err(Undelivered::Altered(format!("entry {name}"))),
+    }
+}
+
+/// Refuses to write what is not ours, or what a writer with a newer claim has written or fenced.
+fn guard(secret: &Secret, uid: &str, serial: Serial) -> Result<Held, Undelivered> {
+    match target(secret, uid, None) {
+        Target::Foreign { owner } => Err(Undelivered::Foreign(owner)),
+        Target::Absent => Ok(Held::default()),
+        Target::Ours(held) => {
+            let newest = held.serial.max(held.fence);
+            if newest.is_some_and(|it| it > serial) { Err(Undelivered::Superseded) } else { Ok(held) }
+        }
+    }
+}
