@@ -168,6 +168,10 @@ impl Ports for Live {
         tokio::time::sleep(time).await;
     }
 
+    async fn lose_patience(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
     fn cluster(&self) -> &ClusterId {
         &self.0.cluster
     }

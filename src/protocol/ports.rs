@@ -166,8 +166,10 @@ pub trait Ports: Clone + 'static {
 
     /// The time.
     fn now(&self) -> Timestamp;
-    /// Waits.
+    /// Waits before another attempt.
     async fn sleep(&self, time: Duration);
+    /// Waits beside a call that should have ended by then, so that it can be said that it has not.
+    async fn lose_patience(&self, time: Duration);
     /// The cluster, which is in every mark.
     fn cluster(&self) -> &ClusterId;
     /// Time between two listings of an account.

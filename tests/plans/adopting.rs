@@ -41,7 +41,7 @@ fn a_key_that_is_named_is_looked_at_claimed_marked_and_recorded() {
 
 #[test]
 fn a_key_that_was_taken_over_is_kept_like_any_other() {
-    let mut facts = with_record(served(), |it| it.made_as = Some("made-as-0".into()));
+    let mut facts = with_record(served(), |it| it.made_as = Some(Spec::default().desired().made_as));
     facts.target = Target::Absent;
     takes(&facts, false, (Step::Restore(Serial(1), id("one")), Why::SecretDeleted));
 }

@@ -27,6 +27,10 @@ pub enum Event {
 pub struct History {
     pub class: Class,
     pub events: Vec<Event>,
+    /// Whether the resource names a key that was there before, to be taken over.
+    pub adopts: bool,
+    /// Whether no more than a few keys are admitted within a day. There is no peace then: a key may be waited for.
+    pub braked: bool,
     /// Whether keys made before the peace expire after a quarter of an hour.
     pub expiring: bool,
     /// Who is there in the peace: one of the two, or both.
@@ -57,12 +61,14 @@ pub fn histories(longest: usize) -> impl Strategy<Value = History> {
         prop::collection::vec(event, 0..longest),
         prologues(),
         (prop::sample::select(Class::ALL.to_vec()), any::<bool>(), any::<bool>()),
-        prop_oneof![Just(None), Just(Some(0)), Just(Some(1))],
+        (prop_oneof![Just(None), Just(Some(0)), Just(Some(1))], 0_u8..8),
     )
-        .prop_map(|(events, mut prologue, (class, expiring, pauses), survivor)| {
+        .prop_map(|(events, mut prologue, (class, expiring, pauses), (survivor, kind))| {
             prologue.extend(events);
             prologue.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
-            History { class, events: prologue, expiring, survivor, pauses }
+            // Where the name is the identity, a key cannot be given another one.
+            let adopts = kind == 0 && matches!(class, Class::Reveal | Class::Once);
+            History { class, events: prologue, adopts, braked: kind == 1, expiring, survivor, pauses }
         })
 }
 

@@ -1,7 +1,8 @@
 //! What kinds of vendors there are.
 
 use jiff::SignedDuration;
-use keysmith::plan::capability::{Ability, Recovery};
+use keysmith::gateway::edgee::CAPABILITIES as EDGEE;
+use keysmith::plan::capability::{Capabilities, Recovery};
 use keysmith::plan::naming::NameStyle;
 
 /// As in the one driver there is.
@@ -29,22 +30,42 @@ impl Class {
         matches!(self, Self::Once)
     }
 
-    pub const fn ability(self) -> Ability {
-        Ability {
-            recovery: match self {
-                Self::Reveal | Self::Named => Recovery::Reveal,
-                Self::Once => Recovery::Once,
-                Self::Rotate => Recovery::Rotate,
-            },
-            disable: matches!(self, Self::Reveal | Self::Named),
-            last_used: matches!(self, Self::Reveal),
-            tells_remaining: false,
+    /// The table of a vendor of this class.
+    pub const fn capabilities(self) -> &'static Capabilities {
+        const REVEAL: Capabilities =
+            Capabilities { name: "reveal", title: "Reveal", listing_lag: LAG, ..EDGEE };
+        const NAMED: Capabilities = Capabilities {
+            name: "named",
+            title: "Named",
+            names: NameStyle::Slug,
+            last_used: false,
             listing_lag: LAG,
-            expires: true,
-            names: match self {
-                Self::Named | Self::Rotate => NameStyle::Slug,
-                Self::Reveal | Self::Once => NameStyle::Title,
-            },
+            ..EDGEE
+        };
+        const ONCE: Capabilities = Capabilities {
+            name: "once",
+            title: "Once",
+            recovery: Recovery::Once,
+            disable: false,
+            last_used: false,
+            listing_lag: LAG,
+            ..EDGEE
+        };
+        const ROTATE: Capabilities = Capabilities {
+            name: "rotate",
+            title: "Rotate",
+            names: NameStyle::Slug,
+            recovery: Recovery::Rotate,
+            disable: false,
+            last_used: false,
+            listing_lag: LAG,
+            ..EDGEE
+        };
+        match self {
+            Self::Reveal => &REVEAL,
+            Self::Named => &NAMED,
+            Self::Once => &ONCE,
+            Self::Rotate => &ROTATE,
         }
     }
 }

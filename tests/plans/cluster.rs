@@ -2,28 +2,39 @@
 
 use super::class::Class;
 use jiff::{SignedDuration, Timestamp};
-use keysmith::api::GatewayApiKeyStatus;
-use keysmith::api::gateway_api_key::KeyType;
-use keysmith::api::rotation::{DeletionPolicy, RestartTarget, WorkloadKind};
-use keysmith::plan::capability::Support;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keysmith::api::condition::{self, READY};
+use keysmith::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
+use keysmith::api::rotation::{DeletionPolicy, RestartTarget, RotationSpec, WorkloadKind};
+use keysmith::api::shared::ConsoleTokenRef;
+use keysmith::api::{
+    CLAIM, FENCE, FINALIZER, FORCE_ORPHAN, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, KEY_ID, LEAKED,
+    RECONCILE_REQUESTED, ROTATE_REQUESTED, SERIAL,
+};
 use keysmith::plan::claim::Claim;
-use keysmith::plan::desired::{Desired, Settings};
-use keysmith::plan::expiry::Expiry;
-use keysmith::plan::facts::{Facts, Held, KeyId, Record, Target, View};
-use keysmith::plan::naming::{ClusterId, Identity, Mark, NameStyle, Serial};
-use keysmith::plan::policy::{Policy, Renew};
-use keysmith::plan::removal::Ending;
+use keysmith::plan::desired::{self, Desired};
+use keysmith::plan::facts::{Facts, KeyId, Record, Target, View};
+use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::rotation::{self, Handled};
-use keysmith::plan::template::SecretPlan;
+use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
 
 pub const UID: &str = "uid-of-checkout";
-pub const SECRET: &str = "checkout";
+pub const NAME: &str = "checkout";
+pub const NAMESPACE: &str = "shop";
+pub const TOKEN: &str = "edgee";
+/// The entry of the Secret that has the key.
+pub const ENTRY: &str = "key";
+
+pub fn cluster() -> ClusterId {
+    ClusterId("the-cluster".into())
+}
 
 pub fn mark() -> Mark {
-    Mark::new(&ClusterId("the-cluster".into()), UID)
+    Mark::new(&cluster(), UID)
 }
 
 pub fn identity() -> Identity {
@@ -45,89 +56,87 @@ pub struct Spec {
     pub trigger: Option<u8>,
     /// A longer overlap than usual.
     pub patient: bool,
-    /// A key is replaced when it is this old, in minutes.
+    /// A key is replaced when it is this old, in minutes beyond the longest overlap.
     pub max_age: Option<u8>,
     pub restart: bool,
     pub keep_previous: bool,
     pub suspended: bool,
     pub deletion: DeletionPolicy,
+    /// Whether the key that was there before is to be taken over.
+    pub adopts: bool,
 }
 
+/// The key at the vendor before everything else, which a person made.
+pub const FOREIGN: &str = "key-0";
 /// So many old keys work beside the served one.
 pub const MAX_PREVIOUS: usize = 2;
 /// How often an account is listed.
 pub const POLL: SignedDuration = SignedDuration::from_secs(300);
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 pub const LONG_OVERLAP: SignedDuration = SignedDuration::from_mins(40);
-pub const BROWN_OUT: SignedDuration = SignedDuration::from_mins(2);
 
 impl Spec {
+    /// As the vendor of its class understands it.
     pub fn desired(self) -> Desired {
-        Desired {
-            idle: None,
-            kind: KeyType::Api,
-            coding_assistant: None,
-            expires_in_days: None,
-            expiry: Support::AtCreation,
-            scopes: Vec::new(),
-            names: NameStyle::Title,
-            settings: Settings {
-                display_name: format!("checkout-{}", self.name),
-                active: !self.inactive,
-                models: vec![format!("model-{}", self.models)],
-                budget: None,
-                email: None,
-                debug_mode: false,
-                expiry: Expiry::Uncompared,
-            },
-            secret: SecretPlan {
-                name: SECRET.into(),
-                kind: "Opaque".into(),
-                labels: BTreeMap::new(),
-                annotations: BTreeMap::new(),
-                data: BTreeMap::new(),
-                keep_previous: self.keep_previous,
-            },
-            policy: self.policy(),
-            made_as: format!("made-as-{}", self.fixed),
-            external_id: None,
-            observed: false,
-            suspended: self.suspended,
-            zone: "UTC".into(),
-        }
+        let object = Object { spec: self, ..Object::default() };
+        desired::read(&object.resource(), self.class.capabilities(), None).unwrap()
     }
 
     pub const fn overlap(self) -> SignedDuration {
         if self.patient { LONG_OVERLAP } else { OVERLAP }
     }
 
-    fn policy(self) -> Policy {
+    fn written(self) -> GatewayApiKeySpec {
+        let token = ConsoleTokenRef { kind: None, name: TOKEN.into() };
+        let template = SecretTemplate {
+            kind: None,
+            metadata: None,
+            data: BTreeMap::from([
+                (ENTRY.into(), "{{ key }}".into()),
+                ("note".into(), format!("template {} for {{{{ models[0] }}}}", self.template)),
+            ]),
+        };
+        GatewayApiKeySpec {
+            display_name: Some(format!("checkout-{}", self.name)),
+            kind: Some(KeyType::CodingAgent),
+            coding_assistant: Some(format!("assistant-{}", self.fixed)),
+            models: vec![format!("model-{}", self.models)],
+            active: Some(!self.inactive),
+            rotation: Some(self.rotation()),
+            secret: Some(SecretSpec {
+                template: Some(template),
+                keep_previous: Some(self.keep_previous),
+                ..SecretSpec::default()
+            }),
+            deletion_policy: Some(self.deletion_policy()),
+            external_id: self.adopts.then(|| FOREIGN.to_owned()),
+            suspend: Some(self.suspended),
+            ..GatewayApiKeySpec::bare(token)
+        }
+    }
+
+    fn rotation(self) -> RotationSpec {
+        let minutes = |span: SignedDuration| format!("{}m", span.as_mins());
         let restart =
             RestartTarget { kind: WorkloadKind::Deployment, name: Some("web".into()), selector: None };
-        Policy {
-            idle: None,
-            renew: Renew::Third,
-            max_age: self.max_age.map(|minutes| SignedDuration::from_mins(i64::from(minutes))),
-            overlap: self.overlap(),
-            max_overlap: self.overlap() + OVERLAP,
-            max_previous: MAX_PREVIOUS,
-            brown_out: if self.class.ability().disable { BROWN_OUT } else { SignedDuration::ZERO },
+        let beyond = LONG_OVERLAP + OVERLAP;
+        RotationSpec {
+            max_age: self.max_age.map(|it| minutes(beyond + SignedDuration::from_mins(i64::from(it)))),
+            overlap: Some(minutes(self.overlap())),
+            max_overlap: self.class.capabilities().last_used.then(|| minutes(self.overlap() + OVERLAP)),
+            brown_out: self.class.capabilities().disable.then(|| "2m".into()),
+            max_previous: u8::try_from(MAX_PREVIOUS).ok(),
             trigger: self.trigger.map(|it| it.to_string()),
-            windows: Vec::new(),
             restart: self.restart.then_some(restart).into_iter().collect(),
+            ..RotationSpec::default()
         }
     }
 
     pub const fn deletion_policy(self) -> DeletionPolicy {
         match self.deletion {
-            DeletionPolicy::Disable if !self.class.ability().disable => DeletionPolicy::Delete,
+            DeletionPolicy::Disable if !self.class.capabilities().disable => DeletionPolicy::Delete,
             policy => policy,
         }
-    }
-
-    /// Stands for the hash of the template, which the admitted models go into.
-    pub const fn template(self) -> (u8, u8) {
-        (self.template, self.models)
     }
 }
 
@@ -135,7 +144,7 @@ impl Spec {
 #[derive(Clone, Default, PartialEq)]
 pub struct Object {
     pub version: u64,
-    /// Recognises its content.
+    /// Hash of its content, where states are compared.
     pub digest: u64,
     pub generation: i64,
     pub deleting: bool,
@@ -150,8 +159,30 @@ pub struct Object {
 }
 
 impl Object {
-    /// Recognises everything but the version.
-    pub fn recognise(&self) -> u64 {
+    /// The resource as the API server returns it.
+    pub fn resource(&self) -> GatewayApiKey {
+        let mut resource = GatewayApiKey::new(NAME, self.spec.written());
+        let annotations = [
+            (CLAIM, self.claim.clone()),
+            (RECONCILE_REQUESTED, self.requested.clone()),
+            (ROTATE_REQUESTED, self.rotate.clone()),
+            (LEAKED, self.leaked.clone()),
+            (FORCE_ORPHAN, self.forced.then(|| "yes".to_owned())),
+        ];
+        let annotations = annotations.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        resource.metadata.namespace = Some(NAMESPACE.into());
+        resource.metadata.uid = Some(UID.into());
+        resource.metadata.resource_version = Some(self.version.to_string());
+        resource.metadata.generation = Some(self.generation);
+        resource.metadata.annotations = Some(annotations.collect());
+        resource.metadata.deletion_timestamp = self.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+        resource.metadata.finalizers = self.finalizer.then(|| vec![FINALIZER.to_owned()]);
+        resource.status = Some(self.status.clone());
+        resource
+    }
+
+    /// Hash of everything but the version.
+    pub fn content(&self) -> u64 {
         let annotations = (&self.claim, &self.requested, &self.rotate, &self.leaked, self.forced);
         let rest = (self.generation, self.deleting, self.finalizer, self.spec);
         digest(&(annotations, rest, serde_json::to_string(&self.status).unwrap()))
@@ -172,11 +203,12 @@ impl Object {
             || self.forced != other.forced
     }
 
-    pub const fn ending(&self) -> Ending {
-        Ending { policy: self.spec.deletion_policy(), forced: self.forced }
+    /// Whether status says that the key works.
+    pub fn is_ready(&self) -> bool {
+        condition::find(&self.status.conditions, READY).is_some_and(|it| it.status == "True")
     }
 
-    /// What can be told from the resource alone.
+    /// Facts for the tables of decisions: what can be told from the resource alone.
     pub fn facts(&self, now: Timestamp, target: Target, view: Option<View>) -> Facts {
         let mut record = Record::from(&self.status);
         record.count = rotation::counted(record.count.as_ref(), self.claim());
@@ -198,7 +230,7 @@ impl Object {
             poll: POLL,
             doubted: false,
             mended: keysmith::plan::contest::Mends::default(),
-            ability: self.spec.class.ability(),
+            ability: self.spec.class.capabilities().ability(),
             identity: identity(),
             asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
             external: None,
@@ -219,7 +251,7 @@ impl fmt::Debug for Object {
     }
 }
 
-/// Recognises what something looks like.
+/// Hash of what something looks like.
 pub fn digest(value: &impl fmt::Debug) -> u64 {
     let mut hasher = DefaultHasher::new();
     let _ = write!(Text(&mut hasher), "{value:?}");
@@ -235,66 +267,70 @@ impl fmt::Write for Text<'_> {
     }
 }
 
-/// The Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The secret of a key at the model's vendor.
+pub fn secret_of(id: &KeyId) -> String {
+    format!("sk-fake-{}-end", id.0)
+}
+
+/// A version of the Secret.
+#[derive(Clone, Default, PartialEq)]
 pub struct Stored {
     pub version: u64,
-    /// Whether it is the resource's.
-    pub ours: bool,
-    pub serial: Option<Serial>,
-    pub fence: Option<Serial>,
-    pub key_id: Option<KeyId>,
-    pub expires_at: Option<Timestamp>,
-    /// Serial of the old key that stands beside it.
-    pub previous: Option<Serial>,
-    pub template: Option<(u8, u8)>,
-    /// The key whose secret is inside.
-    pub data: Option<KeyId>,
-    /// What the annotation says the content is.
-    pub content: Option<KeyId>,
-    /// The key that the annotation says stands inside, and its serial.
-    pub imprint: Option<(Serial, KeyId)>,
-    /// Whether something was added that is not the key, such as a label or an entry.
-    pub dressed: bool,
-    pub immutable: bool,
+    pub secret: Secret,
 }
 
 impl Stored {
-    pub fn target(&self, template: Option<(u8, u8)>) -> Target {
-        if !self.ours {
-            return Target::Foreign { owner: "somebody else".into() };
-        }
-        Target::Ours(Held {
-            serial: self.serial,
-            fence: self.fence,
-            key_id: self.key_id.clone(),
-            expires_at: self.expires_at,
-            previous: self.previous,
-            read: self.data.as_ref().map(|id| id.0.clone()),
-            intact: self.is_intact(),
-            current: template.is_none() || self.template == template,
-            kind_fits: true,
-            key: self.standing(),
-            whole: self.standing().is_some(),
-            immutable: self.immutable,
-            state: format!(
-                "{:x}",
-                digest(&(&self.data, self.dressed, self.serial, &self.key_id, self.template))
-            ),
-            differs: Vec::new(),
-        })
+    /// Whether it is the resource's.
+    pub fn ours(&self) -> bool {
+        self.secret.owner_references().iter().any(|it| it.uid == UID && it.controller == Some(true))
     }
 
-    pub fn is_intact(&self) -> bool {
-        self.content.is_some() && self.content == self.data && !self.dressed
+    fn number(&self, annotation: &str) -> Option<Serial> {
+        self.secret.annotations().get(annotation)?.parse().ok().map(Serial)
     }
 
-    /// Serial of the key whose bytes stand inside.
+    pub fn serial(&self) -> Option<Serial> {
+        self.number(SERIAL)
+    }
+
+    pub fn fence(&self) -> Option<Serial> {
+        self.number(FENCE)
+    }
+
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.secret.annotations().get(KEY_ID).cloned().map(KeyId)
+    }
+
+    pub fn entry(&self) -> Option<String> {
+        let bytes = self.secret.data.as_ref()?.get(ENTRY)?;
+        String::from_utf8(bytes.0.clone()).ok()
+    }
+
+    /// The key whose secret is inside.
+    pub fn data(&self) -> Option<KeyId> {
+        let entry = self.entry()?;
+        let id = entry.strip_prefix("sk-fake-").and_then(|it| it.strip_suffix("-end"));
+        Some(KeyId(id.unwrap_or(&entry).to_owned()))
+    }
+
+    /// Serial of the key whose bytes stand inside, as the imprint has it.
     pub fn standing(&self) -> Option<Serial> {
-        self.imprint.as_ref().filter(|(_, id)| self.data.as_ref() == Some(id)).map(|(serial, _)| *serial)
+        let imprint = self.secret.annotations().get(KEY_AT)?;
+        let imprint: serde_json::Value = serde_json::from_str(imprint).ok()?;
+        let whole = self.entry().is_some_and(|it| it.starts_with("sk-fake-"));
+        imprint["serial"].as_u64().filter(|_| whole).map(Serial)
     }
 
     pub fn newest(&self) -> Option<Serial> {
-        self.serial.max(self.fence)
+        self.serial().max(self.fence())
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (serial, fence, data) = (self.serial(), self.fence(), self.data());
+        write!(formatter, "v{} serial {serial:?} fence {fence:?} data {data:?}", self.version)?;
+        let rest = (&self.secret.metadata.annotations, &self.secret.data, self.secret.immutable);
+        write!(formatter, " {:x}", digest(&rest))
     }
 }

@@ -1,21 +1,22 @@
 //! Random histories of deposits, in houses that keep the vendor's documentation in different ways.
 
-use super::depositor::{Depositor, Mutant};
 use super::deposits::{Ask, Deposits, House, Resource, Shared, mark};
 use super::fate::Fate;
 use super::histories::{cases, runner};
-use super::operator::Pass;
-use super::world::Kube;
+use super::provider_model::{Mutant, ProviderModel};
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::retry::{backoff, plus};
+use keysmith::protocol::memory::Remembered;
+use keysmith::protocol::{Error, Pass, provider_key};
 use proptest::prelude::*;
 use proptest::test_runner::TestError;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +76,7 @@ fn houses() -> impl Strategy<Value = House> {
     ]
 }
 
-type Running = Pin<Box<dyn Future<Output = Result<Pass, Kube>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<Pass, Error>>>>;
 
 struct Play {
     world: Shared,
@@ -109,6 +110,7 @@ impl Play {
                     self.running[who] = None;
                     let mut world = self.world.borrow_mut();
                     world.written[who] = None;
+                    world.remembered[who] = Remembered::default();
                     world.wakes[who] = Some(world.now);
                 }
                 Event::Wait(seconds) => self.wait(seconds),
@@ -174,17 +176,8 @@ impl Play {
                 world.wakes[who] = None;
                 world.woken[who] = late > 0;
             }
-            let depositor = Depositor {
-                world: Rc::clone(&self.world),
-                mutant: self.mutant,
-                me: who,
-                resource,
-                view: None,
-                tried: BTreeSet::new(),
-                reassigned: false,
-                settled: None,
-            };
-            self.running[who] = Some(Box::pin(depositor.pass()));
+            let ports = ProviderModel::new(&self.world, who, self.mutant);
+            self.running[who] = Some(Box::pin(provider_key::pass(Arc::new(resource.object()), ports)));
         }
         let mut context = Context::from_waker(Waker::noop());
         if let Some(running) = &mut self.running[who]
@@ -203,16 +196,19 @@ impl Play {
         written.filter(|it| it.version > watched.version).or(Some(watched))
     }
 
-    fn ended(&self, who: usize, result: Result<Pass, Kube>) {
+    fn ended(&self, who: usize, result: Result<Pass, Error>) {
         let mut world = self.world.borrow_mut();
         world.note(|| format!("operator {who} ended: {result:?}"));
         let now = world.now;
+        if matches!(result, Ok(Pass::Unfinished)) {
+            world.break_rule("a pass did not come to rest".into());
+        }
         let wake = match result {
             Ok(Pass::Rest(until)) => {
                 world.tries[who] = 0;
                 until
             }
-            Ok(Pass::Stale) => {
+            Ok(Pass::Stale | Pass::Unfinished) => {
                 world.written[who] = None;
                 world.tries[who] += 1;
                 Some(plus(now, SignedDuration::from_millis(100 << world.tries[who].min(8))))

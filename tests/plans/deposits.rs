@@ -5,17 +5,22 @@ use super::fate::Fate;
 use super::vendor::fault;
 use super::world::Kube;
 use jiff::{SignedDuration, Timestamp};
-use keysmith::api::ProviderKeyStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keysmith::api::provider_key::{CredentialsRef, ProviderKeyScope, ProviderKeySpec};
+use keysmith::api::shared::{ConsoleTokenRef, LocalRef};
+use keysmith::api::{CLAIM, FINALIZER, ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED};
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::deposit::{DepositView, ListedDeposit, Wanted};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::Fault;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
+use keysmith::protocol::memory::Remembered;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::cluster::{NAMESPACE, TOKEN};
 pub use super::cluster::{UID, mark};
 
 pub type Shared = Rc<RefCell<Deposits>>;
@@ -55,8 +60,40 @@ impl Resource {
     }
 
     pub fn wanted(&self) -> Wanted {
-        Wanted { content: format!("content-{}", self.credential), assigned_to: assigned(self.assignment) }
+        Wanted { content: credential(self.credential), assigned_to: assigned(self.assignment) }
     }
+
+    /// The resource as the API server returns it.
+    pub fn object(&self) -> ProviderKey {
+        let names = assigned(self.assignment).into_iter().map(|id| LocalRef { name: id.0 });
+        let refs: Vec<_> = names.collect();
+        let spec = ProviderKeySpec {
+            console_token_ref: ConsoleTokenRef { kind: None, name: TOKEN.into() },
+            provider: "openai".into(),
+            display_name: None,
+            credentials_ref: CredentialsRef { name: "openai".into(), key: None },
+            scope: refs.is_empty().then_some(ProviderKeyScope::Organization),
+            gateway_key_refs: (!refs.is_empty()).then_some(refs),
+        };
+        let mut object = ProviderKey::new("openai", spec);
+        let annotations = [(CLAIM, &self.claim), (RECONCILE_REQUESTED, &self.requested)];
+        let annotations =
+            annotations.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        object.metadata.namespace = Some(NAMESPACE.into());
+        object.metadata.uid = Some(UID.into());
+        object.metadata.resource_version = Some(self.version.to_string());
+        object.metadata.generation = Some(self.generation);
+        object.metadata.annotations = Some(annotations.collect());
+        object.metadata.deletion_timestamp = self.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+        object.metadata.finalizers = self.finalizer.then(|| vec![FINALIZER.to_owned()]);
+        object.status = Some(self.status.clone());
+        object
+    }
+}
+
+/// A provider credential, which is fake.
+pub fn credential(choice: u8) -> String {
+    format!("sk-fake-credential-{choice}")
 }
 
 fn assigned(choice: u8) -> BTreeSet<KeyId> {
@@ -89,6 +126,8 @@ pub struct Deposits {
     pub house: House,
     pub versions: Vec<Option<Rc<Resource>>>,
     pub written: [Option<Rc<Resource>>; 2],
+    /// What the engine remembers.
+    pub remembered: [Remembered; 2],
     pub wakes: [Option<Timestamp>; 2],
     pub woken: [bool; 2],
     pub tries: [u32; 2],
@@ -112,6 +151,7 @@ impl Deposits {
             house,
             versions: Vec::new(),
             written: [None, None],
+            remembered: Default::default(),
             wakes: [None; 2],
             woken: [false; 2],
             tries: [0; 2],
@@ -198,6 +238,10 @@ impl Deposits {
             return Err(Kube::Unavailable);
         }
         Ok(written)
+    }
+
+    pub fn read<T>(&mut self, read: impl FnOnce(&Self) -> T) -> Result<T, Kube> {
+        if self.fate == Fate::Fine { Ok(read(self)) } else { Err(Kube::Unavailable) }
     }
 
     /// A request to the vendor that changes something.

@@ -19,7 +19,15 @@ fn ends_well(events: impl Into<Vec<Event>>) {
     let events = events.into();
     let ways = [(false, None), (false, Some(0)), (true, Some(0)), (true, None)];
     for (class, (expiring, survivor)) in Class::ALL.into_iter().flat_map(|it| ways.map(|way| (it, way))) {
-        let history = History { class, events: events.clone(), expiring, survivor, pauses: false };
+        let history = History {
+            class,
+            events: events.clone(),
+            adopts: false,
+            braked: false,
+            expiring,
+            survivor,
+            pauses: false,
+        };
         if let Err(error) = play(&history, None, false) {
             let _ = play(&history, None, true);
             panic!("{error}");

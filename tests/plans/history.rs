@@ -4,24 +4,28 @@ use super::chance::{Event, History};
 use super::class::LAG;
 use super::cluster::{Object, identity};
 use super::fate::Fate;
-use super::mutant::Mutant;
-use super::operator::{Operator, Pass};
+use super::model::Model;
+use super::mutant::{Mutant, Tampered};
 use super::user::act;
-use super::world::{Kube, Shared, World};
+use super::world::{Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use keysmith::gateway::account::Listing;
 use keysmith::plan::retry::{backoff, plus};
+use keysmith::protocol::{Error, Pass, key};
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// How long a live process waits at most for its turn to send, as `gateway::budget` has it. One that is paused there
 /// for longer is taken to be dead: against it there is no protection but fence and mark, and none after a deletion.
 const TO_SEND: SignedDuration = SignedDuration::from_secs(20);
+/// So many keys are admitted within a day where they are few.
+const BRAKE: u64 = 4;
 pub const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
-pub type Running = Pin<Box<dyn Future<Output = Result<Pass, Kube>>>>;
+pub type Running = Pin<Box<dyn Future<Output = Result<Pass, Error>>>>;
 
 /// How long an effect takes.
 pub const PACE: SignedDuration = SignedDuration::from_millis(10);
@@ -38,11 +42,17 @@ pub struct Play {
 
 /// Plays a history to its end. `Err`: what went wrong.
 pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), String> {
-    let mut world = World::new(history.class);
+    let mut world = World::new(history.class, history.adopts);
+    if history.braked {
+        world.keys_per_day = BRAKE;
+    }
     world.log = log.then(Vec::new);
     world.vendor.lifetime = history.expiring.then_some(SignedDuration::from_mins(15));
     let mut play = Play { pauses: history.pauses, ..Play::new(world, mutant) };
-    let result = play.war(&history.events).and_then(|()| play.lasting_peace(history.survivor));
+    let result = play.war(&history.events).and_then(|()| match history.braked {
+        true => Ok(()),
+        false => play.lasting_peace(history.survivor),
+    });
     if let Some(log) = play.world.borrow_mut().log.take() {
         println!("{}", log.join("\n"));
     }
@@ -80,7 +90,8 @@ impl Play {
     pub fn step(&mut self, who: usize, fate: Fate, late: usize) {
         {
             let mut world = self.world.borrow_mut();
-            world.advance(self.pace);
+            let asleep = world.operators[who].asleep.map(|until| until.duration_since(world.now));
+            world.advance(self.pace.max(asleep.unwrap_or_default()));
             world.mover = who;
             world.fate = fate;
             world.faults += usize::from(fate != Fate::Fine) + usize::from(late > 0);
@@ -98,8 +109,9 @@ impl Play {
                 world.operators[who].wake = None;
             }
             self.world.borrow_mut().begin(who, &key);
-            let operator = Operator::new(&self.world, who, key, self.mutant);
-            self.running[who] = Some(Box::pin(operator.pass()));
+            let resource = key.resource();
+            let ports = Tampered::new(Model::new(&self.world, who), self.mutant, &resource);
+            self.running[who] = Some(Box::pin(key::pass(Arc::new(resource), ports)));
         }
         let mut context = Context::from_waker(Waker::noop());
         if let Some(running) = &mut self.running[who]
@@ -126,10 +138,13 @@ impl Play {
         }
     }
 
-    fn ended(&self, who: usize, result: Result<Pass, Kube>) {
+    fn ended(&self, who: usize, result: Result<Pass, Error>) {
         let mut world = self.world.borrow_mut();
         world.note(|| format!("operator {who} ended: {result:?}"));
         let now = world.now;
+        if matches!(result, Ok(Pass::Unfinished)) {
+            world.break_rule(|| "a pass did not come to rest".into());
+        }
         world.bare &= !(world.operators[who].saw_bare && matches!(result, Ok(Pass::Rest(_))));
         let memory = &mut world.operators[who];
         let wake = match result {
@@ -139,7 +154,7 @@ impl Play {
                 let resync = plus(now, RESYNC);
                 until.map_or(resync, |until| until.min(resync))
             }
-            Ok(Pass::Stale) => {
+            Ok(Pass::Stale | Pass::Unfinished) => {
                 memory.written = None;
                 memory.stale += 1;
                 plus(now, SignedDuration::from_millis(100 << memory.stale.min(8)))
@@ -174,11 +189,12 @@ impl Play {
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());
         let keys = world.vendor.list(now, roll);
-        let listing = Rc::new(Listing { as_of: now, keys });
+        let listing = Arc::new(Listing { as_of: now, keys });
         let memory = &mut world.operators[who];
         let changed = memory.latest.as_ref().is_none_or(|latest| {
             // What was not believed the last time is news now.
-            latest.view(&identity).own != listing.view(&identity).own || memory.floor >= Some(latest.as_of)
+            latest.view(&identity).own != listing.view(&identity).own
+                || memory.remembered.stale_before() >= Some(latest.as_of)
         });
         memory.latest = Some(listing);
         if changed {

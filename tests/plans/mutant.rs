@@ -1,4 +1,43 @@
-//! Rules of the protocol that the model can leave out, to show that the histories notice.
+//! Rules of the protocol that are left out, to show that the histories notice. Each mutant is a decorator over the ports of
+//! the model: the engine that runs is the one that ships, and what it sends or is told is tampered with on the way.
+
+use super::cluster::{ENTRY, identity};
+use super::model::Model;
+use super::vendor::Request;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use keysmith::api::console_token::Vendor;
+use keysmith::api::rotation::KeyCount;
+use keysmith::api::{
+    CLAIM, ConsoleToken, FENCE, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, SERIAL,
+};
+use keysmith::cluster::ledger;
+use keysmith::cluster::object;
+use keysmith::cluster::workloads::{Outcome, Restart, Target};
+use keysmith::gateway::account::Listing;
+use keysmith::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use keysmith::plan::capability::Capabilities;
+use keysmith::plan::claim::Claim;
+use keysmith::plan::deposit::DepositView;
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::fault::{Effect, Fault};
+use keysmith::plan::ledger::{Book, Entry};
+use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
+use keysmith::plan::report::Notice;
+use keysmith::plan::report::conditions::Looked;
+use keysmith::plan::usage::Spent;
+use keysmith::protocol::Error;
+use keysmith::protocol::key::issue::{Issue, Issued};
+use keysmith::protocol::memory::Remembered;
+use keysmith::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, SecretPort, VendorPort, Write};
+use keysmith::protocol::token::TokenState;
+use kube::ResourceExt;
+use secrecy::SecretString;
+use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A rule left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +50,13 @@ pub enum Mutant {
     SendsTwice,
     /// The old key is revoked before the new one is made.
     DeletesFirst,
-    /// Spares are what a fresh listing shows beside what an earlier reading of the resource names.
+    /// Unused keys are those that a fresh listing shows beside what an earlier reading of the resource names.
     ReadsBeforeListing,
-    /// Spares stay.
+    /// Unused keys stay.
     RevokesNoSpares,
-    /// Whoever cannot commit revokes the key it made.
+    /// A replica that cannot commit revokes the key that it made.
     CompensatesBlindly,
-    /// Whoever takes over adopts what the Secret holds without raising its fence, and otherwise revokes every older
+    /// A replica that takes over adopts what the Secret holds without raising its fence, and otherwise revokes every older
     /// attempt, the one in the Secret among them.
     FirstDraft,
     /// A served key that is not shown once is replaced.
@@ -26,10 +65,16 @@ pub enum Mutant {
     RemakesOnMetadata,
     /// A finalizer that was taken off does not come back.
     ForgetsTheFinalizer,
+    /// What stays at the vendor is not written into the ledger.
+    WritesNoLedger,
+    /// Keys are not counted, so that nothing stops a resource that makes one after the other.
+    CountsNoKeys,
+    /// It is not asked whether the Secret would be stored.
+    AsksNothing,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::WritesWithoutGuard,
         Self::RaisesNoFence,
         Self::SendsTwice,
@@ -41,5 +86,403 @@ impl Mutant {
         Self::BelievesOneLook,
         Self::RemakesOnMetadata,
         Self::ForgetsTheFinalizer,
+        Self::WritesNoLedger,
+        Self::CountsNoKeys,
+        Self::AsksNothing,
     ];
+}
+
+/// The ports of one pass, tampered with by a mutant.
+#[derive(Clone)]
+pub struct Tampered {
+    model: Model,
+    mutant: Option<Mutant>,
+    /// The resource as this pass knows it.
+    known: Rc<RefCell<GatewayApiKey>>,
+    /// Whether a write of status met another one.
+    conflict: Rc<Cell<bool>>,
+}
+
+impl Tampered {
+    pub fn new(model: Model, mutant: Option<Mutant>, key: &GatewayApiKey) -> Self {
+        Self { model, mutant, known: Rc::new(RefCell::new(key.clone())), conflict: Rc::default() }
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn claimed(&self) -> Option<Serial> {
+        object::claim_of(&*self.known.borrow(), &identity()).map(|claim| claim.serial)
+    }
+
+    fn status(&self) -> GatewayApiKeyStatus {
+        self.known.borrow().status.clone().unwrap_or_default()
+    }
+
+    fn names(&self, id: &KeyId) -> bool {
+        let status = self.status();
+        status.id.as_ref() == Some(&id.0) || status.previous.iter().any(|it| it.id == id.0)
+    }
+
+    fn knows(&self, object: &GatewayApiKey) {
+        *self.known.borrow_mut() = object.clone();
+    }
+
+    async fn revoke_unnamed(&self) {
+        let Ok(listing) = self.model.list(self.model.now()).await else { return };
+        let own = listing.view(&identity()).own.into_iter().map(|own| own.key.id);
+        for id in own.filter(|id| !self.names(id)) {
+            let _ = self.model.send(&Request::Revoke(id)).await;
+        }
+    }
+
+    /// What the mutants revoke before a key is made.
+    async fn before_mint(&self) {
+        let served = self.status().id.map(KeyId).filter(|_| self.is(Mutant::DeletesFirst));
+        let listed = self.model.latest().filter(|_| self.is(Mutant::FirstDraft));
+        let own = listed.iter().flat_map(|it| it.view(&identity()).own).map(|own| own.key.id);
+        for id in own.filter(|id| !self.names(id)).chain(served) {
+            let _ = self.model.send(&Request::Revoke(id)).await;
+        }
+    }
+}
+
+fn number(secret: &Secret, annotation: &str) -> Option<Serial> {
+    secret.annotations().get(annotation)?.parse().ok().map(Serial)
+}
+
+impl VendorPort for Tampered {
+    type Permit = ();
+
+    fn capabilities(&self) -> &'static Capabilities {
+        VendorPort::capabilities(&self.model)
+    }
+
+    fn usable(&self) -> Result<(), Fault> {
+        self.model.usable()
+    }
+
+    fn latest(&self) -> Option<Arc<Listing>> {
+        let latest = self.model.latest()?;
+        let as_of = if self.is(Mutant::BelievesOneLook) { self.model.now() } else { latest.as_of };
+        Some(Arc::new(Listing { as_of, keys: latest.keys.clone() }))
+    }
+
+    fn latest_spent(&self) -> Option<Arc<Spent>> {
+        self.model.latest_spent()
+    }
+
+    async fn permit(&self) -> Result<(), Fault> {
+        self.model.permit().await
+    }
+
+    async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
+        self.model.list(since).await
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        VendorPort::get(&self.model, id).await
+    }
+
+    async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        self.model.get_to_revoke(id).await
+    }
+
+    async fn mint(&self, order: &Order, permit: &()) -> Result<Minted, Fault> {
+        self.before_mint().await;
+        let sent = self.model.mint(order, permit).await;
+        let unknown = sent.as_ref().is_err_and(|it| it.effect == Effect::Unknown);
+        if unknown && self.is(Mutant::SendsTwice) { self.model.mint(order, permit).await } else { sent }
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order, permit: &()) -> Result<Option<Minted>, Fault> {
+        self.before_mint().await;
+        self.model.reissue(id, order, permit).await
+    }
+
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.model.recover(id).await
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        self.model.amend(id, amendment).await
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        let deleting = self.known.borrow().metadata.deletion_timestamp.is_some();
+        if self.is(Mutant::RevokesNoSpares) && !deleting && !self.names(id) {
+            return Ok(());
+        }
+        self.model.revoke(id).await
+    }
+
+    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+        None
+    }
+
+    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+        self.model.list_provider_keys().await
+    }
+
+    async fn create_provider_key(&self, order: &DepositOrder, permit: &()) -> Result<Deposited, Fault> {
+        self.model.create_provider_key(order, permit).await
+    }
+
+    async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+        self.model.assign_provider_key(id, keys).await
+    }
+
+    async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
+        self.model.delete_provider_key(id).await
+    }
+}
+
+impl SecretPort for Tampered {
+    fn namespace(&self) -> &str {
+        self.model.namespace()
+    }
+
+    async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
+        let Some(mut secret) = SecretPort::get(&self.model, name).await? else { return Ok(None) };
+        let claimed = self.claimed();
+        if self.is(Mutant::WritesWithoutGuard) {
+            for annotation in [SERIAL, FENCE] {
+                let lower = number(&secret, annotation).min(claimed);
+                if let Some(serial) = lower {
+                    secret.annotations_mut().insert(annotation.to_owned(), serial.to_string());
+                }
+            }
+        }
+        let raised = number(&secret, FENCE).max(claimed);
+        if let (true, Some(serial)) = (self.is(Mutant::RaisesNoFence), raised) {
+            secret.annotations_mut().insert(FENCE.to_owned(), serial.to_string());
+        }
+        let data = secret.data.get_or_insert_default();
+        if self.is(Mutant::RemakesOnMetadata) && data.contains_key("added") {
+            data.remove(ENTRY);
+            secret.annotations_mut().remove(KEY_AT);
+        }
+        Ok(Some(secret))
+    }
+
+    async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        if self.is(Mutant::AsksNothing) && write == Write::DryRun {
+            return Ok(secret.clone());
+        }
+        self.model.create(secret, write).await
+    }
+
+    async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        if self.is(Mutant::AsksNothing) && write == Write::DryRun {
+            return Ok(secret.clone());
+        }
+        let skips = self.is(Mutant::RaisesNoFence) || self.is(Mutant::FirstDraft);
+        let stored = self.model.world.borrow().secret.clone();
+        let same = stored.as_ref().is_some_and(|it| it.secret.data == secret.data);
+        let unrecorded = number(secret, SERIAL) > self.status().serial.map(Serial);
+        let only_fence = same && number(secret, FENCE) == self.claimed();
+        if skips && only_fence && (unrecorded || self.is(Mutant::RaisesNoFence)) && write == Write::Stored {
+            return Ok(secret.clone());
+        }
+        self.model.replace(name, secret, write).await
+    }
+}
+
+impl ObjectPort<GatewayApiKey> for Tampered {
+    async fn read(&self, object: &GatewayApiKey) -> kube::Result<Option<GatewayApiKey>> {
+        if self.is(Mutant::ReadsBeforeListing) && !self.conflict.get() {
+            self.revoke_unnamed().await;
+            return Ok(Some(self.known.borrow().clone()));
+        }
+        if self.is(Mutant::CompensatesBlindly) && self.conflict.get() {
+            return Ok(None);
+        }
+        self.model.read(object).await
+    }
+
+    async fn claim(
+        &self,
+        object: &GatewayApiKey,
+        claim: &Claim,
+        identity: &Identity,
+    ) -> kube::Result<GatewayApiKey> {
+        let served = object.status.as_ref().is_some_and(|it| it.id.is_some());
+        if self.is(Mutant::ForgetsTheFinalizer) && !object::has_finalizer(object) && served {
+            let mut held = object.clone();
+            held.finalizers_mut().push(FINALIZER.to_owned());
+            held.annotations_mut().insert(CLAIM.to_owned(), claim.encode(identity));
+            return Ok(held);
+        }
+        let written = self.model.claim(object, claim, identity).await?;
+        self.knows(&written);
+        Ok(written)
+    }
+
+    async fn publish(
+        &self,
+        object: &GatewayApiKey,
+        status: &GatewayApiKeyStatus,
+    ) -> kube::Result<GatewayApiKey> {
+        let mut status = status.clone();
+        if self.is(Mutant::BelievesOneLook) && status.missing_since.is_some() {
+            status.missing_since = Some(Timestamp::UNIX_EPOCH);
+        }
+        if self.is(Mutant::CountsNoKeys) {
+            status.key_count = None;
+        }
+        let written = self.model.publish(object, &status).await;
+        match &written {
+            Ok(written) => self.knows(written),
+            Err(_) => self.conflict.set(true),
+        }
+        written
+    }
+
+    async fn release(&self, object: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
+        self.model.release(object).await
+    }
+
+    fn wrote(&self, object: &Arc<GatewayApiKey>) {
+        self.model.wrote(object);
+    }
+
+    fn notify(&self, object: &GatewayApiKey, notice: Notice) {
+        self.model.notify(object, notice);
+    }
+}
+
+impl Ports for Tampered {
+    type Vendor = Self;
+    type Secrets = Self;
+
+    fn now(&self) -> Timestamp {
+        self.model.now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.model.sleep(time).await;
+    }
+
+    async fn lose_patience(&self, time: Duration) {
+        self.model.lose_patience(time).await;
+    }
+
+    fn cluster(&self) -> &ClusterId {
+        self.model.cluster()
+    }
+
+    fn poll(&self) -> SignedDuration {
+        self.model.poll()
+    }
+
+    fn capabilities(&self, vendor: &Vendor) -> Option<&'static Capabilities> {
+        Ports::capabilities(&self.model, vendor)
+    }
+
+    fn caches_filled(&self) -> bool {
+        self.model.caches_filled()
+    }
+
+    fn secrets(&self, _: &str) -> Self {
+        self.clone()
+    }
+
+    fn token(&self, namespace: &str, name: &str) -> Option<Arc<ConsoleToken>> {
+        self.model.token(namespace, name)
+    }
+
+    fn token_state(&self, namespace: &str, name: &str) -> Option<TokenState<Self>> {
+        let state = self.model.token_state(namespace, name)?;
+        Some(TokenState {
+            account: Some(Arc::new(self.clone())),
+            doubt: state.doubt,
+            ready: state.ready,
+            stalled: state.stalled,
+            lost: state.lost,
+            uid: state.uid,
+            serial: state.serial,
+            fingerprint: state.fingerprint,
+        })
+    }
+
+    fn enqueue_token(&self, namespace: &str, name: &str) {
+        self.model.enqueue_token(namespace, name);
+    }
+
+    fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        self.model.remember(uid, change)
+    }
+
+    fn forget(&self, uid: &str) {
+        self.model.forget(uid);
+    }
+
+    fn measure(&self, what: Measure<'_>) {
+        self.model.measure(what);
+    }
+
+    async fn ledger(&self) -> Result<Book, ledger::Error> {
+        self.model.ledger().await
+    }
+
+    async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
+        if self.is(Mutant::WritesNoLedger) { Ok(()) } else { self.model.enter(entries).await }
+    }
+
+    async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
+        self.model.strike(entry).await
+    }
+
+    fn decided(&self, decision: &dyn Debug) {
+        self.model.decided(decision);
+    }
+}
+
+impl KeyPorts for Tampered {
+    fn keys_per_day(&self) -> u64 {
+        self.model.keys_per_day()
+    }
+
+    fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
+        self.model.made_today(key)
+    }
+
+    fn count_made(&self, key: &GatewayApiKey) {
+        if !self.is(Mutant::CountsNoKeys) {
+            self.model.count_made(key);
+        }
+    }
+
+    fn may_exist(&self, mark: &Mark) -> bool {
+        self.model.may_exist(mark)
+    }
+
+    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
+        self.model.doubt(token, listing)
+    }
+
+    fn enqueue_provider_keys(&self, key: &GatewayApiKey) {
+        self.model.enqueue_provider_keys(key);
+    }
+
+    async fn find_workloads(&self, namespace: &str, targets: &[Target]) -> Looked {
+        self.model.find_workloads(namespace, targets).await
+    }
+
+    async fn restart(&self, restart: &Restart<'_>) -> Outcome {
+        self.model.restart(restart).await
+    }
+
+    fn is_released(&self, uid: &str) -> bool {
+        self.model.is_released(uid)
+    }
+
+    fn released(&self, uid: &str) {
+        self.model.released(uid);
+    }
+
+    async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>> {
+        Some(section.run().await)
+    }
 }

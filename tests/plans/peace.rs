@@ -1,7 +1,6 @@
 //! What the world comes to when nothing fails any more.
 
 use super::cluster::{Stored, mark};
-use super::ending::ready;
 use super::fate::Fate;
 use super::history::{Play, RESYNC};
 use jiff::SignedDuration;
@@ -21,7 +20,7 @@ impl Play {
             world.note(|| "--- peace".into());
             world.vendor.lifetime = None;
             world.calm();
-            if world.secret.as_ref().is_some_and(|secret| !secret.ours) {
+            if world.secret.as_ref().is_some_and(|secret| !secret.ours()) {
                 world.store_secret(None);
             }
         }
@@ -119,12 +118,8 @@ impl Play {
             return Err(format!("{} live keys: {ids:?}, status {:?}", ids.len(), object.status));
         };
         let id = Some(&key.id);
-        let held = |secret: &Stored| {
-            secret.ours
-                && secret.data.as_ref() == id
-                && secret.content.as_ref() == id
-                && secret.key_id.as_ref() == id
-        };
+        let held =
+            |secret: &Stored| secret.ours() && secret.data().as_ref() == id && secret.key_id().as_ref() == id;
         if !world.secret.as_ref().is_some_and(held) {
             return Err(format!("the Secret does not hold {id:?}: {:?}", world.secret));
         }
@@ -133,7 +128,7 @@ impl Play {
         if !fields.is_empty() {
             return Err(format!("{DRIFT}: {fields:?} of {key:?}"));
         }
-        if object.status.id.as_ref() != Some(&key.id.0) || !ready(&object) {
+        if object.status.id.as_ref() != Some(&key.id.0) || !object.is_ready() {
             return Err(format!("status {:?}, key {key:?}", object.status));
         }
         Ok(())

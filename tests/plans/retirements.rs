@@ -69,7 +69,7 @@ fn a_longer_overlap_switches_a_key_on_again() {
 #[test]
 fn where_keys_cannot_be_switched_off_the_old_one_is_revoked_after_the_overlap() {
     let mut facts = replaced(600, |_| {});
-    facts.ability = Class::Once.ability();
+    facts.ability = Class::Once.capabilities().ability();
     let decision = decide(&facts, &Spec { class: Class::Once, ..Spec::default() }.desired());
     assert_eq!(decision, Decision { step: retire(), why: Why::Overlap });
 }

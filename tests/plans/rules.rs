@@ -1,9 +1,9 @@
 //! What must never happen in the world of the histories.
 
 use super::class::Class;
-use super::cluster::{MAX_PREVIOUS, Object, Stored, mark};
-use super::ending::ready;
+use super::cluster::{FOREIGN, MAX_PREVIOUS, Object, Stored, mark};
 use super::world::World;
+use jiff::SignedDuration;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::Purpose;
 use keysmith::plan::facts::{KeyId, Listed};
@@ -54,6 +54,12 @@ impl World {
         if cause == Some(Cause::SecretLost) && stands {
             self.break_rule(|| "a key was made for a Secret in which the served one stands".into());
         }
+        self.check_brake();
+        let claim = self.live().and_then(|live| live.claim()).filter(|claim| claim.serial == serial);
+        let asked_in_vain = claim.is_some_and(|it| self.refusing_since.is_some_and(|since| since < it.at));
+        if asked_in_vain {
+            self.break_rule(|| "a key was made whose Secret is refused".into());
+        }
         if !claimed {
             self.break_rule(|| format!("serial {serial} was sent without a claim"));
         }
@@ -69,7 +75,7 @@ impl World {
 
     pub fn check_ours(&mut self, id: &KeyId) {
         let key = self.vendor.keys.iter().find(|key| key.id == *id);
-        if key.is_some_and(|key| !key.was_marked(&mark())) {
+        if key.is_some_and(|key| !key.was_marked(&mark())) && !self.adopts(id) {
             self.break_rule(|| format!("somebody else's {id} was touched"));
         }
     }
@@ -82,7 +88,7 @@ impl World {
         let Some(key) = self.vendor.get(id) else { return };
         let serial = mark().serial_in(&key.name);
         let holds =
-            self.secret.as_ref().is_some_and(|secret| secret.ours && secret.data.as_ref() == Some(id));
+            self.secret.as_ref().is_some_and(|secret| secret.ours() && secret.data().as_ref() == Some(id));
         let another = live.status.id.as_ref() != Some(&id.0) && live.status.serial.map(Serial) >= serial;
         if holds && !another && !self.leaked.contains(id) {
             self.break_rule(|| format!("{id} was revoked while the Secret serves it"));
@@ -98,9 +104,41 @@ impl World {
         if new.status.settled_serial < old.status.settled_serial {
             self.break_rule(|| format!("the settled serial went back: {:?}", new.status));
         }
+        self.check_left(old, new);
         let named = new.status.id.clone().filter(|id| old.status.id.as_ref() != Some(id)).map(KeyId);
-        if let Some(id) = named.filter(|id| !self.delivered.contains(id)) {
+        if let Some(id) = named.filter(|id| !self.delivered.contains(id) && !self.adopts(id)) {
             self.break_rule(|| format!("status names {id}, which no Secret ever held"));
+        }
+    }
+
+    /// Whether the resource names this key, which a person made, to be taken over.
+    fn adopts(&self, id: &KeyId) -> bool {
+        id.0 == FOREIGN && self.versions.iter().flatten().any(|it| it.spec.adopts)
+    }
+
+    /// What status names and what stays at the vendor is in the ledger before the resource goes. A resource that is let go by
+    /// force goes in any case.
+    pub fn check_left(&mut self, old: &Object, new: &Object) {
+        if !old.finalizer || new.finalizer || !new.deleting || new.forced || self.elsewhere {
+            return;
+        }
+        let previous = old.status.previous.iter().map(|it| it.id.clone());
+        let named = old.status.id.iter().cloned().chain(previous).map(KeyId);
+        let stays = |id: &KeyId| self.vendor.get(id).is_some() && !self.excused.contains(id);
+        let entered = |id: &KeyId| self.ledger.iter().any(|it| it.key_id.as_ref() == Some(&id.0));
+        let missing = named.filter(stays).find(|id| !entered(id));
+        if let Some(id) = missing {
+            self.break_rule(|| format!("{id} stays at the vendor and is not in the ledger"));
+        }
+    }
+
+    /// No more keys are made within a day than are admitted, one apart for each operator that counts for itself.
+    fn check_brake(&mut self) {
+        let since = plus(self.now, -SignedDuration::from_hours(24));
+        self.mints.push(self.now);
+        let made = self.mints.iter().filter(|at| **at > since).count();
+        if made as u64 > self.keys_per_day + 2 {
+            self.break_rule(|| format!("{made} keys were made within a day"));
         }
     }
 
@@ -109,10 +147,9 @@ impl World {
         let Some(live) = self.live().filter(|live| !live.deleting) else {
             return;
         };
-        self.ready |= ready(&live);
+        self.ready |= live.is_ready();
         self.switched_off |= live.spec.inactive;
-        let Some(id) = self.secret.as_ref().filter(|secret| secret.ours).and_then(|it| it.data.clone())
-        else {
+        let Some(id) = self.secret.as_ref().filter(|secret| secret.ours()).and_then(Stored::data) else {
             return;
         };
         let excused = self.tampered || self.excused.contains(&id) || self.leaked.contains(&id);

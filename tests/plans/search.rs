@@ -80,7 +80,7 @@ const SOON: SignedDuration = SignedDuration::from_hours(2);
 
 /// Searches through a scenario until so many states were seen, or something went wrong.
 pub fn search(scenario: &Scenario, mutant: Option<Mutant>, most: usize) -> Found {
-    let mut world = World::new(scenario.class);
+    let mut world = World::new(scenario.class, false);
     world.searched = true;
     if scenario.served {
         let mut play = Play::new(world, None);
@@ -266,9 +266,9 @@ fn recognise_world(world: &World) -> u64 {
         digest(&(
             it.seen,
             &it.written,
-            it.floor,
+            &it.remembered,
             latest,
-            (it.failures, it.stale, it.wake, it.woken, it.unsent),
+            (it.failures, it.stale, it.wake, it.woken, it.unsent, it.asleep),
         ))
     };
     let versions = world.versions.iter().rev().take(2).collect::<Vec<_>>();

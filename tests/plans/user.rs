@@ -1,11 +1,15 @@
 //! What users do, in Kubernetes and in the vendor's console.
 
-use super::cluster::{Object, Spec, Stored, mark};
+use super::cluster::{ENTRY, FOREIGN, Object, Spec, Stored, mark};
 use super::vendor::Request;
 use super::world::{Policy, World};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::rotation::DeletionPolicy;
+use keysmith::api::{CONTENT, FENCE, KEY_ID, SERIAL};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::naming::Serial;
+use kube::ResourceExt;
 use proptest::prelude::*;
 
 /// One thing a user does.
@@ -116,24 +120,24 @@ pub fn act(world: &mut World, what: Act) {
             world.tampered = true;
             world.store_secret(None);
         }
-        Act::EditSecret => edit_secret(world, |secret| secret.data = Some(KeyId("by hand".into()))),
+        Act::EditSecret => edit_secret(world, |secret| put(secret, ENTRY, "by hand")),
         Act::EditAnnotations(seed) => edit_secret(world, |secret| match seed {
-            0 => secret.fence = None,
-            1 => secret.serial = None,
-            2 => secret.fence = secret.fence.map(|it| Serial(it.0 + 5)),
-            3 => secret.serial = secret.serial.map(|it| Serial(it.0 + 5)),
-            4 => secret.key_id = None,
-            _ => (secret.serial, secret.fence, secret.key_id, secret.content) = (None, None, None, None),
+            0 => remove(secret, &[FENCE]),
+            1 => remove(secret, &[SERIAL]),
+            2 => raise(secret, FENCE, 5),
+            3 => raise(secret, SERIAL, 5),
+            4 => remove(secret, &[KEY_ID]),
+            _ => remove(secret, &[SERIAL, FENCE, KEY_ID, CONTENT]),
         }),
         Act::NameForeignKey => edit_secret(world, |secret| {
-            secret.key_id = Some(KeyId("key-0".into()));
-            secret.serial = secret.serial.map(|it| Serial(it.0 + 3));
+            secret.annotations_mut().insert(KEY_ID.to_owned(), FOREIGN.to_owned());
+            raise(secret, SERIAL, 3);
         }),
         Act::TakeName => {
             world.tampered = true;
             if world.secret.is_none() {
                 world.store_secret(Some(Stored::default()));
-            } else if world.secret.as_ref().is_some_and(|secret| !secret.ours) {
+            } else if world.secret.as_ref().is_some_and(|secret| !secret.ours()) {
                 world.store_secret(None);
             }
         }
@@ -146,11 +150,11 @@ pub fn act(world: &mut World, what: Act) {
                 (object.rotate, object.requested) = (None, None);
             });
         }
-        Act::DressSecret => edit_secret(world, |secret| secret.dressed = true),
-        Act::FixSecret => edit_secret(world, |secret| secret.immutable = true),
+        Act::DressSecret => edit_secret(world, |secret| put(secret, "added", "by hand")),
+        Act::FixSecret => edit_secret(world, |secret| secret.immutable = Some(true)),
         Act::SetPolicy(seed) => {
             let policies = [Policy::None, Policy::Refuses, Policy::Dresses, Policy::Strips];
-            world.policy = policies[usize::from(seed) % 4];
+            world.set_policy(policies[usize::from(seed) % 4]);
             world.tampered = true;
         }
         Act::ChangeAccount => world.move_account(!world.elsewhere),
@@ -216,7 +220,7 @@ fn change(spec: &mut Spec, what: u8, to: u8) {
         4 | 5 => spec.fixed = to % 3,
         6 | 7 => spec.trigger = (to > 1).then_some(to % 5),
         8 => spec.patient = !spec.patient,
-        9 => spec.max_age = to.is_multiple_of(2).then_some(15 + to),
+        9 => spec.max_age = to.is_multiple_of(2).then_some(5 + to),
         10 => spec.restart = !spec.restart,
         11 => spec.keep_previous = !spec.keep_previous,
         12 => spec.suspended = !spec.suspended,
@@ -235,11 +239,28 @@ fn edit(world: &mut World, change: impl FnOnce(&mut Object)) {
     }
 }
 
-fn edit_secret(world: &mut World, change: impl FnOnce(&mut Stored)) {
-    if let Some(mut secret) = world.secret.clone().filter(|secret| secret.ours) {
-        change(&mut secret);
+fn edit_secret(world: &mut World, change: impl FnOnce(&mut Secret)) {
+    if let Some(mut stored) = world.secret.clone().filter(Stored::ours) {
+        change(&mut stored.secret);
         world.tampered = true;
-        world.store_secret(Some(secret));
+        world.store_secret(Some(stored));
+    }
+}
+
+fn put(secret: &mut Secret, entry: &str, text: &str) {
+    let data = secret.data.get_or_insert_default();
+    data.insert(entry.to_owned(), ByteString(text.as_bytes().to_vec()));
+}
+
+fn remove(secret: &mut Secret, annotations: &[&str]) {
+    for annotation in annotations {
+        secret.annotations_mut().remove(*annotation);
+    }
+}
+
+fn raise(secret: &mut Secret, annotation: &str, by: u64) {
+    if let Some(number) = secret.annotations_mut().get_mut(annotation) {
+        *number = number.parse::<u64>().map_or_else(|_| number.clone(), |it| (it + by).to_string());
     }
 }
 
@@ -260,12 +281,20 @@ impl World {
         }
     }
 
+    fn set_policy(&mut self, policy: Policy) {
+        let refuses = |policy| matches!(policy, Policy::Refuses | Policy::Strips);
+        if refuses(policy) != refuses(self.policy) {
+            self.refusing_since = refuses(policy).then_some(self.now);
+        }
+        self.policy = policy;
+    }
+
     /// Users put an end to what keeps the world from coming to rest.
     pub fn calm(&mut self) {
-        self.policy = Policy::None;
+        self.set_policy(Policy::None);
         self.vendor.hidden.clear();
         self.move_account(false);
-        if self.secret.as_ref().is_some_and(|secret| secret.immutable) {
+        if self.secret.as_ref().is_some_and(|it| it.secret.immutable == Some(true)) {
             self.store_secret(None);
         }
         if self.live().is_some_and(|live| live.spec.suspended || live.spec.max_age.is_some()) {

@@ -1,19 +1,25 @@
 //! The world of the histories: Kubernetes, the vendor and a clock, and what must never happen in it.
 
 use super::class::Class;
-use super::cluster::{Object, SECRET, Spec, Stored, digest, mark};
+use super::cluster::{ENTRY, Object, Spec, Stored, digest, mark};
 use super::fate::Fate;
 use super::vendor::{Request, Vendor, fault};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
 use keysmith::gateway::account::Listing;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
+use keysmith::plan::ledger::Entry;
+use keysmith::plan::mints::Mints;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
+use keysmith::protocol::memory::Remembered;
+use kube::core::Status;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub type Shared = Rc<RefCell<World>>;
 
@@ -25,6 +31,18 @@ pub enum Kube {
     Unavailable,
     /// A policy says no.
     Refused,
+}
+
+impl From<Kube> for kube::Error {
+    fn from(refusal: Kube) -> Self {
+        let (code, reason) = match refusal {
+            Kube::Conflict => (409, "Conflict"),
+            Kube::Missing => (404, "NotFound"),
+            Kube::Unavailable => (503, "ServiceUnavailable"),
+            Kube::Refused => (403, "Forbidden"),
+        };
+        Self::Api(Status::failure("the model says no", reason).with_code(code).boxed())
+    }
 }
 
 /// What admission does to Secrets.
@@ -43,12 +61,18 @@ pub enum Policy {
 /// What one operator remembers between passes; a crash clears it.
 #[derive(Clone, Default)]
 pub struct Memory {
-    /// Recognises what it saw since it began to look.
+    /// Hash of what it saw since it began to look.
     pub seen: u64,
     pub written: Option<Rc<Object>>,
-    pub floor: Option<Timestamp>,
-    pub latest: Option<Rc<Listing>>,
-    pub mends: Vec<(String, Timestamp)>,
+    /// What the engine remembers.
+    pub remembered: Remembered,
+    pub latest: Option<Arc<Listing>>,
+    /// The keys of the running day.
+    pub made: Mints,
+    /// It took the finalizer off.
+    pub released: bool,
+    /// It waits before another attempt, until then.
+    pub asleep: Option<Timestamp>,
     pub failures: u32,
     pub stale: u32,
     /// When it looks at the resource again by itself.
@@ -67,7 +91,7 @@ pub struct Memory {
 pub struct World {
     /// Who moves.
     pub mover: usize,
-    /// Whether it is recognised what everybody saw.
+    /// Whether states are compared, by what everybody saw.
     pub searched: bool,
     pub now: Timestamp,
     /// Every version of the resource; the last is the present one, `None` once it is gone.
@@ -81,6 +105,14 @@ pub struct World {
     /// Whether the token leads to an account that has none of the keys.
     pub elsewhere: bool,
     pub vendor: Vendor,
+    /// What was left at the vendor on purpose.
+    pub ledger: Vec<Entry>,
+    /// How many keys may be made within a day.
+    pub keys_per_day: u64,
+    /// When a policy that refuses Secrets, or takes the key out of them, came into force.
+    pub refusing_since: Option<Timestamp>,
+    /// When create calls were sent.
+    pub mints: Vec<Timestamp>,
     pub operators: [Memory; 2],
     /// What becomes of the next request.
     pub fate: Fate,
@@ -122,7 +154,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(class: Class) -> Self {
+    pub fn new(class: Class, adopts: bool) -> Self {
         let mut world = Self {
             mover: 0,
             searched: false,
@@ -134,6 +166,10 @@ impl World {
             abandoned: false,
             elsewhere: false,
             vendor: Vendor { class, ..Vendor::default() },
+            ledger: Vec::new(),
+            keys_per_day: 1000,
+            refusing_since: None,
+            mints: Vec::new(),
             operators: [Memory::default(), Memory::default()],
             fate: Fate::Fine,
             roll: 0,
@@ -157,7 +193,7 @@ impl World {
         };
         let foreign = Request::Mint { name: "somebody's key".into(), models: vec![], ours: false };
         let _ = world.vendor.apply(world.now, &foreign);
-        let spec = Spec { class, ..Spec::default() };
+        let spec = Spec { class, adopts, ..Spec::default() };
         world.store(Object { generation: 1, spec, ..Object::default() });
         world
     }
@@ -208,7 +244,7 @@ impl World {
     pub fn store(&mut self, mut object: Object) -> Rc<Object> {
         self.version += 1;
         object.version = self.version;
-        object.digest = if self.searched { object.recognise() } else { 0 };
+        object.digest = if self.searched { object.content() } else { 0 };
         if object.leaked.is_some() && object.leaked != object.status.last_handled_leaked {
             // Nobody can tell which of the keys that work it was.
             let previous = object.status.previous.iter().map(|key| KeyId(key.id.clone()));
@@ -222,7 +258,7 @@ impl World {
         if object.deleting && !object.finalizer {
             self.versions.push(None);
             // Garbage collection follows the owner.
-            if self.secret.as_ref().is_some_and(|secret| secret.ours) {
+            if self.secret.as_ref().is_some_and(Stored::ours) {
                 self.secret = None;
             }
             self.wake();
@@ -234,7 +270,11 @@ impl World {
 
     pub fn store_secret(&mut self, secret: Option<Stored>) {
         self.version += 1;
-        self.secret = secret.map(|secret| Stored { version: self.version, ..secret });
+        self.secret = secret.map(|mut stored| {
+            stored.version = self.version;
+            stored.secret.metadata.resource_version = Some(self.version.to_string());
+            stored
+        });
         self.wake();
     }
 
@@ -307,40 +347,53 @@ impl World {
         })
     }
 
+    /// What the API server would store; `None` is to create it.
+    pub fn admit(&self, read: Option<u64>, mut sent: Stored) -> Result<Stored, Kube> {
+        let present = self.secret.as_ref();
+        match (read, present) {
+            (None, Some(_)) => return Err(Kube::Conflict),
+            (Some(_), None) => return Err(Kube::Missing),
+            (Some(read), Some(present)) if read != present.version => return Err(Kube::Conflict),
+            _ => {}
+        }
+        let changes = |old: &Stored| old.secret.data != sent.secret.data;
+        let fixed = present.is_some_and(|old| old.secret.immutable == Some(true) && changes(old));
+        let mut add = |entry: &str, text: &str| {
+            let data = sent.secret.data.get_or_insert_default();
+            data.insert(entry.to_owned(), ByteString(text.as_bytes().to_vec()));
+        };
+        match self.policy {
+            Policy::Refuses => return Err(Kube::Refused),
+            _ if fixed => return Err(Kube::Refused),
+            Policy::Dresses => add("added", "by a policy"),
+            Policy::Strips => add(ENTRY, "stripped"),
+            Policy::None => {}
+        }
+        Ok(sent)
+    }
+
     /// Writes the Secret if it is still the one that was read; `None` is to create it.
     pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<Stored, Kube> {
         self.write(|world| {
-            let present = world.secret.as_ref();
-            match (read, present) {
-                (None, Some(_)) => return Err(Kube::Conflict),
-                (Some(_), None) => return Err(Kube::Missing),
-                (Some(read), Some(present)) if read != present.version => return Err(Kube::Conflict),
-                _ => {}
-            }
+            let admitted = world.admit(read, secret.clone());
+            let present = world.secret.as_ref().filter(|_| admitted.is_ok());
             // Users can write any serial; what an operator writes outranks whatever it finds.
             let back = present.is_some_and(|old| secret.newest() < old.newest());
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
                 && !world.planted
-                && !secret.serial.is_some_and(|serial| world.forgotten.contains(&serial))
-                && present.is_some_and(|old| old.data != secret.data)
-                && secret.data.as_ref().is_some_and(|id| world.revoked.contains(id));
+                && !secret.serial().is_some_and(|serial| world.forgotten.contains(&serial))
+                && present.is_some_and(|old| old.data() != secret.data())
+                && secret.data().as_ref().is_some_and(|id| world.revoked.contains(id));
             // Nobody who knows of less than was sent since changes what a Secret serves.
             let sent = world.sent.keys().max().copied();
-            let behind =
-                !world.tampered && secret.fence < sent && present.is_some_and(|old| old.data != secret.data);
-            let foreign = present.is_some_and(|old| !old.ours);
-            let fixed = present.is_some_and(|old| old.immutable);
-            let mut secret = secret;
-            match world.policy {
-                Policy::Refuses => return Err(Kube::Refused),
-                _ if fixed => return Err(Kube::Refused),
-                Policy::Dresses => secret.dressed = true,
-                Policy::Strips => secret.data = Some(KeyId("stripped".into())),
-                Policy::None => {}
-            }
-            world.note(|| format!("Secret {SECRET}: {secret:?}"));
-            world.delivered.extend(secret.data.clone());
+            let behind = !world.tampered
+                && secret.fence() < sent
+                && present.is_some_and(|old| old.data() != secret.data());
+            let foreign = present.is_some_and(|old| !old.ours());
+            let secret = admitted?;
+            world.note(|| format!("Secret: {secret:?}"));
+            world.delivered.extend(secret.data());
             if dead {
                 world.break_rule(|| format!("a revoked key was put into the Secret: {secret:?}"));
             }
@@ -353,8 +406,8 @@ impl World {
             if foreign {
                 world.break_rule(|| "somebody else's Secret was written".into());
             }
-            world.store_secret(Some(secret.clone()));
-            Ok(secret)
+            world.store_secret(Some(secret));
+            world.secret.clone().ok_or(Kube::Missing)
         })
     }
 

@@ -132,7 +132,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let outcome = tokio::select! {
             biased;
             outcome = &mut call => outcome,
-            () = self.ports.sleep(IMPATIENT) => {
+            () = self.ports.lose_patience(IMPATIENT) => {
                 let why = format!("the vendor has not answered for {} s", IMPATIENT.as_secs());
                 if self.deletion_blocked(&why, None).await? == Pass::Stale {
                     return Ok(Some(Done::Pass(Pass::Stale)));

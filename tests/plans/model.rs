@@ -1,0 +1,440 @@
+//! The ports of the engine, implemented with the model's world: what the histories play is `protocol` itself.
+//!
+//! Every effect is preceded by `turn`, so that the schedule chooses who goes next, and a future that is dropped was dropped
+//! between two effects.
+
+use super::class::Class;
+use super::cluster::{NAME, NAMESPACE, Object, Stored, UID, cluster, secret_of};
+use super::fate::turn;
+use super::provider_model::token;
+use super::vendor::Request;
+use super::world::{Kube, Memory, Shared, World};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use keysmith::api::console_token::Vendor;
+use keysmith::api::rotation::KeyCount;
+use keysmith::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
+use keysmith::cluster::ledger;
+use keysmith::cluster::workloads::{Outcome, Restart, Target};
+use keysmith::gateway::account::Listing;
+use keysmith::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use keysmith::plan::capability::Capabilities;
+use keysmith::plan::claim::Claim;
+use keysmith::plan::deposit::DepositView;
+use keysmith::plan::drift::Field;
+use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::ledger::{Book, Entry};
+use keysmith::plan::naming::{ClusterId, Identity, Mark};
+use keysmith::plan::report::Notice;
+use keysmith::plan::report::conditions::Looked;
+use keysmith::plan::usage::Spent;
+use keysmith::protocol::Error;
+use keysmith::protocol::key::issue::{Issue, Issued};
+use keysmith::protocol::memory::Remembered;
+use keysmith::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, SecretPort, VendorPort, Write};
+use keysmith::protocol::token::TokenState;
+use kube::ResourceExt;
+use secrecy::SecretString;
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TOKEN_UID: &str = "uid-of-the-token";
+
+/// What one operator of the model acts on.
+#[derive(Clone)]
+pub struct Model {
+    pub world: Shared,
+    pub me: usize,
+    pub cluster: Rc<ClusterId>,
+}
+
+impl Model {
+    pub fn new(world: &Shared, me: usize) -> Self {
+        Self { world: Rc::clone(world), me, cluster: Rc::new(cluster()) }
+    }
+
+    fn class(&self) -> Class {
+        self.world.borrow().vendor.class
+    }
+
+    pub fn memory<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
+        change(&mut self.world.borrow_mut().operators[self.me])
+    }
+
+    /// A call that makes something, from the moment at which it can no longer be held back.
+    async fn send_once(&self, request: &Request) -> Result<Option<Listed>, Fault> {
+        let now = self.now();
+        self.memory(|memory| memory.unsent = Some(now));
+        turn().await;
+        self.memory(|memory| memory.unsent = None);
+        self.world.borrow_mut().send(request)
+    }
+
+    pub async fn send(&self, request: &Request) -> Result<Option<Listed>, Fault> {
+        turn().await;
+        self.world.borrow_mut().send(request)
+    }
+
+    async fn change(
+        &self,
+        read: &GatewayApiKey,
+        change: impl FnOnce(&mut Object),
+    ) -> kube::Result<GatewayApiKey> {
+        turn().await;
+        let version = version(read.metadata.resource_version.as_deref());
+        let written = self.world.borrow_mut().patch(version, change);
+        written.map(|object| object.resource()).map_err(Kube::into)
+    }
+}
+
+pub fn version(text: Option<&str>) -> Option<u64> {
+    text.and_then(|it| it.parse().ok())
+}
+
+fn minted(key: Listed) -> Minted {
+    Minted { secret: SecretString::from(secret_of(&key.id)), key }
+}
+
+const NOT_ASKED: &str = "the model's keys have no provider keys";
+
+impl VendorPort for Model {
+    type Permit = ();
+
+    fn capabilities(&self) -> &'static Capabilities {
+        self.class().capabilities()
+    }
+
+    fn usable(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn latest(&self) -> Option<Arc<Listing>> {
+        self.memory(|memory| memory.latest.clone())
+    }
+
+    fn latest_spent(&self) -> Option<Arc<Spent>> {
+        None
+    }
+
+    async fn permit(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
+        if let Some(listing) = VendorPort::latest(self).filter(|it| it.as_of > since) {
+            return Ok(listing);
+        }
+        // It shows what was there before, so it begins after it.
+        self.world.borrow_mut().advance(SignedDuration::from_millis(1));
+        let as_of = self.now();
+        turn().await;
+        let mut world = self.world.borrow_mut();
+        let roll = world.roll;
+        let keys = world.ask(|world| world.vendor.list(world.now, roll))?;
+        let listing = Arc::new(Listing { as_of, keys });
+        world.operators[self.me].latest = Some(Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        turn().await;
+        self.world.borrow_mut().ask(|world| world.vendor.shown(id, (world.now, world.roll)))
+    }
+
+    async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
+        VendorPort::get(self, id).await
+    }
+
+    async fn mint(&self, order: &Order, (): &()) -> Result<Minted, Fault> {
+        let request = Request::Mint { name: order.name.clone(), models: order.models.clone(), ours: true };
+        self.send_once(&request).await.map(|key| minted(key.unwrap()))
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order, (): &()) -> Result<Option<Minted>, Fault> {
+        if self.class() != Class::Rotate {
+            return Ok(None);
+        }
+        let to = keysmith::plan::desired::Settings { models: order.models.clone(), ..Default::default() };
+        let (fields, name) = (vec![Field::DisplayName, Field::Models], order.name.clone());
+        match self.send_once(&Request::Amend { id: id.clone(), fields, name, to }).await {
+            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(_) => self.send_once(&Request::Rotate(id.clone())).await.map(|key| key.map(minted)),
+        }
+    }
+
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.world.borrow_mut().check_reveal(id);
+        let key = VendorPort::get(self, id).await?;
+        Ok(key.map(|key| SecretString::from(secret_of(&key.id))))
+    }
+
+    async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
+        let Amendment { fields, to, name, .. } = amendment.clone();
+        self.send(&Request::Amend { id: id.clone(), fields, name, to }).await.map(drop)
+    }
+
+    async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
+        self.send(&Request::Revoke(id.clone())).await.map(drop)
+    }
+
+    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+        None
+    }
+
+    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn create_provider_key(&self, _: &DepositOrder, (): &()) -> Result<Deposited, Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn assign_provider_key(&self, _: &KeyId, _: &[KeyId]) -> Result<(), Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn delete_provider_key(&self, _: &KeyId) -> Result<(), Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+}
+
+impl SecretPort for Model {
+    fn namespace(&self) -> &str {
+        NAMESPACE
+    }
+
+    async fn get(&self, _: &str) -> kube::Result<Option<Secret>> {
+        turn().await;
+        let read = self.world.borrow_mut().read(|world| world.secret.clone());
+        Ok(read?.map(|stored| stored.secret))
+    }
+
+    async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        self.write(None, secret, write).await
+    }
+
+    async fn replace(&self, _: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        let read = version(secret.metadata.resource_version.as_deref());
+        self.write(Some(read.unwrap_or_default()), secret, write).await
+    }
+}
+
+impl Model {
+    async fn write(&self, read: Option<u64>, secret: &Secret, write: Write) -> kube::Result<Secret> {
+        turn().await;
+        let sent = Stored { version: 0, secret: secret.clone() };
+        let mut world = self.world.borrow_mut();
+        let stored = match write {
+            Write::Stored => world.put(read, sent),
+            Write::DryRun => world.read(|world| world.admit(read, sent)).and_then(|it| it),
+        };
+        Ok(stored.map_err(kube::Error::from)?.secret)
+    }
+}
+
+impl ObjectPort<GatewayApiKey> for Model {
+    async fn read(&self, _: &GatewayApiKey) -> kube::Result<Option<GatewayApiKey>> {
+        turn().await;
+        let live = self.world.borrow_mut().read(World::live)?;
+        Ok(live.map(|object| object.resource()))
+    }
+
+    async fn claim(
+        &self,
+        object: &GatewayApiKey,
+        claim: &Claim,
+        identity: &Identity,
+    ) -> kube::Result<GatewayApiKey> {
+        self.change(object, |object| {
+            object.claim = Some(claim.encode(identity));
+            // A finalizer cannot be added to an object that is being deleted.
+            object.finalizer |= !object.deleting;
+        })
+        .await
+    }
+
+    async fn publish(
+        &self,
+        object: &GatewayApiKey,
+        status: &GatewayApiKeyStatus,
+    ) -> kube::Result<GatewayApiKey> {
+        self.change(object, |object| object.status = status.clone()).await
+    }
+
+    async fn release(&self, object: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
+        self.change(object, |object| object.finalizer = false).await
+    }
+
+    fn wrote(&self, object: &Arc<GatewayApiKey>) {
+        let version = version(object.metadata.resource_version.as_deref());
+        let mut world = self.world.borrow_mut();
+        let written = world.versions.iter().rev().flatten().find(|it| Some(it.version) == version).cloned();
+        world.operators[self.me].written = written;
+    }
+
+    fn notify(&self, _: &GatewayApiKey, _: Notice) {}
+}
+
+impl Ports for Model {
+    type Vendor = Self;
+    type Secrets = Self;
+
+    fn now(&self) -> Timestamp {
+        self.world.borrow().now
+    }
+
+    /// An operator that sleeps has no effect; `history` moves the time on to the end of its sleep.
+    async fn sleep(&self, time: Duration) {
+        let until = self.now() + SignedDuration::try_from(time).unwrap();
+        self.memory(|memory| memory.asleep = Some(until));
+        while self.now() < until {
+            turn().await;
+        }
+        self.memory(|memory| memory.asleep = None);
+    }
+
+    /// Every call of the model ends in time.
+    async fn lose_patience(&self, _: Duration) {
+        std::future::pending().await
+    }
+
+    fn cluster(&self) -> &ClusterId {
+        &self.cluster
+    }
+
+    fn poll(&self) -> SignedDuration {
+        super::cluster::POLL
+    }
+
+    fn capabilities(&self, _: &Vendor) -> Option<&'static Capabilities> {
+        Some(self.class().capabilities())
+    }
+
+    fn caches_filled(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self, _: &str) -> Self {
+        self.clone()
+    }
+
+    fn token(&self, _: &str, _: &str) -> Option<Arc<ConsoleToken>> {
+        Some(Arc::new(token(TOKEN_UID)))
+    }
+
+    fn token_state(&self, _: &str, _: &str) -> Option<TokenState<Self>> {
+        let elsewhere = self.world.borrow().elsewhere;
+        Some(TokenState {
+            account: Some(Arc::new(self.clone())),
+            doubt: elsewhere.then(|| "it leads to another account".to_owned()),
+            ready: Ok(()),
+            stalled: false,
+            lost: false,
+            uid: TOKEN_UID.into(),
+            serial: None,
+            fingerprint: String::new(),
+        })
+    }
+
+    fn enqueue_token(&self, _: &str, _: &str) {}
+
+    fn remember<T>(&self, _: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
+        self.memory(|memory| change(&mut memory.remembered))
+    }
+
+    fn forget(&self, _: &str) {
+        self.memory(|memory| {
+            memory.written = None;
+            memory.remembered = Remembered::default();
+        });
+    }
+
+    fn measure(&self, _: Measure<'_>) {}
+
+    async fn ledger(&self) -> Result<Book, ledger::Error> {
+        turn().await;
+        let entries = self.world.borrow_mut().read(|world| world.ledger.clone()).map_err(refused)?;
+        Ok(Book { entries, ..Book::default() })
+    }
+
+    async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error> {
+        turn().await;
+        let entered = self.world.borrow_mut().write(|world| {
+            world.ledger.extend(entries.iter().cloned());
+            Ok(())
+        });
+        entered.map_err(refused)
+    }
+
+    async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
+        turn().await;
+        let struck = self.world.borrow_mut().write(|world| {
+            world.ledger.retain(|it| it.key_id != entry.key_id);
+            Ok(())
+        });
+        struck.map_err(refused)
+    }
+
+    fn decided(&self, decision: &dyn Debug) {
+        let mut world = self.world.borrow_mut();
+        world.note(|| format!("operator {}: {decision:?}", self.me));
+    }
+}
+
+fn refused(error: Kube) -> ledger::Error {
+    ledger::Error::Kubernetes { place: "the ledger".into(), source: Box::new(error.into()) }
+}
+
+impl KeyPorts for Model {
+    fn keys_per_day(&self) -> u64 {
+        self.world.borrow().keys_per_day
+    }
+
+    fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
+        let now = self.now();
+        self.memory(|memory| memory.made.of(&key.name_any(), now))
+    }
+
+    fn count_made(&self, key: &GatewayApiKey) {
+        let now = self.now();
+        self.memory(|memory| memory.made.count(&key.name_any(), now));
+    }
+
+    fn may_exist(&self, _: &Mark) -> bool {
+        false
+    }
+
+    fn doubt(&self, _: &ConsoleToken, _: &Listing) -> Option<String> {
+        self.world.borrow().elsewhere.then(|| "it leads to another account".to_owned())
+    }
+
+    fn enqueue_provider_keys(&self, _: &GatewayApiKey) {}
+
+    async fn find_workloads(&self, _: &str, _: &[Target]) -> Looked {
+        Looked::default()
+    }
+
+    async fn restart(&self, _: &Restart<'_>) -> Outcome {
+        turn().await;
+        let failed = self.world.borrow_mut().write(|_| Ok(())).err();
+        Outcome { failed: failed.map(Kube::into), ..Outcome::default() }
+    }
+
+    fn is_released(&self, uid: &str) -> bool {
+        assert_eq!(uid, UID, "there is one resource, {NAME}");
+        self.memory(|memory| memory.released)
+    }
+
+    fn released(&self, uid: &str) {
+        self.forget(uid);
+        self.memory(|memory| memory.released = true);
+    }
+
+    async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>> {
+        Some(section.run().await)
+    }
+}
