@@ -181,7 +181,7 @@ impl Work {
         let Some(token) = token else {
             return self.without_token().await;
         };
-        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&token.spec.vendor) else {
+        let Some(capabilities) = self.context.settings.vendors.capabilities(&token.spec.vendor) else {
             return self.blocked("its vendor is unknown").await;
         };
         let mint = self.minting.as_ref().map(|it| &it.mint);
@@ -196,9 +196,8 @@ impl Work {
         };
         let (record, now) = (self.record(), self.context.clock.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
-        let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
-        let base_url = gateway_url.trim_end_matches('/').to_owned();
-        let rendering = desired.secret.rendering(&base_url, &desired.settings.models);
+        let base_url = capabilities.base_url(&token.spec);
+        let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         for _ in 0..STEPS {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
@@ -233,8 +232,7 @@ impl Work {
                 Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
-            let act =
-                Act { account, desired: &desired, rendering: &rendering, base_url: &base_url, facts: &facts };
+            let act = Act { account, desired: &desired, rendering: &rendering, base_url, facts: &facts };
             match self.act(&act, &decision).await? {
                 Done::Taken => self.tell(&act, &decision),
                 Done::Again => {}

@@ -9,7 +9,6 @@ use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::{object, watch};
-use crate::gateway;
 use crate::gateway::account::Account;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
@@ -127,8 +126,9 @@ impl Work {
             let verdict = report::token::missing(self.token_name(), &self.namespace());
             return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
         };
-        if !gateway::capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys) {
-            let able = gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title);
+        if !self.context.settings.vendors.capabilities(&token.spec.vendor).is_some_and(|it| it.provider_keys)
+        {
+            let able = self.context.settings.vendors.able(|it| it.provider_keys);
             let message = report::provider_key::unsupported(self.token_name(), able);
             let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
@@ -148,7 +148,12 @@ impl Work {
             Err(verdict) => return self.publish(self.status(), &verdict).await,
         };
         let wanted = Wanted { content: self.content(&credential), assigned_to };
-        let lag = gateway::capabilities(&token.spec.vendor).map_or(SignedDuration::ZERO, |it| it.listing_lag);
+        let lag = self
+            .context
+            .settings
+            .vendors
+            .capabilities(&token.spec.vendor)
+            .map_or(SignedDuration::ZERO, |it| it.listing_lag);
         for _ in 0..STEPS {
             let facts = self.facts(lag);
             let decision = deposit::decide(&facts, &wanted);

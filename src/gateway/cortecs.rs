@@ -17,17 +17,19 @@
 
 mod project;
 
+use super::access::Access;
 use super::entry::{self, Entry, Read};
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, Projects, lenient, refusal, time};
+use super::{Amendment, Credit, Driver, Gateway, Minted, Order, Projects, lenient, refusal, time};
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
+    BudgetSupport, Capabilities, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery, UsageSupport,
 };
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::{Mark, NameStyle};
 use crate::plan::report::to_the_second;
+use crate::plan::spec_field::SpecField;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
@@ -36,18 +38,29 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// Cortecs' row in the registry.
+pub const DRIVER: Driver = Driver {
+    name: CAPABILITIES.name,
+    example: "cortecs: {}",
+    capabilities: &CAPABILITIES,
+    access: Access::PUBLIC,
+    account: |vendor| vendor.cortecs.as_ref().map(|_| ""),
+    open: |_, wire| Box::new(Cortecs::new(wire)),
+};
+
 /// What Cortecs can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "cortecs",
     title: "Cortecs",
-    endpoint: "https://api.cortecs.ai",
-    gateway_url: "https://api.cortecs.ai",
+    endpoint: Endpoint::Default("https://api.cortecs.ai"),
+    gateway_url: GatewayUrl::Default("https://api.cortecs.ai"),
     openai_path: "/v1",
     presets: &[Preset::OpenAI, Preset::Codex],
     types: &[KeyType::Api, KeyType::Management],
     names: NameStyle::Slug,
     recovery: Recovery::Once,
     console_tokens: Minting::Peer,
+    issuer: "",
     usage: UsageSupport {
         spending: Some("one call for the whole account, whose path is not documented: set usage.path"),
         balance: true,
@@ -61,7 +74,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     lists_whole_account: false,
     // Budgets of the console begin at 00:00 UTC (§3.4).
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
-    fields: FIELDS,
+    fields,
     provider_keys: false,
     project_settings: true,
     // Not documented.
@@ -72,44 +85,49 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     refused: "",
 };
 
-const FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, "immutable"),
-    field(
-        "displayName",
-        Support::AtCreation,
-        "its letters and digits begin the name, which is fixed; a change replaces the key",
-    ),
-    field("type", Support::Unsupported, "keys are for applications there; use type Api, or leave it out"),
-    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
-    field("models", Support::Unsupported, "models are restricted for the whole project; use ProjectSettings"),
-    field(
-        "budget",
-        Support::Unsupported,
-        "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
-    ),
-    field(
-        "expiresInDays",
-        Support::Operator,
-        "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
-    ),
-    field("email", Support::Unsupported, "keys belong to the user of the console token; leave it out"),
-    field("active", Support::Unsupported, "keys cannot be switched off; delete the resource instead"),
-    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
-    field(
-        "rotation",
-        Support::Operator,
-        "new key, overlap, deleted; budgets of the single key are lost with it; no maxOverlap, no brownOut",
-    ),
-    field(
-        "secret",
-        Support::Operator,
-        "name is immutable; a lost Secret means a new key, the old one works for the overlap",
-    ),
-    field("deletionPolicy", Support::Operator, "Delete or Retain"),
-    field("externalId", Support::Operator, "immutable; the key's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-    field("suspend", Support::Operator, "nothing is changed while it is true"),
-];
+/// What becomes of each field of a GatewayApiKey.
+const fn fields(field: SpecField) -> FieldSupport {
+    match field {
+        SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),
+        SpecField::DisplayName => FieldSupport::at_creation(
+            "its letters and digits begin the name, which is fixed; a change replaces the key",
+        ),
+        SpecField::Type => {
+            FieldSupport::unsupported("keys are for applications there; use type Api, or leave it out")
+        }
+        SpecField::CodingAssistant => {
+            FieldSupport::unsupported("there are no coding-agent keys there; leave it out")
+        }
+        SpecField::Models => {
+            FieldSupport::unsupported("models are restricted for the whole project; use ProjectSettings")
+        }
+        SpecField::Budget => FieldSupport::unsupported(
+            "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
+        ),
+        SpecField::ExpiresInDays => FieldSupport::operator(
+            "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
+        ),
+        SpecField::Email => {
+            FieldSupport::unsupported("keys belong to the user of the console token; leave it out")
+        }
+        SpecField::Active => {
+            FieldSupport::unsupported("keys cannot be switched off; delete the resource instead")
+        }
+        SpecField::DebugMode => FieldSupport::unsupported("there is no such mode; leave it out"),
+        SpecField::Rotation => FieldSupport::operator(
+            "new key, overlap, deleted; budgets of the single key are lost with it; no maxOverlap, no brownOut",
+        ),
+        SpecField::Secret => FieldSupport::operator(
+            "name is immutable; a lost Secret means a new key, the old one works for the overlap",
+        ),
+        SpecField::DeletionPolicy => FieldSupport::operator("Delete or Retain"),
+        SpecField::ExternalId => {
+            FieldSupport::operator("immutable; the key's name, with managementPolicy Observe only")
+        }
+        SpecField::ManagementPolicy => FieldSupport::operator("Observe only looks at the key in externalId"),
+        SpecField::Suspend => FieldSupport::operator("nothing is changed while it is true"),
+    }
+}
 
 /// Keys of the console token's user, in its project.
 pub struct Cortecs {
@@ -194,6 +212,20 @@ fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>
     }
 }
 
+/// The fields that are read and that a fault may name.
+const READ: &[&str] = &[
+    "api_key",
+    "api_keys",
+    "balance",
+    "created_at",
+    "currency",
+    "current_balance",
+    "data",
+    "name",
+    "rows",
+    "usage",
+];
+
 /// What the vendor calls the fields of a key.
 const BODY: &[refusal::Field] = &[("name", Some("spec.displayName")), ("is_management_key", None)];
 /// The same of a management key, which is named after the resource, and of a key that is only named.
@@ -204,7 +236,7 @@ const KEYS: [&str; 3] = ["v1", "manage", "api-keys"];
 impl Cortecs {
     /// The user's keys over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 
     /// One status for three causes: the listing tells whether the name is taken.
@@ -276,10 +308,6 @@ impl Gateway for Cortecs {
         Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret })
     }
 
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
-    }
-
     async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
         // Nothing can be changed there, and so nothing is ever different.
         Ok(())
@@ -294,6 +322,21 @@ impl Gateway for Cortecs {
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
+    }
+
+    fn usage(&self) -> Option<&dyn super::Usage> {
+        Some(self)
+    }
+
+    fn credit(&self) -> Option<&dyn Credit> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl super::Usage for Cortecs {
     async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
         let undocumented = "its documentation shows no path; set spec.usage.path of the ConsoleToken";
         let path = span.path.as_deref().ok_or(Fault::without_effect(FaultKind::Strange(undocumented)))?;
@@ -305,11 +348,10 @@ impl Gateway for Cortecs {
         let usage: Usage = self.wire.send(call).await?.read()?;
         usage.rows.into_iter().map(spending).collect()
     }
+}
 
-    fn projects(&self) -> Option<&dyn Projects> {
-        Some(self)
-    }
-
+#[async_trait]
+impl Credit for Cortecs {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v1", "manage", "users", "balance"];
         let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;

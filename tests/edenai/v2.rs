@@ -10,7 +10,7 @@ use keysmith::emulator::Effect;
 use keysmith::emulator::edenai::v2::{NewToken, Switches};
 use keysmith::emulator::edenai::{Budget, DataPlaneAnswer, TokenType};
 use keysmith::gateway::edenai_v2::EdenAiV2;
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Credit, Gateway, Order, Reveal, Usage};
 use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
 use keysmith::plan::naming::{ClusterId, Mark, NameStyle, Serial};
 use serde_json::json;

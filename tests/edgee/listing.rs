@@ -7,7 +7,7 @@ use http::Request;
 use keysmith::emulator::edgee::Blank;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Gateway, ProviderKeys};
+use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
 use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{Effect as Consequence, FaultKind};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};

@@ -1,8 +1,10 @@
 //! The table of drivers: what a resource for each of them looks like, so that one story is told for all.
 
 use keysmith::emulator::Surface;
+use keysmith::gateway::DRIVERS;
 use keysmith::plan::capability::{Capabilities, Recovery, Support};
 use keysmith::plan::naming::{Mark, Serial};
+use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
 /// A driver and the emulated vendor it speaks to.
@@ -12,6 +14,13 @@ pub trait Driver: Copy {
 
     /// A ConsoleToken's spec, without the token.
     fn token_spec(self) -> Value;
+
+    /// What becomes of the field of that name.
+    fn support(self, field: &str) -> Support {
+        let field =
+            SpecField::named(field).unwrap_or_else(|| panic!("{field} is no field of a GatewayApiKey"));
+        self.capabilities().support(field)
+    }
 
     /// Where keys are listed and made, as a fault rule names it.
     fn collection(self) -> &'static str;
@@ -42,10 +51,8 @@ pub trait Driver: Copy {
 
 impl Driver for Surface {
     fn capabilities(self) -> &'static Capabilities {
-        keysmith::gateway::DRIVERS
-            .iter()
-            .find(|it| it.name == self.name())
-            .expect("every surface has a driver")
+        let driver = DRIVERS.iter().find(|it| it.name == self.name());
+        driver.expect("every surface has a driver").capabilities
     }
 
     fn token_spec(self) -> Value {
@@ -72,15 +79,15 @@ impl Driver for Surface {
     }
 
     fn full(self, fields: Value) -> Value {
-        only(fields, |field| self.capabilities().support(field) != Support::Unsupported)
+        only(fields, |field| self.support(field) != Support::Unsupported)
     }
 
     fn changeable(self, fields: Value) -> Value {
-        only(fields, |field| self.capabilities().support(field) == Support::InPlace)
+        only(fields, |field| self.support(field) == Support::InPlace)
     }
 
     fn refused(self) -> (&'static str, Value) {
-        match self.capabilities().support("debugMode") {
+        match self.capabilities().support(SpecField::DebugMode) {
             Support::Unsupported => ("debugMode", json!(true)),
             _ => ("type", json!("Sandbox")),
         }

@@ -49,7 +49,7 @@ impl Minting {
 
     /// The token itself, where it may make and revoke others of its kind: the higher one is then not needed.
     pub fn acting(&self, context: &Context) -> Option<Standing> {
-        let capabilities = (context.settings.vendors.capabilities)(&self.token.spec.vendor)?;
+        let capabilities = context.settings.vendors.capabilities(&self.token.spec.vendor)?;
         self.standing(context).filter(|_| capabilities.console_tokens == Makers::Peer)
     }
 

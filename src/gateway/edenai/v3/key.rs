@@ -1,7 +1,7 @@
 //! A key of v3, as the vendor shows it (contract §2.8).
 
 use super::later;
-use crate::gateway::edenai_budget::{as_far_as_read, shown_budget};
+use crate::gateway::edenai::budget::{as_far_as_read, shown_budget};
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{Order, guard, lenient};
 use crate::plan::facts::{KeyId, Listed, Shown};

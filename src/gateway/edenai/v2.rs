@@ -13,20 +13,24 @@
 //! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
 //! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
 
-use super::edenai_budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
-use super::edenai_v3::{BODY, expiry};
-use super::entry::{self, Entry, Read};
-use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
+use super::budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
+use super::cost;
+use super::v3::{BODY, READ, expiry};
+use crate::api::console_token::EdenAiApi;
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
+use crate::gateway::access::Access;
+use crate::gateway::entry::{self, Entry, Read};
+use crate::gateway::http::{Call, Wire, gone_is_none};
+use crate::gateway::{Amendment, Credit, Driver, Gateway, Minted, Order, Reveal, Usage, lenient};
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
+    BudgetSupport, Capabilities, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery, UsageSupport,
 };
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
 use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::spec_field::SpecField;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
@@ -35,18 +39,29 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// Its row in the registry.
+pub const DRIVER: Driver = Driver {
+    name: CAPABILITIES.name,
+    example: "edenAi: {api: V2}",
+    capabilities: &CAPABILITIES,
+    access: Access::PUBLIC,
+    account: |vendor| vendor.eden_ai.as_ref().filter(|it| it.api == Some(EdenAiApi::V2)).map(|_| ""),
+    open: |_, wire| Box::new(EdenAiV2::new(wire)),
+};
+
 /// What Eden AI v2 can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "edenai-v2",
     title: "Eden AI v2",
-    endpoint: "https://api.edenai.run",
-    gateway_url: "https://api.edenai.run",
+    endpoint: Endpoint::Default("https://api.edenai.run"),
+    gateway_url: GatewayUrl::Default("https://api.edenai.run"),
     openai_path: "/v3",
     presets: &[Preset::OpenAI, Preset::Codex],
     types: &[KeyType::Api, KeyType::Sandbox],
     names: NameStyle::Slug,
     recovery: Recovery::Reveal,
     console_tokens: Minting::Console,
+    issuer: "",
     usage: UsageSupport { spending: Some("one call for the whole account"), balance: true, path: false },
     disable: false,
     last_used: false,
@@ -60,7 +75,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         // Documented for v3 (§2.8), whose resets v2 has had since July 2026 (§2.3).
         zone: "Europe/Paris",
     },
-    fields: FIELDS,
+    fields,
     provider_keys: false,
     project_settings: false,
     // Not documented.
@@ -71,40 +86,43 @@ pub const CAPABILITIES: Capabilities = Capabilities {
               another ConsoleToken with spec.vendor.edenAi.api: V3",
 };
 
-const FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, "immutable"),
-    field(
-        "displayName",
-        Support::AtCreation,
-        "its letters and digits begin the name, which is fixed; a change replaces the key",
-    ),
-    field("type", Support::AtCreation, "Api or Sandbox; a change replaces the key"),
-    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
-    field("models", Support::Unsupported, "models cannot be restricted there; leave it out"),
-    field(
-        "budget",
-        Support::InPlace,
-        "USD, less than 100000; an edit of the amount makes it what the key has left",
-    ),
-    field("expiresInDays", Support::InPlace, "moved and cleared in place; replaced before it expires"),
-    field("email", Support::Unsupported, "tokens belong to the account; leave it out"),
-    field("active", Support::Unsupported, "tokens cannot be switched off; delete the resource instead"),
-    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
-    field(
-        "rotation",
-        Support::Operator,
-        "new key, overlap, deleted; a new key has what is left of the budget; no maxOverlap, no brownOut",
-    ),
-    field(
-        "secret",
-        Support::Operator,
-        "name is immutable; a lost Secret is restored by reading the token by its name",
-    ),
-    field("deletionPolicy", Support::Operator, "Delete or Retain"),
-    field("externalId", Support::Operator, "immutable; the token's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-    field("suspend", Support::Operator, "nothing is changed while it is true"),
-];
+/// What becomes of each field of a GatewayApiKey.
+const fn fields(field: SpecField) -> FieldSupport {
+    match field {
+        SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),
+        SpecField::DisplayName => FieldSupport::at_creation(
+            "its letters and digits begin the name, which is fixed; a change replaces the key",
+        ),
+        SpecField::Type => FieldSupport::at_creation("Api or Sandbox; a change replaces the key"),
+        SpecField::CodingAssistant => {
+            FieldSupport::unsupported("there are no coding-agent keys there; leave it out")
+        }
+        SpecField::Models => FieldSupport::unsupported("models cannot be restricted there; leave it out"),
+        SpecField::Budget => FieldSupport::in_place(
+            "USD, less than 100000; an edit of the amount makes it what the key has left",
+        ),
+        SpecField::ExpiresInDays => {
+            FieldSupport::in_place("moved and cleared in place; replaced before it expires")
+        }
+        SpecField::Email => FieldSupport::unsupported("tokens belong to the account; leave it out"),
+        SpecField::Active => {
+            FieldSupport::unsupported("tokens cannot be switched off; delete the resource instead")
+        }
+        SpecField::DebugMode => FieldSupport::unsupported("there is no such mode; leave it out"),
+        SpecField::Rotation => FieldSupport::operator(
+            "new key, overlap, deleted; a new key has what is left of the budget; no maxOverlap, no brownOut",
+        ),
+        SpecField::Secret => FieldSupport::operator(
+            "name is immutable; a lost Secret is restored by reading the token by its name",
+        ),
+        SpecField::DeletionPolicy => FieldSupport::operator("Delete or Retain"),
+        SpecField::ExternalId => {
+            FieldSupport::operator("immutable; the token's name, with managementPolicy Observe only")
+        }
+        SpecField::ManagementPolicy => FieldSupport::operator("Observe only looks at the key in externalId"),
+        SpecField::Suspend => FieldSupport::operator("nothing is changed while it is true"),
+    }
+}
 
 /// Custom tokens of an account.
 pub struct EdenAiV2 {
@@ -194,7 +212,7 @@ fn unknown(fault: Fault) -> Fault {
 impl EdenAiV2 {
     /// The account's tokens over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 
     async fn read(&self, name: &str) -> Result<Option<Read<Token>>, Fault> {
@@ -283,11 +301,6 @@ impl Gateway for EdenAiV2 {
         Ok(Minted { key, secret })
     }
 
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        let token = self.read(&id.0).await?.map(|read| read.entry);
-        token.filter(|it| it.revoked != Some(true)).map(|token| self.shown(&token)).transpose()
-    }
-
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
         let budget = (amendment.to.budget, amendment.left);
@@ -303,7 +316,7 @@ impl Gateway for EdenAiV2 {
         if !amendment.fields.contains(&Field::Budget) {
             return Ok(());
         }
-        self.lower(&id.0, excess(budget, edenai_budget::balance(&answer))).await
+        self.lower(&id.0, excess(budget, budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
@@ -312,10 +325,36 @@ impl Gateway for EdenAiV2 {
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 
-    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        edenai_cost::spent(&self.wire, &["v2", "cost_management"], span).await
+    fn reveal(&self) -> Option<&dyn Reveal> {
+        Some(self)
     }
 
+    fn usage(&self) -> Option<&dyn Usage> {
+        Some(self)
+    }
+
+    fn credit(&self) -> Option<&dyn Credit> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reveal for EdenAiV2 {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        let token = self.read(&id.0).await?.map(|read| read.entry);
+        token.filter(|it| it.revoked != Some(true)).map(|token| self.shown(&token)).transpose()
+    }
+}
+
+#[async_trait]
+impl Usage for EdenAiV2 {
+    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        cost::spent(&self.wire, &["v2", "cost_management"], span).await
+    }
+}
+
+#[async_trait]
+impl Credit for EdenAiV2 {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v2", "cost_management", "credits"];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };
