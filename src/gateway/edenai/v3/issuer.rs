@@ -1,7 +1,8 @@
 //! Eden AI v3 with an issuer key, which makes, lists and revokes the auth keys that other ConsoleTokens work with, and can
 //! do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
 
-use super::{CAPABILITIES, READ, limit_reached, listed, pages, tier, unknown, whoami};
+use super::table::tier;
+use super::{CAPABILITIES, READ, limit_reached, listed, pages, unknown, whoami};
 use crate::api::console_token::EdenAiTier;
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::access::Access;
