@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["drivers"]);
         let drivers = document["drivers"].as_array().unwrap();
         let names: Vec<_> = drivers.iter().map(|it| it["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["edgee", "edenai-v2", "edenai-v3", "edenai-v3-issuer", "cortecs"]);
+        assert_eq!(names, DRIVERS.iter().map(|it| it.name).collect::<Vec<_>>());
         for driver in drivers {
             let rows = driver["fields"].as_array().unwrap();
             let fields: Vec<_> = rows.iter().map(|it| it["field"].as_str().unwrap()).collect();

@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) path: &'static str,
     /// The path of its data plane.
     pub(super) gateway_path: &'static str,
+    /// Where keys are listed and made, as a fault rule names it.
+    pub(super) collection: &'static str,
     /// Its console.
     pub(super) console: fn(&Emulator) -> Box<dyn Console>,
 }
@@ -61,6 +63,12 @@ impl Surface {
     #[must_use]
     pub const fn gateway_path(self) -> &'static str {
         self.row().gateway_path
+    }
+
+    /// Where keys are listed and made, as a fault rule names it.
+    #[must_use]
+    pub const fn collection(self) -> &'static str {
+        self.row().collection
     }
 }
 

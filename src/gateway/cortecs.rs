@@ -25,7 +25,7 @@ use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
 use super::{Amendment, Credit, Gateway, Minted, Order, Projects, lenient, refusal, time};
 use crate::api::gateway_api_key::KeyType;
 use crate::plan::capability::Capabilities;
-use crate::plan::facts::{KeyId, Listed, Shown};
+use crate::plan::facts::{KeyId, Listed, Shown, Unread};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Mark;
 use crate::plan::report::to_the_second;
@@ -106,7 +106,7 @@ struct Created {
     _object: (),
 }
 
-fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>) -> Listed {
+fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<Unread>) -> Listed {
     Listed {
         id: KeyId(name.clone()),
         name,
@@ -188,7 +188,10 @@ impl Gateway for Cortecs {
         let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
         let mut body: Map<String, Value> = answer.read()?;
         let keys: Vec<Read<Key>> = entry::listing(&self.wire, entry::list(&mut body, "api_keys")?)?;
-        let key = |read: Read<Key>| Some(listed(read.entry.name?, read.entry.created_at, read.unread));
+        let key = |read: Read<Key>| {
+            let unread = read.told_unread();
+            Some(listed(read.entry.name?, read.entry.created_at, unread))
+        };
         Ok(keys.into_iter().filter_map(key).collect())
     }
 
@@ -211,7 +214,7 @@ impl Gateway for Cortecs {
         let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
         let (created_at, unread) = match time::read(&created.created_at) {
             Ok(created_at) => (created_at, Vec::new()),
-            Err(_) => (None, vec!["created_at"]),
+            Err(_) => (None, vec![Unread { field: "created_at", is_expiry: false }]),
         };
         Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret })
     }

@@ -123,6 +123,7 @@ impl Entry for Key {
         "expires_at",
         "last_used_at",
     ];
+    const EXPIRY: Option<&'static str> = Some("expires_at");
     const ID: &'static str = "id";
 
     fn has_id(&self) -> bool {
@@ -137,7 +138,8 @@ fn listed(read: Read<Key>) -> Option<Listed> {
     let limit =
         read.entry.max_usage.filter(|it| *it > 0).map(|micros| Limit { micros, period: Period::Monthly });
     let (shows_models, shows_limit) = (read.is_read("models"), read.is_read("max_usage"));
-    let Read { entry: key, unread } = read;
+    let unread = read.told_unread();
+    let key = read.entry;
     Some(Listed {
         id: KeyId(key.id?),
         created_at: key.created_at,

@@ -22,9 +22,6 @@ pub trait Driver: Copy {
         self.capabilities().support(field)
     }
 
-    /// Where keys are listed and made, as a fault rule names it.
-    fn collection(self) -> &'static str;
-
     /// Those fields of a GatewayApiKey's spec that the vendor has in any way.
     fn full(self, fields: Value) -> Value;
 
@@ -51,31 +48,15 @@ pub trait Driver: Copy {
 
 impl Driver for Surface {
     fn capabilities(self) -> &'static Capabilities {
-        let driver = DRIVERS.iter().find(|it| it.name == self.name());
-        driver.expect("every surface has a driver").capabilities
+        row(self).capabilities
     }
 
     fn token_spec(self) -> Value {
-        let vendor = match self {
-            Self::Edgee => json!({"edgee": {"organizationId": "org_test"}}),
-            Self::EdenAiV2 => json!({"edenAi": {"api": "V2"}}),
-            Self::EdenAiV3 => json!({"edenAi": {}}),
-            Self::Cortecs => json!({"cortecs": {}}),
-        };
         json!({
-            "vendor": vendor,
+            "vendor": vendor(self),
             "endpoint": format!("http://emulator.test/{}", self.path()),
             "gatewayUrl": format!("http://emulator.test/{}", self.gateway_path()),
         })
-    }
-
-    fn collection(self) -> &'static str {
-        match self {
-            Self::Edgee => "/api_keys",
-            Self::EdenAiV2 => "/custom_token/",
-            Self::EdenAiV3 => "/manage/keys/",
-            Self::Cortecs => "/manage/api-keys",
-        }
     }
 
     fn full(self, fields: Value) -> Value {
@@ -104,13 +85,28 @@ impl Driver for Surface {
     }
 
     fn account(self) -> String {
-        let organization = &self.token_spec()["vendor"]["edgee"]["organizationId"];
-        organization.as_str().unwrap_or_default().to_owned()
+        let vendor = serde_json::from_value(vendor(self)).unwrap();
+        (row(self).account)(&vendor).unwrap().to_owned()
     }
 
     fn name_of(self, mark: &Mark, display: &str) -> String {
         mark.styled(self.capabilities().names, display, Serial(1))
     }
+}
+
+fn row(surface: Surface) -> &'static keysmith::gateway::Driver {
+    DRIVERS.iter().find(|it| it.name == surface.name()).expect("every surface has a driver")
+}
+
+/// The example of the registry, with the organization in which the emulator's console works.
+fn vendor(surface: Surface) -> Value {
+    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(surface).example)).unwrap();
+    for place in vendor.as_object_mut().unwrap().values_mut() {
+        if let Some(organization) = place.get_mut("organizationId") {
+            *organization = json!("org_test");
+        }
+    }
+    vendor
 }
 
 fn only(fields: Value, keep: impl Fn(&str) -> bool) -> Value {

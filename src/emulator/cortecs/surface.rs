@@ -12,6 +12,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     name: "cortecs",
     path: "cortecs",
     gateway_path: "cortecs-gateway",
+    collection: "/manage/api-keys",
     console: |emulator| Box::new(emulator.cortecs()),
 };
 

@@ -12,6 +12,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     name: "edgee",
     path: "edgee",
     gateway_path: "edgee-gateway",
+    collection: "/api_keys",
     console: |emulator| Box::new(emulator.edgee()),
 };
 

@@ -85,6 +85,7 @@ impl Entry for Token {
         "revoked",
         "token",
     ];
+    const EXPIRY: Option<&'static str> = Some("expire_time");
     const ID: &'static str = "name";
 
     fn has_id(&self) -> bool {
@@ -94,6 +95,7 @@ impl Entry for Token {
 
 /// A token, as far as it could be read. `None`: it is revoked.
 fn listed(read: Read<Token>) -> Option<Listed> {
+    let told_unread = read.told_unread();
     let Read { entry: token, unread } = read;
     let name = token.name.filter(|_| token.revoked != Some(true))?;
     let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
@@ -107,7 +109,7 @@ fn listed(read: Read<Token>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread,
+        unread: told_unread,
         shown: Shown { budget, capped, ..Shown::default() },
     })
 }

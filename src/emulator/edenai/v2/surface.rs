@@ -14,6 +14,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     name: "edenai-v2",
     path: "edenai",
     gateway_path: "edenai-gateway",
+    collection: "/custom_token/",
     console: |emulator| Box::new(emulator.edenai().v2()),
 };
 

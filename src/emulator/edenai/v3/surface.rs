@@ -14,6 +14,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     name: "edenai-v3",
     path: "edenai",
     gateway_path: "edenai-gateway",
+    collection: "/manage/keys/",
     console: |emulator| Box::new(emulator.edenai().v3()),
 };
 
