@@ -1,15 +1,16 @@
 //! `keysmith explain`: what each vendor can do, from the same table that refuses what it cannot.
 
 use crate::api::gateway_api_key::KeyType;
-use crate::gateway::DRIVERS;
+use crate::gateway::{DRIVERS, Driver};
 use crate::plan::capability::{Capabilities, Minting, Recovery, Support};
+use crate::plan::spec_field::SpecField;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// As JSON: `{"drivers": [{"name": …}]}`.
 pub fn json(vendor: Option<&str>) -> Result<String, String> {
-    let drivers = select(vendor)?;
-    let document = serde_json::json!({ "drivers": drivers });
-    serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
+    let drivers: Vec<_> = select(vendor)?.into_iter().map(document).collect();
+    serde_json::to_string_pretty(&json!({ "drivers": drivers })).map_err(|error| error.to_string())
 }
 
 /// As a table.
@@ -22,9 +23,14 @@ pub fn text(vendor: Option<&str>) -> Result<String, String> {
     Ok(text)
 }
 
-fn select(vendor: Option<&str>) -> Result<Vec<&'static Capabilities>, String> {
-    let drivers: Vec<_> =
-        DRIVERS.iter().copied().filter(|it| vendor.is_none_or(|vendor| it.name == vendor)).collect();
+fn document(driver: &Driver) -> Value {
+    let mut document = serde_json::to_value(driver.capabilities).unwrap_or_default();
+    document["name"] = json!(driver.name);
+    document
+}
+
+fn select(vendor: Option<&str>) -> Result<Vec<&'static Driver>, String> {
+    let drivers: Vec<_> = DRIVERS.iter().filter(|it| vendor.is_none_or(|vendor| it.name == vendor)).collect();
     if drivers.is_empty() {
         let known: Vec<_> = DRIVERS.iter().map(|it| it.name).collect();
         return Err(format!(
@@ -36,20 +42,21 @@ fn select(vendor: Option<&str>) -> Result<Vec<&'static Capabilities>, String> {
     Ok(drivers)
 }
 
-fn table(text: &mut String, driver: &Capabilities) -> std::fmt::Result {
-    writeln!(text, "{} ({})", driver.name, driver.title)?;
-    for (what, value) in facts(driver) {
+fn table(text: &mut String, driver: &Driver) -> std::fmt::Result {
+    writeln!(text, "{} ({})", driver.name, driver.capabilities.title)?;
+    for (what, value) in facts(driver.capabilities) {
         writeln!(text, "  {what:<17} {value}")?;
     }
     writeln!(text, "\n  {:<18} {:<22} NOTE", "GatewayApiKey.spec", "A CHANGE")?;
-    for field in driver.fields {
-        let support = match field.support {
+    for field in SpecField::ALL {
+        let said = driver.capabilities.field(field);
+        let support = match said.support {
             Support::InPlace => "reaches the key",
             Support::AtCreation => "needs a new key",
             Support::Operator => "is Keysmith's own",
             Support::Unsupported => "is refused",
         };
-        writeln!(text, "  {:<18} {:<22} {}", field.field, support, field.note)?;
+        writeln!(text, "  {:<18} {:<22} {}", field.name(), support, said.note)?;
     }
     writeln!(text)
 }
@@ -71,16 +78,12 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         Minting::Peer => "by Keysmith (spec.mint), with any other ConsoleToken",
     };
     let balance = if driver.usage.balance { "; the account's balance too" } else { "" };
+    let endpoint = driver.endpoint.own().unwrap_or("wherever you run it: set spec.endpoint");
+    let gateway = driver.gateway_url.own().unwrap_or("the management API's URL");
     vec![
-        ("management API", driver.endpoint.to_owned()),
-        (
-            "gateway",
-            format!(
-                "{}, OpenAI's language at {}{}",
-                driver.gateway_url, driver.gateway_url, driver.openai_path
-            ),
-        ),
-        ("types of keys", list(driver.types.iter().filter(|it| **it != KeyType::Management))),
+        ("management API", endpoint.to_owned()),
+        ("gateway", format!("{gateway}, OpenAI's language at {gateway}{}", driver.openai_path)),
+        ("types of keys", types(driver)),
         ("presets", list(driver.presets)),
         ("budgets", budgets(driver)),
         ("a lost Secret", lost.to_owned()),
@@ -96,6 +99,11 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         ("ProviderKeys", yes(driver.provider_keys)),
         ("ProjectSettings", yes(driver.project_settings)),
     ]
+}
+
+fn types(driver: &Capabilities) -> String {
+    let types: Vec<_> = driver.types.iter().filter(|it| **it != KeyType::Management).collect();
+    if types.is_empty() { "console tokens only".to_owned() } else { list(types) }
 }
 
 fn budgets(driver: &Capabilities) -> String {
@@ -114,44 +122,18 @@ fn list<'a, T: std::fmt::Debug + 'a>(items: impl IntoIterator<Item = &'a T>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::GatewayApiKey;
-    use kube::CustomResourceExt;
-
-    #[test]
-    fn every_driver_says_what_becomes_of_every_field_of_the_spec() {
-        let crd = serde_json::to_value(GatewayApiKey::crd()).unwrap();
-        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-        let fields = crd.pointer(path).unwrap().as_object().unwrap();
-        for driver in DRIVERS {
-            for field in fields.keys() {
-                assert!(driver.field(field).is_some(), "{} says nothing of {field}", driver.name);
-            }
-            for it in driver.fields {
-                assert!(
-                    fields.contains_key(it.field),
-                    "{} speaks of {}, which is no field",
-                    driver.name,
-                    it.field
-                );
-            }
-        }
-    }
 
     #[test]
     fn programs_get_every_driver_with_every_field() {
-        let spec = serde_json::to_value(GatewayApiKey::crd()).unwrap();
-        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
-        let mut expected: Vec<_> = spec.pointer(path).unwrap().as_object().unwrap().keys().cloned().collect();
-        expected.sort();
+        let expected = SpecField::ALL.map(SpecField::name);
         let document: serde_json::Value = serde_json::from_str(&json(None).unwrap()).unwrap();
         assert_eq!(document.as_object().unwrap().keys().collect::<Vec<_>>(), ["drivers"]);
         let drivers = document["drivers"].as_array().unwrap();
         let names: Vec<_> = drivers.iter().map(|it| it["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["edgee", "edenai-v2", "edenai-v3", "cortecs"]);
+        assert_eq!(names, DRIVERS.iter().map(|it| it.name).collect::<Vec<_>>());
         for driver in drivers {
             let rows = driver["fields"].as_array().unwrap();
-            let mut fields: Vec<_> = rows.iter().map(|it| it["field"].as_str().unwrap().to_owned()).collect();
-            fields.sort();
+            let fields: Vec<_> = rows.iter().map(|it| it["field"].as_str().unwrap()).collect();
             assert_eq!(fields, expected, "{}", driver["name"]);
             for row in rows {
                 let support = row["support"].as_str().unwrap();
@@ -165,11 +147,12 @@ mod tests {
     fn people_are_told_something_of_every_field() {
         for driver in DRIVERS {
             let text = text(Some(driver.name)).unwrap();
-            for field in driver.fields {
-                assert!(!field.note.is_empty(), "{} has no note on {}", driver.name, field.field);
-                let cell = format!("  {:<18} ", field.field);
+            for field in SpecField::ALL {
+                let note = driver.capabilities.field(field).note;
+                assert!(!note.is_empty(), "{} has no note on {}", driver.name, field.name());
+                let cell = format!("  {:<18} ", field.name());
                 let line = text.lines().find(|line| line.starts_with(&cell));
-                assert!(line.is_some_and(|line| line.ends_with(field.note)), "{}: {line:?}", field.field);
+                assert!(line.is_some_and(|line| line.ends_with(note)), "{field:?}: {line:?}");
             }
         }
     }

@@ -1,13 +1,12 @@
-//! What the vendors understand: one trait, one file per vendor, one match, and HTTP in one file.
+//! What the vendors understand: one trait with optional abilities, one folder per vendor, one registry with a row per driver,
+//! and HTTP in one file.
 
+pub mod access;
 pub mod account;
 pub mod breaker;
 pub mod budget;
 pub mod cortecs;
-pub mod edenai_budget;
-pub mod edenai_cost;
-pub mod edenai_v2;
-pub mod edenai_v3;
+pub mod edenai;
 pub mod edgee;
 pub mod entry;
 pub mod guard;
@@ -15,13 +14,15 @@ pub mod http;
 pub mod lenient;
 pub mod operation;
 pub mod refusal;
+pub mod registry;
 pub mod retry_after;
 pub mod shares;
 pub mod time;
 pub mod transport;
 
-use crate::api::ConsoleToken;
-use crate::api::console_token::{EdenAiApi, EdenAiTier, Vendor};
+pub use edenai::{v2 as edenai_v2, v3 as edenai_v3};
+pub use registry::{DRIVERS, Driver, Vendors};
+
 use crate::api::gateway_api_key::KeyType;
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
@@ -29,17 +30,16 @@ use crate::plan::deposit::ListedDeposit;
 use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
-use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::ledger::{Place, TokenPlace};
+use crate::plan::fault::Fault;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
-use http::Wire;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// What a vendor must answer. Implementations hold no state and retry nothing.
+/// What a vendor must answer, and what it may be able to do beside. Implementations hold no state and retry nothing.
+///
+/// An ability is there or not by type: the table of capabilities says the same of each driver, which a test compares.
 #[async_trait]
 pub trait Gateway: Send + Sync {
     /// What the vendor can do.
@@ -66,40 +66,70 @@ pub trait Gateway: Send + Sync {
     /// Makes a key: one request, whatever happens.
     async fn mint(&self, order: &Order) -> Result<Minted, Fault>;
 
-    /// Makes the key of an order out of a key that was never delivered: its name, its settings, another secret. `None`:
-    /// it cannot be used for that, or is gone.
-    async fn reissue(&self, _: &KeyId, _: &Order) -> Result<Option<Minted>, Fault> {
-        Ok(None)
-    }
-
-    /// The secret of an existing key. `None`: the vendor says the key is gone.
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
-
     /// Changes settings of a key. Whether they arrived is for `get` to say.
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault>;
 
     /// Removes a key; one that is gone already is a success.
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
 
-    /// What keys spent within a span, those named here at least, where the vendor tells.
-    async fn spending(&self, _: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor tells no spending of single keys")))
+    /// Shows the secret of an existing key again (`Recovery::Reveal`).
+    fn reveal(&self) -> Option<&dyn Reveal> {
+        None
     }
 
-    /// What the account has left, where the vendor tells.
-    async fn balance(&self) -> Result<Option<Money>, Fault> {
-        Ok(None)
+    /// Gives an existing key another secret (`Recovery::Rotate`).
+    fn another_secret(&self) -> Option<&dyn Reissue> {
+        None
     }
 
-    /// Settings of the whole project, where the vendor has them.
+    /// Tells what single keys spent (`usage.spending`).
+    fn usage(&self) -> Option<&dyn Usage> {
+        None
+    }
+
+    /// Tells what the account has left (`usage.balance`).
+    fn credit(&self) -> Option<&dyn Credit> {
+        None
+    }
+
+    /// Settings of the whole project (`project_settings`).
     fn projects(&self) -> Option<&dyn Projects> {
         None
     }
 
-    /// Deposits of provider credentials, where the vendor has them.
+    /// Deposits of provider credentials (`provider_keys`).
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         None
     }
+}
+
+/// Shows the secret of an existing key again.
+#[async_trait]
+pub trait Reveal: Send + Sync {
+    /// The secret of an existing key. `None`: the vendor says the key is gone.
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
+}
+
+/// Gives an existing key another secret; the old one is dead at once.
+#[async_trait]
+pub trait Reissue: Send + Sync {
+    /// Makes the key of an order out of a key that was never delivered: its name, its settings, another secret. `None`:
+    /// it cannot be used for that, or is gone.
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault>;
+}
+
+/// Tells what single keys spent.
+#[async_trait]
+pub trait Usage: Send + Sync {
+    /// What keys spent within a span, those named here at least.
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault>;
+}
+
+/// Tells what the account has left.
+#[async_trait]
+pub trait Credit: Send + Sync {
+    /// What the account has left. `None`: this answer does not say.
+    async fn balance(&self) -> Result<Option<Money>, Fault>;
 }
 
 /// Settings of the whole project.
@@ -221,76 +251,4 @@ pub struct Deposited {
     pub id: KeyId,
     /// When.
     pub created_at: Option<Timestamp>,
-}
-
-/// Every driver, for `keysmith explain`.
-pub const DRIVERS: &[&Capabilities] =
-    &[&edgee::CAPABILITIES, &edenai_v2::CAPABILITIES, &edenai_v3::CAPABILITIES, &cortecs::CAPABILITIES];
-
-/// The driver for a vendor.
-pub const fn capabilities(vendor: &Vendor) -> Option<&'static Capabilities> {
-    match vendor {
-        Vendor { edgee: Some(_), .. } => Some(&edgee::CAPABILITIES),
-        Vendor { eden_ai: Some(place), .. } => Some(match (place.api, place.tier) {
-            (Some(EdenAiApi::V2), _) => &edenai_v2::CAPABILITIES,
-            (_, Some(EdenAiTier::Issuer)) => &edenai_v3::ISSUER,
-            _ => &edenai_v3::CAPABILITIES,
-        }),
-        Vendor { cortecs: Some(_), .. } => Some(&cortecs::CAPABILITIES),
-        Vendor { edgee: None, eden_ai: None, cortecs: None } => None,
-    }
-}
-
-/// The vendors an operator knows. Tests have others, whose abilities no real one has yet.
-#[derive(Clone, Copy, Debug)]
-pub struct Vendors {
-    /// The driver for a vendor.
-    pub capabilities: fn(&Vendor) -> Option<&'static Capabilities>,
-    /// Connects a vendor to its wire.
-    pub connect: fn(&Vendor, Wire) -> Option<Box<dyn Gateway>>,
-}
-
-impl Default for Vendors {
-    fn default() -> Self {
-        Self { capabilities, connect }
-    }
-}
-
-/// The organization or account at the vendor, as far as the specification names one; elsewhere the token decides.
-pub fn account(vendor: &Vendor) -> &str {
-    vendor.edgee.as_ref().map_or("", |place| &place.organization_id)
-}
-
-/// Where a ConsoleToken leads.
-pub fn place(token: &ConsoleToken) -> TokenPlace {
-    let spec = &token.spec;
-    let capabilities = capabilities(&spec.vendor);
-    let default = || capabilities.map_or_else(String::new, |it| it.endpoint.to_owned());
-    let place = Place {
-        vendor: capabilities.map_or_else(String::new, |it| it.name.to_owned()),
-        account: account(&spec.vendor).to_owned(),
-        endpoint: spec.endpoint.clone().unwrap_or_else(default),
-        console_token: token.name_any(),
-    };
-    let account = token.status.as_ref().and_then(|it| it.account.as_ref());
-    TokenPlace {
-        namespace: token.namespace().unwrap_or_default(),
-        place,
-        pinned: account.map_or_else(String::new, |it| it.id.clone()),
-        doubted: account.is_some_and(|it| it.doubted_since.is_some()),
-    }
-}
-
-/// Connects a vendor to its wire: the one match over vendors.
-pub fn connect(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
-    match vendor {
-        Vendor { edgee: Some(place), .. } => Some(Box::new(edgee::Edgee::new(place, wire))),
-        Vendor { eden_ai: Some(place), .. } => Some(match (place.api, place.tier) {
-            (Some(EdenAiApi::V2), _) => Box::new(edenai_v2::EdenAiV2::new(wire)),
-            (_, Some(EdenAiTier::Issuer)) => Box::new(edenai_v3::Issuer::new(wire)),
-            _ => Box::new(edenai_v3::EdenAiV3::new(wire)),
-        }),
-        Vendor { cortecs: Some(_), .. } => Some(Box::new(cortecs::Cortecs::new(wire))),
-        Vendor { edgee: None, eden_ai: None, cortecs: None } => None,
-    }
 }

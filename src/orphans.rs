@@ -19,7 +19,7 @@ use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
 use crate::plan::retry;
 use crate::reach::{EVERYTHING, Reach, Unread};
-use crate::{cluster, gateway, plan};
+use crate::{cluster, plan};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::HashSet;
@@ -223,7 +223,7 @@ impl Survey {
     async fn ask(&self, token: &ConsoleToken) -> Result<Asked, String> {
         let account = self.reach.connect(token).await?;
         let listing = account.probe().await.map_err(|fault| fault.to_string())?;
-        Ok(Asked { place: gateway::place(token), account, listing })
+        Ok(Asked { place: self.reach.vendors.place(token), account, listing })
     }
 }
 

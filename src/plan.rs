@@ -40,6 +40,7 @@ pub mod retry;
 pub mod rotation;
 pub mod same;
 pub mod selector;
+pub mod spec_field;
 pub mod storing;
 pub mod succession;
 pub mod template;

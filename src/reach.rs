@@ -5,7 +5,7 @@ use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
-use crate::gateway;
+use crate::gateway::Vendors;
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
@@ -36,6 +36,8 @@ pub struct Reach {
     pub clock: Clock,
     /// Origins that credentials may be sent to, beside the vendors' own.
     pub endpoints: Endpoints,
+    /// The vendors.
+    pub vendors: Vendors,
 }
 
 /// A request for something that has to be known.
@@ -246,8 +248,8 @@ impl Reach {
     pub async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
         let spec = &token.spec;
         let unknown = || "this version does not know its vendor".to_owned();
-        let capabilities = gateway::capabilities(&spec.vendor).ok_or_else(unknown)?;
-        let base = self.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint);
+        let driver = self.vendors.driver(&spec.vendor).ok_or_else(unknown)?;
+        let base = self.endpoints.admit(spec.endpoint.as_deref(), driver.capabilities.endpoint);
         let base = base.map_err(|refusal| refusal.to_string())?;
         let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
@@ -264,7 +266,7 @@ impl Reach {
         let shares = Arc::new(Shares::default());
         let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
-        let gateway = gateway::connect(&spec.vendor, wire).ok_or_else(unknown)?;
+        let gateway = driver.connect(&spec.vendor, wire);
         Ok(Account::new(Parts {
             gateway,
             gateway_url: String::new(),

@@ -158,9 +158,6 @@ async fn ask(
 ) -> Result<(&'static str, &'static str, std::sync::Arc<Spent>), String> {
     let account = reach.connect(token).await?;
     let capabilities = account.capabilities();
-    if capabilities.usage.spending.is_none() {
-        return Err(format!("{} tells no spending of single keys with such a token", capabilities.title));
-    }
     let ids = keys.iter().filter_map(|key| key.status.as_ref()).flat_map(|status| {
         let previous = status.previous.iter().map(|it| it.id.clone());
         status.id.iter().cloned().chain(previous).map(KeyId)
@@ -168,6 +165,8 @@ async fn ask(
     let path = token.spec.usage.as_ref().and_then(|usage| usage.path.clone());
     let span = Span { path, ..span.clone() };
     let spent = account.spending(span, &ids.collect::<Vec<_>>()).await.map_err(|fault| fault.to_string())?;
+    let untold = || format!("{} tells no spending of single keys with such a token", capabilities.title);
+    let spent = spent.ok_or_else(untold)?;
     Ok((capabilities.name, capabilities.budget.currency, spent))
 }
 

@@ -183,11 +183,12 @@ impl Work {
         before: Option<&Standing>,
     ) -> Result<Result<(Arc<Account>, Way), Verdict>, Error> {
         let spec = &self.token.spec;
-        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&spec.vendor) else {
-            let known: Vec<_> = gateway::DRIVERS.iter().map(|it| it.name).collect();
-            let message = format!("unknown vendor; set exactly one of: {}", known.join(", "));
+        let vendors = self.context.settings.vendors;
+        let Some(driver) = vendors.driver(&spec.vendor) else {
+            let message = format!("unknown vendor; set exactly one of: {}", vendors.fields().join(", "));
             return Ok(Err(Refusal::invalid("spec.vendor", message).verdict()));
         };
+        let capabilities = driver.capabilities;
         // A token that is being deleted is still needed by what it made.
         let going = self.token.metadata.deletion_timestamp.is_some();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
@@ -227,11 +228,8 @@ impl Work {
         let shares = Arc::clone(&self.context.shares);
         let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
-        let Some(gateway) = (self.context.settings.vendors.connect)(&spec.vendor, wire) else {
-            return Ok(Err(Refusal::invalid("spec.vendor", "unknown vendor").verdict()));
-        };
-        let gateway_url =
-            spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url).trim_end_matches('/').to_owned();
+        let gateway = driver.connect(&spec.vendor, wire);
+        let gateway_url = capabilities.base_url(spec).to_owned();
         let waker = self.context.wakers.tokens.clone();
         let this = ObjectRef::new(&self.token.name_any()).within(&self.namespace());
         let alarm = Box::new(move || {
@@ -282,10 +280,9 @@ impl Work {
         let mut status = self.token.status.clone().unwrap_or_default();
         status.observed_generation = generation;
         status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
-        if let Some(capabilities) = (self.context.settings.vendors.capabilities)(&self.token.spec.vendor) {
+        if let Some(capabilities) = self.context.settings.vendors.capabilities(&self.token.spec.vendor) {
             status.vendor = Some(capabilities.name.to_owned());
-            status.endpoint =
-                Some(self.token.spec.endpoint.clone().unwrap_or_else(|| capabilities.endpoint.to_owned()));
+            status.endpoint = capabilities.endpoint_of(&self.token.spec).map(str::to_owned);
         }
         let minted_by = || LocalRef { name: token::minted_name(&self.token.name_any()) };
         status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());

@@ -10,9 +10,9 @@ use crate::cluster::ledger::Ledger;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
+use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
-use crate::gateway::{self, Vendors};
 use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
@@ -141,7 +141,7 @@ impl Context {
     pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
         let namespace = object.namespace().unwrap_or_default();
         let place = match watch::find(&self.stores.tokens, &namespace, token) {
-            Some(token) => gateway::place(&token).place,
+            Some(token) => self.settings.vendors.place(&token).place,
             None => Place { console_token: token.to_owned(), ..Place::default() },
         };
         let uid = object.uid().unwrap_or_default();

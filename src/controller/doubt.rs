@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::api::console_token::ConsoleTokenAccount;
 use crate::api::{ConsoleToken, GatewayApiKey};
 use crate::cluster::watch;
-use crate::gateway;
+use crate::gateway::Vendors;
 use crate::gateway::account::Listing;
 use crate::plan::account::{self, Look, Recorded};
 use crate::plan::token;
@@ -25,7 +25,7 @@ impl Context {
         );
         let recorded = self.recorded(&token);
         let listed = ids(listing);
-        let capabilities = (self.settings.vendors.capabilities)(&token.spec.vendor);
+        let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
         let look = Look {
             now: self.clock.now(),
             as_of: listing.as_of,
@@ -46,11 +46,13 @@ impl Context {
     /// What resources record of the account of that ConsoleToken, whatever tokens of it made the keys, if all of them list
     /// the same ones.
     pub fn recorded(&self, token: &ConsoleToken) -> Vec<Recorded> {
-        let capabilities = (self.settings.vendors.capabilities)(&token.spec.vendor);
+        let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
         let lag = capabilities.map(|it| it.listing_lag).unwrap_or_default();
         let whole = capabilities.is_some_and(|it| it.lists_whole_account);
         let own = place_of(token);
-        let tokens = watch::all(&self.stores.tokens, |it| place_of(it) == own || whole && is_same(it, token));
+        let tokens = watch::all(&self.stores.tokens, |it| {
+            place_of(it) == own || whole && is_same(self.settings.vendors, it, token)
+        });
         let tokens: HashSet<_> = tokens.iter().map(|it| place_of(it.as_ref())).chain([own.clone()]).collect();
         let keys = self.stores.keys.state();
         let keys = keys.iter().filter_map(|it| it.0.as_ref().ok());
@@ -87,10 +89,10 @@ fn token_of(key: &GatewayApiKey) -> (String, String) {
 }
 
 /// Whether both are known to lead to one account.
-fn is_same(one: &ConsoleToken, other: &ConsoleToken) -> bool {
+fn is_same(vendors: Vendors, one: &ConsoleToken, other: &ConsoleToken) -> bool {
     let known = |it: &ConsoleTokenAccount| it.told.then(|| it.id.clone());
     let account = |it: &ConsoleToken| it.status.as_ref()?.account.as_ref().and_then(known);
-    let (left, right) = (gateway::place(one).place, gateway::place(other).place);
+    let (left, right) = (vendors.place(one).place, vendors.place(other).place);
     (left.vendor, left.endpoint) == (right.vendor, right.endpoint)
         && account(one).is_some_and(|id| account(other) == Some(id))
 }

@@ -57,10 +57,11 @@ impl Work {
             let verdict = report::token::missing(name, &self.namespace());
             return self.settle(self.status(), &verdict).await;
         };
-        let capabilities = (self.context.settings.vendors.capabilities)(&token.spec.vendor);
+        let capabilities = self.context.settings.vendors.capabilities(&token.spec.vendor);
         if !capabilities.is_some_and(|it| it.project_settings) {
             let title = capabilities.map_or("its vendor", |it| it.title);
-            let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title));
+            let able = self.context.settings.vendors.able(|it| it.project_settings);
+            let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Err(refusal) =

@@ -6,13 +6,13 @@ use crate::api::ConsoleToken;
 use crate::cluster::object::log_about;
 use crate::cluster::{inventory, ledger};
 use crate::gateway::account::{Account, Listing};
+use crate::plan;
 use crate::plan::facts::KeyId;
 use crate::plan::hash;
 use crate::plan::issuance::STRAGGLING;
 use crate::plan::ledger::Entry;
 use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
 use crate::plan::retry;
-use crate::{gateway, plan};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
@@ -233,7 +233,7 @@ impl Sweep<'_> {
     /// Entries of keys that are gone go, so that the ledger stays a list of what is there.
     async fn close_entries(&self, entries: &[Entry]) {
         self.forget_closed(entries);
-        let place = gateway::place(self.token);
+        let place = self.context.settings.vendors.place(self.token);
         let here = entries.iter().filter(|it| it.is_reached_by(&place));
         let (listed, unseen): (Vec<_>, Vec<_>) =
             here.partition(|it| self.listing.keys.iter().any(|key| it.covers(key)));

@@ -3,15 +3,14 @@
 mod vendors;
 
 use jiff::SignedDuration;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Emulator;
-use super::edgee::{KeyRecord, Switches};
+use super::edgee::KeyRecord;
 use super::faults::Rule;
 use super::fields::{Complaint, Fields};
-use super::surface::Surface;
+use super::surface::{Desk, Surface};
 use super::wire::{self, Inbound, Reply};
 
 const HELP: &str = "\
@@ -142,7 +141,7 @@ fn edgee(emulator: &Emulator, inbound: &Inbound, route: (&str, &[&str])) -> Answ
             Ok(wire::no_content())
         }
         ("DELETE", ["tokens", token]) => done(edgee.revoke_token(token)),
-        ("PATCH", ["switches"]) => set_switches(emulator, inbound),
+        ("PATCH", ["switches"]) => set_switches(&emulator.surface(Surface::Edgee), inbound),
         ("GET", ["keys"]) => Ok(wire::json(200, &keys(emulator, inbound))),
         ("PATCH", ["keys", id]) => edit_key(emulator, inbound, id),
         ("DELETE", ["keys", id]) => done(edgee.delete_key(id)),
@@ -193,21 +192,9 @@ fn add_fault(emulator: &Emulator, inbound: &Inbound) -> Answer {
     Ok(wire::no_content())
 }
 
-fn set_switches(emulator: &Emulator, inbound: &Inbound) -> Answer {
-    let edgee = emulator.edgee();
-    let switches: Switches = laid_over(&edgee.switches(), inbound)?;
-    edgee.set_switches(|current| *current = switches.clone());
-    Ok(wire::json(200, &switches))
-}
-
-/// Lays the given switches over those there are, so that a caller names only what it changes.
-fn laid_over<S: Serialize + DeserializeOwned>(current: &S, inbound: &Inbound) -> Result<S, Problem> {
-    let patch: serde_json::Map<String, Value> = body(inbound)?;
-    let mut merged = serde_json::to_value(current).map_err(|error| invalid(&error))?;
-    if let Some(merged) = merged.as_object_mut() {
-        merged.extend(patch);
-    }
-    serde_json::from_value(merged).map_err(|error| invalid(&error))
+fn set_switches(desk: &Desk, inbound: &Inbound) -> Answer {
+    desk.switch(body(inbound)?).map_err(|error| invalid(&error))?;
+    Ok(wire::json(200, &desk.switches()))
 }
 
 fn keys(emulator: &Emulator, inbound: &Inbound) -> Value {

@@ -9,6 +9,7 @@ mod paging;
 mod provider_keys;
 mod record;
 mod refusal;
+mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -24,6 +25,7 @@ use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
+pub(in crate::emulator) use surface::SURFACE;
 pub(super) use world::World;
 
 pub use gateway::DataPlaneAnswer;

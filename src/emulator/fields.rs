@@ -1,6 +1,8 @@
 //! Reads the fields of a JSON object and collects every complaint, so that one answer names them all.
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// A field of a partial update: vendors tell a present null from an omitted field (§1.6).
@@ -51,6 +53,18 @@ impl Complaint {
     pub(super) fn new(param: &str, message: impl Into<String>) -> Self {
         Self { param: param.to_owned(), message: message.into() }
     }
+}
+
+/// Lays the given fields over those there are, so that a caller names only what it changes.
+pub(super) fn laid_over<S: Serialize + DeserializeOwned>(
+    current: &S,
+    patch: Map<String, Value>,
+) -> Result<S, serde_json::Error> {
+    let mut merged = serde_json::to_value(current)?;
+    if let Some(merged) = merged.as_object_mut() {
+        merged.extend(patch);
+    }
+    serde_json::from_value(merged)
 }
 
 pub(super) struct Fields {

@@ -2,14 +2,9 @@
 //! and played at each of them.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 
-use super::cortecs::DataPlaneAnswer as CortecsAnswer;
-use super::edenai::DataPlaneAnswer as EdenAiAnswer;
-use super::edgee::DataPlaneAnswer as EdgeeAnswer;
 use super::{Emulator, cortecs, edenai, edgee};
-
-/// The organization in which a desk works where a vendor's credentials are for organizations of their own making.
-const ORGANIZATION: &str = "org_test";
 
 /// One emulated management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,40 +19,125 @@ pub enum Surface {
     Cortecs,
 }
 
+/// What there is of an emulated management API. Each is a constant in the vendor's own folder.
+pub(super) struct Row {
+    /// What it is called here.
+    pub(super) name: &'static str,
+    /// The path that an endpoint ends in.
+    pub(super) path: &'static str,
+    /// The path of its data plane.
+    pub(super) gateway_path: &'static str,
+    /// Where keys are listed and made, as a fault rule names it.
+    pub(super) collection: &'static str,
+    /// Its console.
+    pub(super) console: fn(&Emulator) -> Box<dyn Console>,
+}
+
 impl Surface {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs];
 
+    /// The one place that knows them all.
+    const fn row(self) -> &'static Row {
+        match self {
+            Self::Edgee => &edgee::SURFACE,
+            Self::EdenAiV2 => &edenai::v2::SURFACE,
+            Self::EdenAiV3 => &edenai::v3::SURFACE,
+            Self::Cortecs => &cortecs::SURFACE,
+        }
+    }
+
     /// What it is called here.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Edgee => "edgee",
-            Self::EdenAiV2 => "edenai-v2",
-            Self::EdenAiV3 => "edenai-v3",
-            Self::Cortecs => "cortecs",
-        }
+        self.row().name
     }
 
     /// Where it is on the emulator: the path that an endpoint ends in.
     #[must_use]
     pub const fn path(self) -> &'static str {
-        match self {
-            Self::Edgee => "edgee",
-            Self::EdenAiV2 | Self::EdenAiV3 => "edenai",
-            Self::Cortecs => "cortecs",
-        }
+        self.row().path
     }
 
     /// Where its data plane is on the emulator.
     #[must_use]
     pub const fn gateway_path(self) -> &'static str {
-        match self {
-            Self::Edgee => "edgee-gateway",
-            Self::EdenAiV2 | Self::EdenAiV3 => "edenai-gateway",
-            Self::Cortecs => "cortecs-gateway",
-        }
+        self.row().gateway_path
     }
+
+    /// Where keys are listed and made, as a fault rule names it.
+    #[must_use]
+    pub const fn collection(self) -> &'static str {
+        self.row().collection
+    }
+}
+
+/// A vendor's console in a human's hands, and a look behind it, as far as every vendor has it. At Edgee it works in the
+/// organization `org_test`, elsewhere in the demo's.
+pub(super) trait Console {
+    /// Adds a management credential that may do everything with keys.
+    fn add_token(&self, token: &str);
+
+    /// Adds a management credential of that account, which need not exist before; a known one changes hands.
+    fn add_token_of(&self, token: &str, account: &str);
+
+    /// Adds a credential that mints management credentials, where that takes one of its own kind.
+    fn add_issuer(&self, token: &str) {
+        self.add_token(token);
+    }
+
+    /// The same of that account.
+    fn add_issuer_of(&self, token: &str, account: &str) {
+        self.add_token_of(token, account);
+    }
+
+    /// Ends a management credential at once. Says whether there was one.
+    fn revoke_token(&self, token: &str) -> bool;
+
+    /// The keys that exist at that time, oldest first: neither revoked ones nor management credentials.
+    fn keys(&self, now: Timestamp) -> Vec<Seen>;
+
+    /// Those of one account.
+    fn keys_of(&self, account: &str, now: Timestamp) -> Vec<Seen> {
+        self.keys(now).into_iter().filter(|key| key.account == account).collect()
+    }
+
+    /// The management credentials that were minted through the API and exist, oldest first.
+    fn credentials(&self, _now: Timestamp) -> Vec<Seen> {
+        Vec::new()
+    }
+
+    /// A human makes a key.
+    fn add_key(&self, name: &str, now: Timestamp) -> Seen;
+
+    /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
+    fn delete_key(&self, id: &str) -> bool;
+
+    /// Whether the data plane would accept a call with this secret now.
+    fn accepts(&self, secret: &str) -> bool;
+
+    /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
+    fn spend(&self, id: &str, micros: u64) -> bool;
+
+    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether there
+    /// was such a key.
+    fn unlimit(&self, _id: &str) -> bool {
+        false
+    }
+
+    /// A human moves a key's expiry. Says whether there was such a key.
+    fn expire(&self, _id: &str, _at: Option<Timestamp>) -> bool {
+        false
+    }
+
+    /// How many keys were ever made through the API; management credentials are not among them.
+    fn created_total(&self) -> u64;
+
+    /// What the vendor leaves open, as JSON.
+    fn switches(&self) -> Value;
+
+    /// Sets those switches that are named.
+    fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error>;
 }
 
 /// One key, as any vendor has it.
@@ -113,202 +193,106 @@ impl Desk {
         self.surface
     }
 
+    fn console(&self) -> Box<dyn Console> {
+        (self.surface.row().console)(&self.emulator)
+    }
+
     /// Adds a management credential that may do everything with keys.
     pub fn add_token(&self, token: &str) {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().add_token(token, &[ORGANIZATION]),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().add_token(token),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().add_token(token),
-            Surface::Cortecs => self.emulator.cortecs().add_token(token),
-        }
+        self.console().add_token(token);
     }
 
     /// Adds a management credential of that account, which need not exist before; a known one changes hands. At Cortecs
     /// an account is `user/project`, or one word for both.
     pub fn add_token_of(&self, token: &str, account: &str) {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().add_token(token, &[account]),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().add_token_of(token, account),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().add_token_of(token, account),
-            Surface::Cortecs => self.emulator.cortecs().add_token_of(token, cortecs::Person::named(account)),
-        }
+        self.console().add_token_of(token, account);
     }
 
     /// The same as [`Desk::add_issuer`], of that account.
     pub fn add_issuer_of(&self, token: &str, account: &str) {
-        match self.surface {
-            Surface::EdenAiV3 => self.emulator.edenai().v3().add_issuer_of(token, account),
-            Surface::Edgee | Surface::EdenAiV2 | Surface::Cortecs => self.add_token_of(token, account),
-        }
+        self.console().add_issuer_of(token, account);
     }
 
     /// The keys of one account, oldest first: as [`Desk::keys`], which shows those of every account but at Edgee.
     #[must_use]
     pub fn keys_of(&self, account: &str) -> Vec<Seen> {
-        let keys = match self.surface {
-            Surface::Edgee => {
-                self.emulator.edgee().keys(account).iter().map(edgee::KeyRecord::seen).collect()
-            }
-            _ => self.keys(),
-        };
-        let account = match self.surface {
-            Surface::Cortecs => cortecs::Person::named(account).scope(),
-            _ => account.to_owned(),
-        };
-        keys.into_iter().filter(|key| key.account == account).collect()
+        self.console().keys_of(account, self.emulator.now())
     }
 
     /// Adds a credential that mints management credentials. Where that takes no credential of its own kind, or where
     /// nothing can be minted, it is the same as [`Desk::add_token`].
     pub fn add_issuer(&self, token: &str) {
-        match self.surface {
-            Surface::EdenAiV3 => self.emulator.edenai().v3().add_issuer(token),
-            Surface::Edgee | Surface::EdenAiV2 | Surface::Cortecs => self.add_token(token),
-        }
+        self.console().add_issuer(token);
     }
 
     /// Ends a management credential at once. Says whether there was one.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().revoke_token(token),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().revoke_token(token),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().revoke_token(token),
-            Surface::Cortecs => self.emulator.cortecs().revoke_token(token),
-        }
+        self.console().revoke_token(token)
     }
 
     /// The keys that exist, oldest first: neither revoked ones nor management credentials.
     #[must_use]
     pub fn keys(&self) -> Vec<Seen> {
-        let now = self.emulator.now();
-        match self.surface {
-            Surface::Edgee => {
-                self.emulator.edgee().keys(ORGANIZATION).iter().map(edgee::KeyRecord::seen).collect()
-            }
-            Surface::EdenAiV2 => self.emulator.edenai().v2().keys().iter().map(|key| key.seen(now)).collect(),
-            Surface::EdenAiV3 => {
-                let keys = self.emulator.edenai().v3().keys();
-                keys.iter().map(|key| key.seen(now)).filter(|key| key.active).collect()
-            }
-            Surface::Cortecs => {
-                let keys = self.emulator.cortecs().keys();
-                keys.iter().filter(|key| !key.management).map(|key| key.seen(now)).collect()
-            }
-        }
+        self.console().keys(self.emulator.now())
     }
 
     /// The management credentials that were minted through the API and exist, oldest first.
     #[must_use]
     pub fn credentials(&self) -> Vec<Seen> {
-        let now = self.emulator.now();
-        match self.surface {
-            Surface::Edgee => {
-                let tokens = self.emulator.edgee().tokens();
-                tokens.iter().filter(|token| token.minted).map(edgee::TokenRecord::seen).collect()
-            }
-            Surface::EdenAiV2 => Vec::new(),
-            Surface::EdenAiV3 => {
-                let keys = self.emulator.edenai().v3().management_keys();
-                let minted = keys.iter().filter(|key| key.minted);
-                minted.map(edenai::v3::ManagementKey::seen).filter(|key| key.active).collect()
-            }
-            Surface::Cortecs => {
-                let keys = self.emulator.cortecs().keys();
-                keys.iter().filter(|key| key.management && key.minted).map(|key| key.seen(now)).collect()
-            }
-        }
+        self.console().credentials(self.emulator.now())
     }
 
     /// A human makes a key.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, name: &str) -> Seen {
-        let now = self.emulator.now();
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().add_key(ORGANIZATION, edgee::NewKey::named(name)).seen(),
-            Surface::EdenAiV2 => {
-                self.emulator.edenai().v2().add_key(edenai::v2::NewToken::named(name)).seen(now)
-            }
-            Surface::EdenAiV3 => {
-                self.emulator.edenai().v3().add_key(edenai::v3::NewKey::named(name)).seen(now)
-            }
-            Surface::Cortecs => self.emulator.cortecs().add_key(name).seen(now),
-        }
+        self.console().add_key(name, self.emulator.now())
     }
 
     /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, id: &str) -> bool {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().delete_key(id),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().delete_key(id),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().revoke_key(id),
-            Surface::Cortecs => self.emulator.cortecs().delete_key(id),
-        }
+        self.console().delete_key(id)
     }
 
     /// Whether the data plane would accept a call with this secret now.
     #[must_use]
     pub fn accepts(&self, secret: &str) -> bool {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().check(secret, None) == EdgeeAnswer::Accepted,
-            Surface::EdenAiV2 => self.emulator.edenai().v2().check(secret) == EdenAiAnswer::Accepted,
-            Surface::EdenAiV3 => self.emulator.edenai().v3().check(secret) == EdenAiAnswer::Accepted,
-            Surface::Cortecs => self.emulator.cortecs().check(secret) == CortecsAnswer::Accepted,
-        }
+        self.console().accepts(secret)
     }
 
     /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().spend(id, micros),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().spend(id, micros),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().spend(id, micros),
-            Surface::Cortecs => self.emulator.cortecs().spend(id, micros),
-        }
+        self.console().spend(id, micros)
     }
 
     /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether
     /// there was such a key; where keys have no limits there is none.
     #[must_use = "an unknown key is not changed"]
     pub fn unlimit(&self, id: &str) -> bool {
-        let none = |budget: &mut edenai::Budget| {
-            (budget.balance, budget.active, budget.period, budget.amount) = (None, false, None, None);
-        };
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().edit_key(id, |key| key.max_usage = None),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().edit_key(id, |key| {
-                none(&mut key.budget);
-                key.expires_at = None;
-            }),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().edit_key(id, |key| {
-                none(&mut key.budget);
-                key.expires_at = None;
-            }),
-            Surface::Cortecs => false,
-        }
+        self.console().unlimit(id)
     }
 
     /// A human moves a key's expiry. Says whether there was such a key; where keys never expire there is none.
     #[must_use = "an unknown key is not changed"]
     pub fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().edit_key(id, |key| key.expires_at = at),
-            Surface::EdenAiV2 => self.emulator.edenai().v2().edit_key(id, |key| key.expires_at = at),
-            Surface::EdenAiV3 => self.emulator.edenai().v3().edit_key(id, |key| key.expires_at = at),
-            Surface::Cortecs => false,
-        }
+        self.console().expire(id, at)
     }
 
     /// How many keys were ever made through the API; management credentials are not among them.
     #[must_use]
     pub fn created_total(&self) -> u64 {
-        match self.surface {
-            Surface::Edgee => self.emulator.edgee().counts().created_total,
-            Surface::EdenAiV2 => self.emulator.edenai().v2().counts().created_total,
-            Surface::EdenAiV3 => self.emulator.edenai().v3().counts().created_total,
-            Surface::Cortecs => self.emulator.cortecs().counts().created_total,
-        }
+        self.console().created_total()
+    }
+
+    /// What the vendor leaves open, as JSON.
+    pub(super) fn switches(&self) -> Value {
+        self.console().switches()
+    }
+
+    /// Sets those switches that are named.
+    pub(super) fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error> {
+        self.console().switch(patch)
     }
 }

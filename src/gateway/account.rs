@@ -7,7 +7,7 @@ use super::budget::Purpose;
 use super::operation::Operation;
 pub use super::shares::Listing;
 use super::shares::{Membership, Newest, Shared};
-use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project, Projects, ProviderKeys};
+use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project};
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
 use crate::plan::deposit::DepositView;
@@ -272,13 +272,15 @@ impl Account {
 
     /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
     pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Turn) -> Result<Option<Minted>, Fault> {
-        let minted = self.admitted(Operation::Reissue, self.gateway.reissue(id, order)).await?;
+        let Some(vendor) = self.gateway.another_secret() else { return Ok(None) };
+        let minted = self.admitted(Operation::Reissue, vendor.reissue(id, order)).await?;
         Ok(minted.map(|minted| self.dated(minted)))
     }
 
-    /// The secret of an existing key. `None`: the vendor says the key is gone.
+    /// The secret of an existing key, where the vendor shows it (`Recovery::Reveal`). `None`: the vendor says the key is
+    /// gone.
     pub async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        self.call(Operation::Recover, self.gateway.recover(id)).await
+        self.call(Operation::Recover, able(self.gateway.reveal())?.recover(id)).await
     }
 
     /// Changes settings of a key.
@@ -291,16 +293,12 @@ impl Account {
         self.revocation(Operation::Revoke, self.gateway.revoke(id)).await
     }
 
-    fn provider_keys(&self) -> Result<&dyn ProviderKeys, Fault> {
-        let none = Fault::without_effect(FaultKind::Strange("the vendor has no provider keys"));
-        self.gateway.provider_keys().ok_or(none)
-    }
-
     /// Every deposit.
     pub async fn deposits(&self) -> Result<DepositView, Fault> {
         let shared = self.shared();
         let as_of = self.clock.now();
-        let deposits = self.call(Operation::ListProviderKeys, self.provider_keys()?.list()).await?;
+        let deposits =
+            self.call(Operation::ListProviderKeys, able(self.gateway.provider_keys())?.list()).await?;
         self.proof().deposits = Some(as_of);
         let view = Arc::new(DepositView { as_of, deposits });
         shared.deposits.put(&view);
@@ -333,16 +331,17 @@ impl Account {
         trusted.then(|| self.shared().deposits.get()).flatten()
     }
 
-    /// What keys spent within the span, those named here at least.
-    pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Arc<Spent>, Fault> {
+    /// What keys spent within the span, those named here at least. `None`: the vendor does not tell.
+    pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Option<Arc<Spent>>, Fault> {
+        let Some(vendor) = self.gateway.usage() else { return Ok(None) };
         let as_of = self.clock.now();
-        let mut keys = self.call(Operation::Usage, self.gateway.spending(&span, keys)).await?;
+        let mut keys = self.call(Operation::Usage, vendor.spending(&span, keys)).await?;
         for key in &mut keys {
             key.last_used_at = happened(key.last_used_at, self.clock.now());
         }
         let spent = Arc::new(Spent { as_of, span, keys });
         *self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spent));
-        Ok(spent)
+        Ok(Some(spent))
     }
 
     /// When spending may be asked for again. `None`: now, and whoever was told so does.
@@ -363,38 +362,37 @@ impl Account {
 
     /// What the account has left, where the vendor tells.
     pub async fn balance(&self) -> Result<Option<Money>, Fault> {
-        self.call(Operation::Balance, self.gateway.balance()).await
-    }
-
-    fn projects(&self) -> Result<&dyn Projects, Fault> {
-        let none = Fault::without_effect(FaultKind::Strange("the vendor has no settings of projects"));
-        self.gateway.projects().ok_or(none)
+        let Some(vendor) = self.gateway.credit() else { return Ok(None) };
+        self.call(Operation::Balance, vendor.balance()).await
     }
 
     /// The settings of the project.
     pub async fn project(&self) -> Result<Project, Fault> {
-        self.call(Operation::ProjectSettings, self.projects()?.read()).await
+        self.call(Operation::ProjectSettings, able(self.gateway.projects())?.read()).await
     }
 
     /// Changes settings of the project that was just read.
     pub async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
-        self.call(Operation::ChangeProjectSettings, self.projects()?.write(project, wanted)).await
+        self.call(Operation::ChangeProjectSettings, able(self.gateway.projects())?.write(project, wanted))
+            .await
     }
 
     /// Deposits a credential: one request, whatever happens.
     pub async fn deposit(&self, order: &DepositOrder, _: &Turn) -> Result<Deposited, Fault> {
-        let made = self.admitted(Operation::CreateProviderKey, self.provider_keys()?.deposit(order)).await?;
+        let made = self
+            .admitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
+            .await?;
         Ok(Deposited { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
 
     /// Tries to change what a deposit is assigned to.
     pub async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        self.call(Operation::AssignProviderKey, self.provider_keys()?.reassign(id, keys)).await
+        self.call(Operation::AssignProviderKey, able(self.gateway.provider_keys())?.reassign(id, keys)).await
     }
 
     /// Tries to remove a deposit.
     pub async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
-        self.revocation(Operation::DeleteProviderKey, self.provider_keys()?.remove(id)).await
+        self.revocation(Operation::DeleteProviderKey, able(self.gateway.provider_keys())?.remove(id)).await
     }
 
     /// Waits for a turn. The breaker is asked before and after, because it may open meanwhile.
@@ -457,6 +455,12 @@ impl Account {
         }
         result
     }
+}
+
+/// An ability that is asked for only where the table of capabilities has it: that drivers agree with their tables is
+/// tested, so that this is refused by no vendor.
+fn able<T>(ability: Option<T>) -> Result<T, Fault> {
+    ability.ok_or(Fault::without_effect(FaultKind::Strange("the vendor has no such call")))
 }
 
 /// A listing failed. That the vendor refuses this token says nothing to the others.

@@ -16,100 +16,26 @@
 //! 12. A balance may come wrapped in `data`, and may miss amount or currency (§3.3, C6).
 
 mod project;
+mod table;
+
+pub use table::{CAPABILITIES, DRIVER};
 
 use super::entry::{self, Entry, Read};
 use super::http::{Call, LARGEST_EXPORT, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, Projects, lenient, refusal, time};
-use crate::api::gateway_api_key::{KeyType, Preset};
-use crate::plan::capability::{
-    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
-};
-use crate::plan::facts::{KeyId, Listed, Shown};
+use super::{Amendment, Credit, Gateway, Minted, Order, Projects, lenient, refusal, time};
+use crate::api::gateway_api_key::KeyType;
+use crate::plan::capability::Capabilities;
+use crate::plan::facts::{KeyId, Listed, Shown, Unread};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::naming::Mark;
 use crate::plan::report::to_the_second;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-/// What Cortecs can do.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    name: "cortecs",
-    title: "Cortecs",
-    endpoint: "https://api.cortecs.ai",
-    gateway_url: "https://api.cortecs.ai",
-    openai_path: "/v1",
-    presets: &[Preset::OpenAI, Preset::Codex],
-    types: &[KeyType::Api, KeyType::Management],
-    names: NameStyle::Slug,
-    recovery: Recovery::Once,
-    console_tokens: Minting::Peer,
-    usage: UsageSupport {
-        spending: Some("one call for the whole account, whose path is not documented: set usage.path"),
-        balance: true,
-        path: true,
-    },
-    disable: false,
-    last_used: false,
-    created_at: true,
-    tells_remaining: false,
-    // A key may belong to the user whose token made it, and the contract does not say what others of the project see.
-    lists_whole_account: false,
-    // Budgets of the console begin at 00:00 UTC (§3.4).
-    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
-    fields: FIELDS,
-    provider_keys: false,
-    project_settings: true,
-    // Not documented.
-    listing_lag: SignedDuration::from_secs(30),
-    // Not documented either (§3.7).
-    calls_per_second: 2,
-    burst: 6,
-    refused: "",
-};
-
-const FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, "immutable"),
-    field(
-        "displayName",
-        Support::AtCreation,
-        "its letters and digits begin the name, which is fixed; a change replaces the key",
-    ),
-    field("type", Support::Unsupported, "keys are for applications there; use type Api, or leave it out"),
-    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
-    field("models", Support::Unsupported, "models are restricted for the whole project; use ProjectSettings"),
-    field(
-        "budget",
-        Support::Unsupported,
-        "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
-    ),
-    field(
-        "expiresInDays",
-        Support::Operator,
-        "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
-    ),
-    field("email", Support::Unsupported, "keys belong to the user of the console token; leave it out"),
-    field("active", Support::Unsupported, "keys cannot be switched off; delete the resource instead"),
-    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
-    field(
-        "rotation",
-        Support::Operator,
-        "new key, overlap, deleted; budgets of the single key are lost with it; no maxOverlap, no brownOut",
-    ),
-    field(
-        "secret",
-        Support::Operator,
-        "name is immutable; a lost Secret means a new key, the old one works for the overlap",
-    ),
-    field("deletionPolicy", Support::Operator, "Delete or Retain"),
-    field("externalId", Support::Operator, "immutable; the key's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-    field("suspend", Support::Operator, "nothing is changed while it is true"),
-];
 
 /// Keys of the console token's user, in its project.
 pub struct Cortecs {
@@ -180,7 +106,7 @@ struct Created {
     _object: (),
 }
 
-fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>) -> Listed {
+fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<Unread>) -> Listed {
     Listed {
         id: KeyId(name.clone()),
         name,
@@ -194,6 +120,20 @@ fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<&'static str>
     }
 }
 
+/// The fields that are read and that a fault may name.
+const READ: &[&str] = &[
+    "api_key",
+    "api_keys",
+    "balance",
+    "created_at",
+    "currency",
+    "current_balance",
+    "data",
+    "name",
+    "rows",
+    "usage",
+];
+
 /// What the vendor calls the fields of a key.
 const BODY: &[refusal::Field] = &[("name", Some("spec.displayName")), ("is_management_key", None)];
 /// The same of a management key, which is named after the resource, and of a key that is only named.
@@ -204,7 +144,7 @@ const KEYS: [&str; 3] = ["v1", "manage", "api-keys"];
 impl Cortecs {
     /// The user's keys over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 
     /// One status for three causes: the listing tells whether the name is taken.
@@ -248,7 +188,10 @@ impl Gateway for Cortecs {
         let answer = self.wire.send(Call::new(Method::GET, &KEYS)).await?;
         let mut body: Map<String, Value> = answer.read()?;
         let keys: Vec<Read<Key>> = entry::listing(&self.wire, entry::list(&mut body, "api_keys")?)?;
-        let key = |read: Read<Key>| Some(listed(read.entry.name?, read.entry.created_at, read.unread));
+        let key = |read: Read<Key>| {
+            let unread = read.told_unread();
+            Some(listed(read.entry.name?, read.entry.created_at, unread))
+        };
         Ok(keys.into_iter().filter_map(key).collect())
     }
 
@@ -271,13 +214,9 @@ impl Gateway for Cortecs {
         let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
         let (created_at, unread) = match time::read(&created.created_at) {
             Ok(created_at) => (created_at, Vec::new()),
-            Err(_) => (None, vec!["created_at"]),
+            Err(_) => (None, vec![Unread { field: "created_at", is_expiry: false }]),
         };
         Ok(Minted { key: listed(order.name.clone(), created_at, unread), secret })
-    }
-
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
     }
 
     async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
@@ -294,6 +233,21 @@ impl Gateway for Cortecs {
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 
+    fn projects(&self) -> Option<&dyn Projects> {
+        Some(self)
+    }
+
+    fn usage(&self) -> Option<&dyn super::Usage> {
+        Some(self)
+    }
+
+    fn credit(&self) -> Option<&dyn Credit> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl super::Usage for Cortecs {
     async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
         let undocumented = "its documentation shows no path; set spec.usage.path of the ConsoleToken";
         let path = span.path.as_deref().ok_or(Fault::without_effect(FaultKind::Strange(undocumented)))?;
@@ -305,11 +259,10 @@ impl Gateway for Cortecs {
         let usage: Usage = self.wire.send(call).await?.read()?;
         usage.rows.into_iter().map(spending).collect()
     }
+}
 
-    fn projects(&self) -> Option<&dyn Projects> {
-        Some(self)
-    }
-
+#[async_trait]
+impl Credit for Cortecs {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v1", "manage", "users", "balance"];
         let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;

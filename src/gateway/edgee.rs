@@ -15,91 +15,48 @@
 
 pub mod export;
 mod provider_keys;
+mod table;
+
+pub use table::{CAPABILITIES, DRIVER};
 
 use super::entry::{self, Entry, Read};
 use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, ProviderKeys, guard, lenient, refusal};
+use super::{Amendment, Gateway, Minted, Order, ProviderKeys, Reveal, Usage, guard, lenient, refusal};
 use crate::api::console_token::EdgeeVendor;
-use crate::api::gateway_api_key::{KeyType, Preset};
+use crate::api::gateway_api_key::KeyType;
 use crate::api::shared::Period;
-use crate::plan::capability::{BudgetSupport, Capabilities, Minting, Recovery, Support, UsageSupport, field};
+use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::naming::Mark;
 use crate::plan::usage::{Span, Spending};
 use async_trait::async_trait;
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// What Edgee can do.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    name: "edgee",
-    title: "Edgee",
-    endpoint: "https://api.edgee.app",
-    gateway_url: "https://api.edgee.ai",
-    openai_path: "/v1",
-    presets: &[Preset::OpenAI, Preset::Anthropic, Preset::ClaudeCode, Preset::Codex],
-    types: &[KeyType::Api, KeyType::CodingAgent],
-    names: NameStyle::Title,
-    recovery: Recovery::Reveal,
-    console_tokens: Minting::Console,
-    usage: UsageSupport {
-        spending: Some("the sum of the log that the vendor exports for the running month"),
-        balance: false,
-        path: false,
-    },
-    disable: true,
-    last_used: true,
-    created_at: true,
-    tells_remaining: false,
-    lists_whole_account: true,
-    budget: BudgetSupport {
-        periods: &[Period::Monthly],
-        whole: true,
-        currency: "USD",
-        // The day of the reset is not documented; a calendar month in UTC is assumed (§1.17).
-        zone: "UTC",
-    },
-    fields: &[
-        field("consoleTokenRef", Support::Operator, "immutable"),
-        field("displayName", Support::InPlace, "Keysmith's mark is put behind it"),
-        field("type", Support::AtCreation, "a change replaces the key"),
-        field(
-            "codingAssistant",
-            Support::AtCreation,
-            "a change replaces the key; any assistant the vendor knows",
-        ),
-        field("models", Support::InPlace, "empty admits every model"),
-        field("budget", Support::InPlace, "whole USD, period Monthly"),
-        field("expiresInDays", Support::AtCreation, "a change replaces the key; replaced before it expires"),
-        field("email", Support::InPlace, "compared only where the vendor shows it"),
-        field("active", Support::InPlace, "set right after creation"),
-        field("debugMode", Support::InPlace, "set right after creation"),
-        field(
-            "rotation",
-            Support::Operator,
-            "new key, overlap, off, deleted; a new key has the whole budget",
-        ),
-        field("secret", Support::Operator, "name is immutable; a lost Secret is restored by reveal"),
-        field("deletionPolicy", Support::Operator, "Delete, Disable or Retain"),
-        field("externalId", Support::Operator, "immutable; the mark is put behind the name of the key"),
-        field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-        field("suspend", Support::Operator, "nothing is changed while it is true"),
-    ],
-    provider_keys: true,
-    project_settings: false,
-    // Not documented; a key that shows up later than this is recognised by its mark and removed.
-    listing_lag: SignedDuration::from_secs(30),
-    // Not documented either (§1.16).
-    calls_per_second: 20,
-    burst: 60,
-    refused: "",
-};
+/// The fields that are read and that a fault may name.
+const READ: &[&str] = &[
+    "active",
+    "api_key_ids",
+    "created_at",
+    "data",
+    "debug_mode",
+    "email",
+    "expires_at",
+    "has_more",
+    "id",
+    "key",
+    "last_key",
+    "last_used_at",
+    "max_usage",
+    "models",
+    "name",
+];
 
 /// A loop of cursors ends here; no organization has this many pages of keys.
 const MOST_PAGES: usize = 1000;
@@ -166,6 +123,7 @@ impl Entry for Key {
         "expires_at",
         "last_used_at",
     ];
+    const EXPIRY: Option<&'static str> = Some("expires_at");
     const ID: &'static str = "id";
 
     fn has_id(&self) -> bool {
@@ -180,7 +138,8 @@ fn listed(read: Read<Key>) -> Option<Listed> {
     let limit =
         read.entry.max_usage.filter(|it| *it > 0).map(|micros| Limit { micros, period: Period::Monthly });
     let (shows_models, shows_limit) = (read.is_read("models"), read.is_read("max_usage"));
-    let Read { entry: key, unread } = read;
+    let unread = read.told_unread();
+    let key = read.entry;
     Some(Listed {
         id: KeyId(key.id?),
         created_at: key.created_at,
@@ -234,7 +193,11 @@ const CHANGED: &[refusal::Field] = &[
 impl Edgee {
     /// The organization's keys over that wire.
     pub fn new(place: &EdgeeVendor, wire: Wire) -> Self {
-        Self { organization: place.organization_id.clone(), wire }
+        Self::of(&place.organization_id, wire)
+    }
+
+    fn of(organization: &str, wire: Wire) -> Self {
+        Self { organization: organization.to_owned(), wire: wire.reading(READ) }
     }
 
     fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
@@ -349,16 +312,6 @@ impl Gateway for Edgee {
         Ok(Minted { key, secret })
     }
 
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        let path = self.path(&["api_keys", &id.0, "reveal"]);
-        let answer = gone_is_none(self.wire.send(Call::new(Method::GET, &path)).await)?;
-        let Some(revealed) = answer.map(|it| it.read::<Revealed>()).transpose()? else {
-            return Ok(None);
-        };
-        let secret = self.wire.shown(revealed.key, "the revealed key is masked");
-        secret.map(Some).map_err(Fault::without_effect)
-    }
-
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let to = &amendment.to;
         let value = |field: &Field| match field {
@@ -385,11 +338,35 @@ impl Gateway for Edgee {
         answer.map_or(Ok(()), |it| it.acknowledged())
     }
 
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        self.spent(span, keys).await
-    }
-
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         Some(self)
+    }
+
+    fn reveal(&self) -> Option<&dyn Reveal> {
+        Some(self)
+    }
+
+    fn usage(&self) -> Option<&dyn Usage> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reveal for Edgee {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        let path = self.path(&["api_keys", &id.0, "reveal"]);
+        let answer = gone_is_none(self.wire.send(Call::new(Method::GET, &path)).await)?;
+        let Some(revealed) = answer.map(|it| it.read::<Revealed>()).transpose()? else {
+            return Ok(None);
+        };
+        let secret = self.wire.shown(revealed.key, "the revealed key is masked");
+        secret.map(Some).map_err(Fault::without_effect)
+    }
+}
+
+#[async_trait]
+impl Usage for Edgee {
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        self.spent(span, keys).await
     }
 }

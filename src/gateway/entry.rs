@@ -5,6 +5,7 @@
 //! named: such a field says nothing, neither "absent" nor "never".
 
 use super::http::Wire;
+use crate::plan::facts::Unread;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Mark;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,8 @@ use serde_json::{Map, Value};
 pub trait Entry: DeserializeOwned {
     /// The fields that are read, by the vendor's names.
     const FIELDS: &'static [&'static str];
+    /// The field that says when a key stops working, where there is one.
+    const EXPIRY: Option<&'static str> = None;
     /// The field without which an entry cannot be asked for again.
     const ID: &'static str;
 
@@ -33,6 +36,12 @@ impl<T: Entry> Read<T> {
     /// Whether a field could be read, or is absent.
     pub fn is_read(&self, field: &str) -> bool {
         !self.unread.contains(&field)
+    }
+
+    /// The same fields, for those who do not know the vendor's names.
+    pub fn told_unread(&self) -> Vec<Unread> {
+        let unread = |field: &&'static str| Unread { field, is_expiry: T::EXPIRY == Some(*field) };
+        self.unread.iter().map(unread).collect()
     }
 
     /// Whether it has an id that can be used.

@@ -3,6 +3,7 @@
 //!
 //! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
+use super::access::{Access, TokenHeader};
 use super::guard;
 use super::refusal::{self, Field};
 use super::retry_after;
@@ -12,7 +13,7 @@ use crate::plan::hash;
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -34,6 +35,9 @@ pub struct Wire {
     token: SecretString,
     transport: Arc<dyn Transport>,
     clock: Clock,
+    access: Access,
+    /// The fields that the driver reads, which a fault may name: nothing that a vendor made up is repeated.
+    read: &'static [&'static str],
     /// Entries of listings that were skipped and not counted yet.
     skipped: Arc<AtomicU64>,
 }
@@ -69,6 +73,8 @@ impl<'a> Call<'a> {
 /// A 2xx answer.
 pub struct Answer {
     body: Bytes,
+    /// The fields that the driver reads.
+    read: &'static [&'static str],
     /// The secrets that the call was made with, which no text in it may repeat.
     secrets: Vec<SecretString>,
 }
@@ -76,7 +82,19 @@ pub struct Answer {
 impl Wire {
     /// A wire to `base`, with the token that goes there and nowhere else.
     pub fn new(base: Url, token: SecretString, transport: Arc<dyn Transport>, clock: Clock) -> Self {
-        Self { base, token, transport, clock, skipped: Arc::default() }
+        Self { base, token, transport, clock, access: Access::PUBLIC, read: &[], skipped: Arc::default() }
+    }
+
+    /// The same for a vendor that is reached in that way.
+    #[must_use]
+    pub fn accessed(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// The same for a driver that reads these fields: a fault may name them.
+    #[must_use]
+    pub fn reading(self, read: &'static [&'static str]) -> Self {
+        Self { read, ..self }
     }
 
     /// Counts entries of a listing that could not be read. Nothing of their content is told.
@@ -115,6 +133,7 @@ impl Wire {
         let limit = call.limit;
         let mut request = self.request(call)?;
         request.extensions_mut().insert(AtMost(limit));
+        request.extensions_mut().insert(self.access.trust);
         let answer = tokio::time::timeout(DEADLINE, self.transport.send(request)).await;
         let result = match answer {
             Err(_) => Err(Fault::ambiguous(FaultKind::Timeout { seconds: DEADLINE.as_secs() })),
@@ -123,7 +142,8 @@ impl Wire {
                 Err(Fault::ambiguous(FaultKind::TooLarge { limit }))
             }
             Ok(Ok(response)) => {
-                self.judge(Answer { body: response.body().clone(), secrets }, &response, fields)
+                let answer = Answer { body: response.body().clone(), read: self.read, secrets };
+                self.judge(answer, &response, fields)
             }
         };
         // A read has no effect to be unsure of.
@@ -146,9 +166,7 @@ impl Wire {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }
-        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()))
-            .map_err(|_| Fault::without_effect(FaultKind::Strange("the token cannot be a header")))?;
-        token.set_sensitive(true);
+        let (header, token) = self.credential()?;
         let mut body = call.body;
         if let (Some(Value::Object(map)), Some((field, secret))) = (&mut body, call.secret) {
             map.insert(field.to_owned(), Value::String(secret.expose_secret().to_owned()));
@@ -156,7 +174,7 @@ impl Wire {
         let builder = Request::builder()
             .method(call.method)
             .uri(url.as_str())
-            .header(AUTHORIZATION, token)
+            .header(header, token)
             .header(ACCEPT, "application/json")
             // Without it, any coding may come (RFC 9110, section 12.5.3).
             .header(ACCEPT_ENCODING, "identity")
@@ -168,6 +186,21 @@ impl Wire {
                 .body(Bytes::from(body.to_string()))
                 .map_err(unwritable),
         }
+    }
+
+    /// The token, in the header that the vendor wants it in.
+    #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
+    fn credential(&self) -> Result<(HeaderName, HeaderValue), Fault> {
+        let strange = |what| Fault::without_effect(FaultKind::Strange(what));
+        let token = self.token.expose_secret();
+        let (header, text) = match self.access.header {
+            TokenHeader::Bearer => (Ok(AUTHORIZATION), format!("Bearer {token}")),
+            TokenHeader::Named(name) => (HeaderName::try_from(name), token.to_owned()),
+        };
+        let header = header.map_err(|_| strange("the name of the token's header is none"))?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| strange("the token cannot be a header"))?;
+        value.set_sensitive(true);
+        Ok((header, value))
     }
 
     fn judge(&self, answer: Answer, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
@@ -225,48 +258,14 @@ fn coding(response: &Response<Bytes>) -> Option<&'static str> {
     })
 }
 
-/// The fields that drivers read, which a fault may name: nothing that a vendor made up is repeated.
-const READ: &[&str] = &[
-    "active",
-    "active_balance",
-    "api_key",
-    "api_key_ids",
-    "api_keys",
-    "balance",
-    "balance_reset_amount",
-    "balance_reset_period",
-    "created_at",
-    "credits",
-    "currency",
-    "current_balance",
-    "data",
-    "debug_mode",
-    "email",
-    "expire_time",
-    "expires_at",
-    "has_more",
-    "id",
-    "key",
-    "last_key",
-    "last_used_at",
-    "max_usage",
-    "models",
-    "name",
-    "response",
-    "results",
-    "revoked",
-    "rows",
-    "secret",
-    "token",
-    "token_type",
-    "usage",
-];
-
 /// The field on account of which an answer cannot be read, if it is one: without it, the answer can be read, or the
 /// complaint is that it is missing.
-fn blamed<T: DeserializeOwned>(body: Value, complaint: &str) -> Option<&'static str> {
+fn blamed<T: DeserializeOwned>(
+    (body, read): (Value, &'static [&'static str]),
+    complaint: &str,
+) -> Option<&'static str> {
     let missing = |complaint: &str| {
-        READ.iter().copied().find(|field| complaint.starts_with(&format!("missing field `{field}`")))
+        read.iter().copied().find(|field| complaint.starts_with(&format!("missing field `{field}`")))
     };
     if let Some(field) = missing(complaint) {
         return Some(field);
@@ -275,7 +274,7 @@ fn blamed<T: DeserializeOwned>(body: Value, complaint: &str) -> Option<&'static 
         return None;
     };
     let mut suspect = None;
-    for field in READ {
+    for field in read {
         let Some((name, value)) = body.remove_entry(*field) else { continue };
         match T::deserialize(Value::Object(body.clone())) {
             Ok(_) => return Some(field),
@@ -387,9 +386,11 @@ impl Answer {
             })?;
         let secrets: Vec<_> = self.secrets.iter().map(ExposeSecret::expose_secret).collect();
         guard::withhold(&mut document, &secrets);
-        T::deserialize(&document).map_err(|error| match blamed::<T>(document, &error.to_string()) {
-            Some(field) => FaultKind::MalformedField { entry: None, field },
-            None => FaultKind::Strange("a field is missing or of another type"),
+        T::deserialize(&document).map_err(|error| {
+            match blamed::<T>((document, self.read), &error.to_string()) {
+                Some(field) => FaultKind::MalformedField { entry: None, field },
+                None => FaultKind::Strange("a field is missing or of another type"),
+            }
         })
     }
 }

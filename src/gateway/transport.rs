@@ -1,9 +1,11 @@
 //! How bytes reach a vendor: reqwest over TLS in production, the emulator's service in tests.
 
+use super::access::Trust;
 use crate::plan::fault::{Effect, Fault, FaultKind, Unreachable};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use rustls::pki_types::CertificateDer;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -30,41 +32,59 @@ pub trait Transport: Send + Sync {
 
 /// HTTPS by reqwest.
 pub struct Https {
-    client: reqwest::Client,
+    public: reqwest::Client,
+    /// For vendors whose row in the registry says `Trust::Private`.
+    private: reqwest::Client,
 }
 
 impl Https {
-    /// A client without proxy from the environment, redirects, cookies, decompression and retries.
+    /// Clients without proxy from the environment, redirects, cookies, decompression and retries.
     pub fn new() -> Result<Self, reqwest::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let builder = rustls::ClientConfig::builder_with_provider(provider);
-        let tls = builder
-            .with_safe_default_protocol_versions()
-            .map(|it| it.with_root_certificates(roots).with_no_client_auth());
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            // A connection that died in the pool would make a create call ambiguous for nothing.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(std::time::Duration::from_secs(10));
-        let client = match tls {
-            Ok(tls) => client.tls_backend_preconfigured(tls),
-            // Unreachable with ring, which has every default version; reqwest's own default then decides.
-            Err(_) => client,
-        };
-        Ok(Self { client: client.build()? })
+        Self::trusting(Vec::new())
     }
+
+    /// The same, where servers of somebody's own may have a certificate that one of these authorities signed.
+    pub fn trusting(private: Vec<CertificateDer<'static>>) -> Result<Self, reqwest::Error> {
+        let public = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut all = public.clone();
+        // What cannot be read as a certificate authorizes nobody.
+        let _ = all.add_parsable_certificates(private);
+        Ok(Self { public: client(public)?, private: client(all)? })
+    }
+}
+
+fn client(roots: rustls::RootCertStore) -> Result<reqwest::Client, reqwest::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let tls = builder
+        .with_safe_default_protocol_versions()
+        .map(|it| it.with_root_certificates(roots).with_no_client_auth());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        // A connection that died in the pool would make a create call ambiguous for nothing.
+        .pool_max_idle_per_host(0)
+        .connect_timeout(std::time::Duration::from_secs(10));
+    let client = match tls {
+        Ok(tls) => client.tls_backend_preconfigured(tls),
+        // Unreachable with ring, which has every default version; reqwest's own default then decides.
+        Err(_) => client,
+    };
+    client.build()
 }
 
 #[async_trait]
 impl Transport for Https {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let most = AtMost::of(&request);
+        let client = match request.extensions().get() {
+            Some(Trust::Private) => &self.private,
+            Some(Trust::Public) | None => &self.public,
+        };
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Fault::without_effect(FaultKind::Strange("the request cannot be written")))?;
-        let mut answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        let mut answer = client.execute(request).await.map_err(|error| classify(&error))?;
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();

@@ -4,6 +4,7 @@ use super::{Choice, Findings, Removal, Survey, table};
 use crate::cli::flags;
 use crate::cluster::ledger::Ledger;
 use crate::columns::printable;
+use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::reach::{Kubernetes, Reach};
@@ -112,7 +113,13 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     let client = kubernetes.client;
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
-        reach: Reach { client, transport: Arc::new(Https::new()?), clock: Clock::system(), endpoints },
+        reach: Reach {
+            client,
+            transport: Arc::new(Https::new()?),
+            clock: Clock::system(),
+            endpoints,
+            vendors: Vendors::default(),
+        },
     })
 }
 

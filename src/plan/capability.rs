@@ -1,24 +1,27 @@
 //! What a vendor can do, as data. Printed by `keysmith explain`, consulted before any call.
 
 use super::naming::NameStyle;
+use super::spec_field::SpecField;
+use crate::api::ConsoleTokenSpec;
 use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::api::shared::Period;
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// One vendor driver. Each is a constant in the vendor's own file.
+/// What one driver can do. Each table is a constant in the vendor's own folder.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "a row of a table: each answers a question of its own")]
 pub struct Capabilities {
-    /// Name of the driver, as in `keysmith explain <name>`.
+    /// What status, metrics and the ledger call the vendor's API. An issuer of console tokens shares it with the tokens
+    /// that it makes.
     pub name: &'static str,
-    /// What it speaks to.
+    /// What people call the vendor's API.
     pub title: &'static str,
-    /// Origin of the management API when a ConsoleToken names none.
-    pub endpoint: &'static str,
+    /// The management API when a ConsoleToken names none.
+    pub endpoint: Endpoint,
     /// Base URL for applications when a ConsoleToken names none.
-    pub gateway_url: &'static str,
+    pub gateway_url: GatewayUrl,
     /// Where, below the gateway, what speaks OpenAI's language is.
     pub openai_path: &'static str,
     /// The presets of Secrets whose clients the gateway understands.
@@ -31,6 +34,9 @@ pub struct Capabilities {
     pub recovery: Recovery,
     /// Who makes console tokens.
     pub console_tokens: Minting,
+    /// How a ConsoleToken becomes one that makes others, where that takes more than a token; otherwise empty.
+    #[serde(skip)]
+    pub issuer: &'static str,
     /// What is told of spending.
     pub usage: UsageSupport,
     /// Whether a key can be switched off and on again.
@@ -46,8 +52,10 @@ pub struct Capabilities {
     pub lists_whole_account: bool,
     /// What budgets can be.
     pub budget: BudgetSupport,
-    /// What becomes of each field of a GatewayApiKey's spec.
-    pub fields: &'static [FieldSupport],
+    /// What becomes of each field of a GatewayApiKey's spec: a `match` without a wildcard, so that a driver which says
+    /// nothing of a new field does not compile.
+    #[serde(serialize_with = "as_rows")]
+    pub fields: fn(SpecField) -> FieldSupport,
     /// Whether provider credentials can be deposited.
     pub provider_keys: bool,
     /// Whether settings of the whole project can be changed.
@@ -64,7 +72,57 @@ pub struct Capabilities {
     pub refused: &'static str,
 }
 
-fn as_seconds<S: serde::Serializer>(span: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
+/// Where a vendor's management API is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The vendor's own, unless a ConsoleToken names another one.
+    Default(&'static str),
+    /// Wherever people run the vendor's software: a ConsoleToken has to say.
+    Required,
+}
+
+impl Endpoint {
+    /// The vendor's own, where there is one.
+    pub const fn own(self) -> Option<&'static str> {
+        match self {
+            Self::Default(url) => Some(url),
+            Self::Required => None,
+        }
+    }
+}
+
+/// Where applications call a vendor's gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatewayUrl {
+    /// The vendor's own, unless a ConsoleToken names another one.
+    Default(&'static str),
+    /// The URL of the management API: one server does both.
+    Endpoint,
+}
+
+impl GatewayUrl {
+    /// The vendor's own, where there is one.
+    pub const fn own(self) -> Option<&'static str> {
+        match self {
+            Self::Default(url) => Some(url),
+            Self::Endpoint => None,
+        }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.own().serialize(serializer)
+    }
+}
+
+impl Serialize for GatewayUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.own().serialize(serializer)
+    }
+}
+
+fn as_seconds<S: Serializer>(span: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(span.as_secs())
 }
 
@@ -153,20 +211,48 @@ pub struct BudgetSupport {
 }
 
 /// What becomes of one field.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSupport {
-    /// Path below `spec`.
-    pub field: &'static str,
     /// What becomes of it.
     pub support: Support,
     /// One clause more, where there is something to say.
     pub note: &'static str,
 }
 
-/// One row of a table.
-pub const fn field(field: &'static str, support: Support, note: &'static str) -> FieldSupport {
-    FieldSupport { field, support, note }
+impl FieldSupport {
+    /// A change reaches the existing key.
+    pub const fn in_place(note: &'static str) -> Self {
+        Self { support: Support::InPlace, note }
+    }
+
+    /// Fixed when the key is made.
+    pub const fn at_creation(note: &'static str) -> Self {
+        Self { support: Support::AtCreation, note }
+    }
+
+    /// Keysmith does it; the vendor does not know of it.
+    pub const fn operator(note: &'static str) -> Self {
+        Self { support: Support::Operator, note }
+    }
+
+    /// Refused, before any call. The note says what to do instead.
+    pub const fn unsupported(note: &'static str) -> Self {
+        Self { support: Support::Unsupported, note }
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    field: &'static str,
+    support: Support,
+    note: &'static str,
+}
+
+fn as_rows<S: Serializer>(fields: &fn(SpecField) -> FieldSupport, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(SpecField::ALL.into_iter().map(|field| {
+        let FieldSupport { support, note } = fields(field);
+        Row { field: field.name(), support, note }
+    }))
 }
 
 /// What becomes of a field.
@@ -191,18 +277,29 @@ impl Capabilities {
             last_used: self.last_used,
             tells_remaining: self.tells_remaining,
             listing_lag: self.listing_lag,
-            expires: self.support("expiresInDays") != Support::Operator,
+            expires: self.support(SpecField::ExpiresInDays) != Support::Operator,
             names: self.names,
         }
     }
 
-    /// What becomes of that field of the spec; one that nothing is said of is refused.
-    pub fn support(&self, field: &str) -> Support {
-        self.field(field).map_or(Support::Unsupported, |it| it.support)
+    /// What becomes of that field of the spec.
+    pub fn support(&self, field: SpecField) -> Support {
+        self.field(field).support
     }
 
-    /// What becomes of that field of the spec.
-    pub fn field(&self, field: &str) -> Option<&'static FieldSupport> {
-        self.fields.iter().find(|it| it.field == field)
+    /// What becomes of that field of the spec, with a clause more.
+    pub fn field(&self, field: SpecField) -> FieldSupport {
+        (self.fields)(field)
+    }
+
+    /// Where the management API of a ConsoleToken is. `None`: it has to say, and does not.
+    pub fn endpoint_of<'a>(&self, spec: &'a ConsoleTokenSpec) -> Option<&'a str> {
+        spec.endpoint.as_deref().or(self.endpoint.own())
+    }
+
+    /// Base URL for applications that call the gateway with keys of a ConsoleToken, without a slash at its end.
+    pub fn base_url<'a>(&self, spec: &'a ConsoleTokenSpec) -> &'a str {
+        let url = spec.gateway_url.as_deref().or(self.gateway_url.own());
+        url.or(self.endpoint_of(spec)).unwrap_or_default().trim_end_matches('/')
     }
 }

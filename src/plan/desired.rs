@@ -9,6 +9,7 @@ use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
 use super::refusal::Refusal;
+use super::spec_field::SpecField;
 use super::template::{self, SecretPlan};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
@@ -116,7 +117,7 @@ pub fn read(
         kind,
         coding_assistant: spec.coding_assistant.clone(),
         expires_in_days: spec.expires_in_days,
-        expiry: capabilities.support("expiresInDays"),
+        expiry: capabilities.support(SpecField::ExpiresInDays),
         scopes: mint.map(|mint| mint.scopes.clone()).unwrap_or_default(),
         names: capabilities.names,
         settings,
@@ -185,11 +186,10 @@ fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&
     spec.kind = Some(spec.kind.unwrap_or_default());
     let written = serde_json::to_value(&spec).unwrap_or_default();
     // What is not written counts for nothing, so that a release which knows one more field replaces no key.
-    let fixed = capabilities.fields.iter().filter(|it| it.support == Support::AtCreation);
-    let fixed = fixed.filter(|it| !written[it.field].is_null());
+    let fixed = SpecField::ALL.into_iter().filter(|it| capabilities.support(*it) == Support::AtCreation);
+    let fixed = fixed.map(SpecField::name).filter(|it| !written[it].is_null());
     let scopes = mint.filter(|mint| !mint.scopes.is_empty()).map(|mint| format!("scopes={:?}", mint.scopes));
-    let values: Vec<_> =
-        fixed.map(|it| format!("{}={}", it.field, written[it.field])).chain(scopes).collect();
+    let values: Vec<_> = fixed.map(|it| format!("{it}={}", written[it])).chain(scopes).collect();
     hash::base32(&values.iter().map(String::as_bytes).collect::<Vec<_>>(), 16)
 }
 
@@ -198,16 +198,11 @@ fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&
 fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<(), Refusal> {
     let spec = &resource.spec;
     let title = capabilities.title;
-    let written = serde_json::to_value(spec).unwrap_or_default();
-    let mut refused: Vec<(String, String)> = written
-        .as_object()
+    let mut refused: Vec<(String, String)> = SpecField::set_in(spec)
         .into_iter()
-        .flatten()
-        .filter(|(field, value)| !says_nothing(field, value))
-        .filter_map(|(field, _)| capabilities.field(field))
         // The types have a list of their own.
-        .filter(|it| it.support == Support::Unsupported && it.field != "type")
-        .map(|it| (it.field.to_owned(), it.note.to_owned()))
+        .filter(|field| *field != SpecField::Type && capabilities.support(*field) == Support::Unsupported)
+        .map(|field| (field.name().to_owned(), capabilities.field(field).note.to_owned()))
         .collect();
     let kind = spec.kind.unwrap_or_default();
     if !capabilities.types.contains(&kind) {
@@ -237,7 +232,8 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
                     use managementPolicy: Observe";
         refused.push(("externalId".to_owned(), note.to_owned()));
     }
-    let budget = spec.budget.as_ref().filter(|_| capabilities.support("budget") != Support::Unsupported);
+    let budget =
+        spec.budget.as_ref().filter(|_| capabilities.support(SpecField::Budget) != Support::Unsupported);
     if let Some(budget) = budget.filter(|it| !capabilities.budget.periods.contains(&it.period)) {
         let known: Vec<_> = capabilities.budget.periods.iter().collect();
         let note = format!(
@@ -259,15 +255,6 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     Err(Refusal::unsupported(Refusal::SEVERAL, message))
 }
 
-/// What says the same as leaving the field out is no wish that could be ignored.
-fn says_nothing(field: &str, value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Array(items) => items.is_empty(),
-        serde_json::Value::Bool(value) => *value == (field == "active"),
-        value => value.is_null(),
-    }
-}
-
 fn list<T: std::fmt::Debug>(list: &[&T]) -> String {
     list.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" or ")
 }
@@ -287,7 +274,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         return Err(Refusal::unsupported("spec.budget.amount", message));
     }
     if micros == 0 {
-        let stop = if capabilities.support("active") == Support::Unsupported {
+        let stop = if capabilities.support(SpecField::Active) == Support::Unsupported {
             "delete the resource to stop its key, which cannot be switched off there"
         } else {
             "set spec.active: false to stop the key"

@@ -3,6 +3,7 @@
 use super::desired::Settings;
 use super::facts::{Limit, Listed, Shown};
 use super::same;
+use super::spec_field::SpecField;
 
 /// A setting that can be changed on an existing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,17 +41,45 @@ impl Sent {
 }
 
 impl Field {
+    /// The field of the specification that it is.
+    pub const fn spec(self) -> SpecField {
+        match self {
+            Self::DisplayName => SpecField::DisplayName,
+            Self::Active => SpecField::Active,
+            Self::Models => SpecField::Models,
+            Self::Budget => SpecField::Budget,
+            Self::Email => SpecField::Email,
+            Self::DebugMode => SpecField::DebugMode,
+            Self::Expiry => SpecField::ExpiresInDays,
+        }
+    }
+
+    /// The setting that a field of the specification is. `None`: no vendor is sent it again, so that no table may say that a
+    /// change of it reaches the key.
+    pub const fn of(field: SpecField) -> Option<Self> {
+        match field {
+            SpecField::DisplayName => Some(Self::DisplayName),
+            SpecField::Active => Some(Self::Active),
+            SpecField::Models => Some(Self::Models),
+            SpecField::Budget => Some(Self::Budget),
+            SpecField::Email => Some(Self::Email),
+            SpecField::DebugMode => Some(Self::DebugMode),
+            SpecField::ExpiresInDays => Some(Self::Expiry),
+            SpecField::ConsoleTokenRef
+            | SpecField::Type
+            | SpecField::CodingAssistant
+            | SpecField::Rotation
+            | SpecField::Secret
+            | SpecField::DeletionPolicy
+            | SpecField::ExternalId
+            | SpecField::ManagementPolicy
+            | SpecField::Suspend => None,
+        }
+    }
+
     /// The path below `spec`.
     pub const fn path(self) -> &'static str {
-        match self {
-            Self::DisplayName => "displayName",
-            Self::Active => "active",
-            Self::Models => "models",
-            Self::Budget => "budget",
-            Self::Email => "email",
-            Self::DebugMode => "debugMode",
-            Self::Expiry => "expiresInDays",
-        }
+        self.spec().name()
     }
 }
 

@@ -70,10 +70,9 @@ pub struct Listed {
     pub remaining: Option<u64>,
     /// Its settings.
     pub shown: Shown,
-    /// Fields that the answer has, but in a form that the driver cannot read, by the vendor's own names for them
-    /// (`expires_at` at Edgee, `expire_time` at Eden AI). Such a field is `None` above, which says nothing: neither "absent" nor
-    /// "never". `unread_expiry` asks for the one that decisions depend on.
-    pub unread: Vec<&'static str>,
+    /// Fields that the answer has, but in a form that the driver cannot read. Such a field is `None` above, which says
+    /// nothing: neither "absent" nor "never". `unread_expiry` asks for the one that decisions depend on.
+    pub unread: Vec<Unread>,
 }
 
 /// How far a vendor's clock may be ahead.
@@ -97,12 +96,23 @@ impl Listed {
 
     /// Whether the answer has an expiry that the driver cannot read: `expires_at` is `None`, but does not mean "never".
     pub fn unread_expiry(&self) -> bool {
-        self.unread.iter().any(|field| EXPIRY.contains(field))
+        self.unread.iter().any(|it| it.is_expiry)
+    }
+
+    /// The fields that the driver cannot read, by the vendor's own names for them.
+    pub fn unread_fields(&self) -> Vec<&'static str> {
+        self.unread.iter().map(|it| it.field).collect()
     }
 }
 
-/// What vendors call the time at which a key stops working.
-const EXPIRY: [&str; 2] = ["expires_at", "expire_time"];
+/// A field that the driver cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The vendor's own name for it.
+    pub field: &'static str,
+    /// Whether it is the time at which the key stops working.
+    pub is_expiry: bool,
+}
 
 /// A key at the vendor that carries our mark.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::facts::{Listed, Record};
 use super::naming::{Identity, Mark, NameStyle, Serial};
 use super::report;
 use super::retry::plus;
+use super::spec_field::SpecField;
 use crate::api::condition::{self, BUDGET_EXHAUSTED, READY, STALLED};
 use crate::api::rotation::ManagementPolicy;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason};
@@ -144,7 +145,7 @@ fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {
 }
 
 fn term(subject: &Subject<'_>) -> Term {
-    Term::new(subject.capabilities.support("expiresInDays"), subject.key.spec.expires_in_days)
+    Term::new(subject.capabilities.support(SpecField::ExpiresInDays), subject.key.spec.expires_in_days)
 }
 
 /// What a look would write into status.

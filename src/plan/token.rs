@@ -1,6 +1,6 @@
 //! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
 
-use super::capability::{Capabilities, Minting};
+use super::capability::{Capabilities, Endpoint, Minting};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::retry::plus;
@@ -33,24 +33,27 @@ impl Endpoints {
         if origins.is_empty() { "none but the vendors' own".to_owned() } else { origins.join(",") }
     }
 
-    /// The URL to call, if credentials may be sent there.
-    pub fn admit(&self, endpoint: Option<&str>, default: &str) -> Result<Url, Refusal> {
+    /// The URL to call, if credentials may be sent there: to the vendor's own origin, where it has one, and to those listed.
+    pub fn admit(&self, endpoint: Option<&str>, default: Endpoint) -> Result<Url, Refusal> {
         let refuse = |message: String| Refusal {
             reason: Reason::EndpointNotAdmitted,
             ..Refusal::invalid("spec.endpoint", message)
         };
-        let text = endpoint.unwrap_or(default);
+        let Some(text) = endpoint.or(default.own()) else {
+            let message = "is required, because this vendor's software runs wherever people install it; write its URL, such as https://llm.example.com";
+            return Err(Refusal::invalid("spec.endpoint", message));
+        };
         let url = origin(text).map_err(refuse)?;
-        let vendor = origin(default).map_err(refuse)?;
+        let own = default.own().map(origin).transpose().map_err(refuse)?;
         let same = |other: &Url| url.origin() == other.origin();
-        if same(&vendor) || self.0.iter().any(same) {
+        if own.iter().chain(&self.0).any(same) {
             return Ok(url);
         }
         // The text is the user's own; still, only its origin is repeated.
         let shown = url.origin().ascii_serialization();
+        let instead = default.own().map(|own| format!("leave it out for {own}, or ")).unwrap_or_default();
         Err(refuse(format!(
-            "{shown} is not admitted; leave it out for {default}, or have the operator started with \
-             --allowed-endpoints={shown}"
+            "{shown} is not admitted; {instead}have the operator started with --allowed-endpoints={shown}"
         )))
     }
 }
@@ -69,7 +72,7 @@ fn listed(text: &str) -> Result<Url, String> {
 
 fn origin(text: &str) -> Result<Url, String> {
     let url = Url::parse(text)
-        .map_err(|_| "is not a URL; write scheme and host, such as https://api.edgee.app".to_owned())?;
+        .map_err(|_| "is not a URL; write scheme and host, such as https://llm.example.com".to_owned())?;
     if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none_or(str::is_empty) {
         return Err("must begin with https:// or http:// and name a host".to_owned());
     }
@@ -143,11 +146,6 @@ pub fn check_mint(
         let message = format!("{title} has no scopes; leave them out");
         return Err(Refusal::unsupported("spec.mint.scopes", message));
     }
-    if own.types.contains(&KeyType::Management) && own.console_tokens == Minting::Issuer {
-        let message =
-            format!("{title} makes issuer keys in its console only; use tier Auth, or spec.secretRef");
-        return Err(Refusal::unsupported("spec.mint", message));
-    }
     // A token that is being deleted is still needed by what it made.
     if token.metadata.deletion_timestamp.is_none() {
         check_minted(token, mint, own)?;
@@ -165,9 +163,10 @@ pub fn check_mint(
             ..Refusal::invalid("spec.mint.issuerRef", message)
         });
     };
-    if issuer.title != own.title || !issuer.types.contains(&KeyType::Management) {
+    if issuer.name != own.name || !issuer.types.contains(&KeyType::Management) {
+        let how = if own.issuer.is_empty() { String::new() } else { format!(", {}", own.issuer) };
         let message = format!(
-            "ConsoleToken {name} ({}) is no issuer of console tokens of {title}; name one that is, at Eden AI with spec.vendor.edenAi.tier: Issuer",
+            "ConsoleToken {name} ({}) is no issuer of console tokens of {title}; name one that is{how}",
             issuer.title
         );
         return Err(Refusal::unsupported("spec.mint.issuerRef", message));
@@ -243,7 +242,7 @@ mod tests {
     #[test]
     fn credentials_go_to_the_vendor_and_to_listed_origins_only() {
         let listed = Endpoints::parse(["http://127.0.0.1:8787", " https://proxy.example "]).unwrap();
-        let default = "https://api.edgee.app";
+        let default = Endpoint::Default("https://api.edgee.app");
         for (endpoint, admitted) in [
             (None, true),
             (Some("https://api.edgee.app"), true),
@@ -268,6 +267,19 @@ mod tests {
                 assert_eq!(refusal.field, "spec.endpoint");
             }
         }
+    }
+
+    #[test]
+    fn where_a_vendor_has_no_origin_of_its_own_one_has_to_be_named_and_listed() {
+        let listed = Endpoints::parse(["https://llm.example.com:4000"]).unwrap();
+        let admit = |endpoint| listed.admit(endpoint, Endpoint::Required);
+        assert_eq!(admit(Some("https://llm.example.com:4000/x")).unwrap().path(), "/x");
+        let missing = admit(None).unwrap_err();
+        assert_eq!((missing.reason, missing.field.as_str()), (Reason::InvalidSpec, "spec.endpoint"));
+        assert!(missing.message.starts_with("is required"), "{missing}");
+        let other = admit(Some("https://elsewhere.example.com")).unwrap_err();
+        assert_eq!(other.reason, Reason::EndpointNotAdmitted);
+        assert!(!other.message.contains("leave it out"), "{other}");
     }
 
     fn token(spec: serde_json::Value) -> ConsoleToken {

@@ -208,9 +208,8 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let (record, now) = (self.record(), self.ports.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
-        let gateway_url = token.spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url);
-        let base_url = gateway_url.trim_end_matches('/').to_owned();
-        let rendering = desired.secret.rendering(&base_url, &desired.settings.models);
+        let base_url = capabilities.base_url(&token.spec);
+        let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         for _ in 0..STEPS {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
@@ -246,8 +245,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
-            let act =
-                Act { account, desired: &desired, rendering: &rendering, base_url: &base_url, facts: &facts };
+            let act = Act { account, desired: &desired, rendering: &rendering, base_url, facts: &facts };
             match self.act(&act, &decision).await? {
                 Done::Taken => self.tell(&act, &decision),
                 Done::Again => {}

@@ -4,6 +4,7 @@ use super::table::{self, By};
 use super::{Choice, Reading, read};
 use crate::cli::flags;
 use crate::columns::printable;
+use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
@@ -72,7 +73,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
     let client = kubernetes.client;
-    let reach = Reach { client, transport: Arc::new(Https::new()?), clock, endpoints };
+    let reach =
+        Reach { client, transport: Arc::new(Https::new()?), clock, endpoints, vendors: Vendors::default() };
     let reading = read(&reach, &choice, &span).await?;
     let by = &arguments.by;
     print(&match arguments.output {

@@ -5,7 +5,7 @@ use crate::support::canned::Canned;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Credit, Gateway, Order};
 use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
 
 fn limit_reached() -> Fault {

@@ -114,7 +114,7 @@ async fn no_date_is_no_date_however_the_vendor_writes_it() {
         for key in [v3_saying(body.clone()).get(&key).await, v2_saying(body.clone()).get(&key).await] {
             let key = key.unwrap().unwrap();
             assert!(key.unread_expiry() && key.expires_at.is_none(), "{no_date}");
-            assert_eq!(key.unread, ["expire_time"], "{no_date}");
+            assert_eq!(key.unread_fields(), ["expire_time"], "{no_date}");
         }
         // What a new key is to be known of has to be read.
         let created = format!(r#"{},"secret":"sk-eden-1","token":"eden-1"}}"#, &body[..body.len() - 1]);

@@ -5,7 +5,7 @@ use super::world::{Api, KEYS, TOKENS, budgeted, limit, order, stage};
 use crate::support::ordeals::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
-use keysmith::gateway::{Amendment, Gateway, Order};
+use keysmith::gateway::{Amendment, Gateway, Order, Reissue};
 use keysmith::plan::facts::Limit;
 use keysmith::plan::fault::Effect as Consequence;
 

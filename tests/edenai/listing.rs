@@ -259,7 +259,7 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
             let v3 = v3_saying(body.to_string());
             let keys = v3.list().await.unwrap();
             let key = keys.iter().find(|key| key.id == id("k")).expect(field);
-            assert_eq!((key.name.as_str(), key.unread.as_slice()), (MARKED, &[field][..]));
+            assert_eq!((key.name.as_str(), key.unread_fields().as_slice()), (MARKED, &[field][..]));
             assert_eq!(key.unread_expiry(), field == "expire_time", "{field}");
             assert_eq!(key.expires_at.is_none(), field == "expire_time", "{field}");
             let tells_budget = field.starts_with("balance") || field == "active_balance";
@@ -268,7 +268,7 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
             assert_eq!(key.remaining.is_none(), tells_rest, "{field}");
             assert_eq!((key.shown.capped, v3.take_skipped()), (None, 0), "{field}");
         }
-        assert_eq!(v3_saying(row.to_string()).get(&id("k")).await.unwrap().unwrap().unread, [field]);
+        assert_eq!(v3_saying(row.to_string()).get(&id("k")).await.unwrap().unwrap().unread_fields(), [field]);
     }
 }
 

@@ -9,7 +9,7 @@ use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::emulator::edenai::v3::NewKey;
 use keysmith::emulator::{Effect, Rule};
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Gateway, Order, Reissue};
 use keysmith::plan::facts::{KeyId, Limit};
 use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
 use serde_json::json;

@@ -10,7 +10,7 @@ use keysmith::emulator::Effect;
 use keysmith::emulator::edenai::v2::{NewToken, Switches};
 use keysmith::emulator::edenai::{Budget, DataPlaneAnswer, TokenType};
 use keysmith::gateway::edenai_v2::EdenAiV2;
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Credit, Gateway, Order, Reveal, Usage};
 use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
 use keysmith::plan::naming::{ClusterId, Mark, NameStyle, Serial};
 use serde_json::json;
@@ -195,7 +195,7 @@ async fn a_balance_is_an_amount_as_text_and_as_a_number() {
         let body = json!({"name": "n", "balance": no_amount, "active_balance": true});
         let key = v2_saying(body.to_string()).get(&id("n")).await.unwrap().unwrap();
         assert_eq!(
-            (key.remaining, key.shown.capped, key.unread),
+            (key.remaining, key.shown.capped, key.unread_fields()),
             (None, None, vec!["balance"]),
             "{no_amount}"
         );
@@ -422,11 +422,11 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
             "balance_reset_period": "daily", "balance_reset_amount": 9});
         token[field] = value;
         let listed = v2_saying(json!([token]).to_string()).list().await.unwrap().remove(0);
-        assert_eq!(listed.unread, [field]);
+        assert_eq!(listed.unread_fields(), [field]);
         let tells_budget = field.starts_with("balance") || field == "active_balance";
         assert_eq!(listed.shown.budget.is_none(), tells_budget, "{field}");
         let v2 = v2_saying(token.to_string());
-        assert_eq!(v2.get(&id(name)).await.unwrap().unwrap().unread, [field]);
+        assert_eq!(v2.get(&id(name)).await.unwrap().unwrap().unread_fields(), [field]);
         assert_eq!(clear(&v2.recover(&id(name)).await.unwrap().unwrap()), "eden-1", "{field}");
     }
 }

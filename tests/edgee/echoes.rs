@@ -2,7 +2,7 @@
 
 use super::canned::Canned;
 use super::world::{TOKEN, clear, deposit_order, id, order};
-use keysmith::gateway::Gateway;
+use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::{Effect, FaultKind};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use super::world::{KEYS, ORG, TOKEN, driver, id, world};
 use crate::support::ordeals::{Place, ordeals};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::{Effect, Emulator, Surface};
-use keysmith::gateway::Gateway;
+use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Effect as Consequence;
 
 fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {

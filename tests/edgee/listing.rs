@@ -7,7 +7,7 @@ use http::Request;
 use keysmith::emulator::edgee::Blank;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Gateway, ProviderKeys};
+use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
 use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{Effect as Consequence, FaultKind};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
@@ -173,7 +173,7 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
             let edgee = saying(listing);
             let keys = Gateway::list(&edgee).await.expect(field);
             let key = keys.iter().find(|key| key.id == id("k")).expect(field);
-            assert_eq!((key.name.as_str(), key.unread.as_slice()), (MARKED, &[field][..]));
+            assert_eq!((key.name.as_str(), key.unread_fields().as_slice()), (MARKED, &[field][..]));
             assert_eq!(key.unread_expiry(), field == "expires_at", "{field}");
             let shown = &key.shown;
             assert_eq!(shown.active.is_none(), field == "active", "{field}");
@@ -184,7 +184,7 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
             assert_eq!(edgee.take_skipped(), 0, "{field}");
         }
         let got = saying(row).get(&id("k")).await.expect(field).expect(field);
-        assert_eq!(got.unread, [field]);
+        assert_eq!(got.unread_fields(), [field]);
     }
 }
 

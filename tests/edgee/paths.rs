@@ -3,7 +3,7 @@
 use super::canned::Canned;
 use super::world::{KEYS, TOKEN, driver, id, order, renamed, wire, world};
 use crate::support::vendor::InProcess;
-use keysmith::gateway::Gateway;
+use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Effect;
 use std::sync::Arc;
 

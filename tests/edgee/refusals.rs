@@ -3,7 +3,7 @@
 use super::canned::{Canned, refusing};
 use super::world::{World, deposit_order, id, order, renamed, world};
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Gateway, Order, Reveal};
 use keysmith::plan::fault::{Effect, Fault, FaultKind};
 
 fn rejected(status: u16, fields: &[&'static str]) -> Fault {

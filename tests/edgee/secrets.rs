@@ -2,7 +2,7 @@
 
 use super::canned::saying;
 use super::world::{clear, id, order, world};
-use keysmith::gateway::Gateway;
+use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Effect;
 
 /// What stands in the place of a secret when a vendor does not show it.

@@ -2,10 +2,10 @@
 
 use super::world::{KEYS, ORG, TOKEN, clear, deposit_order, driver, id, order, renamed, wire, world};
 use keysmith::emulator::{Effect, Emulator, serve};
-use keysmith::gateway::Gateway;
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::http::DEADLINE;
 use keysmith::gateway::transport::{Https, LARGEST_ANSWER};
+use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use keysmith::runtime::clock::Clock;
 use std::future::{Future, pending};

@@ -1,8 +1,11 @@
 //! Who may not be the vendor: certificates.
 
 use super::tcp::{Served, real};
-use super::world::order;
+use super::world::{TOKEN, driver, order, wire, world};
+use crate::support::canned::Canned;
 use keysmith::gateway::Gateway;
+use keysmith::gateway::access::{Access, TokenHeader, Trust};
+use keysmith::gateway::transport::Https;
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +17,10 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// Terminates TLS with a certificate that only it vouches for.
 fn acceptor(name: &str) -> TlsAcceptor {
-    let certified = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    acceptor_of(&rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap())
+}
+
+fn acceptor_of(certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -47,6 +53,54 @@ async fn a_certificate_that_nobody_signed_is_refused_before_a_byte_of_the_reques
         assert_eq!(edgee.list().await.unwrap_err(), untrusted);
         assert_eq!(server.connections(), 2);
         assert_eq!(received.load(Ordering::SeqCst), 0);
+    }
+}
+
+/// A vendor that people run themselves may have a private authority; it vouches for no vendor on the public network.
+#[tokio::test]
+async fn a_private_certificate_authority_is_believed_where_the_driver_says_so_and_nowhere_else() {
+    let world = world();
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (acceptor, authority) = (acceptor_of(&certified), certified.cert.der().clone());
+    let server = Served::by("https", move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]";
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    })
+    .await;
+    let https = |authorities| Arc::new(Https::trusting(authorities).unwrap());
+    for (authorities, trust, believed) in [
+        (vec![authority.clone()], Trust::Private, true),
+        (vec![authority], Trust::Public, false),
+        (Vec::new(), Trust::Private, false),
+    ] {
+        let wire = wire(&server.base, TOKEN, https(authorities), &world.clock);
+        let listed = driver(wire.accessed(Access { trust, ..Access::PUBLIC })).list().await;
+        let untrusted = Fault::without_effect(FaultKind::Unreachable(Unreachable::Certificate));
+        assert_eq!(listed, if believed { Ok(Vec::new()) } else { Err(untrusted) }, "{trust:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_travels_in_the_header_that_the_driver_says() {
+    for (header, name, value) in [
+        (TokenHeader::Bearer, "authorization", format!("Bearer {TOKEN}")),
+        (TokenHeader::Named("x-litellm-api-key"), "x-litellm-api-key", TOKEN.to_owned()),
+    ] {
+        let canned = Canned::by(move |request| {
+            let headers = request.headers();
+            let right = headers.get(name).is_some_and(|it| it.is_sensitive() && it == value.as_str());
+            let only = headers.values().filter(|it| it.to_str().is_ok_and(|it| it.contains(TOKEN))).count();
+            (if right && only == 1 { 200 } else { 400 }, "[]".into())
+        });
+        let wire = canned.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
+        assert_eq!(driver(wire).list().await, Ok(Vec::new()), "{header:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use keysmith::api::condition::{self, DRIFTED};
 use keysmith::api::{EventReason, Reason};
 use keysmith::plan::deposit::DepositWhy as Why;
 use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::refusal::Refusal;
 use keysmith::plan::report::{Notice, deletion, project, provider_key};
 
 pub fn provider_keys(book: &mut Book) {
@@ -39,6 +40,8 @@ pub fn projects(book: &mut Book) {
     book.ready(&project::observed(&fields));
     book.ready(&project::not_applied(&fields, at(5)));
     book.ready(&project::suspended());
+    let able = keysmith::gateway::Vendors::default().able(|it| it.project_settings);
+    book.ready(&Refusal::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict());
     book.ready(&project::overruled("eu", "search"));
     book.ready(&project::forbidden("change the project's settings", "cortecs", at(5), true));
     book.event(&project::updated(&fields));

@@ -5,7 +5,7 @@ use crate::Book;
 use keysmith::api::console_token::UsageSpec;
 use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
-use keysmith::plan::capability::Capabilities;
+use keysmith::plan::capability::{Capabilities, Endpoint};
 use keysmith::plan::refusal::Refusal;
 use keysmith::plan::token::{self, Endpoints};
 use keysmith::plan::{credentials, desired, project, usage};
@@ -125,7 +125,10 @@ fn tokens(book: &mut Book) {
     book.ready(&verdict(&token::entry_missing("edgee-console", "token")));
     let listed = Endpoints::parse(["https://llm.example.com"]).unwrap();
     for endpoint in ["https://proxy.example.com", "ftp://x", "api.edgee.app", "https://a:b@x.example.com"] {
-        book.ready(&verdict(&listed.admit(Some(endpoint), "https://api.edgee.app").unwrap_err()));
+        book.ready(&verdict(&listed.admit(Some(endpoint), edgee::CAPABILITIES.endpoint).unwrap_err()));
+    }
+    for endpoint in [None, Some("https://proxy.example.com")] {
+        book.ready(&verdict(&listed.admit(endpoint, Endpoint::Required).unwrap_err()));
     }
     let usage = |path: Option<&str>, low: Option<&str>, interval: &str| UsageSpec {
         interval: interval.to_owned(),

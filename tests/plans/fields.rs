@@ -15,6 +15,7 @@ use keysmith::plan::facts::{Facts, Listed, Shown};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::{NameStyle, Serial};
 use keysmith::plan::rotation::{Cause, Handled};
+use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
 /// What a change leads to.
@@ -153,20 +154,16 @@ fn outcome(field: &str, [before, after]: &[Value; 2], capabilities: &Capabilitie
 
 #[test]
 fn a_change_of_any_field_does_what_the_vendors_table_says() {
-    let schema = schema();
-    let fields = schema["properties"].as_object().unwrap();
-    assert!(fields.len() >= 16, "{fields:?}");
-    for capabilities in DRIVERS {
-        for field in fields.keys() {
+    // The GatewayApiKeys of an issuer are written by Keysmith.
+    let drivers = DRIVERS.iter().map(|it| it.capabilities);
+    for capabilities in drivers.filter(|it| it.types.contains(&KeyType::Api)) {
+        for (field, said) in SpecField::ALL.map(|field| (field.name(), capabilities.field(field))) {
             let values = values(field, capabilities);
             let values = values.unwrap_or_else(|| panic!("say two values of the new field {field}"));
-            let Some(said) = capabilities.field(field) else {
-                panic!("{} says nothing of {field}", capabilities.title);
-            };
             if said.support == Support::Unsupported {
                 let refusals =
                     values.iter().filter_map(|it| desired(&resource(it), capabilities, None).err());
-                let named = refusals.map(|it| it.to_string()).find(|it| it.contains(field.as_str()));
+                let named = refusals.map(|it| it.to_string()).find(|it| it.contains(field));
                 assert!(named.is_some(), "{} {field}", capabilities.title);
                 continue;
             }

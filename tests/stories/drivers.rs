@@ -4,6 +4,7 @@ use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec};
 use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::{Recovery, Support};
+use keysmith::plan::spec_field::SpecField;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
     let spec = json!({"budget": {"amount": "250", "period": "Monthly"}, "expiresInDays": 90});
     world.key("checkout", world.surface.full(spec)).await;
     let key = only(world, "checkout").await;
-    if world.surface.capabilities().support("budget") != Support::Unsupported {
+    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
         assert_eq!(key.budget_micros, Some(250_000_000));
     }
     let status = world.status("GatewayApiKey", "checkout").await;
@@ -57,7 +58,7 @@ pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
     let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
     assert_eq!(days(told), 90);
     // What the vendor cannot do, Keysmith does, and the vendor knows nothing of it.
-    let own = world.surface.capabilities().support("expiresInDays") == Support::Operator;
+    let own = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
     assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
 }
 
@@ -72,13 +73,13 @@ pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World
     let after = only(world, "checkout").await;
     assert_eq!(after.secret, before.secret, "the key is the same one");
     let table = world.surface.capabilities();
-    if table.support("budget") == Support::InPlace {
+    if table.support(SpecField::Budget) == Support::InPlace {
         assert_eq!(after.budget_micros, Some(300_000_000));
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
         world.ready("GatewayApiKey", "checkout").await;
         assert_eq!(only(world, "checkout").await.budget_micros, None, "the cap is off");
     }
-    if table.support("displayName") == Support::InPlace {
+    if table.support(SpecField::DisplayName) == Support::InPlace {
         assert!(after.name.starts_with("Renamed [ks-"), "{}", after.name);
     }
 }
@@ -136,9 +137,10 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
     world.create("GatewayApiKey", "checkout", key_spec(spec.clone())).await;
     let message = world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     let table = world.surface.capabilities();
-    for field in table.fields.iter().filter(|it| it.support == Support::Unsupported) {
-        let written = spec.get(field.field).is_some();
-        assert_eq!(message.contains(&format!("spec.{}", field.field)), written, "{}: {message}", field.field);
+    let unsupported = SpecField::ALL.into_iter().filter(|it| table.support(*it) == Support::Unsupported);
+    for field in unsupported.map(SpecField::name) {
+        let written = spec.get(field).is_some();
+        assert_eq!(message.contains(&format!("spec.{field}")), written, "{field}: {message}");
     }
     let named = |field: &str| message.contains(&format!("spec.{field}"));
     assert_eq!(named("type"), !table.types.contains(&keysmith::api::gateway_api_key::KeyType::Sandbox));
@@ -175,7 +177,7 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
         .key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}}))
         .await;
     let before = only(world, "checkout").await;
-    let support = world.surface.capabilities().support("expiresInDays");
+    let support = world.surface.capabilities().support(SpecField::ExpiresInDays);
     let same = support != Support::AtCreation;
     for days in [Some(90), None] {
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"expiresInDays": days}})).await.unwrap();
@@ -236,7 +238,7 @@ pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut Worl
 }
 
 pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut World) {
-    if world.surface.capabilities().support("expiresInDays") != Support::AtCreation {
+    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         // Elsewhere it is moved back.
         return;
     }
@@ -268,7 +270,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
 }
 
 pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(world: &mut World) {
-    if world.surface.capabilities().support("expiresInDays") != Support::AtCreation {
+    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         return;
     }
     world.token().await;
@@ -355,7 +357,7 @@ pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut W
             .await;
     }
     assert_eq!(world.keys().len(), 3, "the served one and two old ones");
-    if world.surface.capabilities().support("budget") != Support::Unsupported {
+    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
         let events = world.events().await;
         let told = events.iter().any(|(reason, note)| {
             reason == "Rotated" && (note.contains("together") || note.contains("share"))

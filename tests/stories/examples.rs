@@ -175,6 +175,7 @@ async fn spending_is_told(world: &World) {
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),
         endpoints: Endpoints::parse([ADDRESSES.1]).unwrap(),
+        vendors: world.vendors,
     };
     let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
     // A vendor that is asked for whole seconds need not count the one that is not over.

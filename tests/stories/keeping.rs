@@ -4,6 +4,7 @@ use crate::support::drivers::Driver;
 use crate::support::world::World;
 use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::Support;
+use keysmith::plan::spec_field::SpecField;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
@@ -201,7 +202,7 @@ pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mu
     assert_eq!(world.served("checkout", "key").await, before.id, "in place");
     let note = world.event("DriftCorrected").await;
     assert!(note.contains("spec.budget"), "{note}");
-    let moved = world.surface.capabilities().support("expiresInDays") == Support::InPlace;
+    let moved = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::InPlace;
     assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 

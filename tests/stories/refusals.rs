@@ -5,6 +5,7 @@ use crate::support::world::{World, key_spec};
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::plan::capability::Support;
+use keysmith::plan::spec_field::SpecField;
 use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
     let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
     let capabilities = world.surface.capabilities();
-    let budgets = capabilities.support("budget") != Support::Unsupported;
+    let budgets = capabilities.support(SpecField::Budget) != Support::Unsupported;
     let amount = if budgets { ("InvalidSpec", "spec.budget.amount") } else { ("Unsupported", "spec.budget") };
     let (field, value) = world.surface.refused();
     let refused_field = format!("spec.{field}");

@@ -143,7 +143,7 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
     let capabilities = world.surface.capabilities();
     let fixed = edits.into_iter().filter(|(field, value)| {
         let known = value["type"].is_null() || capabilities.types.iter().any(|it| json!(it) == value["type"]);
-        known && capabilities.support(field) == Support::AtCreation
+        known && world.surface.support(field) == Support::AtCreation
     });
     let mut replaced = 0;
     for (field, value) in fixed {

@@ -24,6 +24,7 @@ pub fn reach(world: &World) -> Reach {
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),
         endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+        vendors: world.vendors,
     }
 }
 

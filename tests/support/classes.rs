@@ -1,15 +1,12 @@
 //! Vendors that no driver is written for yet: Edgee's, with less than it can.
 
 use async_trait::async_trait;
-use keysmith::api::console_token::Vendor;
 use keysmith::emulator::Emulator;
 use keysmith::emulator::edgee::Support;
-use keysmith::gateway::http::Wire;
-use keysmith::gateway::{self, Amendment, Gateway, Minted, Order, Vendors};
+use keysmith::gateway::{Amendment, Driver, Gateway, Minted, Order, Vendors, edgee};
 use keysmith::plan::capability::{Capabilities, Recovery};
 use keysmith::plan::facts::{KeyId, Listed};
-use keysmith::plan::fault::{Fault, FaultKind};
-use secrecy::SecretString;
+use keysmith::plan::fault::Fault;
 
 /// What a vendor does with the secret of a key it has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ impl Class {
     pub fn vendors(self) -> Vendors {
         match self {
             Self::Reveal | Self::Named => Vendors::default(),
-            Self::Once => Vendors { capabilities: |_| Some(&ONCE), connect: once },
+            Self::Once => Vendors::of(&DRIVERS),
         }
     }
 
@@ -40,12 +37,14 @@ impl Class {
     }
 }
 
-static ONCE: Capabilities =
-    Capabilities { name: "once", recovery: Recovery::Once, ..keysmith::gateway::edgee::CAPABILITIES };
+static ONCE: Capabilities = Capabilities { name: "once", recovery: Recovery::Once, ..edgee::CAPABILITIES };
 
-fn once(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
-    Some(Box::new(Once(gateway::connect(vendor, wire)?)))
-}
+static DRIVERS: [Driver; 1] = [Driver {
+    name: "once",
+    capabilities: &ONCE,
+    open: |vendor, wire| Box::new(Once(edgee::DRIVER.connect(vendor, wire))),
+    ..edgee::DRIVER
+}];
 
 struct Once(Box<dyn Gateway>);
 
@@ -65,10 +64,6 @@ impl Gateway for Once {
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
         self.0.mint(order).await
-    }
-
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("it shows a key once")))
     }
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {

@@ -1,6 +1,5 @@
 //! The vendor of a story, whichever it is: its keys, what the operator asked of it, and what goes wrong there.
 
-use super::drivers::Driver;
 use super::world::{ORG, World};
 use keysmith::emulator::edgee::{Edgee, KeyRecord};
 use keysmith::emulator::{Desk, Effect, Rule, Seen};

@@ -1,8 +1,10 @@
 //! The table of drivers: what a resource for each of them looks like, so that one story is told for all.
 
 use keysmith::emulator::Surface;
+use keysmith::gateway::DRIVERS;
 use keysmith::plan::capability::{Capabilities, Recovery, Support};
 use keysmith::plan::naming::{Mark, Serial};
+use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
 /// A driver and the emulated vendor it speaks to.
@@ -13,8 +15,12 @@ pub trait Driver: Copy {
     /// A ConsoleToken's spec, without the token.
     fn token_spec(self) -> Value;
 
-    /// Where keys are listed and made, as a fault rule names it.
-    fn collection(self) -> &'static str;
+    /// What becomes of the field of that name.
+    fn support(self, field: &str) -> Support {
+        let field =
+            SpecField::named(field).unwrap_or_else(|| panic!("{field} is no field of a GatewayApiKey"));
+        self.capabilities().support(field)
+    }
 
     /// Those fields of a GatewayApiKey's spec that the vendor has in any way.
     fn full(self, fields: Value) -> Value;
@@ -42,45 +48,27 @@ pub trait Driver: Copy {
 
 impl Driver for Surface {
     fn capabilities(self) -> &'static Capabilities {
-        keysmith::gateway::DRIVERS
-            .iter()
-            .find(|it| it.name == self.name())
-            .expect("every surface has a driver")
+        row(self).capabilities
     }
 
     fn token_spec(self) -> Value {
-        let vendor = match self {
-            Self::Edgee => json!({"edgee": {"organizationId": "org_test"}}),
-            Self::EdenAiV2 => json!({"edenAi": {"api": "V2"}}),
-            Self::EdenAiV3 => json!({"edenAi": {}}),
-            Self::Cortecs => json!({"cortecs": {}}),
-        };
         json!({
-            "vendor": vendor,
+            "vendor": vendor(self),
             "endpoint": format!("http://emulator.test/{}", self.path()),
             "gatewayUrl": format!("http://emulator.test/{}", self.gateway_path()),
         })
     }
 
-    fn collection(self) -> &'static str {
-        match self {
-            Self::Edgee => "/api_keys",
-            Self::EdenAiV2 => "/custom_token/",
-            Self::EdenAiV3 => "/manage/keys/",
-            Self::Cortecs => "/manage/api-keys",
-        }
-    }
-
     fn full(self, fields: Value) -> Value {
-        only(fields, |field| self.capabilities().support(field) != Support::Unsupported)
+        only(fields, |field| self.support(field) != Support::Unsupported)
     }
 
     fn changeable(self, fields: Value) -> Value {
-        only(fields, |field| self.capabilities().support(field) == Support::InPlace)
+        only(fields, |field| self.support(field) == Support::InPlace)
     }
 
     fn refused(self) -> (&'static str, Value) {
-        match self.capabilities().support("debugMode") {
+        match self.capabilities().support(SpecField::DebugMode) {
             Support::Unsupported => ("debugMode", json!(true)),
             _ => ("type", json!("Sandbox")),
         }
@@ -97,13 +85,28 @@ impl Driver for Surface {
     }
 
     fn account(self) -> String {
-        let organization = &self.token_spec()["vendor"]["edgee"]["organizationId"];
-        organization.as_str().unwrap_or_default().to_owned()
+        let vendor = serde_json::from_value(vendor(self)).unwrap();
+        (row(self).account)(&vendor).unwrap().to_owned()
     }
 
     fn name_of(self, mark: &Mark, display: &str) -> String {
         mark.styled(self.capabilities().names, display, Serial(1))
     }
+}
+
+fn row(surface: Surface) -> &'static keysmith::gateway::Driver {
+    DRIVERS.iter().find(|it| it.name == surface.name()).expect("every surface has a driver")
+}
+
+/// The example of the registry, with the organization in which the emulator's console works.
+fn vendor(surface: Surface) -> Value {
+    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(surface).example)).unwrap();
+    for place in vendor.as_object_mut().unwrap().values_mut() {
+        if let Some(organization) = place.get_mut("organizationId") {
+            *organization = json!("org_test");
+        }
+    }
+    vendor
 }
 
 fn only(fields: Value, keep: impl Fn(&str) -> bool) -> Value {

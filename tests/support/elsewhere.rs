@@ -4,14 +4,17 @@
 use async_trait::async_trait;
 use keysmith::api::console_token::Vendor;
 use keysmith::gateway::http::Wire;
-use keysmith::gateway::{self, Amendment, Gateway, Minted, Order, Projects, ProviderKeys, Vendors};
+use keysmith::gateway::{
+    self, Amendment, Credit, Driver, Gateway, Minted, Order, Projects, ProviderKeys, Reissue, Reveal, Usage,
+    Vendors,
+};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
-use keysmith::plan::usage::{Money, Span, Spending};
 use secrecy::SecretString;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 #[derive(Default)]
 struct Place {
@@ -25,11 +28,14 @@ thread_local! {
 
 /// The vendors of an operator whose tokens lead where [`lead`] says.
 pub fn vendors() -> Vendors {
-    Vendors { connect, ..Vendors::default() }
+    static DRIVERS: LazyLock<Vec<Driver>> =
+        LazyLock::new(|| gateway::DRIVERS.iter().map(|row| Driver { open, ..*row }).collect());
+    Vendors::of(&DRIVERS)
 }
 
-fn connect(vendor: &Vendor, wire: Wire) -> Option<Box<dyn Gateway>> {
-    Some(Box::new(Elsewhere(gateway::connect(vendor, wire)?)))
+fn open(vendor: &Vendor, wire: Wire) -> Box<dyn Gateway> {
+    let driver = Vendors::default().driver(vendor).unwrap();
+    Box::new(Elsewhere(driver.connect(vendor, wire)))
 }
 
 /// From now on every token leads to an account that the vendor calls `told`, and that has none of the `hidden` keys.
@@ -68,14 +74,6 @@ impl Gateway for Elsewhere {
         self.0.mint(order).await
     }
 
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        if is_hidden(id) { Ok(None) } else { self.0.reissue(id, order).await }
-    }
-
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        if is_hidden(id) { Ok(None) } else { self.0.recover(id).await }
-    }
-
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         self.0.amend(id, amendment).await
     }
@@ -84,12 +82,20 @@ impl Gateway for Elsewhere {
         if is_hidden(id) { Ok(()) } else { self.0.revoke(id).await }
     }
 
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        self.0.spending(span, keys).await
+    fn reveal(&self) -> Option<&dyn Reveal> {
+        self.0.reveal().map(|_| self as &dyn Reveal)
     }
 
-    async fn balance(&self) -> Result<Option<Money>, Fault> {
-        self.0.balance().await
+    fn another_secret(&self) -> Option<&dyn Reissue> {
+        self.0.another_secret().map(|_| self as &dyn Reissue)
+    }
+
+    fn usage(&self) -> Option<&dyn Usage> {
+        self.0.usage()
+    }
+
+    fn credit(&self) -> Option<&dyn Credit> {
+        self.0.credit()
     }
 
     fn projects(&self) -> Option<&dyn Projects> {
@@ -98,5 +104,19 @@ impl Gateway for Elsewhere {
 
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         self.0.provider_keys()
+    }
+}
+
+#[async_trait]
+impl Reveal for Elsewhere {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        if is_hidden(id) { Ok(None) } else { self.0.reveal().unwrap().recover(id).await }
+    }
+}
+
+#[async_trait]
+impl Reissue for Elsewhere {
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        if is_hidden(id) { Ok(None) } else { self.0.another_secret().unwrap().reissue(id, order).await }
     }
 }

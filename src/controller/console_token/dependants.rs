@@ -20,7 +20,7 @@ impl Work {
     /// Keys for which the listing has something, and keys that changed something at the vendor since the last listing that
     /// was looked at: what follows for them was waiting for one that may be believed.
     pub(super) fn wake_concerned(&self, listing: &Listing, before: Option<Timestamp>) {
-        let Some(capabilities) = (self.context.settings.vendors.capabilities)(&self.token.spec.vendor) else {
+        let Some(capabilities) = self.context.settings.vendors.capabilities(&self.token.spec.vendor) else {
             return;
         };
         let index = Index::new(listing.as_of, &listing.keys);

@@ -36,7 +36,7 @@ impl Work {
             &self.namespace(),
             &mint.issuer_ref.name,
         );
-        let issuer = issuer.and_then(|it| (vendors.capabilities)(&it.spec.vendor));
+        let issuer = issuer.and_then(|it| vendors.capabilities(&it.spec.vendor));
         let idle = token::check_mint(&self.token, mint, (capabilities, issuer)).err();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
         if let Some(refusal) = idle.as_ref().filter(|refusal| !(refusal.tolerated && proven)) {

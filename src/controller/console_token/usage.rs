@@ -46,8 +46,7 @@ impl Work {
             return Some(next);
         }
         let spent = self.spent(account, &spec).await;
-        let told = account.capabilities().usage.balance;
-        let balance = if told { account.balance().await } else { Ok(None) };
+        let balance = account.balance().await;
         let trouble = report::token::unread(spent.as_ref().err(), balance.as_ref().err());
         if let Ok(Some(spent)) = &spent {
             self.tell_keys(account, spent);
@@ -69,9 +68,6 @@ impl Work {
     }
 
     async fn spent(&self, account: &Account, spec: &UsageSpec) -> Result<Option<Arc<Spent>>, Fault> {
-        if account.capabilities().usage.spending.is_none() {
-            return Ok(None);
-        }
         let mut ids = Vec::new();
         for key in self.keys() {
             let Some(status) = &key.status else { continue };
@@ -82,7 +78,7 @@ impl Work {
             return Ok(None);
         }
         let span = Span { path: spec.path.clone(), ..Span::month(self.context.clock.now()) };
-        account.spending(span, &ids).await.map(Some)
+        account.spending(span, &ids).await
     }
 
     fn keys(&self) -> Vec<Arc<GatewayApiKey>> {

@@ -114,6 +114,6 @@ impl Work {
 
     /// What the driver knows of a refusal.
     fn hint(&self) -> &'static str {
-        (self.context.settings.vendors.capabilities)(&self.token.spec.vendor).map_or("", |it| it.refused)
+        self.context.settings.vendors.capabilities(&self.token.spec.vendor).map_or("", |it| it.refused)
     }
 }

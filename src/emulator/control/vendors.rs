@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Problem, body, done, laid_over};
+use super::{Answer, Problem, body, done, set_switches};
+use crate::emulator::Emulator;
 use crate::emulator::surface::{Desk, Seen, Surface};
 use crate::emulator::wire::{self, Inbound};
-use crate::emulator::{Emulator, cortecs, edenai};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +39,7 @@ pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str,
     let surface = named(vendor).ok_or(Problem::NotFound)?;
     let desk = emulator.surface(surface);
     match (method, rest) {
-        ("PATCH", ["switches"]) => set_switches(emulator, inbound, surface),
+        ("PATCH", ["switches"]) => set_switches(&desk, inbound),
         ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => add_token(emulator, inbound, (&desk, kind)),
         ("DELETE", ["tokens", token]) => done(desk.revoke_token(token)),
         ("GET", ["keys"]) => {
@@ -66,7 +66,7 @@ pub(super) fn state(emulator: &Emulator, surface: Surface) -> Value {
         "keys": desk.keys().len(),
         "credentials": desk.credentials().len(),
         "createdTotal": desk.created_total(),
-        "switches": switches(emulator, surface),
+        "switches": desk.switches(),
     })
 }
 
@@ -83,37 +83,6 @@ fn add_token(emulator: &Emulator, inbound: &Inbound, (desk, kind): (&Desk, &str)
         _ => return Err(Problem::NotFound),
     }
     Ok(wire::no_content())
-}
-
-fn switches(emulator: &Emulator, surface: Surface) -> Value {
-    match surface {
-        Surface::Edgee => json!(emulator.edgee().switches()),
-        Surface::EdenAiV2 => json!(emulator.edenai().v2().switches()),
-        Surface::EdenAiV3 => json!(emulator.edenai().v3().switches()),
-        Surface::Cortecs => json!(emulator.cortecs().switches()),
-    }
-}
-
-fn set_switches(emulator: &Emulator, inbound: &Inbound, surface: Surface) -> Answer {
-    match surface {
-        Surface::Edgee => return Err(Problem::NotFound),
-        Surface::EdenAiV2 => {
-            let v2 = emulator.edenai().v2();
-            let switches: edenai::v2::Switches = laid_over(&v2.switches(), inbound)?;
-            v2.set_switches(|current| *current = switches);
-        }
-        Surface::EdenAiV3 => {
-            let v3 = emulator.edenai().v3();
-            let switches: edenai::v3::Switches = laid_over(&v3.switches(), inbound)?;
-            v3.set_switches(|current| *current = switches);
-        }
-        Surface::Cortecs => {
-            let cortecs = emulator.cortecs();
-            let switches: cortecs::Switches = laid_over(&cortecs.switches(), inbound)?;
-            cortecs.set_switches(|current| *current = switches);
-        }
-    }
-    Ok(wire::json(200, &switches(emulator, surface)))
 }
 
 /// No answer here holds a secret.

@@ -46,6 +46,11 @@ impl Budget {
         budget
     }
 
+    /// No limit any more.
+    pub(super) fn lift(&mut self) {
+        (self.balance, self.active, self.period, self.amount) = (None, false, None, None);
+    }
+
     /// Calls deduct only while the balance counts.
     pub(super) fn spend(&mut self, nanos: i64, now: Timestamp) {
         *self = self.at(now);

@@ -3,6 +3,7 @@
 mod console;
 mod record;
 mod refusal;
+mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -15,6 +16,7 @@ use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
 pub(super) use refusal::by_field;
+pub(in crate::emulator) use surface::SURFACE;
 pub(in crate::emulator) use world::World;
 
 pub use record::{ACCOUNT, CustomToken};

@@ -6,6 +6,7 @@ mod keys;
 mod paging;
 mod record;
 mod refusal;
+mod surface;
 mod switches;
 mod usage;
 mod view;
@@ -19,6 +20,7 @@ use super::gateway::{self, Charge, DataPlaneAnswer};
 use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
+pub(in crate::emulator) use surface::SURFACE;
 pub(in crate::emulator) use world::World;
 
 pub use record::{KeyRecord, ManagementKey, NewKey, ORGANIZATION, Scope};

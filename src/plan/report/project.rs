@@ -49,9 +49,10 @@ pub fn not_applied(fields: &[&str], next: Timestamp) -> Verdict {
     Verdict::reconciling(Reason::NotApplied, message)
 }
 
-/// The vendor has no settings of projects.
-pub fn unsupported(title: &str) -> String {
-    format!("{title} has no settings of whole projects; name a ConsoleToken of Cortecs, or delete this")
+/// The vendor has no settings of projects. `able`: the vendors that do.
+pub fn unsupported<'a>(title: &str, able: impl Iterator<Item = &'a str>) -> String {
+    let able = able.collect::<Vec<_>>().join(" or ");
+    format!("{title} has no settings of whole projects; name a ConsoleToken of {able}, or delete this")
 }
 
 /// Another resource is for the same project.

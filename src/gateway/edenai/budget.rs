@@ -4,8 +4,8 @@
 //! much. A key that becomes periodic starts full, whatever `balance` came with the same request: a key that is to have less,
 //! such as the successor of a key that spent some, gets its balance by a second request.
 
-use super::lenient;
 use crate::api::shared::Period;
+use crate::gateway::lenient;
 use crate::plan::facts::Limit;
 use crate::plan::money;
 use serde::Deserialize;

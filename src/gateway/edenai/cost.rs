@@ -1,8 +1,8 @@
 //! Spending at Eden AI, which both of its APIs tell in the same shape (contract §2.9): by name of the key, day and
 //! feature, in US dollars. What no key is named for comes as `base_token`.
 
-use super::http::{Call, LARGEST_EXPORT, Wire};
-use super::lenient;
+use crate::gateway::http::{Call, LARGEST_EXPORT, Wire};
+use crate::gateway::lenient;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::usage::{Span, Spending};
 use http::Method;

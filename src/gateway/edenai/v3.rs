@@ -18,25 +18,24 @@
 mod issuer;
 mod key;
 mod pages;
+mod table;
 mod whoami;
 
-pub use issuer::{ISSUER, Issuer};
+pub use issuer::{DRIVER as ISSUER_DRIVER, ISSUER, Issuer};
+pub use table::{CAPABILITIES, DRIVER};
 
 use key::{Key, listed, named, whole};
 
-use super::edenai_budget::{self, balance_alone, decimal, excess, spending};
-use super::entry::{self, Read};
-use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost, refusal};
-use crate::api::gateway_api_key::{KeyType, Preset};
-use crate::api::shared::Period;
-use crate::plan::capability::{
-    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
-};
+use super::budget::{self, balance_alone, decimal, excess, spending};
+use super::cost;
+use crate::api::gateway_api_key::KeyType;
+use crate::gateway::entry::{self, Read};
+use crate::gateway::http::{Call, Wire, gone_is_none};
+use crate::gateway::{Amendment, Gateway, Minted, Order, Reissue, Usage, refusal};
+use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::naming::NameStyle;
 use crate::plan::report::to_the_second;
 use crate::plan::retry::plus;
 use crate::plan::usage::{Span, Spending};
@@ -46,89 +45,6 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-/// What Eden AI v3 can do.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    name: "edenai-v3",
-    title: "Eden AI v3",
-    endpoint: "https://api.edenai.run",
-    gateway_url: "https://api.edenai.run",
-    openai_path: "/v3",
-    presets: &[Preset::OpenAI, Preset::Codex],
-    types: &[KeyType::Api, KeyType::Sandbox],
-    names: NameStyle::Title,
-    recovery: Recovery::Rotate,
-    console_tokens: Minting::Issuer,
-    usage: UsageSupport {
-        spending: Some("one call for the whole organization"),
-        balance: false,
-        path: false,
-    },
-    disable: false,
-    last_used: false,
-    created_at: false,
-    tells_remaining: true,
-    lists_whole_account: true,
-    budget: BudgetSupport {
-        periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
-        whole: false,
-        currency: "USD",
-        // Midnight in Paris: each day, on Mondays, on the 1st (§2.8).
-        zone: "Europe/Paris",
-    },
-    fields: FIELDS,
-    provider_keys: false,
-    project_settings: false,
-    // Not documented.
-    listing_lag: SignedDuration::from_secs(30),
-    // Half of what the account may have, which its applications need as well (§2.11).
-    calls_per_second: 5,
-    burst: 10,
-    refused: "",
-};
-
-const FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, "immutable"),
-    field("displayName", Support::InPlace, "Keysmith's mark is put behind it"),
-    field("type", Support::AtCreation, "Api or Sandbox; a change replaces the key"),
-    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
-    field(
-        "models",
-        Support::Unsupported,
-        "models are restricted by guardrails in the vendor's console; leave it out",
-    ),
-    field(
-        "budget",
-        Support::InPlace,
-        "USD; an edit of the amount makes it what the key has left; days, weeks and months begin at midnight in Paris",
-    ),
-    field(
-        "expiresInDays",
-        Support::InPlace,
-        "moved and cleared in place, at least a day ahead; replaced before it expires",
-    ),
-    field("email", Support::Unsupported, "keys belong to the organization; leave it out"),
-    field("active", Support::Unsupported, "keys cannot be switched off; delete the resource instead"),
-    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
-    field(
-        "rotation",
-        Support::Operator,
-        "new key, overlap, revoked; a new key has what is left of the budget; no maxOverlap, no brownOut",
-    ),
-    field(
-        "secret",
-        Support::Operator,
-        "name is immutable; a lost Secret means a new key, the old one works for the overlap",
-    ),
-    field("deletionPolicy", Support::Operator, "Delete or Retain"),
-    field(
-        "externalId",
-        Support::Operator,
-        "immutable; the key is marked, and replaced because its secret is not shown",
-    ),
-    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-    field("suspend", Support::Operator, "nothing is changed while it is true"),
-];
 
 /// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
@@ -165,6 +81,28 @@ fn later(at: Timestamp) -> Timestamp {
     to_the_second(plus(at, MARGIN))
 }
 
+/// The fields that both APIs tell, are read, and that a fault may name.
+pub(super) const READ: &[&str] = &[
+    "active_balance",
+    "balance",
+    "balance_reset_amount",
+    "balance_reset_period",
+    "created_at",
+    "credits",
+    "data",
+    "expire_time",
+    "id",
+    "key",
+    "name",
+    "response",
+    "results",
+    "revoked",
+    "secret",
+    "token",
+    "token_type",
+    "usage",
+];
+
 pub(super) fn expiry(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(later(at)))
 }
@@ -196,7 +134,7 @@ fn limit_reached(fault: Fault) -> Fault {
 impl EdenAiV3 {
     /// The organization's keys over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 
     async fn read(&self, id: &KeyId) -> Result<Option<Read<Key>>, Fault> {
@@ -277,30 +215,6 @@ impl Gateway for EdenAiV3 {
         self.minted(key, created.secret)
     }
 
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        let Some(Read { entry: key, unread }) = self.read(id).await? else {
-            return Ok(None);
-        };
-        if unread.contains(&"token_type") {
-            return Err(entry::malformed(None, "token_type"));
-        }
-        if key.token_type.as_deref().is_some_and(|it| it != token_type(order.kind)) {
-            return Ok(None);
-        }
-        let answer = self.patch(id, settings(order)).await?;
-        // From here on the key has another name, whatever else goes wrong.
-        let left = excess((order.budget, order.left), edenai_budget::balance(&answer));
-        self.lower(id, left).await?;
-        let path = ["v3", "manage", "keys", &id.0, "rotate"];
-        let call = Call { slash: true, ..Call::new(Method::POST, &path) };
-        let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
-        whole(named(key, order)).map(|key| self.minted(key, rotated.secret)).transpose()
-    }
-
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
-    }
-
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
         let budget = (amendment.to.budget, amendment.left);
@@ -317,7 +231,7 @@ impl Gateway for EdenAiV3 {
         if !amendment.fields.contains(&Field::Budget) {
             return Ok(());
         }
-        self.lower(id, excess(budget, edenai_budget::balance(&answer))).await
+        self.lower(id, excess(budget, budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
@@ -326,7 +240,41 @@ impl Gateway for EdenAiV3 {
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 
+    fn another_secret(&self) -> Option<&dyn Reissue> {
+        Some(self)
+    }
+
+    fn usage(&self) -> Option<&dyn Usage> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reissue for EdenAiV3 {
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        let Some(Read { entry: key, unread }) = self.read(id).await? else {
+            return Ok(None);
+        };
+        if unread.contains(&"token_type") {
+            return Err(entry::malformed(None, "token_type"));
+        }
+        if key.token_type.as_deref().is_some_and(|it| it != token_type(order.kind)) {
+            return Ok(None);
+        }
+        let answer = self.patch(id, settings(order)).await?;
+        // From here on the key has another name, whatever else goes wrong.
+        let left = excess((order.budget, order.left), budget::balance(&answer));
+        self.lower(id, left).await?;
+        let path = ["v3", "manage", "keys", &id.0, "rotate"];
+        let call = Call { slash: true, ..Call::new(Method::POST, &path) };
+        let rotated = self.wire.send(call).await.map_err(unknown)?.created::<Rotated>()?;
+        whole(named(key, order)).map(|key| self.minted(key, rotated.secret)).transpose()
+    }
+}
+
+#[async_trait]
+impl Usage for EdenAiV3 {
     async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        edenai_cost::spent(&self.wire, &["v3", "manage", "usage"], span).await
+        cost::spent(&self.wire, &["v3", "manage", "usage"], span).await
     }
 }

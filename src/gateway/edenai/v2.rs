@@ -13,98 +13,29 @@
 //! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
 //! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
 
-use super::edenai_budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
-use super::edenai_v3::{BODY, expiry};
-use super::entry::{self, Entry, Read};
-use super::http::{Call, Wire, gone_is_none};
-use super::{Amendment, Gateway, Minted, Order, edenai_cost, lenient};
-use crate::api::gateway_api_key::{KeyType, Preset};
-use crate::api::shared::Period;
-use crate::plan::capability::{
-    BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, Support, UsageSupport, field,
-};
+mod table;
+
+pub use table::{CAPABILITIES, DRIVER};
+
+use super::budget::{self, as_far_as_read, balance_alone, decimal, excess, shown_budget, spending};
+use super::cost;
+use super::v3::{BODY, READ, expiry};
+use crate::api::gateway_api_key::KeyType;
+use crate::gateway::entry::{self, Entry, Read};
+use crate::gateway::http::{Call, Wire, gone_is_none};
+use crate::gateway::{Amendment, Credit, Gateway, Minted, Order, Reveal, Usage, lenient};
+use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Effect, Fault, FaultKind};
-use crate::plan::naming::{Mark, NameStyle};
+use crate::plan::naming::Mark;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Method;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-/// What Eden AI v2 can do.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    name: "edenai-v2",
-    title: "Eden AI v2",
-    endpoint: "https://api.edenai.run",
-    gateway_url: "https://api.edenai.run",
-    openai_path: "/v3",
-    presets: &[Preset::OpenAI, Preset::Codex],
-    types: &[KeyType::Api, KeyType::Sandbox],
-    names: NameStyle::Slug,
-    recovery: Recovery::Reveal,
-    console_tokens: Minting::Console,
-    usage: UsageSupport { spending: Some("one call for the whole account"), balance: true, path: false },
-    disable: false,
-    last_used: false,
-    created_at: false,
-    tells_remaining: true,
-    lists_whole_account: true,
-    budget: BudgetSupport {
-        periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
-        whole: false,
-        currency: "USD",
-        // Documented for v3 (§2.8), whose resets v2 has had since July 2026 (§2.3).
-        zone: "Europe/Paris",
-    },
-    fields: FIELDS,
-    provider_keys: false,
-    project_settings: false,
-    // Not documented.
-    listing_lag: SignedDuration::from_secs(30),
-    calls_per_second: 5,
-    burst: 10,
-    refused: "Eden AI may not accept API V2 from outside its console any more; make a management key there and use \
-              another ConsoleToken with spec.vendor.edenAi.api: V3",
-};
-
-const FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, "immutable"),
-    field(
-        "displayName",
-        Support::AtCreation,
-        "its letters and digits begin the name, which is fixed; a change replaces the key",
-    ),
-    field("type", Support::AtCreation, "Api or Sandbox; a change replaces the key"),
-    field("codingAssistant", Support::Unsupported, "there are no coding-agent keys there; leave it out"),
-    field("models", Support::Unsupported, "models cannot be restricted there; leave it out"),
-    field(
-        "budget",
-        Support::InPlace,
-        "USD, less than 100000; an edit of the amount makes it what the key has left",
-    ),
-    field("expiresInDays", Support::InPlace, "moved and cleared in place; replaced before it expires"),
-    field("email", Support::Unsupported, "tokens belong to the account; leave it out"),
-    field("active", Support::Unsupported, "tokens cannot be switched off; delete the resource instead"),
-    field("debugMode", Support::Unsupported, "there is no such mode; leave it out"),
-    field(
-        "rotation",
-        Support::Operator,
-        "new key, overlap, deleted; a new key has what is left of the budget; no maxOverlap, no brownOut",
-    ),
-    field(
-        "secret",
-        Support::Operator,
-        "name is immutable; a lost Secret is restored by reading the token by its name",
-    ),
-    field("deletionPolicy", Support::Operator, "Delete or Retain"),
-    field("externalId", Support::Operator, "immutable; the token's name, with managementPolicy Observe only"),
-    field("managementPolicy", Support::Operator, "Observe only looks at the key in externalId"),
-    field("suspend", Support::Operator, "nothing is changed while it is true"),
-];
 
 /// Custom tokens of an account.
 pub struct EdenAiV2 {
@@ -154,6 +85,7 @@ impl Entry for Token {
         "revoked",
         "token",
     ];
+    const EXPIRY: Option<&'static str> = Some("expire_time");
     const ID: &'static str = "name";
 
     fn has_id(&self) -> bool {
@@ -163,6 +95,7 @@ impl Entry for Token {
 
 /// A token, as far as it could be read. `None`: it is revoked.
 fn listed(read: Read<Token>) -> Option<Listed> {
+    let told_unread = read.told_unread();
     let Read { entry: token, unread } = read;
     let name = token.name.filter(|_| token.revoked != Some(true))?;
     let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
@@ -176,7 +109,7 @@ fn listed(read: Read<Token>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread,
+        unread: told_unread,
         shown: Shown { budget, capped, ..Shown::default() },
     })
 }
@@ -194,7 +127,7 @@ fn unknown(fault: Fault) -> Fault {
 impl EdenAiV2 {
     /// The account's tokens over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 
     async fn read(&self, name: &str) -> Result<Option<Read<Token>>, Fault> {
@@ -283,11 +216,6 @@ impl Gateway for EdenAiV2 {
         Ok(Minted { key, secret })
     }
 
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        let token = self.read(&id.0).await?.map(|read| read.entry);
-        token.filter(|it| it.revoked != Some(true)).map(|token| self.shown(&token)).transpose()
-    }
-
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
         let budget = (amendment.to.budget, amendment.left);
@@ -303,7 +231,7 @@ impl Gateway for EdenAiV2 {
         if !amendment.fields.contains(&Field::Budget) {
             return Ok(());
         }
-        self.lower(&id.0, excess(budget, edenai_budget::balance(&answer))).await
+        self.lower(&id.0, excess(budget, budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
@@ -312,10 +240,36 @@ impl Gateway for EdenAiV2 {
         gone_is_none(self.wire.send(call).await)?.map_or(Ok(()), |it| it.acknowledged())
     }
 
-    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        edenai_cost::spent(&self.wire, &["v2", "cost_management"], span).await
+    fn reveal(&self) -> Option<&dyn Reveal> {
+        Some(self)
     }
 
+    fn usage(&self) -> Option<&dyn Usage> {
+        Some(self)
+    }
+
+    fn credit(&self) -> Option<&dyn Credit> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reveal for EdenAiV2 {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        let token = self.read(&id.0).await?.map(|read| read.entry);
+        token.filter(|it| it.revoked != Some(true)).map(|token| self.shown(&token)).transpose()
+    }
+}
+
+#[async_trait]
+impl Usage for EdenAiV2 {
+    async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        cost::spent(&self.wire, &["v2", "cost_management"], span).await
+    }
+}
+
+#[async_trait]
+impl Credit for EdenAiV2 {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v2", "cost_management", "credits"];
         let call = Call { slash: true, ..Call::new(Method::GET, &path) };

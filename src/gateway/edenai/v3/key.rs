@@ -1,7 +1,7 @@
 //! A key of v3, as the vendor shows it (contract §2.8).
 
 use super::later;
-use crate::gateway::edenai_budget::{as_far_as_read, shown_budget};
+use crate::gateway::edenai::budget::{as_far_as_read, shown_budget};
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{Order, guard, lenient};
 use crate::plan::facts::{KeyId, Listed, Shown};
@@ -49,6 +49,7 @@ impl Entry for Key {
         "expire_time",
         "revoked",
     ];
+    const EXPIRY: Option<&'static str> = Some("expire_time");
     const ID: &'static str = "id";
 
     fn has_id(&self) -> bool {
@@ -58,6 +59,7 @@ impl Entry for Key {
 
 /// A key, as far as it could be read. `None`: it is revoked.
 pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
+    let told_unread = read.told_unread();
     let Read { entry: key, unread } = read;
     let id = key.id.filter(|_| key.revoked != Some(true))?;
     // A name that lost its mark differs, whatever is left of it.
@@ -73,7 +75,7 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread,
+        unread: told_unread,
         shown: Shown {
             display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
             budget,

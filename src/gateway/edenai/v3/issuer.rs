@@ -1,47 +1,70 @@
 //! Eden AI v3 with an issuer key, which makes, lists and revokes the auth keys that other ConsoleTokens work with, and can
 //! do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
 
-use super::{CAPABILITIES, limit_reached, listed, pages, unknown, whoami};
+use super::table::tier;
+use super::{CAPABILITIES, READ, limit_reached, listed, pages, unknown, whoami};
+use crate::api::console_token::EdenAiTier;
 use crate::api::gateway_api_key::KeyType;
+use crate::gateway::access::Access;
 use crate::gateway::http::{Call, Wire, gone_is_none, looks_masked};
-use crate::gateway::{Amendment, Gateway, Minted, Order, refusal};
-use crate::plan::capability::{Capabilities, FieldSupport, Recovery, Support, UsageSupport, field};
+use crate::gateway::{Amendment, Driver, Gateway, Minted, Order, refusal};
+use crate::plan::capability::{BudgetSupport, Capabilities, FieldSupport, Minting, Recovery, UsageSupport};
 use crate::plan::facts::{KeyId, Listed, Shown};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Mark;
+use crate::plan::spec_field::SpecField;
 use async_trait::async_trait;
 use http::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
+/// Its row in the registry.
+pub const DRIVER: Driver = Driver {
+    name: "edenai-v3-issuer",
+    example: "edenAi: {tier: Issuer}",
+    capabilities: &ISSUER,
+    access: Access::PUBLIC,
+    account: |vendor| (tier(vendor)? == EdenAiTier::Issuer).then_some(""),
+    open: |_, wire| Box::new(Issuer::new(wire)),
+};
+
 /// The same with an issuer key, which makes auth keys for other ConsoleTokens and nothing else.
 pub const ISSUER: Capabilities = Capabilities {
     types: &[KeyType::Management],
     recovery: Recovery::Once,
+    console_tokens: Minting::Console,
+    issuer: "",
     usage: UsageSupport { spending: None, balance: false, path: false },
-    fields: ISSUER_FIELDS,
+    tells_remaining: false,
+    budget: BudgetSupport { periods: &[], whole: false, currency: "USD", zone: "Europe/Paris" },
+    fields,
     ..CAPABILITIES
 };
 
-const ISSUER_FIELDS: &[FieldSupport] = &[
-    field("consoleTokenRef", Support::Operator, ""),
-    field("displayName", Support::AtCreation, ""),
-    field("type", Support::AtCreation, ""),
-    field("codingAssistant", Support::Unsupported, "an issuer makes console tokens only"),
-    field("models", Support::Unsupported, "an issuer makes console tokens only"),
-    field("budget", Support::Unsupported, "an issuer makes console tokens only"),
-    field("expiresInDays", Support::Unsupported, "an issuer makes console tokens only"),
-    field("email", Support::Unsupported, "an issuer makes console tokens only"),
-    field("active", Support::Unsupported, "an issuer makes console tokens only"),
-    field("debugMode", Support::Unsupported, "an issuer makes console tokens only"),
-    field("rotation", Support::Operator, ""),
-    field("secret", Support::Operator, ""),
-    field("deletionPolicy", Support::Operator, ""),
-    field("externalId", Support::Unsupported, "an issuer makes console tokens only"),
-    field("managementPolicy", Support::Operator, ""),
-    field("suspend", Support::Operator, ""),
-];
+/// What becomes of each field of a GatewayApiKey: Keysmith writes the one that stands for an auth key.
+const fn fields(field: SpecField) -> FieldSupport {
+    match field {
+        SpecField::ConsoleTokenRef => {
+            FieldSupport::operator("immutable; spec.mint.issuerRef of the ConsoleToken")
+        }
+        SpecField::DisplayName => FieldSupport::at_creation("the name of the ConsoleToken"),
+        SpecField::Type => FieldSupport::at_creation("Management"),
+        SpecField::CodingAssistant
+        | SpecField::Models
+        | SpecField::Budget
+        | SpecField::ExpiresInDays
+        | SpecField::Email
+        | SpecField::Active
+        | SpecField::DebugMode
+        | SpecField::ExternalId => FieldSupport::unsupported("an issuer makes console tokens only"),
+        SpecField::Rotation => FieldSupport::operator("spec.mint.rotation of the ConsoleToken"),
+        SpecField::Secret => FieldSupport::operator("spec.mint.secret of the ConsoleToken"),
+        SpecField::DeletionPolicy => FieldSupport::operator("deleted with its ConsoleToken"),
+        SpecField::ManagementPolicy => FieldSupport::operator("Manage"),
+        SpecField::Suspend => FieldSupport::operator("nothing is changed while it is true"),
+    }
+}
 
 /// What an auth key may do where nobody says: list keys, and make and change them.
 const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
@@ -77,7 +100,7 @@ impl AuthCreated {
 impl Issuer {
     /// The organization's auth keys over that wire.
     pub fn new(wire: Wire) -> Self {
-        Self { wire }
+        Self { wire: wire.reading(READ) }
     }
 }
 
@@ -125,10 +148,6 @@ impl Gateway for Issuer {
         let secret =
             self.wire.shown(created.secret()?, "the new auth key is masked").map_err(Fault::ambiguous)?;
         Ok(Minted { key, secret })
-    }
-
-    async fn recover(&self, _: &KeyId) -> Result<Option<SecretString>, Fault> {
-        Err(Fault::without_effect(FaultKind::Strange("the vendor does not show a key twice")))
     }
 
     async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {

@@ -1,0 +1,78 @@
+//! Eden AI v2 as one of many: its row of surfaces, and its console.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::EdenAiV2;
+use super::NewToken;
+use crate::emulator::edenai::DataPlaneAnswer;
+use crate::emulator::fields::laid_over;
+use crate::emulator::surface::{Console, Row, Seen};
+
+/// Its row of surfaces.
+pub(in crate::emulator) const SURFACE: Row = Row {
+    name: "edenai-v2",
+    path: "edenai",
+    gateway_path: "edenai-gateway",
+    collection: "/custom_token/",
+    console: |emulator| Box::new(emulator.edenai().v2()),
+};
+
+impl Console for EdenAiV2 {
+    fn add_token(&self, token: &str) {
+        self.add_token(token);
+    }
+
+    fn add_token_of(&self, token: &str, account: &str) {
+        self.add_token_of(token, account);
+    }
+
+    fn revoke_token(&self, token: &str) -> bool {
+        self.revoke_token(token)
+    }
+
+    fn keys(&self, now: Timestamp) -> Vec<Seen> {
+        self.keys().iter().map(|key| key.seen(now)).collect()
+    }
+
+    fn add_key(&self, name: &str, now: Timestamp) -> Seen {
+        self.add_key(NewToken::named(name)).seen(now)
+    }
+
+    fn delete_key(&self, id: &str) -> bool {
+        self.delete_key(id)
+    }
+
+    fn accepts(&self, secret: &str) -> bool {
+        self.check(secret) == DataPlaneAnswer::Accepted
+    }
+
+    fn spend(&self, id: &str, micros: u64) -> bool {
+        self.spend(id, micros)
+    }
+
+    fn unlimit(&self, id: &str) -> bool {
+        self.edit_key(id, |key| {
+            key.budget.lift();
+            key.expires_at = None;
+        })
+    }
+
+    fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
+        self.edit_key(id, |key| key.expires_at = at)
+    }
+
+    fn created_total(&self) -> u64 {
+        self.counts().created_total
+    }
+
+    fn switches(&self) -> Value {
+        json!(self.switches())
+    }
+
+    fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error> {
+        let switches = laid_over(&self.switches(), patch)?;
+        self.set_switches(|current| *current = switches);
+        Ok(())
+    }
+}
