@@ -30,12 +30,12 @@ use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Place, TokenPlace};
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use http::Wire;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -266,15 +266,13 @@ pub fn place(token: &ConsoleToken) -> TokenPlace {
     let spec = &token.spec;
     let capabilities = capabilities(&spec.vendor);
     let default = || capabilities.map_or_else(String::new, |it| it.endpoint.to_owned());
-    let place = Place {
-        vendor: capabilities.map_or_else(String::new, |it| it.name.to_owned()),
-        account: account(&spec.vendor).to_owned(),
-        endpoint: spec.endpoint.clone().unwrap_or_else(default),
-        console_token: token.name_any(),
-    };
+    let endpoint = spec.endpoint.clone().unwrap_or_else(default);
+    let reference = TokenRef::of(token);
+    let vendor = capabilities.map_or("", |it| it.name);
+    let place = Place::of(&reference, (vendor, &endpoint), account(&spec.vendor));
     let account = token.status.as_ref().and_then(|it| it.account.as_ref());
     TokenPlace {
-        namespace: token.namespace().unwrap_or_default(),
+        token: reference,
         place,
         pinned: account.map_or_else(String::new, |it| it.id.clone()),
         doubted: account.is_some_and(|it| it.doubted_since.is_some()),

@@ -196,7 +196,9 @@ tell_everywhere! {
 mod crowds {
     tell_at!(cortecs Cortecs crowds: many_keys_wait_for_their_turn_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
-    tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget);
+    tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll);
+    tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
+        watched_namespaces_of_one_account_list_it_once_per_poll);
 }
 
 mod minting {

@@ -21,13 +21,13 @@ use crate::gateway::shares::Membership;
 use crate::gateway::{self, http::Wire};
 use crate::plan::capability::Capabilities;
 use crate::plan::hash;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
 use crate::plan::{retry, token};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use std::sync::Arc;
 
@@ -101,7 +101,11 @@ struct Finding {
 
 impl Work {
     fn namespace(&self) -> String {
-        self.token.namespace().unwrap_or_default()
+        object::namespace(self.token.as_ref())
+    }
+
+    fn reference(&self) -> TokenRef {
+        TokenRef::of(&self.token)
     }
 
     fn wrote(&mut self, token: ConsoleToken) {
@@ -111,7 +115,7 @@ impl Work {
 
     async fn keep(&mut self) -> Result<Pass, Error> {
         let held = self.hold().await?;
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let mut finding = match self.connect(before.as_ref()).await? {
             Ok((account, way)) => self.verify(account, way).await,
@@ -146,7 +150,7 @@ impl Work {
         };
         let wake = [finding.wake, usage, held].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
-        self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
+        self.context.metrics.token(&self.reference(), finding.verdict.ready, expiry);
         self.publish(&finding.verdict, wake).await
     }
 
@@ -154,27 +158,30 @@ impl Work {
     fn take(&self, way: Way, (ready, stalled): (Result<(), String>, bool), doubt: Option<String>) {
         let Way { account, fingerprint, serial, lost, .. } = way;
         let uid = self.token.uid().unwrap_or_default();
-        self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
+        self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
         let standing = Standing { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
-        if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
-            self.wake_dependants();
-            self.wake_minter();
+        if self.context.accounts.set(self.reference(), standing) {
+            self.enqueue_dependants();
+            self.enqueue_minter();
         }
     }
 
     /// A token of the same name that comes later is another one, with an account of its own.
     fn forget(&self) {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        self.context.accounts.remove(&namespace, &name);
-        self.context.metrics.forget_token(&namespace, &name);
+        let namespace = self.namespace();
+        let listing = self.lists();
+        self.context.accounts.remove(&self.reference());
+        self.context.metrics.forget_token(&self.reference());
         let uid = self.token.uid().unwrap_or_default();
-        sweep::forget(&self.context, &uid);
-        let _ =
-            self.context.wakers.secrets.send((namespace.clone(), self.token.spec.secret_name().to_owned()));
+        if let Some(listing) = listing {
+            sweep::forget(&self.context, &listing);
+        }
+        let secret = ObjectName::new(&namespace, self.token.spec.secret_name());
+        self.context.queues.enqueue_secret(secret);
         self.context.metrics.spending(&uid, Vec::new());
         self.context.memory.forget(&format!("probe/{uid}"));
         self.context.memory.forget(&uid);
-        self.wake_minter();
+        self.enqueue_minter();
     }
 
     /// The account for this token: the one there is while nothing it is made of changed.
@@ -232,12 +239,8 @@ impl Work {
         };
         let gateway_url =
             spec.gateway_url.as_deref().unwrap_or(capabilities.gateway_url).trim_end_matches('/').to_owned();
-        let waker = self.context.wakers.tokens.clone();
-        let this = ObjectRef::new(&self.token.name_any()).within(&self.namespace());
-        let alarm = Box::new(move || {
-            // The receiver lives as long as the operator.
-            let _ = waker.send(this.clone());
-        });
+        let (queues, this) = (self.context.queues.clone(), self.reference());
+        let alarm = Box::new(move || queues.enqueue_token(&this));
         let metrics = self.context.metrics.clone();
         let membership = Membership { shares, id };
         let account =
@@ -289,7 +292,7 @@ impl Work {
         }
         let minted_by = || LocalRef { name: token::minted_name(&self.token.name_any()) };
         status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
-        status.orphans = self.context.sweeps.count(&self.token.uid().unwrap_or_default(), status.orphans);
+        status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
         notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
         let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
@@ -326,7 +329,7 @@ impl Work {
     /// What depends on a token that goes needs a working account to clean up: after a restart nobody has looked at it yet,
     /// and a refused token may have been replaced meanwhile. Returns what is in the way.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
             return Ok(None);
         }

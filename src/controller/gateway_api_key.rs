@@ -12,10 +12,10 @@ use super::context::Context;
 use super::issue::{Issue, Issued};
 use super::{Error, Pass, Subject};
 use crate::api::condition::{self, ROTATION_OVERDUE};
-use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::api::{self, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::cluster::object;
 use crate::cluster::object::Managed;
 use crate::cluster::secret::{Expected, Secrets, Undelivered};
-use crate::cluster::{object, watch};
 use crate::gateway::account::{Account, Listing};
 use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
@@ -27,6 +27,7 @@ use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Mark, Serial};
 use crate::plan::report::Notice;
@@ -142,7 +143,7 @@ impl Work {
     }
 
     fn standing(&self) -> Option<Standing> {
-        let issuer = self.context.accounts.standing(&self.namespace(), &self.key.spec.console_token_ref.name);
+        let issuer = self.context.accounts.standing(&TokenRef::named_by(self.key.as_ref()));
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
         own.and_then(|own| own.acting(&self.context)).or(issuer)
     }
@@ -176,9 +177,7 @@ impl Work {
         if let Some(pass) = self.hold().await? {
             return Ok(pass);
         }
-        let token_name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), token_name);
-        let Some(token) = token else {
+        let Some(token) = self.context.token(&TokenRef::named_by(self.key.as_ref())) else {
             return self.without_token().await;
         };
         let Some(capabilities) = (self.context.settings.vendors.capabilities)(&token.spec.vendor) else {
@@ -341,11 +340,7 @@ impl Work {
             lost_since: None,
             proven: self.minting.as_ref().is_none_or(|it| it.proven(&self.context, self.record().serial)),
             revision: None,
-            under_name: self.context.minted(
-                &self.namespace(),
-                &key.spec.console_token_ref.name,
-                &key.name_any(),
-            ),
+            under_name: self.context.minted(&TokenRef::named_by(key), &key.name_any()),
             keys_per_day: self.context.settings.keys_per_day,
         };
         if let Some((desired, seen)) = desired.zip(status::seen(&facts)) {
@@ -364,8 +359,7 @@ impl Work {
     /// missing: elsewhere the ConsoleToken's controller says it.
     fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
         let missing = facts.confirmed == Some(None) || facts.record.missing_since.is_some();
-        let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let token = self.context.token(&TokenRef::named_by(self.key.as_ref()));
         let shown = || Some(self.context.doubt(token.as_ref()?, latest?).is_some());
         self.standing().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }

@@ -5,10 +5,10 @@ use super::Error;
 use super::context::Context;
 use super::gateway_api_key::{owner, refused};
 use crate::api::condition::{self, BUDGET_LOW};
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::log_about;
 use crate::cluster::secret::{Delivery, Key, Secrets, Undelivered};
-use crate::cluster::{self, object, watch};
+use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Turn};
 use crate::gateway::{Minted, Order};
 use crate::plan::budget::Shares;
@@ -19,6 +19,7 @@ use crate::plan::drift::{self, Sent};
 use crate::plan::expiry;
 use crate::plan::facts::{Held, KeyId, Listed, Record};
 use crate::plan::fault::{Effect, Fault};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::budget::{Evidence, Purse};
@@ -174,8 +175,7 @@ impl Issue {
             return Ok(minted);
         }
         let minted = self.account.mint(&order, &self.turn).await?;
-        let token = &self.key.spec.console_token_ref.name;
-        self.context.count_minted(&self.key.namespace().unwrap_or_default(), token, &self.key.name_any());
+        self.context.count_minted(&TokenRef::named_by(self.key.as_ref()), &self.key.name_any());
         Ok(minted)
     }
 
@@ -397,8 +397,7 @@ impl Issue {
             return;
         }
         let name = &self.key.spec.console_token_ref.name;
-        let namespace = self.key.namespace().unwrap_or_default();
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &namespace, name);
+        let token = self.context.token(&TokenRef::named_by(self.key.as_ref()));
         let read = token.is_some_and(|token| token.spec.usage.is_some());
         let (spent, id) = (self.account.latest_spent().filter(|_| read), status.id.clone());
         let evidence = Evidence {

@@ -7,7 +7,7 @@ mod status;
 use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey, ProviderKeyStatus, Verdict};
+use crate::api::{GatewayApiKey, ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::{object, watch};
 use crate::gateway;
 use crate::gateway::account::Account;
@@ -21,6 +21,7 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::identity::TokenRef;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
@@ -91,7 +92,7 @@ impl Work {
     }
 
     fn standing(&self) -> Option<Standing> {
-        self.context.accounts.standing(&self.namespace(), self.token_name())
+        self.context.accounts.standing(&TokenRef::named_by(self.deposit.as_ref()))
     }
 
     fn status(&self) -> ProviderKeyStatus {
@@ -121,9 +122,7 @@ impl Work {
         if !self.context.stores.filled() {
             return Ok(Pass::Stale);
         }
-        let token =
-            watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), self.token_name());
-        let Some(token) = token else {
+        let Some(token) = self.context.token(&TokenRef::named_by(self.deposit.as_ref())) else {
             let verdict = report::token::missing(self.token_name(), &self.namespace());
             return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
         };

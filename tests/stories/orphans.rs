@@ -258,6 +258,18 @@ pub async fn two_tokens_of_one_account_count_a_key_once(world: &mut World) {
     assert_eq!(world.calls("DELETE"), 1);
 }
 
+pub async fn tokens_of_one_account_are_swept_once(world: &mut World) {
+    sweeping(world).await;
+    for name in ["second", "third"] {
+        world.create("ConsoleToken", name, world.token_spec()).await;
+    }
+    hours(world, 10).await;
+    let text = world.metrics.text();
+    let sweeps = text.lines().find_map(|line| line.strip_prefix("keysmith_sweeps_total{outcome=\"ok\"} "));
+    let sweeps: u32 = sweeps.unwrap().parse().unwrap();
+    assert!((8..=11).contains(&sweeps), "{sweeps} sweeps in ten hours");
+}
+
 pub async fn an_orphan_older_than_the_ledger_is_left_to_people(world: &mut World) {
     sweeping(world).await;
     let orphan = orphan(world, "dropped").await;

@@ -101,7 +101,7 @@ impl Work {
         let served = status.id.clone().map(|id| (id, status.serial));
         let previous = status.previous.iter().map(|it| (it.id.clone(), Some(it.serial)));
         let entry = |(id, serial): (String, Option<u64>)| {
-            let mut entry = self.context.leaving(key, &self.token.name_any(), Why::AccountChanged);
+            let mut entry = self.context.leaving(key, &self.reference(), Why::AccountChanged);
             if entry.place.account.is_empty() {
                 old.clone_into(&mut entry.place.account);
             }
@@ -118,7 +118,7 @@ impl Work {
 
     /// What was said of the account, as long as no listing says otherwise.
     pub(super) fn doubted(&self) -> Option<String> {
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         before.filter(|it| Some(&it.uid) == self.token.uid().as_ref()).and_then(|it| it.doubt)
     }
 

@@ -5,11 +5,16 @@ use crate::cluster::object;
 use crate::cluster::object::log_about;
 use crate::controller::sweep;
 use crate::gateway::account::{Account, Listing};
+use crate::gateway::shares::ListingId;
 use crate::plan::fault::Fault;
+use crate::plan::identity::TokenRef;
 use crate::plan::{report, retry};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
+
+/// Others wait so much longer than the token whose turn it is to list: a tenth of the interval, and no more than this.
+const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
 /// A listing, and how it came.
 struct Seen {
@@ -25,7 +30,7 @@ impl Work {
     /// whichever token made it; but this token proves itself by one of its own now and then.
     pub(super) async fn verify(&mut self, account: Arc<Account>, way: Way) -> Finding {
         let now = self.context.clock.now();
-        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
+        let poll = self.poll(&account);
         let asked = object::requested(self.token.as_ref())
             != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
         let proven = account.proven_until(poll).filter(|_| !asked);
@@ -42,9 +47,9 @@ impl Work {
             Ok(listing) => {
                 if was_refused {
                     // They were told that the breaker is open, and wait to be told that it is not.
-                    self.wake_dependants();
+                    self.enqueue_dependants();
                 }
-                let next = retry::plus(listing.as_of, poll).max(retry::plus(now, LEAST));
+                let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
                 let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
                 let seen = Seen { listing, probed, fresh: latest.is_none() };
                 self.seen(&account, way, seen, wake).await
@@ -55,6 +60,25 @@ impl Work {
                 self.failed(&fault, way, true)
             }
         }
+    }
+
+    /// Time between two listings: the same for all tokens that list the same.
+    fn poll(&self, account: &Account) -> SignedDuration {
+        let seed = self.context.accounts.seed(&account.lists(), &self.token.uid().unwrap_or_default());
+        retry::jittered(self.context.settings.poll, &seed)
+    }
+
+    /// What it lists, once it was seen to.
+    pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
+        let standing = self.context.accounts.standing(&self.reference())?;
+        standing.account.map(|account| account.lists())
+    }
+
+    /// How old the newest listing is when this token looks again: it lists then, or what another one listed has come.
+    fn patience(&self, account: &Account) -> SignedDuration {
+        let poll = self.poll(account);
+        let first = self.context.accounts.is_first(&TokenRef::of(&self.token), account, poll);
+        if first { poll } else { poll + GRACE.min(poll / 10) }
     }
 
     /// There is a listing, made in this pass or by another one.
@@ -85,13 +109,12 @@ impl Work {
         if before >= Some(listing.as_of) {
             return;
         }
-        self.wake_concerned(listing, before);
+        self.enqueue_concerned(listing, before);
         account.has_compared(listing);
         if let Err(fault) = account.join().await {
             log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
         }
-        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
-        self.poll_deposits(account, poll).await;
+        self.poll_deposits(account, self.poll(account)).await;
         sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 

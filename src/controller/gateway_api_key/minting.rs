@@ -9,11 +9,11 @@ use crate::api::{ConsoleToken, GatewayApiKey, Verdict};
 use crate::cluster::object::Managed;
 use crate::cluster::watch;
 use crate::plan::capability::Minting as Makers;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::plan::token;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use std::sync::Arc;
 
 /// The ConsoleToken that a key stands for.
@@ -42,8 +42,7 @@ pub fn of(key: &GatewayApiKey, context: &Context) -> Option<Minting> {
 
 impl Minting {
     fn standing(&self, context: &Context) -> Option<Standing> {
-        let namespace = self.token.namespace().unwrap_or_default();
-        let standing = context.accounts.standing(&namespace, &self.token.name_any())?;
+        let standing = context.accounts.standing(&TokenRef::of(&self.token))?;
         Some(standing).filter(|it| Some(&it.uid) == self.token.uid().as_ref() && it.usable().is_ok())
     }
 
@@ -74,9 +73,7 @@ impl Work {
     /// The ConsoleToken says in its own status how far its token is.
     pub(super) fn wake_minted(&self) {
         if let Some(minting) = &self.minting {
-            let token = ObjectRef::new(&minting.token.name_any()).within(&self.namespace());
-            // The receiver lives as long as the operator.
-            let _ = self.context.wakers.tokens.send(token);
+            self.context.queues.enqueue_token(&TokenRef::of(&minting.token));
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::plan::drift::Field;
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, Target};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::ledger;
 use crate::plan::naming::{Identity, Serial};
@@ -137,8 +138,8 @@ impl Work {
 
     /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
     async fn forget_left(&self, id: &KeyId) {
-        let token = &self.key.spec.console_token_ref.name;
-        let entry = self.context.leaving(self.key.as_ref(), token, ledger::Why::Retain);
+        let token = TokenRef::named_by(self.key.as_ref());
+        let entry = self.context.leaving(self.key.as_ref(), &token, ledger::Why::Retain);
         let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
         if let Err(error) = self.context.ledger.forget(&entry).await {
             let (serial, key) = (self.serial(), &id.0);

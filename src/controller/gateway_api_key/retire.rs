@@ -5,15 +5,16 @@ use super::replace::{listed, owned};
 use super::{Done, STEPS, Work};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
-use crate::api::{ConsoleToken, FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
 use crate::cluster::object::log_about;
-use crate::cluster::{self, ledger, object, watch};
+use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
 use crate::gateway::account::Account;
 use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
 use crate::plan::facts::{Facts, KeyId, Target};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::{Identity, Serial};
@@ -21,7 +22,6 @@ use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
 use jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,8 +91,7 @@ impl Work {
 
     /// Whether another account was accepted for its ConsoleToken, and no key is made there yet.
     fn has_moved(&self) -> bool {
-        let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let token = self.context.token(&TokenRef::named_by(self.key.as_ref()));
         let account = token.and_then(|token| token.status.as_ref()?.account.clone());
         account.is_some_and(|it| it.accepted.is_some())
     }
@@ -201,9 +200,7 @@ impl Work {
         }
         self.wake_deposits();
         self.context.memory.released(&self.uid);
-        let token = ObjectRef::new(&self.key.spec.console_token_ref.name).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
+        self.context.queues.enqueue_token(&TokenRef::named_by(self.key.as_ref()));
         Ok(Pass::Rest(None))
     }
 
@@ -228,11 +225,11 @@ impl Work {
         if left.is_empty() {
             return Ok(None);
         }
-        let token = &self.key.spec.console_token_ref.name;
+        let token = TokenRef::named_by(self.key.as_ref());
         let entries = left.iter().map(|left| Entry {
             key_id: left.id.as_ref().map(|id| id.0.clone()),
             serial: left.serial.map(|serial| serial.0),
-            ..self.context.leaving(self.key.as_ref(), token, why(left.why))
+            ..self.context.leaving(self.key.as_ref(), &token, why(left.why))
         });
         match self.context.ledger.record(&entries.collect::<Vec<_>>()).await {
             Ok(()) => Ok(None),

@@ -5,7 +5,7 @@ use super::Work;
 use super::deliver::replaced;
 use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, Course, STALLED};
 use crate::api::rotation::ManagementPolicy;
-use crate::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, watch, workloads};
 use crate::plan::budget;
 use crate::plan::capability::Recovery;
@@ -13,6 +13,7 @@ use crate::plan::desired::Desired;
 use crate::plan::expiry;
 use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{Decision, Why};
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
@@ -120,7 +121,7 @@ impl Work {
     /// What the key spent, where its ConsoleToken has it read, and how much of its budget that is.
     fn tell_usage(&mut self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
         let name = &self.key.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
+        let token = self.context.token(&TokenRef::named_by(self.key.as_ref()));
         let read = token.is_some_and(|token| token.spec.usage.is_some());
         if !read {
             status.usage = None;
@@ -419,7 +420,7 @@ impl Work {
                 && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
         };
         for deposit in watch::select(&self.context.stores.deposits, refers) {
-            let _ = self.context.wakers.deposits.send(deposit);
+            self.context.queues.enqueue::<crate::api::ProviderKey>(deposit);
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
+use crate::plan::identity::TokenRef;
 use crate::plan::report;
 use jiff::SignedDuration;
-use kube::runtime::reflector::ObjectRef;
 
 impl Work {
     pub(super) async fn retire(&mut self) -> Result<Pass, Error> {
@@ -81,9 +81,7 @@ impl Work {
             self.context.notify(self.deposit.as_ref(), report::provider_key::removed());
         }
         self.context.memory.forget(&self.uid);
-        let token = ObjectRef::new(self.token_name()).within(&self.namespace());
-        // The receiver lives as long as the operator.
-        let _ = self.context.wakers.tokens.send(token);
+        self.context.queues.enqueue_token(&TokenRef::named_by(self.deposit.as_ref()));
         Ok(Pass::Rest(None))
     }
 }
