@@ -425,7 +425,8 @@ mod orphans {
     tell_at!(only_edgee Edgee orphans:
         a_key_being_born_is_nobodys_orphan,
         a_sweep_that_cannot_see_everything_concludes_nothing,
-        two_tokens_of_one_account_count_a_key_once);
+        two_tokens_of_one_account_count_a_key_once,
+        tokens_of_one_account_are_swept_once);
 }
 
 tell! {
