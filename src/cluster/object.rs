@@ -2,9 +2,7 @@
 //! wins. The claim rides in the same write as the finalizer.
 
 use crate::api::kind::{Kind, with_kinds};
-use crate::api::{
-    CLAIM, ConsoleToken, FINALIZER, GatewayApiKey, MANAGER, ProjectSettings, ProviderKey, RECONCILE_REQUESTED,
-};
+use crate::api::{CLAIM, FINALIZER, MANAGER, RECONCILE_REQUESTED};
 use crate::plan::claim::Claim;
 use crate::plan::identity::TokenRef;
 use crate::plan::naming::Identity;
@@ -74,8 +72,8 @@ pub trait Managed:
 
 macro_rules! managed {
     ($($field:ident: $kind:ident,)+) => {
-        $(impl Managed for $kind {
-            type Status = <$kind as HasStatus>::Status;
+        $(impl Managed for crate::api::$kind {
+            type Status = <Self as HasStatus>::Status;
             const KIND: &'static str = stringify!($kind);
             fn status(&self) -> Option<&Self::Status> {
                 HasStatus::status(self)

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What a ConsoleToken is good for.
 #[derive(Clone)]
 pub struct Standing {
-    /// The way to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
+    /// The connection to the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
     pub account: Option<Arc<Account>>,
     /// Why the account cannot be trusted to be the one that the keys were made in: nothing is made, nothing is revoked.
     pub doubt: Option<String>,
@@ -25,7 +25,7 @@ pub struct Standing {
     pub uid: String,
     /// Serial of the credential, where Keysmith made it.
     pub serial: Option<Serial>,
-    /// Recognises the credential, endpoint and place the account was made of.
+    /// Hash of the credential, endpoint and vendor that the account was made of.
     pub fingerprint: String,
 }
 

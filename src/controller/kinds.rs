@@ -2,8 +2,8 @@
 //! of kinds (`api::kind`).
 
 use super::Source;
+use crate::api::ConsoleToken;
 use crate::api::kind::with_kinds;
-use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::object::Managed;
 use crate::cluster::watch;
 use crate::plan::identity::{ObjectName, TokenKind, TokenRef};
@@ -31,7 +31,7 @@ macro_rules! registry {
         pub struct Stores {
             $(
                 #[doc = concat!("Every `", stringify!($kind), "`.")]
-                pub $field: Store<DeserializeGuard<$kind>>,
+                pub $field: Store<DeserializeGuard<crate::api::$kind>>,
             )+
             /// Whether they are filled.
             pub filled: Filled,
@@ -58,7 +58,7 @@ macro_rules! registry {
         pub struct Queues {
             $(
                 #[doc = concat!("The queue of every `", stringify!($kind), "`.")]
-                pub $field: Queue<$kind>,
+                pub $field: Queue<crate::api::$kind>,
             )+
             /// Secrets that are held and that no ConsoleToken may need any more.
             pub secrets: UnboundedSender<ObjectName>,
@@ -68,7 +68,7 @@ macro_rules! registry {
         pub struct Sources {
             $(
                 #[doc = concat!("The source of every `", stringify!($kind), "`.")]
-                pub $field: Source<$kind>,
+                pub $field: Source<crate::api::$kind>,
             )+
             /// Secrets that are held and that no ConsoleToken may need any more.
             pub secrets: UnboundedReceiver<ObjectName>,
@@ -87,7 +87,7 @@ macro_rules! registry {
             }
         }
 
-        $(impl Listed for $kind {
+        $(impl Listed for crate::api::$kind {
             fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>> {
                 &stores.$field
             }

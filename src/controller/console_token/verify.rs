@@ -1,6 +1,6 @@
 //! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
 
-use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
+use super::{Connection, LEAST, LONGEST_PROBE, Verification, Work};
 use crate::cluster::object;
 use crate::cluster::object::log_about;
 use crate::controller::sweep;
@@ -28,7 +28,7 @@ struct Seen {
 impl Work {
     /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
     /// whichever token made it; but this token proves itself by one of its own now and then.
-    pub(super) async fn verify(&mut self, account: Arc<Account>, way: Way) -> Finding {
+    pub(super) async fn verify(&mut self, account: Arc<Account>, connection: Connection) -> Verification {
         let now = self.context.clock.now();
         let poll = self.poll(&account);
         let asked = object::requested(self.token.as_ref())
@@ -52,12 +52,13 @@ impl Work {
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
                 let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
                 let seen = Seen { listing, probed, fresh: latest.is_none() };
-                self.seen(&account, way, seen, wake).await
+                self.seen(&account, connection, seen, wake).await
             }
             Err(fault) => {
                 // A token that the vendor was never seen to accept is no reason to give up another.
-                let way = Way { serial: way.serial.filter(|_| latest.is_some()), ..way };
-                self.failed(&fault, way, true)
+                let connection =
+                    Connection { serial: connection.serial.filter(|_| latest.is_some()), ..connection };
+                self.failed(&fault, connection, true)
             }
         }
     }
@@ -82,12 +83,19 @@ impl Work {
     }
 
     /// There is a listing, made in this pass or by another one.
-    async fn seen(&mut self, account: &Account, way: Way, seen: Seen, wake: Timestamp) -> Finding {
-        let verdict = match self.identify(account, &way.credential, (&seen.listing, seen.fresh)).await {
+    async fn seen(
+        &mut self,
+        account: &Account,
+        connection: Connection,
+        seen: Seen,
+        wake: Timestamp,
+    ) -> Verification {
+        let verdict = match self.identify(account, &connection.credential, (&seen.listing, seen.fresh)).await
+        {
             Ok(verdict) => verdict,
             Err(fault) => {
-                let proven = self.is_proven(&way.credential);
-                return self.failed(&fault, Way { serial: None, ..way }, proven);
+                let proven = self.is_proven(&connection.credential);
+                return self.failed(&fault, Connection { serial: None, ..connection }, proven);
             }
         };
         if seen.probed {
@@ -95,12 +103,18 @@ impl Work {
         }
         if let Some(verdict) = verdict {
             let summary = verdict.message.clone();
-            let way = Way { serial: None, ..way };
-            return Finding { way, doubt: Some(summary.clone()), verdict, summary, wake: Some(wake) };
+            let connection = Connection { serial: None, ..connection };
+            return Verification {
+                connection,
+                doubt: Some(summary.clone()),
+                verdict,
+                summary,
+                wake: Some(wake),
+            };
         }
         self.compare(account, &seen.listing).await;
         let verdict = report::token::verified(&self.token);
-        Finding { way, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
+        Verification { connection, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
     }
 
     /// What a listing says to everybody who works with this token, once for each listing, whichever pass made it.
@@ -119,7 +133,7 @@ impl Work {
     }
 
     /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
-    fn failed(&self, fault: &Fault, way: Way, proven: bool) -> Finding {
+    fn failed(&self, fault: &Fault, connection: Connection, proven: bool) -> Verification {
         let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
@@ -132,7 +146,13 @@ impl Work {
         let again = report::confirms(conditions, fault);
         let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));
         let verdict = verdict.still_ready(was_ready);
-        Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
+        Verification {
+            connection,
+            verdict,
+            summary: fault.to_string(),
+            doubt: self.doubted(),
+            wake: Some(next),
+        }
     }
 
     /// What the driver knows of a refusal.
