@@ -6,6 +6,7 @@ pub mod condition;
 pub mod console_token;
 pub mod event;
 pub mod gateway_api_key;
+pub mod kind;
 pub mod project_settings;
 pub mod provider_key;
 pub mod rotation;
@@ -16,7 +17,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::{CustomResourceExt, Resource};
-use std::borrow::Cow;
 
 pub use condition::{Reason, Verdict};
 pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
@@ -78,22 +78,16 @@ pub const PREVIOUS: &str = "keysmith.dev/previous-serial";
 
 /// Every custom resource definition, as it is written to `crds/`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ConsoleToken::crd(), GatewayApiKey::crd(), ProjectSettings::crd(), ProviderKey::crd()]
-        .into_iter()
-        .map(with_status_default)
-        .map(tidy)
-        .collect()
+    let mut crds = Vec::new();
+    kind::for_each_kind!(K => crds.push(tidy(with_status_default(K::crd()))));
+    crds
 }
 
 /// The resources of all kinds, as the API server lists them. Said without the definitions, whose schemas take long.
 pub fn plurals() -> Vec<String> {
-    let plurals = [
-        ConsoleToken::plural(&()),
-        GatewayApiKey::plural(&()),
-        ProjectSettings::plural(&()),
-        ProviderKey::plural(&()),
-    ];
-    plurals.map(Cow::into_owned).into()
+    let mut plurals = Vec::new();
+    kind::for_each_kind!(K => plurals.push(K::plural(&()).into_owned()));
+    plurals
 }
 
 fn tidy(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {

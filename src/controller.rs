@@ -4,18 +4,21 @@ pub mod accounts;
 pub mod console_token;
 pub mod context;
 pub mod doubt;
+pub mod kinds;
 pub mod live;
 pub mod memory;
 pub mod minted;
 pub mod project_settings;
 pub mod sweep;
 
+use crate::api::kind::with_kinds;
 use crate::cluster::object::{self, Managed};
 use crate::plan::{report, retry};
 pub use crate::protocol::{Error, Pass, stale_or};
 use context::Context;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use kinds::Sources;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::Controller;
@@ -47,15 +50,15 @@ pub struct Source<K: Managed> {
     /// All objects of the kind.
     pub store: Store<DeserializeGuard<K>>,
     /// Those that are to be looked at.
-    pub wakes: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+    pub queue: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
 }
 
 /// Runs the controller of a kind until `stop`; reconciles under way are finished. Dropping it stops them, but for
 /// critical sections.
 pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: CancellationToken) {
-    let Source { store, wakes } = source;
-    let wakes =
-        stream::unfold(wakes, |mut wakes| async move { wakes.recv().await.map(|object| (object, wakes)) });
+    let Source { store, queue } = source;
+    let queue =
+        stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|object| (object, queue)) });
     let liveness = context.liveness.clone();
     // Asked in the controller's own loop, or it would be no sign of life of that.
     let name = format!("the controller of {}s", K::KIND);
@@ -65,7 +68,7 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
     let never_began = never_began(store.clone(), stop.clone());
     let controller = Controller::for_stream(stream::pending(), store)
         .with_config(Config::default().concurrency(concurrency))
-        .reconcile_on(stream::select(wakes, answers))
+        .reconcile_on(stream::select(queue, answers))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile::<K>, give_up_for_now::<K>, context)
         .for_each(|result| async move {
@@ -89,6 +92,19 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
     }
 }
 
+macro_rules! run_all {
+    ($($field:ident: $kind:ident,)+) => {
+        /// Runs the controllers of all kinds until `stop`, and lets go of Secrets that no ConsoleToken needs any more.
+        pub async fn run_all(sources: Sources, context: Arc<Context>, stop: &CancellationToken) {
+            tokio::join!(
+                $(run::<crate::api::$kind>(sources.$field, Arc::clone(&context), stop.clone()),)+
+                console_token::let_go_of_unneeded(sources.secrets, Arc::clone(&context), stop),
+            );
+        }
+    };
+}
+with_kinds!([run_all]);
+
 /// A controller begins when its store is filled, and one that is told to stop before that would wait for ever.
 async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: CancellationToken) {
     stop.cancelled().await;
@@ -109,7 +125,7 @@ async fn reconcile<K: Subject>(
             let object = context.memory.newest(Arc::new(object.clone()));
             let uid = object.uid().unwrap_or_default();
             // So that lines of the gateway and of libraries, which know of no resource, say for which they are.
-            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+            let (_, namespace, name) = object::coordinates(object.as_ref());
             let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
             let pass = K::reconcile(object, Arc::clone(&context)).instrument(span);
             let pass = tokio::time::timeout(RECONCILE_DEADLINE, pass).await;

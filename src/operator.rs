@@ -8,13 +8,12 @@ pub mod scope;
 use crate::api::EventReason;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
+use crate::controller;
 use crate::controller::accounts::Accounts;
-use crate::controller::context::{Context, Settings, Wakers};
+use crate::controller::context::{Context, Process, Settings};
 use crate::controller::memory::Memory;
 use crate::controller::minted::MintedKeys;
 use crate::controller::sweep::Sweeps;
-use crate::controller::{self, console_token};
-use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
 use crate::plan::naming::ClusterId;
 use crate::plan::report::Notice;
@@ -60,14 +59,10 @@ pub struct Operator {
 /// Looks again for missing definitions this often.
 const MISSING: Duration = Duration::from_secs(2);
 
-/// What outlasts a term.
+/// What outlasts a leadership period, beside what the controllers have of the process.
 struct Lasting {
-    cluster: ClusterId,
-    events: Events,
-    critical: Critical,
+    process: Arc<Process>,
     scopes: Vec<Arc<Scope>>,
-    /// Budgets of calls and pauses; listings are forgotten when a term begins.
-    shares: Arc<Shares>,
     /// Cancelled when every cache is filled.
     filled: CancellationToken,
 }
@@ -83,20 +78,13 @@ impl Operator {
         let sending = tokio::spawn(Events::until(sending, events_stop.clone()));
         let trouble = Arc::new(Notify::new());
         let (scopes, watching): (Vec<_>, Vec<_>) = self
-            .places()
+            .watched()
             .into_iter()
             .map(|namespace| Scope::new(&self.client, namespace, &self.liveness, &trouble))
             .unzip();
-        let filled = CancellationToken::new();
-        let lasting = Lasting {
-            cluster,
-            events,
-            critical: Critical::default(),
-            scopes,
-            shares: Arc::default(),
-            filled,
-        };
-        tracing::info!(cluster = %crate::plan::naming::Mark::new(&lasting.cluster, ""), "watching begins");
+        tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
+        let process = Arc::new(self.process(cluster, events, &scopes));
+        let lasting = Lasting { process, scopes, filled: CancellationToken::new() };
         let watching = async {
             tokio::join!(join_all(watching), self.warm_up(&lasting));
             self.liveness.died("the watch");
@@ -108,7 +96,7 @@ impl Operator {
             never = definitions::look_after_trouble(&self.client, &self.readiness, &trouble) => match never {},
             never = namespaces::note_missing(&self.client, &self.readiness, &self.namespaces) => match never {},
         };
-        lasting.critical.drained().await;
+        lasting.process.critical.drained().await;
         if let Some(leadership) = leadership {
             leadership.release().await;
         }
@@ -118,7 +106,8 @@ impl Operator {
         tracing::info!("keysmith has stopped; everything that was under way is finished");
     }
 
-    fn places(&self) -> Vec<Option<String>> {
+    /// One entry for each watched namespace, or one for all.
+    fn watched(&self) -> Vec<Option<String>> {
         if self.namespaces.is_empty() {
             return vec![None];
         }
@@ -139,17 +128,17 @@ impl Operator {
 
     /// Lets the controllers run whenever this replica leads, until `stop`.
     async fn lead(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
-        let mut leadership = self.stand(lasting, stop).await?;
+        let mut leadership = self.candidate(lasting, stop).await?;
         loop {
             tokio::select! {
                 () = leadership.won() => {}
                 () = stop.cancelled() => return Some(leadership),
             }
-            self.announce(&leadership, &lasting.events);
-            lasting.shares.begin_term();
-            let terms = lasting.scopes.iter().map(|scope| self.term(scope, lasting, stop));
+            self.announce(&leadership, &lasting.process.events);
+            lasting.process.begin_leadership();
+            let controllers = lasting.scopes.iter().map(|scope| act(scope, &lasting.process, stop));
             tokio::select! {
-                _ = join_all(terms) => {
+                _ = join_all(controllers) => {
                     // They end when they are told to, or liveness knows.
                     stop.cancelled().await;
                     return Some(leadership);
@@ -162,7 +151,7 @@ impl Operator {
 
     /// Stands for election when the caches are filled: a leader without them would keep a better one from leading. One
     /// that are never filled must not keep everybody from it, so that is waited for no longer than a lease lasts.
-    async fn stand(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
+    async fn candidate(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
         let Some(election) = self.election.clone() else {
             return Some(Leadership::alone(&self.metrics));
         };
@@ -230,50 +219,43 @@ impl Operator {
         }
     }
 
-    /// The controllers of one scope, with nothing remembered from an earlier term: others acted since.
-    async fn term(&self, scope: &Scope, lasting: &Lasting, stop: &CancellationToken) {
-        let (wakers, sources) = scope.begin();
-        let context = Arc::new(self.context(scope, wakers, lasting));
-        tokio::join!(
-            controller::run(sources.tokens, Arc::clone(&context), stop.clone()),
-            controller::run(sources.keys, Arc::clone(&context), stop.clone()),
-            controller::run(sources.deposits, Arc::clone(&context), stop.clone()),
-            controller::run(sources.projects, Arc::clone(&context), stop.clone()),
-            console_token::let_go_of_unneeded(sources.secrets, Arc::clone(&context), stop),
-            begin_ledger(context),
-        );
-    }
-
-    fn context(&self, scope: &Scope, wakers: Wakers, lasting: &Lasting) -> Context {
+    /// What the controllers of all scopes share.
+    fn process(&self, cluster: ClusterId, events: Events, scopes: &[Arc<Scope>]) -> Process {
         // Who sees a part of the cluster cannot tell what nobody accounts for.
-        let sees_all = scope.namespace.is_none();
-        Context {
+        let sees_all = self.namespaces.is_empty();
+        Process {
             client: self.client.clone(),
             clock: self.clock.clone(),
-            cluster: lasting.cluster.clone(),
+            cluster,
             settings: self.settings.clone(),
             transport: Arc::clone(&self.transport),
             accounts: Accounts::default(),
-            shares: Arc::clone(&lasting.shares),
+            shares: Arc::default(),
             memory: Memory::default(),
             minted_keys: MintedKeys::default(),
-            critical: lasting.critical.clone(),
+            critical: Critical::default(),
             liveness: self.liveness.clone(),
-            events: lasting.events.clone(),
+            events,
             ledger: Ledger::new(self.client.clone(), &self.settings.ledger_namespace, self.metrics.clone()),
             sees_all,
             sweeps: Sweeps::new(self.settings.sweep.filter(|_| sees_all)),
             metrics: self.metrics.clone(),
-            stores: scope.stores.clone(),
-            wakers,
+            everywhere: scopes.iter().map(|scope| scope.stores.clone()).collect(),
         }
     }
 }
 
+/// The controllers of one scope.
+async fn act(scope: &Scope, process: &Arc<Process>, stop: &CancellationToken) {
+    let (queues, sources) = scope.begin();
+    let context = Context { process: Arc::clone(process), stores: scope.stores.clone(), queues };
+    tokio::join!(controller::run_all(sources, Arc::new(context), stop), begin_ledger(process));
+}
+
 /// The ledger vouches for keys made after it was begun, so it is begun before any is.
-async fn begin_ledger(context: Arc<Context>) {
-    if context.sweeps.are_on()
-        && let Err(error) = context.ledger.open().await
+async fn begin_ledger(process: &Process) {
+    if process.sweeps.are_on()
+        && let Err(error) = process.ledger.open().await
     {
         tracing::warn!(%error, "no sweep for orphaned keys as long as the ledger cannot be read and begun");
     }

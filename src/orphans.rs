@@ -13,12 +13,13 @@ use crate::cluster::ledger::{self, Ledger};
 use crate::gateway::account::{Account, Listing};
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::STRAGGLING;
 use crate::plan::ledger::{Book, Entry, TokenPlace};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
 use crate::plan::retry;
-use crate::reach::{EVERYTHING, Reach, Unread};
+use crate::reach::{EVERYTHING, Reach, Unasked, Unread};
 use crate::{cluster, plan};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -92,8 +93,8 @@ fn ledger_trouble(error: &ledger::Error) -> String {
 pub struct Findings {
     /// What is left.
     pub rows: Vec<Row>,
-    /// ConsoleTokens that could not be asked: which, and why.
-    pub unasked: Vec<(String, String)>,
+    /// Console tokens that could not be asked.
+    pub unasked: Vec<Unasked>,
     /// What was chosen and is not there, one sentence each.
     pub unmatched: Vec<String>,
     /// Whether there is a ledger. Without one, what was left on purpose looks like an orphan.
@@ -140,14 +141,14 @@ impl Survey {
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
         let tokens = self.reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
         for token in tokens.await? {
-            let shown = format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
+            let asking = TokenRef::beside(token.namespace(), &token.name_any());
             let answer = match token.0 {
                 Ok(token) => self.ask(&token).await,
                 Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
             };
             match answer {
                 Ok(account) => asked.push(account),
-                Err(why) => unasked.push((shown, why)),
+                Err(why) => unasked.push(Unasked { token: asking, why }),
             }
         }
         let known = self.known(&cluster).await?;
@@ -272,7 +273,7 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
     for account in asked {
         let keys = account.listing.keys.iter().filter(|key| known.is_orphan(cluster, key));
         let found = keys.map(|key| Row::listed(&account.place.place, key, &why(key, known)));
-        let new = |row: &Row| seen.insert((row.vendor.clone(), row.key().map(|key| key.id.clone())));
+        let new = |row: &Row| seen.insert((row.api(), row.key().map(|key| key.id.clone())));
         rows.extend(found.filter(new));
     }
     rows

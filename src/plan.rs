@@ -18,6 +18,7 @@ pub mod expiry;
 pub mod facts;
 pub mod fault;
 pub mod hash;
+pub mod identity;
 pub mod issuance;
 pub mod leadership;
 pub mod ledger;

@@ -9,7 +9,8 @@ pub mod secret;
 pub mod token;
 
 use crate::cluster;
-use crate::cluster::object::Managed;
+use crate::cluster::object::{self, Managed};
+use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::Mark;
 use jiff::Timestamp;
@@ -91,18 +92,15 @@ fn mark<K: Managed, P: Ports>(ports: &P, object: &K) -> Mark {
     Mark::new(ports.cluster(), &object.uid().unwrap_or_default())
 }
 
-/// A ledger entry for what this resource leaves behind through the ConsoleToken of that name. It speaks of every key with
+/// A ledger entry for what this resource leaves behind through the console token. It speaks of every key with
 /// the resource's mark; the caller narrows it to one by `key_id` and `serial`.
-fn leaving<K: Managed, P: Ports>(ports: &P, object: &K, token: &str, why: Why) -> Entry {
-    let namespace = object.namespace().unwrap_or_default();
-    let place = match ports.token(&namespace, token) {
-        Some(token) => crate::gateway::place(&token).place,
-        None => Place { console_token: token.to_owned(), ..Place::default() },
-    };
+pub fn leaving<K: Managed, P: Ports>(ports: &P, object: &K, token: &TokenRef, why: Why) -> Entry {
+    let place = ports.token(token).map_or_else(|| Place::unknown(token), |token| ports.place(&token));
     let uid = object.uid().unwrap_or_default();
+    let (kind, namespace, name) = object::coordinates(object);
     Entry {
         time: ports.now(),
-        owner: Owner { kind: K::KIND.to_owned(), namespace, name: object.name_any(), uid },
+        owner: Owner { kind: kind.to_owned(), namespace, name, uid },
         place,
         key_id: None,
         mark: Some(mark(ports, object).to_string()),

@@ -1,7 +1,7 @@
 //! A person's way to Kubernetes and to the vendors, beside the operator and with the rights of whoever runs it.
 
 use crate::api::{ConsoleToken, GROUP, GatewayApiKey};
-use crate::cluster::object::Managed;
+use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
 use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
@@ -11,6 +11,7 @@ use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
 use crate::output::Failure;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
 use crate::runtime::clock::Clock;
@@ -221,7 +222,7 @@ impl Reach {
         name: Option<&str>,
     ) -> Result<Vec<DeserializeGuard<ConsoleToken>>, Unread> {
         let request = Request::list("consoletokens", "ConsoleTokens", namespace.map(str::to_owned));
-        let list = self.api(namespace).list(&ListParams::default()).await.map_err(request.unread())?;
+        let list = self.objects(namespace).list(&ListParams::default()).await.map_err(request.unread())?;
         Ok(list.into_iter().filter(|it| name.is_none_or(|name| name == it.name_any())).collect())
     }
 
@@ -233,15 +234,12 @@ impl Reach {
     ) -> Result<Vec<DeserializeGuard<GatewayApiKey>>, Unread> {
         let params = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
         let request = Request::list("gatewayapikeys", "GatewayApiKeys", namespace.map(str::to_owned));
-        let list = self.api(namespace).list(&params).await.map_err(request.unread())?;
+        let list = self.objects(namespace).list(&params).await.map_err(request.unread())?;
         Ok(list.items)
     }
 
-    fn api<K: Managed>(&self, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
-        match namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
+    fn objects<K: Managed>(&self, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
+        object::within(&self.client, namespace)
     }
 
     /// The way to a token's vendor; otherwise why there is none.
@@ -251,9 +249,9 @@ impl Reach {
         let driver = self.vendors.driver(&spec.vendor).ok_or_else(unknown)?;
         let base = self.endpoints.admit(spec.endpoint.as_deref(), driver.capabilities.endpoint);
         let base = base.map_err(|refusal| refusal.to_string())?;
-        let secrets = Secrets::new(self.client.clone(), &token.namespace().unwrap_or_default());
+        let namespace = object::namespace(token);
+        let secrets = Secrets::new(self.client.clone(), &namespace);
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
-        let namespace = token.namespace().unwrap_or_default();
         let unread = |error: kube::Error| match &error {
             kube::Error::Api(status) if status.code == 403 => format!(
                 "Secret {} cannot be read: forbidden (403); grant the right to get secrets in namespace {namespace}",
@@ -264,7 +262,7 @@ impl Reach {
         let secret = secrets.token(&place).await.map_err(unread)?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
         let shares = Arc::new(Shares::default());
-        let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
+        let id = shares.of_credential(&spec.vendor, (driver.capabilities.name, base.as_str()), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         Ok(Account::new(Parts {
@@ -288,9 +286,25 @@ pub fn answers(answered: usize, asked: usize) -> Option<String> {
     }
 }
 
-/// ConsoleTokens that could not be asked, and why, as JSON.
-pub fn unanswered(unasked: &[(String, String)]) -> Value {
+/// A console token that could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unasked {
+    /// Which one.
+    pub token: TokenRef,
+    /// Why.
+    pub why: String,
+}
+
+impl Unasked {
+    /// For people.
+    pub fn sentence(&self) -> String {
+        format!("{} {} could not be asked: {}", self.token.kind.name(), self.token, printable(&self.why))
+    }
+}
+
+/// Console tokens that could not be asked, and why, as JSON.
+pub fn unanswered(unasked: &[Unasked]) -> Value {
     let one =
-        |(token, why): &(String, String)| json!({"consoleToken": printable(token), "why": printable(why)});
+        |it: &Unasked| json!({"consoleToken": printable(&it.token.to_string()), "why": printable(&it.why)});
     unasked.iter().map(one).collect()
 }

@@ -5,11 +5,13 @@ pub mod table;
 
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, GatewayApiKey};
+use crate::cluster::object;
 use crate::columns::printable;
 use crate::plan::facts::KeyId;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::usage::{Span, Spent};
-use crate::reach::{Reach, Unread};
+use crate::reach::{Reach, Unasked, Unread};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -55,8 +57,8 @@ pub struct Row {
 pub struct Reading {
     /// By GatewayApiKey.
     pub rows: Vec<Row>,
-    /// ConsoleTokens that could not be asked: which, and why.
-    pub unasked: Vec<(String, String)>,
+    /// Console tokens that could not be asked.
+    pub unasked: Vec<Unasked>,
     /// How many ConsoleTokens answered.
     pub answered: usize,
     /// Keys that are missing from the rows, and why, one sentence each.
@@ -85,8 +87,8 @@ pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading
     let tokens = reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
     reading.unmatched = choice.unmatched(tokens.len(), keys.len());
     for token in tokens {
-        let place = (token.namespace().unwrap_or_default(), token.name_any());
-        let Some(of_token) = keys.remove(&place) else { continue };
+        let asking = TokenRef::beside(token.namespace(), &token.name_any());
+        let Some(of_token) = keys.remove(&asking) else { continue };
         let spent = match &token.0 {
             Ok(token) => ask(reach, token, &of_token, span).await,
             Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
@@ -97,7 +99,7 @@ pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading
                 let rows = of_token.iter().map(|key| row(key, &cluster, (vendor, currency), &spent));
                 reading.rows.extend(rows);
             }
-            Err(why) => reading.unasked.push((format!("{}/{}", place.0, place.1), why)),
+            Err(why) => reading.unasked.push(Unasked { token: asking, why }),
         }
     }
     if choice.console_token.is_none() {
@@ -107,9 +109,9 @@ pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading
     Ok(reading)
 }
 
-fn without_token((namespace, name): &(String, String), keys: usize) -> String {
+fn without_token(token: &TokenRef, keys: usize) -> String {
     let keys = if keys == 1 { "1 GatewayApiKey is".to_owned() } else { format!("{keys} GatewayApiKeys are") };
-    format!("ConsoleToken {namespace}/{name} does not exist; {keys} not counted")
+    format!("{} {token} does not exist; {keys} not counted", token.kind.name())
 }
 
 impl Choice {
@@ -128,23 +130,21 @@ impl Choice {
     }
 }
 
-/// By namespace and name of their ConsoleToken.
-type Keys = BTreeMap<(String, String), Vec<GatewayApiKey>>;
+/// By their console token.
+type Keys = BTreeMap<TokenRef, Vec<GatewayApiKey>>;
 
 async fn keys(reach: &Reach, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
     let mut keys = Keys::new();
     for guard in reach.keys(choice.namespace.as_deref(), choice.selector.as_deref()).await? {
-        let place = guard.namespace().unwrap_or_default();
+        let name = ObjectName { namespace: object::namespace(&guard), name: guard.name_any() };
         let Ok(key) = guard.0 else {
-            let name = guard.name_any();
-            let why =
-                format!("GatewayApiKey {place}/{name} does not fit the present type; it is not counted");
+            let why = format!("GatewayApiKey {name} does not fit the present type; it is not counted");
             reading.uncounted.push(why);
             continue;
         };
         // A console token calls no model, and the vendor need not tell of it.
         if key.spec.kind != Some(KeyType::Management) {
-            keys.entry((place, key.spec.console_token_ref.name.clone())).or_default().push(key);
+            keys.entry(TokenRef::named_by(&key)).or_default().push(key);
         }
     }
     Ok(keys)
@@ -175,7 +175,7 @@ fn row(key: &GatewayApiKey, cluster: &ClusterId, (vendor, currency): (&str, &str
     let id = key.status.as_ref().and_then(|status| status.id.as_deref());
     let one = spent.of(&identity, id);
     Row {
-        namespace: key.namespace().unwrap_or_default(),
+        namespace: object::namespace(key),
         name: key.name_any(),
         vendor: vendor.to_owned(),
         console_token: key.spec.console_token_ref.name.clone(),

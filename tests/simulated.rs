@@ -196,7 +196,9 @@ tell_everywhere! {
 mod crowds {
     tell_at!(cortecs Cortecs crowds: many_keys_wait_for_their_turn_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
-    tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget);
+    tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll);
+    tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
+        watched_namespaces_of_one_account_list_it_once_per_poll);
 }
 
 mod minting {
@@ -423,7 +425,8 @@ mod orphans {
     tell_at!(only_edgee Edgee orphans:
         a_key_being_born_is_nobodys_orphan,
         a_sweep_that_cannot_see_everything_concludes_nothing,
-        two_tokens_of_one_account_count_a_key_once);
+        two_tokens_of_one_account_count_a_key_once,
+        tokens_of_one_account_are_swept_once);
 }
 
 tell! {

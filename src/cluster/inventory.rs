@@ -1,8 +1,9 @@
 //! What the resources of the cluster account for at vendors, asked of the API server and not of a cache. Absence is
 //! what is looked for here, so an incomplete answer is an error, never a shorter one.
 
-use super::object::Managed;
-use crate::api::{CLAIM, ConsoleToken, GatewayApiKey};
+use super::object::{self, Managed};
+use crate::api::CLAIM;
+use crate::api::kind::{Kind, for_each_kind};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::orphans::Known;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
@@ -17,10 +18,9 @@ const PAGE: u32 = 250;
 /// The marks of all resources, by their metadata alone. The ledger is not read here.
 pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
-    let keys: Api<GatewayApiKey> = Api::all(client.clone());
-    let tokens: Api<ConsoleToken> = Api::all(client.clone());
-    collect_marks(&keys, cluster, &mut known.marks).await?;
-    collect_marks(&tokens, cluster, &mut known.marks).await?;
+    for_each_kind!(K => if K::HAS_KEYS {
+        collect_marks::<K>(client, cluster, &mut known.marks).await?;
+    });
     Ok(known)
 }
 
@@ -28,7 +28,11 @@ pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> 
 /// another resource's mark. Asked only where there is something to decide. The ledger is not read here.
 pub async fn everything(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
-    for kind in [ApiResource::erase::<GatewayApiKey>(&()), ApiResource::erase::<ConsoleToken>(&())] {
+    let mut kinds = Vec::new();
+    for_each_kind!(K => if K::HAS_KEYS {
+        kinds.push(ApiResource::erase::<K>(&()));
+    });
+    for kind in kinds {
         let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
         let mut page = Some(ListParams::default().limit(PAGE));
         while let Some(params) = page {
@@ -44,10 +48,11 @@ pub async fn everything(client: &Client, cluster: &ClusterId) -> kube::Result<Kn
 }
 
 async fn collect_marks<K: Managed>(
-    api: &Api<K>,
+    client: &Client,
     cluster: &ClusterId,
     marks: &mut HashSet<Mark>,
 ) -> kube::Result<()> {
+    let api: Api<K> = object::within(client, None);
     let mut page = Some(ListParams::default().limit(PAGE));
     while let Some(params) = page {
         let list = api.list_metadata(&params).await?;

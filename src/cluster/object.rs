@@ -1,29 +1,60 @@
 //! Claims and status: merge patches that carry the resourceVersion which was read, so that only its reader
 //! wins. The claim rides in the same write as the finalizer.
 
-use crate::api::{
-    CLAIM, ConsoleToken, ConsoleTokenStatus, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, MANAGER,
-    ProjectSettings, ProjectSettingsStatus, ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED,
-};
+use crate::api::kind::{Kind, with_kinds};
+use crate::api::{CLAIM, FINALIZER, MANAGER, RECONCILE_REQUESTED};
 use crate::plan::claim::Claim;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::Identity;
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{Patch, PatchParams};
+use kube::core::object::HasStatus;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 
+/// Where the objects of a kind live: in namespaces, or in the cluster as a whole.
+pub trait Placement: Sized {
+    /// The interface to the objects in that namespace, or to all of them. Objects without namespaces are the same in each.
+    fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>;
+}
+
+impl Placement for NamespaceResourceScope {
+    fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        }
+    }
+}
+
+impl Placement for ClusterResourceScope {
+    fn api<K>(client: &Client, _namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>,
+    {
+        Api::all(client.clone())
+    }
+}
+
+/// The interface to the objects of a kind in one namespace, or in all of them.
+pub fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope: Placement>,
+{
+    K::Scope::api(client, namespace)
+}
+
 /// A kind that Keysmith reconciles.
 pub trait Managed:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = (), Scope: Placement> + Kind + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
     /// Its status.
     type Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync;
@@ -33,26 +64,34 @@ pub trait Managed:
     fn status(&self) -> Option<&Self::Status>;
     /// Serial of the key that it has at the vendor, for logs.
     fn serial(&self) -> Option<u64>;
+    /// The console token that it works with.
+    fn token(&self) -> Option<TokenRef>;
+    /// Whether it works with that console token.
+    fn is_made_with(&self, token: &TokenRef) -> bool;
 }
 
 macro_rules! managed {
-    ($kind:ident, $status:ident, $serial:expr) => {
-        impl Managed for $kind {
-            type Status = $status;
+    ($($field:ident: $kind:ident,)+) => {
+        $(impl Managed for crate::api::$kind {
+            type Status = <Self as HasStatus>::Status;
             const KIND: &'static str = stringify!($kind);
-            fn status(&self) -> Option<&$status> {
-                self.status.as_ref()
+            fn status(&self) -> Option<&Self::Status> {
+                HasStatus::status(self)
             }
             fn serial(&self) -> Option<u64> {
-                self.status.as_ref().and_then($serial)
+                self.key_serial()
             }
-        }
+            fn token(&self) -> Option<TokenRef> {
+                self.works_with().map(|reference| TokenRef::named(reference, self.namespace()))
+            }
+            fn is_made_with(&self, token: &TokenRef) -> bool {
+                let namespace = self.meta().namespace.as_deref();
+                self.works_with().is_some_and(|reference| token.is_named(reference, namespace))
+            }
+        })+
     };
 }
-managed!(ConsoleToken, ConsoleTokenStatus, |_| None);
-managed!(GatewayApiKey, GatewayApiKeyStatus, |status| status.serial);
-managed!(ProjectSettings, ProjectSettingsStatus, |_| None);
-managed!(ProviderKey, ProviderKeyStatus, |status| status.serial);
+with_kinds!([managed]);
 
 /// Logs a line about a resource, with its kind, namespace and name: `log_about!(warn, object, serial, %fault, "what")`.
 macro_rules! log_about {
@@ -65,12 +104,17 @@ pub(crate) use log_about;
 
 /// Kind, namespace and name.
 pub fn coordinates<K: Managed>(object: &K) -> (&'static str, String, String) {
-    (K::KIND, object.namespace().unwrap_or_default(), object.name_any())
+    (K::KIND, namespace(object), object.name_any())
 }
 
-/// The interface to the objects of one namespace.
+/// The namespace of an object, for labels and messages; empty where its kind has none.
+pub fn namespace(object: &impl ResourceExt) -> String {
+    object.namespace().unwrap_or_default()
+}
+
+/// The interface to the object, and to those beside it.
 pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
-    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+    within(client, object.namespace().as_deref())
 }
 
 /// The annotation of that name.
@@ -167,9 +211,11 @@ pub async fn publish_raw<K: Managed>(
     meta: &kube::core::ObjectMeta,
     status: Value,
 ) -> kube::Result<()> {
-    let namespace = meta.namespace.clone().unwrap_or_default();
     let resource = kube::api::ApiResource::erase::<K>(&());
-    let api: Api<kube::core::DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let api: Api<kube::core::DynamicObject> = match &meta.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
     let patch = Patch::Merge(json!({"status": status}));
     api.patch_status(meta.name.as_deref().unwrap_or_default(), &params(), &patch).await.map(drop)
 }

@@ -2,10 +2,12 @@
 //! people's Secrets.
 
 use super::hold;
-use super::object::Managed;
+use super::object::{self, Managed};
 use crate::api::GROUP;
+use crate::plan::identity::ObjectName;
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::predicates::{self};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -21,16 +23,6 @@ const PAGE: u32 = 50;
 const RELIST: Duration = Duration::from_hours(1);
 /// What the filter remembers outlasts a relist, or every relist would be news of every object.
 const REMEMBERED: Duration = Duration::from_hours(3);
-
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
 
 /// A kind that is watched.
 pub struct Watched<K: Managed, S> {
@@ -49,7 +41,7 @@ pub fn objects<K: Managed>(
     client: &Client,
     namespace: Option<&str>,
 ) -> Watched<K, impl Stream<Item = watcher::Result<DeserializeGuard<K>>> + Send + 'static> {
-    let api: Api<DeserializeGuard<K>> = scoped_guard(client, namespace);
+    let api: Api<DeserializeGuard<K>> = object::within(client, namespace);
     let (store, writer) = reflector::store();
     let filled = CancellationToken::new();
     let listed = filled.clone();
@@ -81,29 +73,29 @@ fn renewed<K: Managed>(
     stream::repeat_with(watch).flatten()
 }
 
-fn scoped_guard<K: Managed>(client: &Client, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
 /// A Secret that appeared, changed or went, as far as its metadata tells.
 #[derive(Debug)]
 pub struct Touched {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Owner of one of our kinds: kind and name.
-    pub owner: Option<(String, String)>,
+    /// Which one.
+    pub secret: ObjectName,
+    /// The resource of ours that it belongs to.
+    pub owner: Option<Owner>,
     /// Whether it is held for a console token.
     pub held: bool,
 }
 
+/// A resource of one of our kinds, in the namespace of what it owns.
+#[derive(Debug)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// Every Secret that appears, changes or goes.
 pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = Touched> + Send + 'static {
-    let api: Api<PartialObjectMeta<Secret>> = scoped(client, namespace);
+    let api: Api<PartialObjectMeta<Secret>> = object::within(client, namespace);
     watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
         .touched_objects()
@@ -113,17 +105,12 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
         })
         .filter_map(|result| future::ready(result.ok()))
         .map(|secret| {
-            let ours = |it: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| {
-                it.api_version.split('/').next() == Some(GROUP)
-            };
-            let owner =
-                secret.owner_references().iter().find(ours).map(|it| (it.kind.clone(), it.name.clone()));
-            let held = hold::is_held(secret.finalizers());
+            let ours = |it: &&OwnerReference| it.api_version.split('/').next() == Some(GROUP);
+            let owner = |it: &OwnerReference| Owner { kind: it.kind.clone(), name: it.name.clone() };
             Touched {
-                namespace: secret.namespace().unwrap_or_default(),
-                name: secret.name_any(),
-                owner,
-                held,
+                owner: secret.owner_references().iter().find(ours).map(owner),
+                held: hold::is_held(secret.finalizers()),
+                secret: ObjectName { namespace: object::namespace(&secret), name: secret.name_any() },
             }
         })
 }
@@ -150,11 +137,28 @@ pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K
 
 /// What an object is looked up by.
 pub fn reference<K: Managed>(object: &K) -> ObjectRef<DeserializeGuard<K>> {
-    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
+    named(object.namespace().as_deref(), &object.name_any())
+}
+
+/// What the object of that name is looked up by.
+pub fn named<K: Managed>(namespace: Option<&str>, name: &str) -> ObjectRef<DeserializeGuard<K>> {
+    let reference = ObjectRef::new(name);
+    match namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    }
 }
 
 /// The object of that name, if it is in the store and can be decoded.
 pub fn find<K: Managed>(store: &Store<DeserializeGuard<K>>, namespace: &str, name: &str) -> Option<Arc<K>> {
-    let guard = store.get(&ObjectRef::new(name).within(namespace))?;
+    get(store, &named(Some(namespace), name))
+}
+
+/// The same, for an object that need not have a namespace.
+pub fn get<K: Managed>(
+    store: &Store<DeserializeGuard<K>>,
+    reference: &ObjectRef<DeserializeGuard<K>>,
+) -> Option<Arc<K>> {
+    let guard = store.get(reference)?;
     guard.0.as_ref().ok().map(|object| Arc::new(object.clone()))
 }

@@ -1,40 +1,76 @@
 //! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
 
 use crate::gateway::account::Account;
+use crate::gateway::shares::ListingId;
+use crate::plan::identity::TokenRef;
 use crate::protocol::token::TokenState;
+use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// What a ConsoleToken is good for.
 pub type Standing = TokenState<Account>;
 
-/// Accounts by namespace and name of their ConsoleToken.
+/// Accounts by their console token.
 #[derive(Default)]
-pub struct Accounts(Mutex<HashMap<(String, String), Standing>>);
+pub struct Accounts(Mutex<HashMap<TokenRef, Standing>>);
 
 impl Accounts {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Standing>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenRef, Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What that ConsoleToken is good for; `None` before its controller has looked at it.
-    pub fn standing(&self, namespace: &str, name: &str) -> Option<Standing> {
-        self.lock().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    /// What that console token is good for; `None` before its controller has looked at it.
+    pub fn standing(&self, token: &TokenRef) -> Option<Standing> {
+        self.lock().get(token).cloned()
     }
 
     /// Records what it is good for. Returns whether its readiness changed.
-    pub fn set(&self, namespace: &str, name: &str, standing: Standing) -> bool {
+    pub fn set(&self, token: TokenRef, standing: Standing) -> bool {
         let told = |it: &Standing| {
             (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
         };
         let now = told(&standing);
-        let before = self.lock().insert((namespace.to_owned(), name.to_owned()), standing);
+        let before = self.lock().insert(token, standing);
         before.is_none_or(|before| told(&before) != now)
     }
 
-    /// The ConsoleToken is gone.
-    pub fn remove(&self, namespace: &str, name: &str) {
-        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    /// The console token is gone.
+    pub fn remove(&self, token: &TokenRef) {
+        self.lock().remove(token);
+    }
+
+    /// Whether any console token lists this.
+    pub fn list(&self, listing: &ListingId) -> bool {
+        self.lock().values().filter_map(|it| it.account.as_ref()).any(|it| *it.lists() == *listing)
+    }
+
+    /// By what polls and sweeps of a listing are spread in time: the same for all console tokens that list it. `uid` is the
+    /// one of a token that may not be known here yet.
+    pub fn seed(&self, listing: &ListingId, uid: &str) -> String {
+        let tokens = self.lock();
+        let lists = |it: &&Standing| it.account.as_ref().is_some_and(|account| *account.lists() == *listing);
+        let uids = tokens.values().filter(lists).map(|it| it.uid.as_str());
+        uids.chain([uid]).min().unwrap_or_default().to_owned()
+    }
+
+    /// Whether it is that console token's turn to list what several list: that of the one whose own last listing is the
+    /// oldest. A token has to list by itself now and then to prove that it may, and so no listing is made for that alone.
+    pub fn is_first(&self, token: &TokenRef, account: &Account, poll: SignedDuration) -> bool {
+        let Some(own) = account.proven_until(poll) else {
+            return true;
+        };
+        let listing = account.lists();
+        let tokens = self.lock();
+        let others = tokens.iter().filter(|(other, _)| *other != token);
+        let others = others.filter_map(|(other, it)| Some((it.account.as_ref()?, other)));
+        let mut others = others.filter(|(it, _)| it.lists() == listing);
+        !others.any(|(it, other)| it.proven_until(poll).is_some_and(|proven| (proven, other) < (own, token)))
+    }
+
+    /// What was found in an earlier leadership period is not believed.
+    pub fn forget_all(&self) {
+        self.lock().clear();
     }
 }
 

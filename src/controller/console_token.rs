@@ -21,13 +21,13 @@ use crate::gateway::shares::Membership;
 use crate::gateway::{self, http::Wire};
 use crate::plan::capability::Capabilities;
 use crate::plan::hash;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::Serial;
 use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
 use crate::plan::{retry, token};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use std::sync::Arc;
 
@@ -72,9 +72,9 @@ struct Work {
 /// A token's secret, its serial where Keysmith made it, and a field that is refused by now although the token works.
 type Credential = (SecretString, Option<Serial>, Option<Refusal>);
 
-/// A way to the vendor, and what recognises it.
+/// A connection to the vendor, and the hashes of what it was made of.
 #[derive(Clone, Default)]
-struct Way {
+struct Connection {
     account: Option<Arc<Account>>,
     fingerprint: String,
     /// Salted hash of the credential alone.
@@ -88,8 +88,8 @@ struct Way {
 }
 
 /// What a token was found to be good for.
-struct Finding {
-    way: Way,
+struct Verification {
+    connection: Connection,
     verdict: Verdict,
     /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
     /// no news to them.
@@ -101,7 +101,11 @@ struct Finding {
 
 impl Work {
     fn namespace(&self) -> String {
-        self.token.namespace().unwrap_or_default()
+        object::namespace(self.token.as_ref())
+    }
+
+    fn reference(&self) -> TokenRef {
+        TokenRef::of(&self.token)
     }
 
     fn wrote(&mut self, token: ConsoleToken) {
@@ -111,17 +115,17 @@ impl Work {
 
     async fn keep(&mut self) -> Result<Pass, Error> {
         let held = self.hold().await?;
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
-        let mut finding = match self.connect(before.as_ref()).await? {
-            Ok((account, way)) => self.verify(account, way).await,
-            Err(verdict) => Finding {
+        let mut verification = match self.connect(before.as_ref()).await? {
+            Ok((account, connection)) => self.verify(account, connection).await,
+            Err(verdict) => Verification {
                 doubt: before.as_ref().and_then(|it| it.doubt.clone()),
                 // What it made before can still be cleaned up with the credential we remember.
-                way: before.map_or_else(Way::default, |it| Way {
+                connection: before.map_or_else(Connection::default, |it| Connection {
                     account: it.account,
                     fingerprint: it.fingerprint,
-                    ..Way::default()
+                    ..Connection::default()
                 }),
                 summary: verdict.message.clone(),
                 // A right that is granted starts no pass.
@@ -130,58 +134,67 @@ impl Work {
                 verdict,
             },
         };
-        if let Some(refusal) = finding.way.idle.clone().filter(|_| finding.verdict.reason == Reason::Verified)
+        if let Some(refusal) =
+            verification.connection.idle.clone().filter(|_| verification.verdict.reason == Reason::Verified)
         {
-            finding.verdict = refusal.verdict().still_ready(true);
+            verification.verdict = refusal.verdict().still_ready(true);
         }
-        let ready = if finding.verdict.ready { Ok(()) } else { Err(finding.summary) };
-        let account = finding.way.account.clone().filter(|_| ready.is_ok());
+        let ready = if verification.verdict.ready { Ok(()) } else { Err(verification.summary) };
+        let account = verification.connection.account.clone().filter(|_| ready.is_ok());
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         // A token that works despite a field that is refused by now holds up nothing.
-        let stalled = ready.is_err() && finding.verdict.is_stalled(conditions, self.context.clock.now());
-        self.take(finding.way, (ready, stalled), finding.doubt);
+        let stalled = ready.is_err() && verification.verdict.is_stalled(conditions, self.context.clock.now());
+        self.take(verification.connection, (ready, stalled), verification.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
         };
-        let wake = [finding.wake, usage, held].into_iter().flatten().min();
+        let wake = [verification.wake, usage, held].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
-        self.context.metrics.token(&self.namespace(), &self.token.name_any(), finding.verdict.ready, expiry);
-        self.publish(&finding.verdict, wake).await
+        self.context.metrics.token(&self.reference(), verification.verdict.ready, expiry);
+        self.publish(&verification.verdict, wake).await
     }
 
     /// Records what the token is good for, and tells its dependants if that is news.
-    fn take(&self, way: Way, (ready, stalled): (Result<(), String>, bool), doubt: Option<String>) {
-        let Way { account, fingerprint, serial, lost, .. } = way;
+    fn take(
+        &self,
+        connection: Connection,
+        (ready, stalled): (Result<(), String>, bool),
+        doubt: Option<String>,
+    ) {
+        let Connection { account, fingerprint, serial, lost, .. } = connection;
         let uid = self.token.uid().unwrap_or_default();
-        self.context.metrics.account_doubted(&self.namespace(), &self.token.name_any(), doubt.is_some());
+        self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
         let standing = Standing { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
-        if self.context.accounts.set(&self.namespace(), &self.token.name_any(), standing) {
-            self.wake_dependants();
-            self.wake_minter();
+        if self.context.accounts.set(self.reference(), standing) {
+            self.enqueue_dependants();
+            self.enqueue_minter();
         }
     }
 
     /// A token of the same name that comes later is another one, with an account of its own.
     fn forget(&self) {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        self.context.accounts.remove(&namespace, &name);
-        self.context.metrics.forget_token(&namespace, &name);
+        let namespace = self.namespace();
+        let listing = self.lists();
+        self.context.accounts.remove(&self.reference());
+        self.context.metrics.forget_token(&self.reference());
         let uid = self.token.uid().unwrap_or_default();
-        sweep::forget(&self.context, &uid);
-        let _ =
-            self.context.wakers.secrets.send((namespace.clone(), self.token.spec.secret_name().to_owned()));
+        if let Some(listing) = listing {
+            sweep::forget(&self.context, &listing);
+        }
+        let secret = ObjectName::new(&namespace, self.token.spec.secret_name());
+        self.context.queues.enqueue_secret(secret);
         self.context.metrics.spending(&uid, Vec::new());
         self.context.memory.forget(&format!("probe/{uid}"));
         self.context.memory.forget(&uid);
-        self.wake_minter();
+        self.enqueue_minter();
     }
 
     /// The account for this token: the one there is while nothing it is made of changed.
     async fn connect(
         &self,
         before: Option<&Standing>,
-    ) -> Result<Result<(Arc<Account>, Way), Verdict>, Error> {
+    ) -> Result<Result<(Arc<Account>, Connection), Verdict>, Error> {
         let spec = &self.token.spec;
         let vendors = self.context.settings.vendors;
         let Some(driver) = vendors.driver(&spec.vendor) else {
@@ -210,7 +223,7 @@ impl Work {
         };
         let credential = gateway::http::fingerprint(&secret, &self.token.uid().unwrap_or_default());
         let fingerprint = fingerprint(&self.token, base.as_str(), &credential);
-        let way = |account: &Arc<Account>| Way {
+        let connection = |account: &Arc<Account>| Connection {
             account: Some(Arc::clone(account)),
             fingerprint: fingerprint.clone(),
             credential: credential.clone(),
@@ -221,27 +234,23 @@ impl Work {
         if let Some(account) =
             before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
         {
-            let way = way(&account);
-            return Ok(Ok((account, way)));
+            let connection = connection(&account);
+            return Ok(Ok((account, connection)));
         }
         let clock = self.context.clock.clone();
         let shares = Arc::clone(&self.context.shares);
-        let id = shares.of_credential(&spec.vendor, base.as_str(), &secret);
+        let id = shares.of_credential(&spec.vendor, (capabilities.name, base.as_str()), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         let gateway_url = capabilities.base_url(spec).to_owned();
-        let waker = self.context.wakers.tokens.clone();
-        let this = ObjectRef::new(&self.token.name_any()).within(&self.namespace());
-        let alarm = Box::new(move || {
-            // The receiver lives as long as the operator.
-            let _ = waker.send(this.clone());
-        });
+        let (queues, this) = (self.context.queues.clone(), self.reference());
+        let alarm = Box::new(move || queues.enqueue_token(&this));
         let metrics = self.context.metrics.clone();
         let membership = Membership { shares, id };
         let account =
             Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics, membership }));
-        let way = way(&account);
-        Ok(Ok((account, way)))
+        let connection = connection(&account);
+        Ok(Ok((account, connection)))
     }
 
     /// The token's secret, and its serial where Keysmith made it. Otherwise what is in the way.
@@ -286,7 +295,7 @@ impl Work {
         }
         let minted_by = || LocalRef { name: token::minted_name(&self.token.name_any()) };
         status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
-        status.orphans = self.context.sweeps.count(&self.token.uid().unwrap_or_default(), status.orphans);
+        status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
         notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
         let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
@@ -323,22 +332,22 @@ impl Work {
     /// What depends on a token that goes needs a working account to clean up: after a restart nobody has looked at it yet,
     /// and a refused token may have been replaced meanwhile. Returns what is in the way.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
             return Ok(None);
         }
         match self.connect(before.as_ref()).await? {
-            Ok((account, way)) => {
-                let finding = self.verify(account, way).await;
-                let ready = finding.doubt.clone().map_or(Ok(()), Err);
-                self.take(finding.way, (ready, false), finding.doubt);
+            Ok((account, connection)) => {
+                let verification = self.verify(account, connection).await;
+                let ready = verification.doubt.clone().map_or(Ok(()), Err);
+                self.take(verification.connection, (ready, false), verification.doubt);
                 Ok(None)
             }
             Err(_) if before.as_ref().is_some_and(|it| it.account.is_some()) => Ok(None),
             Err(verdict) => {
                 let lost = self.is_lost().await?;
                 let message = if lost { token::lost(&self.token) } else { verdict.message };
-                self.take(Way { lost, ..Way::default() }, (Err(message.clone()), true), None);
+                self.take(Connection { lost, ..Connection::default() }, (Err(message.clone()), true), None);
                 Ok(Some(message))
             }
         }
@@ -372,7 +381,7 @@ impl Work {
     }
 }
 
-/// Recognises a credential, where it goes and as whom, without holding any of it.
+/// Hash of a credential, where it goes and as whom, without any of it.
 fn fingerprint(token: &ConsoleToken, base: &str, credential: &str) -> String {
     let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
     let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();

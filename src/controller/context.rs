@@ -1,19 +1,19 @@
 //! What the controllers share.
 
 use super::accounts::Accounts;
+use super::kinds::{Queues, Stores};
 use super::memory::Memory;
 use super::minted::MintedKeys;
 use super::sweep::Sweeps;
-use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::api::ConsoleToken;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
-use crate::cluster::object::Managed;
+use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
-use crate::cluster::watch;
-use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
-use crate::plan::ledger::{Entry, Owner, Place, Why};
+use crate::gateway::Vendors;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
 use crate::plan::token::Endpoints;
@@ -22,12 +22,9 @@ use crate::runtime::critical::Critical;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use jiff::SignedDuration;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
+use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio_util::sync::CancellationToken;
 
 /// What the operator was told at its start.
 #[derive(Clone, Debug)]
@@ -48,45 +45,9 @@ pub struct Settings {
     pub ledger_namespace: String,
 }
 
-/// Stores of every kind.
-#[derive(Clone)]
-pub struct Stores {
-    /// ConsoleTokens.
-    pub tokens: Store<DeserializeGuard<ConsoleToken>>,
-    /// GatewayApiKeys.
-    pub keys: Store<DeserializeGuard<GatewayApiKey>>,
-    /// ProviderKeys.
-    pub deposits: Store<DeserializeGuard<ProviderKey>>,
-    /// `ProjectSettings`.
-    pub projects: Store<DeserializeGuard<ProjectSettings>>,
-    /// Each cancelled when that store is filled: of tokens, and of keys.
-    pub filled: [CancellationToken; 2],
-}
-
-impl Stores {
-    /// Whether absence from a store means anything yet.
-    pub fn filled(&self) -> bool {
-        self.filled.iter().all(CancellationToken::is_cancelled)
-    }
-}
-
-/// Ways to have an object looked at.
-#[derive(Clone)]
-pub struct Wakers {
-    /// ConsoleTokens.
-    pub tokens: UnboundedSender<ObjectRef<DeserializeGuard<ConsoleToken>>>,
-    /// GatewayApiKeys.
-    pub keys: UnboundedSender<ObjectRef<DeserializeGuard<GatewayApiKey>>>,
-    /// ProviderKeys.
-    pub deposits: UnboundedSender<ObjectRef<DeserializeGuard<ProviderKey>>>,
-    /// `ProjectSettings`.
-    pub projects: UnboundedSender<ObjectRef<DeserializeGuard<ProjectSettings>>>,
-    /// Secrets that are held and that no ConsoleToken may need any more: namespace and name.
-    pub secrets: UnboundedSender<(String, String)>,
-}
-
-/// What the controllers of one scope share.
-pub struct Context {
+/// What belongs to the process, whatever namespaces it watches and however often it comes to lead: accounts and their
+/// budgets, what is remembered of objects, what sweeps found. One account that several namespaces use is one account.
+pub struct Process {
     /// Kubernetes.
     pub client: Client,
     /// The time.
@@ -119,16 +80,44 @@ pub struct Context {
     pub sweeps: Sweeps,
     /// Counters.
     pub metrics: Metrics,
+    /// The objects of all watched namespaces, one entry for each namespace or one for all.
+    pub everywhere: Vec<Stores>,
+}
+
+impl Process {
+    /// Another leadership period begins: nothing is believed that another replica may have changed since. Budgets and the
+    /// pauses that vendors asked for stay, for they are this process's own.
+    pub fn begin_leadership(&self) {
+        self.accounts.forget_all();
+        self.memory.forget_all();
+        self.minted_keys.forget_all();
+        self.sweeps.forget_all();
+        self.shares.forget_listings();
+    }
+}
+
+/// What the controllers of one watched namespace share, or those of all: what the process has, its objects and its queues.
+pub struct Context {
+    /// What belongs to the process.
+    pub process: Arc<Process>,
     /// The objects.
     pub stores: Stores,
     /// Ways to have them looked at.
-    pub wakers: Wakers,
+    pub queues: Queues,
+}
+
+impl Deref for Context {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
 impl Context {
     /// The Secrets of the object's own namespace: there is no way to another's.
     pub fn secrets<K: Managed>(&self, object: &K) -> Secrets {
-        Secrets::new(self.client.clone(), &object.namespace().unwrap_or_default())
+        Secrets::new(self.client.clone(), &object::namespace(object))
     }
 
     /// Marks everything at a vendor that is this object's.
@@ -136,28 +125,13 @@ impl Context {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
-    /// A ledger entry for what this object leaves behind through the ConsoleToken of that name. It speaks of every
-    /// key with the object's mark; the caller narrows it to one by `key_id` and `serial`.
-    pub fn leaving<K: Managed>(&self, object: &K, token: &str, why: Why) -> Entry {
-        let namespace = object.namespace().unwrap_or_default();
-        let place = match watch::find(&self.stores.tokens, &namespace, token) {
-            Some(token) => self.settings.vendors.place(&token).place,
-            None => Place { console_token: token.to_owned(), ..Place::default() },
-        };
-        let uid = object.uid().unwrap_or_default();
-        Entry {
-            time: self.clock.now(),
-            owner: Owner { kind: K::KIND.to_owned(), namespace, name: object.name_any(), uid },
-            place,
-            key_id: None,
-            mark: Some(self.mark(object).to_string()),
-            serial: None,
-            why,
-        }
+    /// That console token, if it can be decoded.
+    pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+        self.stores.token(token)
     }
 
     /// Sends an event some time, or drops it.
     pub fn notify<K: Managed>(&self, object: &K, notice: Notice) {
-        self.events.notify(object.object_ref(&()), object.serial(), notice);
+        self.events.notify(object.object_ref(&()), Managed::serial(object), notice);
     }
 }

@@ -1,15 +1,15 @@
 //! Whether a listing shows the account that the keys were made in: what resources record is compared with it.
 
 use super::context::Context;
-use crate::api::console_token::ConsoleTokenAccount;
 use crate::api::{ConsoleToken, GatewayApiKey};
+use crate::cluster::object::Managed;
 use crate::cluster::watch;
 use crate::gateway::Vendors;
 use crate::gateway::account::Listing;
 use crate::plan::account::{self, Look, Recorded};
+use crate::plan::identity::{AccountId, TokenRef};
 use crate::plan::token;
-use kube::ResourceExt;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Context {
@@ -39,7 +39,7 @@ impl Context {
         let (after, judgement) = account::judge(Some(&before), &look);
         let doubt = account::message(&after, &judgement, &token::place(&token))?;
         // Its status is to say so.
-        let _ = self.wakers.tokens.send(watch::reference(token.as_ref()));
+        self.queues.enqueue::<ConsoleToken>(watch::reference(token.as_ref()));
         Some(doubt)
     }
 
@@ -49,29 +49,26 @@ impl Context {
         let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
         let lag = capabilities.map(|it| it.listing_lag).unwrap_or_default();
         let whole = capabilities.is_some_and(|it| it.lists_whole_account);
-        let own = place_of(token);
-        let tokens = watch::all(&self.stores.tokens, |it| {
-            place_of(it) == own || whole && is_same(self.settings.vendors, it, token)
-        });
-        let tokens: HashSet<_> = tokens.iter().map(|it| place_of(it.as_ref())).chain([own.clone()]).collect();
-        let keys = self.stores.keys.state();
-        let keys = keys.iter().filter_map(|it| it.0.as_ref().ok());
-        keys.filter_map(|key| {
-            let place = token_of(key);
-            if !tokens.contains(&place) {
-                return None;
-            }
+        let own = TokenRef::of(token);
+        let vendors = self.settings.vendors;
+        let account = whole.then(|| told(vendors, token)).flatten();
+        let same = |it: &ConsoleToken| account.is_some() && told(vendors, it) == account;
+        let tokens = self.everywhere.iter().flat_map(|stores| watch::all(&stores.tokens, same));
+        let tokens: BTreeSet<_> = tokens.map(|it| TokenRef::of(&it)).chain([own.clone()]).collect();
+        let keys = self.everywhere.iter().flat_map(|stores| stores.keys.state());
+        keys.filter_map(|guard| {
+            let key = guard.0.as_ref().ok()?;
+            let token = tokens.iter().find(|token| key.is_made_with(token))?;
             // What we wrote ourselves a moment ago is not in the store yet.
             let key = self.memory.newest(Arc::new(key.clone()));
-            account::recorded(&key, lag, place == own)
+            account::recorded(&key, lag, *token == own)
         })
         .collect()
     }
 
     /// The keys that were made with that ConsoleToken.
     pub fn keys_of(&self, token: &ConsoleToken) -> Vec<Arc<GatewayApiKey>> {
-        let own = place_of(token);
-        watch::all(&self.stores.keys, |it| token_of(it) == own)
+        self.stores.working_with(&TokenRef::of(token), |_| true)
     }
 }
 
@@ -80,19 +77,8 @@ pub fn ids(listing: &Listing) -> BTreeSet<&str> {
     listing.keys.iter().map(|it| it.id.0.as_str()).collect()
 }
 
-fn place_of(token: &ConsoleToken) -> (String, String) {
-    (token.namespace().unwrap_or_default(), token.name_any())
-}
-
-fn token_of(key: &GatewayApiKey) -> (String, String) {
-    (key.namespace().unwrap_or_default(), key.spec.console_token_ref.name.clone())
-}
-
-/// Whether both are known to lead to one account.
-fn is_same(vendors: Vendors, one: &ConsoleToken, other: &ConsoleToken) -> bool {
-    let known = |it: &ConsoleTokenAccount| it.told.then(|| it.id.clone());
-    let account = |it: &ConsoleToken| it.status.as_ref()?.account.as_ref().and_then(known);
-    let (left, right) = (vendors.place(one).place, vendors.place(other).place);
-    (left.vendor, left.endpoint) == (right.vendor, right.endpoint)
-        && account(one).is_some_and(|id| account(other) == Some(id))
+/// The account that the vendor told for that ConsoleToken.
+fn told(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
+    let known = token.status.as_ref()?.account.as_ref().filter(|it| it.told)?;
+    Some(AccountId::organization(vendors.place(token).place.api(), &known.id))
 }

@@ -11,7 +11,6 @@ use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
 use crate::cluster::workloads::{self, Outcome, Restart, Target};
-use crate::gateway;
 use crate::gateway::account::{Account, Listing, Turn};
 use crate::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
 use crate::plan::capability::Capabilities;
@@ -20,7 +19,8 @@ use crate::plan::credentials::Entries;
 use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
-use crate::plan::ledger::{Book, Entry};
+use crate::plan::identity::TokenRef;
+use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::report::Notice;
 use crate::plan::report::conditions::Looked;
@@ -33,7 +33,6 @@ use crate::protocol::token::TokenState;
 use crate::protocol::{key, provider_key};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +180,7 @@ impl Ports for Live {
     }
 
     fn capabilities(&self, vendor: &Vendor) -> Option<&'static Capabilities> {
-        (self.0.settings.vendors.capabilities)(vendor)
+        self.0.settings.vendors.capabilities(vendor)
     }
 
     fn caches_filled(&self) -> bool {
@@ -192,17 +191,20 @@ impl Ports for Live {
         Secrets::new(self.0.client.clone(), namespace)
     }
 
-    fn token(&self, namespace: &str, name: &str) -> Option<Arc<ConsoleToken>> {
-        watch::find(&self.0.stores.tokens, namespace, name)
+    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+        self.0.token(token)
     }
 
-    fn token_state(&self, namespace: &str, name: &str) -> Option<TokenState<Account>> {
-        self.0.accounts.standing(namespace, name)
+    fn token_state(&self, token: &TokenRef) -> Option<TokenState<Account>> {
+        self.0.accounts.standing(token)
     }
 
-    fn enqueue_token(&self, namespace: &str, name: &str) {
-        // The receiver lives as long as the operator.
-        let _ = self.0.wakers.tokens.send(ObjectRef::new(name).within(namespace));
+    fn enqueue_token(&self, token: &TokenRef) {
+        self.0.queues.enqueue_token(token);
+    }
+
+    fn place(&self, token: &ConsoleToken) -> Place {
+        self.0.settings.vendors.place(token).place
     }
 
     fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
@@ -248,13 +250,11 @@ impl KeyPorts for Live {
     }
 
     fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
-        let namespace = key.namespace().unwrap_or_default();
-        self.0.minted(&namespace, &key.spec.console_token_ref.name, &key.name_any())
+        self.0.minted(&TokenRef::named_by(key), &key.name_any())
     }
 
     fn count_made(&self, key: &GatewayApiKey) {
-        let namespace = key.namespace().unwrap_or_default();
-        self.0.count_minted(&namespace, &key.spec.console_token_ref.name, &key.name_any());
+        self.0.count_minted(&TokenRef::named_by(key), &key.name_any());
     }
 
     fn may_exist(&self, mark: &Mark) -> bool {
@@ -274,7 +274,7 @@ impl KeyPorts for Live {
                 && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
         };
         for object in watch::select(&self.0.stores.deposits, refers) {
-            let _ = self.0.wakers.deposits.send(object);
+            self.0.queues.enqueue(object);
         }
     }
 
@@ -305,12 +305,12 @@ impl ProviderKeyPorts for Live {
     }
 
     fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>> {
-        let key = watch::find::<GatewayApiKey>(&self.0.stores.keys, namespace, name)?;
+        let key = watch::get::<GatewayApiKey>(&self.0.stores.keys, &watch::named(Some(namespace), name))?;
         Some(self.0.memory.newest(key))
     }
 
     fn vendors_with_provider_keys(&self) -> Vec<&'static str> {
-        gateway::DRIVERS.iter().filter(|it| it.provider_keys).map(|it| it.title).collect()
+        self.0.settings.vendors.able(|it| it.provider_keys).collect()
     }
 
     async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>> {

@@ -136,6 +136,12 @@ impl Memory {
         self.released.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|it| it == uid)
     }
 
+    /// What is remembered of an earlier leadership period may be out of date.
+    pub fn forget_all(&self) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The object is gone.
     pub fn forget(&self, uid: &str) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);

@@ -5,27 +5,26 @@ use super::context::Context;
 use crate::api::ConsoleToken;
 use crate::api::console_token::MintedToday;
 use crate::api::rotation::KeyCount;
-use crate::cluster::watch;
+use crate::plan::identity::TokenRef;
 use crate::plan::mints::Mints;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
-/// Counts by namespace and name of the ConsoleToken.
+/// Counts by console token.
 #[derive(Default)]
-pub struct MintedKeys(Mutex<HashMap<(String, String), Mints>>);
+pub struct MintedKeys(Mutex<HashMap<TokenRef, Mints>>);
 
 impl MintedKeys {
     fn with<T>(
         &self,
-        place: (&str, &str),
+        token: &TokenRef,
         known: impl FnOnce() -> Option<Vec<MintedToday>>,
         then: impl FnOnce(&mut Mints) -> T,
     ) -> T {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mints = match tokens.entry((place.0.to_owned(), place.1.to_owned())) {
+        let mints = match tokens.entry(token.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match known() {
                 Some(known) => {
@@ -39,32 +38,36 @@ impl MintedKeys {
         };
         then(mints)
     }
+
+    /// What was counted in an earlier leadership period is read from status again.
+    pub fn forget_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 impl Context {
-    /// What was made within a day for a resource of that name with that ConsoleToken, deleted ones included.
-    pub fn minted(&self, namespace: &str, token: &str, name: &str) -> Option<KeyCount> {
+    /// What was made within a day for a resource of that name with that console token, deleted ones included.
+    pub fn minted(&self, token: &TokenRef, name: &str) -> Option<KeyCount> {
         let now = self.clock.now();
-        self.minted_keys.with((namespace, token), || self.remembered(namespace, token), |it| it.of(name, now))
+        self.minted_keys.with(token, || self.remembered(token), |it| it.of(name, now))
     }
 
     /// A key was made for the resource of that name.
-    pub fn count_minted(&self, namespace: &str, token: &str, name: &str) {
+    pub fn count_minted(&self, token: &TokenRef, name: &str) {
         let now = self.clock.now();
-        let known = || self.remembered(namespace, token).or_else(|| Some(Vec::new()));
-        self.minted_keys.with((namespace, token), known, |it| it.count(name, now));
+        let known = || self.remembered(token).or_else(|| Some(Vec::new()));
+        self.minted_keys.with(token, known, |it| it.count(name, now));
     }
 
     /// What the status of that ConsoleToken is to remember, if that is more than what stands there.
     pub fn minted_today(&self, token: &ConsoleToken, now: Timestamp) -> Option<Vec<MintedToday>> {
-        let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
         let stands = token.status.as_ref().map(|it| it.keys_today.clone()).unwrap_or_default();
         let known = stands.clone();
-        self.minted_keys.with((&namespace, &name), || Some(known), |it| it.to_keep(&stands, now))
+        self.minted_keys.with(&TokenRef::of(token), || Some(known), |it| it.to_keep(&stands, now))
     }
 
-    fn remembered(&self, namespace: &str, token: &str) -> Option<Vec<MintedToday>> {
-        let token = watch::find::<ConsoleToken>(&self.stores.tokens, namespace, token)?;
+    fn remembered(&self, token: &TokenRef) -> Option<Vec<MintedToday>> {
+        let token = self.stores.token(token)?;
         Some(token.status.as_ref().map(|it| it.keys_today.clone()).unwrap_or_default())
     }
 }

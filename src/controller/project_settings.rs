@@ -4,11 +4,13 @@
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
 use crate::api::condition::{self, DRIFTED, STALLED};
-use crate::api::{ConsoleToken, ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
-use crate::cluster::{object, watch};
+use crate::api::{ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
+use crate::cluster::object::{self, Managed};
+use crate::cluster::watch;
 use crate::gateway::Project;
 use crate::gateway::account::Account;
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::project::{self, Next};
 use crate::plan::refusal::Refusal;
 use crate::plan::report;
@@ -36,8 +38,9 @@ struct Work {
 }
 
 impl Work {
-    fn namespace(&self) -> String {
-        self.settings.namespace().unwrap_or_default()
+    /// The console token that it works with.
+    fn token(&self) -> TokenRef {
+        TokenRef::named_by(self.settings.as_ref())
     }
 
     fn status(&self) -> ProjectSettingsStatus {
@@ -52,9 +55,8 @@ impl Work {
             return self.settle(self.status(), &words::suspended()).await;
         }
         let name = &self.settings.spec.console_token_ref.name;
-        let token = watch::find::<ConsoleToken>(&self.context.stores.tokens, &self.namespace(), name);
-        let Some(token) = token else {
-            let verdict = report::token::missing(name, &self.namespace());
+        let Some(token) = self.context.token(&self.token()) else {
+            let verdict = report::token::missing(name, &object::namespace(self.settings.as_ref()));
             return self.settle(self.status(), &verdict).await;
         };
         let capabilities = self.context.settings.vendors.capabilities(&token.spec.vendor);
@@ -72,7 +74,7 @@ impl Work {
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }
-        let standing = self.context.accounts.standing(&self.namespace(), name);
+        let standing = self.context.accounts.standing(&self.token());
         let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
         let stalled = standing.as_ref().is_some_and(|it| it.stalled);
         match standing.map(|it| it.usable().cloned()) {
@@ -88,18 +90,16 @@ impl Work {
 
     /// Two resources for one project would undo each other's work for ever.
     fn overruled(&self) -> Option<Verdict> {
-        let (spec, project) = (&self.settings.spec, self.status().project_id);
+        let (token, project) = (self.token(), self.status().project_id);
         let rival = |it: &ProjectSettings| {
-            let same_token = it.namespace() == self.settings.namespace()
-                && it.spec.console_token_ref.name == spec.console_token_ref.name;
             let theirs = it.status.as_ref().and_then(|status| status.project_id.as_ref());
             let same_project = project.is_some() && theirs == project.as_ref();
             it.uid().as_ref() != Some(&self.uid)
-                && (same_token || same_project)
+                && (it.is_made_with(&token) || same_project)
                 && project::precedes(it, &self.settings)
         };
         let first = watch::all(&self.context.stores.projects, rival).into_iter().next()?;
-        Some(words::overruled(&first.name_any(), &first.namespace().unwrap_or_default()))
+        Some(words::overruled(&first.name_any(), &object::namespace(first.as_ref())))
     }
 
     async fn compare(&mut self, account: &Account) -> Result<Pass, Error> {
@@ -180,7 +180,7 @@ impl Work {
         if fault.kind == FaultKind::BreakerOpen {
             // Its controller finds out when the token works again, and wakes us.
             let name = &self.settings.spec.console_token_ref.name;
-            let standing = self.context.accounts.standing(&self.namespace(), name);
+            let standing = self.context.accounts.standing(&self.token());
             let stalled = standing.is_some_and(|it| it.stalled);
             let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
             return self.publish(self.status(), &verdict).await;

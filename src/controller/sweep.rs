@@ -6,9 +6,11 @@ use crate::api::ConsoleToken;
 use crate::cluster::object::log_about;
 use crate::cluster::{inventory, ledger};
 use crate::gateway::account::{Account, Listing};
+use crate::gateway::shares::ListingId;
 use crate::plan;
 use crate::plan::facts::KeyId;
 use crate::plan::hash;
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::STRAGGLING;
 use crate::plan::ledger::Entry;
 use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
@@ -16,7 +18,7 @@ use crate::plan::retry;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A sweep that did not get to its end; nothing was concluded from it.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +29,12 @@ enum Skipped {
     Ledger(#[from] ledger::Error),
 }
 
-/// What sweeps remember, by UID of the ConsoleToken. All of it may be lost: two more sweeps are needed then.
+/// What sweeps remember, by what is listed: console tokens of one account that list the same keys are swept once. All of it
+/// may be lost: two more sweeps are needed then.
 #[derive(Default)]
 pub struct Sweeps {
     every: Option<SignedDuration>,
-    tokens: Mutex<HashMap<String, Remembered>>,
+    listings: Mutex<HashMap<ListingId, Remembered>>,
     /// When the key of an entry of the ledger was first not there, by the entry's name.
     missing: Mutex<HashMap<String, Timestamp>>,
 }
@@ -47,7 +50,7 @@ impl Sweeps {
     /// Sweeps that often; `None` is never, for an operator that does not see every namespace: it cannot know what
     /// accounts for a key.
     pub fn new(every: Option<SignedDuration>) -> Self {
-        Self { every, tokens: Mutex::default(), missing: Mutex::default() }
+        Self { every, ..Self::default() }
     }
 
     /// Whether there are sweeps.
@@ -56,87 +59,105 @@ impl Sweeps {
     }
 
     /// The number of orphans for status; what is shown already, before the first sweep. `None` for none.
-    pub fn count(&self, uid: &str, shown: Option<u32>) -> Option<u32> {
+    pub fn count(&self, listing: Option<&ListingId>, shown: Option<u32>) -> Option<u32> {
         self.every?;
-        match self.lock().get(uid).and_then(|it| it.suspects.as_ref()) {
+        match self.lock().get(listing?).and_then(|it| it.suspects.as_ref()) {
             None => shown,
             Some(suspects) => u32::try_from(suspects.len()).ok().filter(|it| *it > 0),
         }
     }
 
-    /// The ConsoleToken is gone. Returns the vendor and what is left of its orphans, if it was ever swept.
-    fn forget(&self, uid: &str) -> Option<(&'static str, usize)> {
-        let mut tokens = self.lock();
-        let vendor = tokens.remove(uid)?.vendor;
-        Some((vendor, orphans_of(&tokens, vendor)))
+    /// No console token lists it any more. Returns the vendor and what is left of its orphans, if it was ever swept.
+    fn forget(&self, listing: &ListingId) -> Option<(&'static str, usize)> {
+        let mut listings = self.lock();
+        let vendor = listings.remove(listing)?.vendor;
+        Some((vendor, orphans_of(&listings, vendor)))
+    }
+
+    /// What nobody lists any more is not remembered: tokens come to lead to other accounts.
+    fn forget_unlisted(&self, is_listed: impl Fn(&ListingId) -> bool) {
+        self.lock().retain(|listing, _| is_listed(listing));
+    }
+
+    /// What was seen in an earlier leadership period counts for nothing.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+        self.missing().clear();
     }
 
     /// Whether it is time. The first one is somewhere in the first interval, so that a start of the operator is no
     /// flood of them.
-    fn is_due(&self, uid: &str, vendor: &'static str, now: Timestamp) -> bool {
+    fn is_due(&self, listing: &ListingId, (vendor, seed): (&'static str, &str), now: Timestamp) -> bool {
         let Some(every) = self.every else {
             return false;
         };
-        let mut tokens = self.lock();
-        let remembered = tokens.entry(uid.to_owned()).or_insert_with(|| {
-            let wait = every.as_secs_f64() * hash::fraction(&[b"sweep", uid.as_bytes()]);
+        let mut listings = self.lock();
+        let remembered = listings.entry(listing.clone()).or_insert_with(|| {
+            let wait = every.as_secs_f64() * hash::fraction(&[b"sweep", seed.as_bytes()]);
             let wait = SignedDuration::try_from_secs_f64(wait).unwrap_or(every);
             Remembered { vendor, due: retry::plus(now, wait), suspects: None }
         });
         let due = now >= remembered.due;
         if due {
-            remembered.due = retry::plus(now, retry::jittered(every, uid));
+            remembered.due = retry::plus(now, retry::jittered(every, seed));
         }
         due
     }
 
-    fn suspects(&self, uid: &str) -> Suspects {
-        self.lock().get(uid).and_then(|it| it.suspects.clone()).unwrap_or_default()
+    fn suspects(&self, listing: &ListingId) -> Suspects {
+        self.lock().get(listing).and_then(|it| it.suspects.clone()).unwrap_or_default()
     }
 
-    /// Remembers what a sweep found. Returns the number of orphans at that vendor, each counted once although
-    /// several ConsoleTokens may show it.
-    fn found(&self, uid: &str, suspects: Suspects) -> Option<(&'static str, usize)> {
-        let mut tokens = self.lock();
-        let remembered = tokens.get_mut(uid)?;
+    /// Remembers what a sweep found. Returns the number of orphans at that vendor, each counted once although several
+    /// listings may show it.
+    fn found(&self, listing: &ListingId, suspects: Suspects) -> Option<(&'static str, usize)> {
+        let mut listings = self.lock();
+        let remembered = listings.get_mut(listing)?;
         remembered.suspects = Some(suspects);
         let vendor = remembered.vendor;
-        Some((vendor, orphans_of(&tokens, vendor)))
+        Some((vendor, orphans_of(&listings, vendor)))
     }
 
     fn missing(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
         self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ListingId, Remembered>> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn orphans_of(tokens: &HashMap<String, Remembered>, vendor: &str) -> usize {
-    let suspects = tokens.values().filter(|it| it.vendor == vendor).flat_map(|it| &it.suspects);
+fn orphans_of(listings: &HashMap<ListingId, Remembered>, vendor: &str) -> usize {
+    let suspects = listings.values().filter(|it| it.vendor == vendor).flat_map(|it| &it.suspects);
     suspects.flat_map(Suspects::keys).collect::<BTreeSet<&KeyId>>().len()
 }
 
-/// The ConsoleToken is gone.
-pub fn forget(context: &Context, uid: &str) {
-    if let Some((vendor, left)) = context.sweeps.forget(uid) {
+/// A ConsoleToken that listed this is gone. Where another one lists the same, that goes on.
+pub fn forget(context: &Context, listing: &ListingId) {
+    if context.accounts.list(listing) {
+        return;
+    }
+    if let Some((vendor, left)) = context.sweeps.forget(listing) {
         context.metrics.orphans(vendor, left);
     }
 }
 
-/// Sweeps, if it is time. Called right after a listing; whatever goes wrong is no trouble of the ConsoleToken's.
+/// Sweeps, if it is time for what was listed. Called right after a listing; whatever goes wrong is no trouble of the
+/// ConsoleToken's.
 pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
     let uid = token.uid().unwrap_or_default();
-    let standing = context.accounts.standing(&token.namespace().unwrap_or_default(), &token.name_any());
+    let standing = context.accounts.standing(&TokenRef::of(token));
     // In another account everything of ours would look gone.
     if standing.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
         return;
     }
-    if !context.sweeps.is_due(&uid, account.capabilities().name, context.clock.now()) {
+    let id = account.lists();
+    let seed = context.accounts.seed(&id, &uid);
+    if !context.sweeps.is_due(&id, (account.capabilities().name, &seed), context.clock.now()) {
         return;
     }
-    let sweep = Sweep { context, token, account, listing, uid };
+    context.sweeps.forget_unlisted(|it| *it == *id || context.accounts.list(it));
+    let sweep = Sweep { context, token, account, listing, id };
     let outcome = match sweep.run().await {
         Ok(()) => "ok",
         Err(error) => {
@@ -152,12 +173,12 @@ struct Sweep<'a> {
     token: &'a ConsoleToken,
     account: &'a Account,
     listing: &'a Listing,
-    uid: String,
+    id: Arc<ListingId>,
 }
 
 impl Sweep<'_> {
     async fn run(&self) -> Result<(), Skipped> {
-        let before = self.context.sweeps.suspects(&self.uid);
+        let before = self.context.sweeps.suspects(&self.id);
         let known = self.known_by_marks().await?;
         let mut orphans = orphans::sweep(self.sight(), &known, &before);
         if !orphans.is_empty() {
@@ -170,7 +191,7 @@ impl Sweep<'_> {
         }
         let revoked = self.revoke(&orphans, &before).await;
         orphans.retain(|it| !revoked.as_ref().is_ok_and(|ids| ids.contains(&it.key.id)));
-        if let Some((vendor, left)) = self.context.sweeps.found(&self.uid, orphans::suspects(&orphans)) {
+        if let Some((vendor, left)) = self.context.sweeps.found(&self.id, orphans::suspects(&orphans)) {
             self.context.metrics.orphans(vendor, left);
         }
         self.close_entries(&known.book.entries).await;

@@ -6,7 +6,7 @@ use super::breaker::Breaker;
 use super::budget::Purpose;
 use super::operation::Operation;
 pub use super::shares::Listing;
-use super::shares::{Membership, Newest, Shared};
+use super::shares::{ListingId, Membership, Newest, Shared};
 use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project};
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
@@ -142,6 +142,11 @@ impl Account {
             *shared = account;
         }
         Ok(())
+    }
+
+    /// What its listings show: which account, and whose keys of it.
+    pub fn lists(&self) -> Arc<ListingId> {
+        Arc::clone(&self.shared().id)
     }
 
     /// What the vendor can do.

@@ -8,7 +8,7 @@ use crate::api::ConsoleToken;
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
 use crate::plan::ledger::{Place, TokenPlace};
-use kube::ResourceExt;
+use crate::plan::identity::TokenRef;
 
 /// Every driver, in the order of `keysmith explain`.
 pub const DRIVERS: &[Driver] =
@@ -95,15 +95,13 @@ impl Vendors {
         let driver = self.driver(&spec.vendor);
         let named = |driver: &Driver| (driver.account)(&spec.vendor).unwrap_or_default().to_owned();
         let endpoint = driver.map(|it| it.capabilities.endpoint_of(spec));
-        let place = Place {
-            vendor: driver.map_or_else(String::new, |it| it.capabilities.name.to_owned()),
-            account: driver.map_or_else(String::new, named),
-            endpoint: endpoint.unwrap_or(spec.endpoint.as_deref()).unwrap_or_default().to_owned(),
-            console_token: token.name_any(),
-        };
+        let endpoint = endpoint.unwrap_or(spec.endpoint.as_deref()).unwrap_or_default();
+        let reference = TokenRef::of(token);
+        let vendor = driver.map_or("", |it| it.capabilities.name);
+        let place = Place::of(&reference, (vendor, endpoint), &driver.map_or_else(String::new, named));
         let account = token.status.as_ref().and_then(|it| it.account.as_ref());
         TokenPlace {
-            namespace: token.namespace().unwrap_or_default(),
+            token: reference,
             place,
             pinned: account.map_or_else(String::new, |it| it.id.clone()),
             doubted: account.is_some_and(|it| it.doubted_since.is_some()),

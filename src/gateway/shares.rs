@@ -10,6 +10,7 @@ use crate::plan::capability::Capabilities;
 use crate::plan::deposit::DepositView;
 use crate::plan::facts::Listed;
 use crate::plan::fault::Fault;
+use crate::plan::identity::{AccountId, VendorApi};
 use crate::runtime::clock::Clock;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -26,32 +27,28 @@ pub struct Listing {
     pub keys: Vec<Listed>,
 }
 
-/// An account at a vendor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AccountId {
+/// What is listed: an account, and which of its collections. A vendor may have several, each with a driver of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListingId {
+    /// The account.
+    pub account: AccountId,
+    /// The vendor as the specification has it.
     vendor: String,
-    endpoint: String,
-    owner: Owner,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Owner {
-    /// Salted hash of the credential: the vendor was not asked yet, or does not tell whose it is.
-    Credential(String),
-    /// As the vendor tells.
-    Told(String),
-}
-
-impl AccountId {
-    /// The account that the vendor tells of, at the same vendor and endpoint.
+impl ListingId {
+    /// The same of the account that the vendor tells of.
     #[must_use]
     pub fn told(&self, account: &str) -> Self {
-        Self { owner: Owner::Told(account.to_owned()), ..self.clone() }
+        let account = AccountId::organization(self.account.api().clone(), account);
+        Self { account, ..self.clone() }
     }
 }
 
 /// What is shared by all tokens of one account.
 pub struct Shared {
+    /// What is listed.
+    pub id: Arc<ListingId>,
     /// Calls that may still go out.
     pub budget: Arc<Budget>,
     /// Listings of keys.
@@ -67,6 +64,7 @@ impl Shared {
     #[must_use]
     pub fn with_budget_of(self: &Arc<Self>, account: &Self) -> Arc<Self> {
         Arc::new(Self {
+            id: Arc::clone(&self.id),
             budget: Arc::clone(&account.budget),
             keys: Arc::clone(&self.keys),
             deposits: Arc::clone(&self.deposits),
@@ -139,7 +137,7 @@ struct Slot {
 
 /// The accounts of this process.
 pub struct Shares {
-    slots: Mutex<HashMap<AccountId, Slot>>,
+    slots: Mutex<HashMap<ListingId, Slot>>,
     /// Two ConsoleTokens with one credential meet, and no hash can be compared with one of another process.
     salt: String,
 }
@@ -153,23 +151,26 @@ impl Default for Shares {
 
 impl Shares {
     /// The account that a credential leads to, before the vendor tells whose it is.
-    pub fn of_credential(&self, vendor: &Vendor, endpoint: &str, secret: &SecretString) -> AccountId {
-        AccountId {
-            vendor: serde_json::to_string(vendor).unwrap_or_default(),
-            endpoint: endpoint.to_owned(),
-            owner: Owner::Credential(http::fingerprint(secret, &self.salt)),
-        }
+    pub fn of_credential(
+        &self,
+        vendor: &Vendor,
+        (driver, endpoint): (&str, &str),
+        secret: &SecretString,
+    ) -> ListingId {
+        let hash = http::fingerprint(secret, &self.salt);
+        let account = AccountId::OfCredential { api: VendorApi::new(driver, endpoint), hash };
+        ListingId { account, vendor: serde_json::to_string(vendor).unwrap_or_default() }
     }
 
-    /// Another period of leadership begins: no listing of an earlier one is believed. Who still holds one keeps it.
-    pub fn begin_term(&self) {
+    /// No listing made so far is believed. Who still holds one keeps it.
+    pub fn forget_listings(&self) {
         for slot in self.slots().values_mut() {
             slot.shared = Weak::new();
         }
     }
 
     /// What the tokens of that account share.
-    pub fn of(&self, id: &AccountId, capabilities: &Capabilities, clock: &Clock) -> Arc<Shared> {
+    pub fn of(&self, id: &ListingId, capabilities: &Capabilities, clock: &Clock) -> Arc<Shared> {
         let mut slots = self.slots();
         // A budget that nobody uses is kept only as long as it would differ from a new one.
         slots.retain(|_, slot| Arc::strong_count(&slot.budget) > 1 || !slot.budget.is_full());
@@ -179,6 +180,7 @@ impl Shares {
         let new = || Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()));
         let budget = slots.get(id).map_or_else(new, |it| Arc::clone(&it.budget));
         let shared = Arc::new(Shared {
+            id: Arc::new(id.clone()),
             budget: Arc::clone(&budget),
             keys: Arc::default(),
             deposits: Arc::default(),
@@ -188,7 +190,7 @@ impl Shares {
         shared
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<AccountId, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<ListingId, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,8 +200,8 @@ impl Shares {
 pub struct Membership {
     /// The accounts of this process.
     pub shares: Arc<Shares>,
-    /// Which one, as far as the credential alone says.
-    pub id: AccountId,
+    /// What it lists, as far as the credential alone says.
+    pub id: ListingId,
 }
 
 #[cfg(test)]
@@ -209,11 +211,11 @@ mod tests {
     use crate::plan::retry::plus;
     use jiff::SignedDuration;
 
-    fn id(shares: &Shares, endpoint: &str, secret: &str) -> AccountId {
+    fn id(shares: &Shares, endpoint: &str, secret: &str) -> ListingId {
         shares.of_credential(&Vendor::default(), endpoint, &SecretString::from(secret.to_owned()))
     }
 
-    fn shared(shares: &Shares, id: &AccountId) -> Arc<Shared> {
+    fn shared(shares: &Shares, id: &ListingId) -> Arc<Shared> {
         shares.of(id, &crate::gateway::edgee::CAPABILITIES, &Clock::system())
     }
 
@@ -225,7 +227,7 @@ mod tests {
         assert!(Arc::ptr_eq(&held, &shared(&shares, &id(&shares, "https://a", "canary-1"))));
         for other in [id(&shares, "https://a", "canary-2"), id(&shares, "https://b", "canary-1")] {
             assert!(!Arc::ptr_eq(&held, &shared(&shares, &other)));
-            assert_ne!(one.told("o") == other.told("o"), one.endpoint != other.endpoint);
+            assert_ne!(one.told("o") == other.told("o"), one.account.api() != other.account.api());
         }
         assert_ne!(one, id(&Shares::default(), "https://a", "canary-1"), "the salt is the process's own");
     }
@@ -242,17 +244,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pause_outlasts_a_term_and_a_listing_does_not() {
+    async fn a_pause_outlasts_a_leadership_period_and_a_listing_does_not() {
         let shares = Shares::default();
         let id = id(&shares, "https://a", "canary-1");
         let before = shared(&shares, &id);
         before.keys.put(&Arc::new(Listing { as_of: Timestamp::UNIX_EPOCH, keys: Vec::new() }));
         before.budget.pause(Some(plus(Clock::system().now(), SignedDuration::from_secs(60))));
-        shares.begin_term();
+        shares.forget_listings();
         let after = shared(&shares, &id);
         assert!(after.keys.get().is_none() && before.keys.get().is_some());
         drop((before, after));
-        shares.begin_term();
+        shares.forget_listings();
         assert!(shared(&shares, &id).budget.turn(Purpose::Ordinary).await.is_err());
     }
 

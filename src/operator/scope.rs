@@ -1,25 +1,23 @@
-//! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and a bell that
-//! rings for its controllers while it does.
+//! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and the queues of its
+//! controllers while it does.
 
 use crate::api::FINALIZER;
-use crate::api::shared::ConsoleTokenRef;
-use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::api::kind::{for_each_kind, with_kinds};
 use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
-use crate::controller::Source;
-use crate::controller::context::{Stores, Wakers};
+use crate::controller::kinds::{Filled, Listed, Queues, Sources, Stores};
+use crate::plan::identity::ObjectName;
 use crate::runtime::liveness::Liveness;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::Notify;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// What is watched.
 pub struct Scope {
@@ -27,29 +25,31 @@ pub struct Scope {
     pub namespace: Option<String>,
     /// The objects.
     pub stores: Stores,
-    /// Each cancelled when one of the stores is filled.
-    filled: Vec<CancellationToken>,
     /// Told when a watch breaks.
     trouble: Arc<Notify>,
-    /// Nobody listens before this replica first leads.
-    bell: Mutex<Option<Wakers>>,
-    /// Secrets that are held for console tokens: namespace and name.
-    held: Mutex<BTreeSet<(String, String)>>,
+    /// Those of the present leadership period. There are none before this replica first leads.
+    queues: Mutex<Option<Queues>>,
+    /// Secrets that are held for console tokens.
+    held: Mutex<BTreeSet<ObjectName>>,
 }
 
-/// Where the controllers of one term hear the bell.
-pub struct Sources {
-    /// ConsoleTokens.
-    pub tokens: Source<ConsoleToken>,
-    /// GatewayApiKeys.
-    pub keys: Source<GatewayApiKey>,
-    /// ProviderKeys.
-    pub deposits: Source<ProviderKey>,
-    /// `ProjectSettings`.
-    pub projects: Source<ProjectSettings>,
-    /// Secrets that are held and that no ConsoleToken may need any more.
-    pub secrets: mpsc::UnboundedReceiver<(String, String)>,
+/// What fills the stores of a scope, once there is one.
+type Following = Box<dyn FnOnce(&Arc<Scope>) -> Vec<BoxFuture<'static, ()>>>;
+
+macro_rules! watches {
+    ($($field:ident: $kind:ident,)+) => {
+        /// Watches every kind.
+        fn watches(client: &Client, namespace: Option<&str>) -> (Stores, Following) {
+            $(let $field = watch::objects::<crate::api::$kind>(client, namespace);)+
+            let filled = Filled { $($field: $field.filled,)+ };
+            let stores = Stores { $($field: $field.store,)+ filled };
+            let following: Following =
+                Box::new(move |scope| vec![$(Arc::clone(scope).follow($field.changes).boxed(),)+]);
+            (stores, following)
+        }
+    };
 }
+with_kinds!([watches]);
 
 impl Scope {
     /// The scope, and what fills it: to be polled as long as it is used.
@@ -59,48 +59,19 @@ impl Scope {
         liveness: &Liveness,
         trouble: &Arc<Notify>,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
-        let place = namespace.as_deref();
-        let tokens = watch::objects::<ConsoleToken>(client, place);
-        let keys = watch::objects::<GatewayApiKey>(client, place);
-        let deposits = watch::objects::<ProviderKey>(client, place);
-        let projects = watch::objects::<ProjectSettings>(client, place);
-        let secrets = watch::secrets(client, place);
-        let stores = Stores {
-            tokens: tokens.store,
-            keys: keys.store,
-            deposits: deposits.store,
-            projects: projects.store,
-            filled: [tokens.filled.clone(), keys.filled.clone()],
-        };
-        let filled = vec![tokens.filled, keys.filled, deposits.filled, projects.filled];
-        let (bell, held, trouble) = (Mutex::default(), Mutex::default(), Arc::clone(trouble));
-        let scope = Arc::new(Self { namespace, stores, filled, trouble, bell, held });
+        let secrets = watch::secrets(client, namespace.as_deref());
+        let (stores, following) = watches(client, namespace.as_deref());
+        let (queues, held, trouble) = (Mutex::default(), Mutex::default(), Arc::clone(trouble));
+        let scope = Arc::new(Self { namespace, stores, trouble, queues, held });
+        let objects = following(&scope);
         let pulse = liveness.part("the watch");
         let watching = {
             let scope = Arc::clone(&scope);
             async move {
                 tokio::join!(
-                    scope.ring_for(tokens.changes, |wakers, it| drop(
-                        wakers.tokens.send(ObjectRef::from_obj(it))
-                    )),
-                    scope.ring_for(keys.changes, |wakers, it| {
-                        drop(wakers.keys.send(ObjectRef::from_obj(it)));
-                        // The first that depends on it.
-                        if !is_held(it) {
-                            wake_token(wakers, it, |key| &key.spec.console_token_ref);
-                        }
-                    }),
-                    scope.ring_for(deposits.changes, |wakers, it| {
-                        drop(wakers.deposits.send(ObjectRef::from_obj(it)));
-                        if !is_held(it) {
-                            wake_token(wakers, it, |deposit| &deposit.spec.console_token_ref);
-                        }
-                    }),
-                    scope.ring_for(projects.changes, |wakers, it| drop(
-                        wakers.projects.send(ObjectRef::from_obj(it))
-                    )),
+                    join_all(objects),
                     secrets.for_each(|secret| {
-                        scope.wake_for(&secret);
+                        scope.enqueue_readers(&secret);
                         std::future::ready(())
                     }),
                     pulse.answers().for_each(|never| async move { match never {} }),
@@ -110,51 +81,36 @@ impl Scope {
         (scope, watching.boxed())
     }
 
-    /// Begins a term: who is woken from now on is heard there, and at first that is every object there is.
-    pub fn begin(&self) -> (Wakers, Sources) {
-        let (tokens, tokens_wakes) = mpsc::unbounded_channel();
-        let (keys, keys_wakes) = mpsc::unbounded_channel();
-        let (deposits, deposits_wakes) = mpsc::unbounded_channel();
-        let (projects, projects_wakes) = mpsc::unbounded_channel();
-        let (secrets, secrets_wakes) = mpsc::unbounded_channel();
-        let wakers = Wakers { tokens, keys, deposits, projects, secrets };
-        // Before the objects are read: one that comes in between is woken twice, which is once.
-        *self.bell() = Some(wakers.clone());
-        wake_all(&self.stores.tokens, &wakers.tokens);
-        wake_all(&self.stores.keys, &wakers.keys);
-        wake_all(&self.stores.deposits, &wakers.deposits);
-        wake_all(&self.stores.projects, &wakers.projects);
+    /// Begins a leadership period: what changes from now on is put into these queues, and at first that is every object
+    /// there is.
+    pub fn begin(&self) -> (Queues, Sources) {
+        let (queues, sources) = self.stores.queues();
+        // Before the objects are read: one that comes in between is put in twice, which is once.
+        *self.queues() = Some(queues.clone());
+        for_each_kind!(K => enqueue_all::<K>(&self.stores, &queues));
         for secret in self.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = wakers.secrets.send(secret.clone());
+            queues.enqueue_secret(secret.clone());
         }
-        let sources = Sources {
-            tokens: Source { store: self.stores.tokens.clone(), wakes: tokens_wakes },
-            keys: Source { store: self.stores.keys.clone(), wakes: keys_wakes },
-            deposits: Source { store: self.stores.deposits.clone(), wakes: deposits_wakes },
-            projects: Source { store: self.stores.projects.clone(), wakes: projects_wakes },
-            secrets: secrets_wakes,
-        };
-        (wakers, sources)
+        (queues, sources)
     }
 
     /// Ends once for each store, when that is filled.
     pub fn filled(&self) -> impl Iterator<Item = WaitForCancellationFutureOwned> {
-        self.filled.iter().map(|it| it.clone().cancelled_owned())
+        self.stores.filled.all().into_iter().map(|it| it.cancelled_owned())
     }
 
-    fn bell(&self) -> MutexGuard<'_, Option<Wakers>> {
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Option<Queues>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ring_for<K: Managed>(
-        &self,
+    async fn follow<K: Listed>(
+        self: Arc<Self>,
         objects: impl Stream<Item = watcher::Result<DeserializeGuard<K>>>,
-        ring: impl Fn(&Wakers, &DeserializeGuard<K>),
     ) {
         let mut objects = std::pin::pin!(objects);
         while let Some(result) = objects.next().await {
-            match (result, &*self.bell()) {
-                (Ok(object), Some(wakers)) => ring(wakers, &object),
+            match (result, &*self.queues()) {
+                (Ok(object), Some(queues)) => enqueue_changed(queues, &object),
                 (Ok(_), None) => {}
                 (Err(error), _) => self.report_trouble(K::KIND, &error),
             }
@@ -171,72 +127,54 @@ impl Scope {
         self.trouble.notify_one();
     }
 
-    /// Remembers which Secrets are held, for the next term.
-    fn remember(&self, secret: &Touched) {
-        let place = (secret.namespace.clone(), secret.name.clone());
+    /// Remembers which Secrets are held, for the next leadership period.
+    fn remember(&self, touched: &Touched) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if secret.held {
-            held.insert(place);
+        if touched.held {
+            held.insert(touched.secret.clone());
         } else {
-            held.remove(&place);
+            held.remove(&touched.secret);
         }
     }
 
-    /// Wakes whoever a Secret matters to: its owner, and those that read it by name.
-    fn wake_for(&self, secret: &Touched) {
-        self.remember(secret);
-        let Some(wakers) = self.bell().clone() else {
+    /// Has everything looked at that a Secret matters to: its owner, and the objects that read it by name.
+    fn enqueue_readers(&self, touched: &Touched) {
+        self.remember(touched);
+        let Some(queues) = self.queues().clone() else {
             return;
         };
-        // Between two terms nobody hears it, and the next one begins with every object.
-        let own = |name: &str| ObjectRef::new(name).within(&secret.namespace);
-        match &secret.owner {
-            Some((kind, name)) if kind == GatewayApiKey::KIND => {
-                let _ = wakers.keys.send(own(name));
-            }
-            _ => {}
+        for_each_kind!(K => self.enqueue_readers_of::<K>(touched, &queues));
+        if touched.held {
+            queues.enqueue_secret(touched.secret.clone());
         }
-        let here = |place: Option<String>| place.as_deref() == Some(&secret.namespace);
-        // A minted token's Secret belongs to the key that stands for the token.
-        let reads = |it: &ConsoleToken| here(it.namespace()) && it.spec.secret_name() == secret.name;
-        for token in watch::select(&self.stores.tokens, reads) {
-            let _ = wakers.tokens.send(token);
+    }
+
+    fn enqueue_readers_of<K: Listed>(&self, touched: &Touched, queues: &Queues) {
+        let (ObjectName { namespace, name }, owner) = (&touched.secret, &touched.owner);
+        if let Some(owner) = owner.as_ref().filter(|it| it.kind == K::KIND) {
+            queues.enqueue::<K>(watch::named(Some(namespace), &owner.name));
         }
-        if secret.held {
-            let _ = wakers.secrets.send((secret.namespace.clone(), secret.name.clone()));
-        }
-        if secret.owner.is_some() {
-            return;
-        }
-        let reads = |it: &ProviderKey| here(it.namespace()) && it.spec.credentials_ref.name == secret.name;
-        for deposit in watch::select(&self.stores.deposits, reads) {
-            let _ = wakers.deposits.send(deposit);
-        }
-        // A key that waits for this name to become free, or whose Secret was taken from it.
-        let names = |it: &GatewayApiKey| here(it.namespace()) && it.secret_name() == secret.name;
-        for key in watch::select(&self.stores.keys, names) {
-            let _ = wakers.keys.send(key);
+        let here = |it: &K| it.meta().namespace.as_ref() == Some(namespace);
+        let reads = |it: &K| it.reads_secret(name, owner.is_some()) && here(it);
+        for object in watch::select(K::store(&self.stores), reads) {
+            queues.enqueue::<K>(object);
         }
     }
 }
 
-fn wake_token<K: Managed>(
-    wakers: &Wakers,
-    object: &DeserializeGuard<K>,
-    reference: impl Fn(&K) -> &ConsoleTokenRef,
-) {
-    if let Ok(object) = &object.0 {
-        let token = ObjectRef::new(&reference(object).name).within(&object.namespace().unwrap_or_default());
-        let _ = wakers.tokens.send(token);
+/// An object that changed, and the console token of one that is new to it.
+fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
+    queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
+    // It may be the first that needs the token.
+    if K::NEEDS_TOKEN_TO_END && !is_held(object) {
+        let token = object.0.as_ref().ok().and_then(Managed::token);
+        token.iter().for_each(|token| queues.enqueue_token(token));
     }
 }
 
-fn wake_all<K: Managed>(
-    store: &Store<DeserializeGuard<K>>,
-    waker: &mpsc::UnboundedSender<ObjectRef<DeserializeGuard<K>>>,
-) {
-    for object in store.state() {
-        let _ = waker.send(ObjectRef::from_obj(object.as_ref()));
+fn enqueue_all<K: Listed>(stores: &Stores, queues: &Queues) {
+    for object in K::store(stores).state() {
+        queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{Choice, Findings, Removal, Survey, table};
 use crate::cli::flags;
 use crate::cluster::ledger::Ledger;
-use crate::columns::printable;
 use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
@@ -79,9 +78,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     for why in &findings.unmatched {
         tell(why);
     }
-    for (token, why) in &findings.unasked {
-        tell(&format!("ConsoleToken {token} could not be asked: {}", printable(why)));
-    }
+    findings.unasked.iter().for_each(|it| tell(&it.sentence()));
     let mut left = findings.rows.len();
     if left > 0 && !findings.has_ledger {
         tell(&format!("keys that were kept on purpose look like orphans: {}", survey.no_ledger()));

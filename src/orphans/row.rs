@@ -3,6 +3,7 @@
 
 use crate::columns::{printable, printable_json};
 use crate::plan::facts::Listed;
+use crate::plan::identity::VendorApi;
 use crate::plan::ledger::{Entry, Place};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -101,8 +102,12 @@ impl Row {
 
     /// Whether it is in that account.
     pub(super) fn is_of(&self, place: &Place) -> bool {
-        let of = |it: &Place| (it.vendor.clone(), it.endpoint.clone(), it.account.clone());
-        of(&self.exact.place) == of(place)
+        self.exact.place.agrees(place)
+    }
+
+    /// The API at which it is.
+    pub(super) fn api(&self) -> VendorApi {
+        self.exact.place.api()
     }
 
     /// Whether a person means this key: by its id, or by what is shown of it.

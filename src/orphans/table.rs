@@ -63,8 +63,10 @@ fn cells(row: &Row) -> [String; TITLES.len()] {
 mod tests {
     use super::*;
     use crate::plan::facts::{KeyId, Listed, Shown};
+    use crate::plan::identity::TokenRef;
     use crate::plan::ledger::{Entry, Owner, Place, Why};
     use crate::plan::naming::ClusterId;
+    use crate::reach::Unasked;
 
     fn listed(id: &str, name: &str) -> Listed {
         Listed {
@@ -81,7 +83,11 @@ mod tests {
     }
 
     fn found(rows: Vec<Row>, unasked: usize, has_ledger: bool) -> Findings {
-        let unasked = (0..unasked).map(|it| (format!("shop/{it}"), "why\u{202e}".to_owned())).collect();
+        let unasked = (0..unasked).map(|it| Unasked {
+            token: TokenRef::beside(Some("shop".to_owned()), &it.to_string()),
+            why: "why\u{202e}".to_owned(),
+        });
+        let unasked = unasked.collect();
         let cluster = ClusterId("c".into());
         Findings { rows, unasked, unmatched: Vec::new(), has_ledger, cluster, asked: Vec::new() }
     }

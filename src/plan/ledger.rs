@@ -3,6 +3,7 @@
 
 use super::facts::Listed;
 use super::hash;
+use super::identity::{AccountId, Route, TokenKind, TokenRef, VendorApi};
 use super::naming::Mark;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};
@@ -71,22 +72,79 @@ pub struct Place {
     /// The management API.
     #[serde(default)]
     pub endpoint: String,
-    /// The ConsoleToken that led there, in the namespace of the resource.
+    /// The console token that led there: a ConsoleToken in the namespace of the resource, or one of `console_token_kind`.
     #[serde(default)]
     pub console_token: String,
+    /// Its kind, where it is another one than ConsoleToken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_token_kind: Option<String>,
 }
 
-/// Where a ConsoleToken leads. Without its namespace its name says nothing: another namespace has one of the same name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl Place {
+    /// Only which console token led there is known.
+    pub fn unknown(token: &TokenRef) -> Self {
+        Self { console_token: token.name.clone(), console_token_kind: kind(token), ..Self::default() }
+    }
+
+    /// Where that console token leads: by that driver and endpoint, and to that account where one is known.
+    pub fn of(token: &TokenRef, (vendor, endpoint): (&str, &str), account: &str) -> Self {
+        let (vendor, endpoint, account) = (vendor.to_owned(), endpoint.to_owned(), account.to_owned());
+        Self { vendor, account, endpoint, ..Self::unknown(token) }
+    }
+
+    /// The API at which it is.
+    pub fn api(&self) -> VendorApi {
+        VendorApi::new(&self.vendor, &self.endpoint)
+    }
+
+    /// Whether both name the same account; where neither knows one, the same API.
+    pub fn agrees(&self, other: &Self) -> bool {
+        (self.api(), &self.account) == (other.api(), &other.account)
+    }
+
+    /// The console token that led there, for a resource of that namespace. `None`: it is of a kind that this version does not
+    /// know, and no other one is meant.
+    fn token(&self, namespace: &str) -> Option<TokenRef> {
+        match TokenKind::read(self.console_token_kind.as_deref())? {
+            TokenKind::ConsoleToken => {
+                Some(TokenRef::beside(Some(namespace.to_owned()), &self.console_token))
+            }
+        }
+    }
+}
+
+/// As it is written down: what was always meant needs no word.
+fn kind(token: &TokenRef) -> Option<String> {
+    match token.kind {
+        TokenKind::ConsoleToken => None,
+    }
+}
+
+/// Where a console token leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPlace {
-    /// The namespace of the ConsoleToken.
-    pub namespace: String,
+    /// The console token.
+    pub token: TokenRef,
     /// Where it leads.
     pub place: Place,
     /// The account that its keys were made in, as its status says; empty where it says nothing.
     pub pinned: String,
     /// Whether it may lead to another one now.
     pub doubted: bool,
+}
+
+impl TokenPlace {
+    /// The account, and how it is reached.
+    pub fn route(&self) -> Route {
+        let account = AccountId::of(self.place.api(), &self.place.account, self.token.clone());
+        Route { account, token: self.token.clone() }
+    }
+
+    /// Whether that is the account it leads to, or the one that its keys were made in.
+    fn is_or_was(&self, account: &AccountId) -> bool {
+        let pinned = AccountId::organization(self.place.api(), &self.pinned);
+        *account == pinned || *account == self.route().account
+    }
 }
 
 /// Between the two looks that do not show a key lies at least this, and more than a listing may lag.
@@ -144,21 +202,23 @@ impl Entry {
         hash::base32(&parts, NAME)
     }
 
-    /// Whether that ConsoleToken is known to lead to the account that the key is in: by the account, where both sides know
-    /// it, and otherwise only if it is the ConsoleToken of the resource.
+    /// The account that the key is in, and the console token by which it was reached.
+    fn route(&self) -> Option<Route> {
+        let token = self.place.token(&self.owner.namespace)?;
+        Some(Route { account: AccountId::of(self.place.api(), &self.place.account, token.clone()), token })
+    }
+
+    /// Whether that console token is known to lead to the account that the key is in: by the account, where both sides know
+    /// it, and otherwise only if it is the console token of the resource.
     pub fn is_reached_by(&self, token: &TokenPlace) -> bool {
-        let (here, there) = (&self.place, &token.place);
-        if (&here.vendor, &here.endpoint) != (&there.vendor, &there.endpoint) || token.doubted {
+        let Some(route) = self.route().filter(|_| !token.doubted) else {
             return false;
-        }
-        // The ConsoleToken of the resource leads elsewhere since then, unless the former token was put back.
+        };
+        // The console token of the resource leads elsewhere since then, unless the former token was put back.
         if self.why == Why::AccountChanged {
-            return here.account == token.pinned || here.account == there.account;
+            return token.is_or_was(&route.account);
         }
-        if here.account.is_empty() || there.account.is_empty() {
-            return (&self.owner.namespace, &here.console_token) == (&token.namespace, &there.console_token);
-        }
-        here.account == there.account
+        route.meets(&token.route())
     }
 
     /// Whether a key that this ConsoleToken shows is the one, although nobody knows whether it leads to the same account:
@@ -168,7 +228,7 @@ impl Entry {
         let unknown = here.account.is_empty() || there.account.is_empty();
         let own =
             self.mark.as_deref().and_then(Mark::read).is_some_and(|mark| mark.serial_in(&key.name).is_some());
-        let near = (&here.vendor, &here.endpoint) == (&there.vendor, &there.endpoint) && unknown && own;
+        let near = here.api() == there.api() && unknown && own;
         (near || self.is_reached_by(token)) && self.covers(key)
     }
 
@@ -209,149 +269,4 @@ pub struct Book {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::facts::{KeyId, Shown};
-    use crate::plan::naming::{ClusterId, Serial};
-
-    fn entry() -> Entry {
-        Entry {
-            time: Timestamp::UNIX_EPOCH,
-            owner: Owner { uid: "u".into(), ..Owner::default() },
-            place: Place { vendor: "v".into(), ..Place::default() },
-            key_id: Some("key_1".into()),
-            mark: None,
-            serial: None,
-            why: Why::Retain,
-        }
-    }
-
-    fn listed(id: &str, name: String) -> Listed {
-        let (created_at, expires_at, last_used_at) = (None, None, None);
-        Listed {
-            id: KeyId(id.into()),
-            name,
-            created_at,
-            expires_at,
-            last_used_at,
-            spent: None,
-            remaining: None,
-            unread: Vec::new(),
-            shown: Shown::default(),
-        }
-    }
-
-    #[test]
-    fn an_entry_survives_the_ledger_in_documented_words() {
-        let written = Entry { mark: Some("ks-a-b".into()), serial: Some(3), ..entry() };
-        let text = written.encode();
-        assert_eq!(Entry::decode(&text), Some(written));
-        assert_eq!(
-            text,
-            r#"{"time":"1970-01-01T00:00:00Z","kind":"","namespace":"","name":"","uid":"u","vendor":"v","account":"","endpoint":"","consoleToken":"","keyId":"key_1","mark":"ks-a-b","serial":3,"why":"Retain"}"#
-        );
-        assert_eq!(Entry::decode(&text.replace("Retain", "Sold")).map(|it| it.why), Some(Why::Other));
-        assert_eq!(Entry::decode("{}"), None);
-    }
-
-    #[test]
-    fn a_name_is_the_key_and_its_account_and_nothing_else() {
-        let later = Entry { time: Timestamp::MAX, why: Why::Unsure, serial: Some(9), ..entry() };
-        assert_eq!(entry().name(), later.name());
-        for other in [
-            Entry { key_id: Some("key_2".into()), ..entry() },
-            Entry { place: Place { account: "o".into(), ..entry().place }, ..entry() },
-            Entry { key_id: None, ..entry() },
-        ] {
-            assert_ne!(entry().name(), other.name());
-        }
-    }
-
-    #[test]
-    fn a_token_of_the_same_name_in_another_namespace_leads_elsewhere_unless_the_account_is_known() {
-        let place = |account: &str, token: &str| Place {
-            vendor: "v".into(),
-            account: account.into(),
-            endpoint: "https://v".into(),
-            console_token: token.into(),
-        };
-        let left = |account: &str| Entry {
-            owner: Owner { namespace: "a".into(), ..Owner::default() },
-            place: place(account, "main"),
-            ..entry()
-        };
-        let token = |namespace: &str, account: &str, name: &str| TokenPlace {
-            namespace: namespace.into(),
-            place: place(account, name),
-            ..TokenPlace::default()
-        };
-        let pinned = |account: &str| TokenPlace { pinned: account.into(), ..token("a", "", "main") };
-        let moved = || Entry { why: Why::AccountChanged, ..left("old") };
-        for (entry, other, expected) in [
-            (left(""), token("a", "", "main"), true),
-            (left(""), token("b", "", "main"), false),
-            (left(""), token("a", "", "other"), false),
-            (left("o"), token("b", "o", "other"), true),
-            (left("o"), token("a", "p", "main"), false),
-            // Written down before the vendor told, or told no more.
-            (left(""), token("a", "o", "main"), true),
-            (left(""), token("b", "o", "main"), false),
-            (left("o"), token("a", "", "main"), true),
-            (left("o"), token("b", "", "main"), false),
-            // It leads elsewhere since then, or there again, or nobody knows.
-            (moved(), pinned("new"), false),
-            (moved(), pinned("old"), true),
-            (moved(), token("b", "old", "other"), true),
-            (left(""), TokenPlace { doubted: true, ..pinned("old") }, false),
-        ] {
-            assert_eq!(entry.is_reached_by(&other), expected, "{entry:?} {other:?}");
-        }
-        let elsewhere = Place { endpoint: "https://w".into(), ..place("o", "main") };
-        assert!(!left("o").is_reached_by(&TokenPlace {
-            namespace: "a".into(),
-            place: elsewhere,
-            ..TokenPlace::default()
-        }));
-        assert_ne!(left("").name(), Entry { owner: Owner::default(), ..left("") }.name());
-        assert_eq!(left("o").name(), Entry { owner: Owner::default(), ..left("o") }.name());
-    }
-
-    #[test]
-    fn a_key_with_the_mark_is_the_one_whichever_token_shows_it() {
-        let mark = Mark::new(&ClusterId("c".into()), "u");
-        let left = Entry { mark: Some(mark.to_string()), ..entry() };
-        let token = TokenPlace { namespace: "b".into(), place: entry().place, ..TokenPlace::default() };
-        assert!(left.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
-        assert!(
-            !left.is_shown_by(&token, &listed("key_1", "x".into())),
-            "an id alone may be another account's"
-        );
-        let known = Place { account: "p".into(), ..entry().place };
-        let other = Entry { place: Place { account: "o".into(), ..entry().place }, ..left };
-        let token = TokenPlace { namespace: "b".into(), place: known, ..TokenPlace::default() };
-        assert!(!other.is_shown_by(&token, &listed("key_1", mark.name("x", Serial(1)))));
-    }
-
-    #[test]
-    fn a_key_is_gone_after_two_looks_a_minute_and_more_than_the_lag_apart() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        for (now, lag, expected) in
-            [(59, 30, false), (60, 30, true), (60, 60, false), (90, 90, false), (91, 90, true)]
-        {
-            assert_eq!(is_gone(at(0), at(now), SignedDuration::from_secs(lag)), expected, "{now} {lag}");
-        }
-    }
-
-    #[test]
-    fn an_entry_covers_its_key_by_id_or_by_mark_and_serial() {
-        let mark = Mark::new(&ClusterId("c".into()), "u");
-        let (one, two) = (mark.name("x", Serial(1)), mark.name("x", Serial(2)));
-        assert!(entry().covers(&listed("key_1", one.clone())));
-        assert!(!entry().covers(&listed("key_2", one.clone())));
-        let marked = Entry { key_id: None, mark: Some(mark.to_string()), ..entry() };
-        assert!(marked.covers(&listed("key_2", one.clone())) && marked.covers(&listed("key_3", two.clone())));
-        let second = Entry { serial: Some(2), ..marked };
-        assert!(!second.covers(&listed("key_2", one)) && second.covers(&listed("key_3", two)));
-        assert!(!Entry { key_id: None, ..entry() }.covers(&listed("key_1", "x".into())));
-    }
-}
+mod tests;

@@ -29,6 +29,7 @@ use crate::plan::expiry;
 use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
@@ -145,12 +146,12 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// The ConsoleToken that the key names.
     fn token(&self) -> Option<Arc<ConsoleToken>> {
-        self.ports.token(&self.namespace(), &self.key.spec.console_token_ref.name)
+        self.ports.token(&TokenRef::named_by(self.key.as_ref()))
     }
 
     /// What the ConsoleToken is good for that acts for this key.
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
-        let issuer = self.ports.token_state(&self.namespace(), &self.key.spec.console_token_ref.name);
+        let issuer = self.ports.token_state(&TokenRef::named_by(self.key.as_ref()));
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
         own.and_then(|own| own.acting(&self.ports)).or(issuer)
     }

@@ -22,7 +22,8 @@ use crate::plan::credentials::Entries;
 use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
-use crate::plan::ledger::{Book, Entry};
+use crate::plan::identity::TokenRef;
+use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::report::Notice;
 use crate::plan::report::conditions::Looked;
@@ -180,12 +181,14 @@ pub trait Ports: Clone + 'static {
     fn caches_filled(&self) -> bool;
     /// The Secrets of a namespace. There is no way to another namespace from there.
     fn secrets(&self, namespace: &str) -> Self::Secrets;
-    /// The ConsoleToken of that name.
-    fn token(&self, namespace: &str, name: &str) -> Option<Arc<ConsoleToken>>;
-    /// What that ConsoleToken is good for. `None`: its controller has not looked at it yet.
-    fn token_state(&self, namespace: &str, name: &str) -> Option<TokenState<Self::Vendor>>;
-    /// Has the ConsoleToken of that name looked at.
-    fn enqueue_token(&self, namespace: &str, name: &str);
+    /// That console token, if it exists and can be decoded.
+    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>>;
+    /// What that console token is good for. `None`: its controller has not looked at it yet.
+    fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self::Vendor>>;
+    /// Has that console token looked at.
+    fn enqueue_token(&self, token: &TokenRef);
+    /// Where a console token leads, as the ledger has it.
+    fn place(&self, token: &ConsoleToken) -> Place;
     /// What is remembered between passes of the resource with that UID.
     fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T;
     /// Forgets the resource with that UID.

@@ -19,6 +19,7 @@ use crate::plan::deposit::{
 use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
+use crate::plan::identity::TokenRef;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::refusal::Refusal;
@@ -89,11 +90,11 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 
     /// The ConsoleToken that the resource names.
     fn token(&self) -> Option<Arc<ConsoleToken>> {
-        self.ports.token(&self.namespace(), self.token_name())
+        self.ports.token(&TokenRef::named_by(self.object.as_ref()))
     }
 
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
-        self.ports.token_state(&self.namespace(), self.token_name())
+        self.ports.token_state(&TokenRef::named_by(self.object.as_ref()))
     }
 
     fn status(&self) -> ProviderKeyStatus {

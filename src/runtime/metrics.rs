@@ -7,6 +7,7 @@ mod tests;
 
 pub use money::KeySpending;
 
+use crate::plan::identity::TokenRef;
 use crate::plan::usage::Money;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -56,6 +57,12 @@ struct Outcome {
 struct Token {
     namespace: String,
     name: String,
+}
+
+impl Token {
+    fn of(token: &TokenRef) -> Self {
+        Self { namespace: token.namespace.clone().unwrap_or_default(), name: token.name.clone() }
+    }
 }
 
 /// Counts the resources that something is true of, each by its UID.
@@ -279,8 +286,8 @@ impl Metrics {
     }
 
     /// A ConsoleToken's state.
-    pub fn token(&self, namespace: &str, name: &str, ready: bool, expiry: Option<i64>) {
-        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
+    pub fn token(&self, token: &TokenRef, ready: bool, expiry: Option<i64>) {
+        let token = Token::of(token);
         self.token_ready.get_or_create(&token).set(i64::from(ready));
         match expiry {
             Some(seconds) => drop(self.token_expiry.get_or_create(&token).set(seconds)),
@@ -289,18 +296,17 @@ impl Metrics {
     }
 
     /// Whether the account of a ConsoleToken is doubted.
-    pub fn account_doubted(&self, namespace: &str, name: &str, doubted: bool) {
-        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.accounts_doubted.get_or_create(&token).set(i64::from(doubted));
+    pub fn account_doubted(&self, token: &TokenRef, doubted: bool) {
+        self.accounts_doubted.get_or_create(&Token::of(token)).set(i64::from(doubted));
     }
 
     /// A ConsoleToken is gone.
-    pub fn forget_token(&self, namespace: &str, name: &str) {
-        let token = Token { namespace: namespace.to_owned(), name: name.to_owned() };
-        self.token_ready.remove(&token);
-        self.accounts_doubted.remove(&token);
-        self.token_expiry.remove(&token);
-        self.amounts.forget(namespace, name);
+    pub fn forget_token(&self, token: &TokenRef) {
+        let labels = Token::of(token);
+        self.token_ready.remove(&labels);
+        self.accounts_doubted.remove(&labels);
+        self.token_expiry.remove(&labels);
+        self.amounts.forget(token);
     }
 
     /// Something stays at a vendor that should not.
@@ -360,8 +366,8 @@ impl Metrics {
     }
 
     /// What the account of a ConsoleToken has left.
-    pub fn balance(&self, namespace: &str, name: &str, money: &Money) {
-        self.amounts.balance(namespace, name, money);
+    pub fn balance(&self, token: &TokenRef, money: &Money) {
+        self.amounts.balance(token, money);
     }
 
     /// An event was dropped.

@@ -3,7 +3,6 @@
 use super::table::{self, By};
 use super::{Choice, Reading, read};
 use crate::cli::flags;
-use crate::columns::printable;
 use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
@@ -93,9 +92,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// What the result lacks.
 fn report(reading: &Reading) {
-    for (token, why) in &reading.unasked {
-        tell(&format!("ConsoleToken {token} could not be asked: {}", printable(why)));
-    }
+    reading.unasked.iter().for_each(|it| tell(&it.sentence()));
     reading.uncounted.iter().chain(&reading.unmatched).for_each(|it| tell(it));
 }
 

@@ -24,7 +24,8 @@ use keysmith::plan::deposit::DepositView;
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::{Fault, FaultKind};
-use keysmith::plan::ledger::{Book, Entry};
+use keysmith::plan::identity::TokenRef;
+use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity, Mark};
 use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
@@ -322,11 +323,11 @@ impl Ports for Model {
         self.clone()
     }
 
-    fn token(&self, _: &str, _: &str) -> Option<Arc<ConsoleToken>> {
+    fn token(&self, _: &TokenRef) -> Option<Arc<ConsoleToken>> {
         Some(Arc::new(token(TOKEN_UID)))
     }
 
-    fn token_state(&self, _: &str, _: &str) -> Option<TokenState<Self>> {
+    fn token_state(&self, _: &TokenRef) -> Option<TokenState<Self>> {
         let elsewhere = self.world.borrow().elsewhere;
         Some(TokenState {
             account: Some(Arc::new(self.clone())),
@@ -340,7 +341,11 @@ impl Ports for Model {
         })
     }
 
-    fn enqueue_token(&self, _: &str, _: &str) {}
+    fn enqueue_token(&self, _: &TokenRef) {}
+
+    fn place(&self, token: &ConsoleToken) -> Place {
+        Place::unknown(&TokenRef::of(token))
+    }
 
     fn remember<T>(&self, _: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
         self.memory(|memory| change(&mut memory.remembered))

@@ -21,7 +21,8 @@ use keysmith::plan::claim::Claim;
 use keysmith::plan::deposit::DepositView;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::{Effect, Fault};
-use keysmith::plan::ledger::{Book, Entry};
+use keysmith::plan::identity::TokenRef;
+use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
@@ -388,12 +389,12 @@ impl Ports for Tampered {
         self.clone()
     }
 
-    fn token(&self, namespace: &str, name: &str) -> Option<Arc<ConsoleToken>> {
-        self.model.token(namespace, name)
+    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+        self.model.token(token)
     }
 
-    fn token_state(&self, namespace: &str, name: &str) -> Option<TokenState<Self>> {
-        let state = self.model.token_state(namespace, name)?;
+    fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self>> {
+        let state = self.model.token_state(token)?;
         Some(TokenState {
             account: Some(Arc::new(self.clone())),
             doubt: state.doubt,
@@ -406,8 +407,12 @@ impl Ports for Tampered {
         })
     }
 
-    fn enqueue_token(&self, namespace: &str, name: &str) {
-        self.model.enqueue_token(namespace, name);
+    fn enqueue_token(&self, token: &TokenRef) {
+        self.model.enqueue_token(token);
+    }
+
+    fn place(&self, token: &ConsoleToken) -> Place {
+        self.model.place(token)
     }
 
     fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {

@@ -24,7 +24,8 @@ use keysmith::plan::credentials::Entries;
 use keysmith::plan::deposit::{DepositView, Wanted};
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
-use keysmith::plan::ledger::{Book, Entry};
+use keysmith::plan::identity::TokenRef;
+use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity};
 use keysmith::plan::report::Notice;
 use keysmith::plan::usage::Spent;
@@ -268,11 +269,11 @@ impl Ports for ProviderModel {
         self.clone()
     }
 
-    fn token(&self, _: &str, _: &str) -> Option<Arc<ConsoleToken>> {
+    fn token(&self, _: &TokenRef) -> Option<Arc<ConsoleToken>> {
         Some(Arc::new(token(TOKEN_UID)))
     }
 
-    fn token_state(&self, _: &str, _: &str) -> Option<TokenState<Self>> {
+    fn token_state(&self, _: &TokenRef) -> Option<TokenState<Self>> {
         Some(TokenState {
             account: Some(Arc::new(self.clone())),
             doubt: None,
@@ -285,7 +286,11 @@ impl Ports for ProviderModel {
         })
     }
 
-    fn enqueue_token(&self, _: &str, _: &str) {}
+    fn enqueue_token(&self, _: &TokenRef) {}
+
+    fn place(&self, token: &ConsoleToken) -> Place {
+        Place::unknown(&TokenRef::of(token))
+    }
 
     fn remember<T>(&self, _: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
         change(&mut self.world.borrow_mut().remembered[self.me])

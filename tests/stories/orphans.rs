@@ -180,10 +180,10 @@ pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World)
     let sweeps: Vec<_> = asked.split_inclusive(|it| it == "get configmaps").collect();
     assert!(sweeps.len() >= 6, "{asked:?}");
     for sweep in sweeps.iter().filter(|it| it.last().is_some_and(|it| it == "get configmaps")) {
-        let [.., keys, tokens, _] = sweep else { panic!("{asked:?}") };
+        let [.., tokens, keys, _] = sweep else { panic!("{asked:?}") };
         assert_eq!(
-            (keys.as_str(), tokens.as_str()),
-            ("list gatewayapikeys", "list consoletokens"),
+            (tokens.as_str(), keys.as_str()),
+            ("list consoletokens", "list gatewayapikeys"),
             "{asked:?}"
         );
     }
@@ -256,6 +256,19 @@ pub async fn two_tokens_of_one_account_count_a_key_once(world: &mut World) {
     assert!(ids(world).is_empty());
     vendor_metric(world, "keysmith_orphaned_keys", 0);
     assert_eq!(world.calls("DELETE"), 1);
+}
+
+pub async fn tokens_of_one_account_are_swept_once(world: &mut World) {
+    sweeping(world).await;
+    for name in ["second", "third"] {
+        world.create("ConsoleToken", name, world.token_spec()).await;
+    }
+    hours(world, 10).await;
+    let text = world.metrics.text();
+    let sweeps = text.lines().find_map(|line| line.strip_prefix("keysmith_sweeps_total{outcome=\"ok\"} "));
+    let sweeps: u32 = sweeps.unwrap().parse().unwrap();
+    // One every twenty minutes, and not three.
+    assert!((28..=38).contains(&sweeps), "{sweeps} sweeps in eleven hours");
 }
 
 pub async fn an_orphan_older_than_the_ledger_is_left_to_people(world: &mut World) {

@@ -65,6 +65,8 @@ pub struct World {
     pub poll: SignedDuration,
     /// Whether operators that are started from now on watch all namespaces.
     pub everywhere: bool,
+    /// Namespaces that they watch beside the one of the story, where they do not watch all.
+    pub beside: Vec<String>,
     /// Time between two of their sweeps.
     pub sweep: SignedDuration,
     /// Where they keep the ledger.
@@ -143,6 +145,7 @@ impl World {
             keys_per_day: 20,
             poll,
             everywhere: false,
+            beside: Vec::new(),
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
             limit: None,
@@ -202,13 +205,18 @@ impl World {
                 sweep: Some(self.sweep),
                 ledger_namespace: self.ledger_namespace.clone(),
             },
-            namespaces: if self.everywhere { Vec::new() } else { vec![self.namespace.clone()] },
+            namespaces: self.watched(),
             metrics: self.metrics.clone(),
             readiness: Readiness::default(),
             liveness: Liveness::default(),
             election: None,
         };
         (operator, calls)
+    }
+
+    fn watched(&self) -> Vec<String> {
+        let some = || std::iter::once(&self.namespace).chain(&self.beside).cloned().collect();
+        if self.everywhere { Vec::new() } else { some() }
     }
 
     async fn connection(&self, name: &str) -> Client {

@@ -2,11 +2,13 @@
 
 use super::super::Error;
 use super::Work;
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
-use crate::cluster::object::log_about;
+use crate::api::ConsoleToken;
+use crate::api::kind::{Kind, for_each_kind};
+use crate::cluster::object::{self, log_about};
 use crate::cluster::{self, watch};
 use crate::controller::context::Context;
 use crate::controller::memory::Holds;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::report;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
@@ -32,7 +34,7 @@ impl Work {
         let secrets = self.context.secrets(self.token.as_ref());
         let before = self.context.memory.holds(&uid, None);
         if let Some(former) = before.as_ref().filter(|it| it.secret != name) {
-            let _ = self.context.wakers.secrets.send((self.namespace(), former.secret.clone()));
+            self.context.queues.enqueue_secret(ObjectName::new(&self.namespace(), &former.secret));
         }
         let hold = match secrets.holding(&name).await {
             // The pass says so when it reads the token.
@@ -74,11 +76,7 @@ impl Work {
     }
 
     fn is_going(&self) -> bool {
-        let now = watch::find::<ConsoleToken>(
-            &self.context.stores.tokens,
-            &self.namespace(),
-            &self.token.name_any(),
-        );
+        let now = self.context.token(&self.reference());
         let token = now.unwrap_or_else(|| Arc::clone(&self.token));
         token.metadata.deletion_timestamp.is_some() || self.token.metadata.deletion_timestamp.is_some()
     }
@@ -101,15 +99,11 @@ impl Work {
 
     /// Whether something depends on the token, as far as is known.
     fn is_needed(&self) -> bool {
-        let place = (self.namespace(), self.token.name_any());
-        let keys = |it: &GatewayApiKey| {
-            it.spec.console_token_ref.name == place.1 && it.namespace().as_ref() == Some(&place.0)
-        };
-        let deposits = |it: &ProviderKey| {
-            it.spec.console_token_ref.name == place.1 && it.namespace().as_ref() == Some(&place.0)
-        };
-        !watch::select(&self.context.stores.keys, keys).is_empty()
-            || !watch::select(&self.context.stores.deposits, deposits).is_empty()
+        let (token, mut needed) = (self.reference(), false);
+        for_each_kind!(K => if K::NEEDS_TOKEN_TO_END {
+            needed |= self.context.stores.has_work_with::<K>(&token);
+        });
+        needed
     }
 
     /// Lets the Secret go, unless something needs it: asked of the API server, not of a cache.
@@ -128,7 +122,7 @@ impl Work {
             it.namespace().as_ref() == Some(&namespace) && it.spec.secret_name() == name && it.uid() != uid
         };
         for other in watch::all(&self.context.stores.tokens, shares) {
-            if !super::dependants::of(&self.context, &namespace, &other.name_any()).await?.is_empty() {
+            if !super::dependants::of(&self.context, &TokenRef::of(&other)).await?.is_empty() {
                 return Ok(());
             }
         }
@@ -182,32 +176,31 @@ fn ignore_missing(error: kube::Error) -> kube::Result<()> {
 
 /// Lets Secrets go that are held and that no ConsoleToken names any more, until `stop`.
 pub async fn let_go_of_unneeded(
-    mut secrets: UnboundedReceiver<(String, String)>,
+    mut secrets: UnboundedReceiver<ObjectName>,
     context: Arc<Context>,
     stop: &CancellationToken,
 ) {
-    for filled in &context.stores.filled {
+    for filled in [&context.stores.filled.tokens, &context.stores.filled.keys] {
         tokio::select! {
             () = filled.cancelled() => {}
             () = stop.cancelled() => return,
         }
     }
     loop {
-        let place = tokio::select! {
-            place = secrets.recv() => place,
+        let secret = tokio::select! {
+            secret = secrets.recv() => secret,
             () = stop.cancelled() => return,
         };
-        let Some((namespace, name)) = place else { return };
-        if let Err(error) = let_go_if_unnamed(&context, &namespace, &name).await {
+        let Some(secret) = secret else { return };
+        if let Err(error) = let_go_if_unnamed(&context, &secret).await {
             if !is_refused(&error) {
-                let (wakers, place) = (context.wakers.secrets.clone(), (namespace.clone(), name.clone()));
+                let (queues, again) = (context.queues.clone(), secret.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(LATER).await;
-                    // The receiver may have ended with the term; the next one looks at everything.
-                    let _ = wakers.send(place);
+                    queues.enqueue_secret(again);
                 });
             }
-            let error = cluster::brief(&error);
+            let (ObjectName { namespace, name }, error) = (secret, cluster::brief(&error));
             tracing::warn!(
                 kind = "Secret",
                 namespace,
@@ -219,14 +212,15 @@ pub async fn let_go_of_unneeded(
     }
 }
 
-async fn let_go_if_unnamed(context: &Context, namespace: &str, name: &str) -> kube::Result<()> {
+async fn let_go_if_unnamed(context: &Context, secret: &ObjectName) -> kube::Result<()> {
+    let (namespace, name) = (secret.namespace.as_str(), secret.name.as_str());
     let names =
         |it: &ConsoleToken| it.namespace().as_deref() == Some(namespace) && it.spec.secret_name() == name;
     // Its own passes see to it.
     if !watch::select(&context.stores.tokens, names).is_empty() {
         return Ok(());
     }
-    let tokens: Api<ConsoleToken> = Api::namespaced(context.client.clone(), namespace);
+    let tokens: Api<ConsoleToken> = object::within(&context.client, Some(namespace));
     if tokens.list(&ListParams::default()).await?.iter().any(names) {
         return Ok(());
     }

@@ -1,5 +1,8 @@
 //! Whose account the token leads to: pinned in status, looked at with every listing, accepted anew by an annotation.
 
+use crate::controller::live::Live;
+use crate::protocol;
+use std::sync::Arc;
 use super::Work;
 use crate::api::console_token::ConsoleTokenAccount;
 use crate::api::{ACCEPT_ACCOUNT, ConsoleTokenStatus, GatewayApiKey, Reason, Verdict};
@@ -100,8 +103,9 @@ impl Work {
         let Some(status) = &key.status else { return Vec::new() };
         let served = status.id.clone().map(|id| (id, status.serial));
         let previous = status.previous.iter().map(|it| (it.id.clone(), Some(it.serial)));
+        let live = Live(Arc::clone(&self.context));
         let entry = |(id, serial): (String, Option<u64>)| {
-            let mut entry = self.context.leaving(key, &self.token.name_any(), Why::AccountChanged);
+            let mut entry = protocol::leaving(&live, key, &self.reference(), Why::AccountChanged);
             if entry.place.account.is_empty() {
                 old.clone_into(&mut entry.place.account);
             }
@@ -118,7 +122,7 @@ impl Work {
 
     /// What was said of the account, as long as no listing says otherwise.
     pub(super) fn doubted(&self) -> Option<String> {
-        let before = self.context.accounts.standing(&self.namespace(), &self.token.name_any());
+        let before = self.context.accounts.standing(&self.reference());
         before.filter(|it| Some(&it.uid) == self.token.uid().as_ref()).and_then(|it| it.doubt)
     }
 

@@ -7,17 +7,17 @@ use crate::api::condition::{self, READY};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::{GatewayApiKeySpec, KeyType, SecretSpec, SecretTemplate};
 use crate::api::shared::ConsoleTokenRef;
-use crate::api::{ConsoleToken, GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, VERSION, Verdict};
+use crate::api::{GROUP, GatewayApiKey, LEAKED, MANAGER, ROTATE_REQUESTED, VERSION, Verdict};
 use crate::cluster;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::watch;
 use crate::plan::capability::Capabilities;
 use crate::plan::facts::Target;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::Serial;
 use crate::plan::{report, token};
 use crate::protocol::secret::Guard;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -31,11 +31,7 @@ impl Work {
         capabilities: &Capabilities,
     ) -> Result<Result<Credential, Verdict>, Error> {
         let vendors = self.context.settings.vendors;
-        let issuer = watch::find::<ConsoleToken>(
-            &self.context.stores.tokens,
-            &self.namespace(),
-            &mint.issuer_ref.name,
-        );
+        let issuer = self.context.token(&TokenRef::beside(self.token.namespace(), &mint.issuer_ref.name));
         let issuer = issuer.and_then(|it| vendors.capabilities(&it.spec.vendor));
         let idle = token::check_mint(&self.token, mint, (capabilities, issuer)).err();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
@@ -117,7 +113,7 @@ impl Work {
     }
 
     async fn write(&self, name: &str, object: Value, there: bool) -> Result<GatewayApiKey, Error> {
-        let api: Api<GatewayApiKey> = Api::namespaced(self.context.client.clone(), &self.namespace());
+        let api: Api<GatewayApiKey> = object::within(&self.context.client, self.token.namespace().as_deref());
         if there {
             return Ok(api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?);
         }
@@ -127,11 +123,11 @@ impl Work {
     }
 
     /// The key that stands for the token waits to learn that its successor works, and that the token is gone.
-    pub(super) fn wake_minter(&self) {
+    pub(super) fn enqueue_minter(&self) {
         if self.token.spec.mint.is_some() {
             let name = token::minted_name(&self.token.name_any());
-            // The receiver lives as long as the operator.
-            let _ = self.context.wakers.keys.send(ObjectRef::new(&name).within(&self.namespace()));
+            let key = watch::named(self.token.namespace().as_deref(), &name);
+            self.context.queues.enqueue::<GatewayApiKey>(key);
         }
     }
 }

@@ -29,7 +29,7 @@ impl Work {
     /// Reads, if it is time. Returns when it is time again.
     pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
         let Some(spec) = self.token.spec.usage.clone() else {
-            self.wake_read();
+            self.enqueue_read();
             return None;
         };
         let interval = match usage::interval(&spec, account.capabilities()) {
@@ -53,17 +53,16 @@ impl Work {
         }
         let balance = balance.ok().flatten();
         if let Some(money) = &balance {
-            self.context.metrics.balance(&self.namespace(), &self.token.name_any(), money);
+            self.context.metrics.balance(&self.reference(), money);
         }
         self.reading = Some(Reading { balance, trouble });
         Some(retry::plus(now, every))
     }
 
     /// What is not read any more is taken out of status.
-    fn wake_read(&self) {
+    fn enqueue_read(&self) {
         for key in self.keys().iter().filter(|key| key.status.as_ref().is_some_and(|it| it.usage.is_some())) {
-            // The receiver lives as long as the operator.
-            let _ = self.context.wakers.keys.send(watch::reference(key.as_ref()));
+            self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
         }
     }
 
@@ -82,11 +81,7 @@ impl Work {
     }
 
     fn keys(&self) -> Vec<Arc<GatewayApiKey>> {
-        let (namespace, name) = (self.namespace(), self.token.name_any());
-        let refers = |it: &GatewayApiKey| {
-            it.namespace().as_deref() == Some(&namespace) && it.spec.console_token_ref.name == name
-        };
-        watch::all(&self.context.stores.keys, refers)
+        self.context.keys_of(&self.token)
     }
 
     /// Metrics have it exactly; keys whose status would say something else are woken.
@@ -108,8 +103,7 @@ impl Work {
             if status.usage != Some(spent.told(&identity, id, currency))
                 || !remaining && status.budget_used != used
             {
-                // The receiver lives as long as the operator.
-                let _ = self.context.wakers.keys.send(watch::reference(key.as_ref()));
+                self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
             }
             told.push(KeySpending {
                 namespace: self.namespace(),

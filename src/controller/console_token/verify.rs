@@ -1,15 +1,20 @@
 //! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
 
-use super::{Finding, LEAST, LONGEST_PROBE, Way, Work};
+use super::{Connection, LEAST, LONGEST_PROBE, Verification, Work};
 use crate::cluster::object;
 use crate::cluster::object::log_about;
 use crate::controller::sweep;
 use crate::gateway::account::{Account, Listing};
+use crate::gateway::shares::ListingId;
 use crate::plan::fault::Fault;
+use crate::plan::identity::TokenRef;
 use crate::plan::{report, retry};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
+
+/// Others wait so much longer than the token whose turn it is to list: a tenth of the interval, and no more than this.
+const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
 /// A listing, and how it came.
 struct Seen {
@@ -23,9 +28,9 @@ struct Seen {
 impl Work {
     /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
     /// whichever token made it; but this token proves itself by one of its own now and then.
-    pub(super) async fn verify(&mut self, account: Arc<Account>, way: Way) -> Finding {
+    pub(super) async fn verify(&mut self, account: Arc<Account>, connection: Connection) -> Verification {
         let now = self.context.clock.now();
-        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
+        let poll = self.poll(&account);
         let asked = object::requested(self.token.as_ref())
             != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
         let proven = account.proven_until(poll).filter(|_| !asked);
@@ -42,28 +47,55 @@ impl Work {
             Ok(listing) => {
                 if was_refused {
                     // They were told that the breaker is open, and wait to be told that it is not.
-                    self.wake_dependants();
+                    self.enqueue_dependants();
                 }
-                let next = retry::plus(listing.as_of, poll).max(retry::plus(now, LEAST));
+                let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
                 let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
                 let seen = Seen { listing, probed, fresh: latest.is_none() };
-                self.seen(&account, way, seen, wake).await
+                self.seen(&account, connection, seen, wake).await
             }
             Err(fault) => {
                 // A token that the vendor was never seen to accept is no reason to give up another.
-                let way = Way { serial: way.serial.filter(|_| latest.is_some()), ..way };
-                self.failed(&fault, way, true)
+                let connection =
+                    Connection { serial: connection.serial.filter(|_| latest.is_some()), ..connection };
+                self.failed(&fault, connection, true)
             }
         }
     }
 
+    /// Time between two listings: the same for all tokens that list the same.
+    fn poll(&self, account: &Account) -> SignedDuration {
+        let seed = self.context.accounts.seed(&account.lists(), &self.token.uid().unwrap_or_default());
+        retry::jittered(self.context.settings.poll, &seed)
+    }
+
+    /// What it lists, once it was seen to.
+    pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
+        let standing = self.context.accounts.standing(&self.reference())?;
+        standing.account.map(|account| account.lists())
+    }
+
+    /// How old the newest listing is when this token looks again: it lists then, or what another one listed has come.
+    fn patience(&self, account: &Account) -> SignedDuration {
+        let poll = self.poll(account);
+        let first = self.context.accounts.is_first(&TokenRef::of(&self.token), account, poll);
+        if first { poll } else { poll + GRACE.min(poll / 10) }
+    }
+
     /// There is a listing, made in this pass or by another one.
-    async fn seen(&mut self, account: &Account, way: Way, seen: Seen, wake: Timestamp) -> Finding {
-        let verdict = match self.identify(account, &way.credential, (&seen.listing, seen.fresh)).await {
+    async fn seen(
+        &mut self,
+        account: &Account,
+        connection: Connection,
+        seen: Seen,
+        wake: Timestamp,
+    ) -> Verification {
+        let verdict = match self.identify(account, &connection.credential, (&seen.listing, seen.fresh)).await
+        {
             Ok(verdict) => verdict,
             Err(fault) => {
-                let proven = self.is_proven(&way.credential);
-                return self.failed(&fault, Way { serial: None, ..way }, proven);
+                let proven = self.is_proven(&connection.credential);
+                return self.failed(&fault, Connection { serial: None, ..connection }, proven);
             }
         };
         if seen.probed {
@@ -71,12 +103,18 @@ impl Work {
         }
         if let Some(verdict) = verdict {
             let summary = verdict.message.clone();
-            let way = Way { serial: None, ..way };
-            return Finding { way, doubt: Some(summary.clone()), verdict, summary, wake: Some(wake) };
+            let connection = Connection { serial: None, ..connection };
+            return Verification {
+                connection,
+                doubt: Some(summary.clone()),
+                verdict,
+                summary,
+                wake: Some(wake),
+            };
         }
         self.compare(account, &seen.listing).await;
         let verdict = report::token::verified(&self.token);
-        Finding { way, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
+        Verification { connection, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
     }
 
     /// What a listing says to everybody who works with this token, once for each listing, whichever pass made it.
@@ -85,18 +123,17 @@ impl Work {
         if before >= Some(listing.as_of) {
             return;
         }
-        self.wake_concerned(listing, before);
+        self.enqueue_concerned(listing, before);
         account.has_compared(listing);
         if let Err(fault) = account.join().await {
             log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
         }
-        let poll = retry::jittered(self.context.settings.poll, &self.token.uid().unwrap_or_default());
-        self.poll_deposits(account, poll).await;
+        self.poll_deposits(account, self.poll(account)).await;
         sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 
     /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
-    fn failed(&self, fault: &Fault, way: Way, proven: bool) -> Finding {
+    fn failed(&self, fault: &Fault, connection: Connection, proven: bool) -> Verification {
         let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
@@ -109,7 +146,13 @@ impl Work {
         let again = report::confirms(conditions, fault);
         let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));
         let verdict = verdict.still_ready(was_ready);
-        Finding { way, verdict, summary: fault.to_string(), doubt: self.doubted(), wake: Some(next) }
+        Verification {
+            connection,
+            verdict,
+            summary: fault.to_string(),
+            doubt: self.doubted(),
+            wake: Some(next),
+        }
     }
 
     /// What the driver knows of a refusal.

@@ -7,6 +7,7 @@ use crate::plan::drift::Field;
 use crate::plan::expiry;
 use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{Decision, Why};
 use crate::plan::ledger;
 use crate::plan::naming::Serial;
@@ -74,8 +75,8 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
     async fn forget_left(&self, id: &KeyId) {
-        let token = &self.key.spec.console_token_ref.name;
-        let entry = protocol::leaving(&self.ports, self.key.as_ref(), token, ledger::Why::Retain);
+        let token = TokenRef::named_by(self.key.as_ref());
+        let entry = protocol::leaving(&self.ports, self.key.as_ref(), &token, ledger::Why::Retain);
         let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
         if let Err(error) = self.ports.strike(&entry).await {
             let (serial, key) = (self.serial(), &id.0);

@@ -12,6 +12,7 @@ use crate::plan::claim::Claim;
 use crate::plan::desired::Settings;
 use crate::plan::facts::{Facts, KeyId, Target};
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::{Identity, Serial};
@@ -201,7 +202,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         self.ports.enqueue_provider_keys(self.key.as_ref());
         self.ports.released(&self.uid);
-        self.ports.enqueue_token(&self.namespace(), &self.key.spec.console_token_ref.name);
+        self.ports.enqueue_token(&TokenRef::named_by(self.key.as_ref()));
         Ok(Pass::Rest(None))
     }
 
@@ -223,11 +224,11 @@ impl<P: KeyPorts> KeyPass<P> {
         if left.is_empty() {
             return Ok(None);
         }
-        let token = &self.key.spec.console_token_ref.name;
+        let token = TokenRef::named_by(self.key.as_ref());
         let entries = left.iter().map(|left| Entry {
             key_id: left.id.as_ref().map(|id| id.0.clone()),
             serial: left.serial.map(|serial| serial.0),
-            ..protocol::leaving(&self.ports, self.key.as_ref(), token, why(left.why))
+            ..protocol::leaving(&self.ports, self.key.as_ref(), &token, why(left.why))
         });
         match self.ports.enter(&entries.collect::<Vec<_>>()).await {
             Ok(()) => Ok(None),

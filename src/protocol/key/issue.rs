@@ -15,6 +15,7 @@ use crate::plan::drift::{self, Sent};
 use crate::plan::expiry;
 use crate::plan::facts::{Held, KeyId, Listed, Record};
 use crate::plan::fault::{Effect, Fault};
+use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::budget::{Evidence, Purse};
@@ -395,8 +396,7 @@ impl<P: KeyPorts> Issue<P> {
             return;
         }
         let name = &self.key.spec.console_token_ref.name;
-        let namespace = self.key.namespace().unwrap_or_default();
-        let token = self.ports.token(&namespace, name);
+        let token = self.ports.token(&TokenRef::named_by(self.key.as_ref()));
         let read = token.is_some_and(|token| token.spec.usage.is_some());
         let (spent, id) = (self.account.latest_spent().filter(|_| read), status.id.clone());
         let evidence = Evidence {

@@ -6,6 +6,7 @@ use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, GatewayApiKey, Verdict};
 use crate::cluster::object::Managed;
 use crate::plan::capability::Minting as Makers;
+use crate::plan::identity::TokenRef;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::plan::token;
@@ -28,7 +29,7 @@ pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
     }
     let owners = key.metadata.owner_references.as_ref()?;
     let owner = owners.iter().find(|it| it.controller == Some(true) && it.kind == ConsoleToken::KIND)?;
-    let token = ports.token(&key.namespace().unwrap_or_default(), &owner.name)?;
+    let token = ports.token(&TokenRef::beside(key.namespace(), &owner.name))?;
     let mint = token.spec.mint.clone()?;
     // Anybody may write an owner reference; a key that this token did not ask for stands for nothing.
     let asked = token.uid().as_ref() == Some(&owner.uid)
@@ -40,8 +41,7 @@ pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
 
 impl Minting {
     fn token_state<P: KeyPorts>(&self, ports: &P) -> Option<TokenState<P::Vendor>> {
-        let namespace = self.token.namespace().unwrap_or_default();
-        let state = ports.token_state(&namespace, &self.token.name_any())?;
+        let state = ports.token_state(&TokenRef::of(&self.token))?;
         Some(state).filter(|it| Some(&it.uid) == self.token.uid().as_ref() && it.usable().is_ok())
     }
 
@@ -72,7 +72,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// The ConsoleToken says in its own status how far its token is.
     pub(super) fn enqueue_minted(&self) {
         if let Some(minting) = &self.minting {
-            self.ports.enqueue_token(&self.namespace(), &minting.token.name_any());
+            self.ports.enqueue_token(&TokenRef::of(&minting.token));
         }
     }
 }

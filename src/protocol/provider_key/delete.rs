@@ -5,6 +5,7 @@ use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
 use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
+use crate::plan::identity::TokenRef;
 use crate::plan::report;
 use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
 use crate::protocol::{Error, Pass, stale_or};
@@ -79,7 +80,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             self.ports.notify(self.object.as_ref(), report::provider_key::removed());
         }
         self.ports.forget(&self.uid);
-        self.ports.enqueue_token(&self.namespace(), self.token_name());
+        self.ports.enqueue_token(&TokenRef::named_by(self.object.as_ref()));
         Ok(Pass::Rest(None))
     }
 }

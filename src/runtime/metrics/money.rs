@@ -1,5 +1,6 @@
 //! What keys spent and what accounts have left, exactly; status has it in coarse steps.
 
+use crate::plan::identity::TokenRef;
 use crate::plan::usage::Money;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -48,7 +49,7 @@ pub(super) struct Amounts {
     balance: Family<Account, Amount>,
     /// Which keys were told of for a ConsoleToken, by its UID: those that are gone are told of no more.
     told: Arc<Mutex<HashMap<String, Vec<Key>>>>,
-    accounts: Arc<Mutex<HashMap<(String, String), Account>>>,
+    accounts: Arc<Mutex<HashMap<TokenRef, Account>>>,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "what a double cannot hold, nobody spent")]
@@ -103,13 +104,13 @@ impl Amounts {
         }
     }
 
-    pub(super) fn balance(&self, namespace: &str, name: &str, money: &Money) {
-        let place = (namespace.to_owned(), name.to_owned());
+    pub(super) fn balance(&self, token: &TokenRef, money: &Money) {
         let currency = crate::plan::usage::balance(money).currency;
-        let labels = Account { namespace: namespace.to_owned(), name: name.to_owned(), currency };
+        let namespace = token.namespace.clone().unwrap_or_default();
+        let labels = Account { namespace, name: token.name.clone(), currency };
         self.balance.get_or_create(&labels).set(units(money.micros));
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = accounts.insert(place, labels.clone()).filter(|it| *it != labels) {
+        if let Some(before) = accounts.insert(token.clone(), labels.clone()).filter(|it| *it != labels) {
             self.balance.remove(&before);
         }
     }
@@ -125,9 +126,9 @@ impl Amounts {
         self.balance.clear();
     }
 
-    pub(super) fn forget(&self, namespace: &str, name: &str) {
+    pub(super) fn forget(&self, token: &TokenRef) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(labels) = accounts.remove(&(namespace.to_owned(), name.to_owned())) {
+        if let Some(labels) = accounts.remove(token) {
             self.balance.remove(&labels);
         }
     }

@@ -3,15 +3,16 @@
 use super::*;
 
 fn fill(metrics: &Metrics) {
-    metrics.token("shop", "edgee", true, Some(1));
-    metrics.account_doubted("shop", "edgee", true);
+    let token = TokenRef::beside(Some("shop".to_owned()), "edgee");
+    metrics.token(&token, true, Some(1));
+    metrics.account_doubted(&token, true);
     metrics.rotation_overdue("u", true);
     metrics.leak_open("u", true);
     metrics.orphans("acme", 1);
     let (namespace, name) = ("shop".to_owned(), "ci".to_owned());
     let spending = KeySpending { namespace, name, currency: "USD", micros: 1, budget: Some(2) };
     metrics.spending("u", vec![spending]);
-    metrics.balance("shop", "edgee", &Money { micros: 1, currency: "USD".to_owned() });
+    metrics.balance(&token, &Money { micros: 1, currency: "USD".to_owned() });
     metrics.orphans_revoked("acme", 1);
     metrics.rotated("Expiry".to_owned());
 }

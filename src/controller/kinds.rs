@@ -1,0 +1,148 @@
+//! What the controllers have of every kind: its objects, its queue, its source of work. All of it follows from the one list
+//! of kinds (`api::kind`).
+
+use super::Source;
+use crate::api::ConsoleToken;
+use crate::api::kind::with_kinds;
+use crate::cluster::object::Managed;
+use crate::cluster::watch;
+use crate::plan::identity::{ObjectName, TokenKind, TokenRef};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+/// The queue of a kind's controller.
+pub type Queue<K> = UnboundedSender<ObjectRef<DeserializeGuard<K>>>;
+
+/// A kind of the list.
+pub trait Listed: Managed {
+    /// Its objects.
+    fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>>;
+    /// The queue of its controller.
+    fn queue(queues: &Queues) -> &Queue<Self>;
+}
+
+macro_rules! registry {
+    ($($field:ident: $kind:ident,)+) => {
+        /// The objects of every kind.
+        #[derive(Clone)]
+        pub struct Stores {
+            $(
+                #[doc = concat!("Every `", stringify!($kind), "`.")]
+                pub $field: Store<DeserializeGuard<crate::api::$kind>>,
+            )+
+            /// Whether they are filled.
+            pub filled: Filled,
+        }
+
+        /// Each cancelled when the store of the kind is filled.
+        #[derive(Clone)]
+        pub struct Filled {
+            $(
+                #[doc = concat!("That of every `", stringify!($kind), "`.")]
+                pub $field: CancellationToken,
+            )+
+        }
+
+        impl Filled {
+            /// All of them.
+            pub fn all(&self) -> Vec<CancellationToken> {
+                vec![$(self.$field.clone()),+]
+            }
+        }
+
+        /// Ways to have an object looked at.
+        #[derive(Clone)]
+        pub struct Queues {
+            $(
+                #[doc = concat!("The queue of every `", stringify!($kind), "`.")]
+                pub $field: Queue<crate::api::$kind>,
+            )+
+            /// Secrets that are held and that no ConsoleToken may need any more.
+            pub secrets: UnboundedSender<ObjectName>,
+        }
+
+        /// Where the controllers of one leadership period get their work from.
+        pub struct Sources {
+            $(
+                #[doc = concat!("The source of every `", stringify!($kind), "`.")]
+                pub $field: Source<crate::api::$kind>,
+            )+
+            /// Secrets that are held and that no ConsoleToken may need any more.
+            pub secrets: UnboundedReceiver<ObjectName>,
+        }
+
+        impl Stores {
+            /// New queues for these objects, and where they end.
+            pub fn queues(&self) -> (Queues, Sources) {
+                $(let $field = unbounded_channel();)+
+                let secrets = unbounded_channel();
+                let sources = Sources {
+                    $($field: Source { store: self.$field.clone(), queue: $field.1 },)+
+                    secrets: secrets.1,
+                };
+                (Queues { $($field: $field.0,)+ secrets: secrets.0 }, sources)
+            }
+        }
+
+        $(impl Listed for crate::api::$kind {
+            fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>> {
+                &stores.$field
+            }
+
+            fn queue(queues: &Queues) -> &Queue<Self> {
+                &queues.$field
+            }
+        })+
+    };
+}
+with_kinds!([registry]);
+
+impl Stores {
+    /// Whether absence from a store means anything yet: from those of console tokens and of keys.
+    pub fn filled(&self) -> bool {
+        self.filled.tokens.is_cancelled() && self.filled.keys.is_cancelled()
+    }
+
+    /// That console token, if it is here and can be decoded.
+    pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+        match token.kind {
+            TokenKind::ConsoleToken => {
+                watch::get(&self.tokens, &watch::named(token.namespace.as_deref(), &token.name))
+            }
+        }
+    }
+
+    /// The objects that work with that console token and satisfy a condition.
+    pub fn working_with<K: Listed>(&self, token: &TokenRef, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        watch::all(K::store(self), |it| it.is_made_with(token) && condition(it))
+    }
+
+    /// Whether any object works with that console token.
+    pub fn has_work_with<K: Listed>(&self, token: &TokenRef) -> bool {
+        K::store(self).state().iter().any(|guard| guard.0.as_ref().is_ok_and(|it| it.is_made_with(token)))
+    }
+}
+
+impl Queues {
+    /// Has an object looked at. Between two leadership periods nobody does, and the next one begins with every object.
+    pub fn enqueue<K: Listed>(&self, object: ObjectRef<DeserializeGuard<K>>) {
+        let _ = K::queue(self).send(object);
+    }
+
+    /// Has a console token looked at.
+    pub fn enqueue_token(&self, token: &TokenRef) {
+        match token.kind {
+            TokenKind::ConsoleToken => {
+                self.enqueue::<ConsoleToken>(watch::named(token.namespace.as_deref(), &token.name));
+            }
+        }
+    }
+
+    /// Has a Secret looked at that no ConsoleToken may need any more.
+    pub fn enqueue_secret(&self, secret: ObjectName) {
+        let _ = self.secrets.send(secret);
+    }
+}

@@ -1,0 +1,271 @@
+//! Who is meant: a console token, an object of a namespace, an account at a vendor. A name alone says nothing: another
+//! namespace has one of the same name, and another kind may have, too.
+
+use crate::api::ConsoleToken;
+use crate::api::kind::NamesToken;
+use crate::api::shared::{ConsoleTokenKind, ConsoleTokenRef};
+use kube::ResourceExt;
+use std::fmt;
+use url::Url;
+
+/// The kinds that a reference to a console token can point to. A kind that this version does not know is refused where it
+/// is read (by the API server, by serde, and by `read`), and never taken for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TokenKind {
+    /// A ConsoleToken, in a namespace.
+    ConsoleToken,
+}
+
+impl TokenKind {
+    /// As Kubernetes calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConsoleToken => "ConsoleToken",
+        }
+    }
+
+    /// The kind that was written down under this name; what was written before there was another one has none.
+    pub fn read(written: Option<&str>) -> Option<Self> {
+        match written {
+            None | Some("ConsoleToken") => Some(Self::ConsoleToken),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Which console token is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenRef {
+    /// Its kind.
+    pub kind: TokenKind,
+    /// Its namespace; `None` where its kind has none.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl TokenRef {
+    /// That ConsoleToken.
+    pub fn of(token: &ConsoleToken) -> Self {
+        Self { kind: TokenKind::ConsoleToken, namespace: token.namespace(), name: token.name_any() }
+    }
+
+    /// The console token that this resource works with.
+    pub fn named_by<K: NamesToken + ResourceExt>(object: &K) -> Self {
+        Self::named(object.console_token_ref(), object.namespace())
+    }
+
+    /// The console token that a resource of that namespace names. A kind that is added to the reference does not compile
+    /// before it is said here which namespace it has.
+    pub fn named(reference: &ConsoleTokenRef, namespace: Option<String>) -> Self {
+        match reference.kind {
+            None | Some(ConsoleTokenKind::ConsoleToken) => Self::beside(namespace, &reference.name),
+        }
+    }
+
+    /// Whether a resource of that namespace means this one.
+    pub fn is_named(&self, reference: &ConsoleTokenRef, namespace: Option<&str>) -> bool {
+        match reference.kind {
+            None | Some(ConsoleTokenKind::ConsoleToken) => {
+                self.kind == TokenKind::ConsoleToken
+                    && self.name == reference.name
+                    && self.namespace.as_deref() == namespace
+            }
+        }
+    }
+
+    /// The ConsoleToken of that name in that namespace, such as the issuer of another one.
+    pub fn beside(namespace: Option<String>, name: &str) -> Self {
+        Self { kind: TokenKind::ConsoleToken, namespace, name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for TokenRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(formatter, "{namespace}/{}", self.name),
+            None => formatter.write_str(&self.name),
+        }
+    }
+}
+
+/// An object of a namespace, where its kind is clear: a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// The object of that name in that namespace.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A vendor's management API at one address. Two spellings of one address are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VendorApi {
+    vendor: String,
+    endpoint: String,
+}
+
+impl VendorApi {
+    /// The API of that driver at that address.
+    pub fn new(vendor: &str, endpoint: &str) -> Self {
+        let spelt = Url::parse(endpoint).map_or_else(|_| endpoint.to_owned(), String::from);
+        Self { vendor: vendor.to_owned(), endpoint: spelt.trim_end_matches('/').to_owned() }
+    }
+}
+
+/// An account at a vendor, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AccountId {
+    /// The organization, project or user that the vendor tells, or that the specification names.
+    Organization {
+        /// Where.
+        api: VendorApi,
+        /// The vendor's id.
+        id: String,
+    },
+    /// The vendor tells none: the one that this console token leads to.
+    OfToken {
+        /// Where.
+        api: VendorApi,
+        /// The console token.
+        token: TokenRef,
+    },
+    /// The vendor was not asked yet: the one that this credential leads to. Known in this process only.
+    OfCredential {
+        /// Where.
+        api: VendorApi,
+        /// Salted hash of the credential.
+        hash: String,
+    },
+}
+
+impl AccountId {
+    /// The account of that id where there is one, or the one that the console token leads to.
+    pub fn of(api: VendorApi, id: &str, token: TokenRef) -> Self {
+        if id.is_empty() { Self::OfToken { api, token } } else { Self::organization(api, id) }
+    }
+
+    /// The account of that id.
+    pub fn organization(api: VendorApi, id: &str) -> Self {
+        Self::Organization { api, id: id.to_owned() }
+    }
+
+    /// The API by which it is reached.
+    pub const fn api(&self) -> &VendorApi {
+        match self {
+            Self::Organization { api, .. } | Self::OfToken { api, .. } | Self::OfCredential { api, .. } => {
+                api
+            }
+        }
+    }
+
+    /// The vendor's id, where it is known.
+    pub fn told(&self) -> Option<&str> {
+        match self {
+            Self::Organization { id, .. } => Some(id),
+            Self::OfToken { .. } | Self::OfCredential { .. } => None,
+        }
+    }
+}
+
+/// An account, and the console token by which it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The account.
+    pub account: AccountId,
+    /// The console token.
+    pub token: TokenRef,
+}
+
+impl Route {
+    /// Whether both are known to lead to one account: by its id where both sides know it, and otherwise only where they
+    /// are the same console token.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self.account.told(), other.account.told()) {
+            (Some(_), Some(_)) => self.account == other.account,
+            _ => self.account.api() == other.account.api() && self.token == other.token,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::GatewayApiKey;
+    use serde_json::{Value, json};
+
+    fn key(reference: Value) -> Result<GatewayApiKey, String> {
+        let key = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
+            "metadata": {"name": "checkout", "namespace": "shop"}, "spec": {"consoleTokenRef": reference},
+        });
+        serde_json::from_value(key).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_reference_has_the_namespace_of_its_resource() {
+        let expected = TokenRef::beside(Some("shop".to_owned()), "edgee");
+        for reference in [json!({"name": "edgee"}), json!({"name": "edgee", "kind": "ConsoleToken"})] {
+            let key = key(reference).unwrap();
+            assert_eq!(TokenRef::named_by(&key), expected);
+            assert!(expected.is_named(&key.spec.console_token_ref, Some("shop")));
+            assert!(!expected.is_named(&key.spec.console_token_ref, Some("other")));
+        }
+        assert_eq!(expected.to_string(), "shop/edgee");
+        assert_eq!(TokenRef { namespace: None, ..expected }.to_string(), "edgee");
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_refused_by_name_and_is_no_console_token_of_that_name() {
+        let why = key(json!({"name": "edgee", "kind": "ClusterConsoleToken"})).unwrap_err();
+        assert!(why.contains("ClusterConsoleToken"), "{why}");
+        assert_eq!(TokenKind::read(Some("ClusterConsoleToken")), None);
+        for written in [None, Some(TokenKind::ConsoleToken.name())] {
+            assert_eq!(TokenKind::read(written), Some(TokenKind::ConsoleToken));
+        }
+    }
+
+    #[test]
+    fn one_address_is_one_however_it_is_spelt() {
+        let api = |endpoint: &str| VendorApi::new("v", endpoint);
+        assert_eq!(api("https://api.example.com"), api("https://API.example.com:443/"));
+        assert_eq!(api("https://a.example/x"), api("https://a.example/x/"));
+        assert_ne!(api("https://a.example/x"), api("https://a.example/y"));
+        assert_ne!(api("https://a.example"), VendorApi::new("w", "https://a.example"));
+        assert_eq!(api(""), api(""));
+    }
+
+    #[test]
+    fn two_routes_meet_by_the_account_or_are_one_console_token() {
+        let api = || VendorApi::new("v", "https://v");
+        let route = |id: &str, namespace: &str| {
+            let token = TokenRef::beside(Some(namespace.to_owned()), "main");
+            Route { account: AccountId::of(api(), id, token.clone()), token }
+        };
+        for (one, other, expected) in [
+            (route("o", "a"), route("o", "b"), true),
+            (route("o", "a"), route("p", "a"), false),
+            (route("", "a"), route("", "a"), true),
+            (route("", "a"), route("", "b"), false),
+            (route("", "a"), route("o", "a"), true),
+            (route("", "a"), route("o", "b"), false),
+        ] {
+            assert_eq!((one.meets(&other), other.meets(&one)), (expected, expected), "{one:?} {other:?}");
+        }
+        let elsewhere = AccountId::organization(VendorApi::new("v", "https://w"), "o");
+        assert!(!route("o", "a").meets(&Route { account: elsewhere, ..route("o", "a") }));
+    }
+}
