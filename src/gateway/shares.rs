@@ -212,7 +212,7 @@ mod tests {
     use jiff::SignedDuration;
 
     fn id(shares: &Shares, endpoint: &str, secret: &str) -> ListingId {
-        shares.of_credential(&Vendor::default(), endpoint, &SecretString::from(secret.to_owned()))
+        shares.of_credential(&Vendor::default(), ("edgee", endpoint), &SecretString::from(secret.to_owned()))
     }
 
     fn shared(shares: &Shares, id: &ListingId) -> Arc<Shared> {
