@@ -4,7 +4,7 @@
 //!
 //! - [`api`]: what users write. Data only.
 //! - [`plan`]: what should happen next. Pure: no I/O, no `async`, no clock.
-//! - [`gateway`]: what the vendors understand. One file per vendor, HTTP in one file.
+//! - [`gateway`]: what the vendors understand. One folder per vendor, a registry with a row for each driver, HTTP in one file.
 //! - [`protocol`]: the engine: observe, decide, act, report, generic over its ports. No client, no clock.
 //! - [`cluster`]: what Kubernetes understands. Claims, status, Secrets, watches, events.
 //! - [`controller`]: the loop, and one file per kind. It waits, and never thinks.

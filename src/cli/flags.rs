@@ -31,7 +31,8 @@ pub fn name(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
-    Err("no resource can have this name; write lower-case letters, digits, - and ., such as edgee".to_owned())
+    Err("no resource can have this name; write lower-case letters, digits, - and ., such as team-a"
+        .to_owned())
 }
 
 /// Labels as in `kubectl get -l`.

@@ -248,6 +248,7 @@ struct Row {
     note: &'static str,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn as_rows<S: Serializer>(fields: &fn(SpecField) -> FieldSupport, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(SpecField::ALL.into_iter().map(|field| {
         let FieldSupport { support, note } = fields(field);

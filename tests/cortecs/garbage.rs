@@ -4,12 +4,13 @@
 use super::world::{TOKEN, clear, id, order};
 use crate::support::canned::Canned;
 use crate::support::garbage::{bytes, class, effect_of, fuzz, masked, month, need, text, wait};
+use crate::support::ordeals::Asked;
 use http::Method;
 use keysmith::api::project_settings::{Preference, ProjectValues};
+use keysmith::gateway::Gateway;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::transport::LARGEST_ANSWER;
-use keysmith::gateway::{Credit, Gateway, Usage};
 use keysmith::plan::fault::{Effect, Fault, FaultKind};
 use keysmith::plan::usage::Span;
 use proptest::strategy::Strategy;

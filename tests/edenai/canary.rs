@@ -4,12 +4,13 @@ use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN, budgeted, id, limit, order,
 use crate::support::canned::Canned;
 use crate::support::garbage::month;
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, bodies, silent};
+use crate::support::ordeals::Asked;
 use crate::support::ordeals::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
-use keysmith::gateway::{Gateway, Order, Reissue};
+use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::fault::Fault;
 
 fn full_order() -> Order {
@@ -18,25 +19,17 @@ fn full_order() -> Order {
 
 async fn every_fault(driver: &dyn Gateway) -> Vec<Fault> {
     let key = id("k");
-    let mut outcomes = vec![
+    let outcomes = [
         driver.list().await.err(),
         driver.get(&key).await.err(),
         driver.mint(&full_order()).await.err(),
+        driver.reissue(&key, &full_order()).await.err(),
+        driver.recover(&key).await.err(),
         driver.amend(&key, &budgeted(None)).await.err(),
         driver.revoke(&key).await.err(),
+        driver.spending(&month(), &[]).await.err(),
+        driver.balance().await.err(),
     ];
-    if let Some(vendor) = driver.another_secret() {
-        outcomes.push(vendor.reissue(&key, &full_order()).await.err());
-    }
-    if let Some(vendor) = driver.reveal() {
-        outcomes.push(vendor.recover(&key).await.err());
-    }
-    if let Some(vendor) = driver.usage() {
-        outcomes.push(vendor.spending(&month(), &[]).await.err());
-    }
-    if let Some(vendor) = driver.credit() {
-        outcomes.push(vendor.balance().await.err());
-    }
     outcomes.into_iter().flatten().collect()
 }
 
@@ -101,9 +94,8 @@ async fn no_value_that_holds_a_secret_shows_it_by_debug() {
         silent(&Probe(&minted).shown());
         silent(&Probe(&minted.key).shown());
         silent(&format!("{:?}", driver.list().await.unwrap()));
-        if let Some(vendor) = driver.reveal() {
-            silent(&Probe(&vendor.recover(&minted.key.id).await).shown());
-        }
+        let recovered = driver.recover(&minted.key.id).await;
+        silent(&Probe(&recovered).shown());
     }
     let reissued = v3.reissue(&v3.list().await.unwrap()[0].id, &order("m")).await.unwrap();
     silent(&Probe(&reissued).shown());
@@ -116,15 +108,9 @@ async fn no_secret_is_put_into_a_url() {
     let mut secrets = vec![V2_TOKEN.to_owned(), V3_TOKEN.to_owned(), ISSUER_TOKEN.to_owned()];
     for driver in drivers(&stage) {
         let minted = driver.mint(&order("n")).await.unwrap();
-        if let Some(vendor) = driver.reveal() {
-            let _ = vendor.recover(&minted.key.id).await;
-        }
-        if let Some(vendor) = driver.another_secret() {
-            let _ = vendor.reissue(&minted.key.id, &order("m")).await;
-        }
-        if let Some(vendor) = driver.usage() {
-            let _ = vendor.spending(&month(), &[]).await;
-        }
+        let _ = driver.recover(&minted.key.id).await;
+        let _ = driver.reissue(&minted.key.id, &order("m")).await;
+        let _ = driver.spending(&month(), &[]).await;
         driver.revoke(&minted.key.id).await.unwrap();
         secrets.push(super::world::clear(&minted.secret).to_owned());
     }

@@ -4,8 +4,9 @@
 use super::canned::Canned;
 use super::world::{clear, deposit_order, id, order, renamed};
 use crate::support::garbage::{bytes, class, effect_of, fuzz, masked, need, text, wait};
+use crate::support::ordeals::Asked;
 use keysmith::gateway::edgee::Edgee;
-use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
+use keysmith::gateway::{Gateway, ProviderKeys};
 use keysmith::plan::fault::Effect;
 use proptest::strategy::Strategy;
 use serde_json::{Value, json};

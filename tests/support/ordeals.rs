@@ -4,20 +4,56 @@
 use super::canned::Canned;
 use super::orders::{budgeted, id, limit, order, wire};
 use super::vendor::InProcess;
+use async_trait::async_trait;
 use jiff::Timestamp;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::{Effect, Emulator, Rule, Surface};
 use keysmith::gateway::http::{DEADLINE, Wire};
 use keysmith::gateway::transport::LARGEST_ANSWER;
-use keysmith::gateway::{Gateway, Order};
+use keysmith::gateway::{Gateway, Minted, Order};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::usage::{Money, Span, Spending};
 use keysmith::runtime::clock::Clock;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What only some drivers can do, asked of all of them: a driver without the ability answers for its vendor.
+#[async_trait]
+pub trait Asked: Sync {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault>;
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault>;
+    async fn balance(&self) -> Result<Option<Money>, Fault>;
+}
+
+const LACKING: Fault =
+    Fault { kind: FaultKind::Strange("there is no such call"), effect: keysmith::plan::fault::Effect::None };
+
+#[async_trait]
+impl<T: Gateway + ?Sized> Asked for T {
+    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
+        self.reveal().ok_or(LACKING)?.recover(id).await
+    }
+
+    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
+        let Some(vendor) = self.another_secret() else { return Ok(None) };
+        vendor.reissue(id, order).await
+    }
+
+    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
+        self.usage().ok_or(LACKING)?.spending(span, keys).await
+    }
+
+    async fn balance(&self) -> Result<Option<Money>, Fault> {
+        let Some(vendor) = self.credit() else { return Ok(None) };
+        vendor.balance().await
+    }
+}
 
 /// A vendor with the demo's tokens, and time that goes on as tokio's does from Saturday, 21 November 2026.
 pub struct Stage {
@@ -452,9 +488,7 @@ impl Place {
             let driver = self.refusing(status);
             assert!(driver.revoke(&key).await.is_err(), "{status}");
             assert!(driver.get(&key).await.is_err(), "{status}");
-            if let Some(vendor) = driver.reveal() {
-                assert!(vendor.recover(&key).await.is_err(), "{status}");
-            }
+            assert!(driver.recover(&key).await.is_err(), "{status}");
         }
         for status in [404, 410] {
             let driver = self.refusing(status);

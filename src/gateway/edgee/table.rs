@@ -83,8 +83,7 @@ const fn fields(field: SpecField) -> FieldSupport {
             FieldSupport::at_creation("a change replaces the key; replaced before it expires")
         }
         SpecField::Email => FieldSupport::in_place("compared only where the vendor shows it"),
-        SpecField::Active => FieldSupport::in_place("set right after creation"),
-        SpecField::DebugMode => FieldSupport::in_place("set right after creation"),
+        SpecField::Active | SpecField::DebugMode => FieldSupport::in_place("set right after creation"),
         SpecField::Rotation => {
             FieldSupport::operator("new key, overlap, off, deleted; a new key has the whole budget")
         }
