@@ -5,9 +5,9 @@ use crate::cli::flags;
 use crate::cluster::ledger::Ledger;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
-use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
+use crate::session::{Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use std::io::{IsTerminal, Write};
@@ -109,7 +109,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     let client = kubernetes.client;
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
-        reach: Reach { client, transport: Arc::new(Https::new()?), clock: Clock::system(), endpoints },
+        session: Session { client, transport: Arc::new(Https::new()?), clock: Clock::system(), endpoints },
     })
 }
 
