@@ -11,7 +11,7 @@
 //! - [`runtime`]: clock, critical sections, leader election, liveness, metrics, logs, health endpoint.
 //! - [`operator`]: the wiring of all that.
 //! - [`cli`]: the command line; [`orphans`]: the command that shows and removes what is left behind; [`usage`]: the one
-//!   that shows what keys spent; [`reach`] is what both work with; [`uninstall`] says whether the operator can go;
+//!   that shows what keys spent; [`session`] is what both work with; [`uninstall`] says whether the operator can go;
 //!   [`output`]: how they print, and end.
 //! - [`emulator`] (feature `emulator`): the vendors as a local server with faults.
 
@@ -29,7 +29,7 @@ pub mod orphans;
 pub mod output;
 pub mod plan;
 pub mod protocol;
-pub mod reach;
 pub mod runtime;
+pub mod session;
 pub mod uninstall;
 pub mod usage;

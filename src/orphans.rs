@@ -19,7 +19,7 @@ use crate::plan::ledger::{Book, Entry, TokenPlace};
 use crate::plan::naming::ClusterId;
 use crate::plan::orphans::Known;
 use crate::plan::retry;
-use crate::reach::{EVERYTHING, Reach, Unasked, Unread};
+use crate::session::{EVERYTHING, Session, Unasked, Unread};
 use crate::{cluster, plan};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// What a survey is made with.
 pub struct Survey {
     /// Kubernetes and the vendors.
-    pub reach: Reach,
+    pub session: Session,
     /// What was left behind.
     pub ledger: Ledger,
 }
@@ -137,9 +137,9 @@ impl Survey {
     /// Lists the vendors, then reads what may account for keys, then the ledger: in any other order, what is being
     /// made or left behind at this moment would be an orphan.
     pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
-        let cluster = self.reach.cluster().await?;
+        let cluster = self.session.cluster().await?;
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
-        let tokens = self.reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
+        let tokens = self.session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
         for token in tokens.await? {
             let asking = TokenRef::beside(token.namespace(), &token.name_any());
             let answer = match token.0 {
@@ -194,7 +194,7 @@ impl Survey {
                 "no ConsoleToken that was asked shows it or is known to lead to its account; its entry stays in the ledger",
             );
         };
-        match asked.lacks(entry, self.reach.clock.now()).await {
+        match asked.lacks(entry, self.session.clock.now()).await {
             Ok(true) => {
                 self.ledger.forget(entry).await?;
                 Ok(Removal::Forgotten)
@@ -216,15 +216,15 @@ impl Survey {
     }
 
     async fn known(&self, cluster: &ClusterId) -> Result<Known, Error> {
-        let known = inventory::everything(&self.reach.client, cluster).await;
+        let known = inventory::everything(&self.session.client, cluster).await;
         let known = known.map_err(EVERYTHING.unread())?;
         Ok(Known { book: self.ledger.list().await?, ..known })
     }
 
     async fn ask(&self, token: &ConsoleToken) -> Result<Asked, String> {
-        let account = self.reach.connect(token).await?;
+        let account = self.session.connect(token).await?;
         let listing = account.probe().await.map_err(|fault| fault.to_string())?;
-        Ok(Asked { place: self.reach.vendors.place(token), account, listing })
+        Ok(Asked { place: self.session.vendors.place(token), account, listing })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::api;
 use crate::cli::flags;
 use crate::cluster::{is_missing, sentence};
 use crate::output::{Failure, print, tell};
-use crate::reach::Kubernetes;
+use crate::session::Kubernetes;
 use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DynamicObject, ListParams};

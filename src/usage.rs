@@ -11,7 +11,7 @@ use crate::plan::facts::KeyId;
 use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::usage::{Span, Spent};
-use crate::reach::{Reach, Unasked, Unread};
+use crate::session::{Session, Unasked, Unread};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -80,17 +80,17 @@ impl Reading {
 }
 
 /// Reads what the keys spent within the span.
-pub async fn read(reach: &Reach, choice: &Choice, span: &Span) -> Result<Reading, Unread> {
-    let cluster = reach.cluster().await?;
+pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Reading, Unread> {
+    let cluster = session.cluster().await?;
     let mut reading = Reading::default();
-    let mut keys = keys(reach, choice, &mut reading).await?;
-    let tokens = reach.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
+    let mut keys = keys(session, choice, &mut reading).await?;
+    let tokens = session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
     reading.unmatched = choice.unmatched(tokens.len(), keys.len());
     for token in tokens {
         let asking = TokenRef::beside(token.namespace(), &token.name_any());
         let Some(of_token) = keys.remove(&asking) else { continue };
         let spent = match &token.0 {
-            Ok(token) => ask(reach, token, &of_token, span).await,
+            Ok(token) => ask(session, token, &of_token, span).await,
             Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
         };
         match spent {
@@ -133,9 +133,9 @@ impl Choice {
 /// By their console token.
 type Keys = BTreeMap<TokenRef, Vec<GatewayApiKey>>;
 
-async fn keys(reach: &Reach, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
+async fn keys(session: &Session, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
     let mut keys = Keys::new();
-    for guard in reach.keys(choice.namespace.as_deref(), choice.selector.as_deref()).await? {
+    for guard in session.keys(choice.namespace.as_deref(), choice.selector.as_deref()).await? {
         let name = ObjectName { namespace: object::namespace(&guard), name: guard.name_any() };
         let Ok(key) = guard.0 else {
             let why = format!("GatewayApiKey {name} does not fit the present type; it is not counted");
@@ -151,12 +151,12 @@ async fn keys(reach: &Reach, choice: &Choice, reading: &mut Reading) -> Result<K
 }
 
 async fn ask(
-    reach: &Reach,
+    session: &Session,
     token: &ConsoleToken,
     keys: &[GatewayApiKey],
     span: &Span,
 ) -> Result<(&'static str, &'static str, std::sync::Arc<Spent>), String> {
-    let account = reach.connect(token).await?;
+    let account = session.connect(token).await?;
     let capabilities = account.capabilities();
     let ids = keys.iter().filter_map(|key| key.status.as_ref()).flat_map(|status| {
         let previous = status.previous.iter().map(|it| it.id.clone());

@@ -10,11 +10,11 @@ use crate::output::{Failure, WrongFlag};
 use crate::plan::duration;
 use crate::plan::leadership::Times;
 use crate::plan::token::Endpoints;
-use crate::reach;
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Election;
 use crate::runtime::server::{self, Part, Readiness, State};
 use crate::runtime::telemetry::Filter;
+use crate::session;
 use clap::Args;
 use jiff::SignedDuration;
 use kube::Config;
@@ -78,12 +78,12 @@ struct ElectionArguments {
 pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let times = election_times(&arguments.election)?;
-    let config = reach::config().await?;
+    let config = session::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
     announce(&arguments, &endpoints, level, (&config, &ledger_namespace));
     let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
     let election = election.transpose()?;
-    let client = reach::client(config)?;
+    let client = session::client(config)?;
     let state = State::default();
     let listener = TcpListener::bind(arguments.metrics_address)
         .await
@@ -149,7 +149,7 @@ fn announce(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         namespaces = if namespaces.is_empty() { "all".to_owned() } else { namespaces.join(",") },
-        api_server = reach::shown(config),
+        api_server = session::shown(config),
         metrics_address = %arguments.metrics_address,
         poll_interval = duration::format(arguments.poll_interval),
         sweep_interval = if sweep.is_zero() || !namespaces.is_empty() { none() } else { duration::format(sweep) },
@@ -174,7 +174,7 @@ fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
 /// The Lease has a connection of its own.
 fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
     let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
-    let seat = Seat::new(reach::client(config.clone())?, &namespace);
+    let seat = Seat::new(session::client(config.clone())?, &namespace);
     Ok(Election { seat, identity: identity(), times })
 }
 

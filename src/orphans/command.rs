@@ -6,9 +6,9 @@ use crate::cluster::ledger::Ledger;
 use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
-use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
+use crate::session::{Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use std::io::{IsTerminal, Write};
@@ -110,7 +110,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     let client = kubernetes.client;
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
-        reach: Reach {
+        session: Session {
             client,
             transport: Arc::new(Https::new()?),
             clock: Clock::system(),

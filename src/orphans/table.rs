@@ -2,7 +2,7 @@
 
 use super::{Findings, Row};
 use crate::columns::aligned;
-use crate::reach::{answers, unanswered};
+use crate::session::{answers, unanswered};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ mod tests {
     use crate::plan::identity::TokenRef;
     use crate::plan::ledger::{Entry, Owner, Place, Why};
     use crate::plan::naming::ClusterId;
-    use crate::reach::Unasked;
+    use crate::session::Unasked;
 
     fn listed(id: &str, name: &str) -> Listed {
         Listed {

@@ -38,8 +38,8 @@ const MODULES: [&str; 15] = [
     "operator",
     "orphans",
     "plan",
-    "reach",
     "runtime",
+    "session",
     "uninstall",
     "usage",
 ];

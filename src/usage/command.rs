@@ -7,8 +7,8 @@ use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
-use crate::reach::{Kubernetes, Reach};
 use crate::runtime::clock::Clock;
+use crate::session::{Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -72,9 +72,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
     let client = kubernetes.client;
-    let reach =
-        Reach { client, transport: Arc::new(Https::new()?), clock, endpoints, vendors: Vendors::default() };
-    let reading = read(&reach, &choice, &span).await?;
+    let session =
+        Session { client, transport: Arc::new(Https::new()?), clock, endpoints, vendors: Vendors::default() };
+    let reading = read(&session, &choice, &span).await?;
     let by = &arguments.by;
     print(&match arguments.output {
         Output::Text => table::text(&reading, by, &span),

@@ -5,7 +5,7 @@ use crate::columns::{aligned, printable, printable_json};
 use crate::plan::money;
 use crate::plan::report;
 use crate::plan::usage::Span;
-use crate::reach::{answers, unanswered};
+use crate::session::{answers, unanswered};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

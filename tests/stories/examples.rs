@@ -7,7 +7,7 @@ use bytes::Bytes;
 use keysmith::emulator::{Seed, Surface};
 use keysmith::plan::token::Endpoints;
 use keysmith::plan::usage::Span;
-use keysmith::reach::Reach;
+use keysmith::session::Session;
 use keysmith::usage::{self, Choice};
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, ValidationDirective};
@@ -170,7 +170,7 @@ async fn working_key(world: &World, name: &str, surface: Surface) -> String {
 
 /// Whoever bills for it asks every ConsoleToken of the folder, and hears of the calls that were made.
 async fn spending_is_told(world: &World) {
-    let reach = Reach {
+    let session = Session {
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),
@@ -181,7 +181,7 @@ async fn spending_is_told(world: &World) {
     // A vendor that is asked for whole seconds need not count the one that is not over.
     world
         .eventually("the call is told", async || {
-            let reading = usage::read(&reach, &choice, &Span::month(world.clock.now())).await.unwrap();
+            let reading = usage::read(&session, &choice, &Span::month(world.clock.now())).await.unwrap();
             assert_eq!(reading.unasked, []);
             let checkout =
                 reading.rows.iter().find(|row| row.name == "checkout").expect("a row for each key");

@@ -12,14 +12,14 @@ use keysmith::orphans::{Choice, Removal, Row, Survey, table};
 use keysmith::plan::ledger::Entry;
 use keysmith::plan::naming::{ClusterId, Mark};
 use keysmith::plan::token::Endpoints;
-use keysmith::reach::Reach;
 use keysmith::runtime::metrics::Metrics;
+use keysmith::session::Session;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub fn reach(world: &World) -> Reach {
-    Reach {
+pub fn session(world: &World) -> Session {
+    Session {
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),
@@ -30,7 +30,7 @@ pub fn reach(world: &World) -> Reach {
 
 fn survey(world: &World) -> Survey {
     Survey {
-        reach: reach(world),
+        session: session(world),
         ledger: Ledger::new(world.user.clone(), &world.ledger_namespace, Metrics::default()),
     }
 }

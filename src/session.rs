@@ -1,4 +1,5 @@
-//! A person's way to Kubernetes and to the vendors, beside the operator and with the rights of whoever runs it.
+//! What the commands work with: connections to Kubernetes and to the vendors, beside the operator and with the rights of the
+//! person who runs the command.
 
 use crate::api::{ConsoleToken, GROUP, GatewayApiKey};
 use crate::cluster::object::{self, Managed};
@@ -28,7 +29,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// What a command works with.
-pub struct Reach {
+pub struct Session {
     /// Kubernetes.
     pub client: Client,
     /// How bytes reach vendors.
@@ -204,7 +205,7 @@ fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
     why.into()
 }
 
-impl Reach {
+impl Session {
     /// Which cluster this is.
     pub async fn cluster(&self) -> Result<ClusterId, Unread> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
@@ -242,7 +243,7 @@ impl Reach {
         object::within(&self.client, namespace)
     }
 
-    /// The way to a token's vendor; otherwise why there is none.
+    /// A connection to a token's vendor; otherwise why there is none.
     pub async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
         let spec = &token.spec;
         let unknown = || "this version does not know its vendor".to_owned();
