@@ -17,12 +17,13 @@ mod support {
     pub mod canary;
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
     pub mod report;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;
 }
 mod proxied {
-    pub mod chance;
     pub mod duels;
     pub mod faults;
     pub mod gate;

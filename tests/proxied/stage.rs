@@ -23,6 +23,8 @@ use tokio::task::AbortHandle;
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
 const TOKEN: &str = "ek_live_emulated-story-token";
+/// The same kills in every run, as far as processes allow it.
+pub const SEED: u64 = 7;
 /// Between two looks at whether a story has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
