@@ -15,6 +15,8 @@
 mod support {
     #[allow(dead_code, reason = "this program reads what other processes printed")]
     pub mod canary;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
@@ -28,6 +30,7 @@ mod proxied {
     pub mod faults;
     pub mod gate;
     pub mod load;
+    pub mod observer;
     pub mod outages;
     pub mod proxy;
     pub mod replica;
@@ -35,7 +38,6 @@ mod proxied {
     pub mod story;
     pub mod sweep;
     pub mod traffic;
-    pub mod watchman;
     pub mod wires;
 }
 

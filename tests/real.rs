@@ -29,6 +29,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod process;

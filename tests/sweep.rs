@@ -29,14 +29,17 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod random;
 }
 mod sweeps {
     pub mod case;
     pub mod fault;
+    pub mod goal;
     pub mod kubernetes;
     pub mod line;
-    pub mod oracle;
+    pub mod observer;
     pub mod runner;
     pub mod sample;
     pub mod scenario;
@@ -44,14 +47,13 @@ mod sweeps {
     pub mod tally;
     pub mod vendor;
     pub mod wanted;
-    pub mod watchdog;
 }
 
 use keysmith::emulator::Surface;
 use std::time::Instant;
+use support::random::Rng;
 use sweeps::case::Case;
 use sweeps::runner::{self, Told, say};
-use support::random::Rng;
 use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;

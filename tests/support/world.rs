@@ -3,6 +3,7 @@
 
 use super::cluster::Cluster;
 use super::drivers::Driver;
+use super::invariants::{self, Verdict};
 use super::replica::{Calls, Limit, Replica, times, usurp};
 use super::rights::Account;
 use super::{canary, plane};
@@ -250,10 +251,13 @@ impl World {
         self.usurper.take();
         self.stop().await;
         canary::assert_silent();
-        for (place, text) in self.everything_but_secrets().await {
-            assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
+        let mut texts = self.everything_but_secrets().await;
+        texts.push(("the metrics".to_owned(), self.metrics.text()));
+        let texts = texts.iter().map(|(place, text)| (place.as_str(), text.as_str()));
+        invariants::no_secret_is_shown(texts, canary::secret_in).unwrap();
+        if let Ground::Simulated(cluster) = &self.ground {
+            serials_never_fell(cluster).unwrap();
         }
-        assert_eq!(canary::secret_in(&self.metrics.text()), None, "a secret in the metrics");
         if let Ground::Real(recorder) = &self.ground {
             let account = Account::cluster(&self.namespace);
             let rights = account.rights();
@@ -544,6 +548,22 @@ impl World {
         })
         .await
     }
+}
+
+/// Of every Secret of ours, as long as it was there.
+fn serials_never_fell(cluster: &Cluster) -> Verdict {
+    let mut serials = BTreeMap::new();
+    for version in cluster.secret_history_after(0) {
+        let Some(object) = version.object else {
+            serials.remove(&version.uid);
+            continue;
+        };
+        let serial = object["metadata"]["annotations"][keysmith::api::SERIAL].as_str();
+        let serial = serial.and_then(|it| it.parse().ok()).unwrap_or_default();
+        let before = serials.insert(version.uid, serial).unwrap_or_default();
+        invariants::serial_does_not_fall(&version.name, (before, serial))?;
+    }
+    Ok(())
 }
 
 /// A ConsoleToken's spec that works, at Edgee.

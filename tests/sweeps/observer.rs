@@ -1,13 +1,14 @@
-//! Looks at the world after everything that may have changed it: what must hold at every instant, and not only at the end.
+//! Looks at the world after everything that may have changed it, and asks for the invariants of every instant.
 
 use crate::support::cluster::{Cluster, SecretVersion};
+use crate::support::invariants::{self, Creations, Serving, Verdict};
 use bytes::Bytes;
 use http::{Method, Request};
 use k8s_openapi::ByteString;
 use keysmith::emulator::Desk;
 use keysmith::plan::naming::Mark;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The namespace everything plays in.
@@ -15,7 +16,7 @@ pub const NAMESPACE: &str = "sweep";
 /// Where keys are stored.
 pub const KEYS: &str = "gatewayapikeys.keysmith.dev";
 
-/// One resource as the watchdog knows it.
+/// One resource as the observer knows it.
 #[derive(Default)]
 struct Known {
     /// It was Ready once, so its Secret must work from then on.
@@ -35,21 +36,21 @@ struct State {
     known: BTreeMap<String, Known>,
     versions: usize,
     looks: u64,
-    sent: HashMap<String, u32>,
-    allowed: usize,
+    creations: Creations,
+    faults: usize,
     findings: Vec<String>,
 }
 
-/// The watchdog. Clones are the same one.
+/// The observer. Clones are the same one.
 #[derive(Clone)]
-pub struct Watchdog {
+pub struct Observer {
     cluster: Cluster,
     desk: Desk,
     state: Arc<Mutex<State>>,
 }
 
-impl Watchdog {
-    /// A watchdog of this world.
+impl Observer {
+    /// An observer of this world.
     pub fn new(cluster: Cluster, desk: Desk) -> Self {
         Self { cluster, desk, state: Arc::default() }
     }
@@ -77,9 +78,9 @@ impl Watchdog {
         known.leaked.clone_from(&known.value);
     }
 
-    /// How many keys of one resource may be live, given so many faults.
+    /// So many faults may each leave one more key alive for a while.
     pub fn allow_for(&self, faults: usize) {
-        self.state().allowed = 2 + faults;
+        self.state().faults = faults;
     }
 
     /// Something that is seen elsewhere.
@@ -99,17 +100,11 @@ impl Watchdog {
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let name = body["name"].as_str().unwrap_or_default();
+        let owned = Mark::parse(name).map(|(mark, serial)| (mark.to_string(), serial.0));
+        let owned = owned.as_ref().map(|(mark, serial)| (mark.as_str(), *serial));
         let mut state = self.state();
-        let Some((mark, serial)) = Mark::parse(name) else {
-            state.find(format!("a key was ordered without a mark: {name}"));
-            return;
-        };
-        let order = format!("{mark}-{}", serial.0);
-        let times = state.sent.entry(order.clone()).or_default();
-        *times += 1;
-        if *times > 1 {
-            state.find(format!("the create call for {order} was sent more than once"));
-        }
+        let sent = state.creations.send(owned, name);
+        state.judge(sent);
     }
 
     /// Changes whenever the world may have changed.
@@ -131,21 +126,22 @@ impl Watchdog {
     }
 
     fn look_at_secrets(&self, state: &mut State) {
-        let mut findings = Vec::new();
+        let mut verdicts = Vec::new();
         for (name, known) in &mut state.known {
             known.ready = known.ready || self.is_ready(name);
-            if !known.ready || known.released || known.value.is_some() && known.value == known.leaked {
-                continue;
+            let mut serving = Serving {
+                works: None,
+                unpromised: !known.ready,
+                ended: known.released,
+                leaked: known.value.is_some() && known.value == known.leaked,
+            };
+            // Whether it works is asked only where it matters: a look costs more than anything else here.
+            if known.ready && !known.released {
+                serving.works = known.value.as_deref().map(|value| self.desk.accepts(value));
             }
-            match known.value.as_deref().map(|value| self.desk.accepts(value)) {
-                Some(true) => {}
-                Some(false) => findings.push(format!("Secret {name} held a key that the gateway refuses")),
-                None => findings.push(format!("Secret {name} was gone or empty")),
-            }
+            verdicts.push(invariants::served_key_works(name, serving));
         }
-        for finding in findings {
-            state.find(finding);
-        }
+        verdicts.into_iter().for_each(|verdict| state.judge(verdict));
     }
 
     fn look_at_keys(&self, state: &mut State) {
@@ -154,9 +150,9 @@ impl Watchdog {
             let mark = Mark::parse(&key.name).map_or(key.name.clone(), |(mark, _)| mark.to_string());
             *live.entry(mark).or_default() += 1;
         }
-        let allowed = state.allowed;
-        for (mark, keys) in live.into_iter().filter(|(_, keys)| *keys > allowed) {
-            state.find(format!("{keys} live keys with the mark {mark}, {allowed} at most are excusable"));
+        for (mark, keys) in live {
+            let excusable = invariants::live_keys_are_excusable(&mark, keys, (0, state.faults));
+            state.judge(excusable);
         }
     }
 
@@ -169,6 +165,12 @@ impl State {
     fn find(&mut self, finding: String) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
+        }
+    }
+
+    fn judge(&mut self, verdict: Verdict) {
+        if let Err(finding) = verdict {
+            self.find(finding);
         }
     }
 
@@ -185,9 +187,7 @@ impl State {
         known.value = entry(object);
         let before = known.serial;
         known.serial = before.max(serial);
-        if serial < before {
-            self.find(format!("Secret {} went from serial {before} back to {serial}", version.name));
-        }
+        self.judge(invariants::serial_does_not_fall(&version.name, (before, serial)));
     }
 }
 
