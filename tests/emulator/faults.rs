@@ -8,7 +8,7 @@ use keysmith::emulator::{Dropped, Effect, Rule};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::support::{CHAT, KEYS, ORG, World, parsed, request, world};
+use super::support::{CHAT, KEYS, ORG, World, parsed, request, world};
 
 /// A world where the next create goes wrong that way.
 fn with(effect: Effect) -> World {

@@ -1,12 +1,5 @@
 //! One version for crate, chart, definitions and manifests, moved by one command; and the workflow that releases it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-
 use serde_json::Value;
 use std::fs;
 use std::io::Write;

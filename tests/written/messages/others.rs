@@ -1,6 +1,6 @@
 //! What is said of ProviderKeys, `ProjectSettings`, and by the operator itself.
 
-use crate::{Book, at};
+use super::{Book, at};
 use keysmith::api::condition::{self, DRIFTED};
 use keysmith::api::{EventReason, Reason};
 use keysmith::plan::deposit::DepositWhy as Why;

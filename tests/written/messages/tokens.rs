@@ -1,6 +1,6 @@
 //! What is said of ConsoleTokens, and of what waits for one.
 
-use crate::{Book, at};
+use super::{Book, at};
 use keysmith::api::condition::{self, LOW_BALANCE, USAGE_READ};
 use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use keysmith::api::{ConsoleToken, EventReason, Reason, Verdict};

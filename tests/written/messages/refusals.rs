@@ -1,7 +1,7 @@
 //! What is refused by its field, before any call. What the API server refuses as well, by CEL in the definitions, is said
 //! there in the same words.
 
-use crate::Book;
+use super::Book;
 use keysmith::api::console_token::UsageSpec;
 use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};

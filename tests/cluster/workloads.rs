@@ -1,21 +1,6 @@
 //! What becomes of the workloads that read a Secret when there is a new key in it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(
-    clippy::needless_pass_by_value,
-    clippy::too_many_arguments,
-    reason = "tables and fakes hand things over as they come"
-)]
-
-mod support {
-    pub mod cluster;
-}
-
+use crate::support::cluster::{Cluster, Effect, Rule};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use keysmith::api::rotation::WorkloadKind;
@@ -23,7 +8,6 @@ use keysmith::cluster::workloads::{Outcome, RESTARTER, Restart, Target, Which, a
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use support::cluster::{Cluster, Effect, Rule};
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 

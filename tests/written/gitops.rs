@@ -1,14 +1,7 @@
 //! What `GitOps` tools are told of Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in CEL. Both
 //! run in the interpreters that those tools have (`tests/gitops`), over the same cases, in Argo CD's own layout.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test gitops` writes `deploy/argocd/argocd-cm.yaml` anew.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast gitops` writes `deploy/argocd/argocd-cm.yaml` anew.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -282,7 +275,7 @@ fn config_map() -> String {
         lines.collect::<Vec<_>>().join("\n") + "\n"
     };
     let mut text = String::from(
-        "# Written from resource_customizations by tests/gitops.rs. Merge it into Argo CD's ConfigMap:\n\
+        "# Written from resource_customizations by tests/written/gitops.rs. Merge it into Argo CD's ConfigMap:\n\
          #   kubectl patch configmap argocd-cm -n argocd --patch-file deploy/argocd/argocd-cm.yaml\n\
          data:\n",
     );

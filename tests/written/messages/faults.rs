@@ -1,6 +1,6 @@
 //! What status says after a vendor call failed, one for each way in which calls fail.
 
-use crate::{Book, at};
+use super::{Book, at};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use keysmith::plan::report;
 

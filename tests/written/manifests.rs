@@ -1,22 +1,6 @@
 //! What is generated is fresh, what is written for users fits the types, and the rules that are about text hold.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
-
-mod support {
-    #[allow(dead_code, reason = "the tests of the chart use the rest")]
-    pub mod helm;
-}
-
-mod written {
-    mod vendors;
-}
-
+use crate::support::helm;
 use keysmith::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,13 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::helm;
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -44,7 +27,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-fn keysmith(arguments: &[&str]) -> (bool, String, String) {
+pub fn keysmith(arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_keysmith")).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
@@ -201,7 +184,7 @@ fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
         .collect()
 }
 
-fn kustomized(folder: &Path) -> Vec<Value> {
+pub fn kustomized(folder: &Path) -> Vec<Value> {
     let output = Command::new("kubectl").arg("kustomize").arg(folder).output().unwrap();
     helm::objects(&helm::said(output).unwrap())
 }

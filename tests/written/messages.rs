@@ -1,24 +1,13 @@
 //! Every condition reason, every event and every refusal, with the text for one example: `tests/written/messages.txt`, to be
 //! read as users read it. A reason without an example does not pass.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test messages` writes the file anew.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast messages` writes the file anew.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
-#![allow(clippy::needless_pass_by_value, reason = "tables hand their rows over")]
-
-mod messages {
-    pub mod faults;
-    pub mod keys;
-    pub mod others;
-    pub mod refusals;
-    pub mod tokens;
-}
+mod faults;
+mod keys;
+mod others;
+mod refusals;
+mod tokens;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -93,7 +82,7 @@ fn at(minutes: i64) -> Timestamp {
 fn book() -> Book {
     let mut book = Book::default();
     book.lines.push(
-        "What Keysmith says, one example each. Written by tests/messages.rs from the code; run `make generate` after a change,\n\
+        "What Keysmith says, one example each. Written by tests/written/messages.rs from the code; run `make generate` after a change,\n\
          and read what became of it: is it clear what is wrong, what happens next and when, and what to do?"
             .to_owned(),
     );
@@ -116,8 +105,6 @@ fn book() -> Book {
     }
     book
 }
-
-use messages::{faults, keys, others, refusals, tokens};
 
 #[test]
 fn every_message_is_written_down_and_read() {

@@ -1,6 +1,6 @@
 //! What is said of GatewayApiKeys.
 
-use crate::{Book, at};
+use super::{Book, at};
 
 use keysmith::api::rotation::{DeletionPolicy, PreviousKey, SecretContest};
 use keysmith::api::shared::{Budget, Period};

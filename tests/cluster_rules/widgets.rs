@@ -1,52 +1,22 @@
-//! The simulated cluster keeps to the rules of a real API server.
+//! A simulated cluster with a kind that has one of everything, for the tests that it keeps to the rules of a real API server.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(
-    clippy::needless_pass_by_value,
-    clippy::type_complexity,
-    clippy::too_many_arguments,
-    reason = "tables and fakes hand things over as they come"
-)]
-#![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
-
-mod support {
-    pub mod cluster;
-}
-
-mod cluster_rules {
-    mod applying;
-    mod controller;
-    mod deleting;
-    mod faults;
-    mod reading;
-    mod secrets;
-    mod updating;
-    mod validating;
-    mod watching;
-}
-
+use crate::support::cluster::Cluster;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use support::cluster::Cluster;
 
-type Widgets = Api<DynamicObject>;
+pub type Widgets = Api<DynamicObject>;
 
 /// A cluster whose clock is tokio's, with a CRD that has one of everything.
-fn cluster() -> Cluster {
+pub fn cluster() -> Cluster {
     let (epoch, start) = ("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(), tokio::time::Instant::now());
     Cluster::new(move || epoch + start.elapsed(), vec![widget_crd()])
 }
 
-fn widget_crd() -> Value {
+pub fn widget_crd() -> Value {
     let tags = json!({ "type": "array", "maxItems": 3, "x-kubernetes-list-type": "set", "items": { "type": "string" } });
     let spec = json!({
         "type": "object", "required": ["size"],
@@ -90,40 +60,40 @@ fn widget_crd() -> Value {
     })
 }
 
-fn widgets_in(client: &Client, namespace: &str) -> Widgets {
+pub fn widgets_in(client: &Client, namespace: &str) -> Widgets {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("example.dev", "v1", "Widget"));
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-fn widgets(client: &Client) -> Widgets {
+pub fn widgets(client: &Client) -> Widgets {
     widgets_in(client, "default")
 }
 
-fn secrets(client: &Client) -> Api<Secret> {
+pub fn secrets(client: &Client) -> Api<Secret> {
     Api::namespaced(client.clone(), "default")
 }
 
 /// Reads a typed object from JSON, as a user would write it.
-fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
+pub fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
-fn widget(name: &str, spec: Value) -> DynamicObject {
+pub fn widget(name: &str, spec: Value) -> DynamicObject {
     let mut value = json!({ "apiVersion": "example.dev/v1", "kind": "Widget", "metadata": { "name": name } });
     value["spec"] = spec;
     object(value)
 }
 
-fn secret(name: &str, text: &str) -> Secret {
+pub fn secret(name: &str, text: &str) -> Secret {
     object(json!({ "metadata": { "name": name }, "stringData": { "key": text } }))
 }
 
-async fn make(api: &Widgets, name: &str, spec: Value) -> DynamicObject {
+pub async fn make(api: &Widgets, name: &str, spec: Value) -> DynamicObject {
     api.create(&PostParams::default(), &widget(name, spec)).await.unwrap()
 }
 
 /// The refusal of a request that must not succeed.
-fn refused<T>(result: kube::Result<T>) -> Status {
+pub fn refused<T>(result: kube::Result<T>) -> Status {
     match result {
         Err(kube::Error::Api(status)) => *status,
         Err(other) => panic!("refused otherwise: {other}"),
@@ -131,6 +101,6 @@ fn refused<T>(result: kube::Result<T>) -> Status {
     }
 }
 
-fn version(object: &impl kube::ResourceExt) -> u64 {
+pub fn version(object: &impl kube::ResourceExt) -> u64 {
     object.resource_version().unwrap().parse().unwrap()
 }

@@ -1,13 +1,5 @@
 //! The command line before API servers of every kind: what it prints is for people, and its exit code says whose turn it is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so"
-)]
-#![allow(clippy::disallowed_methods, reason = "tests may look at clocks")]
-
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
