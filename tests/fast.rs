@@ -36,6 +36,7 @@ mod support {
 }
 
 mod charts {
+    mod combinations;
     mod golden;
     mod reference;
     mod rules;
