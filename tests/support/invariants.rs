@@ -213,8 +213,8 @@ impl Creations {
     }
 
     /// A create call leaves. What is named like nobody's key is no key of ours.
-    pub fn send(&mut self, owned: Option<(&str, u64)>, name: &str) -> Verdict {
-        let (owner, serial) = owned.ok_or_else(|| format!("a key was ordered without a mark: {name}"))?;
+    pub fn send(&mut self, marked: Option<(&str, u64)>, name: &str) -> Verdict {
+        let (owner, serial) = marked.ok_or_else(|| format!("a key was ordered without a mark: {name}"))?;
         let times = self.sent.entry((owner.to_owned(), serial)).or_default();
         *times += 1;
         holds(*times == 1, || format!("the create call for {owner}, serial {serial}, was sent {times} times"))

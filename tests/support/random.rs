@@ -1,8 +1,8 @@
-//! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for everything that is drawn. Six lines of SplitMix64
+//! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for everything that is drawn. Six lines of `SplitMix64`
 //! instead of a library, because a seed has to mean the same run after an update of dependencies too. Not for values
 //! that should shrink: those are proptest's.
 
-/// A random number generator (SplitMix64).
+/// A random number generator (`SplitMix64`).
 pub struct Rng {
     seed: u64,
     state: u64,

@@ -240,8 +240,8 @@ impl Contract {
     /// Ten megabytes that begin like a sound answer: brackets, a listing, a key.
     fn enormous(&self) -> Vec<String> {
         let of = |open: &str, row: &str, close: &str| {
-            let rows = vec![row; (10 << 20) / (row.len() + 1) + 1];
-            format!("{open}{}{close}", rows.join(","))
+            let more = format!("{row},").repeat((10 << 20) / (row.len() + 1));
+            format!("{open}{more}{row}{close}")
         };
         let key = (self.sound)().key.to_string();
         let row = json!({self.id: "n", "name": "n"}).to_string();
