@@ -1,5 +1,5 @@
 //! What each set of values is for, said as a rule. Only three sets have a golden beside that (`golden`): everything off,
-//! everything on, and roles without a ClusterRole.
+//! everything on, and roles without a `ClusterRole`.
 
 use crate::support::helm::{combination, of_kind, rendered, title};
 use serde_json::{Value, json};

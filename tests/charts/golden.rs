@@ -21,7 +21,7 @@ fn without_definitions(manifest: &str) -> String {
     text.trim_end_matches("---\n").to_owned()
 }
 
-/// The sets of values that are compared word by word: nothing said, everything on, and roles without a ClusterRole. What
+/// The sets of values that are compared word by word: nothing said, everything on, and roles without a `ClusterRole`. What
 /// the others are for is a rule (`combinations`).
 const GOLDEN: [&str; 3] = ["default", "everything", "namespaced"];
 

@@ -2,21 +2,24 @@
 
 use std::cell::RefCell;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Once;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+type Lines = Rc<RefCell<Vec<u8>>>;
+
 thread_local! {
-    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    static LINES: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
 
 /// A log that is being kept until it is dropped.
-pub struct Log;
+pub struct Log(Lines);
 
 impl Log {
     /// Everything so far.
     pub fn text(&self) -> String {
-        LINES.with_borrow(|lines| String::from_utf8_lossy(lines.as_deref().unwrap_or_default()).into_owned())
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
     }
 }
 
@@ -30,7 +33,7 @@ struct Line;
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.as_mut().map(|lines| lines.extend_from_slice(bytes)));
+        LINES.with_borrow(|lines| lines.as_ref().map(|lines| lines.borrow_mut().extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -51,6 +54,7 @@ pub fn by_this_thread() -> Log {
         let subscriber = tracing_subscriber::registry().with(wanted).with(lines);
         tracing::subscriber::set_global_default(subscriber).unwrap();
     });
-    LINES.set(Some(Vec::new()));
-    Log
+    let lines = Lines::default();
+    LINES.set(Some(Rc::clone(&lines)));
+    Log(lines)
 }

@@ -141,7 +141,9 @@ impl Observer {
             }
             verdicts.push(invariants::served_key_works(name, serving));
         }
-        verdicts.into_iter().for_each(|verdict| state.judge(verdict));
+        for verdict in verdicts {
+            state.judge(verdict);
+        }
     }
 
     fn look_at_keys(&self, state: &mut State) {

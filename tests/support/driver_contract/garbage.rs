@@ -57,10 +57,8 @@ impl Contract {
         let outcome = driver.get(&id(&asked)).await;
         class(&outcome, Effect::None)?;
         let Ok(found) = outcome else { return Ok(()) };
-        let shown: Vec<&Value> = match self.looks_by_listing {
-            true => self.rows(json).unwrap_or_default(),
-            false => vec![json],
-        };
+        let rows = || self.rows(json).unwrap_or_default();
+        let shown: Vec<&Value> = if self.looks_by_listing { rows() } else { vec![json] };
         let named = |name: &str| shown.iter().any(|row| text(row, self.id) == Some(name));
         match found {
             Some(key) => need(named(&key.id.0), "another id"),
@@ -208,7 +206,7 @@ pub fn no_body_changes_what_a_status_means(contract: &Contract) {
                 let unasked = call == Call::Amend && !contract.amends;
                 match outcome {
                     Ok(()) => {
-                        need(status < 300 || gone || unasked, &format!("{call:?}: a refusal was a success"))?
+                        need(status < 300 || gone || unasked, &format!("{call:?}: a refusal was a success"))?;
                     }
                     Err(fault) => need(fault.effect == effect_of(status), &format!("{call:?}: {fault:?}"))?,
                 }
