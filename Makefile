@@ -93,9 +93,7 @@ check-scripts:
 generate: ## Write crds/ and what follows from it, and what the chart renders: read the diff
 	cargo run --quiet -- crds --dir crds
 	cargo run --quiet -- crds --dir $(CHART_CRDS)
-	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test chart -- golden reference
-	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test gitops -- config_map
-	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test messages -- written_down
+	KEYSMITH_UPDATE=1 cargo test --quiet --all-features --test fast -- charts::golden charts::reference config_map written_down
 
 .PHONY: version
 version: ## Print the one version, or move it everywhere: make version VERSION=1.2.3

@@ -15,18 +15,22 @@
 mod support {
     #[allow(dead_code, reason = "this program reads what other processes printed")]
     pub mod canary;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
     pub mod report;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;
 }
 mod proxied {
-    pub mod chance;
     pub mod duels;
     pub mod faults;
     pub mod gate;
     pub mod load;
+    pub mod observer;
     pub mod outages;
     pub mod proxy;
     pub mod replica;
@@ -34,7 +38,6 @@ mod proxied {
     pub mod story;
     pub mod sweep;
     pub mod traffic;
-    pub mod watchman;
     pub mod wires;
 }
 

@@ -28,6 +28,10 @@ mod support {
     pub mod console;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
+    #[allow(dead_code, reason = "the tests of the chart use the rest")]
+    pub mod helm;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
@@ -39,6 +43,9 @@ mod support {
     pub mod vendor;
     #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]
     pub mod world;
+}
+mod charts {
+    mod accepted;
 }
 #[allow(dead_code, reason = "stories that take days are told in the simulated cluster only")]
 mod stories {

@@ -26,6 +26,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
     pub mod elsewhere;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]

@@ -28,13 +28,18 @@ mod support {
     pub mod cluster;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod drivers;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod invariants;
+    #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod random;
 }
 mod sweeps {
     pub mod case;
     pub mod fault;
+    pub mod goal;
     pub mod kubernetes;
     pub mod line;
-    pub mod oracle;
+    pub mod observer;
     pub mod runner;
     pub mod sample;
     pub mod scenario;
@@ -42,14 +47,14 @@ mod sweeps {
     pub mod tally;
     pub mod vendor;
     pub mod wanted;
-    pub mod watchdog;
 }
 
 use keysmith::emulator::Surface;
 use std::time::Instant;
+use support::random::Rng;
 use sweeps::case::Case;
 use sweeps::runner::{self, Told, say};
-use sweeps::sample::{self, Chance};
+use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
 
@@ -63,12 +68,12 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
         return again(text);
     }
     let chosen = chosen(only.as_deref());
-    let mut chance = Chance::from_environment();
-    say(&format!("sweep: KEYSMITH_SEED={}", chance.seed()));
+    let mut rng = sample::rng();
+    say(&format!("sweep: {rng}"));
     let mut total = Tally::default();
     for (surface, scenario) in chosen {
         let start = Instant::now();
-        let tally = sweep(surface, scenario, &mut chance);
+        let tally = sweep(surface, scenario, &mut rng);
         let seconds = start.elapsed().as_secs_f64();
         say(&format!(
             "sweep: {:10} {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
@@ -103,16 +108,16 @@ fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
 }
 
 /// All single faults of a scenario, and pairs of them.
-fn sweep(surface: Surface, scenario: Scenario, chance: &mut Chance) -> Tally {
+fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     let reference = Case { surface, scenario, strikes: Vec::new() };
     let report = runner::run(&reference);
     let points = report.points.clone();
     let mut cases = runner::singles(surface, scenario, &points);
     if scenario == Scenario::Restart && !sample::is_complete() {
-        cases = chance.thin_out(cases, &points);
+        cases = sample::thin_out(rng, cases, &points);
     }
     if surface != Surface::Edgee && !sample::is_complete() {
-        cases = chance.one_of(if PAIRED.contains(&scenario) { 2 } else { 6 }, cases);
+        cases = sample::one_of(rng, if PAIRED.contains(&scenario) { 2 } else { 6 }, cases);
     }
     let mut tally = Tally { points: points.len(), ..Tally::default() };
     judge(&mut tally, &[(reference, report)]);
@@ -122,7 +127,7 @@ fn sweep(surface: Surface, scenario: Scenario, chance: &mut Chance) -> Tally {
     if PAIRED.contains(&scenario) {
         let sample = if surface == Surface::Edgee { SAMPLE } else { SAMPLE / 4 };
         let amount = if sample::is_complete() { usize::MAX } else { sample };
-        let pairs = chance.pairs(&told, amount);
+        let pairs = sample::pairs(rng, &told, amount);
         for some in pairs.chunks(1000) {
             let told = runner::run_all(some.to_vec());
             tally.pairs += judge(&mut tally, &told);

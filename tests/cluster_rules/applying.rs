@@ -5,7 +5,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::{Widgets, cluster, make, object, refused, secrets, version, widgets};
+use super::widgets::{Widgets, cluster, make, object, refused, secrets, version, widgets};
 
 fn body(metadata: &Value, spec: Value) -> Patch<Value> {
     let mut body = json!({ "apiVersion": "example.dev/v1", "kind": "Widget", "metadata": metadata });

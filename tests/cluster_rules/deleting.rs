@@ -15,11 +15,11 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::cluster::Cluster;
-use crate::{
+use super::widgets::{
     Widgets, cluster, make, object, refused, secret, secrets, version, widget, widget_crd, widgets,
     widgets_in,
 };
+use crate::support::cluster::Cluster;
 
 async fn set_finalizers(api: &Widgets, name: &str, finalizers: Value) -> kube::Result<DynamicObject> {
     let patch = Patch::Merge(json!({ "metadata": { "finalizers": finalizers } }));

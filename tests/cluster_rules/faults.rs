@@ -9,8 +9,8 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
+use super::widgets::{cluster, make, refused, secret, secrets, widgets};
 use crate::support::cluster::{Cluster, Effect, Request, Rule};
-use crate::{cluster, make, refused, secret, secrets, widgets};
 
 /// Creates a Secret while `effect` is in force for secrets.
 async fn create_under(effect: Effect) -> (kube::Result<()>, Cluster) {

@@ -5,7 +5,7 @@ use kube::api::{ListParams, PartialObjectMeta, Patch, PatchParams, PostParams, V
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::{cluster, make, object, refused, secret, secrets, widgets, widgets_in};
+use super::widgets::{cluster, make, object, refused, secret, secrets, widgets, widgets_in};
 
 fn names<T: ResourceExt>(list: impl IntoIterator<Item = T>) -> Vec<String> {
     list.into_iter().map(|object| object.name_any()).collect()

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::{cluster, object, refused, secret, secrets};
+use super::widgets::{cluster, object, refused, secret, secrets};
 
 #[tokio::test(start_paused = true)]
 async fn plain_text_becomes_data_and_the_type_is_opaque() {

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::{cluster, make, object, refused, secret, secrets, version, widget, widgets, widgets_in};
+use super::widgets::{cluster, make, object, refused, secret, secrets, version, widget, widgets, widgets_in};
 
 #[tokio::test(start_paused = true)]
 async fn a_new_object_gets_its_metadata_and_defaults_from_the_server() {

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder};
 use serde_json::{Value, json};
 
-use crate::{cluster, make, object, refused, widget, widget_crd, widgets};
+use super::widgets::{cluster, make, object, refused, widget, widget_crd, widgets};
 
 /// The paths that a spec is refused for.
 async fn faults_of(spec: Value) -> Vec<String> {

@@ -10,8 +10,8 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::widgets::{Widgets, cluster, make, secret, secrets, widgets};
 use crate::support::cluster::Cluster;
-use crate::{Widgets, cluster, make, secret, secrets, widgets};
 
 fn told<K: ResourceExt>(event: WatchEvent<K>) -> String {
     match event {
@@ -108,7 +108,7 @@ async fn survives(disturb: impl AsyncFnOnce(&Cluster)) {
     let cluster = cluster();
     let widgets = widgets(&cluster.client());
     make(&widgets, "a", json!({ "size": 1 })).await;
-    let watched = crate::widgets(&cluster.client_named("watcher"));
+    let watched = super::widgets::widgets(&cluster.client_named("watcher"));
     let mut seen = watcher(watched, watcher::Config::default()).default_backoff().touched_objects().boxed();
     assert_eq!(next_name(&mut seen).await, "a");
     let widgets = widgets.clone();

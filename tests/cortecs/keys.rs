@@ -35,7 +35,7 @@ async fn a_key_is_its_name_and_the_second_it_was_made() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let cortecs = stage.cortecs();
     let minted = cortecs.mint(&order("checkout")).await.unwrap().key;
-    let second = Timestamp::from_second(stage.only_key().created_at.as_second()).unwrap();
+    let second = Timestamp::from_second(stage.only_minted().created_at.as_second()).unwrap();
     let expected = Listed {
         id: id("checkout"),
         name: "checkout".to_owned(),
@@ -76,7 +76,7 @@ async fn a_new_key_comes_with_the_secret_that_works_whatever_else_the_answer_sho
             let stage = stage();
             stage.switch(|it| (it.create_status, it.create_key_only) = (status, only));
             let minted = stage.cortecs().mint(&order("n")).await.unwrap();
-            assert_eq!(clear(&minted.secret), stage.only_key().secret, "{status} {only}");
+            assert_eq!(clear(&minted.secret), stage.only_minted().secret, "{status} {only}");
             assert!(works(&stage, clear(&minted.secret)));
             assert_eq!((minted.key.id, minted.key.created_at.is_none()), (id("n"), only));
         }
@@ -179,7 +179,7 @@ async fn a_removal_whose_body_got_lost_is_a_refusal_and_removes_nothing() {
     let wire = crate::support::orders::wire("http://vendor.test/cortecs", TOKEN, transport, &stage.clock);
     let fault = Cortecs::new(wire).revoke(&id("n")).await.unwrap_err();
     assert_eq!(fault, Fault::without_effect(FaultKind::Rejected { status: 400, fields: Vec::new() }));
-    assert_eq!(stage.only_key().name, "n");
+    assert_eq!(stage.only_minted().name, "n");
 }
 
 /// Quirks 5 and 6: neither a date nor a budget is sent, or anything else that the vendor has no field for.
@@ -208,10 +208,10 @@ async fn an_amendment_is_no_call() {
     let stage = stage();
     let cortecs = stage.cortecs();
     let key = cortecs.mint(&order("n")).await.unwrap().key.id;
-    let before = stage.only_key();
+    let before = stage.only_minted();
     stage.emulator.clear_calls();
     cortecs.amend(&key, &budgeted(None)).await.unwrap();
-    assert!(stage.only_key() == before && stage.emulator.calls().is_empty());
+    assert!(stage.only_minted() == before && stage.emulator.calls().is_empty());
 }
 
 /// Quirk 7. An unknown path says nothing of a key.
@@ -309,7 +309,7 @@ async fn a_time_is_read_as_seconds_and_as_text() {
 async fn a_management_key_makes_and_deletes_others() {
     let stage = stage();
     let minted = stage.cortecs().mint(&manager("manager")).await.unwrap();
-    let held = stage.only_key();
+    let held = stage.only_minted();
     assert!(held.management && held.secret == clear(&minted.secret));
     let by_minted = stage.with(clear(&minted.secret));
     by_minted.mint(&order("n")).await.unwrap();
@@ -333,7 +333,7 @@ async fn a_management_key_does_not_delete_itself() {
         let by_itself = stage.with(clear(&minted.secret));
         let fault = by_itself.revoke(&id("manager")).await.unwrap_err();
         assert_eq!(fault, Fault::without_effect(kind));
-        assert!(stage.only_key().management);
+        assert!(stage.only_minted().management);
         by_itself.list().await.unwrap();
     }
 }
@@ -360,7 +360,7 @@ async fn the_keys_of_a_colleague_are_not_there() {
     let cortecs = stage.cortecs();
     assert!(cortecs.get(&id("n")).await.unwrap().is_none());
     cortecs.revoke(&id("n")).await.unwrap();
-    assert_eq!(stage.only_key().owner.user, "user_colleague");
+    assert_eq!(stage.only_minted().owner.user, "user_colleague");
     // Names are unique within them.
     cortecs.mint(&order("n")).await.unwrap();
     assert_eq!(stage.minted().len(), 2);

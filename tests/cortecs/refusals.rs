@@ -22,14 +22,14 @@ async fn a_taken_name_is_a_key_that_may_be_ours() {
         let cortecs = stage.cortecs();
         let lost = cortecs.mint(&order).await.err().unwrap();
         assert_eq!(lost, Fault::ambiguous(FaultKind::Disconnected));
-        let before = stage.only_key();
+        let before = stage.only_minted();
         let again = cortecs.mint(&order).await.err().unwrap();
         assert_eq!(again, Fault::ambiguous(FaultKind::Conflict));
-        assert!(stage.only_key() == before);
+        assert!(stage.only_minted() == before);
         // The secret is gone: it is deleted by its name, and the next one has another.
         cortecs.revoke(&id("n")).await.unwrap();
         cortecs.mint(&Order { name: "n-2".to_owned(), ..order }).await.unwrap();
-        assert_eq!(stage.only_key().name, "n-2");
+        assert_eq!(stage.only_minted().name, "n-2");
     }
 }
 
@@ -46,7 +46,7 @@ async fn a_limit_that_is_reached_is_told_from_a_taken_name_by_the_listing() {
     assert_eq!(fault, limit_reached());
     assert!(!fault.blames_token());
     assert_eq!((stage.emulator.count("POST", KEYS), stage.emulator.count("GET", KEYS)), (1, 1));
-    assert_eq!(stage.only_key().name, "first");
+    assert_eq!(stage.only_minted().name, "first");
     cortecs.revoke(&id("first")).await.unwrap();
     cortecs.mint(&order("second")).await.unwrap();
 }
@@ -112,7 +112,7 @@ async fn keys_of_applications_and_unknown_ones_manage_nothing() {
         assert_eq!(cortecs.balance().await.unwrap_err(), expected);
         assert_eq!(cortecs.projects().unwrap().read().await.err().unwrap(), expected);
     }
-    assert_eq!(stage.only_key().name, "n");
+    assert_eq!(stage.only_minted().name, "n");
 }
 
 /// A page in place of an answer removed nothing.

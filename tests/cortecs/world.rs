@@ -40,7 +40,7 @@ impl Stage {
         self.emulator.cortecs().keys().into_iter().filter(|key| key.minted).collect()
     }
 
-    pub fn only_key(&self) -> KeyRecord {
+    pub fn only_minted(&self) -> KeyRecord {
         let mut keys = self.minted();
         assert_eq!(keys.len(), 1);
         keys.remove(0)

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::support::{KEYS, ORG, TOKEN, TOKENS, names, parsed, request, with_header, world};
+use super::support::{KEYS, ORG, TOKEN, TOKENS, names, parsed, request, with_header, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_a_known_token_is_unauthorized() {

@@ -3,7 +3,7 @@
 use keysmith::emulator::Surface;
 use serde_json::{Value, json};
 
-use crate::support::{World, names, world};
+use super::support::{World, names, world};
 
 struct Vendor {
     surface: Surface,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, ORG, TOKEN, parsed, request, world};
+use super::support::{KEYS, ORG, TOKEN, parsed, request, world};
 
 #[tokio::test(start_paused = true)]
 async fn the_help_page_lists_what_exists() {

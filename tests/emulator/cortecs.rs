@@ -5,7 +5,7 @@ use keysmith::emulator::cortecs::{Budget, Period, Person, Switches};
 use keysmith::emulator::{Cortecs, Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{World, names, world};
+use super::support::{World, names, world};
 
 const TOKEN: &str = "cortecs-emulated-console-token";
 const KEYS: &str = "/cortecs/v1/manage/api-keys";

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::cortecs::{Person, Role};
 use serde_json::{Value, json};
 
-use crate::support::{World, world};
+use super::support::{World, world};
 
 const TOKEN: &str = "cortecs-emulated-console-token";
 const MEMBER: &str = "cortecs-emulated-member";

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::{Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, PROVIDER_KEYS, World, names, world};
+use super::support::{KEYS, PROVIDER_KEYS, World, names, world};
 
 const V3: &str = "/edenai/v3/manage/keys/";
 const V3_TOKEN: &str = "mgmt-eden-emulated-console-token";

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use serde_json::{Value, json};
 
-use crate::support::{World, world};
+use super::support::{World, world};
 
 const V2: &str = "/edenai/v2/user/custom_token/";
 const V3: &str = "/edenai/v3/manage/keys/";

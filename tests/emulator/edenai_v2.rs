@@ -6,7 +6,7 @@ use keysmith::emulator::edenai::v2::{NewToken, Switches};
 use keysmith::emulator::{EdenAiV2, Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{World, names, world};
+use super::support::{World, names, world};
 
 const TOKEN: &str = "eden-v2-emulated-console-token";
 const TOKENS: &str = "/edenai/v2/user/custom_token/";

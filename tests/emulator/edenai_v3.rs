@@ -6,7 +6,7 @@ use keysmith::emulator::edenai::v3::{NewKey, Switches};
 use keysmith::emulator::{EdenAiV3, Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{World, names, world};
+use super::support::{World, names, world};
 
 const TOKEN: &str = "mgmt-eden-emulated-console-token";
 const KEYS: &str = "/edenai/v3/manage/keys/";

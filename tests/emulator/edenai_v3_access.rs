@@ -5,7 +5,7 @@ use keysmith::emulator::edenai::v3::{Scope, SecretField};
 use keysmith::emulator::{Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{World, names, world};
+use super::support::{World, names, world};
 
 const TOKEN: &str = "mgmt-eden-emulated-console-token";
 const ISSUER: &str = "mgmt-eden-emulated-issuer-token";

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::edgee::NewKey;
 use serde_json::{Value, json};
 
-use crate::support::{ORG, World, request, world};
+use super::support::{ORG, World, request, world};
 
 const EXPORT: &str = "/edgee/v1/organizations/org_demo/logs/export";
 

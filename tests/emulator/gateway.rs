@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::edgee::{DataPlaneAnswer, KeyRecord, NewKey};
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, ORG, World, parsed, request, with_header, world};
+use super::support::{KEYS, ORG, World, parsed, request, with_header, world};
 
 fn with_key(new: NewKey) -> (World, KeyRecord) {
     let world = world();

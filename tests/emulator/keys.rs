@@ -3,7 +3,7 @@
 use keysmith::emulator::edgee::{Blank, KeyKind, NewKey};
 use serde_json::json;
 
-use crate::support::{KEYS, ORG, parsed, request, with_header, world};
+use super::support::{KEYS, ORG, parsed, request, with_header, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_created_key_shows_its_secret_and_what_was_asked_for() {

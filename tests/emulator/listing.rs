@@ -3,7 +3,7 @@
 use keysmith::emulator::{Effect, Rule};
 use serde_json::{Value, json};
 
-use crate::support::{KEYS, ORG, PROVIDER_KEYS, World, names, world};
+use super::support::{KEYS, ORG, PROVIDER_KEYS, World, names, world};
 
 async fn with_keys(count: usize) -> World {
     let world = world();

@@ -3,7 +3,7 @@
 use keysmith::emulator::edgee::{Support, Switches};
 use serde_json::{Value, json};
 
-use crate::support::{ORG, PROVIDER_KEYS, World, world};
+use super::support::{ORG, PROVIDER_KEYS, World, world};
 
 fn body(provider: &str, provider_key: &str) -> Value {
     json!({ "provider": provider, "provider_key": provider_key, "name": "main", "api_key_ids": ["key_1"] })

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use keysmith::emulator::{Desk, Surface};
 use serde_json::{Value, json};
 
-use crate::support::{World, parsed, request, with_header, world};
+use super::support::{World, parsed, request, with_header, world};
 
 /// What a client of each vendor sends: to make a key, to list, to call the data plane.
 struct Client {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::support::{KEYS, ORG, TOKEN, world};
+use super::support::{KEYS, ORG, TOKEN, world};
 
 struct Server {
     base: String,

@@ -1,8 +1,8 @@
 //! Two operators at once, neither of which knows of the other.
 
-use super::chance::Chance;
 use super::replica::Replica;
-use super::stage::Stage;
+use super::stage::{SEED, Stage};
+use crate::support::random::Rng;
 use crate::support::report::{self, thorough};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,12 +22,12 @@ fn kills() -> (usize, u64) {
 pub async fn two_at_once() {
     let mut stage = Stage::set().await;
     let pair = [stage.operator(), stage.operator()];
-    let chance = Chance::from_environment();
-    let told = chance.to_string();
-    let mut duel = Duel { stage, pair, chance, wanted: [Wanted { budget: 5, trigger: 0 }; KEYS] };
+    let rng = Rng::from_environment(|| SEED);
+    let seed = rng.to_string();
+    let mut duel = Duel { stage, pair, rng, wanted: [Wanted { budget: 5, trigger: 0 }; KEYS] };
     let result = duel.fight().await;
     let violations: Vec<_> =
-        result.err().map(|error| format!("two at once, {told}: {error}")).into_iter().collect();
+        result.err().map(|error| format!("two at once, {seed}: {error}")).into_iter().collect();
     println!("{KEYS} keys, two operators, {} kills", kills().0);
     report::add(&[("faults", kills().0)]);
     report::conclude(&violations);
@@ -43,7 +43,7 @@ struct Wanted {
 struct Duel {
     stage: Stage,
     pair: [Replica; 2],
-    chance: Chance,
+    rng: Rng,
     wanted: [Wanted; KEYS],
 }
 
@@ -61,7 +61,7 @@ impl Duel {
         let (kills, pause) = kills();
         for round in 0..kills {
             self.edit_all(if thorough() { round } else { 1 }).await;
-            tokio::time::sleep(Duration::from_millis(self.chance.below(pause))).await;
+            tokio::time::sleep(Duration::from_millis(self.rng.below(pause))).await;
             self.replace_one();
         }
         self.settled().await?;
@@ -83,7 +83,7 @@ impl Duel {
 
     fn replace_one(&mut self) {
         let successor = self.stage.operator();
-        std::mem::replace(&mut self.pair[usize::from(self.chance.coin())], successor).kill();
+        std::mem::replace(&mut self.pair[usize::from(self.rng.coin())], successor).kill();
     }
 
     async fn settled(&self) -> Result<(), String> {

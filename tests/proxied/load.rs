@@ -1,12 +1,12 @@
 //! Calls with whatever the Secret holds, all through replacements of its key and kills of the operator.
 
-use super::chance::Chance;
 use super::gate::Gate;
 use super::replica::Replica;
-use super::stage::Stage;
+use super::stage::{SEED, Stage};
 use super::story::NAME;
 use super::traffic::Traffic;
 use super::wires::{Act, Point, Side};
+use crate::support::random::Rng;
 use crate::support::report::{self, thorough};
 use serde_json::json;
 use std::time::Duration;
@@ -19,14 +19,14 @@ pub async fn rotations() {
     let mut stage = Stage::set().await;
     let operator = stage.operator();
     let rotations = if thorough() { 100 } else { 5 };
-    let chance = Chance::from_environment();
-    let told = chance.to_string();
-    let mut run = Run { stage: &mut stage, operator: Some(operator), chance, kills: 0 };
+    let rng = Rng::from_environment(|| SEED);
+    let seed = rng.to_string();
+    let mut run = Run { stage: &mut stage, operator: Some(operator), rng, kills: 0 };
     let outcome = run.play(rotations).await;
     let kills = run.kills;
     let (traffic, mut violations) = match outcome {
         Ok(traffic) => (Some(traffic), Vec::new()),
-        Err(error) => (None, vec![format!("under load, {told}: {error}")]),
+        Err(error) => (None, vec![format!("under load, {seed}: {error}")]),
     };
     let (sent, refused) = traffic.map_or((0, Vec::new()), |it| (it.sent(), it.refused()));
     println!("{rotations} rotations, {kills} kills, {sent} calls, {} refused", refused.len());
@@ -38,7 +38,7 @@ pub async fn rotations() {
 struct Run<'a> {
     stage: &'a mut Stage,
     operator: Option<Replica>,
-    chance: Chance,
+    rng: Rng,
     kills: usize,
 }
 
@@ -55,7 +55,7 @@ impl Run<'_> {
             let trigger = number.to_string();
             self.rotate(&trigger).await?;
             self.stage.until(PATIENCE, async || handled(self.stage, &trigger).await).await?;
-            tokio::time::sleep(Duration::from_millis(300 + self.chance.below(500))).await;
+            tokio::time::sleep(Duration::from_millis(300 + self.rng.below(500))).await;
         }
         self.stage.until(PATIENCE, async || self.stage.one_key(NAME).await).await?;
         self.stage.check_protocol()?;
@@ -70,7 +70,7 @@ impl Run<'_> {
         let kill = self.kill();
         let gate = Gate::default();
         if let Kill::At(side, shape, nth) = kill {
-            let act = if self.chance.coin() { Act::HoldRequest } else { Act::HoldAnswer };
+            let act = if self.rng.coin() { Act::HoldRequest } else { Act::HoldAnswer };
             // Held before it is forwarded, a create call would leave a doubt that takes more than a minute.
             let act = if side == Side::Vendor { Act::HoldAnswer } else { act };
             let point = Point { side, shape: shape.to_owned(), nth };
@@ -94,11 +94,11 @@ impl Run<'_> {
     /// Most kills are aimed. The others come when they come; they too are the more instructive the fewer of them
     /// meet the moment between a claim and its create call, after which everybody waits.
     fn kill(&mut self) -> Kill {
-        match self.chance.below(if thorough() { 10 } else { 4 }) {
+        match self.rng.below(if thorough() { 10 } else { 4 }) {
             0 => Kill::At(Side::Vendor, "POST api_keys", 1),
             1 => Kill::At(Side::Kubernetes, "PUT secrets", 2),
             2 => Kill::At(Side::Kubernetes, "PATCH gatewayapikeys/status", 1),
-            4 => Kill::After(Duration::from_millis(self.chance.below(1500))),
+            4 => Kill::After(Duration::from_millis(self.rng.below(1500))),
             _ => Kill::None,
         }
     }

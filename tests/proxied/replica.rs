@@ -1,6 +1,7 @@
 //! The real binary, to be killed and paused.
 
 use crate::support::canary;
+use crate::support::invariants::{self, Verdict};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -73,11 +74,10 @@ impl Drop for Replica {
     }
 }
 
-/// A secret in what a replica printed, or a panic.
-pub fn misprint(log: &Path) -> Option<String> {
+/// Neither a secret nor a panic is in what a replica printed.
+pub fn printed_well(log: &Path) -> Verdict {
     let printed = std::fs::read_to_string(log).unwrap_or_default();
-    if let Some(form) = canary::secret_in(&printed) {
-        return Some(format!("a secret like {form:?} in {}", log.display()));
-    }
-    printed.contains("panicked at").then(|| format!("a panic in {}", log.display()))
+    let place = log.display().to_string();
+    invariants::no_secret_is_shown([(place.as_str(), printed.as_str())], canary::secret_in)?;
+    if printed.contains("panicked at") { Err(format!("a panic in {place}")) } else { Ok(()) }
 }

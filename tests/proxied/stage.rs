@@ -1,9 +1,10 @@
 //! What a story plays on: a namespace, a vendor, a proxy in front of each server, and replicas of the operator.
 
+use super::observer::Observer;
 use super::proxy::{Proxy, Upstream};
 use super::replica::{self, Replica, Setting};
-use super::watchman::Watchman;
 use super::wires::{Side, Wires};
+use crate::support::invariants::{AtRest, Creations, Key, Resource, Snapshot, Verdict};
 use crate::support::plane;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -14,7 +15,6 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Pos
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,8 @@ use tokio::task::AbortHandle;
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
 const TOKEN: &str = "ek_live_emulated-story-token";
+/// The same kills in every run, as far as processes allow it.
+pub const SEED: u64 = 7;
 /// Between two looks at whether a story has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -36,17 +38,17 @@ pub struct Stage {
     pub namespace: String,
     /// What passes the proxies.
     pub wires: Wires,
-    /// What the watchman saw.
-    broken: Arc<Mutex<Vec<String>>>,
+    /// What the observer found.
+    wrong: Arc<Mutex<Vec<String>>>,
     proxies: [Proxy; 2],
     folder: PathBuf,
     replicas: usize,
-    watchman: AbortHandle,
+    observer: AbortHandle,
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.watchman.abort();
+        self.observer.abort();
     }
 }
 
@@ -69,16 +71,16 @@ impl Stage {
         let proxies = proxies.await.try_into().ok().unwrap();
         let folder = plane::folder().join("stages").join(&namespace);
         std::fs::create_dir_all(&folder).unwrap();
-        let broken = Arc::default();
-        let watchman = Watchman {
+        let wrong = Arc::default();
+        let observer = Observer {
             keys: objects(&user, &namespace, "GatewayApiKey"),
             secrets: Api::namespaced(user.clone(), &namespace),
             emulator: emulator.clone(),
             wires: wires.clone(),
-            broken: Arc::clone(&broken),
+            wrong: Arc::clone(&wrong),
         };
-        let watchman = tokio::spawn(watchman.watch()).abort_handle();
-        let stage = Self { user, emulator, namespace, wires, broken, proxies, folder, replicas: 0, watchman };
+        let observer = tokio::spawn(observer.watch()).abort_handle();
+        let stage = Self { user, emulator, namespace, wires, wrong, proxies, folder, replicas: 0, observer };
         stage.write_kubeconfig();
         stage.admit().await;
         stage
@@ -172,29 +174,39 @@ impl Stage {
         self.keys().into_iter().filter(|it| it.name.starts_with(&prefix)).collect()
     }
 
-    /// The resource is Ready, the vendor has one key for it, the Secret holds it, and it works. Returns the resource.
+    /// Every invariant of a world at rest, for that resource and its keys. Returns the resource.
     pub async fn one_key(&self, name: &str) -> Result<DynamicObject, String> {
         let object = self.api("GatewayApiKey").get(name).await.map_err(|error| error.to_string())?;
         let status = &object.data["status"];
         let mut conditions = status["conditions"].as_array().into_iter().flatten();
-        if !conditions.any(|it| it["type"] == "Ready" && it["status"] == "True") {
-            return Err(format!("{name} is not Ready: {}", status["conditions"]));
-        }
-        if status["observedGeneration"].as_i64() != object.metadata.generation {
-            return Err(format!("{name} is Ready as it was before the last edit"));
-        }
-        let keys = self.keys_of(name);
-        let [key] = &keys[..] else {
-            return Err(format!("{} keys for {name} at the vendor", keys.len()));
+        let resource = Resource {
+            name: name.to_owned(),
+            ready: conditions.any(|it| it["type"] == "Ready" && it["status"] == "True"),
+            current: status["observedGeneration"].as_i64() == object.metadata.generation,
+            id: status["id"].as_str().map(str::to_owned),
+            previous: status["previous"].as_array().map_or(0, Vec::len),
+            held: self.secret(name).await,
+            status: status.to_string(),
         };
-        if status["id"] != key.id.as_str() {
-            return Err(format!("{name} names key {}, the vendor has {}", status["id"], key.id));
-        }
-        let secret = self.secret(name).await.ok_or_else(|| format!("no Secret {name}"))?;
-        match self.emulator.edgee().check(&secret, None) {
-            DataPlaneAnswer::Accepted => Ok(object),
-            other => Err(format!("the gateway says {other:?} to what Secret {name} holds")),
-        }
+        let keys = self.seen(self.keys_of(name));
+        Snapshot { resources: vec![resource], keys, left: Vec::new() }.check(AtRest::ALL)?;
+        Ok(object)
+    }
+
+    /// Neither that resource, nor its Secret, nor a key at the vendor.
+    pub async fn nothing(&self, name: &str) -> Verdict {
+        let mut left = Vec::new();
+        let object = self.api("GatewayApiKey").get_opt(name).await.map_err(|it| it.to_string())?;
+        left.extend(object.map(|it| format!("{name}: {}", it.data["status"]["conditions"])));
+        left.extend(self.secret(name).await.map(|_| format!("Secret {name}")));
+        Snapshot { resources: Vec::new(), keys: self.seen(self.keys()), left }.check(AtRest::ALL)
+    }
+
+    fn seen(&self, keys: Vec<KeyRecord>) -> Vec<Key> {
+        let works =
+            |key: &KeyRecord| self.emulator.edgee().check(&key.secret, None) == DataPlaneAnswer::Accepted;
+        let key = |it: KeyRecord| Key { works: works(&it), id: it.id, name: it.name, secret: it.secret };
+        keys.into_iter().map(key).collect()
     }
 
     /// What a Secret holds.
@@ -220,31 +232,27 @@ impl Stage {
         }
     }
 
-    /// What holds whatever happened: an intent before every create call, one call per serial, a working key in the
+    /// What holds whatever happened: a claim before every create call, one call per serial, a working key in the
     /// Secret at any time, and no secret in what was printed.
-    pub fn check_protocol(&self) -> Result<(), String> {
-        let mut sent = HashMap::new();
-        let mut claimed: Vec<String> = Vec::new();
+    pub fn check_protocol(&self) -> Verdict {
+        let mut creations = Creations::default();
         for entry in self.wires.entries() {
             let Some(subject) = entry.subject else { continue };
             if entry.side == Side::Kubernetes && entry.status == Some(200) {
-                claimed.push(subject);
+                if let Some((owner, serial)) = claimed(&subject) {
+                    creations.claim(owner, serial);
+                }
             } else if entry.side == Side::Vendor && entry.shape == "POST api_keys" {
-                *sent.entry(subject.clone()).or_insert(0) += 1;
-                if sent[&subject] > 1 {
-                    return Err(format!("{subject} was sent {} times", sent[&subject]));
-                }
-                let preceded = wanted_claim(&subject).is_some_and(|it| claimed.iter().any(it));
-                if !preceded {
-                    return Err(format!("{subject} was sent without a claim"));
-                }
+                let owned = ordered(&subject);
+                creations.send(owned, &subject)?;
+                owned.map_or(Ok(()), |(owner, serial)| creations.was_claimed(owner, serial))?;
             }
         }
-        if let Some(broken) = self.broken.lock().unwrap_or_else(PoisonError::into_inner).first() {
-            return Err(broken.clone());
+        if let Some(wrong) = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).first() {
+            return Err(wrong.clone());
         }
         let logs = (1..=self.replicas).map(|it| self.folder.join(format!("operator-{it}.log")));
-        logs.into_iter().find_map(|log| replica::misprint(&log)).map_or(Ok(()), Err)
+        logs.into_iter().try_for_each(|log| replica::printed_well(&log))
     }
 
     /// Gives the namespace back where somebody else's cluster was borrowed. Ours goes as a whole; hundreds of namespaces
@@ -266,12 +274,18 @@ impl Stage {
     }
 }
 
-/// Recognises the claim that has to precede the create call of a key with that name.
-fn wanted_claim(name: &str) -> Option<impl Fn(&String) -> bool> {
+/// Resource and serial of the claim in a write, which is the resource's name and the claim.
+fn claimed(subject: &str) -> Option<(&str, u64)> {
+    let (resource, claim) = subject.split_once(' ')?;
+    let claim: Value = serde_json::from_str(claim).ok()?;
+    Some((resource, claim["serial"].as_u64()?))
+}
+
+/// Resource and serial in the name of a key.
+fn ordered(name: &str) -> Option<(&str, u64)> {
     let (resource, mark) = name.split_once(" [")?;
     let serial = mark.trim_end_matches(']').rsplit('-').next()?;
-    let (resource, serial) = (format!("{resource} "), format!("\"serial\":{serial},"));
-    Some(move |claim: &String| claim.starts_with(&resource) && claim.contains(&serial))
+    Some((resource, serial.parse().ok()?))
 }
 
 fn objects(user: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {

@@ -70,19 +70,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
     first.kill();
     assert!(world.keys().len() < 200, "the kill came too late to tell anything");
     let second = run(world, "sigkill", vendor, free_port(), "info").await;
-    for number in 0..200 {
-        world.ready("GatewayApiKey", &format!("key-{number}")).await;
-    }
-    world
-        .eventually("exactly two hundred keys", async || match world.keys().len() {
-            200 => Ok(()),
-            other => Err(format!("{other} keys")),
-        })
-        .await;
-    for number in 0..200 {
-        let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
-        assert!(world.accepts(&secret));
-    }
+    world.at_rest(&(0..200).map(|number| format!("key-{number}")).collect::<Vec<_>>()).await;
     second.assert_silent();
     // Cleared quickly, so that the namespace can go.
     world.emulator.faults().clear();

@@ -1,6 +1,7 @@
 //! What holds for every vendor, told once and played at each of them: `world.surface` says where.
 
 use crate::support::drivers::Driver;
+use crate::support::invariants::AtRest;
 use crate::support::world::{TOKEN, World, key_spec};
 use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::{Recovery, Support};
@@ -12,21 +13,14 @@ const DAY: u64 = 86_400;
 
 /// The key in the Secret, if the vendor's gateway accepts it.
 async fn served(world: &World, name: &str) -> Result<Seen, String> {
-    let value = world.entry(name, "key").await.ok_or("no Secret")?;
-    let key = world.desk().keys().into_iter().find(|key| key.secret == value);
-    let key = key.ok_or("the Secret holds no key of the vendor's")?;
-    if world.desk().accepts(&value) { Ok(key) } else { Err("the gateway refuses the key".to_owned()) }
+    world.serves(name, "key", AtRest::SERVED).await
 }
 
 /// Waits until the Secret holds a key that works, and there is no other.
 async fn only(world: &World, name: &str) -> Seen {
     world
         .eventually(&format!("Secret {name} holds the one key, and it works"), async || {
-            let key = served(world, name).await?;
-            match world.desk().keys().len() {
-                1 => Ok(key),
-                keys => Err(format!("{keys} keys")),
-            }
+            world.serves(name, "key", AtRest::ONE_KEY_SERVED).await
         })
         .await
 }

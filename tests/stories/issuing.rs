@@ -245,17 +245,5 @@ pub async fn a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys
         .await;
     world.kill();
     world.start().await;
-    for number in 0..20 {
-        world.ready("GatewayApiKey", &format!("key-{number}")).await;
-    }
-    world
-        .eventually("exactly twenty keys", async || match world.keys().len() {
-            20 => Ok(()),
-            other => Err(format!("{other} keys")),
-        })
-        .await;
-    for number in 0..20 {
-        let secret = world.entry(&format!("key-{number}"), "key").await.unwrap();
-        assert!(world.accepts(&secret));
-    }
+    world.at_rest(&(0..20).map(|number| format!("key-{number}")).collect::<Vec<_>>()).await;
 }

@@ -20,6 +20,7 @@ pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
 }
 
 pub async fn an_edited_secret_is_set_right(world: &mut World) {
+    world.forges_serials = true;
     world.token().await;
     let secret = json!({"template": {"metadata": {"labels": {"team": "shop"}}}});
     let rotation = json!({"overlap": "1s", "brownOut": "0s"});
@@ -103,6 +104,7 @@ async fn replaced(world: &World, id: &str) -> String {
 }
 
 pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(world: &mut World) {
+    world.forges_serials = true;
     let theirs = world.desk().add_key("theirs");
     world.token().await;
     world.key("checkout", json!({})).await;

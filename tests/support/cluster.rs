@@ -1,7 +1,7 @@
 //! A Kubernetes API server inside the test process, for tests under paused tokio time.
 //!
 //! It follows the rules of the real server, not the expectations of one client; the rules are listed here and tested
-//! in `simulated_cluster.rs`. It is meant never to be laxer than the real one; where it differs, it says so below.
+//! in `tests/cluster_rules`. It is meant never to be laxer than the real one; where it differs, it says so below.
 //!
 //! **Served.** Namespaces, Secrets, ConfigMaps, Events (core and `events.k8s.io`), Leases, Deployments, `StatefulSets`, `DaemonSets`,
 //! `CustomResourceDefinitions` (as data), and every kind the given CRDs describe; `/api`, `/apis`, `/version`, health.

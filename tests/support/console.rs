@@ -1,8 +1,11 @@
 //! The vendor of a story, whichever it is: its keys, what the operator asked of it, and what goes wrong there.
 
+use super::invariants::{AtRest, Key, Resource, Snapshot};
 use super::world::{ORG, World};
 use keysmith::emulator::edgee::{Edgee, KeyRecord};
 use keysmith::emulator::{Desk, Effect, Rule, Seen};
+use kube::ResourceExt;
+use kube::api::ListParams;
 
 impl World {
     /// The story's vendor, whichever it is.
@@ -47,17 +50,64 @@ impl World {
         self.desk().accepts(secret)
     }
 
+    /// The keys at the vendor, as invariants are about them.
+    pub fn live_keys(&self) -> Vec<Key> {
+        let desk = self.desk();
+        let key =
+            |it: Seen| Key { works: desk.accepts(&it.secret), id: it.id, name: it.name, secret: it.secret };
+        desk.keys().into_iter().map(key).collect()
+    }
+
+    /// Whether those invariants hold of that entry of a Secret, and of all keys. Returns the key in it.
+    pub async fn serves(&self, secret: &str, entry: &str, invariants: &[AtRest]) -> Result<Seen, String> {
+        let held = self.entry(secret, entry).await;
+        let resource = Resource { name: secret.to_owned(), held, ..Resource::default() };
+        let keys = self.live_keys();
+        let id = resource.held_key(&keys)?.id.clone();
+        Snapshot { resources: vec![resource], keys, left: Vec::new() }.check(invariants)?;
+        self.keys().into_iter().find(|key| key.id == id).ok_or_else(|| format!("{id} is gone"))
+    }
+
     /// Waits until the Secret holds a key that the gateway accepts, and there is no other key. Returns its id.
     pub async fn served(&self, secret: &str, entry: &str) -> String {
         self.eventually(&format!("Secret {secret} holds the one key, and it works"), async || {
-            let value = self.entry(secret, entry).await.ok_or("no Secret")?;
-            let keys = self.keys();
-            if keys.len() != 1 {
-                return Err(format!("{} keys at the vendor", keys.len()));
-            }
-            if self.accepts(&value) { Ok(keys[0].id.clone()) } else { Err("it does not work".to_owned()) }
+            Ok(self.serves(secret, entry, AtRest::ONE_KEY_SERVED).await?.id)
         })
         .await
+    }
+
+    /// Waits until the world is at rest: these resources, each with the one key in its Secret, and no key and no resource
+    /// beside them.
+    pub async fn at_rest(&self, names: &[String]) {
+        self.eventually("every invariant of a world at rest holds", async || {
+            self.snapshot(names).await.check(AtRest::ALL)
+        })
+        .await;
+    }
+
+    async fn snapshot(&self, names: &[String]) -> Snapshot {
+        let mut snapshot = Snapshot { keys: self.live_keys(), ..Snapshot::default() };
+        for object in self.api("GatewayApiKey").list(&ListParams::default()).await.unwrap() {
+            let (name, status) = (object.name_any(), &object.data["status"]);
+            if !names.contains(&name) {
+                snapshot.left.push(name);
+                continue;
+            }
+            let mut conditions = status["conditions"].as_array().into_iter().flatten();
+            snapshot.resources.push(Resource {
+                ready: conditions.any(|it| it["type"] == "Ready" && it["status"] == "True"),
+                current: status["observedGeneration"].as_i64() == object.metadata.generation,
+                id: status["id"].as_str().map(str::to_owned),
+                previous: status["previous"].as_array().map_or(0, Vec::len),
+                held: self.entry(&name, "key").await,
+                status: status.to_string(),
+                name,
+            });
+        }
+        let gone = |name: &&String| snapshot.resources.iter().all(|it| it.name != **name);
+        let gone: Vec<_> = names.iter().filter(gone).cloned().collect();
+        snapshot.resources.extend(gone.into_iter().map(|name| Resource { name, ..Resource::default() }));
+        snapshot
     }
 
     /// Calls of the operator that changed something at the vendor: method, and the path from the collection on.

@@ -50,6 +50,11 @@ pub fn combinations() -> Vec<(String, PathBuf)> {
     found
 }
 
+/// One of them.
+pub fn combination(wanted: &str) -> PathBuf {
+    combinations().into_iter().find(|(name, _)| name == wanted).unwrap().1
+}
+
 /// The chart's manifest with these values, or why there is none.
 pub fn template(values: &Path, more: &[&str]) -> Result<String, String> {
     let (name, namespace) = RELEASE;

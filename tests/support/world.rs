@@ -3,6 +3,7 @@
 
 use super::cluster::Cluster;
 use super::drivers::Driver;
+use super::invariants::{self, Verdict};
 use super::replica::{Calls, Limit, Replica, times, usurp};
 use super::rights::Account;
 use super::{canary, plane};
@@ -73,6 +74,8 @@ pub struct World {
     pub ledger_namespace: String,
     /// What the vendors admit of their calls.
     pub limit: Option<Limit>,
+    /// Whether the story forges serials in Secrets, which then go up and down as it likes.
+    pub forges_serials: bool,
     replicas: Vec<Replica>,
     /// Whoever takes the lead away from one of two operators time and again.
     usurper: Option<AbortOnDropHandle<()>>,
@@ -149,6 +152,7 @@ impl World {
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
             limit: None,
+            forges_serials: false,
             replicas: Vec::new(),
             usurper: None,
         };
@@ -258,10 +262,13 @@ impl World {
         self.usurper.take();
         self.stop().await;
         canary::assert_silent();
-        for (place, text) in self.everything_but_secrets().await {
-            assert_eq!(canary::secret_in(&text), None, "a secret in {place}");
+        let mut texts = self.everything_but_secrets().await;
+        texts.push(("the metrics".to_owned(), self.metrics.text()));
+        let texts = texts.iter().map(|(place, text)| (place.as_str(), text.as_str()));
+        invariants::no_secret_is_shown(texts, canary::secret_in).unwrap();
+        if let (Ground::Simulated(cluster), false) = (&self.ground, self.forges_serials) {
+            serials_never_fell(cluster).unwrap();
         }
-        assert_eq!(canary::secret_in(&self.metrics.text()), None, "a secret in the metrics");
         if let Ground::Real(recorder) = &self.ground {
             let account = Account::cluster(&self.namespace);
             let rights = account.rights();
@@ -552,6 +559,22 @@ impl World {
         })
         .await
     }
+}
+
+/// Of every Secret of ours, as long as it was there.
+fn serials_never_fell(cluster: &Cluster) -> Verdict {
+    let mut serials = BTreeMap::new();
+    for version in cluster.secret_history_after(0) {
+        let Some(object) = version.object else {
+            serials.remove(&version.uid);
+            continue;
+        };
+        let serial = object["metadata"]["annotations"][keysmith::api::SERIAL].as_str();
+        let serial = serial.and_then(|it| it.parse().ok()).unwrap_or_default();
+        let before = serials.insert(version.uid, serial).unwrap_or_default();
+        invariants::serial_does_not_fall(&version.name, (before, serial))?;
+    }
+    Ok(())
 }
 
 /// A ConsoleToken's spec that works, at Edgee.

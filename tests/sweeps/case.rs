@@ -1,7 +1,7 @@
 //! One run: a scenario, the faults that strike it, and what came of it.
 
 use super::fault::{Point, Strike};
-use super::oracle::Goal;
+use super::goal::Goal;
 use super::scenario::Scenario;
 use super::stage::Stage;
 use keysmith::emulator::Surface;
@@ -79,12 +79,12 @@ impl Case {
 
     /// Plays it on a stage that is prepared.
     pub async fn play(&self, stage: &Stage) -> Report {
-        stage.watchdog.allow_for(self.strikes.len());
+        stage.observer.allow_for(self.strikes.len());
         stage.line.count(&self.strikes);
         let goal = self.scenario.act(stage).await;
         let (mut points, wrong) = settle(stage, &goal).await;
         let mut wrong: Vec<_> = wrong.into_iter().collect();
-        wrong.extend(stage.watchdog.findings());
+        wrong.extend(stage.observer.findings());
         let struck = stage.line.struck();
         let all = stage.line.points();
         points = points.min(all.len());
@@ -121,7 +121,7 @@ async fn settle(stage: &Stage, goal: &Goal) -> (usize, Option<String>) {
     let (mut stamp, mut right_since, mut points) = (None, None, None);
     let mut wrong = String::new();
     while start.elapsed() < HOPELESS {
-        let now = Some(stage.watchdog.stamp());
+        let now = Some(stage.observer.stamp());
         if stamp != now {
             stamp = now;
             match goal.check(stage) {

@@ -2,8 +2,8 @@
 
 use super::fault::{Fault, Point, Sort};
 use super::line::{Line, Passage};
+use super::observer::Observer;
 use super::wanted::Wanted;
-use super::watchdog::Watchdog;
 use crate::support::cluster::Cluster;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -29,7 +29,7 @@ pub struct Connection {
     /// Where it leads.
     pub cluster: Cluster,
     /// Who looks at the world after every write.
-    pub watchdog: Watchdog,
+    pub observer: Observer,
 }
 
 impl Connection {
@@ -57,11 +57,11 @@ impl Connection {
         let past = past.filter(|_| strike == Some(Fault::Stale));
         let request = if let Some(revision) = past { wanted.of_the_past(request, revision) } else { request };
         // A task of its own: what was sent is carried out, whether or not its sender lives.
-        let watchdog = Some(self.watchdog.clone()).filter(|_| wanted.sort() == Sort::Write);
+        let observer = Some(self.observer.clone()).filter(|_| wanted.sort() == Sort::Write);
         let sent = tokio::spawn(async move {
             let answer = behind.send(request).await;
-            if let Some(watchdog) = watchdog {
-                watchdog.look();
+            if let Some(observer) = observer {
+                observer.look();
             }
             answer
         });

@@ -1,6 +1,6 @@
 //! What users do while things go wrong, and what must come of it.
 
-use super::oracle::{Goal, Outcome};
+use super::goal::{Goal, Outcome};
 use super::stage::Stage;
 use crate::support::drivers::Driver;
 use jiff::SignedDuration;
@@ -131,7 +131,7 @@ impl Scenario {
                 Goal::nothing()
             }
             Self::NamespaceDelete => {
-                stage.watchdog.release(NAME);
+                stage.observer.release(NAME);
                 stage.delete_namespace().await;
                 Goal::nothing().without_namespace()
             }

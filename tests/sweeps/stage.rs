@@ -2,8 +2,8 @@
 
 use super::kubernetes::Connection;
 use super::line::Line;
+use super::observer::{NAMESPACE, Observer};
 use super::vendor::Vendor;
-use super::watchdog::{NAMESPACE, Watchdog};
 use crate::support::cluster::Cluster;
 use crate::support::drivers::Driver;
 use jiff::{SignedDuration, Timestamp};
@@ -46,7 +46,7 @@ pub struct Stage {
     /// What stands between the operator and both.
     pub line: Line,
     /// Who looks at it all.
-    pub watchdog: Watchdog,
+    pub observer: Observer,
     user: Client,
     clock: Clock,
 }
@@ -72,11 +72,11 @@ impl Stage {
         let emulator = Emulator::new(move || vendors_now.now());
         let desk = emulator.surface(surface);
         desk.add_token(TOKEN);
-        let watchdog = Watchdog::new(cluster.clone(), desk.clone());
-        watchdog.allow_for(0);
+        let observer = Observer::new(cluster.clone(), desk.clone());
+        observer.allow_for(0);
         let user = cluster.client_named("user");
         let line = Line::default();
-        let stage = Self { cluster, emulator, surface, desk, line, watchdog, user, clock };
+        let stage = Self { cluster, emulator, surface, desk, line, observer, user, clock };
         tokio::spawn(stage.clone().keep_running());
         stage
     }
@@ -87,17 +87,17 @@ impl Stage {
             let mut operator = tokio::spawn(operator);
             tokio::select! {
                 () = self.line.killed() => operator.abort(),
-                _ = &mut operator => self.watchdog.report("the operator ended by itself"),
+                _ = &mut operator => self.observer.report("the operator ended by itself"),
             }
             tokio::time::sleep(RESTART).await;
         }
     }
 
     fn operator(&self, generation: u64) -> Operator {
-        let (line, watchdog) = (self.line.clone(), self.watchdog.clone());
-        let vendor = Vendor { generation, line, emulator: self.emulator.clone(), watchdog };
-        let (line, watchdog) = (self.line.clone(), self.watchdog.clone());
-        let connection = Connection { generation, line, cluster: self.cluster.clone(), watchdog };
+        let (line, observer) = (self.line.clone(), self.observer.clone());
+        let vendor = Vendor { generation, line, emulator: self.emulator.clone(), observer };
+        let (line, observer) = (self.line.clone(), self.observer.clone());
+        let connection = Connection { generation, line, cluster: self.cluster.clone(), observer };
         Operator {
             client: connection.client(),
             transport: Arc::new(vendor),
@@ -146,7 +146,7 @@ impl Stage {
     /// The user writes a GatewayApiKey.
     pub async fn key(&self, name: &str, mut spec: Value) {
         spec["consoleTokenRef"] = json!({"name": "vendor"});
-        self.watchdog.guard(name);
+        self.observer.guard(name);
         self.create("GatewayApiKey", name, spec).await;
     }
 
@@ -177,14 +177,14 @@ impl Stage {
 
     /// The user declares the present key leaked.
     pub async fn leak(&self, name: &str) {
-        self.watchdog.leaked(name);
+        self.observer.leaked(name);
         self.edit(name, json!({"metadata": {"annotations": {"keysmith.dev/leaked": "found-in-a-log"}}}))
             .await;
     }
 
     /// The user deletes a GatewayApiKey.
     pub async fn delete(&self, name: &str) {
-        self.watchdog.release(name);
+        self.observer.release(name);
         self.api("GatewayApiKey").delete(name, &DeleteParams::default()).await.unwrap();
     }
 

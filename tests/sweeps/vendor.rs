@@ -2,7 +2,7 @@
 
 use super::fault::{Fault as Strike, Point, Sort};
 use super::line::{Line, Passage};
-use super::watchdog::{Watchdog, is_collection};
+use super::observer::{Observer, is_collection};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -26,7 +26,7 @@ pub struct Vendor {
     /// Where it leads.
     pub emulator: Emulator,
     /// Who looks at the world after every call that may change something.
-    pub watchdog: Watchdog,
+    pub observer: Observer,
 }
 
 fn broken() -> Fault {
@@ -54,7 +54,7 @@ impl Vendor {
         let writes = sort(&request) == Sort::VendorWrite;
         let answer = self.emulator.call(request).await.map_err(|_| broken());
         if writes {
-            self.watchdog.look();
+            self.observer.look();
         }
         answer
     }
@@ -74,7 +74,7 @@ impl Transport for Vendor {
         if strike == Some(Strike::Refused) {
             return Err(Fault::without_effect(FaultKind::Unreachable(Unreachable::Connect)));
         }
-        self.watchdog.sent(&request);
+        self.observer.sent(&request);
         let effect = match strike {
             Some(Strike::Unavailable) => Some(refusal(503, None)),
             Some(Strike::Conflict) => Some(refusal(409, None)),

@@ -1,6 +1,6 @@
 //! What is written about vendors agrees with the table that Keysmith goes by.
 
-use crate::{files, keysmith, kustomized, root};
+use super::manifests::{files, keysmith, kustomized, root};
 use serde_json::{Value, json};
 use std::fs;
 

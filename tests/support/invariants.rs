@@ -1,0 +1,240 @@
+//! The invariants: what holds at every instant, and what holds once everything has come to rest. Each is defined here and
+//! nowhere else; sweeps, the binary behind proxies, and stories look at their worlds and ask.
+//!
+//! Plain data in, `Result<(), String>` out: no client, no clock, no vendor, and nothing else of `tests/support`, so that a
+//! world without any of them (`tests/plans`) can ask as well. How a world becomes a [`Snapshot`] is the world's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Nothing, or what is wrong.
+pub type Verdict = Result<(), String>;
+
+fn holds(it: bool, wrong: impl FnOnce() -> String) -> Verdict {
+    if it { Ok(()) } else { Err(wrong()) }
+}
+
+/// A key that is alive at the vendor. Without `Debug`: a secret is in it.
+#[derive(Clone)]
+pub struct Key {
+    /// The vendor's id.
+    pub id: String,
+    /// What it is called, with its mark.
+    pub name: String,
+    /// The key itself.
+    pub secret: String,
+    /// Whether the gateway accepts it.
+    pub works: bool,
+}
+
+/// A GatewayApiKey, as far as invariants are about it. Without `Debug`: a secret is in it.
+#[derive(Clone, Default)]
+pub struct Resource {
+    /// Its name, for messages.
+    pub name: String,
+    /// Whether `Ready` is True.
+    pub ready: bool,
+    /// Whether status is of the present generation.
+    pub current: bool,
+    /// The key that status names; nothing where nobody asks for it.
+    pub id: Option<String>,
+    /// How many previous keys status names.
+    pub previous: usize,
+    /// The key in its Secret; nothing where the Secret is gone or empty.
+    pub held: Option<String>,
+    /// Its status, for messages.
+    pub status: String,
+}
+
+/// The resources that should have a key, the keys there are, and what should not be there.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// The resources that should be there.
+    pub resources: Vec<Resource>,
+    /// Every key that is alive at the vendor.
+    pub keys: Vec<Key>,
+    /// Objects that should be gone, each named.
+    pub left: Vec<String>,
+}
+
+/// What holds once everything has come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRest {
+    /// Nothing is left of what was deleted.
+    NothingIsLeft,
+    /// Every resource is Ready, at its present generation.
+    EveryResourceIsReady,
+    /// No resource has a previous key that still waits for its end.
+    NoPreviousKeyIsLeft,
+    /// There are as many live keys as resources: none leaked, none duplicate.
+    OneKeyPerResource,
+    /// Status names a key that is alive, and no two resources name the same one.
+    StatusNamesALiveKey,
+    /// The Secret holds a key that is alive: the one that status names, where status is asked.
+    TheSecretHoldsTheKey,
+    /// The gateway accepts what the Secret holds.
+    TheServedKeyWorks,
+}
+
+impl AtRest {
+    /// All of them, in the order in which they are asked.
+    pub const ALL: &'static [Self] = &[
+        Self::NothingIsLeft,
+        Self::EveryResourceIsReady,
+        Self::NoPreviousKeyIsLeft,
+        Self::OneKeyPerResource,
+        Self::StatusNamesALiveKey,
+        Self::TheSecretHoldsTheKey,
+        Self::TheServedKeyWorks,
+    ];
+    /// Those that ask for no status: a key, and the Secret that serves it.
+    pub const ONE_KEY_SERVED: &'static [Self] =
+        &[Self::OneKeyPerResource, Self::TheSecretHoldsTheKey, Self::TheServedKeyWorks];
+    /// The same while there may be other keys, as in a rotation.
+    pub const SERVED: &'static [Self] = &[Self::TheSecretHoldsTheKey, Self::TheServedKeyWorks];
+
+    /// Whether it holds.
+    pub fn check(self, snapshot: &Snapshot) -> Verdict {
+        match self {
+            Self::NothingIsLeft => {
+                holds(snapshot.left.is_empty(), || format!("still there: {}", snapshot.left.join(", ")))
+            }
+            Self::OneKeyPerResource => snapshot.one_key_per_resource(),
+            Self::StatusNamesALiveKey => snapshot.status_names_a_live_key(),
+            _ => snapshot.resources.iter().try_for_each(|resource| self.check_one(resource, &snapshot.keys)),
+        }
+    }
+
+    fn check_one(self, resource: &Resource, keys: &[Key]) -> Verdict {
+        let Resource { name, status, .. } = resource;
+        match self {
+            Self::EveryResourceIsReady => {
+                holds(resource.ready, || format!("{name} is not Ready: {status}"))?;
+                holds(resource.current, || {
+                    format!("{name} is Ready as it was before the last edit: {status}")
+                })
+            }
+            Self::NoPreviousKeyIsLeft => {
+                holds(resource.previous == 0, || format!("{name} still has previous keys: {status}"))
+            }
+            Self::TheSecretHoldsTheKey => resource.held_key(keys).map(drop),
+            Self::TheServedKeyWorks => {
+                let works = resource.held_key(keys)?.works;
+                holds(works, || format!("the gateway refuses the key in the Secret of {name}"))
+            }
+            Self::NothingIsLeft | Self::OneKeyPerResource | Self::StatusNamesALiveKey => Ok(()),
+        }
+    }
+}
+
+impl Resource {
+    /// The live key that the Secret holds.
+    pub fn held_key<'a>(&self, keys: &'a [Key]) -> Result<&'a Key, String> {
+        let name = &self.name;
+        let held = self.held.as_ref().ok_or_else(|| format!("the Secret of {name} is gone or empty"))?;
+        let key = keys.iter().find(|key| key.secret == *held);
+        let key = key.ok_or_else(|| format!("the Secret of {name} holds no live key of the vendor's"))?;
+        match &self.id {
+            Some(id) if *id != key.id => Err(format!("the Secret of {name} holds {}, not {id}", key.id)),
+            _ => Ok(key),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The first of these invariants that does not hold, with its name.
+    pub fn check(&self, invariants: &[AtRest]) -> Verdict {
+        let named = |it: AtRest| it.check(self).map_err(|wrong| format!("{it:?}: {wrong}"));
+        invariants.iter().copied().try_for_each(named)
+    }
+
+    fn one_key_per_resource(&self) -> Verdict {
+        let names = || self.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>();
+        let (resources, keys) = (self.resources.len(), self.keys.len());
+        holds(keys == resources, || format!("{resources} resources and {keys} live keys: {:?}", names()))
+    }
+
+    fn status_names_a_live_key(&self) -> Verdict {
+        let mut named = BTreeSet::new();
+        for Resource { name, id, status, .. } in &self.resources {
+            let id = id.as_ref().ok_or_else(|| format!("status of {name} names no key: {status}"))?;
+            let alive = self.keys.iter().any(|key| key.id == *id);
+            holds(alive, || format!("status of {name} names {id:?}, which is no live key"))?;
+            holds(named.insert(id), || format!("status of {name} names {id:?}, as another resource does"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a Secret serves at this instant, and what excuses that it does not work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Serving {
+    /// Whether the gateway accepts what the Secret holds; nothing where it is gone or empty.
+    pub works: Option<bool>,
+    /// The resource was never Ready, so nothing is promised yet.
+    pub unpromised: bool,
+    /// The resource is being deleted, or its user gave it up: its key goes first.
+    pub ended: bool,
+    /// What the Secret holds was declared leaked, and may die at once.
+    pub leaked: bool,
+}
+
+/// At every instant: from its first Ready until its end, the Secret of a resource holds a key that works.
+pub fn served_key_works(name: &str, serving: Serving) -> Verdict {
+    if serving.unpromised || serving.ended || serving.leaked {
+        return Ok(());
+    }
+    let works = serving.works.ok_or_else(|| format!("Secret {name} was gone or empty"))?;
+    holds(works, || format!("Secret {name} held a key that the gateway refuses"))
+}
+
+/// At every instant: of the keys of one resource no more are alive than one that is served, one that is being made, those
+/// whose overlap runs, and one for each fault.
+pub fn live_keys_are_excusable(owner: &str, live: usize, (previous, faults): (usize, usize)) -> Verdict {
+    let most = 2 + previous + faults;
+    holds(live <= most, || format!("{live} live keys of {owner}, at most {most} are excusable"))
+}
+
+/// At every write: what a Secret holds never goes back to an earlier serial. Zero stands for none.
+pub fn serial_does_not_fall(secret: &str, (before, now): (u64, u64)) -> Verdict {
+    holds(now >= before, || format!("Secret {secret} went from serial {before} back to {now}"))
+}
+
+/// At every create call: a serial is sent once at most, and claimed before. An owner is whatever tells resources apart.
+#[derive(Default)]
+pub struct Creations {
+    claimed: BTreeSet<(String, u64)>,
+    sent: BTreeMap<(String, u64), usize>,
+}
+
+impl Creations {
+    /// A claim was stored.
+    pub fn claim(&mut self, owner: &str, serial: u64) {
+        self.claimed.insert((owner.to_owned(), serial));
+    }
+
+    /// A create call leaves. What is named like nobody's key is no key of ours.
+    pub fn send(&mut self, marked: Option<(&str, u64)>, name: &str) -> Verdict {
+        let (owner, serial) = marked.ok_or_else(|| format!("a key was ordered without a mark: {name}"))?;
+        let times = self.sent.entry((owner.to_owned(), serial)).or_default();
+        *times += 1;
+        holds(*times == 1, || format!("the create call for {owner}, serial {serial}, was sent {times} times"))
+    }
+
+    /// Whether that serial was claimed before now.
+    pub fn was_claimed(&self, owner: &str, serial: u64) -> Verdict {
+        let claimed = self.claimed.contains(&(owner.to_owned(), serial));
+        holds(claimed, || format!("the create call for {owner}, serial {serial}, was sent without a claim"))
+    }
+}
+
+/// At the end: nothing that was printed, stored or shown holds a secret. `secret_in` finds one in a text, and the text is
+/// not repeated.
+pub fn no_secret_is_shown<'a>(
+    texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    secret_in: impl Fn(&str) -> Option<String>,
+) -> Verdict {
+    let found = |(place, text): (&str, &str)| {
+        secret_in(text).map_or(Ok(()), |form| Err(format!("a secret like {form:?} in {place}")))
+    };
+    texts.into_iter().try_for_each(found)
+}

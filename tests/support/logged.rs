@@ -1,0 +1,60 @@
+//! What one thread logs, at the loudest level.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Once;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+type Lines = Rc<RefCell<Vec<u8>>>;
+
+thread_local! {
+    static LINES: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
+/// A log that is being kept until it is dropped.
+pub struct Log(Lines);
+
+impl Log {
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        LINES.set(None);
+    }
+}
+
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LINES.with_borrow(|lines| lines.as_ref().map(|lines| lines.borrow_mut().extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps what this thread logs from now on. A runtime of one thread is all in it.
+///
+/// The subscriber is the whole process's: with one of a single thread, tracing may settle that a line is never wanted
+/// when another thread comes to it first. Lines of other threads cost no more than a look whether they are wanted.
+pub fn by_this_thread() -> Log {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Line);
+        let wanted = dynamic_filter_fn(|_, _| LINES.with_borrow(Option::is_some));
+        let subscriber = tracing_subscriber::registry().with(wanted).with(lines);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    let lines = Lines::default();
+    LINES.set(Some(Rc::clone(&lines)));
+    Log(lines)
+}

@@ -1,0 +1,52 @@
+//! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for everything that is drawn. Six lines of `SplitMix64`
+//! instead of a library, because a seed has to mean the same run after an update of dependencies too. Not for values
+//! that should shrink: those are proptest's.
+
+/// A random number generator (`SplitMix64`).
+pub struct Rng {
+    seed: u64,
+    state: u64,
+}
+
+impl Rng {
+    /// From a seed.
+    pub const fn new(seed: u64) -> Self {
+        Self { seed, state: seed }
+    }
+
+    /// From `KEYSMITH_SEED`, or from the default of whoever asks.
+    pub fn from_environment(default: impl FnOnce() -> u64) -> Self {
+        let given = std::env::var("KEYSMITH_SEED").ok().and_then(|text| text.parse().ok());
+        Self::new(given.unwrap_or_else(default))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Less than `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// An index into something of that length.
+    pub fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).expect("less than a usize")
+    }
+
+    /// True half of the time.
+    pub fn coin(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
+impl std::fmt::Display for Rng {
+    /// What to set to draw the same numbers again.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KEYSMITH_SEED={}", self.seed)
+    }
+}

@@ -1,0 +1,104 @@
+//! What must be true at the end of a run, whatever happened in it.
+
+use super::observer::{KEYS, NAMESPACE, entry, is_ready};
+use super::stage::Stage;
+use crate::support::invariants::{AtRest, Key, Resource, Snapshot};
+use keysmith::emulator::{Seen, Surface};
+use serde_json::Value;
+
+/// A resource and its key at the end.
+pub struct Outcome<'a> {
+    /// The resource.
+    pub object: &'a Value,
+    /// Its key at the vendor.
+    pub key: &'a Seen,
+    /// The vendor.
+    pub surface: Surface,
+}
+
+/// What else must be true of a resource; the text says what is not.
+pub type Demand = fn(&Outcome<'_>) -> Result<(), String>;
+
+/// How the world must be in the end.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// The resources there are; each with one key that works. There is no other key, and no other resource.
+    pub names: Vec<String>,
+    /// What else must be true of each.
+    pub demand: Demand,
+    /// The namespace is gone.
+    pub emptied: bool,
+}
+
+impl Goal {
+    /// These resources, each with a key that works.
+    pub fn keys(names: &[String]) -> Self {
+        Self { names: names.to_vec(), demand: |_| Ok(()), emptied: false }
+    }
+
+    /// Neither resource nor key.
+    pub fn nothing() -> Self {
+        Self::keys(&[])
+    }
+
+    /// And this.
+    pub fn and(self, demand: Demand) -> Self {
+        Self { demand, ..self }
+    }
+
+    /// And no namespace.
+    pub fn without_namespace(self) -> Self {
+        Self { emptied: true, ..self }
+    }
+
+    /// The first thing that is not as it must be.
+    pub fn check(&self, stage: &Stage) -> Result<(), String> {
+        let seen = stage.desk.keys();
+        let snapshot = self.snapshot(stage, &seen);
+        snapshot.check(AtRest::ALL)?;
+        for resource in &snapshot.resources {
+            let object = find(stage, &resource.name)?;
+            let key = seen.iter().find(|key| Some(&key.id) == resource.id.as_ref()).ok_or("no key")?;
+            (self.demand)(&Outcome { object: &object, key, surface: stage.surface })
+                .map_err(|what| format!("{}: {what}", resource.name))?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, stage: &Stage, seen: &[Seen]) -> Snapshot {
+        let key = |key: &Seen| Key {
+            id: key.id.clone(),
+            name: key.name.clone(),
+            secret: key.secret.clone(),
+            works: stage.desk.accepts(&key.secret),
+        };
+        let mut left: Vec<_> = stage.cluster.names(KEYS, NAMESPACE);
+        left.retain(|name| !self.names.contains(name));
+        if self.emptied && stage.cluster.find("namespaces", "", NAMESPACE).is_some() {
+            left.push("the namespace".to_owned());
+        }
+        let resources = self.names.iter().map(|name| resource(stage, name)).collect();
+        Snapshot { resources, keys: seen.iter().map(key).collect(), left }
+    }
+}
+
+fn find(stage: &Stage, name: &str) -> Result<Value, String> {
+    stage.cluster.find(KEYS, NAMESPACE, name).ok_or_else(|| format!("{name} is gone"))
+}
+
+fn resource(stage: &Stage, name: &str) -> Resource {
+    let object = match find(stage, name) {
+        Ok(object) => object,
+        Err(status) => return Resource { name: name.to_owned(), status, ..Resource::default() },
+    };
+    let status = &object["status"];
+    Resource {
+        name: name.to_owned(),
+        ready: is_ready(&object),
+        current: status["observedGeneration"] == object["metadata"]["generation"],
+        id: status["id"].as_str().map(str::to_owned),
+        previous: status["previous"].as_array().map_or(0, Vec::len),
+        held: stage.cluster.find("secrets", NAMESPACE, name).as_ref().and_then(entry),
+        status: status.to_string(),
+    }
+}

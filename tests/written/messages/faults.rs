@@ -1,0 +1,39 @@
+//! What status says after a vendor call failed, one for each way in which calls fail.
+
+use super::{Book, at};
+use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
+use keysmith::plan::report;
+
+fn kinds() -> Vec<FaultKind> {
+    vec![
+        FaultKind::TokenRefused,
+        FaultKind::Forbidden,
+        FaultKind::NotFound,
+        FaultKind::Conflict,
+        FaultKind::Rejected { status: 400, fields: Vec::new() },
+        FaultKind::Rejected { status: 422, fields: vec!["spec.budget"] },
+        FaultKind::Rejected { status: 415, fields: Vec::new() },
+        FaultKind::RejectedOurs { status: 422, fields: vec!["token_type"] },
+        FaultKind::NoCredit,
+        FaultKind::NoSettings,
+        FaultKind::KeyLimit { status: 403 },
+        FaultKind::Throttled { until: None },
+        FaultKind::Failed { status: 503, until: None },
+        FaultKind::Timeout { seconds: 30 },
+        FaultKind::Disconnected,
+        FaultKind::Unreachable(Unreachable::Connect),
+        FaultKind::Unreachable(Unreachable::Certificate),
+        FaultKind::Redirected { status: 302 },
+        FaultKind::TooLarge { limit: 4_194_304 },
+        FaultKind::Strange("it is not JSON"),
+        FaultKind::MalformedField { entry: Some(3), field: "expires_at" },
+        FaultKind::BreakerOpen,
+        FaultKind::NoOutcome,
+    ]
+}
+
+pub fn all(book: &mut Book) {
+    for kind in kinds() {
+        book.ready(&report::failed(&Fault::without_effect(kind), "make a key", at(5), true));
+    }
+}
