@@ -7,8 +7,8 @@ use super::{Gateway, cortecs, edenai, edgee};
 use crate::api::ConsoleToken;
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
-use crate::plan::ledger::{Place, TokenPlace};
 use crate::plan::identity::TokenRef;
+use crate::plan::ledger::{Place, TokenPlace};
 
 /// Every driver, in the order of `keysmith explain`.
 pub const DRIVERS: &[Driver] =

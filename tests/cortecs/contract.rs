@@ -6,6 +6,7 @@ use crate::support::canned::Canned;
 use crate::support::driver_contract::{Call, Contract, Sound, span};
 use crate::support::garbage::{bytes, class, fuzz, need, wait};
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, silent};
+use crate::support::ordeals::Asked;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::project_settings::{Preference, ProjectValues};

@@ -9,6 +9,7 @@ use super::canned::Canned;
 use super::garbage::month;
 use super::ordeals::Stage;
 use super::orders::{budgeted, id, order, renamed};
+use crate::support::ordeals::Asked;
 use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Surface;
@@ -16,6 +17,7 @@ use keysmith::gateway::http::Wire;
 use keysmith::gateway::{Amendment, DepositOrder, Gateway, Order};
 use keysmith::plan::capability::{Recovery, Support};
 use keysmith::plan::fault::Fault;
+use keysmith::plan::spec_field::SpecField;
 use keysmith::plan::usage::Span;
 use serde_json::Value;
 use std::sync::Arc;
@@ -109,10 +111,11 @@ impl Contract {
     /// An order with everything that the driver takes.
     pub fn full_order(&self, gateway: &dyn Gateway) -> Order {
         let table = gateway.capabilities();
-        let takes = |field: &str| table.support(field) != Support::Unsupported && self.kind == KeyType::Api;
-        let budget = takes("budget").then(|| super::orders::monthly(5));
-        let email = takes("email").then(|| "dev@example.com".to_owned());
-        let models = if takes("models") { vec!["openai/gpt-5.2".to_owned()] } else { Vec::new() };
+        let takes =
+            |field: SpecField| table.support(field) != Support::Unsupported && self.kind == KeyType::Api;
+        let budget = takes(SpecField::Budget).then(|| super::orders::monthly(5));
+        let email = takes(SpecField::Email).then(|| "dev@example.com".to_owned());
+        let models = if takes(SpecField::Models) { vec!["openai/gpt-5.2".to_owned()] } else { Vec::new() };
         Order { budget, email, models, ..self.order("n") }
     }
 

@@ -1,20 +1,20 @@
 //! Whose account the token leads to: pinned in status, looked at with every listing, accepted anew by an annotation.
 
-use crate::controller::live::Live;
-use crate::protocol;
-use std::sync::Arc;
 use super::Work;
 use crate::api::console_token::ConsoleTokenAccount;
 use crate::api::{ACCEPT_ACCOUNT, ConsoleTokenStatus, GatewayApiKey, Reason, Verdict};
 use crate::cluster::{ledger, object};
 use crate::controller::doubt;
+use crate::controller::live::Live;
 use crate::gateway::account::{Account, Listing};
 use crate::plan::account::{self, Judgement, Look};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::report;
 use crate::plan::token;
+use crate::protocol;
 use kube::ResourceExt;
+use std::sync::Arc;
 
 /// What was found of the account.
 pub(super) struct Found {

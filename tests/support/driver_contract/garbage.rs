@@ -4,6 +4,7 @@
 use super::{Call, Contract, deposit, span};
 use crate::support::canned::Canned;
 use crate::support::garbage::{bytes, class, effect_of, fuzz, masked, need, text, wait};
+use crate::support::ordeals::Asked;
 use crate::support::orders::{clear, id};
 use http::Method;
 use keysmith::gateway::http::LARGEST_EXPORT;

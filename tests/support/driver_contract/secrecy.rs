@@ -5,6 +5,7 @@ use crate::support::canned::Canned;
 use crate::support::garbage::wait;
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, bodies, silent};
 use crate::support::logged;
+use crate::support::ordeals::Asked;
 use crate::support::ordeals::stage;
 use crate::support::orders::{clear, wire};
 use keysmith::emulator::{Effect, Rule, serve};
