@@ -66,6 +66,7 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
             account: ORG.into(),
             endpoint: format!("http://127.0.0.1:{vendor}/edgee"),
             console_token: "edgee".into(),
+            console_token_kind: None,
         },
         key_id: Some(retained.clone()),
         mark: None,
