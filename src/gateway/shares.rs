@@ -130,22 +130,24 @@ impl<T: Dated> Newest<T> {
     }
 }
 
-struct Slot {
-    budget: Arc<Budget>,
-    shared: Weak<Shared>,
-}
-
 /// The accounts of this process.
 pub struct Shares {
-    slots: Mutex<HashMap<ListingId, Slot>>,
+    known: Mutex<Accounts>,
     /// Two ConsoleTokens with one credential meet, and no hash can be compared with one of another process.
     salt: String,
+}
+
+#[derive(Default)]
+struct Accounts {
+    /// What vendors limit is the account, whatever is listed of it.
+    budgets: HashMap<AccountId, Arc<Budget>>,
+    listings: HashMap<ListingId, Weak<Shared>>,
 }
 
 impl Default for Shares {
     fn default() -> Self {
         let random = || RandomState::new().build_hasher().finish();
-        Self { slots: Mutex::default(), salt: format!("{:016x}{:016x}", random(), random()) }
+        Self { known: Mutex::default(), salt: format!("{:016x}{:016x}", random(), random()) }
     }
 }
 
@@ -164,34 +166,33 @@ impl Shares {
 
     /// No listing made so far is believed. Who still holds one keeps it.
     pub fn forget_listings(&self) {
-        for slot in self.slots().values_mut() {
-            slot.shared = Weak::new();
-        }
+        self.known().listings.clear();
     }
 
-    /// What the tokens of that account share.
+    /// What the tokens share that list this.
     pub fn of(&self, id: &ListingId, capabilities: &Capabilities, clock: &Clock) -> Arc<Shared> {
-        let mut slots = self.slots();
+        let mut known = self.known();
+        known.listings.retain(|_, shared| shared.strong_count() > 0);
         // A budget that nobody uses is kept only as long as it would differ from a new one.
-        slots.retain(|_, slot| Arc::strong_count(&slot.budget) > 1 || !slot.budget.is_full());
-        if let Some(shared) = slots.get(id).and_then(|it| it.shared.upgrade()) {
+        known.budgets.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_full());
+        if let Some(shared) = known.listings.get(id).and_then(Weak::upgrade) {
             return shared;
         }
         let new = || Arc::new(Budget::new(capabilities.calls_per_second, capabilities.burst, clock.clone()));
-        let budget = slots.get(id).map_or_else(new, |it| Arc::clone(&it.budget));
+        let budget = known.budgets.entry(id.account.clone()).or_insert_with(new);
         let shared = Arc::new(Shared {
             id: Arc::new(id.clone()),
-            budget: Arc::clone(&budget),
+            budget: Arc::clone(budget),
             keys: Arc::default(),
             deposits: Arc::default(),
             base: None,
         });
-        slots.insert(id.clone(), Slot { budget, shared: Arc::downgrade(&shared) });
+        known.listings.insert(id.clone(), Arc::downgrade(&shared));
         shared
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<ListingId, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Accounts> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -233,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listed_of_one_account_with_another_driver_shares_its_budget_only() {
+        let shares = Shares::default();
+        let keys = id(&shares, "https://a", "canary-1").told("o");
+        let tokens = ListingId { vendor: "the issuer".to_owned(), ..keys.clone() };
+        let [keys, tokens] = [&keys, &tokens].map(|id| shared(&shares, id));
+        assert!(Arc::ptr_eq(&keys.budget, &tokens.budget) && !Arc::ptr_eq(&keys.keys, &tokens.keys));
+    }
+
+    #[test]
     fn where_a_vendor_lists_by_user_only_the_budget_is_shared_with_other_credentials() {
         let shares = Shares::default();
         let [one, two] = ["canary-1", "canary-2"].map(|secret| id(&shares, "https://a", secret));
@@ -264,7 +274,8 @@ mod tests {
         for number in 0..100 {
             drop(shared(&shares, &id(&shares, &format!("https://{number}"), "canary-1")));
         }
-        assert_eq!(shares.slots().len(), 1);
+        let known = shares.known();
+        assert_eq!((known.budgets.len(), known.listings.len()), (1, 1));
     }
 
     #[test]

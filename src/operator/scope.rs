@@ -17,7 +17,7 @@ use kube::{Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// What is watched.
 pub struct Scope {
@@ -96,7 +96,7 @@ impl Scope {
 
     /// Ends once for each store, when that is filled.
     pub fn filled(&self) -> impl Iterator<Item = WaitForCancellationFutureOwned> {
-        self.stores.filled.all().into_iter().map(|it| it.cancelled_owned())
+        self.stores.filled.all().into_iter().map(CancellationToken::cancelled_owned)
     }
 
     fn queues(&self) -> MutexGuard<'_, Option<Queues>> {
@@ -166,9 +166,11 @@ impl Scope {
 fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
     queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
     // It may be the first that needs the token.
-    if K::NEEDS_TOKEN_TO_END && !is_held(object) {
-        let token = object.0.as_ref().ok().and_then(Managed::token);
-        token.iter().for_each(|token| queues.enqueue_token(token));
+    if K::NEEDS_TOKEN_TO_END
+        && !is_held(object)
+        && let Some(token) = object.0.as_ref().ok().and_then(Managed::token)
+    {
+        queues.enqueue_token(&token);
     }
 }
 

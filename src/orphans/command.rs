@@ -78,7 +78,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     for why in &findings.unmatched {
         tell(why);
     }
-    findings.unasked.iter().for_each(|it| tell(&it.sentence()));
+    for unasked in &findings.unasked {
+        tell(&unasked.sentence());
+    }
     let mut left = findings.rows.len();
     if left > 0 && !findings.has_ledger {
         tell(&format!("keys that were kept on purpose look like orphans: {}", survey.no_ledger()));

@@ -207,7 +207,7 @@ mod tests {
     use crate::api::GatewayApiKey;
     use serde_json::{Value, json};
 
-    fn key(reference: Value) -> Result<GatewayApiKey, String> {
+    fn key(reference: &Value) -> Result<GatewayApiKey, String> {
         let key = json!({
             "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
             "metadata": {"name": "checkout", "namespace": "shop"}, "spec": {"consoleTokenRef": reference},
@@ -219,7 +219,7 @@ mod tests {
     fn a_reference_has_the_namespace_of_its_resource() {
         let expected = TokenRef::beside(Some("shop".to_owned()), "edgee");
         for reference in [json!({"name": "edgee"}), json!({"name": "edgee", "kind": "ConsoleToken"})] {
-            let key = key(reference).unwrap();
+            let key = key(&reference).unwrap();
             assert_eq!(TokenRef::named_by(&key), expected);
             assert!(expected.is_named(&key.spec.console_token_ref, Some("shop")));
             assert!(!expected.is_named(&key.spec.console_token_ref, Some("other")));
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_not_known_is_refused_by_name_and_is_no_console_token_of_that_name() {
-        let why = key(json!({"name": "edgee", "kind": "ClusterConsoleToken"})).unwrap_err();
+        let why = key(&json!({"name": "edgee", "kind": "ClusterConsoleToken"})).unwrap_err();
         assert!(why.contains("ClusterConsoleToken"), "{why}");
         assert_eq!(TokenKind::read(Some("ClusterConsoleToken")), None);
         for written in [None, Some(TokenKind::ConsoleToken.name())] {

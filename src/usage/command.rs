@@ -92,7 +92,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// What the result lacks.
 fn report(reading: &Reading) {
-    reading.unasked.iter().for_each(|it| tell(&it.sentence()));
+    for unasked in &reading.unasked {
+        tell(&unasked.sentence());
+    }
     reading.uncounted.iter().chain(&reading.unmatched).for_each(|it| tell(it));
 }
 

@@ -68,7 +68,9 @@ pub async fn watched_namespaces_of_one_account_list_it_once_per_poll(world: &mut
     let place = world.namespace.clone();
     world.beside = (0..5).map(|number| format!("team-{number}")).collect();
     let namespaces = world.beside.clone();
-    namespaces.iter().for_each(|it| world.cluster().add_namespace(it));
+    for namespace in &namespaces {
+        world.cluster().add_namespace(namespace);
+    }
     world.start().await;
     for namespace in &namespaces {
         world.namespace.clone_from(namespace);
