@@ -26,11 +26,11 @@ pub use registry::{DRIVERS, Driver, Vendors};
 use crate::api::gateway_api_key::KeyType;
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
-use crate::plan::deposit::ListedDeposit;
 use crate::plan::desired::Settings;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Limit, Listed};
 use crate::plan::fault::Fault;
+use crate::plan::provider_key::ListedProviderKey;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -160,10 +160,10 @@ pub struct Whole(Map<String, Value>);
 #[async_trait]
 pub trait ProviderKeys: Send + Sync {
     /// Every deposit.
-    async fn list(&self) -> Result<Vec<ListedDeposit>, Fault>;
+    async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault>;
 
     /// Deposits a credential: one request, whatever happens.
-    async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault>;
+    async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault>;
 
     /// Tries to change what a deposit is assigned to. Whether it did is for `list` to say.
     async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
@@ -233,7 +233,7 @@ impl Amendment {
 }
 
 /// A provider credential to be deposited.
-pub struct DepositOrder {
+pub struct ProviderKeyOrder {
     /// The whole name, mark included.
     pub name: String,
     /// The provider.
@@ -246,7 +246,7 @@ pub struct DepositOrder {
 
 /// A deposit that was made.
 #[derive(Clone, Debug)]
-pub struct Deposited {
+pub struct CreatedProviderKey {
     /// The vendor's id.
     pub id: KeyId,
     /// When.

@@ -110,7 +110,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Connects as the kubeconfig says, or the pod's service account, and asks whether anybody answers.
+    /// Connects as the kubeconfig says, or the pod's service account, and requests whether anybody answers.
     pub async fn connect() -> Result<Self, Failure> {
         let config = config().await?;
         let (namespace, url) = (config.default_namespace.clone(), shown(&config));

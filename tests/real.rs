@@ -54,7 +54,6 @@ mod stories {
     pub mod around;
     pub mod binary;
     pub mod command;
-    pub mod deposits;
     pub mod drivers;
     pub mod ending;
     pub mod examples;
@@ -67,6 +66,7 @@ mod stories {
     pub mod minting;
     pub mod policies;
     pub mod projects;
+    pub mod provider_keys;
     pub mod refusals;
     pub mod replicas;
     pub mod rights;
@@ -304,7 +304,7 @@ tell! {
         a_deposit_never_means_the_whole_organization_by_accident,
         what_is_fixed_at_creation_cannot_be_edited,
         a_status_is_in_progress_from_birth;
-    deposits:
+    provider_keys:
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,

@@ -43,7 +43,6 @@ mod stories {
     pub mod adopting;
     pub mod around;
     pub mod crowds;
-    pub mod deposits;
     pub mod drivers;
     pub mod ending;
     pub mod examples;
@@ -57,6 +56,7 @@ mod stories {
     pub mod minting;
     pub mod orphans;
     pub mod projects;
+    pub mod provider_keys;
     pub mod readiness;
     pub mod refusals;
     pub mod rotating;
@@ -458,7 +458,7 @@ tell! {
         a_definition_that_goes_missing_is_named_by_readyz_until_it_is_back,
         an_api_server_that_refuses_everything_leaves_replicas_ready,
         a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes;
-    deposits:
+    provider_keys:
         every_documented_provider_gets_its_format,
         a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
         an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,

@@ -145,7 +145,7 @@ reasons! {
     GatewayKeyNotReady,
     /// The vendor is down, slow or unreachable
     VendorUnavailable,
-    /// The vendor asks for fewer calls
+    /// The vendor requests for fewer calls
     VendorThrottled,
     /// The account has no credit left (402)
     NoCredit,

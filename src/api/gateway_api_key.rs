@@ -346,7 +346,7 @@ pub struct GatewayApiKeyStatus {
     pub failures: Option<u32>,
     /// Recognises what was asked for when something last failed: whatever is asked for anew is not made to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed_asks: Option<u64>,
+    pub failed_requests: Option<u64>,
     /// No attempt is made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
@@ -364,7 +364,7 @@ pub struct GatewayApiKeyStatus {
     pub previous: Vec<PreviousKey>,
     /// Recognises those fields of the specification that are fixed when a key is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_as: Option<String>,
+    pub immutable_hash: Option<String>,
     /// The content of the Secret that consumers were last restarted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_for: Option<String>,

@@ -12,7 +12,7 @@ macro_rules! with_kinds {
             tokens: ConsoleToken,
             keys: GatewayApiKey,
             projects: ProjectSettings,
-            deposits: ProviderKey,
+            provider_keys: ProviderKey,
         }
     };
 }

@@ -132,7 +132,7 @@ pub fn has_finalizer<K: Managed>(object: &K) -> bool {
     object.finalizers().iter().any(|it| it == FINALIZER)
 }
 
-/// The value of the annotation that asks for a look at the vendor.
+/// The value of the annotation that requests for a look at the vendor.
 pub fn requested<K: Managed>(object: &K) -> Option<&String> {
     object.annotations().get(RECONCILE_REQUESTED)
 }

@@ -3,7 +3,7 @@
 use crate::api::MANAGER;
 use crate::api::shared::SecretKeyRef;
 use crate::plan::credentials::Entries;
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use crate::plan::token;
 use crate::protocol::ports::{SecretPort, Write};
 use k8s_openapi::api::core::v1::Secret;
@@ -25,7 +25,7 @@ impl Secrets {
     }
 
     /// A console token.
-    pub async fn token(&self, place: &SecretKeyRef) -> kube::Result<Result<SecretString, Refusal>> {
+    pub async fn token(&self, place: &SecretKeyRef) -> kube::Result<Result<SecretString, SpecError>> {
         let shown = format!("Secret {}, entry {}", place.name, place.key);
         Ok(match self.entries(&place.name).await? {
             None => Err(token::secret_missing(&place.name, &self.namespace)),

@@ -8,26 +8,23 @@ use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What a ConsoleToken is good for.
-pub type Standing = TokenState<Account>;
-
 /// Accounts by their console token.
 #[derive(Default)]
-pub struct Accounts(Mutex<HashMap<TokenRef, Standing>>);
+pub struct Accounts(Mutex<HashMap<TokenRef, TokenState<Account>>>);
 
 impl Accounts {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenRef, Standing>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenRef, TokenState<Account>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What that console token is good for; `None` before its controller has looked at it.
-    pub fn standing(&self, token: &TokenRef) -> Option<Standing> {
+    pub fn standing(&self, token: &TokenRef) -> Option<TokenState<Account>> {
         self.lock().get(token).cloned()
     }
 
     /// Records what it is good for. Returns whether its readiness changed.
-    pub fn set(&self, token: TokenRef, standing: Standing) -> bool {
-        let told = |it: &Standing| {
+    pub fn set(&self, token: TokenRef, standing: TokenState<Account>) -> bool {
+        let told = |it: &TokenState<Account>| {
             (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
         };
         let now = told(&standing);
@@ -49,7 +46,9 @@ impl Accounts {
     /// one of a token that may not be known here yet.
     pub fn seed(&self, listing: &ListingId, uid: &str) -> String {
         let tokens = self.lock();
-        let lists = |it: &&Standing| it.account.as_ref().is_some_and(|account| *account.lists() == *listing);
+        let lists = |it: &&TokenState<Account>| {
+            it.account.as_ref().is_some_and(|account| *account.lists() == *listing)
+        };
         let uids = tokens.values().filter(lists).map(|it| it.uid.as_str());
         uids.chain([uid]).min().unwrap_or_default().to_owned()
     }
@@ -77,13 +76,14 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
-        let standing = |doubt: Option<&str>| Standing {
+        let standing = |doubt: Option<&str>| TokenState {
             stalled: false,
             lost: false,
-            account: None,
+            account: None::<Arc<Account>>,
             doubt: doubt.map(str::to_owned),
             ready: Ok(()),
             uid: String::new(),

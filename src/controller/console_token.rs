@@ -9,7 +9,6 @@ mod verify;
 
 pub use holding::let_go_of_unneeded;
 
-use super::accounts::Standing;
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
@@ -23,9 +22,10 @@ use crate::plan::capability::Capabilities;
 use crate::plan::hash;
 use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::Serial;
-use crate::plan::refusal::Refusal;
 use crate::plan::report::{self, Notice};
+use crate::plan::spec_error::SpecError;
 use crate::plan::{retry, token};
+use crate::protocol::token::TokenState;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -70,7 +70,7 @@ struct Work {
 }
 
 /// A token's secret, its serial where Keysmith made it, and a field that is refused by now although the token works.
-type Credential = (SecretString, Option<Serial>, Option<Refusal>);
+type Credential = (SecretString, Option<Serial>, Option<SpecError>);
 
 /// A connection to the vendor, and the hashes of what it was made of.
 #[derive(Clone, Default)]
@@ -84,7 +84,7 @@ struct Connection {
     /// The token is gone for good.
     lost: bool,
     /// A field that is refused by now, and that does not keep a token from working which worked before.
-    idle: Option<Refusal>,
+    idle: Option<SpecError>,
 }
 
 /// What a token was found to be good for.
@@ -165,7 +165,7 @@ impl Work {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
-        let standing = Standing { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
+        let standing = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
         if self.context.accounts.set(self.reference(), standing) {
             self.enqueue_dependants();
             self.enqueue_minter();
@@ -193,13 +193,13 @@ impl Work {
     /// The account for this token: the one there is while nothing it is made of changed.
     async fn connect(
         &self,
-        before: Option<&Standing>,
+        before: Option<&TokenState<Account>>,
     ) -> Result<Result<(Arc<Account>, Connection), Verdict>, Error> {
         let spec = &self.token.spec;
         let vendors = self.context.settings.vendors;
         let Some(driver) = vendors.driver(&spec.vendor) else {
             let message = format!("unknown vendor; set exactly one of: {}", vendors.fields().join(", "));
-            return Ok(Err(Refusal::invalid("spec.vendor", message).verdict()));
+            return Ok(Err(SpecError::invalid("spec.vendor", message).verdict()));
         };
         let capabilities = driver.capabilities;
         // A token that is being deleted is still needed by what it made.
@@ -260,7 +260,7 @@ impl Work {
         }
         let Some(place) = &self.token.spec.secret_ref else {
             let message = "set exactly one of spec.secretRef and spec.mint";
-            return Ok(Err(Refusal::invalid("spec.secretRef", message).verdict()));
+            return Ok(Err(SpecError::invalid("spec.secretRef", message).verdict()));
         };
         let secret = match self.context.secrets(self.token.as_ref()).token(place).await {
             Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),

@@ -11,17 +11,17 @@ use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
 use crate::cluster::workloads::{self, Outcome, Restart, Target};
-use crate::gateway::account::{Account, Listing, Turn};
-use crate::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use crate::gateway::account::{Account, Listing, Permit};
+use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
-use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::naming::{ClusterId, Identity, Mark};
+use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
 use crate::plan::report::conditions::Looked;
 use crate::plan::usage::Spent;
@@ -54,7 +54,7 @@ impl Subject for ProviderKey {
 pub struct Live(pub Arc<Context>);
 
 impl VendorPort for Account {
-    type Permit = Turn;
+    type Permit = Permit;
 
     fn capabilities(&self) -> &'static Capabilities {
         self.capabilities()
@@ -72,8 +72,8 @@ impl VendorPort for Account {
         self.latest_spent()
     }
 
-    async fn permit(&self) -> Result<Turn, Fault> {
-        self.line_up().await
+    async fn permit(&self) -> Result<Permit, Fault> {
+        self.permit().await
     }
 
     async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
@@ -88,11 +88,11 @@ impl VendorPort for Account {
         self.get_to_revoke(id).await
     }
 
-    async fn mint(&self, order: &Order, permit: &Turn) -> Result<Minted, Fault> {
+    async fn mint(&self, order: &Order, permit: &Permit) -> Result<Minted, Fault> {
         self.mint(order, permit).await
     }
 
-    async fn reissue(&self, id: &KeyId, order: &Order, permit: &Turn) -> Result<Option<Minted>, Fault> {
+    async fn reissue(&self, id: &KeyId, order: &Order, permit: &Permit) -> Result<Option<Minted>, Fault> {
         self.reissue(id, order, permit).await
     }
 
@@ -108,24 +108,28 @@ impl VendorPort for Account {
         self.revoke(id).await
     }
 
-    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
-        self.latest_deposits()
+    fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
+        self.latest_provider_keys()
     }
 
-    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
-        self.deposits().await
+    async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
+        self.list_provider_keys().await
     }
 
-    async fn create_provider_key(&self, order: &DepositOrder, permit: &Turn) -> Result<Deposited, Fault> {
-        self.deposit(order, permit).await
+    async fn create_provider_key(
+        &self,
+        order: &ProviderKeyOrder,
+        permit: &Permit,
+    ) -> Result<CreatedProviderKey, Fault> {
+        self.create_provider_key(order, permit).await
     }
 
     async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        self.reassign(id, keys).await
+        self.assign_provider_key(id, keys).await
     }
 
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
-        self.remove(id).await
+        self.delete_provider_key(id).await
     }
 }
 
@@ -273,7 +277,7 @@ impl KeyPorts for Live {
             it.namespace() == namespace
                 && it.spec.gateway_key_refs.iter().flatten().any(|reference| reference.name == name)
         };
-        for object in watch::select(&self.0.stores.deposits, refers) {
+        for object in watch::select(&self.0.stores.provider_keys, refers) {
             self.0.queues.enqueue(object);
         }
     }

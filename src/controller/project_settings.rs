@@ -12,10 +12,10 @@ use crate::gateway::account::Account;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
 use crate::plan::project::{self, Next};
-use crate::plan::refusal::Refusal;
 use crate::plan::report;
 use crate::plan::report::project as words;
 use crate::plan::retry;
+use crate::plan::spec_error::SpecError;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Work {
         if !capabilities.is_some_and(|it| it.project_settings) {
             let title = capabilities.map_or("its vendor", |it| it.title);
             let able = self.context.settings.vendors.able(|it| it.project_settings);
-            let refusal = Refusal::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
+            let refusal = SpecError::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Err(refusal) =

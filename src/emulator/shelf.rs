@@ -94,7 +94,7 @@ impl<T: Shelved> Shelf<T> {
     }
 }
 
-/// Says where a record keeps what [`Shelved`] asks for.
+/// Says where a record keeps what [`Shelved`] requests for.
 macro_rules! shelved {
     ($record:ty, $id:ident, $scope:ident) => {
         impl $crate::emulator::shelf::Shelved for $record {

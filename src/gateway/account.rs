@@ -7,13 +7,13 @@ use super::budget::Purpose;
 use super::operation::Operation;
 pub use super::shares::Listing;
 use super::shares::{ListingId, Membership, Newest, Shared};
-use super::{Amendment, DepositOrder, Deposited, Gateway, Minted, Order, Project};
+use super::{Amendment, CreatedProviderKey, Gateway, Minted, Order, Project, ProviderKeyOrder};
 use crate::api::project_settings::ProjectValues;
 use crate::plan::capability::Capabilities;
-use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed, OwnKey, View, happened};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::naming::Identity;
+use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::retry;
 use crate::plan::usage::{Money, Span, Spent};
 use crate::runtime::clock::Clock;
@@ -67,7 +67,7 @@ struct Proof {
     /// When its own last listing was begun.
     keys: Option<Timestamp>,
     /// When its own last listing of provider keys was begun.
-    deposits: Option<Timestamp>,
+    provider_keys: Option<Timestamp>,
     /// The listing that the dependants of this token were last compared with.
     compared: Option<Arc<Listing>>,
 }
@@ -90,7 +90,7 @@ pub struct Parts {
 
 /// A turn in line, for the call that makes one key or one deposit.
 #[must_use]
-pub struct Turn(());
+pub struct Permit(());
 
 impl Account {
     /// An account that has not called anybody yet.
@@ -166,9 +166,9 @@ impl Account {
 
     /// Waits in line for a call that is made after a claim. Whoever waited after it would burn the serial where the line
     /// is long.
-    pub async fn line_up(&self) -> Result<Turn, Fault> {
+    pub async fn permit(&self) -> Result<Permit, Fault> {
         self.turn(Purpose::Ordinary).await?;
-        Ok(Turn(()))
+        Ok(Permit(()))
     }
 
     /// The newest listing of the account, if there is one. A token that the vendor refuses, or that has not proved itself,
@@ -266,7 +266,7 @@ impl Account {
     }
 
     /// Makes a key: one request, whatever happens.
-    pub async fn mint(&self, order: &Order, _: &Turn) -> Result<Minted, Fault> {
+    pub async fn mint(&self, order: &Order, _: &Permit) -> Result<Minted, Fault> {
         let minted = self.admitted(Operation::Mint, self.gateway.mint(order)).await?;
         Ok(self.dated(minted))
     }
@@ -276,7 +276,7 @@ impl Account {
     }
 
     /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
-    pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Turn) -> Result<Option<Minted>, Fault> {
+    pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Permit) -> Result<Option<Minted>, Fault> {
         let Some(vendor) = self.gateway.another_secret() else { return Ok(None) };
         let minted = self.admitted(Operation::Reissue, vendor.reissue(id, order)).await?;
         Ok(minted.map(|minted| self.dated(minted)))
@@ -299,41 +299,40 @@ impl Account {
     }
 
     /// Every deposit.
-    pub async fn deposits(&self) -> Result<DepositView, Fault> {
+    pub async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
         let shared = self.shared();
         let as_of = self.clock.now();
-        let deposits =
-            self.call(Operation::ListProviderKeys, able(self.gateway.provider_keys())?.list()).await?;
-        self.proof().deposits = Some(as_of);
-        let view = Arc::new(DepositView { as_of, deposits });
-        shared.deposits.put(&view);
+        let keys = self.call(Operation::ListProviderKeys, able(self.gateway.provider_keys())?.list()).await?;
+        self.proof().provider_keys = Some(as_of);
+        let view = Arc::new(ProviderKeyListing { as_of, keys });
+        shared.provider_keys.put(&view);
         Ok(view.as_ref().clone())
     }
 
-    /// A listing of deposits begun after `since`, by another token of the account if this one was allowed the same within
+    /// A listing of provider_keys begun after `since`, by another token of the account if this one was allowed the same within
     /// the last hour.
-    pub async fn deposits_since(&self, since: Timestamp) -> Result<Arc<DepositView>, Fault> {
+    pub async fn provider_keys_since(&self, since: Timestamp) -> Result<Arc<ProviderKeyListing>, Fault> {
         self.breaker.check()?;
         let shared = self.shared();
         let trusted = || {
-            let proven = self.proof().deposits.map(|it| retry::plus(it, PROOF));
+            let proven = self.proof().provider_keys.map(|it| retry::plus(it, PROOF));
             proven.is_some_and(|until| until > self.clock.now())
         };
-        let recent = || shared.deposits.get().filter(|it| it.as_of > since && trusted());
+        let recent = || shared.provider_keys.get().filter(|it| it.as_of > since && trusted());
         if let Some(view) = recent() {
             return Ok(view);
         }
-        let _flight = shared.deposits.flight.lock().await;
+        let _flight = shared.provider_keys.flight.lock().await;
         match recent() {
             Some(view) => Ok(view),
-            None => self.deposits().await.map(Arc::new),
+            None => self.list_provider_keys().await.map(Arc::new),
         }
     }
 
-    /// The newest listing of deposits, if there is one that this token may know.
-    pub fn latest_deposits(&self) -> Option<Arc<DepositView>> {
-        let trusted = self.breaker.check().is_ok() && self.proof().deposits.is_some();
-        trusted.then(|| self.shared().deposits.get()).flatten()
+    /// The newest listing of provider_keys, if there is one that this token may know.
+    pub fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
+        let trusted = self.breaker.check().is_ok() && self.proof().provider_keys.is_some();
+        trusted.then(|| self.shared().provider_keys.get()).flatten()
     }
 
     /// What keys spent within the span, those named here at least. `None`: the vendor does not tell.
@@ -383,20 +382,24 @@ impl Account {
     }
 
     /// Deposits a credential: one request, whatever happens.
-    pub async fn deposit(&self, order: &DepositOrder, _: &Turn) -> Result<Deposited, Fault> {
+    pub async fn create_provider_key(
+        &self,
+        order: &ProviderKeyOrder,
+        _: &Permit,
+    ) -> Result<CreatedProviderKey, Fault> {
         let made = self
             .admitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
             .await?;
-        Ok(Deposited { created_at: happened(made.created_at, self.clock.now()), ..made })
+        Ok(CreatedProviderKey { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
 
     /// Tries to change what a deposit is assigned to.
-    pub async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+    pub async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
         self.call(Operation::AssignProviderKey, able(self.gateway.provider_keys())?.reassign(id, keys)).await
     }
 
     /// Tries to remove a deposit.
-    pub async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
+    pub async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
         self.revocation(Operation::DeleteProviderKey, able(self.gateway.provider_keys())?.remove(id)).await
     }
 
@@ -465,7 +468,7 @@ impl Account {
 /// An ability that is asked for only where the table of capabilities has it: that drivers agree with their tables is
 /// tested, so that this is refused by no vendor.
 fn able<T>(ability: Option<T>) -> Result<T, Fault> {
-    ability.ok_or(Fault::without_effect(FaultKind::Strange("the vendor has no such call")))
+    ability.ok_or(Fault::without_effect(FaultKind::Malformed("the vendor has no such call")))
 }
 
 /// A listing failed. That the vendor refuses this token says nothing to the others.

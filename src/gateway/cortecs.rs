@@ -250,7 +250,7 @@ impl Gateway for Cortecs {
 impl super::Usage for Cortecs {
     async fn spending(&self, span: &Span, _: &[KeyId]) -> Result<Vec<Spending>, Fault> {
         let undocumented = "its documentation shows no path; set spec.usage.path of the ConsoleToken";
-        let path = span.path.as_deref().ok_or(Fault::without_effect(FaultKind::Strange(undocumented)))?;
+        let path = span.path.as_deref().ok_or(Fault::without_effect(FaultKind::Malformed(undocumented)))?;
         let path: Vec<_> = std::iter::once("v1").chain(path.split('/').filter(|it| !it.is_empty())).collect();
         let (from, until) = (to_the_second(span.since).to_string(), to_the_second(span.until).to_string());
         let query =
@@ -285,7 +285,7 @@ fn spending(row: Row) -> Result<Spending, Fault> {
     let cost = COSTS.iter().find_map(|name| row.rest.get(*name)).and_then(text);
     let micros = cost.and_then(|it| lenient::amount(&it));
     let calls = CALLS.iter().find_map(|name| row.rest.get(*name)).and_then(Value::as_u64);
-    let unknown = Fault::without_effect(FaultKind::Strange("a row of the usage has no cost"));
+    let unknown = Fault::without_effect(FaultKind::Malformed("a row of the usage has no cost"));
     Ok(Spending {
         key: row.key_name.unwrap_or_default(),
         micros: micros.ok_or(unknown)?,

@@ -221,10 +221,10 @@ impl Edgee {
             };
             let next = next.filter(|it| !it.is_empty() && seen.insert(it.clone()));
             let strange =
-                Fault::without_effect(FaultKind::Strange("a listing says there is more, but not where"));
+                Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
             cursor = Some(next.ok_or(strange)?);
         }
-        Err(Fault::without_effect(FaultKind::Strange("a listing does not end")))
+        Err(Fault::without_effect(FaultKind::Malformed("a listing does not end")))
     }
 }
 
@@ -233,7 +233,7 @@ fn page(body: Value) -> Result<(Vec<Value>, Option<Option<String>>), Fault> {
     let mut envelope = match body {
         Value::Array(rows) => return Ok((rows, None)),
         Value::Object(envelope) => envelope,
-        _ => return Err(Fault::without_effect(FaultKind::Strange("it is no listing"))),
+        _ => return Err(Fault::without_effect(FaultKind::Malformed("it is no listing"))),
     };
     let rows = entry::list(&mut envelope, "data")?;
     let more = match envelope.get("has_more") {

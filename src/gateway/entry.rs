@@ -91,7 +91,7 @@ pub fn read<T: Entry>(value: Value) -> Option<Read<T>> {
 
 /// Reads one entry that was asked for by its id.
 pub fn single<T: Entry>(value: Value) -> Result<Read<T>, Fault> {
-    let read = read::<T>(value).ok_or(Fault::without_effect(FaultKind::Strange("it is no object")))?;
+    let read = read::<T>(value).ok_or(Fault::without_effect(FaultKind::Malformed("it is no object")))?;
     if read.has_id() { Ok(read) } else { Err(malformed(None, T::ID)) }
 }
 

@@ -8,7 +8,7 @@ use super::guard;
 use super::refusal::{self, Field};
 use super::retry_after;
 use super::transport::{AtMost, LARGEST_ANSWER, Transport};
-use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::fault::{Fault, FaultKind, Outcome};
 use crate::plan::hash;
 use crate::runtime::clock::Clock;
 use bytes::Bytes;
@@ -117,10 +117,10 @@ impl Wire {
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
     pub fn shown(&self, secret: SecretString, masked: &'static str) -> Result<SecretString, FaultKind> {
         if looks_masked(&secret) {
-            return Err(FaultKind::Strange(masked));
+            return Err(FaultKind::Malformed(masked));
         }
         if self.token.expose_secret().eq_ignore_ascii_case(secret.expose_secret()) {
-            return Err(FaultKind::Strange("it shows the console token in place of a key"));
+            return Err(FaultKind::Malformed("it shows the console token in place of a key"));
         }
         Ok(secret)
     }
@@ -147,14 +147,14 @@ impl Wire {
             }
         };
         // A read has no effect to be unsure of.
-        result.map_err(|fault| if read_only { Fault { effect: Effect::None, ..fault } } else { fault })
+        result.map_err(|fault| if read_only { Fault { effect: Outcome::NotApplied, ..fault } } else { fault })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn request(&self, call: Call<'_>) -> Result<Request<Bytes>, Fault> {
-        let unwritable = |_| Fault::without_effect(FaultKind::Strange("the request cannot be written"));
+        let unwritable = |_| Fault::without_effect(FaultKind::Malformed("the request cannot be written"));
         if !call.path.iter().all(|it| is_segment(it)) {
-            return Err(Fault::without_effect(FaultKind::Strange("an id cannot be part of a path")));
+            return Err(Fault::without_effect(FaultKind::Malformed("an id cannot be part of a path")));
         }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -191,7 +191,7 @@ impl Wire {
     /// The token, in the header that the vendor wants it in.
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn credential(&self) -> Result<(HeaderName, HeaderValue), Fault> {
-        let strange = |what| Fault::without_effect(FaultKind::Strange(what));
+        let strange = |what| Fault::without_effect(FaultKind::Malformed(what));
         let token = self.token.expose_secret();
         let (header, text) = match self.access.header {
             TokenHeader::Bearer => (Ok(AUTHORIZATION), format!("Bearer {token}")),
@@ -205,7 +205,7 @@ impl Wire {
 
     fn judge(&self, answer: Answer, response: &Response<Bytes>, fields: &[Field]) -> Result<Answer, Fault> {
         let status = response.status();
-        let coded = coding(response).map(FaultKind::Strange);
+        let coded = coding(response).map(FaultKind::Malformed);
         if status.is_success() {
             return coded.map_or(Ok(answer), |kind| Err(Fault::ambiguous(kind)));
         }
@@ -214,7 +214,7 @@ impl Wire {
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
             // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
             StatusCode::NOT_FOUND | StatusCode::GONE if coded.is_some() || !answer.is_plain() => {
-                Fault::without_effect(coded.unwrap_or(FaultKind::Strange("it is not JSON")))
+                Fault::without_effect(coded.unwrap_or(FaultKind::Malformed("it is not JSON")))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Fault::without_effect(FaultKind::NotFound),
             StatusCode::CONFLICT => Fault::without_effect(FaultKind::Conflict),
@@ -339,8 +339,9 @@ impl Answer {
     /// Reads the body of a read as it came, to be sent back: what is shown of it is read by `read`.
     pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         let body = std::str::from_utf8(&self.body)
-            .map_err(|_| Fault::without_effect(FaultKind::Strange("it is not JSON")))?;
-        let strange = |_| Fault::without_effect(FaultKind::Strange("a field is missing or of another type"));
+            .map_err(|_| Fault::without_effect(FaultKind::Malformed("it is not JSON")))?;
+        let strange =
+            |_| Fault::without_effect(FaultKind::Malformed("a field is missing or of another type"));
         serde_json::from_str(body).map_err(strange)
     }
 
@@ -381,15 +382,15 @@ impl Answer {
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
         let mut document: Value =
             serde_json::from_slice(&self.body).map_err(|error| match error.classify() {
-                serde_json::error::Category::Eof => FaultKind::Strange("it is cut short"),
-                _ => FaultKind::Strange("it is not JSON"),
+                serde_json::error::Category::Eof => FaultKind::Malformed("it is cut short"),
+                _ => FaultKind::Malformed("it is not JSON"),
             })?;
         let secrets: Vec<_> = self.secrets.iter().map(ExposeSecret::expose_secret).collect();
         guard::withhold(&mut document, &secrets);
         T::deserialize(&document).map_err(|error| {
             match blamed::<T>((document, self.read), &error.to_string()) {
                 Some(field) => FaultKind::MalformedField { entry: None, field },
-                None => FaultKind::Strange("a field is missing or of another type"),
+                None => FaultKind::Malformed("a field is missing or of another type"),
             }
         })
     }
@@ -399,7 +400,7 @@ impl Answer {
 fn denies(answer: &Map<String, Value>) -> Result<(), Fault> {
     let refused = ["success", "deleted"].iter().any(|it| answer.get(*it) == Some(&Value::Bool(false)));
     if refused || answer.get("error").is_some_and(|it| !it.is_null()) {
-        return Err(Fault::ambiguous(FaultKind::Strange("it reports an error with a status of success")));
+        return Err(Fault::ambiguous(FaultKind::Malformed("it reports an error with a status of success")));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What an account asks of its vendor: how a call is counted, and what a refusal of it says of the token.
+//! What an account requests of its vendor: how a call is counted, and what a refusal of it says of the token.
 
 /// One kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

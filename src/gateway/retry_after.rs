@@ -5,8 +5,8 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::{SignedDuration, Timestamp};
 
-/// Before which time the vendor asks not to be called again: from now to an hour ahead. Several values ask for the latest
-/// of them; what cannot be read asks for nothing.
+/// Before which time the vendor requests not to be called again: from now to an hour ahead. Several values ask for the latest
+/// of them; what cannot be read requests for nothing.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let values = headers.get_all(RETRY_AFTER).iter();
     let asked = values.filter_map(|value| time(value.to_str().ok()?.trim(), now)).max()?;

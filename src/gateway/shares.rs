@@ -7,10 +7,10 @@ use super::budget::Budget;
 use super::http;
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
-use crate::plan::deposit::DepositView;
 use crate::plan::facts::Listed;
 use crate::plan::fault::Fault;
 use crate::plan::identity::{AccountId, VendorApi};
+use crate::plan::provider_key::ProviderKeyListing;
 use crate::runtime::clock::Clock;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -54,7 +54,7 @@ pub struct Shared {
     /// Listings of keys.
     pub keys: Arc<Newest<Listing>>,
     /// Listings of provider keys.
-    pub deposits: Arc<Newest<DepositView>>,
+    pub provider_keys: Arc<Newest<ProviderKeyListing>>,
     /// Whose listings these are, where they are those of one credential only.
     base: Option<Arc<Shared>>,
 }
@@ -67,7 +67,7 @@ impl Shared {
             id: Arc::clone(&self.id),
             budget: Arc::clone(&account.budget),
             keys: Arc::clone(&self.keys),
-            deposits: Arc::clone(&self.deposits),
+            provider_keys: Arc::clone(&self.provider_keys),
             base: Some(self.base.clone().unwrap_or_else(|| Arc::clone(self))),
         })
     }
@@ -85,13 +85,13 @@ impl Dated for Listing {
     }
 }
 
-impl Dated for DepositView {
+impl Dated for ProviderKeyListing {
     fn as_of(&self) -> Timestamp {
         self.as_of
     }
 }
 
-/// The newest listing of one kind, and the lock by which one caller at a time asks for a newer one.
+/// The newest listing of one kind, and the lock by which one caller at a time requests for a newer one.
 pub struct Newest<T> {
     latest: Mutex<Option<Arc<T>>>,
     /// Held by the caller that lists. The last listing that failed, by its number.
@@ -184,7 +184,7 @@ impl Shares {
             id: Arc::new(id.clone()),
             budget: Arc::clone(budget),
             keys: Arc::default(),
-            deposits: Arc::default(),
+            provider_keys: Arc::default(),
             base: None,
         });
         known.listings.insert(id.clone(), Arc::downgrade(&shared));

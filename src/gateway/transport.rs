@@ -1,7 +1,7 @@
 //! How bytes reach a vendor: reqwest over TLS in production, the emulator's service in tests.
 
 use super::access::Trust;
-use crate::plan::fault::{Effect, Fault, FaultKind, Unreachable};
+use crate::plan::fault::{Fault, FaultKind, Outcome, Unreachable};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -83,7 +83,7 @@ impl Transport for Https {
             Some(Trust::Public) | None => &self.public,
         };
         let request = reqwest::Request::try_from(request)
-            .map_err(|_| Fault::without_effect(FaultKind::Strange("the request cannot be written")))?;
+            .map_err(|_| Fault::without_effect(FaultKind::Malformed("the request cannot be written")))?;
         let mut answer = client.execute(request).await.map_err(|error| classify(&error))?;
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
@@ -104,7 +104,7 @@ impl Transport for Https {
 /// Only what failed before a byte of the request was sent is known to have had no effect.
 fn classify(error: &reqwest::Error) -> Fault {
     if !error.is_connect() {
-        return Fault { kind: FaultKind::Disconnected, effect: Effect::Unknown };
+        return Fault { kind: FaultKind::Disconnected, effect: Outcome::Unknown };
     }
     let mut source = error.source();
     while let Some(cause) = source {

@@ -37,7 +37,7 @@ pub struct Arguments {
     /// How to show them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Remove what is shown, those that were left on purpose as well: asks first, and looks once more before each.
+    /// Remove what is shown, those that were left on purpose as well: requests first, and looks once more before each.
     #[arg(long)]
     delete: bool,
     /// Do not ask.
@@ -61,7 +61,7 @@ enum Output {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     // Asked before anything else, so that a script does not wait for a survey that ends in a refusal.
     if arguments.delete && !arguments.yes && !std::io::stdin().is_terminal() {
-        let why = "--delete: asks first, and there is no terminal to ask on; add --yes".to_owned();
+        let why = "--delete: requests first, and there is no terminal to ask on; add --yes".to_owned();
         return Err(WrongFlag(why).into());
     }
     let survey = survey(&arguments).await?;

@@ -34,18 +34,19 @@ pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
     };
     if let Some(serial) = facts.identity.serial_in(&key.name) {
         if !facts.finalizer {
-            return take(Step::Outrank(facts.next_serial()), Why::TakenOver);
+            return take(Step::BumpSerial(facts.next_serial()), Why::TakenOver);
         }
-        return take(Step::Recognise(serial, id.clone()), Why::TakenOver);
+        return take(Step::RecordKey(serial, id.clone()), Why::TakenOver);
     }
     if let Some((mark, _)) = Mark::parse(&key.name) {
         return rest(Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark)));
     }
     match facts.claim.filter(|claim| facts.finalizer && claim.serial > facts.record.settled) {
-        None => take(Step::Outrank(facts.next_serial()), Why::TakenOver),
-        Some(claim) => {
-            take(Step::Brand(id.clone(), claim.serial, desired.settings.display_name.clone()), Why::TakenOver)
-        }
+        None => take(Step::BumpSerial(facts.next_serial()), Why::TakenOver),
+        Some(claim) => take(
+            Step::TagKey(id.clone(), claim.serial, desired.settings.display_name.clone()),
+            Why::TakenOver,
+        ),
     }
 }
 
@@ -65,7 +66,7 @@ pub fn relink(facts: &Facts) -> Option<Decision> {
     let newest = facts.own().filter(|own| theirs(&own.key.name).is_some()).max_by_key(|own| own.serial)?;
     // A backup need not bring the finalizer back, which comes with a claim.
     if !facts.finalizer {
-        return Some(take(Step::Outrank(facts.next_serial()), Why::Relinked));
+        return Some(take(Step::BumpSerial(facts.next_serial()), Why::Relinked));
     }
-    Some(take(Step::Recognise(newest.serial, newest.key.id.clone()), Why::Relinked))
+    Some(take(Step::RecordKey(newest.serial, newest.key.id.clone()), Why::Relinked))
 }

@@ -7,7 +7,7 @@ mod bedrock;
 mod vertex;
 
 use super::pasted;
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub fn assemble(
     secret: &str,
     key: Option<&str>,
     entries: &Entries,
-) -> Result<SecretString, Refusal> {
+) -> Result<SecretString, SpecError> {
     let source = Source { secret, key, entries };
     match provider {
         "azure" => azure::credential(&source),
@@ -41,23 +41,23 @@ pub fn assemble(
 }
 
 impl Source<'_> {
-    fn bytes(&self, entry: &str) -> Result<&[u8], Refusal> {
+    fn bytes(&self, entry: &str) -> Result<&[u8], SpecError> {
         let missing = || {
             let similar = self.entries.keys().find(|it| is_like(it, entry));
             let hint = similar.map_or_else(
                 || "add it to the Secret".to_owned(),
                 |it| format!("the Secret has {}, which is not read: rename it", plain_word(it)),
             );
-            Refusal::missing(FIELD, format!("Secret {}, entry {entry} does not exist; {hint}", self.secret))
+            SpecError::missing(FIELD, format!("Secret {}, entry {entry} does not exist; {hint}", self.secret))
         };
         self.entries.get(entry).map(Vec::as_slice).ok_or_else(missing)
     }
 
-    fn one_line(&self, entry: &str) -> Result<&str, Refusal> {
+    fn one_line(&self, entry: &str) -> Result<&str, SpecError> {
         pasted::bare(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))
     }
 
-    fn document(&self, entry: &str) -> Result<Map<String, Value>, Refusal> {
+    fn document(&self, entry: &str) -> Result<Map<String, Value>, SpecError> {
         let text =
             pasted::document(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))?;
         match serde_json::from_str(text) {
@@ -77,7 +77,7 @@ impl Source<'_> {
     }
 
     /// A text of a document that is one word.
-    fn part(&self, entry: &str, document: &Map<String, Value>, name: &str) -> Result<String, Refusal> {
+    fn part(&self, entry: &str, document: &Map<String, Value>, name: &str) -> Result<String, SpecError> {
         let text = document.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
         let text = text.ok_or_else(|| self.wrong(entry, &format!("lacks \"{name}\"")))?;
         pasted::part(text).map_err(|flaw| self.wrong(entry, &format!("\"{name}\" {flaw}")))?;
@@ -85,7 +85,7 @@ impl Source<'_> {
     }
 
     /// A document has these names and no others.
-    fn only(&self, entry: &str, document: &Map<String, Value>, names: &[&str]) -> Result<(), Refusal> {
+    fn only(&self, entry: &str, document: &Map<String, Value>, names: &[&str]) -> Result<(), SpecError> {
         let Some(unknown) = document.keys().find(|it| !names.contains(&it.as_str())) else {
             return Ok(());
         };
@@ -96,21 +96,21 @@ impl Source<'_> {
     }
 
     /// An entry that is meant for the credential and that nothing reads.
-    fn unread(&self, entry: &str, names: &str) -> Refusal {
+    fn unread(&self, entry: &str, names: &str) -> SpecError {
         let word = plain_word(entry);
         let message = format!(
             "Secret {}, entry {word} is no part of the credential; {names}, so rename or remove it",
             self.secret
         );
-        Refusal::secret(FIELD, message)
+        SpecError::secret(FIELD, message)
     }
 
-    fn wrong(&self, entry: &str, what: &str) -> Refusal {
-        Refusal::secret(FIELD, format!("Secret {}, entry {entry} {what}", self.secret))
+    fn wrong(&self, entry: &str, what: &str) -> SpecError {
+        SpecError::secret(FIELD, format!("Secret {}, entry {entry} {what}", self.secret))
     }
 }
 
-fn plain(source: &Source<'_>) -> Result<String, Refusal> {
+fn plain(source: &Source<'_>) -> Result<String, SpecError> {
     let Some(entry) = source.key else {
         let other = |it: &&String| *it != "api_key" && is_like(it, "api_key");
         if let Some(other) =
@@ -149,7 +149,7 @@ mod tests {
     use secrecy::ExposeSecret;
     use serde_json::json;
 
-    fn try_it(provider: &str, key: Option<&str>, entries: &[(&str, &str)]) -> Result<Value, Refusal> {
+    fn try_it(provider: &str, key: Option<&str>, entries: &[(&str, &str)]) -> Result<Value, SpecError> {
         let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
         #[expect(clippy::disallowed_methods, reason = "the test looks at what was assembled")]
         assemble(provider, "byok", key, &entries).map(|it| {

@@ -8,7 +8,7 @@ use super::money::micros;
 use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use super::spec_field::SpecField;
 use super::template::{self, SecretPlan};
 use crate::api::console_token::Mint;
@@ -39,7 +39,7 @@ pub struct Desired {
     /// When it is replaced, and how.
     pub policy: Policy,
     /// Recognises the fields that are fixed when a key is made.
-    pub made_as: String,
+    pub immutable_hash: String,
     /// A key that exists already, to be taken over.
     pub external_id: Option<KeyId>,
     /// Only to be looked at.
@@ -49,7 +49,7 @@ pub struct Desired {
     /// The time zone in which the vendor's budget periods begin.
     pub zone: String,
     /// A field that has no effect, or a bad one in the long run. No key is made for it; one that is served is looked after.
-    pub idle: Option<Refusal>,
+    pub idle: Option<SpecError>,
 }
 
 /// The settings of a key that can be changed later.
@@ -71,12 +71,12 @@ pub struct Settings {
     pub expiry: Expiry,
 }
 
-/// What a GatewayApiKey asks for, as a first key would be made for it: with every field in effect.
+/// What a GatewayApiKey requests for, as a first key would be made for it: with every field in effect.
 pub fn desired(
     resource: &GatewayApiKey,
     capabilities: &Capabilities,
     mint: Option<&Mint>,
-) -> Result<Desired, Refusal> {
+) -> Result<Desired, SpecError> {
     let desired = read(resource, capabilities, mint)?;
     desired.idle.clone().map_or(Ok(desired), Err)
 }
@@ -87,26 +87,29 @@ pub fn read(
     resource: &GatewayApiKey,
     capabilities: &Capabilities,
     mint: Option<&Mint>,
-) -> Result<Desired, Refusal> {
+) -> Result<Desired, SpecError> {
     let spec = &resource.spec;
     let kind = spec.kind.unwrap_or_default();
     if kind == KeyType::Management && mint.is_none() {
         let message = "Management is for ConsoleTokens with spec.mint, which have it made; use another type";
-        return Err(Refusal::invalid("spec.type", message));
+        return Err(SpecError::invalid("spec.type", message));
     }
     refuse_unsupported(resource, capabilities)?;
     if (kind == KeyType::CodingAgent) != spec.coding_assistant.is_some() {
         let message = "required with type CodingAgent, and only allowed with it; such as claude_code";
-        return Err(Refusal::invalid("spec.codingAssistant", message));
+        return Err(SpecError::invalid("spec.codingAssistant", message));
     }
     check_texts(spec)?;
     if spec.expires_in_days == Some(0) {
-        return Err(Refusal::invalid("spec.expiresInDays", "must be at least 1; leave it out for no expiry"));
+        return Err(SpecError::invalid(
+            "spec.expiresInDays",
+            "must be at least 1; leave it out for no expiry",
+        ));
     }
     let observed = spec.management_policy == Some(ManagementPolicy::Observe);
     if observed && spec.external_id.is_none() {
         let message = "Observe needs spec.externalId: the vendor's id of the key to look at";
-        return Err(Refusal::invalid("spec.managementPolicy", message));
+        return Err(SpecError::invalid("spec.managementPolicy", message));
     }
     let settings = settings(resource, capabilities)?;
     let secret = SecretPlan::new(resource, capabilities.openai_path)?;
@@ -123,7 +126,7 @@ pub fn read(
         settings,
         secret,
         policy,
-        made_as: made_as(resource, capabilities, mint),
+        immutable_hash: immutable_hash(resource, capabilities, mint),
         external_id: spec.external_id.clone().map(KeyId),
         observed,
         suspended: spec.suspend.unwrap_or(false),
@@ -132,23 +135,23 @@ pub fn read(
 }
 
 /// A field that has no effect beside another one.
-fn idle(resource: &GatewayApiKey, capabilities: &Capabilities, policy: &Policy) -> Option<Refusal> {
+fn idle(resource: &GatewayApiKey, capabilities: &Capabilities, policy: &Policy) -> Option<SpecError> {
     let spec = &resource.spec;
     if spec.kind == Some(KeyType::Sandbox) && spec.budget.is_some() {
         let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
-        return Some(Refusal::idle("spec.budget", message));
+        return Some(SpecError::idle("spec.budget", message));
     }
     // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
     let keeps = spec.secret.as_ref().is_some_and(|it| it.keep_previous == Some(true));
     if keeps && policy.overlap.is_zero() && !capabilities.last_used {
         let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
-        return Some(Refusal::idle("spec.secret.keepPrevious", message));
+        return Some(SpecError::idle("spec.secret.keepPrevious", message));
     }
     policy.idle.clone().or_else(|| template::overridden(resource, capabilities.openai_path))
 }
 
 /// What the schema says as well, for resources that were stored under another one.
-fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), Refusal> {
+fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), SpecError> {
     type Check = fn(&str) -> Result<(), &'static str>;
     let texts: [(&str, &Option<String>, Check); 3] = [
         ("spec.displayName", &spec.display_name, names::display),
@@ -157,14 +160,14 @@ fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), Refusal> {
     ];
     let wrong = |(field, text, check): &(&str, &Option<String>, Check)| {
         let said = check(text.as_deref()?).err()?;
-        Some(Refusal::invalid(*field, said))
+        Some(SpecError::invalid(*field, said))
     };
     texts.iter().find_map(wrong).map_or(Ok(()), Err)
 }
 
-/// The settings that a GatewayApiKey asks for, as they stand: neither what the vendor lacks nor anything else of the
+/// The settings that a GatewayApiKey requests for, as they stand: neither what the vendor lacks nor anything else of the
 /// specification is looked at.
-pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Settings, Refusal> {
+pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Settings, SpecError> {
     let spec = &resource.spec;
     let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
     let name = resource.metadata.name.clone().unwrap_or_default();
@@ -181,7 +184,7 @@ pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result
 
 /// Recognises what a key is made as: every field that this vendor fixes when a key is made. What is left out and what
 /// is written as its default are the same.
-fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&Mint>) -> String {
+fn immutable_hash(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&Mint>) -> String {
     let mut spec = resource.spec.clone();
     spec.kind = Some(spec.kind.unwrap_or_default());
     let written = serde_json::to_value(&spec).unwrap_or_default();
@@ -195,7 +198,7 @@ fn made_as(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&
 
 /// Everything that is written and that the vendor cannot honour, all at once: whoever comes from another vendor learns
 /// of every difference with one attempt.
-fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<(), Refusal> {
+fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<(), SpecError> {
     let spec = &resource.spec;
     let title = capabilities.title;
     let mut refused: Vec<(String, String)> = SpecField::set_in(spec)
@@ -248,30 +251,30 @@ fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> 
     };
     let field = format!("spec.{first}");
     if refused.len() == 1 {
-        return Err(Refusal::unsupported(field, format!("{title} cannot honour it: {note}")));
+        return Err(SpecError::unsupported(field, format!("{title} cannot honour it: {note}")));
     }
     let all: Vec<_> = refused.iter().map(|(field, note)| format!("spec.{field} ({note})")).collect();
     let message = format!("{title} cannot honour {} fields: {}", all.len(), all.join(", "));
-    Err(Refusal::unsupported(Refusal::SEVERAL, message))
+    Err(SpecError::unsupported(SpecError::SEVERAL, message))
 }
 
 fn list<T: std::fmt::Debug>(list: &[&T]) -> String {
     list.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(" or ")
 }
 
-fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal> {
+fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, SpecError> {
     let support = &capabilities.budget;
     let micros = micros(&budget.amount).ok_or_else(|| {
         let message =
             "must be a decimal number that is not negative, with at most six decimals, such as \"250\" or \"2.50\"";
-        Refusal::invalid("spec.budget.amount", message)
+        SpecError::invalid("spec.budget.amount", message)
     })?;
     if support.whole && micros % 1_000_000 != 0 {
         let message = format!(
             "{} takes whole {} only; round {} up or down",
             capabilities.title, support.currency, budget.amount
         );
-        return Err(Refusal::unsupported("spec.budget.amount", message));
+        return Err(SpecError::unsupported("spec.budget.amount", message));
     }
     if micros == 0 {
         let stop = if capabilities.support(SpecField::Active) == Support::Unsupported {
@@ -281,7 +284,7 @@ fn limit(budget: &Budget, capabilities: &Capabilities) -> Result<Limit, Refusal>
         };
         let message =
             format!("0 would mean no limit to the vendor; {stop}, or leave budget out for no limit");
-        return Err(Refusal::invalid("spec.budget.amount", message));
+        return Err(SpecError::invalid("spec.budget.amount", message));
     }
     Ok(Limit { micros, period: budget.period })
 }

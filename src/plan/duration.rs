@@ -4,7 +4,7 @@
 //! middle, and takes an empty string for zero. That is fine for a command line; a spec is written by any tenant, and
 //! must not end the process.
 
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use jiff::fmt::friendly::{Designator, FractionalUnit, Spacing, SpanParser, SpanPrinter};
 use jiff::{SignedDuration, Unit};
 
@@ -15,16 +15,16 @@ const PARSER: SpanParser = SpanParser::new();
 const PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
 
 /// Reads a duration of `h`, `m`, `s` and `ms`, largest unit first, from zero to [`LONGEST`].
-pub fn parse(field: &str, text: &str) -> Result<SignedDuration, Refusal> {
+pub fn parse(field: &str, text: &str) -> Result<SignedDuration, SpecError> {
     let duration = read(text).ok_or_else(|| {
         let message = format!(
             "{text:?} is no duration; write hours, minutes and seconds, such as 720h (30 days), 1h30m or 90s"
         );
-        Refusal::invalid(field, message)
+        SpecError::invalid(field, message)
     })?;
     if duration > LONGEST {
         let message = format!("{text} is too long; write at most {} (10 years)", format(LONGEST));
-        return Err(Refusal::invalid(field, message));
+        return Err(SpecError::invalid(field, message));
     }
     Ok(duration)
 }

@@ -5,7 +5,7 @@ use super::claim::{Claim, Purpose};
 use super::drift::Sent;
 use super::money;
 use super::naming::{Identity, Serial};
-use super::rotation::Handled;
+use super::rotation::RotationRequests;
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::{self, READY};
 use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey, SecretContest};
@@ -71,7 +71,7 @@ pub struct Listed {
     /// Its settings.
     pub shown: Shown,
     /// Fields that the answer has, but in a form that the driver cannot read. Such a field is `None` above, which says
-    /// nothing: neither "absent" nor "never". `unread_expiry` asks for the one that decisions depend on.
+    /// nothing: neither "absent" nor "never". `unread_expiry` requests for the one that decisions depend on.
     pub unread: Vec<Unread>,
 }
 
@@ -166,7 +166,7 @@ pub struct Held {
     pub intact: bool,
     /// Whether it was rendered with the present template.
     pub current: bool,
-    /// Whether it has the type that the template asks for, which Kubernetes does not let change.
+    /// Whether it has the type that the template requests for, which Kubernetes does not let change.
     pub kind_fits: bool,
     /// Serial of the key whose bytes stand inside, as far as a hash of them tells: what else was edited can be written
     /// around them.
@@ -230,11 +230,11 @@ pub struct Record {
     /// Failed replacements in a row.
     pub rotation_failures: u32,
     /// What was asked for and is done.
-    pub handled: Handled,
+    pub handled: RotationRequests,
     /// Recognises what was asked for when something last failed.
-    pub failed_asks: Option<u64>,
+    pub failed_requests: Option<u64>,
     /// Recognises the fields that are fixed when a key is made.
-    pub made_as: Option<String>,
+    pub immutable_hash: Option<String>,
     /// Since when the vendor does not show the served key.
     pub missing_since: Option<Timestamp>,
     /// Keys that nothing uses, and when that was told: they are revoked a poll later.
@@ -275,13 +275,13 @@ impl From<&GatewayApiKeyStatus> for Record {
             contest: status.secret_contest.clone(),
             told: status.unused.iter().map(|it| (KeyId(it.id.clone()), it.told_at)).collect(),
             rotation_failures: status.rotation_failures.unwrap_or(0),
-            handled: Handled {
+            handled: RotationRequests {
                 trigger: status.last_handled_trigger.clone(),
                 rotate: status.last_handled_rotate_at.clone(),
                 leaked: status.last_handled_leaked.clone(),
             },
-            failed_asks: status.failed_asks,
-            made_as: status.made_as.clone(),
+            failed_requests: status.failed_requests,
+            immutable_hash: status.immutable_hash.clone(),
             count: status.key_count.clone(),
             carried: status.carried_spend.clone(),
             restarted_for: status.restarted_for.clone(),
@@ -333,7 +333,7 @@ pub struct Facts {
     /// The marks that this resource answers for.
     pub identity: Identity,
     /// What its annotations and its specification ask for.
-    pub asks: Handled,
+    pub requests: RotationRequests,
     /// The key named in `externalId`, as the newest listing shows it.
     pub external: Option<Listed>,
     /// Since when its Secret has been seen without the served key; `None` while it is as it should be.
@@ -358,7 +358,8 @@ impl Facts {
 
     /// Whether somebody asked for work since the last attempt; a failure is not waited out then.
     pub fn demanded(&self) -> bool {
-        let failed = self.record.failed_asks.is_some_and(|asks| asks != self.asks.fingerprint());
+        let failed =
+            self.record.failed_requests.is_some_and(|requests| requests != self.requests.fingerprint());
         self.requested || failed || self.record.attempted != self.generation
     }
 

@@ -11,14 +11,14 @@ pub struct Fault {
     /// What went wrong.
     pub kind: FaultKind,
     /// Whether the call may have changed something at the vendor.
-    pub effect: Effect,
+    pub effect: Outcome,
 }
 
 /// Whether a failed call may have changed something at the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Outcome {
     /// Certainly not: refused before it was carried out.
-    None,
+    NotApplied,
     /// Perhaps: timeout, reset, 5xx, or an answer that cannot be read. Recovered, never resent.
     Unknown,
 }
@@ -71,7 +71,7 @@ pub enum FaultKind {
         status: u16,
     },
     /// 429, or our own limit.
-    #[error("the vendor asks for fewer calls (429)")]
+    #[error("the vendor requests for fewer calls (429)")]
     Throttled {
         /// Not before this time, if the vendor said so.
         until: Option<Timestamp>,
@@ -110,7 +110,7 @@ pub enum FaultKind {
     },
     /// Not what the vendor documents.
     #[error("the vendor's answer cannot be understood: {0}")]
-    Strange(&'static str),
+    Malformed(&'static str),
     /// A field is not what the vendor documents.
     #[error("the vendor's answer cannot be understood: {field}{} is missing or of another type", of_entry(*.entry))]
     MalformedField {
@@ -149,7 +149,7 @@ fn of_entry(entry: Option<usize>) -> String {
 impl FaultKind {
     /// Whether the answer is not what the vendor documents.
     pub const fn is_malformed(&self) -> bool {
-        matches!(self, Self::Strange(_) | Self::MalformedField { .. })
+        matches!(self, Self::Malformed(_) | Self::MalformedField { .. })
     }
 
     /// Whether the vendor refused the request as invalid, whichever field it blames.
@@ -174,12 +174,12 @@ impl FaultKind {
 impl Fault {
     /// A call that certainly had no effect.
     pub const fn without_effect(kind: FaultKind) -> Self {
-        Self { kind, effect: Effect::None }
+        Self { kind, effect: Outcome::NotApplied }
     }
 
     /// A call that may have had an effect.
     pub const fn ambiguous(kind: FaultKind) -> Self {
-        Self { kind, effect: Effect::Unknown }
+        Self { kind, effect: Outcome::Unknown }
     }
 
     /// The reason in a condition.
@@ -197,7 +197,7 @@ impl Fault {
             | FaultKind::Conflict
             | FaultKind::NotFound => Reason::VendorRejected,
             FaultKind::TooLarge { .. }
-            | FaultKind::Strange(_)
+            | FaultKind::Malformed(_)
             | FaultKind::MalformedField { .. }
             | FaultKind::Redirected { .. } => Reason::VendorAnswerInvalid,
             FaultKind::Failed { .. }
@@ -251,7 +251,7 @@ impl Fault {
             FaultKind::Unreachable(_) => "unreachable",
             FaultKind::Redirected { .. } => "redirected",
             FaultKind::TooLarge { .. } => "too_large",
-            FaultKind::Strange(_) | FaultKind::MalformedField { .. } => "strange",
+            FaultKind::Malformed(_) | FaultKind::MalformedField { .. } => "strange",
             FaultKind::BreakerOpen => "breaker_open",
             FaultKind::NoOutcome => "no_outcome",
         }

@@ -13,8 +13,8 @@ use super::drift::Field;
 use super::facts::{Facts, KeyId, Record, Target};
 use super::missing::missing;
 use super::naming::Serial;
+use super::previous_keys::{self, Next};
 use super::recovery::recover;
-use super::retirement::{self, Next};
 use super::retry::plus;
 use super::rotation::{self, Cause};
 use super::upkeep::{settings, spare};
@@ -59,7 +59,7 @@ pub enum Step {
     Commit(Serial, KeyId),
     /// Claim the serial without making a key, so that the Secret can be written although what stands in it
     /// outranks the last claim.
-    Outrank(Serial),
+    BumpSerial(Serial),
     /// Have the served key revealed and write its Secret again.
     Restore(Serial, KeyId),
     /// Write the Secret again around the served key, whose bytes stand in it.
@@ -72,15 +72,15 @@ pub enum Step {
     Announce(Vec<KeyId>),
     /// The claimed serial came to nothing, and the served key is still there: claim the next one, so that nothing of
     /// it is recorded or delivered any more.
-    Settle(Serial),
+    AbandonAttempt(Serial),
     /// Keep everybody with an older claim from writing the Secret.
-    Fence(Serial),
+    FenceSecret(Serial),
     /// Record a key that exists already as the served one.
-    Recognise(Serial, KeyId),
+    RecordKey(Serial, KeyId),
     /// Put our mark with that serial behind that name of a key.
-    Brand(KeyId, Serial, String),
+    TagKey(KeyId, Serial, String),
     /// Stop counting on the served key, which leaked, although no other is there yet.
-    Forsake(KeyId),
+    DropLeaked(KeyId),
     /// Revoke a key whose place another one has taken, and forget it.
     Retire(KeyId),
     /// Switch such a key on or off.
@@ -88,7 +88,7 @@ pub enum Step {
     /// Leave such a key no more of its budget than this, in millionths: the rest is its successor's.
     Cut(KeyId, u64),
     /// Take the entries of the old key out of the Secret.
-    Trim,
+    PrunePrevious,
     /// Restart what reads the Secret only when it starts.
     Restart(String),
     /// Change settings of the served key.
@@ -138,7 +138,7 @@ pub enum Why {
     TemplateChanged,
     /// The Secret's name belongs to somebody else.
     SecretTaken(String),
-    /// The Secret has another type than the template asks for.
+    /// The Secret has another type than the template requests for.
     TypeFixed,
     /// The specification changed, or somebody asked for a look.
     SpecChanged,
@@ -228,7 +228,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
 
 /// The same, whatever becomes of leaked keys in whose place another one is served.
 fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> Decision {
-    if let Some(decision) = forsake(facts).or_else(|| unwritable(facts)) {
+    if let Some(decision) = drop_leaked(facts).or_else(|| unwritable(facts)) {
         return decision;
     }
     if let Some(decision) = adoption::relink(facts) {
@@ -247,7 +247,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
     match (served, &desired.external_id) {
         (Some(served), _) => keep(facts, desired, &served),
         (None, _) if desired.idle.is_some() && is_first(facts) => take(Step::Rest(None), Why::Idle),
-        (None, Some(id)) if facts.record.settled == Serial(0) || facts.record.made_as.is_none() => {
+        (None, Some(id)) if facts.record.settled == Serial(0) || facts.record.immutable_hash.is_none() => {
             adoption::take_over(facts, desired, id)
         }
         (None, _) => issue(facts, Why::NeverIssued),
@@ -258,7 +258,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
 fn is_first(facts: &Facts) -> bool {
     let record = &facts.record;
     facts.claim.is_none()
-        && record.made_as.is_none()
+        && record.immutable_hash.is_none()
         && record.settled == Serial(0)
         && record.previous.is_empty()
 }
@@ -292,16 +292,16 @@ fn dying(facts: &Facts) -> Option<KeyId> {
 }
 
 /// A key that leaked is dead as soon as another one is served, or as soon as making one does not succeed at once.
-fn forsake(facts: &Facts) -> Option<Decision> {
+fn drop_leaked(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
-    let failed = record.rotation_failures > 0 && record.failed_asks == Some(facts.asks.fingerprint());
+    let failed = record.rotation_failures > 0 && record.failed_requests == Some(facts.requests.fingerprint());
     let hindered = facts.pending().is_some()
         || failed
         || unwritable(facts).is_some()
         || immutable(facts)
         || rotation::stopped(facts).is_some();
     let id = record.id.as_ref().filter(|_| rotation::leaked(facts) && hindered)?;
-    Some(take(Step::Forsake(id.clone()), Why::Leaked))
+    Some(take(Step::DropLeaked(id.clone()), Why::Leaked))
 }
 
 /// The same where no key can be made at all, because the specification cannot be carried out.
@@ -314,7 +314,7 @@ pub fn leak_alone(facts: &Facts) -> Option<Decision> {
         });
     }
     let id = record.id.as_ref().filter(|_| record.serial.is_some() && rotation::leaked(facts))?;
-    Some(take(Step::Forsake(id.clone()), Why::Leaked))
+    Some(take(Step::DropLeaked(id.clone()), Why::Leaked))
 }
 
 pub(super) struct Served<'a> {
@@ -363,7 +363,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     }
     // Before the old key goes, and whatever else does not succeed.
     let mut waits = vec![facts.record.expires_at.filter(|at| *at > facts.now)];
-    for next in [restart(facts, desired), retirement::next(facts, desired)] {
+    for next in [restart(facts, desired), previous_keys::next(facts, desired)] {
         match next {
             Next::Act(decision) => return decision,
             Next::Wait(until) => waits.push(until),
@@ -411,10 +411,10 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let Some(why) = secret_fault(facts, served) else {
         let previous = facts.target.held().and_then(|held| held.previous);
         let stale = previous.is_some_and(|it| !facts.record.previous.iter().any(|key| key.serial == it.0));
-        let outrank = || take(Step::Outrank(facts.next_serial()), Why::Overlap);
+        let outrank = || take(Step::BumpSerial(facts.next_serial()), Why::Overlap);
         return match (stale, outranked(facts, newest(facts, served))) {
             (false, _) => None,
-            (true, false) => Some(take(Step::Trim, Why::Overlap)),
+            (true, false) => Some(take(Step::PrunePrevious, Why::Overlap)),
             // Somebody edited the fence, or died while raising it.
             (true, true) => facts.pending().is_none().then(outrank),
         };
@@ -432,7 +432,7 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
         return lost_for_good(facts);
     }
     if outranked(facts, newest(facts, served)) {
-        return facts.pending().is_none().then(|| take(Step::Outrank(facts.next_serial()), why));
+        return facts.pending().is_none().then(|| take(Step::BumpSerial(facts.next_serial()), why));
     }
     let (serial, id) = (served.serial, served.id.clone());
     let step = if facts.key_stands() { Step::Rewrite(serial, id) } else { Step::Restore(serial, id) };

@@ -65,7 +65,7 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     let spec = &subject.key.spec;
     let none = GatewayApiKeyStatus::default();
     let status = subject.key.status.as_ref().unwrap_or(&none);
-    // It asks for listings of its own.
+    // It requests for listings of its own.
     if subject.key.metadata.deletion_timestamp.is_some() || spec.suspend == Some(true) {
         return false;
     }

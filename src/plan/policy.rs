@@ -2,7 +2,7 @@
 
 use super::capability::Capabilities;
 use super::duration;
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use super::window::{Window, Written};
 use crate::api::GatewayApiKey;
 use crate::api::rotation::{RestartTarget, RotationSpec, WindowSpec};
@@ -39,7 +39,7 @@ pub struct Policy {
     /// What is restarted for a new content of the Secret.
     pub restart: Vec<RestartTarget>,
     /// What has no effect, or a bad one in the long run.
-    pub idle: Option<Refusal>,
+    pub idle: Option<SpecError>,
 }
 
 /// How long before its expiry a key is replaced.
@@ -86,7 +86,7 @@ impl Place<'_> {
 
 impl Policy {
     /// Reads `spec.rotation` as far as this vendor can honour it.
-    pub fn new(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Self, Refusal> {
+    pub fn new(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Self, SpecError> {
         let place = Place {
             path: "spec.rotation",
             expires_in_days: resource.spec.expires_in_days,
@@ -97,11 +97,11 @@ impl Policy {
     }
 
     /// The same of a minted console token, which never expires.
-    pub fn of_mint(spec: &RotationSpec, capabilities: &Capabilities) -> Result<Self, Refusal> {
+    pub fn of_mint(spec: &RotationSpec, capabilities: &Capabilities) -> Result<Self, SpecError> {
         let path = "spec.mint.rotation";
         if let Some((field, note)) = unsupported(spec, capabilities).into_iter().next() {
             let message = format!("{} cannot honour it: {note}", capabilities.title);
-            return Err(Refusal::unsupported(format!("{path}.{field}"), message));
+            return Err(SpecError::unsupported(format!("{path}.{field}"), message));
         }
         let lacks_expiry = "set spec.mint.rotation.maxAge instead, for minted tokens never expire";
         let place = Place { path, expires_in_days: None, adopted: false, lacks_expiry };
@@ -109,7 +109,7 @@ impl Policy {
         policy.idle.clone().map_or(Ok(policy), Err)
     }
 
-    fn read(spec: &RotationSpec, place: Place<'_>, capabilities: &Capabilities) -> Result<Self, Refusal> {
+    fn read(spec: &RotationSpec, place: Place<'_>, capabilities: &Capabilities) -> Result<Self, SpecError> {
         let path = place.path;
         let span = |field: &str, text: &Option<String>| {
             text.as_deref().map(|text| duration::parse(&format!("{path}.{field}"), text)).transpose()
@@ -118,11 +118,11 @@ impl Policy {
         let max_overlap = span("maxOverlap", &spec.max_overlap)?.unwrap_or(overlap + PATIENCE);
         if max_overlap < overlap {
             let message = format!("must not be shorter than {path}.overlap");
-            return Err(Refusal::invalid(format!("{path}.maxOverlap"), message));
+            return Err(SpecError::invalid(format!("{path}.maxOverlap"), message));
         }
         let max_age = span("maxAge", &spec.max_age)?;
         if max_age.is_some_and(|age| age < SHORTEST) {
-            return Err(Refusal::invalid(format!("{path}.maxAge"), "must be at least 1m"));
+            return Err(SpecError::invalid(format!("{path}.maxAge"), "must be at least 1m"));
         }
         let brown_out = span("brownOut", &spec.brown_out)?.unwrap_or(BROWN_OUT);
         let renew = renew(spec, span("renewBefore", &spec.renew_before)?, place)?;
@@ -161,10 +161,10 @@ pub fn unsupported(spec: &RotationSpec, capabilities: &Capabilities) -> Vec<(&'s
 fn check_age(
     (max_age, overlap): (Option<SignedDuration>, SignedDuration),
     place: Place<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), SpecError> {
     let path = place.path;
     let lifetime = place.lifetime().filter(|_| !place.adopted);
-    let refuse = |message| Err(Refusal::idle(format!("{path}.maxAge"), message));
+    let refuse = |message| Err(SpecError::idle(format!("{path}.maxAge"), message));
     match max_age {
         Some(age) if age < overlap => refuse(format!(
             "{} is shorter than {path}.overlap ({}, 24h when left out), so that old keys would pile up; raise {path}.maxAge or \
@@ -181,7 +181,7 @@ fn check_age(
 }
 
 /// A field that has no effect is refused: what it should do does not happen.
-fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> {
+fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), SpecError> {
     let (path, hint) = (place.path, place.lacks_expiry);
     if place.expires_in_days.is_some() || place.adopted {
         return Ok(());
@@ -192,7 +192,7 @@ fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> 
     ];
     if let Some((field, _)) = written.into_iter().find(|(_, written)| *written) {
         let message = format!("has no effect on a key that does not expire; {hint}, or leave it out");
-        return Err(Refusal::idle(format!("{path}.{field}"), message));
+        return Err(SpecError::idle(format!("{path}.{field}"), message));
     }
     if !spec.windows.is_empty() && spec.max_age.is_none() {
         let also = if path == "spec.rotation" {
@@ -201,24 +201,24 @@ fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), Refusal> 
             "set spec.mint.rotation.maxAge"
         };
         let message = format!("has no effect where nothing is scheduled; {also}, or leave it out");
-        return Err(Refusal::idle(format!("{path}.windows"), message));
+        return Err(SpecError::idle(format!("{path}.windows"), message));
     }
     Ok(())
 }
 
-fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) -> Result<Renew, Refusal> {
+fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) -> Result<Renew, SpecError> {
     let path = place.path;
     let days = place.lifetime();
     match (before, spec.renew_before_percentage) {
         (Some(_), Some(_)) => {
             let message =
                 format!("says the same as {path}.renewBefore in another way; leave one of them out");
-            Err(Refusal::invalid(format!("{path}.renewBeforePercentage"), message))
+            Err(SpecError::invalid(format!("{path}.renewBeforePercentage"), message))
         }
         (Some(before), None) if days.is_some_and(|lifetime| before >= lifetime) => {
             let message =
                 "must be shorter than spec.expiresInDays, or every new key is due as soon as it is made";
-            Err(Refusal::invalid(format!("{path}.renewBefore"), message))
+            Err(SpecError::invalid(format!("{path}.renewBefore"), message))
         }
         (Some(before), None) => Ok(Renew::Before(before)),
         (None, Some(percent)) => Ok(Renew::Percentage(percent)),
@@ -226,7 +226,7 @@ fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) 
     }
 }
 
-fn window(path: &str, (index, spec): (usize, &WindowSpec)) -> Result<Window, Refusal> {
+fn window(path: &str, (index, spec): (usize, &WindowSpec)) -> Result<Window, SpecError> {
     let days: Vec<_> = spec.days.iter().map(|day| format!("{day:?}")).collect();
     let written =
         Written { days: &days, from: &spec.from, until: &spec.until, time_zone: spec.time_zone.as_deref() };
@@ -245,7 +245,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn refusal(spec: Value) -> Option<Refusal> {
+    fn refusal(spec: Value) -> Option<SpecError> {
         let mut whole = json!({"consoleTokenRef": {"name": "edgee"}});
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let key = json!({

@@ -1,19 +1,19 @@
 //! Settings of a whole project: what differs from what is wanted, and what to do about it.
 
-use super::refusal::Refusal;
 use super::same;
+use super::spec_error::SpecError;
 use crate::api::ProjectSettings;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::ManagementPolicy;
 
 /// Settings that say nothing are refused: nothing would ever happen. A project that is only looked at needs none.
-pub fn check(wanted: &ProjectValues, policy: Option<ManagementPolicy>) -> Result<(), Refusal> {
+pub fn check(wanted: &ProjectValues, policy: Option<ManagementPolicy>) -> Result<(), SpecError> {
     if *wanted != ProjectValues::default() || policy == Some(ManagementPolicy::Observe) {
         return Ok(());
     }
     let message =
         "nothing is set, so nothing happens; name at least one setting, such as euNative, or delete this";
-    Err(Refusal::invalid("spec.settings", message))
+    Err(SpecError::invalid("spec.settings", message))
 }
 
 /// The settings that are wanted and that the vendor shows differently, by their path in the resource.

@@ -27,7 +27,7 @@ pub(super) fn recover(facts: &Facts, claim: Claim, served: bool) -> Decision {
         facts.own().filter(|own| own.serial == claim.serial && preceded(&own.key)).collect();
     let lost = || {
         if served {
-            take(Step::Settle(claim.serial), Why::AttemptFailed)
+            take(Step::AbandonAttempt(claim.serial), Why::AttemptFailed)
         } else {
             issue(facts, Why::AttemptFailed)
         }

@@ -137,7 +137,7 @@ fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
         }
         FaultKind::NotFound
         | FaultKind::Redirected { .. }
-        | FaultKind::Strange(_)
+        | FaultKind::Malformed(_)
         | FaultKind::MalformedField { .. }
         | FaultKind::TooLarge { .. } => format!("check {endpoint} and what answers there"),
         _ => return None,

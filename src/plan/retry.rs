@@ -26,7 +26,7 @@ pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timesta
     if fault.needs_a_person() {
         return plus(now, delay.max(UNTIL_CHANGE));
     }
-    // A little later than asked, each at its own moment. What the vendor asks for makes nobody come back earlier: 0, one
+    // A little later than asked, each at its own moment. What the vendor requests for makes nobody come back earlier: 0, one
     // second and a date in the past would otherwise be a loop.
     let spread = seconds(hash::fraction(&[uid.as_bytes()]));
     let asked = fault.kind.not_before().map(|until| plus(until.min(plus(now, LONGEST_RETRY_AFTER)), spread));

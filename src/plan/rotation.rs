@@ -27,7 +27,7 @@ pub enum Cause {
     MaxAge,
     /// `spec.rotation.trigger` has a new value.
     Trigger,
-    /// The annotation asks for it.
+    /// The annotation requests for it.
     Requested,
     /// It was declared leaked.
     Leaked,
@@ -70,7 +70,7 @@ pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
     Some(Due { at: retry.unwrap_or(due.at), cause: due.cause })
 }
 
-/// A failed attempt is not repeated before its time, which status remembers, unless somebody asks for something new.
+/// A failed attempt is not repeated before its time, which status remembers, unless somebody requests for something new.
 pub fn retry(facts: &Facts) -> Option<Timestamp> {
     let failed = facts.record.rotation_failures > 0 && !facts.demanded();
     facts.record.next_rotation.filter(|next| failed && *next > facts.now)
@@ -95,20 +95,24 @@ fn asked(facts: &Facts, desired: &Desired) -> Option<Cause> {
     if leaked(facts) {
         return Some(Cause::Leaked);
     }
-    if news(&facts.asks.rotate, &handled.rotate) {
+    if news(&facts.requests.rotate, &handled.rotate) {
         return Some(Cause::Requested);
     }
-    // The first value of a trigger asks for nothing.
+    // The first value of a trigger requests for nothing.
     if handled.trigger.is_some() && news(&desired.policy.trigger, &handled.trigger) {
         return Some(Cause::Trigger);
     }
-    let changed = facts.record.made_as.as_ref().is_some_and(|made_as| *made_as != desired.made_as);
+    let changed = facts
+        .record
+        .immutable_hash
+        .as_ref()
+        .is_some_and(|immutable_hash| *immutable_hash != desired.immutable_hash);
     changed.then_some(Cause::Changed)
 }
 
 /// Whether the served key was declared leaked.
 pub fn leaked(facts: &Facts) -> bool {
-    facts.asks.leaked.is_some() && facts.asks.leaked != facts.record.handled.leaked
+    facts.requests.leaked.is_some() && facts.requests.leaked != facts.record.handled.leaked
 }
 
 fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
@@ -211,7 +215,7 @@ pub fn counted(count: Option<&KeyCount>, claim: Option<Claim>) -> Option<KeyCoun
 
 /// What was handled when a key is new: everything that was asked for until then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handled {
+pub struct RotationRequests {
     /// `spec.rotation.trigger`
     pub trigger: Option<String>,
     /// `keysmith.dev/rotate-requested-at`
@@ -220,7 +224,7 @@ pub struct Handled {
     pub leaked: Option<String>,
 }
 
-impl Handled {
+impl RotationRequests {
     /// Recognises what is asked for, without holding it.
     pub fn fingerprint(&self) -> u64 {
         let text = format!("{:?}", (&self.trigger, &self.rotate, &self.leaked));

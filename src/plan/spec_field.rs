@@ -40,7 +40,7 @@ pub enum SpecField {
 }
 
 impl SpecField {
-    /// Every field, in the order of tables. The hash of the fields that are fixed when a key is made (`made_as`, in status)
+    /// Every field, in the order of tables. The hash of the fields that are fixed when a key is made (`immutable_hash`, in status)
     /// follows this order: another one would replace every key.
     pub const ALL: [Self; 16] = [
         Self::ConsoleTokenRef,

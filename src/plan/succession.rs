@@ -9,7 +9,7 @@ use super::money;
 use super::naming::Serial;
 use super::report;
 use super::retry::plus;
-use super::rotation::{self, Cause, Handled};
+use super::rotation::{self, Cause, RotationRequests};
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::PREVIOUS_KEY_IN_USE;
 use crate::api::rotation::{LastRotation, PreviousKey, UnusedKey};
@@ -32,7 +32,7 @@ pub struct Successor<'a> {
     /// Why it replaces the served key.
     pub cause: Option<Cause>,
     /// What was asked for when it was claimed.
-    pub asks: &'a Handled,
+    pub requests: &'a RotationRequests,
     /// What it is made as.
     pub desired: &'a Desired,
     /// The time.
@@ -44,7 +44,7 @@ pub struct Successor<'a> {
 /// Puts a key in the place of the served one, which becomes a previous one.
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
-    let forsaken = old.is_none() && status.made_as.is_some();
+    let forsaken = old.is_none() && status.immutable_hash.is_some();
     // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
     let replaces = old.as_ref().is_some_and(|(id, _)| *id != next.id.0) || forsaken;
     if replaces && !next.desired.policy.restart.is_empty() {
@@ -71,10 +71,10 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.usage = None;
     status.missing_since = None;
     status.secret_contest = None;
-    status.made_as = Some(next.desired.made_as.clone());
-    status.last_handled_trigger.clone_from(&next.asks.trigger);
-    status.last_handled_rotate_at.clone_from(&next.asks.rotate);
-    status.last_handled_leaked.clone_from(&next.asks.leaked);
+    status.immutable_hash = Some(next.desired.immutable_hash.clone());
+    status.last_handled_trigger.clone_from(&next.requests.trigger);
+    status.last_handled_rotate_at.clone_from(&next.requests.rotate);
+    status.last_handled_leaked.clone_from(&next.requests.leaked);
     forget_failures(status);
     status.rotation_failures = None;
     let due = rotation::calendar((status.created_at, status.expires_at), next.desired, next.spread);
@@ -95,7 +95,7 @@ pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
     status.failures = None;
     status.next_attempt_at = None;
     if status.rotation_failures.is_none() {
-        status.failed_asks = None;
+        status.failed_requests = None;
     }
 }
 
@@ -146,7 +146,7 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
 
 /// A served key is declared dead although no other is there: it is revoked next, and the Secret holds nothing that
 /// works until another key is made.
-pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp) {
+pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests, now: Timestamp) {
     let Some((id, serial)) = status.id.take().zip(status.serial.take()) else {
         return;
     };
@@ -171,7 +171,7 @@ pub fn forsake(status: &mut GatewayApiKeyStatus, asks: &Handled, now: Timestamp)
     status.next_rotation_time = None;
     status.rotation_failures = None;
     // What is made from now on never leaked.
-    status.last_handled_leaked.clone_from(&asks.leaked);
+    status.last_handled_leaked.clone_from(&requests.leaked);
     forget_failures(status);
 }
 
@@ -202,17 +202,17 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
 /// Brings what status tells of the calendar in line with the present policy and the last claim.
 pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, desired: &Desired) {
     for key in &mut status.previous {
-        key.retire_after = super::retirement::retire_after(key, &desired.policy);
+        key.retire_after = super::previous_keys::retire_after(key, &desired.policy);
     }
     // What failed need not be wanted any more.
     if !rotation::wanted(facts, desired) {
         status.rotation_failures = None;
-        status.failed_asks = None;
+        status.failed_requests = None;
     }
     let stopped = rotation::stopped(facts);
     let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
     status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(report::to_the_second);
-    status.made_as.get_or_insert_with(|| desired.made_as.clone());
+    status.immutable_hash.get_or_insert_with(|| desired.immutable_hash.clone());
     if status.last_handled_trigger.is_none() {
         status.last_handled_trigger.clone_from(&desired.policy.trigger);
     }

@@ -6,7 +6,7 @@
 mod check;
 
 use super::hash;
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use crate::api::GatewayApiKey;
 use crate::api::gateway_api_key::Preset;
 use minijinja::syntax::SyntaxConfig;
@@ -101,19 +101,19 @@ impl<'a> Variables<'a> {
 }
 
 /// A preset of which the template leaves nothing.
-pub fn overridden(resource: &GatewayApiKey, openai_path: &str) -> Option<Refusal> {
+pub fn overridden(resource: &GatewayApiKey, openai_path: &str) -> Option<SpecError> {
     let secret = resource.spec.secret.as_ref()?;
     let entries = preset(secret.preset?, !resource.spec.models.is_empty(), openai_path);
     let written = &secret.template.as_ref()?.data;
     entries.keys().all(|entry| written.contains_key(entry)).then(|| {
         let message = "spec.secret.template.data has every entry of it, so that it has no effect; leave one of them out";
-        Refusal::idle("spec.secret.preset", message)
+        SpecError::idle("spec.secret.preset", message)
     })
 }
 
 impl SecretPlan {
     /// Reads `spec.secret`.
-    pub fn new(resource: &GatewayApiKey, openai_path: &str) -> Result<Self, Refusal> {
+    pub fn new(resource: &GatewayApiKey, openai_path: &str) -> Result<Self, SpecError> {
         let secret = resource.spec.secret.clone().unwrap_or_default();
         let template = secret.template.unwrap_or_default();
         let decorations = template.metadata.unwrap_or_default();
@@ -139,7 +139,7 @@ impl SecretPlan {
             if written.is_some_and(|it| it != "true") {
                 let field = format!("spec.secret.template.metadata.annotations[{RELOADER}]");
                 let message = "spec.rotation.reloader: true sets it to \"true\"; leave one of them out";
-                return Err(Refusal::invalid(field, message));
+                return Err(SpecError::invalid(field, message));
             }
         }
         plan.check()?;
@@ -187,7 +187,7 @@ impl SecretPlan {
     }
 
     /// Fills the templates in.
-    pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, Refusal> {
+    pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, SpecError> {
         let environment = environment();
         let mut size = 0;
         let mut filled = BTreeMap::new();
@@ -195,7 +195,7 @@ impl SecretPlan {
             // The engine's own message may quote the template's values, so it is not passed on.
             let text = environment.render_str(template, variables.context()).map_err(|error| {
                 let message = format!("the template fails ({})", error.kind());
-                Refusal::invalid(path(entry), message)
+                SpecError::invalid(path(entry), message)
             })?;
             size += entry.len() + text.len();
             self.check_size((entry, size, filled.len() + 1))?;

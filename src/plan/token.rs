@@ -2,8 +2,8 @@
 
 use super::capability::{Capabilities, Endpoint, Minting};
 use super::policy::Policy;
-use super::refusal::Refusal;
 use super::retry::plus;
+use super::spec_error::SpecError;
 use super::{names, pasted};
 use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::console_token::{Mint, MintedSecret};
@@ -34,14 +34,14 @@ impl Endpoints {
     }
 
     /// The URL to call, if credentials may be sent there: to the vendor's own origin, where it has one, and to those listed.
-    pub fn admit(&self, endpoint: Option<&str>, default: Endpoint) -> Result<Url, Refusal> {
-        let refuse = |message: String| Refusal {
+    pub fn admit(&self, endpoint: Option<&str>, default: Endpoint) -> Result<Url, SpecError> {
+        let refuse = |message: String| SpecError {
             reason: Reason::EndpointNotAdmitted,
-            ..Refusal::invalid("spec.endpoint", message)
+            ..SpecError::invalid("spec.endpoint", message)
         };
         let Some(text) = endpoint.or(default.own()) else {
             let message = "is required, because this vendor's software runs wherever people install it; write its URL, such as https://llm.example.com";
-            return Err(Refusal::invalid("spec.endpoint", message));
+            return Err(SpecError::invalid("spec.endpoint", message));
         };
         let url = origin(text).map_err(refuse)?;
         let own = default.own().map(origin).transpose().map_err(refuse)?;
@@ -87,8 +87,8 @@ fn origin(text: &str) -> Result<Url, String> {
 }
 
 /// Whether these bytes can be a token. `place` names Secret and key.
-pub fn check_token(bytes: &[u8], place: &str) -> Result<String, Refusal> {
-    let refused = |flaw| Refusal::secret("spec.secretRef", format!("{place} {flaw}"));
+pub fn check_token(bytes: &[u8], place: &str) -> Result<String, SpecError> {
+    let refused = |flaw| SpecError::secret("spec.secretRef", format!("{place} {flaw}"));
     pasted::bare(bytes).map(str::to_owned).map_err(refused)
 }
 
@@ -106,14 +106,14 @@ pub fn lost(token: &ConsoleToken) -> String {
 }
 
 /// The Secret of a token is not there.
-pub fn secret_missing(name: &str, namespace: &str) -> Refusal {
+pub fn secret_missing(name: &str, namespace: &str) -> SpecError {
     let message = format!("Secret {name} does not exist in namespace {namespace}; create it");
-    Refusal::missing("spec.secretRef.name", message)
+    SpecError::missing("spec.secretRef.name", message)
 }
 
 /// An entry of it is not there.
-pub fn entry_missing(name: &str, entry: &str) -> Refusal {
-    Refusal::missing("spec.secretRef.key", format!("Secret {name} has no entry {entry}; add it"))
+pub fn entry_missing(name: &str, entry: &str) -> SpecError {
+    SpecError::missing("spec.secretRef.key", format!("Secret {name} has no entry {entry}; add it"))
 }
 
 /// Name of the GatewayApiKey that stands for the token of a ConsoleToken with `mint`.
@@ -128,23 +128,23 @@ pub fn minted_name(token: &str) -> String {
     format!("{}-{short}{SUFFIX}", token[..200].trim_end_matches(['-', '.']))
 }
 
-/// What a ConsoleToken with `mint` asks for, refused by name where it cannot be had. `issuer` is the ConsoleToken it
+/// What a ConsoleToken with `mint` requests for, refused by name where it cannot be had. `issuer` is the ConsoleToken it
 /// names, if there is one.
 pub fn check_mint(
     token: &ConsoleToken,
     mint: &Mint,
     (own, issuer): (&Capabilities, Option<&Capabilities>),
-) -> Result<(), Refusal> {
+) -> Result<(), SpecError> {
     let title = own.title;
     if own.console_tokens == Minting::Console {
         let message = format!(
             "{title} makes console tokens in its console only; make one there, put it into a Secret and use spec.secretRef"
         );
-        return Err(Refusal::unsupported("spec.mint", message));
+        return Err(SpecError::unsupported("spec.mint", message));
     }
     if !mint.scopes.is_empty() && own.console_tokens == Minting::Peer {
         let message = format!("{title} has no scopes; leave them out");
-        return Err(Refusal::unsupported("spec.mint.scopes", message));
+        return Err(SpecError::unsupported("spec.mint.scopes", message));
     }
     // A token that is being deleted is still needed by what it made.
     if token.metadata.deletion_timestamp.is_none() {
@@ -154,13 +154,13 @@ pub fn check_mint(
     if Some(name) == token.metadata.name.as_ref() {
         let message =
             "a token cannot be the first of its kind; name another ConsoleToken, whose token somebody made";
-        return Err(Refusal::invalid("spec.mint.issuerRef", message));
+        return Err(SpecError::invalid("spec.mint.issuerRef", message));
     }
     let Some(issuer) = issuer else {
         let message = format!("ConsoleToken {name} does not exist in this namespace; create it");
-        return Err(Refusal {
+        return Err(SpecError {
             reason: Reason::ConsoleTokenMissing,
-            ..Refusal::invalid("spec.mint.issuerRef", message)
+            ..SpecError::invalid("spec.mint.issuerRef", message)
         });
     };
     if issuer.name != own.name || !issuer.types.contains(&KeyType::Management) {
@@ -169,45 +169,45 @@ pub fn check_mint(
             "ConsoleToken {name} ({}) is no issuer of console tokens of {title}; name one that is{how}",
             issuer.title
         );
-        return Err(Refusal::unsupported("spec.mint.issuerRef", message));
+        return Err(SpecError::unsupported("spec.mint.issuerRef", message));
     }
     Ok(())
 }
 
 /// What is written of a minted token and cannot be, or has no effect.
-fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result<(), Refusal> {
+fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result<(), SpecError> {
     check_secret(&mint.secret)?;
     if token.spec.expires_at.is_some() {
         let message = "has no effect on a token that Keysmith makes and replaces; set spec.mint.rotation.maxAge, or leave it out";
-        return Err(Refusal::idle("spec.expiresAt", message));
+        return Err(SpecError::idle("spec.expiresAt", message));
     }
     mint.rotation.as_ref().map_or(Ok(()), |rotation| Policy::of_mint(rotation, own).map(drop))
 }
 
 /// The Secret that a minted token goes into.
-fn check_secret(secret: &MintedSecret) -> Result<(), Refusal> {
-    let refuse = |field: &str, name: &str, said| Refusal::invalid(field, format!("{name:?} {said}"));
+fn check_secret(secret: &MintedSecret) -> Result<(), SpecError> {
+    let refuse = |field: &str, name: &str, said| SpecError::invalid(field, format!("{name:?} {said}"));
     names::object(&secret.name).map_err(|said| refuse("spec.mint.secret.name", &secret.name, said))?;
     let key = secret.key_ref().key;
     names::entry(&key).map_err(|said| refuse("spec.mint.secret.key", &key, said))
 }
 
 /// What is written of a ConsoleToken and cannot be, or has no effect, whatever the vendor.
-pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), Refusal> {
+pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), SpecError> {
     if let Some(place) = &spec.secret_ref {
         check_ref("spec.secretRef", &place.name, Some(&place.key))?;
     }
     if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
         let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";
-        return Err(Refusal::invalid("spec.gatewayUrl", message));
+        return Err(SpecError::invalid("spec.gatewayUrl", message));
     }
     Ok(())
 }
 
 /// A reference to a Secret, or to an entry of one, that there can be.
-pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), Refusal> {
+pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), SpecError> {
     let refuse = |part: &str, value: &str, said| {
-        Refusal::invalid(format!("{field}.{part}"), format!("{value:?} {said}"))
+        SpecError::invalid(format!("{field}.{part}"), format!("{value:?} {said}"))
     };
     names::object(name).map_err(|said| refuse("name", name, said))?;
     key.map_or(Ok(()), |key| names::entry(key).map_err(|said| refuse("key", key, said)))

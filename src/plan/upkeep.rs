@@ -6,7 +6,7 @@ use super::drift::{self, Field};
 use super::facts::{Facts, KeyId, Listed, Target};
 use super::issuance::{Decision, Served, Step, TAKEN, Why, newest, take};
 use super::naming::{Mark, NameStyle};
-use super::retirement::Next;
+use super::previous_keys::Next;
 use super::retry::plus;
 use jiff::SignedDuration;
 
@@ -126,7 +126,7 @@ pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
     // The maker of one may still be about to deliver it.
     let fence = facts.target.held().and_then(|held| held.fence);
     if fence < Some(newest) {
-        return act(Step::Fence(newest));
+        return act(Step::FenceSecret(newest));
     }
     act(Step::Revoke(spares.into_iter().filter(|id| due(id).is_some_and(|due| due <= facts.now)).collect()))
 }

@@ -4,7 +4,7 @@ use super::capability::Capabilities;
 use super::duration;
 use super::money;
 use super::naming::{Identity, Serial};
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use crate::api::console_token::{Balance, UsageSpec};
 use crate::api::gateway_api_key::Usage;
 use jiff::civil::Date;
@@ -15,27 +15,27 @@ use jiff::{SignedDuration, Timestamp};
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// How often spending and balance are read; what the vendor does not tell is refused by name.
-pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedDuration, Refusal> {
+pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedDuration, SpecError> {
     let (title, support) = (capabilities.title, &capabilities.usage);
     if support.spending.is_none() && !support.balance {
         let message = format!("{title} tells neither spending nor balance to such a token; leave it out");
-        return Err(Refusal::unsupported("spec.usage", message));
+        return Err(SpecError::unsupported("spec.usage", message));
     }
     if spec.low_balance.is_some() && !support.balance {
         let message = format!("{title} does not tell what the account has left; leave it out");
-        return Err(Refusal::unsupported("spec.usage.lowBalance", message));
+        return Err(SpecError::unsupported("spec.usage.lowBalance", message));
     }
     if spec.path.is_some() && !support.path {
         let message = format!("{title} has a fixed path for spending; leave it out");
-        return Err(Refusal::unsupported("spec.usage.path", message));
+        return Err(SpecError::unsupported("spec.usage.path", message));
     }
     if spec.low_balance.as_deref().is_some_and(|it| money::micros(it).is_none()) {
         let message = "must be a decimal number that is not negative, such as \"20\"";
-        return Err(Refusal::invalid("spec.usage.lowBalance", message));
+        return Err(SpecError::invalid("spec.usage.lowBalance", message));
     }
     let interval = duration::parse("spec.usage.interval", &spec.interval)?;
     if interval < SHORTEST {
-        return Err(Refusal::invalid("spec.usage.interval", "must be at least 1m"));
+        return Err(SpecError::invalid("spec.usage.interval", "must be at least 1m"));
     }
     Ok(interval)
 }

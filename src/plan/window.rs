@@ -1,6 +1,6 @@
 //! Rotation windows: the hours of the week in which a key may be replaced.
 
-use super::refusal::Refusal;
+use super::spec_error::SpecError;
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan};
@@ -63,7 +63,7 @@ pub fn next_open(windows: &[Window], at: Timestamp) -> Option<Timestamp> {
 
 impl Window {
     /// Reads the window at `field`, such as `spec.rotation.windows[0]`.
-    pub fn parse(field: &str, written: &Written<'_>) -> Result<Self, Refusal> {
+    pub fn parse(field: &str, written: &Written<'_>) -> Result<Self, SpecError> {
         let days = written.days.iter().enumerate();
         Ok(Self {
             days: days.map(|(index, text)| day(field, index, text)).collect::<Result<_, _>>()?,
@@ -94,11 +94,11 @@ impl Window {
     }
 }
 
-fn day(field: &str, index: usize, text: &str) -> Result<Weekday, Refusal> {
+fn day(field: &str, index: usize, text: &str) -> Result<Weekday, SpecError> {
     let found = DAYS.into_iter().find_map(|(name, day)| (name == text).then_some(day));
     found.ok_or_else(|| {
         let names = DAYS.map(|(name, _)| name).join(", ");
-        Refusal::invalid(
+        SpecError::invalid(
             format!("{field}.days[{index}]"),
             format!("{text:?} is no day; write one of {names}"),
         )
@@ -106,7 +106,7 @@ fn day(field: &str, index: usize, text: &str) -> Result<Weekday, Refusal> {
 }
 
 /// Two digits, a colon, two digits: anything looser would let `9:30` and `21:3` be read as something.
-fn time(field: &str, text: &str) -> Result<Time, Refusal> {
+fn time(field: &str, text: &str) -> Result<Time, SpecError> {
     let number = |part: &str| {
         let digits = part.len() == 2 && part.bytes().all(|it| it.is_ascii_digit());
         if digits { part.parse::<i8>().ok() } else { None }
@@ -115,12 +115,12 @@ fn time(field: &str, text: &str) -> Result<Time, Refusal> {
     let time = number(hour).zip(number(minute)).and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok());
     time.ok_or_else(|| {
         let message = format!("{text:?} is no time of day; write hours and minutes from 00:00 to 23:59");
-        Refusal::invalid(field, message)
+        SpecError::invalid(field, message)
     })
 }
 
 /// From the database that is compiled in, whatever the machine has.
-fn zone(field: &str, name: Option<&str>) -> Result<TimeZone, Refusal> {
+fn zone(field: &str, name: Option<&str>) -> Result<TimeZone, SpecError> {
     let Some(name) = name else {
         return Ok(TimeZone::UTC);
     };
@@ -128,7 +128,7 @@ fn zone(field: &str, name: Option<&str>) -> Result<TimeZone, Refusal> {
     zone.ok_or_else(|| {
         let message =
             format!("{name:?} is no IANA time zone; write one such as Europe/Paris, or leave it out for UTC");
-        Refusal::invalid(format!("{field}.timeZone"), message)
+        SpecError::invalid(format!("{field}.timeZone"), message)
     })
 }
 
@@ -145,7 +145,7 @@ mod tests {
         read(text).unwrap()
     }
 
-    fn read(text: &str) -> Result<Window, Refusal> {
+    fn read(text: &str) -> Result<Window, SpecError> {
         let parts: Vec<_> = text.split(' ').collect();
         let days: Vec<_> = parts[0].split(',').filter(|it| *it != "*").map(str::to_owned).collect();
         let (from, until) = parts[1].split_once('-').unwrap();

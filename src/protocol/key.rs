@@ -2,12 +2,12 @@
 
 mod adopt;
 mod change;
-mod delete;
+mod deletion;
 mod deliver;
 pub mod issue;
 mod leak;
 mod minting;
-mod previous;
+mod previous_keys;
 mod report;
 
 use super::ports::{KeyPorts, Measure, VendorPort};
@@ -34,7 +34,7 @@ use crate::plan::issuance::{self, Decision, Step, Why};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::report::key::Scene;
-use crate::plan::rotation::{self, Handled};
+use crate::plan::rotation::{self, RotationRequests};
 use crate::plan::template::Rendering;
 use crate::plan::{money, upkeep};
 use issue::{Issue, Issued};
@@ -224,7 +224,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 target => target?,
             };
             let mut facts = self.facts(target, capabilities.ability(), Some(&desired));
-            facts.asks.trigger.clone_from(&desired.policy.trigger);
+            facts.requests.trigger.clone_from(&desired.policy.trigger);
             facts.revision = revision(&facts);
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
@@ -348,7 +348,11 @@ impl<P: KeyPorts> KeyPass<P> {
             mended: Mends::default(),
             ability,
             identity: self.identity.clone(),
-            asks: Handled { trigger: None, rotate: asked(api::ROTATE_REQUESTED), leaked: asked(api::LEAKED) },
+            requests: RotationRequests {
+                trigger: None,
+                rotate: asked(api::ROTATE_REQUESTED),
+                leaked: asked(api::LEAKED),
+            },
             external,
             spread: hash::fraction(&[b"rotation", self.uid.as_bytes()]),
             lost_since: None,
@@ -383,18 +387,18 @@ impl<P: KeyPorts> KeyPass<P> {
             Step::Issue(serial) => self.issue(act, *serial, decision).await,
             Step::Adopt(serial, id) => self.adopt(act, *serial, id).await,
             Step::Commit(serial, id) => self.commit_held(act, *serial, id).await,
-            Step::Outrank(serial) => {
+            Step::BumpSerial(serial) => {
                 self.claim(&Claim::new(*serial, self.ports.now(), Purpose::Restore)).await
             }
-            Step::Settle(serial) => self.settle_serial(act, *serial).await,
-            Step::Fence(serial) => self.fence(act, *serial).await,
-            Step::Recognise(serial, id) => self.recognise(act, (*serial, id), decision).await,
-            Step::Brand(id, serial, name) => self.brand(act, (id, *serial), name).await,
-            Step::Forsake(_) => self.forsake(act).await,
+            Step::AbandonAttempt(serial) => self.abandon_attempt(act, *serial).await,
+            Step::FenceSecret(serial) => self.fence(act, *serial).await,
+            Step::RecordKey(serial, id) => self.record_key(act, (*serial, id), decision).await,
+            Step::TagKey(id, serial, name) => self.tag_key(act, (id, *serial), name).await,
+            Step::DropLeaked(_) => self.drop_leaked(act).await,
             Step::Retire(id) => self.retire_previous(act, id, decision).await,
             Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
             Step::Cut(id, share) => self.cut(act, (id, *share)).await,
-            Step::Trim => self.trim(act).await,
+            Step::PrunePrevious => self.prune_previous(act).await,
             Step::Restart(revision) => self.restart(act, revision).await,
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
             Step::Rewrite(serial, id) => self.rewrite(act, *serial, id).await,
@@ -453,7 +457,7 @@ impl<P: KeyPorts> KeyPass<P> {
             reusable: upkeep::reusable(act.facts),
             identity: self.identity.clone(),
             absent: act.facts.target == Target::Absent,
-            asks: act.facts.asks.clone(),
+            requests: act.facts.requests.clone(),
             shares,
             cause,
             spread: act.facts.spread,

@@ -15,16 +15,16 @@ use crate::cluster::ledger;
 use crate::cluster::object::Managed;
 use crate::cluster::workloads::{Outcome, Restart, Target};
 use crate::gateway::account::Listing;
-use crate::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
-use crate::plan::deposit::DepositView;
 use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::naming::{ClusterId, Identity, Mark};
+use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
 use crate::plan::report::conditions::Looked;
 use crate::plan::rotation::Cause;
@@ -94,15 +94,15 @@ pub trait VendorPort: Sized + 'static {
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
 
     /// The newest listing of provider keys, if there is one.
-    fn latest_provider_keys(&self) -> Option<Arc<DepositView>>;
+    fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>>;
     /// A listing of provider keys.
-    async fn list_provider_keys(&self) -> Result<DepositView, Fault>;
+    async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault>;
     /// Stores a provider credential: one request, whatever happens.
     async fn create_provider_key(
         &self,
-        order: &DepositOrder,
+        order: &ProviderKeyOrder,
         permit: &Self::Permit,
-    ) -> Result<Deposited, Fault>;
+    ) -> Result<CreatedProviderKey, Fault>;
     /// Tries to change what a provider key is assigned to.
     async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
     /// Tries to remove a provider key.
@@ -119,9 +119,9 @@ pub trait SecretPort: Clone + 'static {
     fn namespace(&self) -> &str;
     /// The Secret of that name. `None`: there is none.
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>>;
-    /// Creates a Secret, or asks whether it would be created. Returns what the API server stored, or would.
+    /// Creates a Secret, or requests whether it would be created. Returns what the API server stored, or would.
     async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret>;
-    /// Replaces the very version of a Secret that was read, or asks whether it would be replaced.
+    /// Replaces the very version of a Secret that was read, or requests whether it would be replaced.
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret>;
 }
 

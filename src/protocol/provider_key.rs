@@ -1,6 +1,6 @@
-//! ProviderKeys: observe, and act on what `plan::deposit` decides.
+//! ProviderKeys: observe, and act on what `plan::provider_key` decides.
 
-mod delete;
+mod deletion;
 mod report;
 pub mod store;
 
@@ -12,18 +12,18 @@ use crate::cluster::object;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
-use crate::plan::deposit::{
-    self, DepositDecision, DepositFacts, DepositStep as Step, DepositView, DepositWhy as Why, Recorded,
-    Wanted,
-};
 use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::identity::TokenRef;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
-use crate::plan::refusal::Refusal;
+use crate::plan::provider_key::{
+    self, ProviderKeyDecision, ProviderKeyFacts, ProviderKeyListing, ProviderKeyStep as Step,
+    ProviderKeyWhy as Why, Recorded, Wanted,
+};
 use crate::plan::report as text;
+use crate::plan::spec_error::SpecError;
 use crate::plan::token;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -56,7 +56,7 @@ struct ProviderKeyPass<P: ProviderKeyPorts> {
     ports: P,
     object: Arc<ProviderKey>,
     uid: String,
-    view: Option<DepositView>,
+    view: Option<ProviderKeyListing>,
     tried: BTreeSet<KeyId>,
     reassigned: bool,
     /// Learnt in this pass, and written with its next report.
@@ -117,7 +117,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 
     async fn apply(&mut self) -> Result<Pass, Error> {
         // Before anything that may be in the way: a deletion would leave behind what is at the vendor.
-        if let Some(claim) = deposit::hold(&self.facts(SignedDuration::ZERO))
+        if let Some(claim) = provider_key::hold(&self.facts(SignedDuration::ZERO))
             && let Done::Pass(pass) = self.claim(&claim).await?
         {
             return Ok(pass);
@@ -133,7 +133,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let Some(capabilities) = capabilities else {
             let able = self.ports.vendors_with_provider_keys();
             let message = text::provider_key::unsupported(self.token_name(), able.into_iter());
-            let refusal = Refusal::unsupported("spec.consoleTokenRef", message);
+            let refusal = SpecError::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
         };
         let credential = match self.credential().await {
@@ -153,7 +153,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let wanted = Wanted { content: self.content(&credential), assigned_to };
         for _ in 0..STEPS {
             let facts = self.facts(capabilities.listing_lag);
-            let decision = deposit::decide(&facts, &wanted);
+            let decision = provider_key::decide(&facts, &wanted);
             self.ports.decided(&decision);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&decision, until).await;
@@ -177,10 +177,10 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     /// The credential in the vendor's format, or what is missing.
-    async fn credential(&self) -> Result<Result<SecretString, Refusal>, Error> {
+    async fn credential(&self) -> Result<Result<SecretString, SpecError>, Error> {
         let place = &self.object.spec.credentials_ref;
         let display = self.object.spec.display_name.as_deref().map_or(Ok(()), names::display);
-        let display = display.map_err(|said| Refusal::invalid("spec.displayName", said));
+        let display = display.map_err(|said| SpecError::invalid("spec.displayName", said));
         let place_is = || token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref());
         if let Err(refusal) = display.and_then(|()| place_is()) {
             return Ok(Err(refusal));
@@ -189,7 +189,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let Some(entries) = entries else {
             let message =
                 format!("Secret {} does not exist in namespace {}; create it", place.name, self.namespace());
-            return Ok(Err(Refusal::missing("spec.credentialsRef.name", message)));
+            return Ok(Err(SpecError::missing("spec.credentialsRef.name", message)));
         };
         Ok(credentials::assemble(&self.object.spec.provider, &place.name, place.key.as_deref(), &entries))
     }
@@ -214,7 +214,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             _ => {
                 let message =
                     "set exactly one of gatewayKeyRefs, naming at least one key, and scope: Organization";
-                return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
+                return Err(SpecError::invalid("spec.gatewayKeyRefs", message).verdict());
             }
         };
         refs.iter().map(|it| self.resolve(&it.name)).collect()
@@ -227,7 +227,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         if key.spec.console_token_ref.name != self.token_name() {
             let message =
                 format!("GatewayApiKey {name} belongs to another ConsoleToken; name keys of this one only");
-            return Err(Refusal::invalid("spec.gatewayKeyRefs", message).verdict());
+            return Err(SpecError::invalid("spec.gatewayKeyRefs", message).verdict());
         }
         if key.metadata.deletion_timestamp.is_some() {
             return Err(wait("is being deleted"));
@@ -236,13 +236,13 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         id.map(KeyId).ok_or_else(|| wait("has no key at the vendor yet"))
     }
 
-    fn facts(&self, listing_lag: SignedDuration) -> DepositFacts {
+    fn facts(&self, listing_lag: SignedDuration) -> ProviderKeyFacts {
         let object = self.object.as_ref();
         let status = self.status();
         let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest_provider_keys());
         let hint = latest.filter(|it| stale_before.is_none_or(|before| it.as_of > before));
-        DepositFacts {
+        ProviderKeyFacts {
             now: self.ports.now(),
             mark: super::mark(&self.ports, object),
             finalizer: object::has_finalizer(object),
@@ -262,11 +262,11 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     async fn act(
         &mut self,
         account: &Arc<P::Vendor>,
-        decision: &DepositDecision,
+        decision: &ProviderKeyDecision,
         (wanted, credential): (&Wanted, &SecretString),
     ) -> Result<Done, Error> {
         match &decision.step {
-            Step::Deposit(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
+            Step::Create(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
             Step::Hold(claim) => self.claim(claim).await,
             Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
             Step::RecordFound => self.record_missing(None).await,
@@ -292,7 +292,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             }
             Step::Look(_) => Ok(self.look(account).await),
             Step::Remove(ids) => self.remove(account, ids).await,
-            Step::Settle { gone, left } => self.settle_superseded(gone, left).await,
+            Step::RecordSuperseded { gone, left } => self.settle_superseded(gone, left).await,
             Step::ClaimDeletion(_) | Step::Release { .. } | Step::Rest(_) => Ok(Done::Pass(Pass::Stale)),
         }
     }
@@ -359,7 +359,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
         let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
         let (now, recorded) = (self.ports.now(), Recorded { serial, id: id.clone(), created_at: None });
-        let status = deposit::record(self.status(), &recorded, wanted, now);
+        let status = provider_key::record(self.status(), &recorded, wanted, now);
         let status = deposited(status, self.object.as_ref(), now);
         self.changed_vendor();
         self.reassigned = false;

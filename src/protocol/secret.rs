@@ -9,7 +9,7 @@ use crate::api::{CONTENT, FENCE, PREVIOUS};
 use crate::cluster;
 use crate::plan::facts::{Held, KeyId, Target};
 use crate::plan::naming::Serial;
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use crate::plan::storing::Refused;
 use crate::plan::template::{Rendering, SecretPlan};
 use inside::{content, target};
@@ -83,7 +83,7 @@ pub enum Undelivered {
     Superseded,
     /// The template cannot be filled in.
     #[error("{0}")]
-    Template(Refusal),
+    Template(SpecError),
     /// The API server says no, and will say no again.
     #[error("{0}")]
     Refused(Refused),

@@ -1,4 +1,4 @@
-//! The clock. The only place that asks for the time of day.
+//! The clock. The only place that requests for the time of day.
 
 use jiff::Timestamp;
 use std::fmt;

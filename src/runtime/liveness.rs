@@ -1,5 +1,5 @@
 //! Whether the loops of the process still turn. Each is asked when somebody wants to know, and answers the next time it
-//! turns, so that a process nobody asks does nothing for it; one that owes an answer for long hangs.
+//! turns, so that a process nobody requests does nothing for it; one that owes an answer for long hangs.
 
 use futures::{Stream, stream};
 use std::convert::Infallible;

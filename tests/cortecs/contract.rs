@@ -13,7 +13,7 @@ use keysmith::api::project_settings::{Preference, ProjectValues};
 use keysmith::emulator::Surface;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::cortecs::Cortecs;
-use keysmith::plan::fault::{Effect, FaultKind};
+use keysmith::plan::fault::{FaultKind, Outcome};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -131,10 +131,10 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
             json.is_null() || json == json!({}) || json == json!([]) || body.trim_ascii().is_empty();
         return need(nothing, "a configuration is taken for none");
     }
-    class(&read, Effect::None)?;
+    class(&read, Outcome::NotApplied)?;
     let Ok(project) = read else { return Ok(()) };
     let outcome = projects.write(project, &wanted()).await;
-    class(&outcome, Effect::None)?;
+    class(&outcome, Outcome::NotApplied)?;
     let sent = put.lock().unwrap().take();
     need(sent.is_some() == outcome.is_ok(), "refused, and written all the same")?;
     let Some(sent) = sent else { return Ok(()) };

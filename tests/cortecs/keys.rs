@@ -15,7 +15,7 @@ use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::transport::Transport;
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::facts::{Listed, Shown};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,7 +231,7 @@ async fn a_key_is_gone_when_a_whole_listing_does_not_have_it() {
     ] {
         stage.fault_once("GET", KEYS, effect.clone());
         let fault = cortecs.get(&id("nobody")).await.unwrap_err();
-        assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
     }
 }
 
@@ -280,7 +280,7 @@ async fn only_a_list_is_a_list() {
         r#"[{"name":"n"}]"#,
     ] {
         let fault = saying(no_list).list().await.expect_err(no_list);
-        assert!(fault.kind.is_malformed() && fault.effect == Consequence::None, "{no_list}: {fault}");
+        assert!(fault.kind.is_malformed() && fault.effect == Consequence::NotApplied, "{no_list}: {fault}");
         assert!(saying(no_list).get(&id("n")).await.is_err(), "{no_list}");
     }
     assert!(saying(r#"{"api_keys":[]}"#).list().await.unwrap().is_empty());

@@ -7,7 +7,7 @@ use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::{Credit, Gateway, Usage};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use keysmith::plan::usage::{Money, Span, Spending};
 use serde_json::json;
 
@@ -43,7 +43,7 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
 async fn without_a_path_nobody_is_asked_and_the_field_is_named() {
     let stage = stage();
     let fault = stage.cortecs().spending(&month(), &[]).await.unwrap_err();
-    assert_eq!(fault.effect, Consequence::None);
+    assert_eq!(fault.effect, Consequence::NotApplied);
     assert!(fault.to_string().contains("spec.usage.path"), "{fault}");
     for elsewhere in ["../v2/manage/usage", "manage/../keys", "manage/.", "a/\t"] {
         let fault = stage.cortecs().spending(&span(elsewhere), &[]).await.unwrap_err();
@@ -112,7 +112,7 @@ async fn rows_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
         json!({"rows": [{"key_name": "n", "cost": 1}, {"key_name": "n", "cost": "NaN"}]}),
     ] {
         let fault = saying(body.to_string()).spending(&span("x"), &[]).await.expect_err(&body.to_string());
-        assert_eq!(fault.effect, Consequence::None, "{body}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
     let extreme = json!({"rows": [{"key_name": "n", "cost": 1e300}, {"key_name": "n", "cost": -5}]});
@@ -188,7 +188,7 @@ async fn a_balance_that_cannot_be_read_is_a_fault() {
         json!({"data": [5, "EUR"]}),
     ] {
         let fault = saying(body.to_string()).balance().await.expect_err(&body.to_string());
-        assert_eq!(fault.effect, Consequence::None, "{body}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
 }
@@ -208,8 +208,8 @@ async fn faults_of_the_vendor_are_faults_without_effect() {
         stage.fault_once("GET", "/users/balance", effect.clone());
         stage.fault_once("GET", "/manage/usage", effect.clone());
         let cortecs = stage.cortecs();
-        assert_eq!(cortecs.balance().await.unwrap_err().effect, Consequence::None, "{effect:?}");
+        assert_eq!(cortecs.balance().await.unwrap_err().effect, Consequence::NotApplied, "{effect:?}");
         let fault = cortecs.spending(&span("manage/usage"), &[]).await.unwrap_err();
-        assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
     }
 }

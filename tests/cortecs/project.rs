@@ -9,7 +9,7 @@ use keysmith::emulator::Effect;
 use keysmith::emulator::cortecs::{ProjectRecord, Role};
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::{Gateway, Project};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use serde_json::{Value, json};
 
 const CONFIGURATION: &str = "/v1/manage/project-configs";
@@ -147,7 +147,7 @@ async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
         stage.switch(|it| it.inference_config_shown = false);
         let before = held(&stage);
         let fault = change(&stage.cortecs(), &wanted).await.unwrap_err();
-        assert_eq!(fault.effect, Consequence::None);
+        assert_eq!(fault.effect, Consequence::NotApplied);
         assert!(fault.to_string().contains("inference_config"), "{fault}");
         assert_eq!(stage.emulator.count("PUT", ""), 0);
         assert_eq!(held(&stage).fields, before.fields);
@@ -156,7 +156,7 @@ async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
         let canned = Canned::always(200, json!({"project_id": "p", "inference_config": odd}).to_string());
         let cortecs = Cortecs::new(canned.wire(TOKEN));
         let fault = change(&cortecs, &cheap()).await.unwrap_err();
-        assert_eq!((fault.effect, canned.count()), (Consequence::None, 1), "{odd}");
+        assert_eq!((fault.effect, canned.count()), (Consequence::NotApplied, 1), "{odd}");
     }
 }
 
@@ -226,9 +226,9 @@ async fn settings_that_are_missing_are_not_made() {
 async fn a_change_that_goes_wrong_says_whether_it_may_have_arrived() {
     let status = |code| Effect::Status { code, retry_after: None };
     for (effect, consequence, applied) in [
-        (status(400), Consequence::None, false),
-        (status(401), Consequence::None, false),
-        (status(429), Consequence::None, false),
+        (status(400), Consequence::NotApplied, false),
+        (status(401), Consequence::NotApplied, false),
+        (status(429), Consequence::NotApplied, false),
         (status(500), Consequence::Unknown, false),
         (Effect::AppliedStatus { code: 502 }, Consequence::Unknown, true),
         (Effect::DropBefore, Consequence::Unknown, false),
@@ -249,7 +249,7 @@ async fn a_change_that_goes_wrong_says_whether_it_may_have_arrived() {
         let stage = super::world::stage();
         stage.fault_once("GET", CONFIGURATION, effect.clone());
         let fault = stage.cortecs().projects().unwrap().read().await.err().unwrap();
-        assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
     }
 }
 
@@ -271,7 +271,7 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
     ];
     for nobodys in nobodys {
         let fault = saying(nobodys.to_string()).projects().unwrap().read().await.err().expect("no project");
-        assert_eq!(fault.effect, Consequence::None, "{nobodys}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{nobodys}");
         assert!(fault.kind.is_malformed(), "{nobodys}: {fault}");
     }
 }

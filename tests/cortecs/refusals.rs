@@ -6,7 +6,7 @@ use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::{Credit, Gateway, Order};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 
 fn limit_reached() -> Fault {
     Fault::without_effect(FaultKind::KeyLimit { status: 400 })

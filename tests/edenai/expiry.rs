@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::expiry::Expiry;
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome};
 use serde_json::json;
 
 const APIS: [Api; 2] = [Api::V2, Api::V3];
@@ -120,7 +120,7 @@ async fn no_date_is_no_date_however_the_vendor_writes_it() {
         let created = format!(r#"{},"secret":"sk-eden-1","token":"eden-1"}}"#, &body[..body.len() - 1]);
         for driver in [&v3_saying(created.clone()) as &dyn Gateway, &v2_saying(created)] {
             let fault = driver.mint(&order("n")).await.err().unwrap();
-            assert_eq!(fault.effect, Effect::Unknown, "{no_date}");
+            assert_eq!(fault.effect, Outcome::Unknown, "{no_date}");
             assert!(fault.to_string().contains("expire_time"), "{no_date}: {fault}");
         }
     }

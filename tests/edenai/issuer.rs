@@ -9,7 +9,7 @@ use keysmith::emulator::edenai::v3::{Scope, SecretField, Switches};
 use keysmith::emulator::{Effect, Rule, Surface};
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::{Gateway, Order};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use serde_json::json;
 
 fn auth_order(name: &str, scopes: &[&str]) -> Order {

@@ -7,7 +7,7 @@ use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue};
 use keysmith::plan::facts::Limit;
-use keysmith::plan::fault::Effect as Consequence;
+use keysmith::plan::fault::Outcome as Consequence;
 
 const SECOND: &str = "other [ks-aaaaaa-aaaaaaaaaaaaaaaa-2]";
 const LEFT: u64 = 1_250_000;

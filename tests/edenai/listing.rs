@@ -10,7 +10,7 @@ use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::plan::facts::Listed;
-use keysmith::plan::fault::{Effect as Consequence, FaultKind};
+use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ async fn a_listing_that_ends_before_its_total_is_a_fault() {
     for total in [|_| json!({"total_count": 6}), |_| json!({"count": 1000})] {
         let fault = paged(5, total).list().await.unwrap_err();
         assert!(fault.kind.is_malformed(), "{fault}");
-        assert_eq!(fault.effect, Consequence::None);
+        assert_eq!(fault.effect, Consequence::NotApplied);
     }
 }
 
@@ -187,7 +187,7 @@ async fn a_page_that_fails_makes_the_listing_a_fault_and_never_a_shorter_list() 
             let rule = Rule::once("GET", KEYS, effect.clone());
             stage.emulator.faults().add(Rule { skip, ..rule });
             let fault = stage.v3().list().await.unwrap_err();
-            assert_eq!(fault.effect, Consequence::None, "{effect:?} after {skip}");
+            assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?} after {skip}");
         }
     }
 }

@@ -11,7 +11,7 @@ use keysmith::emulator::edenai::v3::NewKey;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::{Gateway, Order, Reissue};
 use keysmith::plan::facts::{KeyId, Limit};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use serde_json::json;
 
 const FIRST: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
@@ -139,7 +139,7 @@ async fn a_rotation_that_is_refused_comes_after_a_change_that_was_made() {
 #[tokio::test(start_paused = true)]
 async fn a_change_that_is_refused_rotates_nothing() {
     for (effect, expected) in [
-        (Effect::Status { code: 400, retry_after: None }, Consequence::None),
+        (Effect::Status { code: 400, retry_after: None }, Consequence::NotApplied),
         (Effect::Status { code: 500, retry_after: None }, Consequence::Unknown),
         (Effect::DropBefore, Consequence::Unknown),
     ] {

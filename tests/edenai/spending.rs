@@ -11,7 +11,7 @@ use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::transport::LARGEST_ANSWER;
 use keysmith::gateway::{Credit, Gateway, Usage};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use keysmith::plan::usage::{Money, Span, Spending};
 use serde_json::{Value, json};
 
@@ -137,7 +137,7 @@ async fn costs_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
     ] {
         for driver in [&v2_saying(body.to_string()) as &dyn Usage, &v3_saying(body.to_string())] {
             let fault = driver.spending(&month(), &[]).await.unwrap_err();
-            assert_eq!(fault.effect, Consequence::None, "{body}");
+            assert_eq!(fault.effect, Consequence::NotApplied, "{body}");
             assert!(fault.kind.is_malformed(), "{body}: {fault}");
         }
     }
@@ -179,7 +179,7 @@ async fn faults_of_the_vendor_are_faults_without_effect() {
             stage.v3().spending(&month(), &[]).await.unwrap_err(),
             stage.v2().balance().await.unwrap_err(),
         ] {
-            assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+            assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use keysmith::emulator::edenai::v2::{NewToken, Switches};
 use keysmith::emulator::edenai::{Budget, DataPlaneAnswer, TokenType};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::{Credit, Gateway, Order, Reveal, Usage};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use keysmith::plan::naming::{ClusterId, Mark, NameStyle, Serial};
 use serde_json::json;
 
@@ -70,7 +70,7 @@ async fn a_name_that_cannot_be_a_segment_is_never_sent_and_not_listed() {
             v2.amend(&id(nothing), &budgeted(None)).await.unwrap_err(),
         ] {
             assert!(fault.kind.is_malformed(), "{nothing:?}: {fault}");
-            assert_eq!(fault.effect, Consequence::None);
+            assert_eq!(fault.effect, Consequence::NotApplied);
         }
         assert_eq!(canned.count(), 0, "{nothing:?}");
         let listed = v2_saying(json!([{"name": nothing}, {"name": "n"}]).to_string()).list().await.unwrap();
@@ -336,7 +336,7 @@ async fn a_vendor_that_shows_no_token_says_what_to_use_instead() {
     assert_eq!(minting.effect, Consequence::Unknown);
     assert_eq!(stage.only_token().name, "n");
     let reading = v2.recover(&id("n")).await.err().unwrap();
-    assert_eq!(reading.effect, Consequence::None);
+    assert_eq!(reading.effect, Consequence::NotApplied);
     for fault in [minting, reading] {
         assert!(fault.to_string().contains("use api V3"), "{fault}");
     }

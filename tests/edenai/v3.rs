@@ -12,7 +12,7 @@ use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue, Usage};
 use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::{Field, Sent, drift};
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use serde_json::json;
 
 const NAMED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
@@ -298,6 +298,6 @@ async fn a_question_for_one_key_has_no_effect_whatever_happens_to_it() {
         let key = by_hand(&stage, "n");
         stage.fault_once("GET", KEYS, effect.clone());
         let fault = stage.v3().get(&id(&key)).await.unwrap_err();
-        assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
     }
 }

@@ -5,7 +5,7 @@ use crate::support::canned::Canned;
 use keysmith::emulator::Surface;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome};
 use serde_json::json;
 
 #[tokio::test(start_paused = true)]
@@ -63,6 +63,6 @@ async fn what_is_not_told_is_none_and_what_fails_is_a_fault() {
     assert_eq!(saying(401, "{}").whose().await, Err(refused));
     for (status, body) in [(500, "{}"), (429, "{}"), (200, "<html>"), (302, ""), (200, "")] {
         let fault = saying(status, body).whose().await.unwrap_err();
-        assert_eq!(fault.effect, Effect::None, "{status}: {fault}");
+        assert_eq!(fault.effect, Outcome::NotApplied, "{status}: {fault}");
     }
 }

@@ -69,13 +69,13 @@ fn restore_token(world: &World) {
 
 /// A key, as the controllers have one made.
 pub async fn mint(account: &Account, name: &str) -> Result<Minted, Fault> {
-    let turn = account.line_up().await?;
+    let turn = account.permit().await?;
     account.mint(&order(name), &turn).await
 }
 
 async fn deposit(account: &Account) -> Result<(), Fault> {
-    let turn = account.line_up().await?;
-    account.deposit(&deposit_order("n", &[]), &turn).await.map(drop)
+    let turn = account.permit().await?;
+    account.create_provider_key(&deposit_order("n", &[]), &turn).await.map(drop)
 }
 
 /// Every kind of call there is.
@@ -89,10 +89,10 @@ async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
         account.recover(&key).await.map(drop),
         account.amend(&key, &renamed("x")).await,
         account.revoke(&key).await,
-        account.deposits().await.map(drop),
+        account.list_provider_keys().await.map(drop),
         deposit(account).await,
-        account.reassign(&key, &[]).await,
-        account.remove(&key).await,
+        account.assign_provider_key(&key, &[]).await,
+        account.delete_provider_key(&key).await,
     ]
 }
 
@@ -216,7 +216,7 @@ async fn a_hundred_who_need_a_listing_share_one() {
     assert!((1..=2).contains(&world.emulator.calls().len()));
 }
 
-/// Whoever asks for what happened after a listing had begun is not served with it.
+/// Whoever requests for what happened after a listing had begun is not served with it.
 #[tokio::test(start_paused = true)]
 async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
     let world = world();

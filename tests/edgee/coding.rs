@@ -11,7 +11,7 @@ use keysmith::api::console_token::EdgeeVendor;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::transport::Transport;
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome};
 use keysmith::runtime::clock::Clock;
 use std::sync::Arc;
 
@@ -60,14 +60,17 @@ async fn a_compressed_answer_is_a_fault_that_names_the_coding() {
         let edgee = edgee(200, codings);
         let words = format!("compressed with {named}");
         let read = Gateway::list(&edgee).await.unwrap_err();
-        assert!(read.to_string().contains(&words) && read.effect == Effect::None, "{codings:?}: {read}");
+        assert!(
+            read.to_string().contains(&words) && read.effect == Outcome::NotApplied,
+            "{codings:?}: {read}"
+        );
         assert!(!read.to_string().contains("vendor text"), "{read}");
         for fault in [
             edgee.mint(&order("n")).await.err().unwrap(),
             edgee.amend(&id("k"), &renamed("n")).await.unwrap_err(),
             edgee.revoke(&id("k")).await.unwrap_err(),
         ] {
-            assert!(fault.to_string().contains(&words) && fault.effect == Effect::Unknown, "{fault}");
+            assert!(fault.to_string().contains(&words) && fault.effect == Outcome::Unknown, "{fault}");
         }
     }
 }
@@ -85,6 +88,9 @@ async fn a_compressed_refusal_keeps_its_class() {
     let refused = Gateway::list(&edgee(401, &["gzip"])).await.unwrap_err();
     assert_eq!(refused, Fault::without_effect(FaultKind::TokenRefused));
     let fault = edgee(404, &["gzip"]).get(&id("k")).await.unwrap_err();
-    assert!(fault.to_string().contains("compressed with gzip") && fault.effect == Effect::None, "{fault}");
+    assert!(
+        fault.to_string().contains("compressed with gzip") && fault.effect == Outcome::NotApplied,
+        "{fault}"
+    );
     assert!(edgee(404, &[]).get(&id("k")).await.unwrap().is_none());
 }

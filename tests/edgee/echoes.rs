@@ -3,7 +3,7 @@
 use super::canned::Canned;
 use super::world::{TOKEN, clear, deposit_order, id, order};
 use keysmith::gateway::{Gateway, Reveal};
-use keysmith::plan::fault::{Effect, FaultKind};
+use keysmith::plan::fault::{FaultKind, Outcome};
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-edgee-0123456789abcdef";
@@ -19,20 +19,20 @@ async fn an_answer_to_a_create_call_whose_id_repeats_a_secret_is_not_believed() 
         let edgee = saying(&json!({"id": bad, "name": MARKED, "key": KEY}));
         let fault = edgee.mint(&order(MARKED)).await.err().expect(bad);
         assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{bad}");
-        assert_eq!(fault.effect, Effect::Unknown, "{bad}");
+        assert_eq!(fault.effect, Outcome::Unknown, "{bad}");
     }
     for bad in [TOKEN, "sk-ant-emulated-credential", "x-sk-ant-emulated-credential"] {
         let edgee = saying(&json!({"id": bad, "created_at": "2026-11-21T08:00:00Z"}));
         let fault = edgee.provider_keys().unwrap().deposit(&deposit_order("n", &[])).await.expect_err(bad);
         assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{bad}");
-        assert_eq!(fault.effect, Effect::Unknown, "{bad}");
+        assert_eq!(fault.effect, Outcome::Unknown, "{bad}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_console_token_is_no_key() {
     let edgee = saying(&json!({"id": "key_1", "name": MARKED, "key": TOKEN}));
-    assert_eq!(edgee.mint(&order(MARKED)).await.err().unwrap().effect, Effect::Unknown);
+    assert_eq!(edgee.mint(&order(MARKED)).await.err().unwrap().effect, Outcome::Unknown);
     assert!(edgee.recover(&id("key_1")).await.is_err());
     let edgee = saying(&json!({"id": "key_1", "name": MARKED, "key": KEY}));
     assert_eq!(clear(&edgee.mint(&order(MARKED)).await.unwrap().secret), KEY);

@@ -10,7 +10,7 @@ use keysmith::gateway::edgee::export::sums;
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::{Gateway, Usage};
 use keysmith::plan::facts::KeyId;
-use keysmith::plan::fault::{Effect as Consequence, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
 use keysmith::plan::usage::Spending;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ async fn what_is_no_log_is_a_fault_without_effect() {
         r#"{"error":"Unauthorized"}"#,
     ] {
         let fault = saying(body).spending(&month(), &[id("k")]).await.expect_err(body);
-        assert_eq!(fault.effect, Consequence::None, "{body}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
 }
@@ -215,7 +215,7 @@ async fn faults_of_the_vendor_are_faults_without_effect() {
         world.emulator.faults().add(keysmith::emulator::Rule { skip: 1, ..rule });
         let keys: Vec<KeyId> = (0..60).map(|n| id(&format!("key_{n:06}"))).collect();
         let fault = world.edgee().spending(&month(), &keys).await.unwrap_err();
-        assert_eq!(fault.effect, Consequence::None, "{effect:?}");
+        assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::support::ordeals::{Place, ordeals};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::{Effect, Emulator, Surface};
 use keysmith::gateway::{Gateway, Reveal};
-use keysmith::plan::fault::Effect as Consequence;
+use keysmith::plan::fault::Outcome as Consequence;
 
 fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     let keys = emulator.edgee().keys(ORG).into_iter();
@@ -47,7 +47,7 @@ async fn a_question_for_one_key_has_no_effect_whatever_happens_to_it() {
             } else {
                 edgee.get(&id("key_000001")).await.unwrap_err()
             };
-            assert_eq!(fault.effect, Consequence::None, "{path} {effect:?}");
+            assert_eq!(fault.effect, Consequence::NotApplied, "{path} {effect:?}");
         }
     }
 }

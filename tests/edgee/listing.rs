@@ -9,7 +9,7 @@ use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
 use keysmith::plan::facts::Listed;
-use keysmith::plan::fault::{Effect as Consequence, FaultKind};
+use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 
 fn names(keys: &[Listed]) -> Vec<&str> {
@@ -78,7 +78,7 @@ async fn a_page_that_fails_makes_the_listing_a_fault_and_never_a_shorter_list() 
             let rule = Rule::once("GET", KEYS, effect.clone());
             world.emulator.faults().add(Rule { skip, ..rule });
             let fault = Gateway::list(&world.edgee()).await.unwrap_err();
-            assert_eq!(fault.effect, Consequence::None, "{effect:?} after {skip}");
+            assert_eq!(fault.effect, Consequence::NotApplied, "{effect:?} after {skip}");
         }
     }
 }

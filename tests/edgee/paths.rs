@@ -4,7 +4,7 @@ use super::canned::Canned;
 use super::world::{KEYS, TOKEN, driver, id, order, renamed, wire, world};
 use crate::support::vendor::InProcess;
 use keysmith::gateway::{Gateway, Reveal};
-use keysmith::plan::fault::Effect;
+use keysmith::plan::fault::Outcome;
 use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +50,7 @@ async fn an_id_that_cannot_be_a_segment_is_never_sent() {
             edgee.amend(&id(nothing), &renamed("x")).await.unwrap_err(),
         ];
         for fault in faults {
-            assert_eq!(fault.effect, Effect::None, "{nothing:?}");
+            assert_eq!(fault.effect, Outcome::NotApplied, "{nothing:?}");
             assert!(fault.kind.is_malformed(), "{nothing:?}: {fault}");
         }
         assert_eq!(canned.count(), 0, "{nothing:?}");
@@ -75,7 +75,7 @@ async fn a_token_that_cannot_be_a_header_reaches_nobody_and_is_not_repeated() {
         let transport = Arc::new(InProcess(world.emulator.clone()));
         let edgee = driver(wire("http://edgee.test/edgee", token, transport, &world.clock));
         let fault = edgee.mint(&order("n")).await.err().unwrap();
-        assert_eq!(fault.effect, Effect::None);
+        assert_eq!(fault.effect, Outcome::NotApplied);
         assert!(fault.kind.is_malformed(), "{fault}");
         assert!(!format!("{fault:?} {fault}").contains("ek_live"), "{fault:?}");
         assert!(world.emulator.calls().is_empty());

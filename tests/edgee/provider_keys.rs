@@ -4,9 +4,9 @@ use super::canned::{Canned, refusing, saying};
 use super::world::{ORG, PROVIDER_KEYS, World, deposit_order, id, world};
 use keysmith::emulator::Effect;
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
-use keysmith::gateway::{DepositOrder, Gateway, ProviderKeys};
+use keysmith::gateway::{Gateway, ProviderKeyOrder, ProviderKeys};
 use keysmith::plan::facts::KeyId;
-use keysmith::plan::fault::Effect as Consequence;
+use keysmith::plan::fault::Outcome as Consequence;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ async fn a_deposit_for_the_whole_organization_says_so_in_words() {
 async fn a_credential_in_json_is_deposited_as_the_text_it_is() {
     let world = world();
     let credential = r#"{"endpoint":"https://x.openai.azure.com","api_key":"quote \" and ü"}"#;
-    let order = DepositOrder {
+    let order = ProviderKeyOrder {
         provider: "azure".to_owned(),
         credential: SecretString::from(credential),
         ..deposit_order("azure", &[])

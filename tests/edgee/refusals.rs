@@ -4,7 +4,7 @@ use super::canned::{Canned, refusing};
 use super::world::{World, deposit_order, id, order, renamed, world};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::gateway::{Gateway, Order, Reveal};
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome};
 
 fn rejected(status: u16, fields: &[&'static str]) -> Fault {
     let fields = fields.to_vec();
@@ -154,7 +154,7 @@ async fn a_removal_answered_with_a_page_is_not_believed() {
     for body in ["<!DOCTYPE html><html></html>", "OK then", "\u{1f}\u{8b}", r#"{"deleted":tr"#] {
         let fault = Canned::always(200, body).edgee().revoke(&id("key_1")).await;
         let fault = fault.expect_err(body);
-        assert_eq!(fault.effect, Effect::Unknown, "{body}");
+        assert_eq!(fault.effect, Outcome::Unknown, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
     for body in ["", " \n", r#"{"object":"ai_gateway_api_key","id":"key_1","deleted":true}"#, "{}", "null"] {
@@ -170,7 +170,7 @@ async fn a_refused_deposit_names_the_field_and_never_its_value() {
     let long = deposits.deposit(&deposit_order(&"n".repeat(101), &[])).await.unwrap_err();
     assert_eq!(long, rejected(400, &["spec.displayName"]));
     let azure =
-        keysmith::gateway::DepositOrder { provider: "azure".to_owned(), ..deposit_order("azure", &[]) };
+        keysmith::gateway::ProviderKeyOrder { provider: "azure".to_owned(), ..deposit_order("azure", &[]) };
     let malformed = deposits.deposit(&azure).await.unwrap_err();
     assert_eq!(malformed, rejected(400, &["spec.credentialsRef"]));
     assert!(world.emulator.edgee().provider_keys(super::world::ORG).is_empty());

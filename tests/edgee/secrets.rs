@@ -3,7 +3,7 @@
 use super::canned::saying;
 use super::world::{clear, id, order, world};
 use keysmith::gateway::{Gateway, Reveal};
-use keysmith::plan::fault::Effect;
+use keysmith::plan::fault::Outcome;
 
 /// What stands in the place of a secret when a vendor does not show it.
 const MASKS: [&str; 10] = [
@@ -74,7 +74,7 @@ async fn a_mask_is_never_revealed_as_a_secret() {
     for mask in MASKS {
         let edgee = saying(format!(r#"{{"id":"key_1","key":"{mask}"}}"#));
         let fault = edgee.recover(&id("key_1")).await.expect_err(mask);
-        assert_eq!(fault.effect, Effect::None, "{mask}");
+        assert_eq!(fault.effect, Outcome::NotApplied, "{mask}");
         assert!(fault.kind.is_malformed(), "{mask}: {fault}");
     }
 }
@@ -85,7 +85,7 @@ async fn a_mask_in_the_answer_to_create_leaves_open_whether_there_is_a_key() {
     for mask in MASKS {
         let edgee = saying(format!(r#"{{"id":"key_1","name":"n","key":"{mask}"}}"#));
         let fault = edgee.mint(&order("n")).await.err().expect(mask);
-        assert_eq!(fault.effect, Effect::Unknown, "{mask}");
+        assert_eq!(fault.effect, Outcome::Unknown, "{mask}");
         assert!(fault.kind.is_malformed(), "{mask}: {fault}");
     }
 }
@@ -106,7 +106,7 @@ async fn an_answer_to_create_without_a_whole_key_leaves_open_whether_there_is_on
         r#"{"data":{"id":"key_1","name":"n","key":"sk-edgee-1"}}"#,
     ] {
         let fault = saying(body).mint(&order("n")).await.err().expect(body);
-        assert_eq!(fault.effect, Effect::Unknown, "{body}");
+        assert_eq!(fault.effect, Outcome::Unknown, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
 }

@@ -197,7 +197,7 @@ async fn a_compressed_body_is_not_expanded() {
     let server = Served::emulator(&world.emulator).await;
     world.fault_once("GET", KEYS, Effect::GzipBomb);
     let fault = real(&server.base).list().await.unwrap_err();
-    let gzip = FaultKind::Strange("it is compressed with gzip, although it was asked for without");
+    let gzip = FaultKind::Malformed("it is compressed with gzip, although it was asked for without");
     assert_eq!(fault, Fault::without_effect(gzip));
 }
 

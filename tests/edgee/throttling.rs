@@ -3,9 +3,9 @@
 use super::world::{KEYS, id, order, world};
 use keysmith::emulator::Effect;
 use keysmith::gateway::Gateway;
-use keysmith::plan::fault::{Effect as Consequence, FaultKind};
+use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
 
-/// The seconds that a Retry-After asks to wait, as of Saturday, 21 November 2026, 08:00 UTC.
+/// The seconds that a Retry-After requests to wait, as of Saturday, 21 November 2026, 08:00 UTC.
 async fn asked_for(retry_after: Option<&str>) -> Option<i64> {
     let mut waits = Vec::new();
     for method in ["GET", "POST", "DELETE"] {
@@ -18,7 +18,7 @@ async fn asked_for(retry_after: Option<&str>) -> Option<i64> {
             "POST" => edgee.mint(&order("n")).await.err().unwrap(),
             _ => edgee.revoke(&id("key_000001")).await.unwrap_err(),
         };
-        assert_eq!(fault.effect, Consequence::None);
+        assert_eq!(fault.effect, Consequence::NotApplied);
         assert!(world.keys().is_empty());
         let FaultKind::Throttled { until } = fault.kind else { panic!("{fault:?}") };
         waits.push(until.map(|it| it.duration_since(world.clock.now()).as_secs()));

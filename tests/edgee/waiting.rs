@@ -1,4 +1,4 @@
-//! An account while others wait: pauses that the vendor asks for, refusals and failures meanwhile.
+//! An account while others wait: pauses that the vendor requests for, refusals and failures meanwhile.
 
 use super::account::{Client, mint};
 use super::world::{KEYS, TOKEN, World, driver, id, wire, world};
@@ -42,7 +42,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
             client.account.probe().await.err().unwrap(),
             client.account.get(&id(&key.id)).await.unwrap_err(),
             mint(&client.account, "n").await.err().unwrap(),
-            client.account.deposits().await.unwrap_err(),
+            client.account.list_provider_keys().await.unwrap_err(),
         ];
         for fault in faults {
             assert_eq!(pause_until(&fault), Some(until), "{fault:?}");
@@ -58,7 +58,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
     }
 }
 
-/// The account keeps what a failing vendor asks for as well; one that asks for nothing is called on.
+/// The account keeps what a failing vendor requests for as well; one that requests for nothing is called on.
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
     for (code, asked, seconds) in
@@ -141,7 +141,7 @@ async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
     let slow = [
         (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
         (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500, until: None }),
-        (Effect::Html, FaultKind::Strange("it is not JSON")),
+        (Effect::Html, FaultKind::Malformed("it is not JSON")),
     ];
     for (effect, kind) in slow {
         let world = world();
@@ -151,7 +151,7 @@ async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
         assert_eq!(faults, vec![Fault::without_effect(kind.clone()); 100]);
         assert!((1..=2).contains(&world.emulator.calls().len()), "{kind}");
         assert!(took <= Duration::from_secs(60), "{kind}: {took:?}");
-        // Whoever comes after it asks anew.
+        // Whoever comes after it requests anew.
         world.emulator.faults().clear();
         client.account.list(world.clock.now() - SignedDuration::from_secs(1)).await.unwrap();
     }

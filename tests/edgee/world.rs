@@ -8,7 +8,7 @@ use keysmith::emulator::edgee::{KeyRecord, NewKey, Switches};
 use keysmith::emulator::{Effect, Emulator, Rule};
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::http::Wire;
-use keysmith::gateway::{DepositOrder, Order};
+use keysmith::gateway::{Order, ProviderKeyOrder};
 use keysmith::runtime::clock::Clock;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ pub fn full_order(name: &str) -> Order {
     }
 }
 
-pub fn deposit_order(name: &str, keys: &[&str]) -> DepositOrder {
-    DepositOrder {
+pub fn deposit_order(name: &str, keys: &[&str]) -> ProviderKeyOrder {
+    ProviderKeyOrder {
         name: name.to_owned(),
         provider: "anthropic".to_owned(),
         credential: SecretString::from("sk-ant-emulated-credential"),

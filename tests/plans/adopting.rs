@@ -31,17 +31,18 @@ fn takes(facts: &Facts, observed: bool, (step, why): (Step, Why)) {
 fn a_key_that_is_named_is_looked_at_claimed_marked_and_recorded() {
     takes(&new(), false, (Step::Confirm(id("theirs")), Why::TakenOver));
     let found = confirmed(Some(named("By hand")));
-    takes(&found, false, (Step::Outrank(Serial(1)), Why::TakenOver));
+    takes(&found, false, (Step::BumpSerial(Serial(1)), Why::TakenOver));
     let claimed = Facts { claim: Some(Claim { purpose: Purpose::Restore, ..claim(1, -1) }), ..found };
-    let brand = Step::Brand(id("theirs"), Serial(1), "checkout-0".into());
+    let brand = Step::TagKey(id("theirs"), Serial(1), "checkout-0".into());
     takes(&claimed, false, (brand, Why::TakenOver));
     let marked = confirmed(Some(named(&mark().name("By hand", Serial(1)))));
-    takes(&marked, false, (Step::Recognise(Serial(1), id("theirs")), Why::TakenOver));
+    takes(&marked, false, (Step::RecordKey(Serial(1), id("theirs")), Why::TakenOver));
 }
 
 #[test]
 fn a_key_that_was_taken_over_is_kept_like_any_other() {
-    let mut facts = with_record(served(), |it| it.made_as = Some(Spec::default().desired().made_as));
+    let mut facts =
+        with_record(served(), |it| it.immutable_hash = Some(Spec::default().desired().immutable_hash));
     facts.target = Target::Absent;
     takes(&facts, false, (Step::Restore(Serial(1), id("one")), Why::SecretDeleted));
 }
@@ -67,7 +68,7 @@ fn a_key_that_is_only_observed_is_never_touched() {
     let gone = Facts { confirmed: Some(None), ..looked };
     takes(&gone, true, (rest(AGAIN), Why::ExternalMissing));
     let mut asked = listed;
-    (asked.asks.rotate, asked.asks.leaked) = (Some("1".into()), Some("1".into()));
+    (asked.requests.rotate, asked.requests.leaked) = (Some("1".into()), Some("1".into()));
     takes(&asked, true, (Step::Rest(None), Why::Observed));
 }
 
@@ -92,7 +93,7 @@ fn a_resource_restored_from_a_backup_finds_its_newest_key_again() {
     let unseen = Facts { view: None, ..restored(&keys) };
     expect(&unseen, Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Relinked);
     // The third was made after the backup, and the claim knows nothing of it.
-    expect(&restored(&keys), Step::Recognise(Serial(2), id("two")), Why::Relinked);
+    expect(&restored(&keys), Step::RecordKey(Serial(2), id("two")), Why::Relinked);
 }
 
 #[test]

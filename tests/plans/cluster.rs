@@ -16,7 +16,7 @@ use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{self, Desired};
 use keysmith::plan::facts::{Facts, KeyId, Record, Target, View};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
-use keysmith::plan::rotation::{self, Handled};
+use keysmith::plan::rotation::{self, RotationRequests};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -41,7 +41,7 @@ pub fn identity() -> Identity {
     Identity::from(mark())
 }
 
-/// What a user asks for, as far as the model goes.
+/// What a user requests for, as far as the model goes.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field that users switch")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
@@ -232,7 +232,11 @@ impl Object {
             mended: keysmith::plan::contest::Mends::default(),
             ability: self.spec.class.capabilities().ability(),
             identity: identity(),
-            asks: Handled { trigger: None, rotate: self.rotate.clone(), leaked: self.leaked.clone() },
+            requests: RotationRequests {
+                trigger: None,
+                rotate: self.rotate.clone(),
+                leaked: self.leaked.clone(),
+            },
             external: None,
             proven: true,
             lost_since: Some(Timestamp::MIN),

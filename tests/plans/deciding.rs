@@ -10,9 +10,9 @@ use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, Held, Record, Target};
 use keysmith::plan::issuance::{Decision, Step, Why, decide, hold};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::refusal::Refusal;
 use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::Cause;
+use keysmith::plan::spec_error::SpecError;
 
 /// A create call may be carried out this long after its claim, and be listed this much later.
 const SETTLED: i64 = 70;
@@ -131,7 +131,7 @@ fn a_create_call_is_given_up_only_after_a_listing_begun_when_it_could_not_land_a
     let seen = |facts: Facts, seconds| Facts { view: Some(view(seconds, &[])), ..facts };
     expect(&seen(pending(SETTLED - 1), -1), rest(1), Why::AnswerLost);
     expect(&seen(pending(SETTLED), -1), look(0), Why::AnswerLost);
-    expect(&seen(pending(SETTLED), 0), Step::Settle(Serial(2)), Why::AttemptFailed);
+    expect(&seen(pending(SETTLED), 0), Step::AbandonAttempt(Serial(2)), Why::AttemptFailed);
     let first = with_record(seen(pending(SETTLED), 0), |it| (it.id, it.serial) = (None, None));
     expect(&first, issue(3), Why::AttemptFailed);
 }
@@ -149,7 +149,7 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
         target: Target::Ours(held(7, "seven")),
         ..pending(50)
     };
-    expect(&facts, Step::Settle(Serial(2)), Why::AttemptFailed);
+    expect(&facts, Step::AbandonAttempt(Serial(2)), Why::AttemptFailed);
     let first = with_record(facts, |it| (it.id, it.serial) = (None, None));
     expect(&first, issue(8), Why::AttemptFailed);
     let fenced = with_held(first, |it| {
@@ -236,7 +236,7 @@ fn a_secret_in_which_the_key_stands_is_written_around_it_at_every_vendor() {
             expect(&facts, rewrite(), why.clone());
             let after_a_failure = with_record(facts.clone(), |it| {
                 (it.next_attempt_at, it.failures) = (Some(at(500)), 3);
-                it.failed_asks = Some(served().asks.fingerprint());
+                it.failed_requests = Some(served().requests.fingerprint());
             });
             expect(&after_a_failure, rewrite(), why.clone());
             facts = with_held(facts, |it| it.immutable = true);
@@ -332,11 +332,11 @@ fn an_immutable_secret_keeps_the_old_key_and_no_key_is_made_for_it() {
     let fixed = with_held(served(), |it| it.immutable = true);
     expect(&fixed, Step::Rest(None), Why::Fresh);
     let mut asked = fixed.clone();
-    asked.asks.rotate = Some("now".into());
+    asked.requests.rotate = Some("now".into());
     expect(&asked, Step::Rest(None), Why::SecretImmutable);
     let mut leaked = fixed;
-    leaked.asks.leaked = Some("now".into());
-    expect(&leaked, Step::Forsake(id("one")), Why::Leaked);
+    leaked.requests.leaked = Some("now".into());
+    expect(&leaked, Step::DropLeaked(id("one")), Why::Leaked);
 }
 
 #[test]
@@ -380,23 +380,24 @@ fn a_fence_raised_by_a_claim_does_not_keep_the_served_key_out() {
 #[test]
 fn a_secret_whose_annotations_outrank_the_claim_is_outranked_before_it_is_written() {
     let facts = with_held(served(), |it| (it.fence, it.intact) = (Some(Serial(9)), false));
-    expect(&facts, Step::Outrank(Serial(10)), Why::SecretEdited);
+    expect(&facts, Step::BumpSerial(Serial(10)), Why::SecretEdited);
     let facts = with_held(served(), |it| it.serial = Some(Serial(4)));
-    expect(&facts, Step::Outrank(Serial(5)), Why::SecretEdited);
+    expect(&facts, Step::BumpSerial(Serial(5)), Why::SecretEdited);
     let claimed = Facts { claim: Some(Claim { purpose: Purpose::Restore, ..claim(5, -1) }), ..facts };
     expect(&claimed, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
 }
 
 #[test]
 fn a_field_without_effect_keeps_a_first_key_from_being_made_and_nothing_else() {
-    let idle = Some(Refusal::idle("spec.rotation.windows", "has no effect"));
+    let idle = Some(SpecError::idle("spec.rotation.windows", "has no effect"));
     let wanted = Desired { idle, ..Spec::default().desired() };
     let decide = |facts: &Facts| decide(facts, &wanted);
     assert_eq!(decide(&new()), Decision { step: Step::Rest(None), why: Why::Idle });
     assert_eq!(decide(&served()).why, Why::Fresh);
     assert_eq!(decide(&missing(served())).step, issue(2));
     // A leaked key was given up before another was made.
-    let forsaken = with_record(new(), |it| (it.made_as, it.settled) = (Some("hash".to_owned()), Serial(1)));
+    let forsaken =
+        with_record(new(), |it| (it.immutable_hash, it.settled) = (Some("hash".to_owned()), Serial(1)));
     assert_eq!(decide(&forsaken).why, Why::NeverIssued);
     assert_ne!(decide(&Facts { claim: Some(claim(1, -900)), ..new() }).why, Why::Idle);
 }

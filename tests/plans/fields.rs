@@ -14,7 +14,7 @@ use keysmith::plan::expiry;
 use keysmith::plan::facts::{Facts, Listed, Shown};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::{NameStyle, Serial};
-use keysmith::plan::rotation::{Cause, Handled};
+use keysmith::plan::rotation::{Cause, RotationRequests};
 use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
@@ -109,10 +109,11 @@ fn settled(before: &Desired, capabilities: &Capabilities) -> Facts {
     let moved = expiry::of_new(before, made.unwrap()).filter(|_| before.expiry == Support::InPlace);
     let key = shown(&before.settings, moved);
     let facts = with_record(served(), |it| {
-        it.made_as = Some(before.made_as.clone());
+        it.immutable_hash = Some(before.immutable_hash.clone());
         it.sent = Sent::all(&before.settings);
         it.expires_at = expiry::recorded(made, moved, before);
-        it.handled = Handled { trigger: before.policy.trigger.clone(), ..Handled::default() };
+        it.handled =
+            RotationRequests { trigger: before.policy.trigger.clone(), ..RotationRequests::default() };
     });
     Facts {
         generation: Some(2),
@@ -140,7 +141,7 @@ fn outcome(field: &str, [before, after]: &[Value; 2], capabilities: &Capabilitie
     let mut facts = settled(&before, capabilities);
     let rests = matches!(decide(&facts, &before).step, Step::Rest(_));
     assert!(rests, "{field} before it is changed: {:?}", decide(&facts, &before));
-    facts.asks.trigger.clone_from(&after.policy.trigger);
+    facts.requests.trigger.clone_from(&after.policy.trigger);
     match decide(&facts, &after) {
         Decision { step: Step::Amend(_, fields), .. } => {
             assert_eq!(fields.iter().map(|it| Field::path(*it)).collect::<Vec<_>>(), [field]);

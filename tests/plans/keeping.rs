@@ -110,9 +110,9 @@ fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
 #[test]
 fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() {
     let facts = with_held(told(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
-    expect(&facts, Step::Fence(Serial(3)), Why::Spare);
+    expect(&facts, Step::FenceSecret(Serial(3)), Why::Spare);
     let never = with_held(facts, |it| it.fence = None);
-    expect(&never, Step::Fence(Serial(3)), Why::Spare);
+    expect(&never, Step::FenceSecret(Serial(3)), Why::Spare);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::rotation::{DeletionPolicy, PreviousKey};
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Shown, Target, View};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::removal::{Ending, retire};
 use keysmith::plan::retry::plus;
 
 pub use super::cluster::Spec;
@@ -163,7 +163,7 @@ pub fn expect(facts: &Facts, step: Step, why: Why) {
 #[track_caller]
 pub fn expect_retired(facts: &Facts, step: Step) {
     let why = Why::Deleting;
-    assert_eq!(retire(facts, DELETE), Decision { step, why });
+    assert_eq!(deletion::decide(facts, DELETE), Decision { step, why });
 }
 
 pub fn rest(seconds: i64) -> Step {

@@ -17,16 +17,16 @@ use keysmith::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
 use keysmith::cluster::ledger;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::deposit::DepositView;
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity, Mark};
+use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::usage::Spent;
@@ -182,15 +182,15 @@ impl VendorPort for Model {
         self.send(&Request::Revoke(id.clone())).await.map(drop)
     }
 
-    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+    fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
         None
     }
 
-    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+    async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
         unreachable!("{NOT_ASKED}")
     }
 
-    async fn create_provider_key(&self, _: &DepositOrder, (): &()) -> Result<Deposited, Fault> {
+    async fn create_provider_key(&self, _: &ProviderKeyOrder, (): &()) -> Result<CreatedProviderKey, Fault> {
         unreachable!("{NOT_ASKED}")
     }
 

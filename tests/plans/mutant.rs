@@ -15,15 +15,15 @@ use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::deposit::DepositView;
 use keysmith::plan::facts::{KeyId, Listed};
-use keysmith::plan::fault::{Effect, Fault};
+use keysmith::plan::fault::{self, Fault};
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
+use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::usage::Spent;
@@ -193,7 +193,7 @@ impl VendorPort for Tampered {
     async fn mint(&self, order: &Order, permit: &()) -> Result<Minted, Fault> {
         self.before_mint().await;
         let sent = self.model.mint(order, permit).await;
-        let unknown = sent.as_ref().is_err_and(|it| it.effect == Effect::Unknown);
+        let unknown = sent.as_ref().is_err_and(|it| it.effect == fault::Outcome::Unknown);
         if unknown && self.is(Mutant::SendsTwice) { self.model.mint(order, permit).await } else { sent }
     }
 
@@ -218,15 +218,19 @@ impl VendorPort for Tampered {
         self.model.revoke(id).await
     }
 
-    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+    fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
         None
     }
 
-    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+    async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
         self.model.list_provider_keys().await
     }
 
-    async fn create_provider_key(&self, order: &DepositOrder, permit: &()) -> Result<Deposited, Fault> {
+    async fn create_provider_key(
+        &self,
+        order: &ProviderKeyOrder,
+        permit: &(),
+    ) -> Result<CreatedProviderKey, Fault> {
         self.model.create_provider_key(order, permit).await
     }
 

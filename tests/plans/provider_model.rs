@@ -2,9 +2,9 @@
 
 use super::class::Class;
 use super::cluster::{NAMESPACE, TOKEN, cluster};
-use super::deposits::{Ask, Deposits, Resource, Shared};
 use super::fate::turn;
 use super::model::version;
+use super::provider_world::{Ask, ProviderWorld, Resource, Shared};
 use super::world::Kube;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -17,16 +17,16 @@ use keysmith::api::{
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, DepositOrder, Deposited, Minted, Order};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::credentials::Entries;
-use keysmith::plan::deposit::{DepositView, Wanted};
 use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::naming::{ClusterId, Identity};
+use keysmith::plan::provider_key::{ProviderKeyListing, Wanted};
 use keysmith::plan::report::Notice;
 use keysmith::plan::usage::Spent;
 use keysmith::protocol::Error;
@@ -86,7 +86,7 @@ impl ProviderModel {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the model's vendor looks at what it is given")]
-fn content(order: &DepositOrder) -> String {
+fn content(order: &ProviderKeyOrder) -> String {
     order.credential.expose_secret().to_owned()
 }
 
@@ -145,20 +145,24 @@ impl VendorPort for ProviderModel {
         unreachable!("{NOT_ASKED}")
     }
 
-    fn latest_provider_keys(&self) -> Option<Arc<DepositView>> {
+    fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
         None
     }
 
-    async fn list_provider_keys(&self) -> Result<DepositView, Fault> {
+    async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
         let as_of = self.now();
         turn().await;
         self.world.borrow_mut().list(as_of)
     }
 
-    async fn create_provider_key(&self, order: &DepositOrder, (): &()) -> Result<Deposited, Fault> {
+    async fn create_provider_key(
+        &self,
+        order: &ProviderKeyOrder,
+        (): &(),
+    ) -> Result<CreatedProviderKey, Fault> {
         let wanted = Wanted { content: content(order), assigned_to: order.keys.iter().cloned().collect() };
         let id = self.send(&Ask::Deposit { name: order.name.clone(), wanted, ours: true }).await?;
-        Ok(Deposited { id: id.unwrap(), created_at: None })
+        Ok(CreatedProviderKey { id: id.unwrap(), created_at: None })
     }
 
     async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
@@ -191,7 +195,7 @@ impl SecretPort for ProviderModel {
 impl ObjectPort<ProviderKey> for ProviderModel {
     async fn read(&self, _: &ProviderKey) -> kube::Result<Option<ProviderKey>> {
         turn().await;
-        let live = self.world.borrow_mut().read(Deposits::live)?;
+        let live = self.world.borrow_mut().read(ProviderWorld::live)?;
         Ok(live.map(|resource| resource.object()))
     }
 
@@ -322,7 +326,7 @@ impl Ports for ProviderModel {
 impl ProviderKeyPorts for ProviderModel {
     async fn entries(&self, _: &str, _: &str) -> kube::Result<Option<Entries>> {
         let credential = self.world.borrow().live().map_or(0, |live| live.credential);
-        let entry = super::deposits::credential(credential).into_bytes();
+        let entry = super::provider_world::credential(credential).into_bytes();
         Ok(Some(BTreeMap::from([("api_key".to_owned(), entry)])))
     }
 

@@ -12,7 +12,7 @@ use keysmith::plan::facts::{Facts, Limit, Listed, Target};
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::policy::Renew;
-use keysmith::plan::rotation::{self, Cause, Due, Handled};
+use keysmith::plan::rotation::{self, Cause, Due, RotationRequests};
 use keysmith::plan::succession::{self, Successor};
 use keysmith::plan::window::{Window, Written};
 
@@ -78,24 +78,24 @@ fn a_window_is_waited_for_unless_the_key_would_expire() {
 
 #[test]
 fn what_somebody_asks_for_is_due_at_once() {
-    let asks = |change: fn(&mut Facts)| {
+    let requests = |change: fn(&mut Facts)| {
         let mut facts = served();
         change(&mut facts);
         facts
     };
     let plain = wanted(|_| {});
-    now(&asks(|it| it.asks.rotate = Some("1".into())), &plain, Cause::Requested);
-    now(&asks(|it| it.asks.leaked = Some("1".into())), &plain, Cause::Leaked);
-    let made = with_record(served(), |it| it.made_as = Some("another".into()));
+    now(&requests(|it| it.requests.rotate = Some("1".into())), &plain, Cause::Requested);
+    now(&requests(|it| it.requests.leaked = Some("1".into())), &plain, Cause::Leaked);
+    let made = with_record(served(), |it| it.immutable_hash = Some("another".into()));
     now(&made, &plain, Cause::Changed);
     let triggered = wanted(|it| it.policy.trigger = Some("2".into()));
     let handled = with_record(served(), |it| it.handled.trigger = Some("1".into()));
     now(&handled, &triggered, Cause::Trigger);
-    // The first value of a trigger asks for nothing, and neither does what is handled.
+    // The first value of a trigger requests for nothing, and neither does what is handled.
     assert_eq!(rotation::due(&served(), &triggered), None);
     let done = with_record(served(), |it| it.handled.trigger = Some("2".into()));
     assert_eq!(rotation::due(&done, &triggered), None);
-    let done = with_record(asks(|it| it.asks.rotate = Some("1".into())), |it| {
+    let done = with_record(requests(|it| it.requests.rotate = Some("1".into())), |it| {
         it.handled.rotate = Some("1".into());
     });
     assert_eq!(rotation::due(&done, &plain), None);
@@ -104,18 +104,18 @@ fn what_somebody_asks_for_is_due_at_once() {
 #[test]
 fn a_failed_replacement_waits_for_its_time_unless_somebody_asks_for_something_new() {
     let mut facts = served();
-    facts.asks.rotate = Some("1".into());
+    facts.requests.rotate = Some("1".into());
     let failed = with_record(facts.clone(), |it| {
         (it.rotation_failures, it.next_rotation) = (3, Some(at(40)));
-        it.failed_asks = Some(facts.asks.fingerprint());
+        it.failed_requests = Some(facts.requests.fingerprint());
     });
     expect(&failed, rest(40), Why::Fresh);
     expect(&later(failed.clone(), 40), issue(2), Why::Rotation(Cause::Requested));
     let mut again = failed;
-    again.asks.rotate = Some("2".into());
+    again.requests.rotate = Some("2".into());
     expect(&again, issue(2), Why::Rotation(Cause::Requested));
     // Nobody wants it any more.
-    again.asks.rotate = None;
+    again.requests.rotate = None;
     assert_eq!(rotation::due(&again, &wanted(|_| {})), None);
     assert!(!rotation::wanted(&again, &wanted(|_| {})));
 }
@@ -137,7 +137,7 @@ fn a_replacement_is_overdue_when_half_of_its_time_is_over_or_many_failed() {
 fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
     let count = KeyCount { since: at(-3600), serial: 0, made: 1 };
     let mut facts = with_record(served(), |it| it.count = Some(count));
-    facts.asks.rotate = Some("1".into());
+    facts.requests.rotate = Some("1".into());
     let few = Facts { keys_per_day: 2, ..facts.clone() };
     expect(&few, issue(2), Why::Rotation(Cause::Requested));
     let many = Facts { keys_per_day: 1, ..facts };
@@ -146,8 +146,8 @@ fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
     expect(&later(many.clone(), again), issue(2), Why::Rotation(Cause::Requested));
     // A key that leaked is not kept because of that.
     let mut leaked = many;
-    leaked.asks.leaked = Some("1".into());
-    expect(&leaked, Step::Forsake(id("one")), Why::Leaked);
+    leaked.requests.leaked = Some("1".into());
+    expect(&leaked, Step::DropLeaked(id("one")), Why::Leaked);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_secret_lost_at_a_vendor_that_shows_a_key_once_is_a_replacement() {
     expect(&absent, issue(2), Why::Rotation(Cause::SecretLost));
     let failed = with_record(absent, |it| {
         (it.rotation_failures, it.next_rotation) = (1, Some(at(9)));
-        it.failed_asks = Some(served().asks.fingerprint());
+        it.failed_requests = Some(served().requests.fingerprint());
     });
     expect(&failed, rest(9), Why::BackingOff);
 }
@@ -233,13 +233,13 @@ fn a_secret_lost_at_a_vendor_that_shows_a_key_once_is_a_replacement() {
 fn a_key_shown_once_that_nobody_delivered_is_given_up_when_its_maker_has_ended() {
     let found = |ago: i64| once(Facts { view: Some(view(-5, &[(2, listed("two", -ago))])), ..pending(ago) });
     expect(&found(39), rest(1), Why::AnswerLost);
-    expect(&found(40), Step::Settle(Serial(2)), Why::AttemptFailed);
+    expect(&found(40), Step::AbandonAttempt(Serial(2)), Why::AttemptFailed);
 }
 
 #[test]
 fn a_leaked_key_whose_secret_is_lost_is_replaced_and_not_restored() {
     let mut facts = Facts { target: Target::Absent, ..served() };
-    facts.asks.leaked = Some("1".into());
+    facts.requests.leaked = Some("1".into());
     expect(&facts, issue(2), Why::Rotation(Cause::Leaked));
     expect(&once(facts), issue(2), Why::Rotation(Cause::Leaked));
 }
@@ -248,20 +248,20 @@ fn a_leaked_key_whose_secret_is_lost_is_replaced_and_not_restored() {
 fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_once() {
     let leaked = |facts: Facts| {
         let mut facts = facts;
-        facts.asks.leaked = Some("1".into());
+        facts.requests.leaked = Some("1".into());
         facts
     };
-    let forsake = || Step::Forsake(id("one"));
-    expect(&leaked(pending(5)), forsake(), Why::Leaked);
+    let drop_leaked = || Step::DropLeaked(id("one"));
+    expect(&leaked(pending(5)), drop_leaked(), Why::Leaked);
     let mut failed = leaked(with_record(served(), |it| it.rotation_failures = 1));
     // What failed before the leak was declared says nothing of the first attempt after it.
     expect(&failed, issue(2), Why::Rotation(Cause::Leaked));
-    failed.record.failed_asks = Some(failed.asks.fingerprint());
-    expect(&failed, forsake(), Why::Leaked);
+    failed.record.failed_requests = Some(failed.requests.fingerprint());
+    expect(&failed, drop_leaked(), Why::Leaked);
     let elsewhere = leaked(with_record(served(), |it| it.failures = 1));
     expect(&elsewhere, issue(2), Why::Rotation(Cause::Leaked));
     let foreign = Target::Foreign { owner: "somebody".into() };
-    expect(&leaked(Facts { target: foreign, ..served() }), forsake(), Why::Leaked);
+    expect(&leaked(Facts { target: foreign, ..served() }), drop_leaked(), Why::Leaked);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
     let failed = |facts: Facts| {
         with_record(facts, |it| {
             (it.rotation_failures, it.next_rotation) = (2, Some(at(40)));
-            it.failed_asks = Some(served().asks.fingerprint());
+            it.failed_requests = Some(served().requests.fingerprint());
         })
     };
     let gone = with_record(served(), |it| it.missing_since = Some(at(-60)));
@@ -296,7 +296,7 @@ fn readers_are_restarted_although_the_first_content_was_not_written_down() {
             listed: None,
             shares: None,
             cause: Some(Cause::Trigger),
-            asks: &Handled::default(),
+            requests: &RotationRequests::default(),
             desired: &desired,
             now: at(0),
             spread: 0.0,

@@ -168,7 +168,7 @@ async fn working_key(world: &World, name: &str, surface: Surface) -> String {
     key
 }
 
-/// Whoever bills for it asks every ConsoleToken of the folder, and hears of the calls that were made.
+/// Whoever bills for it requests every ConsoleToken of the folder, and hears of the calls that were made.
 async fn spending_is_told(world: &World) {
     let session = Session {
         client: world.user.clone(),

@@ -41,7 +41,7 @@ async fn project(world: &World) {
     let settings = json!({"consoleTokenRef": {"name": "cortecs"}, "settings": {"euNative": true}});
     world.create("ProjectSettings", "eu", settings).await;
     world.ready("ProjectSettings", "eu").await;
-    // A token that is minted is a key that the operator asks for itself.
+    // A token that is minted is a key that the operator requests for itself.
     let mut minted = vendor.token_spec();
     minted["mint"] = json!({"issuerRef": {"name": "cortecs"}, "secret": {"name": "minted"}});
     world.create("ConsoleToken", "minted", minted).await;

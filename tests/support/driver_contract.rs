@@ -14,7 +14,7 @@ use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Surface;
 use keysmith::gateway::http::Wire;
-use keysmith::gateway::{Amendment, DepositOrder, Gateway, Order};
+use keysmith::gateway::{Amendment, Gateway, Order, ProviderKeyOrder};
 use keysmith::plan::capability::{Recovery, Support};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::spec_field::SpecField;
@@ -174,8 +174,8 @@ pub fn span() -> Span {
     Span { path: Some("manage/usage".to_owned()), ..month() }
 }
 
-fn deposit() -> DepositOrder {
-    DepositOrder {
+fn deposit() -> ProviderKeyOrder {
+    ProviderKeyOrder {
         name: "n".to_owned(),
         provider: "anthropic".to_owned(),
         credential: SecretString::from(CREDENTIAL),

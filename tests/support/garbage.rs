@@ -1,7 +1,7 @@
 //! Answers that nobody should give, the same ones in every run, out of what a sound vendor would say.
 
 use jiff::Timestamp;
-use keysmith::plan::fault::{Effect, Fault};
+use keysmith::plan::fault::{Fault, Outcome};
 use keysmith::plan::usage::Span;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -146,7 +146,7 @@ pub fn need(holds: bool, why: &str) -> Result<(), String> {
 }
 
 /// The fault of a 2xx answer that says nothing: strange, and with an effect only where there was one to have.
-pub fn class<T>(outcome: &Result<T, Fault>, effect: Effect) -> Result<(), String> {
+pub fn class<T>(outcome: &Result<T, Fault>, effect: Outcome) -> Result<(), String> {
     match outcome {
         Err(fault) => need(fault.kind.is_malformed() && fault.effect == effect, &format!("{fault:?}")),
         Ok(_) => Ok(()),
@@ -154,9 +154,9 @@ pub fn class<T>(outcome: &Result<T, Fault>, effect: Effect) -> Result<(), String
 }
 
 /// What a status says of the effect of a call, whatever it comes with.
-pub fn effect_of(status: u16) -> Effect {
+pub fn effect_of(status: u16) -> Outcome {
     let certain = [400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 422, 429];
-    if certain.contains(&status) { Effect::None } else { Effect::Unknown }
+    if certain.contains(&status) { Outcome::NotApplied } else { Outcome::Unknown }
 }
 
 pub fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {

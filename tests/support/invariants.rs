@@ -35,7 +35,7 @@ pub struct Resource {
     pub ready: bool,
     /// Whether status is of the present generation.
     pub current: bool,
-    /// The key that status names; nothing where nobody asks for it.
+    /// The key that status names; nothing where nobody requests for it.
     pub id: Option<String>,
     /// How many previous keys status names.
     pub previous: usize,

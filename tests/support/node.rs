@@ -288,7 +288,7 @@ async fn is_ready(pod: &Pod, address: &str) -> bool {
     matches!(asked, Ok(Some((200, _))))
 }
 
-/// Beside the layer a runtime brings devices. These are used: a static binary asks them for random numbers. Where nothing
+/// Beside the layer a runtime brings devices. These are used: a static binary requests them for random numbers. Where nothing
 /// may be mounted, root can still make them.
 const ENTER: &str = r#"
 place=$1 user=$2 number=8

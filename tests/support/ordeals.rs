@@ -31,8 +31,10 @@ pub trait Asked: Sync {
     async fn balance(&self) -> Result<Option<Money>, Fault>;
 }
 
-const LACKING: Fault =
-    Fault { kind: FaultKind::Strange("there is no such call"), effect: keysmith::plan::fault::Effect::None };
+const LACKING: Fault = Fault {
+    kind: FaultKind::Malformed("there is no such call"),
+    effect: keysmith::plan::fault::Outcome::NotApplied,
+};
 
 #[async_trait]
 impl<T: Gateway + ?Sized> Asked for T {
@@ -151,9 +153,9 @@ fn status(code: u16) -> Effect {
 }
 
 const TIMEOUT: FaultKind = FaultKind::Timeout { seconds: 30 };
-const NOT_JSON: FaultKind = FaultKind::Strange("it is not JSON");
-const GZIP: FaultKind = FaultKind::Strange("it is compressed with gzip, although it was asked for without");
-const CUT_SHORT: FaultKind = FaultKind::Strange("it is cut short");
+const NOT_JSON: FaultKind = FaultKind::Malformed("it is not JSON");
+const GZIP: FaultKind = FaultKind::Malformed("it is compressed with gzip, although it was asked for without");
+const CUT_SHORT: FaultKind = FaultKind::Malformed("it is cut short");
 
 impl Place {
     pub fn order(&self, name: &str) -> Order {
@@ -406,7 +408,7 @@ impl Place {
             let FaultKind::MalformedField { entry: Some(number), field } = fault.kind else {
                 panic!("{bad}: {fault}");
             };
-            assert_eq!((field, fault.effect), (self.id, keysmith::plan::fault::Effect::None), "{bad}");
+            assert_eq!((field, fault.effect), (self.id, keysmith::plan::fault::Outcome::NotApplied), "{bad}");
             assert!((1..=3).contains(&number), "{bad}: {number}");
             assert!(fault.to_string().contains(&format!("{field} of entry {number}")), "{fault}");
         }

@@ -14,7 +14,7 @@ impl Rng {
         Self { seed, state: seed }
     }
 
-    /// From `KEYSMITH_SEED`, or from the default of whoever asks.
+    /// From `KEYSMITH_SEED`, or from the default of whoever requests.
     pub fn from_environment(default: impl FnOnce() -> u64) -> Self {
         let given = std::env::var("KEYSMITH_SEED").ok().and_then(|text| text.parse().ok());
         Self::new(given.unwrap_or_else(default))

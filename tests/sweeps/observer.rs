@@ -1,4 +1,4 @@
-//! Looks at the world after everything that may have changed it, and asks for the invariants of every instant.
+//! Looks at the world after everything that may have changed it, and requests for the invariants of every instant.
 
 use crate::support::cluster::{Cluster, SecretVersion};
 use crate::support::invariants::{self, Creations, Serving, Verdict};

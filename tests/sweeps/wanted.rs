@@ -1,4 +1,4 @@
-//! What a request to Kubernetes asks for, as far as the sweep must know.
+//! What a request to Kubernetes requests for, as far as the sweep must know.
 
 use super::fault::Sort;
 use crate::support::cluster::Cluster;

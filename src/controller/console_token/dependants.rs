@@ -53,12 +53,12 @@ impl Work {
     pub(super) async fn poll_deposits(&self, account: &Account, poll: SignedDuration) {
         let token = self.reference();
         let refers = |it: &ProviderKey| it.is_made_with(&token);
-        if watch::select(&self.context.stores.deposits, refers).is_empty() {
+        if watch::select(&self.context.stores.provider_keys, refers).is_empty() {
             return;
         }
         // What another token of the account listed for this poll will do, and not what it did for the last one.
         let since = retry::plus(self.context.clock.now(), -(poll / 4));
-        let view = match account.deposits_since(since).await {
+        let view = match account.provider_keys_since(since).await {
             Ok(view) => view,
             Err(fault) => {
                 log_about!(debug, self.token.as_ref(), %fault, "provider keys could not be listed; they are with the next poll");
@@ -67,7 +67,7 @@ impl Work {
         };
         let differs =
             |it: &ProviderKey| refers(it) && it.status.as_ref().is_some_and(|status| view.differs(status));
-        for deposit in watch::select(&self.context.stores.deposits, differs) {
+        for deposit in watch::select(&self.context.stores.provider_keys, differs) {
             self.context.queues.enqueue::<ProviderKey>(deposit);
         }
     }

@@ -70,7 +70,7 @@ impl Work {
                 return Ok(Err(report::token::mint_taken(&name)));
             }
         }
-        let (spec, annotations) = (wanted(mint), self.asks());
+        let (spec, annotations) = (wanted(mint), self.requests());
         let going = self.token.metadata.deletion_timestamp.is_some();
         let same = |key: &GatewayApiKey| {
             key.spec == spec
@@ -88,7 +88,7 @@ impl Work {
     }
 
     /// What is asked of the token is asked of its key.
-    fn asks(&self) -> BTreeMap<String, String> {
+    fn requests(&self) -> BTreeMap<String, String> {
         let value = |name: &str| object::annotation(self.token.as_ref(), name).cloned();
         let asked = |name: &str| Some((name.to_owned(), value(name)?));
         [ROTATE_REQUESTED, LEAKED].into_iter().filter_map(asked).collect()

@@ -1,4 +1,4 @@
-//! What the keys of a token spent, and what its account has left: read where somebody asks for it, at an interval of
+//! What the keys of a token spent, and what its account has left: read where somebody requests for it, at an interval of
 //! theirs, and told in coarse steps.
 
 use super::Work;

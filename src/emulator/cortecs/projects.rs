@@ -41,7 +41,7 @@ pub(super) fn put(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "success": true })))
 }
 
-/// What a PUT asks for.
+/// What a PUT requests for.
 struct Update {
     updated_at: Timestamp,
     allow_overwrite: Option<bool>,

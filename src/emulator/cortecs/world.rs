@@ -38,7 +38,7 @@ pub(in super::super) struct World {
     pub(super) counts: Counts,
 }
 
-/// A key as somebody asks for it.
+/// A key as somebody requests for it.
 pub(super) struct NewKey<'a> {
     pub(super) owner: Person,
     pub(super) name: &'a str,

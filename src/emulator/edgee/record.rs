@@ -107,7 +107,7 @@ impl fmt::Debug for KeyRecord {
     }
 }
 
-/// A key as somebody asks for it.
+/// A key as somebody requests for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKey {
     /// Name, not unique.

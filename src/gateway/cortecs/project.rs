@@ -98,7 +98,7 @@ fn readable(answer: &Answer) -> Result<Map<String, Value>, Fault> {
         Value::Array(list) if list.is_empty() => Err(none()),
         Value::Object(fields) if fields.is_empty() => Err(none()),
         Value::Object(fields) => Ok(fields),
-        _ => Err(Fault::without_effect(FaultKind::Strange("the configuration is no object"))),
+        _ => Err(Fault::without_effect(FaultKind::Malformed("the configuration is no object"))),
     }
 }
 
@@ -122,13 +122,13 @@ impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await.map_err(unconfigured)?;
         let readable = readable(&answer)?;
-        let strange = || Fault::without_effect(FaultKind::Strange("the configuration names no project"));
+        let strange = || Fault::without_effect(FaultKind::Malformed("the configuration names no project"));
         let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
         Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
     }
 
     async fn write(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
-        let unsafe_to_write = Fault::without_effect(FaultKind::Strange(
+        let unsafe_to_write = Fault::without_effect(FaultKind::Malformed(
             "it does not show inference_config, which a change might wipe; change the settings in the vendor's console",
         ));
         let body = merged(project.whole.0, wanted).ok_or(unsafe_to_write)?;

@@ -27,7 +27,7 @@ use crate::gateway::{Amendment, Credit, Gateway, Minted, Order, Reveal, Usage, l
 use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed, Shown};
-use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::fault::{Fault, FaultKind, Outcome};
 use crate::plan::naming::Mark;
 use crate::plan::usage::{Money, Span, Spending};
 use async_trait::async_trait;
@@ -121,7 +121,7 @@ fn number(micros: u64) -> Value {
 
 /// The fault of a later call, when an earlier one had an effect.
 fn unknown(fault: Fault) -> Fault {
-    Fault { effect: Effect::Unknown, ..fault }
+    Fault { effect: Outcome::Unknown, ..fault }
 }
 
 impl EdenAiV2 {
@@ -142,7 +142,7 @@ impl EdenAiV2 {
     /// A token's secret, if the vendor shows it.
     fn shown(&self, token: &Token) -> Result<SecretString, Fault> {
         let hidden = "it does not show the token, as Eden AI has documented of api V2 since September 2026; use api V3";
-        let secret = token.token.clone().ok_or(FaultKind::Strange(hidden));
+        let secret = token.token.clone().ok_or(FaultKind::Malformed(hidden));
         secret.and_then(|it| self.wire.shown(it, hidden)).map_err(Fault::without_effect)
     }
 
@@ -205,13 +205,13 @@ impl Gateway for EdenAiV2 {
         let token = match created.token {
             Some(_) => Read { entry: created, unread: Vec::new() },
             None => self.read(&order.name).await.map_err(unknown)?.ok_or(Fault::ambiguous(
-                FaultKind::Strange("the new token is not there when it is read by its name"),
+                FaultKind::Malformed("the new token is not there when it is read by its name"),
             ))?,
         };
         let secret = self.shown(&token.entry).map_err(unknown)?;
         let key = listed(token);
         let key = key.filter(|key| Mark::is_same(&key.name, &order.name));
-        let mut key = key.ok_or(Fault::ambiguous(FaultKind::Strange("the new token has another name")))?;
+        let mut key = key.ok_or(Fault::ambiguous(FaultKind::Malformed("the new token has another name")))?;
         key.remaining = left.or(key.remaining);
         Ok(Minted { key, secret })
     }

@@ -35,7 +35,7 @@ use crate::gateway::{Amendment, Gateway, Minted, Order, Reissue, Usage, refusal}
 use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::facts::{KeyId, Listed};
-use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::fault::{Fault, FaultKind, Outcome};
 use crate::plan::report::to_the_second;
 use crate::plan::retry::plus;
 use crate::plan::usage::{Span, Spending};
@@ -120,7 +120,7 @@ pub(super) const BODY: &[refusal::Field] = &[
 
 /// The fault of a later call, when an earlier one had an effect.
 fn unknown(fault: Fault) -> Fault {
-    Fault { effect: Effect::Unknown, ..fault }
+    Fault { effect: Outcome::Unknown, ..fault }
 }
 
 /// 403 to a create call says something else than elsewhere.

@@ -34,7 +34,7 @@ impl Edgee {
         let path = self.path(&["logs", "export"]);
         let call = Call { query: &query, limit: LARGEST_EXPORT, ..Call::new(Method::GET, &path) };
         let answer = self.wire.send(call).await?;
-        sums(answer.bytes()).ok_or(Fault::without_effect(FaultKind::Strange(
+        sums(answer.bytes()).ok_or(Fault::without_effect(FaultKind::Malformed(
             "the exported log has no columns for time, key and cost",
         )))
     }

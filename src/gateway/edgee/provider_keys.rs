@@ -3,10 +3,10 @@
 use super::Edgee;
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::http::{Answer, Call};
-use crate::gateway::{DepositOrder, Deposited, ProviderKeys, lenient, refusal};
-use crate::plan::deposit::ListedDeposit;
+use crate::gateway::{CreatedProviderKey, ProviderKeyOrder, ProviderKeys, lenient, refusal};
 use crate::plan::facts::KeyId;
-use crate::plan::fault::{Effect, Fault, FaultKind};
+use crate::plan::fault::{Fault, FaultKind, Outcome};
+use crate::plan::provider_key::ListedProviderKey;
 use async_trait::async_trait;
 use http::Method;
 use jiff::Timestamp;
@@ -70,16 +70,16 @@ fn is_unknown_path(fault: &Fault) -> bool {
         | FaultKind::RejectedOurs { .. }
         | FaultKind::Failed { status: 501, .. } => true,
         // A page of HTML with 404 had no effect; an answer with 2xx that cannot be read may have had one.
-        FaultKind::Strange(_) => fault.effect == Effect::None,
+        FaultKind::Malformed(_) => fault.effect == Outcome::NotApplied,
         _ => false,
     }
 }
 
 #[async_trait]
 impl ProviderKeys for Edgee {
-    async fn list(&self) -> Result<Vec<ListedDeposit>, Fault> {
+    async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault> {
         let keys: Vec<Read<ProviderKeyBody>> = self.pages("provider-keys").await?;
-        let deposit = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedDeposit {
+        let deposit = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedProviderKey {
             id: key.id.map(KeyId),
             name: key.name,
             assigned_to: key.api_key_ids.map(|ids| ids.into_iter().map(KeyId).collect()),
@@ -87,7 +87,7 @@ impl ProviderKeys for Edgee {
         Ok(keys.into_iter().map(deposit).collect())
     }
 
-    async fn deposit(&self, order: &DepositOrder) -> Result<Deposited, Fault> {
+    async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault> {
         let keys: Vec<_> = order.keys.iter().map(|id| &id.0).collect();
         let path = self.path(&["provider-keys"]);
         let call = Call {
@@ -97,7 +97,7 @@ impl ProviderKeys for Edgee {
             ..Call::new(Method::POST, &path)
         };
         let created: ProviderKeyCreated = self.wire.send(call).await?.created()?;
-        Ok(Deposited { id: KeyId(created.id), created_at: created.created_at })
+        Ok(CreatedProviderKey { id: KeyId(created.id), created_at: created.created_at })
     }
 
     async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {

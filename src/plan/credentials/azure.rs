@@ -1,14 +1,14 @@
 //! Azure: an endpoint and its key.
 
 use super::{Source, bones};
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use serde_json::json;
 use url::Url;
 
 const NAMES: [&str; 2] = ["endpoint", "api_key"];
 
 /// The credential, of a document or of two entries.
-pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
+pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let (entry, endpoint, api_key) = if let Some(entry) = source.key {
         let document = source.document(entry)?;
         let part = |name: &str| source.part(entry, &document, name);
@@ -25,7 +25,7 @@ pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
     Ok(json!({"endpoint": endpoint, "api_key": api_key}).to_string())
 }
 
-fn refuse_unread(source: &Source<'_>) -> Result<(), Refusal> {
+fn refuse_unread(source: &Source<'_>) -> Result<(), SpecError> {
     let meant = |entry: &&String| {
         let bones = bones(entry);
         let parts = [

@@ -1,7 +1,7 @@
 //! Amazon Bedrock: a key id and a secret for each region.
 
 use super::{FIELD, Source, bones, plain_word};
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ const NAMES: [&str; 2] = ["access_key_id", "secret_access_key"];
 const REGIONS: &str = "write global or a region such as us-east-1";
 
 /// The credential, of a document or of pairs of entries.
-pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
+pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let regions = match source.key {
         Some(entry) => document(source, entry)?,
         None => pairs(source)?,
@@ -20,12 +20,12 @@ pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
              region global is the default one",
             source.secret
         );
-        return Err(Refusal::missing(FIELD, message));
+        return Err(SpecError::missing(FIELD, message));
     }
     Ok(Value::Object(regions).to_string())
 }
 
-fn document(source: &Source<'_>, entry: &str) -> Result<Map<String, Value>, Refusal> {
+fn document(source: &Source<'_>, entry: &str) -> Result<Map<String, Value>, SpecError> {
     let mut regions = Map::new();
     for (region, pair) in source.document(entry)? {
         if !is_region(&region) {
@@ -33,7 +33,7 @@ fn document(source: &Source<'_>, entry: &str) -> Result<Map<String, Value>, Refu
             return Err(source.wrong(entry, &message));
         }
         let pair = pair.as_object().cloned().unwrap_or_default();
-        let told = |refusal: Refusal| Refusal {
+        let told = |refusal: SpecError| SpecError {
             message: format!("{} (region {region})", refusal.message),
             ..refusal
         };
@@ -45,7 +45,7 @@ fn document(source: &Source<'_>, entry: &str) -> Result<Map<String, Value>, Refu
     Ok(regions)
 }
 
-fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, Refusal> {
+fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, SpecError> {
     let mut regions = BTreeSet::new();
     for entry in source.entries.keys() {
         match entry.rsplit_once('.') {

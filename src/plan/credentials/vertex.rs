@@ -2,7 +2,7 @@
 
 use super::{Source, bones, is_like};
 use crate::plan::pasted;
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ const ENTRY: &str = "service_account.json";
 const AGAIN: &str = "download the service account's JSON again";
 
 /// The credential, of its document.
-pub fn credential(source: &Source<'_>) -> Result<String, Refusal> {
+pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let entry = source.key.unwrap_or(ENTRY);
     let document = source.document(entry)?;
     if source.key.is_none() {
@@ -49,7 +49,7 @@ fn required<'a>(document: &'a Map<String, Value>, name: &str) -> Option<&'a str>
 }
 
 /// Parts of the document as entries of their own are not put together.
-fn refuse_unread(source: &Source<'_>) -> Result<(), Refusal> {
+fn refuse_unread(source: &Source<'_>) -> Result<(), SpecError> {
     let parts =
         ["privatekey", "privatekeyid", "clientemail", "projectid", "serviceaccount", "location", "region"];
     let meant = |entry: &&String| {

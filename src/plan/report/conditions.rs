@@ -2,7 +2,7 @@
 
 use super::super::desired::Desired;
 use super::super::policy::Policy;
-use super::super::{contest, duration, retirement, retry};
+use super::super::{contest, duration, previous_keys, retry};
 use super::{Notice, clock};
 use crate::api::condition::{
     self, CONSUMERS_MISSING, Condition, EXPIRY_UNCONFIRMED, LEAK_OPEN, PREVIOUS_KEY_IN_USE, ROTATING,
@@ -68,7 +68,7 @@ pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
         "an application still used the old key {} after the new one was in the Secret, within {} before it was switched off, and probably \
          fails now; restart what did not read the Secret again, or list it in spec.rotation.restart",
         duration::format(policy.max_overlap),
-        duration::format(retirement::quiet(policy))
+        duration::format(previous_keys::quiet(policy))
     );
     condition::condition(PREVIOUS_KEY_IN_USE, true, Reason::StillInUse, &message, generation)
 }

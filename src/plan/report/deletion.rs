@@ -1,6 +1,6 @@
 //! What is said of a resource that is being deleted.
 
-use super::super::removal::{Left, LeftWhy};
+use super::super::deletion::{Left, LeftWhy};
 use super::{Notice, clock, some};
 use crate::api::rotation::DeletionPolicy;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};

@@ -278,12 +278,12 @@ pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Opt
             EventReason::PreviousKeyEnabled,
             format!("the old key {id} works again, because its overlap was made longer"),
         ),
-        (Step::Recognise(..), Why::Relinked) => Notice::news(
+        (Step::RecordKey(..), Why::Relinked) => Notice::news(
             EventReason::Relinked,
             "this resource was restored from a backup: the key that it had is found again by its mark"
                 .to_owned(),
         ),
-        (Step::Recognise(..), _) => Notice::news(
+        (Step::RecordKey(..), _) => Notice::news(
             EventReason::TakenOver,
             "the key named in spec.externalId is managed by this resource from now on".to_owned(),
         ),

@@ -1,7 +1,7 @@
 //! What is said of ProviderKeys.
 
-use super::super::deposit::DepositWhy as Why;
 use super::super::fault::Fault;
+use super::super::provider_key::ProviderKeyWhy as Why;
 use super::{Notice, clock};
 use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;

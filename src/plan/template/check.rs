@@ -3,7 +3,7 @@
 use super::{LARGEST, LONGEST_ENTRY, PREVIOUS_ENTRY, SecretPlan, environment, path};
 use crate::api::{GROUP, MANAGED_BY_LABEL};
 use crate::plan::names;
-use crate::plan::refusal::Refusal;
+use crate::plan::spec_error::SpecError;
 use std::collections::BTreeMap;
 
 const VARIABLES: [&str; 8] =
@@ -17,9 +17,9 @@ const LARGEST_ANNOTATIONS: usize = 256 * 1024;
 const OWN_ANNOTATIONS: usize = 4096;
 
 impl SecretPlan {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), SpecError> {
         names::object(&self.name)
-            .map_err(|said| Refusal::invalid("spec.secret.name", format!("{:?} {said}", self.name)))?;
+            .map_err(|said| SpecError::invalid("spec.secret.name", format!("{:?} {said}", self.name)))?;
         self.check_type()?;
         self.check_decorations()?;
         if self.keep_previous {
@@ -28,16 +28,16 @@ impl SecretPlan {
         self.data.iter().try_for_each(|(entry, template)| check_entry(entry, template))
     }
 
-    fn check_type(&self) -> Result<(), Refusal> {
+    fn check_type(&self) -> Result<(), SpecError> {
         const FIELD: &str = "spec.secret.template.type";
         names::secret_type(&self.kind)
-            .map_err(|said| Refusal::invalid(FIELD, format!("{:?} is none: {said}", self.kind)))?;
+            .map_err(|said| SpecError::invalid(FIELD, format!("{:?} is none: {said}", self.kind)))?;
         if RESERVED_TYPES.contains(&self.kind.as_str()) {
             let message = format!(
                 "{} has a meaning of its own in Kubernetes; use Opaque or a type of yours",
                 self.kind
             );
-            return Err(Refusal::invalid(FIELD, message));
+            return Err(SpecError::invalid(FIELD, message));
         }
         let required: &[&str] = match self.kind.as_str() {
             "kubernetes.io/tls" => &["tls.crt", "tls.key"],
@@ -55,14 +55,14 @@ impl SecretPlan {
                      spec.secret.template.data, or use Opaque",
                     self.kind
                 );
-                Err(Refusal::invalid(FIELD, message))
+                Err(SpecError::invalid(FIELD, message))
             }
         }
     }
 
-    fn check_decorations(&self) -> Result<(), Refusal> {
+    fn check_decorations(&self) -> Result<(), SpecError> {
         let refuse = |map: &str, name: &str, said: &str| {
-            Err(Refusal::invalid(format!("spec.secret.template.metadata.{map}[{name}]"), said))
+            Err(SpecError::invalid(format!("spec.secret.template.metadata.{map}[{name}]"), said))
         };
         let reserved = |name: &str| {
             name == MANAGED_BY_LABEL || name.split('/').next().is_some_and(|it| it.ends_with(GROUP))
@@ -89,13 +89,13 @@ impl SecretPlan {
         if all > LARGEST_ANNOTATIONS {
             let message = "the annotations, Keysmith's own among them, would be larger than Kubernetes admits (256 KiB); \
                            put the text into an entry";
-            return Err(Refusal::invalid("spec.secret.template.metadata.annotations", message));
+            return Err(SpecError::invalid("spec.secret.template.metadata.annotations", message));
         }
         Ok(())
     }
 
     /// What only shows when the templates are filled in, as they are with a placeholder.
-    pub(super) fn check_filled(&self, filled: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    pub(super) fn check_filled(&self, filled: &BTreeMap<String, String>) -> Result<(), SpecError> {
         let text = |entry: &str| filled.get(entry).map(String::as_str).unwrap_or_default();
         let json = match self.kind.as_str() {
             "kubernetes.io/dockerconfigjson" => ".dockerconfigjson",
@@ -103,7 +103,7 @@ impl SecretPlan {
             "kubernetes.io/ssh-auth" if text("ssh-privatekey").is_empty() => {
                 let message =
                     "is empty, which Kubernetes does not take in a Secret of type kubernetes.io/ssh-auth";
-                return Err(Refusal::invalid(path("ssh-privatekey"), message));
+                return Err(SpecError::invalid(path("ssh-privatekey"), message));
             }
             _ => return Ok(()),
         };
@@ -115,11 +115,11 @@ impl SecretPlan {
             "must be a JSON object once it is filled in, or Kubernetes does not take a Secret of type {}",
             self.kind
         );
-        Err(Refusal::invalid(path(json), message))
+        Err(SpecError::invalid(path(json), message))
     }
 
     /// Whether all of it fits into a Secret, beside what is kept of the old key.
-    pub(super) fn check_size(&self, (entry, size, count): (&str, usize, usize)) -> Result<(), Refusal> {
+    pub(super) fn check_size(&self, (entry, size, count): (&str, usize, usize)) -> Result<(), SpecError> {
         // The entries of the old key stand beside the new ones for a while, under longer names.
         let kept = if self.keep_previous { size + count * PREVIOUS_ENTRY.len() } else { 0 };
         if size + kept <= LARGEST {
@@ -127,30 +127,30 @@ impl SecretPlan {
         }
         let twice = if self.keep_previous { ", with keepPrevious twice over" } else { "" };
         let message = format!("the Secret would be larger than Kubernetes admits (1 MiB{twice})");
-        Err(Refusal::invalid(path(entry), message))
+        Err(SpecError::invalid(path(entry), message))
     }
 }
 
 /// The entry of the old key is called `previous_` and this one's name.
-fn check_room(entry: &str) -> Result<(), Refusal> {
+fn check_room(entry: &str) -> Result<(), SpecError> {
     if entry.starts_with(PREVIOUS_ENTRY) {
         let message =
             "with keepPrevious the names that begin with previous_ are the old key's; use another name";
-        return Err(Refusal::invalid(path(entry), message));
+        return Err(SpecError::invalid(path(entry), message));
     }
     if entry.len() + PREVIOUS_ENTRY.len() > LONGEST_ENTRY {
         let message = "the name is too long to be kept as previous_… with keepPrevious; use one of 244 characters at most";
-        return Err(Refusal::invalid(path(entry), message));
+        return Err(SpecError::invalid(path(entry), message));
     }
     Ok(())
 }
 
-fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
-    names::entry(entry).map_err(|said| Refusal::invalid(path(entry), said))?;
+fn check_entry(entry: &str, template: &str) -> Result<(), SpecError> {
+    names::entry(entry).map_err(|said| SpecError::invalid(path(entry), said))?;
     let environment = environment();
     let parsed = environment.template_from_str(template).map_err(|error| {
         let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
-        Refusal::invalid(path(entry), format!("the template does not parse{line}: {}", error.kind()))
+        SpecError::invalid(path(entry), format!("the template does not parse{line}: {}", error.kind()))
     })?;
     let mut named: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
     named.sort();
@@ -160,7 +160,7 @@ fn check_entry(entry: &str, template: &str) -> Result<(), Refusal> {
         None => Ok(()),
         Some(name) => {
             let message = format!("unknown variable {name}; there are {}", VARIABLES.join(", "));
-            Err(Refusal::invalid(path(entry), message))
+            Err(SpecError::invalid(path(entry), message))
         }
     }
 }

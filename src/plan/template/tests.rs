@@ -3,7 +3,7 @@
 use super::*;
 use serde_json::json;
 
-fn plan(secret: serde_json::Value) -> Result<SecretPlan, Refusal> {
+fn plan(secret: serde_json::Value) -> Result<SecretPlan, SpecError> {
     let resource = json!({
         "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "metadata": {"name": "checkout"},
         "spec": {"consoleTokenRef": {"name": "edgee"}, "models": ["m-1", "m-2"], "secret": secret},

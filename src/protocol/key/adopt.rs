@@ -19,7 +19,7 @@ use kube::ResourceExt;
 
 impl<P: KeyPorts> KeyPass<P> {
     /// Records a key that exists already; its Secret and its settings follow.
-    pub(super) async fn recognise(
+    pub(super) async fn record_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
         (serial, id): (Serial, &KeyId),
@@ -45,9 +45,9 @@ impl<P: KeyPorts> KeyPass<P> {
         status.created_at = key.created_at.or(Some(self.ports.now()));
         status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
         status.active = key.shown.active;
-        status.made_as = Some(act.desired.made_as.clone());
-        status.last_handled_trigger.clone_from(&act.facts.asks.trigger);
-        status.last_handled_rotate_at.clone_from(&act.facts.asks.rotate);
+        status.immutable_hash = Some(act.desired.immutable_hash.clone());
+        status.last_handled_trigger.clone_from(&act.facts.requests.trigger);
+        status.last_handled_rotate_at.clone_from(&act.facts.requests.rotate);
         self.confirmed = Some(Some(key));
         let pass = self.publish(status, &report::key::taking_over()).await?;
         self.forget_left(id).await;
@@ -85,7 +85,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// Gives a key our mark, so that it is ours from now on, and read back.
-    pub(super) async fn brand(
+    pub(super) async fn tag_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
         (id, serial): (&KeyId, Serial),
@@ -100,7 +100,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.changed_vendor();
         match act.account.get(id).await {
             Ok(Some(key)) if key.name != name => {
-                let fault = FaultKind::Strange("it accepted a new name of the key and does not show it");
+                let fault = FaultKind::Malformed("it accepted a new name of the key and does not show it");
                 Ok(Done::Failed(Fault::without_effect(fault), "take the key over"))
             }
             Ok(answer) => {

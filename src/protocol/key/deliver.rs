@@ -140,7 +140,7 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn irreplaceable(&mut self, act: &Act<'_, P::Vendor>, verdict: &Verdict) -> Result<Done, Error> {
         let mut status = self.status();
         status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
-        status.failed_asks = Some(act.facts.asks.fingerprint());
+        status.failed_requests = Some(act.facts.requests.fingerprint());
         let pass = self.publish(status, verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -230,8 +230,8 @@ impl<P: KeyPorts> KeyPass<P> {
         let mut status = self.status();
         let claim = act.facts.claim;
         // What was asked for after the claim is not answered by a key that was made before.
-        let fresh = claim.and_then(|claim| claim.sent) == Some(act.facts.asks.fingerprint());
-        let asks = if fresh { &act.facts.asks } else { &act.facts.record.handled };
+        let fresh = claim.and_then(|claim| claim.sent) == Some(act.facts.requests.fingerprint());
+        let requests = if fresh { &act.facts.requests } else { &act.facts.record.handled };
         let successor = Successor {
             id,
             serial,
@@ -239,7 +239,7 @@ impl<P: KeyPorts> KeyPass<P> {
             listed: listed.as_ref(),
             shares,
             cause: claim.and_then(|claim| claim.cause),
-            asks,
+            requests,
             desired: act.desired,
             now: self.ports.now(),
             spread: act.facts.spread,

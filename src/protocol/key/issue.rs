@@ -14,7 +14,7 @@ use crate::plan::desired::Desired;
 use crate::plan::drift::{self, Sent};
 use crate::plan::expiry;
 use crate::plan::facts::{Held, KeyId, Listed, Record};
-use crate::plan::fault::{Effect, Fault};
+use crate::plan::fault::{Fault, Outcome};
 use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{Decision, SEND_WITHIN, Step, Why};
 use crate::plan::naming::{Identity, Serial};
@@ -22,7 +22,7 @@ use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::Scene;
 use crate::plan::report::{self, conditions};
 use crate::plan::retry;
-use crate::plan::rotation::{self, Cause, Handled};
+use crate::plan::rotation::{self, Cause, RotationRequests};
 use crate::plan::succession::{self, Successor};
 use crate::plan::template::Rendering;
 use crate::protocol::ports::{KeyPorts, VendorPort};
@@ -68,7 +68,7 @@ pub struct Issue<P: KeyPorts> {
     /// Whether the Secret was absent.
     pub absent: bool,
     /// What is asked for, and done once the key is served.
-    pub asks: Handled,
+    pub requests: RotationRequests,
     /// What is left of the budget, shared by the new key and the served one.
     pub shares: Option<Shares>,
     /// Why it is replaced.
@@ -122,7 +122,7 @@ impl<P: KeyPorts> Issue<P> {
     /// Claim, fence, mint, deliver, commit.
     pub async fn run(self) -> Result<Issued, Error> {
         let claim = Claim {
-            sent: Some(self.asks.fingerprint()),
+            sent: Some(self.requests.fingerprint()),
             cause: self.cause,
             ..Claim::new(self.serial, self.ports.now(), Purpose::Create)
         };
@@ -156,7 +156,9 @@ impl<P: KeyPorts> Issue<P> {
         }
         match self.make().await {
             Ok(minted) => self.deliver(claimed, minted).await,
-            Err(fault) if fault.effect == Effect::None => Ok(Issued::Failed { object: claimed, fault }),
+            Err(fault) if fault.effect == Outcome::NotApplied => {
+                Ok(Issued::Failed { object: claimed, fault })
+            }
             Err(fault) => {
                 let serial = self.serial.0;
                 log_about!(warn, self.key.as_ref(), serial, %fault, "whether the create call made a key is not known; it is looked up");
@@ -234,7 +236,7 @@ impl<P: KeyPorts> Issue<P> {
         // It was claimed by somebody else, for what that claim said; what is asked for now is still open.
         let handled = self.key.status.as_ref().map(|status| Record::from(status).handled).unwrap_or_default();
         let successor =
-            Successor { settled: self.serial, asks: &handled, ..self.successor(&id, serial, None) };
+            Successor { settled: self.serial, requests: &handled, ..self.successor(&id, serial, None) };
         let status = |mut status: GatewayApiKeyStatus| {
             succession::succeed(&mut status, &successor);
             status.expires_at = held.expires_at;
@@ -305,7 +307,7 @@ impl<P: KeyPorts> Issue<P> {
             listed,
             shares: self.shares,
             cause: self.cause,
-            asks: &self.asks,
+            requests: &self.requests,
             desired: &self.desired,
             now: self.ports.now(),
             spread: self.spread,

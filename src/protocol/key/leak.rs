@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 impl<P: KeyPorts> KeyPass<P> {
     /// A key that leaked is counted on no more, although no other is there yet.
-    pub(super) async fn forsake(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
+    pub(super) async fn drop_leaked(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let mut status = self.status();
-        succession::forsake(&mut status, &act.facts.asks, self.ports.now());
+        succession::drop_leaked(&mut status, &act.facts.requests, self.ports.now());
         let pass = self.publish(status, &report::key::given_up()).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -48,7 +48,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let rendering = Rendering::default();
             let act = Act { account, desired: &desired, rendering: &rendering, base_url: "", facts: &facts };
             let done = match &decision.step {
-                Step::Forsake(_) => self.forsake(&act).await?,
+                Step::DropLeaked(_) => self.drop_leaked(&act).await?,
                 Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
                 Step::Rest(until) => Done::Pass(Pass::Rest(*until)),
                 _ => Done::Pass(Pass::Stale),

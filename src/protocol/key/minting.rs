@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 /// The ConsoleToken that a key stands for.
 pub struct Minting {
-    /// What it asks for.
+    /// What it requests for.
     pub mint: Mint,
     token: Arc<ConsoleToken>,
 }
 
-/// The ConsoleToken that a key stands for: its controller, which asks for exactly this key.
+/// The ConsoleToken that a key stands for: its controller, which requests for exactly this key.
 pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
     if key.spec.kind != Some(KeyType::Management) {
         return None;

@@ -14,10 +14,10 @@ use crate::plan::facts::{Facts, Listed};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::issuance::{Decision, Why};
 use crate::plan::naming::Serial;
-use crate::plan::refusal::Refusal;
 use crate::plan::report::budget::{Evidence, Purse};
 use crate::plan::report::key::{Found, Scene};
 use crate::plan::report::{self, conditions};
+use crate::plan::spec_error::SpecError;
 use crate::plan::{retry, succession};
 use crate::protocol;
 use crate::protocol::ports::{KeyPorts, Measure, VendorPort};
@@ -63,7 +63,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Why::MintingStopped(_) => {
                 // What is asked for from now on is asked anew.
                 let mut status = self.looked();
-                status.failed_asks = Some(facts.asks.fingerprint());
+                status.failed_requests = Some(facts.requests.fingerprint());
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             Why::Suspended => {
@@ -191,7 +191,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// The specification cannot be carried out.
-    pub(super) async fn refused_spec(&mut self, refusal: &Refusal) -> Result<Pass, Error> {
+    pub(super) async fn refused_spec(&mut self, refusal: &SpecError) -> Result<Pass, Error> {
         let status = self.seen_through();
         self.publish(status, &refusal.verdict()).await
     }
@@ -248,7 +248,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = self.next_attempt(fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        status.failed_asks = facts.map(|facts| facts.asks.fingerprint());
+        status.failed_requests = facts.map(|facts| facts.requests.fingerprint());
         let works = facts.is_some_and(Facts::works) && self.is_carried_out();
         let scene = Scene {
             found: facts.map(Found::of).unwrap_or_default(),
@@ -283,7 +283,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry::plus(self.ports.now(), wait);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        status.failed_asks = Some(facts.asks.fingerprint());
+        status.failed_requests = Some(facts.requests.fingerprint());
         Ok(self.publish(status, verdict).await?.until(Some(next)))
     }
 

@@ -4,9 +4,9 @@ use super::ProviderKeyPass;
 use crate::api::condition::{self, READY, STALLED};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::object;
-use crate::plan::deposit::{DepositDecision, DepositWhy as Why};
 use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
+use crate::plan::provider_key::{ProviderKeyDecision, ProviderKeyWhy as Why};
 use crate::plan::report;
 use crate::plan::retry;
 use crate::protocol::ports::{Measure, ProviderKeyPorts};
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     pub(super) async fn rest(
         &mut self,
-        decision: &DepositDecision,
+        decision: &ProviderKeyDecision,
         until: Option<Timestamp>,
     ) -> Result<Pass, Error> {
         let shown = until.map(report::clock).unwrap_or_default();

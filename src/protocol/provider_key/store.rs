@@ -5,13 +5,13 @@ use super::deposited;
 use crate::api::ProviderKey;
 use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
-use crate::gateway::{DepositOrder, Deposited};
+use crate::gateway::{CreatedProviderKey, ProviderKeyOrder};
 use crate::plan::claim::{Claim, Purpose};
-use crate::plan::deposit::{self, Recorded, Wanted};
 use crate::plan::facts::KeyId;
-use crate::plan::fault::{Effect, Fault};
+use crate::plan::fault::{Fault, Outcome};
 use crate::plan::issuance::SEND_WITHIN;
 use crate::plan::naming::{Identity, Serial};
+use crate::plan::provider_key::{self, Recorded, Wanted};
 use crate::plan::retry;
 use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
 use crate::protocol::{self, Error};
@@ -74,7 +74,7 @@ impl<P: ProviderKeyPorts> Store<P> {
         if retry::plus(claim.at, SEND_WITHIN) < self.ports.now() {
             return Ok(Stored::Pending(claimed, None));
         }
-        let order = DepositOrder {
+        let order = ProviderKeyOrder {
             name: mark.name(&self.display_name, self.serial),
             provider: self.object.spec.provider.clone(),
             credential: self.credential.clone(),
@@ -82,7 +82,7 @@ impl<P: ProviderKeyPorts> Store<P> {
         };
         match self.account.create_provider_key(&order, &self.permit).await {
             Ok(deposited) => self.record(claimed, deposited).await,
-            Err(fault) if fault.effect == Effect::None => Ok(Stored::Failed(claimed, fault)),
+            Err(fault) if fault.effect == Outcome::NotApplied => Ok(Stored::Failed(claimed, fault)),
             Err(fault) => {
                 let serial = self.serial.0;
                 log_about!(warn, self.object.as_ref(), serial, %fault, "whether the call stored the credential is not known; it is looked up");
@@ -92,7 +92,7 @@ impl<P: ProviderKeyPorts> Store<P> {
     }
 
     /// Writes status as long as our claim is the newest.
-    async fn record(self, claimed: Arc<ProviderKey>, made: Deposited) -> Result<Stored, Error> {
+    async fn record(self, claimed: Arc<ProviderKey>, made: CreatedProviderKey) -> Result<Stored, Error> {
         let uid = self.object.uid().unwrap_or_default();
         let now = self.ports.now();
         self.ports.remember(&uid, |it| it.changed_vendor(now));
@@ -124,7 +124,8 @@ impl<P: ProviderKeyPorts> Store<P> {
 
     fn status(&self, object: &ProviderKey, recorded: &Recorded) -> crate::api::ProviderKeyStatus {
         let now = self.ports.now();
-        let status = deposit::record(object.status.clone().unwrap_or_default(), recorded, &self.wanted, now);
+        let status =
+            provider_key::record(object.status.clone().unwrap_or_default(), recorded, &self.wanted, now);
         deposited(status, self.object.as_ref(), now)
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Call {
     pub(super) body: Bytes,
 }
 
-/// What a path asks for.
+/// What a path requests for.
 pub(super) enum Target {
     Resource(Box<Call>),
     /// A path outside the resources: discovery, version, health.

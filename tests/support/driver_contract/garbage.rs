@@ -12,7 +12,7 @@ use keysmith::gateway::transport::LARGEST_ANSWER;
 use keysmith::gateway::{Gateway, Minted};
 use keysmith::plan::capability::Recovery;
 use keysmith::plan::facts::Listed;
-use keysmith::plan::fault::{Effect, Fault, FaultKind};
+use keysmith::plan::fault::{Fault, FaultKind, Outcome};
 use proptest::strategy::Strategy;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ impl Contract {
 
     /// Every key that is told stands in the answer, and what is not told was counted.
     fn listed(&self, driver: &dyn Gateway, outcome: Result<Vec<Listed>, Fault>, json: &Value) -> Checked {
-        class(&outcome, Effect::None)?;
+        class(&outcome, Outcome::NotApplied)?;
         let Ok(keys) = outcome else { return Ok(()) };
         let skipped = usize::try_from(driver.take_skipped()).unwrap_or(usize::MAX);
         let rows = self.rows(json).ok_or("what is no listing was taken for one")?;
@@ -56,7 +56,7 @@ impl Contract {
     async fn got(&self, driver: &dyn Gateway, json: &Value) -> Checked {
         let asked = self.key_id();
         let outcome = driver.get(&id(&asked)).await;
-        class(&outcome, Effect::None)?;
+        class(&outcome, Outcome::NotApplied)?;
         let Ok(found) = outcome else { return Ok(()) };
         let rows = || self.rows(json).unwrap_or_default();
         let shown: Vec<&Value> = if self.looks_by_listing { rows() } else { vec![json] };
@@ -74,7 +74,7 @@ impl Contract {
     }
 
     fn minted(&self, outcome: Result<Minted, Fault>, json: &Value) -> Checked {
-        class(&outcome, Effect::Unknown)?;
+        class(&outcome, Outcome::Unknown)?;
         outcome.map_or(Ok(()), |minted| self.believed(&minted, json))
     }
 
@@ -96,12 +96,12 @@ impl Contract {
         self.got(driver, &json).await?;
         self.minted(driver.mint(&self.order("n")).await, &json)?;
         self.judge_recovery(driver, &json).await?;
-        class(&driver.amend(&key, &self.amendment()).await, Effect::Unknown)?;
-        class(&driver.revoke(&key).await, Effect::Unknown)?;
-        class(&driver.whose().await, Effect::None)?;
-        class(&driver.balance().await, Effect::None)?;
+        class(&driver.amend(&key, &self.amendment()).await, Outcome::Unknown)?;
+        class(&driver.revoke(&key).await, Outcome::Unknown)?;
+        class(&driver.whose().await, Outcome::NotApplied)?;
+        class(&driver.balance().await, Outcome::NotApplied)?;
         if driver.capabilities().usage.spending.is_some() {
-            class(&driver.spending(&span(), std::slice::from_ref(&key)).await, Effect::None)?;
+            class(&driver.spending(&span(), std::slice::from_ref(&key)).await, Outcome::NotApplied)?;
         }
         self.judge_provider_keys(driver, &json).await?;
         self.judge_creation(&json, body).await
@@ -112,7 +112,7 @@ impl Contract {
         match driver.capabilities().recovery {
             Recovery::Reveal => {
                 let revealed = driver.recover(&key).await;
-                class(&revealed, Effect::None)?;
+                class(&revealed, Outcome::NotApplied)?;
                 let Ok(revealed) = revealed else { return Ok(()) };
                 let secret = revealed.as_ref().map(clear).ok_or("a 2xx was taken for gone")?;
                 let shown = self.secret.iter().any(|field| text(json, field) == Some(secret));
@@ -130,14 +130,14 @@ impl Contract {
     async fn judge_provider_keys(&self, driver: &dyn Gateway, json: &Value) -> Checked {
         let Some(keys) = driver.provider_keys() else { return Ok(()) };
         let key = id(&self.key_id());
-        class(&keys.list().await, Effect::None)?;
+        class(&keys.list().await, Outcome::NotApplied)?;
         let deposited = keys.deposit(&deposit()).await;
-        class(&deposited, Effect::Unknown)?;
+        class(&deposited, Outcome::Unknown)?;
         if let Ok(deposited) = deposited {
             need(text(json, "id") == Some(deposited.id.0.as_str()), "deposited without an id")?;
         }
-        class(&keys.reassign(&key, &[]).await, Effect::Unknown)?;
-        class(&keys.remove(&key).await, Effect::Unknown)
+        class(&keys.reassign(&key, &[]).await, Outcome::Unknown)?;
+        class(&keys.remove(&key).await, Outcome::Unknown)
     }
 
     /// An answer to the create call that is garbage, beside a listing that is sound.

@@ -25,7 +25,7 @@ fn kinds() -> Vec<FaultKind> {
         FaultKind::Unreachable(Unreachable::Certificate),
         FaultKind::Redirected { status: 302 },
         FaultKind::TooLarge { limit: 4_194_304 },
-        FaultKind::Strange("it is not JSON"),
+        FaultKind::Malformed("it is not JSON"),
         FaultKind::MalformedField { entry: Some(3), field: "expires_at" },
         FaultKind::BreakerOpen,
         FaultKind::NoOutcome,

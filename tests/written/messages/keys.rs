@@ -6,13 +6,13 @@ use keysmith::api::rotation::{DeletionPolicy, PreviousKey, SecretContest};
 use keysmith::api::shared::{Budget, Period};
 use keysmith::api::{EventReason, GatewayApiKey, GatewayApiKeyStatus};
 use keysmith::gateway::edgee;
+use keysmith::plan::deletion::{Left, LeftWhy};
 use keysmith::plan::desired::{self, Desired};
 use keysmith::plan::drift::Field;
 use keysmith::plan::facts::{KeyId, Limit};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::removal::{Left, LeftWhy};
 use keysmith::plan::report::budget::{self, Purse, Spending};
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::report::key::{self, Found, Scene};
@@ -219,8 +219,8 @@ fn steps() -> Vec<(Step, Why)> {
         (Step::Retire(id.clone()), Why::Overlap),
         (Step::Switch(id.clone(), false), Why::Overlap),
         (Step::Switch(id.clone(), true), Why::Overlap),
-        (Step::Recognise(serial, id.clone()), Why::Relinked),
-        (Step::Recognise(serial, id.clone()), Why::TakenOver),
+        (Step::RecordKey(serial, id.clone()), Why::Relinked),
+        (Step::RecordKey(serial, id.clone()), Why::TakenOver),
         (Step::Restore(serial, id.clone()), Why::SecretDeleted),
         (Step::Restore(serial, id.clone()), Why::SecretEdited),
         (Step::Rewrite(serial, id.clone()), Why::SecretEdited),

@@ -3,10 +3,10 @@
 use super::{Book, at};
 use keysmith::api::condition::{self, DRIFTED};
 use keysmith::api::{EventReason, Reason};
-use keysmith::plan::deposit::DepositWhy as Why;
 use keysmith::plan::fault::{Fault, FaultKind};
-use keysmith::plan::refusal::Refusal;
+use keysmith::plan::provider_key::ProviderKeyWhy as Why;
 use keysmith::plan::report::{Notice, deletion, project, provider_key};
+use keysmith::plan::spec_error::SpecError;
 
 pub fn provider_keys(book: &mut Book) {
     book.ready(&provider_key::at_rest(&[]));
@@ -25,7 +25,7 @@ pub fn provider_keys(book: &mut Book) {
         "edgee",
     ));
     book.ready(&deletion::provider_key_awaited(Some(at(3))));
-    for why in [Why::Lost, Why::ContentChanged, Why::NeverDeposited] {
+    for why in [Why::Lost, Why::ContentChanged, Why::NeverCreated] {
         book.event(&provider_key::sent(why));
     }
     book.event(&provider_key::set_right());
@@ -41,7 +41,9 @@ pub fn projects(book: &mut Book) {
     book.ready(&project::not_applied(&fields, at(5)));
     book.ready(&project::suspended());
     let able = keysmith::gateway::Vendors::default().able(|it| it.project_settings);
-    book.ready(&Refusal::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict());
+    book.ready(
+        &SpecError::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict(),
+    );
     book.ready(&project::overruled("eu", "search"));
     book.ready(&project::forbidden("change the project's settings", "cortecs", at(5), true));
     book.event(&project::updated(&fields));

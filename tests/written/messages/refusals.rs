@@ -6,7 +6,7 @@ use keysmith::api::console_token::UsageSpec;
 use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
 use keysmith::plan::capability::{Capabilities, Endpoint};
-use keysmith::plan::refusal::Refusal;
+use keysmith::plan::spec_error::SpecError;
 use keysmith::plan::token::{self, Endpoints};
 use keysmith::plan::{credentials, desired, project, usage};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn key(spec: Value) -> GatewayApiKey {
     .unwrap()
 }
 
-fn verdict(refusal: &Refusal) -> Verdict {
+fn verdict(refusal: &SpecError) -> Verdict {
     refusal.verdict()
 }
 

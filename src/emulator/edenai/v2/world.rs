@@ -36,7 +36,7 @@ pub(in crate::emulator) struct World {
     pub(super) counts: Counts,
 }
 
-/// A token as somebody asks for it.
+/// A token as somebody requests for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
     /// Name, which identifies it.

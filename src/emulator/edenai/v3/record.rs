@@ -166,7 +166,7 @@ impl fmt::Debug for KeyRecord {
     }
 }
 
-/// A key as somebody asks for it.
+/// A key as somebody requests for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewKey {
     /// Organization it belongs to.

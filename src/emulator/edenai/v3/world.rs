@@ -41,7 +41,7 @@ pub(in crate::emulator) struct World {
     pub(super) counts: Counts,
 }
 
-/// An auth key as an issuer asks for it.
+/// An auth key as an issuer requests for it.
 pub(super) struct NewAuthKey {
     pub(super) organization: String,
     pub(super) name: String,

@@ -93,7 +93,7 @@ impl AuthCreated {
     fn secret(self) -> Result<SecretString, Fault> {
         let fields = [self.secret, self.key, self.token];
         let secret = fields.into_iter().flatten().find(|secret| !looks_masked(secret));
-        secret.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not shown")))
+        secret.ok_or(Fault::ambiguous(FaultKind::Malformed("the new auth key is not shown")))
     }
 }
 
@@ -144,7 +144,7 @@ impl Gateway for Issuer {
         };
         // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
         let found = self.list().await.map_err(unknown)?.into_iter().find(named);
-        let key = found.ok_or(Fault::ambiguous(FaultKind::Strange("the new auth key is not listed")))?;
+        let key = found.ok_or(Fault::ambiguous(FaultKind::Malformed("the new auth key is not listed")))?;
         let secret =
             self.wire.shown(created.secret()?, "the new auth key is masked").map_err(Fault::ambiguous)?;
         Ok(Minted { key, secret })

@@ -40,7 +40,7 @@ impl Rows {
 }
 
 fn strange(what: &'static str) -> Fault {
-    Fault::without_effect(FaultKind::Strange(what))
+    Fault::without_effect(FaultKind::Malformed(what))
 }
 
 /// `total_count`, or `count`, where a page has one.

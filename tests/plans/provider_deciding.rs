@@ -1,35 +1,35 @@
 //! What is decided for a deposit that should exist.
 
 use super::known::{at, claim, id};
-use super::known_deposits::*;
+use super::known_provider_keys::*;
 use jiff::SignedDuration;
 use keysmith::api::ProviderKeyStatus;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::deposit::{
-    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, Recorded, Wanted,
-    decide, record,
-};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::provider_key::{
+    ListedProviderKey, ProviderKeyDecision, ProviderKeyFacts, ProviderKeyStep as Step, ProviderKeyWhy as Why,
+    Recorded, Wanted, decide, record,
+};
 
 #[track_caller]
-fn expect(facts: &DepositFacts, step: Step, why: Why) {
-    assert_eq!(decide(facts, &wanted()), DepositDecision { step, why });
+fn expect(facts: &ProviderKeyFacts, step: Step, why: Why) {
+    assert_eq!(decide(facts, &wanted()), ProviderKeyDecision { step, why });
 }
 
 #[test]
 fn a_new_resource_is_deposited_and_then_left_alone() {
-    expect(&new(), Step::Deposit(Serial(1)), Why::NeverDeposited);
+    expect(&new(), Step::Create(Serial(1)), Why::NeverCreated);
     expect(&deposited(), Step::Rest(None), Why::Fresh);
 }
 
 #[test]
 fn a_failure_is_waited_out_unless_something_changed() {
     let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..deposited().status };
-    let failing = DepositFacts { status, ..deposited() };
+    let failing = ProviderKeyFacts { status, ..deposited() };
     expect(&failing, Step::Rest(Some(at(9))), Why::BackingOff);
-    let edited = DepositFacts { generation: Some(2), ..failing.clone() };
+    let edited = ProviderKeyFacts { generation: Some(2), ..failing.clone() };
     expect(&edited, Step::Rest(None), Why::Fresh);
-    let asked = DepositFacts { requested: true, ..failing.clone() };
+    let asked = ProviderKeyFacts { requested: true, ..failing.clone() };
     expect(&asked, Step::Look(at(0)), Why::Requested);
     let rotated = Wanted { content: "other".into(), ..wanted() };
     let decision = decide(&failing, &rotated);
@@ -39,7 +39,7 @@ fn a_failure_is_waited_out_unless_something_changed() {
 #[test]
 fn a_changed_credential_is_deposited_beside_the_old_one() {
     let rotated = Wanted { content: "other".into(), ..wanted() };
-    let expected = DepositDecision { step: Step::Deposit(Serial(2)), why: Why::ContentChanged };
+    let expected = ProviderKeyDecision { step: Step::Create(Serial(2)), why: Why::ContentChanged };
     assert_eq!(decide(&deposited(), &rotated), expected);
 }
 
@@ -53,9 +53,9 @@ fn a_lost_answer_is_looked_up_and_given_up_only_when_it_cannot_land_any_more() {
     let stale = looked(pending(70), -1, &[]);
     expect(&stale, Step::Look(at(0)), Why::AnswerLost);
     let settled = looked(pending(70), 0, &[]);
-    expect(&settled, Step::Deposit(Serial(3)), Why::AttemptFailed);
+    expect(&settled, Step::Create(Serial(3)), Why::AttemptFailed);
     let nothing_to_tell = looked(pending(70), 0, &[bare()]);
-    expect(&nothing_to_tell, Step::Deposit(Serial(3)), Why::AttemptFailed);
+    expect(&nothing_to_tell, Step::Create(Serial(3)), Why::AttemptFailed);
 }
 
 #[test]
@@ -67,30 +67,30 @@ fn what_the_claim_was_sent_with_tells_a_credential_that_changed_since() {
     assert_ne!(wanted().digest(), other_content.digest());
     // An adopted deposit that was sent with something else is recorded without content, and so replaced.
     let status = ProviderKeyStatus { content: Some(String::new()), ..deposited().status };
-    let outdated = DepositFacts { status, ..deposited() };
-    expect(&outdated, Step::Deposit(Serial(2)), Why::ContentChanged);
+    let outdated = ProviderKeyFacts { status, ..deposited() };
+    expect(&outdated, Step::Create(Serial(2)), Why::ContentChanged);
 }
 
-fn reassigning() -> DepositFacts {
+fn reassigning() -> ProviderKeyFacts {
     let status = ProviderKeyStatus { assigned_to: vec!["web".into()], ..deposited().status };
-    DepositFacts { status, ..deposited() }
+    ProviderKeyFacts { status, ..deposited() }
 }
 
 #[test]
 fn a_changed_assignment_is_tried_in_place_and_recorded_when_the_listing_shows_it() {
     expect(&reassigning(), Step::Reassign(id("one")), Why::AssignmentChanged);
-    let done = DepositFacts { reassigned: true, ..reassigning() };
+    let done = ProviderKeyFacts { reassigned: true, ..reassigning() };
     let shown = looked(done, -1, &[entry(1, "one", &["app"])]);
     expect(&shown, Step::RecordAssignment, Why::AssignmentChanged);
 }
 
 #[test]
 fn an_assignment_that_the_vendor_ignores_or_does_not_list_takes_a_new_deposit() {
-    let done = || DepositFacts { reassigned: true, ..reassigning() };
-    let hidden = ListedDeposit { assigned_to: None, ..entry(1, "one", &[]) };
+    let done = || ProviderKeyFacts { reassigned: true, ..reassigning() };
+    let hidden = ListedProviderKey { assigned_to: None, ..entry(1, "one", &[]) };
     for deposits in [vec![entry(1, "one", &["web"])], vec![hidden], vec![], vec![bare()]] {
         let facts = looked(done(), -1, &deposits);
-        expect(&facts, Step::Deposit(Serial(2)), Why::AssignmentChanged);
+        expect(&facts, Step::Create(Serial(2)), Why::AssignmentChanged);
     }
 }
 
@@ -99,19 +99,19 @@ fn an_assignment_changed_in_the_console_is_changed_back() {
     let facts = looked(deposited(), -1, &[entry(1, "one", &["by hand"])]);
     expect(&facts, Step::Reassign(id("one")), Why::Drift);
     let set_right =
-        DepositFacts { reassigned: true, ..looked(deposited(), -1, &[entry(1, "one", &["app"])]) };
+        ProviderKeyFacts { reassigned: true, ..looked(deposited(), -1, &[entry(1, "one", &["app"])]) };
     expect(&set_right, Step::Rest(None), Why::Fresh);
 }
 
-fn missing(since: i64, facts: DepositFacts) -> DepositFacts {
+fn missing(since: i64, facts: ProviderKeyFacts) -> ProviderKeyFacts {
     let status = ProviderKeyStatus { missing_since: Some(at(since)), ..facts.status };
-    DepositFacts { status, ..facts }
+    ProviderKeyFacts { status, ..facts }
 }
 
 #[test]
 fn a_deposit_is_believed_gone_after_two_looks_a_minute_apart() {
     // A listing of the poll is a hint, the first one obtained on purpose is recorded.
-    let hint = DepositFacts { view: Some(view(-1, &[])), ..deposited() };
+    let hint = ProviderKeyFacts { view: Some(view(-1, &[])), ..deposited() };
     expect(&hint, Step::Look(at(0)), Why::Missing);
     let first = looked(deposited(), -1, &[]);
     expect(&first, Step::RecordMissing(at(-1)), Why::Missing);
@@ -121,9 +121,10 @@ fn a_deposit_is_believed_gone_after_two_looks_a_minute_apart() {
     expect(&missing(-60, deposited()), Step::Look(at(0)), Why::Missing);
     expect(&missing(-60, hint.clone()), Step::Look(at(0)), Why::Missing);
     expect(&missing(-61, looked(deposited(), -2, &[])), Step::Look(at(0)), Why::Missing);
-    expect(&missing(-61, looked(deposited(), -1, &[])), Step::Deposit(Serial(2)), Why::Lost);
+    expect(&missing(-61, looked(deposited(), -1, &[])), Step::Create(Serial(2)), Why::Lost);
     // More than the listing may lag.
-    let slow = DepositFacts { listing_lag: SignedDuration::from_secs(90), ..looked(deposited(), -1, &[]) };
+    let slow =
+        ProviderKeyFacts { listing_lag: SignedDuration::from_secs(90), ..looked(deposited(), -1, &[]) };
     expect(&missing(-61, slow), Step::Rest(Some(at(30))), Why::Missing);
 }
 
@@ -136,9 +137,9 @@ fn a_deposit_that_reappears_is_kept_and_one_that_was_replaced_meanwhile_is_remov
     let recorded = Recorded { serial: Serial(2), id: id("two"), created_at: Some(at(-9000)) };
     let status = record(missing(-30, deposited()).status, &recorded, &wanted(), at(-9000));
     assert_eq!((status.missing_since, status.superseded.as_slice()), (None, &["one".to_owned()][..]));
-    let replaced = DepositFacts { claim: Some(claim(2, -9000)), status, ..deposited() };
+    let replaced = ProviderKeyFacts { claim: Some(claim(2, -9000)), status, ..deposited() };
     let later = ProviderKeyStatus { superseded: Vec::new(), ..replaced.status.clone() };
-    let later = DepositFacts { status: later, ..replaced };
+    let later = ProviderKeyFacts { status: later, ..replaced };
     let back = looked(later, -1, &[one(), entry(2, "two", &["app"])]);
     expect(&back, Step::Remove(vec![id("one")]), Why::Superseded);
 }
@@ -149,37 +150,37 @@ fn finalizer_and_claim_come_back_before_anything_else() {
         unsettled: Some(at(now)),
         ..Claim::new(Serial(serial), at(now), Purpose::Restore)
     };
-    let replaced = DepositFacts { finalizer: false, claim: None, ..deposited() };
+    let replaced = ProviderKeyFacts { finalizer: false, claim: None, ..deposited() };
     expect(&replaced, Step::Hold(restored(1, 0)), Why::Unheld);
-    let stripped = DepositFacts { claim: None, ..deposited() };
+    let stripped = ProviderKeyFacts { claim: None, ..deposited() };
     expect(&stripped, Step::Hold(restored(1, 0)), Why::Unheld);
     // A claim that is there stays, whatever it is for.
-    let bare = DepositFacts { finalizer: false, ..pending(10) };
+    let bare = ProviderKeyFacts { finalizer: false, ..pending(10) };
     expect(&bare, Step::Hold(claim(2, -10)), Why::Unheld);
     // Also while a failure is waited out, and for what only is to be removed yet.
     let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..replaced.status.clone() };
-    expect(&DepositFacts { status, ..replaced.clone() }, Step::Hold(restored(1, 0)), Why::Unheld);
+    expect(&ProviderKeyFacts { status, ..replaced.clone() }, Step::Hold(restored(1, 0)), Why::Unheld);
     for status in [
         ProviderKeyStatus { superseded: vec!["old".into()], ..new().status },
         ProviderKeyStatus { left_behind: vec!["old".into()], ..new().status },
     ] {
-        let facts = DepositFacts { finalizer: false, status, ..new() };
+        let facts = ProviderKeyFacts { finalizer: false, status, ..new() };
         expect(&facts, Step::Hold(restored(0, 0)), Why::Unheld);
     }
     // Nothing is recorded: the first claim brings the finalizer.
-    expect(&DepositFacts { finalizer: false, ..new() }, Step::Deposit(Serial(1)), Why::NeverDeposited);
+    expect(&ProviderKeyFacts { finalizer: false, ..new() }, Step::Create(Serial(1)), Why::NeverCreated);
     // With the highest serial seen, and the next one after it.
     let listed = looked(replaced, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
     expect(&listed, Step::Hold(restored(7, 0)), Why::Unheld);
-    let held = DepositFacts { claim: Some(restored(7, -1)), finalizer: true, ..listed };
+    let held = ProviderKeyFacts { claim: Some(restored(7, -1)), finalizer: true, ..listed };
     let rotated = Wanted { content: "other".into(), ..wanted() };
-    assert_eq!(decide(&held, &rotated).step, Step::Deposit(Serial(8)));
+    assert_eq!(decide(&held, &rotated).step, Step::Create(Serial(8)));
 }
 
 #[test]
 fn neither_a_young_deposit_nor_a_bare_listing_makes_a_deposit_lost() {
     let status = ProviderKeyStatus { created_at: Some(at(-31)), ..deposited().status };
-    let young = DepositFacts { status, ..deposited() };
+    let young = ProviderKeyFacts { status, ..deposited() };
     expect(&looked(young, -1, &[]), Step::Rest(None), Why::Fresh);
     expect(&looked(deposited(), -1, &[bare()]), Step::Rest(None), Why::Fresh);
 }
@@ -191,7 +192,7 @@ fn superseded_deposits_are_removed_once_per_pass_and_then_looked_for() {
     let facts = tried(facts, &["old"]);
     expect(&facts, Step::Look(at(0)), Why::Superseded);
     let one = || entry(1, "one", &["app"]);
-    let settle = |gone: &[&str], left: &[&str]| Step::Settle {
+    let settle = |gone: &[&str], left: &[&str]| Step::RecordSuperseded {
         gone: keys(gone).into_iter().collect(),
         left: keys(left).into_iter().collect(),
     };
@@ -207,7 +208,7 @@ fn superseded_deposits_are_removed_once_per_pass_and_then_looked_for() {
 fn what_a_listing_still_shows_counts_only_when_it_cannot_lag_any_more() {
     let facts = tried(superseding(deposited(), &["old"]), &["old"]);
     let status = ProviderKeyStatus { created_at: Some(at(-9)), ..facts.status.clone() };
-    let facts = DepositFacts { status, ..facts };
+    let facts = ProviderKeyFacts { status, ..facts };
     let shown = looked(facts, -1, &[entry(1, "one", &["app"]), entry(0, "old", &[])]);
     expect(&shown, Step::Rest(Some(at(61))), Why::Superseded);
 }
@@ -215,18 +216,18 @@ fn what_a_listing_still_shows_counts_only_when_it_cannot_lag_any_more() {
 #[test]
 fn spares_are_removed_but_neither_newer_ones_nor_those_known_to_stay() {
     let one = || entry(1, "one", &["app"]);
-    let claimed = || DepositFacts { claim: Some(claim(3, -9000)), ..deposited() };
+    let claimed = || ProviderKeyFacts { claim: Some(claim(3, -9000)), ..deposited() };
     let status = |left: &[&str]| ProviderKeyStatus {
         settled_serial: Some(3),
         left_behind: left.iter().map(|it| (*it).to_owned()).collect(),
         ..deposited().status
     };
-    let facts = DepositFacts { status: status(&[]), ..claimed() };
+    let facts = ProviderKeyFacts { status: status(&[]), ..claimed() };
     let spare = looked(facts.clone(), -1, &[one(), entry(3, "spare", &[])]);
     expect(&spare, Step::Remove(vec![id("spare")]), Why::Superseded);
     let newer = looked(facts, -1, &[one(), entry(4, "newer", &[])]);
     expect(&newer, Step::Rest(None), Why::Fresh);
-    let known = DepositFacts { status: status(&["spare"]), ..claimed() };
+    let known = ProviderKeyFacts { status: status(&["spare"]), ..claimed() };
     let known = looked(known, -1, &[one(), entry(3, "spare", &[])]);
     expect(&known, Step::Rest(None), Why::Fresh);
 }

@@ -5,10 +5,10 @@ use std::fmt;
 
 /// Names the field and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct SpecError {
     /// Why, as a reason in a condition.
     pub reason: Reason,
-    /// The field, as a path from the top of the resource; [`Refusal::SEVERAL`] where the message names several.
+    /// The field, as a path from the top of the resource; [`SpecError::SEVERAL`] where the message names several.
     pub field: String,
     /// What is wrong with it and what to do, one clause.
     pub message: String,
@@ -17,7 +17,7 @@ pub struct Refusal {
     pub tolerated: bool,
 }
 
-impl Refusal {
+impl SpecError {
     /// In the place of a field where the message names several.
     pub const SEVERAL: &str = "";
 
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SpecError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field.as_str() {
             Self::SEVERAL => formatter.write_str(&self.message),

@@ -41,7 +41,7 @@ pub enum LeftWhy {
 }
 
 /// The next step for a key whose resource is being deleted.
-pub fn retire(facts: &Facts, ending: Ending) -> Decision {
+pub fn decide(facts: &Facts, ending: Ending) -> Decision {
     if !facts.finalizer {
         return take(Step::Rest(None), Why::Deleting);
     }

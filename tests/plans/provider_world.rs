@@ -10,10 +10,10 @@ use keysmith::api::provider_key::{CredentialsRef, ProviderKeyScope, ProviderKeyS
 use keysmith::api::shared::{ConsoleTokenRef, LocalRef};
 use keysmith::api::{CLAIM, FINALIZER, ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED};
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::deposit::{DepositView, ListedDeposit, Wanted};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::Fault;
 use keysmith::plan::naming::Serial;
+use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyListing, Wanted};
 use keysmith::plan::retry::plus;
 use keysmith::protocol::memory::Remembered;
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ use std::rc::Rc;
 use super::cluster::{NAMESPACE, TOKEN};
 pub use super::cluster::{UID, mark};
 
-pub type Shared = Rc<RefCell<Deposits>>;
+pub type Shared = Rc<RefCell<ProviderWorld>>;
 
 /// What the vendor does beside what it documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub enum Ask {
     Remove(KeyId),
 }
 
-pub struct Deposits {
+pub struct ProviderWorld {
     pub now: Timestamp,
     pub house: House,
     pub versions: Vec<Option<Rc<Resource>>>,
@@ -143,7 +143,7 @@ pub struct Deposits {
     pub log: Option<Vec<String>>,
 }
 
-impl Deposits {
+impl ProviderWorld {
     pub fn new(house: House) -> Self {
         let now = Timestamp::from_second(1_750_000_000).unwrap();
         let mut world = Self {
@@ -317,7 +317,7 @@ impl Deposits {
         None
     }
 
-    pub fn list(&mut self, as_of: Timestamp) -> Result<DepositView, Fault> {
+    pub fn list(&mut self, as_of: Timestamp) -> Result<ProviderKeyListing, Fault> {
         self.effects += 1;
         if self.fate != Fate::Fine {
             return Err(fault(self.fate));
@@ -332,13 +332,13 @@ impl Deposits {
             let at = plus(self.now, -lag);
             let state = entry.history.iter().rev().find(|(since, _)| *since <= at);
             let keys = state.and_then(|(_, state)| state.clone())?;
-            Some(ListedDeposit {
+            Some(ListedProviderKey {
                 id: (!bare).then(|| entry.id.clone()),
                 name: (!bare).then(|| entry.name.clone()),
                 assigned_to: (!bare && self.house != House::HidesAssignments).then_some(keys),
             })
         };
         let deposits = self.entries.iter().enumerate().filter_map(seen).collect();
-        Ok(DepositView { as_of, deposits })
+        Ok(ProviderKeyListing { as_of, keys: deposits })
     }
 }

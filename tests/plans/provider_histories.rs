@@ -1,9 +1,9 @@
 //! Random histories of deposits, in houses that keep the vendor's documentation in different ways.
 
-use super::deposits::{Ask, Deposits, House, Resource, Shared, mark};
 use super::fate::Fate;
 use super::histories::{cases, runner};
 use super::provider_model::{Mutant, ProviderModel};
+use super::provider_world::{Ask, House, ProviderWorld, Resource, Shared, mark};
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
 use keysmith::plan::facts::KeyId;
@@ -89,7 +89,7 @@ fn play(house: House, events: &[Event], log: bool) -> Result<(), String> {
 }
 
 fn play_with(mutant: Option<Mutant>, house: House, events: &[Event], log: bool) -> Result<(), String> {
-    let mut world = Deposits::new(house);
+    let mut world = ProviderWorld::new(house);
     world.log = log.then(Vec::new);
     let mut play = Play { world: Rc::new(RefCell::new(world)), mutant, running: [None, None] };
     let result = play.war(events).and_then(|()| play.peace());
@@ -215,7 +215,7 @@ impl Play {
             }
             Err(_) => {
                 world.tries[who] += 1;
-                Some(plus(now, backoff(world.tries[who], super::deposits::UID)))
+                Some(plus(now, backoff(world.tries[who], super::provider_world::UID)))
             }
         };
         let wake = wake.unwrap_or_else(|| plus(now, SignedDuration::from_hours(10)));
@@ -314,7 +314,7 @@ impl Play {
     }
 }
 
-fn edit(world: &mut Deposits, event: Event) {
+fn edit(world: &mut ProviderWorld, event: Event) {
     let Some(live) = world.live() else { return };
     let mut resource = (*live).clone();
     match event {

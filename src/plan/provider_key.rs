@@ -20,7 +20,7 @@ const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
 /// A deposit as the vendor lists it. Everything but the provider may be withheld.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedDeposit {
+pub struct ListedProviderKey {
     /// The vendor's id, where shown.
     pub id: Option<KeyId>,
     /// The whole name, mark included, where shown.
@@ -31,21 +31,21 @@ pub struct ListedDeposit {
 
 /// A complete listing of deposits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DepositView {
+pub struct ProviderKeyListing {
     /// When it was begun.
     pub as_of: Timestamp,
     /// All of them, ours and others'.
-    pub deposits: Vec<ListedDeposit>,
+    pub keys: Vec<ListedProviderKey>,
 }
 
-impl DepositView {
+impl ProviderKeyListing {
     /// Whether the vendor shows enough to tell one deposit from another.
     fn tells(&self) -> bool {
-        self.deposits.iter().all(|it| it.id.is_some())
+        self.keys.iter().all(|it| it.id.is_some())
     }
 
-    fn own<'a>(&'a self, mark: &'a Mark) -> impl Iterator<Item = (Serial, &'a KeyId, &'a ListedDeposit)> {
-        self.deposits.iter().filter_map(|it| {
+    fn own<'a>(&'a self, mark: &'a Mark) -> impl Iterator<Item = (Serial, &'a KeyId, &'a ListedProviderKey)> {
+        self.keys.iter().filter_map(|it| {
             let serial = mark.serial_in(it.name.as_deref()?)?;
             Some((serial, it.id.as_ref()?, it))
         })
@@ -56,7 +56,7 @@ impl DepositView {
         let Some(id) = status.id.clone().map(KeyId) else {
             return false;
         };
-        let shown = self.deposits.iter().find(|it| it.id.as_ref() == Some(&id));
+        let shown = self.keys.iter().find(|it| it.id.as_ref() == Some(&id));
         let assigned: BTreeSet<_> = status.assigned_to.iter().cloned().map(KeyId).collect();
         let moved = shown.and_then(|it| it.assigned_to.as_ref()).is_some_and(|it| *it != assigned);
         moved || self.shows(&id) == Some(false) || status.missing_since.is_some()
@@ -64,7 +64,7 @@ impl DepositView {
 
     /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
     pub fn shows(&self, id: &KeyId) -> Option<bool> {
-        self.tells().then(|| self.deposits.iter().any(|it| it.id.as_ref() == Some(id)))
+        self.tells().then(|| self.keys.iter().any(|it| it.id.as_ref() == Some(id)))
     }
 }
 
@@ -90,7 +90,7 @@ impl Wanted {
 /// Everything the decision depends on.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts are independent of each other")]
-pub struct DepositFacts {
+pub struct ProviderKeyFacts {
     /// The time.
     pub now: Timestamp,
     /// Marks everything of this resource.
@@ -106,7 +106,7 @@ pub struct DepositFacts {
     /// Its status.
     pub status: ProviderKeyStatus,
     /// The newest listing that may be believed.
-    pub view: Option<DepositView>,
+    pub view: Option<ProviderKeyListing>,
     /// Whether that listing was obtained in this very pass.
     pub looked: bool,
     /// Ids whose removal was tried in this pass; the view is newer than that.
@@ -119,9 +119,9 @@ pub struct DepositFacts {
 
 /// What can be done. Every step but `Rest` is followed by a new decision.
 #[derive(Clone, Debug, PartialEq)]
-pub enum DepositStep {
+pub enum ProviderKeyStep {
     /// Claim the serial and deposit under it; what was there before becomes superseded.
-    Deposit(Serial),
+    Create(Serial),
     /// Put the finalizer and this claim back, which the object lost or never had; nothing is created under it.
     Hold(Claim),
     /// Record that listings have not shown it since then.
@@ -139,7 +139,7 @@ pub enum DepositStep {
     /// Try to remove these.
     Remove(Vec<KeyId>),
     /// Record which superseded deposits are gone, and which the vendor did not remove.
-    Settle {
+    RecordSuperseded {
         /// No longer shown.
         gone: Vec<KeyId>,
         /// Still shown, or nothing can be told.
@@ -158,9 +158,9 @@ pub enum DepositStep {
 
 /// Why a step is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DepositWhy {
+pub enum ProviderKeyWhy {
     /// There is no deposit yet.
-    NeverDeposited,
+    NeverCreated,
     /// Finalizer or claim are gone, as after `kubectl replace`.
     Unheld,
     /// A listing does not show it, which one look does not prove.
@@ -191,18 +191,18 @@ pub enum DepositWhy {
 
 /// A step and why.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DepositDecision {
+pub struct ProviderKeyDecision {
     /// What to do.
-    pub step: DepositStep,
+    pub step: ProviderKeyStep,
     /// Why.
-    pub why: DepositWhy,
+    pub why: ProviderKeyWhy,
 }
 
-const fn take(step: DepositStep, why: DepositWhy) -> DepositDecision {
-    DepositDecision { step, why }
+const fn take(step: ProviderKeyStep, why: ProviderKeyWhy) -> ProviderKeyDecision {
+    ProviderKeyDecision { step, why }
 }
 
-impl DepositFacts {
+impl ProviderKeyFacts {
     fn settled(&self) -> Serial {
         let settled = self.status.settled_serial.or(self.status.serial);
         settled.and_then(Serial::believed).unwrap_or_default()
@@ -243,7 +243,7 @@ impl DepositFacts {
 
 /// The claim to put back, with the finalizer, where something is recorded at the vendor and either is missing: without
 /// them a deletion would leave it there. `None`: they are there, or nothing is recorded.
-pub fn hold(facts: &DepositFacts) -> Option<Claim> {
+pub fn hold(facts: &ProviderKeyFacts) -> Option<Claim> {
     let status = &facts.status;
     let recorded = status.id.is_some() || !status.superseded.is_empty() || !status.left_behind.is_empty();
     if !recorded || facts.finalizer && facts.claim.is_some() {
@@ -258,9 +258,9 @@ pub fn hold(facts: &DepositFacts) -> Option<Claim> {
 }
 
 /// The next step for a deposit that should exist.
-pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
+pub fn decide(facts: &ProviderKeyFacts, wanted: &Wanted) -> ProviderKeyDecision {
     if let Some(claim) = hold(facts) {
-        return take(DepositStep::Hold(claim), DepositWhy::Unheld);
+        return take(ProviderKeyStep::Hold(claim), ProviderKeyWhy::Unheld);
     }
     let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
     let changed = facts.requested || attempted != facts.generation;
@@ -269,94 +269,96 @@ pub fn decide(facts: &DepositFacts, wanted: &Wanted) -> DepositDecision {
     let other = facts.claim.and_then(|claim| claim.sent).map_or(different, |sent| sent != wanted.digest());
     let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !other);
     if let Some(next) = waiting {
-        return take(DepositStep::Rest(Some(next)), DepositWhy::BackingOff);
+        return take(ProviderKeyStep::Rest(Some(next)), ProviderKeyWhy::BackingOff);
     }
     if let Some(claim) = facts.pending() {
         return recover(facts, claim);
     }
     let Some(id) = facts.id() else {
-        return take(DepositStep::Deposit(facts.next_serial()), DepositWhy::NeverDeposited);
+        return take(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::NeverCreated);
     };
     if different {
-        return take(DepositStep::Deposit(facts.next_serial()), DepositWhy::ContentChanged);
+        return take(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::ContentChanged);
     }
     assignment(facts, wanted, &id)
         .or_else(|| lost(facts, &id))
         .or_else(|| superseded(facts, &id))
         .unwrap_or_else(|| {
             if facts.requested && !facts.looked {
-                return take(DepositStep::Look(facts.now), DepositWhy::Requested);
+                return take(ProviderKeyStep::Look(facts.now), ProviderKeyWhy::Requested);
             }
             match facts.status.missing_since {
-                Some(since) => take(DepositStep::Rest(Some(facts.believed_gone(since))), DepositWhy::Missing),
-                None => take(DepositStep::Rest(None), DepositWhy::Fresh),
+                Some(since) => {
+                    take(ProviderKeyStep::Rest(Some(facts.believed_gone(since))), ProviderKeyWhy::Missing)
+                }
+                None => take(ProviderKeyStep::Rest(None), ProviderKeyWhy::Fresh),
             }
         })
 }
 
-fn recover(facts: &DepositFacts, claim: Claim) -> DepositDecision {
+fn recover(facts: &ProviderKeyFacts, claim: Claim) -> ProviderKeyDecision {
     let Some(view) = facts.view.as_ref().filter(|view| view.as_of > claim.at) else {
-        return take(DepositStep::Look(claim.at), DepositWhy::AnswerLost);
+        return take(ProviderKeyStep::Look(claim.at), ProviderKeyWhy::AnswerLost);
     };
     let found = view.own(&facts.mark).find(|(serial, ..)| *serial == claim.serial);
     if let Some((serial, id, _)) = found {
-        return take(DepositStep::Adopt(serial, id.clone()), DepositWhy::AnswerLost);
+        return take(ProviderKeyStep::Adopt(serial, id.clone()), ProviderKeyWhy::AnswerLost);
     }
     let settled = facts.settles(claim.at);
     if facts.now < settled {
-        return take(DepositStep::Rest(Some(settled)), DepositWhy::AnswerLost);
+        return take(ProviderKeyStep::Rest(Some(settled)), ProviderKeyWhy::AnswerLost);
     }
     if view.as_of < settled {
-        return take(DepositStep::Look(settled), DepositWhy::AnswerLost);
+        return take(ProviderKeyStep::Look(settled), ProviderKeyWhy::AnswerLost);
     }
-    take(DepositStep::Deposit(facts.next_serial()), DepositWhy::AttemptFailed)
+    take(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::AttemptFailed)
 }
 
 /// Tried in place first; where the listing does not show it then, a new deposit takes the old one's place.
-fn assignment(facts: &DepositFacts, wanted: &Wanted, id: &KeyId) -> Option<DepositDecision> {
+fn assignment(facts: &ProviderKeyFacts, wanted: &Wanted, id: &KeyId) -> Option<ProviderKeyDecision> {
     let recorded: BTreeSet<_> = facts.status.assigned_to.iter().cloned().map(KeyId).collect();
     let listed = facts.view.as_ref().and_then(|view| {
-        view.deposits.iter().find(|it| it.id.as_ref() == Some(id)).and_then(|it| it.assigned_to.as_ref())
+        view.keys.iter().find(|it| it.id.as_ref() == Some(id)).and_then(|it| it.assigned_to.as_ref())
     });
     if facts.reassigned {
         return match listed {
             Some(shown) if *shown == wanted.assigned_to => (recorded != wanted.assigned_to)
-                .then(|| take(DepositStep::RecordAssignment, DepositWhy::AssignmentChanged)),
-            _ => Some(take(DepositStep::Deposit(facts.next_serial()), DepositWhy::AssignmentChanged)),
+                .then(|| take(ProviderKeyStep::RecordAssignment, ProviderKeyWhy::AssignmentChanged)),
+            _ => Some(take(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::AssignmentChanged)),
         };
     }
     let drifted = listed.is_some_and(|shown| *shown != wanted.assigned_to);
     if recorded != wanted.assigned_to {
-        return Some(take(DepositStep::Reassign(id.clone()), DepositWhy::AssignmentChanged));
+        return Some(take(ProviderKeyStep::Reassign(id.clone()), ProviderKeyWhy::AssignmentChanged));
     }
-    drifted.then(|| take(DepositStep::Reassign(id.clone()), DepositWhy::Drift))
+    drifted.then(|| take(ProviderKeyStep::Reassign(id.clone()), ProviderKeyWhy::Drift))
 }
 
 /// One look is no proof: it is gone when two looks that cannot share a cause do not show it.
-fn lost(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
+fn lost(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecision> {
     let because = |step, why| Some(take(step, why));
     let since = facts.status.missing_since;
     let Some(view) = &facts.view else {
         let due = since.map(|since| facts.believed_gone(since)).filter(|due| *due <= facts.now)?;
-        return because(DepositStep::Look(due), DepositWhy::Missing);
+        return because(ProviderKeyStep::Look(due), ProviderKeyWhy::Missing);
     };
     let old_enough = facts.status.created_at.is_none_or(|at| plus(at, facts.listing_lag) < view.as_of);
     if view.shows(id) != Some(false) || !old_enough {
-        return since.and_then(|_| because(DepositStep::RecordFound, DepositWhy::Fresh));
+        return since.and_then(|_| because(ProviderKeyStep::RecordFound, ProviderKeyWhy::Fresh));
     }
     // Listings of the poll are a hint; one obtained on purpose counts.
-    let look = || because(DepositStep::Look(facts.now), DepositWhy::Missing);
+    let look = || because(ProviderKeyStep::Look(facts.now), ProviderKeyWhy::Missing);
     match since {
         None if !facts.looked => look(),
-        None => because(DepositStep::RecordMissing(view.as_of), DepositWhy::Missing),
+        None => because(ProviderKeyStep::RecordMissing(view.as_of), ProviderKeyWhy::Missing),
         Some(since) if facts.now < facts.believed_gone(since) => None,
         Some(since) if !facts.looked || view.as_of < facts.believed_gone(since) => look(),
-        Some(_) => because(DepositStep::Deposit(facts.next_serial()), DepositWhy::Lost),
+        Some(_) => because(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::Lost),
     }
 }
 
-fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
-    let because = |step| Some(take(step, DepositWhy::Superseded));
+fn superseded(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecision> {
+    let because = |step| Some(take(step, ProviderKeyWhy::Superseded));
     let mut old: Vec<_> = facts.status.superseded.iter().cloned().map(KeyId).collect();
     let newest = facts.claim.map(|claim| claim.serial).max(Some(facts.settled()));
     let known: BTreeSet<_> = facts.status.left_behind.iter().cloned().map(KeyId).collect();
@@ -371,18 +373,18 @@ fn superseded(facts: &DepositFacts, id: &KeyId) -> Option<DepositDecision> {
     }
     let untried: Vec<_> = old.iter().filter(|it| !facts.tried.contains(*it)).cloned().collect();
     if !untried.is_empty() {
-        return because(DepositStep::Remove(untried));
+        return because(ProviderKeyStep::Remove(untried));
     }
     let Some(view) = &facts.view else {
-        return because(DepositStep::Look(facts.now));
+        return because(ProviderKeyStep::Look(facts.now));
     };
     let (gone, left): (Vec<_>, Vec<_>) = old.into_iter().partition(|it| view.shows(it) == Some(false));
     // A listing may lag behind a removal: what it still shows counts only once the lag is over.
     let believable = facts.status.created_at.map_or(facts.now, |at| facts.settles(at));
     if !left.is_empty() && facts.now < believable {
-        return because(DepositStep::Rest(Some(believable)));
+        return because(ProviderKeyStep::Rest(Some(believable)));
     }
-    because(DepositStep::Settle { gone, left })
+    because(ProviderKeyStep::RecordSuperseded { gone, left })
 }
 
 /// A deposit that was made or found.
@@ -419,10 +421,10 @@ pub fn record(
 }
 
 /// The next step for a deposit whose resource is being deleted.
-pub fn retire(facts: &DepositFacts) -> DepositDecision {
-    let because = |step| take(step, DepositWhy::Deleting);
+pub fn decide_deletion(facts: &ProviderKeyFacts) -> ProviderKeyDecision {
+    let because = |step| take(step, ProviderKeyWhy::Deleting);
     if !facts.finalizer {
-        return because(DepositStep::Rest(None));
+        return because(ProviderKeyStep::Rest(None));
     }
     let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
         // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
@@ -432,7 +434,7 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
             None => Some(facts.now),
         };
         let serial = facts.next_serial();
-        return because(DepositStep::ClaimDeletion(Claim {
+        return because(ProviderKeyStep::ClaimDeletion(Claim {
             unsettled,
             ..Claim::new(serial, facts.now, Purpose::Delete)
         }));
@@ -445,24 +447,24 @@ pub fn retire(facts: &DepositFacts) -> DepositDecision {
     live.dedup();
     let untried: Vec<_> = live.iter().filter(|id| !facts.tried.contains(*id)).cloned().collect();
     if !untried.is_empty() {
-        return because(DepositStep::Remove(untried));
+        return because(ProviderKeyStep::Remove(untried));
     }
     let Some(view) = view else {
-        return because(DepositStep::Look(claim.at));
+        return because(ProviderKeyStep::Look(claim.at));
     };
     match claim.unsettled.map(|sent| plus(facts.settles(sent), STRAGGLING)) {
-        Some(settled) if facts.now < settled => return because(DepositStep::Rest(Some(settled))),
-        Some(settled) if view.as_of < settled => return because(DepositStep::Look(settled)),
+        Some(settled) if facts.now < settled => return because(ProviderKeyStep::Rest(Some(settled))),
+        Some(settled) if view.as_of < settled => return because(ProviderKeyStep::Look(settled)),
         _ => {}
     }
     let left: Vec<_> = live.into_iter().filter(|id| view.shows(id) != Some(false)).collect();
     // A listing may lag behind a removal: what it still shows counts only once the lag is over.
     let believable = facts.settles(claim.at);
     if !left.is_empty() && facts.now < believable {
-        return because(DepositStep::Rest(Some(believable)));
+        return because(ProviderKeyStep::Rest(Some(believable)));
     }
     if !left.is_empty() && view.as_of < believable {
-        return because(DepositStep::Look(believable));
+        return because(ProviderKeyStep::Look(believable));
     }
-    because(DepositStep::Release { left })
+    because(ProviderKeyStep::Release { left })
 }

@@ -3,10 +3,10 @@
 use super::known::*;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::facts::Facts;
 use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
-use keysmith::plan::removal::{Ending, retire};
 
 fn going(facts: Facts) -> Facts {
     Facts { deleting: true, ..facts }
@@ -110,7 +110,7 @@ fn the_finalizer_goes_when_a_listing_shows_nothing_and_no_call_can_land_any_more
 #[test]
 fn every_step_of_a_deletion_says_so() {
     for facts in [going(served()), going(pending(5)), claimed(None), claimed(Some(-5))] {
-        assert_eq!(retire(&facts, DELETE).why, Why::Deleting);
+        assert_eq!(deletion::decide(&facts, DELETE).why, Why::Deleting);
     }
 }
 
@@ -120,7 +120,7 @@ fn ending(policy: DeletionPolicy) -> Ending {
 
 #[track_caller]
 fn ends(facts: &Facts, ending: Ending, (step, why): (Step, Why)) {
-    assert_eq!(retire(facts, ending), Decision { step, why });
+    assert_eq!(deletion::decide(facts, ending), Decision { step, why });
 }
 
 #[test]

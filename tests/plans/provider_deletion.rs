@@ -1,26 +1,27 @@
 //! What is decided for a deposit whose resource is being deleted.
 
 use super::known::{at, deletion, id};
-use super::known_deposits::*;
+use super::known_provider_keys::*;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::deposit::{
-    DepositDecision, DepositFacts, DepositStep as Step, DepositWhy as Why, ListedDeposit, retire,
-};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::provider_key::{
+    ListedProviderKey, ProviderKeyDecision, ProviderKeyFacts, ProviderKeyStep as Step, ProviderKeyWhy as Why,
+    decide_deletion,
+};
 
 #[track_caller]
-fn expect_retired(facts: &DepositFacts, step: Step) {
+fn expect_retired(facts: &ProviderKeyFacts, step: Step) {
     let why = Why::Deleting;
-    assert_eq!(retire(facts), DepositDecision { step, why });
+    assert_eq!(decide_deletion(facts), ProviderKeyDecision { step, why });
 }
 
-fn going() -> DepositFacts {
-    DepositFacts { claim: Some(deletion(2, -200, None)), ..deposited() }
+fn going() -> ProviderKeyFacts {
+    ProviderKeyFacts { claim: Some(deletion(2, -200, None)), ..deposited() }
 }
 
 #[test]
 fn a_deletion_is_claimed_and_remembers_an_unsettled_call() {
-    let without = DepositFacts { finalizer: false, ..deposited() };
+    let without = ProviderKeyFacts { finalizer: false, ..deposited() };
     expect_retired(&without, Step::Rest(None));
     expect_retired(&deposited(), Step::ClaimDeletion(deletion(2, 0, None)));
     expect_retired(&pending(5), Step::ClaimDeletion(deletion(3, 0, Some(-5))));
@@ -28,14 +29,14 @@ fn a_deletion_is_claimed_and_remembers_an_unsettled_call() {
 
 #[test]
 fn a_deletion_after_a_claim_that_cannot_be_read_waits_as_if_a_call_were_unsettled() {
-    let facts = DepositFacts { claim: None, ..deposited() };
+    let facts = ProviderKeyFacts { claim: None, ..deposited() };
     expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(0))));
 }
 
 #[test]
 fn a_deletion_after_a_claim_that_was_put_back_waits_since_the_claim_was_lost() {
     let restored = Claim { unsettled: Some(at(-9)), ..Claim::new(Serial(1), at(-9), Purpose::Restore) };
-    let facts = DepositFacts { claim: Some(restored), ..deposited() };
+    let facts = ProviderKeyFacts { claim: Some(restored), ..deposited() };
     expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(-9))));
 }
 
@@ -59,7 +60,7 @@ fn a_deletion_ends_when_the_listing_shows_nothing_any_more() {
 fn a_deletion_with_an_unsettled_call_waits_until_it_cannot_land_any_more() {
     let unsettled = |ago: i64, seen| {
         let claim = Some(deletion(2, -ago, Some(-ago)));
-        looked(tried(DepositFacts { claim, ..going() }, &["one"]), seen, &[])
+        looked(tried(ProviderKeyFacts { claim, ..going() }, &["one"]), seen, &[])
     };
     expect_retired(&unsettled(100, -1), Step::Rest(Some(at(90))));
     expect_retired(&unsettled(190, -1), Step::Look(at(0)));
@@ -68,9 +69,9 @@ fn a_deletion_with_an_unsettled_call_waits_until_it_cannot_land_any_more() {
 
 #[test]
 fn what_the_vendor_does_not_remove_or_does_not_show_stays_behind_and_that_is_said() {
-    let facts = |ago: i64, seen, deposit: ListedDeposit| {
+    let facts = |ago: i64, seen, deposit: ListedProviderKey| {
         let claim = Some(deletion(2, -ago, None));
-        looked(tried(DepositFacts { claim, ..going() }, &["one"]), seen, &[deposit])
+        looked(tried(ProviderKeyFacts { claim, ..going() }, &["one"]), seen, &[deposit])
     };
     let one = || entry(1, "one", &["app"]);
     expect_retired(&facts(50, -1, one()), Step::Rest(Some(at(20))));

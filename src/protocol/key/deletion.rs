@@ -1,6 +1,6 @@
 //! A key whose resource is being deleted.
 
-use super::previous::{listed, owned};
+use super::previous_keys::{listed, owned};
 use super::{Done, KeyPass, STEPS};
 use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
@@ -9,6 +9,7 @@ use crate::cluster::object::log_about;
 use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
 use crate::plan::claim::Claim;
+use crate::plan::deletion::{self, Ending, Left, LeftWhy};
 use crate::plan::desired::Settings;
 use crate::plan::facts::{Facts, KeyId, Target};
 use crate::plan::fault::{Fault, FaultKind};
@@ -16,7 +17,6 @@ use crate::plan::identity::TokenRef;
 use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
 use crate::plan::naming::{Identity, Serial};
-use crate::plan::removal::{self, Ending, Left, LeftWhy};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
 use crate::protocol;
@@ -49,7 +49,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let account = token_state.and_then(|it| it.account);
             let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
             let facts = self.facts(target, ability, None);
-            let decision = removal::retire(&facts, ending);
+            let decision = deletion::decide(&facts, ending);
             self.ports.decided(&decision);
             if let Some(next) = self.blocked_until(&decision) {
                 return Ok(Pass::Rest(Some(next)));

@@ -90,10 +90,10 @@ fn the_overlap_that_counts_is_the_present_one() {
 #[test]
 fn the_entries_of_a_key_that_is_gone_leave_the_secret() {
     let facts = with_held(served(), |it| it.previous = Some(keysmith::plan::naming::Serial(0)));
-    expect(&facts, Step::Trim, Why::Overlap);
+    expect(&facts, Step::PrunePrevious, Why::Overlap);
     // A fence above every claim, raised by hand or by somebody who died then, refuses us until it is outranked.
     let fenced = with_held(facts.clone(), |it| it.fence = Some(keysmith::plan::naming::Serial(7)));
-    expect(&fenced, Step::Outrank(keysmith::plan::naming::Serial(8)), Why::Overlap);
+    expect(&fenced, Step::BumpSerial(keysmith::plan::naming::Serial(8)), Why::Overlap);
     let kept = with_record(facts, |it| it.previous = vec![previous("old", 0)]);
     expect(&kept, rest(600), Why::Fresh);
 }

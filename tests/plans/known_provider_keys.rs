@@ -5,9 +5,9 @@ use super::known::{at, claim, id};
 use jiff::SignedDuration;
 use keysmith::api::condition::{READY, condition};
 use keysmith::api::{ProviderKeyStatus, Reason};
-use keysmith::plan::deposit::{DepositFacts, DepositView, ListedDeposit, Wanted};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::naming::Serial;
+use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyFacts, ProviderKeyListing, Wanted};
 use std::collections::BTreeSet;
 
 pub fn keys(names: &[&str]) -> BTreeSet<KeyId> {
@@ -18,24 +18,24 @@ pub fn wanted() -> Wanted {
     Wanted { content: "content".into(), assigned_to: keys(&["app"]) }
 }
 
-pub fn entry(serial: u64, name: &str, assigned: &[&str]) -> ListedDeposit {
-    ListedDeposit {
+pub fn entry(serial: u64, name: &str, assigned: &[&str]) -> ListedProviderKey {
+    ListedProviderKey {
         id: Some(id(name)),
         name: Some(mark().name("provider", Serial(serial))),
         assigned_to: Some(keys(assigned)),
     }
 }
 
-pub fn view(seconds: i64, deposits: &[ListedDeposit]) -> DepositView {
-    DepositView { as_of: at(seconds), deposits: deposits.to_vec() }
+pub fn view(seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyListing {
+    ProviderKeyListing { as_of: at(seconds), keys: deposits.to_vec() }
 }
 
-pub fn bare() -> ListedDeposit {
-    ListedDeposit { id: None, name: None, assigned_to: None }
+pub fn bare() -> ListedProviderKey {
+    ListedProviderKey { id: None, name: None, assigned_to: None }
 }
 
-pub fn new() -> DepositFacts {
-    DepositFacts {
+pub fn new() -> ProviderKeyFacts {
+    ProviderKeyFacts {
         now: at(0),
         mark: mark(),
         finalizer: true,
@@ -55,8 +55,8 @@ pub fn new() -> DepositFacts {
 }
 
 /// Deposit `one` of serial 1 is at the vendor as wanted.
-pub fn deposited() -> DepositFacts {
-    DepositFacts {
+pub fn deposited() -> ProviderKeyFacts {
+    ProviderKeyFacts {
         claim: Some(claim(1, -90_000)),
         status: ProviderKeyStatus {
             id: Some("one".into()),
@@ -71,20 +71,20 @@ pub fn deposited() -> DepositFacts {
     }
 }
 
-pub fn pending(ago: i64) -> DepositFacts {
-    DepositFacts { claim: Some(claim(2, -ago)), ..deposited() }
+pub fn pending(ago: i64) -> ProviderKeyFacts {
+    ProviderKeyFacts { claim: Some(claim(2, -ago)), ..deposited() }
 }
 
-pub fn looked(facts: DepositFacts, seconds: i64, deposits: &[ListedDeposit]) -> DepositFacts {
-    DepositFacts { view: Some(view(seconds, deposits)), looked: true, ..facts }
+pub fn looked(facts: ProviderKeyFacts, seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyFacts {
+    ProviderKeyFacts { view: Some(view(seconds, deposits)), looked: true, ..facts }
 }
 
-pub fn superseding(facts: DepositFacts, old: &[&str]) -> DepositFacts {
+pub fn superseding(facts: ProviderKeyFacts, old: &[&str]) -> ProviderKeyFacts {
     let status =
         ProviderKeyStatus { superseded: old.iter().map(|it| (*it).to_owned()).collect(), ..facts.status };
-    DepositFacts { status, ..facts }
+    ProviderKeyFacts { status, ..facts }
 }
 
-pub fn tried(facts: DepositFacts, names: &[&str]) -> DepositFacts {
-    DepositFacts { tried: keys(names), ..facts }
+pub fn tried(facts: ProviderKeyFacts, names: &[&str]) -> ProviderKeyFacts {
+    ProviderKeyFacts { tried: keys(names), ..facts }
 }

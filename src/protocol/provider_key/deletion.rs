@@ -3,9 +3,9 @@
 use super::{Done, ProviderKeyPass, STEPS};
 use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
-use crate::plan::deposit::{self, DepositStep as Step};
 use crate::plan::facts::KeyId;
 use crate::plan::identity::TokenRef;
+use crate::plan::provider_key::{self, ProviderKeyStep as Step};
 use crate::plan::report;
 use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
 use crate::protocol::{Error, Pass, stale_or};
@@ -26,7 +26,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {
             let facts = self.facts(lag);
-            let decision = deposit::retire(&facts);
+            let decision = provider_key::decide_deletion(&facts);
             self.ports.decided(&decision);
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,

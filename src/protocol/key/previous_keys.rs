@@ -35,7 +35,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry::after(fault, failures, &self.uid, self.ports.now());
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(next);
-        status.failed_asks = Some(act.facts.asks.fingerprint());
+        status.failed_requests = Some(act.facts.requests.fingerprint());
         let verdict = report::key::replacement_failed(fault, cause, &status, self.confirms(fault));
         let verdict = verdict.still_ready(act.facts.works());
         self.ports.measure(Measure::RotationFailed(cause));
@@ -44,7 +44,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// The last attempt to replace the served key came to nothing, whatever the vendor did not answer.
-    pub(super) async fn settle_serial(
+    pub(super) async fn abandon_attempt(
         &mut self,
         act: &Act<'_, P::Vendor>,
         serial: Serial,
@@ -202,7 +202,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// The old key is retired, and its entries in the Secret with it.
-    pub(super) async fn trim(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
+    pub(super) async fn prune_previous(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let claimed =
             act.facts.claim.map(|claim| claim.serial).max(act.facts.record.serial).unwrap_or_default();
         match self.secrets.trim(&self.uid, &act.desired.secret, claimed).await {
