@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What only some drivers can do, asked of all of them: a driver without the ability answers for its vendor.
+#[allow(dead_code, reason = "not every program uses all of it")]
 #[async_trait]
 pub trait Asked: Sync {
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;

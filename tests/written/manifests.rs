@@ -332,8 +332,8 @@ fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_
         // Tests and documentation may give examples.
         let code = text.split("#[cfg(test)]").next().unwrap();
         for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
-            let named = names.iter().find(|name| line.to_lowercase().contains(*name));
-            assert!(named.is_none(), "{shown}: {line}");
+            let found = names.iter().find(|name| line.to_lowercase().contains(*name));
+            assert_eq!(found, None, "{shown}: {line}");
         }
     }
 }
