@@ -78,7 +78,7 @@ impl Work {
         let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
         let stalled = standing.as_ref().is_some_and(|it| it.stalled);
         match standing.map(|it| it.usable().cloned()) {
-            // Its controller has not looked at it yet; it will wake us.
+            // The controller of the token has not looked at it yet; it will enqueue this resource.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
                 let verdict = report::token::not_ready(name, &why, stalled);
@@ -178,7 +178,7 @@ impl Work {
 
     async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
-            // Its controller finds out when the token works again, and wakes us.
+            // The controller of the token finds out when it works again, and enqueues this resource.
             let name = &self.settings.spec.console_token_ref.name;
             let standing = self.context.accounts.standing(&self.token());
             let stalled = standing.is_some_and(|it| it.stalled);

@@ -1,4 +1,4 @@
-//! Whoever works with a ConsoleToken: woken when something changes for them, asked for when it goes.
+//! What works with a ConsoleToken: put into its queue when something changes for it, asked for when the token goes.
 
 use super::super::Error;
 use super::Work;

@@ -61,7 +61,7 @@ impl Work {
     async fn key(&self, mint: &Mint) -> Result<Result<Arc<GatewayApiKey>, Verdict>, Error> {
         let name = token::minted_name(&self.token.name_any());
         let known = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), &name);
-        // The key wakes us with its own write, which the cache may not have yet; nothing else would wake us for it.
+        // The key enqueues its ConsoleToken after its own write, which the cache may not have yet; nothing else would do it later.
         let known = known.map(|key| self.context.memory.newest(key));
         let uid = self.token.uid();
         if let Some(key) = &known {

@@ -84,7 +84,7 @@ impl Work {
         self.context.keys_of(&self.token)
     }
 
-    /// Metrics have it exactly; keys whose status would say something else are woken.
+    /// Metrics have it exactly; keys whose status would say something else are enqueued.
     fn tell_keys(&self, account: &Account, spent: &Spent) {
         let currency = account.capabilities().budget.currency;
         let mut told = Vec::new();
