@@ -53,7 +53,7 @@ use keysmith::emulator::Surface;
 use std::time::Instant;
 use support::random::Rng;
 use sweeps::case::Case;
-use sweeps::runner::{self, Told, say};
+use sweeps::runner::{self, Finished, say};
 use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
@@ -122,28 +122,28 @@ fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     let mut tally = Tally { points: points.len(), ..Tally::default() };
     judge(&mut tally, &[(reference, report)]);
     let together = scenario == Scenario::Restart;
-    let told = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
-    tally.faults = judge(&mut tally, &told);
+    let results = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
+    tally.faults = judge(&mut tally, &results);
     if PAIRED.contains(&scenario) {
         let sample = if surface == Surface::Edgee { SAMPLE } else { SAMPLE / 4 };
         let amount = if sample::is_complete() { usize::MAX } else { sample };
-        let pairs = sample::pairs(rng, &told, amount);
+        let pairs = sample::pairs(rng, &results, amount);
         for some in pairs.chunks(1000) {
-            let told = runner::run_all(some.to_vec());
-            tally.pairs += judge(&mut tally, &told);
+            let results = runner::run_all(some.to_vec());
+            tally.pairs += judge(&mut tally, &results);
         }
     }
     tally
 }
 
 /// Says what was wrong. Returns in how many cases the faults happened.
-fn judge(tally: &mut Tally, told: &[Told]) -> usize {
-    for (case, report) in told.iter().filter(|(_, report)| !report.wrong.is_empty()) {
+fn judge(tally: &mut Tally, results: &[Finished]) -> usize {
+    for (case, report) in results.iter().filter(|(_, report)| !report.wrong.is_empty()) {
         tally.violations += 1;
         runner::complain(case, report);
     }
-    let happened = told.iter().filter(|(case, report)| report.struck.len() == case.strikes.len()).count();
-    tally.missed += told.len() - happened;
+    let happened = results.iter().filter(|(case, report)| report.struck.len() == case.strikes.len()).count();
+    tally.missed += results.len() - happened;
     happened
 }
 

@@ -22,7 +22,7 @@ pub fn say(line: &str) {
 }
 
 /// A case and what came of it.
-pub type Told = (Case, Report);
+pub type Finished = (Case, Report);
 
 /// Every fault at every point where it can happen.
 pub fn singles(surface: Surface, scenario: Scenario, points: &[Point]) -> Vec<Case> {
@@ -39,40 +39,40 @@ pub fn strikes(points: &[Point], from: usize) -> impl Iterator<Item = Strike> {
 }
 
 /// Runs them all. The order of the answers is that of the cases.
-pub fn run_all(cases: Vec<Case>) -> Vec<Told> {
+pub fn run_all(cases: Vec<Case>) -> Vec<Finished> {
     let next = AtomicUsize::new(0);
-    let told = Mutex::new(Vec::with_capacity(cases.len()));
+    let results = Mutex::new(Vec::with_capacity(cases.len()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some((at, case)) = take(&cases, &next) {
                     let report = run(case);
-                    told.lock().unwrap().push((at, report));
+                    results.lock().unwrap().push((at, report));
                 }
             });
         }
     });
-    ordered(cases, told.into_inner().unwrap())
+    ordered(cases, results.into_inner().unwrap())
 }
 
 /// The same, one after the other in one world per thread: for a scenario that ends where it began.
-pub fn run_in_one_world(cases: Vec<Case>) -> Vec<Told> {
+pub fn run_in_one_world(cases: Vec<Case>) -> Vec<Finished> {
     let next = AtomicUsize::new(0);
-    let told = Mutex::new(Vec::with_capacity(cases.len()));
+    let results = Mutex::new(Vec::with_capacity(cases.len()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while next.load(Ordering::Relaxed) < cases.len() {
                     // A world that something went wrong in is left, and the next case begins in a new one.
-                    case::alone(play_on(&cases, &next, &told));
+                    case::alone(play_on(&cases, &next, &results));
                 }
             });
         }
     });
-    ordered(cases, told.into_inner().unwrap())
+    ordered(cases, results.into_inner().unwrap())
 }
 
-async fn play_on(cases: &[Case], next: &AtomicUsize, told: &Mutex<Vec<(usize, Report)>>) {
+async fn play_on(cases: &[Case], next: &AtomicUsize, results: &Mutex<Vec<(usize, Report)>>) {
     let mut stage: Option<Stage> = None;
     while let Some((at, case)) = take(cases, next) {
         let ready = match stage.take() {
@@ -88,7 +88,7 @@ async fn play_on(cases: &[Case], next: &AtomicUsize, told: &Mutex<Vec<(usize, Re
             Err(wrong) => Report::failed(wrong),
         };
         let good = report.wrong.is_empty();
-        told.lock().unwrap().push((at, report));
+        results.lock().unwrap().push((at, report));
         if !good {
             return;
         }
@@ -100,9 +100,9 @@ fn take<'a>(cases: &'a [Case], next: &AtomicUsize) -> Option<(usize, &'a Case)> 
     cases.get(at).map(|case| (at, case))
 }
 
-fn ordered(cases: Vec<Case>, mut told: Vec<(usize, Report)>) -> Vec<Told> {
-    told.sort_by_key(|(at, _)| *at);
-    cases.into_iter().zip(told).map(|(case, (_, report))| (case, report)).collect()
+fn ordered(cases: Vec<Case>, mut results: Vec<(usize, Report)>) -> Vec<Finished> {
+    results.sort_by_key(|(at, _)| *at);
+    cases.into_iter().zip(results).map(|(case, (_, report))| (case, report)).collect()
 }
 
 /// Runs one case; a panic in it is a finding.

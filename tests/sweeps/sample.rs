@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::fault::{Point, Strike};
-use super::runner::{self, Told};
+use super::runner::{self, Finished};
 use crate::support::random::Rng;
 
 /// One of so many that are alike is tried.
@@ -35,9 +35,9 @@ pub fn one_of(rng: &mut Rng, many: usize, mut cases: Vec<Case>) -> Vec<Case> {
 
 /// A second fault after the first: wherever the run with the first one went, until it came to rest. At most
 /// `amount` of all such pairs.
-pub fn pairs(rng: &mut Rng, told: &[Told], amount: usize) -> Vec<Case> {
+pub fn pairs(rng: &mut Rng, results: &[Finished], amount: usize) -> Vec<Case> {
     let mut pairs: Vec<(usize, Strike)> = Vec::new();
-    for (index, (case, report)) in told.iter().enumerate() {
+    for (index, (case, report)) in results.iter().enumerate() {
         let later = runner::strikes(&report.points, case.strikes[0].at + 1);
         pairs.extend(later.map(|second| (index, second)));
     }
@@ -51,7 +51,7 @@ pub fn pairs(rng: &mut Rng, told: &[Told], amount: usize) -> Vec<Case> {
         pairs.truncate(amount);
     }
     let pair = |(index, second): (usize, Strike)| {
-        let (case, _) = &told[index];
+        let (case, _) = &results[index];
         Case { strikes: vec![case.strikes[0], second], ..case.clone() }
     };
     pairs.into_iter().map(pair).collect()
