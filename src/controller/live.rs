@@ -7,7 +7,7 @@ use crate::api::console_token::Vendor;
 use crate::api::rotation::KeyCount;
 use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
 use crate::cluster::ledger;
-use crate::cluster::object::{self, Managed};
+use crate::cluster::object::{self, Managed, log_about};
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
 use crate::cluster::workloads::{self, Outcome, Restart, Target};
@@ -157,6 +157,10 @@ impl<K: Managed> ObjectPort<K> for Live {
     fn notify(&self, object: &K, notice: Notice) {
         self.0.notify(object, notice);
     }
+
+    fn decided(&self, object: &K, decision: &dyn std::fmt::Debug) {
+        log_about!(trace, object, ?decision, "decided");
+    }
 }
 
 impl Ports for Live {
@@ -241,10 +245,6 @@ impl Ports for Live {
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         self.0.ledger.forget(entry).await
-    }
-
-    fn decided(&self, decision: &dyn std::fmt::Debug) {
-        tracing::trace!(?decision, "decided");
     }
 }
 

@@ -228,7 +228,7 @@ impl<P: KeyPorts> KeyPass<P> {
             facts.revision = revision(&facts);
             self.overdue = rotation::overdue(&facts, &desired);
             let decision = issuance::decide(&facts, &desired);
-            self.ports.decided(&decision);
+            self.ports.decided(self.key.as_ref(), &decision);
             if unseen && !matches!(decision.step, Step::Issue(_)) {
                 self.looked = true;
                 continue;

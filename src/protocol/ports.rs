@@ -152,6 +152,8 @@ pub trait ObjectPort<K: Managed> {
     fn wrote(&self, object: &Arc<K>);
     /// Sends an event some time, or drops it.
     fn notify(&self, object: &K, notice: Notice);
+    /// A decision of a pass, for logs at the finest level.
+    fn decided(&self, object: &K, decision: &dyn std::fmt::Debug);
 }
 
 /// What every pass needs.
@@ -201,8 +203,6 @@ pub trait Ports: Clone + 'static {
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
     /// Takes an entry out of the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
-    /// A decision of a pass, for logs at the finest level.
-    fn decided(&self, decision: &dyn std::fmt::Debug);
 }
 
 /// What a pass over a GatewayApiKey needs besides.

@@ -154,7 +154,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         for _ in 0..STEPS {
             let facts = self.facts(capabilities.listing_lag);
             let decision = provider_key::decide(&facts, &wanted);
-            self.ports.decided(&decision);
+            self.ports.decided(self.object.as_ref(), &decision);
             if let Step::Rest(until) = decision.step {
                 return self.rest(&decision, until).await;
             }

@@ -278,6 +278,11 @@ impl ObjectPort<GatewayApiKey> for Model {
     }
 
     fn notify(&self, _: &GatewayApiKey, _: Notice) {}
+
+    fn decided(&self, _: &GatewayApiKey, decision: &dyn Debug) {
+        let mut world = self.world.borrow_mut();
+        world.note(|| format!("operator {}: {decision:?}", self.me));
+    }
 }
 
 impl Ports for Model {
@@ -382,11 +387,6 @@ impl Ports for Model {
             Ok(())
         });
         struck.map_err(refused)
-    }
-
-    fn decided(&self, decision: &dyn Debug) {
-        let mut world = self.world.borrow_mut();
-        world.note(|| format!("operator {}: {decision:?}", self.me));
     }
 }
 

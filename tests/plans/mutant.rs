@@ -355,6 +355,10 @@ impl ObjectPort<GatewayApiKey> for Tampered {
     fn notify(&self, object: &GatewayApiKey, notice: Notice) {
         self.model.notify(object, notice);
     }
+
+    fn decided(&self, object: &GatewayApiKey, decision: &dyn Debug) {
+        self.model.decided(object, decision);
+    }
 }
 
 impl Ports for Tampered {
@@ -441,10 +445,6 @@ impl Ports for Tampered {
 
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         self.model.strike(entry).await
-    }
-
-    fn decided(&self, decision: &dyn Debug) {
-        self.model.decided(decision);
     }
 }
 

@@ -235,6 +235,10 @@ impl ObjectPort<ProviderKey> for ProviderModel {
     }
 
     fn notify(&self, _: &ProviderKey, _: Notice) {}
+
+    fn decided(&self, _: &ProviderKey, decision: &dyn Debug) {
+        self.world.borrow_mut().note(|| format!("operator {}: {decision:?}", self.me));
+    }
 }
 
 impl Ports for ProviderModel {
@@ -316,10 +320,6 @@ impl Ports for ProviderModel {
 
     async fn strike(&self, _: &Entry) -> Result<(), ledger::Error> {
         Ok(())
-    }
-
-    fn decided(&self, decision: &dyn Debug) {
-        self.world.borrow_mut().note(|| format!("operator {}: {decision:?}", self.me));
     }
 }
 

@@ -309,6 +309,33 @@ fn the_pure_layer_neither_waits_nor_reads_a_clock() {
     }
 }
 
+/// What it acts on is behind ports, so that the histories play the code that ships.
+#[test]
+fn the_engine_knows_no_client_no_runtime_and_no_clock() {
+    let mut sources = files(&root().join("src/protocol"), "rs");
+    sources.push(root().join("src/protocol.rs"));
+    assert!(sources.len() > 15, "{sources:?}");
+    for path in sources {
+        let text = fs::read_to_string(&path).unwrap();
+        for forbidden in [
+            "kube::Client",
+            "Api::",
+            "Api<",
+            "tokio::time",
+            "tokio::spawn",
+            "Timestamp::now",
+            "reqwest",
+            "std::fs",
+            "crate::controller",
+            "crate::operator",
+            "crate::runtime",
+            "gateway::account::Account",
+        ] {
+            assert!(!text.contains(forbidden), "{} has {forbidden}", path.display());
+        }
+    }
+}
+
 /// Texts for users count: what they say of vendors comes from the registry.
 #[test]
 fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_only() {
@@ -343,6 +370,7 @@ fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_
 fn a_log_line_of_a_controller_has_kind_namespace_and_name_as_fields() {
     let mut sources = files(&root().join("src/controller"), "rs");
     sources.push(root().join("src/controller.rs"));
+    sources.extend(files(&root().join("src/protocol"), "rs"));
     let mut lines = 0;
     for path in sources {
         let text = fs::read_to_string(&path).unwrap();
@@ -369,5 +397,5 @@ fn secrets_are_exposed_on_the_wire_and_in_the_secret_only() {
             exposing.push(path.strip_prefix(root()).unwrap().to_string_lossy().into_owned());
         }
     }
-    assert_eq!(exposing, ["src/cluster/secret/assemble.rs", "src/gateway/http.rs"]);
+    assert_eq!(exposing, ["src/gateway/http.rs", "src/protocol/secret/assemble.rs"]);
 }

@@ -50,7 +50,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let ability = account.as_ref().map(|it| it.capabilities().ability()).unwrap_or_default();
             let facts = self.facts(target, ability, None);
             let decision = deletion::decide(&facts, ending);
-            self.ports.decided(&decision);
+            self.ports.decided(self.key.as_ref(), &decision);
             if let Some(next) = self.blocked_until(&decision) {
                 return Ok(Pass::Rest(Some(next)));
             }

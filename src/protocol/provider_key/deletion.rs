@@ -27,7 +27,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         for _ in 0..STEPS {
             let facts = self.facts(lag);
             let decision = provider_key::decide_deletion(&facts);
-            self.ports.decided(&decision);
+            self.ports.decided(self.object.as_ref(), &decision);
             let done = match (&decision.step, &account) {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release { left }, _) => return self.release(left).await,
