@@ -334,7 +334,7 @@ impl ObjectPort<GatewayApiKey> for Tampered {
             status.missing_since = Some(Timestamp::UNIX_EPOCH);
         }
         if self.is(Mutant::CountsNoKeys) {
-            status.key_count = None;
+            status.internal.key_count = None;
         }
         let written = self.model.publish(object, &status).await;
         match &written {
