@@ -138,6 +138,15 @@ impl Tampered {
         }
     }
 
+    /// Raises the fence of the Secret as it is stored: what `get` left out of it stays.
+    async fn fence_alone(&self, name: &str, sent: &Secret, write: Write) -> kube::Result<Secret> {
+        let stored = self.model.world.borrow().secret.clone();
+        let mut whole = stored.map_or_else(|| sent.clone(), |it| it.secret);
+        let fence = number(sent, FENCE).unwrap_or_default();
+        whole.annotations_mut().insert(FENCE.to_owned(), fence.to_string());
+        self.model.replace(name, &whole, write).await
+    }
+
     /// What the mutants revoke before a key is made.
     async fn before_mint(&self) {
         let served = self.status().id.map(KeyId).filter(|_| self.is(Mutant::DeletesFirst));
@@ -281,6 +290,10 @@ impl SecretPort for Tampered {
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret> {
         if self.is(Mutant::AsksNothing) && write == Write::DryRun {
             return Ok(secret.clone());
+        }
+        if self.is(Mutant::RemakesOnMetadata) && !secret.data.iter().flatten().any(|(name, _)| name == ENTRY)
+        {
+            return self.fence_alone(name, secret, write).await;
         }
         let skips = self.is(Mutant::RaisesNoFence) || self.is(Mutant::FirstDraft);
         let stored = self.model.world.borrow().secret.clone();
