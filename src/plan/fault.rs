@@ -71,7 +71,7 @@ pub enum FaultKind {
         status: u16,
     },
     /// 429, or our own limit.
-    #[error("the vendor requests for fewer calls (429)")]
+    #[error("the vendor asks for fewer calls (429)")]
     Throttled {
         /// Not before this time, if the vendor said so.
         until: Option<Timestamp>,
