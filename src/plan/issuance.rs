@@ -78,7 +78,7 @@ pub enum Step {
     FenceSecret(Serial),
     /// Record an existing key as the served one.
     RecordKey(Serial, KeyId),
-    /// Add our mark with this serial to the key's name, given without a mark.
+    /// Add our mark with this serial to the key, whose present name is given.
     TagKey(KeyId, Serial, String),
     /// Give up the served key, which leaked, before another key exists.
     DropLeaked(KeyId),
@@ -266,8 +266,8 @@ fn is_first(facts: &Facts) -> bool {
         && record.previous.is_empty()
 }
 
-/// Waits for the backoff. Exception: the Secret is repaired at once if it was correct when the failure was
-/// recorded, if it is absent, or if the key's bytes are still in it.
+/// Waits for the backoff. Exception: the Secret is repaired at once if it was correct when the failure was recorded, if
+/// the key's bytes are still in it, or if it is absent and the vendor reveals the key.
 fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
     let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
     let at_once = facts.record.ready || absent || facts.key_stands();
@@ -355,7 +355,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(expired) = facts.expired() {
         return replace_expired(facts, expired);
     }
-    // A due rotation comes before repairing the Secret: it writes a new key anyway.
+    // A due rotation comes first: a Secret that cannot be repaired must not block the replacement of its key.
     let due = rotation::due(facts, desired);
     let hindered = hindered(facts);
     if let Some(due) = due.filter(|due| due.at <= facts.now && hindered.is_none()) {
