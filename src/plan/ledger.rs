@@ -105,7 +105,6 @@ impl Place {
 
     /// The console token that leads there, for a resource in this namespace. `None`: its kind is unknown to this
     /// version.
-    /// know, and no other one is meant.
     fn token(&self, namespace: &str) -> Option<TokenRef> {
         match TokenKind::read(self.console_token_kind.as_deref())? {
             TokenKind::ConsoleToken => {
@@ -154,7 +153,6 @@ const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
 /// Whether a key is gone that was missing first at `first` and is missing at `now`. Where the vendor offers only
 /// listings, a single look is no proof.
-/// a listing, one look is no proof.
 pub fn is_gone(first: Timestamp, now: Timestamp, listing_lag: SignedDuration) -> bool {
     let apart = LOOKS_APART.max(plus_a_second(listing_lag));
     now >= plus(first, apart)
@@ -213,7 +211,6 @@ impl Entry {
 
     /// Whether this console token is known to lead to the key's account: by the account ids if both are known,
     /// otherwise only if it is the resource's own console token.
-    /// it, and otherwise only if it is the console token of the resource.
     pub fn is_reached_by(&self, token: &TokenPlace) -> bool {
         let Some(route) = self.route().filter(|_| !token.doubted) else {
             return false;
@@ -227,7 +224,6 @@ impl Entry {
 
     /// Whether the key shown by this ConsoleToken is the one in this entry. If it is unknown whether the accounts
     /// are the same, the mark decides, because marks are unique.
-    /// a mark is nobody else's.
     pub fn is_shown_by(&self, token: &TokenPlace, key: &Listed) -> bool {
         let (here, there) = (&self.place, &token.place);
         let unknown = here.account.is_empty() || there.account.is_empty();
