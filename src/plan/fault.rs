@@ -71,7 +71,7 @@ pub enum FaultKind {
         status: u16,
     },
     /// 429, or our own rate limit.
-    #[error("the vendor requests for fewer calls (429)")]
+    #[error("the vendor asks for fewer calls (429)")]
     Throttled {
         /// Earliest retry, if the vendor named one.
         until: Option<Timestamp>,
