@@ -8,7 +8,6 @@ pub mod kinds;
 pub mod live;
 pub mod memory;
 pub mod minted;
-pub mod project_settings;
 pub mod sweep;
 
 use crate::api::kind::with_kinds;

@@ -4,6 +4,7 @@
 pub mod key;
 pub mod memory;
 pub mod ports;
+pub mod project_settings;
 pub mod provider_key;
 pub mod secret;
 pub mod token;

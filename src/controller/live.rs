@@ -5,14 +5,15 @@ use super::context::Context;
 use super::{Error, Pass, Subject};
 use crate::api::console_token::Vendor;
 use crate::api::rotation::KeyCount;
-use crate::api::{ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::api::project_settings::ProjectValues;
+use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::{self, Managed, log_about};
 use crate::cluster::secret::Secrets;
 use crate::cluster::watch;
 use crate::cluster::workloads::{self, Outcome, Restart, Target};
 use crate::gateway::account::{Account, Listing, Permit};
-use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
+use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
@@ -27,10 +28,10 @@ use crate::plan::report::conditions::Looked;
 use crate::plan::usage::Spent;
 use crate::protocol::key::issue::{Issue, Issued};
 use crate::protocol::memory::Remembered;
-use crate::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, ProviderKeyPorts, VendorPort};
+use crate::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, ProjectPorts, ProviderKeyPorts, VendorPort};
 use crate::protocol::provider_key::store::{Store, Stored};
 use crate::protocol::token::TokenState;
-use crate::protocol::{key, provider_key};
+use crate::protocol::{key, project_settings, provider_key};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
@@ -46,6 +47,12 @@ impl Subject for GatewayApiKey {
 impl Subject for ProviderKey {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
         provider_key::pass(object, Live(context)).await
+    }
+}
+
+impl Subject for ProjectSettings {
+    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
+        project_settings::pass(object, Live(context)).await
     }
 }
 
@@ -130,6 +137,14 @@ impl VendorPort for Account {
 
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
         self.delete_provider_key(id).await
+    }
+
+    async fn project(&self) -> Result<Project, Fault> {
+        self.project().await
+    }
+
+    async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
+        self.change_project(project, wanted).await
     }
 }
 
@@ -319,5 +334,15 @@ impl ProviderKeyPorts for Live {
 
     async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>> {
         self.0.critical.run(section.run()).await
+    }
+}
+
+impl ProjectPorts for Live {
+    fn projects(&self, condition: impl Fn(&ProjectSettings) -> bool) -> Vec<Arc<ProjectSettings>> {
+        watch::all(&self.0.stores.projects, condition)
+    }
+
+    fn vendors_with_projects(&self) -> Vec<&'static str> {
+        self.0.settings.vendors.able(|it| it.project_settings).collect()
     }
 }

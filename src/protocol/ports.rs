@@ -10,12 +10,13 @@ use super::memory::Remembered;
 use super::provider_key::store::{Store, Stored};
 use super::token::TokenState;
 use crate::api::rotation::KeyCount;
-use crate::api::{self, ConsoleToken, GatewayApiKey, ProviderKey};
+use crate::api::project_settings::ProjectValues;
+use crate::api::{self, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::Managed;
 use crate::cluster::workloads::{Outcome, Restart, Target};
 use crate::gateway::account::Listing;
-use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
+use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
@@ -107,6 +108,11 @@ pub trait VendorPort: Sized + 'static {
     async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
     /// Tries to remove a provider key.
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault>;
+
+    /// The settings of the project.
+    async fn project(&self) -> Result<Project, Fault>;
+    /// Changes settings of the project that was just read.
+    async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault>;
 }
 
 /// The Secrets of one namespace.
@@ -250,4 +256,12 @@ pub trait ProviderKeyPorts: Ports + ObjectPort<ProviderKey> {
     fn vendors_with_provider_keys(&self) -> Vec<&'static str>;
     /// Runs the critical section of a provider key to its end, also when the pass is dropped. `None`: it panicked.
     async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>>;
+}
+
+/// What a pass over a `ProjectSettings` needs besides.
+pub trait ProjectPorts: Ports + ObjectPort<ProjectSettings> {
+    /// The resources of this kind that satisfy a condition.
+    fn projects(&self, condition: impl Fn(&ProjectSettings) -> bool) -> Vec<Arc<ProjectSettings>>;
+    /// The titles of the vendors that have settings of projects, for a refusal.
+    fn vendors_with_projects(&self) -> Vec<&'static str>;
 }

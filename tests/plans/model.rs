@@ -14,10 +14,11 @@ use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::Vendor;
 use keysmith::api::rotation::KeyCount;
 use keysmith::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::drift::Field;
@@ -199,6 +200,14 @@ impl VendorPort for Model {
     }
 
     async fn delete_provider_key(&self, _: &KeyId) -> Result<(), Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn project(&self) -> Result<Project, Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn change_project(&self, _: Project, _: &ProjectValues) -> Result<(), Fault> {
         unreachable!("{NOT_ASKED}")
     }
 }

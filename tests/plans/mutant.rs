@@ -11,11 +11,12 @@ use keysmith::api::rotation::KeyCount;
 use keysmith::api::{
     CLAIM, ConsoleToken, FENCE, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, SERIAL,
 };
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::facts::{KeyId, Listed};
@@ -249,6 +250,14 @@ impl VendorPort for Tampered {
 
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
         self.model.delete_provider_key(id).await
+    }
+
+    async fn project(&self) -> Result<Project, Fault> {
+        self.model.project().await
+    }
+
+    async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
+        self.model.change_project(project, wanted).await
     }
 }
 

@@ -14,10 +14,11 @@ use keysmith::api::shared::ConsoleTokenRef;
 use keysmith::api::{
     CLAIM, ConsoleToken, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, ProviderKey, ProviderKeyStatus,
 };
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::gateway::account::Listing;
-use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, ProviderKeyOrder};
+use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::credentials::Entries;
@@ -171,6 +172,14 @@ impl VendorPort for ProviderModel {
 
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
         self.send(&Ask::Remove(id.clone())).await.map(drop)
+    }
+
+    async fn project(&self) -> Result<Project, Fault> {
+        unreachable!("{NOT_ASKED}")
+    }
+
+    async fn change_project(&self, _: Project, _: &ProjectValues) -> Result<(), Fault> {
+        unreachable!("{NOT_ASKED}")
     }
 }
 

@@ -1,14 +1,13 @@
 //! `ProjectSettings`: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
 //! there is nothing to clean up: when the resource goes, the settings stay as they are.
 
-use super::context::Context;
-use super::{Error, Pass, Subject, stale_or};
+use super::ports::{ProjectPorts, VendorPort};
+use super::token::TokenState;
+use super::{Error, Pass, stale_or};
 use crate::api::condition::{self, DRIFTED, STALLED};
 use crate::api::{ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
 use crate::cluster::object::{self, Managed};
-use crate::cluster::watch;
 use crate::gateway::Project;
-use crate::gateway::account::Account;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
 use crate::plan::project::{self, Next};
@@ -20,24 +19,23 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
 
-impl Subject for ProjectSettings {
-    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        if object.metadata.deletion_timestamp.is_some() {
-            return Ok(Pass::Rest(None));
-        }
-        let uid = object.uid().unwrap_or_default();
-        Work { context, settings: object, uid }.keep().await
+/// One pass over a `ProjectSettings`.
+pub async fn pass<P: ProjectPorts>(settings: Arc<ProjectSettings>, ports: P) -> Result<Pass, Error> {
+    if settings.metadata.deletion_timestamp.is_some() {
+        return Ok(Pass::Rest(None));
     }
+    let uid = settings.uid().unwrap_or_default();
+    ProjectPass { ports, settings, uid }.apply().await
 }
 
 /// One pass over one resource.
-struct Work {
-    context: Arc<Context>,
+struct ProjectPass<P: ProjectPorts> {
+    ports: P,
     settings: Arc<ProjectSettings>,
     uid: String,
 }
 
-impl Work {
+impl<P: ProjectPorts> ProjectPass<P> {
     /// The console token that it works with.
     fn token(&self) -> TokenRef {
         TokenRef::named_by(self.settings.as_ref())
@@ -47,22 +45,26 @@ impl Work {
         self.settings.status.clone().unwrap_or_default()
     }
 
-    async fn keep(&mut self) -> Result<Pass, Error> {
-        if !self.context.stores.filled() {
+    fn token_state(&self) -> Option<TokenState<P::Vendor>> {
+        self.ports.token_state(&self.token())
+    }
+
+    async fn apply(&mut self) -> Result<Pass, Error> {
+        if !self.ports.caches_filled() {
             return Ok(Pass::Stale);
         }
         if self.settings.spec.suspend == Some(true) {
             return self.settle(self.status(), &words::suspended()).await;
         }
         let name = &self.settings.spec.console_token_ref.name;
-        let Some(token) = self.context.token(&self.token()) else {
+        let Some(token) = self.ports.token(&self.token()) else {
             let verdict = report::token::missing(name, &object::namespace(self.settings.as_ref()));
             return self.settle(self.status(), &verdict).await;
         };
-        let capabilities = self.context.settings.vendors.capabilities(&token.spec.vendor);
+        let capabilities = self.ports.capabilities(&token.spec.vendor);
         if !capabilities.is_some_and(|it| it.project_settings) {
             let title = capabilities.map_or("its vendor", |it| it.title);
-            let able = self.context.settings.vendors.able(|it| it.project_settings);
+            let able = self.ports.vendors_with_projects().into_iter();
             let refusal = SpecError::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
@@ -74,10 +76,9 @@ impl Work {
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }
-        let standing = self.context.accounts.standing(&self.token());
-        let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
-        let stalled = standing.as_ref().is_some_and(|it| it.stalled);
-        match standing.map(|it| it.usable().cloned()) {
+        let state = self.token_state().filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
+        let stalled = state.as_ref().is_some_and(|it| it.stalled);
+        match state.map(|it| it.usable().cloned()) {
             // The controller of the token has not looked at it yet; it will enqueue this resource.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
@@ -98,11 +99,11 @@ impl Work {
                 && (it.is_made_with(&token) || same_project)
                 && project::precedes(it, &self.settings)
         };
-        let first = watch::all(&self.context.stores.projects, rival).into_iter().next()?;
+        let first = self.ports.projects(rival).into_iter().next()?;
         Some(words::overruled(&first.name_any(), &object::namespace(first.as_ref())))
     }
 
-    async fn compare(&mut self, account: &Account) -> Result<Pass, Error> {
+    async fn compare(&mut self, account: &P::Vendor) -> Result<Pass, Error> {
         let mut project = match account.project().await {
             Ok(project) => project,
             Err(fault) => return self.failed(&fault, "read the project's settings").await,
@@ -116,7 +117,7 @@ impl Work {
                     let again = self.again();
                     let pass = self.settle(status, &words::applied()).await?;
                     if !changed.is_empty() {
-                        self.context.notify(self.settings.as_ref(), words::updated(&changed));
+                        self.ports.notify(self.settings.as_ref(), words::updated(&changed));
                     }
                     return Ok(if pass == Pass::Stale { pass } else { Pass::Rest(Some(again)) });
                 }
@@ -140,7 +141,7 @@ impl Work {
                         Err(fault) => return self.failed(&fault, "read back the project's settings").await,
                     };
                     status = self.seen(&project);
-                    status.last_applied_at = Some(report::to_the_second(self.context.clock.now()));
+                    status.last_applied_at = Some(report::to_the_second(self.ports.now()));
                 }
             }
         }
@@ -155,7 +156,7 @@ impl Work {
     }
 
     fn again(&self) -> Timestamp {
-        retry::plus(self.context.clock.now(), retry::jittered(self.context.settings.poll, &self.uid))
+        retry::plus(self.ports.now(), retry::jittered(self.ports.poll(), &self.uid))
     }
 
     fn drifted(&self, status: &mut ProjectSettingsStatus, fields: &[&str]) {
@@ -163,7 +164,7 @@ impl Work {
         let reason = if drifted { Reason::NotApplied } else { Reason::Applied };
         let generation = self.settings.metadata.generation;
         let wanted = condition::condition(DRIFTED, drifted, reason, &message, generation);
-        condition::set(&mut status.conditions, wanted, self.context.clock.now());
+        condition::set(&mut status.conditions, wanted, self.ports.now());
     }
 
     async fn not_applied(
@@ -180,8 +181,7 @@ impl Work {
         if fault.kind == FaultKind::BreakerOpen {
             // The controller of the token finds out when it works again, and enqueues this resource.
             let name = &self.settings.spec.console_token_ref.name;
-            let standing = self.context.accounts.standing(&self.token());
-            let stalled = standing.is_some_and(|it| it.stalled);
+            let stalled = self.token_state().is_some_and(|it| it.stalled);
             let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
             return self.publish(self.status(), &verdict).await;
         }
@@ -199,7 +199,7 @@ impl Work {
     fn next(&self, status: &mut ProjectSettingsStatus, fault: Option<&Fault>) -> Timestamp {
         let failures = status.failures.unwrap_or(0).saturating_add(1);
         status.failures = Some(failures);
-        let now = self.context.clock.now();
+        let now = self.ports.now();
         match fault {
             Some(fault) => retry::after(fault, failures, &self.uid, now),
             None => retry::plus(now, retry::backoff(failures + 4, &self.uid)),
@@ -223,22 +223,22 @@ impl Work {
     }
 
     async fn publish(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
-        let (generation, now) = (self.settings.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.settings.metadata.generation, self.ports.now());
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
         let wake = verdict.gives_up_at(&status.conditions);
-        match object::publish(&self.context.client, self.settings.as_ref(), &status).await {
+        match super::publish(&self.ports, &self.settings, &status).await {
             Ok(Some(object)) => {
-                self.settings = Arc::new(object);
-                self.context.memory.wrote(Arc::clone(&self.settings));
+                self.ports.wrote(&object);
+                self.settings = object;
             }
             Ok(None) => return Ok(Pass::Rest(wake)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
-            self.context.notify(self.settings.as_ref(), notice);
+            self.ports.notify(self.settings.as_ref(), notice);
         }
         Ok(Pass::Rest(wake))
     }
