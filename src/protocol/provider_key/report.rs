@@ -1,4 +1,4 @@
-//! What the status of a ProviderKey says, and who else is told.
+//! The status of a ProviderKey, and which other resources are enqueued.
 
 use super::ProviderKeyPass;
 use crate::api::condition::{self, READY, STALLED};
@@ -42,7 +42,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         self.ports.notify(self.object.as_ref(), report::provider_key::sent(why));
     }
 
-    /// Whether the credential of this generation is at the vendor, as far as status tells.
+    /// Whether the credential of this generation is stored at the vendor, by status.
     pub(super) fn is_deposited(&self) -> bool {
         let status = self.status();
         let ready = condition::is_true(&status.conditions, READY);
@@ -75,7 +75,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
-    /// The API server does not let the Secret be read.
+    /// RBAC does not allow the Secret to be read.
     pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
         let (secret, error) = (self.object.spec.credentials_ref.name.clone(), crate::cluster::brief(error));
         let verdict = report::key::secret_unreadable(&secret, &self.namespace(), &error);
@@ -101,7 +101,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     ) -> Result<Pass, Error> {
         let (generation, now) = (self.object.metadata.generation, self.ports.now());
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
-        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        // kstatus evaluates Stalled only where observedGeneration is current.
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
