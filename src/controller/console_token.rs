@@ -1,4 +1,4 @@
-//! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
+//! ConsoleTokens: verified by a listing, which is also the poll for every key of the account.
 
 mod dependants;
 mod holding;
@@ -31,14 +31,14 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-/// A refused token is probed this often at most; a changed Secret is looked at at once.
+/// Longest interval between probes of a rejected token; a changed Secret is read at once.
 const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
-/// A Secret that may not be read is tried again this often.
+/// Interval at which a Secret that RBAC does not allow to read is retried.
 const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        // What resources record tells whose account it is: absence from a store that is not filled says nothing.
+        // The resources record which account a key is in: absence from a store that is not filled means nothing.
         if !context.stores.filled() {
             return Ok(Pass::Stale);
         }
@@ -56,45 +56,45 @@ impl Subject for ConsoleToken {
     }
 }
 
-/// No token looks at its account more often than this by itself.
+/// Shortest interval between two passes over one token without an event.
 const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// One pass over one token.
 struct Work {
     token: Arc<ConsoleToken>,
     context: Arc<Context>,
-    /// What was read of spending in this pass.
+    /// The usage that was read in this pass.
     reading: Option<usage::Reading>,
-    /// What was found of the account in this pass.
+    /// The account that was identified in this pass.
     account: Option<identity::Found>,
 }
 
-/// A token's secret, its serial where Keysmith made it, and a field that is refused by now although the token works.
+/// A token, its serial where Keysmith minted it, and a spec field that is unsupported although the token works.
 type Credential = (SecretString, Option<Serial>, Option<SpecError>);
 
-/// A connection to the vendor, and the hashes of what it was made of.
+/// A connection to the vendor, and the hashes of its inputs.
 #[derive(Clone, Default)]
 struct Connection {
     account: Option<Arc<Account>>,
     fingerprint: String,
-    /// Salted hash of the credential alone.
+    /// Salted hash of the token alone.
     credential: String,
-    /// Serial of the token, where Keysmith made it.
+    /// Serial of the token, where Keysmith minted it.
     serial: Option<Serial>,
-    /// The token is gone for good.
+    /// The token is lost for good.
     lost: bool,
-    /// A field that is refused by now, and that does not keep a token from working which worked before.
+    /// An unsupported spec field that does not disable a token that worked before.
     idle: Option<SpecError>,
 }
 
-/// What a token was found to be good for.
+/// Result of verifying a token.
 struct Verification {
     connection: Connection,
     verdict: Verdict,
-    /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
-    /// no news to them.
+    /// Verdict for the dependents, without retry times, which change with every probe and would enqueue every
+    /// dependent.
     summary: String,
-    /// Why its account is not to be trusted to be the one that the keys were made in.
+    /// Why the account may not be the one that the keys were made in.
     doubt: Option<String>,
     wake: Option<Timestamp>,
 }
@@ -121,14 +121,14 @@ impl Work {
             Ok((account, connection)) => self.verify(account, connection).await,
             Err(verdict) => Verification {
                 doubt: before.as_ref().and_then(|it| it.doubt.clone()),
-                // What it made before can still be cleaned up with the credential we remember.
+                // Keys made before can still be cleaned up with the remembered token.
                 connection: before.map_or_else(Connection::default, |it| Connection {
                     account: it.account,
                     fingerprint: it.fingerprint,
                     ..Connection::default()
                 }),
                 summary: verdict.message.clone(),
-                // A right that is granted starts no pass.
+                // A change of RBAC sends no event, so the read is retried.
                 wake: (verdict.reason == Reason::SecretRefused)
                     .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
                 verdict,
@@ -142,7 +142,7 @@ impl Work {
         let ready = if verification.verdict.ready { Ok(()) } else { Err(verification.summary) };
         let account = verification.connection.account.clone().filter(|_| ready.is_ok());
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        // A token that works despite a field that is refused by now holds up nothing.
+        // An unsupported field does not stall a token that works.
         let stalled = ready.is_err() && verification.verdict.is_stalled(conditions, self.context.clock.now());
         self.take(verification.connection, (ready, stalled), verification.doubt);
         let usage = match account {
@@ -155,7 +155,7 @@ impl Work {
         self.publish(&verification.verdict, wake).await
     }
 
-    /// Records what the token is good for, and tells its dependants if that is news.
+    /// Records the token's state, and enqueues its dependents if it changed.
     fn take(
         &self,
         connection: Connection,
@@ -172,7 +172,7 @@ impl Work {
         }
     }
 
-    /// A token of the same name that comes later is another one, with an account of its own.
+    /// Forgets the token: a later one of the same name is a different one, with an account of its own.
     fn forget(&self) {
         let namespace = self.namespace();
         let listing = self.lists();
@@ -190,7 +190,7 @@ impl Work {
         self.enqueue_minter();
     }
 
-    /// The account for this token: the one there is while nothing it is made of changed.
+    /// The account of this token: the existing one while none of its inputs changed.
     async fn connect(
         &self,
         before: Option<&TokenState<Account>>,
@@ -202,7 +202,7 @@ impl Work {
             return Ok(Err(SpecError::invalid("spec.vendor", message).verdict()));
         };
         let capabilities = driver.capabilities;
-        // A token that is being deleted is still needed by what it made.
+        // A token that is being deleted is still needed by the keys made with it.
         let going = self.token.metadata.deletion_timestamp.is_some();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
         let mut idle = token::check_spec(spec).err().filter(|_| !going);
@@ -253,7 +253,7 @@ impl Work {
         Ok(Ok((account, connection)))
     }
 
-    /// The token's secret, and its serial where Keysmith made it. Otherwise what is in the way.
+    /// The token, and its serial where Keysmith minted it. Otherwise the reason why there is none.
     async fn credential(&self, capabilities: &Capabilities) -> Result<Result<Credential, Verdict>, Error> {
         if let Some(mint) = &self.token.spec.mint {
             return self.minted(mint, capabilities).await;
@@ -269,7 +269,7 @@ impl Work {
         Ok(secret.map(|secret| (secret, None, None)).map_err(|refusal| refusal.verdict()))
     }
 
-    /// The API server does not let the Secret be read.
+    /// RBAC does not allow the Secret to be read.
     fn unreadable(&self, error: &kube::Error) -> Verdict {
         report::key::secret_unreadable(
             self.token.spec.secret_name(),
@@ -329,8 +329,9 @@ impl Work {
         Ok(Pass::Rest(wake))
     }
 
-    /// What depends on a token that goes needs a working account to clean up: after a restart nobody has looked at it yet,
-    /// and a refused token may have been replaced meanwhile. Returns what is in the way.
+    /// Dependents of a token that is being deleted need a working account for their cleanup. After a restart the
+    /// token is not verified yet, and a rejected token may have been replaced. Returns why there is no working
+    /// account.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
         let before = self.context.accounts.standing(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
@@ -353,7 +354,8 @@ impl Work {
         }
     }
 
-    /// Stays until nothing needs it any more to clean up. Asked of the API server, not of a cache.
+    /// The cleanup of the finalizer: the token stays until no dependent needs it. Dependents are read from the API
+    /// server, not from a cache.
     async fn retire(&mut self) -> Result<Pass, Error> {
         if !object::has_finalizer(self.token.as_ref()) {
             self.forget();
@@ -363,7 +365,7 @@ impl Work {
         let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
         if dependants.is_empty() {
-            // First, for nobody knows of it when the token is gone.
+            // The Secret is released first, because without the token nothing would release it.
             self.let_go_unless_shared().await?;
             return match object::release(&self.context.client, self.token.as_ref()).await {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
@@ -381,7 +383,7 @@ impl Work {
     }
 }
 
-/// Hash of a credential, where it goes and as whom, without any of it.
+/// Fingerprint of a token, its endpoint and its account id; the token cannot be derived from it.
 fn fingerprint(token: &ConsoleToken, base: &str, credential: &str) -> String {
     let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
     let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();

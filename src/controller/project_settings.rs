@@ -1,5 +1,5 @@
-//! `ProjectSettings`: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
-//! there is nothing to clean up: when the resource goes, the settings stay as they are.
+//! `ProjectSettings`: read, compared, written where they differ, and read again. Nothing is created at the vendor, so
+//! there is nothing to clean up: when the resource is deleted, the settings stay as they are.
 
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or};
@@ -38,7 +38,7 @@ struct Work {
 }
 
 impl Work {
-    /// The console token that it works with.
+    /// The console token it is made with.
     fn token(&self) -> TokenRef {
         TokenRef::named_by(self.settings.as_ref())
     }
@@ -78,7 +78,7 @@ impl Work {
         let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
         let stalled = standing.as_ref().is_some_and(|it| it.stalled);
         match standing.map(|it| it.usable().cloned()) {
-            // The controller of the token has not looked at it yet; it will enqueue this resource.
+            // The controller of the token has not verified it yet; it will enqueue this resource.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
                 let verdict = report::token::not_ready(name, &why, stalled);
@@ -88,7 +88,7 @@ impl Work {
         }
     }
 
-    /// Two resources for one project would undo each other's work for ever.
+    /// Two resources for one project would overwrite each other's settings in an endless loop.
     fn overruled(&self) -> Option<Verdict> {
         let (token, project) = (self.token(), self.status().project_id);
         let rival = |it: &ProjectSettings| {
@@ -178,7 +178,7 @@ impl Work {
 
     async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
-            // The controller of the token finds out when it works again, and enqueues this resource.
+            // The controller of the token notices when it works again, and enqueues this resource.
             let name = &self.settings.spec.console_token_ref.name;
             let standing = self.context.accounts.standing(&self.token());
             let stalled = standing.is_some_and(|it| it.stalled);

@@ -1,4 +1,4 @@
-//! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
+//! Verifies a console token by one listing, which is also the poll for every key.
 
 use super::{Connection, LEAST, LONGEST_PROBE, Verification, Work};
 use crate::cluster::object;
@@ -13,10 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
 
-/// Others wait so much longer than the token whose turn it is to list: a tenth of the interval, and no more than this.
+/// How much longer the other tokens of an account wait than the one that lists next: a tenth of the interval, and at
+/// most this.
 const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
-/// A listing, and how it came.
+/// A listing, and where it comes from.
 struct Seen {
     listing: Arc<Listing>,
     /// Whether it was made in this pass.
@@ -26,8 +27,9 @@ struct Seen {
 }
 
 impl Work {
-    /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
-    /// whichever token made it; but this token proves itself by one of its own now and then.
+    /// Verifies the token by a listing: the call without side effects, and the poll. It is skipped while the last
+    /// listing of the account, by whichever token, is recent and succeeded; but at an interval, this token lists by
+    /// itself.
     pub(super) async fn verify(&mut self, account: Arc<Account>, connection: Connection) -> Verification {
         let now = self.context.clock.now();
         let poll = self.poll(&account);
@@ -46,7 +48,7 @@ impl Work {
         match listed {
             Ok(listing) => {
                 if was_refused {
-                    // They were told that the breaker is open, and wait to be told that it is not.
+                    // Dependents were told that the breaker is open, so they are enqueued when it closes.
                     self.enqueue_dependants();
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
@@ -55,7 +57,8 @@ impl Work {
                 self.seen(&account, connection, seen, wake).await
             }
             Err(fault) => {
-                // A token that the vendor was never seen to accept is no reason to give up another.
+                // Without a listing the vendor was never seen to accept this token, and the previous token must not
+                // be given up for it.
                 let connection =
                     Connection { serial: connection.serial.filter(|_| latest.is_some()), ..connection };
                 self.failed(&fault, connection, true)
@@ -63,26 +66,27 @@ impl Work {
         }
     }
 
-    /// Time between two listings: the same for all tokens that list the same.
+    /// Interval between two listings: the same for all tokens that share a listing.
     fn poll(&self, account: &Account) -> SignedDuration {
         let seed = self.context.accounts.seed(&account.lists(), &self.token.uid().unwrap_or_default());
         retry::jittered(self.context.settings.poll, &seed)
     }
 
-    /// What it lists, once it was seen to.
+    /// The listing of this token, once the token is verified.
     pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
         let standing = self.context.accounts.standing(&self.reference())?;
         standing.account.map(|account| account.lists())
     }
 
-    /// How old the newest listing is when this token looks again: it lists then, or what another one listed has come.
+    /// Age of the newest listing at which this token's next pass is due: by then it lists, or another token has
+    /// listed.
     fn patience(&self, account: &Account) -> SignedDuration {
         let poll = self.poll(account);
         let first = self.context.accounts.is_first(&TokenRef::of(&self.token), account, poll);
         if first { poll } else { poll + GRACE.min(poll / 10) }
     }
 
-    /// There is a listing, made in this pass or by another one.
+    /// Evaluates a listing, made in this pass or by another token.
     async fn seen(
         &mut self,
         account: &Account,
@@ -117,7 +121,7 @@ impl Work {
         Verification { connection, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
     }
 
-    /// What a listing says to everybody who works with this token, once for each listing, whichever pass made it.
+    /// Compares a listing with the dependents of this token, once per listing, whichever pass made it.
     async fn compare(&self, account: &Account, listing: &Arc<Listing>) {
         let before = self.context.memory.compared(&self.token.uid().unwrap_or_default(), listing.as_of);
         if before >= Some(listing.as_of) {
@@ -132,13 +136,13 @@ impl Work {
         sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 
-    /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
+    /// The listing failed. `proven`: the token keeps the readiness it had before.
     fn failed(&self, fault: &Fault, connection: Connection, proven: bool) -> Verification {
         let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
-        // What a probe may find out sooner than other calls may be tried again; what the vendor asked for is kept.
+        // A probe may run before other calls may be retried; a pause that the vendor asked for is kept.
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
         let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
@@ -155,7 +159,7 @@ impl Work {
         }
     }
 
-    /// What the driver knows of a refusal.
+    /// The driver's hint for a rejected token.
     fn hint(&self) -> &'static str {
         self.context.settings.vendors.capabilities(&self.token.spec.vendor).map_or("", |it| it.refused)
     }
