@@ -55,8 +55,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
-    /// Whether the ledger says that a resource of another name left the key: a copied annotation does not entitle to
-    /// it. While the ledger cannot be read, the key counts as left by none.
+    /// Whether the ledger says that a resource of another name left the key: a copied annotation gives no right to it.
+    /// While the ledger cannot be read, every key counts as left by another resource.
     async fn left_by_another(&self, id: &KeyId) -> bool {
         let (namespace, name) = (self.namespace(), self.key.name_any());
         let other = |entry: &ledger::Entry| {
