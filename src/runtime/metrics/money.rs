@@ -1,4 +1,4 @@
-//! What keys spent and what accounts have left, exactly; status has it in coarse steps.
+//! Spending of keys and balances of accounts, exact; status shows them in coarse steps.
 
 use crate::plan::identity::TokenRef;
 use crate::plan::usage::Money;
@@ -26,12 +26,12 @@ struct Account {
     currency: String,
 }
 
-/// What the keys of one GatewayApiKey spent in the running calendar month.
+/// What the keys of one GatewayApiKey spent in the current calendar month.
 #[derive(Clone, Debug)]
 pub struct KeySpending {
     /// Namespace of the GatewayApiKey.
     pub namespace: String,
-    /// Its name.
+    /// Name of the GatewayApiKey.
     pub name: String,
     /// The vendor's currency.
     pub currency: &'static str,
@@ -41,13 +41,12 @@ pub struct KeySpending {
     pub budget: Option<u64>,
 }
 
-/// The gauges.
 #[derive(Clone, Default)]
 pub(super) struct Amounts {
     spent: Family<Key, Amount>,
     budget: Family<Key, Amount>,
     balance: Family<Account, Amount>,
-    /// Which keys were told of for a ConsoleToken, by its UID: those that are gone are told of no more.
+    /// The exported keys of each ConsoleToken, by its UID, so that gauges of deleted keys are removed.
     told: Arc<Mutex<HashMap<String, Vec<Key>>>>,
     accounts: Arc<Mutex<HashMap<TokenRef, Account>>>,
 }
@@ -115,7 +114,7 @@ impl Amounts {
         }
     }
 
-    /// Nothing is known any more.
+    /// Removes all gauges.
     pub(super) fn clear(&self) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
