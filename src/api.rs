@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod console_token;
 pub mod event;
+pub mod former;
 pub mod gateway_api_key;
 pub mod kind;
 pub mod project_settings;

@@ -1,5 +1,6 @@
 //! `ConsoleToken`: who we are to a vendor.
 
+use super::former::Former;
 use super::rotation::RotationSpec;
 use super::shared::{LocalRef, SecretKeyRef, conditions_schema};
 use super::text::{amount, entry_name, gateway_url, interval, object_name, organization_id, path};
@@ -346,15 +347,45 @@ pub struct ConsoleTokenStatus {
     /// the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<u32>,
-    /// Names under which several keys were made within a day, whichever resource had the name: deleting a resource and
-    /// creating it again is no way around the limit of keys a day.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
-    pub keys_today: Vec<MintedToday>,
+    /// What only Keysmith needs.
+    #[serde(default, skip_serializing_if = "TokenInternal::is_empty")]
+    pub internal: TokenInternal,
+    /// Now `internal.keysToday`.
+    #[serde(default, rename = "keysToday", skip_serializing_if = "Former::is_none")]
+    pub former_keys_today: Former<Vec<MintedToday>>,
     /// The GatewayApiKey that stands for a minted token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted_by: Option<LocalRef>,
     /// What the account had left when it was last asked, where the vendor tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
+}
+
+/// What only Keysmith needs to know of a ConsoleToken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenInternal {
+    /// How many keys were created within the running day, by the names of their resources; those with most keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_today: Option<Vec<MintedToday>>,
+}
+
+impl TokenInternal {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl ConsoleTokenStatus {
+    /// The same, with what version 0.1 kept elsewhere in its present place.
+    #[must_use]
+    pub fn moved(self) -> Self {
+        let internal = TokenInternal { keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()) };
+        Self { internal, former_keys_today: Former::default(), ..self }
+    }
+
+    /// How many keys were created within the running day, wherever that is stored.
+    pub fn keys_today(&self) -> Vec<MintedToday> {
+        self.former_keys_today.or(self.internal.keys_today.clone()).unwrap_or_default()
+    }
 }

@@ -1,5 +1,6 @@
 //! `GatewayApiKey`: one key that applications call the gateway with.
 
+use super::former::Former;
 use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
     SecretContest, UnusedKey,
@@ -292,9 +293,6 @@ pub struct GatewayApiKeyStatus {
     /// The generation this status speaks of; -1 before Keysmith has looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The generation that the key at the vendor and its Secret were last brought in line with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub applied_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
     /// `SecretContested` and `ExpiryUnconfirmed` while true; with a budget `BudgetLow` and `BudgetExhausted`, with
     /// `rotation.restart` `ConsumersMissing`.
@@ -310,9 +308,6 @@ pub struct GatewayApiKeyStatus {
     /// Serial of the key in the Secret; the first key of a resource has serial 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
-    /// The highest serial whose outcome at the vendor is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_serial: Option<u64>,
     /// Whether the vendor accepts calls with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
@@ -344,9 +339,6 @@ pub struct GatewayApiKeyStatus {
     /// Failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
-    /// Recognises what was asked for when something last failed: whatever is asked for anew is not made to wait.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed_requests: Option<u64>,
     /// No attempt is made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
@@ -362,24 +354,12 @@ pub struct GatewayApiKeyStatus {
     /// Keys that were replaced and are not deleted yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<PreviousKey>,
-    /// Recognises those fields of the specification that are fixed when a key is made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub immutable_hash: Option<String>,
-    /// The content of the Secret that consumers were last restarted for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarted_for: Option<String>,
     /// Keys at the vendor that carry this resource's mark and that nothing uses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unused: Vec<UnusedKey>,
     /// A state of the Secret that something in the cluster brings back time and again, and that is left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_contest: Option<SecretContest>,
-    /// Counts the keys of a day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_count: Option<KeyCount>,
-    /// What earlier keys spent of the running period of the budget.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carried_spend: Option<CarriedSpend>,
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
@@ -392,4 +372,143 @@ pub struct GatewayApiKeyStatus {
     /// The last handled value of the annotation `keysmith.dev/leaked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_leaked: Option<String>,
+    /// What only Keysmith needs.
+    #[serde(default, skip_serializing_if = "KeyInternal::is_empty")]
+    pub internal: KeyInternal,
+    /// Now `internal.appliedGeneration`.
+    #[serde(default, rename = "appliedGeneration", skip_serializing_if = "Former::is_none")]
+    pub former_applied_generation: Former<i64>,
+    /// Now `internal.settledSerial`.
+    #[serde(default, rename = "settledSerial", skip_serializing_if = "Former::is_none")]
+    pub former_settled_serial: Former<u64>,
+    /// Now `internal.failedRequestsHash`.
+    #[serde(default, rename = "failedAsks", skip_serializing_if = "Former::is_none")]
+    pub former_failed_requests: Former<u64>,
+    /// Now `internal.immutableFieldsHash`.
+    #[serde(default, rename = "madeAs", skip_serializing_if = "Former::is_none")]
+    pub former_immutable_hash: Former<String>,
+    /// Now `internal.restartedRevision`.
+    #[serde(default, rename = "restartedFor", skip_serializing_if = "Former::is_none")]
+    pub former_restarted_for: Former<String>,
+    /// Now `internal.keyCount`.
+    #[serde(default, rename = "keyCount", skip_serializing_if = "Former::is_none")]
+    pub former_key_count: Former<KeyCount>,
+    /// Now `internal.carriedSpend`.
+    #[serde(default, rename = "carriedSpend", skip_serializing_if = "Former::is_none")]
+    pub former_carried_spend: Former<CarriedSpend>,
+}
+
+/// What only Keysmith needs to know of a key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyInternal {
+    /// The generation that the key at the vendor and its Secret were last brought in line with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_generation: Option<i64>,
+    /// The highest serial whose outcome at the vendor is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_serial: Option<u64>,
+    /// Hash of the rotation requests at the last failure; another hash ends the backoff.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_requests_hash: Option<u64>,
+    /// Hash of those fields of the specification that are fixed when a key is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub immutable_fields_hash: Option<String>,
+    /// The content of the Secret that workloads were last restarted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_revision: Option<String>,
+    /// How many keys were created within the running day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_count: Option<KeyCount>,
+    /// What earlier keys spent of the running period of the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_spend: Option<CarriedSpend>,
+}
+
+impl KeyInternal {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl GatewayApiKeyStatus {
+    /// What only Keysmith needs, wherever it is stored: version 0.1 kept it beside the other fields.
+    pub fn read_internal(&self) -> KeyInternal {
+        let internal = self.internal.clone();
+        KeyInternal {
+            applied_generation: self.former_applied_generation.or(internal.applied_generation),
+            settled_serial: self.former_settled_serial.or(internal.settled_serial),
+            failed_requests_hash: self.former_failed_requests.or(internal.failed_requests_hash),
+            immutable_fields_hash: self.former_immutable_hash.or(internal.immutable_fields_hash),
+            restarted_revision: self.former_restarted_for.or(internal.restarted_revision),
+            key_count: self.former_key_count.or(internal.key_count),
+            carried_spend: self.former_carried_spend.or(internal.carried_spend),
+        }
+    }
+
+    /// The same, with all of that in its present place.
+    #[must_use]
+    pub fn moved(self) -> Self {
+        Self {
+            internal: self.read_internal(),
+            former_applied_generation: Former::default(),
+            former_settled_serial: Former::default(),
+            former_failed_requests: Former::default(),
+            former_immutable_hash: Former::default(),
+            former_restarted_for: Former::default(),
+            former_key_count: Former::default(),
+            former_carried_spend: Former::default(),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// As version 0.1 stored it.
+    fn stored() -> GatewayApiKeyStatus {
+        let status = json!({
+            "id": "key_1", "serial": 3, "settledSerial": 3, "appliedGeneration": 2, "failedAsks": 7, "madeAs": "hash",
+            "restartedFor": "3-abc", "keyCount": {"since": "2026-01-01T00:00:00Z", "serial": 3, "made": 1},
+            "carriedSpend": {"micros": 5},
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn a_status_of_version_0_1_is_understood_and_its_fields_move_with_the_next_write() {
+        let stored = stored();
+        let internal = stored.read_internal();
+        assert_eq!((internal.settled_serial, internal.applied_generation), (Some(3), Some(2)));
+        assert_eq!(
+            (internal.failed_requests_hash, internal.immutable_fields_hash.as_deref()),
+            (Some(7), Some("hash"))
+        );
+        assert_eq!(internal.restarted_revision.as_deref(), Some("3-abc"));
+        assert_eq!(internal.key_count.as_ref().map(|it| it.made), Some(1));
+        assert_eq!(internal.carried_spend.as_ref().map(|it| it.micros), Some(5));
+        let moved = serde_json::to_value(stored.moved()).unwrap();
+        let mut fields: Vec<_> = moved.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["id", "internal", "serial"], "{moved}");
+        assert_eq!(moved["internal"]["immutableFieldsHash"], "hash");
+    }
+
+    #[test]
+    fn the_present_place_has_the_last_word() {
+        let mut status = stored();
+        status.internal.settled_serial = Some(4);
+        assert_eq!(status.read_internal().settled_serial, Some(4));
+    }
+
+    #[test]
+    fn a_status_that_differs_in_nothing_but_the_place_of_its_fields_is_not_written() {
+        let stored = stored().moved();
+        let mut former = stored.clone();
+        former.former_settled_serial = serde_json::from_value(json!(3)).unwrap();
+        assert_eq!(stored, former);
+    }
 }

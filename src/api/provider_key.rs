@@ -1,5 +1,6 @@
 //! `ProviderKey`: a provider credential (bring your own key) deposited at the gateway.
 
+use super::former::Former;
 use super::shared::{ConsoleTokenRef, LocalRef, conditions_schema};
 use super::text::{display_name, entry_name, object_name, provider};
 use jiff::Timestamp;
@@ -115,12 +116,6 @@ pub struct ProviderKeyStatus {
     /// Serial of the deposit; the first one of a resource has serial 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
-    /// The highest serial whose outcome at the vendor is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_serial: Option<u64>,
-    /// Salted hash of what was deposited, so that a changed credential is noticed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<String>,
     /// The vendor ids of the keys the deposit is assigned to; empty for the whole organization.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assigned_to: Vec<String>,
@@ -146,4 +141,47 @@ pub struct ProviderKeyStatus {
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// What only Keysmith needs.
+    #[serde(default, skip_serializing_if = "ProviderKeyInternal::is_empty")]
+    pub internal: ProviderKeyInternal,
+    /// Now `internal.settledSerial`.
+    #[serde(default, rename = "settledSerial", skip_serializing_if = "Former::is_none")]
+    pub former_settled_serial: Former<u64>,
+    /// Now `internal.credentialHash`.
+    #[serde(default, rename = "content", skip_serializing_if = "Former::is_none")]
+    pub former_content: Former<String>,
+}
+
+/// What only Keysmith needs to know of a provider key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKeyInternal {
+    /// The highest serial whose outcome at the vendor is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_serial: Option<u64>,
+    /// Salted hash of the stored credential, by which a changed credential is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_hash: Option<String>,
+}
+
+impl ProviderKeyInternal {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl ProviderKeyStatus {
+    /// The same, with what version 0.1 kept elsewhere in its present place.
+    #[must_use]
+    pub fn moved(self) -> Self {
+        Self {
+            internal: ProviderKeyInternal {
+                settled_serial: self.former_settled_serial.or(self.internal.settled_serial),
+                credential_hash: self.former_content.or(self.internal.credential_hash),
+            },
+            former_settled_serial: Former::default(),
+            former_content: Former::default(),
+            ..self
+        }
+    }
 }

@@ -286,7 +286,7 @@ impl Work {
     async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
         let now = self.context.clock.now();
         let generation = self.token.metadata.generation;
-        let mut status = self.token.status.clone().unwrap_or_default();
+        let mut status = self.token.status.clone().unwrap_or_default().moved();
         status.observed_generation = generation;
         status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
         if let Some(capabilities) = self.context.settings.vendors.capabilities(&self.token.spec.vendor) {
@@ -301,7 +301,7 @@ impl Work {
         let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
         self.tell_account(&mut status);
         if let Some(today) = self.context.minted_today(&self.token, now) {
-            status.keys_today = today;
+            status.internal.keys_today = Some(today);
         }
         self.tell_usage(&mut status, &mut notices);
         let wake = match token::expiry(&self.token, now) {

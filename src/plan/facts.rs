@@ -255,17 +255,18 @@ pub struct Record {
 
 impl From<&GatewayApiKeyStatus> for Record {
     fn from(status: &GatewayApiKeyStatus) -> Self {
+        let internal = status.read_internal();
         Self {
             id: status.id.clone().map(KeyId),
             serial: status.serial.and_then(Serial::believed),
-            settled: status.settled_serial.or(status.serial).and_then(Serial::believed).unwrap_or_default(),
+            settled: internal.settled_serial.or(status.serial).and_then(Serial::believed).unwrap_or_default(),
             created_at: status.created_at,
             expires_at: status.expires_at,
             sent: Sent { email: status.email.clone(), budget: status.budget.as_ref().and_then(money::limit) },
             failures: status.failures.unwrap_or(0),
             next_attempt_at: status.next_attempt_at,
             // Earlier versions wrote the one for both.
-            generation: status.applied_generation.or(status.observed_generation),
+            generation: internal.applied_generation.or(status.observed_generation),
             attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
             previous: status.previous.clone(),
             next_rotation: status.next_rotation_time,
@@ -280,11 +281,11 @@ impl From<&GatewayApiKeyStatus> for Record {
                 rotate: status.last_handled_rotate_at.clone(),
                 leaked: status.last_handled_leaked.clone(),
             },
-            failed_requests: status.failed_requests,
-            immutable_hash: status.immutable_hash.clone(),
-            count: status.key_count.clone(),
-            carried: status.carried_spend.clone(),
-            restarted_for: status.restarted_for.clone(),
+            failed_requests: internal.failed_requests_hash,
+            immutable_hash: internal.immutable_fields_hash,
+            count: internal.key_count,
+            carried: internal.carried_spend,
+            restarted_for: internal.restarted_revision,
             ready: condition::find(&status.conditions, READY).is_some_and(|it| it.status == "True"),
         }
     }

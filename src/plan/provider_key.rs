@@ -204,7 +204,7 @@ const fn take(step: ProviderKeyStep, why: ProviderKeyWhy) -> ProviderKeyDecision
 
 impl ProviderKeyFacts {
     fn settled(&self) -> Serial {
-        let settled = self.status.settled_serial.or(self.status.serial);
+        let settled = self.status.internal.settled_serial.or(self.status.serial);
         settled.and_then(Serial::believed).unwrap_or_default()
     }
 
@@ -264,7 +264,8 @@ pub fn decide(facts: &ProviderKeyFacts, wanted: &Wanted) -> ProviderKeyDecision 
     }
     let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
     let changed = facts.requested || attempted != facts.generation;
-    let different = facts.status.content.as_ref().is_some_and(|content| *content != wanted.content);
+    let different =
+        facts.status.internal.credential_hash.as_ref().is_some_and(|content| *content != wanted.content);
     // What was sent under the last claim is what failed; something else need not wait.
     let other = facts.claim.and_then(|claim| claim.sent).map_or(different, |sent| sent != wanted.digest());
     let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !other);
@@ -410,8 +411,8 @@ pub fn record(
         status.superseded.push(old);
     }
     status.serial = Some(deposit.serial.0);
-    status.settled_serial = Some(deposit.serial.0);
-    status.content = Some(wanted.content.clone());
+    status.internal.settled_serial = Some(deposit.serial.0);
+    status.internal.credential_hash = Some(wanted.content.clone());
     status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
     status.created_at = deposit.created_at.or(Some(now));
     status.missing_since = None;

@@ -44,11 +44,11 @@ pub struct Successor<'a> {
 /// Puts a key in the place of the served one, which becomes a previous one.
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
-    let forsaken = old.is_none() && status.immutable_hash.is_some();
+    let forsaken = old.is_none() && status.internal.immutable_fields_hash.is_some();
     // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
     let replaces = old.as_ref().is_some_and(|(id, _)| *id != next.id.0) || forsaken;
     if replaces && !next.desired.policy.restart.is_empty() {
-        status.restarted_for.get_or_insert_default();
+        status.internal.restarted_revision.get_or_insert_default();
     }
     if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
         retire(status, next, id, serial);
@@ -56,10 +56,10 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
         // The leaked key was given up before there was another one: it is a previous key by now, or gone.
         tell(status, next, Cause::Leaked);
     }
-    status.key_count = rotation::made(status.key_count.take());
+    status.internal.key_count = rotation::made(status.internal.key_count.take());
     status.id = Some(next.id.0.clone());
     status.serial = Some(next.serial.0);
-    status.settled_serial = status.settled_serial.max(Some(next.settled.0));
+    status.internal.settled_serial = status.internal.settled_serial.max(Some(next.settled.0));
     status.binding = Some(LocalRef { name: next.desired.secret.name.clone() });
     status.created_at = next.listed.and_then(|key| key.created_at).or(Some(next.now));
     let shown = next.listed.and_then(|key| key.expires_at);
@@ -71,7 +71,7 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.usage = None;
     status.missing_since = None;
     status.secret_contest = None;
-    status.immutable_hash = Some(next.desired.immutable_hash.clone());
+    status.internal.immutable_fields_hash = Some(next.desired.immutable_hash.clone());
     status.last_handled_trigger.clone_from(&next.requests.trigger);
     status.last_handled_rotate_at.clone_from(&next.requests.rotate);
     status.last_handled_leaked.clone_from(&next.requests.leaked);
@@ -85,7 +85,8 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
 /// the other.
 pub fn observe(status: &mut GatewayApiKeyStatus, generation: Option<i64>) {
     if status.id.is_some() {
-        status.applied_generation = status.applied_generation.or(status.observed_generation);
+        status.internal.applied_generation =
+            status.internal.applied_generation.or(status.observed_generation);
     }
     status.observed_generation = generation;
 }
@@ -95,7 +96,7 @@ pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
     status.failures = None;
     status.next_attempt_at = None;
     if status.rotation_failures.is_none() {
-        status.failed_requests = None;
+        status.internal.failed_requests_hash = None;
     }
 }
 
@@ -139,7 +140,7 @@ fn condemn(status: &mut GatewayApiKeyStatus) {
 fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
     let told = if next.shares.is_some() { "CarriedOver" } else { "Restarted" };
     let budget = next.desired.settings.budget.map(|_| told.to_owned());
-    status.carried_spend = None;
+    status.internal.carried_spend = None;
     status.last_rotation =
         Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name(), budget });
 }
@@ -150,7 +151,7 @@ pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests
     let Some((id, serial)) = status.id.take().zip(status.serial.take()) else {
         return;
     };
-    status.settled_serial = status.settled_serial.max(Some(serial));
+    status.internal.settled_serial = status.internal.settled_serial.max(Some(serial));
     condemn(status);
     let replaced_at = report::to_the_second(now);
     let leaked = true;
@@ -207,17 +208,18 @@ pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, de
     // What failed need not be wanted any more.
     if !rotation::wanted(facts, desired) {
         status.rotation_failures = None;
-        status.failed_requests = None;
+        status.internal.failed_requests_hash = None;
     }
     let stopped = rotation::stopped(facts);
     let due = rotation::due(facts, desired).map(|due| stopped.map_or(due.at, |until| until.max(due.at)));
     status.next_rotation_time = due.filter(|at| *at > Timestamp::UNIX_EPOCH).map(report::to_the_second);
-    status.immutable_hash.get_or_insert_with(|| desired.immutable_hash.clone());
+    status.internal.immutable_fields_hash.get_or_insert_with(|| desired.immutable_hash.clone());
     if status.last_handled_trigger.is_none() {
         status.last_handled_trigger.clone_from(&desired.policy.trigger);
     }
-    status.restarted_for = match (desired.policy.restart.is_empty(), status.restarted_for.take()) {
-        (true, _) => None,
-        (false, done) => done.or_else(|| facts.revision.clone()),
-    };
+    status.internal.restarted_revision =
+        match (desired.policy.restart.is_empty(), status.internal.restarted_revision.take()) {
+            (true, _) => None,
+            (false, done) => done.or_else(|| facts.revision.clone()),
+        };
 }

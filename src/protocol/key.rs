@@ -163,17 +163,19 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     fn status(&self) -> GatewayApiKeyStatus {
-        let mut status = self.key.status.clone().unwrap_or_default();
-        status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
+        let mut status = self.key.status.clone().unwrap_or_default().moved();
+        status.internal.settled_serial = status.internal.settled_serial.max(self.settled.map(|it| it.0));
         if let Some(sent) = &self.sent {
             status.email.clone_from(&sent.email);
             status.budget = sent.budget.map(money::budget);
-            status.carried_spend = None;
+            status.internal.carried_spend = None;
         }
-        status.key_count =
-            rotation::counted(status.key_count.as_ref(), object::claim_of(self.key.as_ref(), &self.identity));
+        status.internal.key_count = rotation::counted(
+            status.internal.key_count.as_ref(),
+            object::claim_of(self.key.as_ref(), &self.identity),
+        );
         for _ in 0..self.made {
-            status.key_count = rotation::made(status.key_count.take());
+            status.internal.key_count = rotation::made(status.internal.key_count.take());
         }
         status
     }

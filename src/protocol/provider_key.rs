@@ -98,8 +98,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     fn status(&self) -> ProviderKeyStatus {
-        let mut status = self.object.status.clone().unwrap_or_default();
-        status.settled_serial = status.settled_serial.max(self.settled.map(|it| it.0));
+        let mut status = self.object.status.clone().unwrap_or_default().moved();
+        status.internal.settled_serial = status.internal.settled_serial.max(self.settled.map(|it| it.0));
         status
     }
 
@@ -422,7 +422,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 
 /// Status and verdict of a provider key that was just recorded.
 fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
-    let outdated = status.content.as_ref().is_none_or(String::is_empty);
+    let outdated = status.internal.credential_hash.as_ref().is_none_or(String::is_empty);
     let verdict = if status.superseded.is_empty() && !outdated {
         status.observed_generation = object.metadata.generation;
         status.last_handled_reconcile_at = object::requested(object).cloned();

@@ -26,7 +26,7 @@ const NEVER: &str = "kube_client::client=off";
 const WATCHES: &str = "kube_runtime";
 const KEYSMITH: &str = "keysmith";
 /// Our own modules, as the prefixes of their log targets.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "api",
     "cli",
     "cluster",
@@ -38,6 +38,7 @@ const MODULES: [&str; 15] = [
     "operator",
     "orphans",
     "plan",
+    "protocol",
     "runtime",
     "session",
     "uninstall",

@@ -4,6 +4,7 @@ use super::cluster::mark;
 use super::known::{at, claim, id};
 use jiff::SignedDuration;
 use keysmith::api::condition::{READY, condition};
+use keysmith::api::provider_key::ProviderKeyInternal;
 use keysmith::api::{ProviderKeyStatus, Reason};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::naming::Serial;
@@ -61,8 +62,10 @@ pub fn deposited() -> ProviderKeyFacts {
         status: ProviderKeyStatus {
             id: Some("one".into()),
             serial: Some(1),
-            settled_serial: Some(1),
-            content: Some("content".into()),
+            internal: ProviderKeyInternal {
+                settled_serial: Some(1),
+                credential_hash: Some("content".into()),
+            },
             assigned_to: vec!["app".into()],
             created_at: Some(at(-90_000)),
             ..new().status

@@ -138,6 +138,15 @@ impl Tampered {
         }
     }
 
+    /// Raises the fence of the Secret as it is stored: what `get` left out of it stays.
+    async fn fence_alone(&self, name: &str, sent: &Secret, write: Write) -> kube::Result<Secret> {
+        let stored = self.model.world.borrow().secret.clone();
+        let mut whole = stored.map_or_else(|| sent.clone(), |it| it.secret);
+        let fence = number(sent, FENCE).unwrap_or_default();
+        whole.annotations_mut().insert(FENCE.to_owned(), fence.to_string());
+        self.model.replace(name, &whole, write).await
+    }
+
     /// What the mutants revoke before a key is made.
     async fn before_mint(&self) {
         let served = self.status().id.map(KeyId).filter(|_| self.is(Mutant::DeletesFirst));
@@ -282,6 +291,10 @@ impl SecretPort for Tampered {
         if self.is(Mutant::AsksNothing) && write == Write::DryRun {
             return Ok(secret.clone());
         }
+        if self.is(Mutant::RemakesOnMetadata) && !secret.data.iter().flatten().any(|(name, _)| name == ENTRY)
+        {
+            return self.fence_alone(name, secret, write).await;
+        }
         let skips = self.is(Mutant::RaisesNoFence) || self.is(Mutant::FirstDraft);
         let stored = self.model.world.borrow().secret.clone();
         let same = stored.as_ref().is_some_and(|it| it.secret.data == secret.data);
@@ -334,7 +347,7 @@ impl ObjectPort<GatewayApiKey> for Tampered {
             status.missing_since = Some(Timestamp::UNIX_EPOCH);
         }
         if self.is(Mutant::CountsNoKeys) {
-            status.key_count = None;
+            status.internal.key_count = None;
         }
         let written = self.model.publish(object, &status).await;
         match &written {

@@ -4,6 +4,7 @@ use super::known::{at, claim, id};
 use super::known_provider_keys::*;
 use jiff::SignedDuration;
 use keysmith::api::ProviderKeyStatus;
+use keysmith::api::provider_key::ProviderKeyInternal;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::provider_key::{
@@ -66,7 +67,8 @@ fn what_the_claim_was_sent_with_tells_a_credential_that_changed_since() {
     assert_ne!(wanted().digest(), other_keys.digest());
     assert_ne!(wanted().digest(), other_content.digest());
     // An adopted deposit that was sent with something else is recorded without content, and so replaced.
-    let status = ProviderKeyStatus { content: Some(String::new()), ..deposited().status };
+    let mut status = deposited().status;
+    status.internal.credential_hash = Some(String::new());
     let outdated = ProviderKeyFacts { status, ..deposited() };
     expect(&outdated, Step::Create(Serial(2)), Why::ContentChanged);
 }
@@ -218,7 +220,7 @@ fn spares_are_removed_but_neither_newer_ones_nor_those_known_to_stay() {
     let one = || entry(1, "one", &["app"]);
     let claimed = || ProviderKeyFacts { claim: Some(claim(3, -9000)), ..deposited() };
     let status = |left: &[&str]| ProviderKeyStatus {
-        settled_serial: Some(3),
+        internal: ProviderKeyInternal { settled_serial: Some(3), ..ProviderKeyInternal::default() },
         left_behind: left.iter().map(|it| (*it).to_owned()).collect(),
         ..deposited().status
     };

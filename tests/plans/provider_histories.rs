@@ -331,7 +331,7 @@ fn edit(world: &mut ProviderWorld, event: Event) {
         }
         Event::Replace if !resource.deleting => {
             // A call under a claim that nobody knows any more may be sent again under its serial.
-            let settled = resource.status.settled_serial.unwrap_or_default();
+            let settled = resource.status.internal.settled_serial.unwrap_or_default();
             let open = resource.claim().is_none_or(|claim| claim.serial.0 > settled);
             world.stripped |= open || !world.flights.is_empty();
             (resource.claim, resource.finalizer) = (None, false);

@@ -302,6 +302,6 @@ fn readers_are_restarted_although_the_first_content_was_not_written_down() {
             spread: 0.0,
         };
         succession::succeed(&mut status, &successor);
-        assert_eq!(status.restarted_for.is_some(), written);
+        assert_eq!(status.internal.restarted_revision.is_some(), written);
     }
 }

@@ -18,7 +18,7 @@ impl World {
         let Some(live) = self.live() else { return };
         self.tampered = true;
         if let Some(lost) = live.claim() {
-            let settled = live.status.settled_serial.unwrap_or(0);
+            let settled = live.status.internal.settled_serial.unwrap_or(0);
             self.forgotten.extend((settled + 1..=lost.serial.0).map(Serial));
         }
         self.store(Object { claim, ..(*live).clone() });
@@ -101,7 +101,7 @@ impl World {
         if claimed(new) != claimed(old) && claimed(new) <= claimed(old) {
             self.break_rule(|| format!("the claim went back to {:?}", new.claim()));
         }
-        if new.status.settled_serial < old.status.settled_serial {
+        if new.status.internal.settled_serial < old.status.internal.settled_serial {
             self.break_rule(|| format!("the settled serial went back: {:?}", new.status));
         }
         self.check_left(old, new);

@@ -191,8 +191,9 @@ impl World {
             broken: None,
             log: None,
         };
-        let foreign = Request::Mint { name: "somebody's key".into(), models: vec![], ours: false };
-        let _ = world.vendor.apply(world.now, &foreign);
+        // Made by a person long ago, so that every listing shows it.
+        let foreign = Request::Mint { name: "made by hand".into(), models: vec![], ours: false };
+        let _ = world.vendor.apply(plus(world.now, -SignedDuration::from_hours(1)), &foreign);
         let spec = Spec { class, adopts, ..Spec::default() };
         world.store(Object { generation: 1, spec, ..Object::default() });
         world
@@ -338,7 +339,7 @@ impl World {
                     object.claim().map(|it| (it.serial.0, it.purpose, it.cause)),
                     status.id,
                     status.serial,
-                    status.settled_serial,
+                    status.internal.settled_serial,
                     status.previous,
                     object.finalizer
                 )

@@ -167,7 +167,7 @@ fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
 
 /// The key is the first that was made. A serial may be burnt where a vendor admits few calls at once.
 fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
-    if outcome.object["status"]["keyCount"]["made"] == 1 {
+    if outcome.object["status"]["internal"]["keyCount"]["made"] == 1 {
         return Ok(());
     }
     Err(format!("a new key was made for nothing: {}", outcome.object["status"]))

@@ -41,11 +41,11 @@ impl<P: KeyPorts> KeyPass<P> {
         status.id = Some(id.0.clone());
         status.serial = Some(serial.0);
         let claimed = act.facts.claim.map_or(serial, |claim| claim.serial.max(serial));
-        status.settled_serial = status.settled_serial.max(Some(claimed.0));
+        status.internal.settled_serial = status.internal.settled_serial.max(Some(claimed.0));
         status.created_at = key.created_at.or(Some(self.ports.now()));
         status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
         status.active = key.shown.active;
-        status.immutable_hash = Some(act.desired.immutable_hash.clone());
+        status.internal.immutable_fields_hash = Some(act.desired.immutable_hash.clone());
         status.last_handled_trigger.clone_from(&act.facts.requests.trigger);
         status.last_handled_rotate_at.clone_from(&act.facts.requests.rotate);
         self.confirmed = Some(Some(key));

@@ -141,7 +141,7 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn irreplaceable(&mut self, act: &Act<'_, P::Vendor>, verdict: &Verdict) -> Result<Done, Error> {
         let mut status = self.status();
         status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
-        status.failed_requests = Some(act.facts.requests.fingerprint());
+        status.internal.failed_requests_hash = Some(act.facts.requests.fingerprint());
         let pass = self.publish(status, verdict).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
@@ -263,7 +263,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let verdict = verdict.unwrap_or_else(report::key::applying);
         if settled {
             status.observed_generation = self.key.metadata.generation;
-            status.applied_generation = self.key.metadata.generation;
+            status.internal.applied_generation = self.key.metadata.generation;
         }
         self.confirmed = listed.map(Some);
         self.disowned = None;

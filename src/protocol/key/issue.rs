@@ -202,8 +202,12 @@ impl<P: KeyPorts> Issue<P> {
         match self.secrets.fence(&uid, &self.desired.secret.name, self.serial).await {
             Ok(held) => {
                 let recorded = self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed);
-                let settled =
-                    self.key.status.as_ref().and_then(|it| it.settled_serial).and_then(Serial::believed);
+                let settled = self
+                    .key
+                    .status
+                    .as_ref()
+                    .and_then(|it| it.read_internal().settled_serial)
+                    .and_then(Serial::believed);
                 let unrecorded = held.filter(|held| {
                     held.serial > recorded.max(settled)
                         && held.key_id.is_some()
@@ -380,7 +384,7 @@ impl<P: KeyPorts> Issue<P> {
             succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
             if complete {
                 status.observed_generation = generation;
-                status.applied_generation = generation;
+                status.internal.applied_generation = generation;
             }
             status
         };
@@ -426,9 +430,9 @@ impl<P: KeyPorts> Issue<P> {
     ) -> Result<Option<Arc<GatewayApiKey>>, Error> {
         let mut object = Arc::clone(claimed);
         for _ in 0..COMMITS {
-            let mut status = object.status.clone().unwrap_or_default();
+            let mut status = object.status.clone().unwrap_or_default().moved();
             let claim = object::claim_of(object.as_ref(), &self.identity);
-            status.key_count = rotation::counted(status.key_count.as_ref(), claim);
+            status.internal.key_count = rotation::counted(status.internal.key_count.as_ref(), claim);
             let mut status = change(status);
             let (generation, now) = (self.key.metadata.generation, self.ports.now());
             let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));

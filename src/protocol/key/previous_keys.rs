@@ -36,7 +36,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry::after(fault, failures, &self.uid, self.ports.now());
         status.rotation_failures = Some(failures);
         status.next_rotation_time = Some(next);
-        status.failed_requests = Some(act.facts.requests.fingerprint());
+        status.internal.failed_requests_hash = Some(act.facts.requests.fingerprint());
         let verdict = report::key::replacement_failed(fault, cause, &status, self.confirms(fault));
         let verdict = verdict.still_ready(act.facts.works());
         self.ports.measure(Measure::RotationFailed(cause));
@@ -231,7 +231,7 @@ impl<P: KeyPorts> KeyPass<P> {
             return Err(error.into());
         }
         let mut status = self.status();
-        status.restarted_for = Some(revision.to_owned());
+        status.internal.restarted_revision = Some(revision.to_owned());
         let pass = self.publish_as_it_is(status).await?;
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }

@@ -63,7 +63,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Why::MintingStopped(_) => {
                 // Rotation requests made from now on count as new ones.
                 let mut status = self.looked();
-                status.failed_requests = Some(facts.requests.fingerprint());
+                status.internal.failed_requests_hash = Some(facts.requests.fingerprint());
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             Why::Suspended => {
@@ -207,7 +207,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Status with the generation marked as applied.
     fn carried_out(&self) -> GatewayApiKeyStatus {
         let mut status = self.seen_through();
-        status.applied_generation = self.key.metadata.generation;
+        status.internal.applied_generation = self.key.metadata.generation;
         status
     }
 
@@ -249,7 +249,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = self.next_attempt(fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        status.failed_requests = facts.map(|facts| facts.requests.fingerprint());
+        status.internal.failed_requests_hash = facts.map(|facts| facts.requests.fingerprint());
         let works = facts.is_some_and(Facts::works) && self.is_carried_out();
         let scene = Scene {
             found: facts.map(Found::of).unwrap_or_default(),
@@ -284,7 +284,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry::plus(self.ports.now(), wait);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        status.failed_requests = Some(facts.requests.fingerprint());
+        status.internal.failed_requests_hash = Some(facts.requests.fingerprint());
         Ok(self.publish(status, verdict).await?.until(Some(next)))
     }
 

@@ -125,8 +125,12 @@ impl<P: ProviderKeyPorts> Store<P> {
 
     fn status(&self, object: &ProviderKey, recorded: &Recorded) -> crate::api::ProviderKeyStatus {
         let now = self.ports.now();
-        let status =
-            provider_key::record(object.status.clone().unwrap_or_default(), recorded, &self.wanted, now);
+        let status = provider_key::record(
+            object.status.clone().unwrap_or_default().moved(),
+            recorded,
+            &self.wanted,
+            now,
+        );
         deposited(status, self.object.as_ref(), now)
     }
 
