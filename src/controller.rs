@@ -100,7 +100,7 @@ macro_rules! run_all {
         pub async fn run_all(sources: Sources, context: Arc<Context>, stop: &CancellationToken) {
             tokio::join!(
                 $(run::<crate::api::$kind>(sources.$field, Arc::clone(&context), stop.clone()),)+
-                console_token::let_go_of_unneeded(sources.secrets, Arc::clone(&context), stop),
+                console_token::release_unneeded(sources.secrets, Arc::clone(&context), stop),
             );
         }
     };

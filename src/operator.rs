@@ -19,7 +19,7 @@ use crate::plan::naming::ClusterId;
 use crate::plan::report::Notice;
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
-use crate::runtime::leadership::{Election, Leadership, Surroundings};
+use crate::runtime::leadership::{Election, ElectionDeps, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{Part, Readiness};
@@ -40,11 +40,13 @@ pub struct Operator {
     pub client: Client,
     /// The HTTP transport to vendors.
     pub transport: Arc<dyn Transport>,
+    /// The clock.
     pub clock: Clock,
     /// Settings from the command line.
     pub settings: Settings,
     /// Namespaces to watch; all of them when empty.
     pub namespaces: Vec<String>,
+    /// The metrics.
     pub metrics: Metrics,
     /// Readiness of the operator.
     pub readiness: Readiness,
@@ -160,12 +162,12 @@ impl Operator {
             () = tokio::time::sleep(patience) => {}
             () = stop.cancelled() => return None,
         }
-        let surroundings = Surroundings {
+        let deps = ElectionDeps {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             liveness: self.liveness.clone(),
         };
-        Some(Leadership::campaign(election, surroundings))
+        Some(Leadership::join(election, deps))
     }
 
     fn announce(&self, leadership: &Leadership, events: &Events) {

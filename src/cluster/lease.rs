@@ -51,12 +51,12 @@ pub struct Claim<'a> {
 
 /// Access to the Lease.
 #[derive(Clone)]
-pub struct Seat {
+pub struct LeaseClient {
     api: Api<Lease>,
     namespace: String,
 }
 
-impl Seat {
+impl LeaseClient {
     /// The Lease of that namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }

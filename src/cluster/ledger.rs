@@ -44,6 +44,7 @@ pub enum Error {
     },
 }
 
+/// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
     api: Api<ConfigMap>,

@@ -19,18 +19,18 @@ impl Accounts {
     }
 
     /// State of that console token; `None` before its controller has verified it.
-    pub fn standing(&self, token: &TokenRef) -> Option<TokenState<Account>> {
+    pub fn state(&self, token: &TokenRef) -> Option<TokenState<Account>> {
         self.lock().get(token).cloned()
     }
 
     /// Records the state. Returns whether it changed in a field that dependents react to.
-    pub fn set(&self, token: TokenRef, standing: TokenState<Account>) -> bool {
-        let told = |it: &TokenState<Account>| {
+    pub fn set(&self, token: TokenRef, state: TokenState<Account>) -> bool {
+        let visible = |it: &TokenState<Account>| {
             (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
         };
-        let now = told(&standing);
-        let before = self.lock().insert(token, standing);
-        before.is_none_or(|before| told(&before) != now)
+        let now = visible(&state);
+        let before = self.lock().insert(token, state);
+        before.is_none_or(|before| visible(&before) != now)
     }
 
     /// Forgets a deleted console token.
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
-        let standing = |doubt: Option<&str>| TokenState {
+        let state = |doubt: Option<&str>| TokenState {
             stalled: false,
             lost: false,
             account: None::<Arc<Account>>,
@@ -92,10 +92,10 @@ mod tests {
             serial: None,
             fingerprint: String::new(),
         };
-        let doubted = standing(Some("it leads to another account"));
+        let doubted = state(Some("it leads to another account"));
         for outcome in [doubted.usable().err(), doubted.trusted().err()] {
             assert_eq!(outcome.as_deref(), Some("it leads to another account"));
         }
-        assert_eq!(standing(None).trusted().err().as_deref(), Some("it has not been verified"));
+        assert_eq!(state(None).trusted().err().as_deref(), Some("it has not been verified"));
     }
 }

@@ -7,7 +7,7 @@ mod minting;
 mod usage;
 mod verify;
 
-pub use holding::let_go_of_unneeded;
+pub use holding::release_unneeded;
 
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
@@ -44,7 +44,7 @@ impl Subject for ConsoleToken {
         }
         let mut work = Work { token: object, context, reading: None, account: None };
         if work.token.metadata.deletion_timestamp.is_some() {
-            return work.retire().await;
+            return work.cleanup().await;
         }
         if !object::has_finalizer(work.token.as_ref()) {
             match object::hold(&work.context.client, work.token.as_ref()).await {
@@ -52,7 +52,7 @@ impl Subject for ConsoleToken {
                 Err(error) => return stale_or(error),
             }
         }
-        work.keep().await
+        work.apply().await
     }
 }
 
@@ -96,7 +96,7 @@ struct Verification {
     summary: String,
     /// Why the account may not be the one that the keys were made in.
     doubt: Option<String>,
-    wake: Option<Timestamp>,
+    requeue_at: Option<Timestamp>,
 }
 
 impl Work {
@@ -113,9 +113,9 @@ impl Work {
         self.context.memory.wrote(Arc::clone(&self.token));
     }
 
-    async fn keep(&mut self) -> Result<Pass, Error> {
+    async fn apply(&mut self) -> Result<Pass, Error> {
         let held = self.hold().await?;
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let mut verification = match self.connect(before.as_ref()).await? {
             Ok((account, connection)) => self.verify(account, connection).await,
@@ -129,7 +129,7 @@ impl Work {
                 }),
                 summary: verdict.message.clone(),
                 // A change of RBAC sends no event, so the read is retried.
-                wake: (verdict.reason == Reason::SecretRefused)
+                requeue_at: (verdict.reason == Reason::SecretRefused)
                     .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
                 verdict,
             },
@@ -149,10 +149,10 @@ impl Work {
             Some(account) => self.read_usage(&account).await,
             None => None,
         };
-        let wake = [verification.wake, usage, held].into_iter().flatten().min();
+        let requeue_at = [verification.requeue_at, usage, held].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
         self.context.metrics.token(&self.reference(), verification.verdict.ready, expiry);
-        self.publish(&verification.verdict, wake).await
+        self.publish(&verification.verdict, requeue_at).await
     }
 
     /// Records the token's state, and enqueues its dependents if it changed.
@@ -165,8 +165,8 @@ impl Work {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
-        let standing = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
-        if self.context.accounts.set(self.reference(), standing) {
+        let state = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
+        if self.context.accounts.set(self.reference(), state) {
             self.enqueue_dependants();
             self.enqueue_minter();
         }
@@ -283,7 +283,7 @@ impl Work {
         condition::find(conditions, READY).is_some_and(|it| it.status == "True")
     }
 
-    async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
+    async fn publish(&mut self, verdict: &Verdict, requeue_at: Option<Timestamp>) -> Result<Pass, Error> {
         let now = self.context.clock.now();
         let generation = self.token.metadata.generation;
         let mut status = self.token.status.clone().unwrap_or_default().moved();
@@ -298,16 +298,16 @@ impl Work {
         status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
         notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
-        let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
-        self.tell_account(&mut status);
+        let requeue_at = [requeue_at, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
+        self.report_account(&mut status);
         if let Some(today) = self.context.minted_today(&self.token, now) {
             status.internal.keys_today = Some(today);
         }
-        self.tell_usage(&mut status, &mut notices);
-        let wake = match token::expiry(&self.token, now) {
+        self.report_usage(&mut status, &mut notices);
+        let requeue_at = match token::expiry(&self.token, now) {
             None => {
                 status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
-                wake
+                requeue_at
             }
             Some((expiring, look_again)) => {
                 let notice = Notice::warning(EventReason::ExpiringSoon, expiring.message.clone());
@@ -315,7 +315,7 @@ impl Work {
                 {
                     notices.push(notice);
                 }
-                [wake, look_again].into_iter().flatten().min()
+                [requeue_at, look_again].into_iter().flatten().min()
             }
         };
         match object::publish(&self.context.client, self.token.as_ref(), &status).await {
@@ -326,14 +326,14 @@ impl Work {
         for notice in notices {
             self.context.notify(self.token.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 
     /// Dependents of a token that is being deleted need a working account for their cleanup. After a restart the
     /// token is not verified yet, and a rejected token may have been replaced. Returns why there is no working
     /// account.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
             return Ok(None);
         }
@@ -356,7 +356,7 @@ impl Work {
 
     /// The cleanup of the finalizer: the token stays until no dependent needs it. Dependents are read from the API
     /// server, not from a cache.
-    async fn retire(&mut self) -> Result<Pass, Error> {
+    async fn cleanup(&mut self) -> Result<Pass, Error> {
         if !object::has_finalizer(self.token.as_ref()) {
             self.forget();
             return Ok(Pass::Rest(None));
@@ -366,7 +366,7 @@ impl Work {
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
         if dependants.is_empty() {
             // The Secret is released first, because without the token nothing would release it.
-            self.let_go_unless_shared().await?;
+            self.release_unless_shared().await?;
             return match object::release(&self.context.client, self.token.as_ref()).await {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
                 _ => {

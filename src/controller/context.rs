@@ -37,6 +37,7 @@ pub struct Settings {
     pub poll: SignedDuration,
     /// Limit of keys created for one resource within a day.
     pub keys_per_day: u64,
+    /// The vendor registry.
     pub vendors: Vendors,
     /// Interval between two sweeps for orphaned keys; `None` is never.
     pub sweep: Option<SignedDuration>,
@@ -49,6 +50,7 @@ pub struct Settings {
 pub struct Process {
     /// The Kubernetes client.
     pub client: Client,
+    /// The clock.
     pub clock: Clock,
     /// The id of this cluster.
     pub cluster: ClusterId,
@@ -70,11 +72,13 @@ pub struct Process {
     pub liveness: Liveness,
     /// The queue of events.
     pub events: Events,
+    /// The ledger.
     pub ledger: Ledger,
     /// Whether the stores contain the objects of all namespaces.
     pub sees_all: bool,
     /// Results of earlier sweeps.
     pub sweeps: Sweeps,
+    /// The metrics.
     pub metrics: Metrics,
     /// The objects of all watched namespaces: one entry per namespace, or one for all.
     pub everywhere: Vec<Stores>,
@@ -97,6 +101,7 @@ impl Process {
 pub struct Context {
     /// State of the process.
     pub process: Arc<Process>,
+    /// The objects.
     pub stores: Stores,
     /// The queues of the controllers.
     pub queues: Queues,

@@ -52,8 +52,8 @@ impl Context {
         let whole = capabilities.is_some_and(|it| it.lists_whole_account);
         let own = TokenRef::of(token);
         let vendors = self.settings.vendors;
-        let account = whole.then(|| told(vendors, token)).flatten();
-        let same = |it: &ConsoleToken| account.is_some() && told(vendors, it) == account;
+        let account = whole.then(|| account_of(vendors, token)).flatten();
+        let same = |it: &ConsoleToken| account.is_some() && account_of(vendors, it) == account;
         let tokens = self.everywhere.iter().flat_map(|stores| watch::all(&stores.tokens, same));
         let tokens: BTreeSet<_> = tokens.map(|it| TokenRef::of(&it)).chain([own.clone()]).collect();
         let keys = self.everywhere.iter().flat_map(|stores| stores.keys.state());
@@ -79,7 +79,7 @@ pub fn ids(listing: &Listing) -> BTreeSet<&str> {
 }
 
 /// The account id that the vendor returned for that ConsoleToken.
-fn told(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
+fn account_of(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
     let known = token.status.as_ref()?.account.as_ref().filter(|it| it.told)?;
     Some(AccountId::organization(vendors.place(token).place.api(), &known.id))
 }

@@ -204,7 +204,7 @@ impl Ports for Live {
     }
 
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Account>> {
-        self.0.accounts.standing(token)
+        self.0.accounts.state(token)
     }
 
     fn enqueue_token(&self, token: &TokenRef) {

@@ -26,7 +26,7 @@ impl Subject for ProjectSettings {
             return Ok(Pass::Rest(None));
         }
         let uid = object.uid().unwrap_or_default();
-        Work { context, settings: object, uid }.keep().await
+        Work { context, settings: object, uid }.apply().await
     }
 }
 
@@ -47,7 +47,7 @@ impl Work {
         self.settings.status.clone().unwrap_or_default()
     }
 
-    async fn keep(&mut self) -> Result<Pass, Error> {
+    async fn apply(&mut self) -> Result<Pass, Error> {
         if !self.context.stores.filled() {
             return Ok(Pass::Stale);
         }
@@ -74,10 +74,10 @@ impl Work {
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }
-        let standing = self.context.accounts.standing(&self.token());
-        let standing = standing.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
-        let stalled = standing.as_ref().is_some_and(|it| it.stalled);
-        match standing.map(|it| it.usable().cloned()) {
+        let state = self.context.accounts.state(&self.token());
+        let state = state.filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
+        let stalled = state.as_ref().is_some_and(|it| it.stalled);
+        match state.map(|it| it.usable().cloned()) {
             // The controller of the token has not verified it yet; it will enqueue this resource.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
@@ -180,8 +180,8 @@ impl Work {
         if fault.kind == FaultKind::BreakerOpen {
             // The controller of the token notices when it works again, and enqueues this resource.
             let name = &self.settings.spec.console_token_ref.name;
-            let standing = self.context.accounts.standing(&self.token());
-            let stalled = standing.is_some_and(|it| it.stalled);
+            let state = self.context.accounts.state(&self.token());
+            let stalled = state.is_some_and(|it| it.stalled);
             let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
             return self.publish(self.status(), &verdict).await;
         }
@@ -228,18 +228,18 @@ impl Work {
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         match object::publish(&self.context.client, self.settings.as_ref(), &status).await {
             Ok(Some(object)) => {
                 self.settings = Arc::new(object);
                 self.context.memory.wrote(Arc::clone(&self.settings));
             }
-            Ok(None) => return Ok(Pass::Rest(wake)),
+            Ok(None) => return Ok(Pass::Rest(requeue_at)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
             self.context.notify(self.settings.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 }

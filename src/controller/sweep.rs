@@ -148,9 +148,9 @@ pub fn forget(context: &Context, listing: &ListingId) {
 /// Sweeps if that is due, right after a listing. Errors of a sweep do not affect the ConsoleToken.
 pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
     let uid = token.uid().unwrap_or_default();
-    let standing = context.accounts.standing(&TokenRef::of(token));
+    let state = context.accounts.state(&TokenRef::of(token));
     // In a different account, every key of ours would look deleted.
-    if standing.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
+    if state.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
         return;
     }
     let id = account.lists();

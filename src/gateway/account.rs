@@ -80,7 +80,9 @@ pub struct Parts {
     pub gateway_url: String,
     /// Called when a rejection opens the breaker.
     pub alarm: Alarm,
+    /// The clock.
     pub clock: Clock,
+    /// The metrics.
     pub metrics: Metrics,
     /// How the account finds the other tokens of the same account.
     pub membership: Membership,
@@ -125,11 +127,11 @@ impl Account {
         if self.proof().keys.is_none() {
             return Ok(());
         }
-        let Some(told) = self.whose().await? else {
+        let Some(known) = self.whose().await? else {
             return Ok(());
         };
         let Membership { shares, id } = &self.membership;
-        let account = shares.of(&id.told(&told), self.capabilities(), &self.clock);
+        let account = shares.of(&id.of_account(&known), self.capabilities(), &self.clock);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.capabilities().lists_whole_account {
             *shared = shared.with_budget_of(&account);
@@ -165,7 +167,7 @@ impl Account {
     /// Waits for a rate-limit permit, before the claim. Waiting after the claim could take longer than the claim
     /// allows, and waste the serial.
     pub async fn permit(&self) -> Result<Permit, Fault> {
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         Ok(Permit(()))
     }
 
@@ -210,7 +212,7 @@ impl Account {
         if let Some((_, fault)) = failed.as_ref().filter(|(number, _)| *number > begun) {
             return Err(fault.clone());
         }
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         self.fetch(&shared.keys, &mut failed).await
     }
 
@@ -218,7 +220,7 @@ impl Account {
     pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
         let shared = self.shared();
         let mut failed = shared.keys.flight.lock().await;
-        shared.budget.turn(Purpose::Ordinary).await?;
+        shared.budget.acquire(Purpose::Ordinary).await?;
         self.fetch(&shared.keys, &mut failed).await
     }
 
@@ -247,7 +249,7 @@ impl Account {
     }
 
     /// Sets the account's id that the vendor returned for the same token before, so that it is not asked again.
-    pub fn was_told(&self, whose: &str) {
+    pub fn set_whose(&self, whose: &str) {
         // An answer from this process takes precedence.
         let _ = self.whose.set(Some(whose.to_owned()));
     }
@@ -266,7 +268,7 @@ impl Account {
 
     /// Creates a key: exactly one request, without retry.
     pub async fn mint(&self, order: &Order, _: &Permit) -> Result<Minted, Fault> {
-        let minted = self.admitted(Operation::Mint, self.gateway.mint(order)).await?;
+        let minted = self.permitted(Operation::Mint, self.gateway.mint(order)).await?;
         Ok(self.dated(minted))
     }
 
@@ -277,7 +279,7 @@ impl Account {
     /// Creates the key of an order out of an undelivered one. `None`: that key cannot be reused.
     pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Permit) -> Result<Option<Minted>, Fault> {
         let Some(vendor) = self.gateway.another_secret() else { return Ok(None) };
-        let minted = self.admitted(Operation::Reissue, vendor.reissue(id, order)).await?;
+        let minted = self.permitted(Operation::Reissue, vendor.reissue(id, order)).await?;
         Ok(minted.map(|minted| self.dated(minted)))
     }
 
@@ -388,7 +390,7 @@ impl Account {
         _: &Permit,
     ) -> Result<CreatedProviderKey, Fault> {
         let made = self
-            .admitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
+            .permitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
             .await?;
         Ok(CreatedProviderKey { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
@@ -404,9 +406,9 @@ impl Account {
     }
 
     /// Waits for a permit. The breaker is checked before and after, because it may open while the call waits.
-    async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+    async fn acquire_permit(&self, purpose: Purpose) -> Result<(), Fault> {
         self.breaker.check()?;
-        self.shared().budget.turn(purpose).await?;
+        self.shared().budget.acquire(purpose).await?;
         self.breaker.check()
     }
 
@@ -415,12 +417,12 @@ impl Account {
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         self.counted(operation, call).await
     }
 
     /// A call that has its permit already. The vendor may have asked for a pause since.
-    async fn admitted<T>(
+    async fn permitted<T>(
         &self,
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
@@ -435,7 +437,7 @@ impl Account {
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.turn(Purpose::Revocation).await?;
+        self.acquire_permit(Purpose::Revocation).await?;
         self.counted(operation, call).await
     }
 

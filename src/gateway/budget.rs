@@ -12,9 +12,9 @@ use tokio::time::{Duration, Instant};
 /// Longest wait for a permit; beyond it, the call fails and the resource retries later.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Length of a pause if the vendor's response names none.
-const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
+const DEFAULT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// Shortest pause, whatever the vendor asked for: 0 or a date in the past would be no pause.
-const SHORTEST: SignedDuration = SignedDuration::from_secs(2);
+const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// The part of the burst that only revocations may use.
 const RESERVE: f64 = 2.0;
 
@@ -60,7 +60,7 @@ impl Budget {
     }
 
     /// Waits for a permit; fails if the wait would be long.
-    pub async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+    pub async fn acquire(&self, purpose: Purpose) -> Result<(), Fault> {
         let wait = self.reserve(purpose)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -78,7 +78,7 @@ impl Budget {
     /// Starts a pause that the vendor asked for.
     pub fn pause(&self, until: Option<Timestamp>) {
         let now = self.clock.now();
-        let until = until.map_or(plus(now, UNTOLD), |until| until.max(plus(now, SHORTEST)));
+        let until = until.map_or(plus(now, DEFAULT_PAUSE), |until| until.max(plus(now, SHORTEST_PAUSE)));
         let mut state = self.lock();
         state.paused_until = state.paused_until.max(Some(until));
     }
@@ -131,7 +131,7 @@ mod tests {
         let budget = Budget::new(10, 20, clock());
         let start = Instant::now();
         for _ in 0..58 {
-            budget.turn(Purpose::Ordinary).await.unwrap();
+            budget.acquire(Purpose::Ordinary).await.unwrap();
         }
         let seconds = start.elapsed().as_secs_f64();
         assert!((3.9..4.2).contains(&seconds), "{seconds}");
@@ -140,12 +140,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_revocation_finds_a_turn_where_issuing_has_to_wait() {
         let budget = Budget::new(1, 4, clock());
-        budget.turn(Purpose::Ordinary).await.unwrap();
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
         let start = Instant::now();
-        budget.turn(Purpose::Revocation).await.unwrap();
+        budget.acquire(Purpose::Revocation).await.unwrap();
         assert!(start.elapsed().is_zero());
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(1));
     }
 
@@ -153,9 +153,9 @@ mod tests {
     async fn a_pause_that_the_vendor_asked_for_holds_for_every_ordinary_call() {
         let budget = Budget::new(10, 20, clock());
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
-        assert!(budget.turn(Purpose::Ordinary).await.is_err() && budget.open().is_err());
+        assert!(budget.acquire(Purpose::Ordinary).await.is_err() && budget.open().is_err());
         tokio::time::sleep(Duration::from_secs(30)).await;
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -164,11 +164,11 @@ mod tests {
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
         let start = Instant::now();
         for _ in 0..4 {
-            budget.turn(Purpose::Revocation).await.unwrap();
+            budget.acquire(Purpose::Revocation).await.unwrap();
         }
         assert!(start.elapsed().is_zero());
-        budget.turn(Purpose::Revocation).await.unwrap();
+        budget.acquire(Purpose::Revocation).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(1), "the bucket is empty");
-        assert!(budget.turn(Purpose::Ordinary).await.is_err());
+        assert!(budget.acquire(Purpose::Ordinary).await.is_err());
     }
 }

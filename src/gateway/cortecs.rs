@@ -89,7 +89,7 @@ struct Purse {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Balances {
     #[serde(default)]
     data: Option<Purse>,
     #[serde(flatten)]
@@ -149,7 +149,7 @@ impl Cortecs {
     }
 
     /// One status has three causes: the listing shows whether the name is taken.
-    async fn told_apart(&self, fault: Fault, name: &str) -> Fault {
+    async fn with_cause(&self, fault: Fault, name: &str) -> Fault {
         if !matches!(
             fault.kind,
             FaultKind::Rejected { status: 400, .. } | FaultKind::RejectedOurs { status: 400, .. }
@@ -190,7 +190,7 @@ impl Gateway for Cortecs {
         let mut body: Map<String, Value> = answer.read()?;
         let keys: Vec<Read<Key>> = entry::listing(&self.wire, entry::list(&mut body, "api_keys")?)?;
         let key = |read: Read<Key>| {
-            let unread = read.told_unread();
+            let unread = read.unread_fields();
             Some(listed(read.entry.name?, read.entry.created_at, unread))
         };
         Ok(keys.into_iter().filter_map(key).collect())
@@ -209,7 +209,7 @@ impl Gateway for Cortecs {
         };
         let answer = match self.wire.send(call).await {
             Ok(answer) => answer,
-            Err(fault) => return Err(self.told_apart(fault, &order.name).await),
+            Err(fault) => return Err(self.with_cause(fault, &order.name).await),
         };
         let created: Created = answer.created()?;
         let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
@@ -266,8 +266,8 @@ impl super::Usage for Cortecs {
 impl Credit for Cortecs {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v1", "manage", "users", "balance"];
-        let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
-        let balance = told.data.unwrap_or(told.bare);
+        let answer: Balances = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
+        let balance = answer.data.unwrap_or(answer.bare);
         // Both are optional (§3.3); an amount without a currency is useless.
         let money = balance.current_balance.zip(balance.currency);
         Ok(money.map(|(micros, currency)| Money { micros, currency }))

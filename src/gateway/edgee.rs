@@ -138,7 +138,7 @@ fn listed(read: Read<Key>) -> Option<Listed> {
     let limit =
         read.entry.max_usage.filter(|it| *it > 0).map(|micros| Limit { micros, period: Period::Monthly });
     let (shows_models, shows_limit) = (read.is_read("models"), read.is_read("max_usage"));
-    let unread = read.told_unread();
+    let unread = read.unread_fields();
     let key = read.entry;
     Some(Listed {
         id: KeyId(key.id?),
@@ -220,9 +220,9 @@ impl Edgee {
                 return entry::listing(&self.wire, all);
             };
             let next = next.filter(|it| !it.is_empty() && seen.insert(it.clone()));
-            let strange =
+            let malformed =
                 Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
-            cursor = Some(next.ok_or(strange)?);
+            cursor = Some(next.ok_or(malformed)?);
         }
         Err(Fault::without_effect(FaultKind::Malformed("a listing does not end")))
     }

@@ -39,7 +39,7 @@ impl<T: Entry> Read<T> {
     }
 
     /// The malformed fields for callers that do not know the vendor's field names.
-    pub fn told_unread(&self) -> Vec<Unread> {
+    pub fn unread_fields(&self) -> Vec<Unread> {
         let unread = |field: &&'static str| Unread { field, is_expiry: T::EXPIRY == Some(*field) };
         self.unread.iter().map(unread).collect()
     }

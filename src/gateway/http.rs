@@ -46,6 +46,7 @@ pub struct Wire {
 
 /// One call.
 pub struct Call<'a> {
+    /// HTTP method.
     pub method: Method,
     /// Path segments below the base; each is percent-encoded, so a name cannot break out of its segment.
     pub path: &'a [&'a str],
@@ -192,14 +193,15 @@ impl Wire {
     /// The token, in the vendor's header.
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn credential(&self) -> Result<(HeaderName, HeaderValue), Fault> {
-        let strange = |what| Fault::without_effect(FaultKind::Malformed(what));
+        let malformed = |what| Fault::without_effect(FaultKind::Malformed(what));
         let token = self.token.expose_secret();
         let (header, text) = match self.access.header {
             TokenHeader::Bearer => (Ok(AUTHORIZATION), format!("Bearer {token}")),
             TokenHeader::Named(name) => (HeaderName::try_from(name), token.to_owned()),
         };
-        let header = header.map_err(|_| strange("the name of the token's header is none"))?;
-        let mut value = HeaderValue::from_str(&text).map_err(|_| strange("the token cannot be a header"))?;
+        let header = header.map_err(|_| malformed("the name of the token's header is none"))?;
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| malformed("the token cannot be a header"))?;
         value.set_sensitive(true);
         Ok((header, value))
     }
@@ -297,7 +299,7 @@ pub fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
 }
 
 /// 403 and 404 on an optional endpoint mean that the vendor does not return the information.
-pub fn untold_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+pub fn hidden_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match gone_is_none(result) {
         Err(fault) if fault.kind == FaultKind::Forbidden => Ok(None),
         other => other,
@@ -342,9 +344,9 @@ impl Answer {
     pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         let body = std::str::from_utf8(&self.body)
             .map_err(|_| Fault::without_effect(FaultKind::Malformed("it is not JSON")))?;
-        let strange =
+        let malformed =
             |_| Fault::without_effect(FaultKind::Malformed("a field is missing or of another type"));
-        serde_json::from_str(body).map_err(strange)
+        serde_json::from_str(body).map_err(malformed)
     }
 
     /// Parses the body of a create call; if it is malformed, the outcome is unknown.

@@ -47,13 +47,13 @@ pub fn account(value: &Value) -> Option<String> {
 /// Money as a number or as text, in millionths; absent, null and empty are `None`. Negative amounts count as zero;
 /// digits beyond a millionth are cut off.
 pub fn micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let strange = || serde::de::Error::custom("an amount that is not a decimal number");
+    let malformed = || serde::de::Error::custom("an amount that is not a decimal number");
     match Option::<Value>::deserialize(deserializer)? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => amount(&text).map(Some).ok_or_else(strange),
-        Some(Value::Number(number)) => amount(&number.to_string()).map(Some).ok_or_else(strange),
-        Some(_) => Err(strange()),
+        Some(Value::String(text)) => amount(&text).map(Some).ok_or_else(malformed),
+        Some(Value::Number(number)) => amount(&number.to_string()).map(Some).ok_or_else(malformed),
+        Some(_) => Err(malformed()),
     }
 }
 

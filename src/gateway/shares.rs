@@ -42,7 +42,7 @@ pub struct ListingId {
 impl ListingId {
     /// The listing of the account with the id that the vendor returned.
     #[must_use]
-    pub fn told(&self, account: &str) -> Self {
+    pub fn of_account(&self, account: &str) -> Self {
         let account = AccountId::organization(self.account.api().clone(), account);
         Self { account, ..self.clone() }
     }
@@ -232,7 +232,10 @@ mod tests {
         assert!(Arc::ptr_eq(&held, &shared(&shares, &id(&shares, "https://a", "canary-1"))));
         for other in [id(&shares, "https://a", "canary-2"), id(&shares, "https://b", "canary-1")] {
             assert!(!Arc::ptr_eq(&held, &shared(&shares, &other)));
-            assert_ne!(one.told("o") == other.told("o"), one.account.api() != other.account.api());
+            assert_ne!(
+                one.of_account("o") == other.of_account("o"),
+                one.account.api() != other.account.api()
+            );
         }
         assert_ne!(one, id(&Shares::default(), "https://a", "canary-1"), "the salt is the process's own");
     }
@@ -240,7 +243,7 @@ mod tests {
     #[test]
     fn what_is_listed_of_one_account_with_another_driver_shares_its_budget_only() {
         let shares = Shares::default();
-        let keys = id(&shares, "https://a", "canary-1").told("o");
+        let keys = id(&shares, "https://a", "canary-1").of_account("o");
         let tokens = ListingId { vendor: "the issuer".to_owned(), ..keys.clone() };
         let [keys, tokens] = [&keys, &tokens].map(|id| shared(&shares, id));
         assert!(Arc::ptr_eq(&keys.budget, &tokens.budget) && !Arc::ptr_eq(&keys.keys, &tokens.keys));
@@ -250,7 +253,7 @@ mod tests {
     fn where_a_vendor_lists_by_user_only_the_budget_is_shared_with_other_credentials() {
         let shares = Shares::default();
         let [one, two] = ["canary-1", "canary-2"].map(|secret| id(&shares, "https://a", secret));
-        let account = shared(&shares, &one.told("o"));
+        let account = shared(&shares, &one.of_account("o"));
         let [mut first, second] = [&one, &two].map(|id| shared(&shares, id).with_budget_of(&account));
         first = first.with_budget_of(&account);
         assert!(Arc::ptr_eq(&first.budget, &second.budget) && !Arc::ptr_eq(&first.keys, &second.keys));
@@ -269,7 +272,7 @@ mod tests {
         assert!(after.keys.get().is_none() && before.keys.get().is_some());
         drop((before, after));
         shares.forget_listings();
-        assert!(shared(&shares, &id).budget.turn(Purpose::Ordinary).await.is_err());
+        assert!(shared(&shares, &id).budget.acquire(Purpose::Ordinary).await.is_err());
     }
 
     #[test]

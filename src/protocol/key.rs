@@ -322,9 +322,9 @@ impl<P: KeyPorts> KeyPass<P> {
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
         }
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest());
-        let latest = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
+        let latest = latest.filter(|it| stale_before.is_none_or(|stale_before| it.as_of > stale_before));
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
         let external =
@@ -399,7 +399,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Step::RecordKey(serial, id) => self.record_key(act, (*serial, id), decision).await,
             Step::TagKey(id, serial, name) => self.tag_key(act, (id, *serial), name).await,
             Step::DropLeaked(_) => self.drop_leaked(act).await,
-            Step::Retire(id) => self.retire_previous(act, id, decision).await,
+            Step::Retire(id) => self.revoke_previous(act, id, decision).await,
             Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
             Step::Cut(id, share) => self.cut(act, (id, *share)).await,
             Step::PrunePrevious => self.prune_previous(act).await,
@@ -418,7 +418,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 Err(fault) => Done::Failed(fault, "look at the key"),
             }),
             Step::Look(since) => self.look(&act.account, *since).await,
-            Step::Revoke(ids) => self.revoke_spares(act, ids).await,
+            Step::Revoke(ids) => self.revoke_unused(act, ids).await,
             Step::ClaimDeletion(_) | Step::Disable(_) | Step::Release | Step::Rest(_) => {
                 Ok(Done::Pass(Pass::Stale))
             }

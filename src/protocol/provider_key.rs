@@ -128,7 +128,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
         let Some(token) = self.token() else {
             let verdict = text::token::missing(self.token_name(), &self.namespace());
-            return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
+            return self.publish(self.status(), &verdict.still_ready(self.is_stored())).await;
         };
         let capabilities = self.ports.capabilities(&token.spec.vendor).filter(|it| it.provider_keys);
         let Some(capabilities) = capabilities else {
@@ -267,7 +267,9 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         (wanted, credential): (&Wanted, &SecretString),
     ) -> Result<Done, Error> {
         match &decision.step {
-            Step::Create(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
+            Step::Create(serial) => {
+                self.store_credential(account, *serial, (wanted, credential), decision.why).await
+            }
             Step::Hold(claim) => self.claim(claim).await,
             Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
             Step::RecordFound => self.record_missing(None).await,
@@ -309,7 +311,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     /// Claim, store, record: the same protocol as for keys, in a critical section that runs to its end.
-    async fn deposit(
+    async fn store_credential(
         &mut self,
         account: &Arc<P::Vendor>,
         serial: Serial,
@@ -335,7 +337,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 self.wrote(object);
                 self.changed_vendor();
                 self.reassigned = false;
-                self.say_deposited(why);
+                self.notify_stored(why);
                 Ok(Done::Again)
             }
             Stored::Stale => Ok(Done::Pass(Pass::Stale)),
@@ -362,7 +364,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
         let (now, recorded) = (self.ports.now(), Recorded { serial, id: id.clone(), created_at: None });
         let status = provider_key::record(self.status(), &recorded, wanted, now);
-        let status = deposited(status, self.object.as_ref(), now);
+        let status = stored(status, self.object.as_ref(), now);
         self.changed_vendor();
         self.reassigned = false;
         match super::publish(&self.ports, &self.object, &status).await {
@@ -421,7 +423,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 }
 
 /// Status and verdict of a provider key that was just recorded.
-fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
+fn stored(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
     let outdated = status.internal.credential_hash.as_ref().is_none_or(String::is_empty);
     let verdict = if status.superseded.is_empty() && !outdated {
         status.observed_generation = object.metadata.generation;

@@ -70,7 +70,7 @@ pub enum Key<'a> {
     /// From the vendor.
     Given(&'a SecretString),
     /// From the Secret, which already contains its bytes: the rest is rewritten around them.
-    Standing,
+    Present,
 }
 
 /// Why a Secret was not written.

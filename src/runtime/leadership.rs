@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use super::liveness::Liveness;
 use super::metrics::Metrics;
-use crate::cluster::lease::{Claim, Seat, Seen};
+use crate::cluster::lease::{Claim, LeaseClient, Seen};
 use crate::cluster::{brief, is_conflict, is_missing};
 use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
 use futures::StreamExt;
@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Clone)]
 pub struct Election {
     /// The client of the Lease, over a connection of its own: renewals must not queue behind other requests.
-    pub seat: Seat,
+    pub lease: LeaseClient,
     /// A name that is unique among all replicas, present and past.
     pub identity: String,
     /// The lease's times.
@@ -32,9 +32,10 @@ pub struct Election {
 
 /// Dependencies of the election.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct ElectionDeps {
     /// The clock, for the times in the Lease, which only serve users who read it.
     pub clock: Clock,
+    /// The metrics.
     pub metrics: Metrics,
     /// Liveness: a leader whose controllers hang must release the lease.
     pub liveness: Liveness,
@@ -45,7 +46,7 @@ pub struct Leadership {
     leads: watch::Receiver<bool>,
     over: CancellationToken,
     task: Option<AbortOnDropHandle<()>>,
-    seat: Option<Seat>,
+    lease: Option<LeaseClient>,
 }
 
 impl Leadership {
@@ -54,15 +55,15 @@ impl Leadership {
         metrics.leads(true);
         // A watch channel without a sender keeps its last value.
         let (_, leads) = watch::channel(true);
-        Self { leads, over: CancellationToken::new(), task: None, seat: None }
+        Self { leads, over: CancellationToken::new(), task: None, lease: None }
     }
 
     /// Joins the election.
-    pub fn campaign(election: Election, surroundings: Surroundings) -> Self {
+    pub fn join(election: Election, deps: ElectionDeps) -> Self {
         let (tell, leads) = watch::channel(false);
-        let (over, seat) = (CancellationToken::new(), Some(election.seat.clone()));
-        let campaigner = Campaigner { election, surroundings, tell, over: over.clone() };
-        Self { leads, over, task: Some(AbortOnDropHandle::new(tokio::spawn(campaigner.run()))), seat }
+        let (over, lease) = (CancellationToken::new(), Some(election.lease.clone()));
+        let candidate = Candidate { election, deps, tell, over: over.clone() };
+        Self { leads, over, task: Some(AbortOnDropHandle::new(tokio::spawn(candidate.run()))), lease }
     }
 
     /// Waits until this replica leads.
@@ -84,7 +85,7 @@ impl Leadership {
 
     /// Object reference of the Lease, for an event.
     pub fn reference(&self) -> Option<ObjectReference> {
-        self.seat.as_ref().map(Seat::reference)
+        self.lease.as_ref().map(LeaseClient::reference)
     }
 
     /// Releases the lease, so that another replica need not wait until it expires. Call this when nothing is in
@@ -98,9 +99,9 @@ impl Leadership {
     }
 }
 
-struct Campaigner {
+struct Candidate {
     election: Election,
-    surroundings: Surroundings,
+    deps: ElectionDeps,
     tell: watch::Sender<bool>,
     over: CancellationToken,
 }
@@ -135,42 +136,42 @@ impl Sight {
     }
 }
 
-impl Campaigner {
+impl Candidate {
     async fn run(self) {
-        while let Some(held) = self.stand().await {
-            self.turn(true);
+        while let Some(held) = self.acquire().await {
+            self.set_leads(true);
             match self.hold(held).await {
                 Ok(seen) => {
-                    self.give_back(seen).await;
-                    return self.turn(false);
+                    self.release(seen).await;
+                    return self.set_leads(false);
                 }
                 Err(why) => {
                     tracing::warn!(
                         identity = self.election.identity,
                         "{}; this replica stands by",
-                        told(why)
+                        reason(why)
                     );
-                    self.turn(false);
+                    self.set_leads(false);
                 }
             }
         }
     }
 
-    fn turn(&self, leads: bool) {
+    fn set_leads(&self, leads: bool) {
         if leads {
             tracing::info!(identity = self.election.identity, "this replica leads");
         }
-        self.surroundings.metrics.leads(leads);
+        self.deps.metrics.leads(leads);
         self.tell.send_replace(leads);
     }
 
     /// Waits for the lease and acquires it; `None` when the election is over.
-    async fn stand(&self) -> Option<Held> {
-        let mut news = Box::pin(self.election.seat.watch());
+    async fn acquire(&self) -> Option<Held> {
+        let mut news = Box::pin(self.election.lease.watch());
         let mut sight = Sight { seen: None, changed: Instant::now(), failed: None };
         while !self.over.is_cancelled() {
-            let wait = match self.candidate(&sight) {
-                Step::Acquire => match self.take(&mut sight).await {
+            let wait = match self.decide_candidate(&sight) {
+                Step::Acquire => match self.try_acquire(&mut sight).await {
                     Some(held) => return Some(held),
                     None => continue,
                 },
@@ -181,7 +182,7 @@ impl Campaigner {
                 // An event of the watch comes before the timeout, so that a released lease is acquired at once.
                 biased;
                 () = self.over.cancelled() => {}
-                told = news.next() => match told.flatten() {
+                event = news.next() => match event.flatten() {
                     Some(seen) => sight.observe(seen),
                     None => self.look(&mut sight).await,
                 },
@@ -191,7 +192,7 @@ impl Campaigner {
         None
     }
 
-    fn candidate(&self, sight: &Sight) -> Step {
+    fn decide_candidate(&self, sight: &Sight) -> Step {
         let Some(seen) = &sight.seen else {
             return Step::Wait(self.election.times.retry);
         };
@@ -204,14 +205,14 @@ impl Campaigner {
             identity: &self.election.identity,
             record: seen.map(|it| &it.record),
             role,
-            alive: self.surroundings.liveness.ask().is_ok(),
+            alive: self.deps.liveness.ask().is_ok(),
             times: self.election.times,
         })
     }
 
     /// Reads the Lease where the watch has failed.
     async fn look(&self, sight: &mut Sight) {
-        match timeout(self.patience(), self.election.seat.read()).await {
+        match timeout(self.patience(), self.election.lease.read()).await {
             Ok(Ok(seen)) => sight.observe(seen),
             Ok(Err(error)) => {
                 tracing::warn!(
@@ -226,7 +227,7 @@ impl Campaigner {
     }
 
     /// Not cancelled by a shutdown: an acquired lease has to be released.
-    async fn take(&self, sight: &mut Sight) -> Option<Held> {
+    async fn try_acquire(&self, sight: &mut Sight) -> Option<Held> {
         let sent = Instant::now();
         let seen = sight.seen.as_ref().and_then(Option::as_ref);
         match timeout(self.patience(), self.write(seen, Some(&self.election.identity))).await {
@@ -282,7 +283,7 @@ impl Campaigner {
                     return;
                 }
             }
-            match timeout(within, self.election.seat.read()).await {
+            match timeout(within, self.election.lease.read()).await {
                 Ok(Ok(seen)) => held.seen = seen,
                 _ => return,
             }
@@ -294,7 +295,7 @@ impl Campaigner {
     }
 
     /// Releases the lease, with retries until the other replicas may acquire it anyway.
-    async fn give_back(&self, mut seen: Option<Seen>) {
+    async fn release(&self, mut seen: Option<Seen>) {
         let end = Instant::now() + duration(self.election.times.renew);
         while let Some(ours) = seen.take_if(|it| it.record.holder.as_ref() == Some(&self.election.identity)) {
             let error = match timeout(self.patience(), self.write(Some(&ours), None)).await {
@@ -309,7 +310,7 @@ impl Campaigner {
                 );
             }
             sleep(duration(self.election.times.retry).min(Duration::from_millis(500))).await;
-            let now = timeout(self.patience(), self.election.seat.read()).await;
+            let now = timeout(self.patience(), self.election.lease.read()).await;
             seen = now.ok().and_then(Result::ok).unwrap_or(Some(ours));
         }
     }
@@ -317,8 +318,8 @@ impl Campaigner {
     async fn write(&self, seen: Option<&Seen>, holder: Option<&str>) -> kube::Result<Seen> {
         // A released lease need not be waited for.
         let lasts = if holder.is_some() { self.election.times.lease } else { SignedDuration::from_secs(1) };
-        let claim = Claim { holder, lasts, now: self.surroundings.clock.now() };
-        self.election.seat.write(seen, claim).await
+        let claim = Claim { holder, lasts, now: self.deps.clock.now() };
+        self.election.lease.write(seen, claim).await
     }
 
     /// Timeout of one request: two of them fit before a leader has to stop.
@@ -327,7 +328,7 @@ impl Campaigner {
     }
 }
 
-fn told(why: Why) -> &'static str {
+fn reason(why: Why) -> &'static str {
     match why {
         Why::Taken => "the lease is another's",
         Why::Unrenewed => "the lease could not be renewed in time",

@@ -79,6 +79,7 @@ impl Readiness {
 /// Inputs of the endpoints.
 #[derive(Clone, Default)]
 pub struct State {
+    /// The metrics.
     pub metrics: Metrics,
     /// Readiness of the operator.
     pub readiness: Readiness,

@@ -35,11 +35,11 @@ impl Work {
                 continue;
             }
             let uid = key.uid().unwrap_or_default();
-            let floor = self.context.memory.remember(&uid, |it| it.stale_before());
-            if floor.is_some_and(|floor| listing.as_of <= floor) {
+            let stale_before = self.context.memory.remember(&uid, |it| it.stale_before());
+            if stale_before.is_some_and(|stale_before| listing.as_of <= stale_before) {
                 continue;
             }
-            let awaited = floor.is_some() && floor >= before;
+            let awaited = stale_before.is_some() && stale_before >= before;
             let identity = key::identity(key, &Live(Arc::clone(&self.context)));
             let claim = object::claim_of(key, &identity);
             let subject = Subject { key, claim, identity: &identity, capabilities, now };
@@ -50,7 +50,7 @@ impl Work {
     }
 
     /// One listing serves every provider key of the account; without provider keys, nothing is listed.
-    pub(super) async fn poll_deposits(&self, account: &Account, poll: SignedDuration) {
+    pub(super) async fn poll_provider_keys(&self, account: &Account, poll: SignedDuration) {
         let token = self.reference();
         let refers = |it: &ProviderKey| it.is_made_with(&token);
         if watch::select(&self.context.stores.provider_keys, refers).is_empty() {

@@ -44,17 +44,17 @@ impl Work {
         };
         let Some(hold) = hold else { return Ok(None) };
         if hold.going {
-            return self.leave_or_keep(&name, hold.held).await;
+            return self.release_or_wait(&name, hold.held).await;
         }
         let refused = before.is_some_and(|it| it.secret == name && it.refused);
         let mut now = Holds { secret: name.clone(), refused };
         if self.is_needed() {
             if !hold.held {
                 let done = secrets.hold(&name).await;
-                now.refused = self.told(done, refused)?;
+                now.refused = self.note_refusal(done, refused)?;
             }
         } else if hold.held {
-            self.let_go().await?;
+            self.release_secret().await?;
         }
         self.context.memory.holds(&uid, Some(now));
         Ok(None)
@@ -62,7 +62,7 @@ impl Work {
 
     /// The Secret is being deleted. If only the Secret is, it is released. If its namespace or its ConsoleToken is
     /// deleted too, the finalizer stays.
-    async fn leave_or_keep(&self, name: &str, held: bool) -> Result<Option<Timestamp>, Error> {
+    async fn release_or_wait(&self, name: &str, held: bool) -> Result<Option<Timestamp>, Error> {
         if !held {
             return Ok(None);
         }
@@ -84,10 +84,10 @@ impl Work {
     }
 
     /// Without the right to write the Secret, the token works without the finalizer, and one event says so.
-    fn told(&self, done: kube::Result<()>, told: bool) -> Result<bool, Error> {
+    fn note_refusal(&self, done: kube::Result<()>, reported: bool) -> Result<bool, Error> {
         match done {
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
-                if !told {
+                if !reported {
                     let notice = report::token::secret_not_held(self.token.spec.secret_name(), status.code);
                     self.context.notify(self.token.as_ref(), notice);
                 }
@@ -109,15 +109,15 @@ impl Work {
     }
 
     /// Releases the Secret, unless dependents need it; they are read from the API server, not from a cache.
-    pub(super) async fn let_go(&self) -> Result<(), Error> {
+    pub(super) async fn release_secret(&self) -> Result<(), Error> {
         if self.dependants().await?.is_empty() {
-            self.let_go_unless_shared().await?;
+            self.release_unless_shared().await?;
         }
         Ok(())
     }
 
     /// Releases the Secret of a token without dependents, unless a token with the same Secret has some.
-    pub(super) async fn let_go_unless_shared(&self) -> Result<(), Error> {
+    pub(super) async fn release_unless_shared(&self) -> Result<(), Error> {
         let (namespace, name) = (self.namespace(), self.token.spec.secret_name().to_owned());
         let uid = self.token.uid();
         let shares = |it: &ConsoleToken| {
@@ -178,7 +178,7 @@ fn ignore_missing(error: kube::Error) -> kube::Result<()> {
 }
 
 /// Releases Secrets that have our finalizer and that no ConsoleToken names any more, until `stop`.
-pub async fn let_go_of_unneeded(
+pub async fn release_unneeded(
     mut secrets: UnboundedReceiver<ObjectName>,
     context: Arc<Context>,
     stop: &CancellationToken,

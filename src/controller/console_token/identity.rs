@@ -36,7 +36,7 @@ impl Work {
         let told = match account::known(pinned.as_ref(), credential, fresh) {
             Ok(told) => {
                 if let Some(told) = told {
-                    account.was_told(told);
+                    account.set_whose(told);
                 }
                 told.map(str::to_owned)
             }
@@ -123,11 +123,11 @@ impl Work {
 
     /// The doubt found before, which stays until a listing clears it.
     pub(super) fn doubted(&self) -> Option<String> {
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         before.filter(|it| Some(&it.uid) == self.token.uid().as_ref()).and_then(|it| it.doubt)
     }
 
-    pub(super) fn tell_account(&self, status: &mut ConsoleTokenStatus) {
+    pub(super) fn report_account(&self, status: &mut ConsoleTokenStatus) {
         let asked = object::annotation(self.token.as_ref(), ACCEPT_ACCOUNT);
         // If the annotation is removed and set again, the same value is a new request.
         status.last_handled_accept_account.take_if(|_| asked.is_none());

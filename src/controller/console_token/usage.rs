@@ -49,7 +49,7 @@ impl Work {
         let balance = account.balance().await;
         let trouble = report::token::unread(spent.as_ref().err(), balance.as_ref().err());
         if let Ok(Some(spent)) = &spent {
-            self.tell_keys(account, spent);
+            self.export_spending(account, spent);
         }
         let balance = balance.ok().flatten();
         if let Some(money) = &balance {
@@ -85,9 +85,9 @@ impl Work {
     }
 
     /// Sets the exact metrics; keys whose status would change are enqueued.
-    fn tell_keys(&self, account: &Account, spent: &Spent) {
+    fn export_spending(&self, account: &Account, spent: &Spent) {
         let currency = account.capabilities().budget.currency;
-        let mut told = Vec::new();
+        let mut exported = Vec::new();
         for key in self.keys() {
             let Some(status) = &key.status else { continue };
             let identity = Identity::from(self.context.mark(key.as_ref()));
@@ -105,7 +105,7 @@ impl Work {
             {
                 self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
             }
-            told.push(KeySpending {
+            exported.push(KeySpending {
                 namespace: self.namespace(),
                 name: key.name_any(),
                 currency,
@@ -113,11 +113,11 @@ impl Work {
                 budget: budget.map(|it| it.micros),
             });
         }
-        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), told);
+        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), exported);
     }
 
     /// Writes the last reading into status, and removes what is not read any more.
-    pub(super) fn tell_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
+    pub(super) fn report_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
         let Some(spec) = &self.token.spec.usage else {
             status.balance = None;
             status.conditions.retain(|it| it.type_ != LOW_BALANCE && it.type_ != USAGE_READ);

@@ -52,9 +52,9 @@ impl Work {
                     self.enqueue_dependants();
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
-                let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
+                let requeue_at = account.proven_until(poll).map_or(next, |proven| next.min(proven));
                 let seen = Seen { listing, probed, fresh: latest.is_none() };
-                self.seen(&account, connection, seen, wake).await
+                self.seen(&account, connection, seen, requeue_at).await
             }
             Err(fault) => {
                 // Without a listing the vendor was never seen to accept this token, and the previous token must not
@@ -74,8 +74,8 @@ impl Work {
 
     /// The listing of this token, once the token is verified.
     pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
-        let standing = self.context.accounts.standing(&self.reference())?;
-        standing.account.map(|account| account.lists())
+        let state = self.context.accounts.state(&self.reference())?;
+        state.account.map(|account| account.lists())
     }
 
     /// Age of the newest listing at which this token's next pass is due: by then it lists, or another token has
@@ -92,7 +92,7 @@ impl Work {
         account: &Account,
         connection: Connection,
         seen: Seen,
-        wake: Timestamp,
+        requeue_at: Timestamp,
     ) -> Verification {
         let verdict = match self.identify(account, &connection.credential, (&seen.listing, seen.fresh)).await
         {
@@ -113,12 +113,18 @@ impl Work {
                 doubt: Some(summary.clone()),
                 verdict,
                 summary,
-                wake: Some(wake),
+                requeue_at: Some(requeue_at),
             };
         }
         self.compare(account, &seen.listing).await;
         let verdict = report::token::verified(&self.token);
-        Verification { connection, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
+        Verification {
+            connection,
+            verdict,
+            summary: String::new(),
+            doubt: None,
+            requeue_at: Some(requeue_at),
+        }
     }
 
     /// Compares a listing with the dependents of this token, once per listing, whichever pass made it.
@@ -132,7 +138,7 @@ impl Work {
         if let Err(fault) = account.join().await {
             log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
         }
-        self.poll_deposits(account, self.poll(account)).await;
+        self.poll_provider_keys(account, self.poll(account)).await;
         sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 
@@ -155,7 +161,7 @@ impl Work {
             verdict,
             summary: fault.to_string(),
             doubt: self.doubted(),
-            wake: Some(next),
+            requeue_at: Some(next),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
-use crate::gateway::http::{Answer, Call, Wire, untold_is_none};
+use crate::gateway::http::{Answer, Call, Wire, hidden_is_none};
 use crate::gateway::{Project, Projects, Whole, lenient, refusal};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
@@ -113,7 +113,7 @@ fn unconfigured(fault: Fault) -> Fault {
 
 /// The id of the project. `None`: the vendor does not return it.
 pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
-    let answer = untold_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
+    let answer = hidden_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
     let whole: Option<Value> = answer.map(|it| it.read()).transpose()?;
     Ok(whole.as_ref().and_then(|it| it.get("project_id")).and_then(lenient::account))
 }
@@ -123,8 +123,8 @@ impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await.map_err(unconfigured)?;
         let readable = readable(&answer)?;
-        let strange = || Fault::without_effect(FaultKind::Malformed("the configuration names no project"));
-        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
+        let malformed = || Fault::without_effect(FaultKind::Malformed("the configuration names no project"));
+        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(malformed)?;
         Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
     }
 

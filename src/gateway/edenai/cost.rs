@@ -57,8 +57,8 @@ pub async fn spent(wire: &Wire, path: &[&str], span: &Span) -> Result<Vec<Spendi
 fn sum(of: OfKey) -> Result<Spending, Fault> {
     let mut sum = Spending { key: of.token.unwrap_or_default(), ..Spending::default() };
     for (day, features) in of.data {
-        let strange = || Fault::without_effect(FaultKind::Malformed("a day of the costs is no date"));
-        let date: jiff::civil::Date = day.get(..10).unwrap_or(&day).parse().map_err(|_| strange())?;
+        let malformed = || Fault::without_effect(FaultKind::Malformed("a day of the costs is no date"));
+        let date: jiff::civil::Date = day.get(..10).unwrap_or(&day).parse().map_err(|_| malformed())?;
         let at: Option<Timestamp> = date.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
         let counts = features.values().map(|cost| cost.details.unwrap_or(0.0) as u64);
         let calls = counts.fold(0, u64::saturating_add);

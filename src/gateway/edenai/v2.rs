@@ -96,7 +96,7 @@ impl Entry for Token {
 
 /// A token as a listed key, as far as it could be read. `None`: it is revoked.
 fn listed(read: Read<Token>) -> Option<Listed> {
-    let told_unread = read.told_unread();
+    let unread_fields = read.unread_fields();
     let Read { entry: token, unread } = read;
     let name = token.name.filter(|_| token.revoked != Some(true))?;
     let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
@@ -110,7 +110,7 @@ fn listed(read: Read<Token>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread: told_unread,
+        unread: unread_fields,
         shown: Shown { budget, capped, ..Shown::default() },
     })
 }

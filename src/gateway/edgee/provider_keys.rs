@@ -79,12 +79,12 @@ fn is_unknown_path(fault: &Fault) -> bool {
 impl ProviderKeys for Edgee {
     async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault> {
         let keys: Vec<Read<ProviderKeyBody>> = self.pages("provider-keys").await?;
-        let deposit = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedProviderKey {
+        let listed = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedProviderKey {
             id: key.id.map(KeyId),
             name: key.name,
             assigned_to: key.api_key_ids.map(|ids| ids.into_iter().map(KeyId).collect()),
         };
-        Ok(keys.into_iter().map(deposit).collect())
+        Ok(keys.into_iter().map(listed).collect())
     }
 
     async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault> {

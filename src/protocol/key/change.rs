@@ -141,8 +141,8 @@ impl<P: KeyPorts> KeyPass<P> {
 
     pub(super) async fn look(&mut self, account: &P::Vendor, since: Timestamp) -> Result<Done, Error> {
         // A listing that began before our last vendor call still shows deleted keys, so it is not used.
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
-        let since = floor.map_or(since, |floor| floor.max(since));
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
+        let since = stale_before.map_or(since, |stale_before| stale_before.max(since));
         Ok(match account.list(since).await {
             Ok(_) => Done::Again,
             Err(fault) => Done::Failed(fault, "list the keys"),
@@ -151,7 +151,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Revokes unused keys. The vendor is listed first and the resource read afterwards: in the other order, a key
     /// that is just being created would count as unused.
-    pub(super) async fn revoke_spares(
+    pub(super) async fn revoke_unused(
         &mut self,
         act: &Act<'_, P::Vendor>,
         ids: &[KeyId],

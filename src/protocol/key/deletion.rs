@@ -69,7 +69,7 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.removal_failed(&fault, doing).await,
+                Done::Failed(fault, doing) => return self.call_failed(&fault, doing).await,
             }
         }
         Ok(Pass::Unfinished)
@@ -115,14 +115,14 @@ impl<P: KeyPorts> KeyPass<P> {
         (step, facts): (&Step, &Facts),
     ) -> Result<Option<Done>, Error> {
         // If the vendor hangs, the status must still say that the deletion is blocked.
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let (ids, doing) = match step {
-            Step::Revoke(ids) => (ids.clone(), Removing::Revoke),
-            Step::Disable(ids) => (ids.clone(), Removing::Disable),
-            Step::Look(since) => (Vec::new(), Removing::Look(floor.map_or(*since, |it| it.max(*since)))),
+            Step::Revoke(ids) => (ids.clone(), Action::Revoke),
+            Step::Disable(ids) => (ids.clone(), Action::Disable),
+            Step::Look(since) => (Vec::new(), Action::Look(stale_before.map_or(*since, |it| it.max(*since)))),
             _ => return Ok(None),
         };
-        let removal = Removal {
+        let removal = Calls {
             account: Arc::clone(account),
             identity: self.identity.clone(),
             listed: listed(facts),
@@ -146,12 +146,12 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         self.strays.extend(outcome.strays);
         match doing {
-            Removing::Revoke => {
+            Action::Revoke => {
                 self.revoked |= !outcome.done.is_empty();
                 self.gone.extend(outcome.done);
             }
-            Removing::Disable => self.disabled.extend(outcome.done),
-            Removing::Look(_) => {}
+            Action::Disable => self.disabled.extend(outcome.done),
+            Action::Look(_) => {}
         }
         Ok(Some(match outcome.result {
             Ok(()) => Done::Taken,
@@ -160,7 +160,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// A call of a deletion failed: writes the reason and the time of the retry into status.
-    async fn removal_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+    async fn call_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
         // The token's controller notices when the token works again, and enqueues this key.
         if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
             return self.deletion_blocked(&fault.to_string(), None).await;
@@ -295,13 +295,13 @@ const fn why(left: LeftWhy) -> Why {
 
 /// What a deletion does to each key.
 #[derive(Clone, Copy)]
-enum Removing {
+enum Action {
     Revoke,
     Disable,
     Look(Timestamp),
 }
 
-impl Removing {
+impl Action {
     const fn words(self) -> &'static str {
         match self {
             Self::Revoke => "revoke the key",
@@ -312,7 +312,7 @@ impl Removing {
 }
 
 /// The vendor calls of a deletion.
-struct Removal<V> {
+struct Calls<V> {
     account: Arc<V>,
     identity: Identity,
     /// Keys that a listing shows with the resource's mark.
@@ -330,11 +330,11 @@ struct Outcome {
     result: Result<(), Fault>,
 }
 
-impl<V: VendorPort> Removal<V> {
+impl<V: VendorPort> Calls<V> {
     /// Handles the keys one after the other.
-    async fn run(self, ids: Vec<KeyId>, doing: Removing) -> Outcome {
+    async fn run(self, ids: Vec<KeyId>, doing: Action) -> Outcome {
         let mut outcome = Outcome { done: Vec::new(), strays: Vec::new(), result: Ok(()) };
-        if let Removing::Look(since) = doing {
+        if let Action::Look(since) = doing {
             outcome.result = self.account.list(since).await.map(drop);
             return outcome;
         }
@@ -353,14 +353,14 @@ impl<V: VendorPort> Removal<V> {
 
     /// Returns whether the key carries the resource's mark. A key that the vendor does not list is called all the
     /// same: a listing may lag.
-    async fn one(&self, id: &KeyId, doing: Removing) -> Result<bool, Fault> {
+    async fn one(&self, id: &KeyId, doing: Action) -> Result<bool, Fault> {
         if !owned(self.account.as_ref(), (&self.identity, &self.listed), id).await? {
             return Ok(false);
         }
         if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {
             return Ok(false);
         }
-        if !matches!(doing, Removing::Disable) {
+        if !matches!(doing, Action::Disable) {
             return self.account.revoke(id).await.map(|()| true);
         }
         match self.account.amend(id, &Amendment::activity(Settings::default(), false)).await {

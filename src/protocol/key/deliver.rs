@@ -77,7 +77,7 @@ impl<P: KeyPorts> KeyPass<P> {
         serial: Serial,
         id: &KeyId,
     ) -> Result<Done, Error> {
-        self.put_right(act, (serial, id), Key::Standing).await
+        self.put_right(act, (serial, id), Key::Present).await
     }
 
     async fn put_right(

@@ -41,6 +41,7 @@ const COMMITS: usize = 5;
 
 /// Input of the section; it borrows nothing.
 pub struct Issue<P: KeyPorts> {
+    /// The ports.
     pub ports: P,
     /// The resource as it was read.
     pub key: Arc<GatewayApiKey>,
@@ -105,6 +106,7 @@ pub enum Issued {
     Failed {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
+        /// The fault of the call.
         fault: Fault,
     },
     /// The key was created, and its Secret is rejected for good: the key stays at the vendor, to be revealed later.

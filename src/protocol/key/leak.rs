@@ -49,7 +49,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let act = Act { account, desired: &desired, rendering: &rendering, base_url: "", facts: &facts };
             let done = match &decision.step {
                 Step::DropLeaked(_) => self.drop_leaked(&act).await?,
-                Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
+                Step::Retire(id) => self.revoke_previous(&act, id, &decision).await?,
                 Step::Rest(until) => Done::Pass(Pass::Rest(*until)),
                 _ => Done::Pass(Pass::Stale),
             };

@@ -104,7 +104,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// Revokes a previous key. Only keys with the resource's mark are touched.
-    pub(super) async fn retire_previous(
+    pub(super) async fn revoke_previous(
         &mut self,
         act: &Act<'_, P::Vendor>,
         id: &KeyId,

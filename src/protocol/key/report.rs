@@ -350,10 +350,10 @@ impl<P: KeyPorts> KeyPass<P> {
         if condition::is_true(&status.conditions, STALLED) {
             succession::observe(&mut status, generation);
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         self.notices.extend(notice);
         let pass = self.publish_as_it_is(status).await?;
-        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(wake) })
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(requeue_at) })
     }
 
     /// Whether managementPolicy is Observe.

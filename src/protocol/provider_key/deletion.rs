@@ -21,7 +21,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             Some(Err(why)) if self.token_state().is_some_and(|it| it.doubt.is_some()) => {
                 return self.deletion_blocked(&why).await;
             }
-            standing => standing.and_then(Result::ok),
+            usable => usable.and_then(Result::ok),
         };
         let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {

@@ -38,12 +38,12 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         object::claim_of(self.object.as_ref(), &self.identity()).map(|claim| claim.serial)
     }
 
-    pub(super) fn say_deposited(&self, why: Why) {
+    pub(super) fn notify_stored(&self, why: Why) {
         self.ports.notify(self.object.as_ref(), report::provider_key::sent(why));
     }
 
     /// Whether the credential of this generation is stored at the vendor, by status.
-    pub(super) fn is_deposited(&self) -> bool {
+    pub(super) fn is_stored(&self) -> bool {
         let status = self.status();
         let ready = condition::is_true(&status.conditions, READY);
         ready && status.id.is_some() && status.observed_generation == self.object.metadata.generation
@@ -84,14 +84,14 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let next = retry::plus(self.ports.now(), retry::backoff(failures, &self.uid));
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let ready = self.is_deposited();
+        let ready = self.is_stored();
         Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
     }
 
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let stalled = self.token_state().is_some_and(|it| it.stalled);
         let verdict = report::token::not_ready(self.token_name(), why, stalled);
-        self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await
+        self.publish(self.status(), &verdict.still_ready(self.is_stored())).await
     }
 
     pub(super) async fn publish(
@@ -105,16 +105,16 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         match protocol::publish(&self.ports, &self.object, &status).await {
             Ok(Some(object)) => self.wrote(object),
-            Ok(None) => return Ok(Pass::Rest(wake)),
+            Ok(None) => return Ok(Pass::Rest(requeue_at)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
             self.ports.notify(self.object.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 
     pub(super) fn say_left_behind(&self, ids: &[String]) {

@@ -1,7 +1,7 @@
 //! The critical section of a provider key: claim, call, record. It runs to its end even if the reconcile that started
 //! it is dropped, because the vendor may return too few fields for the provider key to be found again.
 
-use super::deposited;
+use super::stored;
 use crate::api::ProviderKey;
 use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
@@ -24,6 +24,7 @@ const COMMITS: usize = 5;
 
 /// Input of the section; it borrows nothing.
 pub struct Store<P: ProviderKeyPorts> {
+    /// The ports.
     pub ports: P,
     /// The resource as it was read.
     pub object: Arc<ProviderKey>,
@@ -81,7 +82,7 @@ impl<P: ProviderKeyPorts> Store<P> {
             keys: self.wanted.assigned_to.iter().cloned().collect(),
         };
         match self.account.create_provider_key(&order, &self.permit).await {
-            Ok(deposited) => self.record(claimed, deposited).await,
+            Ok(stored) => self.record(claimed, stored).await,
             Err(fault) if fault.effect == Outcome::NotApplied => Ok(Stored::Failed(claimed, fault)),
             Err(fault) => {
                 let serial = self.serial.0;
@@ -131,7 +132,7 @@ impl<P: ProviderKeyPorts> Store<P> {
             &self.wanted,
             now,
         );
-        deposited(status, self.object.as_ref(), now)
+        stored(status, self.object.as_ref(), now)
     }
 
     /// Deletes the provider key at once if its resource is gone: no later pass would look for it.

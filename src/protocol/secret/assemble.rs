@@ -25,15 +25,15 @@ impl<S: SecretPort> Guard<S> {
         delivery: &Delivery<'_>,
     ) -> Result<Secret, Undelivered> {
         let uid = &delivery.owner.uid;
-        let standing;
+        let bytes_in_secret;
         let key = match delivery.key {
             Key::Given(key) => key,
-            Key::Standing => {
+            Key::Present => {
                 let found = present.as_ref().and_then(|secret| key_in(secret, uid, Some(delivery.plan)));
                 // The Secret contained the key when it was last read; the next read decides.
-                standing =
+                bytes_in_secret =
                     found.filter(|(serial, _)| *serial == delivery.serial).ok_or(Undelivered::Superseded)?.1;
-                &standing
+                &bytes_in_secret
             }
         };
         let (filled, imprint) = self.render(delivery, key)?;

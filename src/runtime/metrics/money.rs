@@ -47,7 +47,7 @@ pub(super) struct Amounts {
     budget: Family<Key, Amount>,
     balance: Family<Account, Amount>,
     /// The exported keys of each ConsoleToken, by its UID, so that gauges of deleted keys are removed.
-    told: Arc<Mutex<HashMap<String, Vec<Key>>>>,
+    exported: Arc<Mutex<HashMap<String, Vec<Key>>>>,
     accounts: Arc<Mutex<HashMap<TokenRef, Account>>>,
 }
 
@@ -82,8 +82,8 @@ impl Amounts {
     }
 
     pub(super) fn spending(&self, token: &str, keys: Vec<KeySpending>) {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = Vec::new();
+        let mut all = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exported = Vec::new();
         let before = all.remove(token).unwrap_or_default();
         for key in keys {
             let labels = Key { namespace: key.namespace, name: key.name, currency: key.currency };
@@ -92,14 +92,14 @@ impl Amounts {
                 Some(budget) => drop(self.budget.get_or_create(&labels).set(amount(budget))),
                 None => drop(self.budget.remove(&labels)),
             }
-            told.push(labels);
+            exported.push(labels);
         }
-        for gone in before.iter().filter(|it| !told.contains(it)) {
+        for gone in before.iter().filter(|it| !exported.contains(it)) {
             self.spent.remove(gone);
             self.budget.remove(gone);
         }
-        if !told.is_empty() {
-            all.insert(token.to_owned(), told);
+        if !exported.is_empty() {
+            all.insert(token.to_owned(), exported);
         }
     }
 
@@ -116,9 +116,9 @@ impl Amounts {
 
     /// Removes all gauges.
     pub(super) fn clear(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clear();
+        exported.clear();
         accounts.clear();
         self.spent.clear();
         self.budget.clear();

@@ -59,7 +59,7 @@ impl Entry for Key {
 
 /// A key, as far as it could be read. `None`: it is revoked.
 pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
-    let told_unread = read.told_unread();
+    let unread_fields = read.unread_fields();
     let Read { entry: key, unread } = read;
     let id = key.id.filter(|_| key.revoked != Some(true))?;
     // A name without our mark always differs, whatever else is in it.
@@ -75,7 +75,7 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread: told_unread,
+        unread: unread_fields,
         shown: Shown {
             display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
             budget,

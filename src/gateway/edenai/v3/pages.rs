@@ -39,7 +39,7 @@ impl Rows {
     }
 }
 
-fn strange(what: &'static str) -> Fault {
+fn malformed(what: &'static str) -> Fault {
     Fault::without_effect(FaultKind::Malformed(what))
 }
 
@@ -77,10 +77,10 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fa
                 return keys(wire, rows);
             }
             Value::Object(mut page) => (entry::list(&mut page, "results")?, total(&page)?),
-            _ => return Err(strange("it is no listing")),
+            _ => return Err(malformed("it is no listing")),
         };
         if total.is_some_and(|total| total < most) {
-            return Err(strange("a listing grew shorter while it was read"));
+            return Err(malformed("a listing grew shorter while it was read"));
         }
         most = most.max(total.unwrap_or_default());
         let ended = results.is_empty();
@@ -89,11 +89,11 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fa
             return keys(wire, rows);
         }
         if ended {
-            return Err(strange("a listing ends before its total"));
+            return Err(malformed("a listing ends before its total"));
         }
         if !news {
-            return Err(strange("a listing shows the same page again"));
+            return Err(malformed("a listing shows the same page again"));
         }
     }
-    Err(strange("a listing does not end"))
+    Err(malformed("a listing does not end"))
 }

@@ -1,7 +1,7 @@
 //! The organization of a management key (contract §2.7). The vendor does not document the field, so the usual places
 //! of an organization's id are tried.
 
-use crate::gateway::http::{Call, Wire, untold_is_none};
+use crate::gateway::http::{Call, Wire, hidden_is_none};
 use crate::gateway::lenient;
 use crate::plan::fault::Fault;
 use http::Method;
@@ -15,7 +15,7 @@ const PLACES: [&str; 6] =
 pub(super) async fn organization(wire: &Wire) -> Result<Option<String>, Fault> {
     let path = ["v3", "manage", "whoami"];
     let call = Call { slash: true, ..Call::new(Method::GET, &path) };
-    let Some(answer) = untold_is_none(wire.send(call).await)? else {
+    let Some(answer) = hidden_is_none(wire.send(call).await)? else {
         return Ok(None);
     };
     let answer: Value = answer.read()?;
