@@ -210,7 +210,7 @@ pub struct Minted {
 /// Settings to change.
 #[derive(Clone, Debug)]
 pub struct Amendment {
-    /// Which ones.
+    /// The fields to change.
     pub fields: Vec<Field>,
     /// The desired values.
     pub to: Settings,

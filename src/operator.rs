@@ -253,7 +253,7 @@ async fn act(scope: &Scope, process: &Arc<Process>, stop: &CancellationToken) {
     tokio::join!(controller::run_all(sources, Arc::new(context), stop), begin_ledger(process));
 }
 
-/// The ledger accounts for keys created after it was, so it is created before any key.
+/// The ledger accounts only for keys that were created after the ledger itself, so it is created before any key.
 async fn begin_ledger(process: &Process) {
     if process.sweeps.are_on()
         && let Err(error) = process.ledger.open().await

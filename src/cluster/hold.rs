@@ -89,7 +89,7 @@ impl Secrets {
     }
 }
 
-/// Whether our finalizer is among them.
+/// Whether our finalizer is among the finalizers of a Secret.
 pub fn is_held(finalizers: &[String]) -> bool {
     finalizers.iter().any(|it| it == TOKEN_IN_USE)
 }

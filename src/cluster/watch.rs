@@ -115,7 +115,7 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
         })
 }
 
-/// The decodable objects of a store that satisfy a condition.
+/// References to the decodable objects of a store that satisfy a condition.
 pub fn select<K: Managed>(
     store: &Store<DeserializeGuard<K>>,
     condition: impl Fn(&K) -> bool,
@@ -128,7 +128,7 @@ pub fn select<K: Managed>(
         .collect()
 }
 
-/// The decodable objects of a store that satisfy a condition, shared instead of mapped to references.
+/// The decodable objects of a store that satisfy a condition.
 pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
     let objects = store.state();
     let chosen = objects.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|object| condition(object));

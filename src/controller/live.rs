@@ -49,7 +49,7 @@ impl Subject for ProviderKey {
     }
 }
 
-/// The ports of this process.
+/// The live adapter over the context of the controllers.
 #[derive(Clone)]
 pub struct Live(pub Arc<Context>);
 

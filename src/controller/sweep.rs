@@ -43,7 +43,7 @@ pub struct Sweeps {
 struct Remembered {
     vendor: &'static str,
     due: Timestamp,
-    /// `None` before the first sweep.
+    /// Orphans of the last sweep; `None` before the first one.
     suspects: Option<Suspects>,
 }
 

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const PROOF: SignedDuration = SignedDuration::from_hours(1);
 
 impl Listing {
-    /// The keys that carry one of these marks.
+    /// The keys that carry one of the identity's marks.
     pub fn view(&self, identity: &Identity) -> View {
         let own = self
             .keys
@@ -68,7 +68,7 @@ struct Proof {
     keys: Option<Timestamp>,
     /// When its own last listing of provider keys began.
     provider_keys: Option<Timestamp>,
-    /// The listing that the dependants of this token were last compared with.
+    /// The listing that the dependents of this token were last compared with.
     compared: Option<Arc<Listing>>,
 }
 

@@ -1,4 +1,4 @@
-//! Logs.
+//! Logs: format, filter and sanitizing of lines.
 
 use crate::columns::printable;
 use clap::ValueEnum;

@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Its row in the registry.
+/// The issuer key's row in the registry.
 pub const DRIVER: Driver = Driver {
     name: "edenai-v3-issuer",
     example: "edenAi: {tier: Issuer}",

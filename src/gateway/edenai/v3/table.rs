@@ -13,7 +13,7 @@ use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
 use jiff::SignedDuration;
 
-/// Its row in the registry.
+/// The row of Eden AI v3 in the registry.
 pub const DRIVER: Driver = Driver {
     name: CAPABILITIES.name,
     example: "edenAi: {}",
