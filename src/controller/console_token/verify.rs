@@ -48,7 +48,7 @@ impl Work {
         match listed {
             Ok(listing) => {
                 if was_refused {
-                    // Dependents were told that the breaker is open, so they are enqueued when it closes.
+                    // The dependents' status says that the breaker is open, so they are enqueued when it closes.
                     self.enqueue_dependants();
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
