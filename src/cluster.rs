@@ -78,7 +78,7 @@ pub fn sentence(error: &kube::Error) -> String {
             "the answer cannot be decoded; check that the address is that of a Kubernetes API server".to_owned()
         }
         kube::Error::Auth(_) => {
-            "the credentials that the kubeconfig requests for cannot be obtained; log in again".to_owned()
+            "the credentials that the kubeconfig asks for cannot be obtained; log in again".to_owned()
         }
         _ => format!("the API server cannot be reached: {}", cause(error)),
     }

@@ -4,43 +4,43 @@ use jiff::{SignedDuration, Timestamp};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// The summary: True while the resource does what it is for.
+/// The summary: True while the resource fulfils its purpose.
 pub const READY: &str = "Ready";
-/// kstatus: present and True while Keysmith is still working towards the spec.
+/// kstatus: present and True while Keysmith still works towards the specification.
 pub const RECONCILING: &str = "Reconciling";
-/// kstatus: present and True when nothing will get better until somebody changes something.
+/// kstatus: present and True if only a change by a person can help.
 pub const STALLED: &str = "Stalled";
-/// A key is being replaced, or an old one still works beside its successor.
+/// A rotation is in progress, or a previous key still works.
 pub const ROTATING: &str = "Rotating";
-/// A replacement is late, and has failed more than once.
+/// A rotation is overdue and has failed more than once.
 pub const ROTATION_OVERDUE: &str = "RotationOverdue";
-/// An old key was still used when its time was over.
+/// A previous key was still used when its overlap ended.
 pub const PREVIOUS_KEY_IN_USE: &str = "PreviousKeyInUse";
 /// A key was declared leaked and is not revoked yet.
 pub const LEAK_OPEN: &str = "LeakOpen";
-/// Something in the cluster changes the Secret back time and again.
+/// Something in the cluster keeps changing the Secret back.
 pub const SECRET_CONTESTED: &str = "SecretContested";
 /// A key was ordered with an expiry, and the vendor shows none.
 pub const EXPIRY_UNCONFIRMED: &str = "ExpiryUnconfirmed";
-/// 80 % of the budget of a key are spent. Unknown where no spending is read.
+/// 80 % of a key's budget are spent. Unknown if no spending is read.
 pub const BUDGET_LOW: &str = "BudgetLow";
-/// The budget of a key is spent, and the gateway refuses the key. Unknown where no spending is read.
+/// A key's budget is spent, and the gateway refuses the key. Unknown if no spending is read.
 pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
 /// `spec.rotation.restart` names workloads that do not exist.
 pub const CONSUMERS_MISSING: &str = "ConsumersMissing";
-/// A ConsoleToken that declares its expiry is near it.
+/// The declared expiry of a ConsoleToken is near.
 pub const EXPIRING_SOON: &str = "ExpiringSoon";
 
-/// The account of a ConsoleToken has less left than somebody wants to know of.
+/// The balance of a ConsoleToken's account is below `spec.usage.lowBalance`.
 pub const LOW_BALANCE: &str = "LowBalance";
-/// The vendor shows other settings of a project than the specification.
+/// The vendor shows project settings that differ from the specification.
 pub const DRIFTED: &str = "Drifted";
-/// Whether spending and balance could be read, where that is asked for.
+/// Whether spending and balance could be read, if `spec.usage` is set.
 pub const USAGE_READ: &str = "UsageRead";
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Why a condition is what it is: one closed list for every kind.
+        /// The reason of a condition: one closed list for all kinds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
 
@@ -48,7 +48,7 @@ macro_rules! reasons {
             /// Every reason with its meaning, for the documentation.
             pub const ALL: &[(Reason, &str)] = &[$((Reason::$name, concat!($($doc),+)),)+];
 
-            /// The reason as it stands in a condition.
+            /// The reason as written in a condition.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Reason::$name => stringify!($name),)+ }
             }
@@ -57,7 +57,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The key is at the vendor as specified and its Secret holds it
+    /// The key exists at the vendor as specified and its Secret holds it
     Issued,
     /// The key is as specified, and the specification switches it off
     Disabled,
@@ -65,19 +65,19 @@ reasons! {
     Verified,
     /// The settings at the vendor are as specified
     Applied,
-    /// The provider credential is at the vendor as specified
+    /// The provider key exists at the vendor as specified
     Deposited,
-    /// The key belongs to somebody else's hands; Keysmith only looks at it
+    /// The key is not managed by Keysmith, only observed
     Observed,
-    /// spec.suspend is set: nothing is changed until it is taken away
+    /// spec.suspend is set: nothing is changed until it is removed
     Suspended,
     /// The key is being replaced
     Replacing,
-    /// A new key is served, and the old one still works
+    /// A new key is served, and the previous key still works
     Overlap,
-    /// The old key was used shortly before it was retired
+    /// The previous key was used shortly before it was switched off or deleted
     StillInUse,
-    /// Too many keys were made for this resource within a day
+    /// Too many keys were created for this resource within a day
     MintingStopped,
     /// The key named in externalId does not exist
     ExternalKeyMissing,
@@ -87,9 +87,9 @@ reasons! {
     Leaked,
     /// The vendor does not show the key; a second look decides
     KeyMissing,
-    /// The Secret is immutable, and something has to be written into it
+    /// The Secret is immutable and would have to be changed
     SecretImmutable,
-    /// Something in the cluster changes the Secret back time and again
+    /// Something in the cluster keeps changing the Secret back
     SecretContested,
     /// The vendor shows no expiry of a key that was ordered with one
     ExpiryNotShown,
@@ -99,19 +99,19 @@ reasons! {
     BudgetNearlySpent,
     /// The key has budget left
     BudgetLeft,
-    /// No spending of the key is read, so that nothing is known of its budget
+    /// No spending of the key is read, so the state of its budget is unknown
     SpendingNotRead,
-    /// Workloads that are to be restarted do not exist
+    /// Workloads to restart do not exist
     ConsumersNotFound,
-    /// The workloads that are to be restarted exist
+    /// The workloads to restart exist
     ConsumersFound,
-    /// Whether the workloads that are to be restarted exist could not be looked for
+    /// It is unknown whether the workloads to restart exist
     ConsumersUnknown,
-    /// Work is going on that needs no attention
+    /// Work is in progress that needs no attention
     Progressing,
-    /// The answer to a create call was lost; Keysmith looks for its outcome before anything else
+    /// The outcome of a create call is unknown; Keysmith determines it before anything else
     Recovering,
-    /// The vendor does not show the change it accepted
+    /// The vendor accepted a change but does not show it
     NotApplied,
     /// The declared expiry of the token has passed
     Expired,
@@ -121,88 +121,88 @@ reasons! {
     ConsoleTokenNotReady,
     /// The vendor does not accept the token (401)
     TokenRefused,
-    /// The token leads to another account than the one that the keys were made in
+    /// The token leads to another account than the one in which the keys were created
     AccountChanged,
     /// None of the recorded keys is listed, as if the token led to another account
     AccountSuspicious,
     /// The token may not do this (403)
     Forbidden,
-    /// The operator's allow-list does not admit the endpoint
+    /// The operator's allow-list does not contain the endpoint
     EndpointNotAdmitted,
     /// A referenced Secret, or a key in it, does not exist
     SecretMissing,
-    /// The content of a referenced Secret cannot be what it should be
+    /// The content of a referenced Secret is invalid
     SecretInvalid,
-    /// The target Secret belongs to somebody else
+    /// The target Secret belongs to another owner
     SecretConflict,
     /// Kubernetes refused to store the target Secret
     SecretRefused,
-    /// The vendor cannot honour a field
+    /// The vendor does not support a field
     Unsupported,
-    /// The specification cannot be carried out
+    /// The specification is invalid
     InvalidSpec,
     /// A referenced GatewayApiKey has no key at the vendor yet
     GatewayKeyNotReady,
     /// The vendor is down, slow or unreachable
     VendorUnavailable,
-    /// The vendor requests for fewer calls
+    /// The vendor asks for fewer calls
     VendorThrottled,
     /// The account has no credit left (402)
     NoCredit,
     /// The vendor refused the request as invalid
     VendorRejected,
-    /// The vendor answered something that cannot be understood
+    /// The vendor's response is malformed
     VendorAnswerInvalid,
     /// The declared expiry of the token is near
     ExpiryNear,
     /// The declared expiry of the token is far away
     ExpiryFar,
-    /// The account has less left than the threshold
+    /// The balance of the account is below the threshold
     BalanceLow,
-    /// The account has at least the threshold left
+    /// The balance of the account is not below the threshold
     BalanceFine,
     /// Spending and balance were read
     UsageKnown,
     /// Spending or balance could not be read
     UsageUnknown,
-    /// Other resources still need this one to clean up
+    /// Other resources still need this one to delete what they have at the vendor
     InUse,
-    /// What the resource stands for is being removed at the vendor
+    /// The resource's keys are being deleted at the vendor
     Deleting,
-    /// The removal at the vendor does not get on
+    /// The deletion at the vendor is blocked
     DeletionBlocked,
     /// The stored resource does not fit the current type
     Undecodable,
 }
 
-/// What a resource's status says about itself.
+/// The outcome of a reconciliation, as written to the conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the resource does what it is for.
+    /// Whether the resource fulfils its purpose.
     pub ready: bool,
-    /// Why.
+    /// Reason of the conditions.
     pub reason: Reason,
     /// One clause: what is wrong, what happens next and when, what to do.
     pub message: String,
-    /// How it goes on.
+    /// What happens next.
     pub course: Course,
 }
 
-/// How a resource goes on from here.
+/// What happens next with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
     /// Nothing is left to do.
     Settled,
-    /// Keysmith goes on by itself.
+    /// Keysmith continues by itself.
     Reconciling,
-    /// Something is missing that other tools bring, usually within seconds: `Reconciling` for `PATIENCE`, `Stalled` after
-    /// that.
+    /// An object is missing that another tool usually creates within seconds: `Reconciling` for `PATIENCE`, then
+    /// `Stalled`.
     Waiting,
-    /// Nothing gets better until a person changes something.
+    /// Only a change by a person can help.
     Stalled,
 }
 
-/// So long a missing reference is no failure: other controllers may be about to make the object.
+/// How long a missing reference is not a failure, because another controller may be about to create the object.
 pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Verdict {
@@ -211,34 +211,34 @@ impl Verdict {
         Self { ready: true, reason, message: message.into(), course: Course::Settled }
     }
 
-    /// Not there yet; Keysmith goes on by itself.
+    /// Not as specified yet; Keysmith continues by itself.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
         Self { ready: false, reason, message: message.into(), course: Course::Reconciling }
     }
 
-    /// Something is missing that other tools bring: in progress for `PATIENCE`, stalled after that.
+    /// An object is missing that another tool may create: reconciling for `PATIENCE`, then stalled.
     pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
         Self { ready: false, reason, message: message.into(), course: Course::Waiting }
     }
 
-    /// Nothing gets better until a person changes something.
+    /// Only a change by a person can help.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
         Self { ready: false, reason, message: message.into(), course: Course::Stalled }
     }
 
-    /// The same, but what is served goes on working.
+    /// The verdict with `ready` set: an existing key keeps working.
     #[must_use]
     pub fn still_ready(self, ready: bool) -> Self {
         Self { ready, ..self }
     }
 
-    /// The same, stalled where only a person can help.
+    /// The verdict, stalled if only a person can help.
     #[must_use]
     pub fn stalled_if(self, stalled: bool) -> Self {
         if stalled { Self { course: Course::Stalled, ..self } } else { self }
     }
 
-    /// Brings `conditions` in line.
+    /// Updates `conditions` according to the verdict.
     pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
         let waiting_since = self.waiting_since(conditions, now);
         let stalled = self.is_stalled(conditions, now);
@@ -251,7 +251,7 @@ impl Verdict {
         let other = |it: &Condition| Some(it.type_.as_str()) != kind;
         conditions.retain(|it| ![RECONCILING, STALLED].contains(&it.type_.as_str()) || !other(it));
         let Some(kind) = kind else { return };
-        // A wait for something else begins anew, and so does its condition.
+        // A new wait starts now, so its condition must be a new one too.
         if waiting_since == Some(now) {
             conditions.retain(|it| it.type_ != kind);
         }
@@ -259,13 +259,13 @@ impl Verdict {
         set(conditions, condition(kind, true, self.reason, &message, generation), now);
     }
 
-    /// Whether nothing gets better until a person changes something: by itself, or because it was waited for too long.
+    /// Whether only a change by a person can help, at once or because a wait took too long.
     pub fn is_stalled(&self, conditions: &[Condition], now: Timestamp) -> bool {
         let overdue = |since| now.duration_since(since) >= PATIENCE;
         self.course == Course::Stalled || self.waiting_since(conditions, now).is_some_and(overdue)
     }
 
-    /// Since when this is waited for; `now` where it just began.
+    /// Start of the wait; `now` if it starts now.
     fn waiting_since(&self, conditions: &[Condition], now: Timestamp) -> Option<Timestamp> {
         if self.course != Course::Waiting {
             return None;
@@ -277,19 +277,19 @@ impl Verdict {
         Some(same(RECONCILING).map_or(now, |it| it.last_transition_time.0))
     }
 
-    /// When what is waited for counts as missing for good, if that is still ahead.
+    /// When a missing object counts as missing for good; `None` unless a wait is in progress.
     pub fn gives_up_at(&self, conditions: &[Condition]) -> Option<Timestamp> {
         let waiting = find(conditions, RECONCILING).filter(|_| self.course == Course::Waiting)?;
         waiting.last_transition_time.0.checked_add(PATIENCE).ok()
     }
 }
 
-/// What is wrong, without what happens next: `Ready` says that.
+/// The first clause, which says what is wrong; `Ready` has the whole message.
 pub fn first_clause(message: &str) -> &str {
     message.split("; ").next().unwrap_or(message)
 }
 
-/// A condition as it should be, but for its time of transition.
+/// A condition with no time of transition yet.
 pub fn condition(
     kind: &str,
     status: bool,
@@ -307,15 +307,15 @@ pub fn condition(
     }
 }
 
-/// The same, where nothing is known: neither True nor False.
+/// The same with status Unknown.
 pub fn unknown(kind: &str, reason: Reason, message: &str, generation: Option<i64>) -> Condition {
     Condition { status: "Unknown".to_owned(), ..condition(kind, false, reason, message, generation) }
 }
 
-/// Puts `wanted` in `conditions`; the time of transition moves only with the status.
-/// Returns whether the status or the reason changed.
+/// Sets `wanted` in `conditions`; the time of transition changes only with the status. Returns whether status or
+/// reason changed.
 pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -> bool {
-    // Kubernetes keeps whole seconds, and a status is compared with what was read back.
+    // Kubernetes stores whole seconds, and the status is compared with what is read back.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     match conditions.iter_mut().find(|it| it.type_ == wanted.type_) {
         None => {
@@ -332,12 +332,12 @@ pub fn set(conditions: &mut Vec<Condition>, wanted: Condition, now: Timestamp) -
     }
 }
 
-/// Whether the condition of that type is True.
+/// Whether the condition of this type is True.
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     find(conditions, kind).is_some_and(|it| it.status == "True")
 }
 
-/// The condition of that type.
+/// The condition of this type.
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|it| it.type_ == kind)
 }

@@ -1,4 +1,4 @@
-//! `ConsoleToken`: who we are to a vendor.
+//! `ConsoleToken`: Keysmith's credential at a vendor.
 
 use super::former::Former;
 use super::rotation::RotationSpec;
@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A credential for a vendor's management API: who we are to the vendor.
+/// A credential for a vendor's management API, with which Keysmith creates and manages keys.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "keysmith.dev",
@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
     selectable = ".spec.mint.issuerRef.name"
 )]
 #[serde(rename_all = "camelCase")]
-// Keys made at one place would be left behind there if the token could be pointed to another.
+// If the token could be pointed to another account, the keys in the present one would be left behind.
 #[x_kube(
     validation = ("self.vendor == oldSelf.vendor",
         "vendor is immutable: the keys made there would be left behind; create another ConsoleToken"),
@@ -56,7 +56,7 @@ use serde::{Deserialize, Serialize};
         "set exactly one of secretRef (a token that somebody made) and mint (Keysmith makes it)"),
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
         "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another ConsoleToken"),
-    // What a vendor cannot honour, as far as the schema alone can tell.
+    // Fields that the vendor does not support, as far as the schema can tell.
     validation = Rule::new("!has(self.mint) || !(has(self.vendor.edgee) || \
             (has(self.vendor.edenAi) && ((has(self.vendor.edenAi.api) && self.vendor.edenAi.api == 'V2') || \
             (has(self.vendor.edenAi.tier) && self.vendor.edenAi.tier == 'Issuer'))))")
@@ -81,48 +81,48 @@ use serde::{Deserialize, Serialize};
         .field_path(".usage.path"),
 )]
 pub struct ConsoleTokenSpec {
-    /// The vendor, exactly one.
+    /// The vendor; exactly one.
     pub vendor: Vendor,
-    /// Origin of the vendor's management API, such as `https://api.edgee.app`; the vendor's own when left out.
-    /// The operator's `--allowed-endpoints` must admit it.
+    /// Origin of the vendor's management API, such as `https://api.edgee.app`; default: the vendor's own. The
+    /// operator's `--allowed-endpoints` must permit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub endpoint: Option<String>,
-    /// Base URL that applications call with the keys; fills `baseUrl` in Secret templates and presets.
-    /// The vendor's own when left out.
+    /// Base URL that applications call with the keys; fills `baseUrl` in Secret templates and presets. Default: the
+    /// vendor's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "gateway_url")]
     pub gateway_url: Option<String>,
-    /// Where the token is that somebody made in the vendor's console. Exactly one of `secretRef` and `mint`.
+    /// The Secret with a token that was created in the vendor's console. Exactly one of `secretRef` and `mint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
-    /// Have Keysmith make the token at the vendor, with another ConsoleToken, and replace it in time. Not every vendor
-    /// lets it: see `keysmith explain`.
+    /// Keysmith creates the token with another ConsoleToken and replaces it in time. Not every vendor supports
+    /// this: see `keysmith explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mint: Option<Mint>,
-    /// When the token in the Secret expires, as its console page says. Keysmith warns ahead of it.
+    /// When the token in the Secret expires, according to the vendor's console. Keysmith warns ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Have the spending of the keys, and the balance of the account, read at this interval; never when left out.
+    /// Reads the spending of the keys and the balance of the account at this interval; default never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageSpec>,
 }
 
 impl ConsoleTokenSpec {
-    /// Where the token is: given, or to be minted.
+    /// The Secret entry with the token, whether given or minted.
     pub fn token_secret(&self) -> Option<SecretKeyRef> {
         let minted = || self.mint.as_ref().map(|mint| mint.secret.key_ref());
         self.secret_ref.clone().or_else(minted)
     }
 
-    /// Name of the Secret that the token is in.
+    /// Name of the Secret with the token.
     pub fn secret_name(&self) -> &str {
         let minted = self.mint.as_ref().map(|mint| mint.secret.name.as_str());
         self.secret_ref.as_ref().map(|it| it.name.as_str()).or(minted).unwrap_or_default()
     }
 }
 
-/// A token that Keysmith makes, keeps in a Secret and replaces.
+/// A token that Keysmith creates, stores in a Secret and replaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -137,35 +137,35 @@ impl ConsoleTokenSpec {
         .field_path(".rotation.windows"),
 )]
 pub struct Mint {
-    /// The ConsoleToken, in the same namespace, that it is made with. At Eden AI an issuer key.
+    /// The ConsoleToken, in the same namespace, with which the token is created. At Eden AI, an issuer key.
     pub issuer_ref: LocalRef,
-    /// The Secret it is put into. A Secret that exists and is not Keysmith's is never touched.
+    /// The Secret for the token. A Secret that belongs to another owner is never changed.
     pub secret: MintedSecret,
-    /// When it is replaced, and how; a new one is verified and used before the old one is revoked.
+    /// When and how the token is replaced; a new one is verified and used before the previous one is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
-    /// What it may do, in the vendor's words, such as `manage:read` and `manage:write` at Eden AI; both of these when
-    /// empty. Other vendors have no scopes.
+    /// The token's scopes, in the vendor's terms, such as `manage:read` and `manage:write` at Eden AI; empty means
+    /// both of these. Other vendors have no scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     pub scopes: Vec<String>,
 }
 
-/// The Secret that a minted token is put into.
+/// The Secret for a minted token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MintedSecret {
     /// Name of the Secret.
     #[schemars(schema_with = "object_name")]
     pub name: String,
-    /// Key in its data; `token` when left out.
+    /// Key in the Secret's data; default `token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "entry_name")]
     pub key: Option<String>,
 }
 
 impl MintedSecret {
-    /// The entry the token is in.
+    /// The Secret entry with the token.
     pub fn key_ref(&self) -> SecretKeyRef {
         SecretKeyRef { name: self.name.clone(), key: self.key.clone().unwrap_or_else(|| "token".to_owned()) }
     }
@@ -183,17 +183,18 @@ pub struct UsageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "path")]
     pub path: Option<String>,
-    /// The condition `LowBalance` is True while the account has less than this, in its own currency, such as `"20"`.
+    /// The condition `LowBalance` is True while the account's balance is below this amount, in its own currency,
+    /// such as `"20"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "amount")]
     pub low_balance: Option<String>,
 }
 
-/// The vendor, exactly one.
+/// The vendor; exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-// A vendor that this version does not know must be refused, not pruned away and ignored; so unknown
-// properties are kept, and their number and names are checked.
+// A vendor that this version does not know must be refused, not pruned and ignored. So unknown properties are
+// preserved, and their number and names are checked.
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "minProperties" = 1, "maxProperties" = 1))]
 #[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs)",
     "unknown vendor: set exactly one of: edgee, edenAi, cortecs"))]
@@ -209,30 +210,30 @@ pub struct Vendor {
     pub cortecs: Option<CortecsVendor>,
 }
 
-/// Where at Edgee.
+/// The account at Edgee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeeVendor {
-    /// The organization the keys belong to, such as `org_12345`.
+    /// The organization that the keys belong to, such as `org_12345`.
     #[schemars(schema_with = "organization_id")]
     pub organization_id: String,
 }
 
-/// Which of Eden AI's APIs, and as what.
+/// API and tier at Eden AI.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("!(has(self.tier) && self.tier == 'Issuer') || !has(self.api) || self.api == 'V3'",
     "tier Issuer exists with api V3 only"))]
 pub struct EdenAiVendor {
-    /// The API; `V3` when left out. `V2` needs an account API key, which Eden AI may not accept any more.
+    /// The API; default `V3`. `V2` needs an account API key, which Eden AI may not accept any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<EdenAiApi>,
-    /// What the token is; `Auth` when left out.
+    /// The token's tier; default `Auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<EdenAiTier>,
 }
 
-/// Which of Eden AI's APIs: `V3`, also when left out, is the Management API; `V2` are the custom tokens before it.
+/// Eden AI's API: `V3`, the default, is the Management API; `V2` is the API of custom tokens before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EdenAiApi {
     /// `/v3/manage/*`
@@ -242,8 +243,8 @@ pub enum EdenAiApi {
     V2,
 }
 
-/// What a management key of Eden AI is for: `Auth`, also when left out, makes and manages keys; `Issuer` makes auth
-/// keys for other ConsoleTokens (`mint`) and nothing else.
+/// Tier of an Eden AI management key: `Auth`, the default, creates and manages keys; `Issuer` creates auth keys for
+/// other ConsoleTokens (`mint`) and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EdenAiTier {
     /// Scopes `manage:read` and `manage:write`.
@@ -253,16 +254,16 @@ pub enum EdenAiTier {
     Issuer,
 }
 
-/// Cortecs: the token decides which user and project the keys belong to.
+/// Cortecs: the token determines the user and project that the keys belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CortecsVendor {}
 
-/// What the account has left.
+/// The balance of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Balance {
-    /// A decimal number, in steps that are no write for every call.
+    /// A decimal number, rounded so that status is not written for every call.
     pub amount: String,
     /// The currency, such as `EUR`.
     pub currency: String,
@@ -272,38 +273,39 @@ pub struct Balance {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleTokenAccount {
-    /// The account that the keys are made in: what the vendor calls it, or `token-` and a hash where it tells nothing.
+    /// The account in which the keys are created: the vendor's id, or `token-` and a hash if the vendor shows none.
     pub id: String,
-    /// Whether the vendor told the id.
+    /// Whether the id comes from the vendor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
-    /// Salted hash of the credential that was last seen to lead there.
+    /// Salted hash of the last credential that led to this account.
     pub credential: String,
-    /// Since when it is doubted that the token leads there; nothing is made or revoked meanwhile.
+    /// Since when it is doubted that the token leads to this account; meanwhile no key is created or revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubted_since: Option<Timestamp>,
-    /// What the token leads to now, while it is not known to be the same.
+    /// The account that the token leads to now, while it is not known to be the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<AccountCandidate>,
-    /// Salted hash of the credential whose account was accepted, until a recorded key was listed there.
+    /// Salted hash of the credential whose account was accepted; kept until a recorded key is listed there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
 }
 
-/// What a token leads to, while it is not known to be the account that the keys were made in.
+/// The account that a token leads to, while it is not known to be the one in which the keys were created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountCandidate {
-    /// The account, named in the same way: the value of the annotation `keysmith.dev/accept-account` that accepts it.
+    /// The account's id in the same format: the value of the annotation `keysmith.dev/accept-account` that accepts
+    /// it.
     pub id: String,
-    /// Whether the vendor told the id.
+    /// Whether the id comes from the vendor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
     /// Salted hash of the credential.
     pub credential: String,
 }
 
-/// How many keys were made under one name within a day.
+/// Number of keys created under one name within a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MintedToday {
@@ -311,22 +313,22 @@ pub struct MintedToday {
     pub name: String,
     /// When the count began.
     pub since: Timestamp,
-    /// Keys that were made since.
+    /// Keys created since then.
     pub made: u64,
 }
 
-/// What Keysmith knows of a ConsoleToken.
+/// The observed state of a ConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleTokenStatus {
-    /// The generation this status speaks of; -1 before Keysmith has looked.
+    /// The generation that this status is about; -1 before Keysmith has seen the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `ExpiringSoon`, `LowBalance`, `UsageRead`, and `Reconciling` or `Stalled` while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
-    /// The driver that works for this token, as `keysmith explain` names it.
+    /// The driver for this token, as named by `keysmith explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
     /// The management API in use.
@@ -341,27 +343,27 @@ pub struct ConsoleTokenStatus {
     /// The last handled value of the annotation `keysmith.dev/accept-account`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_accept_account: Option<String>,
-    /// How many keys at the vendor carry this cluster's mark although no resource accounts for them, as of the last sweep.
-    /// They work until they are revoked: by the next sweep, or by a person with `keysmith orphans --delete` where the vendor
-    /// does not say when a key was made, or where a key may be older than the ledger. Absent when there are none, and while
-    /// the operator watches only some namespaces.
+    /// Number of keys at the vendor that carry this cluster's mark although no resource accounts for them, as of
+    /// the last sweep. They work until they are revoked: by the next sweep, or by a person with `keysmith orphans
+    /// --delete` if the vendor does not show when a key was created, or if a key may be older than the ledger.
+    /// Absent if there are none, and while the operator watches only some namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<u32>,
-    /// What only Keysmith needs.
+    /// Internal state of Keysmith.
     #[serde(default, skip_serializing_if = "TokenInternal::is_empty")]
     pub internal: TokenInternal,
     /// Now `internal.keysToday`.
     #[serde(default, rename = "keysToday", skip_serializing_if = "Former::is_none")]
     pub former_keys_today: Former<Vec<MintedToday>>,
-    /// The GatewayApiKey that stands for a minted token.
+    /// The GatewayApiKey that holds the key of a minted token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted_by: Option<LocalRef>,
-    /// What the account had left when it was last asked, where the vendor tells.
+    /// The account's balance at the last reading, if the vendor shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
 }
 
-/// What only Keysmith needs to know of a ConsoleToken.
+/// Internal state of Keysmith about a ConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenInternal {
@@ -377,7 +379,7 @@ impl TokenInternal {
 }
 
 impl ConsoleTokenStatus {
-    /// The same, with what version 0.1 kept elsewhere in its present place.
+    /// The same status, with fields of version 0.1 moved to their present ones.
     #[must_use]
     pub fn moved(self) -> Self {
         let internal = TokenInternal { keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()) };

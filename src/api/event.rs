@@ -4,7 +4,8 @@ use super::condition::Reason;
 
 macro_rules! event_reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Why an event was sent. A condition that changes is told under its own reason; everything else is in this list.
+        /// The reason of an event. The change of a condition has that condition's reason; every other event has one
+        /// from this list.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum EventReason {
             $($(#[doc = $doc])+ $name,)+
@@ -16,7 +17,7 @@ macro_rules! event_reasons {
             /// Every reason but those of `Ready`, with its meaning, for the documentation.
             pub const ALL: &[(EventReason, &str)] = &[$((EventReason::$name, concat!($($doc),+)),)+];
 
-            /// The reason as it stands in an event.
+            /// The reason as written in an event.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(EventReason::$name => stringify!($name),)+
@@ -28,11 +29,11 @@ macro_rules! event_reasons {
 }
 
 event_reasons! {
-    /// A new key took the place of the served one
+    /// A new key replaced the served one
     Rotated,
-    /// The vendor did not show the key in two looks; a new one was made
+    /// The vendor did not show the key in two looks; a new one was created
     KeyLost,
-    /// The key expired; a new one was made
+    /// The key expired; a new one was created
     KeyExpired,
     /// A key that was declared leaked is revoked
     LeakedKeyRevoked,
@@ -42,29 +43,30 @@ event_reasons! {
     PreviousKeyRevoked,
     /// A previous key is switched off before it is deleted
     PreviousKeyDisabled,
-    /// A previous key is switched on again, because its overlap was made longer
+    /// A previous key is switched on again, because its overlap was extended
     PreviousKeyEnabled,
     /// A previous key was still used when it was switched off
     PreviousKeyInUse,
-    /// The replacement of the key is late, and every attempt failed
+    /// The rotation of the key is overdue, and every attempt failed
     RotationOverdue,
     /// The key of the resource from which this one was restored is managed again
     Relinked,
-    /// The key named in spec.externalId is managed from now on
+    /// The key named in spec.externalId is adopted
     TakenOver,
     /// The Secret was deleted or edited, and holds the same key again
     SecretRestored,
-    /// The Secret follows a changed template
+    /// The Secret was updated for a changed template
     SecretUpdated,
-    /// Something in the cluster changes the Secret back time and again
+    /// Something in the cluster keeps changing the Secret back
     SecretContested,
-    /// Settings of the key, or the keys of a provider key, were changed at the vendor and are set right
+    /// Settings of the key, or the assigned keys of a provider key, had been changed at the vendor and are
+    /// corrected
     DriftCorrected,
-    /// Settings were changed at the vendor, as the specification says
+    /// Settings were changed at the vendor because the specification changed
     Updated,
-    /// A key carries the mark of the resource, and nothing uses it
+    /// An unused key carries the mark of the resource
     UnusedKeyFound,
-    /// Keys that carry the mark of the resource and that nothing used are revoked
+    /// Unused keys with the mark of the resource are revoked
     UnusedKeyRevoked,
     /// The vendor shows no expiry of a key that was ordered with one
     ExpiryUnconfirmed,
@@ -72,7 +74,7 @@ event_reasons! {
     BudgetLow,
     /// The budget is spent, and the gateway refuses the key
     BudgetExhausted,
-    /// There is budget again, and the gateway accepts the key
+    /// Budget is available again, and the gateway accepts the key
     BudgetAvailable,
     /// Workloads were restarted for the new content of the Secret
     ConsumersRestarted,
@@ -80,31 +82,31 @@ event_reasons! {
     ConsumersMissing,
     /// Kubernetes refused to restart workloads
     ConsumersForbidden,
-    /// What was made at the vendor is removed with its resource
+    /// The resource was deleted together with its keys at the vendor
     Revoked,
-    /// Something stays at the vendor although its resource went
+    /// A key stays at the vendor although its resource was deleted
     LeftBehind,
-    /// A ProviderKey's credential was removed at the vendor and is sent again
+    /// A provider key was deleted at the vendor and is created again
     Redeposited,
-    /// The gateway keys that use a ProviderKey's credential were changed in place
+    /// The assigned keys of a provider key were changed in place
     Reassigned,
-    /// A ProviderKey's credential is removed at the vendor
+    /// A provider key is deleted at the vendor
     Removed,
-    /// The Secret of a ConsoleToken could not be held while keys need it
+    /// The Secret of a ConsoleToken could not be protected from deletion while keys need it
     SecretNotHeld,
-    /// Another account takes the place of the one in which the keys were made
+    /// Another account was accepted in place of the one in which the keys were created
     AccountAccepted,
     /// Spending or balance could not be read
     UsageUnread,
-    /// The account has less left than spec.usage.lowBalance
+    /// The balance of the account is below spec.usage.lowBalance
     LowBalance,
     /// The declared expiry of a ConsoleToken is near
     ExpiringSoon,
     /// Keys carry the mark of this cluster, and no resource accounts for them
     OrphansFound,
-    /// Keys for which no resource accounted are revoked
+    /// Keys for which no resource accounts are revoked
     OrphansRevoked,
-    /// A replica of the operator leads from now on
+    /// This replica of the operator is now the leader
     LeaderElection,
 }
 

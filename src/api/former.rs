@@ -1,10 +1,10 @@
-//! Fields of status in the place where version 0.1 kept them.
+//! Status fields that version 0.1 stored elsewhere.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A field in its former place: it is read until the next write of status moves it. The API server drops fields that the
-/// definition does not have, so that the definition has to keep them for that long.
+/// A field in its former place. It is read until the next write of status moves it. The API server drops fields
+/// that are not in the CRD, so the CRD has to keep it until then.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Former<T>(Option<T>);
@@ -16,12 +16,12 @@ impl<T> Default for Former<T> {
 }
 
 impl<T> Former<T> {
-    /// Whether nothing stands in the former place.
+    /// Whether the former field is absent.
     pub const fn is_none(&self) -> bool {
         self.0.is_none()
     }
 
-    /// What stands in the present place, or else in the former one.
+    /// The present field's value or, without one, the former one.
     pub fn or(&self, present: Option<T>) -> Option<T>
     where
         T: Clone,
@@ -30,7 +30,8 @@ impl<T> Former<T> {
     }
 }
 
-/// Status that differs in nothing but the place of a field is not worth a write: the move goes with the next one.
+/// All values are equal, so that a status which differs only in the place of a field is not written: the next write
+/// moves it.
 impl<T> PartialEq for Former<T> {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -1,4 +1,4 @@
-//! `GatewayApiKey`: one key that applications call the gateway with.
+//! `GatewayApiKey`: a key with which applications call the gateway.
 
 use super::former::Former;
 use super::rotation::{
@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One key that applications call the gateway with.
+/// A key with which applications call the gateway.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "keysmith.dev",
@@ -66,7 +66,7 @@ use std::collections::BTreeMap;
         "externalId is immutable: create another GatewayApiKey"),
     validation = ("!(has(self.managementPolicy) && self.managementPolicy == 'Observe') || has(self.externalId)",
         "managementPolicy Observe needs externalId: the vendor's id of the key to look at"),
-    // A key that is taken over may have an expiry of its own.
+    // An adopted key may have its own expiry.
     validation = Rule::new("!has(self.rotation) || !has(self.rotation.renewBefore) || has(self.expiresInDays) || has(self.externalId)")
         .message("renewBefore has no effect on a key that does not expire: set spec.expiresInDays, or leave it out")
         .field_path(".rotation.renewBefore"),
@@ -86,31 +86,31 @@ use std::collections::BTreeMap;
         .field_path(".rotation.windows"),
 )]
 pub struct GatewayApiKeySpec {
-    /// The ConsoleToken that Keysmith makes this key with.
+    /// The ConsoleToken with which Keysmith creates and manages this key.
     pub console_token_ref: ConsoleTokenRef,
-    /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
-    /// the vendor's limit is 100, and Keysmith's mark takes the rest.
+    /// The name shown in the vendor's console; default: the resource's name. At most 64 characters: the vendor's
+    /// limit is 100, and Keysmith's mark takes the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "display_name")]
     pub display_name: Option<String>,
-    /// What the key is for; `Api` when left out. A change replaces the key.
+    /// What the key is for; default `Api`. A change replaces the key.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<KeyType>,
-    /// The coding assistant, such as `claude_code`, `codex`, `opencode`; with `type: CodingAgent`. A change
-    /// replaces the key.
+    /// The coding assistant, such as `claude_code`, `codex`, `opencode`; for `type: CodingAgent`. A change replaces
+    /// the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "coding_assistant")]
     pub coding_assistant: Option<String>,
-    /// The only models this key may call; every model when empty.
+    /// The models that this key may call; empty means every model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 256)))]
     pub models: Vec<String>,
-    /// Spending limit; none when left out.
+    /// Spending limit; default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "budget")]
     pub budget: Option<Budget>,
-    /// The key stops working this many days after it was made; never when left out. It is replaced before, and a
-    /// change replaces it as well.
+    /// Days from the key's creation until it stops working; default never. The key is replaced before; a change
+    /// also replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 36500))]
     pub expires_in_days: Option<u32>,
@@ -118,39 +118,38 @@ pub struct GatewayApiKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "email")]
     pub email: Option<String>,
-    /// Whether the vendor accepts calls with this key; true when left out.
+    /// Whether the vendor accepts calls with this key; default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Whether the vendor keeps request bodies of this key for a while, visible to the whole organization;
-    /// false when left out.
+    /// Whether the vendor keeps request bodies of this key for a while, visible to the whole organization; default
+    /// false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_mode: Option<bool>,
-    /// When the key is replaced by a new one, and how.
+    /// When and how the key is replaced by a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSpec>,
     /// The Secret that applications read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSpec>,
-    /// What becomes of the key at the vendor when this resource is deleted; `Delete` when left out.
+    /// What happens to the key at the vendor when this resource is deleted; default `Delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-    /// The vendor's id of a key that exists already and is taken over instead of making one: its settings become
-    /// those of this specification, where a field left out is no limit. A key that another cluster or another resource
-    /// manages is refused.
+    /// The vendor's id of an existing key to adopt instead of creating one. Its settings become those of this
+    /// specification; a field left out means no limit. A key that another cluster or resource manages is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "external_id")]
     pub external_id: Option<String>,
-    /// How far Keysmith goes with the key named in `externalId`; `Manage` when left out.
+    /// How far Keysmith manages the key named in `externalId`; default `Manage`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_policy: Option<ManagementPolicy>,
-    /// Keysmith leaves the key, its settings and its Secret as they are; deletion still works, and a key that is declared
-    /// leaked is revoked all the same, without a new one.
+    /// Keysmith leaves the key, its settings and its Secret as they are. Deletion still works, and a key declared
+    /// leaked is still revoked, without a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
 
 impl GatewayApiKeySpec {
-    /// A specification that says nothing but who makes the key.
+    /// A specification with only the ConsoleToken set.
     pub const fn bare(console_token_ref: ConsoleTokenRef) -> Self {
         Self {
             console_token_ref,
@@ -181,7 +180,7 @@ impl GatewayApiKey {
     }
 }
 
-/// What a key is for; `Api` when left out. A change replaces the key.
+/// What a key is for; default `Api`. A change replaces the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyType {
     /// Requests of applications.
@@ -189,9 +188,9 @@ pub enum KeyType {
     Api,
     /// A coding assistant.
     CodingAgent,
-    /// Requests that reach no model and cost nothing: made-up answers for tests.
+    /// Requests that reach no model and cost nothing: fake responses for tests.
     Sandbox,
-    /// The vendor's management API. Made for a ConsoleToken with `mint`, by Keysmith; refused anywhere else.
+    /// The vendor's management API. Keysmith creates it for a ConsoleToken with `mint`; refused anywhere else.
     Management,
 }
 
@@ -205,18 +204,17 @@ pub enum KeyType {
         .field_path(".template.data"),
 )]
 pub struct SecretSpec {
-    /// Name of the Secret; the resource's name when left out. A Secret that exists and is not this
-    /// resource's is never touched.
+    /// Name of the Secret; default: the resource's name. A Secret that belongs to another owner is never changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "object_name")]
     pub name: Option<String>,
     /// Ready-made variables for a client library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
-    /// What to put in the Secret. Without template and preset it has one entry, `key`.
+    /// Content of the Secret. Without template and preset it has one entry, `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<SecretTemplate>,
-    /// After a replacement, the entries of the old key stay as `previous_<entry>` until it is deleted.
+    /// After a rotation, the previous key's entries stay as `previous_<entry>` until that key is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_previous: Option<bool>,
 }
@@ -234,7 +232,7 @@ pub enum Preset {
     Codex,
 }
 
-/// What to put in the Secret.
+/// Content of the Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -260,21 +258,21 @@ pub enum Preset {
         .field_path(".type"),
 )]
 pub struct SecretTemplate {
-    /// Type of the Secret; `Opaque` when left out. Kubernetes does not let it change later.
+    /// Type of the Secret; default `Opaque`. Kubernetes does not let it change later.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "secret_type")]
     pub kind: Option<String>,
     /// Labels and annotations of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Decorations>,
-    /// Entries of the Secret, each a minijinja template over `key`, `baseUrl`, `keyId`, `name`, `namespace`,
-    /// `serial`, `expiresAt`, `models`. They come on top of the preset's.
+    /// Entries of the Secret, each a minijinja template with the variables `key`, `baseUrl`, `keyId`, `name`,
+    /// `namespace`, `serial`, `expiresAt`, `models`. They are added to the preset's entries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "entries")]
     pub data: BTreeMap<String, String>,
 }
 
-/// What a key spent, in steps that are no write for every call; metrics have it exactly.
+/// Spending of a key, rounded so that status is not written for every call; metrics have the exact value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
@@ -282,15 +280,15 @@ pub struct Usage {
     pub spent: String,
     /// The currency, such as `USD`.
     pub currency: String,
-    /// Since when it is counted: the beginning of the calendar month, in UTC.
+    /// Start of the counting: the beginning of the calendar month, in UTC.
     pub since: Timestamp,
 }
 
-/// What Keysmith knows of a key. No secret, no vendor message.
+/// The observed state of a key. It contains no secret and no vendor message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayApiKeyStatus {
-    /// The generation this status speaks of; -1 before Keysmith has looked.
+    /// The generation that this status is about; -1 before Keysmith has seen the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`; and `Reconciling`, `Stalled`, `Rotating`, `RotationOverdue`, `PreviousKeyInUse`, `LeakOpen`,
@@ -299,7 +297,7 @@ pub struct GatewayApiKeyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
-    /// The Secret that holds the key, in the shape of the Service Binding specification.
+    /// The Secret that holds the key, in the format of the Service Binding specification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<LocalRef>,
     /// The vendor's id of the key in the Secret.
@@ -311,53 +309,55 @@ pub struct GatewayApiKeyStatus {
     /// Whether the vendor accepts calls with the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// When the vendor made the key.
+    /// When the vendor created the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// When the key stops working; absent when never.
+    /// When the key stops working; absent means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Since when the vendor does not show the key. It is replaced when a second look, at least a minute later, agrees.
+    /// Since when the vendor does not show the key. It is replaced if a second look, at least a minute later,
+    /// confirms that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
-    /// When the key was last used, to the hour.
+    /// When the key was last used, rounded down to the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
-    /// The e-mail address last sent to the vendor, which need not show it.
+    /// The e-mail address last sent to the vendor, which may not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// The budget last sent to the vendor, which need not show it.
+    /// The budget last sent to the vendor, which may not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// The share of the budget that the key has spent, in steps of 5 %, such as `35%`; `unknown` where no spending is read,
-    /// absent without a budget.
+    /// The share of the budget that the key has spent, in steps of 5 %, such as `35%`; `unknown` if no spending is
+    /// read, absent without a budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_used: Option<String>,
-    /// What the key spent and when, where the ConsoleToken has it read; in coarse steps.
+    /// What the key spent, if the ConsoleToken has `usage` set; rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Failed attempts in a row.
+    /// Number of failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
-    /// No attempt is made before this time.
+    /// No retry before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
-    /// When the key is replaced next, or when a failed replacement is tried again; absent when never.
+    /// Time of the next rotation, or of the retry of a failed one; absent means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation_time: Option<Timestamp>,
-    /// The last replacement.
+    /// The last rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rotation: Option<LastRotation>,
-    /// Failed replacements in a row; the served key is not touched by them.
+    /// Number of failed rotations in a row; the served key keeps working.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_failures: Option<u32>,
-    /// Keys that were replaced and are not deleted yet.
+    /// Previous keys that are not deleted yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<PreviousKey>,
-    /// Keys at the vendor that carry this resource's mark and that nothing uses.
+    /// Unused keys at the vendor that carry this resource's mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unused: Vec<UnusedKey>,
-    /// A state of the Secret that something in the cluster brings back time and again, and that is left as it is.
+    /// A state of the Secret to which something in the cluster keeps changing it back, and which is therefore left
+    /// as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_contest: Option<SecretContest>,
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
@@ -372,7 +372,7 @@ pub struct GatewayApiKeyStatus {
     /// The last handled value of the annotation `keysmith.dev/leaked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_leaked: Option<String>,
-    /// What only Keysmith needs.
+    /// Internal state of Keysmith.
     #[serde(default, skip_serializing_if = "KeyInternal::is_empty")]
     pub internal: KeyInternal,
     /// Now `internal.appliedGeneration`.
@@ -398,7 +398,7 @@ pub struct GatewayApiKeyStatus {
     pub former_carried_spend: Former<CarriedSpend>,
 }
 
-/// What only Keysmith needs to know of a key.
+/// Internal state of Keysmith about a key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyInternal {
@@ -432,7 +432,7 @@ impl KeyInternal {
 }
 
 impl GatewayApiKeyStatus {
-    /// What only Keysmith needs, wherever it is stored: version 0.1 kept it beside the other fields.
+    /// The internal state, wherever it is stored: version 0.1 kept it beside the other fields.
     pub fn read_internal(&self) -> KeyInternal {
         let internal = self.internal.clone();
         KeyInternal {
@@ -446,7 +446,7 @@ impl GatewayApiKeyStatus {
         }
     }
 
-    /// The same, with all of that in its present place.
+    /// The same status, with the internal state moved to its present fields.
     #[must_use]
     pub fn moved(self) -> Self {
         Self {
@@ -468,7 +468,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// As version 0.1 stored it.
+    /// A status as stored by version 0.1.
     fn stored() -> GatewayApiKeyStatus {
         let status = json!({
             "id": "key_1", "serial": 3, "settledSerial": 3, "appliedGeneration": 2, "failedAsks": 7, "madeAs": "hash",

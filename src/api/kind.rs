@@ -1,10 +1,11 @@
-//! The kinds, listed once, and what Keysmith has to know of each beside what Kubernetes knows.
+//! The kinds, listed once, and what Keysmith has to know about each beyond Kubernetes metadata.
 
 use super::shared::ConsoleTokenRef;
 use super::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 
-/// Hands the list of all kinds to a macro, each with the name under which stores and queues have it: `with_kinds!([then])` is
-/// `then! { tokens: ConsoleToken, … }`. Definitions, stores, watches, queues, controllers and inventories follow from it.
+/// Passes the list of all kinds to a macro, each with its name for stores and queues: `with_kinds!([then])` is
+/// `then! { tokens: ConsoleToken, … }`. CRDs, stores, watches, queues, controllers and inventories are derived from
+/// it.
 macro_rules! with_kinds {
     ([$($then:tt)+] $($arguments:tt)?) => {
         $($then)+! {
@@ -17,7 +18,8 @@ macro_rules! with_kinds {
     };
 }
 
-/// Says something once for each kind, in the place of whose type the name stands: `for_each_kind!(K => list.push(K::crd()))`.
+/// Repeats an expression for each kind, with the given name as the type: `for_each_kind!(K =>
+/// list.push(K::crd()))`.
 macro_rules! for_each_kind {
     ($kind:ident => $body:expr) => {
         $crate::api::kind::with_kinds! { [$crate::api::kind::each_kind] ($kind => $body) }
@@ -36,37 +38,37 @@ macro_rules! each_kind {
 
 pub(crate) use {each_kind, for_each_kind, with_kinds};
 
-/// What Keysmith has to know of every kind.
+/// Properties that every kind declares.
 pub trait Kind {
-    /// Whether it has a key at a vendor whose name carries its mark.
+    /// Whether its resources have keys at a vendor that carry their mark.
     const HAS_KEYS: bool = false;
-    /// Whether its console token is needed to clean up when it goes.
+    /// Whether its finalizer needs the console token.
     const NEEDS_TOKEN_TO_END: bool = false;
 
-    /// Serial of the key that it has at the vendor, for logs.
+    /// Serial of its key at the vendor, for logs.
     fn key_serial(&self) -> Option<u64> {
         None
     }
 
-    /// The console token that it works with.
+    /// The referenced console token.
     fn works_with(&self) -> Option<&ConsoleTokenRef> {
         None
     }
 
-    /// Whether a change of the Secret of that name in its namespace is news for it. `ours`: the Secret belongs to one of
-    /// our resources.
+    /// Whether a change of the Secret with this name must enqueue the resource. `ours`: the Secret belongs to one
+    /// of our resources.
     fn reads_secret(&self, _name: &str, _ours: bool) -> bool {
         false
     }
 }
 
-/// A kind that always works with a console token.
+/// A kind that always references a console token.
 pub trait NamesToken {
-    /// Which one.
+    /// The reference.
     fn console_token_ref(&self) -> &ConsoleTokenRef;
 }
 
-/// The kinds that work with a console token name it in `spec.consoleTokenRef`.
+/// Implements `NamesToken` for kinds with `spec.consoleTokenRef`.
 macro_rules! names_token {
     ($($kind:ident)+) => {
         $(impl NamesToken for $kind {
@@ -81,7 +83,7 @@ names_token!(GatewayApiKey ProjectSettings ProviderKey);
 impl Kind for ConsoleToken {
     const HAS_KEYS: bool = true;
 
-    /// A minted token's Secret belongs to the key that stands for the token.
+    /// The Secret of a minted token belongs to the GatewayApiKey that holds the token's key.
     fn reads_secret(&self, name: &str, _ours: bool) -> bool {
         self.spec.secret_name() == name
     }
@@ -99,7 +101,7 @@ impl Kind for GatewayApiKey {
         Some(self.console_token_ref())
     }
 
-    /// It may wait for this name to become free, or its Secret was taken from it.
+    /// A foreign Secret matters: the resource may wait for its name to become free, or lost its own Secret to it.
     fn reads_secret(&self, name: &str, ours: bool) -> bool {
         !ours && self.secret_name() == name
     }

@@ -1,4 +1,4 @@
-//! `ProjectSettings`: settings of a whole project at the vendor.
+//! `ProjectSettings`: the settings of a whole project at the vendor.
 
 use super::rotation::ManagementPolicy;
 use super::shared::{ConsoleTokenRef, conditions_schema};
@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Settings of the whole project that a `ConsoleToken` belongs to. What is left out is not touched.
+/// Settings of the whole project that a `ConsoleToken` belongs to. A setting left out is not changed.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "keysmith.dev",
@@ -56,26 +56,26 @@ use serde::{Deserialize, Serialize};
         "spec.settings sets nothing, so nothing happens: name at least one setting"),
 )]
 pub struct ProjectSettingsSpec {
-    /// The ConsoleToken whose project it is.
+    /// The ConsoleToken whose project has these settings.
     pub console_token_ref: ConsoleTokenRef,
-    /// What the settings should be; at least one, unless `managementPolicy` is `Observe`.
+    /// The desired settings; at least one, unless `managementPolicy` is `Observe`.
     pub settings: ProjectValues,
-    /// How far Keysmith goes; `Manage` when left out. `Observe` shows what differs and changes nothing.
+    /// How far Keysmith manages the settings; default `Manage`. `Observe` reports differences and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_policy: Option<ManagementPolicy>,
-    /// Nothing is looked at or changed.
+    /// Nothing is read or changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
 
-/// Settings of a project. What is left out is not touched; an empty list empties it.
+/// Settings of a project. A setting left out is not changed; an empty list clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectValues {
-    /// Whether single calls may bring settings of their own; otherwise these are enforced for all of them.
+    /// Whether single calls may override these settings; otherwise they are enforced for all calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_overwrite: Option<bool>,
-    /// The only providers that serve calls.
+    /// The only providers that may serve calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 128)))]
     pub allowed_providers: Option<Vec<String>>,
@@ -86,30 +86,30 @@ pub struct ProjectValues {
     /// Whether only providers based in the EU serve calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eu_native: Option<bool>,
-    /// Whether answers say which provider served them.
+    /// Whether responses contain the provider that served them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_metadata: Option<bool>,
-    /// What a provider is chosen by.
+    /// The criterion by which a provider is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preference: Option<Preference>,
 }
 
-/// What a provider is chosen by.
+/// The criterion by which a provider is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Preference {
     /// The fastest.
     Speed,
     /// The cheapest.
     Cost,
-    /// Between both.
+    /// A balance of both.
     Balanced,
 }
 
-/// What Keysmith knows of a project's settings.
+/// The observed state of a project's settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectSettingsStatus {
-    /// The generation this status speaks of; -1 before Keysmith has looked.
+    /// The generation that this status is about; -1 before Keysmith has seen the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `Drifted`, and `Reconciling` or `Stalled` while true.
@@ -122,10 +122,10 @@ pub struct ProjectSettingsStatus {
     /// The settings as the vendor shows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<ProjectValues>,
-    /// When Keysmith changed them last.
+    /// When Keysmith last changed the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied_at: Option<Timestamp>,
-    /// Failed attempts in a row.
+    /// Number of failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.

@@ -1,4 +1,4 @@
-//! `ProviderKey`: a provider credential (bring your own key) deposited at the gateway.
+//! `ProviderKey`: a credential of a model provider (bring your own key), stored at the gateway.
 
 use super::former::Former;
 use super::shared::{ConsoleTokenRef, LocalRef, conditions_schema};
@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A provider credential (bring your own key) deposited at the gateway.
+/// A credential of a model provider (bring your own key), stored at the gateway.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "keysmith.dev",
@@ -52,18 +52,18 @@ use serde::{Deserialize, Serialize};
     validation = ("self.provider == oldSelf.provider", "provider is immutable: create another ProviderKey"),
 )]
 pub struct ProviderKeySpec {
-    /// The ConsoleToken that Keysmith deposits this credential with.
+    /// The ConsoleToken with which Keysmith manages this provider key.
     pub console_token_ref: ConsoleTokenRef,
     /// The provider: `anthropic`, `openai`, `google_vertex_ai`, `mistral`, `deepseek`, `xai`, `zai`, `bedrock`,
     /// `azure`, or another that the vendor knows.
     #[schemars(schema_with = "provider")]
     pub provider: String,
-    /// What people see in the vendor's console; the resource's name when left out. At most 64 characters:
-    /// the vendor's limit is 100, and Keysmith's mark takes the rest.
+    /// The name shown in the vendor's console; default: the resource's name. At most 64 characters: the vendor's
+    /// limit is 100, and Keysmith's mark takes the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "display_name")]
     pub display_name: Option<String>,
-    /// Where the credential is.
+    /// The Secret that holds the credential.
     pub credentials_ref: CredentialsRef,
     /// The GatewayApiKeys, in the same namespace and of the same ConsoleToken, that use this credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ pub struct ProviderKeySpec {
     pub scope: Option<ProviderKeyScope>,
 }
 
-/// Who uses a provider credential when no keys are named.
+/// Which keys use a provider key that names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ProviderKeyScope {
     /// Every key of the organization.
@@ -83,65 +83,65 @@ pub enum ProviderKeyScope {
 
 /// A Secret in the same namespace that holds a provider credential.
 ///
-/// With `key`, that entry is the credential: a plain API key; for `azure`, `bedrock` and `google_vertex_ai` the JSON
-/// document the vendor describes. Without `key` it is assembled: `azure` from the entries `endpoint` and `api_key`;
-/// `bedrock` from pairs `<region>.access_key_id` and `<region>.secret_access_key`, region `global` being the
-/// default one; `google_vertex_ai` from `service_account.json`; any other provider from `api_key`.
+/// With `key`, that entry is the credential: a plain API key; for `azure`, `bedrock` and `google_vertex_ai` the
+/// JSON document that the vendor describes. Without `key` it is assembled: `azure` from the entries `endpoint` and
+/// `api_key`; `bedrock` from pairs `<region>.access_key_id` and `<region>.secret_access_key`, region `global` being
+/// the default one; `google_vertex_ai` from `service_account.json`; any other provider from `api_key`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsRef {
     /// Name of a Secret in the same namespace.
     #[schemars(schema_with = "object_name")]
     pub name: String,
-    /// Key in the Secret's data; assembled by provider when left out.
+    /// Key in the Secret's data; by default, the credential is assembled by provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "entry_name")]
     pub key: Option<String>,
 }
 
-/// What Keysmith knows of a provider key.
+/// The observed state of a provider key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderKeyStatus {
-    /// The generation this status speaks of; -1 before Keysmith has looked.
+    /// The generation that this status is about; -1 before Keysmith has seen the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, and `Reconciling` or `Stalled` while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
-    /// The vendor's id of the deposited credential.
+    /// The vendor's id of the provider key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Serial of the deposit; the first one of a resource has serial 1.
+    /// Serial of the provider key; the first one of a resource has serial 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
-    /// The vendor ids of the keys the deposit is assigned to; empty for the whole organization.
+    /// The vendor's ids of the keys that the provider key is assigned to; empty means the whole organization.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assigned_to: Vec<String>,
-    /// When the vendor took the deposit.
+    /// When the vendor created the provider key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
-    /// Since when the vendor's listing has not shown it. It is deposited again if a look at least a minute later does not
-    /// show it either.
+    /// Since when the vendor's listing has not shown the provider key. It is created again if a second look, at
+    /// least a minute later, confirms that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
-    /// Earlier deposits that are still to be removed at the vendor.
+    /// Superseded provider keys that are still to be deleted at the vendor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,
-    /// Earlier deposits that the vendor did not remove: remove them in its console.
+    /// Superseded provider keys that the vendor did not delete: delete them in its console.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
-    /// Failed attempts in a row.
+    /// Number of failed attempts in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
-    /// No attempt is made before this time.
+    /// No retry before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Timestamp>,
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// What only Keysmith needs.
+    /// Internal state of Keysmith.
     #[serde(default, skip_serializing_if = "ProviderKeyInternal::is_empty")]
     pub internal: ProviderKeyInternal,
     /// Now `internal.settledSerial`.
@@ -152,7 +152,7 @@ pub struct ProviderKeyStatus {
     pub former_content: Former<String>,
 }
 
-/// What only Keysmith needs to know of a provider key.
+/// Internal state of Keysmith about a provider key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderKeyInternal {
@@ -171,7 +171,7 @@ impl ProviderKeyInternal {
 }
 
 impl ProviderKeyStatus {
-    /// The same, with what version 0.1 kept elsewhere in its present place.
+    /// The same status, with fields of version 0.1 moved to their present ones.
     #[must_use]
     pub fn moved(self) -> Self {
         Self {

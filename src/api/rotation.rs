@@ -1,4 +1,4 @@
-//! How a key is replaced by a new one, and what status tells of it.
+//! How a key is replaced by a new one, and what status records of it.
 
 use super::text::{MAX_AGE, duration, object_name, time_of_day, time_zone};
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Labels to select by: no label at all would select everything. schemars' `length` is not for maps.
+/// Labels of a selector: an empty map would select everything, and schemars' `length` does not support maps.
 fn labels(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = <BTreeMap<String, String>>::json_schema(generator);
     schema.insert("minProperties".into(), 1.into());
@@ -15,46 +15,46 @@ fn labels(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schema
 }
 
-/// When a key is replaced, and how long the old one goes on working.
+/// When a key is replaced, and how long the previous key keeps working.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = ("!(has(self.renewBefore) && has(self.renewBeforePercentage))",
         "renewBefore and renewBeforePercentage say the same in two ways: leave one of them out"),
-    // What is no duration is said of the field itself.
+    // A malformed duration is reported at the field itself.
     validation = Rule::new(MAX_AGE)
         .message("maxAge is shorter than overlap (24h when left out), so that old keys would pile up: raise maxAge or shorten overlap")
         .field_path(".maxAge"),
 )]
 pub struct RotationSpec {
-    /// A key that expires is replaced this long before; a third of its lifetime when left out.
+    /// How long before its expiry a key is replaced; default: a third of its lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub renew_before: Option<String>,
-    /// The same as a share of the lifetime that is left then, in percent.
+    /// The same as a share of the key's lifetime, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 95))]
     pub renew_before_percentage: Option<u8>,
-    /// A key is replaced when it is this old, whether it expires or not.
+    /// The age at which a key is replaced, whether or not it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub max_age: Option<String>,
-    /// The old key goes on working this long after the Secret holds the new one; `24h` when left out.
+    /// How long the previous key keeps working after the Secret holds the new one; default `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub overlap: Option<String>,
-    /// An old key that is still used after the overlap is waited for this long in all; `overlap` and a day
-    /// when left out.
+    /// How long a previous key that is still used after the overlap is kept in total; default: `overlap` plus a
+    /// day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub max_overlap: Option<String>,
-    /// Where the vendor can switch keys off, the old key is off this long before it is deleted, so that raising
-    /// `overlap` can still bring it back; `1h` when left out, `0s` for none.
+    /// How long the previous key is switched off before it is deleted, if the vendor can switch keys off. During
+    /// this time, raising `overlap` switches it on again. Default `1h`; `0s` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration")]
     pub brown_out: Option<String>,
-    /// So many old keys work beside the new one at most; `2` when left out. With one more replacement the oldest is
-    /// revoked at once, so that budgets do not add up.
+    /// How many previous keys may work beside the new one; default `2`. One more rotation revokes the oldest at
+    /// once, so that budgets do not add up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 16))]
     pub max_previous: Option<u8>,
@@ -62,38 +62,38 @@ pub struct RotationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub trigger: Option<String>,
-    /// Scheduled replacements wait for one of these, but not so long that the key comes near its expiry; at any time
-    /// when empty.
+    /// Scheduled rotations wait for one of these windows, but not until the key is close to its expiry; empty means
+    /// at any time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub windows: Vec<WindowSpec>,
-    /// Workloads in the same namespace that read the Secret only when they start: restarted once for each new
-    /// content of the Secret, not for the first. Needs the right to patch workloads; see the chart's
+    /// Workloads in the same namespace that read the Secret only at start. They are restarted once for each new
+    /// content of the Secret, but not for the first. Needs permission to patch workloads; see the chart's
     /// `rbac.restartWorkloads`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub restart: Vec<RestartTarget>,
-    /// Marks the Secret for Stakater Reloader (`reloader.stakater.com/match: "true"`), which then restarts what
-    /// it is told to.
+    /// Marks the Secret for Stakater Reloader (`reloader.stakater.com/match: "true"`), which then restarts the
+    /// workloads configured for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reloader: Option<bool>,
 }
 
-/// A time of the week in which scheduled replacements may begin.
+/// A time of the week in which scheduled rotations may begin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowSpec {
-    /// Days on which it begins; every day when empty.
+    /// Days on which the window opens; empty means every day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     pub days: Vec<Day>,
-    /// When it begins, `HH:MM`.
+    /// Opening time, `HH:MM`.
     #[schemars(schema_with = "time_of_day")]
     pub from: String,
-    /// When it ends, `HH:MM`; on the next day if that is not later than `from`.
+    /// Closing time, `HH:MM`; on the next day if not later than `from`.
     #[schemars(schema_with = "time_of_day")]
     pub until: String,
-    /// Time zone of `from` and `until`, such as `Europe/Berlin`; UTC when left out.
+    /// Time zone of `from` and `until`, such as `Europe/Berlin`; default UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time_zone")]
     pub time_zone: Option<String>,
@@ -118,7 +118,7 @@ pub enum Day {
     Sun,
 }
 
-/// Workloads of one kind: one by its name, or those with certain labels.
+/// Workloads of one kind: one by name, or all with certain labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.name) != has(self.selector)", "exactly one of name and selector"))]
@@ -154,45 +154,46 @@ pub struct LabelSelector {
     pub match_labels: BTreeMap<String, String>,
 }
 
-/// What becomes of the key at the vendor when its resource is deleted: `Delete`, also when left out, revokes it,
-/// `Disable` switches it off, `Retain` leaves it as it is.
+/// What happens to the key at the vendor when its resource is deleted: `Delete`, the default, revokes it, `Disable`
+/// switches it off, `Retain` leaves it as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// It is revoked.
+    /// The key is revoked.
     #[default]
     Delete,
-    /// It is switched off and stays.
+    /// The key is switched off and stays.
     Disable,
-    /// It stays as it is, and works.
+    /// The key stays as it is and keeps working.
     Retain,
 }
 
-/// How far Keysmith goes with the key named in `externalId`: `Manage`, also when left out, takes it over, `Observe`
-/// only looks at it. A key that was taken over before stays Keysmith's, and ends with its resource.
+/// How far Keysmith manages the key named in `externalId`: `Manage`, the default, adopts it, `Observe` only reads
+/// it. A key that was adopted before remains managed and is deleted with its resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ManagementPolicy {
-    /// Everything: settings, Secret, replacement, removal.
+    /// Everything: settings, Secret, rotation, deletion.
     #[default]
     Manage,
-    /// Only status: nothing is written to the vendor or to a Secret.
+    /// Status only: nothing is written to the vendor or to a Secret.
     Observe,
 }
 
-/// The last replacement of the served key.
+/// The last rotation of the served key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastRotation {
-    /// When the Secret held the new key.
+    /// When the new key was in the Secret.
     pub time: Timestamp,
-    /// Why: `Expiry`, `MaxAge`, `Trigger`, `Requested`, `Leaked`, `Changed`, `SecretLost`, `KeyLost` or `Expired`.
+    /// The cause: `Expiry`, `MaxAge`, `Trigger`, `Requested`, `Leaked`, `Changed`, `SecretLost`, `KeyLost` or
+    /// `Expired`.
     pub reason: String,
-    /// With a budget: `CarriedOver`, the new key and the old one share what was left of the period, or `Restarted`, it is
-    /// not told what was spent and the new key has the whole budget.
+    /// With a budget: `CarriedOver` if the new key and the previous one share what was left of the period, or
+    /// `Restarted` if the vendor does not show what was left and the new key has the whole budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
 }
 
-/// A key whose place in the Secret another one has taken.
+/// A previous key: one that was replaced in the Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousKey {
@@ -200,74 +201,74 @@ pub struct PreviousKey {
     pub id: String,
     /// Its serial.
     pub serial: u64,
-    /// When the Secret held its successor.
+    /// When its successor was in the Secret.
     pub replaced_at: Timestamp,
-    /// It works at least until then.
+    /// It works at least until this time.
     pub retire_after: Timestamp,
-    /// Since when it is switched off, before it is deleted.
+    /// Since when it is switched off before its deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
-    /// When it was to stop working, where the vendor's keys never do and Keysmith sees to it.
+    /// Its expiry, if the vendor does not enforce it and Keysmith does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Since when the vendor does not show it, where it was replaced for that. Should it show up again, it works for the
-    /// overlap like every previous key.
+    /// Since when the vendor does not show it, if it was replaced for that reason. If it appears again, it works
+    /// for the overlap like every previous key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
-    /// What it is still to be left of its budget for the overlap, a decimal number; the rest is its successor's.
+    /// The budget that it will be cut to for the overlap, a decimal number; its successor gets the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_to: Option<String>,
-    /// What it was left of its budget, a decimal number. What it does not spend goes back to its successor.
+    /// The budget that it was cut to, a decimal number. Its successor gets back what is not spent of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<String>,
-    /// It was declared leaked: there is no overlap.
+    /// Whether it was declared leaked; then it has no overlap.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaked: bool,
 }
 
-/// A key at the vendor that carries the resource's mark and that nothing uses.
+/// An unused key at the vendor that carries the resource's mark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnusedKey {
     /// The vendor's id.
     pub id: String,
-    /// When it was told. It is revoked a poll later, unless the mark is taken out of its name.
+    /// When it was announced. It is revoked one poll later, unless the mark is removed from its name.
     pub told_at: Timestamp,
 }
 
-/// A state of the Secret that something in the cluster brings back time and again.
+/// A state of the Secret to which something in the cluster keeps changing it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretContest {
     /// Hash of that state.
     pub state: String,
-    /// What is not as Keysmith writes it, by name.
+    /// Names of the parts that differ from what Keysmith writes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
-    /// Since when it is left as it is.
+    /// Since when the Secret is left in this state.
     pub since: Timestamp,
 }
 
-/// Counts keys of a day, so that a fault somewhere cannot have them made without end.
+/// Number of keys created within a day, so that no fault can create keys without end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyCount {
     /// When the count began.
     pub since: Timestamp,
-    /// The highest serial before it.
+    /// The highest serial before that time.
     pub serial: u64,
-    /// Keys that were made since.
+    /// Keys created since then.
     #[serde(default)]
     pub made: u64,
 }
 
-/// What earlier keys spent of the running period of the budget.
+/// Spending of earlier keys in the current budget period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CarriedSpend {
     /// How much, in millionths of the vendor's currency.
     pub micros: u64,
-    /// When the period ends; absent for a budget that never starts anew.
+    /// When the period ends; absent for a budget that never resets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Pieces that several kinds share. No reference has a namespace: a resource reaches only its own.
+//! Types shared by several kinds. No reference has a namespace: a resource can reference only its own namespace.
 
 use super::text::{annotations, entry_name, labels, object_name};
 use kube::KubeSchema;
@@ -13,11 +13,11 @@ pub enum ConsoleTokenKind {
     ConsoleToken,
 }
 
-/// Names the ConsoleToken that Keysmith works with at the vendor.
+/// References the ConsoleToken with which Keysmith works at the vendor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleTokenRef {
-    /// Kind of the referent; ConsoleToken when left out.
+    /// Kind of the referent; default ConsoleToken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ConsoleTokenKind>,
     /// Name of a ConsoleToken in the same namespace.
@@ -25,7 +25,7 @@ pub struct ConsoleTokenRef {
     pub name: String,
 }
 
-/// Names one object in the same namespace.
+/// References one object in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalRef {
@@ -34,7 +34,7 @@ pub struct LocalRef {
     pub name: String,
 }
 
-/// Names one key of a Secret in the same namespace.
+/// References one key of a Secret in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
@@ -46,10 +46,10 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
-/// How often a budget starts anew.
+/// How often a budget resets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Period {
-    /// Never: the amount is all there is.
+    /// Never: the amount is a total.
     Once,
     /// Every day.
     Daily,
@@ -66,7 +66,7 @@ pub struct Budget {
     /// The limit, a decimal number as a string, such as "250", in the vendor's currency; see `keysmith explain`.
     #[schemars(length(min = 1, max = 20))]
     pub amount: String,
-    /// How often the budget starts anew. Not every vendor has every period; see `keysmith explain`.
+    /// How often the budget resets. Not every vendor supports every period; see `keysmith explain`.
     pub period: Period,
 }
 
@@ -74,17 +74,17 @@ pub struct Budget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decorations {
-    /// Labels put on the Secret beside Keysmith's own.
+    /// Labels put on the Secret besides Keysmith's own.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     #[schemars(schema_with = "labels")]
     pub labels: std::collections::BTreeMap<String, String>,
-    /// Annotations put on the Secret beside Keysmith's own.
+    /// Annotations put on the Secret besides Keysmith's own.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     #[schemars(schema_with = "annotations")]
     pub annotations: std::collections::BTreeMap<String, String>,
 }
 
-/// A budget as it is written in a specification: one that is no limit is refused.
+/// A budget in a specification; a zero amount is refused.
 pub fn budget(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = Budget::json_schema(generator);
     let amount = super::text::limit(generator);

@@ -1,30 +1,31 @@
-//! Texts that people write, with rules that say what to write: a `pattern` would print its regular expression.
+//! Text fields with CEL rules whose messages say what to write; a `pattern` would print its regular expression
+//! instead.
 //!
-//! The rules are CEL. Each text has a `maxLength`, because the API server estimates what a rule can cost from it.
+//! Each text has a `maxLength`, because the API server estimates the cost of a rule from it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-/// What Kubernetes takes for the name of an object.
+/// The format of a Kubernetes object name.
 const SUBDOMAIN: &str = "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
 const DURATION: &str = "^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?s)?([0-9]{1,12}ms)?$";
-/// What to write for a duration.
+/// The message for a malformed duration.
 pub const DURATIONS: &str = "write hours, minutes and seconds, such as 24h or 1h30m; there are no days";
-/// A key is not replaced by its age before the overlap of the one before it is over.
+/// A key must not reach its maximum age before the overlap of the previous one ends.
 pub const MAX_AGE: &str = "!has(self.maxAge) || !self.maxAge.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
     (has(self.overlap) && !self.overlap.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$')) || \
     duration(self.maxAge) >= duration(has(self.overlap) ? self.overlap : '24h')";
-/// What is renewed before it is made would be renewed for ever.
+/// A key that is due for renewal when it is created would be renewed forever.
 pub const RENEW_BEFORE: &str = "!has(self.rotation) || !has(self.rotation.renewBefore) || !has(self.expiresInDays) || \
     !self.rotation.renewBefore.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
     duration(self.rotation.renewBefore).getSeconds() < self.expiresInDays * 86400";
-/// A key does not get older than its expiry.
+/// A key cannot get older than its expiry.
 pub const AGE_AND_EXPIRY: &str = "!has(self.rotation) || !has(self.rotation.maxAge) || !has(self.expiresInDays) || has(self.externalId) || \
     !self.rotation.maxAge.matches('^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,8}([.][0-9]{1,9})?m)?([0-9]{1,9}([.][0-9]{1,9})?m?s)?$') || \
     duration(self.rotation.maxAge).getSeconds() <= self.expiresInDays * 86400";
 const AMOUNT: &str = "self.matches('^[0-9]{1,13}([.][0-9]{1,6})?$')";
 
-/// The same schema with one rule more.
+/// The schema with one more rule.
 pub fn with_rule(mut schema: Schema, rule: &str, message: &str) -> Schema {
     let mut rules = schema.remove("x-kubernetes-validations").unwrap_or_else(|| json!([]));
     if let Value::Array(rules) = &mut rules {
@@ -58,12 +59,12 @@ pub fn entry_name(generator: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// A duration as Go writes it, such as `720h` or `1h30m`.
+/// A duration in Go's format, such as `720h` or `1h30m`.
 pub fn duration(generator: &mut SchemaGenerator) -> Schema {
     text(generator, 32, &format!("self == '0' || self.matches('{DURATION}') && self != ''"), DURATIONS)
 }
 
-/// A duration of a minute and more.
+/// A duration of at least one minute.
 pub fn interval(generator: &mut SchemaGenerator) -> Schema {
     let rule = format!("!self.matches('{DURATION}') || self == '' || duration(self) >= duration('1m')");
     with_rule(duration(generator), &rule, "must be at least 1m")
@@ -81,14 +82,14 @@ pub fn time_zone(generator: &mut SchemaGenerator) -> Schema {
     text(generator, 64, "self.matches('^[A-Za-z0-9_+/-]+$')", message)
 }
 
-/// What people see in a vendor's console.
+/// A name shown in a vendor's console.
 pub fn display_name(generator: &mut SchemaGenerator) -> Schema {
     let message = "write any text without square brackets, which are Keysmith's own, and without line breaks or other control \
                    characters";
     text(generator, 64, r"self.matches(r'^[^\[\]\x00-\x1f\x7f]+$')", message)
 }
 
-/// A coding assistant, in the vendor's words.
+/// A coding assistant, in the vendor's terms.
 pub fn coding_assistant(generator: &mut SchemaGenerator) -> Schema {
     text(
         generator,
@@ -98,7 +99,7 @@ pub fn coding_assistant(generator: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// A provider, in the vendor's words.
+/// A provider, in the vendor's terms.
 pub fn provider(generator: &mut SchemaGenerator) -> Schema {
     text(
         generator,
@@ -140,7 +141,7 @@ pub fn path(generator: &mut SchemaGenerator) -> Schema {
     text(generator, 128, "self.matches('^(/[A-Za-z0-9._-]+)+$')", message)
 }
 
-/// An amount of money, zero included.
+/// An amount of money; zero is permitted.
 pub fn amount(generator: &mut SchemaGenerator) -> Schema {
     text(
         generator,
@@ -150,7 +151,7 @@ pub fn amount(generator: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// An amount of money that is a limit.
+/// An amount of money that is a limit, so not zero.
 pub fn limit(generator: &mut SchemaGenerator) -> Schema {
     let message = "write a decimal number above 0, in quotes, such as \"250\" or \"2.50\"";
     let schema = text(generator, 32, AMOUNT, message);
@@ -172,13 +173,13 @@ pub fn secret_type(generator: &mut SchemaGenerator) -> Schema {
     with_rule(schema, rule, "has a meaning of its own in Kubernetes: use Opaque or a type of yours")
 }
 
-/// What a label or an annotation can be called.
+/// The format of label and annotation keys.
 const KEYS: &str = "self.all(it, size(it) <= 317 && \
     it.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
 const OWN: &str = "self.all(it, it != 'app.kubernetes.io/managed-by' && !it.startsWith('keysmith.dev/'))";
-/// What a Secret's entry can be called.
+/// The format of a Secret entry's name.
 const ENTRIES: &str = "self.all(it, size(it) <= 253 && it.matches('^[-._a-zA-Z0-9]+$'))";
-/// The rules cost by the number of names.
+/// Limit of labels: the estimated cost of a rule grows with their number.
 const MOST_LABELS: u32 = 64;
 const MOST_ENTRIES: u32 = 256;
 

@@ -61,7 +61,7 @@ enum Output {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     // Asked before anything else, so that a script does not wait for a survey that ends in a refusal.
     if arguments.delete && !arguments.yes && !std::io::stdin().is_terminal() {
-        let why = "--delete: requests first, and there is no terminal to ask on; add --yes".to_owned();
+        let why = "--delete: asks first, and there is no terminal to ask on; add --yes".to_owned();
         return Err(WrongFlag(why).into());
     }
     let survey = survey(&arguments).await?;

@@ -1,6 +1,6 @@
-//! Whose account a console token leads to: pinned when the token is verified first, and doubted when the keys that
-//! resources record are missing from a listing together. Absence of all of them says something of the account, not of
-//! the keys.
+//! The account that a console token leads to. The account is pinned when the token is first verified, and doubted
+//! when all recorded keys are missing from a listing together: that points to another account rather than to
+//! deleted keys.
 
 use super::facts::KeyId;
 use super::hash;
@@ -11,9 +11,9 @@ use crate::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
-/// One missing key is a key that somebody deleted; several at once are not.
+/// One missing key was probably deleted by a person; this many at once were not.
 const TOGETHER: usize = 2;
-/// Characters of an account's name that is made of its credential.
+/// Characters of an account name derived from a credential.
 const SHORT: usize = 16;
 
 /// A key that a resource of the account records as served.
@@ -21,15 +21,15 @@ const SHORT: usize = 16;
 pub struct Recorded {
     /// The vendor's id.
     pub id: KeyId,
-    /// From then on a listing must show it; `None`: always, because nobody knows when it was made.
+    /// From this time on, a listing must show the key; `None`: always, because its creation time is unknown.
     pub listed_by: Option<Timestamp>,
-    /// Whether it is a key of the very ConsoleToken, and not of another one that leads to the same account.
+    /// Whether it belongs to this ConsoleToken and not to another one that leads to the same account.
     pub own: bool,
-    /// Whether its resource is being deleted: it may have been revoked already.
+    /// Whether its resource is being deleted, so that the key may already be revoked.
     pub going: bool,
 }
 
-/// What the resource records as served, if a listing should show it.
+/// The served key in the resource's status, if any.
 pub fn recorded(key: &GatewayApiKey, lag: SignedDuration, own: bool) -> Option<Recorded> {
     let status = key.status.as_ref()?;
     let id = KeyId(status.id.clone()?);
@@ -37,47 +37,49 @@ pub fn recorded(key: &GatewayApiKey, lag: SignedDuration, own: bool) -> Option<R
     Some(Recorded { id, listed_by: status.created_at.map(|at| plus(at, lag)), own, going })
 }
 
-/// The recorded keys that a listing begun at `as_of` should show and does not.
+/// The recorded keys that a listing begun at `as_of` should show but does not.
 pub fn missing<'a>(recorded: &'a [Recorded], listed: &BTreeSet<&str>, as_of: Timestamp) -> Vec<&'a Recorded> {
     let old = |it: &&Recorded| it.listed_by.is_none_or(|at| at < as_of);
     recorded.iter().filter(old).filter(|it| !listed.contains(it.id.0.as_str())).collect()
 }
 
-/// What is known when a listing is judged.
+/// The input for judging a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
-    /// When the listing was begun.
+    /// When the listing began.
     pub as_of: Timestamp,
-    /// The ids of all keys in it.
+    /// The ids of all listed keys.
     pub listed: &'a BTreeSet<&'a str>,
     /// The keys that resources record.
     pub recorded: &'a [Recorded],
     /// Salted hash of the credential.
     pub credential: &'a str,
-    /// Whose account it leads to, where the vendor tells.
+    /// The id of the token's account, if the vendor shows it.
     pub told: Option<&'a str>,
-    /// Whether every token of the account that is told lists all keys of it. Otherwise another token of it proves nothing.
+    /// Whether every token of the shown account lists all its keys. If not, another token of the same account
+    /// proves nothing.
     pub whole: bool,
-    /// The account that is meant according to the annotation, where that was not handled yet.
+    /// The account in the annotation `keysmith.dev/accept-account`, if not handled yet.
     pub accepts: Option<&'a str>,
 }
 
-/// What a listing says of the account.
+/// The result of judging a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// It is the account that the keys were made in, as far as anybody can tell.
+    /// As far as is known, it is the account in which the keys were created.
     Sure,
-    /// It is another one, or has lost its keys, and that is meant: the keys of this account are left behind.
+    /// It is another account, or it lost its keys, and the user accepted that. The keys of this old account are
+    /// left behind.
     Accepted(String),
     /// No recorded key is listed.
     Suspicious,
-    /// The vendor tells another account than before.
+    /// The vendor shows another account id than before.
     Changed,
 }
 
-/// The id that a vendor tells, if it can be one. Whatever else it is stands nowhere.
+/// The account id from the vendor, if it is well-formed. A malformed id is not stored anywhere.
 pub fn checked(told: Option<String>) -> Option<String> {
     let fits = |id: &str| {
         (1..=128).contains(&id.len())
@@ -86,12 +88,12 @@ pub fn checked(told: Option<String>) -> Option<String> {
     told.filter(|id| fits(id))
 }
 
-/// The name of an account whose vendor tells none: made of the salted hash of its credential.
+/// The account name if the vendor shows no id, derived from the salted hash of the credential.
 pub fn unnamed(credential: &str) -> String {
     format!("token-{}", hash::base32(&[b"account", credential.as_bytes()], SHORT))
 }
 
-/// Whether the vendor is to be asked whose account it is, and what it told before.
+/// The account id that the vendor showed before, or `Ask` if the vendor must be asked for it.
 pub fn known<'a>(
     pinned: Option<&'a ConsoleTokenAccount>,
     credential: &str,
@@ -103,17 +105,17 @@ pub fn known<'a>(
         Some(candidate) => Ok(Some(candidate.id.as_str()).filter(|_| candidate.told)),
         None if account.credential != credential => Err(Ask),
         None if account.told => Ok(Some(&account.id)),
-        // Another version of Keysmith may know how to ask.
+        // This version of Keysmith may be able to read the id although the one that pinned the account was not.
         None if fresh => Err(Ask),
         None => Ok(None),
     }
 }
 
-/// The vendor is to be asked.
+/// The vendor must be asked for the account id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask;
 
-/// What the listing says of the account, and what is written down of it.
+/// Judges a listing, and returns the account to record in status.
 pub fn judge(pinned: Option<&ConsoleTokenAccount>, look: &Look<'_>) -> (ConsoleTokenAccount, Judgement) {
     let candidate = candidate(look);
     let pin = |id: String, told: bool| ConsoleTokenAccount {
@@ -159,13 +161,13 @@ pub fn judge(pinned: Option<&ConsoleTokenAccount>, look: &Look<'_>) -> (ConsoleT
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
-    /// Nothing is wrong. Whether a recorded key is listed.
+    /// No doubt. `seen`: a recorded key is listed.
     None { seen: bool },
-    /// Another credential, and the keys are too young to be listed: the next listing tells.
+    /// The credential is new and the keys are too young to be listed; the next listing decides.
     Open,
     /// No recorded key is listed.
     Suspicious,
-    /// The vendor tells another account.
+    /// The vendor shows another account id.
     Changed,
 }
 
@@ -182,7 +184,8 @@ fn question(pinned: Option<&ConsoleTokenAccount>, before: &ConsoleTokenAccount, 
     let missing = missing(look.recorded, look.listed, look.as_of);
     let own = missing.iter().any(|it| it.own);
     let unproven = pinned.is_some() && before.credential != look.credential && !is_same(before, look);
-    // With the token that made them, keys of resources that are being deleted are missing because they were revoked.
+    // If the token created them itself, keys whose resources are being deleted may be missing because they were
+    // revoked.
     let stay: Vec<_> = missing.iter().filter(|it| !it.going).collect();
     let together = stay.len() >= TOGETHER && stay.iter().any(|it| it.own);
     if together || own && unproven || was_suspicious(before) {
@@ -191,13 +194,13 @@ fn question(pinned: Option<&ConsoleTokenAccount>, before: &ConsoleTokenAccount, 
     if unproven { Question::Open } else { Question::None { seen: false } }
 }
 
-/// Whether a listing without its keys made it doubtful, and not an account that the vendor told.
+/// Whether the account is doubted because of missing keys, not because the vendor showed another id.
 fn was_suspicious(before: &ConsoleTokenAccount) -> bool {
     let other = before.candidate.as_ref().is_some_and(|it| before.told && it.told && it.id != before.id);
     before.doubted_since.is_some() && !other
 }
 
-/// Whether the vendor tells the account that was pinned, and that account is where the keys are.
+/// Whether the vendor shows the pinned account, and every token of it lists all its keys.
 fn is_same(before: &ConsoleTokenAccount, look: &Look<'_>) -> bool {
     look.whole && before.told && look.told == Some(before.id.as_str())
 }
@@ -210,7 +213,7 @@ fn candidate(look: &Look<'_>) -> AccountCandidate {
     }
 }
 
-/// What status says while the account is doubted. `place` is where the token is.
+/// The status message while the account is doubted. `place` is the location of the token.
 pub fn message(account: &ConsoleTokenAccount, judgement: &Judgement, place: &str) -> Option<String> {
     let old = &account.id;
     let new = account.candidate.as_ref().map_or(old, |it| &it.id);

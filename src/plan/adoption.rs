@@ -1,4 +1,4 @@
-//! Keys that exist already: named by their id, found again after a restore from a backup, or only looked at.
+//! Existing keys: adopted by their id, found again after a restore from a backup, or only observed.
 
 use super::desired::Desired;
 use super::facts::{Facts, KeyId};
@@ -7,10 +7,10 @@ use super::naming::Mark;
 use super::retry::plus;
 use jiff::SignedDuration;
 
-/// A key that is not there, or somebody else's, is looked at again this often.
+/// Retry interval for a key that does not exist or belongs to another owner.
 const AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// The key is only looked at. The shared listing shows it; nothing is asked for it alone.
+/// Observes the key. It is normally read from the shared listing, without a call of its own.
 pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
     if facts.view.is_none() {
         return take(Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Observed);
@@ -23,8 +23,8 @@ pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
     }
 }
 
-/// A key that somebody names is taken over: claimed, given our mark, and recorded. What follows is what follows for
-/// every key whose Secret is missing.
+/// Adopts the key named in `externalId`: claims a serial, adds our mark and records the key. Then the usual steps
+/// for a missing Secret follow.
 pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
     let rest = |why| take(Step::Rest(Some(plus(facts.now, AGAIN))), why);
     let key = match &facts.confirmed {
@@ -50,8 +50,8 @@ pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
     }
 }
 
-/// A resource that came back from a backup has another UID and an empty status; its claim still carries the mark of
-/// the keys that it had.
+/// Finds the keys of a resource restored from a backup. Such a resource has a new UID and an empty status, but its
+/// claim still contains the mark of its keys.
 pub fn relink(facts: &Facts) -> Option<Decision> {
     let claim = facts.claim?;
     let former = facts.identity.former.as_ref()?;
@@ -64,7 +64,7 @@ pub fn relink(facts: &Facts) -> Option<Decision> {
     }
     let theirs = |name: &str| former.serial_in(name).filter(|serial| *serial <= claim.serial);
     let newest = facts.own().filter(|own| theirs(&own.key.name).is_some()).max_by_key(|own| own.serial)?;
-    // A backup need not bring the finalizer back, which comes with a claim.
+    // A backup may lack the finalizer, which is added together with a claim.
     if !facts.finalizer {
         return Some(take(Step::BumpSerial(facts.next_serial()), Why::Relinked));
     }

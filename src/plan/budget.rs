@@ -1,5 +1,5 @@
-//! What of a budget is left when a key is replaced, where the vendor tells it: what is left is shared by the new key and the
-//! old one for their overlap, so that both together can spend no more than the one could.
+//! The remaining budget at a rotation, for vendors that show it: the new key and the previous one share it for the
+//! overlap, so that both together cannot spend more than the one key could.
 
 use super::desired::Desired;
 use super::facts::{Facts, KeyId, Listed};
@@ -9,25 +9,26 @@ use crate::api::shared::Period;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-/// The old key keeps at least this share of what is left for its overlap, in percent, and at most the other one.
+/// The share of the remaining budget that the previous key keeps for the overlap: at least, and at most, this
+/// percentage.
 const LEAST_SHARE: u64 = 10;
 const LARGEST_SHARE: u64 = 50;
 
-/// What is left, shared by the two, in millionths.
+/// The two shares of the remaining budget, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// What the new key may spend of the running period.
+    /// What the new key may spend in the current period.
     pub new: u64,
-    /// What the old key may still spend; `None`: it is not to be changed, for it does not work on.
+    /// What the previous key may still spend; `None`: its budget is not changed, because it does not keep working.
     pub old: Option<u64>,
 }
 
-/// Whether the vendor tells what a key has left, so that its successor gets no more than that.
+/// Whether the vendor shows the remaining budget of a key, so that its successor gets no more than that.
 pub fn is_told(facts: &Facts, desired: &Desired) -> bool {
     desired.settings.budget.is_some() && facts.ability.tells_remaining && facts.record.id.is_some()
 }
 
-/// Shares what the served key has left. Where nothing is known of it, such as of a key that is gone, nothing is shared.
+/// Shares the remaining budget of the served key; `None` if it is unknown, for example because the key is gone.
 pub fn shares(
     served: Option<&Listed>,
     desired: &Desired,
@@ -45,8 +46,8 @@ pub fn shares(
     Some(Shares { new: (left - old).max(1), old: Some(old) })
 }
 
-/// The part of the rest of the period that the overlap takes, in percent: spending that goes on evenly finds enough in
-/// either key.
+/// The part of the rest of the period that the overlap takes, in percent. At an even rate of spending, both keys
+/// then have enough.
 fn share(overlap: SignedDuration, rest: Option<SignedDuration>) -> u64 {
     let Some(rest) = rest.map(|it| it.as_secs()).filter(|it| *it > 0) else {
         return LEAST_SHARE;
@@ -55,8 +56,8 @@ fn share(overlap: SignedDuration, rest: Option<SignedDuration>) -> u64 {
     u64::try_from(percent).unwrap_or(LARGEST_SHARE).clamp(LEAST_SHARE, LARGEST_SHARE)
 }
 
-/// What a retired key had left and gives back to the served one, if that is of the same period: what the served key may
-/// spend then.
+/// The new limit of the served key after a previous key of the same period was deleted and its remaining budget is
+/// added.
 pub fn given_back(
     (retired, served): (&Listed, &Listed),
     replaced_at: Timestamp,
@@ -69,8 +70,8 @@ pub fn given_back(
     same_period.then(|| left.saturating_add(rest).min(limit.micros))
 }
 
-/// What of the budget is parked in old keys for their overlap: left of it, and no one's spending. `left`: what a listing says
-/// that a key has left.
+/// The part of the budget that is reserved for previous keys: neither spent nor left for the served key. `left`:
+/// the remaining budget of a key according to a listing.
 pub fn parked(previous: &[crate::api::rotation::PreviousKey], left: impl Fn(&str) -> Option<u64>) -> u64 {
     let share = |key: &crate::api::rotation::PreviousKey| {
         let share = key.share.as_ref().or(key.cut_to.as_ref()).and_then(|it| super::money::micros(it))?;
@@ -79,7 +80,7 @@ pub fn parked(previous: &[crate::api::rotation::PreviousKey], left: impl Fn(&str
     previous.iter().filter(|key| !key.leaked).filter_map(share).fold(0, u64::saturating_add)
 }
 
-/// The key of which a share is to be cut: it may spend no more than that.
+/// The next previous key whose budget must be cut, and the amount that it keeps.
 pub fn to_cut(facts: &Facts) -> Option<(KeyId, u64)> {
     let cut = |key: &crate::api::rotation::PreviousKey| {
         let share = super::money::micros(key.cut_to.as_ref()?)?;
@@ -88,7 +89,7 @@ pub fn to_cut(facts: &Facts) -> Option<(KeyId, u64)> {
     facts.record.previous.iter().filter(|key| !key.leaked && key.missing_since.is_none()).find_map(cut)
 }
 
-/// When a budget period that runs at that time ends, in the vendor's time zone.
+/// The end of the budget period that contains this time, in the vendor's time zone.
 pub fn period_end(period: Period, zone: &str, now: Timestamp) -> Option<Timestamp> {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     let today = now.to_zoned(zone.clone()).date();

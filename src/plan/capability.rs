@@ -1,4 +1,4 @@
-//! What a vendor can do, as data. Printed by `keysmith explain`, consulted before any call.
+//! What each vendor supports, as data: printed by `keysmith explain` and checked before any call.
 
 use super::naming::NameStyle;
 use super::spec_field::SpecField;
@@ -8,81 +8,82 @@ use crate::api::shared::Period;
 use jiff::SignedDuration;
 use serde::{Serialize, Serializer};
 
-/// What one driver can do. Each table is a constant in the vendor's own folder.
+/// What one driver supports. Each table is a constant in the vendor's module.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "a row of a table: each answers a question of its own")]
 pub struct Capabilities {
-    /// What status, metrics and the ledger call the vendor's API. An issuer of console tokens shares it with the tokens
-    /// that it makes.
+    /// The driver's name in status, metrics and the ledger. A driver for issuers of console tokens has the same
+    /// name as the driver for the tokens that they create.
     pub name: &'static str,
-    /// What people call the vendor's API.
+    /// The vendor's name in messages.
     pub title: &'static str,
-    /// The management API when a ConsoleToken names none.
+    /// The management API if a ConsoleToken sets none.
     pub endpoint: Endpoint,
-    /// Base URL for applications when a ConsoleToken names none.
+    /// Base URL for applications if a ConsoleToken sets none.
     pub gateway_url: GatewayUrl,
-    /// Where, below the gateway, what speaks OpenAI's language is.
+    /// Path of the OpenAI-compatible API, below the gateway's URL.
     pub openai_path: &'static str,
-    /// The presets of Secrets whose clients the gateway understands.
+    /// The Secret presets whose clients work with the gateway.
     pub presets: &'static [Preset],
-    /// What keys can be for.
+    /// The supported key types.
     pub types: &'static [KeyType],
-    /// What names look like.
+    /// The format of names.
     pub names: NameStyle,
-    /// How the secret of an existing key is had again.
+    /// How the secret of an existing key can be obtained again.
     pub recovery: Recovery,
-    /// Who makes console tokens.
+    /// Who can create console tokens.
     pub console_tokens: Minting,
-    /// How a ConsoleToken becomes one that makes others, where that takes more than a token; otherwise empty.
+    /// How to make a ConsoleToken an issuer of others, if this needs more than a token; otherwise empty.
     #[serde(skip)]
     pub issuer: &'static str,
-    /// What is told of spending.
+    /// What can be read of spending.
     pub usage: UsageSupport,
     /// Whether a key can be switched off and on again.
     pub disable: bool,
-    /// Whether listings tell when a key was last used.
+    /// Whether listings show when a key was last used.
     pub last_used: bool,
-    /// Whether listings tell when a key was made. Otherwise nobody knows whether an orphan is older than the ledger, and
-    /// it is left to people.
+    /// Whether listings show when a key was created. If not, it is unknown whether an orphan is older than the
+    /// ledger, and only a person may delete it.
     pub created_at: bool,
-    /// Whether listings tell what a key may still spend.
+    /// Whether listings show the remaining budget of a key.
     pub tells_remaining: bool,
-    /// Whether each token of an account lists every key of it. Otherwise a listing by one token says nothing to another.
+    /// Whether each token of an account lists all its keys. If not, a listing by one token proves nothing about
+    /// another.
     pub lists_whole_account: bool,
-    /// What budgets can be.
+    /// The supported budgets.
     pub budget: BudgetSupport,
-    /// What becomes of each field of a GatewayApiKey's spec: a `match` without a wildcard, so that a driver which says
-    /// nothing of a new field does not compile.
+    /// Support for each field of a GatewayApiKey's specification: a `match` without a wildcard, so that a driver
+    /// does not compile until it handles a new field.
     #[serde(serialize_with = "as_rows")]
     pub fields: fn(SpecField) -> FieldSupport,
-    /// Whether provider credentials can be deposited.
+    /// Whether provider keys are supported.
     pub provider_keys: bool,
-    /// Whether settings of the whole project can be changed.
+    /// Whether project settings are supported.
     pub project_settings: bool,
     /// How far a listing may lag behind a change.
     #[serde(serialize_with = "as_seconds", rename = "listingLagSeconds")]
     pub listing_lag: SignedDuration,
-    /// Calls per second that Keysmith allows itself per ConsoleToken.
+    /// Keysmith's own rate limit, in calls per second per ConsoleToken.
     pub calls_per_second: u32,
-    /// Calls that may go out at once after a pause.
+    /// Burst size of this rate limit.
     pub burst: u32,
-    /// What else to think of when the vendor refuses a console token; empty where there is nothing.
+    /// A further hint for the message when the vendor refuses a console token; may be empty.
     #[serde(skip)]
     pub refused: &'static str,
 }
 
-/// Where a vendor's management API is.
+/// The URL of a vendor's management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// The vendor's own, unless a ConsoleToken names another one.
+    /// The vendor's own URL, unless a ConsoleToken sets another one.
     Default(&'static str),
-    /// Wherever people run the vendor's software: a ConsoleToken has to say.
+    /// Self-hosted software without a fixed URL: a ConsoleToken must set it.
     Required,
 }
 
 impl Endpoint {
-    /// The vendor's own, where there is one.
+    /// The vendor's own URL, if there is one.
     pub const fn own(self) -> Option<&'static str> {
         match self {
             Self::Default(url) => Some(url),
@@ -91,17 +92,17 @@ impl Endpoint {
     }
 }
 
-/// Where applications call a vendor's gateway.
+/// The URL of a vendor's gateway for applications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayUrl {
-    /// The vendor's own, unless a ConsoleToken names another one.
+    /// The vendor's own URL, unless a ConsoleToken sets another one.
     Default(&'static str),
-    /// The URL of the management API: one server does both.
+    /// The URL of the management API: one server serves both.
     Endpoint,
 }
 
 impl GatewayUrl {
-    /// The vendor's own, where there is one.
+    /// The vendor's own URL, if there is one.
     pub const fn own(self) -> Option<&'static str> {
         match self {
             Self::Default(url) => Some(url),
@@ -126,63 +127,63 @@ fn as_seconds<S: Serializer>(span: &SignedDuration, serializer: S) -> Result<S::
     serializer.serialize_i64(span.as_secs())
 }
 
-/// How the secret of an existing key is had again.
+/// How the secret of an existing key can be obtained again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Recovery {
-    /// The vendor shows it again.
+    /// The vendor reveals it again.
     Reveal,
-    /// The vendor gives the key another one, and the old one is dead at once: good for a key that was never
-    /// delivered. A served one is replaced.
+    /// The vendor gives the key a new secret, and the old secret stops working at once. This suits a key that was
+    /// never delivered; a served key is replaced instead.
     Rotate,
-    /// Not at all: it is shown once, when the key is made. A lost one is replaced.
+    /// Not at all: the secret is shown once, at creation. A key whose secret is lost is replaced.
     Once,
 }
 
-/// Who makes console tokens, by a call.
+/// Who can create console tokens by an API call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Minting {
-    /// Nobody: a person does, in the vendor's console.
+    /// No API: a person creates them in the vendor's console.
     Console,
-    /// A token of a higher tier, which also revokes them.
+    /// A token of a higher tier, which can also revoke them.
     Issuer,
-    /// Every console token makes and revokes others.
+    /// Every console token can create and revoke others.
     Peer,
 }
 
-/// What is told of spending.
+/// What can be read of spending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageSupport {
-    /// Whether the spending of single keys is told, and how.
+    /// How the spending of single keys is read; `None` if it cannot be.
     pub spending: Option<&'static str>,
-    /// Whether the balance of the account is told.
+    /// Whether the balance of the account can be read.
     pub balance: bool,
-    /// Whether a ConsoleToken has to say where spending is told, because the vendor's documentation does not.
+    /// Whether a ConsoleToken must set the path of the usage endpoint, because the vendor does not document it.
     pub path: bool,
 }
 
-/// What decisions about a key hang on.
+/// The capabilities that decisions about a key depend on.
 #[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ability {
-    /// How the secret of an existing key is had again.
+    /// How the secret of an existing key can be obtained again.
     pub recovery: Recovery,
     /// Whether a key can be switched off and on again.
     pub disable: bool,
-    /// Whether listings tell when a key was last used.
+    /// Whether listings show when a key was last used.
     pub last_used: bool,
-    /// Whether listings tell what a key may still spend.
+    /// Whether listings show the remaining budget of a key.
     pub tells_remaining: bool,
-    /// How far a listing may lag.
+    /// How far a listing may lag behind a change.
     pub listing_lag: SignedDuration,
-    /// Whether keys stop working by themselves when their time has come; otherwise Keysmith sees to it.
+    /// Whether the vendor itself ends keys at their expiry; otherwise Keysmith deletes them.
     pub expires: bool,
-    /// What names look like, and so whether an existing key can be given another one.
+    /// The format of names, and thus whether an existing key can be renamed.
     pub names: NameStyle,
 }
 
 impl Default for Ability {
-    /// Of a vendor that nothing is known of.
+    /// For an unknown vendor.
     fn default() -> Self {
         Self {
             recovery: Recovery::Once,
@@ -196,13 +197,13 @@ impl Default for Ability {
     }
 }
 
-/// What budgets can be.
+/// The supported budgets.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetSupport {
-    /// The periods the vendor has.
+    /// The supported periods.
     pub periods: &'static [Period],
-    /// Whether only whole amounts are taken.
+    /// Whether only whole amounts are accepted.
     pub whole: bool,
     /// The currency of every amount.
     pub currency: &'static str,
@@ -210,12 +211,12 @@ pub struct BudgetSupport {
     pub zone: &'static str,
 }
 
-/// What becomes of one field.
+/// Support for one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldSupport {
-    /// What becomes of it.
+    /// The kind of support.
     pub support: Support,
-    /// One clause more, where there is something to say.
+    /// A further clause for the documentation; may be empty.
     pub note: &'static str,
 }
 
@@ -225,12 +226,12 @@ impl FieldSupport {
         Self { support: Support::InPlace, note }
     }
 
-    /// Fixed when the key is made.
+    /// The field is fixed when the key is created.
     pub const fn at_creation(note: &'static str) -> Self {
         Self { support: Support::AtCreation, note }
     }
 
-    /// Keysmith does it; the vendor does not know of it.
+    /// Keysmith implements the field; the vendor does not know of it.
     pub const fn operator(note: &'static str) -> Self {
         Self { support: Support::Operator, note }
     }
@@ -256,21 +257,21 @@ fn as_rows<S: Serializer>(fields: &fn(SpecField) -> FieldSupport, serializer: S)
     }))
 }
 
-/// What becomes of a field.
+/// How a field is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Support {
     /// A change reaches the existing key.
     InPlace,
-    /// Fixed when the key is made.
+    /// The field is fixed when the key is created.
     AtCreation,
-    /// Keysmith does it; the vendor does not know of it.
+    /// Keysmith implements the field; the vendor does not know of it.
     Operator,
     /// Refused, before any call.
     Unsupported,
 }
 
 impl Capabilities {
-    /// What decisions about a key hang on.
+    /// The capabilities that decisions about a key depend on.
     pub fn ability(&self) -> Ability {
         Ability {
             recovery: self.recovery,
@@ -283,22 +284,22 @@ impl Capabilities {
         }
     }
 
-    /// What becomes of that field of the spec.
+    /// How this field of the specification is supported.
     pub fn support(&self, field: SpecField) -> Support {
         self.field(field).support
     }
 
-    /// What becomes of that field of the spec, with a clause more.
+    /// How this field of the specification is supported, with its note.
     pub fn field(&self, field: SpecField) -> FieldSupport {
         (self.fields)(field)
     }
 
-    /// Where the management API of a ConsoleToken is. `None`: it has to say, and does not.
+    /// The management API of a ConsoleToken. `None`: the ConsoleToken must set it and does not.
     pub fn endpoint_of<'a>(&self, spec: &'a ConsoleTokenSpec) -> Option<&'a str> {
         spec.endpoint.as_deref().or(self.endpoint.own())
     }
 
-    /// Base URL for applications that call the gateway with keys of a ConsoleToken, without a slash at its end.
+    /// Base URL for applications that use keys of a ConsoleToken, without a trailing slash.
     pub fn base_url<'a>(&self, spec: &'a ConsoleTokenSpec) -> &'a str {
         let url = spec.gateway_url.as_deref().or(self.gateway_url.own());
         url.or(self.endpoint_of(spec)).unwrap_or_default().trim_end_matches('/')

@@ -1,4 +1,5 @@
-//! The claim: what is written down, by compare-and-swap, before anything irreversible happens.
+//! The claim: an annotation that records, by compare-and-swap, which serial is about to be used, before any
+//! irreversible call.
 
 use super::naming::{Identity, Mark, Serial};
 use super::rotation::Cause;
@@ -9,31 +10,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Purpose {
-    /// To create something at the vendor.
+    /// Create something at the vendor.
     Create,
-    /// To write the Secret over whatever serial stands in it, or to put back the claim that an object lost; nothing is
-    /// created under it.
+    /// Write the Secret over a higher serial in it, or write back a claim that the resource lost. Nothing is
+    /// created under this claim.
     Restore,
-    /// To remove everything; fences out whoever still holds an older claim.
+    /// Delete everything. Fences out every holder of an older claim.
     Delete,
 }
 
-/// A serial that somebody has taken, and since when.
+/// A claimed serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The serial taken.
+    /// The serial.
     pub serial: Serial,
-    /// When it was taken, by the operator's clock.
+    /// When it was claimed, by the operator's clock.
     pub at: Timestamp,
-    /// What for.
+    /// Purpose of the claim.
     pub purpose: Purpose,
-    /// With `Delete`, and with `Restore` where a claim was lost: since when an earlier create call may have had no known
-    /// outcome.
+    /// With `Delete`, and with `Restore` after a lost claim: since when the outcome of an earlier create call may
+    /// be unknown.
     pub unsettled: Option<Timestamp>,
-    /// Recognises what was sent under the claim, or asked for when it was made, which may be something else by the
-    /// time the answer is found.
+    /// Hash of what is sent under the claim, or of the rotation requests when it was made. By the time the outcome
+    /// is known, both may have changed.
     pub sent: Option<u64>,
-    /// With `Create`: why a new key takes the place of the served one, if it does.
+    /// With `Create`: the cause of the rotation, if the key replaces a served one.
     pub cause: Option<Cause>,
 }
 
@@ -55,13 +56,13 @@ struct Wire {
 }
 
 impl Claim {
-    /// A claim for nothing but its serial.
+    /// A claim with no optional fields.
     pub const fn new(serial: Serial, at: Timestamp, purpose: Purpose) -> Self {
         Self { serial, at, purpose, unsettled: None, sent: None, cause: None }
     }
 
-    /// As it stands in the annotation. The mark comes with it, so that a resource restored from a backup, whose UID
-    /// is another one, still knows its keys.
+    /// The annotation's value. It contains the mark, so that a resource restored from a backup, with another UID,
+    /// still finds its keys.
     pub fn encode(&self, identity: &Identity) -> String {
         let wire = Wire {
             serial: self.serial.0,
@@ -76,15 +77,16 @@ impl Claim {
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
-    /// The mark in an annotation that is not `own`: that of the resource it was copied or restored from.
+    /// The first mark in the annotation that is not `own`: that of the resource from which this one was copied or
+    /// restored.
     pub fn former(text: Option<&str>, own: &Mark) -> Option<Mark> {
         let wire: Wire = serde_json::from_str(text?).ok()?;
         let marks = [wire.mark, wire.former].into_iter().flatten();
         marks.filter_map(|text| Mark::read(&text)).find(|mark| mark != own && mark.same_cluster(own))
     }
 
-    /// Reads the annotation. `None`: it is absent, broken, or a copy of another resource's, under which nothing was ever done
-    /// for this one; the other records of the serial (status, Secret, names at the vendor) then tell.
+    /// Reads the annotation. `None`: it is absent, malformed, or a copy of another resource's claim, under which
+    /// nothing was done for this resource. Then the serial comes from status, Secret and names at the vendor.
     pub fn decode(text: Option<&str>, identity: &Identity) -> Option<Self> {
         let wire: Wire = serde_json::from_str(text?).ok()?;
         // Version 0.1 wrote no mark.

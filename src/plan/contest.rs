@@ -1,38 +1,41 @@
-//! A Secret that something else in the cluster changes back: a policy or another controller. It is set right twice; the
-//! same change found once more is left as it is, said, and tried again later or when asked.
+//! A Secret that another writer in the cluster, such as a policy or a controller, keeps changing back. The Secret
+//! is repaired twice. If the same change appears again, it is reported and left, and repaired again later or on
+//! request.
 
 use super::facts::{Facts, Target};
 use super::retry::plus;
 use crate::api::rotation::SecretContest;
 use jiff::{SignedDuration, Timestamp};
 
-/// A change that was set right this often within `LATELY` and is there again is contested.
+/// A change that was repaired this often within `LATELY` and appears again is contested.
 const OFTEN: u32 = 2;
-/// People delete a Secret more than once to see it come back.
+/// Limit for deletions; higher, because people delete a Secret several times to see it come back.
 const OFTEN_DELETED: u32 = 5;
-/// Whatever is changed: something that changes it each time in another way does not stop by itself.
+/// Limit for changes of any kind: a writer that changes the Secret in another way each time does not stop by
+/// itself.
 const OFTEN_CHANGED: u32 = 12;
-/// How long a repair counts.
+/// How long a repair is counted.
 pub const LATELY: SignedDuration = SignedDuration::from_mins(10);
-/// A contested Secret is set right again after this time; and no key is made for a lost one more often.
+/// Time until a contested Secret is repaired again; also the minimum time between two keys created for lost
+/// Secrets.
 pub const AGAIN: SignedDuration = SignedDuration::from_hours(1);
-/// The state of a Secret that is not there.
+/// State of a Secret that does not exist.
 const ABSENT: &str = "absent";
-/// A state that is another one each time.
+/// Recorded state of a Secret that differs in another way each time.
 const CHANGING: &str = "changing";
 
-/// How often a Secret was set right lately.
+/// How often the Secret was repaired lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mends {
-    /// Out of the very state that it is in.
+    /// From the state that it is in now.
     pub this: u32,
-    /// Out of any state, but for a Secret that was deleted.
+    /// From any state but a deleted Secret.
     pub whatever: u32,
 }
 
 impl Mends {
-    /// Counts the repairs of which the times and the states before them are written down; those that are long ago are
-    /// forgotten.
+    /// Counts the recorded repairs, each with its time and the state before it, and drops those older than
+    /// `LATELY`.
     pub fn count(written: &mut Vec<(String, Timestamp)>, state: &str, now: Timestamp) -> Self {
         written.retain(|(_, at)| plus(*at, LATELY) > now);
         let count = |those: &dyn Fn(&str) -> bool| {
@@ -42,23 +45,23 @@ impl Mends {
     }
 }
 
-/// What is known of a fight over the Secret.
+/// What is known of a contest over the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contest {
-    /// There is none: what differs is set right.
+    /// No contest: differences are repaired.
     None,
-    /// It was set right often enough.
+    /// A contest was just found: the Secret was repaired often enough.
     Found,
-    /// It is left as it is until this time.
+    /// The Secret is left as it is until this time.
     Left(Timestamp),
 }
 
-/// The state that the Secret is in.
+/// The present state of the Secret.
 pub fn state(facts: &Facts) -> &str {
     facts.target.held().map_or(ABSENT, |held| held.state.as_str())
 }
 
-/// Whether what differs in the Secret is to be set right.
+/// Whether differences in the Secret are repaired.
 pub fn judge(facts: &Facts) -> Contest {
     let standing = facts.record.contest.as_ref().filter(|it| stands(facts, it));
     let until = standing.map(|it| plus(it.since, AGAIN)).filter(|until| facts.now < *until);
@@ -70,13 +73,13 @@ pub fn judge(facts: &Facts) -> Contest {
     }
 }
 
-/// Whether the Secret is still what that contest is about.
+/// Whether the Secret is still in the state that this contest is about.
 pub fn stands(facts: &Facts, contest: &SecretContest) -> bool {
     let changed = || state(facts) != ABSENT && super::issuance::is_lost(facts);
     contest.state == state(facts) || contest.state == CHANGING && changed()
 }
 
-/// Whether it was set right often enough. A request is one more try.
+/// Whether the Secret was repaired often enough. A request permits one more repair.
 fn is_often(facts: &Facts) -> bool {
     let more = u32::from(facts.demanded());
     let changes = state(facts) != ABSENT && facts.mended.whatever >= OFTEN_CHANGED + more;
@@ -87,7 +90,7 @@ const fn often(target: &Target) -> u32 {
     if matches!(target, Target::Absent) { OFTEN_DELETED } else { OFTEN }
 }
 
-/// Until when no key is made for a Secret that lost one again, where that costs a key each time.
+/// Until when no key is created for a Secret that was lost again, because each loss costs a new key.
 pub fn lost_again(facts: &Facts) -> Option<Timestamp> {
     let record = &facts.record;
     let for_this = record.rotated_for.as_deref() == Some("SecretLost");
@@ -95,7 +98,7 @@ pub fn lost_again(facts: &Facts) -> Option<Timestamp> {
     (facts.now < until).then_some(until)
 }
 
-/// What status remembers of it.
+/// The contest as recorded in status.
 pub fn found(facts: &Facts) -> SecretContest {
     let differs = match &facts.target {
         Target::Ours(held) => held.differs.clone(),

@@ -1,6 +1,6 @@
-//! Provider credentials: assembled from a Secret's entries and checked in each of their parts before any call.
+//! Provider credentials: assembled from a Secret's entries and validated part by part before any call.
 //!
-//! Formats: Edgee, "Create a provider key" (contract §1.10). No message repeats a value.
+//! Formats: Edgee, "Create a provider key" (contract §1.10). Error messages never contain a value.
 
 mod azure;
 mod bedrock;
@@ -23,7 +23,7 @@ struct Source<'a> {
     entries: &'a Entries,
 }
 
-/// The credential as the vendor takes it. `key`: the one entry that is the whole credential.
+/// The credential in the vendor's format. `key`: the single entry that holds the whole credential.
 pub fn assemble(
     provider: &str,
     secret: &str,
@@ -62,7 +62,7 @@ impl Source<'_> {
             pasted::document(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))?;
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(map),
-            // The parser's message may quote the document, so only the place is told.
+            // The parser's message may quote the document, so only the position is reported.
             Ok(_) => Err(self.wrong(entry, "is JSON, but not an object")),
             Err(_) if pasted::is_encoded_document(text, '{') => {
                 let what = "is base64 of a JSON document, so that it is encoded twice in the Secret; put it in as it \
@@ -76,7 +76,7 @@ impl Source<'_> {
         }
     }
 
-    /// A text of a document that is one word.
+    /// A field of the document that must be a single word.
     fn part(&self, entry: &str, document: &Map<String, Value>, name: &str) -> Result<String, SpecError> {
         let text = document.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
         let text = text.ok_or_else(|| self.wrong(entry, &format!("lacks \"{name}\"")))?;
@@ -84,7 +84,7 @@ impl Source<'_> {
         Ok(text.to_owned())
     }
 
-    /// A document has these names and no others.
+    /// Refuses a document with fields other than these.
     fn only(&self, entry: &str, document: &Map<String, Value>, names: &[&str]) -> Result<(), SpecError> {
         let Some(unknown) = document.keys().find(|it| !names.contains(&it.as_str())) else {
             return Ok(());
@@ -95,7 +95,7 @@ impl Source<'_> {
         Err(self.wrong(entry, &message))
     }
 
-    /// An entry that is meant for the credential and that nothing reads.
+    /// The error for an entry that looks like part of the credential but is not read.
     fn unread(&self, entry: &str, names: &str) -> SpecError {
         let word = plain_word(entry);
         let message = format!(
@@ -123,17 +123,17 @@ fn plain(source: &Source<'_>) -> Result<String, SpecError> {
     source.one_line(entry).map(str::to_owned)
 }
 
-/// Letters and digits, in small letters: what remains of a name when its spelling is forgotten.
+/// The name's letters and digits in lower case, for a comparison regardless of spelling.
 fn bones(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|it| it.to_ascii_lowercase()).collect()
 }
 
-/// Whether both are the same but for case, hyphens, underscores and dots.
+/// Whether both names are equal apart from case, hyphens, underscores and dots.
 fn is_like(name: &str, wanted: &str) -> bool {
     bones(name) == bones(wanted)
 }
 
-/// A name comes out of a Secret: only one that looks like a name is repeated.
+/// A name from a Secret is repeated only if it looks like a name.
 fn plain_word(name: &str) -> &str {
     let word = |it: &str| it.len() < 20 && it.bytes().all(|b| b.is_ascii_alphanumeric());
     if !name.is_empty() && name.len() <= 64 && name.split(['-', '_', '.']).all(word) {

@@ -1,4 +1,4 @@
-//! What becomes of a key whose resource is being deleted.
+//! What happens to a key whose resource is being deleted.
 
 use super::claim::{Claim, Purpose};
 use super::facts::{Facts, KeyId, Listed};
@@ -9,21 +9,21 @@ use super::retry::plus;
 use crate::api::rotation::DeletionPolicy;
 use jiff::Timestamp;
 
-/// What somebody wants to become of the key.
+/// What the user wants to happen to the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// What the specification says.
+    /// The deletion policy in the specification.
     pub policy: DeletionPolicy,
-    /// Whether somebody lets the resource go, whatever becomes of the key.
+    /// Whether the annotation `keysmith.dev/force-orphan` releases the resource, whatever happens to the key.
     pub forced: bool,
 }
 
-/// A key that stays at the vendor when its resource goes.
+/// A key that stays at the vendor when its resource is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The vendor's id; none for a key that may have been made by a call without an answer.
+    /// The vendor's id; `None` for a key that a create call with an unknown outcome may have made.
     pub id: Option<KeyId>,
-    /// Its serial, as far as known.
+    /// Its serial, if known.
     pub serial: Option<Serial>,
     /// Why it stays.
     pub why: LeftWhy,
@@ -32,11 +32,11 @@ pub struct Left {
 /// Why a key stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftWhy {
-    /// The specification says so.
+    /// The deletion policy in the specification.
     Policy(DeletionPolicy),
-    /// Somebody let the resource go.
+    /// The annotation `keysmith.dev/force-orphan`.
     Forced,
-    /// It does not carry our mark any more.
+    /// The key does not carry our mark any more.
     NotOurs,
 }
 
@@ -58,9 +58,10 @@ pub fn decide(facts: &Facts, ending: Ending) -> Decision {
     }
 }
 
-/// The claim of a deletion, which fences out every create call that is still on its way to its Secret.
+/// The claim of the deletion. It fences out every create call whose key is not in the Secret yet.
 fn fence(facts: &Facts) -> Claim {
-    // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
+    // The finalizer was added together with a claim. If that claim is unreadable, its create call may still be
+    // running.
     let unsettled = match facts.claim {
         Some(claim) if claim.purpose == Purpose::Restore => claim.unsettled,
         Some(_) => facts.pending().map(|claim| claim.at),
@@ -69,8 +70,8 @@ fn fence(facts: &Facts) -> Claim {
     Claim { unsettled, ..Claim::new(facts.next_serial(), facts.now, Purpose::Delete) }
 }
 
-/// Deals with every key of ours: first with what is recorded, whatever a listing shows, then with what a listing shows
-/// beside.
+/// Deletes or disables every key of ours: first those in status, even if no listing shows them, then any others in
+/// a listing.
 fn end(facts: &Facts, claim: Claim, off: bool) -> Decision {
     let because = |step| take(step, Why::Deleting);
     let act = |ids| because(if off { Step::Disable(ids) } else { Step::Revoke(ids) });
@@ -97,8 +98,8 @@ fn end(facts: &Facts, claim: Claim, off: bool) -> Decision {
     }
 }
 
-/// The keys that status names and that are not dealt with yet. Whether one of them carries our mark is asked right before
-/// it is touched: an id in status is no evidence.
+/// The keys in status that are not deleted or disabled yet. An id in status does not prove ownership, so the key's
+/// mark is checked right before the call.
 fn recorded(facts: &Facts, off: bool) -> Vec<KeyId> {
     let record = &facts.record;
     let served = record.id.clone().filter(|_| record.serial.is_some());
@@ -112,7 +113,7 @@ fn recorded(facts: &Facts, off: bool) -> Vec<KeyId> {
     ids
 }
 
-/// When a listing shows everything that there is: an unsettled create call has come to an end.
+/// When a listing is complete: no create call with an unknown outcome can still make a key.
 fn clear(facts: &Facts, claim: Claim) -> Option<Timestamp> {
     claim.unsettled.map(|sent| plus(settles(facts, sent), STRAGGLING))
 }

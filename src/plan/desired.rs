@@ -1,4 +1,4 @@
-//! From what was written to what is wanted: parsed once, refused by name before any call.
+//! Turns a specification into the desired state: parsed once, refused by field before any call.
 
 use super::capability::{Capabilities, Support};
 use super::expiry::Expiry;
@@ -17,49 +17,50 @@ use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
 use crate::api::shared::Budget;
 use crate::api::{GatewayApiKey, GatewayApiKeySpec};
 
-/// What a key should be.
+/// The desired state of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// What it is for.
+    /// The key type.
     pub kind: KeyType,
-    /// The coding assistant, with `CodingAgent`.
+    /// The coding assistant, for type `CodingAgent`.
     pub coding_assistant: Option<String>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,
-    /// Who sees to the expiry: the vendor, by a date that is fixed or can be moved, or Keysmith.
+    /// Who enforces the expiry: the vendor, by a fixed or changeable date, or Keysmith.
     pub expiry: Support,
-    /// What a management credential may do, in the vendor's words.
+    /// The scopes of a management key, in the vendor's terms.
     pub scopes: Vec<String>,
-    /// What names look like.
+    /// The format of names.
     pub names: NameStyle,
-    /// What can be changed later.
+    /// The settings that can be changed later.
     pub settings: Settings,
-    /// What its Secret should be.
+    /// The desired Secret.
     pub secret: SecretPlan,
-    /// When it is replaced, and how.
+    /// When and how the key is replaced.
     pub policy: Policy,
     /// Recognises the fields that are fixed when a key is made.
     pub immutable_hash: String,
-    /// A key that exists already, to be taken over.
+    /// The id of an existing key to adopt.
     pub external_id: Option<KeyId>,
-    /// Only to be looked at.
+    /// Whether the key is only observed.
     pub observed: bool,
-    /// Nothing is to be changed.
+    /// Whether nothing may be changed.
     pub suspended: bool,
     /// The time zone in which the vendor's budget periods begin.
     pub zone: String,
-    /// A field that has no effect, or a bad one in the long run. No key is made for it; one that is served is looked after.
+    /// A field that has no effect or would do harm over time. No new key is created then; a served key is still
+    /// maintained.
     pub idle: Option<SpecError>,
 }
 
 /// The settings of a key that can be changed later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The human part of the name.
+    /// The display name, without the mark.
     pub display_name: String,
-    /// Whether calls are accepted.
+    /// Whether the vendor accepts calls.
     pub active: bool,
-    /// The models admitted; empty is every model.
+    /// The permitted models; empty means every model.
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
@@ -67,11 +68,11 @@ pub struct Settings {
     pub email: Option<String>,
     /// Debug mode.
     pub debug_mode: bool,
-    /// When it stops working, where the vendor lets the date be moved.
+    /// The desired expiry, if the vendor lets it be changed.
     pub expiry: Expiry,
 }
 
-/// What a GatewayApiKey requests for, as a first key would be made for it: with every field in effect.
+/// The desired state for creating a first key: fields without effect are refused as well.
 pub fn desired(
     resource: &GatewayApiKey,
     capabilities: &Capabilities,
@@ -81,8 +82,8 @@ pub fn desired(
     desired.idle.clone().map_or(Ok(desired), Err)
 }
 
-/// Reads a GatewayApiKey as far as this vendor can honour it. `mint` is that of the ConsoleToken it stands for, if it
-/// stands for one.
+/// Reads a GatewayApiKey within what this vendor supports. `mint`: `spec.mint` of the ConsoleToken whose key this
+/// is, if any.
 pub fn read(
     resource: &GatewayApiKey,
     capabilities: &Capabilities,
@@ -134,14 +135,14 @@ pub fn read(
     })
 }
 
-/// A field that has no effect beside another one.
+/// A field without effect beside another one.
 fn idle(resource: &GatewayApiKey, capabilities: &Capabilities, policy: &Policy) -> Option<SpecError> {
     let spec = &resource.spec;
     if spec.kind == Some(KeyType::Sandbox) && spec.budget.is_some() {
         let message = "has no effect on a key of type Sandbox, whose calls cost nothing; leave it out";
         return Some(SpecError::idle("spec.budget", message));
     }
-    // Where the vendor tells when a key was used, one that is still used works on for `maxOverlap`.
+    // If the vendor shows the last use, a key in use keeps working up to `maxOverlap` even with an overlap of zero.
     let keeps = spec.secret.as_ref().is_some_and(|it| it.keep_previous == Some(true));
     if keeps && policy.overlap.is_zero() && !capabilities.last_used {
         let message = "has no effect with spec.rotation.overlap: 0s, which ends the old key at once; leave one of them out";
@@ -150,7 +151,7 @@ fn idle(resource: &GatewayApiKey, capabilities: &Capabilities, policy: &Policy) 
     policy.idle.clone().or_else(|| template::overridden(resource, capabilities.openai_path))
 }
 
-/// What the schema says as well, for resources that were stored under another one.
+/// Repeats checks of the schema, for resources stored under an older schema.
 fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), SpecError> {
     type Check = fn(&str) -> Result<(), &'static str>;
     let texts: [(&str, &Option<String>, Check); 3] = [
@@ -165,8 +166,7 @@ fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), SpecError> {
     texts.iter().find_map(wrong).map_or(Ok(()), Err)
 }
 
-/// The settings that a GatewayApiKey requests for, as they stand: neither what the vendor lacks nor anything else of the
-/// specification is looked at.
+/// The desired settings of a GatewayApiKey. Neither the vendor's support nor other fields are checked.
 pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Settings, SpecError> {
     let spec = &resource.spec;
     let budget = spec.budget.as_ref().map(|budget| limit(budget, capabilities)).transpose()?;
@@ -196,14 +196,14 @@ fn immutable_hash(resource: &GatewayApiKey, capabilities: &Capabilities, mint: O
     hash::base32(&values.iter().map(String::as_bytes).collect::<Vec<_>>(), 16)
 }
 
-/// Everything that is written and that the vendor cannot honour, all at once: whoever comes from another vendor learns
-/// of every difference with one attempt.
+/// Refuses all unsupported fields at once, so that a user who changes vendors learns of every difference in one
+/// attempt.
 fn refuse_unsupported(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<(), SpecError> {
     let spec = &resource.spec;
     let title = capabilities.title;
     let mut refused: Vec<(String, String)> = SpecField::set_in(spec)
         .into_iter()
-        // The types have a list of their own.
+        // Key types are checked below.
         .filter(|field| *field != SpecField::Type && capabilities.support(*field) == Support::Unsupported)
         .map(|field| (field.name().to_owned(), capabilities.field(field).note.to_owned()))
         .collect();

@@ -1,4 +1,4 @@
-//! Which settings of a key differ from what is wanted. Consumables (spend, last use) are not settings.
+//! Settings drift: which settings of a key differ from the desired ones. Spending and last use are not settings.
 
 use super::desired::Settings;
 use super::facts::{Limit, Listed, Shown};
@@ -24,7 +24,7 @@ pub enum Field {
     Expiry,
 }
 
-/// What was last sent of the settings that a vendor need not show.
+/// The last sent values of settings that the vendor may not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// The e-mail address.
@@ -34,14 +34,14 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Everything of these settings.
+    /// The values in these settings.
     pub fn all(settings: &Settings) -> Self {
         Self { email: settings.email.clone(), budget: settings.budget }
     }
 }
 
 impl Field {
-    /// The field of the specification that it is.
+    /// The field of the specification for this setting.
     pub const fn spec(self) -> SpecField {
         match self {
             Self::DisplayName => SpecField::DisplayName,
@@ -54,8 +54,8 @@ impl Field {
         }
     }
 
-    /// The setting that a field of the specification is. `None`: no vendor is sent it again, so that no table may say that a
-    /// change of it reaches the key.
+    /// The setting for this field of the specification. `None`: no vendor accepts changes of it, so no capability
+    /// table may list it as changeable in place.
     pub const fn of(field: SpecField) -> Option<Self> {
         match field {
             SpecField::DisplayName => Some(Self::DisplayName),
@@ -98,8 +98,8 @@ const ALL: [Field; 7] = [
     Field::Expiry,
 ];
 
-/// The settings that differ. Fields the vendor does not show are never in it, but for the e-mail address and the
-/// budget, which then are compared with what was last sent. What a vendor only writes in its own way does not differ.
+/// The settings that differ. A field that the vendor does not show never differs, except e-mail address and budget,
+/// which are compared with the last sent value. A difference in the vendor's spelling only does not count.
 pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
     let shown: &Shown = &key.shown;
     let differs = |field| match field {
@@ -124,8 +124,8 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
     ALL.into_iter().filter(|field| differs(*field)).collect()
 }
 
-/// The settings that do not differ, but are written in another way than the vendor shows them: an edit of the specification
-/// may be about just that.
+/// The settings that are equal in meaning but spelt differently from what the vendor shows; an edit of the
+/// specification may change only the spelling.
 pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
     let shown: &Shown = &key.shown;
     let literally = |field: &Field| match field {
@@ -135,7 +135,7 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
                 && wanted.models.iter().all(|wanted| it.contains(wanted))
         }),
         Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
-        // To write a budget again would fill it up again.
+        // Sending the budget again would reset what is spent of it.
         Field::Active | Field::Budget | Field::DebugMode | Field::Expiry => true,
     };
     let different = drift(wanted, key, &Sent::all(wanted));
@@ -214,7 +214,7 @@ mod tests {
             (name(" Production  Bu\u{308}ro "), vec![Field::DisplayName]),
             (models(&["Anthropic/Claude", "OPENAI/gpt-5.2", "openai/gpt-5.2"]), vec![Field::Models]),
             (email("ann@example.com "), vec![Field::Email]),
-            // To write a budget again would fill it up again.
+            // Sending the budget again would reset what is spent of it.
             (shown(|it| it.budget = budget(10_010_000, MONTHLY)), vec![]),
             (shown(|it| it.budget = budget(10_000_000, MONTHLY)), vec![]),
         ];

@@ -1,14 +1,14 @@
-//! Durations as people write them: Go's way (`720h`, `1h30m`, `90s`), as everywhere in Kubernetes.
+//! Durations in Go's format (`720h`, `1h30m`, `90s`), as everywhere in Kubernetes.
 //!
-//! `kube::core::Duration` reads these too, but it panics at a number that is too large and at a minus sign in the
-//! middle, and takes an empty string for zero. That is fine for a command line; a spec is written by any tenant, and
-//! must not end the process.
+//! `kube::core::Duration` reads this format too, but it panics on a number that is too large and on a minus sign in
+//! the middle, and reads an empty string as zero. A specification comes from any tenant and must not crash the
+//! operator.
 
 use super::spec_error::SpecError;
 use jiff::fmt::friendly::{Designator, FractionalUnit, Spacing, SpanParser, SpanPrinter};
 use jiff::{SignedDuration, Unit};
 
-/// The longest duration that is taken: ten years, which no key and no vendor's promise outlives.
+/// The longest accepted duration: ten years, longer than any key lives.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 
 const PARSER: SpanParser = SpanParser::new();
@@ -31,13 +31,13 @@ pub fn parse(field: &str, text: &str) -> Result<SignedDuration, SpecError> {
 
 /// The shortest way to write a duration, in Go's units: `720h`, `1h30m`, `1.5s`, `250ms`.
 pub fn format(duration: SignedDuration) -> String {
-    // Go writes parts of a second behind the point, but what is less than a second in a smaller unit.
+    // Go writes fractions of a second as decimals, but uses a smaller unit below one second.
     let below_a_second = duration.abs() < SignedDuration::from_secs(1) && !duration.is_zero();
     let unit = (!below_a_second && duration.subsec_nanos() != 0).then_some(FractionalUnit::Second);
     PRINTER.fractional(unit).duration_to_string(&duration)
 }
 
-/// These characters leave nothing of the parser's wider language but Go's: no words, no blanks, no sign, no days.
+/// Restricts the parser's wider syntax to Go's: no words, no blanks, no sign, no days.
 fn read(text: &str) -> Option<SignedDuration> {
     if text == "0" {
         return Some(SignedDuration::ZERO);
@@ -46,7 +46,7 @@ fn read(text: &str) -> Option<SignedDuration> {
     if !plain {
         return None;
     }
-    // Smaller parts, as in `0.00001s`, could not be written in these units again.
+    // Anything finer than a millisecond, as in `0.00001s`, could not be written in these units again.
     PARSER.parse_duration(text).ok()?.round(Unit::Millisecond).ok()
 }
 

@@ -1,4 +1,4 @@
-//! When a key stops working, whoever sees to it: the vendor, by a date that is fixed or can be moved, or Keysmith.
+//! The expiry of a key, whether the vendor enforces it, by a fixed or changeable date, or Keysmith.
 
 use super::capability::Support;
 use super::desired::Desired;
@@ -7,25 +7,25 @@ use super::retry::plus;
 use super::same;
 use jiff::{SignedDuration, Timestamp};
 
-/// Dates that differ by less are the same: a vendor writes down when it was asked, we write down when it answered.
+/// Dates that differ by less are equal: the vendor counts from the request, Keysmith from the response.
 const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
-/// No vendor is known to take a date nearer than a day; one that would be nearer is met by a new key.
+/// No known vendor accepts a date less than a day ahead; a nearer one is met by a new key instead.
 const NEAREST: SignedDuration = SignedDuration::from_hours(25);
 
-/// What the date at the vendor should be.
+/// The desired expiry at the vendor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expiry {
-    /// It is not for us to change.
+    /// It cannot be changed, so it is not compared.
     #[default]
     Uncompared,
-    /// There should be none.
+    /// No expiry.
     Never,
-    /// About this.
+    /// Approximately this time.
     At(Timestamp),
 }
 
 impl Expiry {
-    /// Whether the date that the vendor shows is another one.
+    /// Whether the date that the vendor shows differs.
     pub fn differs(self, shown: Option<Timestamp>) -> bool {
         match self {
             Self::Uncompared => false,
@@ -43,7 +43,7 @@ impl Expiry {
     }
 }
 
-/// What is said of a key's lifetime: who sees to its end, and after how many days that is.
+/// A key's lifetime: who enforces it, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
     support: Support,
@@ -51,7 +51,7 @@ pub struct Term {
 }
 
 impl Term {
-    /// So many days, at a vendor that does so much about it.
+    /// A lifetime of `days`, enforced according to `support`.
     pub const fn new(support: Support, days: Option<u32>) -> Self {
         Self { support, days }
     }
@@ -64,7 +64,7 @@ impl Term {
         self.days.map(|days| SignedDuration::from_hours(24 * i64::from(days)))
     }
 
-    /// Which date the served key should have, where the vendor lets it be moved.
+    /// The desired expiry of the served key, if the vendor lets it be changed.
     pub fn wanted(self, record: &Record, now: Timestamp) -> Expiry {
         if self.support != Support::InPlace || record.serial.is_none() {
             return Expiry::Uncompared;
@@ -77,7 +77,7 @@ impl Term {
         }
     }
 
-    /// What status says of a key made at `created`, for which the vendor shows `shown`.
+    /// The expiry for status, of a key created at `created` for which the vendor shows `shown`.
     pub fn recorded(self, created: Option<Timestamp>, shown: Option<Timestamp>) -> Option<Timestamp> {
         if self.support == Support::Operator {
             return Some(plus(created?, self.lifetime()?));
@@ -86,12 +86,12 @@ impl Term {
     }
 }
 
-/// Which date the served key should have, where the vendor lets it be moved.
+/// The desired expiry of the served key, if the vendor lets it be changed.
 pub fn wanted(record: &Record, desired: &Desired, now: Timestamp) -> Expiry {
     Term::of(desired).wanted(record, now)
 }
 
-/// What status says of a key made at `created`, for which the vendor shows `shown`.
+/// The expiry for status, of a key created at `created` for which the vendor shows `shown`.
 pub fn recorded(
     created: Option<Timestamp>,
     shown: Option<Timestamp>,
@@ -100,10 +100,11 @@ pub fn recorded(
     Term::of(desired).recorded(created, shown)
 }
 
-/// The date that its replacement is planned by: the specification may have come nearer than the vendor's date.
+/// The expiry by which the rotation is scheduled: the specification may now require an earlier date than the vendor
+/// has.
 pub fn planned(record: &Record, desired: &Desired) -> Option<Timestamp> {
     let shown = recorded(record.created_at, record.expires_at, desired);
-    // A date that was ordered and is not shown is planned by all the same.
+    // If the vendor does not show the ordered expiry, the specification still determines the schedule.
     if desired.expiry != Support::InPlace && shown.is_some() {
         return shown;
     }
@@ -111,7 +112,7 @@ pub fn planned(record: &Record, desired: &Desired) -> Option<Timestamp> {
     [shown, specified].into_iter().flatten().min()
 }
 
-/// When a key that is made now should stop working.
+/// The expiry of a key that is created now.
 pub fn of_new(desired: &Desired, now: Timestamp) -> Option<Timestamp> {
     lifetime(desired).map(|days| plus(now, days))
 }

@@ -1,4 +1,4 @@
-//! What is known before a decision: of the resource, its Secret, and the vendor.
+//! What a decision is based on: the state of the resource, its Secret and the vendor.
 
 use super::capability::Ability;
 use super::claim::{Claim, Purpose};
@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The vendor's id of a key or deposit.
+/// The vendor's id of a key or provider key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub String);
 
@@ -28,24 +28,24 @@ impl fmt::Display for KeyId {
 pub struct Limit {
     /// Millionths.
     pub micros: u64,
-    /// How often it starts anew.
+    /// Length of the period after which the limit resets.
     pub period: crate::api::shared::Period,
 }
 
 /// The settings of a key as the vendor shows them. `None`: the vendor does not show the field at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// The human part of the name.
+    /// The name without the mark.
     pub display_name: Option<String>,
-    /// Whether calls are accepted.
+    /// Whether the vendor accepts calls with this key.
     pub active: Option<bool>,
-    /// The models admitted; empty is every model.
+    /// The permitted models; empty means every model.
     pub models: Option<Vec<String>>,
-    /// The spending limit; inner `None` is no limit.
+    /// The spending limit; inner `None` means no limit.
     pub budget: Option<Option<Limit>>,
-    /// Whether there is a spending limit, where its amount is not shown.
+    /// Whether a spending limit exists, for vendors that do not show the amount.
     pub capped: Option<bool>,
-    /// The e-mail address; inner `None` is none.
+    /// The e-mail address; inner `None` means no address.
     pub email: Option<Option<String>>,
     /// Debug mode.
     pub debug_mode: Option<bool>,
@@ -56,35 +56,35 @@ pub struct Shown {
 pub struct Listed {
     /// The vendor's id.
     pub id: KeyId,
-    /// The whole name, mark included.
+    /// The whole name, including the mark.
     pub name: String,
-    /// When the vendor made it.
+    /// When the vendor created it.
     pub created_at: Option<Timestamp>,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
-    /// What it spent of the running period, in millionths of the vendor's currency, where listings tell.
+    /// Amount spent in the current period, in millionths of the vendor's currency, if listings show it.
     pub spent: Option<u64>,
-    /// What it may still spend, in millionths of the vendor's currency, where listings tell that instead.
+    /// Amount left to spend, in millionths of the vendor's currency, if listings show that instead.
     pub remaining: Option<u64>,
     /// Its settings.
     pub shown: Shown,
-    /// Fields that the answer has, but in a form that the driver cannot read. Such a field is `None` above, which says
-    /// nothing: neither "absent" nor "never". `unread_expiry` requests for the one that decisions depend on.
+    /// Fields that are present in the response but malformed. Such a field is `None` above, which then means
+    /// neither "absent" nor "never". `unread_expiry` checks for the expiry, the one field that decisions depend on.
     pub unread: Vec<Unread>,
 }
 
-/// How far a vendor's clock may be ahead.
+/// How far a vendor's clock may be ahead of ours.
 const AHEAD: SignedDuration = SignedDuration::from_mins(15);
 
-/// A time at which something happened, as far as it may be believed at this time: nothing happens in the future.
+/// Drops a timestamp of a past event if it lies in the future, because it cannot be true.
 pub fn happened(at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     at.filter(|at| *at <= super::retry::plus(now, AHEAD))
 }
 
 impl Listed {
-    /// Without the times at which something is said to have happened and cannot have: they are unknown.
+    /// Without timestamps of past events that lie in the future; they count as unknown.
     #[must_use]
     pub fn as_of(self, now: Timestamp) -> Self {
         Self {
@@ -94,23 +94,23 @@ impl Listed {
         }
     }
 
-    /// Whether the answer has an expiry that the driver cannot read: `expires_at` is `None`, but does not mean "never".
+    /// Whether the expiry in the response is malformed. Then `expires_at` is `None`, but does not mean "never".
     pub fn unread_expiry(&self) -> bool {
         self.unread.iter().any(|it| it.is_expiry)
     }
 
-    /// The fields that the driver cannot read, by the vendor's own names for them.
+    /// The malformed fields, by the vendor's names.
     pub fn unread_fields(&self) -> Vec<&'static str> {
         self.unread.iter().map(|it| it.field).collect()
     }
 }
 
-/// A field that the driver cannot read.
+/// A field of a response that is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// The vendor's own name for it.
+    /// The vendor's name of the field.
     pub field: &'static str,
-    /// Whether it is the time at which the key stops working.
+    /// Whether it is the expiry.
     pub is_expiry: bool,
 }
 
@@ -126,70 +126,70 @@ pub struct OwnKey {
 /// A complete listing, reduced to the keys that carry our mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// When the listing was *begun*: whatever was there before is in it, listing lag apart.
+    /// When the listing *began*: it contains every key that existed then, apart from the listing lag.
     pub as_of: Timestamp,
     /// Our keys.
     pub own: Vec<OwnKey>,
 }
 
-/// What the target Secret is to us.
+/// State of the target Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// There is none.
+    /// The Secret does not exist.
     Absent,
-    /// It belongs to somebody else.
+    /// The Secret belongs to another owner.
     Foreign {
-        /// Who, in words.
+        /// The owner, described for messages.
         owner: String,
     },
-    /// It is this resource's.
+    /// The Secret belongs to this resource.
     Ours(Held),
 }
 
-/// What our Secret says of itself.
+/// Content and metadata of our Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Held {
-    /// Serial of the key inside.
+    /// Serial of the key in the Secret.
     pub serial: Option<Serial>,
-    /// Writers with a lower serial are refused.
+    /// The fence: writers with a lower serial are rejected.
     pub fence: Option<Serial>,
-    /// The vendor's id of the key inside.
+    /// The vendor's id of the key in the Secret.
     pub key_id: Option<KeyId>,
-    /// Its expiry.
+    /// Expiry of that key.
     pub expires_at: Option<Timestamp>,
-    /// Serial of the old key that stands beside it.
+    /// Serial of the previous key beside it.
     pub previous: Option<Serial>,
-    /// Recognises what applications read, without the old key's entries.
+    /// Hash of the entries that applications read, without those of the previous key.
     pub read: Option<String>,
     /// Whether the content is what Keysmith wrote.
     pub intact: bool,
-    /// Whether it was rendered with the present template.
+    /// Whether it was rendered with the current template.
     pub current: bool,
-    /// Whether it has the type that the template requests for, which Kubernetes does not let change.
+    /// Whether it has the template's type, which Kubernetes does not let change.
     pub kind_fits: bool,
-    /// Serial of the key whose bytes stand inside, as far as a hash of them tells: what else was edited can be written
-    /// around them.
+    /// Serial of the key whose bytes are in the Secret, according to their hash. If other parts were edited, they
+    /// can be repaired while these bytes are kept.
     pub key: Option<Serial>,
-    /// Whether those bytes stand wherever they were put, so that applications read them.
+    /// Whether those bytes are in every entry where Keysmith wrote them, so that applications read them.
     pub whole: bool,
-    /// Whether it is immutable, so that nothing can be written into it any more.
+    /// Whether the Secret is immutable, so that nothing can be written into it.
     pub immutable: bool,
-    /// Hash of what Keysmith would set right in it.
+    /// Hash of the differences that Keysmith would repair.
     pub state: String,
-    /// What is not as Keysmith writes it, by name.
+    /// Names of the parts that differ from what Keysmith writes.
     pub differs: Vec<String>,
 }
 
 impl Held {
-    /// Whether the key of that serial stands in it, as far as its annotations and hashes tell.
+    /// Whether the Secret holds the key with this serial, according to its annotations and hashes.
     pub fn holds(&self, serial: Serial) -> bool {
         self.serial == Some(serial) && (self.intact || self.key == Some(serial))
     }
 }
 
 impl Target {
-    /// Our Secret, if it is ours.
+    /// The Secret, if it belongs to this resource.
     pub const fn held(&self) -> Option<&Held> {
         match self {
             Self::Ours(held) => Some(held),
@@ -198,38 +198,38 @@ impl Target {
     }
 }
 
-/// What status remembers of the served key.
+/// What status records of the served key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     /// The vendor's id.
     pub id: Option<KeyId>,
     /// Its serial.
     pub serial: Option<Serial>,
-    /// The highest serial with a known outcome.
+    /// The highest serial whose outcome is known.
     pub settled: Serial,
-    /// When the vendor made it.
+    /// When the vendor created it.
     pub created_at: Option<Timestamp>,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// What was last sent of the settings that a vendor need not show.
+    /// The last sent values of the settings that the vendor may not show.
     pub sent: Sent,
-    /// Failed attempts in a row.
+    /// Number of failed attempts in a row.
     pub failures: u32,
-    /// No attempt before this time.
+    /// No retry before this time.
     pub next_attempt_at: Option<Timestamp>,
-    /// The generation that is carried out.
+    /// The generation that was applied.
     pub generation: Option<i64>,
-    /// The generation that was last worked on, with success or without.
+    /// The generation that was last attempted, successfully or not.
     pub attempted: Option<i64>,
-    /// Keys that were replaced and are not deleted yet.
+    /// Previous keys that are not deleted yet.
     pub previous: Vec<PreviousKey>,
-    /// When the key is replaced next, or a failed replacement tried again.
+    /// Time of the next rotation, or of the retry of a failed one.
     pub next_rotation: Option<Timestamp>,
-    /// When it was replaced last.
+    /// Time of the last rotation.
     pub rotated_at: Option<Timestamp>,
-    /// Failed replacements in a row.
+    /// Number of failed rotations in a row.
     pub rotation_failures: u32,
-    /// What was asked for and is done.
+    /// The rotation requests that are done.
     pub handled: RotationRequests,
     /// Recognises what was asked for when something last failed.
     pub failed_requests: Option<u64>,
@@ -237,19 +237,19 @@ pub struct Record {
     pub immutable_hash: Option<String>,
     /// Since when the vendor does not show the served key.
     pub missing_since: Option<Timestamp>,
-    /// Keys that nothing uses, and when that was told: they are revoked a poll later.
+    /// Unused keys and when they were announced; they are revoked one poll later.
     pub told: BTreeMap<KeyId, Timestamp>,
-    /// What was found to be changed back in the Secret time and again.
+    /// The contest over the Secret, if something in the cluster keeps changing it back.
     pub contest: Option<SecretContest>,
-    /// Why it was replaced last, as status names it.
+    /// Cause of the last rotation, by its name in status.
     pub rotated_for: Option<String>,
     /// Counts the keys of a day.
     pub count: Option<KeyCount>,
-    /// What earlier keys spent.
+    /// Spending of earlier keys.
     pub carried: Option<CarriedSpend>,
-    /// The content of the Secret that consumers were last restarted for.
+    /// Hash of the Secret content that its readers were last restarted for.
     pub restarted_for: Option<String>,
-    /// Whether status says Ready.
+    /// Whether the condition Ready is true.
     pub ready: bool,
 }
 
@@ -265,7 +265,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             sent: Sent { email: status.email.clone(), budget: status.budget.as_ref().and_then(money::limit) },
             failures: status.failures.unwrap_or(0),
             next_attempt_at: status.next_attempt_at,
-            // Earlier versions wrote the one for both.
+            // Earlier versions wrote only `observedGeneration`, for both.
             generation: internal.applied_generation.or(status.observed_generation),
             attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
             previous: status.previous.clone(),
@@ -291,19 +291,19 @@ impl From<&GatewayApiKeyStatus> for Record {
     }
 }
 
-/// Everything a decision about a key may depend on.
+/// Everything that a decision about a key may depend on.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
     /// Whether the resource is being deleted.
     pub deleting: bool,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
-    /// Its generation.
+    /// Its `metadata.generation`.
     pub generation: Option<i64>,
-    /// Whether a look at the vendor was asked for and has not happened yet.
+    /// Whether a check of the vendor was requested and not made yet.
     pub requested: bool,
     /// The claim in its annotations.
     pub claim: Option<Claim>,
@@ -311,66 +311,66 @@ pub struct Facts {
     pub record: Record,
     /// Its Secret.
     pub target: Target,
-    /// The newest listing that may be believed; none before the first.
+    /// The newest listing that is recent enough to trust; `None` before the first one.
     pub view: Option<View>,
-    /// The answer to a direct question for the served key, if it was asked: `Some(None)` is "gone".
+    /// The served key as read directly from the vendor in this pass; `Some(None)` means that it is gone.
     pub confirmed: Option<Option<Listed>>,
-    /// Fields that were amended in this very pass.
+    /// Fields that were amended in this pass.
     pub amended: Vec<super::drift::Field>,
-    /// Keys that the vendor confirmed gone in this pass, whatever a lagging listing shows.
+    /// Keys that the vendor confirmed as gone in this pass; a listing may lag and still show them.
     pub gone: BTreeSet<KeyId>,
-    /// Keys that were switched off in this pass, whatever a lagging listing shows.
+    /// Keys that were switched off in this pass; a listing may lag and still show them as active.
     pub disabled: BTreeSet<KeyId>,
-    /// Keys that this resource names and that do not carry its mark: they are left alone.
+    /// Keys recorded in status that do not carry the resource's mark; they are not touched.
     pub strays: BTreeSet<KeyId>,
-    /// Time between two listings of the account.
+    /// Time between two listings of the account (the poll interval).
     pub poll: SignedDuration,
-    /// Whether the account of the listing may be another one than the keys were made in.
+    /// Whether the listing may come from another account than the one in which the keys were created.
     pub doubted: bool,
-    /// How often the Secret was set right lately.
+    /// How often the Secret was repaired lately.
     pub mended: super::contest::Mends,
     /// What the vendor can do.
     pub ability: Ability,
-    /// The marks that this resource answers for.
+    /// The marks of this resource.
     pub identity: Identity,
-    /// What its annotations and its specification ask for.
+    /// The rotation requests in its annotations and its specification.
     pub requests: RotationRequests,
     /// The key named in `externalId`, as the newest listing shows it.
     pub external: Option<Listed>,
-    /// Since when its Secret has been seen without the served key; `None` while it is as it should be.
+    /// Since when the Secret has not held the served key; `None` while it does.
     pub lost_since: Option<Timestamp>,
-    /// Whether the served key was seen to work, where that is to be waited for.
+    /// Whether the served key has been seen to work, where deleting previous keys waits for that; otherwise true.
     pub proven: bool,
-    /// A number in `[0, 1)` of this resource's own, by which its schedule is moved.
+    /// A number in `[0, 1)`, fixed per resource, that shifts its schedule.
     pub spread: f64,
-    /// Recognises what consumers should have read by now, while the Secret is as it should be.
+    /// Hash of the content that readers should have read by now; `None` while the Secret is not correct.
     pub revision: Option<String>,
-    /// Keys that were made within a day under the resource's name, also for resources that were deleted since.
+    /// Keys created within a day under the resource's name, including those of deleted resources with that name.
     pub under_name: Option<KeyCount>,
-    /// No more keys than this are made for one resource, or under one name, within a day.
+    /// Limit of keys created within a day for one resource, or under one name.
     pub keys_per_day: u64,
 }
 
 impl Facts {
-    /// A create call whose outcome is not known yet.
+    /// The claim of a create call whose outcome is unknown.
     pub fn pending(&self) -> Option<Claim> {
         self.claim.filter(|claim| claim.purpose == Purpose::Create && claim.serial > self.record.settled)
     }
 
-    /// Whether somebody asked for work since the last attempt; a failure is not waited out then.
+    /// Whether a check, a rotation or a change was requested since the last attempt; that ends the backoff.
     pub fn demanded(&self) -> bool {
         let failed =
             self.record.failed_requests.is_some_and(|requests| requests != self.requests.fingerprint());
         self.requested || failed || self.record.attempted != self.generation
     }
 
-    /// Whether the settings have to be compared at the vendor: something changed, or the last attempt failed.
+    /// Whether the settings must be compared at the vendor: something changed, or the last attempt failed.
     pub fn changed(&self) -> bool {
         self.requested || self.record.generation != self.generation || self.record.failures > 0
     }
 
-    /// The serial for the next claim: above everything that was ever seen, wherever it was seen, so that
-    /// neither a stripped annotation nor a restored backup rewinds it.
+    /// The serial for the next claim: above every serial seen in any place, so that neither a removed annotation
+    /// nor a restored backup makes it go back.
     pub fn next_serial(&self) -> Serial {
         let held = self.target.held();
         let seen = [
@@ -384,13 +384,13 @@ impl Facts {
         seen.into_iter().flatten().max().unwrap_or_default().next()
     }
 
-    /// Whether the Secret holds a served key that works, as far as is known.
+    /// Whether the Secret holds the served key and, as far as is known, that key works.
     pub fn works(&self) -> bool {
         let missing = self.confirmed == Some(None) && !self.doubted || self.record.missing_since.is_some();
         self.serves() && !missing && self.expired().is_none()
     }
 
-    /// Whether applications read the served key in the Secret, whether or not it works.
+    /// Whether applications can read the served key from the Secret, even if it does not work.
     pub fn serves(&self) -> bool {
         let record = &self.record;
         record.serial.is_some()
@@ -400,17 +400,17 @@ impl Facts {
             })
     }
 
-    /// Whether the bytes of the served key stand in the Secret, so that everything else can be written around them.
+    /// Whether the bytes of the served key are in the Secret, so that the rest can be written again around them.
     pub fn key_stands(&self) -> bool {
         self.record.serial.is_some() && self.target.held().is_some_and(|held| held.key == self.record.serial)
     }
 
-    /// Since when the served key does not work any more, because its time has come.
+    /// When the served key expired, if it has.
     pub fn expired(&self) -> Option<Timestamp> {
         self.record.expires_at.filter(|at| self.ability.expires && *at <= self.now)
     }
 
-    /// Our keys in the newest listing, without those known to be gone.
+    /// Our keys in the newest listing, without those confirmed as gone.
     pub fn own(&self) -> impl Iterator<Item = &OwnKey> {
         self.view.iter().flat_map(|view| &view.own).filter(|own| !self.gone.contains(&own.key.id))
     }

@@ -1,14 +1,14 @@
-//! What can go wrong at a vendor, classed by consequence: who has to act, when to try again, and above all
-//! whether the call may have had an effect.
+//! Failures of vendor calls, classified by consequence: who has to act, when to retry, and whether the call may
+//! have had an effect.
 
 use crate::api::Reason;
 use jiff::Timestamp;
 
-/// A vendor call that did not succeed. Holds nothing the vendor sent: bodies are hostile, and may hold a key.
+/// A failed vendor call. It contains nothing that the vendor sent: a body is untrusted and may contain a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct Fault {
-    /// What went wrong.
+    /// What failed.
     pub kind: FaultKind,
     /// Whether the call may have changed something at the vendor.
     pub effect: Outcome,
@@ -17,13 +17,13 @@ pub struct Fault {
 /// Whether a failed call may have changed something at the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Certainly not: refused before it was carried out.
+    /// Certainly not: the call was refused before it was carried out.
     NotApplied,
-    /// Perhaps: timeout, reset, 5xx, or an answer that cannot be read. Recovered, never resent.
+    /// Perhaps: timeout, reset, 5xx, or a malformed response. The outcome is looked up; the call is never repeated.
     Unknown,
 }
 
-/// What went wrong.
+/// What failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
     /// 401.
@@ -32,10 +32,10 @@ pub enum FaultKind {
     /// 403.
     #[error("the console token has no right to do that (403)")]
     Forbidden,
-    /// 404 on something that is not the object itself.
+    /// 404 on something other than the requested object.
     #[error("the vendor does not know the path (404)")]
     NotFound,
-    /// The project that a token leads to has no settings yet: 404 to a question for them, or an empty answer.
+    /// The token's project has no settings yet: 404 when they are read, or an empty response.
     #[error(
         "the project has no configuration at the vendor yet: open its settings in the vendor's console and save them once"
     )]
@@ -51,18 +51,18 @@ pub enum FaultKind {
     Rejected {
         /// HTTP status.
         status: u16,
-        /// The fields that the vendor named, by their paths in the specification, out of those that it was sent.
+        /// The fields that the vendor blamed, as paths in the specification, limited to those that were sent.
         fields: Vec<&'static str>,
     },
-    /// The same, and all that the vendor named are fields that no specification sets.
+    /// The same, if all blamed fields are fields that no specification sets.
     #[error("the vendor refused the request as invalid ({status}): {}, which Keysmith fills in", .fields.join(", "))]
     RejectedOurs {
         /// HTTP status.
         status: u16,
-        /// The fields, by the vendor's names for them, out of those that it was sent.
+        /// The blamed fields, by the vendor's names, limited to those that were sent.
         fields: Vec<&'static str>,
     },
-    /// The vendor says that there may be no more keys, or that this token may make none: it does not say which.
+    /// The account has reached its limit of keys, or this token may not create any: the vendor does not say which.
     #[error(
         "the vendor made no key ({status}): the account has as many as it may have, or the token may not make any"
     )]
@@ -70,10 +70,10 @@ pub enum FaultKind {
         /// HTTP status.
         status: u16,
     },
-    /// 429, or our own limit.
-    #[error("the vendor requests for fewer calls (429)")]
+    /// 429, or our own rate limit.
+    #[error("the vendor asks for fewer calls (429)")]
     Throttled {
-        /// Not before this time, if the vendor said so.
+        /// Earliest retry, if the vendor named one.
         until: Option<Timestamp>,
     },
     /// 5xx.
@@ -81,13 +81,13 @@ pub enum FaultKind {
     Failed {
         /// HTTP status.
         status: u16,
-        /// Not before this time, if the vendor said so.
+        /// Earliest retry, if the vendor named one.
         until: Option<Timestamp>,
     },
-    /// No answer in time.
+    /// No response in time.
     #[error("the vendor did not answer within {seconds} s")]
     Timeout {
-        /// The deadline of the whole call.
+        /// The timeout of the whole call.
         seconds: u64,
     },
     /// The connection broke.
@@ -96,33 +96,33 @@ pub enum FaultKind {
     /// The connection could not be made.
     #[error("the vendor cannot be reached: {0}")]
     Unreachable(Unreachable),
-    /// 3xx. A credential follows no redirect.
+    /// 3xx. A redirect is not followed, because it would receive the credential.
     #[error("the endpoint redirects elsewhere ({status}), which Keysmith does not follow")]
     Redirected {
         /// HTTP status.
         status: u16,
     },
-    /// More bytes than any answer of the vendor has.
+    /// The response is larger than any valid one.
     #[error("the vendor's answer is larger than {} MiB", .limit / 1_048_576)]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// Not what the vendor documents.
+    /// The response is malformed.
     #[error("the vendor's answer cannot be understood: {0}")]
     Malformed(&'static str),
-    /// A field is not what the vendor documents.
+    /// A field of the response is malformed.
     #[error("the vendor's answer cannot be understood: {field}{} is missing or of another type", of_entry(*.entry))]
     MalformedField {
         /// The entry of a listing, counted from 1.
         entry: Option<usize>,
-        /// The field, by the vendor's name for it, out of those that a driver reads.
+        /// The field, by the vendor's name, limited to those that a driver reads.
         field: &'static str,
     },
-    /// A breaker is open: another call was refused already.
+    /// The circuit breaker is open after another call was refused.
     #[error("the vendor refuses the console token; see condition Ready of the ConsoleToken")]
     BreakerOpen,
-    /// A create call came to nothing, and how it failed is not remembered.
+    /// A create call was not applied, and its fault is not remembered.
     #[error("the last create call came to nothing")]
     NoOutcome,
 }
@@ -130,10 +130,10 @@ pub enum FaultKind {
 /// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
-    /// The name does not resolve, or nobody listens.
+    /// The name does not resolve, or no server listens.
     #[error("no connection to its address")]
     Connect,
-    /// The certificate is not trusted, expired, or somebody else's.
+    /// The certificate is untrusted, expired, or for another host.
     #[error("its certificate is not trusted")]
     Certificate,
 }
@@ -147,22 +147,22 @@ fn of_entry(entry: Option<usize>) -> String {
 }
 
 impl FaultKind {
-    /// Whether the answer is not what the vendor documents.
+    /// Whether the response is malformed.
     pub const fn is_malformed(&self) -> bool {
         matches!(self, Self::Malformed(_) | Self::MalformedField { .. })
     }
 
-    /// Whether the vendor refused the request as invalid, whichever field it blames.
+    /// Whether the vendor refused the request as invalid, whichever fields it blames.
     pub const fn is_rejection(&self) -> bool {
         matches!(self, Self::Rejected { .. } | Self::RejectedOurs { .. })
     }
 
-    /// Whether no answer came at all. A 5xx and an answer that cannot be read are answers.
+    /// Whether there was no response at all. A 5xx and a malformed response are responses.
     pub const fn is_unanswered(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Disconnected)
     }
 
-    /// Before which time the vendor asked not to be called again.
+    /// Earliest retry that the vendor asked for.
     pub const fn not_before(&self) -> Option<Timestamp> {
         match self {
             Self::Throttled { until } | Self::Failed { until, .. } => *until,
@@ -172,12 +172,12 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// A call that certainly had no effect.
+    /// A failure without any effect.
     pub const fn without_effect(kind: FaultKind) -> Self {
         Self { kind, effect: Outcome::NotApplied }
     }
 
-    /// A call that may have had an effect.
+    /// A failure whose outcome is unknown.
     pub const fn ambiguous(kind: FaultKind) -> Self {
         Self { kind, effect: Outcome::Unknown }
     }
@@ -208,19 +208,19 @@ impl Fault {
         }
     }
 
-    /// Whether the token, not the call, is at fault: such a fault opens the breaker.
+    /// Whether the token is at fault, not the call: such a fault opens the circuit breaker.
     pub const fn blames_token(&self) -> bool {
         matches!(self.kind, FaultKind::TokenRefused | FaultKind::Forbidden)
     }
 
-    /// Whether only a person can mend it, at first sight. It is tried again all the same, now and then.
+    /// Whether a single occurrence already means that only a person can fix it. It is still retried now and then.
     pub const fn needs_a_person(&self) -> bool {
         self.kind.is_rejection()
             || matches!(self.kind, FaultKind::KeyLimit { .. } | FaultKind::NoCredit | FaultKind::NoSettings)
     }
 
-    /// Whether nothing gets better until a person changes something. `again`: the same happened before, which confirms what
-    /// may have been a mistake of the vendor's.
+    /// Whether only a person can fix it. `again`: the same fault happened before, so it is not a passing mistake of
+    /// the vendor.
     pub const fn stalls(&self, again: bool) -> bool {
         let confirmed = matches!(
             self.kind,

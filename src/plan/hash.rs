@@ -1,4 +1,4 @@
-//! Hashes: for marks, for content that must be recognised again, and for jitter that a test can predict.
+//! Hashes: for marks, for detecting changed content, and for jitter that a test can predict.
 
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ pub fn base32(parts: &[&[u8]], length: usize) -> String {
         .collect()
 }
 
-/// A number in `[0, 1)` that is the same for the same input, spread evenly over inputs.
+/// A number in `[0, 1)`, the same for the same input and evenly distributed over inputs.
 pub fn fraction(parts: &[&[u8]]) -> f64 {
     let bytes = digest(parts);
     let value = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);

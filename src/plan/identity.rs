@@ -1,5 +1,5 @@
-//! Who is meant: a console token, an object of a namespace, an account at a vendor. A name alone says nothing: another
-//! namespace has one of the same name, and another kind may have, too.
+//! Identities: a console token, a namespaced object, an account at a vendor. A name alone is not unique across
+//! namespaces and kinds.
 
 use crate::api::ConsoleToken;
 use crate::api::kind::NamesToken;
@@ -8,23 +8,23 @@ use kube::ResourceExt;
 use std::fmt;
 use url::Url;
 
-/// The kinds that a reference to a console token can point to. A kind that this version does not know is refused where it
-/// is read (by the API server, by serde, and by `read`), and never taken for another one.
+/// The kinds that a reference to a console token can have. A kind that this version does not know is refused by the
+/// API server, by serde and by `read`, and never mistaken for another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenKind {
-    /// A ConsoleToken, in a namespace.
+    /// A ConsoleToken, which is namespaced.
     ConsoleToken,
 }
 
 impl TokenKind {
-    /// As Kubernetes calls it.
+    /// Its name in Kubernetes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ConsoleToken => "ConsoleToken",
         }
     }
 
-    /// The kind that was written down under this name; what was written before there was another one has none.
+    /// The kind stored under this name. Data from before a second kind existed has no name.
     pub fn read(written: Option<&str>) -> Option<Self> {
         match written {
             None | Some("ConsoleToken") => Some(Self::ConsoleToken),
@@ -33,37 +33,37 @@ impl TokenKind {
     }
 }
 
-/// Which console token is meant.
+/// The identity of a console token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenRef {
     /// Its kind.
     pub kind: TokenKind,
-    /// Its namespace; `None` where its kind has none.
+    /// Its namespace; `None` for a cluster-scoped kind.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
 }
 
 impl TokenRef {
-    /// That ConsoleToken.
+    /// The identity of this ConsoleToken.
     pub fn of(token: &ConsoleToken) -> Self {
         Self { kind: TokenKind::ConsoleToken, namespace: token.namespace(), name: token.name_any() }
     }
 
-    /// The console token that this resource works with.
+    /// The console token that this resource references.
     pub fn named_by<K: NamesToken + ResourceExt>(object: &K) -> Self {
         Self::named(object.console_token_ref(), object.namespace())
     }
 
-    /// The console token that a resource of that namespace names. A kind that is added to the reference does not compile
-    /// before it is said here which namespace it has.
+    /// The console token that a resource in this namespace references. A new kind does not compile until its
+    /// namespace is handled here.
     pub fn named(reference: &ConsoleTokenRef, namespace: Option<String>) -> Self {
         match reference.kind {
             None | Some(ConsoleTokenKind::ConsoleToken) => Self::beside(namespace, &reference.name),
         }
     }
 
-    /// Whether a resource of that namespace means this one.
+    /// Whether a resource in this namespace references this console token.
     pub fn is_named(&self, reference: &ConsoleTokenRef, namespace: Option<&str>) -> bool {
         match reference.kind {
             None | Some(ConsoleTokenKind::ConsoleToken) => {
@@ -74,7 +74,7 @@ impl TokenRef {
         }
     }
 
-    /// The ConsoleToken of that name in that namespace, such as the issuer of another one.
+    /// The ConsoleToken with this name in this namespace, for example the issuer of another one.
     pub fn beside(namespace: Option<String>, name: &str) -> Self {
         Self { kind: TokenKind::ConsoleToken, namespace, name: name.to_owned() }
     }
@@ -89,7 +89,7 @@ impl fmt::Display for TokenRef {
     }
 }
 
-/// An object of a namespace, where its kind is clear: a Secret.
+/// A namespaced object whose kind is clear from the context, such as a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
     /// Its namespace.
@@ -99,7 +99,7 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
-    /// The object of that name in that namespace.
+    /// The object with this name in this namespace.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
@@ -111,7 +111,7 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// A vendor's management API at one address. Two spellings of one address are one.
+/// A vendor's management API at one URL; the URL is normalized.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VendorApi {
     vendor: String,
@@ -119,7 +119,7 @@ pub struct VendorApi {
 }
 
 impl VendorApi {
-    /// The API of that driver at that address.
+    /// The API of this driver at this URL.
     pub fn new(vendor: &str, endpoint: &str) -> Self {
         let spelt = Url::parse(endpoint).map_or_else(|_| endpoint.to_owned(), String::from);
         Self { vendor: vendor.to_owned(), endpoint: spelt.trim_end_matches('/').to_owned() }
@@ -129,23 +129,23 @@ impl VendorApi {
 /// An account at a vendor, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AccountId {
-    /// The organization, project or user that the vendor tells, or that the specification names.
+    /// The organization, project or user that the vendor shows or the specification names.
     Organization {
-        /// Where.
+        /// Its API.
         api: VendorApi,
         /// The vendor's id.
         id: String,
     },
-    /// The vendor tells none: the one that this console token leads to.
+    /// The vendor shows no id: the account that this console token leads to.
     OfToken {
-        /// Where.
+        /// Its API.
         api: VendorApi,
         /// The console token.
         token: TokenRef,
     },
-    /// The vendor was not asked yet: the one that this credential leads to. Known in this process only.
+    /// The vendor was not asked yet: the account that this credential leads to. Never stored outside this process.
     OfCredential {
-        /// Where.
+        /// Its API.
         api: VendorApi,
         /// Salted hash of the credential.
         hash: String,
@@ -153,17 +153,17 @@ pub enum AccountId {
 }
 
 impl AccountId {
-    /// The account of that id where there is one, or the one that the console token leads to.
+    /// The account with this id or, if the id is empty, the one that the console token leads to.
     pub fn of(api: VendorApi, id: &str, token: TokenRef) -> Self {
         if id.is_empty() { Self::OfToken { api, token } } else { Self::organization(api, id) }
     }
 
-    /// The account of that id.
+    /// The account with this id.
     pub fn organization(api: VendorApi, id: &str) -> Self {
         Self::Organization { api, id: id.to_owned() }
     }
 
-    /// The API by which it is reached.
+    /// The API of the account.
     pub const fn api(&self) -> &VendorApi {
         match self {
             Self::Organization { api, .. } | Self::OfToken { api, .. } | Self::OfCredential { api, .. } => {
@@ -172,7 +172,7 @@ impl AccountId {
         }
     }
 
-    /// The vendor's id, where it is known.
+    /// The vendor's id, if known.
     pub fn told(&self) -> Option<&str> {
         match self {
             Self::Organization { id, .. } => Some(id),
@@ -181,7 +181,7 @@ impl AccountId {
     }
 }
 
-/// An account, and the console token by which it is reached.
+/// An account and the console token that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The account.
@@ -191,8 +191,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether both are known to lead to one account: by its id where both sides know it, and otherwise only where they
-    /// are the same console token.
+    /// Whether both are known to lead to the same account: by the ids if both are known, otherwise only if they are
+    /// the same console token.
     pub fn meets(&self, other: &Self) -> bool {
         match (self.account.told(), other.account.told()) {
             (Some(_), Some(_)) => self.account == other.account,

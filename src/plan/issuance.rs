@@ -1,8 +1,9 @@
-//! The state machine of a key. Phases are derived from the facts, never stored; what is stored is the claim, and
-//! what status and Secret say of themselves.
+//! The state machine of a key. The phase is derived from the facts and never stored. Only the claim, the status and
+//! the Secret store state.
 //!
-//! The protocol (ARCHITECTURE.md has it whole): claim by compare-and-swap, one send per
-//! serial, an ambiguous answer is looked up by the mark in the name, the Secret is written (guarded) before status.
+//! The protocol (ARCHITECTURE.md describes it in full): claim a serial by compare-and-swap; send one create call
+//! per serial; if its outcome is unknown, look the key up by the mark in its name; write the Secret (guarded by the
+//! fence) before status.
 
 use super::adoption;
 use super::capability::Recovery;
@@ -20,26 +21,26 @@ use super::rotation::{self, Cause};
 use super::upkeep::{settings, spare};
 use jiff::{SignedDuration, Timestamp};
 
-/// A create call that has not been sent this long after its claim is not sent any more.
+/// A create call must be sent within this time after its claim; later it is not sent at all.
 pub const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(5);
-/// How long after its claim a create call has an end for its sender: `SEND_WITHIN`, the wait for a turn in the
-/// budget (5 s) and the deadline of the call (30 s). What is not listed then, lag apart, is taken for lost; should it
-/// turn up all the same, its mark betrays it to the next poll.
+/// Time from the claim until the sender of a create call has certainly given up: `SEND_WITHIN`, the wait for a
+/// rate-limit permit (5 s) and the timeout of the call (30 s). A key still not listed by then (plus the listing
+/// lag) counts as never created. If it appears later, the next poll finds its mark and revokes it.
 pub const GIVEN_UP: SignedDuration = SignedDuration::from_secs(40);
-/// How long a create call may still be carried out after its sender gave up. Only a deletion waits that long: after
-/// it nobody is left to look.
+/// How long the vendor may still carry out a create call after its sender gave up. Only a deletion waits this long,
+/// because no later poll would find the key.
 pub const STRAGGLING: SignedDuration = SignedDuration::from_secs(120);
-/// Between two keys of a resource that are expired when they are made lies at least this.
+/// Minimum time between two keys of a resource that are already expired when they are created.
 const BORN_EXPIRED: SignedDuration = SignedDuration::from_hours(1);
-/// A Secret's name that is taken is looked at again this often.
+/// Retry interval while the Secret's name is taken.
 pub(super) const TAKEN: SignedDuration = SignedDuration::from_secs(60);
-/// Changes of a Secret that follow each other closely cost its readers one restart.
+/// Changes of a Secret within this time cause one restart of its readers, not several.
 const DEBOUNCE: SignedDuration = SignedDuration::from_secs(10);
 
-/// A Secret is lost for good once it was seen so for this long, where that costs a new key.
+/// A Secret counts as lost after this time, where a new key is the only remedy.
 const SURE: SignedDuration = SignedDuration::from_secs(5);
 
-/// One step, and why it is taken.
+/// One step and its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// What to do.
@@ -48,68 +49,68 @@ pub struct Decision {
     pub why: Why,
 }
 
-/// What can be done. Every step but `Rest` is followed by a new decision.
+/// The possible steps. After every step but `Rest`, a new decision is made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Claim the serial, mint a key under it, deliver it, commit it.
+    /// Claim the serial, create a key under it, write it into the Secret, record it in status.
     Issue(Serial),
-    /// The lost answer is found: have its secret revealed, deliver and commit it.
+    /// The key of a create call whose outcome was unknown is found: reveal it, write it into the Secret, record it.
     Adopt(Serial, KeyId),
-    /// The Secret holds the claimed key already: only status is missing.
+    /// The Secret already holds the claimed key; record it in status.
     Commit(Serial, KeyId),
-    /// Claim the serial without making a key, so that the Secret can be written although what stands in it
-    /// outranks the last claim.
+    /// Claim a higher serial without creating a key: the Secret carries a serial or fence above our last claim and
+    /// would reject our write.
     BumpSerial(Serial),
-    /// Have the served key revealed and write its Secret again.
+    /// Reveal the served key and write its Secret again.
     Restore(Serial, KeyId),
-    /// Write the Secret again around the served key, whose bytes stand in it.
+    /// Write the Secret again and keep the bytes of the served key, which are still in it.
     Rewrite(Serial, KeyId),
-    /// Leave the Secret as it is: something in the cluster changes it back.
+    /// Leave the Secret as it is, because something in the cluster keeps changing it back.
     Contest,
-    /// Write down that the vendor does not show the served key.
+    /// Record in status that the vendor does not show the served key.
     Miss(KeyId),
-    /// Tell that keys carry our mark and that nothing uses them: they are revoked a poll later.
+    /// Announce unused keys that carry our mark; they are revoked one poll later.
     Announce(Vec<KeyId>),
-    /// The claimed serial came to nothing, and the served key is still there: claim the next one, so that nothing of
-    /// it is recorded or delivered any more.
+    /// The claimed create call made no usable key and the served key still exists: claim the next serial, so that a
+    /// late result of the old one is neither recorded nor delivered.
     AbandonAttempt(Serial),
-    /// Keep everybody with an older claim from writing the Secret.
+    /// Raise the fence in the Secret, so that no writer with an older claim can write it.
     FenceSecret(Serial),
-    /// Record a key that exists already as the served one.
+    /// Record an existing key as the served one.
     RecordKey(Serial, KeyId),
-    /// Put our mark with that serial behind that name of a key.
+    /// Add our mark with this serial to the key, whose present name is given.
     TagKey(KeyId, Serial, String),
-    /// Stop counting on the served key, which leaked, although no other is there yet.
+    /// Give up the served key, which leaked, before another key exists.
     DropLeaked(KeyId),
-    /// Revoke a key whose place another one has taken, and forget it.
+    /// Revoke a previous key and remove it from status.
     Retire(KeyId),
-    /// Switch such a key on or off.
+    /// Switch a previous key on or off.
     Switch(KeyId, bool),
-    /// Leave such a key no more of its budget than this, in millionths: the rest is its successor's.
+    /// Cut the budget of a previous key to this amount, in millionths; its successor gets the rest.
     Cut(KeyId, u64),
-    /// Take the entries of the old key out of the Secret.
+    /// Remove the entries of the previous key from the Secret.
     PrunePrevious,
-    /// Restart what reads the Secret only when it starts.
+    /// Restart workloads that read the Secret only at start.
     Restart(String),
-    /// Change settings of the served key.
+    /// Change these settings of the served key.
     Amend(KeyId, Vec<Field>),
-    /// Ask the vendor for the served key.
+    /// Read the served key from the vendor.
     Confirm(KeyId),
-    /// Obtain a listing that was begun after this time.
+    /// Obtain a listing that began after this time.
     Look(Timestamp),
-    /// Remove keys that carry our mark and that nothing uses.
+    /// Delete unused keys that carry our mark.
     Revoke(Vec<KeyId>),
-    /// Claim the deletion, which fences out everybody who still holds an older claim.
+    /// Claim the deletion, which fences out every holder of an older claim.
     ClaimDeletion(Claim),
-    /// Switch keys off that stay when their resource goes.
+    /// Switch off keys that stay at the vendor when their resource is deleted.
     Disable(Vec<KeyId>),
-    /// Take the finalizer off.
+    /// Remove the finalizer.
     Release,
-    /// Nothing to do before this time, or before something changes.
+    /// Do nothing before this time, or before something changes.
     Rest(Option<Timestamp>),
 }
 
-/// Why a step is taken.
+/// Reason for a step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Why {
     /// There is no key yet.
@@ -118,17 +119,17 @@ pub enum Why {
     Idle,
     /// The outcome of the last create call is unknown.
     AnswerLost,
-    /// The last create call certainly came to nothing.
+    /// The last create call was certainly not applied.
     AttemptFailed,
     /// The key was deleted at the vendor.
     KeyLost,
-    /// The vendor does not show the served key; a second look decides.
+    /// The vendor does not show the served key; a second look decides whether it is lost.
     KeyMissing,
-    /// All keys of the account are missing at once: it may be another one.
+    /// All keys of the account are missing at once, so the token may lead to another account.
     AccountDoubted,
-    /// The Secret is immutable, and something has to be written into it.
+    /// The Secret is immutable and would have to be changed.
     SecretImmutable,
-    /// Something in the cluster changes the Secret back.
+    /// Something in the cluster keeps changing the Secret back.
     Contested,
     /// The Secret was deleted.
     SecretDeleted,
@@ -136,51 +137,52 @@ pub enum Why {
     SecretEdited,
     /// The template changed.
     TemplateChanged,
-    /// The Secret's name belongs to somebody else.
+    /// The Secret's name is taken by this other owner.
     SecretTaken(String),
-    /// The Secret has another type than the template requests for.
+    /// The Secret's type differs from the template's.
     TypeFixed,
-    /// The specification changed, or somebody asked for a look.
+    /// The specification changed, or a check was requested.
     SpecChanged,
     /// The key was changed at the vendor.
     Drift(Vec<Field>),
-    /// The vendor accepted a change and does not show it.
+    /// The vendor accepted a change but does not show it.
     NotApplied(Vec<Field>),
-    /// A key of ours that nothing uses.
+    /// An unused key of ours.
     Spare,
-    /// A failure is waited out.
+    /// A retry is waiting for its backoff.
     BackingOff,
-    /// A new key takes the place of the served one.
+    /// A new key replaces the served one.
     Rotation(Cause),
     /// The served key leaked.
     Leaked,
-    /// An old key works beside its successor until its time is over.
+    /// A previous key works beside its successor until the overlap ends.
     Overlap,
-    /// The same, and it is still used.
+    /// The overlap ended, but the previous key is still used.
     StillInUse,
-    /// More old keys work beside the served one than the policy admits.
+    /// More previous keys exist than the policy permits.
     TooMany,
-    /// Too many keys were made within a day.
+    /// Too many keys were created within a day; no more before this time.
     MintingStopped(Timestamp),
-    /// The Secret changed, and its readers do not know.
+    /// The Secret changed, and its readers have not been restarted since.
     Republished,
     /// `spec.suspend`
     Suspended,
     /// `managementPolicy: Observe`
     Observed,
-    /// The key named in `externalId` is taken over.
+    /// The key named in `externalId` is being adopted.
     TakenOver,
     /// The key named in `externalId` does not exist.
     ExternalMissing,
-    /// It is managed by another resource of this cluster (true) or by another cluster (false).
+    /// The key is managed by another resource of this cluster (true) or by another cluster (false).
     OwnedElsewhere(bool),
     /// The resource was restored from a backup.
     Relinked,
-    /// The vendor key stays when its resource goes, because the policy or somebody says so.
+    /// The vendor's key stays when its resource is deleted, because of the deletion policy or the annotation
+    /// `keysmith.dev/force-orphan`.
     LeftBehind,
     /// The resource is being deleted.
     Deleting,
-    /// Everything is as it should be.
+    /// Nothing needs to be done.
     Fresh,
 }
 
@@ -188,16 +190,16 @@ pub(super) const fn take(step: Step, why: Why) -> Decision {
     Decision { step, why }
 }
 
-/// The claim that puts back what a resource has lost: its finalizer, or the claim itself, such as after `kubectl replace`.
-/// Without them a deletion would leave its keys behind.
+/// The claim to write back if the resource lost its finalizer or its claim, for example by `kubectl replace`.
+/// Without both, deleting the resource would leave its keys behind.
 pub fn hold(record: &Record, (finalizer, claim): (bool, Option<Claim>), now: Timestamp) -> Option<Claim> {
-    // Keys are counted from the first claim on.
+    // Keys are counted from the first claim on, so a count means that a claim existed.
     let keeps = record.serial.is_some() || !record.previous.is_empty() || record.count.is_some();
     if !keeps || finalizer && claim.is_some() {
         return None;
     }
     let known = record.settled.max(record.serial.unwrap_or_default());
-    // The lost claim may have been for a call that is still going.
+    // The lost claim may belong to a create call that is still running.
     let lost = || Claim { unsettled: Some(now), ..Claim::new(known.next(), now, Purpose::Restore) };
     Some(claim.filter(|claim| claim.serial >= known).unwrap_or_else(lost))
 }
@@ -205,7 +207,7 @@ pub fn hold(record: &Record, (finalizer, claim): (bool, Option<Claim>), now: Tim
 /// The next step for a key that should exist.
 pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if desired.suspended {
-        // Suspended or not, an expired key is not Ready any more, and a leaked one is revoked.
+        // Even while suspended, an expired key must lose Ready and a leaked key must be revoked.
         let rest = Step::Rest(facts.record.expires_at.filter(|at| *at > facts.now));
         return leak_alone(facts).unwrap_or_else(|| take(rest, Why::Suspended));
     }
@@ -217,7 +219,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     if let Some(next) = facts.record.next_attempt_at.filter(|next| *next > facts.now && !facts.demanded()) {
         return backing_off(facts, served.as_ref(), next);
     }
-    // While the revocation of a leaked key fails, everything else has every other turn, and no turn is wasted.
+    // While revoking a leaked key fails, every second attempt goes to the other work, if there is any.
     let dying = dying(facts).map(|id| take(Step::Retire(id), Why::Leaked));
     let decision = match &dying {
         Some(retire) if facts.record.failures.is_multiple_of(2) => return retire.clone(),
@@ -226,7 +228,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
     dying.filter(|_| matches!(decision.step, Step::Rest(_))).unwrap_or(decision)
 }
 
-/// The same, whatever becomes of leaked keys in whose place another one is served.
+/// The decision apart from revoking leaked keys that have a successor.
 fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> Decision {
     if let Some(decision) = drop_leaked(facts).or_else(|| unwritable(facts)) {
         return decision;
@@ -237,7 +239,8 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
     if let Some(claim) = facts.pending() {
         let decision = recover(facts, claim, served.is_some());
         return match (&decision.step, &served) {
-            // What is served is kept up while the outcome of its successor is awaited, unless it is known to be gone.
+            // While the outcome of a successor is unknown, keep the Secret of the served key correct, unless that
+            // key is gone.
             (Step::Rest(_), Some(served)) if facts.confirmed != Some(None) => {
                 mend(facts, served).unwrap_or(decision)
             }
@@ -254,7 +257,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
     }
 }
 
-/// Whether no key was ever made, asked for or taken over, so that no application knows one.
+/// Whether no key was ever created, claimed or adopted, so that no application knows one.
 fn is_first(facts: &Facts) -> bool {
     let record = &facts.record;
     facts.claim.is_none()
@@ -263,8 +266,8 @@ fn is_first(facts: &Facts) -> bool {
         && record.previous.is_empty()
 }
 
-/// A failure is waited out. A Secret that was well when the failure was written down, or that is not there at all, is
-/// mended at once, whatever failed.
+/// Waits for the backoff. Exception: the Secret is repaired at once if it was correct when the failure was recorded, if
+/// the key's bytes are still in it, or if it is absent and the vendor reveals the key.
 fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
     let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
     let at_once = facts.record.ready || absent || facts.key_stands();
@@ -274,7 +277,7 @@ fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> D
     mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff))
 }
 
-/// A Secret that will not be written, whatever is put into it.
+/// A reason why the Secret cannot be written at all: another owner, or a type that cannot change.
 fn unwritable(facts: &Facts) -> Option<Decision> {
     match &facts.target {
         Target::Foreign { owner } => {
@@ -285,13 +288,13 @@ fn unwritable(facts: &Facts) -> Option<Decision> {
     }
 }
 
-/// A leaked key in whose place another one is served, or that was given up, and that is not revoked yet.
+/// A leaked previous key that is not revoked yet.
 fn dying(facts: &Facts) -> Option<KeyId> {
     let leaked = facts.record.previous.iter().filter(|key| key.leaked).map(|key| KeyId(key.id.clone()));
     leaked.into_iter().find(|id| !facts.gone.contains(id))
 }
 
-/// A key that leaked is dead as soon as another one is served, or as soon as making one does not succeed at once.
+/// A leaked key is revoked before its successor exists if the successor cannot be created at once.
 fn drop_leaked(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
     let failed = record.rotation_failures > 0 && record.failed_requests == Some(facts.requests.fingerprint());
@@ -304,7 +307,7 @@ fn drop_leaked(facts: &Facts) -> Option<Decision> {
     Some(take(Step::DropLeaked(id.clone()), Why::Leaked))
 }
 
-/// The same where no key can be made at all, because the specification cannot be carried out.
+/// Handles a leaked key while the specification is invalid and no successor can be created.
 pub fn leak_alone(facts: &Facts) -> Option<Decision> {
     let record = &facts.record;
     if let Some(id) = dying(facts) {
@@ -334,15 +337,15 @@ fn immutable(facts: &Facts) -> bool {
     facts.target.held().is_some_and(|held| held.immutable)
 }
 
-/// What keeps the served key from being replaced, and until when, if that is known.
+/// What prevents a replacement of the served key, and until when, if that is known.
 fn hindered(facts: &Facts) -> Option<(Why, Option<Timestamp>)> {
     let stopped = rotation::stopped(facts).map(|until| (Why::MintingStopped(until), Some(until)));
     stopped.or_else(|| immutable(facts).then_some((Why::SecretImmutable, None)))
 }
 
-/// A key is served: keep it, its Secret and its settings true, and replace it in time.
+/// Keeps the served key, its Secret and its settings correct, and replaces the key in time.
 fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
-    // A key that leaked is not put into a Secret again, and is no other cause's to retire with an overlap.
+    // A leaked key is not written into a Secret again, and must not get an overlap by a rotation for another cause.
     if rotation::leaked(facts) {
         return issue(facts, Why::Rotation(Cause::Leaked));
     }
@@ -352,7 +355,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(expired) = facts.expired() {
         return replace_expired(facts, expired);
     }
-    // A Secret that cannot be mended is no reason to keep the key that was in it.
+    // A due rotation comes first: a Secret that cannot be repaired must not block the replacement of its key.
     let due = rotation::due(facts, desired);
     let hindered = hindered(facts);
     if let Some(due) = due.filter(|due| due.at <= facts.now && hindered.is_none()) {
@@ -361,7 +364,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
     if let Some(decision) = mend(facts, served) {
         return decision;
     }
-    // Before the old key goes, and whatever else does not succeed.
+    // The restart comes before the deletion of previous keys. The expiry is waited for whatever else fails.
     let mut waits = vec![facts.record.expires_at.filter(|at| *at > facts.now)];
     for next in [restart(facts, desired), previous_keys::next(facts, desired)] {
         match next {
@@ -389,7 +392,7 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
 }
 
 fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
-    // A key that is expired at birth says that a clock is wrong; one after the other does not help.
+    // A key that is already expired when created means a wrong clock; creating more keys in a row does not help.
     let born_expired =
         facts.claim.filter(|claim| expired <= claim.at).map(|claim| plus(claim.at, BORN_EXPIRED));
     if let Some(again) = born_expired.filter(|it| *it > facts.now) {
@@ -398,7 +401,7 @@ fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {
     again(facts, Cause::Expired)
 }
 
-/// A key that does not work any more is replaced at once, but not as often as the vendor loses answers.
+/// Replaces a key that does not work any more at once, unless an earlier attempt failed and waits for its retry.
 pub(super) fn again(facts: &Facts, cause: Cause) -> Decision {
     match rotation::retry(facts) {
         Some(at) => take(Step::Rest(Some(at)), Why::BackingOff),
@@ -406,7 +409,7 @@ pub(super) fn again(facts: &Facts, cause: Cause) -> Decision {
     }
 }
 
-/// The Secret holds the served key as it should.
+/// Repairs the Secret if it does not hold the served key correctly, and prunes entries of deleted previous keys.
 fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let Some(why) = secret_fault(facts, served) else {
         let previous = facts.target.held().and_then(|held| held.previous);
@@ -415,7 +418,7 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
         return match (stale, outranked(facts, newest(facts, served))) {
             (false, _) => None,
             (true, false) => Some(take(Step::PrunePrevious, Why::Overlap)),
-            // Somebody edited the fence, or died while raising it.
+            // The fence was edited by hand, or an operator crashed while raising it.
             (true, true) => facts.pending().is_none().then(outrank),
         };
     };
@@ -439,14 +442,14 @@ fn mend(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     Some(take(step, why))
 }
 
-/// The bytes of the key are nowhere, and the vendor does not show them again.
+/// Replaces the key if its bytes are lost and the vendor does not reveal them again.
 fn lost_for_good(facts: &Facts) -> Option<Decision> {
     let wait = rotation::retry(facts);
     let awaited = wait.or_else(|| facts.pending().and(Some(facts.now)));
-    // One look may have been at the past, and a new key is more than a look.
+    // One read may come from a stale cache, and a new key is expensive: wait before the key counts as lost.
     let sure = plus(facts.lost_since.unwrap_or(facts.now), SURE);
     match (awaited, contest::lost_again(facts)) {
-        // The outcome of the last attempt comes first.
+        // The outcome of the last attempt has to be known first.
         (Some(_), _) if wait.is_none() => None,
         (Some(until), _) => Some(take(Step::Rest(Some(until)), Why::BackingOff)),
         (None, _) if facts.now < sure => Some(take(Step::Rest(Some(sure)), Why::BackingOff)),
@@ -455,7 +458,7 @@ fn lost_for_good(facts: &Facts) -> Option<Decision> {
     }
 }
 
-/// Whoever reads the Secret only when it starts is restarted for its present content, once.
+/// Restarts workloads that read the Secret only at start, once per content.
 fn restart(facts: &Facts, desired: &Desired) -> Next {
     let (Some(revision), Some(done)) = (&facts.revision, &facts.record.restarted_for) else {
         return Next::Wait(None);
@@ -469,18 +472,18 @@ fn restart(facts: &Facts, desired: &Desired) -> Next {
     }
 }
 
-/// Whether the Secret refuses writers with that serial: it was edited by hand, or the claim was.
+/// Whether the Secret would reject a writer with this serial, because the Secret or the claim was edited by hand.
 pub(super) fn outranked(facts: &Facts, serial: Serial) -> bool {
     let held = facts.target.held();
     held.and_then(|held| held.serial.max(held.fence)).is_some_and(|it| it > serial)
 }
 
-/// The highest serial that this resource's own records answer for.
+/// The highest serial in this resource's claim and status.
 pub(super) fn newest(facts: &Facts, served: &Served<'_>) -> Serial {
     facts.claim.map_or(served.serial, |claim| claim.serial.max(served.serial))
 }
 
-/// Whether the Secret does not hold the served key as it should.
+/// Whether the Secret does not hold the served key correctly.
 pub fn is_lost(facts: &Facts) -> bool {
     let served = facts.record.id.as_ref().zip(facts.record.serial);
     served.is_some_and(|(id, serial)| secret_fault(facts, &Served { id, serial }).is_some())

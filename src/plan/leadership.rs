@@ -1,26 +1,27 @@
-//! Which of several replicas acts: what one of them does next about the lease.
+//! Leader election: which replica acts, and the next step of one replica.
 //!
-//! Leadership saves work, it keeps nothing safe: that every key is made once is up to claims, fences and
-//! compare-and-swap, which hold with two operators at once. So this may err for a moment, and does not try to be clever.
+//! Leader election only saves calls; correctness does not depend on it. Claims, fences and compare-and-swap ensure
+//! that each key is created once, even with two leaders. So this code may be wrong for a moment and stays simple.
 //!
-//! Clocks are not compared. A lease is over when its record has not changed for as long as it says, by the clock of
-//! whoever looks; its holder ceases to act earlier than that, counted from the sending of the last renewal that arrived.
+//! Clocks of replicas are not compared. A lease has expired if its record has not changed for its duration, by the
+//! clock of the replica that looks. The holder stops acting earlier, counted from when it sent the last successful
+//! renewal.
 
 use jiff::SignedDuration;
 
-/// How long things take in an election.
+/// The durations of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Without a sign of life for so long, a leader has lost the lease.
+    /// A leader that does not renew for this time has lost the lease.
     pub lease: SignedDuration,
-    /// A leader that could not renew for so long ceases to act.
+    /// A leader stops acting if it could not renew for this time.
     pub renew: SignedDuration,
-    /// Time between two renewals, and between two attempts.
+    /// Time between two renewals, and between two attempts to acquire.
     pub retry: SignedDuration,
 }
 
 impl Times {
-    /// Refuses times under which two would lead at once, or nobody for long.
+    /// Refuses durations that would permit two leaders at once, or long times without one.
     pub fn new(lease: SignedDuration, renew: SignedDuration, retry: SignedDuration) -> Result<Self, String> {
         // Kubernetes stores whole seconds.
         if lease < SignedDuration::from_secs(1) || lease.subsec_nanos() != 0 {
@@ -44,70 +45,70 @@ impl Times {
     }
 }
 
-/// What the lease says.
+/// The content of the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Who has it; nobody after a release.
+    /// The holder; `None` after a release.
     pub holder: Option<String>,
-    /// How long a holder may be silent.
+    /// How long the holder may stay silent.
     pub lasts: Option<SignedDuration>,
 }
 
-/// Which side of the election this replica is on.
+/// The role of this replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It does not act.
+    /// Does not act.
     Candidate {
-        /// For so long the record has not changed.
+        /// Time since the record last changed.
         silent: SignedDuration,
-        /// An attempt to take this record failed that long ago.
+        /// Time since an attempt to acquire this record failed.
         failed: Option<SignedDuration>,
     },
-    /// It acts.
+    /// Acts.
     Leader {
-        /// The last renewal that arrived was sent that long ago.
+        /// Time since the last successful renewal was sent.
         unrenewed: SignedDuration,
-        /// The last renewal, whatever became of it.
+        /// Time since the last renewal was sent, successful or not.
         untried: SignedDuration,
     },
 }
 
-/// What one replica knows.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Its own name, which no other has and no other ever had.
+    /// This replica's identity, which no other replica has or ever had.
     pub identity: &'a str,
-    /// The lease, if there is one.
+    /// The lease, if it exists.
     pub record: Option<&'a Record>,
-    /// Which side it is on.
+    /// The role of this replica.
     pub role: Role,
-    /// Whether its controllers are alive: a leader that does nothing must not stay one.
+    /// Whether its controllers are alive: a leader that does nothing must step down.
     pub alive: bool,
-    /// The times.
+    /// The durations.
     pub times: Times,
 }
 
-/// What to do.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Try to take the lease.
+    /// Try to acquire the lease.
     Acquire,
-    /// Renew it.
+    /// Renew the lease.
     Renew,
     /// Look again after this time, or when the lease changes.
     Wait(SignedDuration),
-    /// Cease to act.
+    /// Stop acting.
     StepDown(Why),
 }
 
-/// Why a leader ceases to act.
+/// Why a leader stops acting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Somebody else has the lease, or somebody released it.
+    /// Another replica holds the lease, or the lease was released.
     Taken,
-    /// It could not be renewed in time.
+    /// The lease could not be renewed in time.
     Unrenewed,
-    /// The controllers do not answer.
+    /// The controllers do not respond.
     Unwell,
 }
 
@@ -126,7 +127,8 @@ fn campaign(facts: &Facts, silent: SignedDuration, failed: Option<SignedDuration
     let pause = failed.map_or(SignedDuration::ZERO, |failed| facts.times.retry - failed);
     let rest = match facts.record {
         None => SignedDuration::ZERO,
-        // One's own, after an answer that was lost or a term that was given up: nobody else acts under it.
+        // A record of this replica's own, after a lost response or an ended leadership period: no other replica
+        // acts under it.
         Some(record) if record.holder.as_deref().is_none_or(|it| it == facts.identity) => {
             SignedDuration::ZERO
         }
@@ -144,7 +146,7 @@ fn hold(facts: &Facts, unrenewed: SignedDuration, untried: SignedDuration) -> St
         return Step::StepDown(Why::Unrenewed);
     }
     match facts.record {
-        // Somebody deleted it: whoever writes it first has it.
+        // The lease was deleted; the first replica to create it holds it.
         None => {}
         Some(record) if record.holder.as_deref() == Some(facts.identity) => {}
         Some(_) => return Step::StepDown(Why::Taken),
@@ -221,7 +223,7 @@ mod tests {
         for (what, record, unrenewed, untried, expected) in table {
             assert_eq!(leader(record.as_ref(), unrenewed, untried), expected, "{what}");
         }
-        // It never sleeps past the deadline.
+        // It never waits past the deadline.
         let record = Some(record(Some("a"), 15));
         let nearly = Role::Leader { unrenewed: SignedDuration::from_millis(9500), untried: seconds(0) };
         assert_eq!(step(record.as_ref(), nearly), Step::Wait(SignedDuration::from_millis(500)));
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_is_cut_off_ceases_to_act_before_anybody_can_take_its_place() {
-        // Whenever a renewal was sent, and however late others see it, by whatever times are admitted.
+        // Holds for every time of the renewal, every delay in other replicas, and all permitted durations.
         for lease in 2..20 {
             for renew in 2..lease {
                 let times = Times::new(seconds(lease), seconds(renew), seconds(1)).unwrap();

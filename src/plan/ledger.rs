@@ -1,5 +1,5 @@
-//! The ledger of what was left behind: a key that stays at a vendor although its resource goes is written down
-//! first, so that nobody has to remember it, and so that no sweep takes it for an orphan.
+//! The ledger of keys left behind. A key that stays at a vendor although its resource is deleted is entered first,
+//! so that it is not forgotten and no sweep deletes it as an orphan.
 
 use super::facts::Listed;
 use super::hash;
@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A ConfigMap holds 1 MiB; the rest is for its metadata and for writers that did not see each other.
+/// A ConfigMap may have 1 MiB; the rest is for metadata and for concurrent writers.
 pub const LARGEST: usize = 900 * 1024;
-/// Characters of an entry's name.
+/// Length of an entry's name in characters.
 const NAME: usize = 26;
 
 /// Why a key was left behind.
@@ -20,13 +20,13 @@ const NAME: usize = 26;
 pub enum Why {
     /// `deletionPolicy: Retain`.
     Retain,
-    /// `deletionPolicy: Disable`: the key is there and refused.
+    /// `deletionPolicy: Disable`: the key still exists, switched off.
     Disable,
     /// The annotation `keysmith.dev/force-orphan`.
     ForceOrphan,
-    /// Whether the vendor removed it could not be learnt.
+    /// The outcome of the deletion at the vendor is unknown.
     Unsure,
-    /// The ConsoleToken leads to another account now, and that was accepted.
+    /// The ConsoleToken leads to another account now, and the user accepted that.
     AccountChanged,
     /// A reason that this version does not know.
     #[serde(other)]
@@ -46,7 +46,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// The resource that a key was made for.
+/// The resource for which a key was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
@@ -60,50 +60,51 @@ pub struct Owner {
     pub uid: String,
 }
 
-/// Where a key is. Parts that nobody could tell any more are empty.
+/// The location of a key. Parts that are unknown are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
     /// The driver.
     pub vendor: String,
-    /// The organization or account at the vendor.
+    /// The id of the organization or account at the vendor.
     #[serde(default)]
     pub account: String,
-    /// The management API.
+    /// The endpoint of the management API.
     #[serde(default)]
     pub endpoint: String,
-    /// The console token that led there: a ConsoleToken in the namespace of the resource, or one of `console_token_kind`.
+    /// The console token that leads there: a ConsoleToken in the resource's namespace, or one of
+    /// `console_token_kind`.
     #[serde(default)]
     pub console_token: String,
-    /// Its kind, where it is another one than ConsoleToken.
+    /// Kind of the console token, if not ConsoleToken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console_token_kind: Option<String>,
 }
 
 impl Place {
-    /// Only which console token led there is known.
+    /// A location of which only the console token is known.
     pub fn unknown(token: &TokenRef) -> Self {
         Self { console_token: token.name.clone(), console_token_kind: kind(token), ..Self::default() }
     }
 
-    /// Where that console token leads: by that driver and endpoint, and to that account where one is known.
+    /// The location that a console token leads to, with this driver and endpoint, and this account if it is known.
     pub fn of(token: &TokenRef, (vendor, endpoint): (&str, &str), account: &str) -> Self {
         let (vendor, endpoint, account) = (vendor.to_owned(), endpoint.to_owned(), account.to_owned());
         Self { vendor, account, endpoint, ..Self::unknown(token) }
     }
 
-    /// The API at which it is.
+    /// The management API of the location.
     pub fn api(&self) -> VendorApi {
         VendorApi::new(&self.vendor, &self.endpoint)
     }
 
-    /// Whether both name the same account; where neither knows one, the same API.
+    /// Whether both name the same account or, if neither names one, the same API.
     pub fn agrees(&self, other: &Self) -> bool {
         (self.api(), &self.account) == (other.api(), &other.account)
     }
 
-    /// The console token that led there, for a resource of that namespace. `None`: it is of a kind that this version does not
-    /// know, and no other one is meant.
+    /// The console token that leads there, for a resource in this namespace. `None`: its kind is unknown to this
+    /// version.
     fn token(&self, namespace: &str) -> Option<TokenRef> {
         match TokenKind::read(self.console_token_kind.as_deref())? {
             TokenKind::ConsoleToken => {
@@ -113,45 +114,45 @@ impl Place {
     }
 }
 
-/// As it is written down: what was always meant needs no word.
+/// The kind as written in an entry; the default kind is omitted.
 fn kind(token: &TokenRef) -> Option<String> {
     match token.kind {
         TokenKind::ConsoleToken => None,
     }
 }
 
-/// Where a console token leads.
+/// The location that a console token leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPlace {
     /// The console token.
     pub token: TokenRef,
-    /// Where it leads.
+    /// Its location.
     pub place: Place,
-    /// The account that its keys were made in, as its status says; empty where it says nothing.
+    /// The account in which its keys were created, from its status; empty if unknown.
     pub pinned: String,
-    /// Whether it may lead to another one now.
+    /// Whether it may now lead to another account.
     pub doubted: bool,
 }
 
 impl TokenPlace {
-    /// The account, and how it is reached.
+    /// The account and the console token that leads to it.
     pub fn route(&self) -> Route {
         let account = AccountId::of(self.place.api(), &self.place.account, self.token.clone());
         Route { account, token: self.token.clone() }
     }
 
-    /// Whether that is the account it leads to, or the one that its keys were made in.
+    /// Whether this is the account that the token leads to now, or the one in which its keys were created.
     fn is_or_was(&self, account: &AccountId) -> bool {
         let pinned = AccountId::organization(self.place.api(), &self.pinned);
         *account == pinned || *account == self.route().account
     }
 }
 
-/// Between the two looks that do not show a key lies at least this, and more than a listing may lag.
+/// Minimum time between the two looks that prove a key gone; it is raised above the listing lag.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
-/// Whether a key that was missing first at one time and is missing at another is gone. Where a single key is looked up by
-/// a listing, one look is no proof.
+/// Whether a key is gone that was missing first at `first` and is missing at `now`. Where the vendor offers only
+/// listings, a single look is no proof.
 pub fn is_gone(first: Timestamp, now: Timestamp, listing_lag: SignedDuration) -> bool {
     let apart = LOOKS_APART.max(plus_a_second(listing_lag));
     now >= plus(first, apart)
@@ -161,40 +162,40 @@ fn plus_a_second(span: SignedDuration) -> SignedDuration {
     span.saturating_add(SignedDuration::from_secs(1))
 }
 
-/// One key that was left behind. Never a secret.
+/// One key that was left behind. An entry never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// When it was left.
+    /// When the key was left behind.
     pub time: Timestamp,
-    /// What it was made for.
+    /// The resource for which it was created.
     #[serde(flatten)]
     pub owner: Owner,
-    /// Where it is.
+    /// Its location.
     #[serde(flatten)]
     pub place: Place,
-    /// The vendor's id; `None` where only the mark is known, after a create call without an answer.
+    /// The vendor's id; `None` if only the mark is known, after a create call with an unknown outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// The mark in its name, as `Mark` is displayed.
+    /// The mark in its name, in the format of `Display` for `Mark`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
     /// The serial in its name; `None` means every key with that mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
-    /// Why it was left.
+    /// Why it was left behind.
     pub why: Why,
 }
 
 impl Entry {
-    /// The name of the entry: the same for the same key, whoever writes it down and however often.
+    /// The name of the entry, derived from the key: repeated writes and all writers use the same name.
     pub fn name(&self) -> String {
         let serial = self.serial.map(|it| it.to_string()).unwrap_or_default();
         let by_mark = || format!("{} {serial}", self.mark.as_deref().unwrap_or(&self.owner.uid));
         let key = self.key_id.clone().unwrap_or_else(by_mark);
         let (place, namespace) = (&self.place, &self.owner.namespace);
         let mut parts = vec![&place.vendor, &place.endpoint, &place.account, &key];
-        // Where only the token tells the account, the same id in another namespace is another key.
+        // Without an account id, the same key id in another namespace is another key.
         if place.account.is_empty() {
             parts.extend([namespace, &place.console_token]);
         }
@@ -202,27 +203,27 @@ impl Entry {
         hash::base32(&parts, NAME)
     }
 
-    /// The account that the key is in, and the console token by which it was reached.
+    /// The account of the key and the console token that led to it.
     fn route(&self) -> Option<Route> {
         let token = self.place.token(&self.owner.namespace)?;
         Some(Route { account: AccountId::of(self.place.api(), &self.place.account, token.clone()), token })
     }
 
-    /// Whether that console token is known to lead to the account that the key is in: by the account, where both sides know
-    /// it, and otherwise only if it is the console token of the resource.
+    /// Whether this console token is known to lead to the key's account: by the account ids if both are known,
+    /// otherwise only if it is the resource's own console token.
     pub fn is_reached_by(&self, token: &TokenPlace) -> bool {
         let Some(route) = self.route().filter(|_| !token.doubted) else {
             return false;
         };
-        // The console token of the resource leads elsewhere since then, unless the former token was put back.
+        // The resource's console token leads to another account since then, unless the former token was put back.
         if self.why == Why::AccountChanged {
             return token.is_or_was(&route.account);
         }
         route.meets(&token.route())
     }
 
-    /// Whether a key that this ConsoleToken shows is the one, although nobody knows whether it leads to the same account:
-    /// a mark is nobody else's.
+    /// Whether the key shown by this ConsoleToken is the one in this entry. If it is unknown whether the accounts
+    /// are the same, the mark decides, because marks are unique.
     pub fn is_shown_by(&self, token: &TokenPlace, key: &Listed) -> bool {
         let (here, there) = (&self.place, &token.place);
         let unknown = here.account.is_empty() || there.account.is_empty();
@@ -232,17 +233,17 @@ impl Entry {
         (near || self.is_reached_by(token)) && self.covers(key)
     }
 
-    /// As it stands in the ledger.
+    /// The JSON form in the ledger.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads an entry. `None`: somebody broke it.
+    /// Reads an entry; `None` if it is malformed.
     pub fn decode(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether this entry speaks of that key. The account is not asked: to spare one key too many does no harm.
+    /// Whether the entry is about this key. The account is not compared: to keep one key too many does no harm.
     pub fn covers(&self, key: &Listed) -> bool {
         match (&self.key_id, self.mark.as_deref().and_then(Mark::read)) {
             (Some(id), _) => *id == key.id.0,
@@ -253,18 +254,19 @@ impl Entry {
         }
     }
 
-    /// Whether both say the same, whenever they were written.
+    /// Whether both entries are equal apart from their time.
     pub fn agrees(&self, other: &Self) -> bool {
         *self == Self { time: self.time, ..other.clone() }
     }
 }
 
-/// The ledger as it was read.
+/// The content of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {
-    /// Since when it has been kept: what was left before may have stood in one that is lost. `None`: there is none.
+    /// Since when the ledger has existed: keys left behind earlier may be missing in it. `None`: there is no
+    /// ledger.
     pub since: Option<Timestamp>,
-    /// What stands in it.
+    /// Its entries.
     pub entries: Vec<Entry>,
 }
 

@@ -1,5 +1,5 @@
-//! How many keys were made within a day under one name: a resource that is deleted and created again has another UID and
-//! an empty status, and the brake on making keys is not to be had so cheaply.
+//! How many keys were created within a day under one name. A resource that is deleted and created again has another
+//! UID and an empty status, so counting by name keeps the daily limit effective.
 
 use super::retry::plus;
 use crate::api::console_token::MintedToday;
@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 /// Keys are counted over this time.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// One key a day is what every new resource takes; it is not worth a place in status.
+/// Smaller counts are not stored in status: every new resource takes one key.
 const NOTABLE: u64 = 2;
-/// As many names are kept in status, those with most keys.
+/// Limit of names in status; those with the most keys are kept.
 const MOST: usize = 100;
 
 /// Counts by the name of a resource.
@@ -19,20 +19,20 @@ const MOST: usize = 100;
 pub struct Mints(BTreeMap<String, (Timestamp, u64)>);
 
 impl Mints {
-    /// A key was made under that name. A count begins anew after a day.
+    /// Counts a key created under this name. The count restarts after a day.
     pub fn count(&mut self, name: &str, now: Timestamp) {
         self.0.retain(|_, (since, _)| now < plus(*since, DAY));
         let (_, made) = self.0.entry(name.to_owned()).or_insert((now, 0));
         *made = made.saturating_add(1);
     }
 
-    /// What was made under that name within the running day.
+    /// The number of keys created under this name in the current day.
     pub fn of(&self, name: &str, now: Timestamp) -> Option<KeyCount> {
         let (since, made) = *self.0.get(name).filter(|(since, _)| now < plus(*since, DAY))?;
         Some(KeyCount { since, serial: 0, made })
     }
 
-    /// Takes over what status remembers of an earlier process.
+    /// Adds the counts in status, which an earlier process wrote.
     pub fn restore(&mut self, known: &[MintedToday]) {
         for it in known {
             let (since, made) = self.0.entry(it.name.clone()).or_insert((it.since, 0));
@@ -41,7 +41,8 @@ impl Mints {
         }
     }
 
-    /// What status is to remember, given what stands there: what only ran out stays until something else is written.
+    /// The counts to write to status, or `None` if no write is needed: an expired count alone is not worth a write.
+    /// `stands`: the present counts in status.
     pub fn to_keep(&self, stands: &[MintedToday], now: Timestamp) -> Option<Vec<MintedToday>> {
         let running = self.0.iter().filter(|(_, (since, made))| now < plus(*since, DAY) && *made >= NOTABLE);
         let mut keep: Vec<_> = running

@@ -1,5 +1,6 @@
-//! A served key that the vendor says is gone. One look is no proof: a listing may be cut short, a replica may lag, a token
-//! may belong to another account. It is believed after two looks at least a minute apart, and its key stays one of ours.
+//! A served key that the vendor says is gone. One look is no proof: a listing may be truncated, a replica may lag,
+//! a token may lead to another account. The key counts as lost after two looks at least a minute apart, and then
+//! becomes a previous key.
 
 use super::facts::Facts;
 use super::issuance::{Decision, Served, Step, Why, again, take};
@@ -7,10 +8,10 @@ use super::retry::plus;
 use super::rotation::Cause;
 use jiff::{SignedDuration, Timestamp};
 
-/// Between the two looks lies at least this, and more than twice the time that a listing may lag.
+/// Minimum time between the two looks; it is raised to twice the listing lag.
 const APART: SignedDuration = SignedDuration::from_secs(60);
 
-/// What follows for a served key that is missing, or was at the last look. `None`: it is there.
+/// The next step for a served key that is missing now or was at the last look; `None` if it is there.
 pub(super) fn missing(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
     let gone = facts.confirmed == Some(None);
     let Some(since) = facts.record.missing_since else {
@@ -31,7 +32,7 @@ fn first(facts: &Facts, served: &Served<'_>) -> Decision {
     take(Step::Miss(served.id.clone()), Why::KeyMissing)
 }
 
-/// Asked again when the time has come, or when a listing shows it.
+/// Reads the key again at the time of the second look, or as soon as a listing shows it.
 fn look(facts: &Facts, served: &Served<'_>, sure: Timestamp) -> Decision {
     let confirm = take(Step::Confirm(served.id.clone()), Why::KeyMissing);
     let since = facts.record.missing_since;
@@ -48,12 +49,12 @@ fn second(facts: &Facts, served: &Served<'_>, sure: Timestamp) -> Decision {
     if facts.now < sure {
         return take(Step::Rest(Some(sure)), Why::KeyMissing);
     }
-    // A listing is asked as well: it shows whether other keys of the account are there.
+    // A listing is needed too: it shows whether other keys of the account are there.
     if facts.view.as_ref().is_none_or(|view| view.as_of < sure) {
         return take(Step::Look(plus(sure, -SignedDuration::from_nanos(1))), Why::KeyMissing);
     }
     if listed(facts, served) {
-        // The two disagree, and one that shows a key is no proof that it is gone.
+        // The read and the listing disagree. A listing that shows the key means that it may still exist.
         return take(Step::Rest(Some(plus(facts.now, APART))), Why::KeyMissing);
     }
     if facts.doubted {

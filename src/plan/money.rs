@@ -1,4 +1,4 @@
-//! Amounts of money: millionths in here, decimal numbers as text outside.
+//! Amounts of money: millionths in the code, decimal text in resources and messages.
 
 use super::facts::Limit;
 use crate::api::shared::Budget;
@@ -14,7 +14,8 @@ pub fn micros(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
 }
 
-/// Millionths as a decimal number, with as many places as it takes and at least two where there are any.
+/// Millionths as a decimal number: no decimal places for whole numbers, otherwise as many as needed but at least
+/// two.
 pub fn decimal(micros: u64) -> String {
     let (whole, part) = (micros / 1_000_000, micros % 1_000_000);
     if part == 0 {
@@ -25,12 +26,12 @@ pub fn decimal(micros: u64) -> String {
     text[..shortest].to_owned()
 }
 
-/// A limit as it is written in a resource.
+/// A limit in the form used in resources.
 pub fn budget(limit: Limit) -> Budget {
     Budget { amount: decimal(limit.micros), period: limit.period }
 }
 
-/// A limit as it was written in a resource by `budget`.
+/// A limit from the form that `budget` writes.
 pub fn limit(budget: &Budget) -> Option<Limit> {
     Some(Limit { micros: micros(&budget.amount)?, period: budget.period })
 }

@@ -1,12 +1,12 @@
-//! What Kubernetes takes for a name: of an object, of a Secret's entry, of a label or an annotation. Asked before any call, so
-//! that no key is made for a Secret that cannot be.
+//! Kubernetes' rules for names of objects, Secret entries, labels and annotations. They are checked before any
+//! call, so that no key is created for an invalid Secret.
 
-/// The longest name of an object and of an entry.
+/// Maximum length of the name of an object or entry.
 const LONGEST: usize = 253;
-/// The longest name of a label, without the domain in front of it, and the longest value.
+/// Maximum length of a label's name without its prefix, and of its value.
 const LONGEST_LABEL: usize = 63;
 
-/// Says what a name of an object is, where this is none.
+/// Checks the name of an object; the error says what a valid name is.
 pub fn object(name: &str) -> Result<(), &'static str> {
     if name.len() <= LONGEST && is_subdomain(name) {
         return Ok(());
@@ -17,7 +17,7 @@ pub fn object(name: &str) -> Result<(), &'static str> {
     )
 }
 
-/// Says what a name of a Secret's entry is, where this is none.
+/// Checks the name of a Secret's entry; the error says what a valid name is.
 pub fn entry(name: &str) -> Result<(), &'static str> {
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !name.is_empty() && name.len() <= LONGEST && letters && name != "." && !name.starts_with("..") {
@@ -28,7 +28,7 @@ pub fn entry(name: &str) -> Result<(), &'static str> {
     )
 }
 
-/// Says what the key of a label or an annotation is, where this is none.
+/// Checks the key of a label or annotation; the error says what a valid key is.
 pub fn key(name: &str) -> Result<(), &'static str> {
     let (domain, word) = match name.split_once('/') {
         Some((domain, word)) => (Some(domain), word),
@@ -43,7 +43,7 @@ pub fn key(name: &str) -> Result<(), &'static str> {
     )
 }
 
-/// Says what the value of a label is, where this is none.
+/// Checks the value of a label; the error says what a valid value is.
 pub fn label_value(value: &str) -> Result<(), &'static str> {
     if value.is_empty() || is_word(value) {
         return Ok(());
@@ -54,12 +54,12 @@ pub fn label_value(value: &str) -> Result<(), &'static str> {
     )
 }
 
-/// Says what the type of a Secret is, where this is none.
+/// Checks the type of a Secret; the error says what a valid type is.
 pub fn secret_type(name: &str) -> Result<(), &'static str> {
     key(name).map_err(|_| "a type is written like example.com/llm: letters, digits, '-', '_' and '.', behind a domain and '/'")
 }
 
-/// Says what people may call a key at a vendor, where this is not it. Brackets are those of Keysmith's mark.
+/// Checks a key's display name; the error says what a valid one is. Brackets are reserved for the mark.
 pub fn display(name: &str) -> Result<(), &'static str> {
     let length = name.chars().count();
     if (1..=64).contains(&length) && !name.chars().any(|it| it.is_control() || matches!(it, '[' | ']')) {
@@ -71,7 +71,7 @@ pub fn display(name: &str) -> Result<(), &'static str> {
     )
 }
 
-/// Says what an e-mail address is, where this is none.
+/// Checks an e-mail address; the error says what a valid one is.
 pub fn email(text: &str) -> Result<(), &'static str> {
     let sides = text.split_once('@').filter(|(user, host)| !user.is_empty() && !host.is_empty());
     let one = sides.is_some_and(|(_, host)| !host.contains('@'));
@@ -81,7 +81,7 @@ pub fn email(text: &str) -> Result<(), &'static str> {
     Err("is no e-mail address; write one such as team@example.com")
 }
 
-/// Says what a word of a vendor is, where this is none.
+/// Checks a vendor's term, such as a provider; the error says what a valid one is.
 pub fn word(text: &str) -> Result<(), &'static str> {
     let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(small) {

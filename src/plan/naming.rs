@@ -1,9 +1,10 @@
-//! Names at the vendor carry who made them, for what, and the how-manieth time: that is how a lost answer is
-//! found again, and how ours is told from theirs.
+//! The name of a key at the vendor contains a mark: its cluster, its resource, and a sequence number (the serial).
+//! By the mark, the key of a create call with an unknown outcome is found, and our keys differ from all others.
 //!
-//! A name is `<display name> [ks-<cluster>-<owner>-<serial>]`: six characters of the cluster's hash, sixteen of
-//! cluster and resource UID, and the serial. Where the name is the identity of a key, and so may have small letters,
-//! digits and hyphens only, it is `<display-name>-ks-<cluster>-<owner>-<serial>`.
+//! A name is `<display name> [ks-<cluster>-<owner>-<serial>]`: six characters of the cluster's hash, sixteen of the
+//! hash of cluster and resource UID, and the serial. If the vendor uses the name as the key's identity, only
+//! lower-case letters, digits and hyphens are allowed, and the name is
+//! `<display-name>-ks-<cluster>-<owner>-<serial>`.
 
 use super::hash;
 use serde::Serialize;
@@ -12,24 +13,24 @@ use std::fmt;
 const PREFIX: &str = "ks-";
 const CLUSTER: usize = 6;
 const OWNER: usize = 16;
-/// The longest name a vendor is known to take.
+/// The longest name that every known vendor accepts.
 pub const LONGEST_NAME: usize = 100;
 
-/// The longest human part of a name, for which the mark always leaves room.
+/// The longest display name; the mark always fits behind it.
 const LONGEST_DISPLAY: usize = 64;
-/// The longest name that is an identity: what a DNS label may have, which no vendor is known to refuse.
+/// The longest name of style `Slug`: the limit of a DNS label, which every known vendor accepts.
 const LONGEST_SLUG: usize = 63;
 
-/// What names at a vendor look like.
+/// The format of names at a vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum NameStyle {
-    /// Any text: the mark stands in brackets behind the display name, which can be changed later.
+    /// Any text: the mark is in brackets after the display name and can be changed later.
     Title,
-    /// The name is the key's identity: small letters, digits and hyphens, never changed.
+    /// The name is the key's identity: lower-case letters, digits and hyphens; it cannot be changed.
     Slug,
 }
 
-/// Text as far as small letters, digits and hyphens can say it.
+/// The text reduced to lower-case letters, digits and hyphens.
 fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for letter in text.chars().map(|it| it.to_ascii_lowercase()) {
@@ -42,26 +43,26 @@ fn slug(text: &str) -> String {
     slug
 }
 
-/// The human part of a name: as written, or the resource's name, as far as there is room for it.
+/// The display name: as specified, or the resource's name, cut to the longest length.
 pub fn display(written: Option<&str>, resource: &str) -> String {
     written.unwrap_or(resource).chars().take(LONGEST_DISPLAY).collect()
 }
 
-/// No resource makes so many keys. A higher serial is the work of a person or of a vendor, and is not believed wherever it
-/// stands: in a name, an annotation, a Secret or a status.
+/// The highest serial that is accepted; no resource creates so many keys. A higher one in a name, annotation,
+/// Secret or status comes from a person or a vendor and is ignored.
 const HIGHEST: u64 = 1_000_000_000;
 
-/// Counts the keys of one resource; never goes back, is never used twice.
+/// The number of a resource's key: 1 for the first. It never decreases and is never used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub u64);
 
 impl Serial {
-    /// The serial that was written down as this number. `None`: it is not to be believed.
+    /// The serial that was stored as this number; `None` if it is too high.
     pub fn believed(number: u64) -> Option<Self> {
         (number <= HIGHEST).then_some(Self(number))
     }
 
-    /// The one after this. The highest one has none.
+    /// The next serial. The highest one has no successor and returns itself.
     #[must_use]
     pub const fn next(self) -> Self {
         if self.0 < HIGHEST { Self(self.0 + 1) } else { Self(HIGHEST) }
@@ -74,34 +75,34 @@ impl fmt::Display for Serial {
     }
 }
 
-/// The UID of the cluster's `kube-system` namespace: which cluster we are.
+/// Identity of the cluster: the UID of its `kube-system` namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterId(pub String);
 
-/// Marks everything at a vendor that belongs to one resource of one cluster.
+/// The part of a name that identifies one resource of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(String);
 
 impl Mark {
-    /// The mark of the resource with that UID.
+    /// The mark of the resource with this UID.
     pub fn new(cluster: &ClusterId, uid: &str) -> Self {
         let place = hash::base32(&[cluster.0.as_bytes()], CLUSTER);
         let owner = hash::base32(&[cluster.0.as_bytes(), uid.as_bytes()], OWNER);
         Self(format!("{place}-{owner}"))
     }
 
-    /// Reads a mark back, with or without the prefix. `None`: it is none.
+    /// Reads a mark, with or without the prefix; `None` if it is malformed.
     pub fn read(text: &str) -> Option<Self> {
         let bare = text.strip_prefix(PREFIX).unwrap_or(text);
         Self::parse(&format!(" [{PREFIX}{bare}-0]")).map(|(mark, _)| mark)
     }
 
-    /// Whether a resource of that cluster made what carries this mark.
+    /// Whether the mark belongs to a resource of this cluster.
     pub fn is_of(&self, cluster: &ClusterId) -> bool {
         self.0.split('-').next() == Some(&hash::base32(&[cluster.0.as_bytes()], CLUSTER))
     }
 
-    /// The name of the key with that serial, in that style.
+    /// The name of the key with this serial, in this style.
     pub fn styled(&self, style: NameStyle, display: &str, serial: Serial) -> String {
         match style {
             NameStyle::Title => self.name(display, serial),
@@ -117,7 +118,7 @@ impl Mark {
         }
     }
 
-    /// The name of the key with that serial, where names may be any text.
+    /// The name of the key with this serial, in the style `Title`.
     pub fn name(&self, display: &str, serial: Serial) -> String {
         let mark = format!(" [{PREFIX}{}-{serial}]", self.0);
         let room = LONGEST_NAME.saturating_sub(mark.chars().count());
@@ -125,7 +126,7 @@ impl Mark {
         format!("{display}{mark}")
     }
 
-    /// Reads a name back, whatever case the vendor gave it. `None`: nobody's mark is in it.
+    /// Reads mark and serial from a name, in any case of letters; `None` if there is no mark.
     pub fn parse(name: &str) -> Option<(Self, Serial)> {
         let name = name.to_ascii_lowercase();
         let name = name.as_str();
@@ -148,18 +149,18 @@ impl Mark {
         Some((Self(format!("{cluster}-{owner}")), Serial::believed(serial.parse().ok()?)?))
     }
 
-    /// Whether two names are those of one key: the same, or with the same mark and serial in them, whatever the vendor made
-    /// of the rest.
+    /// Whether two names belong to the same key: they are equal, or have the same mark and serial. The vendor may
+    /// have changed the rest.
     pub fn is_same(one: &str, other: &str) -> bool {
         one == other || Self::parse(one).is_some_and(|mark| Self::parse(other) == Some(mark))
     }
 
-    /// As it stands in a claim.
+    /// The form in a claim.
     pub fn short(&self) -> &str {
         &self.0
     }
 
-    /// Whether both belong to resources of one cluster.
+    /// Whether both marks belong to resources of the same cluster.
     pub fn same_cluster(&self, other: &Self) -> bool {
         self.0.get(..CLUSTER) == other.0.get(..CLUSTER)
     }
@@ -169,7 +170,7 @@ impl Mark {
         Self::parse(name).filter(|(mark, _)| mark == self).map(|(_, serial)| serial)
     }
 
-    /// The human part of a name that carries a mark; the whole name otherwise.
+    /// The display name in a name with a mark; otherwise the whole name.
     pub fn display_in(name: &str) -> &str {
         match Self::parse(name) {
             Some(_) if name.ends_with(']') => name.rsplit_once(" [").map_or(name, |(display, _)| display),
@@ -179,24 +180,24 @@ impl Mark {
     }
 }
 
-/// Where the mark begins in a name that is an identity: it is the last four of its parts.
+/// Where the mark begins in a name of style `Slug`: it is the last four parts.
 fn slug_tail(name: &str) -> Option<usize> {
     let at = name.rmatch_indices('-').nth(3).map_or(0, |(at, _)| at + 1);
     let whole = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     (whole && name.len() <= LONGEST_SLUG).then_some(at)
 }
 
-/// The marks a resource answers for.
+/// The marks of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Its own.
+    /// Its own mark.
     pub mark: Mark,
-    /// That of the resource it was restored from, if it was.
+    /// The mark of the resource from which it was restored, if it was.
     pub former: Option<Mark>,
 }
 
 impl Identity {
-    /// The serial in a name, if the name carries one of the marks.
+    /// The serial in a name, if the name carries one of these marks.
     pub fn serial_in(&self, name: &str) -> Option<Serial> {
         let former = || self.former.as_ref().and_then(|mark| mark.serial_in(name));
         self.mark.serial_in(name).or_else(former)

@@ -1,5 +1,5 @@
-//! Whether a listing has something for a resource. It is compared with what specification and status say, never with the
-//! listing before: whichever pass made a listing, what it shows is noticed by the next one that is compared.
+//! Whether a listing concerns a resource, so that it must be enqueued. The listing is compared with specification
+//! and status, never with the listing before, so that no change is missed, whichever pass made the listing.
 
 use super::budget;
 use super::capability::Capabilities;
@@ -18,10 +18,10 @@ use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
-/// A key that was missing once is looked for again after this.
+/// Time after which a missing key is looked up a second time.
 const SECOND_LOOK: SignedDuration = SignedDuration::from_mins(1);
 
-/// A listing, prepared for a look from every resource.
+/// A listing, indexed for comparison with every resource.
 pub struct Index<'a> {
     as_of: Timestamp,
     by_id: HashMap<&'a str, &'a Listed>,
@@ -29,7 +29,7 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Of a listing that was begun at `as_of`.
+    /// The index of a listing begun at `as_of`.
     pub fn new(as_of: Timestamp, keys: &'a [Listed]) -> Self {
         let mut by_mark: HashMap<Mark, Vec<_>> = HashMap::new();
         for key in keys {
@@ -46,7 +46,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// A resource, with what is known of it beside its own text.
+/// A resource, with facts about it that it does not contain.
 pub struct Subject<'a> {
     /// The resource.
     pub key: &'a GatewayApiKey,
@@ -56,16 +56,17 @@ pub struct Subject<'a> {
     pub identity: &'a Identity,
     /// What its vendor can do.
     pub capabilities: &'a Capabilities,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Whether the listing shows something that the resource does not know or does not want.
+/// Whether the listing shows something that is not in the resource's status, or that differs from its
+/// specification.
 pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
     let spec = &subject.key.spec;
     let none = GatewayApiKeyStatus::default();
     let status = subject.key.status.as_ref().unwrap_or(&none);
-    // It requests for listings of its own.
+    // A resource in deletion obtains its own listings.
     if subject.key.metadata.deletion_timestamp.is_some() || spec.suspend == Some(true) {
         return false;
     }
@@ -73,11 +74,11 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
         return observed(subject, status, index);
     }
     let record = Record::from(status);
-    // Whatever it shows is waited out, and looked at then.
+    // During a backoff nothing is enqueued; the retry reads a listing anyway.
     if record.next_attempt_at.is_some_and(|next| next > subject.now) {
         return false;
     }
-    // A key that works, or whose budget is spent, is looked after like any other.
+    // Stalled resources are skipped, but not if their key works or its budget is spent.
     let stalled = condition::find(&status.conditions, STALLED)
         .is_some_and(|it| it.reason != Reason::BudgetSpent.as_str())
         && !condition::is_true(&status.conditions, READY);
@@ -89,19 +90,20 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
         || !refused && (spare(subject, &record, index) || served(subject, status, &record, index))
 }
 
-/// The outcome of a create call is listed.
+/// Whether the listing shows the key of a create call whose outcome is unknown.
 fn found(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
     let pending = subject.claim.filter(|it| it.purpose == Purpose::Create && it.serial > record.settled);
     pending.is_some_and(|claim| index.own(subject.identity).any(|(serial, _)| serial == claim.serial))
 }
 
-/// A previous key is listed again.
+/// Whether a missing previous key is listed again.
 fn returned(record: &Record, index: &Index<'_>) -> bool {
     let mut missing = record.previous.iter().filter(|it| it.missing_since.is_some());
     missing.any(|it| index.by_id.contains_key(it.id.as_str()))
 }
 
-/// A key of ours is neither served nor previous. Serials above the claim belong to another writer.
+/// Whether a key of ours is neither served nor previous. Keys with a serial above the claim belong to another
+/// writer.
 fn spare(subject: &Subject<'_>, record: &Record, index: &Index<'_>) -> bool {
     let newest = subject.claim.map(|it| it.serial).max(record.serial).unwrap_or_default();
     let used = |key: &Listed| {
@@ -125,7 +127,7 @@ fn served(subject: &Subject<'_>, status: &GatewayApiKeyStatus, record: &Record, 
         || spent_otherwise(status, record, key, index)
 }
 
-/// The listing shows another share of the budget.
+/// Whether the listing shows another spent share of the budget than status.
 fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, index: &Index<'_>) -> bool {
     let Some((limit, left)) = record.sent.budget.zip(key.remaining) else { return false };
     let remaining = |id: &str| index.by_id.get(id).and_then(|key| key.remaining);
@@ -137,7 +139,7 @@ fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, 
 
 fn drifts(subject: &Subject<'_>, record: &Record, key: &Listed) -> bool {
     let vendor = subject.capabilities;
-    // A specification that cannot be carried out is told when it changes.
+    // An invalid specification is reported when it changes, not here.
     let Ok(settings) = desired::settings(subject.key, vendor) else { return false };
     let wanted = Settings { expiry: term(subject).wanted(record, subject.now), ..settings };
     let marked = subject.identity.mark.serial_in(&key.name).is_some() || vendor.names == NameStyle::Slug;
@@ -148,7 +150,7 @@ fn term(subject: &Subject<'_>) -> Term {
     Term::new(subject.capabilities.support(SpecField::ExpiresInDays), subject.key.spec.expires_in_days)
 }
 
-/// What a look would write into status.
+/// Whether a pass would write another status.
 fn told_otherwise(subject: &Subject<'_>, status: &GatewayApiKeyStatus, key: &Listed) -> bool {
     let created = key.created_at.or(status.created_at);
     status.active != key.shown.active
@@ -157,13 +159,13 @@ fn told_otherwise(subject: &Subject<'_>, status: &GatewayApiKeyStatus, key: &Lis
         || status.last_used_at != report::to_the_hour(status.last_used_at, key.last_used_at)
 }
 
-/// Another one's key is only shown.
+/// The same for a resource that only observes its key.
 fn observed(subject: &Subject<'_>, status: &GatewayApiKeyStatus, index: &Index<'_>) -> bool {
     let Some(id) = subject.key.spec.external_id.as_deref() else { return false };
     let known = status.id.as_deref() == Some(id);
     match index.by_id.get(id) {
         None => known,
-        // A key that was managed before stays the served one.
+        // If the resource managed a key before, that key stays the served one.
         Some(_) if status.serial.is_some() && !known => false,
         Some(key) => !known || told_otherwise(subject, status, key),
     }

@@ -1,8 +1,8 @@
-//! Orphans: keys that carry our cluster's mark and that no resource accounts for. Somebody took a finalizer off by
-//! force, or a create call arrived after everybody who waited for it had gone.
+//! Orphans: keys at a vendor that carry our cluster's mark and that no resource accounts for. Either a finalizer
+//! was removed by force, or a create call was applied after every waiting operator had given up.
 //!
-//! A key is taken for one only if it was unaccounted for at two sweeps, far enough apart for whatever was on its way
-//! to have arrived; and it is removed only if the ledger would know had it been left behind on purpose.
+//! A key counts as an orphan only if no resource accounts for it at two sweeps, far enough apart for any running
+//! call to end. It is deleted only if the ledger would have an entry for it had it been left behind on purpose.
 
 use super::facts::{KeyId, Listed};
 use super::issuance::STRAGGLING;
@@ -14,77 +14,78 @@ use crate::api::EventReason;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 
-/// Between the first and the deciding listing lies at least this, and at least `STRAGGLING`.
+/// Minimum time between the first and the deciding listing; it is raised to `STRAGGLING`.
 pub const APART: SignedDuration = SignedDuration::from_mins(10);
-/// How far the vendor's clock and the cluster's may differ.
+/// How far the clocks of vendor and cluster may differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(15);
-/// One sweep removes no more than this; a mistake of somebody's is then noticed before it is complete.
+/// Limit of deletions per sweep, so that a person can notice a mistake before all keys are gone.
 pub const AT_ONCE: usize = 20;
-/// So many ids are spelt out in an event.
+/// Limit of ids named in an event.
 const SHOWN: usize = 5;
 
-/// A listing, as a sweep looks at it.
+/// A listing as input of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
-    /// Which cluster we are.
+    /// Our cluster.
     pub cluster: &'a ClusterId,
-    /// When the listing was begun.
+    /// When the listing began.
     pub as_of: Timestamp,
     /// Every key of the account.
     pub keys: &'a [Listed],
 }
 
-/// What accounts for keys, read after the listing.
+/// What accounts for keys. It is read after the listing.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The marks of all resources of the cluster, former ones included.
+    /// The marks of all resources of the cluster, including former marks.
     pub marks: HashSet<Mark>,
-    /// The ids that resources name.
+    /// The ids in the status of resources.
     pub ids: HashSet<String>,
-    /// What was left behind on purpose. Read last: an entry is written before its resource goes.
+    /// The ledger. It is read last, because an entry is written before its resource is deleted.
     pub book: Book,
 }
 
-/// Keys that earlier sweeps could not account for, and when the listing was begun that showed them first.
+/// Suspected orphans of earlier sweeps, with the start of the listing that showed each of them first.
 pub type Suspects = BTreeMap<KeyId, Timestamp>;
 
-/// What is to be done about an orphan.
+/// What happens to an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It may still turn out to be somebody's.
+    /// Seen once: a resource may still turn out to account for it.
     Suspected,
-    /// Two sweeps agree.
+    /// Seen by two sweeps: it will be deleted.
     Confirmed,
-    /// Two sweeps agree, and it is older than the ledger: whether it was left behind on purpose, only people know.
+    /// Seen by two sweeps, but perhaps older than the ledger: only a person can know whether it was left behind on
+    /// purpose.
     Unvouched,
 }
 
-/// A key that nothing accounts for.
+/// A key that no resource accounts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
     /// The key.
     pub key: Listed,
-    /// When the listing was begun that showed it first.
+    /// When the listing began that showed it first.
     pub since: Timestamp,
-    /// What is to be done about it.
+    /// What happens to it.
     pub stage: Stage,
-    /// Why it is left to people, whatever the stage; `None` where the ledger would know of it.
+    /// Why only a person may delete it, whatever the stage; `None` if the ledger would have an entry for it.
     pub doubt: Option<&'static str>,
 }
 
 impl Known {
-    /// Whether that key is one of our cluster's that nothing accounts for.
+    /// Whether the key carries our cluster's mark and neither a resource nor the ledger accounts for it.
     pub fn is_orphan(&self, cluster: &ClusterId, key: &Listed) -> bool {
         self.lacks(cluster, key) && !self.book.entries.iter().any(|entry| entry.covers(key))
     }
 
-    /// Whether that key is one of our cluster's and no resource accounts for it, whatever the ledger says.
+    /// Whether the key carries our cluster's mark and no resource accounts for it; the ledger is ignored.
     pub fn lacks(&self, cluster: &ClusterId, key: &Listed) -> bool {
         let mark = Mark::parse(&key.name).map(|(mark, _)| mark).filter(|mark| mark.is_of(cluster));
         mark.is_some_and(|mark| !self.marks.contains(&mark)) && !self.ids.contains(&key.id.0)
     }
 
-    /// Whether the ledger would know of that key, had it been left behind on purpose.
+    /// Whether the ledger would have an entry for this key had it been left behind on purpose.
     pub fn vouches_for(&self, key: &Listed) -> bool {
         match (key.created_at, self.book.since) {
             (Some(created), Some(since)) => created >= plus(since, CLOCK_SKEW),
@@ -92,7 +93,8 @@ impl Known {
         }
     }
 
-    /// Why that key may have been left behind on purpose although the ledger does not say so; `None` where it would.
+    /// Why the key may have been left behind on purpose without an entry in the ledger; `None` if there would be
+    /// one.
     pub fn doubt(&self, key: &Listed) -> Option<&'static str> {
         match (key.created_at, self.book.since) {
             _ if self.vouches_for(key) => None,
@@ -104,7 +106,7 @@ impl Known {
     }
 }
 
-/// The keys that nothing accounts for, each with what is to be done about it.
+/// The orphans in a listing, each with what happens to it.
 pub fn sweep(sight: Sight<'_>, known: &Known, before: &Suspects) -> Vec<Orphan> {
     let orphans = sight.keys.iter().filter(|key| known.is_orphan(sight.cluster, key));
     orphans.map(|key| judge(key, sight.as_of, known, before)).collect()
@@ -121,23 +123,23 @@ fn judge(key: &Listed, as_of: Timestamp, known: &Known, before: &Suspects) -> Or
     Orphan { key: key.clone(), since, stage, doubt: known.doubt(key) }
 }
 
-/// The listing that decides is begun at this time at the earliest.
+/// Earliest start of the deciding listing.
 pub fn decided_after(first: Timestamp) -> Timestamp {
     plus(first, APART.max(STRAGGLING))
 }
 
-/// What the next sweep has to know.
+/// The suspects to pass to the next sweep.
 pub fn suspects(orphans: &[Orphan]) -> Suspects {
     orphans.iter().map(|it| (it.key.id.clone(), it.since)).collect()
 }
 
-/// The keys to remove now.
+/// The keys to delete now.
 pub fn condemned(orphans: &[Orphan]) -> Vec<KeyId> {
     let confirmed = orphans.iter().filter(|it| it.stage == Stage::Confirmed);
     confirmed.take(AT_ONCE).map(|it| it.key.id.clone()).collect()
 }
 
-/// The event when orphans are seen that were not there before. It promises a removal only of those that will be removed.
+/// The event for newly seen orphans. It announces a deletion only of those that will be deleted.
 pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     let new: Vec<_> = orphans.iter().filter(|it| !before.contains_key(&it.key.id)).collect();
     let after = clock(decided_after(new.first()?.since));
@@ -167,7 +169,7 @@ pub fn found(orphans: &[Orphan], before: &Suspects) -> Option<Notice> {
     Some(Notice::warning(EventReason::OrphansFound, note))
 }
 
-/// The event when orphans were removed.
+/// The event after orphans were deleted.
 pub fn revoked(ids: &[KeyId]) -> Option<Notice> {
     (!ids.is_empty()).then(|| {
         let note = format!(

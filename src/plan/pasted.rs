@@ -1,17 +1,17 @@
-//! What stands in a Secret where a token or a key belongs, by what it looks like: an invisible character, a header, a
-//! quoted or twice encoded text is named as what it is. Nothing of it is ever repeated.
+//! Checks what a Secret holds in place of a token or key. Typical mistakes are named: an invisible character, a
+//! header, quotes, double encoding. The content is never repeated.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
 
-/// Below this many characters a decoded text says nothing: see [`is_encoded`].
+/// A shorter decoded text proves nothing: see [`is_encoded`].
 const SHORTEST_KEY: usize = 12;
 
-/// Why a text is no token and no key, and what to do.
+/// Why a text is neither token nor key, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// What it is, as a predicate.
+    /// What the text is, as a predicate.
     pub is: &'static str,
     /// What to do, as an imperative.
     pub cure: &'static str,
@@ -33,14 +33,14 @@ const fn flaw(is: &'static str, cure: &'static str) -> Flaw {
     Flaw { is, cure }
 }
 
-/// A token or a key of one line: exactly one line break at its end is no part of it, because files end with one.
+/// A token or key in one line. Exactly one line break at the end is removed, because files end with one.
 pub fn bare(bytes: &[u8]) -> Result<&str, Flaw> {
     let text = without_line_break(text(bytes)?);
     part(text)?;
     Ok(text)
 }
 
-/// A document, such as JSON, in which blanks and line breaks are allowed.
+/// A document such as JSON, which may contain blanks and line breaks.
 pub fn document(bytes: &[u8]) -> Result<&str, Flaw> {
     let text = text(bytes)?;
     if text.trim().is_empty() {
@@ -52,7 +52,7 @@ pub fn document(bytes: &[u8]) -> Result<&str, Flaw> {
     Ok(text)
 }
 
-/// A part of a credential that is one word: nothing at its ends is left out.
+/// A part of a credential, which must be a single word; nothing is trimmed.
 pub fn part(text: &str) -> Result<(), Flaw> {
     if text.trim().is_empty() {
         let is = if text.is_empty() { "is empty" } else { "holds only white space" };
@@ -64,8 +64,8 @@ pub fn part(text: &str) -> Result<(), Flaw> {
     }
 }
 
-/// Whether this is base64 of a document that begins with that character: the tool that made the Secret encoded it, and so
-/// did its user.
+/// Whether the text is base64 of a document that begins with this character: encoded by the user and again by the
+/// tool that created the Secret.
 pub fn is_encoded_document(text: &str, begin: char) -> bool {
     decoded(text).is_some_and(|inner| inner.trim_start().starts_with(begin))
 }
@@ -84,7 +84,7 @@ fn text(bytes: &[u8]) -> Result<&str, Flaw> {
     if let Some((_, is)) = marked.iter().find(|(mark, _)| bytes.starts_with(mark)) {
         return Err(flaw(is, UTF8));
     }
-    // Every other byte of ASCII in UTF-16 is zero.
+    // In UTF-16, every other byte of ASCII text is zero.
     let zeros = |from: usize| bytes.len() > 1 && bytes.iter().skip(from).step_by(2).all(|it| *it == 0);
     if zeros(0) || zeros(1) {
         return Err(flaw("is UTF-16 text", UTF8));
@@ -96,7 +96,7 @@ fn without_line_break(text: &str) -> &str {
     text.strip_suffix('\n').map_or(text, |it| it.strip_suffix('\r').unwrap_or(it))
 }
 
-/// What the text is as a whole.
+/// The mistake in the text as a whole, if any.
 fn shape(text: &str) -> Option<Flaw> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
@@ -135,7 +135,7 @@ fn shape(text: &str) -> Option<Flaw> {
     Some(flaw(is, BARE))
 }
 
-/// The first character that cannot be.
+/// The mistake of the first forbidden character, if any.
 fn characters(text: &str) -> Option<Flaw> {
     let found = text.chars().find(|it| !it.is_ascii_graphic())?;
     let at_end = !text.trim().contains(found);
@@ -162,7 +162,7 @@ fn is_quote(it: char) -> bool {
     matches!(it, '"' | '\'' | '`' | '´' | '\u{2018}'..='\u{201f}' | '«' | '»' | '‹' | '›' | '＂' | '＇')
 }
 
-/// Format characters of Unicode and what else is written without width.
+/// Unicode format characters and other characters of zero width.
 fn is_invisible(it: char) -> bool {
     matches!(it, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
@@ -173,8 +173,9 @@ fn is_dash(it: char) -> bool {
     matches!(it, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
 }
 
-/// `export NAME=…`, `$env:NAME = …`, `NAME=…`, `api_key: …`. A key may hold `=` and end with it, so a name alone counts only
-/// when it is written like a variable of the environment or says itself what it is.
+/// Whether the text is an assignment: `export NAME=…`, `$env:NAME = …`, `NAME=…`, `api_key: …`. A key may contain
+/// `=` and end with it, so a name alone counts only if it is spelt like an environment variable or names a
+/// credential.
 fn is_assignment(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let command =
@@ -186,7 +187,7 @@ fn is_assignment(text: &str) -> bool {
     let (name, value) = rest.split_at(end);
     let value = value.trim_start();
     let colon = value.strip_prefix(':').is_some_and(|it| it.starts_with([' ', '\t', '"', '\'']));
-    // What follows base64 is padding, and nothing else.
+    // What follows base64 is padding only.
     let assigned = value.strip_prefix('=').is_some_and(|it| !it.trim_start_matches('=').is_empty());
     if name.is_empty() || !(colon || assigned) {
         return false;
@@ -199,11 +200,11 @@ fn is_assignment(text: &str) -> bool {
     command.is_some() || variable || telling
 }
 
-/// Whether this is base64 of a text that could be a token or a key itself, or of one of the texts that [`shape`] names. Keys
-/// that are base64 of random bytes are none: of 256 bytes 65 are such characters, so that 12 random bytes pass with a
-/// probability of 7e-8, and the 16 to 48 of real ones with far less. Hexadecimal keys, `sk-…` and `key_…` decode to bytes
-/// above 127, a JWT has dots, which base64 has not, and the key ids and secrets of AWS are random. There are keys that are
-/// base64 of `id:secret` or of JSON; both pass.
+/// Whether the text is base64 of a text that could be a token or key itself, or of a text that [`shape`] names. A
+/// key that is base64 of random bytes does not match: 65 of 256 byte values are such characters, so 12 random bytes
+/// match with a probability of 7e-8, and the 16 to 48 bytes of real keys with far less. Hexadecimal keys, `sk-…`
+/// and `key_…` decode to bytes above 127; a JWT contains dots, which base64 does not; key ids and secrets of AWS
+/// are random. Keys that are base64 of `id:secret` or of JSON exist and are accepted.
 fn is_encoded(text: &str) -> bool {
     let key = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '.' | '-');
     decoded(text).is_some_and(|inner| {
@@ -219,8 +220,8 @@ fn is_encoded(text: &str) -> bool {
     })
 }
 
-/// Of either alphabet, padded or not; strictly, so nothing but the alphabet and the line breaks that `base64` puts in after
-/// 76 characters.
+/// Decodes base64 in either alphabet, padded or not. Only the alphabet is accepted, and the line breaks that
+/// `base64` inserts after 76 characters.
 fn decoded(text: &str) -> Option<String> {
     let joined: String = text.lines().collect();
     let bare = joined.trim_end_matches('=');
@@ -359,7 +360,7 @@ mod tests {
             "gsk_0123456789",
             "token=", // padding
             "canary-credential",
-            "abcd1234abcd1234",                     // a short one of a person
+            "abcd1234abcd1234",                     // short, chosen by a person
             "Y2xpZW50LTEyMzQ6c2VjcmV0LTU2Nzg=",     // base64 of client-1234:secret-5678
             "eyJrIjoiMDEyMzQ1Njc4OSIsIm4iOiJhIn0=", // base64 of JSON
         ];

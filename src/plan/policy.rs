@@ -1,4 +1,4 @@
-//! `spec.rotation`, read once and refused by name.
+//! `spec.rotation`, parsed once and refused by field.
 
 use super::capability::Capabilities;
 use super::duration;
@@ -9,36 +9,36 @@ use crate::api::rotation::{RestartTarget, RotationSpec, WindowSpec};
 use jiff::SignedDuration;
 
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
-/// How much longer than the overlap an old key that is still used is waited for.
+/// Default of `maxOverlap` minus `overlap`: how much longer a previous key that is still used is kept.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 const BROWN_OUT: SignedDuration = SignedDuration::from_hours(1);
-/// So many old keys work beside the new one.
+/// Default limit of previous keys.
 const MAX_PREVIOUS: usize = 2;
-/// No rule replaces keys more often than this.
+/// Minimum time between two rotations by any rule.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
-/// When a key is replaced, and what becomes of the old one.
+/// When a key is replaced, and what happens to the previous key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// How long before its expiry.
+    /// How long before its expiry a key is replaced.
     pub renew: Renew,
-    /// At which age, if at any.
+    /// The age at which a key is replaced, if any.
     pub max_age: Option<SignedDuration>,
-    /// How long the old key works beside the new one.
+    /// How long the previous key works beside the new one.
     pub overlap: SignedDuration,
-    /// How long an old key that is used is waited for in all.
+    /// How long a previous key that is still used is kept in total.
     pub max_overlap: SignedDuration,
-    /// How long the old key is off before it is deleted; zero where the vendor cannot switch it off.
+    /// How long the previous key is switched off before it is deleted; zero if the vendor cannot switch keys off.
     pub brown_out: SignedDuration,
-    /// So many old keys work beside the new one at most.
+    /// Limit of previous keys.
     pub max_previous: usize,
-    /// A value that replaces the key when it changes.
+    /// A value whose change replaces the key.
     pub trigger: Option<String>,
-    /// When scheduled replacements may begin; at any time when empty.
+    /// When scheduled rotations may begin; empty means at any time.
     pub windows: Vec<Window>,
-    /// What is restarted for a new content of the Secret.
+    /// Workloads that are restarted for new content of the Secret.
     pub restart: Vec<RestartTarget>,
-    /// What has no effect, or a bad one in the long run.
+    /// A field that has no effect or would do harm over time.
     pub idle: Option<SpecError>,
 }
 
@@ -54,7 +54,8 @@ pub enum Renew {
 }
 
 impl Renew {
-    /// How long before its expiry a key with that lifetime is replaced: never so long that a new key is due at birth.
+    /// How long before its expiry a key with this lifetime is replaced: never so long that a new key is due when it
+    /// is created.
     pub fn before(self, lifetime: SignedDuration) -> SignedDuration {
         let longest = lifetime / 20 * 19;
         match self {
@@ -65,16 +66,16 @@ impl Renew {
     }
 }
 
-/// Where a rotation is written, and what the keys are that it is for.
+/// Where a rotation policy is written, and which keys it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Path of the field, such as `spec.rotation`.
     pub path: &'a str,
-    /// Days from the creation of a key to its expiry, if it is to expire.
+    /// Days from a key's creation to its expiry, if it has one.
     pub expires_in_days: Option<u32>,
-    /// Whether the first key existed before its resource, perhaps with an expiry of its own.
+    /// Whether the first key existed before its resource, perhaps with its own expiry.
     pub adopted: bool,
-    /// What to do about a field that only matters to keys that expire.
+    /// What to do about a field that has an effect only on keys with an expiry.
     pub lacks_expiry: &'a str,
 }
 
@@ -85,7 +86,7 @@ impl Place<'_> {
 }
 
 impl Policy {
-    /// Reads `spec.rotation` as far as this vendor can honour it.
+    /// Reads `spec.rotation` within what this vendor supports.
     pub fn new(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Self, SpecError> {
         let place = Place {
             path: "spec.rotation",
@@ -96,7 +97,7 @@ impl Policy {
         Self::read(&resource.spec.rotation.clone().unwrap_or_default(), place, capabilities)
     }
 
-    /// The same of a minted console token, which never expires.
+    /// The policy of a minted console token, which never expires.
     pub fn of_mint(spec: &RotationSpec, capabilities: &Capabilities) -> Result<Self, SpecError> {
         let path = "spec.mint.rotation";
         if let Some((field, note)) = unsupported(spec, capabilities).into_iter().next() {
@@ -142,7 +143,7 @@ impl Policy {
     }
 }
 
-/// What of a rotation the vendor cannot honour, below its path.
+/// The fields of a rotation that the vendor does not support, as paths below it, each with a reason.
 pub fn unsupported(spec: &RotationSpec, capabilities: &Capabilities) -> Vec<(&'static str, &'static str)> {
     let mut refused = Vec::new();
     let off = |text: &String| duration::parse("", text).is_ok_and(|it| it.is_zero());
@@ -157,7 +158,7 @@ pub fn unsupported(spec: &RotationSpec, capabilities: &Capabilities) -> Vec<(&'s
     refused
 }
 
-/// A key younger than the overlap is not replaced by its age: old keys would pile up.
+/// `maxAge` must not be shorter than the overlap, because previous keys would pile up.
 fn check_age(
     (max_age, overlap): (Option<SignedDuration>, SignedDuration),
     place: Place<'_>,
@@ -180,7 +181,7 @@ fn check_age(
     }
 }
 
-/// A field that has no effect is refused: what it should do does not happen.
+/// Refuses fields without effect.
 fn check_schedule(spec: &RotationSpec, place: Place<'_>) -> Result<(), SpecError> {
     let (path, hint) = (place.path, place.lacks_expiry);
     if place.expires_in_days.is_some() || place.adopted {

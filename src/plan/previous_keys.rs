@@ -1,5 +1,5 @@
-//! What becomes of a key whose place another one has taken: it works on for the overlap and while it is used, is
-//! switched off where the vendor can, and then deleted.
+//! What happens to a previous key: it works for the overlap and as long as it is used, is then switched off
+//! (brown-out) if the vendor supports that, and is then deleted.
 
 use super::budget;
 use super::desired::Desired;
@@ -10,19 +10,19 @@ use super::retry::plus;
 use crate::api::rotation::PreviousKey;
 use jiff::{SignedDuration, Timestamp};
 
-/// A key that was not used for this long, or for a quarter of the overlap if that is shorter, is not in use.
+/// A key that was not used for this time, or for a quarter of the overlap if that is shorter, counts as unused.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is next for the previous keys.
+/// The next action for the previous keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Something to do now.
+    /// Act now.
     Act(Decision),
-    /// Nothing before this time.
+    /// Wait until this time, or until something changes.
     Wait(Option<Timestamp>),
 }
 
-/// What is next for the previous keys: the first one that something is to be done for.
+/// The next action: that of the first previous key that needs one, otherwise the earliest wait.
 pub fn next(facts: &Facts, desired: &Desired) -> Next {
     if let Some(decision) = too_many(facts, &desired.policy) {
         return Next::Act(decision);
@@ -40,7 +40,8 @@ pub fn next(facts: &Facts, desired: &Desired) -> Next {
     Next::Wait(wait)
 }
 
-/// With more old keys than the policy admits, the oldest goes at once: each of them may spend a whole budget.
+/// If more previous keys exist than the policy permits, the oldest is deleted at once, because each may spend a
+/// whole budget.
 fn too_many(facts: &Facts, policy: &Policy) -> Option<Decision> {
     let previous = &facts.record.previous;
     if previous.len() <= policy.max_previous || !facts.proven {
@@ -50,7 +51,7 @@ fn too_many(facts: &Facts, policy: &Policy) -> Option<Decision> {
     Some(Decision { step: Step::Retire(KeyId(oldest.id.clone())), why: Why::TooMany })
 }
 
-/// When a previous key may be retired at the earliest, under the present policy.
+/// The earliest time at which a previous key may be deleted, under the current policy.
 pub fn retire_after(key: &PreviousKey, policy: &Policy) -> Timestamp {
     if key.leaked {
         return key.replaced_at;
@@ -58,7 +59,7 @@ pub fn retire_after(key: &PreviousKey, policy: &Policy) -> Timestamp {
     bounded(key, plus(key.replaced_at, policy.overlap))
 }
 
-/// A key whose expiry is Keysmith's to see to is not kept beyond it.
+/// If Keysmith enforces the expiry of a key, the key is not kept beyond it.
 fn bounded(key: &PreviousKey, time: Timestamp) -> Timestamp {
     key.expires_at.map_or(time, |expires| time.min(expires))
 }
@@ -70,12 +71,12 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
     if key.leaked {
         return act(Step::Retire(id), Why::Leaked);
     }
-    // A console token is not given up before its successor was used with success.
+    // Keep the previous console token until its successor was used successfully.
     if !facts.proven {
         return Next::Wait(None);
     }
     if facts.now < after {
-        // Somebody raised the overlap, perhaps because the brown-out was felt.
+        // The overlap was raised while the key is switched off, perhaps because applications failed.
         return match key.disabled_at {
             Some(_) => act(Step::Switch(id, true), Why::Overlap),
             None => Next::Wait(Some(after)),
@@ -84,7 +85,7 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
     let off = key.disabled_at;
     let bound = bounded(key, plus(key.replaced_at, policy.max_overlap));
     if off.is_none() && facts.now < bound && facts.ability.last_used {
-        // What the vendor told before the overlap ended says nothing of its end.
+        // A listing from before the end of the overlap cannot tell whether the key was in use at its end.
         if facts.view.as_ref().is_none_or(|view| view.as_of < after) {
             return act(Step::Look(plus(after, -SignedDuration::from_nanos(1))), Why::Overlap);
         }
@@ -92,13 +93,13 @@ fn of(facts: &Facts, policy: &Policy, key: &PreviousKey) -> Next {
             if quiet > facts.now {
                 return Next::Wait(Some(quiet.min(bound)));
             }
-            // It may have been used since the listing that told of it.
+            // The key may have been used since this listing.
             if facts.view.as_ref().is_some_and(|view| view.as_of < quiet) {
                 return act(Step::Look(plus(quiet, -SignedDuration::from_nanos(1))), Why::Overlap);
             }
         }
     }
-    // What the vendor does not show cannot be switched off.
+    // A key that the vendor does not show cannot be switched off.
     let shown = facts.own().any(|own| own.key.id == id);
     if policy.brown_out.is_zero() || key.missing_since.is_some() && !shown {
         return act(Step::Retire(id.clone()), retired(facts, policy, &id));
@@ -115,14 +116,14 @@ fn retired(facts: &Facts, policy: &Policy, id: &KeyId) -> Why {
     if used { Why::StillInUse } else { Why::Overlap }
 }
 
-/// When the key counts as unused, if the vendor says that it was used.
+/// When the key counts as unused; `None` if the vendor does not say that it was used.
 fn quiet_at(facts: &Facts, policy: &Policy, id: &KeyId) -> Option<Timestamp> {
     let listed = facts.own().find(|own| own.key.id == *id)?;
-    // A last use in the future would keep the key in use for ever.
+    // A last use in the future would count as in use forever.
     Some(plus(happened(listed.key.last_used_at, facts.now)?, quiet(policy)))
 }
 
-/// A key that was not used for this long is not in use.
+/// How long a key must not have been used to count as unused.
 pub fn quiet(policy: &Policy) -> SignedDuration {
     QUIET.min(policy.overlap / 4)
 }

@@ -1,4 +1,4 @@
-//! Settings of a whole project: what differs from what is wanted, and what to do about it.
+//! Settings of a whole project: drift from the desired ones, and what to do about it.
 
 use super::same;
 use super::spec_error::SpecError;
@@ -6,7 +6,7 @@ use crate::api::ProjectSettings;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::ManagementPolicy;
 
-/// Settings that say nothing are refused: nothing would ever happen. A project that is only looked at needs none.
+/// Refuses settings without any value, because they would have no effect. With `Observe` they are allowed.
 pub fn check(wanted: &ProjectValues, policy: Option<ManagementPolicy>) -> Result<(), SpecError> {
     if *wanted != ProjectValues::default() || policy == Some(ManagementPolicy::Observe) {
         return Ok(());
@@ -16,7 +16,7 @@ pub fn check(wanted: &ProjectValues, policy: Option<ManagementPolicy>) -> Result
     Err(SpecError::invalid("spec.settings", message))
 }
 
-/// The settings that are wanted and that the vendor shows differently, by their path in the resource.
+/// The desired settings that the vendor shows differently, as paths in the resource.
 pub fn differing(wanted: &ProjectValues, shown: &ProjectValues) -> Vec<&'static str> {
     fn differs<T: PartialEq>(wanted: Option<&T>, shown: Option<&T>) -> bool {
         wanted.is_some() && wanted != shown
@@ -41,20 +41,20 @@ pub fn paths(fields: &[&str]) -> String {
     fields.iter().map(|field| format!("spec.settings.{field}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What is next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Everything is as wanted.
+    /// Nothing to do.
     Rest,
-    /// Something differs, and is only shown.
+    /// Settings differ and are only reported.
     Show(Vec<&'static str>),
-    /// Something differs, and is changed.
+    /// Settings differ and are changed.
     Change(Vec<&'static str>),
-    /// It was changed in this pass, and the vendor does not show it.
+    /// The settings were changed in this pass, but the vendor does not show the change.
     NotApplied(Vec<&'static str>),
 }
 
-/// What is next for settings that the vendor shows like this. `changed`: they were changed in this very pass.
+/// The next action for the settings that the vendor shows. `changed`: they were changed in this pass.
 pub fn next(resource: &ProjectSettings, shown: &ProjectValues, changed: bool) -> Next {
     let fields = differing(&resource.spec.settings, shown);
     let observed = resource.spec.management_policy == Some(ManagementPolicy::Observe);
@@ -66,7 +66,7 @@ pub fn next(resource: &ProjectSettings, shown: &ProjectValues, changed: bool) ->
     }
 }
 
-/// Of two resources for one project the one that was made first counts.
+/// Whether `one` takes precedence over `other` for the same project: the older resource does.
 pub fn precedes(one: &ProjectSettings, other: &ProjectSettings) -> bool {
     let key = |it: &ProjectSettings| {
         let meta = &it.metadata;

@@ -1,8 +1,9 @@
-//! The state machine of a provider credential at the gateway.
+//! The state machine of a provider key: the credential of a model provider, stored at the gateway.
 //!
-//! The same protocol as for keys: claim, one send per serial, a lost answer is found by the mark in the name. The
-//! differences: nothing is delivered, and the vendor documents creation only. So a changed credential is a new
-//! deposit followed by the removal of the old one, and of a removal only the listing is believed.
+//! The protocol is the same as for keys: claim a serial, send once per serial, find the result of a lost response
+//! by the mark in the name. Two differences: nothing is written into a Secret, and the vendor documents creation
+//! only. So a changed credential becomes a new provider key, after which the old one is deleted. Only a listing
+//! proves that a deletion was applied.
 
 use super::claim::{Claim, Purpose};
 use super::facts::KeyId;
@@ -15,31 +16,31 @@ use crate::api::condition::{self, READY};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
-/// Between the two looks that do not show a deposit lies at least this, and more than a listing may lag.
+/// Minimum time between the two listings that prove a provider key gone; it is raised above the listing lag.
 const LOOKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
-/// A deposit as the vendor lists it. Everything but the provider may be withheld.
+/// A provider key as the vendor lists it. The vendor may withhold every field but the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedProviderKey {
-    /// The vendor's id, where shown.
+    /// The vendor's id, if shown.
     pub id: Option<KeyId>,
-    /// The whole name, mark included, where shown.
+    /// The whole name, including the mark, if shown.
     pub name: Option<String>,
-    /// The keys it is assigned to, where shown; empty is the whole organization.
+    /// The keys it is assigned to, if shown; empty means the whole organization.
     pub assigned_to: Option<BTreeSet<KeyId>>,
 }
 
-/// A complete listing of deposits.
+/// A complete listing of provider keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderKeyListing {
-    /// When it was begun.
+    /// When the listing began.
     pub as_of: Timestamp,
-    /// All of them, ours and others'.
+    /// All provider keys, including those of other owners.
     pub keys: Vec<ListedProviderKey>,
 }
 
 impl ProviderKeyListing {
-    /// Whether the vendor shows enough to tell one deposit from another.
+    /// Whether the vendor shows enough to identify each provider key.
     fn tells(&self) -> bool {
         self.keys.iter().all(|it| it.id.is_some())
     }
@@ -51,7 +52,7 @@ impl ProviderKeyListing {
         })
     }
 
-    /// Whether what status remembers is not shown as it should be.
+    /// Whether the listing differs from status.
     pub fn differs(&self, status: &ProviderKeyStatus) -> bool {
         let Some(id) = status.id.clone().map(KeyId) else {
             return false;
@@ -62,23 +63,24 @@ impl ProviderKeyListing {
         moved || self.shows(&id) == Some(false) || status.missing_since.is_some()
     }
 
-    /// Whether a deposit of that id is shown. `None`: the listing cannot tell.
+    /// Whether a provider key with this id is listed. `None`: the listing does not show ids.
     pub fn shows(&self, id: &KeyId) -> Option<bool> {
         self.tells().then(|| self.keys.iter().any(|it| it.id.as_ref() == Some(id)))
     }
 }
 
-/// What should be at the vendor.
+/// The desired state at the vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Salted hash of provider, name and credential.
     pub content: String,
-    /// The keys it is for; empty is the whole organization, asked for explicitly.
+    /// The keys it is assigned to; empty means the whole organization, which the specification must request
+    /// explicitly.
     pub assigned_to: BTreeSet<KeyId>,
 }
 
 impl Wanted {
-    /// Recognises what is sent, for the claim.
+    /// Hash of what is sent, for the claim.
     pub fn digest(&self) -> u64 {
         let keys = self.assigned_to.iter().map(|id| id.0.as_bytes());
         let parts: Vec<_> = std::iter::once(self.content.as_bytes()).chain(keys).collect();
@@ -87,114 +89,114 @@ impl Wanted {
     }
 }
 
-/// Everything the decision depends on.
+/// Everything that the decision depends on.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts are independent of each other")]
 pub struct ProviderKeyFacts {
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
-    /// Marks everything of this resource.
+    /// The mark of this resource.
     pub mark: Mark,
-    /// Whether our finalizer is on it.
+    /// Whether our finalizer is on the resource.
     pub finalizer: bool,
-    /// Its generation.
+    /// Its `metadata.generation`.
     pub generation: Option<i64>,
-    /// Whether a look at the vendor was asked for and has not happened yet.
+    /// Whether a check of the vendor was requested and not made yet.
     pub requested: bool,
     /// The claim in its annotations.
     pub claim: Option<Claim>,
     /// Its status.
     pub status: ProviderKeyStatus,
-    /// The newest listing that may be believed.
+    /// The newest listing that is recent enough to trust.
     pub view: Option<ProviderKeyListing>,
-    /// Whether that listing was obtained in this very pass.
+    /// Whether this listing was obtained in this pass.
     pub looked: bool,
-    /// Ids whose removal was tried in this pass; the view is newer than that.
+    /// Ids whose deletion was tried in this pass; the listing is newer than those calls.
     pub tried: BTreeSet<KeyId>,
-    /// Whether an assignment was tried in place in this pass.
+    /// Whether changing the assignment in place was tried in this pass.
     pub reassigned: bool,
-    /// How far a listing may lag.
+    /// How far a listing may lag behind.
     pub listing_lag: SignedDuration,
 }
 
-/// What can be done. Every step but `Rest` is followed by a new decision.
+/// The possible steps. After every step but `Rest`, a new decision is made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProviderKeyStep {
-    /// Claim the serial and deposit under it; what was there before becomes superseded.
+    /// Claim the serial and create a provider key under it; the one before becomes superseded.
     Create(Serial),
-    /// Put the finalizer and this claim back, which the object lost or never had; nothing is created under it.
+    /// Write back the finalizer and this claim, which the resource lost or never had; nothing is created under it.
     Hold(Claim),
-    /// Record that listings have not shown it since then.
+    /// Record that listings have not shown the provider key since this time.
     RecordMissing(Timestamp),
-    /// Record that a listing shows it again.
+    /// Record that a listing shows the provider key again.
     RecordFound,
-    /// The lost answer is found: record it.
+    /// The provider key of a create call with an unknown outcome is found: record it.
     Adopt(Serial, KeyId),
-    /// Change the assignment in place, by house style.
+    /// Change the assignment in place, by an endpoint that the vendor does not document.
     Reassign(KeyId),
     /// Record an assignment that the listing shows.
     RecordAssignment,
-    /// Obtain a listing that was begun after this time.
+    /// Obtain a listing that began after this time.
     Look(Timestamp),
-    /// Try to remove these.
+    /// Try to delete these provider keys.
     Remove(Vec<KeyId>),
-    /// Record which superseded deposits are gone, and which the vendor did not remove.
+    /// Record which superseded provider keys are gone, and which the vendor did not delete.
     RecordSuperseded {
-        /// No longer shown.
+        /// Not listed any more.
         gone: Vec<KeyId>,
-        /// Still shown, or nothing can be told.
+        /// Still listed, or the listing does not show ids.
         left: Vec<KeyId>,
     },
     /// Claim the deletion.
     ClaimDeletion(Claim),
-    /// Take the finalizer off; these stay behind at the vendor, and that is said.
+    /// Remove the finalizer; report the provider keys that stay at the vendor.
     Release {
-        /// What could not be removed.
+        /// Those that could not be deleted.
         left: Vec<KeyId>,
     },
-    /// Nothing to do before this time, or before something changes.
+    /// Do nothing before this time, or before something changes.
     Rest(Option<Timestamp>),
 }
 
-/// Why a step is taken.
+/// Reason for a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderKeyWhy {
-    /// There is no deposit yet.
+    /// There is no provider key yet.
     NeverCreated,
-    /// Finalizer or claim are gone, as after `kubectl replace`.
+    /// The finalizer or the claim is gone, for example after `kubectl replace`.
     Unheld,
-    /// A listing does not show it, which one look does not prove.
+    /// A listing does not show the provider key; one listing alone is no proof that it is gone.
     Missing,
     /// The outcome of the last create call is unknown.
     AnswerLost,
-    /// The last create call certainly came to nothing.
+    /// The last create call was certainly not applied.
     AttemptFailed,
-    /// It was removed at the vendor.
+    /// The provider key was deleted at the vendor.
     Lost,
     /// The credential or the name changed.
     ContentChanged,
-    /// The keys it is for changed.
+    /// The keys it is assigned to changed.
     AssignmentChanged,
-    /// The vendor does not show the assignment it should have.
+    /// The vendor shows another assignment than the desired one.
     Drift,
-    /// Something superseded is still there.
+    /// A superseded provider key still exists.
     Superseded,
-    /// A failure is waited out.
+    /// A retry is waiting for its backoff.
     BackingOff,
     /// The resource is being deleted.
     Deleting,
-    /// Somebody asked for a look.
+    /// A check was requested.
     Requested,
-    /// Everything is as it should be.
+    /// Nothing needs to be done.
     Fresh,
 }
 
-/// A step and why.
+/// One step and its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderKeyDecision {
     /// What to do.
     pub step: ProviderKeyStep,
-    /// Why.
+    /// Its reason.
     pub why: ProviderKeyWhy,
 }
 
@@ -231,7 +233,7 @@ impl ProviderKeyFacts {
         plus(sent, self.listing_lag + GIVEN_UP)
     }
 
-    /// What has been missing since then, and still is at this time, is gone.
+    /// From this time on, a provider key that has been missing since `since` counts as gone if it is still missing.
     fn believed_gone(&self, since: Timestamp) -> Timestamp {
         plus(since, LOOKS_APART.max(self.listing_lag + SignedDuration::from_secs(1)))
     }
@@ -241,15 +243,16 @@ impl ProviderKeyFacts {
     }
 }
 
-/// The claim to put back, with the finalizer, where something is recorded at the vendor and either is missing: without
-/// them a deletion would leave it there. `None`: they are there, or nothing is recorded.
+/// The claim to write back, together with the finalizer, if either is missing although the vendor may hold a
+/// provider key: without them, deleting the resource would leave it behind. `None`: both are present, or nothing is
+/// recorded.
 pub fn hold(facts: &ProviderKeyFacts) -> Option<Claim> {
     let status = &facts.status;
     let recorded = status.id.is_some() || !status.superseded.is_empty() || !status.left_behind.is_empty();
     if !recorded || facts.finalizer && facts.claim.is_some() {
         return None;
     }
-    // The lost claim may have been for a call that is still going.
+    // The lost claim may belong to a create call that is still running.
     let lost = || Claim {
         unsettled: Some(facts.now),
         ..Claim::new(facts.highest_serial(), facts.now, Purpose::Restore)
@@ -257,7 +260,7 @@ pub fn hold(facts: &ProviderKeyFacts) -> Option<Claim> {
     Some(facts.claim.unwrap_or_else(lost))
 }
 
-/// The next step for a deposit that should exist.
+/// The next step for a provider key that should exist.
 pub fn decide(facts: &ProviderKeyFacts, wanted: &Wanted) -> ProviderKeyDecision {
     if let Some(claim) = hold(facts) {
         return take(ProviderKeyStep::Hold(claim), ProviderKeyWhy::Unheld);
@@ -266,7 +269,7 @@ pub fn decide(facts: &ProviderKeyFacts, wanted: &Wanted) -> ProviderKeyDecision 
     let changed = facts.requested || attempted != facts.generation;
     let different =
         facts.status.internal.credential_hash.as_ref().is_some_and(|content| *content != wanted.content);
-    // What was sent under the last claim is what failed; something else need not wait.
+    // The backoff is for the content of the last claim, if known; other content is sent without waiting.
     let other = facts.claim.and_then(|claim| claim.sent).map_or(different, |sent| sent != wanted.digest());
     let waiting = facts.status.next_attempt_at.filter(|next| *next > facts.now && !changed && !other);
     if let Some(next) = waiting {
@@ -315,7 +318,8 @@ fn recover(facts: &ProviderKeyFacts, claim: Claim) -> ProviderKeyDecision {
     take(ProviderKeyStep::Create(facts.next_serial()), ProviderKeyWhy::AttemptFailed)
 }
 
-/// Tried in place first; where the listing does not show it then, a new deposit takes the old one's place.
+/// Changes the assignment in place first. If the listing then does not show it, a new provider key replaces the old
+/// one.
 fn assignment(facts: &ProviderKeyFacts, wanted: &Wanted, id: &KeyId) -> Option<ProviderKeyDecision> {
     let recorded: BTreeSet<_> = facts.status.assigned_to.iter().cloned().map(KeyId).collect();
     let listed = facts.view.as_ref().and_then(|view| {
@@ -335,7 +339,7 @@ fn assignment(facts: &ProviderKeyFacts, wanted: &Wanted, id: &KeyId) -> Option<P
     drifted.then(|| take(ProviderKeyStep::Reassign(id.clone()), ProviderKeyWhy::Drift))
 }
 
-/// One look is no proof: it is gone when two looks that cannot share a cause do not show it.
+/// A provider key counts as gone only if two listings, too far apart to share a cause, do not show it.
 fn lost(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecision> {
     let because = |step, why| Some(take(step, why));
     let since = facts.status.missing_since;
@@ -347,7 +351,7 @@ fn lost(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecision> {
     if view.shows(id) != Some(false) || !old_enough {
         return since.and_then(|_| because(ProviderKeyStep::RecordFound, ProviderKeyWhy::Fresh));
     }
-    // Listings of the poll are a hint; one obtained on purpose counts.
+    // A listing of the poll is only a hint; the decision needs a listing obtained for this purpose.
     let look = || because(ProviderKeyStep::Look(facts.now), ProviderKeyWhy::Missing);
     match since {
         None if !facts.looked => look(),
@@ -380,7 +384,7 @@ fn superseded(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecisio
         return because(ProviderKeyStep::Look(facts.now));
     };
     let (gone, left): (Vec<_>, Vec<_>) = old.into_iter().partition(|it| view.shows(it) == Some(false));
-    // A listing may lag behind a removal: what it still shows counts only once the lag is over.
+    // A listing may lag behind a deletion, so what it still shows counts only after the lag.
     let believable = facts.status.created_at.map_or(facts.now, |at| facts.settles(at));
     if !left.is_empty() && facts.now < believable {
         return because(ProviderKeyStep::Rest(Some(believable)));
@@ -388,18 +392,18 @@ fn superseded(facts: &ProviderKeyFacts, id: &KeyId) -> Option<ProviderKeyDecisio
     because(ProviderKeyStep::RecordSuperseded { gone, left })
 }
 
-/// A deposit that was made or found.
+/// A provider key that was created or found.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// Its serial.
     pub serial: Serial,
     /// The vendor's id.
     pub id: KeyId,
-    /// When the vendor took it, where it tells.
+    /// When the vendor created it, if shown.
     pub created_at: Option<Timestamp>,
 }
 
-/// Status once a deposit is at the vendor: what was there before becomes superseded.
+/// The status after a provider key was created or found; the one before becomes superseded.
 #[must_use]
 pub fn record(
     mut status: ProviderKeyStatus,
@@ -421,14 +425,15 @@ pub fn record(
     status
 }
 
-/// The next step for a deposit whose resource is being deleted.
+/// The next step for a provider key whose resource is being deleted.
 pub fn decide_deletion(facts: &ProviderKeyFacts) -> ProviderKeyDecision {
     let because = |step| take(step, ProviderKeyWhy::Deleting);
     if !facts.finalizer {
         return because(ProviderKeyStep::Rest(None));
     }
     let Some(claim) = facts.claim.filter(|claim| claim.purpose == Purpose::Delete) else {
-        // The finalizer came with a claim. If that cannot be read any more, it may have been for a call still going.
+        // The finalizer was added together with a claim. If that claim is unreadable, its create call may still be
+        // running.
         let unsettled = match facts.claim {
             Some(claim) if claim.purpose == Purpose::Restore => claim.unsettled,
             Some(_) => facts.pending().map(|claim| claim.at),
@@ -459,7 +464,7 @@ pub fn decide_deletion(facts: &ProviderKeyFacts) -> ProviderKeyDecision {
         _ => {}
     }
     let left: Vec<_> = live.into_iter().filter(|id| view.shows(id) != Some(false)).collect();
-    // A listing may lag behind a removal: what it still shows counts only once the lag is over.
+    // A listing may lag behind a deletion, so what it still shows counts only after the lag.
     let believable = facts.settles(claim.at);
     if !left.is_empty() && facts.now < believable {
         return because(ProviderKeyStep::Rest(Some(believable)));

@@ -1,5 +1,5 @@
-//! From a decision to what users see: conditions, events, and the words in them. Every text is made here or beside the rule
-//! that refuses a field, and one example of each stands in `tests/written/messages.txt`.
+//! Turns a decision into what users see: conditions and events with their messages. Every message is written here
+//! or beside the check that refuses a field; `tests/written/messages.txt` has one example of each.
 
 pub mod budget;
 pub mod conditions;
@@ -14,47 +14,47 @@ use crate::api::condition::{self, Condition, Course, READY, STALLED};
 use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;
 
-/// An event: one per transition, dropped first under load.
+/// An event: one per transition. Events are the first to be dropped under load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// A warning, or ordinary news.
+    /// Type `Warning` instead of `Normal`.
     pub warning: bool,
-    /// Why.
+    /// Its reason.
     pub reason: EventReason,
-    /// One clause.
+    /// Its message, one clause.
     pub note: String,
 }
 
 impl Notice {
-    /// Ordinary news.
+    /// An event of type `Normal`.
     pub fn news(reason: impl Into<EventReason>, note: impl Into<String>) -> Self {
         Self { warning: false, reason: reason.into(), note: note.into() }
     }
 
-    /// Something that a person should look at.
+    /// An event of type `Warning`.
     pub fn warning(reason: impl Into<EventReason>, note: impl Into<String>) -> Self {
         Self { warning: true, reason: reason.into(), note: note.into() }
     }
 }
 
-/// A time as users read it: whole seconds, UTC.
+/// A time in messages: whole seconds, UTC.
 pub fn clock(time: Timestamp) -> String {
     to_the_second(time).to_string()
 }
 
-/// Whole seconds, which is what Kubernetes keeps.
+/// Whole seconds, the precision of Kubernetes.
 pub fn to_the_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// When a key was last used, in steps of an hour: finer ones would be a write for every call.
+/// Last use of a key, rounded to the hour: a finer time would mean a status write for every call.
 pub fn to_the_hour(shown: Option<Timestamp>, used: Option<Timestamp>) -> Option<Timestamp> {
     let hour =
         used.and_then(|it| Timestamp::from_second(it.as_second() - it.as_second().rem_euclid(3600)).ok());
     shown.max(hour)
 }
 
-/// Brings the conditions in line with a verdict. Returns the event of a transition: another reason, or a wait that was too
+/// Applies a verdict to the conditions. Returns the event of a transition: the reason changed, or a wait became too
 /// long.
 pub fn transition(
     conditions: &mut Vec<Condition>,
@@ -72,7 +72,7 @@ pub fn transition(
     }
     let quiet = match verdict.course {
         Course::Settled => verdict.reason != Reason::Verified,
-        // That a budget is spent is an event of its own.
+        // A spent budget has an event of its own.
         _ => matches!(verdict.reason, Reason::Progressing | Reason::BudgetSpent),
     };
     let ordinary = matches!(verdict.reason, Reason::Verified | Reason::GatewayKeyNotReady | Reason::Deleting)
@@ -81,14 +81,14 @@ pub fn transition(
     (!quiet).then_some(notice)
 }
 
-/// Whether `Ready` says already that a call failed in this way, so that a second time confirms it.
+/// Whether `Ready` already reports this failure, so that this second one confirms it.
 pub fn confirms(conditions: &[Condition], fault: &Fault) -> bool {
     condition::find(conditions, READY)
         .is_some_and(|it| it.reason == fault.reason().as_str() && it.message.contains(&fault.to_string()))
 }
 
-/// What status says after a vendor call failed. `doing` completes "could not …"; `again`: the same happened before, which
-/// confirms what only a person can mend.
+/// The verdict after a failed vendor call. `doing` completes "could not …"; `again`: the same failure happened
+/// before, which confirms that only a person can fix it.
 pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdict {
     let next = clock(next);
     let message = match &fault.kind {
@@ -124,7 +124,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
 
-/// What to look at when a call does not reach the vendor, or reaches something else.
+/// What to check if a call does not reach the vendor, or reaches another server.
 fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
     Some(match kind {
         FaultKind::Unreachable(Unreachable::Certificate) => {
@@ -144,7 +144,7 @@ fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
     })
 }
 
-/// Ids, so many of them that a line stays readable.
+/// A list of ids, cut so that the line stays readable.
 fn some<'a>(ids: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 5;
     let more = ids.len().saturating_sub(SHOWN);

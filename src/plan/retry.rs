@@ -1,4 +1,4 @@
-//! When to try again: exponential, with jitter from the resource's UID, so that a fleet does not move in step
+//! When to retry: exponential backoff with jitter from the resource's UID, so that a fleet does not retry at once
 //! and a test can predict every delay.
 
 use super::fault::Fault;
@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 const FIRST: f64 = 2.0;
 const LONGEST: f64 = 900.0;
-/// A fault that only a change can mend is still looked at now and then.
+/// Retry interval of a fault that only a change can fix.
 const UNTIL_CHANGE: SignedDuration = SignedDuration::from_hours(1);
-/// A vendor's Retry-After is believed up to here.
+/// Limit for a vendor's Retry-After.
 pub const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// 2 s, 4 s, 8 s … 15 min, each times 0.75 to 1.25 by UID and attempt.
@@ -20,14 +20,14 @@ pub fn backoff(attempts: u32, uid: &str) -> SignedDuration {
     seconds(base * spread)
 }
 
-/// When to try again after `fault`, the `attempts`-th in a row.
+/// When to retry after `fault`, the `attempts`-th failure in a row.
 pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timestamp {
     let delay = backoff(attempts, uid);
     if fault.needs_a_person() {
         return plus(now, delay.max(UNTIL_CHANGE));
     }
-    // A little later than asked, each at its own moment. What the vendor requests for makes nobody come back earlier: 0, one
-    // second and a date in the past would otherwise be a loop.
+    // Retry-After is a lower bound with jitter on top; it never shortens the backoff. Otherwise 0, one second or a
+    // date in the past would make a tight loop.
     let spread = seconds(hash::fraction(&[uid.as_bytes()]));
     let asked = fault.kind.not_before().map(|until| plus(until.min(plus(now, LONGEST_RETRY_AFTER)), spread));
     plus(now, delay).max(asked.unwrap_or(now))
@@ -38,7 +38,7 @@ pub fn plus(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// `span`, moved by up to a tenth either way by UID: for polls that must not move in step.
+/// `span` with a jitter of up to a tenth either way by UID, so that polls do not run at once.
 pub fn jittered(span: SignedDuration, uid: &str) -> SignedDuration {
     let factor = 0.9 + 0.2 * hash::fraction(&[b"poll", uid.as_bytes()]);
     seconds(span.as_secs_f64() * factor)

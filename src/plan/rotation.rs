@@ -1,4 +1,4 @@
-//! When a served key is due to be replaced, why, and when replacing stops.
+//! When a served key is due for rotation, why, and when rotation stops.
 
 use super::claim::{Claim, Purpose};
 use super::desired::Desired;
@@ -11,84 +11,84 @@ use crate::api::rotation::KeyCount;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Failed replacements are counted over this time.
+/// Created keys and attempts are counted over this time.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// So many attempts are admitted for every key.
+/// Attempts permitted per permitted key.
 const ATTEMPTS: u64 = 10;
-/// This many failures in a row make a replacement overdue.
+/// After this many failures in a row, a rotation is overdue.
 const MANY: u32 = 5;
 
-/// Why a new key takes the place of the served one.
+/// Why a new key replaces the served one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// It is near its expiry.
+    /// The key is near its expiry.
     Expiry,
-    /// It is as old as it may get.
+    /// The key has reached its maximum age.
     MaxAge,
     /// `spec.rotation.trigger` has a new value.
     Trigger,
-    /// The annotation requests for it.
+    /// The annotation `keysmith.dev/rotate-requested-at` has a new value.
     Requested,
-    /// It was declared leaked.
+    /// The key was declared leaked.
     Leaked,
-    /// A field changed that is fixed when a key is made.
+    /// A field changed that is fixed when a key is created.
     Changed,
-    /// Its Secret is gone or was edited, and the vendor does not show a key twice.
+    /// The Secret was deleted or edited, and the vendor does not reveal a key twice.
     SecretLost,
-    /// It was deleted at the vendor.
+    /// The key was deleted at the vendor.
     KeyLost,
-    /// It expired.
+    /// The key expired.
     Expired,
 }
 
 impl Cause {
-    /// As it stands in status.
+    /// The name in status.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
 
-    /// Whether the old key goes on working for a while. One that expired may do so by the vendor's clock, and one that
-    /// the vendor did not show may show up again.
+    /// Whether the previous key keeps working for the overlap. An expired key may still work by the vendor's clock,
+    /// and a missing key may appear again; only a leaked key gets no overlap.
     pub const fn overlaps(self) -> bool {
         !matches!(self, Self::Leaked)
     }
 }
 
-/// A replacement to come.
+/// A future rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Not before.
+    /// Earliest time.
     pub at: Timestamp,
-    /// Why.
+    /// Its cause.
     pub cause: Cause,
 }
 
-/// The next replacement of the served key, if one is in sight.
+/// The next rotation of the served key, if one is scheduled.
 pub fn due(facts: &Facts, desired: &Desired) -> Option<Due> {
     let due = planned(facts, desired)?;
     let retry = retry(facts).filter(|_| due.at <= facts.now);
     Some(Due { at: retry.unwrap_or(due.at), cause: due.cause })
 }
 
-/// A failed attempt is not repeated before its time, which status remembers, unless somebody requests for something new.
+/// Time of the retry after a failed rotation, as recorded in status. A new request ends the wait.
 pub fn retry(facts: &Facts) -> Option<Timestamp> {
     let failed = facts.record.rotation_failures > 0 && !facts.demanded();
     facts.record.next_rotation.filter(|next| failed && *next > facts.now)
 }
 
-/// The same, as if nothing had failed.
+/// The next rotation, regardless of earlier failures.
 fn planned(facts: &Facts, desired: &Desired) -> Option<Due> {
     asked(facts, desired)
         .map(|cause| Due { at: Timestamp::UNIX_EPOCH, cause })
         .or_else(|| scheduled(facts, desired))
 }
 
-/// Whether the served key should have been replaced by now.
+/// Whether a rotation of the served key is due by now.
 pub fn wanted(facts: &Facts, desired: &Desired) -> bool {
     planned(facts, desired).is_some_and(|due| due.at <= facts.now)
 }
 
-/// What somebody asked for, at once.
+/// The cause of an immediate rotation, if one was requested.
 fn asked(facts: &Facts, desired: &Desired) -> Option<Cause> {
     let handled = &facts.record.handled;
     let news = |asked: &Option<String>, handled: &Option<String>| asked.is_some() && asked != handled;
@@ -98,7 +98,7 @@ fn asked(facts: &Facts, desired: &Desired) -> Option<Cause> {
     if news(&facts.requests.rotate, &handled.rotate) {
         return Some(Cause::Requested);
     }
-    // The first value of a trigger requests for nothing.
+    // The first value of a trigger is not a request.
     if handled.trigger.is_some() && news(&desired.policy.trigger, &handled.trigger) {
         return Some(Cause::Trigger);
     }
@@ -120,8 +120,8 @@ fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
     calendar((facts.record.created_at, expires), desired, facts.spread)
 }
 
-/// What the calendar says of a key made at and working until these times. Every resource has its own moment, by its
-/// `spread`, so that a fleet does not move together.
+/// The scheduled rotation of a key with these times of creation and expiry. `spread` shifts the time per resource,
+/// so that a fleet does not rotate at once.
 pub fn calendar(
     (created, expires): (Option<Timestamp>, Option<Timestamp>),
     desired: &Desired,
@@ -135,10 +135,10 @@ pub fn calendar(
     let expiring = expires.map(|expires| {
         let lifetime = lifetime(created, desired, expires);
         let before = policy.renew.before(lifetime);
-        // Moved as well, it must not be so early that a new key is due at birth.
+        // Even when shifted, the time must not be so early that a new key is due when it is created.
         let early = (before + share(before, spread)).min(lifetime / 20 * 19);
         let at = plus(expires, -early);
-        // A window gives way before an expiry would be missed.
+        // A maintenance window is ignored if waiting for it would miss the expiry.
         let latest = plus(expires, -(before / 4)).max(at);
         Due { at: open(policy, at).min(latest), cause: Cause::Expiry }
     });
@@ -151,7 +151,7 @@ fn lifetime(created: Option<Timestamp>, desired: &Desired, expires: Timestamp) -
     observed.filter(SignedDuration::is_positive).or(ordered).unwrap_or(DAY)
 }
 
-/// Up to a tenth of a span.
+/// Up to a tenth of the span, in proportion to `spread`.
 fn share(span: SignedDuration, spread: f64) -> SignedDuration {
     SignedDuration::try_from_secs_f64(span.as_secs_f64() * spread / 10.0).unwrap_or_default()
 }
@@ -160,8 +160,8 @@ fn open(policy: &Policy, at: Timestamp) -> Timestamp {
     window::next_open(&policy.windows, at).unwrap_or(at)
 }
 
-/// Whether a replacement is overdue: half of the time that was left for it is over, whatever keeps it, or it failed
-/// many times.
+/// Whether a rotation is overdue: half of the time between its due time and the expiry has passed, for whatever
+/// reason, or it failed many times.
 pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
     let failures = facts.record.rotation_failures;
     let half = planned(facts, desired).zip(facts.record.expires_at).is_some_and(|(due, expires)| {
@@ -172,10 +172,10 @@ pub fn overdue(facts: &Facts, desired: &Desired) -> bool {
     half || failures >= MANY
 }
 
-/// When keys may be made again, if there were too many of them within a day.
+/// When keys may be created again, if too many were created within a day.
 ///
-/// Where keys were lost, the next request is one to try again: the cause may be gone. Requests do not end it where they
-/// are what makes the keys.
+/// If keys were lost, a new request permits another try, because the cause may be fixed. If the requests themselves
+/// cause the new keys, they do not lift the limit.
 pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     let lost =
         |name: &str| [Cause::SecretLost, Cause::KeyLost, Cause::Expired].iter().any(|it| it.name() == name);
@@ -189,19 +189,19 @@ pub fn stopped(facts: &Facts) -> Option<Timestamp> {
     }
     let count = counted(facts.record.count.as_ref(), facts.claim)?;
     let until = plus(count.since, DAY);
-    // A vendor that is down for a day costs an attempt every quarter of an hour, and no key; but what cannot be seen
-    // must have an end as well.
+    // If the vendor is down for a day, each attempt (one every 15 minutes) uses a serial but creates no key.
+    // Attempts are limited as well, because keys that the vendor does not show cannot be counted.
     let attempts = facts.next_serial().0.saturating_sub(count.serial);
     let many = count.made >= facts.keys_per_day || attempts > facts.keys_per_day.saturating_mul(ATTEMPTS);
     (facts.now < until && many).then_some(until)
 }
 
-/// A key was made.
+/// Adds a created key to the count.
 pub fn made(count: Option<KeyCount>) -> Option<KeyCount> {
     count.map(|count| KeyCount { made: count.made.saturating_add(1), ..count })
 }
 
-/// The count that includes the last claim: it begins anew with the first claim after a day.
+/// The count that includes the last claim; it restarts with the first claim after a day.
 pub fn counted(count: Option<&KeyCount>, claim: Option<Claim>) -> Option<KeyCount> {
     let fresh =
         |claim: Claim| KeyCount { since: claim.at, serial: claim.serial.0.saturating_sub(1), made: 0 };
@@ -213,7 +213,7 @@ pub fn counted(count: Option<&KeyCount>, claim: Option<Claim>) -> Option<KeyCoun
     }
 }
 
-/// What was handled when a key is new: everything that was asked for until then.
+/// The rotation requests; once a key is created, all requests made until then are done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RotationRequests {
     /// `spec.rotation.trigger`
@@ -225,11 +225,11 @@ pub struct RotationRequests {
 }
 
 impl RotationRequests {
-    /// Recognises what is asked for, without holding it.
+    /// Hash of the rotation requests, which does not reveal them.
     pub fn fingerprint(&self) -> u64 {
         let text = format!("{:?}", (&self.trigger, &self.rotate, &self.leaked));
         let digest = super::hash::digest(&[text.as_bytes()]);
-        // Kubernetes' integers have a sign.
+        // Integers in a CRD are signed, so the top bit must be zero.
         u64::from_be_bytes([
             digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
         ]) >> 1

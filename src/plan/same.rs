@@ -1,15 +1,15 @@
-//! Values that a vendor writes in its own way and that mean the same: another case, other blanks, another normal form of
-//! Unicode, fewer decimal places, a date without its time of day. Nothing else is the same.
+//! Equality of a value with the vendor's own spelling of it: another case, other blanks, another Unicode normal
+//! form, fewer decimal places, or a date without time of day. Any other difference counts.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
-/// The units in millionths that an amount may be rounded to: a cent and what is finer.
+/// Units, in millionths, to which a vendor may round an amount: a cent and smaller.
 const UNITS: [u64; 4] = [10_000, 1_000, 100, 10];
 const DAY: i64 = 86_400;
 
-/// Text in the form in which it is compared: composed, in small letters, with single blanks between words.
+/// The text in a form for comparison: composed (NFC), lower case, single blanks between words.
 fn form(text: &str) -> String {
     let normalizer = const { ComposingNormalizerBorrowed::new_nfc() };
     let text = normalizer.normalize(text).to_lowercase();
@@ -17,26 +17,26 @@ fn form(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether two texts mean the same.
+/// Whether two texts are equal apart from spelling.
 pub fn text(one: &str, other: &str) -> bool {
     one == other || form(one) == form(other)
 }
 
-/// Whether two lists hold the same texts: neither their order nor that one is there twice says anything.
+/// Whether two lists hold the same texts, regardless of order and duplicates.
 pub fn set(one: &[String], other: &[String]) -> bool {
     let forms = |list: &[String]| list.iter().map(|it| form(it)).collect::<BTreeSet<_>>();
     forms(one) == forms(other)
 }
 
-/// Whether a vendor that keeps cents, or a few places more, shows an amount as this one. Nothing is shown as none, and none
-/// as something.
+/// Whether `shown` can be `wanted` rounded by a vendor that keeps cents or a few more places. Zero equals only
+/// zero.
 pub fn amount(wanted: u64, shown: u64) -> bool {
     let rounded = |unit: &u64| shown.is_multiple_of(*unit) && shown.abs_diff(wanted) < *unit;
     wanted == shown || wanted > 0 && shown > 0 && UNITS.iter().any(rounded)
 }
 
-/// Whether a vendor that keeps a day, a minute or a second shows a time as this one. `tolerance`: times that differ by less
-/// are the same in any case.
+/// Whether `shown` can be `wanted` rounded by a vendor that keeps days, minutes or seconds. Times that differ by
+/// less than `tolerance` are always equal.
 pub fn time(wanted: Timestamp, shown: Timestamp, tolerance: SignedDuration) -> bool {
     let apart = shown.duration_since(wanted).abs();
     let of_day = shown.as_second().rem_euclid(DAY);

@@ -1,7 +1,7 @@
-//! Label selectors as people write them on a command line. The API server parses them as well; here they are refused in words
-//! before anything is asked.
+//! Label selectors on the command line. The API server parses them too; checking here gives a clear message before
+//! any request.
 
-/// Refuses what is no label selector.
+/// Refuses an invalid label selector.
 pub fn check(text: &str) -> Result<(), String> {
     let whole = text.trim();
     if whole.is_empty() {
@@ -17,7 +17,7 @@ pub fn check(text: &str) -> Result<(), String> {
 
 const HINT: &str = "write such as team=shop, env!=test, team in (shop,search), or team, separated by commas";
 
-/// Commas within parentheses separate values, others separate requirements.
+/// Splits at commas between requirements, but not at commas in parentheses, which separate values.
 fn requirements(text: &str) -> Result<Vec<&str>, String> {
     let (mut found, mut start, mut open) = (Vec::new(), 0, false);
     for (place, c) in text.char_indices() {

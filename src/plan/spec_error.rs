@@ -1,52 +1,53 @@
-//! A specification that cannot be carried out, found before any call.
+//! An invalid or unsupported specification, found before any call to the vendor.
 
 use crate::api::{Reason, Verdict};
 use std::fmt;
 
-/// Names the field and says what to do.
+/// The field that is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecError {
-    /// Why, as a reason in a condition.
+    /// The reason for the condition.
     pub reason: Reason,
-    /// The field, as a path from the top of the resource; [`SpecError::SEVERAL`] where the message names several.
+    /// Path of the field from the top of the resource; [`SpecError::SEVERAL`] if the message names several fields.
     pub field: String,
     /// What is wrong with it and what to do, one clause.
     pub message: String,
-    /// Whether a key or token that is served already is looked after in spite of it: earlier versions admitted the field, and
-    /// an application must not lose its key because this one does not.
+    /// Whether an existing key or token is still maintained: earlier versions accepted the field, and an
+    /// application must not lose its key because this version does not.
     pub tolerated: bool,
 }
 
 impl SpecError {
-    /// In the place of a field where the message names several.
+    /// Value of `field` if the message names several fields.
     pub const SEVERAL: &str = "";
 
-    /// The vendor cannot honour the field.
+    /// The vendor does not support the field.
     pub fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: Reason::Unsupported, field: field.into(), message: message.into(), tolerated: false }
     }
 
-    /// The field's value cannot be.
+    /// The field's value is invalid.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: Reason::InvalidSpec, field: field.into(), message: message.into(), tolerated: false }
     }
 
-    /// The field has no effect beside another one, or a bad one in the long run. What is served already goes on.
+    /// The field has no effect beside another one, or would do harm over time. An existing key is still maintained.
     pub fn idle(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { tolerated: true, ..Self::invalid(field, message) }
     }
 
-    /// Something the field points to is not there.
+    /// An object that the field references does not exist.
     pub fn missing(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: Reason::SecretMissing, field: field.into(), message: message.into(), tolerated: false }
     }
 
-    /// Something the field points to cannot be what it should be.
+    /// A referenced Secret has invalid content.
     pub fn secret(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: Reason::SecretInvalid, field: field.into(), message: message.into(), tolerated: false }
     }
 
-    /// What status says: stalled, but for what is missing, which other tools may be about to bring.
+    /// The verdict for status: stalled, but waiting if an object is missing that another tool may be about to
+    /// create.
     pub fn verdict(&self) -> Verdict {
         match self.reason {
             Reason::SecretMissing | Reason::ConsoleTokenMissing => {

@@ -1,4 +1,5 @@
-//! The fields of a GatewayApiKey's specification as a closed list: tables of vendors, refusals and drift name the same ones.
+//! The fields of a GatewayApiKey's specification as a closed list, used by the vendors' tables, by refusals and by
+//! drift.
 
 use crate::api::GatewayApiKeySpec;
 
@@ -83,15 +84,15 @@ impl SpecField {
         }
     }
 
-    /// The field of that name.
+    /// The field with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|field| field.name() == name)
     }
 
-    /// The fields that a specification sets, in the order of their names. What says the same as leaving the field out is no
-    /// wish that could be ignored.
+    /// The fields that a specification sets, in the order of their names. A value that equals the default counts as
+    /// not set, because it cannot be an ignored wish.
     pub fn set_in(spec: &GatewayApiKeySpec) -> Vec<Self> {
-        // Without `..`, so that a new field of the specification does not compile until it is one here.
+        // Without `..`, so that a new field of the specification does not compile until it is handled here.
         let GatewayApiKeySpec {
             console_token_ref: _,
             display_name,

@@ -1,34 +1,34 @@
-//! Why the API server does not store a Secret, told apart by who has to act, and what to say of it.
+//! Why the API server does not store a Secret, classified by who has to act, with the message for each cause.
 
 use crate::api::{Reason, Verdict};
 use std::fmt;
 
-/// What a role may lack.
+/// The verbs that a role may lack.
 const VERBS: [&str; 4] = ["get", "create", "update", "patch"];
-/// Characters of the API server's own words that are passed on.
+/// Maximum length of a quoted API server message, in characters.
 const LONGEST: usize = 400;
 
-/// A Secret that the API server does not store.
+/// The API server's refusal to store a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Who has to act.
+    /// The cause, which tells who has to act.
     pub cause: Cause,
     /// The field that the API server names, such as `metadata.labels`.
     pub field: Option<String>,
     /// The verb that Keysmith's role lacks.
     pub verb: Option<&'static str>,
-    /// The API server's own words; absent where they could quote the key.
+    /// The API server's message; `None` if it could quote the key.
     pub words: Option<String>,
 }
 
-/// Who has to act so that a Secret can be stored.
+/// Why a Secret is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The operator's rights do not reach (RBAC).
+    /// The operator lacks a right (RBAC).
     Rights,
-    /// A `ResourceQuota` is used up.
+    /// A `ResourceQuota` is exhausted.
     Quota,
-    /// An admission policy or webhook says no.
+    /// An admission policy or webhook denied the request.
     Policy,
     /// The Secret is immutable.
     Immutable,
@@ -38,23 +38,23 @@ pub enum Cause {
     TooLarge,
     /// The namespace is being deleted.
     Terminating,
-    /// Something else.
+    /// Any other cause.
     Other,
 }
 
 impl Refused {
-    /// Tells an answer of the API server apart: HTTP status, message, and the first of its causes (reason and field).
-    /// `quotable` says that the object which was sent holds no secret that a message could repeat.
+    /// Classifies a response of the API server by HTTP status, message, and the first of its causes (reason and
+    /// field). `quotable`: the sent object contained no secret that the message could repeat.
     pub fn new(code: u16, message: &str, first: Option<(&str, &str)>, quotable: bool) -> Self {
         let field = first.map(|(_, field)| clean(field, 100)).filter(|it| !it.is_empty());
         let words = quotable.then(|| clean(message, LONGEST)).filter(|it| !it.is_empty());
         let cause = cause(code, message, first.map(|(reason, _)| reason));
-        // One of a few words, which cannot quote anything.
+        // The verb comes from a fixed list, so it cannot quote a secret.
         let verb = VERBS.into_iter().find(|verb| message.contains(&format!(" cannot {verb} resource ")));
         Self { cause, field, verb: verb.filter(|_| cause == Cause::Rights), words }
     }
 
-    /// What status says. `works`: the Secret goes on holding a key that works.
+    /// The verdict for status. `works`: the Secret still holds a working key.
     pub fn verdict(&self, secret: &str, works: bool) -> Verdict {
         let kept = if works {
             "; the Secret keeps the key that it holds, which works"
@@ -134,7 +134,7 @@ fn cause(code: u16, message: &str, reason: Option<&str>) -> Cause {
     }
 }
 
-/// One line of plain text, cut to a length.
+/// The text as one line of plain text, cut to a length.
 fn clean(text: &str, longest: usize) -> String {
     let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
     let mut words = text.chars().map(plain).take(longest).collect::<String>().trim().to_owned();

@@ -1,4 +1,4 @@
-//! What status says once a new key has taken the place of the served one, however that came about.
+//! The status after a new key replaced the served one, for any cause.
 
 use super::budget::Shares;
 use super::capability::Support;
@@ -16,36 +16,37 @@ use crate::api::rotation::{LastRotation, PreviousKey, UnusedKey};
 use crate::api::shared::LocalRef;
 use jiff::{SignedDuration, Timestamp};
 
-/// A key that the Secret holds from now on.
+/// The key that the Secret holds from now on.
 #[derive(Clone, Debug)]
 pub struct Successor<'a> {
     /// The vendor's id.
     pub id: &'a KeyId,
     /// Its serial.
     pub serial: Serial,
-    /// The highest serial whose outcome is known with it.
+    /// The highest serial whose outcome is now known.
     pub settled: Serial,
-    /// As the vendor shows it, where it was asked.
+    /// The key as the vendor shows it, if it was read.
     pub listed: Option<&'a Listed>,
-    /// What was left of the budget, shared by it and by the key that it replaces.
+    /// The remaining budget, shared by this key and the one that it replaces.
     pub shares: Option<Shares>,
     /// Why it replaces the served key.
     pub cause: Option<Cause>,
-    /// What was asked for when it was claimed.
+    /// The rotation requests when it was claimed.
     pub requests: &'a RotationRequests,
-    /// What it is made as.
+    /// The desired state for which it was created.
     pub desired: &'a Desired,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
-    /// The resource's own share by which its schedule is moved, in `[0, 1)`.
+    /// The number in `[0, 1)` that shifts the resource's schedule.
     pub spread: f64,
 }
 
-/// Puts a key in the place of the served one, which becomes a previous one.
+/// Records the new key as served; the one before becomes a previous key.
 pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     let old = status.id.take().zip(status.serial);
     let forsaken = old.is_none() && status.internal.immutable_fields_hash.is_some();
-    // Where nothing is written down yet, as right after the first key, readers have the old content all the same.
+    // No content is recorded yet, as after the first key: the readers still have the old content and need a
+    // restart.
     let replaces = old.as_ref().is_some_and(|(id, _)| *id != next.id.0) || forsaken;
     if replaces && !next.desired.policy.restart.is_empty() {
         status.internal.restarted_revision.get_or_insert_default();
@@ -53,7 +54,7 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     if let Some((id, serial)) = old.filter(|(id, _)| *id != next.id.0) {
         retire(status, next, id, serial);
     } else if forsaken {
-        // The leaked key was given up before there was another one: it is a previous key by now, or gone.
+        // The leaked key was given up before this one existed: it is already a previous key, or deleted.
         tell(status, next, Cause::Leaked);
     }
     status.internal.key_count = rotation::made(status.internal.key_count.take());
@@ -81,8 +82,8 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.next_rotation_time = due.map(|due| report::to_the_second(due.at));
 }
 
-/// Status speaks of that generation. Which one was carried out last stays known, also where an earlier version wrote only
-/// the other.
+/// Records the observed generation. The applied generation is kept, also in a status of an earlier version, which
+/// has only the observed one.
 pub fn observe(status: &mut GatewayApiKeyStatus, generation: Option<i64>) {
     if status.id.is_some() {
         status.internal.applied_generation =
@@ -91,7 +92,7 @@ pub fn observe(status: &mut GatewayApiKeyStatus, generation: Option<i64>) {
     status.observed_generation = generation;
 }
 
-/// Nothing fails any more.
+/// Clears the record of failures.
 pub fn forget_failures(status: &mut GatewayApiKeyStatus) {
     status.failures = None;
     status.next_attempt_at = None;
@@ -129,7 +130,7 @@ fn retire(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, id: String, se
     }
 }
 
-/// Nobody can tell whether the served key leaked or one that still works beside it.
+/// If the served key leaked, the previous keys may be the ones that leaked, so they are treated as leaked as well.
 fn condemn(status: &mut GatewayApiKeyStatus) {
     for key in &mut status.previous {
         key.leaked = true;
@@ -145,8 +146,8 @@ fn tell(status: &mut GatewayApiKeyStatus, next: &Successor<'_>, cause: Cause) {
         Some(LastRotation { time: report::to_the_second(next.now), reason: cause.name(), budget });
 }
 
-/// A served key is declared dead although no other is there: it is revoked next, and the Secret holds nothing that
-/// works until another key is made.
+/// Gives up a leaked key although no other key exists: it is revoked next, and the Secret holds no working key
+/// until another one is created.
 pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests, now: Timestamp) {
     let Some((id, serial)) = status.id.take().zip(status.serial.take()) else {
         return;
@@ -171,18 +172,18 @@ pub fn drop_leaked(status: &mut GatewayApiKeyStatus, requests: &RotationRequests
     status.missing_since = None;
     status.next_rotation_time = None;
     status.rotation_failures = None;
-    // What is made from now on never leaked.
+    // Keys created from now on are not affected by this leak.
     status.last_handled_leaked.clone_from(&requests.leaked);
     forget_failures(status);
 }
 
-/// Keys that nothing uses are told.
+/// Records unused keys as announced.
 pub fn announce(status: &mut GatewayApiKeyStatus, ids: &[KeyId], now: Timestamp) {
     let told_at = report::to_the_second(now);
     status.unused.extend(ids.iter().map(|id| UnusedKey { id: id.0.clone(), told_at }));
 }
 
-/// What the last look shows of the served key and of previous ones that were missing.
+/// Records what the last listing and read show of the served key, and of previous keys that were missing.
 pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
     if facts.confirmed != Some(None) {
         status.missing_since = None;
@@ -195,17 +196,17 @@ pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
     if facts.view.is_some() {
         status.unused.retain(|it| facts.own().any(|own| own.key.id.0 == it.id));
     }
-    // What something else makes of the Secret is of interest as long as it does.
+    // The contest is forgotten once the Secret is no longer in that state.
     let left = status.secret_contest.as_ref().is_some_and(|it| super::contest::stands(facts, it));
     status.secret_contest.take_if(|_| !left);
 }
 
-/// Brings what status tells of the calendar in line with the present policy and the last claim.
+/// Updates the schedule in status for the current policy and the last claim.
 pub fn refresh(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts, desired: &Desired) {
     for key in &mut status.previous {
         key.retire_after = super::previous_keys::retire_after(key, &desired.policy);
     }
-    // What failed need not be wanted any more.
+    // A failed rotation may not be due any more.
     if !rotation::wanted(facts, desired) {
         status.rotation_failures = None;
         status.internal.failed_requests_hash = None;

@@ -1,7 +1,7 @@
-//! What goes into a Secret: presets and templates, checked before a key is minted.
+//! The content of a Secret: presets and templates, checked before a key is created.
 //!
-//! Templates are minijinja without loaders, macros and functions that could do I/O; their work is bounded by
-//! fuel, and every variable they name must be known.
+//! Templates are minijinja without loaders, macros, or functions that could do I/O. Fuel bounds their work, and
+//! unknown variables are refused.
 
 mod check;
 
@@ -13,49 +13,49 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::collections::BTreeMap;
 
-/// Tells Stakater Reloader that this Secret is one to restart workloads for.
+/// Marks the Secret for Stakater Reloader, which restarts workloads when it changes.
 const RELOADER: &str = "reloader.stakater.com/match";
-/// The entry of a Secret that has neither template nor preset.
+/// The entry of a Secret without template and preset.
 const DEFAULT_ENTRY: &str = "key";
-/// Steps a template may take: hundreds of times what any sane one needs, a fraction of a second in all.
+/// Limit of template steps: hundreds of times what a normal template needs, yet a fraction of a second in total.
 const FUEL: u64 = 50_000;
-/// Kubernetes' limit for a Secret is 1 MiB; what Keysmith adds itself stays far below the rest.
+/// Below Kubernetes' limit for a Secret of 1 MiB, with room for what Keysmith adds.
 const LARGEST: usize = 1_000_000;
-/// Kubernetes' limit for the name of an entry.
+/// Kubernetes' limit for an entry's name.
 const LONGEST_ENTRY: usize = 253;
-/// How the entries of an old key are named that stay beside the new ones.
+/// Prefix of the previous key's entries beside the new ones.
 pub const PREVIOUS_ENTRY: &str = "previous_";
-/// What a Secret should be, but for the key itself.
+/// The desired Secret, apart from the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretPlan {
     /// Its name.
     pub name: String,
     /// Its type.
     pub kind: String,
-    /// Labels beside Keysmith's own.
+    /// Labels besides Keysmith's own.
     pub labels: BTreeMap<String, String>,
-    /// Annotations beside Keysmith's own.
+    /// Annotations besides Keysmith's own.
     pub annotations: BTreeMap<String, String>,
     /// Entry → template.
     pub data: BTreeMap<String, String>,
-    /// Whether the entries of the old key stay until it is retired.
+    /// Whether the entries of the previous key stay until it is deleted.
     pub keep_previous: bool,
 }
 
-/// Hashes of what a Secret is rendered from, but for the key.
+/// Hashes of everything that a Secret is rendered from, apart from the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendering {
-    /// Of the plan and of every input, as version 0.1 counts.
+    /// Hash of the plan and of every input, as in version 0.1.
     pub all: String,
-    /// Of the plan and of those inputs that its templates use: another one does not change the Secret.
+    /// Hash of the plan and of the inputs that its templates use; other inputs do not change the Secret.
     pub used: String,
 }
 
-/// What a template can name.
+/// The variables of a template.
 pub struct Variables<'a> {
     /// The secret of the key.
     pub key: &'a str,
-    /// Base URL for applications, without a slash at its end.
+    /// Base URL for applications, without a trailing slash.
     pub base_url: &'a str,
     /// The vendor's id of the key.
     pub key_id: &'a str,
@@ -65,14 +65,14 @@ pub struct Variables<'a> {
     pub namespace: &'a str,
     /// Serial of the key.
     pub serial: u64,
-    /// RFC 3339, or empty.
+    /// Expiry in RFC 3339, or empty.
     pub expires_at: &'a str,
-    /// The models admitted.
+    /// The permitted models.
     pub models: &'a [String],
 }
 
 impl<'a> Variables<'a> {
-    /// Values of the usual size, to try a template with.
+    /// Values of typical size, for a trial rendering.
     const fn placeholder(models: &'a [String]) -> Self {
         Self {
             key: "sk-0123456789abcdef0123456789abcdef",
@@ -100,7 +100,7 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// A preset of which the template leaves nothing.
+/// The error for a preset whose entries the template all overrides.
 pub fn overridden(resource: &GatewayApiKey, openai_path: &str) -> Option<SpecError> {
     let secret = resource.spec.secret.as_ref()?;
     let entries = preset(secret.preset?, !resource.spec.models.is_empty(), openai_path);
@@ -143,14 +143,13 @@ impl SecretPlan {
             }
         }
         plan.check()?;
-        // Filters, indexes and loops show what they are worth only when they run, so they do, once, before a key is
-        // made for them.
+        // Filters, indexes and loops can fail only when they run, so they run once before a key is created.
         let filled = plan.render(&Variables::placeholder(&resource.spec.models))?;
         plan.check_filled(&filled)?;
         Ok(plan)
     }
 
-    /// Hashes of the plan and of what goes into the Secret beside the key.
+    /// Hashes of the plan and of the inputs besides the key.
     pub fn rendering(&self, base_url: &str, models: &[String]) -> Rendering {
         let digest = |base_url: &str, models: &[String]| {
             let text =
@@ -167,12 +166,12 @@ impl SecretPlan {
         }
     }
 
-    /// Whether an entry of the Secret is kept of an old key. One that the template names is its own.
+    /// Whether an entry of the Secret is from a previous key. An entry that the template defines is not.
     pub fn is_previous(&self, entry: &str) -> bool {
         entry.starts_with(PREVIOUS_ENTRY) && !self.data.contains_key(entry)
     }
 
-    /// The entries that are the key and nothing else.
+    /// The entries that consist of the key only.
     pub fn bare_entries(&self) -> impl Iterator<Item = &String> {
         let bare = |template: &str| {
             let inner = template.strip_prefix("{{").and_then(|it| it.strip_suffix("}}"));
@@ -181,18 +180,18 @@ impl SecretPlan {
         self.data.iter().filter(move |(_, template)| bare(template)).map(|(entry, _)| entry)
     }
 
-    /// The entries whose template names the key.
+    /// The entries whose template uses the key.
     pub fn keyed_entries(&self) -> impl Iterator<Item = &String> {
         self.data.iter().filter(|(_, template)| uses(template, "key")).map(|(entry, _)| entry)
     }
 
-    /// Fills the templates in.
+    /// Renders the templates.
     pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, SpecError> {
         let environment = environment();
         let mut size = 0;
         let mut filled = BTreeMap::new();
         for (entry, template) in &self.data {
-            // The engine's own message may quote the template's values, so it is not passed on.
+            // The engine's message may quote values, so it is not passed on.
             let text = environment.render_str(template, variables.context()).map_err(|error| {
                 let message = format!("the template fails ({})", error.kind());
                 SpecError::invalid(path(entry), message)
@@ -205,10 +204,10 @@ impl SecretPlan {
     }
 }
 
-/// Whether a template names that variable.
+/// Whether a template uses this variable.
 fn uses(template: &str, name: &str) -> bool {
     let environment = environment();
-    // What does not parse was refused before.
+    // A template that does not parse was refused before.
     environment.template_from_str(template).is_ok_and(|it| it.undeclared_variables(false).contains(name))
 }
 
@@ -220,14 +219,14 @@ fn environment<'a>() -> Environment<'a> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
-    // What is written in the template is what is in the Secret, to the last line break.
+    // The Secret gets exactly the template's text, including a final line break.
     if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
         environment.set_syntax(syntax);
     }
     environment
 }
 
-/// The table of README, "Presets".
+/// The entries of a preset, as in the table "Presets" of README.
 fn preset(preset: Preset, with_model: bool, openai_path: &str) -> BTreeMap<String, String> {
     const KEY: &str = "{{ key }}";
     const ROOT: &str = "{{ baseUrl }}";

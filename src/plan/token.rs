@@ -1,4 +1,4 @@
-//! ConsoleTokens: which endpoint they may talk to, whether the bytes can be a token, when to warn.
+//! ConsoleTokens: permitted endpoints, checks of the token's bytes, and the warning before expiry.
 
 use super::capability::{Capabilities, Endpoint, Minting};
 use super::policy::Policy;
@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use url::Url;
 
-/// A declared expiry is warned of this long ahead.
+/// How long before a declared expiry the warning begins.
 pub const WARN_AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Origins that credentials may be sent to, beside the vendors' own.
+/// Origins to which credentials may be sent, besides the vendors' own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints(Vec<Url>);
 
@@ -27,13 +27,14 @@ impl Endpoints {
         list.map(listed).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The origins, for people.
+    /// The origins, for messages.
     pub fn shown(&self) -> String {
         let origins: Vec<_> = self.0.iter().map(|it| it.origin().ascii_serialization()).collect();
         if origins.is_empty() { "none but the vendors' own".to_owned() } else { origins.join(",") }
     }
 
-    /// The URL to call, if credentials may be sent there: to the vendor's own origin, where it has one, and to those listed.
+    /// The URL to call, if credentials may be sent there: the vendor's own origin, if it has one, or one in the
+    /// list.
     pub fn admit(&self, endpoint: Option<&str>, default: Endpoint) -> Result<Url, SpecError> {
         let refuse = |message: String| SpecError {
             reason: Reason::EndpointNotAdmitted,
@@ -49,7 +50,7 @@ impl Endpoints {
         if own.iter().chain(&self.0).any(same) {
             return Ok(url);
         }
-        // The text is the user's own; still, only its origin is repeated.
+        // Only the origin is repeated, although the text is the user's own.
         let shown = url.origin().ascii_serialization();
         let instead = default.own().map(|own| format!("leave it out for {own}, or ")).unwrap_or_default();
         Err(refuse(format!(
@@ -58,9 +59,10 @@ impl Endpoints {
     }
 }
 
-/// An entry of the list. All paths of an origin are admitted, so one that is written would be taken for a limit.
+/// Reads an entry of the list. Every path of an origin is permitted, so a path is refused: it would look like a
+/// limit.
 fn listed(text: &str) -> Result<Url, String> {
-    // What may hold a password is not repeated.
+    // Text that may contain a password is not repeated.
     let shown = if text.contains('@') { "an entry" } else { text };
     let url = origin(text).map_err(|why| format!("{shown} {why}"))?;
     if url.path() != "/" {
@@ -86,18 +88,18 @@ fn origin(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether these bytes can be a token. `place` names Secret and key.
+/// Reads a token from bytes, if they can be one. `place` names Secret and entry for messages.
 pub fn check_token(bytes: &[u8], place: &str) -> Result<String, SpecError> {
     let refused = |flaw| SpecError::secret("spec.secretRef", format!("{place} {flaw}"));
     pasted::bare(bytes).map(str::to_owned).map_err(refused)
 }
 
-/// Where a token is, for messages.
+/// The location of a token, for messages.
 pub fn place(token: &ConsoleToken) -> String {
     token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, entry {}", it.name, it.key))
 }
 
-/// What is said of a token that cannot come back, because its Secret went with its namespace.
+/// The message for a token that cannot come back, because its Secret was deleted with the namespace.
 pub fn lost(token: &ConsoleToken) -> String {
     format!(
         "Secret {} is gone and cannot come back, because the namespace is being deleted",
@@ -105,21 +107,21 @@ pub fn lost(token: &ConsoleToken) -> String {
     )
 }
 
-/// The Secret of a token is not there.
+/// The error for a Secret that does not exist.
 pub fn secret_missing(name: &str, namespace: &str) -> SpecError {
     let message = format!("Secret {name} does not exist in namespace {namespace}; create it");
     SpecError::missing("spec.secretRef.name", message)
 }
 
-/// An entry of it is not there.
+/// The error for an entry that the Secret does not have.
 pub fn entry_missing(name: &str, entry: &str) -> SpecError {
     SpecError::missing("spec.secretRef.key", format!("Secret {name} has no entry {entry}; add it"))
 }
 
-/// Name of the GatewayApiKey that stands for the token of a ConsoleToken with `mint`.
+/// Name of the GatewayApiKey that holds the key of a ConsoleToken with `mint`.
 pub fn minted_name(token: &str) -> String {
     const SUFFIX: &str = "-console-token";
-    // A name may have 253 characters.
+    // Kubernetes names have at most 253 characters.
     let whole = format!("{token}{SUFFIX}");
     if whole.len() <= 253 {
         return whole;
@@ -128,8 +130,8 @@ pub fn minted_name(token: &str) -> String {
     format!("{}-{short}{SUFFIX}", token[..200].trim_end_matches(['-', '.']))
 }
 
-/// What a ConsoleToken with `mint` requests for, refused by name where it cannot be had. `issuer` is the ConsoleToken it
-/// names, if there is one.
+/// Checks `spec.mint` of a ConsoleToken against what the vendor supports. `issuer`: what the referenced
+/// ConsoleToken's vendor supports, if that ConsoleToken exists.
 pub fn check_mint(
     token: &ConsoleToken,
     mint: &Mint,
@@ -146,7 +148,7 @@ pub fn check_mint(
         let message = format!("{title} has no scopes; leave them out");
         return Err(SpecError::unsupported("spec.mint.scopes", message));
     }
-    // A token that is being deleted is still needed by what it made.
+    // Skipped during deletion, because the token is still needed to delete the keys created with it.
     if token.metadata.deletion_timestamp.is_none() {
         check_minted(token, mint, own)?;
     }
@@ -174,7 +176,7 @@ pub fn check_mint(
     Ok(())
 }
 
-/// What is written of a minted token and cannot be, or has no effect.
+/// Checks for invalid fields and for fields without effect in a minted token.
 fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result<(), SpecError> {
     check_secret(&mint.secret)?;
     if token.spec.expires_at.is_some() {
@@ -184,7 +186,7 @@ fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result
     mint.rotation.as_ref().map_or(Ok(()), |rotation| Policy::of_mint(rotation, own).map(drop))
 }
 
-/// The Secret that a minted token goes into.
+/// Checks the name and entry of the Secret for a minted token.
 fn check_secret(secret: &MintedSecret) -> Result<(), SpecError> {
     let refuse = |field: &str, name: &str, said| SpecError::invalid(field, format!("{name:?} {said}"));
     names::object(&secret.name).map_err(|said| refuse("spec.mint.secret.name", &secret.name, said))?;
@@ -192,7 +194,7 @@ fn check_secret(secret: &MintedSecret) -> Result<(), SpecError> {
     names::entry(&key).map_err(|said| refuse("spec.mint.secret.key", &key, said))
 }
 
-/// What is written of a ConsoleToken and cannot be, or has no effect, whatever the vendor.
+/// Checks for invalid fields of any ConsoleToken, whatever its vendor.
 pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), SpecError> {
     if let Some(place) = &spec.secret_ref {
         check_ref("spec.secretRef", &place.name, Some(&place.key))?;
@@ -204,7 +206,7 @@ pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// A reference to a Secret, or to an entry of one, that there can be.
+/// Checks a reference to a Secret, or to an entry of one.
 pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), SpecError> {
     let refuse = |part: &str, value: &str, said| {
         SpecError::invalid(format!("{field}.{part}"), format!("{value:?} {said}"))
@@ -213,7 +215,7 @@ pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), SpecE
     key.map_or(Ok(()), |key| names::entry(key).map_err(|said| refuse("key", key, said)))
 }
 
-/// The condition `ExpiringSoon`, if the token declares an expiry, and when to look at it again.
+/// The condition `ExpiringSoon`, if the token declares an expiry, and when to update it.
 pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
     let at = token.spec.expires_at?;
     let warn_from = plus(at, -WARN_AHEAD);

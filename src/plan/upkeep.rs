@@ -1,4 +1,4 @@
-//! The settings of the served key, and keys of ours that nothing uses.
+//! Settings drift of the served key, and unused keys of ours.
 
 use super::capability::Recovery;
 use super::desired::Desired;
@@ -10,7 +10,8 @@ use super::previous_keys::Next;
 use super::retry::plus;
 use jiff::SignedDuration;
 
-/// Compares the settings: against a direct answer where there is one; a listing is only a hint to ask.
+/// Compares the settings with those of a direct read. If only a listing is known, a difference in it leads to a
+/// direct read.
 pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
     if let Some(Some(key)) = &facts.confirmed {
         if let Some(mark) = somebody_elses(facts, key) {
@@ -37,8 +38,9 @@ pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) ->
             let fields = differing(facts, desired, &own.key);
             if fields.is_empty() { None } else { confirm(Why::Drift(fields)) }
         }
-        // A young key may be missing from a listing that lags. It is looked for again then: if it is gone for good,
-        // no later listing differs from this one, and nobody would be woken.
+        // A listing that lags may not show a new key yet, so another listing is obtained after the lag. Without it,
+        // a deleted key would stay unnoticed: later listings equal this one, so no change would enqueue the
+        // resource.
         None => match facts.record.created_at.map(|at| plus(at, facts.ability.listing_lag)) {
             Some(shown) if facts.now < shown => Some(take(Step::Rest(Some(shown)), Why::Fresh)),
             Some(shown) if view.as_of <= shown => Some(take(Step::Look(shown), Why::KeyLost)),
@@ -47,17 +49,18 @@ pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) ->
     }
 }
 
-/// The mark in the key's name, if it is another resource's: two resources may have been given one `externalId`.
+/// The mark in the key's name if it belongs to another resource: two resources may have the same `externalId`.
 fn somebody_elses(facts: &Facts, key: &Listed) -> Option<Mark> {
     let ours = facts.identity.serial_in(&key.name).is_some();
     Mark::parse(&key.name).map(|(mark, _)| mark).filter(|_| !ours)
 }
 
-/// The settings that differ; a name without our mark is one of them. Where names are fixed, a key that was found again
-/// after a restore keeps the mark of the resource it was made for.
+/// The settings that differ; a name without our mark counts as a difference. Where names cannot change, a key found
+/// again after a restore keeps the mark of its former resource.
 fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     let mut fields = drift::drift(&desired.settings, key, &facts.record.sent);
-    // An edit may be about nothing but how something is written. It is sent once, whatever the vendor makes of it.
+    // A specification edit may change only the spelling of a value. That is sent once, whatever the vendor makes of
+    // it.
     if facts.record.generation != facts.generation {
         let spelt = drift::spelt_otherwise(&desired.settings, key);
         fields.extend(
@@ -75,8 +78,8 @@ fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
     fields
 }
 
-/// A key of ours that nothing uses and that could be given another secret instead of making one more: one that never
-/// reached a Secret, which only an absent Secret, or one that surely holds the served key, can tell.
+/// An unused key of ours that can be rotated instead of creating another key. The key must never have been in a
+/// Secret, which is certain only if the Secret is absent or holds exactly the served key.
 pub fn reusable(facts: &Facts) -> Option<KeyId> {
     let undelivered = match &facts.target {
         Target::Absent => true,
@@ -101,9 +104,9 @@ fn spares(facts: &Facts) -> Vec<KeyId> {
     own.filter(|id| !used(id) && !previous(id)).collect()
 }
 
-/// Keys of ours that nothing uses: an attempt that turned up late, a duplicate that a human made. They are told, and
-/// revoked a poll later: until then people may take the mark out of a name. Serials above the claim are left alone: they
-/// belong to an operator that knows more than this one.
+/// Unused keys of ours: the late result of a create call, or a duplicate made by a person. They are announced and
+/// revoked one poll later; until then a person can keep one by removing the mark from its name. Keys with a serial
+/// above the claim are left alone, because an operator with newer state created them.
 pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
     let act = |step| Next::Act(take(step, Why::Spare));
     let spares = spares(facts);
@@ -118,12 +121,13 @@ pub(super) fn spare(facts: &Facts, served: &Served<'_>) -> Next {
     if facts.now < first {
         return Next::Wait(Some(first));
     }
-    // The mark may have been taken out of its name since.
+    // The mark may have been removed from its name since.
     if facts.view.as_ref().is_none_or(|view| view.as_of < first) {
         return act(Step::Look(plus(first, -SignedDuration::from_nanos(1))));
     }
     let newest = newest(facts, served);
-    // The maker of one may still be about to deliver it.
+    // The operator that created such a key may still be about to write it into the Secret, so the fence comes
+    // first.
     let fence = facts.target.held().and_then(|held| held.fence);
     if fence < Some(newest) {
         return act(Step::FenceSecret(newest));

@@ -1,4 +1,4 @@
-//! What keys spent and what the account has left: whose it is, and in which steps status tells it.
+//! Spending of keys and balance of the account: which keys they belong to, and how they are rounded for status.
 
 use super::capability::Capabilities;
 use super::duration;
@@ -11,10 +11,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// Nothing is asked more often than this.
+/// Minimum interval between two reads.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
-/// How often spending and balance are read; what the vendor does not tell is refused by name.
+/// How often spending and balance are read. A field that the vendor does not support is refused by name.
 pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedDuration, SpecError> {
     let (title, support) = (capabilities.title, &capabilities.usage);
     if support.spending.is_none() && !support.balance {
@@ -40,67 +40,67 @@ pub fn interval(spec: &UsageSpec, capabilities: &Capabilities) -> Result<SignedD
     Ok(interval)
 }
 
-/// Money of the vendor's, in millionths.
+/// An amount of money from the vendor, in millionths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// Millionths; below zero for an account that owes.
+    /// Millionths; negative for an account with debt.
     pub micros: i64,
-    /// The currency, as the vendor writes it.
+    /// The currency in the vendor's spelling.
     pub currency: String,
 }
 
-/// What one key spent within a span.
+/// Spending of one key within a time span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spending {
-    /// The vendor's id of the key, or its whole name, whichever the vendor tells.
+    /// The vendor's id of the key or its whole name, whichever the vendor shows.
     pub key: String,
     /// Millionths of the vendor's currency.
     pub micros: u64,
-    /// Calls, where the vendor counts them.
+    /// Number of calls, if the vendor counts them.
     pub calls: Option<u64>,
-    /// When it was used last within the span, as finely as the vendor tells.
+    /// Last use within the span, in the vendor's precision.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// The span that is asked for.
+/// The requested time span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Its first moment.
+    /// Its start.
     pub since: Timestamp,
     /// Its end.
     pub until: Timestamp,
-    /// Path of the vendor's usage endpoint, where the vendor does not document one.
+    /// Path of the usage endpoint, for a vendor that does not document it.
     pub path: Option<String>,
 }
 
 impl Span {
-    /// The running calendar month, in UTC.
+    /// The current calendar month, in UTC.
     pub fn month(now: Timestamp) -> Self {
         let first = now.to_zoned(TimeZone::UTC).date().first_of_month();
         let since = first.to_zoned(TimeZone::UTC).map_or(now, |it| it.timestamp());
         Self { since, until: now, path: None }
     }
 
-    /// Its first day and the day after its last, in UTC.
+    /// Its first day and the day after its last day, in UTC.
     pub fn days(&self) -> (Date, Date) {
         let date = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
         (date(self.since), date(self.until).tomorrow().unwrap_or(Date::MAX))
     }
 }
 
-/// What the keys of an account spent.
+/// Spending of all keys of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// When it was asked.
+    /// When it was read.
     pub as_of: Timestamp,
-    /// The span that was asked for.
+    /// The requested time span.
     pub span: Span,
-    /// By key.
+    /// Spending per key.
     pub keys: Vec<Spending>,
 }
 
 impl Spent {
-    /// What all keys with these marks spent together, whether or not they still exist.
+    /// Total spending of all keys with these marks, including deleted keys.
     pub fn of(&self, identity: &Identity, id: Option<&str>) -> Spending {
         let mut all = Spending::default();
         let ours = |it: &&Spending| identity.serial_in(&it.key).is_some() || Some(it.key.as_str()) == id;
@@ -112,7 +112,7 @@ impl Spent {
         all
     }
 
-    /// What one key spent, in millionths, by its serial or its id: a budget is that of a single key.
+    /// Spending of one key in millionths, found by serial or id: a budget belongs to a single key.
     pub fn of_key(&self, identity: &Identity, serial: Option<Serial>, id: Option<&str>) -> u64 {
         let this = |it: &&Spending| {
             Some(it.key.as_str()) == id || serial.is_some() && identity.serial_in(&it.key) == serial
@@ -120,7 +120,7 @@ impl Spent {
         self.keys.iter().filter(this).map(|it| it.micros).fold(0, u64::saturating_add)
     }
 
-    /// What status says of it.
+    /// The spending for status.
     pub fn told(&self, identity: &Identity, id: Option<&str>, currency: &str) -> Usage {
         Usage {
             spent: money::decimal(coarse(self.of(identity, id).micros)),
@@ -130,7 +130,7 @@ impl Spent {
     }
 }
 
-/// Two digits that say something, rounded down: a status is not written for every call.
+/// Rounds down to two significant digits, so that status is not written for every call.
 fn coarse(micros: u64) -> u64 {
     let mut step = 10_000;
     while micros / step >= 100 {
@@ -139,17 +139,17 @@ fn coarse(micros: u64) -> u64 {
     micros / step * step
 }
 
-/// In steps of five percent, rounded down.
+/// The spent share in steps of five percent, rounded down.
 pub(super) fn share(spent: u64, budget: u64) -> u64 {
     let percent = (u128::from(spent) * 100).checked_div(u128::from(budget)).unwrap_or_default();
     u64::try_from(percent / 5 * 5).unwrap_or(u64::MAX)
 }
 
-/// What status says of a balance.
+/// The balance for status.
 pub fn balance(money: &Money) -> Balance {
     let amount = money::decimal(coarse(money.micros.unsigned_abs()));
     let amount = if money.micros < 0 { format!("-{amount}") } else { amount };
-    // A vendor's own text: as much of it as a currency has.
+    // The text comes from the vendor and is reduced to what a currency code can contain.
     let currency = money
         .currency
         .chars()
@@ -160,7 +160,7 @@ pub fn balance(money: &Money) -> Balance {
     Balance { amount, currency }
 }
 
-/// Whether the account has less than that.
+/// Whether the balance is below the threshold.
 pub fn is_low(money: &Money, threshold: &str) -> bool {
     money::micros(threshold).is_some_and(|least| money.micros < i64::try_from(least).unwrap_or(i64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Rotation windows: the hours of the week in which a key may be replaced.
+//! Rotation windows: the hours of the week in which a rotation may begin.
 
 use super::spec_error::SpecError;
 use jiff::civil::{Date, DateTime, Time, Weekday};
@@ -6,14 +6,14 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan};
 use std::ops::Range;
 
-/// How far back an opening can have begun that is not over yet: yesterday, and one more day for the zones that once
-/// left out a whole date.
+/// How many days back an opening may have begun and still last: one day, and one more for time zones that once
+/// skipped a whole date.
 const DAYS_BACK: i32 = 2;
-/// How far ahead is looked. A week has every day once; the others are for a weekly opening that falls into the hour
-/// which summer time takes away.
+/// How many days to look ahead. One week contains every weekday; the other two are for a weekly opening in the hour
+/// that the change to summer time skips.
 const DAYS_AHEAD: i32 = 21;
 
-/// What [`Window::parse`] takes for a day, in the order of the week.
+/// The names of days that [`Window::parse`] accepts, in the order of the week.
 const DAYS: [(&str, Weekday); 7] = [
     ("Mon", Weekday::Monday),
     ("Tue", Weekday::Tuesday),
@@ -24,35 +24,37 @@ const DAYS: [(&str, Weekday); 7] = [
     ("Sun", Weekday::Sunday),
 ];
 
-/// Opens on each of its days once, by the clocks of its zone.
+/// A window that opens once on each of its days, in the local time of its zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The days it opens on; every day when empty. One that goes past midnight belongs to the day it opens on.
+    /// The days on which it opens; empty means every day. A window that goes past midnight belongs to the day on
+    /// which it opens.
     pub days: Vec<Weekday>,
-    /// When it opens.
+    /// Opening time.
     pub from: Time,
-    /// When it closes, itself excluded: on the same day, or on the next one unless that is later than `from`. Where
-    /// both are equal it is open for a whole day.
+    /// Closing time, exclusive: on the same day if later than `from`, otherwise on the next day. Equal times mean a
+    /// whole day.
     pub until: Time,
-    /// Whose clocks. A time that summer time leaves out is that much later; of two that it repeats, the first counts.
+    /// The time zone. A local time that summer time skips is moved later by the skipped span; of a repeated one,
+    /// the first counts.
     pub zone: TimeZone,
 }
 
-/// A window as it stands in a spec.
+/// A window as written in a specification.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
-    /// Days such as `Mon`; every day when empty.
+    /// Days such as `Mon`; empty means every day.
     pub days: &'a [String],
-    /// When it opens, `HH:MM`.
+    /// Opening time, `HH:MM`.
     pub from: &'a str,
-    /// When it closes, `HH:MM`.
+    /// Closing time, `HH:MM`.
     pub until: &'a str,
-    /// A name of the IANA time zone database; UTC when left out.
+    /// A name of the IANA time zone database; default UTC.
     pub time_zone: Option<&'a str>,
 }
 
-/// The first moment from `at` on at which one of the windows is open: `at` itself when one is, or when there is none
-/// to keep to. `None` where no window ever opens, which takes one that closes before it opens or the end of time.
+/// The first time from `at` on at which a window is open, or `at` itself if there are no windows. `None` if no
+/// window ever opens, for example near the end of representable time.
 pub fn next_open(windows: &[Window], at: Timestamp) -> Option<Timestamp> {
     if windows.is_empty() {
         return Some(at);
@@ -73,7 +75,7 @@ impl Window {
         })
     }
 
-    /// Every opening that can matter at that time.
+    /// All openings that may be relevant at this time.
     fn openings(&self, at: Timestamp) -> impl Iterator<Item = Range<Timestamp>> {
         let today = at.to_zoned(self.zone.clone()).date();
         (-DAYS_BACK..=DAYS_AHEAD)
@@ -82,7 +84,7 @@ impl Window {
             .filter_map(|day| self.opening(day))
     }
 
-    /// Nothing where the shift of summer time leaves nothing of it.
+    /// The opening on this day; `None` if a change of the clocks leaves nothing of it.
     fn opening(&self, day: Date) -> Option<Range<Timestamp>> {
         let last = if self.until > self.from { day } else { day.tomorrow().ok()? };
         let opening = self.moment(day.to_datetime(self.from))?..self.moment(last.to_datetime(self.until))?;
@@ -105,7 +107,7 @@ fn day(field: &str, index: usize, text: &str) -> Result<Weekday, SpecError> {
     })
 }
 
-/// Two digits, a colon, two digits: anything looser would let `9:30` and `21:3` be read as something.
+/// Exactly two digits, a colon, two digits: a looser rule would accept `9:30` and `21:3`.
 fn time(field: &str, text: &str) -> Result<Time, SpecError> {
     let number = |part: &str| {
         let digits = part.len() == 2 && part.bytes().all(|it| it.is_ascii_digit());
@@ -119,7 +121,7 @@ fn time(field: &str, text: &str) -> Result<Time, SpecError> {
     })
 }
 
-/// From the database that is compiled in, whatever the machine has.
+/// The zone from the compiled-in database, so that the result does not depend on the machine.
 fn zone(field: &str, name: Option<&str>) -> Result<TimeZone, SpecError> {
     let Some(name) = name else {
         return Ok(TimeZone::UTC);
@@ -140,7 +142,7 @@ mod tests {
 
     const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-    /// Days, opening, closing, zone, such as `Mon,Tue 22:00-04:00 Europe/Paris`; `*` is every day.
+    /// Days, opening, closing and zone, such as `Mon,Tue 22:00-04:00 Europe/Paris`; `*` means every day.
     fn window(text: &str) -> Window {
         read(text).unwrap()
     }
@@ -157,7 +159,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Rows of a window, a time, and when it is open next; the week of Monday 2026-11-16 unless a clock changes.
+    /// Each row: a window, a time, and when it is open next; in the week of Monday 2026-11-16 unless the clocks
+    /// change.
     fn check(table: &[(&str, &str, &str)]) {
         for (text, now, expected) in table {
             assert_eq!(next_open(&[window(text)], at(now)), Some(at(expected)), "{text} at {now}");
@@ -174,7 +177,7 @@ mod tests {
             ("Mon 09:00-17:00", "2026-11-16T17:00:00Z", "2026-11-23T09:00:00Z"),
             ("Sun,Sat 09:00-17:00", "2026-11-18T12:00:00Z", "2026-11-21T09:00:00Z"),
             ("* 09:00-17:00 Asia/Kolkata", "2026-11-18T12:00:00Z", "2026-11-19T03:30:00Z"),
-            // Monday begins in Auckland while it is still Sunday in Greenwich.
+            // Monday begins in Auckland while it is still Sunday in UTC.
             ("Mon 09:00-17:00 Pacific/Auckland", "2026-11-14T12:00:00Z", "2026-11-15T20:00:00Z"),
         ]);
     }
@@ -210,7 +213,7 @@ mod tests {
             ("* 02:15-02:45 Europe/Paris", "2026-03-29T01:45:00Z", "2026-03-30T00:15:00Z"),
             ("* 22:00-02:30 Europe/Paris", "2026-03-29T01:29:00Z", "2026-03-29T01:29:00Z"),
             ("* 22:00-02:30 Europe/Paris", "2026-03-29T01:30:00Z", "2026-03-29T20:00:00Z"),
-            // Nothing is left of this one, so it waits for another week.
+            // Nothing is left of this opening, so the next one is a week later.
             ("Sun 02:30-03:15 Europe/Paris", "2026-03-22T12:00:00Z", "2026-04-05T00:30:00Z"),
         ]);
     }
@@ -277,7 +280,8 @@ mod tests {
         }
     }
 
-    /// What somebody with a wall clock and a calendar would say, which is right away from a change of the clocks.
+    /// Whether local time and weekday are in the window, an independent check that holds only away from a change of
+    /// the clocks.
     fn shown_as_open(window: &Window, now: Timestamp) -> bool {
         let shown = now.to_zoned(window.zone.clone()).datetime();
         let on = |day: Weekday| window.days.is_empty() || window.days.contains(&day);

@@ -68,8 +68,8 @@ pub enum Mutant {
     ForgetsTheFinalizer,
     /// What stays at the vendor is not written into the ledger.
     WritesNoLedger,
-    /// Keys are not counted, so that nothing stops a resource that makes one after the other.
-    CountsNoKeys,
+    /// Nothing stops a resource that makes one key after the other.
+    HasNoBrake,
     /// It is not asked whether the Secret would be stored.
     AsksNothing,
 }
@@ -88,7 +88,7 @@ impl Mutant {
         Self::RemakesOnMetadata,
         Self::ForgetsTheFinalizer,
         Self::WritesNoLedger,
-        Self::CountsNoKeys,
+        Self::HasNoBrake,
         Self::AsksNothing,
     ];
 }
@@ -346,9 +346,6 @@ impl ObjectPort<GatewayApiKey> for Tampered {
         if self.is(Mutant::BelievesOneLook) && status.missing_since.is_some() {
             status.missing_since = Some(Timestamp::UNIX_EPOCH);
         }
-        if self.is(Mutant::CountsNoKeys) {
-            status.internal.key_count = None;
-        }
         let written = self.model.publish(object, &status).await;
         match &written {
             Ok(written) => self.knows(written),
@@ -463,7 +460,7 @@ impl Ports for Tampered {
 
 impl KeyPorts for Tampered {
     fn keys_per_day(&self) -> u64 {
-        self.model.keys_per_day()
+        if self.is(Mutant::HasNoBrake) { u64::MAX } else { self.model.keys_per_day() }
     }
 
     fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
@@ -471,9 +468,7 @@ impl KeyPorts for Tampered {
     }
 
     fn count_made(&self, key: &GatewayApiKey) {
-        if !self.is(Mutant::CountsNoKeys) {
-            self.model.count_made(key);
-        }
+        self.model.count_made(key);
     }
 
     fn may_exist(&self, mark: &Mark) -> bool {

@@ -10,6 +10,8 @@ use keysmith::plan::retry::plus;
 use std::collections::BTreeSet;
 
 const POLL: SignedDuration = SignedDuration::from_secs(300);
+/// What is wrong where operators go on writing and calling.
+pub const NOT_QUIET: &str = "the world is not quiet";
 const DRIFT: &str = "drift";
 
 impl Play {
@@ -46,7 +48,7 @@ impl Play {
         let before = self.effects();
         self.go_on(&present, SignedDuration::from_hours(24))?;
         self.settled()?;
-        if before == self.effects() { Ok(()) } else { Err("the world is not quiet".into()) }
+        if before == self.effects() { Ok(()) } else { Err(NOT_QUIET.into()) }
     }
 
     fn effects(&self) -> (u64, u64) {

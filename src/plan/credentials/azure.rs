@@ -1,4 +1,4 @@
-//! Azure: an endpoint and its key.
+//! Azure: an endpoint and its API key.
 
 use super::{Source, bones};
 use crate::plan::spec_error::SpecError;
@@ -7,7 +7,7 @@ use url::Url;
 
 const NAMES: [&str; 2] = ["endpoint", "api_key"];
 
-/// The credential, of a document or of two entries.
+/// The credential, from a document or from two entries.
 pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let (entry, endpoint, api_key) = if let Some(entry) = source.key {
         let document = source.document(entry)?;
@@ -49,7 +49,7 @@ fn refuse_unread(source: &Source<'_>) -> Result<(), SpecError> {
     }
 }
 
-/// The vendor puts the path behind it itself.
+/// Checks the endpoint. A path is refused, because the vendor appends its own.
 fn check(endpoint: &str) -> Result<(), String> {
     const LIKE: &str = "https://<resource>.openai.azure.com/";
     let url = Url::parse(endpoint).ok().filter(|url| url.scheme() == "https" && url.has_host());

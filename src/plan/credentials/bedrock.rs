@@ -1,4 +1,4 @@
-//! Amazon Bedrock: a key id and a secret for each region.
+//! Amazon Bedrock: an access key id and a secret access key per region.
 
 use super::{FIELD, Source, bones, plain_word};
 use crate::plan::spec_error::SpecError;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 const NAMES: [&str; 2] = ["access_key_id", "secret_access_key"];
 const REGIONS: &str = "write global or a region such as us-east-1";
 
-/// The credential, of a document or of pairs of entries.
+/// The credential, from a document or from pairs of entries.
 pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let regions = match source.key {
         Some(entry) => document(source, entry)?,
@@ -72,7 +72,8 @@ fn pairs(source: &Source<'_>) -> Result<Map<String, Value>, SpecError> {
     Ok(document)
 }
 
-/// Whether an entry that is not read was meant for the credential: it begins with a region, or is called like a part of it.
+/// Whether an unread entry was meant for the credential: it begins with a region, or has the name of one of its
+/// parts.
 fn is_meant(entry: &str) -> bool {
     let region = entry.split(['.', '/', ':']).next().is_some_and(is_region);
     let bones = bones(entry);
@@ -86,11 +87,11 @@ fn is_meant(entry: &str) -> bool {
         "region",
         "defaultregion",
     ];
-    // Other entries of a Secret that is shared, such as django_secret_key, are none of ours.
+    // Other entries of a shared Secret, such as `django_secret_key`, must not match.
     region || parts.contains(&bare) || bare.ends_with("accesskeyid") || bare.ends_with("secretaccesskey")
 }
 
-/// `global`, or what AWS calls regions: `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
+/// `global`, or an AWS region such as `us-east-1`, `us-gov-west-1`, `eusc-de-east-1`.
 fn is_region(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
     let letters = |it: &&str| (2..=12).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_lowercase());

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 const ENTRY: &str = "service_account.json";
 const AGAIN: &str = "download the service account's JSON again";
 
-/// The credential, of its document.
+/// The credential, from the service account document.
 pub fn credential(source: &Source<'_>) -> Result<String, SpecError> {
     let entry = source.key.unwrap_or(ENTRY);
     let document = source.document(entry)?;
@@ -48,7 +48,7 @@ fn required<'a>(document: &'a Map<String, Value>, name: &str) -> Option<&'a str>
     document.get(name).and_then(Value::as_str).filter(|it| !it.is_empty())
 }
 
-/// Parts of the document as entries of their own are not put together.
+/// Refuses entries that hold single parts of the document: they are not assembled.
 fn refuse_unread(source: &Source<'_>) -> Result<(), SpecError> {
     let parts =
         ["privatekey", "privatekeyid", "clientemail", "projectid", "serviceaccount", "location", "region"];
@@ -61,7 +61,7 @@ fn refuse_unread(source: &Source<'_>) -> Result<(), SpecError> {
     }
 }
 
-/// `my-project`, and `example.com:my-project` of old domains.
+/// `my-project`, or `example.com:my-project` for old domains.
 fn is_project(text: &str) -> bool {
     let name = text.rsplit_once(':').map_or(text, |(_, name)| name);
     let word =
@@ -74,7 +74,7 @@ fn is_email(text: &str) -> bool {
     sides.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
-/// Whether this is a private key in PEM. What is inside the key is the vendor's to find out.
+/// Whether the text is a PEM private key. The key's content is left to the vendor to check.
 fn private_key(text: &str) -> Result<(), &'static str> {
     let holds = |part: &str| text.contains(part);
     if holds("\\n") || holds("\\r") {

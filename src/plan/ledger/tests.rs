@@ -1,4 +1,4 @@
-//! What the ledger says of keys, and of tokens that may lead to them.
+//! Which keys a ledger entry covers, and which tokens are known to lead to them.
 
 use super::*;
 use crate::plan::facts::{KeyId, Shown};
@@ -85,12 +85,12 @@ fn a_token_of_the_same_name_in_another_namespace_leads_elsewhere_unless_the_acco
         (left(""), token("a", "", "other"), false),
         (left("o"), token("b", "o", "other"), true),
         (left("o"), token("a", "p", "main"), false),
-        // Written down before the vendor told, or told no more.
+        // The account id was not known when the entry was written, or is not known now.
         (left(""), token("a", "o", "main"), true),
         (left(""), token("b", "o", "main"), false),
         (left("o"), token("a", "", "main"), true),
         (left("o"), token("b", "", "main"), false),
-        // It leads elsewhere since then, or there again, or nobody knows.
+        // The token leads to another account since then, or to the former one again, or it is doubted.
         (moved(), pinned("new"), false),
         (moved(), pinned("old"), true),
         (moved(), token("b", "old", "other"), true),

@@ -1,4 +1,5 @@
-//! How much of its budget a key has spent: the conditions `BudgetLow` and `BudgetExhausted`, and the share in status.
+//! How much of its budget a key has spent: the conditions `BudgetLow` and `BudgetExhausted`, and the share in
+//! status.
 
 use super::super::budget::period_end;
 use super::super::capability::Capabilities;
@@ -14,27 +15,27 @@ use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// The least that a key is made with, in millionths.
+/// The smallest budget with which a key is created, in millionths.
 const LENT: u64 = 1;
-/// A budget is low from this share on, in percent.
+/// From this spent share on, in percent, a budget is low.
 const LOW: u64 = 80;
-/// What status says where no spending is read.
+/// Value in status if spending is unknown.
 const UNKNOWN: &str = "unknown";
 
-/// A budget, and where it is from.
+/// A budget and its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Purse<'a> {
-    /// The budget that was sent to the vendor last.
+    /// The budget last sent to the vendor.
     pub limit: Limit,
     /// The vendor's currency.
     pub currency: &'a str,
-    /// IANA name of the time zone in which its periods begin.
+    /// IANA name of the time zone in which budget periods begin.
     pub zone: &'a str,
     /// Name of the ConsoleToken.
     pub token: &'a str,
-    /// Whether the vendor tells what keys spent, so that `spec.usage` of the ConsoleToken helps.
+    /// Whether the vendor shows the spending of keys, so that setting `spec.usage` of the ConsoleToken helps.
     pub readable: bool,
-    /// Whether it is set.
+    /// Whether `spec.usage` is set.
     pub read: bool,
 }
 
@@ -53,14 +54,14 @@ impl<'a> Purse<'a> {
     }
 }
 
-/// What is known of the spending of the served key.
+/// What is known of the served key's spending.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// The key as the vendor showed it last.
+    /// The key as the vendor last showed it.
     pub seen: Option<&'a Listed>,
-    /// What old keys hold of the budget for their overlap, in millionths.
+    /// The part of the budget reserved for previous keys, in millionths.
     pub parked: u64,
-    /// What was read of spending last.
+    /// The last reading of spending.
     pub spent: Option<&'a Spent>,
     /// The marks of the resource.
     pub identity: &'a Identity,
@@ -68,44 +69,44 @@ pub struct Evidence<'a> {
     pub serial: Option<Serial>,
     /// The vendor's id of the key.
     pub id: Option<&'a str>,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// How much is spent.
+/// The spending of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spending {
-    /// Of the running period of the budget, in millionths.
+    /// Amount spent in the current period, in millionths.
     pub micros: u64,
-    /// Whether the served key has nothing left, so that the gateway refuses it.
+    /// Whether the served key has no budget left, so that the gateway refuses it.
     pub refused: bool,
 }
 
-/// Of a budget of which a key has so much left, beside what old keys hold of it.
+/// The spending if the served key has `left` and previous keys hold `parked` of the budget.
 pub fn left_over(limit: Limit, left: u64, parked: u64) -> Spending {
-    // A new key of a budget that is spent is made with the smallest amount that the vendor takes for one.
+    // If the budget is spent, a new key is created with the smallest budget that the vendor accepts.
     let refused = left <= LENT;
     Spending { micros: limit.micros.saturating_sub(left).saturating_sub(parked), refused }
 }
 
-/// What the served key spent of the running period of its budget; `None` where that is not known.
+/// Spending of the served key in the current budget period; `None` if unknown.
 pub fn spent(limit: Limit, evidence: &Evidence<'_>) -> Option<Spending> {
     if let Some(left) = evidence.seen.and_then(|key| key.remaining) {
         return Some(left_over(limit, left, evidence.parked));
     }
     let read = evidence.spent.filter(|_| limit.period == Period::Monthly)?;
-    // A reading of last month says nothing of this one.
+    // A reading of the previous month does not count for this one.
     let current = read.span.since == Span::month(evidence.now).since;
     let micros = || read.of_key(evidence.identity, evidence.serial, evidence.id);
     current.then(micros).map(|micros| Spending { micros, refused: micros >= limit.micros })
 }
 
-/// The share of the budget that is spent, in steps of five percent: status is not written for every call.
+/// The spent share in steps of five percent, so that status is not written for every call.
 pub fn used(limit: Limit, spent: Option<Spending>) -> String {
     spent.map_or_else(|| UNKNOWN.to_owned(), |spent| format!("{}%", share(spent.micros, limit.micros)))
 }
 
-/// Brings the share and both conditions in line with what is known. Returns news. Without a budget nothing is said.
+/// Updates the share and both conditions. Returns an event if one is due. Without a budget, all three are removed.
 pub fn tell(
     status: &mut GatewayApiKeyStatus,
     purse: Option<(&Purse<'_>, Option<Spending>)>,
@@ -200,14 +201,14 @@ fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
     )
 }
 
-/// Whether the period is over in which the budget was seen to be spent.
+/// Whether the budget period has ended for which `BudgetExhausted` was set.
 pub fn is_over(conditions: &[Condition], (period, zone): (Period, &str), now: Timestamp) -> bool {
     let spent = condition::find(conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True");
     let end = spent.and_then(|it| period_end(period, zone, it.last_transition_time.0));
     end.is_some_and(|end| end <= now)
 }
 
-/// When a key whose budget is spent is accepted again.
+/// When a key whose budget is spent will be accepted again.
 pub fn renewed_at(status: &GatewayApiKeyStatus, desired: &Desired, now: Timestamp) -> Option<Timestamp> {
     let period = status.budget.as_ref()?.period;
     condition::is_true(&status.conditions, BUDGET_EXHAUSTED)
@@ -226,15 +227,15 @@ fn amount(purse: &Purse<'_>) -> String {
     format!("{amount} {} {each}", purse.currency)
 }
 
-/// What `Ready` says instead of that everything is as specified: applications are refused, whatever the specification says.
+/// The verdict for `Ready` while the gateway refuses the served key, although everything is as specified.
 pub fn refusal(status: &GatewayApiKeyStatus) -> Option<Verdict> {
     let exhausted = condition::find(&status.conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True")?;
-    // A budget that starts anew ends this by itself.
+    // A budget with a period is available again without any change.
     let once = status.budget.as_ref().is_none_or(|budget| budget.period == Period::Once);
     Some(Verdict::reconciling(Reason::BudgetSpent, exhausted.message.clone()).stalled_if(once))
 }
 
-/// `Ready` is False beside `BudgetExhausted`, whatever else it says.
+/// Sets `Ready` to False while `BudgetExhausted` is True, whatever its reason.
 pub fn refuse(conditions: &mut [Condition], now: Timestamp) {
     if !condition::is_true(conditions, BUDGET_EXHAUSTED) {
         return;
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(spent(20_000_000, 0), Spending { micros: 0, refused: false });
         assert_eq!(spent(10_000_000, 10_000_000), Spending { micros: 0, refused: false });
         assert_eq!(spent(4_000_000, 10_000_000), Spending { micros: 6_000_000, refused: false });
-        // The served key is refused, whatever an old one could still spend.
+        // The served key is refused even if a previous key could still spend.
         assert_eq!(spent(1, 10_000_000), Spending { micros: 9_999_999, refused: true });
         assert_eq!(spent(0, 0), Spending { micros: 20_000_000, refused: true });
         assert_eq!(spent(30_000_000, 0).micros, 0, "filled up in the console");

@@ -1,4 +1,5 @@
-//! The conditions of a GatewayApiKey beside `Ready`: each is brought in line with the rest of status, and told when it changes.
+//! The conditions of a GatewayApiKey besides `Ready`: each is derived from the rest of status, and a change is an
+//! event.
 
 use super::super::desired::Desired;
 use super::super::policy::Policy;
@@ -11,7 +12,7 @@ use crate::api::condition::{
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 
-/// Brings the conditions that tell of replacements in line with the rest of status. Returns news.
+/// Updates the conditions on rotation from the rest of status. Returns an event if one is due.
 pub fn tell_of_rotation(
     status: &mut GatewayApiKeyStatus,
     overdue: bool,
@@ -62,7 +63,7 @@ pub fn tell_of_rotation(
     news
 }
 
-/// Says that the old key was retired although it was used shortly before.
+/// The condition for a previous key that was switched off or deleted although it was used shortly before.
 pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
     let message = format!(
         "an application still used the old key {} after the new one was in the Secret, within {} before it was switched off, and probably \
@@ -73,7 +74,7 @@ pub fn still_in_use(policy: &Policy, generation: Option<i64>) -> Condition {
     condition::condition(PREVIOUS_KEY_IN_USE, true, Reason::StillInUse, &message, generation)
 }
 
-/// What is said of consumers that were restarted, or not.
+/// The events after workloads were restarted, or could not be.
 pub fn restarted(restarted: &[String], missing: &[String], forbidden: &[String]) -> Vec<Notice> {
     let mut notices = Vec::new();
     if !restarted.is_empty() {
@@ -104,17 +105,17 @@ fn consumers_missing(missing: &[String]) -> String {
     )
 }
 
-/// What a look for the workloads that are to be restarted found.
+/// The result of looking up the workloads to restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
-    /// Those that do not exist, or labels that no workload has.
+    /// Workloads that do not exist, or selectors that match none.
     pub missing: Vec<String>,
-    /// Why some could not be looked for.
+    /// The error, if some could not be looked up.
     pub unseen: Option<String>,
 }
 
-/// Brings the condition `ConsumersMissing` in line with the workloads that were looked for; `None`: nothing is to be
-/// restarted. Returns news.
+/// Updates the condition `ConsumersMissing`; `None`: no workloads are to be restarted. Returns an event if one is
+/// due.
 pub fn tell_of_consumers(
     status: &mut GatewayApiKeyStatus,
     looked: Option<&Looked>,
@@ -150,19 +151,19 @@ pub fn tell_of_consumers(
     (!known).then(|| Notice::warning(EventReason::ConsumersMissing, message))
 }
 
-/// Whether a key was declared leaked that is not revoked yet: by an annotation that is not handled, or as a previous key.
+/// Whether a leaked key is not revoked yet: the annotation is not handled, or a previous key is leaked.
 pub fn leak_is_open(status: &GatewayApiKeyStatus, asked: Option<&String>) -> bool {
     let asked = asked.is_some() && asked != status.last_handled_leaked.as_ref() && status.id.is_some();
     asked || status.previous.iter().any(|key| key.leaked)
 }
 
-/// The leaked key that is not revoked yet.
+/// The id of the leaked key that is not revoked yet.
 pub fn leaked_key(status: &GatewayApiKeyStatus) -> Option<String> {
     let previous = status.previous.iter().find(|key| key.leaked).map(|key| key.id.clone());
     previous.or_else(|| status.id.clone())
 }
 
-/// What status says while nothing else is wrong and a leaked key still works.
+/// The verdict while everything else is fine but a leaked key still works.
 pub fn leak_pending(id: &str, observed: bool) -> Verdict {
     if observed {
         return Verdict::stalled(Reason::Leaked, leak_observed(id));
@@ -180,7 +181,7 @@ fn leak_observed(id: &str) -> String {
     )
 }
 
-/// Brings the condition `LeakOpen` in line with status, whose `Ready` says what is in the way. Returns news.
+/// Updates the condition `LeakOpen` from status, whose `Ready` names the obstacle. Returns an event if one is due.
 pub fn tell_of_leak(
     status: &mut GatewayApiKeyStatus,
     (open, observed): (bool, bool),
@@ -209,7 +210,7 @@ pub fn tell_of_leak(
         .then(|| Notice::warning(EventReason::LeakOpen, message))
 }
 
-/// Brings the condition `SecretContested` in line with status. Returns news.
+/// Updates the condition `SecretContested` from status. Returns an event if one is due.
 pub fn tell_of_contest(
     status: &mut GatewayApiKeyStatus,
     secret: &str,
@@ -232,8 +233,8 @@ pub fn tell_of_contest(
         .then(|| Notice::warning(EventReason::SecretContested, message))
 }
 
-/// Brings the condition `ExpiryUnconfirmed` in line with status: a key was ordered with an expiry, and the vendor shows
-/// none. Returns news.
+/// Updates the condition `ExpiryUnconfirmed`: a key was ordered with an expiry, and the vendor shows none. Returns
+/// an event if one is due.
 pub fn tell_of_expiry(
     status: &mut GatewayApiKeyStatus,
     desired: &Desired,

@@ -1,4 +1,4 @@
-//! What is said of a resource that is being deleted.
+//! Messages about a resource that is being deleted.
 
 use super::super::deletion::{Left, LeftWhy};
 use super::{Notice, clock, some};
@@ -6,7 +6,7 @@ use crate::api::rotation::DeletionPolicy;
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 
-/// The event when a GatewayApiKey goes. `revoked`: a key of it was revoked.
+/// The event when a GatewayApiKey is deleted. `revoked`: a key of it was revoked.
 pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
     let Some(first) = left.first() else {
         return revoked.then(|| Notice::news(EventReason::Revoked, "the key is revoked at the vendor"));
@@ -29,7 +29,7 @@ pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
     Some(Notice::warning(EventReason::LeftBehind, note))
 }
 
-/// The keys of a resource, in words.
+/// The keys of a resource, for messages.
 fn keys(status: &GatewayApiKeyStatus) -> Option<String> {
     let previous = status.previous.iter().map(|key| key.id.as_str());
     let ids: Vec<_> = status.id.as_deref().into_iter().chain(previous).collect();
@@ -43,7 +43,7 @@ fn next(token: &str, next: Option<Timestamp>) -> String {
     }
 }
 
-/// What status says of the deletion of a GatewayApiKey that does not get on.
+/// The verdict while the deletion of a GatewayApiKey is blocked.
 pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &GatewayApiKeyStatus) -> Verdict {
     let next = next(token, retry);
     let message = match keys(status) {
@@ -59,7 +59,7 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }
 
-/// What status says of a deletion that only a person can end, because the console token is gone for good.
+/// The verdict for a deletion that only a person can complete, because the console token is lost.
 pub fn hopeless(why: &str) -> Verdict {
     let message = format!(
         "what was made at the vendor cannot be removed: {why}; this resource and its namespace wait until you set the annotation \
@@ -68,7 +68,7 @@ pub fn hopeless(why: &str) -> Verdict {
     Verdict::stalled(Reason::DeletionBlocked, message)
 }
 
-/// What status says of the deletion of a ProviderKey that does not get on.
+/// The verdict while the deletion of a ProviderKey is blocked.
 pub fn provider_key_blocked(why: &str, token: &str) -> Verdict {
     let message = format!(
         "the credential cannot be removed at the vendor: {why}; {}; to delete the resource all the same and leave the credential in \
@@ -78,7 +78,7 @@ pub fn provider_key_blocked(why: &str, token: &str) -> Verdict {
     Verdict::reconciling(Reason::DeletionBlocked, message)
 }
 
-/// What status says while the removal of a ProviderKey is waited for.
+/// The verdict while the deletion of a ProviderKey waits for its confirmation.
 pub fn provider_key_awaited(until: Option<Timestamp>) -> Verdict {
     let until = until.map(clock).unwrap_or_default();
     let message = format!(
@@ -87,7 +87,7 @@ pub fn provider_key_awaited(until: Option<Timestamp>) -> Verdict {
     Verdict::reconciling(Reason::Deleting, message)
 }
 
-/// What status says of a ConsoleToken that is being deleted while resources need it. `missing`: why it does not work.
+/// The verdict for a ConsoleToken in deletion that other resources still need. `missing`: why it does not work.
 pub fn token_in_use(dependants: &[String], missing: Option<&str>) -> Verdict {
     let shown = dependants.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     let more = dependants.len().saturating_sub(3);

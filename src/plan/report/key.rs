@@ -1,4 +1,4 @@
-//! What is said of a GatewayApiKey: `Ready`, and the events of the steps that are taken.
+//! Messages about a GatewayApiKey: the verdicts for `Ready`, and the events of steps.
 
 use super::super::drift;
 use super::super::facts::{Facts, KeyId, Target};
@@ -10,39 +10,39 @@ use super::{Notice, clock, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;
 
-/// What a text about a decision needs beside it.
+/// The context of a decision that a message needs.
 #[derive(Clone, Debug)]
 pub struct Scene<'a> {
     /// Name of the Secret.
     pub secret: &'a str,
-    /// Whether the specification has the vendor accept the key.
+    /// Whether the key is active according to the specification.
     pub active: bool,
-    /// How the last create call failed whose outcome is not known, as long as that is remembered.
+    /// The fault of the last create call with an unknown outcome, if it is remembered.
     pub unanswered: Option<Fault>,
-    /// What applications find in the Secret.
+    /// What the Secret holds for applications.
     pub found: Found,
-    /// When the served key stops working, if it does.
+    /// Expiry of the served key, if it has one.
     pub expires: Option<Timestamp>,
-    /// Whether the vendor shows a key again, so that a lost Secret comes back with the same one.
+    /// Whether the vendor reveals a key again, so that a lost Secret gets the same key.
     pub reveals: bool,
 }
 
-/// What applications find in the Secret.
+/// What the Secret holds for applications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Found {
     /// The served key.
     #[default]
     Key,
-    /// A Secret without the served key.
+    /// The Secret exists without the served key.
     Other,
-    /// No Secret.
+    /// The Secret does not exist.
     Nothing,
-    /// There is no key yet that could be in it.
+    /// No key was issued yet.
     Unissued,
 }
 
 impl Found {
-    /// As the facts show it.
+    /// What the Secret holds according to the facts.
     pub fn of(facts: &Facts) -> Self {
         match (&facts.record.serial, &facts.target) {
             (None, _) => Self::Unissued,
@@ -54,7 +54,7 @@ impl Found {
 }
 
 impl Found {
-    /// What that means for applications.
+    /// What this means for applications, for messages.
     fn served(self, secret: &str) -> String {
         match self {
             Self::Key => format!("Secret {secret} keeps the key that it holds"),
@@ -71,7 +71,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// What status says when a decision is to rest.
+/// The verdict if the decision is to rest.
 pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
     let secret = scene.secret;
     let until = match decision.step {
@@ -167,8 +167,8 @@ fn suspended(scene: &Scene<'_>) -> Verdict {
     Verdict::settled(Reason::Suspended, message).still_ready(scene.found == Found::Key)
 }
 
-/// Whether the last create call made a key is not known: the answer was lost, could not be read, or was a failure that may
-/// come after the fact.
+/// The verdict while the outcome of the last create call is unknown: the response was lost or malformed, or was an
+/// error that may come after the key was created.
 fn unanswered(scene: &Scene<'_>, until: &str) -> Verdict {
     let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
@@ -179,7 +179,7 @@ fn unanswered(scene: &Scene<'_>, until: &str) -> Verdict {
     Verdict::reconciling(Reason::Recovering, message)
 }
 
-/// A deletion that waits for the end of a create call.
+/// The verdict for a deletion that waits because a create call may still be running.
 fn awaited(scene: &Scene<'_>, until: &str) -> Verdict {
     let why = scene.unanswered.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
@@ -188,7 +188,7 @@ fn awaited(scene: &Scene<'_>, until: &str) -> Verdict {
     Verdict::reconciling(Reason::Deleting, message)
 }
 
-/// What is said while the Secret is not written.
+/// The verdict while the Secret is not written.
 fn unwritten(why: &Why, scene: &Scene<'_>, until: &str) -> Option<Verdict> {
     let secret = scene.secret;
     let again =
@@ -227,7 +227,7 @@ fn unwritten(why: &Why, scene: &Scene<'_>, until: &str) -> Option<Verdict> {
     })
 }
 
-/// The event of a step that was taken, if it is worth one.
+/// The event of a step, if it deserves one.
 pub fn taken(decision: &Decision, secret: &str, until: Option<Timestamp>) -> Option<Notice> {
     let note = match (&decision.step, &decision.why) {
         (Step::Issue(_), Why::NeverIssued | Why::AttemptFailed) | (Step::Adopt(..) | Step::Commit(..), _) => {
@@ -336,7 +336,7 @@ const fn because(cause: Cause) -> &'static str {
     }
 }
 
-/// What becomes of the old key. `until`: the end of its overlap.
+/// What happens to the previous key, for messages. `until`: the end of its overlap.
 fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
     let until =
         until.map_or_else(|| "for spec.rotation.overlap".to_owned(), |it| format!("until {}", clock(it)));
@@ -348,15 +348,15 @@ fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
     }
 }
 
-/// What status says after a vendor call failed, with what that means for applications.
+/// The verdict after a failed vendor call, including what it means for applications.
 pub fn failed(fault: &Fault, doing: &str, (next, again): (Timestamp, bool), scene: &Scene<'_>) -> Verdict {
     let verdict = super::failed(fault, doing, next, again);
     let message = format!("{}; {}", verdict.message, scene.found.served(scene.secret));
     Verdict { message, ..verdict }
 }
 
-/// What status says after an attempt to replace the served key failed; it is in `status` already.
-/// `again`: it failed in the same way before.
+/// The verdict after a failed rotation of the served key; the failure is already recorded in `status`. `again`: the
+/// same failure happened before.
 pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeyStatus, again: bool) -> Verdict {
     let next = status.next_rotation_time.unwrap_or_default();
     let expires = status.expires_at.map(|at| format!(" until {}", clock(at))).unwrap_or_default();
@@ -365,7 +365,7 @@ pub fn replacement_failed(fault: &Fault, cause: Cause, status: &GatewayApiKeySta
     Verdict { message, ..verdict }
 }
 
-/// What status says when the vendor does not show the served key for the first time.
+/// The verdict when the vendor does not show the served key for the first time.
 pub fn key_missing(id: &KeyId, since: Timestamp) -> Verdict {
     let message = format!(
         "the vendor did not list key {id} at {}, so that it may not work any more; a second look, at least a minute later, decides; if the \
@@ -375,7 +375,7 @@ pub fn key_missing(id: &KeyId, since: Timestamp) -> Verdict {
     Verdict::reconciling(Reason::KeyMissing, message)
 }
 
-/// The event for keys that carry a resource's mark and that nothing uses.
+/// The event for unused keys that carry a resource's mark.
 pub fn unused_found(ids: &[KeyId], until: Timestamp) -> Notice {
     let named = some(ids.iter().map(|id| id.0.as_str()));
     Notice::warning(
@@ -388,7 +388,7 @@ pub fn unused_found(ids: &[KeyId], until: Timestamp) -> Notice {
     )
 }
 
-/// What status says of a Secret in which the key would not arrive.
+/// The verdict for a Secret that would not hold the key as written, because something changes it on the way.
 pub fn altered(secret: &str, what: &str) -> Verdict {
     Verdict::stalled(
         Reason::SecretContested,
@@ -399,7 +399,7 @@ pub fn altered(secret: &str, what: &str) -> Verdict {
     )
 }
 
-/// What can be spent in all while old keys work beside the new one, to be appended to the event of a replacement.
+/// The amount that all keys together can spend during an overlap, to be appended to the event of a rotation.
 pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String> {
     let limit = status.budget.as_ref().and_then(money::limit)?;
     let working = u64::try_from(status.previous.iter().filter(|key| !key.leaked).count()).unwrap_or(u64::MAX);
@@ -417,12 +417,12 @@ pub fn spendable(status: &GatewayApiKeyStatus, currency: &str) -> Option<String>
     })
 }
 
-/// What status says while settings that the vendor takes after creation are sent.
+/// The verdict while settings are sent that the vendor accepts only after creation.
 pub fn applying() -> Verdict {
     Verdict::reconciling(Reason::Progressing, "the settings of the key are being applied")
 }
 
-/// What status says while a key that another pass put into the Secret is looked up at the vendor.
+/// The verdict while a key that another pass wrote into the Secret is looked up at the vendor.
 pub fn checking() -> Verdict {
     Verdict::reconciling(
         Reason::Progressing,
@@ -430,12 +430,12 @@ pub fn checking() -> Verdict {
     )
 }
 
-/// What status says while a key that existed already is taken over.
+/// The verdict while an existing key is adopted.
 pub fn taking_over() -> Verdict {
     Verdict::reconciling(Reason::Progressing, "a key that existed already is taken over")
 }
 
-/// What status says of the key of a minted token that is deleted before its ConsoleToken.
+/// The verdict for the key of a minted token that is deleted before its ConsoleToken.
 pub fn token_needed(token: &str) -> Verdict {
     let message = format!(
         "this key is the token of ConsoleToken {token}, and is revoked after that ConsoleToken is deleted; delete ConsoleToken {token}"
@@ -443,7 +443,8 @@ pub fn token_needed(token: &str) -> Verdict {
     Verdict::reconciling(Reason::InUse, message)
 }
 
-/// What status says of a stored resource that the present type cannot read. `error`: what is wrong, which names the field.
+/// The verdict for a stored resource that does not fit the current type. `error`: what is wrong, with the field's
+/// name.
 pub fn undecodable(error: &str) -> Verdict {
     let message = format!(
         "the stored resource cannot be read: {error}; correct that field, nothing was done or undone meanwhile"
@@ -451,7 +452,7 @@ pub fn undecodable(error: &str) -> Verdict {
     Verdict::stalled(Reason::Undecodable, message)
 }
 
-/// The event when an old key is left alone, because it does not carry Keysmith's mark any more.
+/// The event when a previous key is left alone because it does not carry Keysmith's mark any more.
 pub fn not_ours(id: &KeyId) -> Notice {
     let note = format!(
         "the old key {id} no longer carries Keysmith's mark in its name and still WORKS at the vendor; revoke it in the vendor's console"
@@ -459,14 +460,14 @@ pub fn not_ours(id: &KeyId) -> Notice {
     Notice::warning(EventReason::LeftBehind, note)
 }
 
-/// What status says while a key that leaked is revoked although no other can take its place yet.
+/// The verdict while a leaked key is revoked although it cannot be replaced yet.
 pub fn given_up() -> Verdict {
     let message = "the key was declared leaked and is being revoked; APPLICATIONS HAVE NO KEY until a new one is made, which is tried at \
                    once and then again and again";
     Verdict::reconciling(Reason::Leaked, message)
 }
 
-/// What status says when the API server does not let the Secret be read. `error`: its answer, in brief.
+/// The verdict if the API server refuses to return the Secret. `error`: its response, shortened.
 pub fn secret_unreadable(secret: &str, namespace: &str, error: &str) -> Verdict {
     let message = format!(
         "Secret {secret} cannot be read: {error}; nothing is made or changed until it can; grant Keysmith's ServiceAccount get on Secrets in \
@@ -475,5 +476,5 @@ pub fn secret_unreadable(secret: &str, namespace: &str, error: &str) -> Verdict 
     Verdict::stalled(Reason::SecretRefused, message)
 }
 
-/// Why an old key that the vendor does not show is spoken of as gone with care.
+/// Added to messages about a previous key that the vendor does not show: its deletion is not certain.
 pub const UNSEEN: &str = "; the vendor did not show it any more, so that it is perhaps gone for long, or in another account: see keysmith orphans";

@@ -1,4 +1,4 @@
-//! What is said of `ProjectSettings`.
+//! Messages about `ProjectSettings`.
 
 use super::super::project::paths;
 use super::{Notice, clock};
@@ -21,7 +21,7 @@ pub fn updated(fields: &[&str]) -> Notice {
     Notice::news(EventReason::Updated, format!("changed at the vendor and read back: {}", paths(fields)))
 }
 
-/// What the condition `Drifted` says.
+/// The message of the condition `Drifted`.
 pub fn drifted(fields: &[&str]) -> String {
     if fields.is_empty() {
         String::new()
@@ -30,7 +30,7 @@ pub fn drifted(fields: &[&str]) -> String {
     }
 }
 
-/// The project differs, and is only looked at.
+/// The settings differ and are only observed.
 pub fn observed(fields: &[&str]) -> Verdict {
     let message = format!(
         "the vendor has other settings, and managementPolicy: Observe leaves them: {}; set managementPolicy: Manage to have them changed",
@@ -39,7 +39,7 @@ pub fn observed(fields: &[&str]) -> Verdict {
     Verdict::settled(Reason::Observed, message)
 }
 
-/// The vendor accepted a change and does not show it.
+/// The vendor accepted a change but does not show it.
 pub fn not_applied(fields: &[&str], next: Timestamp) -> Verdict {
     let message = format!(
         "the vendor accepted a change and does not show it: {}; compare the project in its console, tried again at {}",
@@ -49,13 +49,13 @@ pub fn not_applied(fields: &[&str], next: Timestamp) -> Verdict {
     Verdict::reconciling(Reason::NotApplied, message)
 }
 
-/// The vendor has no settings of projects. `able`: the vendors that do.
+/// The vendor does not support project settings. `able`: the vendors that do.
 pub fn unsupported<'a>(title: &str, able: impl Iterator<Item = &'a str>) -> String {
     let able = able.collect::<Vec<_>>().join(" or ");
     format!("{title} has no settings of whole projects; name a ConsoleToken of {able}, or delete this")
 }
 
-/// Another resource is for the same project.
+/// Another resource manages the same project.
 pub fn overruled(name: &str, namespace: &str) -> Verdict {
     let message = format!(
         "ProjectSettings {name} in namespace {namespace} was made before this and manages the same project; put everything there and delete this"
@@ -63,7 +63,7 @@ pub fn overruled(name: &str, namespace: &str) -> Verdict {
     Verdict::stalled(Reason::OwnershipConflict, message)
 }
 
-/// The user of the token is no administrator of the project. `again`: it was so before.
+/// The token's user is not an administrator of the project. `again`: so it was at the previous attempt.
 pub fn forbidden(doing: &str, token: &str, next: Timestamp, again: bool) -> Verdict {
     let message = format!(
         "could not {doing}: the user of ConsoleToken {token} is no administrator of the project (403); name a ConsoleToken of one, or set \

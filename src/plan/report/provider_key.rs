@@ -1,4 +1,4 @@
-//! What is said of ProviderKeys.
+//! Messages about ProviderKeys.
 
 use super::super::fault::Fault;
 use super::super::provider_key::ProviderKeyWhy as Why;
@@ -6,7 +6,7 @@ use super::{Notice, clock};
 use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;
 
-/// The credential is at the vendor. `left`: earlier ones that the vendor did not remove.
+/// The verdict when nothing is left to do. `left`: earlier provider keys that the vendor did not delete.
 pub fn at_rest(left: &[String]) -> Verdict {
     if left.is_empty() {
         return Verdict::settled(Reason::Deposited, "the credential is at the vendor");
@@ -18,7 +18,7 @@ pub fn at_rest(left: &[String]) -> Verdict {
     Verdict::settled(Reason::Deposited, message)
 }
 
-/// The vendor's listing does not show the credential.
+/// The provider key is not in the vendor's listing.
 pub fn missing(since: Timestamp) -> Verdict {
     let message = format!(
         "the vendor's listing has not shown the credential since {}; it is sent again if a look more than a minute later does not show it either",
@@ -27,7 +27,7 @@ pub fn missing(since: Timestamp) -> Verdict {
     Verdict::reconciling(Reason::Progressing, message).still_ready(true)
 }
 
-/// Whether the last create call had an effect is not known. `why`: how the call failed, as long as that is remembered.
+/// The outcome of the last create call is unknown. `why`: its fault, if it is remembered.
 pub fn unanswered(why: Option<&Fault>, until: &str) -> Verdict {
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
     let message = format!(
@@ -36,7 +36,7 @@ pub fn unanswered(why: Option<&Fault>, until: &str) -> Verdict {
     Verdict::reconciling(Reason::Recovering, message)
 }
 
-/// An earlier credential is still listed.
+/// A superseded provider key is still listed.
 pub fn superseded(until: &str) -> Verdict {
     let message = format!(
         "the vendor still lists an earlier credential, perhaps only for a while; looked at again at {until}"
@@ -44,7 +44,7 @@ pub fn superseded(until: &str) -> Verdict {
     Verdict::reconciling(Reason::Progressing, message).still_ready(true)
 }
 
-/// The event when a credential was sent.
+/// The event when a provider key was created.
 pub fn sent(why: Why) -> Notice {
     match why {
         Why::Lost => Notice::warning(
@@ -59,7 +59,7 @@ pub fn sent(why: Why) -> Notice {
     }
 }
 
-/// What status says between two steps of a change.
+/// The verdict between two steps of a change.
 pub fn assigned() -> Verdict {
     Verdict::reconciling(
         Reason::Progressing,
@@ -67,7 +67,7 @@ pub fn assigned() -> Verdict {
     )
 }
 
-/// What status says once earlier credentials are dealt with.
+/// The verdict after superseded provider keys were deleted.
 pub fn settled() -> Verdict {
     Verdict::reconciling(
         Reason::Progressing,
@@ -76,29 +76,29 @@ pub fn settled() -> Verdict {
     .still_ready(true)
 }
 
-/// What status says while an earlier credential is removed.
+/// The verdict while superseded provider keys are deleted.
 pub fn replacing() -> Verdict {
     let message = "the credential is at the vendor; the earlier one is removed next";
     Verdict::reconciling(Reason::Progressing, message).still_ready(true)
 }
 
-/// The event when the keys of a credential were changed at the vendor.
+/// The event when drift of the assigned keys was corrected.
 pub fn set_right() -> Notice {
     let note = "the keys that use the credential were changed at the vendor and are set right";
     Notice::warning(EventReason::DriftCorrected, note)
 }
 
-/// The event when the keys of a credential were changed as the specification says.
+/// The event when the assigned keys were changed because the specification changed.
 pub fn reassigned() -> Notice {
     Notice::news(EventReason::Reassigned, "the keys that use the credential were changed in place")
 }
 
-/// The event when the credential went with its resource.
+/// The event when the provider key was deleted together with its resource.
 pub fn removed() -> Notice {
     Notice::news(EventReason::Removed, "the credential is removed at the vendor")
 }
 
-/// The event when the vendor may still have what it was asked to remove.
+/// The event when the vendor may not have deleted some provider keys.
 pub fn left_behind(ids: &[String]) -> Notice {
     let note = format!(
         "the vendor did not remove {}, or does not show whether it did; remove it in the vendor's console",
@@ -107,7 +107,7 @@ pub fn left_behind(ids: &[String]) -> Notice {
     Notice::warning(EventReason::LeftBehind, note)
 }
 
-/// The vendor of the ConsoleToken stores no provider credentials. `able`: the vendors that do.
+/// The ConsoleToken's vendor does not support provider keys. `able`: the vendors that do.
 pub fn unsupported<'a>(token: &str, able: impl Iterator<Item = &'a str>) -> String {
     format!(
         "the vendor of ConsoleToken {token} has no provider keys; name a ConsoleToken of {}, or delete this",
@@ -115,7 +115,7 @@ pub fn unsupported<'a>(token: &str, able: impl Iterator<Item = &'a str>) -> Stri
     )
 }
 
-/// A GatewayApiKey that is named, and cannot be used yet. `missing`: it does not exist.
+/// A referenced GatewayApiKey cannot be used yet. `missing`: it does not exist.
 pub fn gateway_key(name: &str, what: &str, missing: bool) -> Verdict {
     let message =
         format!("spec.gatewayKeyRefs: GatewayApiKey {name} {what}; goes on by itself when that changes");

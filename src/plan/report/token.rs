@@ -1,4 +1,4 @@
-//! What is said of ConsoleTokens, and of resources that wait for one.
+//! Messages about ConsoleTokens, and about resources that wait for one.
 
 use super::super::fault::{Fault, FaultKind};
 use super::{Notice, clock, on_the_way};
@@ -11,11 +11,11 @@ pub fn verified(token: &ConsoleToken) -> Verdict {
     Verdict::settled(Reason::Verified, message)
 }
 
-/// The vendor did not answer a look as it should. `hint`: what the driver knows of a refusal; `again`: the look before ended
-/// in the same way, which confirms what only a person can mend.
+/// The verification of the token failed. `hint`: the driver's explanation of a refusal. `again`: the previous
+/// verification failed in the same way, which confirms that only a person can fix it.
 pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (Timestamp, bool)) -> Verdict {
     let place = super::super::token::place(token);
-    // What may be a mistake of the vendor's is looked at once more before it counts.
+    // A failure that may be the vendor's mistake must happen twice before it counts.
     let tried = if fault.stalls(again) || !fault.stalls(true) {
         format!("tried again at {}", clock(next))
     } else {
@@ -46,13 +46,13 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (
     Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
 }
 
-/// The key that stands for a minted token is not there yet. `said`: what it says of itself.
+/// The key of a minted token is not ready. `said`: the message of its `Ready`.
 pub fn minting(key: &str, said: Option<&str>) -> Verdict {
     let said = said.unwrap_or("it is being made");
     Verdict::reconciling(Reason::Progressing, format!("GatewayApiKey {key} makes the token: {said}"))
 }
 
-/// Another GatewayApiKey has the name of the one that would stand for a minted token.
+/// The name of the GatewayApiKey for a minted token is taken by another GatewayApiKey.
 pub fn mint_taken(key: &str) -> Verdict {
     let message = format!(
         "spec.mint: GatewayApiKey {key} would stand for this token, and one of that name exists that is not Keysmith's; delete it, or create \
@@ -61,12 +61,12 @@ pub fn mint_taken(key: &str) -> Verdict {
     Verdict::stalled(Reason::OwnershipConflict, message)
 }
 
-/// A minted token that is being deleted, of which there is nothing.
+/// A minted token in deletion for which no key was ever created.
 pub fn never_minted() -> Verdict {
     Verdict::reconciling(Reason::Deleting, "no token is left at the vendor; the ConsoleToken goes next")
 }
 
-/// What a resource says whose ConsoleToken does not exist.
+/// The ConsoleToken of a resource does not exist.
 pub fn missing(name: &str, namespace: &str) -> Verdict {
     let message = format!(
         "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {namespace}; create it, Keysmith then goes on by itself"
@@ -74,13 +74,13 @@ pub fn missing(name: &str, namespace: &str) -> Verdict {
     Verdict::waiting(Reason::ConsoleTokenMissing, message)
 }
 
-/// What a resource says whose ConsoleToken does not work. `stalled`: only a person can mend it.
+/// The ConsoleToken of a resource is not ready. `stalled`: only a person can fix it.
 pub fn not_ready(name: &str, why: &str, stalled: bool) -> Verdict {
     let message = format!("ConsoleToken {name} is not Ready: {why}; goes on by itself when it is");
     Verdict::reconciling(Reason::ConsoleTokenNotReady, message).stalled_if(stalled)
 }
 
-/// The event when another account takes the place of the one that the keys were made in.
+/// The event when another account was accepted in place of the one in which the keys were created.
 pub fn account_accepted(old: &str, new: &str, left: usize) -> Notice {
     let note = format!(
         "account {new} takes the place of account {old}, as keysmith.dev/accept-account says: {left} keys stay there and WORK; the ledger names them"
@@ -88,7 +88,8 @@ pub fn account_accepted(old: &str, new: &str, left: usize) -> Notice {
     Notice::warning(EventReason::AccountAccepted, note)
 }
 
-/// The event when the Secret of a token could not be held. `code`: the HTTP status of the API server.
+/// The event when the Secret of a token could not be protected from deletion. `code`: HTTP status of the API
+/// server.
 pub fn secret_not_held(secret: &str, code: u16) -> Notice {
     let note = format!(
         "no finalizer could be put on Secret {secret} ({code}): should the namespace be deleted while Keysmith is down, the keys stay at the \
@@ -97,7 +98,7 @@ pub fn secret_not_held(secret: &str, code: u16) -> Notice {
     Notice::warning(EventReason::SecretNotHeld, note)
 }
 
-/// What `LowBalance` says.
+/// The message of `LowBalance`.
 pub fn balance(low: bool, threshold: &str, currency: &str) -> String {
     if low {
         format!(
@@ -108,7 +109,8 @@ pub fn balance(low: bool, threshold: &str, currency: &str) -> String {
     }
 }
 
-/// What `UsageRead` says of a reading that failed; `None`: it did not. Without the time of the next attempt, which would be a write for every failure.
+/// Reason and message of `UsageRead` after a failed reading; `None`: it did not fail. The retry time is left out,
+/// because it would mean a status write per failure.
 pub fn unread(spending: Option<&Fault>, balance: Option<&Fault>) -> Option<(Reason, String)> {
     let failed = match (spending, balance) {
         (None, None) => return None,

@@ -1,4 +1,4 @@
-//! What no Secret can be is found here, with its field, before a key is made for it.
+//! Refuses an invalid Secret by its field, before a key is created for it.
 
 use super::{LARGEST, LONGEST_ENTRY, PREVIOUS_ENTRY, SecretPlan, environment, path};
 use crate::api::{GROUP, MANAGED_BY_LABEL};
@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 const VARIABLES: [&str; 8] =
     ["key", "baseUrl", "keyId", "name", "namespace", "serial", "expiresAt", "models"];
-/// Types that Kubernetes or other tools give a meaning beyond "some data".
+/// Types that have a special meaning in Kubernetes or other tools.
 const RESERVED_TYPES: [&str; 3] =
     ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
 /// Kubernetes' limit for all annotations of an object.
 const LARGEST_ANNOTATIONS: usize = 256 * 1024;
-/// What Keysmith's own annotations take, but for what grows with the plan.
+/// Size of Keysmith's own annotations, apart from those that grow with the plan.
 const OWN_ANNOTATIONS: usize = 4096;
 
 impl SecretPlan {
@@ -81,7 +81,8 @@ impl SecretPlan {
                 return refuse("labels", name, said);
             }
         }
-        // Keysmith writes down which labels and annotations are the template's, and where the key stands in the entries.
+        // Keysmith's annotations list the labels and annotations of the template, and the entries that hold the
+        // key.
         let names = self.labels.keys().chain(self.annotations.keys()).map(|name| name.len() + 16);
         let entries = self.data.keys().map(|name| name.len() + 16);
         let own = OWN_ANNOTATIONS + names.chain(entries).sum::<usize>();
@@ -94,7 +95,7 @@ impl SecretPlan {
         Ok(())
     }
 
-    /// What only shows when the templates are filled in, as they are with a placeholder.
+    /// Checks that need the rendered templates, here filled with placeholders.
     pub(super) fn check_filled(&self, filled: &BTreeMap<String, String>) -> Result<(), SpecError> {
         let text = |entry: &str| filled.get(entry).map(String::as_str).unwrap_or_default();
         let json = match self.kind.as_str() {
@@ -118,9 +119,9 @@ impl SecretPlan {
         Err(SpecError::invalid(path(json), message))
     }
 
-    /// Whether all of it fits into a Secret, beside what is kept of the old key.
+    /// Checks that everything fits into a Secret, including the entries of the previous key.
     pub(super) fn check_size(&self, (entry, size, count): (&str, usize, usize)) -> Result<(), SpecError> {
-        // The entries of the old key stand beside the new ones for a while, under longer names.
+        // The entries of the previous key are kept beside the new ones for a while, under longer names.
         let kept = if self.keep_previous { size + count * PREVIOUS_ENTRY.len() } else { 0 };
         if size + kept <= LARGEST {
             return Ok(());
@@ -131,7 +132,7 @@ impl SecretPlan {
     }
 }
 
-/// The entry of the old key is called `previous_` and this one's name.
+/// The previous key's entry is named `previous_` plus this name, which must fit.
 fn check_room(entry: &str) -> Result<(), SpecError> {
     if entry.starts_with(PREVIOUS_ENTRY) {
         let message =
