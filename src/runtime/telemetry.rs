@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For reading by humans.
+    /// For people.
     #[default]
     Text,
     /// One JSON object per line.
