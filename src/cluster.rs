@@ -1,4 +1,4 @@
-//! What Kubernetes understands: claims and status by compare-and-swap, Secrets behind a guard, watches, events.
+//! Access to Kubernetes: claims and status by compare-and-swap, Secrets, watches, events.
 
 pub mod events;
 pub mod hold;
@@ -10,27 +10,27 @@ pub mod secret;
 pub mod watch;
 pub mod workloads;
 
-/// Whether an answer says that somebody else wrote in between.
+/// Whether the request met a concurrent write (409).
 pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
-/// Whether the same request may succeed a little later.
+/// Whether a retry of the same request may succeed.
 pub fn is_transient(error: &kube::Error) -> bool {
     !matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
 }
 
-/// Whether the API server does not let us: a right is missing, or an admission plugin says no.
+/// Whether RBAC or an admission plugin rejected the request (403).
 pub fn is_forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-/// Whether an answer says that the object is not there.
+/// Whether the object does not exist (404).
 pub fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-/// An error of the API server without its text where that may quote what was sent.
+/// An error of the API server, without its message, which may quote what was sent.
 pub fn brief(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
@@ -39,7 +39,7 @@ pub fn brief(error: &kube::Error) -> String {
     }
 }
 
-/// The same for a watch.
+/// An error of a watch, without its message.
 pub fn brief_watch(error: &kube::runtime::watcher::Error) -> String {
     use kube::runtime::watcher::Error::{
         InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
@@ -51,7 +51,7 @@ pub fn brief_watch(error: &kube::runtime::watcher::Error) -> String {
     }
 }
 
-/// Whether a watch failed for a reason that a person has to remove: its kind is not served, or may not be read.
+/// Whether only a user can repair the watch: its kind is not served, or RBAC does not allow the watch.
 pub fn needs_a_person(error: &kube::runtime::watcher::Error) -> bool {
     use kube::runtime::watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     let code = match error {
@@ -64,7 +64,7 @@ pub fn needs_a_person(error: &kube::runtime::watcher::Error) -> bool {
     matches!(code, 401 | 403 | 404)
 }
 
-/// An error of the API server as a clause that ends a sentence: what is wrong, and what to do.
+/// An error of the API server as the last clause of a sentence: what is wrong, and what to do.
 pub fn sentence(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => match status.code {
@@ -84,7 +84,7 @@ pub fn sentence(error: &kube::Error) -> String {
     }
 }
 
-/// Why there is no connection, as far as that can be told without the text of a library.
+/// Why there is no connection, without quoting a library's error text.
 fn cause(error: &(dyn std::error::Error + 'static)) -> &'static str {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,4 +1,5 @@
-//! The loop: one controller per kind, with what they share. Here things wait; nothing here decides.
+//! The controllers: one per kind, with what they share. This is where passes run and wait; decisions are made
+//! elsewhere.
 
 pub mod accounts;
 pub mod console_token;
@@ -30,36 +31,37 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Far longer than a pass usually takes; one that hangs is dropped and tried again, its critical sections run on.
+/// Timeout of a pass, far longer than a pass usually takes. A pass that hangs is dropped and retried; its critical
+/// sections run on.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
-/// Everything is looked at again this often, whatever events were missed.
+/// Interval after which every object is reconciled again, in case events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
 /// A kind and how it is reconciled.
 pub trait Subject: Managed {
-    /// One pass: observe, decide, act, report, as often as it takes to come to rest.
+    /// One pass: observe, decide, act, report, repeated until the object is at rest.
     fn reconcile(
         object: Arc<Self>,
         context: Arc<Context>,
     ) -> impl Future<Output = Result<Pass, Error>> + Send;
 }
 
-/// Where a controller's work comes from.
+/// Input of a controller.
 pub struct Source<K: Managed> {
     /// All objects of the kind.
     pub store: Store<DeserializeGuard<K>>,
-    /// Those that are to be looked at.
+    /// The objects to reconcile.
     pub queue: tokio::sync::mpsc::UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
 }
 
-/// Runs the controller of a kind until `stop`; reconciles under way are finished. Dropping it stops them, but for
-/// critical sections.
+/// Runs the controller of a kind until `stop`; reconciles in progress are finished. Dropping the future stops them,
+/// except for critical sections.
 pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: CancellationToken) {
     let Source { store, queue } = source;
     let queue =
         stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|object| (object, queue)) });
     let liveness = context.liveness.clone();
-    // Asked in the controller's own loop, or it would be no sign of life of that.
+    // Polled in the controller's own loop: elsewhere, the liveness answer would not prove that this loop runs.
     let name = format!("the controller of {}s", K::KIND);
     let pulse = liveness.part(&name);
     let answers = pulse.answers().map(|never| match never {});
@@ -77,7 +79,7 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
         });
     let stopping = async {
         stop.cancelled().await;
-        // It answers no more, and finishes what is under way.
+        // Leaves the liveness check, and finishes the reconciles in progress.
         drop(pulse);
         pending::<()>().await;
     };
@@ -93,21 +95,21 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
 
 macro_rules! run_all {
     ($($field:ident: $kind:ident,)+) => {
-        /// Runs the controllers of all kinds until `stop`, and lets go of Secrets that no ConsoleToken needs any more.
+        /// Runs the controllers of all kinds until `stop`, and releases Secrets that no ConsoleToken needs any more.
         pub async fn run_all(sources: Sources, context: Arc<Context>, stop: &CancellationToken) {
             tokio::join!(
                 $(run::<crate::api::$kind>(sources.$field, Arc::clone(&context), stop.clone()),)+
-                console_token::let_go_of_unneeded(sources.secrets, Arc::clone(&context), stop),
+                console_token::release_unneeded(sources.secrets, Arc::clone(&context), stop),
             );
         }
     };
 }
 with_kinds!([run_all]);
 
-/// A controller begins when its store is filled, and one that is told to stop before that would wait for ever.
+/// kube's controller starts once its store is filled; if `stop` comes before that, it would wait for ever.
 async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: CancellationToken) {
     stop.cancelled().await;
-    // A store whose watch has ended counts as well: the controller then ends by itself.
+    // `wait_until_ready` also returns when the watch has ended; the controller then ends by itself.
     if store.wait_until_ready().now_or_never().is_some() {
         pending::<()>().await;
     }
@@ -123,7 +125,7 @@ async fn reconcile<K: Subject>(
         Ok(object) => {
             let object = context.memory.newest(Arc::new(object.clone()));
             let uid = object.uid().unwrap_or_default();
-            // So that lines of the gateway and of libraries, which know of no resource, say for which they are.
+            // The span adds the resource to log lines of the gateway and of libraries, which do not know it.
             let (_, namespace, name) = object::coordinates(object.as_ref());
             let span = tracing::debug_span!("pass", kind = K::KIND, namespace, name);
             let pass = K::reconcile(object, Arc::clone(&context)).instrument(span);
@@ -151,8 +153,8 @@ fn action(until: Option<Timestamp>, uid: &str, now: Timestamp) -> Action {
     Action::requeue(Duration::try_from(wait.max(shortest)).unwrap_or(Duration::from_secs(60)))
 }
 
-/// Kubernetes stores an object that the present type cannot read. Its author is told, once; it is looked at
-/// again when it changes.
+/// Kubernetes stores an object that this version's type cannot decode. Its status says so, once; the object is
+/// reconciled again when it changes.
 async fn undecodable<K: Managed>(
     meta: &kube::core::ObjectMeta,
     error: &str,
@@ -166,7 +168,7 @@ async fn undecodable<K: Managed>(
     Ok(Action::await_change())
 }
 
-/// An error of a pass was logged when it was given up; what is left are those of kube's own loop.
+/// Errors of a pass were logged when they occurred; what is left are the errors of kube's own loop.
 fn ended<K: Subject, Q>(error: Ended<Error, Q>) {
     match error {
         Ended::ReconcilerFailed(error, object) => {

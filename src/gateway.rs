@@ -1,5 +1,5 @@
-//! What the vendors understand: one trait with optional abilities, one folder per vendor, one registry with a row per driver,
-//! and HTTP in one file.
+//! Gateways: one trait with optional abilities, one folder per vendor, one registry with a row per driver, and one
+//! file for HTTP.
 
 pub mod access;
 pub mod account;
@@ -37,39 +37,40 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-/// What a vendor must answer, and what it may be able to do beside. Implementations hold no state and retry nothing.
+/// What every vendor driver implements, and the abilities that it may have. Implementations are stateless and do not
+/// retry.
 ///
-/// An ability is there or not by type: the table of capabilities says the same of each driver, which a test compares.
+/// A driver has an ability if it returns one here. Its table of capabilities must agree, which a test checks.
 #[async_trait]
 pub trait Gateway: Send + Sync {
-    /// What the vendor can do.
+    /// Capabilities of the vendor.
     fn capabilities(&self) -> &'static Capabilities;
 
-    /// Whose account the token leads to, in the vendor's words: an organization or project. `None`: the vendor does not
-    /// tell. Asked once for each token, not with each poll.
+    /// The vendor's id of the organization or project that the token belongs to. `None`: the vendor does not return
+    /// one. Called once per token, not with each poll.
     async fn whose(&self) -> Result<Option<String>, Fault> {
         Ok(None)
     }
 
-    /// How many entries of listings could not be read and were skipped since this was asked last.
+    /// Number of malformed listing entries that were skipped since the last call.
     fn take_skipped(&self) -> u64 {
         0
     }
 
-    /// Every key of the account, but for entries without our mark that cannot be read. An incomplete listing is a
-    /// fault, never a shorter list.
+    /// Every key of the account, except malformed entries without our mark. An incomplete listing is a fault, never a
+    /// shorter list.
     async fn list(&self) -> Result<Vec<Listed>, Fault>;
 
-    /// One key. `None`: the vendor says it is gone.
+    /// One key. `None`: the vendor says that it is gone.
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault>;
 
-    /// Makes a key: one request, whatever happens.
+    /// Creates a key: exactly one request, without retry.
     async fn mint(&self, order: &Order) -> Result<Minted, Fault>;
 
-    /// Changes settings of a key. Whether they arrived is for `get` to say.
+    /// Changes settings of a key. Only `get` shows whether they were applied.
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault>;
 
-    /// Removes a key; one that is gone already is a success.
+    /// Revokes a key; a key that is already gone is a success.
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
 
     /// Shows the secret of an existing key again (`Recovery::Reveal`).
@@ -82,22 +83,22 @@ pub trait Gateway: Send + Sync {
         None
     }
 
-    /// Tells what single keys spent (`usage.spending`).
+    /// Returns what single keys spent (`usage.spending`).
     fn usage(&self) -> Option<&dyn Usage> {
         None
     }
 
-    /// Tells what the account has left (`usage.balance`).
+    /// Returns what the account has left (`usage.balance`).
     fn credit(&self) -> Option<&dyn Credit> {
         None
     }
 
-    /// Settings of the whole project (`project_settings`).
+    /// Reads and writes settings of the whole project (`project_settings`).
     fn projects(&self) -> Option<&dyn Projects> {
         None
     }
 
-    /// Deposits of provider credentials (`provider_keys`).
+    /// Manages provider keys (`provider_keys`).
     fn provider_keys(&self) -> Option<&dyn ProviderKeys> {
         None
     }
@@ -106,101 +107,101 @@ pub trait Gateway: Send + Sync {
 /// Shows the secret of an existing key again.
 #[async_trait]
 pub trait Reveal: Send + Sync {
-    /// The secret of an existing key. `None`: the vendor says the key is gone.
+    /// The secret of an existing key. `None`: the vendor says that the key is gone.
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
 }
 
-/// Gives an existing key another secret; the old one is dead at once.
+/// Gives an existing key another secret; the previous secret stops working at once.
 #[async_trait]
 pub trait Reissue: Send + Sync {
-    /// Makes the key of an order out of a key that was never delivered: its name, its settings, another secret. `None`:
-    /// it cannot be used for that, or is gone.
+    /// Creates the key of an order out of an undelivered key: new name, new settings, another secret. `None`: that
+    /// key cannot be reused, or is gone.
     async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault>;
 }
 
-/// Tells what single keys spent.
+/// Returns what single keys spent.
 #[async_trait]
 pub trait Usage: Send + Sync {
-    /// What keys spent within a span, those named here at least.
+    /// What keys spent within a span; the result covers at least the keys named here.
     async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault>;
 }
 
-/// Tells what the account has left.
+/// Returns what the account has left.
 #[async_trait]
 pub trait Credit: Send + Sync {
-    /// What the account has left. `None`: this answer does not say.
+    /// What the account has left. `None`: the response does not contain it.
     async fn balance(&self) -> Result<Option<Money>, Fault>;
 }
 
-/// Settings of the whole project.
+/// Reads and writes settings of the whole project.
 #[async_trait]
 pub trait Projects: Send + Sync {
-    /// The settings as they are.
+    /// The current settings.
     async fn read(&self) -> Result<Project, Fault>;
 
-    /// Changes those settings that are wanted, of a project that was just read. Whether they arrived is for `read` to
-    /// say.
+    /// Writes those settings that are wanted, into a project that was just read. Only `read` shows whether they were
+    /// applied.
     async fn write(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault>;
 }
 
-/// A project as its vendor shows it.
+/// A project as its vendor returns it.
 pub struct Project {
     /// The vendor's id.
     pub id: String,
     /// The settings that Keysmith knows.
     pub shown: ProjectValues,
-    /// Everything, to be sent back.
+    /// The whole document, to be sent back.
     pub whole: Whole,
 }
 
 /// A vendor's whole document: for its driver only.
 pub struct Whole(Map<String, Value>);
 
-/// Deposits of provider credentials.
+/// Manages provider keys.
 #[async_trait]
 pub trait ProviderKeys: Send + Sync {
-    /// Every deposit.
+    /// Every provider key.
     async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault>;
 
-    /// Deposits a credential: one request, whatever happens.
+    /// Creates a provider key: exactly one request, without retry.
     async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault>;
 
-    /// Tries to change what a deposit is assigned to. Whether it did is for `list` to say.
+    /// Tries to change the gateway keys that a provider key is assigned to. Only `list` shows whether it worked.
     async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
 
-    /// Tries to remove a deposit. Whether it did is for `list` to say.
+    /// Tries to delete a provider key. Only `list` shows whether it worked.
     async fn remove(&self, id: &KeyId) -> Result<(), Fault>;
 }
 
-/// A key to be made.
+/// A key to be created.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The whole name, mark included.
+    /// The full name, including the mark.
     pub name: String,
-    /// What it is for.
+    /// The type of the key.
     pub kind: KeyType,
     /// The coding assistant, with `CodingAgent`.
     pub coding_assistant: Option<String>,
-    /// The models admitted; empty is every model.
+    /// The allowed models; empty means every model.
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
-    /// What of `budget` may still be spent in the running period, in millionths. `None`: all of it. A driver whose vendor
-    /// counts the spending of each key itself cannot say so, and makes a key with the whole budget.
+    /// What of `budget` may still be spent in the current period, in millionths. `None`: all of it. If the vendor
+    /// counts the spending of each key itself, the driver cannot send this, and creates a key with the full budget.
     pub left: Option<u64>,
     /// Days from creation to expiry.
     pub expires_in_days: Option<u32>,
-    /// The same as a date, by the operator's clock.
+    /// The expiry as a date, by the operator's clock.
     pub expires_at: Option<Timestamp>,
     /// An e-mail address.
     pub email: Option<String>,
-    /// What a management credential may do, in the vendor's words.
+    /// Scopes of a management credential, in the vendor's words.
     pub scopes: Vec<String>,
 }
 
-/// A key that was made.
+/// A key that was created.
 pub struct Minted {
-    /// As the vendor shows it.
+    /// The key as the vendor returned it.
     pub key: Listed,
     /// Its secret.
     pub secret: SecretString,
@@ -209,14 +210,14 @@ pub struct Minted {
 /// Settings to change.
 #[derive(Clone, Debug)]
 pub struct Amendment {
-    /// Which ones.
+    /// The fields to change.
     pub fields: Vec<Field>,
-    /// To what.
+    /// The desired values.
     pub to: Settings,
-    /// The whole name, mark included, for `Field::DisplayName`.
+    /// The full name, including the mark, for `Field::DisplayName`.
     pub name: String,
-    /// For `Field::Budget`: what of the budget may still be spent in the running period, in millionths. `None`: all of
-    /// it.
+    /// For `Field::Budget`: what of the budget may still be spent in the current period, in millionths. `None`: all
+    /// of it.
     pub left: Option<u64>,
 }
 
@@ -232,23 +233,24 @@ impl Amendment {
     }
 }
 
-/// A provider credential to be deposited.
+/// A provider key to be created.
 pub struct ProviderKeyOrder {
-    /// The whole name, mark included.
+    /// The full name, including the mark.
     pub name: String,
     /// The provider.
     pub provider: String,
     /// The credential in the vendor's format.
     pub credential: SecretString,
-    /// The keys it is for; empty is the whole organization, asked for explicitly.
+    /// The gateway keys that it is assigned to; empty means the whole organization, which the user has to request
+    /// explicitly.
     pub keys: Vec<KeyId>,
 }
 
-/// A deposit that was made.
+/// A provider key that was created.
 #[derive(Clone, Debug)]
 pub struct CreatedProviderKey {
     /// The vendor's id.
     pub id: KeyId,
-    /// When.
+    /// Time of creation.
     pub created_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! The wiring: watches that always run, and controllers that run while this replica leads; one set of them per watched
+//! Wiring: watches that always run, and controllers that run while this replica leads; one set of each per watched
 //! namespace, or one for all.
 
 mod definitions;
@@ -19,7 +19,7 @@ use crate::plan::naming::ClusterId;
 use crate::plan::report::Notice;
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
-use crate::runtime::leadership::{Election, Leadership, Surroundings};
+use crate::runtime::leadership::{Election, ElectionDeps, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{Part, Readiness};
@@ -34,32 +34,32 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What an operator is made of.
+/// Inputs of an operator.
 pub struct Operator {
-    /// Kubernetes, with its own silent retries off.
+    /// The Kubernetes client, with its own silent retries off.
     pub client: Client,
-    /// How bytes reach vendors.
+    /// The HTTP transport to vendors.
     pub transport: Arc<dyn Transport>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// What it was told at its start.
+    /// Settings from the command line.
     pub settings: Settings,
     /// Namespaces to watch; all of them when empty.
     pub namespaces: Vec<String>,
-    /// Counters.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What keeps it from being ready.
+    /// Readiness of the operator.
     pub readiness: Readiness,
-    /// Whether its loops turn.
+    /// Liveness of its loops.
     pub liveness: Liveness,
-    /// How it agrees with other replicas on who acts; `None` where there are no others.
+    /// Leader election; `None` for a single replica.
     pub election: Option<Election>,
 }
 
-/// Looks again for missing definitions this often.
+/// Interval at which missing CRDs are looked up again.
 const MISSING: Duration = Duration::from_secs(2);
 
-/// What outlasts a leadership period, beside what the controllers have of the process.
+/// State that outlasts a leadership period, besides the controllers' own.
 struct Lasting {
     process: Arc<Process>,
     scopes: Vec<Arc<Scope>>,
@@ -68,7 +68,7 @@ struct Lasting {
 }
 
 impl Operator {
-    /// Runs until `stop`; what is under way then is finished first.
+    /// Runs until `stop`; what is in progress then is finished first.
     pub async fn run(self, stop: CancellationToken) {
         let Some(cluster) = self.identify(&stop).await else {
             return;
@@ -101,7 +101,7 @@ impl Operator {
             leadership.release().await;
         }
         events_stop.cancel();
-        // The task ends by itself once it is told to.
+        // The task ends by itself after `events_stop`.
         let _ = sending.await;
         tracing::info!("keysmith has stopped; everything that was under way is finished");
     }
@@ -114,7 +114,7 @@ impl Operator {
         self.namespaces.iter().cloned().map(Some).collect()
     }
 
-    /// Says what keeps it from being ready until every cache is filled.
+    /// Reports unfilled caches as not ready, until every cache is filled.
     async fn warm_up(&self, lasting: &Lasting) {
         let mut filling: FuturesUnordered<_> = lasting.scopes.iter().flat_map(|it| it.filled()).collect();
         while !filling.is_empty() {
@@ -126,7 +126,7 @@ impl Operator {
         self.readiness.missing(Part::Caches, Vec::new());
     }
 
-    /// Lets the controllers run whenever this replica leads, until `stop`.
+    /// Runs the controllers whenever this replica leads, until `stop`.
     async fn lead(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
         let mut leadership = self.candidate(lasting, stop).await?;
         loop {
@@ -139,18 +139,19 @@ impl Operator {
             let controllers = lasting.scopes.iter().map(|scope| act(scope, &lasting.process, stop));
             tokio::select! {
                 _ = join_all(controllers) => {
-                    // They end when they are told to, or liveness knows.
+                    // The controllers end at `stop`; if they end earlier, the liveness check reports it.
                     stop.cancelled().await;
                     return Some(leadership);
                 }
-                // Reconciles are dropped at once. What must not be is finished: it holds against a second operator.
+                // Reconciles are dropped at once; critical sections are finished, which is safe beside a second
+                // operator.
                 () = leadership.lost() => {}
             }
         }
     }
 
-    /// Stands for election when the caches are filled: a leader without them would keep a better one from leading. One
-    /// that are never filled must not keep everybody from it, so that is waited for no longer than a lease lasts.
+    /// Joins the election when the caches are filled: a leader with empty caches would keep out a replica that could
+    /// work. Wait at most one lease duration: a cache that never fills must not block the election.
     async fn candidate(&self, lasting: &Lasting, stop: &CancellationToken) -> Option<Leadership> {
         let Some(election) = self.election.clone() else {
             return Some(Leadership::alone(&self.metrics));
@@ -161,12 +162,12 @@ impl Operator {
             () = tokio::time::sleep(patience) => {}
             () = stop.cancelled() => return None,
         }
-        let surroundings = Surroundings {
+        let deps = ElectionDeps {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             liveness: self.liveness.clone(),
         };
-        Some(Leadership::campaign(election, surroundings))
+        Some(Leadership::join(election, deps))
     }
 
     fn announce(&self, leadership: &Leadership, events: &Events) {
@@ -176,7 +177,7 @@ impl Operator {
         }
     }
 
-    /// Waits for the custom resource definitions, and learns which cluster this is.
+    /// Waits for the custom resource definitions, and reads the id of the cluster.
     async fn identify(&self, stop: &CancellationToken) -> Option<ClusterId> {
         loop {
             match self.look_around().await {
@@ -219,9 +220,9 @@ impl Operator {
         }
     }
 
-    /// What the controllers of all scopes share.
+    /// The state that the controllers of all scopes share.
     fn process(&self, cluster: ClusterId, events: Events, scopes: &[Arc<Scope>]) -> Process {
-        // Who sees a part of the cluster cannot tell what nobody accounts for.
+        // Without all namespaces, the operator cannot know which keys no resource accounts for, so it does not sweep.
         let sees_all = self.namespaces.is_empty();
         Process {
             client: self.client.clone(),
@@ -245,14 +246,14 @@ impl Operator {
     }
 }
 
-/// The controllers of one scope.
+/// Runs the controllers of one scope.
 async fn act(scope: &Scope, process: &Arc<Process>, stop: &CancellationToken) {
     let (queues, sources) = scope.begin();
     let context = Context { process: Arc::clone(process), stores: scope.stores.clone(), queues };
     tokio::join!(controller::run_all(sources, Arc::new(context), stop), begin_ledger(process));
 }
 
-/// The ledger vouches for keys made after it was begun, so it is begun before any is.
+/// The ledger accounts only for keys that were created after the ledger itself, so it is created before any key.
 async fn begin_ledger(process: &Process) {
     if process.sweeps.are_on()
         && let Err(error) = process.ledger.open().await

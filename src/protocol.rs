@@ -1,5 +1,5 @@
-//! The protocol: observe → decide → act → report, generic over its ports. What it decides is in `plan`, what it acts on
-//! is behind `ports`; nothing here knows of a client of Kubernetes, of HTTP, or of a clock.
+//! The protocol: observe → decide → act → report, generic over its ports. The decisions are in `plan`; every effect
+//! goes through `ports`. Nothing here depends on a Kubernetes client, an HTTP client or a clock.
 
 pub mod key;
 pub mod memory;
@@ -19,16 +19,16 @@ use kube::ResourceExt;
 use ports::{ObjectPort, Ports};
 use std::sync::Arc;
 
-/// A pass that could not be finished; it is tried again with backoff.
+/// A pass that failed; the controller retries it with backoff.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server did not do what it was asked.
+    /// The API server rejected a request or did not answer.
     #[error("the API server: {}", crate::cluster::brief(.0))]
     Kubernetes(#[from] kube::Error),
-    /// It took too long.
+    /// The pass exceeded its timeout.
     #[error("not finished within {seconds} s")]
     Deadline {
-        /// The time that a pass has.
+        /// The timeout of a pass.
         seconds: u64,
     },
     /// A critical section panicked.
@@ -39,16 +39,16 @@ pub enum Error {
 /// How one pass over a resource ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Come back at this time, or when something changes.
+    /// Requeue at this time, or when something changes.
     Rest(Option<Timestamp>),
-    /// Another writer was there in between: look again soon.
+    /// A concurrent write got in between (conflict): requeue soon.
     Stale,
-    /// More steps than a pass has: look again soon. No resource should need that.
+    /// The pass reached its limit of steps: requeue soon. No resource should need that many.
     Unfinished,
 }
 
 impl Pass {
-    /// The same, but a pass that came to rest comes back at that time.
+    /// `Rest(time)` instead of any other `Rest`; other results stay.
     #[must_use]
     pub const fn until(self, time: Option<Timestamp>) -> Self {
         match self {
@@ -57,7 +57,7 @@ impl Pass {
         }
     }
 
-    /// The same, but a pass that came to rest comes back at the earliest of these times, if that is earlier.
+    /// `Rest` at the earliest of these times, if that is earlier than its own; other results stay.
     #[must_use]
     pub fn or_at<const N: usize>(self, times: [Option<Timestamp>; N]) -> Self {
         match self {
@@ -67,7 +67,7 @@ impl Pass {
     }
 }
 
-/// A write that met another one, or an object that is gone, is looked at again; everything else is an error.
+/// A conflict or a missing object makes the pass stale; every other error is returned.
 pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
     if cluster::is_conflict(&error) || cluster::is_missing(&error) {
         Ok(Pass::Stale)
@@ -76,7 +76,7 @@ pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
     }
 }
 
-/// Writes status, if it differs. `None`: it does not.
+/// Writes status if it differs. `None`: nothing to write.
 async fn publish<K: Managed, P: ObjectPort<K>>(
     ports: &P,
     object: &Arc<K>,
@@ -88,13 +88,13 @@ async fn publish<K: Managed, P: ObjectPort<K>>(
     ports.publish(object, status).await.map(|written| Some(Arc::new(written)))
 }
 
-/// Marks everything at a vendor that belongs to this resource.
+/// The mark of everything at a vendor that belongs to this resource.
 fn mark<K: Managed, P: Ports>(ports: &P, object: &K) -> Mark {
     Mark::new(ports.cluster(), &object.uid().unwrap_or_default())
 }
 
-/// A ledger entry for what this resource leaves behind through the console token. It speaks of every key with
-/// the resource's mark; the caller narrows it to one by `key_id` and `serial`.
+/// A ledger entry for what this resource leaves at the vendor of the console token. It covers every key with the
+/// resource's mark; the caller narrows it to one key by `key_id` and `serial`.
 pub fn leaving<K: Managed, P: Ports>(ports: &P, object: &K, token: &TokenRef, why: Why) -> Entry {
     let place = ports.token(token).map_or_else(|| Place::unknown(token), |token| ports.place(&token));
     let uid = object.uid().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What a process needs that is neither policy nor Kubernetes nor a vendor.
+//! Facilities of the process that are neither policy nor Kubernetes nor vendor: clock, logs, metrics, HTTP endpoints,
+//! leader election, liveness.
 
 pub mod clock;
 pub mod critical;

@@ -1,7 +1,7 @@
 //! `keysmith run`: flags, and what an operator is made of by them.
 
 use super::flags;
-use crate::cluster::lease::Seat;
+use crate::cluster::lease::LeaseClient;
 use crate::controller::context::Settings;
 use crate::gateway::Vendors;
 use crate::gateway::transport::Https;
@@ -174,8 +174,8 @@ fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
 /// The Lease has a connection of its own.
 fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
     let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
-    let seat = Seat::new(session::client(config.clone())?, &namespace);
-    Ok(Election { seat, identity: identity(), times })
+    let lease = LeaseClient::new(session::client(config.clone())?, &namespace);
+    Ok(Election { lease, identity: identity(), times })
 }
 
 /// The pod's name, for people, and what no other process ever had.

@@ -1,4 +1,4 @@
-//! Events: off the path, at most one per transition, the first thing dropped under load.
+//! Events: queued, at most one per transition, and the first thing to be dropped under load.
 
 use crate::plan::hash;
 use crate::plan::report::Notice;
@@ -9,15 +9,15 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// More than this many waiting events mean that the API server has better things to do.
+/// Length of the queue. If it is full, the API server is overloaded, and events are dropped.
 const WAITING: usize = 256;
-/// The API server admits so many bytes in a note.
+/// Kubernetes' limit of an event's note, in bytes.
 const LONGEST_NOTE: usize = 1024;
 
-/// An event on its way: what it is about, the serial of its key, and what it says.
+/// A queued event: the object, the serial of its key, and the notice.
 type Waiting = (ObjectReference, Option<u64>, Notice);
 
-/// Takes events and never makes anybody wait.
+/// The queue of events; sending never blocks.
 #[derive(Clone)]
 pub struct Events {
     queue: mpsc::Sender<Waiting>,
@@ -25,14 +25,14 @@ pub struct Events {
 }
 
 impl Events {
-    /// The queue, and the task that empties it.
+    /// The queue, and the task that sends its events.
     pub fn new(client: Client, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, waiting) = mpsc::channel(WAITING);
         let sender = Sender { recorder: recorder(&client), client, metrics: metrics.clone() };
         (Self { queue, metrics }, sender.send_all(waiting))
     }
 
-    /// Logs an event and sends it some time, or drops it. `serial`: that of the key it is about.
+    /// Logs an event and queues it, or drops it if the queue is full. `serial` is that of the key in question.
     pub fn notify(&self, regarding: ObjectReference, serial: Option<u64>, notice: Notice) {
         let (kind, namespace, name) = (&regarding.kind, &regarding.namespace, &regarding.name);
         let (reason, note) = (notice.reason.as_str(), &notice.note);
@@ -46,7 +46,7 @@ impl Events {
         }
     }
 
-    /// Stops when told to, although senders remain.
+    /// Runs the task until `stop`, even if senders remain.
     pub async fn until(task: impl Future<Output = ()>, stop: CancellationToken) {
         tokio::select! {
             () = task => {}
@@ -87,7 +87,8 @@ impl Sender {
     async fn send(&mut self, regarding: &ObjectReference, notice: &Notice) -> kube::Result<()> {
         let event = event(notice);
         match self.recorder.publish(&event, regarding).await {
-            // The recorder counts up an event that it remembers, and that one was deleted: nothing is remembered any more.
+            // The recorder increments the count of a remembered event, which was deleted: a new recorder remembers
+            // none.
             Err(error) if super::is_missing(&error) => {
                 self.recorder = recorder(&self.client);
                 self.recorder.publish(&event, regarding).await
@@ -97,8 +98,8 @@ impl Sender {
     }
 }
 
-/// The recorder takes two events with the same reason and action for one, and keeps the text of the first. The action
-/// therefore differs with the text.
+/// The recorder merges two events with the same reason and action, and keeps the text of the first. The action
+/// therefore contains a hash of the text.
 fn event(notice: &Notice) -> Event {
     let reason = notice.reason.as_str();
     Event {
@@ -110,7 +111,7 @@ fn event(notice: &Notice) -> Event {
     }
 }
 
-/// As much of a note as the API server admits.
+/// The note, truncated to Kubernetes' limit.
 fn cut(note: &str) -> String {
     if note.len() <= LONGEST_NOTE {
         return note.to_owned();

@@ -1,5 +1,5 @@
-//! The Secret of a console token is held by a finalizer while something needs the token to clean up: a namespace that is
-//! deleted takes its Secrets before Keysmith has revoked its keys.
+//! A finalizer on a console token's Secret, while dependents need the token for their cleanup: the deletion of a
+//! namespace would otherwise delete the Secret before Keysmith has revoked its keys.
 
 use super::secret::{Secrets, params};
 use crate::api::TOKEN_IN_USE;
@@ -7,22 +7,22 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::PostParams;
 
-/// Writes that meet another one are tried again this often.
+/// Retries of a write after a conflict.
 const ATTEMPTS: usize = 3;
-/// The admission plugin says so of a namespace that is being deleted.
+/// The cause in the admission plugin's error for a namespace that is terminating.
 const TERMINATING: &str = "NamespaceTerminating";
 
-/// What the metadata of a Secret say.
+/// State of a Secret, by its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Whether it is held by our finalizer.
+    /// Whether it has our finalizer.
     pub held: bool,
     /// Whether it is being deleted.
     pub going: bool,
 }
 
 impl Secrets {
-    /// Whether the Secret of that name is held; `None`: there is none.
+    /// Whether the Secret of that name has our finalizer; `None`: there is no such Secret.
     pub async fn holding(&self, name: &str) -> kube::Result<Option<Hold>> {
         let meta = self.api.get_metadata_opt(name).await?;
         Ok(meta.map(|meta| Hold {
@@ -31,7 +31,7 @@ impl Secrets {
         }))
     }
 
-    /// Puts the finalizer on, and changes nothing else.
+    /// Adds our finalizer, and changes nothing else.
     pub async fn hold(&self, name: &str) -> kube::Result<()> {
         self.with_finalizers(name, |secret| {
             let new = !is_held(secret.finalizers()) && secret.metadata.deletion_timestamp.is_none();
@@ -43,7 +43,7 @@ impl Secrets {
         .await
     }
 
-    /// Takes the finalizer off, and changes nothing else.
+    /// Removes our finalizer, and changes nothing else.
     pub async fn let_go(&self, name: &str) -> kube::Result<()> {
         self.with_finalizers(name, |secret| {
             let held = is_held(secret.finalizers());
@@ -53,7 +53,7 @@ impl Secrets {
         .await
     }
 
-    /// A replacement of the very version that was read: `update` is a right that Keysmith has anyway, `patch` is not.
+    /// Replaces exactly the version that was read. Keysmith has the RBAC verb `update` anyway, but not `patch`.
     async fn with_finalizers(&self, name: &str, change: impl Fn(&mut Secret) -> bool) -> kube::Result<()> {
         let mut last = Ok(());
         for _ in 0..ATTEMPTS {
@@ -71,8 +71,8 @@ impl Secrets {
         last
     }
 
-    /// Whether the namespace is being deleted. Asked by a creation that is not carried out, which takes no right on
-    /// namespaces. Who may not create Secrets cannot know.
+    /// Whether the namespace is terminating. A dry run of a create call shows it without RBAC rights on namespaces.
+    /// Without the right to create Secrets, the answer is always "no".
     pub async fn is_namespace_ending(&self) -> kube::Result<bool> {
         let mut secret = Secret::default();
         secret.metadata.generate_name = Some("keysmith-look-".to_owned());
@@ -89,7 +89,7 @@ impl Secrets {
     }
 }
 
-/// Whether our finalizer is among them.
+/// Whether our finalizer is among the finalizers of a Secret.
 pub fn is_held(finalizers: &[String]) -> bool {
     finalizers.iter().any(|it| it == TOKEN_IN_USE)
 }

@@ -1,5 +1,5 @@
-//! What the resources of the cluster account for at vendors, asked of the API server and not of a cache. Absence is
-//! what is looked for here, so an incomplete answer is an error, never a shorter one.
+//! What the resources of the cluster account for at vendors, read from the API server and not from a cache. The
+//! callers look for absence, so an incomplete result is an error, never a shorter list.
 
 use super::object::{self, Managed};
 use crate::api::CLAIM;
@@ -12,10 +12,10 @@ use kube::{Api, Client};
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Pages are small because a page is what a list costs in memory at its peak.
+/// Page size of a list. It is small because a page determines the peak memory.
 const PAGE: u32 = 250;
 
-/// The marks of all resources, by their metadata alone. The ledger is not read here.
+/// The marks of all resources, from their metadata only. The ledger is not included.
 pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
     for_each_kind!(K => if K::HAS_KEYS {
@@ -24,8 +24,8 @@ pub async fn marks(client: &Client, cluster: &ClusterId) -> kube::Result<Known> 
     Ok(known)
 }
 
-/// The marks of all resources and the vendor ids they name, by everything that is in them: an adopted key may carry
-/// another resource's mark. Asked only where there is something to decide. The ledger is not read here.
+/// The marks of all resources and the vendor ids they name, from the full objects: an adopted key may carry another
+/// resource's mark. Read only where there is something to decide. The ledger is not included.
 pub async fn everything(client: &Client, cluster: &ClusterId) -> kube::Result<Known> {
     let mut known = Known::default();
     let mut kinds = Vec::new();
@@ -62,15 +62,15 @@ async fn collect_marks<K: Managed>(
     Ok(())
 }
 
-/// The next page, of the same moment as the first one, which without a resourceVersion is the present. One that has
-/// become too old to go on with is an error.
+/// The next page of the same snapshot. The first page without a resourceVersion is the most recent one. An expired
+/// snapshot is an error.
 fn next(list: &ListMeta) -> Option<ListParams> {
     let token = list.continue_.as_ref().filter(|it| !it.is_empty())?;
     Some(ListParams::default().limit(PAGE).continue_token(token))
 }
 
-/// The mark of a resource, and the former one that its claim names where it was restored from a backup: whatever
-/// looks like a mark there, also in a claim that somebody broke.
+/// The mark of a resource, and the former mark in its claim if it was restored from a backup. Every text in the claim
+/// that looks like a mark counts, even if the claim is malformed.
 fn marks_of(meta: &ObjectMeta, cluster: &ClusterId) -> Vec<Mark> {
     let claim = meta.annotations.as_ref().and_then(|it| it.get(CLAIM)).map_or("", String::as_str);
     let words = claim.split(|c: char| c != '-' && !c.is_ascii_alphanumeric());
@@ -78,7 +78,7 @@ fn marks_of(meta: &ObjectMeta, cluster: &ClusterId) -> Vec<Mark> {
     words.filter_map(Mark::read).chain([own]).collect()
 }
 
-/// Every `id` and `externalId` in spec and status: more than there need be does no harm.
+/// Every `id` and `externalId` in spec and status; too many do no harm.
 fn collect_ids(value: &Value, ids: &mut HashSet<String>) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! The Lease by which replicas agree on who acts. Every write is a compare-and-swap on the record that was read.
+//! The Lease for leader election. Every write is a compare-and-swap on the version that was read.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
 use crate::plan::leadership::Record;
@@ -15,10 +15,10 @@ use kube::{Api, Client};
 /// The name of the Lease.
 pub const NAME: &str = "keysmith";
 
-/// The Lease as it was at one moment.
+/// The Lease as it was read.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What it says.
+    /// Its content.
     pub record: Record,
     lease: Lease,
 }
@@ -32,42 +32,42 @@ impl Seen {
         Self { record: Record { holder, lasts }, lease }
     }
 
-    /// Whether it says the same as that one, the times included: a renewal changes nothing else.
+    /// Whether the spec is equal, including its times: a renewal changes nothing else.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.lease.spec == other.lease.spec
     }
 }
 
-/// What a write says.
+/// Content of a write.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// Who has it from now on; `None` releases it.
+    /// The new holder; `None` releases the lease.
     pub holder: Option<&'a str>,
-    /// How long the holder may be silent.
+    /// Duration of the lease without a renewal.
     pub lasts: SignedDuration,
-    /// The time, for people who look at it.
+    /// The time, which only serves users who read the Lease.
     pub now: Timestamp,
 }
 
-/// Where the Lease is.
+/// Access to the Lease.
 #[derive(Clone)]
-pub struct Seat {
+pub struct LeaseClient {
     api: Api<Lease>,
     namespace: String,
 }
 
-impl Seat {
+impl LeaseClient {
     /// The Lease of that namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
     }
 
-    /// What it says now, if it exists.
+    /// Reads the Lease, if it exists.
     pub async fn read(&self) -> kube::Result<Option<Seen>> {
         Ok(self.api.get_opt(NAME).await?.map(Seen::new))
     }
 
-    /// What it says, whenever that changes. A watch that breaks says so and begins anew by itself.
+    /// The Lease whenever it changes. A watch that breaks yields `None` and restarts by itself.
     pub fn watch(&self) -> impl Stream<Item = Option<Option<Seen>>> + Send + 'static {
         watch_object(self.api.clone(), NAME).default_backoff().map(|result| match result {
             Ok(lease) => Some(lease.map(Seen::new)),
@@ -79,7 +79,7 @@ impl Seat {
         })
     }
 
-    /// Writes it, unless somebody else wrote since it was `seen`: then this is a conflict.
+    /// Writes the Lease. A conflict if it changed since it was `seen`.
     pub async fn write(&self, seen: Option<&Seen>, claim: Claim<'_>) -> kube::Result<Seen> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let lease = written(seen.map(|it| &it.lease), claim);
@@ -90,7 +90,7 @@ impl Seat {
         Ok(Seen::new(lease))
     }
 
-    /// What an event about it refers to.
+    /// Object reference for an event.
     pub fn reference(&self) -> ObjectReference {
         ObjectReference {
             api_version: Some("coordination.k8s.io/v1".to_owned()),
@@ -102,7 +102,7 @@ impl Seat {
     }
 }
 
-/// The Lease after a write: what others put there stays, and a change of hands is counted.
+/// The Lease after a write: foreign fields stay, and a change of the holder is counted.
 fn written(before: Option<&Lease>, claim: Claim<'_>) -> Lease {
     let mut lease = before.cloned().unwrap_or_default();
     let spec = lease.spec.take().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The ledger as a ConfigMap in the operator's own namespace: one entry per key that was left behind. Each entry is
-//! written by a merge patch of its own, so that writers do not meet.
+//! written by its own merge patch, so that concurrent writers do not conflict.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
 use crate::plan::ledger::{Book, Entry, LARGEST, Owner};
@@ -12,34 +12,34 @@ use std::collections::BTreeMap;
 
 /// The name of the ConfigMap.
 pub const NAME: &str = "keysmith-ledger";
-/// Writes that meet a ConfigMap coming or going are tried again this often.
+/// Retries of a write while the ConfigMap is created or deleted concurrently.
 const ATTEMPTS: usize = 3;
-/// For whoever finds the ConfigMap and wonders.
+/// For users who find the ConfigMap.
 const NOTE: &str = "Keys that Keysmith left at vendors on purpose; without its entry a sweep takes such a key for an \
     orphan. List with: keysmith orphans";
 
 /// The ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server did not do what it was asked.
+    /// The API server rejected the request or did not answer.
     #[error("ConfigMap {place}: {}", super::brief(source))]
     Kubernetes {
         /// Namespace and name.
         place: String,
-        /// What it said.
+        /// Its error.
         source: Box<kube::Error>,
     },
-    /// There is no room for another entry.
+    /// The ConfigMap has no room for another entry.
     #[error(
         "ConfigMap {0} is full; remove keys with `keysmith orphans --delete`, which takes their entries out"
     )]
     Full(String),
-    /// An entry cannot be read.
+    /// An entry is malformed.
     #[error("ConfigMap {place}, entry {entry} cannot be read; correct or remove it")]
     Broken {
         /// Namespace and name.
         place: String,
-        /// Which one.
+        /// Name of the entry.
         entry: String,
     },
 }
@@ -58,7 +58,7 @@ impl Ledger {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), metrics }
     }
 
-    /// The namespaces that have a ledger, for whoever does not know the operator's.
+    /// The namespaces that have a ledger, for a CLI that does not know the operator's namespace.
     pub async fn namespaces(client: &Client) -> kube::Result<Vec<String>> {
         let maps: Api<ConfigMap> = Api::all(client.clone());
         let named = ListParams::default().fields(&format!("metadata.name={NAME}"));
@@ -66,19 +66,19 @@ impl Ledger {
         Ok(found.items.into_iter().filter_map(|it| it.metadata.namespace).collect())
     }
 
-    /// Where it is.
+    /// The ledger's namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Writes entries down; those that are there already stay as they are. To be done before the finalizer goes. A
-    /// failure is for the caller to judge: a deletion need not wait for a ledger that is full.
+    /// Writes entries, before the finalizer is removed; existing entries stay as they are. The caller decides what a
+    /// failure means: a deletion need not wait for a full ledger.
     pub async fn record(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut last = Ok(());
         for _ in 0..ATTEMPTS {
             last = self.try_record(entries).await;
             match &last {
-                // It came or went in between.
+                // The ConfigMap was created or deleted concurrently.
                 Err(Error::Kubernetes { source, .. })
                     if super::is_conflict(source) || super::is_missing(source) => {}
                 Err(Error::Full(place)) => {
@@ -115,7 +115,7 @@ impl Ledger {
         })
     }
 
-    /// What stands in it; nothing, where there is none.
+    /// The entries; empty if there is no ConfigMap.
     pub async fn list(&self) -> Result<Book, Error> {
         let Some(map) = self.read().await? else {
             return Ok(Book::default());
@@ -127,7 +127,8 @@ impl Ledger {
         Ok(Book { since, entries: entries.collect::<Result<_, _>>()? })
     }
 
-    /// What stands in it, which is begun where there is none: it vouches for what is made from then on.
+    /// The entries. Creates the ConfigMap if there is none: from then on, the ledger accounts for every key that is
+    /// left behind.
     pub async fn open(&self) -> Result<Book, Error> {
         let book = self.list().await?;
         if book.since.is_some() {
@@ -139,7 +140,7 @@ impl Ledger {
         }
     }
 
-    /// Takes an entry out: its key is gone, or is a resource's again.
+    /// Removes an entry: its key is deleted, or belongs to a resource again.
     pub async fn forget(&self, entry: &Entry) -> Result<(), Error> {
         let data = self.read().await?.and_then(|it| it.data).unwrap_or_default();
         let names: Vec<_> = names(&data, entry).map(|name| (name.clone(), Value::Null)).collect();
@@ -171,7 +172,7 @@ impl Ledger {
     }
 }
 
-/// The log is then the only place that says so for longer than an event lasts.
+/// Events expire, so the log is the only lasting place for this.
 fn report_unwritten(ledger: &str, entry: &Entry) {
     let Owner { kind, namespace, name, .. } = &entry.owner;
     let (key, serial) = (&entry.key_id, entry.serial);
@@ -186,13 +187,13 @@ fn report_unwritten(ledger: &str, entry: &Entry) {
     );
 }
 
-/// The names under which that entry stands: by its content, for another version may have named it otherwise.
+/// The names of equal entries, found by content, because another version may have named them otherwise.
 fn names<'a>(data: &'a BTreeMap<String, String>, entry: &'a Entry) -> impl Iterator<Item = &'a String> {
     let same = |text: &str| Entry::decode(text).is_some_and(|there| there.agrees(entry));
     data.iter().filter(move |(_, text)| same(text)).map(|(name, _)| name)
 }
 
-/// The API server's own limits: of a request, and of a ConfigMap.
+/// The API server's size limits of a request and of a ConfigMap.
 fn is_too_long(status: &kube::core::Status) -> bool {
     status.code == 413 || status.code == 422 && status.message.contains("Too long")
 }

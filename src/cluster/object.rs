@@ -1,5 +1,5 @@
-//! Claims and status: merge patches that carry the resourceVersion which was read, so that only its reader
-//! wins. The claim rides in the same write as the finalizer.
+//! Claims and status: merge patches with the resourceVersion that was read, so that a concurrent write causes a
+//! conflict. The claim and the finalizer are in one write.
 
 use crate::api::kind::{Kind, with_kinds};
 use crate::api::{CLAIM, FINALIZER, MANAGER, RECONCILE_REQUESTED};
@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 
-/// Where the objects of a kind live: in namespaces, or in the cluster as a whole.
+/// Scope of a kind: namespaced, or cluster-wide.
 pub trait Placement: Sized {
-    /// The interface to the objects in that namespace, or to all of them. Objects without namespaces are the same in each.
+    /// API client for the objects in that namespace, or in all. The namespace of a cluster-wide kind is ignored.
     fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = Self>;
@@ -44,7 +44,7 @@ impl Placement for ClusterResourceScope {
     }
 }
 
-/// The interface to the objects of a kind in one namespace, or in all of them.
+/// API client for a kind in one namespace, or in all.
 pub fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope: Placement>,
@@ -62,11 +62,11 @@ pub trait Managed:
     const KIND: &'static str;
     /// Its status, if it has one yet.
     fn status(&self) -> Option<&Self::Status>;
-    /// Serial of the key that it has at the vendor, for logs.
+    /// Serial of its key at the vendor, for logs.
     fn serial(&self) -> Option<u64>;
-    /// The console token that it works with.
+    /// The console token it is made with.
     fn token(&self) -> Option<TokenRef>;
-    /// Whether it works with that console token.
+    /// Whether it is made with that console token.
     fn is_made_with(&self, token: &TokenRef) -> bool;
 }
 
@@ -112,7 +112,7 @@ pub fn namespace(object: &impl ResourceExt) -> String {
     object.namespace().unwrap_or_default()
 }
 
-/// The interface to the object, and to those beside it.
+/// API client for the object's namespace.
 pub fn api<K: Managed>(client: &Client, object: &K) -> Api<K> {
     within(client, object.namespace().as_deref())
 }
@@ -132,7 +132,7 @@ pub fn has_finalizer<K: Managed>(object: &K) -> bool {
     object.finalizers().iter().any(|it| it == FINALIZER)
 }
 
-/// The value of the annotation that requests for a look at the vendor.
+/// The value of the annotation that requests a reconcile against the vendor.
 pub fn requested<K: Managed>(object: &K) -> Option<&String> {
     object.annotations().get(RECONCILE_REQUESTED)
 }
@@ -162,14 +162,14 @@ pub async fn claim<K: Managed>(
     api(client, object).patch(&object.name_any(), &params(), &patch).await
 }
 
-/// Puts the finalizer on, where nothing is claimed.
+/// Adds the finalizer without a claim.
 pub async fn hold<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(FINALIZER.to_owned());
     set_finalizers(client, object, finalizers).await
 }
 
-/// Takes the finalizer off.
+/// Removes the finalizer.
 pub async fn release<K: Managed>(client: &Client, object: &K) -> kube::Result<K> {
     let others = object.finalizers().iter().filter(|it| *it != FINALIZER).cloned().collect();
     set_finalizers(client, object, others).await
@@ -181,7 +181,7 @@ async fn set_finalizers<K: Managed>(client: &Client, object: &K, finalizers: Vec
     api(client, object).patch(&object.name_any(), &params(), &patch).await
 }
 
-/// Writes status, if it differs. `None`: it does not. Fails with 409 if the object changed since it was read.
+/// Writes status if it differs. `None`: nothing to write. Fails with 409 if the object changed since it was read.
 pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<Option<K>> {
     let old = to_map(object.status());
     let new = to_map(Some(status));
@@ -191,7 +191,7 @@ pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status
     write_difference(client, object, difference(&old, new)).await.map(Some)
 }
 
-/// Writes status, which differs. Fails with 409 if the object changed since it was read.
+/// Writes status; the caller made sure that it differs. Fails with 409 if the object changed since it was read.
 pub async fn write_status<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<K> {
     write_difference(client, object, difference(&to_map(object.status()), to_map(Some(status)))).await
 }
@@ -205,7 +205,7 @@ async fn write_difference<K: Managed>(
     api(client, object).patch_status(&object.name_any(), &params(), &Patch::Merge(patch)).await
 }
 
-/// Writes one status patch of an object that cannot be decoded, so that its author learns of it.
+/// Writes one status patch to an object that cannot be decoded, so that its author sees the error.
 pub async fn publish_raw<K: Managed>(
     client: &Client,
     meta: &kube::core::ObjectMeta,
@@ -227,7 +227,7 @@ fn to_map<S: Serialize>(status: Option<&S>) -> Map<String, Value> {
     }
 }
 
-/// The merge patch from `old` to `new`: what is new or different, and null for what is gone, at every depth.
+/// The merge patch from `old` to `new`: new and different fields, and null for missing ones, at every depth.
 fn difference(old: &Map<String, Value>, new: Map<String, Value>) -> Map<String, Value> {
     let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let mut patch: Map<_, _> = gone.collect();

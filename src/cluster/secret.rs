@@ -1,4 +1,4 @@
-//! Secrets, read by name in one namespace. What Keysmith writes into Secrets of its own is `protocol::secret`'s.
+//! Reads Secrets by name in one namespace. How Keysmith writes its own Secrets is in `protocol::secret`.
 
 use crate::api::MANAGER;
 use crate::api::shared::SecretKeyRef;
@@ -11,7 +11,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use secrecy::SecretString;
 
-/// The Secrets of one namespace. This type is the only way to them, and it takes no namespace per call.
+/// The Secrets of one namespace. All access to Secrets goes through this type, and its methods take no namespace.
 #[derive(Clone)]
 pub struct Secrets {
     pub(super) api: Api<Secret>,
@@ -36,7 +36,7 @@ impl Secrets {
         })
     }
 
-    /// The entries of a Secret that somebody else wrote.
+    /// The entries of a user's Secret.
     pub async fn entries(&self, name: &str) -> kube::Result<Option<Entries>> {
         let secret = self.api.get_opt(name).await?;
         let data = secret.map(|secret| secret.data.unwrap_or_default());

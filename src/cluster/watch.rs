@@ -1,5 +1,5 @@
-//! Watches. Of Secrets only metadata is watched, and nothing of it is kept: memory does not follow other
-//! people's Secrets.
+//! Watches. Secrets are watched by metadata only, and not stored: memory does not grow with Secrets of other
+//! applications.
 
 use super::hold;
 use super::object::{self, Managed};
@@ -17,22 +17,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Pages are small because a page is what a list costs in memory at its peak.
+/// Page size of a list. It is small because a page determines the peak memory.
 const PAGE: u32 = 50;
-/// A watch that lost an event goes on without it for ever, so everything is listed again this often.
+/// Interval of relists: a watch that lost an event would otherwise never notice.
 const RELIST: Duration = Duration::from_hours(1);
-/// What the filter remembers outlasts a relist, or every relist would be news of every object.
+/// How long the filter of changes remembers an object. Longer than the relist interval: otherwise every relist would
+/// report every object as changed.
 const REMEMBERED: Duration = Duration::from_hours(3);
 
 /// A kind that is watched.
 pub struct Watched<K: Managed, S> {
-    /// What changed in a way that matters. A write to status alone does not come through, so nobody is woken by their
-    /// own report.
+    /// Relevant changes. Writes to status alone are filtered out, so that no resource is enqueued by its own report.
     pub changes: S,
     /// All objects of the kind.
     pub store: Store<DeserializeGuard<K>>,
-    /// Cancelled when the store is filled. Any number may wait for it: the store's own `wait_until_ready` wakes only
-    /// who asked last.
+    /// Cancelled when the store is filled. It wakes every waiter; the store's own `wait_until_ready` wakes only the
+    /// last one.
     pub filled: CancellationToken,
 }
 
@@ -62,7 +62,7 @@ pub fn objects<K: Managed>(
     Watched { changes, store, filled }
 }
 
-/// A watch that begins anew from time to time, with a list of everything.
+/// A watch that is restarted at an interval, with a list of all objects.
 fn renewed<K: Managed>(
     api: Api<DeserializeGuard<K>>,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<K>>>> + Send + 'static {
@@ -73,18 +73,18 @@ fn renewed<K: Managed>(
     stream::repeat_with(watch).flatten()
 }
 
-/// A Secret that appeared, changed or went, as far as its metadata tells.
+/// A Secret that was added, changed or deleted, by its metadata.
 #[derive(Debug)]
 pub struct Touched {
-    /// Which one.
+    /// Name and namespace of the Secret.
     pub secret: ObjectName,
-    /// The resource of ours that it belongs to.
+    /// The resource of ours that owns it.
     pub owner: Option<Owner>,
-    /// Whether it is held for a console token.
+    /// Whether it has our finalizer for a console token.
     pub held: bool,
 }
 
-/// A resource of one of our kinds, in the namespace of what it owns.
+/// An owner of one of our kinds, in the same namespace.
 #[derive(Debug)]
 pub struct Owner {
     /// Its kind.
@@ -93,7 +93,7 @@ pub struct Owner {
     pub name: String,
 }
 
-/// Every Secret that appears, changes or goes.
+/// Every Secret that is added, changed or deleted.
 pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = Touched> + Send + 'static {
     let api: Api<PartialObjectMeta<Secret>> = object::within(client, namespace);
     watcher(api, watcher::Config::default().page_size(PAGE))
@@ -115,7 +115,7 @@ pub fn secrets(client: &Client, namespace: Option<&str>) -> impl Stream<Item = T
         })
 }
 
-/// The decodable objects of a store that satisfy a condition.
+/// References to the decodable objects of a store that satisfy a condition.
 pub fn select<K: Managed>(
     store: &Store<DeserializeGuard<K>>,
     condition: impl Fn(&K) -> bool,
@@ -128,19 +128,19 @@ pub fn select<K: Managed>(
         .collect()
 }
 
-/// The same, as they are.
+/// The decodable objects of a store that satisfy a condition.
 pub fn all<K: Managed>(store: &Store<DeserializeGuard<K>>, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
     let objects = store.state();
     let chosen = objects.iter().filter_map(|guard| guard.0.as_ref().ok()).filter(|object| condition(object));
     chosen.map(|object| Arc::new(object.clone())).collect()
 }
 
-/// What an object is looked up by.
+/// Reference of an object, for look-ups in a store.
 pub fn reference<K: Managed>(object: &K) -> ObjectRef<DeserializeGuard<K>> {
     named(object.namespace().as_deref(), &object.name_any())
 }
 
-/// What the object of that name is looked up by.
+/// Reference of the object of that name.
 pub fn named<K: Managed>(namespace: Option<&str>, name: &str) -> ObjectRef<DeserializeGuard<K>> {
     let reference = ObjectRef::new(name);
     match namespace {
@@ -154,7 +154,7 @@ pub fn find<K: Managed>(store: &Store<DeserializeGuard<K>>, namespace: &str, nam
     get(store, &named(Some(namespace), name))
 }
 
-/// The same, for an object that need not have a namespace.
+/// The object of that reference, whose kind need not be namespaced.
 pub fn get<K: Managed>(
     store: &Store<DeserializeGuard<K>>,
     reference: &ObjectRef<DeserializeGuard<K>>,

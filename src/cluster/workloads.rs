@@ -1,8 +1,8 @@
-//! Workloads that read a Secret when they start, and have to start again for a new key.
+//! Restarts of workloads that read a Secret at start, and need a restart for a new key.
 //!
-//! Written is one annotation of the pod template and nothing else: a change of the template is what makes a
-//! Deployment, a `StatefulSet` or a `DaemonSet` replace its pods, at the pace and in the way its owner has set. Those
-//! that replace nothing by themselves (`OnDelete`, paused) are left to it.
+//! The only write is one annotation of the pod template. A changed template makes a Deployment, a `StatefulSet` or a
+//! `DaemonSet` replace its pods, by the update strategy that its owner has set. Workloads that replace no pods by
+//! themselves (`OnDelete`, paused) stay that way.
 
 use crate::api::GROUP;
 use crate::api::rotation::{RestartTarget, WorkloadKind};
@@ -19,24 +19,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// Field manager of the annotation: people who compare what is there with what they applied can leave it out by that.
+/// Field manager of the annotation: tools that compare live with applied objects can ignore it by that name.
 pub const RESTARTER: &str = "keysmith-restart";
 
-/// Which workloads of a kind.
+/// Selection of workloads of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The one of that name.
+    /// The workload of that name.
     Name(String),
-    /// All that carry these labels themselves, not on their pods. No label at all is none, not every workload.
+    /// All workloads that carry these labels themselves, not on their pods. No label selects no workload.
     Labels(BTreeMap<String, String>),
 }
 
-/// Workloads to restart.
+/// A selection of workloads to restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Their kind.
     pub kind: WorkloadKind,
-    /// Which of that kind.
+    /// Which workloads of that kind.
     pub which: Which,
 }
 
@@ -48,34 +48,34 @@ impl From<&RestartTarget> for Target {
     }
 }
 
-/// What to bring to which workloads.
+/// A restart of workloads.
 #[derive(Clone, Copy, Debug)]
 pub struct Restart<'a> {
-    /// The namespace of the key, and so of its workloads.
+    /// The namespace of the key and its workloads.
     pub namespace: &'a str,
-    /// The UID of the key's resource: each key has an annotation of its own.
+    /// The UID of the key's resource: each resource has an annotation of its own.
     pub uid: &'a str,
-    /// What the workloads read from the Secret, as a string that changes with it.
+    /// Hash of what the workloads read from the Secret.
     pub revision: &'a str,
-    /// The workloads.
+    /// The workloads to restart.
     pub targets: &'a [Target],
 }
 
-/// What became of a restart. Names are as in `Deployment/checkout`, or as in `Deployment app=checkout` for labels.
+/// Result of a restart. Names are like `Deployment/checkout`, or `Deployment app=checkout` for labels.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Outcome {
-    /// Carry the revision now and did not before.
+    /// Workloads that got the revision now.
     pub restarted: Vec<String>,
-    /// Do not exist, or are labels that no workload has.
+    /// Workloads that do not exist, and labels that no workload has.
     pub missing: Vec<String>,
-    /// Were refused by the API server (4xx): by a role that is missing, by a policy or a webhook.
+    /// Workloads whose patch the API server rejected (4xx): by RBAC, a policy or a webhook.
     pub forbidden: Vec<String>,
-    /// The first error that is worth another attempt, which passes over what carries the revision by then.
+    /// The first error that is worth a retry; the retry skips workloads that carry the revision.
     pub failed: Option<kube::Error>,
 }
 
-/// As much of a workload as has to be read.
+/// The fields of a workload that are read.
 type Workload = Object<Spec, NotUsed>;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -89,13 +89,13 @@ struct Template {
     metadata: Option<ObjectMeta>,
 }
 
-/// The annotation of the key with that UID. It has no name in it that a rename or a new resource could take over.
+/// The annotation for the key with that UID. It contains no name that a renamed or new resource could reuse.
 pub fn annotation(uid: &str) -> String {
     format!("{GROUP}/secret-{}", hash::base32(&[uid.as_bytes()], 8))
 }
 
-/// Brings the revision to all workloads that do not carry it yet. What is wrong with one does not keep it from the
-/// others, unless it is the API server that is in trouble.
+/// Writes the revision to all workloads that do not carry it yet. An error of one workload does not stop the others,
+/// unless the API server itself is unavailable.
 pub async fn restart(client: &Client, restart: &Restart<'_>) -> Outcome {
     let mut outcome = Outcome::default();
     for target in restart.targets {
@@ -106,7 +106,7 @@ pub async fn restart(client: &Client, restart: &Restart<'_>) -> Outcome {
     outcome
 }
 
-/// Looks whether the targets exist.
+/// Checks whether the targets exist.
 pub async fn look(client: &Client, namespace: &str, targets: &[Target]) -> Looked {
     let mut looked = Looked::default();
     for target in targets {
@@ -147,9 +147,10 @@ impl Restart<'_> {
         annotations.and_then(|it| it.get(&annotation(self.uid))).is_some_and(|it| it == self.revision)
     }
 
-    /// A merge patch, because several keys restart the same workload: under server-side apply each would have to send
-    /// the annotations of the others, which it does not know, or have a field manager of its own that stays in the
-    /// object for ever. It names one entry of one map, so it needs no version and loses nobody's write.
+    /// A merge patch, because several keys restart the same workload: with server-side apply, each would have to send
+    /// the annotations of the others, which it does not know, or use a field manager of its own, which stays in the
+    /// object for ever. The patch sets one entry of one map, so it needs no resourceVersion and overwrites no other
+    /// write.
     async fn write(&self, api: &Api<Workload>, name: &str) -> kube::Result<Workload> {
         let params = PatchParams { field_manager: Some(RESTARTER.to_owned()), ..PatchParams::default() };
         let metadata = json!({"annotations": {annotation(self.uid): self.revision}});
@@ -169,20 +170,20 @@ async fn select(api: &Api<Workload>, which: &Which) -> kube::Result<Vec<Workload
     }
 }
 
-/// The client puts a name into the path as it is, where a slash would lead to another object, in another namespace.
+/// kube puts a name into the path without encoding, so a slash would lead to another object, in another namespace.
 fn can_be_a_name(text: &str) -> bool {
     let admitted = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-.".contains(&it);
     text.bytes().all(admitted) && text.starts_with(|it: char| it.is_ascii_alphanumeric())
 }
 
 impl Outcome {
-    /// Files an error where it belongs, and tells whether the next workload may fare better.
+    /// Records an error, and returns whether to go on with the next workload.
     fn note(&mut self, name: String, error: kube::Error) -> ControlFlow<()> {
         let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
         match code {
             404 => self.missing.push(name),
             408 | 409 | 429 => drop(self.failed.get_or_insert(error)),
-            // A role that is missing, a policy or a webhook that says no: the next attempt would fare no better.
+            // RBAC, a policy or a webhook: a retry would not help.
             400..500 => self.forbidden.push(name),
             _ => drop(self.failed.get_or_insert(error)),
         }

@@ -1,4 +1,5 @@
-//! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller keeps them; the others use them.
+//! The accounts at vendors, by ConsoleToken. The ConsoleToken's controller maintains them; the other controllers use
+//! them.
 
 use crate::gateway::account::Account;
 use crate::gateway::shares::ListingId;
@@ -17,33 +18,33 @@ impl Accounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What that console token is good for; `None` before its controller has looked at it.
-    pub fn standing(&self, token: &TokenRef) -> Option<TokenState<Account>> {
+    /// State of that console token; `None` before its controller has verified it.
+    pub fn state(&self, token: &TokenRef) -> Option<TokenState<Account>> {
         self.lock().get(token).cloned()
     }
 
-    /// Records what it is good for. Returns whether its readiness changed.
-    pub fn set(&self, token: TokenRef, standing: TokenState<Account>) -> bool {
-        let told = |it: &TokenState<Account>| {
+    /// Records the state. Returns whether it changed in a field that dependents react to.
+    pub fn set(&self, token: TokenRef, state: TokenState<Account>) -> bool {
+        let visible = |it: &TokenState<Account>| {
             (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
         };
-        let now = told(&standing);
-        let before = self.lock().insert(token, standing);
-        before.is_none_or(|before| told(&before) != now)
+        let now = visible(&state);
+        let before = self.lock().insert(token, state);
+        before.is_none_or(|before| visible(&before) != now)
     }
 
-    /// The console token is gone.
+    /// Forgets a deleted console token.
     pub fn remove(&self, token: &TokenRef) {
         self.lock().remove(token);
     }
 
-    /// Whether any console token lists this.
+    /// Whether any console token uses this listing.
     pub fn list(&self, listing: &ListingId) -> bool {
         self.lock().values().filter_map(|it| it.account.as_ref()).any(|it| *it.lists() == *listing)
     }
 
-    /// By what polls and sweeps of a listing are spread in time: the same for all console tokens that list it. `uid` is the
-    /// one of a token that may not be known here yet.
+    /// Seed of the jitter for polls and sweeps of a listing: the same for all console tokens that share the listing.
+    /// `uid` is the UID of a token that may not be recorded here yet.
     pub fn seed(&self, listing: &ListingId, uid: &str) -> String {
         let tokens = self.lock();
         let lists = |it: &&TokenState<Account>| {
@@ -53,8 +54,9 @@ impl Accounts {
         uids.chain([uid]).min().unwrap_or_default().to_owned()
     }
 
-    /// Whether it is that console token's turn to list what several list: that of the one whose own last listing is the
-    /// oldest. A token has to list by itself now and then to prove that it may, and so no listing is made for that alone.
+    /// Whether that console token is the next to list, of those that share a listing: the one whose own last listing
+    /// is the oldest. Each token has to list by itself now and then to prove that it may; this order lets those
+    /// listings serve as the poll.
     pub fn is_first(&self, token: &TokenRef, account: &Account, poll: SignedDuration) -> bool {
         let Some(own) = account.proven_until(poll) else {
             return true;
@@ -67,7 +69,7 @@ impl Accounts {
         !others.any(|(it, other)| it.proven_until(poll).is_some_and(|proven| (proven, other) < (own, token)))
     }
 
-    /// What was found in an earlier leadership period is not believed.
+    /// Forgets the states of an earlier leadership period, because another replica may have acted since.
     pub fn forget_all(&self) {
         self.lock().clear();
     }
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_account_in_doubt_is_good_for_nothing_however_ready_it_is() {
-        let standing = |doubt: Option<&str>| TokenState {
+        let state = |doubt: Option<&str>| TokenState {
             stalled: false,
             lost: false,
             account: None::<Arc<Account>>,
@@ -90,10 +92,10 @@ mod tests {
             serial: None,
             fingerprint: String::new(),
         };
-        let doubted = standing(Some("it leads to another account"));
+        let doubted = state(Some("it leads to another account"));
         for outcome in [doubted.usable().err(), doubted.trusted().err()] {
             assert_eq!(outcome.as_deref(), Some("it leads to another account"));
         }
-        assert_eq!(standing(None).trusted().err().as_deref(), Some("it has not been verified"));
+        assert_eq!(state(None).trusted().err().as_deref(), Some("it has not been verified"));
     }
 }

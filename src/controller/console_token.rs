@@ -1,4 +1,4 @@
-//! ConsoleTokens: verified by listing, which is also the poll that serves every key of the account.
+//! ConsoleTokens: verified by a listing, which is also the poll for every key of the account.
 
 mod dependants;
 mod holding;
@@ -7,7 +7,7 @@ mod minting;
 mod usage;
 mod verify;
 
-pub use holding::let_go_of_unneeded;
+pub use holding::release_unneeded;
 
 use super::context::Context;
 use super::{Error, Pass, Subject, stale_or, sweep};
@@ -31,20 +31,20 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-/// A refused token is probed this often at most; a changed Secret is looked at at once.
+/// Longest interval between probes of a rejected token; a changed Secret is read at once.
 const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
-/// A Secret that may not be read is tried again this often.
+/// Interval at which a Secret that RBAC does not allow to read is retried.
 const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Subject for ConsoleToken {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        // What resources record tells whose account it is: absence from a store that is not filled says nothing.
+        // The resources record which account a key is in: absence from a store that is not filled means nothing.
         if !context.stores.filled() {
             return Ok(Pass::Stale);
         }
         let mut work = Work { token: object, context, reading: None, account: None };
         if work.token.metadata.deletion_timestamp.is_some() {
-            return work.retire().await;
+            return work.cleanup().await;
         }
         if !object::has_finalizer(work.token.as_ref()) {
             match object::hold(&work.context.client, work.token.as_ref()).await {
@@ -52,51 +52,51 @@ impl Subject for ConsoleToken {
                 Err(error) => return stale_or(error),
             }
         }
-        work.keep().await
+        work.apply().await
     }
 }
 
-/// No token looks at its account more often than this by itself.
+/// Shortest interval between two passes over one token without an event.
 const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// One pass over one token.
 struct Work {
     token: Arc<ConsoleToken>,
     context: Arc<Context>,
-    /// What was read of spending in this pass.
+    /// The usage that was read in this pass.
     reading: Option<usage::Reading>,
-    /// What was found of the account in this pass.
+    /// The account that was identified in this pass.
     account: Option<identity::Found>,
 }
 
-/// A token's secret, its serial where Keysmith made it, and a field that is refused by now although the token works.
+/// A token, its serial where Keysmith minted it, and a spec field that is unsupported although the token works.
 type Credential = (SecretString, Option<Serial>, Option<SpecError>);
 
-/// A connection to the vendor, and the hashes of what it was made of.
+/// A connection to the vendor, and the hashes of its inputs.
 #[derive(Clone, Default)]
 struct Connection {
     account: Option<Arc<Account>>,
     fingerprint: String,
-    /// Salted hash of the credential alone.
+    /// Salted hash of the token alone.
     credential: String,
-    /// Serial of the token, where Keysmith made it.
+    /// Serial of the token, where Keysmith minted it.
     serial: Option<Serial>,
-    /// The token is gone for good.
+    /// The token is lost for good.
     lost: bool,
-    /// A field that is refused by now, and that does not keep a token from working which worked before.
+    /// An unsupported spec field that does not disable a token that worked before.
     idle: Option<SpecError>,
 }
 
-/// What a token was found to be good for.
+/// Result of verifying a token.
 struct Verification {
     connection: Connection,
     verdict: Verdict,
-    /// What dependants are told: the verdict without the times that change with every probe, so that a probe is
-    /// no news to them.
+    /// Verdict for the dependents, without retry times, which change with every probe and would enqueue every
+    /// dependent.
     summary: String,
-    /// Why its account is not to be trusted to be the one that the keys were made in.
+    /// Why the account may not be the one that the keys were made in.
     doubt: Option<String>,
-    wake: Option<Timestamp>,
+    requeue_at: Option<Timestamp>,
 }
 
 impl Work {
@@ -113,23 +113,23 @@ impl Work {
         self.context.memory.wrote(Arc::clone(&self.token));
     }
 
-    async fn keep(&mut self) -> Result<Pass, Error> {
+    async fn apply(&mut self) -> Result<Pass, Error> {
         let held = self.hold().await?;
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
         let mut verification = match self.connect(before.as_ref()).await? {
             Ok((account, connection)) => self.verify(account, connection).await,
             Err(verdict) => Verification {
                 doubt: before.as_ref().and_then(|it| it.doubt.clone()),
-                // What it made before can still be cleaned up with the credential we remember.
+                // Keys made before can still be cleaned up with the remembered token.
                 connection: before.map_or_else(Connection::default, |it| Connection {
                     account: it.account,
                     fingerprint: it.fingerprint,
                     ..Connection::default()
                 }),
                 summary: verdict.message.clone(),
-                // A right that is granted starts no pass.
-                wake: (verdict.reason == Reason::SecretRefused)
+                // A change of RBAC sends no event, so the read is retried.
+                requeue_at: (verdict.reason == Reason::SecretRefused)
                     .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
                 verdict,
             },
@@ -142,20 +142,20 @@ impl Work {
         let ready = if verification.verdict.ready { Ok(()) } else { Err(verification.summary) };
         let account = verification.connection.account.clone().filter(|_| ready.is_ok());
         let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        // A token that works despite a field that is refused by now holds up nothing.
+        // An unsupported field does not stall a token that works.
         let stalled = ready.is_err() && verification.verdict.is_stalled(conditions, self.context.clock.now());
         self.take(verification.connection, (ready, stalled), verification.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
         };
-        let wake = [verification.wake, usage, held].into_iter().flatten().min();
+        let requeue_at = [verification.requeue_at, usage, held].into_iter().flatten().min();
         let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
         self.context.metrics.token(&self.reference(), verification.verdict.ready, expiry);
-        self.publish(&verification.verdict, wake).await
+        self.publish(&verification.verdict, requeue_at).await
     }
 
-    /// Records what the token is good for, and tells its dependants if that is news.
+    /// Records the token's state, and enqueues its dependents if it changed.
     fn take(
         &self,
         connection: Connection,
@@ -165,14 +165,14 @@ impl Work {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
-        let standing = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
-        if self.context.accounts.set(self.reference(), standing) {
+        let state = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
+        if self.context.accounts.set(self.reference(), state) {
             self.enqueue_dependants();
             self.enqueue_minter();
         }
     }
 
-    /// A token of the same name that comes later is another one, with an account of its own.
+    /// Forgets the token: a later one of the same name is a different one, with an account of its own.
     fn forget(&self) {
         let namespace = self.namespace();
         let listing = self.lists();
@@ -190,7 +190,7 @@ impl Work {
         self.enqueue_minter();
     }
 
-    /// The account for this token: the one there is while nothing it is made of changed.
+    /// The account of this token: the existing one while none of its inputs changed.
     async fn connect(
         &self,
         before: Option<&TokenState<Account>>,
@@ -202,7 +202,7 @@ impl Work {
             return Ok(Err(SpecError::invalid("spec.vendor", message).verdict()));
         };
         let capabilities = driver.capabilities;
-        // A token that is being deleted is still needed by what it made.
+        // A token that is being deleted is still needed by the keys made with it.
         let going = self.token.metadata.deletion_timestamp.is_some();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
         let mut idle = token::check_spec(spec).err().filter(|_| !going);
@@ -253,7 +253,7 @@ impl Work {
         Ok(Ok((account, connection)))
     }
 
-    /// The token's secret, and its serial where Keysmith made it. Otherwise what is in the way.
+    /// The token, and its serial where Keysmith minted it. Otherwise the reason why there is none.
     async fn credential(&self, capabilities: &Capabilities) -> Result<Result<Credential, Verdict>, Error> {
         if let Some(mint) = &self.token.spec.mint {
             return self.minted(mint, capabilities).await;
@@ -269,7 +269,7 @@ impl Work {
         Ok(secret.map(|secret| (secret, None, None)).map_err(|refusal| refusal.verdict()))
     }
 
-    /// The API server does not let the Secret be read.
+    /// RBAC does not allow the Secret to be read.
     fn unreadable(&self, error: &kube::Error) -> Verdict {
         report::key::secret_unreadable(
             self.token.spec.secret_name(),
@@ -283,7 +283,7 @@ impl Work {
         condition::find(conditions, READY).is_some_and(|it| it.status == "True")
     }
 
-    async fn publish(&mut self, verdict: &Verdict, wake: Option<Timestamp>) -> Result<Pass, Error> {
+    async fn publish(&mut self, verdict: &Verdict, requeue_at: Option<Timestamp>) -> Result<Pass, Error> {
         let now = self.context.clock.now();
         let generation = self.token.metadata.generation;
         let mut status = self.token.status.clone().unwrap_or_default().moved();
@@ -298,16 +298,16 @@ impl Work {
         status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
         notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
-        let wake = [wake, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
-        self.tell_account(&mut status);
+        let requeue_at = [requeue_at, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
+        self.report_account(&mut status);
         if let Some(today) = self.context.minted_today(&self.token, now) {
             status.internal.keys_today = Some(today);
         }
-        self.tell_usage(&mut status, &mut notices);
-        let wake = match token::expiry(&self.token, now) {
+        self.report_usage(&mut status, &mut notices);
+        let requeue_at = match token::expiry(&self.token, now) {
             None => {
                 status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
-                wake
+                requeue_at
             }
             Some((expiring, look_again)) => {
                 let notice = Notice::warning(EventReason::ExpiringSoon, expiring.message.clone());
@@ -315,7 +315,7 @@ impl Work {
                 {
                     notices.push(notice);
                 }
-                [wake, look_again].into_iter().flatten().min()
+                [requeue_at, look_again].into_iter().flatten().min()
             }
         };
         match object::publish(&self.context.client, self.token.as_ref(), &status).await {
@@ -326,13 +326,14 @@ impl Work {
         for notice in notices {
             self.context.notify(self.token.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 
-    /// What depends on a token that goes needs a working account to clean up: after a restart nobody has looked at it yet,
-    /// and a refused token may have been replaced meanwhile. Returns what is in the way.
+    /// Dependents of a token that is being deleted need a working account for their cleanup. After a restart the
+    /// token is not verified yet, and a rejected token may have been replaced. Returns why there is no working
+    /// account.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
             return Ok(None);
         }
@@ -353,8 +354,9 @@ impl Work {
         }
     }
 
-    /// Stays until nothing needs it any more to clean up. Asked of the API server, not of a cache.
-    async fn retire(&mut self) -> Result<Pass, Error> {
+    /// The cleanup of the finalizer: the token stays until no dependent needs it. Dependents are read from the API
+    /// server, not from a cache.
+    async fn cleanup(&mut self) -> Result<Pass, Error> {
         if !object::has_finalizer(self.token.as_ref()) {
             self.forget();
             return Ok(Pass::Rest(None));
@@ -363,8 +365,8 @@ impl Work {
         let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
         let dependants = if forced { Vec::new() } else { self.dependants().await? };
         if dependants.is_empty() {
-            // First, for nobody knows of it when the token is gone.
-            self.let_go_unless_shared().await?;
+            // The Secret is released first, because without the token nothing would release it.
+            self.release_unless_shared().await?;
             return match object::release(&self.context.client, self.token.as_ref()).await {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
                 _ => {
@@ -381,7 +383,7 @@ impl Work {
     }
 }
 
-/// Hash of a credential, where it goes and as whom, without any of it.
+/// Fingerprint of a token, its endpoint and its account id; the token cannot be derived from it.
 fn fingerprint(token: &ConsoleToken, base: &str, credential: &str) -> String {
     let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
     let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the controllers share.
+//! State that the controllers share.
 
 use super::accounts::Accounts;
 use super::kinds::{Queues, Stores};
@@ -26,67 +26,67 @@ use kube::{Client, ResourceExt};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What the operator was told at its start.
+/// Settings from the command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Reconciles at once, per kind.
+    /// Limit of concurrent reconciles per kind.
     pub concurrency: u16,
-    /// Origins that credentials may be sent to, beside the vendors' own.
+    /// Origins, besides the vendors' own, that tokens may be sent to.
     pub endpoints: Endpoints,
-    /// Time between two listings of an account.
+    /// Interval between two listings of an account.
     pub poll: SignedDuration,
-    /// No more keys than this are made for one resource within a day.
+    /// Limit of keys created for one resource within a day.
     pub keys_per_day: u64,
-    /// The vendors.
+    /// The vendor registry.
     pub vendors: Vendors,
-    /// Time between two sweeps for orphaned keys; `None` is never.
+    /// Interval between two sweeps for orphaned keys; `None` is never.
     pub sweep: Option<SignedDuration>,
     /// The namespace of the ledger, which is the operator's own.
     pub ledger_namespace: String,
 }
 
-/// What belongs to the process, whatever namespaces it watches and however often it comes to lead: accounts and their
-/// budgets, what is remembered of objects, what sweeps found. One account that several namespaces use is one account.
+/// State of the process, across watched namespaces and leadership periods: accounts and their rate limits, what is
+/// remembered of objects, results of sweeps. An account that several namespaces use is one account here.
 pub struct Process {
-    /// Kubernetes.
+    /// The Kubernetes client.
     pub client: Client,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Which cluster we are.
+    /// The id of this cluster.
     pub cluster: ClusterId,
-    /// What the operator was told at its start.
+    /// Settings from the command line.
     pub settings: Settings,
-    /// How bytes reach vendors.
+    /// The HTTP transport to vendors.
     pub transport: Arc<dyn Transport>,
-    /// Accounts at vendors.
+    /// Accounts by console token.
     pub accounts: Accounts,
-    /// What the tokens of one account share.
+    /// Rate limits and listings that the tokens of one account share.
     pub shares: Arc<Shares>,
-    /// What is remembered between passes.
+    /// What is remembered of objects between passes.
     pub memory: Memory,
-    /// How many keys were made today, by the names of their resources.
+    /// Number of keys created today, by the names of their resources.
     pub minted_keys: MintedKeys,
-    /// Sections that run to their end.
+    /// Critical sections, which run to their end.
     pub critical: Critical,
-    /// Whether the controllers turn.
+    /// Liveness of the controllers' loops.
     pub liveness: Liveness,
-    /// Events.
+    /// The queue of events.
     pub events: Events,
-    /// What was left behind.
+    /// The ledger.
     pub ledger: Ledger,
-    /// Whether the stores hold the objects of all namespaces.
+    /// Whether the stores contain the objects of all namespaces.
     pub sees_all: bool,
-    /// What sweeps remember.
+    /// Results of earlier sweeps.
     pub sweeps: Sweeps,
-    /// Counters.
+    /// The metrics.
     pub metrics: Metrics,
-    /// The objects of all watched namespaces, one entry for each namespace or one for all.
+    /// The objects of all watched namespaces: one entry per namespace, or one for all.
     pub everywhere: Vec<Stores>,
 }
 
 impl Process {
-    /// Another leadership period begins: nothing is believed that another replica may have changed since. Budgets and the
-    /// pauses that vendors asked for stay, for they are this process's own.
+    /// Starts a leadership period: forgets everything that another replica may have changed since. Rate limits and
+    /// the pauses that vendors asked for stay, because they belong to this process.
     pub fn begin_leadership(&self) {
         self.accounts.forget_all();
         self.memory.forget_all();
@@ -96,13 +96,14 @@ impl Process {
     }
 }
 
-/// What the controllers of one watched namespace share, or those of all: what the process has, its objects and its queues.
+/// What the controllers of one watched namespace, or of all, share: the state of the process, the objects, and the
+/// queues.
 pub struct Context {
-    /// What belongs to the process.
+    /// State of the process.
     pub process: Arc<Process>,
     /// The objects.
     pub stores: Stores,
-    /// Ways to have them looked at.
+    /// The queues of the controllers.
     pub queues: Queues,
 }
 
@@ -115,12 +116,12 @@ impl Deref for Context {
 }
 
 impl Context {
-    /// The Secrets of the object's own namespace: there is no way to another's.
+    /// The Secrets of the object's own namespace. They give no access to another namespace.
     pub fn secrets<K: Managed>(&self, object: &K) -> Secrets {
         Secrets::new(self.client.clone(), &object::namespace(object))
     }
 
-    /// Marks everything at a vendor that is this object's.
+    /// The mark of everything at a vendor that belongs to this object.
     pub fn mark<K: Managed>(&self, object: &K) -> Mark {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
@@ -130,7 +131,7 @@ impl Context {
         self.stores.token(token)
     }
 
-    /// Sends an event some time, or drops it.
+    /// Queues an event; it may be dropped.
     pub fn notify<K: Managed>(&self, object: &K, notice: Notice) {
         self.events.notify(object.object_ref(&()), Managed::serial(object), notice);
     }

@@ -1,4 +1,5 @@
-//! Whether a listing shows the account that the keys were made in: what resources record is compared with it.
+//! Whether a listing shows the account that the keys were made in: the listing is compared with what resources
+//! record.
 
 use super::context::Context;
 use crate::api::{ConsoleToken, GatewayApiKey};
@@ -13,8 +14,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Context {
-    /// Why the account of that ConsoleToken is doubted, by its status or by this listing. For a pass over a key, before it
-    /// believes that the key is gone.
+    /// Why that ConsoleToken may point to a different account, by its status or by this listing. A pass over a key
+    /// checks this before it treats the key as gone.
     pub fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
         let token = self.memory.newest(Arc::new(token.clone()));
         let before = token.status.as_ref().and_then(|it| it.account.clone())?;
@@ -38,28 +39,28 @@ impl Context {
         };
         let (after, judgement) = account::judge(Some(&before), &look);
         let doubt = account::message(&after, &judgement, &token::place(&token))?;
-        // Its status is to say so.
+        // The ConsoleToken's own status must report the doubt.
         self.queues.enqueue::<ConsoleToken>(watch::reference(token.as_ref()));
         Some(doubt)
     }
 
-    /// What resources record of the account of that ConsoleToken, whatever tokens of it made the keys, if all of them list
-    /// the same ones.
+    /// What resources record of the account of that ConsoleToken, including keys made with other tokens of the
+    /// account, if all of them share one listing.
     pub fn recorded(&self, token: &ConsoleToken) -> Vec<Recorded> {
         let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
         let lag = capabilities.map(|it| it.listing_lag).unwrap_or_default();
         let whole = capabilities.is_some_and(|it| it.lists_whole_account);
         let own = TokenRef::of(token);
         let vendors = self.settings.vendors;
-        let account = whole.then(|| told(vendors, token)).flatten();
-        let same = |it: &ConsoleToken| account.is_some() && told(vendors, it) == account;
+        let account = whole.then(|| account_of(vendors, token)).flatten();
+        let same = |it: &ConsoleToken| account.is_some() && account_of(vendors, it) == account;
         let tokens = self.everywhere.iter().flat_map(|stores| watch::all(&stores.tokens, same));
         let tokens: BTreeSet<_> = tokens.map(|it| TokenRef::of(&it)).chain([own.clone()]).collect();
         let keys = self.everywhere.iter().flat_map(|stores| stores.keys.state());
         keys.filter_map(|guard| {
             let key = guard.0.as_ref().ok()?;
             let token = tokens.iter().find(|token| key.is_made_with(token))?;
-            // What we wrote ourselves a moment ago is not in the store yet.
+            // The store may not show our own last write yet.
             let key = self.memory.newest(Arc::new(key.clone()));
             account::recorded(&key, lag, *token == own)
         })
@@ -77,8 +78,8 @@ pub fn ids(listing: &Listing) -> BTreeSet<&str> {
     listing.keys.iter().map(|it| it.id.0.as_str()).collect()
 }
 
-/// The account that the vendor told for that ConsoleToken.
-fn told(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
+/// The account id that the vendor returned for that ConsoleToken.
+fn account_of(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
     let known = token.status.as_ref()?.account.as_ref().filter(|it| it.told)?;
     Some(AccountId::organization(vendors.place(token).place.api(), &known.id))
 }

@@ -1,5 +1,5 @@
-//! What the controllers have of every kind: its objects, its queue, its source of work. All of it follows from the one list
-//! of kinds (`api::kind`).
+//! What the controllers need of every kind: its objects and its queue. All of it is generated from the one list of
+//! kinds (`api::kind`).
 
 use super::Source;
 use crate::api::ConsoleToken;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// The queue of a kind's controller.
 pub type Queue<K> = UnboundedSender<ObjectRef<DeserializeGuard<K>>>;
 
-/// A kind of the list.
+/// A kind from that list.
 pub trait Listed: Managed {
     /// Its objects.
     fn store(stores: &Stores) -> &Store<DeserializeGuard<Self>>;
@@ -33,11 +33,11 @@ macro_rules! registry {
                 #[doc = concat!("Every `", stringify!($kind), "`.")]
                 pub $field: Store<DeserializeGuard<crate::api::$kind>>,
             )+
-            /// Whether they are filled.
+            /// Whether the stores are filled.
             pub filled: Filled,
         }
 
-        /// Each cancelled when the store of the kind is filled.
+        /// One token per kind, cancelled when the store of the kind is filled.
         #[derive(Clone)]
         pub struct Filled {
             $(
@@ -47,35 +47,35 @@ macro_rules! registry {
         }
 
         impl Filled {
-            /// All of them.
+            /// The tokens of all kinds.
             pub fn all(&self) -> Vec<CancellationToken> {
                 vec![$(self.$field.clone()),+]
             }
         }
 
-        /// Ways to have an object looked at.
+        /// The queues of all controllers.
         #[derive(Clone)]
         pub struct Queues {
             $(
                 #[doc = concat!("The queue of every `", stringify!($kind), "`.")]
                 pub $field: Queue<crate::api::$kind>,
             )+
-            /// Secrets that are held and that no ConsoleToken may need any more.
+            /// Secrets that have our finalizer and that no ConsoleToken may need any more.
             pub secrets: UnboundedSender<ObjectName>,
         }
 
-        /// Where the controllers of one leadership period get their work from.
+        /// Inputs of the controllers during one leadership period.
         pub struct Sources {
             $(
                 #[doc = concat!("The source of every `", stringify!($kind), "`.")]
                 pub $field: Source<crate::api::$kind>,
             )+
-            /// Secrets that are held and that no ConsoleToken may need any more.
+            /// Secrets that have our finalizer and that no ConsoleToken may need any more.
             pub secrets: UnboundedReceiver<ObjectName>,
         }
 
         impl Stores {
-            /// New queues for these objects, and where they end.
+            /// New queues for these objects: senders and receivers.
             pub fn queues(&self) -> (Queues, Sources) {
                 $(let $field = unbounded_channel();)+
                 let secrets = unbounded_channel();
@@ -101,12 +101,12 @@ macro_rules! registry {
 with_kinds!([registry]);
 
 impl Stores {
-    /// Whether absence from a store means anything yet: from those of console tokens and of keys.
+    /// Whether the stores of console tokens and of keys are filled; before that, absence from a store means nothing.
     pub fn filled(&self) -> bool {
         self.filled.tokens.is_cancelled() && self.filled.keys.is_cancelled()
     }
 
-    /// That console token, if it is here and can be decoded.
+    /// That console token, if it is in the store and can be decoded.
     pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
         match token.kind {
             TokenKind::ConsoleToken => {
@@ -115,24 +115,25 @@ impl Stores {
         }
     }
 
-    /// The objects that work with that console token and satisfy a condition.
+    /// The objects made with that console token that satisfy a condition.
     pub fn working_with<K: Listed>(&self, token: &TokenRef, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         watch::all(K::store(self), |it| it.is_made_with(token) && condition(it))
     }
 
-    /// Whether any object works with that console token.
+    /// Whether any object is made with that console token.
     pub fn has_work_with<K: Listed>(&self, token: &TokenRef) -> bool {
         K::store(self).state().iter().any(|guard| guard.0.as_ref().is_ok_and(|it| it.is_made_with(token)))
     }
 }
 
 impl Queues {
-    /// Has an object looked at. Between two leadership periods nobody does, and the next one begins with every object.
+    /// Enqueues an object. Between two leadership periods there is no receiver; the next period starts with every
+    /// object.
     pub fn enqueue<K: Listed>(&self, object: ObjectRef<DeserializeGuard<K>>) {
         let _ = K::queue(self).send(object);
     }
 
-    /// Has a console token looked at.
+    /// Enqueues a console token.
     pub fn enqueue_token(&self, token: &TokenRef) {
         match token.kind {
             TokenKind::ConsoleToken => {
@@ -141,7 +142,7 @@ impl Queues {
         }
     }
 
-    /// Has a Secret looked at that no ConsoleToken may need any more.
+    /// Enqueues a Secret that no ConsoleToken may need any more.
     pub fn enqueue_secret(&self, secret: ObjectName) {
         let _ = self.secrets.send(secret);
     }

@@ -1,5 +1,5 @@
-//! The live adapter: the ports of the engine, implemented with Kubernetes and the accounts at vendors. No decision is made
-//! here; what has an "if" about the protocol belongs in `protocol` or `plan`.
+//! The live adapter: the ports of the engine, implemented with Kubernetes and the accounts at vendors. No decision is
+//! made here; an "if" about the protocol belongs in `protocol` or `plan`.
 
 use super::context::Context;
 use super::{Error, Pass, Subject};
@@ -56,7 +56,7 @@ impl Subject for ProjectSettings {
     }
 }
 
-/// The ports of this process.
+/// The live adapter over the context of the controllers.
 #[derive(Clone)]
 pub struct Live(pub Arc<Context>);
 
@@ -219,7 +219,7 @@ impl Ports for Live {
     }
 
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Account>> {
-        self.0.accounts.standing(token)
+        self.0.accounts.state(token)
     }
 
     fn enqueue_token(&self, token: &TokenRef) {
@@ -278,7 +278,7 @@ impl KeyPorts for Live {
 
     fn may_exist(&self, mark: &Mark) -> bool {
         let is_it = |uid: Option<String>| Mark::new(&self.0.cluster, &uid.unwrap_or_default()) == *mark;
-        // Where the caches hold some namespaces only, the resource may exist in another one.
+        // If only some namespaces are watched, the resource may exist in another one.
         !self.0.sees_all || self.0.stores.keys.state().into_iter().any(|it| is_it(it.uid()))
     }
 

@@ -1,4 +1,4 @@
-//! What a process remembers of objects between passes. All of it may be lost: correctness never hangs on it, only
+//! What a process remembers of objects between passes. All of it may be lost: correctness never depends on it, only
 //! the number of calls does.
 
 use crate::cluster::object::Managed;
@@ -13,28 +13,28 @@ use std::time::Duration;
 
 #[derive(Default)]
 struct Entry {
-    /// The object as our own last write returned it; the watch may be behind.
+    /// The object as our own last write returned it; the watch cache may lag.
     written: Option<Arc<dyn Any + Send + Sync>>,
     /// What the engine remembers.
     remembered: Remembered,
-    /// Of a ConsoleToken: the Secret that is held for it, or could not be.
+    /// For a ConsoleToken: the Secret that got our finalizer, or could not get it.
     holds: Option<Holds>,
-    /// Of a ConsoleToken: the newest listing that its keys were compared with.
+    /// For a ConsoleToken: the newest listing that its keys were compared with.
     compared: Option<Timestamp>,
     failures: u32,
     stale: u32,
 }
 
-/// A Secret that is held for a ConsoleToken.
+/// A Secret with our finalizer for a ConsoleToken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holds {
     /// Its name.
     pub secret: String,
-    /// Kubernetes did not let us, which is said once.
+    /// RBAC did not allow the finalizer, which is reported once.
     pub refused: bool,
 }
 
-/// So many of the last resources that were let go are remembered.
+/// How many of the last released resources are remembered.
 const RELEASED: usize = 1024;
 
 /// What is remembered, by UID.
@@ -50,14 +50,15 @@ impl Memory {
         change(entries.entry(uid.to_owned()).or_default())
     }
 
-    /// Remembers what our own write returned.
+    /// Caches the object that our own write returned.
     pub fn wrote<K: Managed>(&self, object: Arc<K>) {
         let uid = object.uid().unwrap_or_default();
         self.with(&uid, |entry| entry.written = Some(object));
     }
 
-    /// The newer of what the watch brought and what we wrote ourselves. Resource versions are compared as numbers,
-    /// as Kubernetes does since 1.35; where they are none, the watch is believed, and compare-and-swap protects.
+    /// The newer of the watch's object and our own last write. Resource versions are compared as numbers, which
+    /// Kubernetes guarantees since 1.35. If they are not numbers, the watch's object is used; compare-and-swap keeps
+    /// that safe.
     pub fn newest<K: Managed>(&self, watched: Arc<K>) -> Arc<K> {
         let uid = watched.uid().unwrap_or_default();
         let version = |object: &K| object.resource_version().and_then(|it| it.parse::<u64>().ok());
@@ -78,13 +79,13 @@ impl Memory {
         self.with(uid, |entry| change(&mut entry.remembered))
     }
 
-    /// Which Secret is held for that ConsoleToken from now on. Returns what was remembered before.
+    /// Records which Secret has our finalizer for that ConsoleToken. Returns the previous record.
     pub fn holds(&self, uid: &str, holds: Option<Holds>) -> Option<Holds> {
         self.with(uid, |entry| std::mem::replace(&mut entry.holds, holds))
     }
 
-    /// The keys of that ConsoleToken are compared with a listing begun at this time. Returns the one before, or the same
-    /// where that is done already.
+    /// Records that the keys of that ConsoleToken are compared with a listing that began at this time. Returns the
+    /// time before, or this time if that listing was compared already.
     pub fn compared(&self, uid: &str, as_of: Timestamp) -> Option<Timestamp> {
         self.with(uid, |entry| {
             let before = entry.compared;
@@ -93,7 +94,7 @@ impl Memory {
         })
     }
 
-    /// A pass came to rest.
+    /// A pass came to rest: resets the backoff.
     pub fn rested(&self, uid: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get_mut(uid) {
@@ -102,7 +103,7 @@ impl Memory {
         }
     }
 
-    /// A pass failed: how long to wait.
+    /// A pass failed: returns the backoff.
     pub fn failed(&self, uid: &str) -> Duration {
         let failures = self.with(uid, |entry| {
             entry.failures += 1;
@@ -111,7 +112,7 @@ impl Memory {
         Duration::try_from(retry::backoff(failures, uid)).unwrap_or(Duration::from_secs(60))
     }
 
-    /// A pass met somebody else's write: how long to wait for the watch to catch up.
+    /// A pass met a conflict: returns how long to wait for the watch to catch up.
     pub fn pause(&self, uid: &str) -> Duration {
         let stale = self.with(uid, |entry| {
             entry.written = None;
@@ -121,7 +122,7 @@ impl Memory {
         Duration::from_millis(100 << stale.min(8))
     }
 
-    /// We took the finalizer off. Whatever still wakes the object, from a cache that is behind, wakes nothing.
+    /// Records that our finalizer was removed: later events about the object, from a cache that lags, are ignored.
     pub fn released(&self, uid: &str) {
         self.forget(uid);
         let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,18 +132,18 @@ impl Memory {
         }
     }
 
-    /// Whether we took the finalizer off.
+    /// Whether our finalizer was removed.
     pub fn is_released(&self, uid: &str) -> bool {
         self.released.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|it| it == uid)
     }
 
-    /// What is remembered of an earlier leadership period may be out of date.
+    /// Forgets everything: what was remembered in an earlier leadership period may be out of date.
     pub fn forget_all(&self) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.released.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The object is gone.
+    /// Forgets a deleted object.
     pub fn forget(&self, uid: &str) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }

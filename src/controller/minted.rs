@@ -1,5 +1,5 @@
-//! How many keys were made today under the name of a resource, whatever becomes of the resource: kept in memory, and in
-//! the status of the ConsoleToken for the next process.
+//! How many keys were created today under the name of a resource, even if the resource was deleted since: kept in
+//! memory, and in the status of the ConsoleToken for the next process.
 
 use super::context::Context;
 use crate::api::console_token::MintedToday;
@@ -32,34 +32,35 @@ impl MintedKeys {
                     mints.restore(&known);
                     entry.insert(mints)
                 }
-                // Its ConsoleToken is not known yet, and neither is what its status remembers.
+                // The ConsoleToken is not in the store yet, and neither is the count in its status.
                 None => return then(&mut Mints::default()),
             },
         };
         then(mints)
     }
 
-    /// What was counted in an earlier leadership period is read from status again.
+    /// Forgets the counts of an earlier leadership period; they are read from status again.
     pub fn forget_all(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 impl Context {
-    /// What was made within a day for a resource of that name with that console token, deleted ones included.
+    /// The keys created within a day for a resource of that name with that console token, including those of deleted
+    /// resources.
     pub fn minted(&self, token: &TokenRef, name: &str) -> Option<KeyCount> {
         let now = self.clock.now();
         self.minted_keys.with(token, || self.remembered(token), |it| it.of(name, now))
     }
 
-    /// A key was made for the resource of that name.
+    /// Counts a key created for the resource of that name.
     pub fn count_minted(&self, token: &TokenRef, name: &str) {
         let now = self.clock.now();
         let known = || self.remembered(token).or_else(|| Some(Vec::new()));
         self.minted_keys.with(token, known, |it| it.count(name, now));
     }
 
-    /// What the status of that ConsoleToken is to remember, if that is more than what stands there.
+    /// The counts for the status of that ConsoleToken, if they exceed those in it.
     pub fn minted_today(&self, token: &ConsoleToken, now: Timestamp) -> Option<Vec<MintedToday>> {
         let stands = token.status.as_ref().map(ConsoleTokenStatus::keys_today).unwrap_or_default();
         let known = stands.clone();

@@ -1,5 +1,6 @@
-//! The sweep: keys at the vendor with our cluster's mark that no resource accounts for. It follows a listing that was
-//! made anyway, and what may account for a key is read after it: the other way round, a key being born would be one.
+//! The sweep: finds orphans, keys at the vendor with our cluster's mark that no resource accounts for. It uses a
+//! listing that was made anyway. Resources are read after the listing: in the other order, a key that is just being
+//! created would look like an orphan.
 
 use super::context::Context;
 use crate::api::ConsoleToken;
@@ -20,7 +21,7 @@ use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A sweep that did not get to its end; nothing was concluded from it.
+/// Why a sweep ended early; nothing is concluded from it.
 #[derive(Debug, thiserror::Error)]
 enum Skipped {
     #[error("the resources cannot be read: {}", crate::cluster::brief(.0))]
@@ -29,36 +30,37 @@ enum Skipped {
     Ledger(#[from] ledger::Error),
 }
 
-/// What sweeps remember, by what is listed: console tokens of one account that list the same keys are swept once. All of it
-/// may be lost: two more sweeps are needed then.
+/// Results of earlier sweeps, by listing: console tokens that share a listing are swept once. All of it may be lost:
+/// two more sweeps are needed then.
 #[derive(Default)]
 pub struct Sweeps {
     every: Option<SignedDuration>,
     listings: Mutex<HashMap<ListingId, Remembered>>,
-    /// When the key of an entry of the ledger was first not there, by the entry's name.
+    /// When the key of a ledger entry was first missing, by the entry's name.
     missing: Mutex<HashMap<String, Timestamp>>,
 }
 
 struct Remembered {
     vendor: &'static str,
     due: Timestamp,
-    /// `None` before the first sweep.
+    /// Orphans of the last sweep; `None` before the first one.
     suspects: Option<Suspects>,
 }
 
 impl Sweeps {
-    /// Sweeps that often; `None` is never, for an operator that does not see every namespace: it cannot know what
-    /// accounts for a key.
+    /// `every`: the interval; `None` is never, for an operator that does not see every namespace: it cannot know
+    /// which resources account for a key.
     pub fn new(every: Option<SignedDuration>) -> Self {
         Self { every, ..Self::default() }
     }
 
-    /// Whether there are sweeps.
+    /// Whether sweeps are enabled.
     pub fn are_on(&self) -> bool {
         self.every.is_some()
     }
 
-    /// The number of orphans for status; what is shown already, before the first sweep. `None` for none.
+    /// The number of orphans for status; before the first sweep, the number that status shows already. `None` for
+    /// none.
     pub fn count(&self, listing: Option<&ListingId>, shown: Option<u32>) -> Option<u32> {
         self.every?;
         match self.lock().get(listing?).and_then(|it| it.suspects.as_ref()) {
@@ -67,26 +69,27 @@ impl Sweeps {
         }
     }
 
-    /// No console token lists it any more. Returns the vendor and what is left of its orphans, if it was ever swept.
+    /// Forgets a listing that no console token uses any more. Returns the vendor and the number of its remaining
+    /// orphans, if the listing was ever swept.
     fn forget(&self, listing: &ListingId) -> Option<(&'static str, usize)> {
         let mut listings = self.lock();
         let vendor = listings.remove(listing)?.vendor;
         Some((vendor, orphans_of(&listings, vendor)))
     }
 
-    /// What nobody lists any more is not remembered: tokens come to lead to other accounts.
+    /// Forgets listings that no token uses any more: tokens come to point to other accounts.
     fn forget_unlisted(&self, is_listed: impl Fn(&ListingId) -> bool) {
         self.lock().retain(|listing, _| is_listed(listing));
     }
 
-    /// What was seen in an earlier leadership period counts for nothing.
+    /// Forgets the results of an earlier leadership period.
     pub fn forget_all(&self) {
         self.lock().clear();
         self.missing().clear();
     }
 
-    /// Whether it is time. The first one is somewhere in the first interval, so that a start of the operator is no
-    /// flood of them.
+    /// Whether a sweep is due. The first one is somewhere within the first interval, so that a restart of the
+    /// operator does not start all sweeps at once.
     fn is_due(&self, listing: &ListingId, (vendor, seed): (&'static str, &str), now: Timestamp) -> bool {
         let Some(every) = self.every else {
             return false;
@@ -108,8 +111,8 @@ impl Sweeps {
         self.lock().get(listing).and_then(|it| it.suspects.clone()).unwrap_or_default()
     }
 
-    /// Remembers what a sweep found. Returns the number of orphans at that vendor, each counted once although several
-    /// listings may show it.
+    /// Remembers the result of a sweep. Returns the number of orphans at that vendor, each counted once even if
+    /// several listings show it.
     fn found(&self, listing: &ListingId, suspects: Suspects) -> Option<(&'static str, usize)> {
         let mut listings = self.lock();
         let remembered = listings.get_mut(listing)?;
@@ -132,7 +135,7 @@ fn orphans_of(listings: &HashMap<ListingId, Remembered>, vendor: &str) -> usize 
     suspects.flat_map(Suspects::keys).collect::<BTreeSet<&KeyId>>().len()
 }
 
-/// A ConsoleToken that listed this is gone. Where another one lists the same, that goes on.
+/// A ConsoleToken with this listing is gone: forgets the listing, unless another token shares it.
 pub fn forget(context: &Context, listing: &ListingId) {
     if context.accounts.list(listing) {
         return;
@@ -142,13 +145,12 @@ pub fn forget(context: &Context, listing: &ListingId) {
     }
 }
 
-/// Sweeps, if it is time for what was listed. Called right after a listing; whatever goes wrong is no trouble of the
-/// ConsoleToken's.
+/// Sweeps if that is due, right after a listing. Errors of a sweep do not affect the ConsoleToken.
 pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
     let uid = token.uid().unwrap_or_default();
-    let standing = context.accounts.standing(&TokenRef::of(token));
-    // In another account everything of ours would look gone.
-    if standing.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
+    let state = context.accounts.state(&TokenRef::of(token));
+    // In a different account, every key of ours would look deleted.
+    if state.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
         return;
     }
     let id = account.lists();
@@ -182,7 +184,7 @@ impl Sweep<'_> {
         let known = self.known_by_marks().await?;
         let mut orphans = orphans::sweep(self.sight(), &known, &before);
         if !orphans.is_empty() {
-            // Rare, and worth the whole picture.
+            // This is rare, and worth reading every resource in full.
             orphans = orphans::sweep(self.sight(), &self.known_by_everything().await?, &before);
             self.drop_gone(&mut orphans, &before).await;
         }
@@ -212,12 +214,12 @@ impl Sweep<'_> {
         self.with_ledger(known).await
     }
 
-    /// The ledger is read after the resources, because an entry is written before its resource goes.
+    /// The ledger is read after the resources, because an entry is written before its resource is deleted.
     async fn with_ledger(&self, known: Known) -> Result<Known, Skipped> {
         Ok(Known { book: self.context.ledger.open().await?, ..known })
     }
 
-    /// A key that was revoked while it was listed, or before a listing that lags, is no news for anybody.
+    /// Drops keys that were revoked during the listing, or before a listing that lags: they are no orphans.
     async fn drop_gone(&self, orphans: &mut Vec<Orphan>, before: &Suspects) {
         let mut gone = BTreeSet::new();
         for id in orphans.iter().map(|it| &it.key.id).filter(|id| !before.contains_key(*id)).take(AT_ONCE) {
@@ -228,7 +230,7 @@ impl Sweep<'_> {
         orphans.retain(|it| !gone.contains(&it.key.id));
     }
 
-    /// Removes what two sweeps agree on, after one more look at everything that might account for it.
+    /// Revokes the orphans that two sweeps agree on, after reading once more everything that might account for them.
     async fn revoke(&self, orphans: &[Orphan], before: &Suspects) -> Result<Vec<KeyId>, Skipped> {
         let mut revoked = Vec::new();
         let condemned = orphans::condemned(orphans);
@@ -251,7 +253,7 @@ impl Sweep<'_> {
         Ok(revoked)
     }
 
-    /// Entries of keys that are gone go, so that the ledger stays a list of what is there.
+    /// Removes the ledger entries of deleted keys, so that the ledger lists what exists.
     async fn close_entries(&self, entries: &[Entry]) {
         self.forget_closed(entries);
         let place = self.context.settings.vendors.place(self.token);
@@ -271,18 +273,19 @@ impl Sweep<'_> {
         }
     }
 
-    /// What is not in the ledger any more need not be remembered.
+    /// Forgets what is remembered of entries that are not in the ledger any more.
     fn forget_closed(&self, entries: &[Entry]) {
         let names: BTreeSet<_> = entries.iter().map(Entry::name).collect();
         self.context.sweeps.missing().retain(|name, _| names.contains(name));
     }
 
-    /// Two looks far enough apart: where the vendor shows no single key, a look is a listing, which may lag.
+    /// Whether two checks, far enough apart, found the key missing. If the vendor cannot return a single key, a check
+    /// is a listing, which may lag.
     async fn is_gone(&self, entry: &Entry) -> bool {
         let lag = self.account.capabilities().listing_lag;
         let missing = match &entry.key_id {
             Some(id) => matches!(self.account.get(&KeyId(id.clone())).await, Ok(None)),
-            // A key that was perhaps never made: listed by now, or never.
+            // The key may never have been created: if it was, it is listed by now.
             None => self.listing.as_of >= retry::plus(entry.time, STRAGGLING + lag),
         };
         let (now, name) = (self.context.clock.now(), entry.name());

@@ -1,20 +1,21 @@
-//! How a vendor's management API is reached, as data: in which header a token travels, and whose certificates are believed.
+//! How to access a vendor's management API, as data: which header carries the token, and which certificate
+//! authorities are trusted.
 
-/// How a vendor's management API is reached.
+/// How to access a vendor's management API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// The header that a token travels in.
+    /// The header that carries the token.
     pub header: TokenHeader,
-    /// Whose certificates are believed.
+    /// The trusted certificate authorities.
     pub trust: Trust,
 }
 
 impl Access {
-    /// A vendor on the public network, with a token as RFC 6750 has it.
+    /// A vendor on the public network, with a bearer token (RFC 6750).
     pub const PUBLIC: Self = Self { header: TokenHeader::Bearer, trust: Trust::Public };
 }
 
-/// The header that a token travels in.
+/// The header that carries the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenHeader {
     /// `Authorization: Bearer <token>`
@@ -24,13 +25,13 @@ pub enum TokenHeader {
     Named(&'static str),
 }
 
-/// Whose certificates are believed. A server of somebody's own may have one that a private authority signed; for a vendor on
-/// the public network, such an authority could only help to read along.
+/// The trusted certificate authorities. A self-hosted server may have a certificate that a private authority signed.
+/// For a vendor on the public network, a private authority could only serve to intercept the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// Public authorities only.
     #[default]
     Public,
-    /// The private authorities that the transport was given, beside the public ones.
+    /// The private authorities that the transport was given, besides the public ones.
     Private,
 }

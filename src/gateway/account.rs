@@ -1,6 +1,6 @@
-//! An account: one ConsoleToken's way to its vendor. Every call goes through the token's breaker and the account's
-//! budget, and is counted. Budget and listings are shared by all tokens of an account (`shares`): a listing serves the
-//! keys of each token that has proved itself by a listing of its own.
+//! An account: one ConsoleToken's access to its vendor. Every call goes through the token's circuit breaker and the
+//! account's rate limit, and is counted. Rate limit and listings are shared by all tokens of an account (`shares`): a
+//! listing serves every token that has proven its access by a listing of its own.
 
 use super::breaker::Breaker;
 use super::budget::Purpose;
@@ -23,12 +23,12 @@ use secrecy::SecretString;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A token proves itself by a listing of its own this often, or with each poll where polls are rarer, whatever other tokens
-/// of the account list.
+/// Interval at which a token has to prove its access by a listing of its own, even if other tokens of the account
+/// list more often. Where polls are rarer, every poll is such a listing.
 const PROOF: SignedDuration = SignedDuration::from_hours(1);
 
 impl Listing {
-    /// The keys that carry one of these marks.
+    /// The keys that carry one of the identity's marks.
     pub fn view(&self, identity: &Identity) -> View {
         let own = self
             .keys
@@ -39,10 +39,10 @@ impl Listing {
     }
 }
 
-/// Called when a refusal opens the breaker, so that the ConsoleToken is probed.
+/// Called when a rejection opens the breaker, so that the ConsoleToken is probed.
 pub type Alarm = Box<dyn Fn() + Send + Sync>;
 
-/// One ConsoleToken's way to its vendor.
+/// One ConsoleToken's access to its vendor.
 pub struct Account {
     gateway: Box<dyn Gateway>,
     gateway_url: String,
@@ -51,49 +51,49 @@ pub struct Account {
     clock: Clock,
     metrics: Metrics,
     membership: Membership,
-    /// What belongs to the account. Another one once the vendor told whose it is.
+    /// The state shared by the tokens of the account. It is replaced once the vendor returns the account's id.
     shared: Mutex<Arc<Shared>>,
-    /// Whose account it is, once the vendor was asked.
+    /// The account's id, once the vendor was asked for it.
     whose: tokio::sync::OnceCell<Option<String>>,
     proof: Mutex<Proof>,
     latest_spent: Mutex<Option<Arc<Spent>>>,
-    /// When spending was asked for last, with success or without.
+    /// Time of the last usage call, whether or not it succeeded.
     usage_asked: Mutex<Option<Timestamp>>,
 }
 
-/// What this token itself was seen to be good for.
+/// Calls by which this token itself has proven its access.
 #[derive(Default)]
 struct Proof {
-    /// When its own last listing was begun.
+    /// When its own last listing of keys began.
     keys: Option<Timestamp>,
-    /// When its own last listing of provider keys was begun.
+    /// When its own last listing of provider keys began.
     provider_keys: Option<Timestamp>,
-    /// The listing that the dependants of this token were last compared with.
+    /// The listing that the dependents of this token were last compared with.
     compared: Option<Arc<Listing>>,
 }
 
-/// What an account is made of.
+/// Inputs of an account.
 pub struct Parts {
-    /// The vendor.
+    /// The vendor's driver.
     pub gateway: Box<dyn Gateway>,
-    /// Base URL for applications, without a slash at its end.
+    /// Base URL for applications, without a trailing slash.
     pub gateway_url: String,
-    /// Called when a refusal opens the breaker.
+    /// Called when a rejection opens the breaker.
     pub alarm: Alarm,
     /// The clock.
     pub clock: Clock,
-    /// The counters.
+    /// The metrics.
     pub metrics: Metrics,
-    /// By which it meets the other tokens of the account.
+    /// How the account finds the other tokens of the same account.
     pub membership: Membership,
 }
 
-/// A turn in line, for the call that makes one key or one deposit.
+/// A rate-limit permit for the call that creates one key or one provider key.
 #[must_use]
 pub struct Permit(());
 
 impl Account {
-    /// An account that has not called anybody yet.
+    /// An account without any call yet.
     pub fn new(parts: Parts) -> Self {
         let capabilities = parts.gateway.capabilities();
         let shared = parts.membership.shares.of(&parts.membership.id, capabilities, &parts.clock);
@@ -121,17 +121,17 @@ impl Account {
         self.proof.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shares with the tokens of the same account from now on, if the vendor tells which one it is. Only a token that the
-    /// vendor was seen to accept does: anybody can name an organization.
+    /// From now on, shares state with the tokens of the same account, if the vendor returns the account's id. The
+    /// token must have proven its access first: without that check, any token could name any organization.
     pub async fn join(&self) -> Result<(), Fault> {
         if self.proof().keys.is_none() {
             return Ok(());
         }
-        let Some(told) = self.whose().await? else {
+        let Some(known) = self.whose().await? else {
             return Ok(());
         };
         let Membership { shares, id } = &self.membership;
-        let account = shares.of(&id.told(&told), self.capabilities(), &self.clock);
+        let account = shares.of(&id.of_account(&known), self.capabilities(), &self.clock);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.capabilities().lists_whole_account {
             *shared = shared.with_budget_of(&account);
@@ -144,55 +144,55 @@ impl Account {
         Ok(())
     }
 
-    /// What its listings show: which account, and whose keys of it.
+    /// What the account's listings contain: which account, and which collection of keys.
     pub fn lists(&self) -> Arc<ListingId> {
         Arc::clone(&self.shared().id)
     }
 
-    /// What the vendor can do.
+    /// Capabilities of the vendor.
     pub fn capabilities(&self) -> &'static Capabilities {
         self.gateway.capabilities()
     }
 
-    /// Base URL for applications, without a slash at its end.
+    /// Base URL for applications, without a trailing slash.
     pub fn gateway_url(&self) -> &str {
         &self.gateway_url
     }
 
-    /// Whether a call has a chance now: asked before a claim, so that no serial is burnt for nothing.
+    /// Whether the breaker lets a call through: checked before a claim, so that no serial is wasted.
     pub fn usable(&self) -> Result<(), Fault> {
         self.breaker.check()
     }
 
-    /// Waits in line for a call that is made after a claim. Whoever waited after it would burn the serial where the line
-    /// is long.
+    /// Waits for a rate-limit permit, before the claim. Waiting after the claim could take longer than the claim
+    /// allows, and waste the serial.
     pub async fn permit(&self) -> Result<Permit, Fault> {
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         Ok(Permit(()))
     }
 
-    /// The newest listing of the account, if there is one. A token that the vendor refuses, or that has not proved itself,
-    /// has no part in what other tokens list.
+    /// The newest listing of the account, if there is one. A token that the vendor rejects, or that has not proven
+    /// its access, does not get the listings of other tokens.
     pub fn latest(&self) -> Option<Arc<Listing>> {
         let trusted = self.breaker.check().is_ok() && self.proof().keys.is_some();
         let shared = trusted.then(|| self.shared().keys.get()).flatten();
         shared.or_else(|| self.proof().compared.clone())
     }
 
-    /// Until when listings of other tokens of the account do for this one. `None`: it lists by itself now, for it never
-    /// did, was refused since, or did so too long ago.
+    /// Until when the listings of other tokens of the account are sufficient for this token. `None`: this token has
+    /// to list now, because it never did, was rejected since, or did so too long ago.
     pub fn proven_until(&self, poll: SignedDuration) -> Option<Timestamp> {
         self.breaker.check().ok()?;
         let proven = self.proof().keys.map(|it| retry::plus(it, PROOF.max(poll)));
         proven.filter(|until| *until > self.clock.now())
     }
 
-    /// The dependants of this token were compared with that listing, whoever made it.
+    /// Records the listing that the dependents of this token were compared with, whichever token made it.
     pub fn has_compared(&self, listing: &Arc<Listing>) {
         self.proof().compared = Some(Arc::clone(listing));
     }
 
-    /// A listing begun after `since`: a recent one, one that is under way, or a new one.
+    /// A listing that began after `since`: a recent one, one in progress, or a new one.
     pub async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault> {
         self.breaker.check()?;
         let shared = self.shared();
@@ -207,19 +207,20 @@ impl Account {
         if let Some(listing) = recent() {
             return Ok(listing);
         }
-        // What was begun after we had come failed for us as well: a vendor in trouble is not asked by everybody.
+        // If a listing that started after we queued has failed, share its fault: N waiting callers must not send N
+        // requests to a vendor in trouble.
         if let Some((_, fault)) = failed.as_ref().filter(|(number, _)| *number > begun) {
             return Err(fault.clone());
         }
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         self.fetch(&shared.keys, &mut failed).await
     }
 
-    /// The one call that goes out while the breaker is open. An answer closes it.
+    /// The one call that is sent while the breaker is open. A response closes the breaker.
     pub async fn probe(&self) -> Result<Arc<Listing>, Fault> {
         let shared = self.shared();
         let mut failed = shared.keys.flight.lock().await;
-        shared.budget.turn(Purpose::Ordinary).await?;
+        shared.budget.acquire(Purpose::Ordinary).await?;
         self.fetch(&shared.keys, &mut failed).await
     }
 
@@ -241,33 +242,33 @@ impl Account {
         Ok(listing)
     }
 
-    /// Whose account the token leads to, where the vendor tells. Asked once, and again after a fault.
+    /// The account's id, where the vendor returns it. Asked once, and again after a fault.
     pub async fn whose(&self) -> Result<Option<String>, Fault> {
         let ask = || self.call(Operation::Whose, self.gateway.whose());
         self.whose.get_or_try_init(ask).await.cloned()
     }
 
-    /// Whose account it is, as the vendor told of the same credential before: it need not be asked again.
-    pub fn was_told(&self, whose: &str) {
-        // Where it was asked in this process, that answer stands.
+    /// Sets the account's id that the vendor returned for the same token before, so that it is not asked again.
+    pub fn set_whose(&self, whose: &str) {
+        // An answer from this process takes precedence.
         let _ = self.whose.set(Some(whose.to_owned()));
     }
 
-    /// One key. `None`: the vendor says it is gone.
+    /// One key. `None`: the vendor says that it is gone.
     pub async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         let key = self.call(Operation::Get, self.gateway.get(id)).await?;
         Ok(key.map(|key| key.as_of(self.clock.now())))
     }
 
-    /// The same, as part of a revocation: before a key is touched it is looked at, and neither waits for a pause.
+    /// `get` as part of a revocation: a key is read before it is revoked, and neither call waits for a pause.
     pub async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault> {
         let key = self.revocation(Operation::Get, self.gateway.get(id)).await?;
         Ok(key.map(|key| key.as_of(self.clock.now())))
     }
 
-    /// Makes a key: one request, whatever happens.
+    /// Creates a key: exactly one request, without retry.
     pub async fn mint(&self, order: &Order, _: &Permit) -> Result<Minted, Fault> {
-        let minted = self.admitted(Operation::Mint, self.gateway.mint(order)).await?;
+        let minted = self.permitted(Operation::Mint, self.gateway.mint(order)).await?;
         Ok(self.dated(minted))
     }
 
@@ -275,15 +276,15 @@ impl Account {
         Minted { key: minted.key.as_of(self.clock.now()), ..minted }
     }
 
-    /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
+    /// Creates the key of an order out of an undelivered one. `None`: that key cannot be reused.
     pub async fn reissue(&self, id: &KeyId, order: &Order, _: &Permit) -> Result<Option<Minted>, Fault> {
         let Some(vendor) = self.gateway.another_secret() else { return Ok(None) };
-        let minted = self.admitted(Operation::Reissue, vendor.reissue(id, order)).await?;
+        let minted = self.permitted(Operation::Reissue, vendor.reissue(id, order)).await?;
         Ok(minted.map(|minted| self.dated(minted)))
     }
 
-    /// The secret of an existing key, where the vendor shows it (`Recovery::Reveal`). `None`: the vendor says the key is
-    /// gone.
+    /// The secret of an existing key, where the vendor shows it (`Recovery::Reveal`). `None`: the vendor says that
+    /// the key is gone.
     pub async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
         self.call(Operation::Recover, able(self.gateway.reveal())?.recover(id)).await
     }
@@ -293,12 +294,12 @@ impl Account {
         self.call(Operation::Amend, self.gateway.amend(id, amendment)).await
     }
 
-    /// Removes a key; one that is gone already is a success.
+    /// Revokes a key; a key that is already gone is a success.
     pub async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
         self.revocation(Operation::Revoke, self.gateway.revoke(id)).await
     }
 
-    /// Every deposit.
+    /// Every provider key.
     pub async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault> {
         let shared = self.shared();
         let as_of = self.clock.now();
@@ -309,8 +310,8 @@ impl Account {
         Ok(view.as_ref().clone())
     }
 
-    /// A listing of provider_keys begun after `since`, by another token of the account if this one was allowed the same within
-    /// the last hour.
+    /// A listing of provider keys that began after `since`. It may come from another token of the account, if this
+    /// token was allowed to list provider keys within the last hour.
     pub async fn provider_keys_since(&self, since: Timestamp) -> Result<Arc<ProviderKeyListing>, Fault> {
         self.breaker.check()?;
         let shared = self.shared();
@@ -329,13 +330,14 @@ impl Account {
         }
     }
 
-    /// The newest listing of provider_keys, if there is one that this token may know.
+    /// The newest listing of provider keys, if there is one that this token is allowed to see.
     pub fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>> {
         let trusted = self.breaker.check().is_ok() && self.proof().provider_keys.is_some();
         trusted.then(|| self.shared().provider_keys.get()).flatten()
     }
 
-    /// What keys spent within the span, those named here at least. `None`: the vendor does not tell.
+    /// What keys spent within the span; the result covers at least the keys named here. `None`: the vendor does not
+    /// return spending.
     pub async fn spending(&self, span: Span, keys: &[KeyId]) -> Result<Option<Arc<Spent>>, Fault> {
         let Some(vendor) = self.gateway.usage() else { return Ok(None) };
         let as_of = self.clock.now();
@@ -348,7 +350,7 @@ impl Account {
         Ok(Some(spent))
     }
 
-    /// When spending may be asked for again. `None`: now, and whoever was told so does.
+    /// When usage is due next. `None`: it is due now, and the caller has to read it.
     pub fn usage_due(&self, every: SignedDuration) -> Option<Timestamp> {
         let now = self.clock.now();
         let mut asked = self.usage_asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -359,12 +361,12 @@ impl Account {
         next
     }
 
-    /// What was read last of spending, if anything was.
+    /// The newest reading of usage, if there is one.
     pub fn latest_spent(&self) -> Option<Arc<Spent>> {
         self.latest_spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the account has left, where the vendor tells.
+    /// What the account has left, where the vendor returns it.
     pub async fn balance(&self) -> Result<Option<Money>, Fault> {
         let Some(vendor) = self.gateway.credit() else { return Ok(None) };
         self.call(Operation::Balance, vendor.balance()).await
@@ -375,38 +377,38 @@ impl Account {
         self.call(Operation::ProjectSettings, able(self.gateway.projects())?.read()).await
     }
 
-    /// Changes settings of the project that was just read.
+    /// Writes settings of a project that was just read.
     pub async fn change_project(&self, project: Project, wanted: &ProjectValues) -> Result<(), Fault> {
         self.call(Operation::ChangeProjectSettings, able(self.gateway.projects())?.write(project, wanted))
             .await
     }
 
-    /// Deposits a credential: one request, whatever happens.
+    /// Creates a provider key: exactly one request, without retry.
     pub async fn create_provider_key(
         &self,
         order: &ProviderKeyOrder,
         _: &Permit,
     ) -> Result<CreatedProviderKey, Fault> {
         let made = self
-            .admitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
+            .permitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
             .await?;
         Ok(CreatedProviderKey { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
 
-    /// Tries to change what a deposit is assigned to.
+    /// Tries to change the gateway keys that a provider key is assigned to.
     pub async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
         self.call(Operation::AssignProviderKey, able(self.gateway.provider_keys())?.reassign(id, keys)).await
     }
 
-    /// Tries to remove a deposit.
+    /// Tries to delete a provider key.
     pub async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
         self.revocation(Operation::DeleteProviderKey, able(self.gateway.provider_keys())?.remove(id)).await
     }
 
-    /// Waits for a turn. The breaker is asked before and after, because it may open meanwhile.
-    async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+    /// Waits for a permit. The breaker is checked before and after, because it may open while the call waits.
+    async fn acquire_permit(&self, purpose: Purpose) -> Result<(), Fault> {
         self.breaker.check()?;
-        self.shared().budget.turn(purpose).await?;
+        self.shared().budget.acquire(purpose).await?;
         self.breaker.check()
     }
 
@@ -415,12 +417,12 @@ impl Account {
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.turn(Purpose::Ordinary).await?;
+        self.acquire_permit(Purpose::Ordinary).await?;
         self.counted(operation, call).await
     }
 
-    /// A call that has had its turn. The vendor may have asked for a pause since.
-    async fn admitted<T>(
+    /// A call that has its permit already. The vendor may have asked for a pause since.
+    async fn permitted<T>(
         &self,
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
@@ -435,7 +437,7 @@ impl Account {
         operation: Operation,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        self.turn(Purpose::Revocation).await?;
+        self.acquire_permit(Purpose::Revocation).await?;
         self.counted(operation, call).await
     }
 
@@ -465,13 +467,14 @@ impl Account {
     }
 }
 
-/// An ability that is asked for only where the table of capabilities has it: that drivers agree with their tables is
-/// tested, so that this is refused by no vendor.
+/// An ability that the table of capabilities promises. A test checks drivers against their tables, so this fault
+/// occurs with no vendor.
 fn able<T>(ability: Option<T>) -> Result<T, Fault> {
     ability.ok_or(Fault::without_effect(FaultKind::Malformed("the vendor has no such call")))
 }
 
-/// A listing failed. That the vendor refuses this token says nothing to the others.
+/// Records that a listing failed. That the vendor rejects this token means nothing for the other tokens, so such a
+/// fault is not shared.
 fn note(failed: &mut Option<(u64, Fault)>, number: u64, fault: &Fault) {
     if !fault.blames_token() {
         *failed = Some((number, fault.clone()));

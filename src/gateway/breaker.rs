@@ -1,20 +1,21 @@
-//! One breaker per ConsoleToken: the first 401 or 403 opens it for every dependant, and one probe closes it.
+//! One circuit breaker per ConsoleToken: the first 401 or 403 opens it for every dependent, and a successful probe
+//! closes it.
 
 use crate::plan::fault::{Fault, FaultKind};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// Open while the vendor refuses the token.
+/// Open while the vendor rejects the token.
 #[derive(Default)]
 pub struct Breaker(Mutex<bool>);
 
 impl Breaker {
-    /// Refuses a call while open.
+    /// A fault while the breaker is open.
     pub fn check(&self) -> Result<(), Fault> {
         if *self.lock() { Err(Fault::without_effect(FaultKind::BreakerOpen)) } else { Ok(()) }
     }
 
-    /// Learns from the outcome of a call. Returns whether that opened the breaker.
+    /// Records the fault of a call. Returns whether it opened the breaker.
     pub fn learn(&self, fault: &Fault) -> bool {
         let mut open = self.lock();
         let opens = fault.blames_token() && !*open;
@@ -22,7 +23,7 @@ impl Breaker {
         opens
     }
 
-    /// A probe was answered.
+    /// Closes the breaker after a successful probe.
     pub fn close(&self) {
         *self.lock() = false;
     }

@@ -1,5 +1,6 @@
-//! One budget of calls: a token bucket, a pause the vendor asked for, and a reserve so that revoking is never starved by
-//! issuing. A pause holds for ordinary calls only: a leaked key must not work on because some other call was throttled.
+//! The rate limit of an account: a token bucket, a pause that the vendor asked for, and a reserve, so that other
+//! calls never starve revocations. A pause holds only for ordinary calls: a leaked key must not keep working because
+//! some other call was throttled.
 
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::retry::plus;
@@ -8,25 +9,25 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 
-/// Longer than this nobody waits in line: the resource is told, and comes back.
+/// Longest wait for a permit; beyond it, the call fails and the resource retries later.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How long a pause is where the vendor asked for none in particular.
-const UNTOLD: SignedDuration = SignedDuration::from_secs(5);
-/// No pause is shorter, whatever the vendor asked for: 0 and dates in the past would be none.
-const SHORTEST: SignedDuration = SignedDuration::from_secs(2);
+/// Length of a pause if the vendor's response names none.
+const DEFAULT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+/// Shortest pause, whatever the vendor asked for: 0 or a date in the past would be no pause.
+const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// The part of the burst that only revocations may use.
 const RESERVE: f64 = 2.0;
 
-/// What a call is for.
+/// Purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Anything but a revocation.
     Ordinary,
-    /// Taking access away.
+    /// A revocation.
     Revocation,
 }
 
-/// Calls that may still go out.
+/// The rate limit of an account.
 pub struct Budget {
     per_second: f64,
     burst: f64,
@@ -41,7 +42,7 @@ struct State {
 }
 
 impl State {
-    /// A revocation tries its luck: it was another call that the vendor throttled, and it pays from the bucket.
+    /// A revocation ignores the pause: another call was throttled, and the revocation pays from the bucket.
     fn paused(&self, purpose: Purpose, now: Timestamp) -> Result<(), Fault> {
         match self.paused_until.filter(|until| *until > now && purpose == Purpose::Ordinary) {
             None => Ok(()),
@@ -51,38 +52,38 @@ impl State {
 }
 
 impl Budget {
-    /// A full budget.
+    /// A rate limit with a full bucket.
     pub fn new(per_second: u32, burst: u32, clock: Clock) -> Self {
         let burst = f64::from(burst.max(4));
         let state = State { tokens: burst, at: Instant::now(), paused_until: None };
         Self { per_second: f64::from(per_second.max(1)), burst, clock, state: Mutex::new(state) }
     }
 
-    /// Waits for a turn; refuses when the wait would be long.
-    pub async fn turn(&self, purpose: Purpose) -> Result<(), Fault> {
+    /// Waits for a permit; fails if the wait would be long.
+    pub async fn acquire(&self, purpose: Purpose) -> Result<(), Fault> {
         let wait = self.reserve(purpose)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
-            // The vendor may have asked for a pause meanwhile.
+            // The vendor may have asked for a pause since.
             self.lock().paused(purpose, self.clock.now())?;
         }
         Ok(())
     }
 
-    /// Whether the vendor's pause is over, for an ordinary call.
+    /// Whether the vendor's pause is over, for ordinary calls.
     pub fn open(&self) -> Result<(), Fault> {
         self.lock().paused(Purpose::Ordinary, self.clock.now())
     }
 
-    /// The vendor asked for a pause.
+    /// Starts a pause that the vendor asked for.
     pub fn pause(&self, until: Option<Timestamp>) {
         let now = self.clock.now();
-        let until = until.map_or(plus(now, UNTOLD), |until| until.max(plus(now, SHORTEST)));
+        let until = until.map_or(plus(now, DEFAULT_PAUSE), |until| until.max(plus(now, SHORTEST_PAUSE)));
         let mut state = self.lock();
         state.paused_until = state.paused_until.max(Some(until));
     }
 
-    /// Whether it is as a new one is: nothing is spent, and no pause holds.
+    /// Whether the rate limit equals a new one: the bucket is full, and there is no pause.
     pub fn is_full(&self) -> bool {
         let state = self.lock();
         let earned = Instant::now().duration_since(state.at).as_secs_f64() * self.per_second;
@@ -130,7 +131,7 @@ mod tests {
         let budget = Budget::new(10, 20, clock());
         let start = Instant::now();
         for _ in 0..58 {
-            budget.turn(Purpose::Ordinary).await.unwrap();
+            budget.acquire(Purpose::Ordinary).await.unwrap();
         }
         let seconds = start.elapsed().as_secs_f64();
         assert!((3.9..4.2).contains(&seconds), "{seconds}");
@@ -139,12 +140,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_revocation_finds_a_turn_where_issuing_has_to_wait() {
         let budget = Budget::new(1, 4, clock());
-        budget.turn(Purpose::Ordinary).await.unwrap();
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
         let start = Instant::now();
-        budget.turn(Purpose::Revocation).await.unwrap();
+        budget.acquire(Purpose::Revocation).await.unwrap();
         assert!(start.elapsed().is_zero());
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(1));
     }
 
@@ -152,9 +153,9 @@ mod tests {
     async fn a_pause_that_the_vendor_asked_for_holds_for_every_ordinary_call() {
         let budget = Budget::new(10, 20, clock());
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
-        assert!(budget.turn(Purpose::Ordinary).await.is_err() && budget.open().is_err());
+        assert!(budget.acquire(Purpose::Ordinary).await.is_err() && budget.open().is_err());
         tokio::time::sleep(Duration::from_secs(30)).await;
-        budget.turn(Purpose::Ordinary).await.unwrap();
+        budget.acquire(Purpose::Ordinary).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,11 +164,11 @@ mod tests {
         budget.pause(Some(Timestamp::from_second(30).unwrap()));
         let start = Instant::now();
         for _ in 0..4 {
-            budget.turn(Purpose::Revocation).await.unwrap();
+            budget.acquire(Purpose::Revocation).await.unwrap();
         }
         assert!(start.elapsed().is_zero());
-        budget.turn(Purpose::Revocation).await.unwrap();
+        budget.acquire(Purpose::Revocation).await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(1), "the bucket is empty");
-        assert!(budget.turn(Purpose::Ordinary).await.is_err());
+        assert!(budget.acquire(Purpose::Ordinary).await.is_err());
     }
 }

@@ -1,19 +1,20 @@
 //! Cortecs, through its Management API. Sources: the vendor's pages and the contract, §3.
 //!
-//! Quirks, each with a test in `tests/gateway_cortecs.rs`:
-//! 1. A key's name is its identity; nothing but the name, the time it was made and whether it manages is ever shown (§3.3).
-//! 2. The secret is told once, in the answer to the create call, of which nothing else is documented (§3.3).
-//! 3. 400 to a create call is a taken name, a limit that is reached, or a name that will not do: a listing tells the
-//!    first from the others (§3.3).
+//! Quirks, each with a test in `tests/cortecs/`, of the program `fast`:
+//! 1. A key's name is its identity; the vendor returns only the name, the time of creation and whether it is a
+//!    management key (§3.3).
+//! 2. The secret is returned once, in the response to the create call, of which nothing else is documented (§3.3).
+//! 3. 400 on a create call means a taken name, a limit that is reached, or an invalid name: a listing distinguishes
+//!    the first from the others (§3.3).
 //! 4. Keys are deleted with the name in a JSON body (§3.3); an unknown name is 404.
-//! 5. There is no expiry: Keysmith replaces and deletes in time (§3.6).
+//! 5. There is no expiry: Keysmith replaces and deletes keys in time (§3.6).
 //! 6. There is no update: every change needs a new key (§3.2).
-//! 7. There is no way to ask for one key: the listing is asked (§3.2).
-//! 8. A management key is a key with `is_management_key`, and can make and delete others, but not itself (§3.1).
+//! 7. There is no call for a single key: the listing is used (§3.2).
+//! 8. A management key is a key with `is_management_key`; it can create and delete other keys, but not itself (§3.1).
 //! 9. Times are seconds since 1970 (§3.3).
-//! 10. Usage tells keys by name; its path and the name of its cost field are not documented (§3.3, C7).
-//! 11. Settings of the project are written whole, and read before and after (§3.3, C4 and C5).
-//! 12. A balance may come wrapped in `data`, and may miss amount or currency (§3.3, C6).
+//! 10. Usage identifies keys by name; its path and the name of its cost field are not documented (§3.3, C7).
+//! 11. Settings of the project are written as a whole, and read before and after (§3.3, C4 and C5).
+//! 12. A balance may be wrapped in `data`, and may lack amount or currency (§3.3, C6).
 
 mod project;
 mod table;
@@ -48,7 +49,7 @@ struct Key {
     name: Option<String>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     created_at: Option<Timestamp>,
-    /// Makes serde read this from an object only, not from an array of its fields as well.
+    /// Makes serde accept an object only, not an array of its fields.
     #[serde(flatten)]
     _object: (),
 }
@@ -88,7 +89,7 @@ struct Purse {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Balances {
     #[serde(default)]
     data: Option<Purse>,
     #[serde(flatten)]
@@ -99,7 +100,7 @@ struct Told {
 #[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct Created {
     api_key: SecretString,
-    /// As it comes: a key that is shown once is not lost because a time cannot be read.
+    /// Not parsed with the response: a key that is shown once must not be lost because a time is malformed.
     #[serde(default)]
     created_at: Value,
     #[serde(flatten)]
@@ -120,7 +121,7 @@ fn listed(name: String, created_at: Option<Timestamp>, unread: Vec<Unread>) -> L
     }
 }
 
-/// The fields that are read and that a fault may name.
+/// Names of the fields that are read; a fault may name them.
 const READ: &[&str] = &[
     "api_key",
     "api_keys",
@@ -134,21 +135,21 @@ const READ: &[&str] = &[
     "usage",
 ];
 
-/// What the vendor calls the fields of a key.
+/// The vendor's names of a key's fields.
 const BODY: &[refusal::Field] = &[("name", Some("spec.displayName")), ("is_management_key", None)];
-/// The same of a management key, which is named after the resource, and of a key that is only named.
+/// Fields of a management key, which is named after the resource, and of a key that consists of a name.
 const MANAGEMENT: &[refusal::Field] = &[("name", None), ("is_management_key", None)];
 
 const KEYS: [&str; 3] = ["v1", "manage", "api-keys"];
 
 impl Cortecs {
-    /// The user's keys over that wire.
+    /// The user's keys, accessed over that wire.
     pub fn new(wire: Wire) -> Self {
         Self { wire: wire.reading(READ) }
     }
 
-    /// One status for three causes: the listing tells whether the name is taken.
-    async fn told_apart(&self, fault: Fault, name: &str) -> Fault {
+    /// One status has three causes: the listing shows whether the name is taken.
+    async fn with_cause(&self, fault: Fault, name: &str) -> Fault {
         if !matches!(
             fault.kind,
             FaultKind::Rejected { status: 400, .. } | FaultKind::RejectedOurs { status: 400, .. }
@@ -156,11 +157,11 @@ impl Cortecs {
             return fault;
         }
         match self.list().await {
-            // Our names are sent once, so that the key is ours and its answer was lost on the way.
+            // Our names are sent once, so the key is ours, and the response that created it was lost.
             Ok(keys) if keys.iter().any(|key| Mark::is_same(&key.name, name)) => {
                 Fault::ambiguous(FaultKind::Conflict)
             }
-            // A refusal that names a field is none for the number of keys.
+            // A rejection that names a field is not about the number of keys.
             Ok(_) if matches!(&fault.kind, FaultKind::Rejected { fields, .. } if fields.is_empty()) => {
                 Fault::without_effect(FaultKind::KeyLimit { status: 400 })
             }
@@ -175,7 +176,7 @@ impl Gateway for Cortecs {
         &CAPABILITIES
     }
 
-    /// A key belongs to a user in a project (§3.1), of which only the project is told.
+    /// A key belongs to a user in a project (§3.1); the vendor returns only the project's id.
     async fn whose(&self) -> Result<Option<String>, Fault> {
         project::id(&self.wire).await
     }
@@ -189,7 +190,7 @@ impl Gateway for Cortecs {
         let mut body: Map<String, Value> = answer.read()?;
         let keys: Vec<Read<Key>> = entry::listing(&self.wire, entry::list(&mut body, "api_keys")?)?;
         let key = |read: Read<Key>| {
-            let unread = read.told_unread();
+            let unread = read.unread_fields();
             Some(listed(read.entry.name?, read.entry.created_at, unread))
         };
         Ok(keys.into_iter().filter_map(key).collect())
@@ -208,7 +209,7 @@ impl Gateway for Cortecs {
         };
         let answer = match self.wire.send(call).await {
             Ok(answer) => answer,
-            Err(fault) => return Err(self.told_apart(fault, &order.name).await),
+            Err(fault) => return Err(self.with_cause(fault, &order.name).await),
         };
         let created: Created = answer.created()?;
         let secret = self.wire.shown(created.api_key, "the new key is masked").map_err(Fault::ambiguous)?;
@@ -220,7 +221,7 @@ impl Gateway for Cortecs {
     }
 
     async fn amend(&self, _: &KeyId, _: &Amendment) -> Result<(), Fault> {
-        // Nothing can be changed there, and so nothing is ever different.
+        // The API has no update, so drift is never reported and there is nothing to do.
         Ok(())
     }
 
@@ -265,15 +266,15 @@ impl super::Usage for Cortecs {
 impl Credit for Cortecs {
     async fn balance(&self) -> Result<Option<Money>, Fault> {
         let path = ["v1", "manage", "users", "balance"];
-        let told: Told = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
-        let balance = told.data.unwrap_or(told.bare);
-        // Both are optional (§3.3); an amount without a currency says nothing.
+        let answer: Balances = self.wire.send(Call::new(Method::GET, &path)).await?.read()?;
+        let balance = answer.data.unwrap_or(answer.bare);
+        // Both are optional (§3.3); an amount without a currency is useless.
         let money = balance.current_balance.zip(balance.currency);
         Ok(money.map(|(micros, currency)| Money { micros, currency }))
     }
 }
 
-/// What a row says was spent. How the field is called is not documented: these are the names that such fields have.
+/// What a row says was spent. The name of the cost field is not documented: these are common names of such fields.
 fn spending(row: Row) -> Result<Spending, Fault> {
     const COSTS: [&str; 6] = ["cost", "total_cost", "costs", "spend", "amount", "price"];
     const CALLS: [&str; 4] = ["requests", "request_count", "calls", "count"];

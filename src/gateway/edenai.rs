@@ -1,4 +1,4 @@
-//! Eden AI: two APIs that keep keys of their own. What both tell of budgets and spending is `budget` and `cost`.
+//! Eden AI: two APIs with separate keys. What they have in common is in `budget` and `cost`.
 
 mod budget;
 mod cost;

@@ -1,17 +1,17 @@
 //! Edgee, through its Console API. Sources: the vendor's pages and the contract, §1.
 //!
-//! Quirks, each with a test in `tests/gateway_edgee.rs`:
-//! 1. Updates are POST on the key, partial; null clears, absent keeps (§1.6).
+//! Quirks, each with a test in `tests/edgee/`, of the program `fast`:
+//! 1. Updates are POST on the key, and partial; null clears a field, an absent field stays (§1.6).
 //! 2. A listing is `{data: […]}` or a bare array, and never null; pages follow `has_more` and `last_key` (§1.5).
 //! 3. "Never" is an absent, null or empty time, or year 1 (§1.3).
-//! 4. `key` is believed in the answers to create and reveal only, never in a listing (§1.3).
-//! 5. `debug_mode` and `active` are no create fields: they are set by an update afterwards (§1.4).
+//! 4. `key` is used from the responses to create and reveal only, never from a listing (§1.3).
+//! 5. `debug_mode` and `active` are no create fields: an update sets them afterwards (§1.4).
 //! 6. `max_usage` is whole US dollars per calendar month; absent, null and 0 are "none" (§1.3).
-//! 7. The e-mail address may not be shown; then it is not compared (§1.3).
+//! 7. The e-mail address may be missing from responses; then it is not compared (§1.3).
 //! 8. Errors are nested or flat; only names of our own fields are taken from them (§1.14).
-//! 9. Removing something that is gone already answers 404, which is a success (§1.7).
-//! 10. Provider keys document creation only; get, update and delete are tried by house style (§1.10).
-//! 11. Names are not unique, so the mark in the name tells whose a key is (§1.15).
+//! 9. Deleting something that is already gone answers 404, which is a success (§1.7).
+//! 10. Of provider keys only creation is documented; get, update and delete are tried by analogy with keys (§1.10).
+//! 11. Names are not unique, so the mark in the name shows which resource a key belongs to (§1.15).
 
 pub mod export;
 mod provider_keys;
@@ -39,7 +39,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
-/// The fields that are read and that a fault may name.
+/// Names of the fields that are read; a fault may name them.
 const READ: &[&str] = &[
     "active",
     "api_key_ids",
@@ -58,7 +58,7 @@ const READ: &[&str] = &[
     "name",
 ];
 
-/// A loop of cursors ends here; no organization has this many pages of keys.
+/// Limit of pages: no organization has this many, so more are an endless loop of cursors.
 const MOST_PAGES: usize = 1000;
 const PAGE_SIZE: &str = "100";
 
@@ -90,7 +90,7 @@ struct Key {
     expires_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "lenient::timestamp")]
     last_used_at: Option<Timestamp>,
-    /// Makes serde read this from an object only, not from an array of its fields as well.
+    /// Makes serde accept an object only, not an array of its fields.
     #[serde(flatten)]
     _object: (),
 }
@@ -133,12 +133,12 @@ impl Entry for Key {
 
 /// A key, as far as it could be read.
 fn listed(read: Read<Key>) -> Option<Listed> {
-    // A name that lost its mark differs, whatever is left of it.
+    // A name without our mark always differs, whatever else is in it.
     let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
     let limit =
         read.entry.max_usage.filter(|it| *it > 0).map(|micros| Limit { micros, period: Period::Monthly });
     let (shows_models, shows_limit) = (read.is_read("models"), read.is_read("max_usage"));
-    let unread = read.told_unread();
+    let unread = read.unread_fields();
     let key = read.entry;
     Some(Listed {
         id: KeyId(key.id?),
@@ -161,7 +161,7 @@ fn listed(read: Read<Key>) -> Option<Listed> {
     })
 }
 
-/// Whole dollars; `desired` refused everything else.
+/// Whole dollars; `desired` has rejected everything else.
 fn dollars(limit: Option<Limit>) -> Value {
     limit.map_or(Value::Null, |limit| json!(limit.micros / 1_000_000))
 }
@@ -170,7 +170,7 @@ const NAME: refusal::Field = ("name", Some("spec.displayName"));
 const MODELS: refusal::Field = ("models", Some("spec.models"));
 const MAX_USAGE: refusal::Field = ("max_usage", Some("spec.budget"));
 const EMAIL: refusal::Field = ("email", Some("spec.email"));
-/// What a key can be made with.
+/// The fields of a create request.
 const CREATED_WITH: &[refusal::Field] = &[
     NAME,
     ("type", Some("spec.type")),
@@ -180,7 +180,7 @@ const CREATED_WITH: &[refusal::Field] = &[
     ("expires_in_days", Some("spec.expiresInDays")),
     EMAIL,
 ];
-/// What of a key can be changed.
+/// The fields of an update request.
 const CHANGED: &[refusal::Field] = &[
     NAME,
     ("active", Some("spec.active")),
@@ -191,7 +191,7 @@ const CHANGED: &[refusal::Field] = &[
 ];
 
 impl Edgee {
-    /// The organization's keys over that wire.
+    /// The organization's keys, accessed over that wire.
     pub fn new(place: &EdgeeVendor, wire: Wire) -> Self {
         Self::of(&place.organization_id, wire)
     }
@@ -220,15 +220,15 @@ impl Edgee {
                 return entry::listing(&self.wire, all);
             };
             let next = next.filter(|it| !it.is_empty() && seen.insert(it.clone()));
-            let strange =
+            let malformed =
                 Fault::without_effect(FaultKind::Malformed("a listing says there is more, but not where"));
-            cursor = Some(next.ok_or(strange)?);
+            cursor = Some(next.ok_or(malformed)?);
         }
         Err(Fault::without_effect(FaultKind::Malformed("a listing does not end")))
     }
 }
 
-/// The rows of a page and, where there are more, what the vendor says of where.
+/// The rows of a page and, if there are more, the cursor that the vendor returned.
 fn page(body: Value) -> Result<(Vec<Value>, Option<Option<String>>), Fault> {
     let mut envelope = match body {
         Value::Array(rows) => return Ok((rows, None)),
@@ -283,7 +283,7 @@ impl Gateway for Edgee {
         let kind = match order.kind {
             KeyType::Api => "api",
             KeyType::CodingAgent => "coding_agent",
-            // Refused before any call; the vendor would not know it either.
+            // Rejected before any call; the vendor would not accept it either.
             KeyType::Sandbox | KeyType::Management => "unknown",
         };
         body.insert("type".into(), json!(kind));
@@ -321,7 +321,7 @@ impl Gateway for Edgee {
             Field::Budget => ("max_usage", dollars(to.budget)),
             Field::Email => ("email", json!(to.email)),
             Field::DebugMode => ("debug_mode", json!(to.debug_mode)),
-            // Fixed when a key is made, and so never in an amendment.
+            // Fixed at creation, so it is never in an amendment.
             Field::Expiry => ("expires_at", Value::Null),
         };
         let body: Map<_, _> =

@@ -1,8 +1,8 @@
-//! Reads what a vendor lists entry by entry, so that one odd entry does not stop an account.
+//! Parses a vendor's listing entry by entry, so that one malformed entry does not block an account.
 //!
-//! Accounts are shared: people make keys there by hand, and other programs do. An entry that cannot be read is skipped where
-//! its name carries no mark. Where it carries one, it is read as far as that goes, and the fields that cannot be read are
-//! named: such a field says nothing, neither "absent" nor "never".
+//! Accounts are shared: users and other programs create keys there. A malformed entry is skipped if its name carries
+//! no mark. An entry with a mark is read as far as possible, and its malformed fields are named: such a field means
+//! neither "absent" nor "never".
 
 use super::http::Wire;
 use crate::plan::facts::Unread;
@@ -11,24 +11,24 @@ use crate::plan::naming::Mark;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// A row of a listing, as a driver reads it. No field is required: an object without any can be read.
+/// An entry of a listing, as a driver reads it. No field is required: an object without fields can be read.
 pub trait Entry: DeserializeOwned {
-    /// The fields that are read, by the vendor's names.
+    /// Names of the fields that are read, as the vendor names them.
     const FIELDS: &'static [&'static str];
-    /// The field that says when a key stops working, where there is one.
+    /// The field with a key's expiry, if there is one.
     const EXPIRY: Option<&'static str> = None;
-    /// The field without which an entry cannot be asked for again.
+    /// The field without which an entry cannot be fetched again.
     const ID: &'static str;
 
-    /// Whether it has an id, or need not have one.
+    /// Whether the entry has an id, or needs none.
     fn has_id(&self) -> bool;
 }
 
 /// An entry, as far as it can be read.
 pub struct Read<T> {
-    /// The entry. A field that cannot be read is as if it were absent.
+    /// The entry. A malformed field is treated as absent.
     pub entry: T,
-    /// The fields that cannot be read.
+    /// The malformed fields.
     pub unread: Vec<&'static str>,
 }
 
@@ -38,32 +38,32 @@ impl<T: Entry> Read<T> {
         !self.unread.contains(&field)
     }
 
-    /// The same fields, for those who do not know the vendor's names.
-    pub fn told_unread(&self) -> Vec<Unread> {
+    /// The malformed fields for callers that do not know the vendor's field names.
+    pub fn unread_fields(&self) -> Vec<Unread> {
         let unread = |field: &&'static str| Unread { field, is_expiry: T::EXPIRY == Some(*field) };
         self.unread.iter().map(unread).collect()
     }
 
-    /// Whether it has an id that can be used.
+    /// Whether the entry has a usable id.
     fn has_id(&self) -> bool {
         self.is_read(T::ID) && self.entry.has_id()
     }
 }
 
-/// Whether the name in a row, which every vendor calls so, carries a mark.
+/// Whether the name in a row carries a mark. Every vendor names that field `name`.
 pub fn is_marked(row: &Value) -> bool {
     row["name"].as_str().is_some_and(|name| Mark::parse(name).is_some())
 }
 
-/// What a listing has.
+/// Content of a listing.
 struct Entries<T> {
-    /// Its entries, without those that were skipped.
+    /// The entries, without those that were skipped.
     read: Vec<Read<T>>,
-    /// How many were skipped.
+    /// Number of entries that were skipped.
     skipped: usize,
 }
 
-/// Reads one entry as far as it goes. `None`: it is no object.
+/// Reads one entry as far as possible. `None`: it is not an object.
 pub fn read<T: Entry>(value: Value) -> Option<Read<T>> {
     if !value.is_object() {
         return None;
@@ -89,20 +89,21 @@ pub fn read<T: Entry>(value: Value) -> Option<Read<T>> {
     Some(Read { entry, unread })
 }
 
-/// Reads one entry that was asked for by its id.
+/// Reads one entry that was fetched by its id.
 pub fn single<T: Entry>(value: Value) -> Result<Read<T>, Fault> {
     let read = read::<T>(value).ok_or(Fault::without_effect(FaultKind::Malformed("it is no object")))?;
     if read.has_id() { Ok(read) } else { Err(malformed(None, T::ID)) }
 }
 
-/// Reads a listing. An entry that carries a mark and has no id that can be used is a fault: what it is cannot be asked for
-/// again, and to leave it out would say that it is gone.
+/// Reads a listing. An entry with a mark but without a usable id is a fault: it cannot be fetched again, and leaving
+/// it out would mean that its key is gone.
 fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entries<T>, Fault> {
     let mut entries = Entries { read: Vec::new(), skipped: 0 };
     for (index, row) in rows {
         let marked = is_marked(&row);
         match read::<T>(row) {
-            // Where the name is the id, one that cannot be an id is none of ours, whatever mark a person put into it.
+            // Where the name is the id, an entry whose name cannot be an id is not ours, even if a user put a mark
+            // into it.
             Some(read) if marked && !read.has_id() && T::ID != "name" => {
                 return Err(malformed(Some(index + 1), T::ID));
             }
@@ -115,12 +116,12 @@ fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entri
     Ok(entries)
 }
 
-/// Reads a listing, and counts at the wire what was skipped.
+/// Reads a listing, and counts skipped entries at the wire.
 pub fn listing<T: Entry>(wire: &Wire, rows: Vec<Value>) -> Result<Vec<Read<T>>, Fault> {
     part(wire, rows.into_iter().enumerate())
 }
 
-/// Reads those rows of a listing that are given, each with its index.
+/// Reads the given rows of a listing, each with its index.
 pub fn part<T: Entry>(
     wire: &Wire,
     rows: impl Iterator<Item = (usize, Value)>,
@@ -130,12 +131,12 @@ pub fn part<T: Entry>(
     Ok(read)
 }
 
-/// The fault of a read: that field, of that entry where there are more, cannot be read.
+/// The fault of a malformed field, and of which entry if there are several.
 pub const fn malformed(entry: Option<usize>, field: &'static str) -> Fault {
     Fault::without_effect(FaultKind::MalformedField { entry, field })
 }
 
-/// A list that has to be there: nothing else is an empty one.
+/// A list that must be present: a missing list is not an empty one.
 pub fn list(object: &mut Map<String, Value>, field: &'static str) -> Result<Vec<Value>, Fault> {
     match object.remove(field) {
         Some(Value::Array(rows)) => Ok(rows),

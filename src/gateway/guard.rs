@@ -1,28 +1,28 @@
-//! What no text of a vendor's may hold: the secrets at hand. Ids and names of answers go into status, events and the
-//! ledger, so that a vendor, or something in between, that repeats a credential in one of them would publish it.
+//! Removes known secrets from every text in a vendor's response. Ids and names from responses go into status, events
+//! and the ledger. A vendor or proxy that repeats a credential in one of them would thereby publish it.
 //!
-//! The wire, which has the secrets, calls this with every answer.
+//! The wire, which has the secrets, applies this to every response.
 
 use serde_json::{Map, Value};
 
-/// Stands in place of a secret. No id can hold it.
+/// Replaces a secret. No id can contain it.
 const WITHHELD: &str = "(withheld)";
-/// A secret that is shorter is looked for only as a whole: it stands in other words by chance.
+/// A shorter secret is matched only as a whole text, because it occurs in other words by chance.
 const SHORTEST: usize = 8;
-/// A text of this length that makes up half of a secret gives it away.
+/// A text of this length that makes up half of a secret is treated as a leak of it.
 const LONG: usize = 16;
-/// The fields that are there to hold a secret.
+/// The fields whose purpose is to contain a secret.
 const FIELDS: [&str; 4] = ["key", "secret", "token", "api_key"];
 
-/// Takes these secrets out of every text of a document. Those fields that are there to hold one keep it, and nothing beside
-/// them repeats it.
+/// Removes these secrets from every text of a document. Fields whose purpose is to contain a secret keep it, and
+/// nothing beside them may repeat it.
 pub fn withhold(document: &mut Value, secrets: &[&str]) {
     let secrets: Vec<_> =
         secrets.iter().filter(|it| !it.is_empty()).map(|it| it.to_ascii_lowercase()).collect();
     within(document, &secrets);
 }
 
-/// Whether something was taken out of a text, so that the rest says nothing about the whole.
+/// Whether a secret was removed from a text, so that the rest is not the whole.
 pub fn withheld(text: &str) -> bool {
     text.contains(WITHHELD)
 }
@@ -50,15 +50,15 @@ fn clean(text: &mut String, secrets: &[String]) {
         if lower == *secret || half && secret.contains(&lower) {
             WITHHELD.clone_into(text);
         } else if secret.len() >= SHORTEST && lower.contains(secret) {
-            // From the end, so that what comes before keeps its place.
+            // From the end, so that earlier positions stay valid.
             let places: Vec<_> = lower.match_indices(secret).map(|it| it.0).collect();
             places.into_iter().rev().for_each(|at| text.replace_range(at..at + secret.len(), WITHHELD));
         }
     }
 }
 
-/// Vendors write a key as its id and a secret, such as `sk-1-key_000001-abcdefghijklmnop`; what gives the key away comes
-/// after the id and is as long as a secret has to be.
+/// Vendors write a key as its id and a secret, such as `sk-1-key_000001-abcdefghijklmnop`. The id is public, if what
+/// follows it is long enough to be the secret.
 fn is_public_part(text: &str, secret: &str) -> bool {
     secret.strip_prefix(text).is_some_and(|rest| rest.len() > LONG && rest.starts_with(['.', '-', '_', ':']))
 }
@@ -67,7 +67,7 @@ fn holds_secret(name: &str, value: &Value) -> bool {
     FIELDS.contains(&name) && value.is_string()
 }
 
-/// The secrets that an object shows, and the objects in it.
+/// Collects the secrets that an object shows, and those of the objects in it.
 fn collect(fields: &Map<String, Value>, shown: &mut Vec<String>) {
     for (name, value) in fields {
         match value {

@@ -1,7 +1,7 @@
-//! The only file that knows HTTP: requests with a credential, a deadline for the whole call, status → `Fault`.
-//! Bodies are never logged and never quoted: they are hostile input, and some hold a key.
+//! The only file that handles HTTP: requests with a credential, a timeout for the whole call, status → `Fault`.
+//! Bodies are never logged and never quoted: they are untrusted input, and some contain a key.
 //!
-//! One of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
+//! This is one of the two places where secret bytes are exposed; the other is the Kubernetes Secret.
 
 use super::access::{Access, TokenHeader};
 use super::guard;
@@ -22,10 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use url::Url;
 
-/// For a whole call, connection and body included. The vendor's own client allows itself the same (contract §1.1).
+/// Timeout of a whole call, including connection and body. The vendor's own client has the same (contract §1.1).
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A log of a month is larger than other answers; one beyond this has to be read elsewhere.
+/// Size limit of a response with a month's log, which is larger than other responses; a larger log has to be read
+/// elsewhere.
 pub const LARGEST_EXPORT: usize = 16 * 1024 * 1024;
 
 /// A vendor's management API with the credential for it.
@@ -36,9 +37,10 @@ pub struct Wire {
     transport: Arc<dyn Transport>,
     clock: Clock,
     access: Access,
-    /// The fields that the driver reads, which a fault may name: nothing that a vendor made up is repeated.
+    /// Names of the fields that the driver reads. A fault may name these; names that a vendor made up are not
+    /// repeated.
     read: &'static [&'static str],
-    /// Entries of listings that were skipped and not counted yet.
+    /// Number of listing entries that were skipped and not counted yet.
     skipped: Arc<AtomicU64>,
 }
 
@@ -46,19 +48,19 @@ pub struct Wire {
 pub struct Call<'a> {
     /// HTTP method.
     pub method: Method,
-    /// Path segments below the base; each is percent-encoded, so no name can leave its segment.
+    /// Path segments below the base; each is percent-encoded, so a name cannot break out of its segment.
     pub path: &'a [&'a str],
     /// Query parameters.
     pub query: &'a [(&'a str, &'a str)],
     /// JSON body.
     pub body: Option<Value>,
-    /// A body field whose value is secret.
+    /// A body field whose value is a secret.
     pub secret: Option<(&'static str, &'a SecretString)>,
-    /// The fields that the body can have, and what they are in the specification, for a refusal that names them.
+    /// The possible fields of the body, and the spec fields behind them, for a rejection that names them.
     pub fields: &'static [Field],
-    /// Whether the path ends in a slash, as some vendors' do.
+    /// Whether the path ends in a slash, as some vendors require.
     pub slash: bool,
-    /// The most bytes that an answer may have.
+    /// Size limit of the response, in bytes.
     pub limit: usize,
 }
 
@@ -70,34 +72,34 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A 2xx answer.
+/// A 2xx response.
 pub struct Answer {
     body: Bytes,
-    /// The fields that the driver reads.
+    /// Names of the fields that the driver reads.
     read: &'static [&'static str],
-    /// The secrets that the call was made with, which no text in it may repeat.
+    /// The secrets that the call was made with; no text of the response may repeat them.
     secrets: Vec<SecretString>,
 }
 
 impl Wire {
-    /// A wire to `base`, with the token that goes there and nowhere else.
+    /// A wire to `base`, with the token, which is sent there and nowhere else.
     pub fn new(base: Url, token: SecretString, transport: Arc<dyn Transport>, clock: Clock) -> Self {
         Self { base, token, transport, clock, access: Access::PUBLIC, read: &[], skipped: Arc::default() }
     }
 
-    /// The same for a vendor that is reached in that way.
+    /// A wire with that access.
     #[must_use]
     pub fn accessed(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
-    /// The same for a driver that reads these fields: a fault may name them.
+    /// A wire for a driver that reads these fields: a fault may name them.
     #[must_use]
     pub fn reading(self, read: &'static [&'static str]) -> Self {
         Self { read, ..self }
     }
 
-    /// Counts entries of a listing that could not be read. Nothing of their content is told.
+    /// Counts malformed entries of a listing. Their content is not logged.
     pub fn count_skipped(&self, entries: usize) {
         if entries > 0 {
             tracing::debug!(
@@ -108,12 +110,12 @@ impl Wire {
         }
     }
 
-    /// How many entries were skipped since this was asked last.
+    /// Number of entries skipped since the last call.
     pub fn take_skipped(&self) -> u64 {
         self.skipped.swap(0, Ordering::Relaxed)
     }
 
-    /// A key that an answer shows, or why it is none.
+    /// A secret from a response, or the fault if it is masked.
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
     pub fn shown(&self, secret: SecretString, masked: &'static str) -> Result<SecretString, FaultKind> {
         if looks_masked(&secret) {
@@ -125,7 +127,7 @@ impl Wire {
         Ok(secret)
     }
 
-    /// Sends one request, once. Any answer but a readable 2xx is a fault.
+    /// Sends one request, without retry. Every response except a readable 2xx is a fault.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer, Fault> {
         let fields = call.fields;
         let secrets = std::iter::once(&self.token).chain(call.secret.map(|it| it.1)).cloned().collect();
@@ -146,7 +148,7 @@ impl Wire {
                 self.judge(answer, &response, fields)
             }
         };
-        // A read has no effect to be unsure of.
+        // A read has no effect, so its outcome is never unknown.
         result.map_err(|fault| if read_only { Fault { effect: Outcome::NotApplied, ..fault } } else { fault })
     }
 
@@ -176,7 +178,7 @@ impl Wire {
             .uri(url.as_str())
             .header(header, token)
             .header(ACCEPT, "application/json")
-            // Without it, any coding may come (RFC 9110, section 12.5.3).
+            // Without this header, the server may choose any coding (RFC 9110, section 12.5.3).
             .header(ACCEPT_ENCODING, "identity")
             .header(USER_AGENT, concat!("keysmith/", env!("CARGO_PKG_VERSION")));
         match body {
@@ -188,17 +190,18 @@ impl Wire {
         }
     }
 
-    /// The token, in the header that the vendor wants it in.
+    /// The token, in the vendor's header.
     #[expect(clippy::disallowed_methods, reason = "the wire is where secrets go")]
     fn credential(&self) -> Result<(HeaderName, HeaderValue), Fault> {
-        let strange = |what| Fault::without_effect(FaultKind::Malformed(what));
+        let malformed = |what| Fault::without_effect(FaultKind::Malformed(what));
         let token = self.token.expose_secret();
         let (header, text) = match self.access.header {
             TokenHeader::Bearer => (Ok(AUTHORIZATION), format!("Bearer {token}")),
             TokenHeader::Named(name) => (HeaderName::try_from(name), token.to_owned()),
         };
-        let header = header.map_err(|_| strange("the name of the token's header is none"))?;
-        let mut value = HeaderValue::from_str(&text).map_err(|_| strange("the token cannot be a header"))?;
+        let header = header.map_err(|_| malformed("the name of the token's header is none"))?;
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| malformed("the token cannot be a header"))?;
         value.set_sensitive(true);
         Ok((header, value))
     }
@@ -212,7 +215,7 @@ impl Wire {
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),
             StatusCode::FORBIDDEN => Fault::without_effect(FaultKind::Forbidden),
-            // A vendor says "gone" in JSON or without words; a page of HTML is from something in between.
+            // A vendor answers "gone" in JSON or with an empty body; an HTML page comes from a proxy.
             StatusCode::NOT_FOUND | StatusCode::GONE if coded.is_some() || !answer.is_plain() => {
                 Fault::without_effect(coded.unwrap_or(FaultKind::Malformed("it is not JSON")))
             }
@@ -241,7 +244,7 @@ impl Wire {
     }
 }
 
-/// The coding of a body that came compressed, although `identity` was asked for.
+/// The coding of a body that is compressed although `identity` was requested.
 fn coding(response: &Response<Bytes>) -> Option<&'static str> {
     let codings: Vec<_> = response.headers().get_all(CONTENT_ENCODING).iter().collect();
     let text = |value: &HeaderValue| value.to_str().unwrap_or("other").to_ascii_lowercase();
@@ -258,8 +261,8 @@ fn coding(response: &Response<Bytes>) -> Option<&'static str> {
     })
 }
 
-/// The field on account of which an answer cannot be read, if it is one: without it, the answer can be read, or the
-/// complaint is that it is missing.
+/// The field that makes a response malformed, if it is a single one: without it, the response can be read, or the
+/// error is that it is missing.
 fn blamed<T: DeserializeOwned>(
     (body, read): (Value, &'static [&'static str]),
     complaint: &str,
@@ -286,7 +289,7 @@ fn blamed<T: DeserializeOwned>(
     suspect
 }
 
-/// 404 on the object itself means that it is gone; nothing else does.
+/// 404 on the object itself means that it is gone; no other fault does.
 pub fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -295,27 +298,27 @@ pub fn gone_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
-/// 403 and 404 to a question that a vendor need not answer mean that it does not tell.
-pub fn untold_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+/// 403 and 404 on an optional endpoint mean that the vendor does not return the information.
+pub fn hidden_is_none<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match gone_is_none(result) {
         Err(fault) if fault.kind == FaultKind::Forbidden => Ok(None),
         other => other,
     }
 }
 
-/// Recognises a secret without holding it: a hash salted with `salt`.
+/// Hash of a secret, salted with `salt`: compares secrets without storing them.
 #[expect(clippy::disallowed_methods, reason = "what leaves here is a hash")]
 pub fn fingerprint(secret: &SecretString, salt: &str) -> String {
     hash::base32(&[salt.as_bytes(), secret.expose_secret().as_bytes()], 26)
 }
 
-/// Whether this can be a segment of a path. Nothing and dots lead elsewhere, such as to the whole collection, and
-/// line breaks and tabs are dropped from a URL, whatever they keep apart.
+/// Whether the text can be a segment of a path. An empty segment or dots lead elsewhere, such as to the whole
+/// collection; line breaks and tabs are dropped from a URL, which changes the segment.
 pub fn is_segment(text: &str) -> bool {
     !matches!(text, "" | "." | "..") && !text.contains(char::is_control)
 }
 
-/// Whether this is what vendors show in place of a secret: nothing, or something with an ellipsis or stars.
+/// Whether the text is a masked secret: empty, or with an ellipsis or stars.
 #[expect(clippy::disallowed_methods, reason = "the wire is where secrets come from")]
 pub fn looks_masked(secret: &SecretString) -> bool {
     let text = secret.expose_secret();
@@ -326,32 +329,33 @@ pub fn looks_masked(secret: &SecretString) -> bool {
 }
 
 impl Answer {
-    /// Reads the body of a read: what cannot be understood had no effect.
+    /// Parses the body of a read; if it is malformed, nothing was applied.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         self.parse().map_err(Fault::without_effect)
     }
 
-    /// The body, where it is not JSON.
+    /// The body, if it is not JSON.
     pub fn bytes(&self) -> &[u8] {
         &self.body
     }
 
-    /// Reads the body of a read as it came, to be sent back: what is shown of it is read by `read`.
+    /// Parses the whole body of a read without removing secrets, to be sent back; what is shown of it is parsed by
+    /// `read`.
     pub fn whole<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         let body = std::str::from_utf8(&self.body)
             .map_err(|_| Fault::without_effect(FaultKind::Malformed("it is not JSON")))?;
-        let strange =
+        let malformed =
             |_| Fault::without_effect(FaultKind::Malformed("a field is missing or of another type"));
-        serde_json::from_str(body).map_err(strange)
+        serde_json::from_str(body).map_err(malformed)
     }
 
-    /// Reads the body of a create call: what cannot be understood may have been carried out all the same.
+    /// Parses the body of a create call; if it is malformed, the outcome is unknown.
     pub fn created<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         self.parse().map_err(Fault::ambiguous)
     }
 
-    /// Reads the body of a removal: any JSON but an error, or nothing. Something else, such as a page of a proxy, is no
-    /// word of the vendor's.
+    /// Checks the body of a delete call: any JSON except an error, or an empty body. Other bodies, such as a proxy's
+    /// page, do not confirm the deletion.
     pub fn acknowledged(&self) -> Result<(), Fault> {
         if self.body.trim_ascii().is_empty() {
             return Ok(());
@@ -362,13 +366,13 @@ impl Answer {
         }
     }
 
-    /// Whether it can be a vendor's word that something is not there: JSON, or nothing.
+    /// Whether the body may confirm that something does not exist: JSON, or empty.
     fn is_plain(&self) -> bool {
         self.body.trim_ascii().is_empty() || serde_json::from_slice::<IgnoredAny>(&self.body).is_ok()
     }
 
-    /// Reads the body of an update: nothing, or an object, which is returned. Something else, such as a page of a proxy or
-    /// an error with a status of success, is no word that the update was carried out.
+    /// Parses the body of an update: empty, or an object, which is returned. Other bodies, such as a proxy's page or
+    /// an error with a 2xx status, do not confirm the update.
     pub fn updated(&self) -> Result<Map<String, Value>, Fault> {
         if self.body.trim_ascii().is_empty() {
             return Ok(Map::new());
@@ -396,7 +400,7 @@ impl Answer {
     }
 }
 
-/// Whether an answer with a status of success says that nothing was done.
+/// Fails if a 2xx response says that nothing was done.
 fn denies(answer: &Map<String, Value>) -> Result<(), Fault> {
     let refused = ["success", "deleted"].iter().any(|it| answer.get(*it) == Some(&Value::Bool(false)));
     if refused || answer.get("error").is_some_and(|it| !it.is_null()) {

@@ -1,4 +1,4 @@
-//! Reads what vendors write in more than one way.
+//! Parses values that vendors write in more than one format.
 
 use super::time;
 use crate::plan::money;
@@ -6,19 +6,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A time, in every form that vendors write one; absent is "never".
+/// A time, in every format that vendors use; absent is "never".
 pub fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let value = Option::<Value>::deserialize(deserializer)?.unwrap_or_default();
     time::read(&value).map_err(serde::de::Error::custom)
 }
 
-/// Whether this can be an id, as in `spec.externalId`: ids become segments of paths, and are shown to people.
+/// Whether the text can be an id, as in `spec.externalId`: ids become segments of paths, and are shown to users.
 pub fn is_id(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=128).contains(&text.len()) && !matches!(text, "." | "..") && text.bytes().all(word)
 }
 
-/// An id. Without one, whatever it belongs to cannot be asked for again.
+/// An id. Without one, the object cannot be fetched again.
 pub fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let id = String::deserialize(deserializer)?;
     if is_id(&id) { Ok(id) } else { Err(serde::de::Error::custom(NO_ID)) }
@@ -34,7 +34,7 @@ pub fn present_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     }
 }
 
-/// The id of an organization or project, which is shown to people: a word, or a number.
+/// The id of an organization or project, which is shown to users: a word, or a number.
 pub fn account(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -44,26 +44,26 @@ pub fn account(value: &Value) -> Option<String> {
     is_id(&text).then_some(text)
 }
 
-/// Money as a number or as text, in millionths; absent, null and empty are none. What is below zero counts as zero, and
-/// what is finer than a millionth is cut off.
+/// Money as a number or as text, in millionths; absent, null and empty are `None`. Negative amounts count as zero;
+/// digits beyond a millionth are cut off.
 pub fn micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let strange = || serde::de::Error::custom("an amount that is not a decimal number");
+    let malformed = || serde::de::Error::custom("an amount that is not a decimal number");
     match Option::<Value>::deserialize(deserializer)? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => amount(&text).map(Some).ok_or_else(strange),
-        Some(Value::Number(number)) => amount(&number.to_string()).map(Some).ok_or_else(strange),
-        Some(_) => Err(strange()),
+        Some(Value::String(text)) => amount(&text).map(Some).ok_or_else(malformed),
+        Some(Value::Number(number)) => amount(&number.to_string()).map(Some).ok_or_else(malformed),
+        Some(_) => Err(malformed()),
     }
 }
 
-/// Money that may be owed, in millionths.
+/// Money that may be negative, in millionths.
 pub fn signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     present_signed_micros(deserializer)?
         .ok_or_else(|| serde::de::Error::custom("an amount that is not there"))
 }
 
-/// The same, where it may be missing.
+/// Money that may be negative or missing, in millionths.
 pub fn present_signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let text = match Option::<Value>::deserialize(deserializer)? {
         None | Some(Value::Null) => return Ok(None),
@@ -72,7 +72,7 @@ pub fn present_signed_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
         Some(_) => return Err(serde::de::Error::custom("an amount that is not a decimal number")),
     };
     let (owed, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
-    // One sign is enough.
+    // More than one sign is malformed.
     let micros = amount(digits).filter(|_| !digits.starts_with(['-', '+']));
     let micros = micros.and_then(|it| i64::try_from(it).ok());
     let micros = micros.ok_or_else(|| serde::de::Error::custom("an amount that is not a decimal number"))?;
@@ -88,7 +88,7 @@ pub fn amount(text: &str) -> Option<u64> {
             return Some(micros);
         }
     }
-    // Below zero, with an exponent, or more than anybody has.
+    // Negative, with an exponent, or too large.
     let number: f64 = text.parse().ok().filter(|it: &f64| it.is_finite())?;
     #[expect(
         clippy::cast_possible_truncation,
@@ -98,7 +98,7 @@ pub fn amount(text: &str) -> Option<u64> {
     Some((number * 1_000_000.0) as u64)
 }
 
-/// The same, told absent (`None`) from null (`Some(None)`).
+/// Money, in millionths; distinguishes absent (`None`) from null (`Some(None)`).
 pub fn present_micros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
     micros(deserializer).map(Some)
 }
@@ -108,7 +108,7 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A field that tells absent (`None`) from null (`Some(None)`).
+/// A field; distinguishes absent (`None`) from null (`Some(None)`).
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -1,44 +1,44 @@
-//! What an account requests of its vendor: how a call is counted, and what a refusal of it says of the token.
+//! The kinds of calls: the label of each in metrics, and whether a 403 on it blames the token.
 
 /// One kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// A listing of keys.
     List,
-    /// A look at one key.
+    /// A read of one key.
     Get,
-    /// Whose account it is.
+    /// The account's id.
     Whose,
     /// A new key.
     Mint,
-    /// A key made another order's.
+    /// A key that is reused for another order.
     Reissue,
     /// The secret of a key.
     Recover,
     /// A change of a key.
     Amend,
-    /// The removal of a key.
+    /// A revocation.
     Revoke,
     /// A listing of provider keys.
     ListProviderKeys,
     /// A new provider key.
     CreateProviderKey,
-    /// A change of what a provider key is assigned to.
+    /// An assignment of a provider key.
     AssignProviderKey,
-    /// The removal of a provider key.
+    /// A deletion of a provider key.
     DeleteProviderKey,
     /// Spending of keys.
     Usage,
-    /// What the account has left.
+    /// The account's balance.
     Balance,
-    /// A look at the settings of the project.
+    /// A read of the project's settings.
     ProjectSettings,
-    /// A change of them.
+    /// A change of the project's settings.
     ChangeProjectSettings,
 }
 
 impl Operation {
-    /// Every one.
+    /// All operations.
     pub const ALL: [Self; 16] = [
         Self::List,
         Self::Get,
@@ -58,7 +58,7 @@ impl Operation {
         Self::ChangeProjectSettings,
     ];
 
-    /// Its name in metrics and logs.
+    /// Label in metrics and logs.
     pub const fn label(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -80,8 +80,8 @@ impl Operation {
         }
     }
 
-    /// Whether a 403 to it says that the token may do nothing with keys. That something beside keys may not be read or
-    /// changed says nothing of keys.
+    /// Whether a 403 on this call means that the token cannot manage keys. 403 on another endpoint does not mean
+    /// that, so it must not open the breaker.
     pub const fn forbidden_blames_token(self) -> bool {
         match self {
             Self::List

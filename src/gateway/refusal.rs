@@ -1,14 +1,13 @@
-//! Which fields a vendor blames when it refuses a request. A body is hostile: only names of our own request are repeated,
-//! and of those the specification's names for them.
+//! Which fields a vendor blames when it rejects a request. The body is untrusted: only names of our own request are
+//! taken from it, and shown as the names of the spec fields behind them.
 
 use crate::plan::fault::FaultKind;
 use serde_json::{Map, Value};
 
-/// A field of a request by the vendor's name for it, and the field of the specification that it is made from. `None`: no
-/// specification sets it.
+/// The vendor's name of a request field, and the spec field behind it. `None`: no spec field sets it.
 pub type Field = (&'static str, Option<&'static str>);
 
-/// Where vendors put complaints: lists of them, or objects with a name for each.
+/// Where vendors put their errors by field: lists, or objects with one entry per field.
 const PLACES: [&str; 12] = [
     "",
     "/error",
@@ -23,15 +22,15 @@ const PLACES: [&str; 12] = [
     "/message",
     "/issues",
 ];
-/// Where one complaint of a list names its field.
+/// Where an entry of such a list names its field.
 const POINTERS: [&str; 8] =
     ["/loc", "/param", "/field", "/path", "/pointer", "/source/pointer", "/property", "/attribute"];
-/// What stands beside a text in an error that is no object of complaints by field.
+/// Fields beside the text of an error that is not an object of errors by field.
 const PROSE: [&str; 7] = ["message", "title", "code", "status", "detail", "error", "instance"];
-/// Parts of a request that hold none of the fields of its body.
+/// Parts of a request other than its body.
 const ELSEWHERE: [&str; 4] = ["path", "query", "header", "cookie"];
 
-/// The refusal of a request with those fields.
+/// The rejection of a request with those fields.
 pub fn of(status: u16, body: &[u8], fields: &[Field]) -> FaultKind {
     let named = named(body, fields);
     let mut settable: Vec<_> = named.iter().filter_map(|(_, path)| *path).collect();
@@ -42,7 +41,7 @@ pub fn of(status: u16, body: &[u8], fields: &[Field]) -> FaultKind {
     FaultKind::Rejected { status, fields: settable }
 }
 
-/// The fields that are named, in the order of the request.
+/// The fields that the body names, in the order of the request.
 fn named(body: &[u8], fields: &[Field]) -> Vec<Field> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return Vec::new();
@@ -62,7 +61,7 @@ fn own(name: &str, fields: &[Field]) -> Option<&'static str> {
     fields.iter().map(|it| it.0).find(|it| *it == name)
 }
 
-/// The innermost field that one complaint points to, such as `["body", "name"]`, `["body", "models", 0]` or `body.name`.
+/// The innermost field that an entry points to, such as `["body", "name"]`, `["body", "models", 0]` or `body.name`.
 fn pointed(complaint: &Value, fields: &[Field]) -> Option<&'static str> {
     let pointer = POINTERS.iter().find_map(|it| complaint.pointer(it))?;
     let parts: Vec<&str> = match pointer {
@@ -79,12 +78,12 @@ fn pointed(complaint: &Value, fields: &[Field]) -> Option<&'static str> {
     parts.iter().rev().find_map(|part| own(part, fields))
 }
 
-/// The fields that an object has complaints for, and those within them.
+/// The fields that an object has errors for, including nested ones.
 fn keyed(complaints: &Map<String, Value>, fields: &[Field], names: &mut Vec<&'static str>) {
     let prose = PROSE.iter().any(|it| complaints.contains_key(*it));
     for (name, complaint) in complaints {
         let Some(name) = own(name, fields).filter(|_| !complaint.is_null()) else { continue };
-        // `name` and `type` of an error are what the error is, not what it is about.
+        // `name` and `type` of an error describe the error itself, not a field of the request.
         if prose && !complaint.is_array() && !complaint.is_object() {
             continue;
         }

@@ -1,5 +1,5 @@
-//! The registry of vendors: one row per driver. Everything that depends on which vendor a ConsoleToken names is asked here;
-//! no other file outside a vendor's own folder names one.
+//! The registry of vendors: one row per driver. Everything that depends on the vendor of a ConsoleToken is looked up
+//! here; no file outside a vendor's own folder names a vendor.
 
 use super::access::Access;
 use super::http::Wire;
@@ -14,36 +14,37 @@ use crate::plan::ledger::{Place, TokenPlace};
 pub const DRIVERS: &[Driver] =
     &[edgee::DRIVER, edenai::v2::DRIVER, edenai::v3::DRIVER, edenai::v3::ISSUER_DRIVER, cortecs::DRIVER];
 
-/// One driver.
+/// A driver: one row of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Driver {
-    /// The name, as in `keysmith explain <name>`.
+    /// Its name, as in `keysmith explain <name>`.
     pub name: &'static str,
-    /// What is in `spec.vendor` of a ConsoleToken for it, as an example.
+    /// An example of `spec.vendor` for it.
     pub example: &'static str,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: &'static Capabilities,
-    /// How the vendor is reached.
+    /// How its API is accessed.
     pub access: Access,
-    /// Whether `spec.vendor` is for this driver, and which organization or account it names: empty where the token decides.
+    /// Whether `spec.vendor` selects this driver, and which organization or account it names: empty where the token
+    /// decides.
     pub account: fn(&Vendor) -> Option<&str>,
-    /// The vendor at the end of a wire.
+    /// Opens the driver over a wire.
     pub open: fn(&Vendor, Wire) -> Box<dyn Gateway>,
 }
 
 impl Driver {
-    /// The field of `spec.vendor`.
+    /// Its field in `spec.vendor`.
     pub fn field(&self) -> &'static str {
         self.example.split(':').next().unwrap_or_default()
     }
 
-    /// Connects the vendor to its wire.
+    /// Opens the driver over its wire.
     pub fn connect(&self, vendor: &Vendor, wire: Wire) -> Box<dyn Gateway> {
         (self.open)(vendor, wire.accessed(self.access))
     }
 }
 
-/// The vendors an operator knows. Tests have others, whose abilities no real one has yet.
+/// The vendors that an operator supports. Tests use others, with abilities that no real vendor has yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Vendors(&'static [Driver]);
 
@@ -54,12 +55,12 @@ impl Default for Vendors {
 }
 
 impl Vendors {
-    /// Those and no others.
+    /// Exactly these drivers.
     pub const fn of(drivers: &'static [Driver]) -> Self {
         Self(drivers)
     }
 
-    /// Every driver.
+    /// All drivers.
     pub fn drivers(&self) -> impl Iterator<Item = &'static Driver> + use<> {
         self.0.iter()
     }
@@ -71,17 +72,17 @@ impl Vendors {
         fields
     }
 
-    /// The driver for a vendor.
+    /// The driver of a vendor.
     pub fn driver(&self, vendor: &Vendor) -> Option<&'static Driver> {
         self.0.iter().find(|driver| (driver.account)(vendor).is_some())
     }
 
-    /// What the vendor can do.
+    /// Capabilities of a vendor.
     pub fn capabilities(&self, vendor: &Vendor) -> Option<&'static Capabilities> {
         self.driver(vendor).map(|driver| driver.capabilities)
     }
 
-    /// What people call the vendors that can do that, each once.
+    /// The titles of the vendors with that capability, each once.
     pub fn able(&self, can: fn(&Capabilities) -> bool) -> impl Iterator<Item = &'static str> + use<> {
         let mut titles: Vec<_> =
             self.drivers().map(|it| it.capabilities).filter(|it| can(it)).map(|it| it.title).collect();
@@ -89,7 +90,7 @@ impl Vendors {
         titles.into_iter()
     }
 
-    /// Where a ConsoleToken leads.
+    /// The account coordinates of a ConsoleToken.
     pub fn place(&self, token: &ConsoleToken) -> TokenPlace {
         let spec = &token.spec;
         let driver = self.driver(&spec.vendor);
@@ -158,7 +159,8 @@ mod tests {
         let names: BTreeSet<_> = DRIVERS.iter().map(|it| it.name).collect();
         assert_eq!(names.len(), DRIVERS.len());
         assert!(Vendors::default().driver(&Vendor::default()).is_none());
-        // What status, metrics and the ledger go by says which API it is, and so does what people read.
+        // The name, which status, metrics and the ledger use, and the title, which messages use, both identify the
+        // API.
         for (one, other) in DRIVERS.iter().flat_map(|one| DRIVERS.iter().map(move |other| (one, other))) {
             let (one, other) = (one.capabilities, other.capabilities);
             assert_eq!(one.name == other.name, one.title == other.title);

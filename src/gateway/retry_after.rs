@@ -1,12 +1,12 @@
-//! `Retry-After`, in every form that RFC 9110 admits (§10.2.3, §5.6.7): seconds, or a date in one of three forms.
+//! `Retry-After`, in every format of RFC 9110 (§10.2.3, §5.6.7): seconds, or a date in one of three formats.
 
 use crate::plan::retry::{LONGEST_RETRY_AFTER, plus};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::{SignedDuration, Timestamp};
 
-/// Before which time the vendor requests not to be called again: from now to an hour ahead. Several values ask for the latest
-/// of them; what cannot be read requests for nothing.
+/// The earliest time of the next call that the vendor asks for: from now to an hour ahead. Of several values, the
+/// latest counts; malformed values are ignored.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let values = headers.get_all(RETRY_AFTER).iter();
     let asked = values.filter_map(|value| time(value.to_str().ok()?.trim(), now)).max()?;
@@ -19,7 +19,7 @@ fn time(text: &str, now: Timestamp) -> Option<Timestamp> {
     }
     let date = httpdate::parse_http_date(text).ok();
     let date = date.map(|date| Timestamp::try_from(date).unwrap_or(Timestamp::MAX));
-    // Servers that write the zone as an offset, which the three forms do not admit.
+    // Some servers write the zone as an offset, which the three formats do not allow.
     date.or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|it| it.timestamp()))
 }
 

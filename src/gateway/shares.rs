@@ -1,7 +1,9 @@
-//! What belongs to an account at a vendor, whatever ConsoleTokens lead to it: one budget of calls with its pause, and the
-//! newest listings. Vendors limit accounts, not tokens: eight namespaces with eight budgets are eight times too fast.
+//! State of an account at a vendor that all its ConsoleTokens share: one rate limit with its pause, and the newest
+//! listings. Vendors limit accounts, not tokens: eight namespaces with a rate limit each would be eight times too
+//! fast.
 //!
-//! Budgets outlast a period of leadership, so that a pause does. Listings do not: others acted since.
+//! Rate limits outlast a leadership period, so that a pause does. Listings do not, because another replica may have
+//! acted since.
 
 use super::budget::Budget;
 use super::http;
@@ -21,46 +23,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A complete listing.
 pub struct Listing {
-    /// When it was begun.
+    /// When it began.
     pub as_of: Timestamp,
     /// Every key of the account.
     pub keys: Vec<Listed>,
 }
 
-/// What is listed: an account, and which of its collections. A vendor may have several, each with a driver of its own.
+/// What is listed: an account, and which of its collections. A vendor may have several collections, each with a
+/// driver of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListingId {
     /// The account.
     pub account: AccountId,
-    /// The vendor as the specification has it.
+    /// `spec.vendor` of the ConsoleToken.
     vendor: String,
 }
 
 impl ListingId {
-    /// The same of the account that the vendor tells of.
+    /// The listing of the account with the id that the vendor returned.
     #[must_use]
-    pub fn told(&self, account: &str) -> Self {
+    pub fn of_account(&self, account: &str) -> Self {
         let account = AccountId::organization(self.account.api().clone(), account);
         Self { account, ..self.clone() }
     }
 }
 
-/// What is shared by all tokens of one account.
+/// State that all tokens of one account share.
 pub struct Shared {
     /// What is listed.
     pub id: Arc<ListingId>,
-    /// Calls that may still go out.
+    /// The rate limit of the account.
     pub budget: Arc<Budget>,
     /// Listings of keys.
     pub keys: Arc<Newest<Listing>>,
     /// Listings of provider keys.
     pub provider_keys: Arc<Newest<ProviderKeyListing>>,
-    /// Whose listings these are, where they are those of one credential only.
+    /// The account's shared state, if the listings here are those of a single credential.
     base: Option<Arc<Shared>>,
 }
 
 impl Shared {
-    /// The budget of that account with the listings of this credential: for a vendor that lists by user.
+    /// The rate limit of that account, with the listings of this credential: for a vendor that lists by user.
     #[must_use]
     pub fn with_budget_of(self: &Arc<Self>, account: &Self) -> Arc<Self> {
         Arc::new(Self {
@@ -73,9 +76,9 @@ impl Shared {
     }
 }
 
-/// What has a time.
+/// A listing with its time.
 pub trait Dated {
-    /// When it was begun.
+    /// When it began.
     fn as_of(&self) -> Timestamp;
 }
 
@@ -91,10 +94,10 @@ impl Dated for ProviderKeyListing {
     }
 }
 
-/// The newest listing of one kind, and the lock by which one caller at a time requests for a newer one.
+/// The newest listing of one kind, and the lock that lets one caller at a time request a newer one.
 pub struct Newest<T> {
     latest: Mutex<Option<Arc<T>>>,
-    /// Held by the caller that lists. The last listing that failed, by its number.
+    /// Lock of the caller that lists. Contains the last listing that failed, by its sequence number.
     pub flight: tokio::sync::Mutex<Option<(u64, Fault)>>,
     begun: AtomicU64,
 }
@@ -106,12 +109,12 @@ impl<T> Default for Newest<T> {
 }
 
 impl<T: Dated> Newest<T> {
-    /// The newest one, if there is one.
+    /// The newest listing, if there is one.
     pub fn get(&self) -> Option<Arc<T>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps it, unless there is a newer one.
+    /// Stores a listing, unless there is a newer one.
     pub fn put(&self, listing: &Arc<T>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.as_ref().is_none_or(|it| it.as_of() <= listing.as_of()) {
@@ -119,27 +122,28 @@ impl<T: Dated> Newest<T> {
         }
     }
 
-    /// How many were begun.
+    /// Number of listings that were started.
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// Another one is begun. Returns its number.
+    /// Counts a listing that starts. Returns its sequence number.
     pub fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-/// The accounts of this process.
+/// The shared state of all accounts of this process.
 pub struct Shares {
     known: Mutex<Accounts>,
-    /// Two ConsoleTokens with one credential meet, and no hash can be compared with one of another process.
+    /// Random per process: equal credentials have equal hashes here, but no hash can be compared with one of another
+    /// process.
     salt: String,
 }
 
 #[derive(Default)]
 struct Accounts {
-    /// What vendors limit is the account, whatever is listed of it.
+    /// Vendors limit the account, whatever is listed of it.
     budgets: HashMap<AccountId, Arc<Budget>>,
     listings: HashMap<ListingId, Weak<Shared>>,
 }
@@ -152,7 +156,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// The account that a credential leads to, before the vendor tells whose it is.
+    /// The account of a credential, before the vendor returned its id.
     pub fn of_credential(
         &self,
         vendor: &Vendor,
@@ -164,16 +168,16 @@ impl Shares {
         ListingId { account, vendor: serde_json::to_string(vendor).unwrap_or_default() }
     }
 
-    /// No listing made so far is believed. Who still holds one keeps it.
+    /// Forgets all listings. Existing accounts keep theirs.
     pub fn forget_listings(&self) {
         self.known().listings.clear();
     }
 
-    /// What the tokens share that list this.
+    /// The shared state of the tokens with this listing.
     pub fn of(&self, id: &ListingId, capabilities: &Capabilities, clock: &Clock) -> Arc<Shared> {
         let mut known = self.known();
         known.listings.retain(|_, shared| shared.strong_count() > 0);
-        // A budget that nobody uses is kept only as long as it would differ from a new one.
+        // An unused rate limit is kept only while it differs from a new one.
         known.budgets.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_full());
         if let Some(shared) = known.listings.get(id).and_then(Weak::upgrade) {
             return shared;
@@ -196,12 +200,12 @@ impl Shares {
     }
 }
 
-/// By which a token's account meets the others that lead to the same place.
+/// How a token's account finds the other tokens of the same account.
 #[derive(Clone)]
 pub struct Membership {
-    /// The accounts of this process.
+    /// The shared state of all accounts of this process.
     pub shares: Arc<Shares>,
-    /// What it lists, as far as the credential alone says.
+    /// The listing, as far as the credential alone identifies it.
     pub id: ListingId,
 }
 
@@ -228,7 +232,10 @@ mod tests {
         assert!(Arc::ptr_eq(&held, &shared(&shares, &id(&shares, "https://a", "canary-1"))));
         for other in [id(&shares, "https://a", "canary-2"), id(&shares, "https://b", "canary-1")] {
             assert!(!Arc::ptr_eq(&held, &shared(&shares, &other)));
-            assert_ne!(one.told("o") == other.told("o"), one.account.api() != other.account.api());
+            assert_ne!(
+                one.of_account("o") == other.of_account("o"),
+                one.account.api() != other.account.api()
+            );
         }
         assert_ne!(one, id(&Shares::default(), "https://a", "canary-1"), "the salt is the process's own");
     }
@@ -236,7 +243,7 @@ mod tests {
     #[test]
     fn what_is_listed_of_one_account_with_another_driver_shares_its_budget_only() {
         let shares = Shares::default();
-        let keys = id(&shares, "https://a", "canary-1").told("o");
+        let keys = id(&shares, "https://a", "canary-1").of_account("o");
         let tokens = ListingId { vendor: "the issuer".to_owned(), ..keys.clone() };
         let [keys, tokens] = [&keys, &tokens].map(|id| shared(&shares, id));
         assert!(Arc::ptr_eq(&keys.budget, &tokens.budget) && !Arc::ptr_eq(&keys.keys, &tokens.keys));
@@ -246,7 +253,7 @@ mod tests {
     fn where_a_vendor_lists_by_user_only_the_budget_is_shared_with_other_credentials() {
         let shares = Shares::default();
         let [one, two] = ["canary-1", "canary-2"].map(|secret| id(&shares, "https://a", secret));
-        let account = shared(&shares, &one.told("o"));
+        let account = shared(&shares, &one.of_account("o"));
         let [mut first, second] = [&one, &two].map(|id| shared(&shares, id).with_budget_of(&account));
         first = first.with_budget_of(&account);
         assert!(Arc::ptr_eq(&first.budget, &second.budget) && !Arc::ptr_eq(&first.keys, &second.keys));
@@ -265,7 +272,7 @@ mod tests {
         assert!(after.keys.get().is_none() && before.keys.get().is_some());
         drop((before, after));
         shares.forget_listings();
-        assert!(shared(&shares, &id).budget.turn(Purpose::Ordinary).await.is_err());
+        assert!(shared(&shares, &id).budget.acquire(Purpose::Ordinary).await.is_err());
     }
 
     #[test]

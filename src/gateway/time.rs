@@ -1,23 +1,23 @@
-//! Times, as vendors write them: what a number or a text can mean is read, and everything else is an error. An error is not
-//! "never": a key whose expiry cannot be read may run out.
+//! Parses times in the formats that vendors use; everything else is malformed. Malformed is not "never": a key whose
+//! expiry cannot be read may expire.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// A number from here on counts smaller units than seconds: as milliseconds it is a time in 2001, before any key was made,
-/// and as seconds it is no time at all.
+/// A number from here on is in a smaller unit than seconds: as milliseconds it is in the year 2001, before any key
+/// was created, and as seconds it is out of range.
 const END: i128 = 1_000_000_000_000;
-/// What is later is a vendor's way to say "never", and no time at which something happened.
+/// Vendors use years beyond this one for "never".
 const LAST: i16 = 2200;
 const NANOS: i128 = 1_000_000_000;
-/// Go's zero time since 1970 in billionths, taken for seconds, milliseconds and microseconds.
+/// Go's zero time in nanoseconds since 1970, taken for seconds, milliseconds and microseconds.
 const ZERO_TIMES: [i128; 3] = [ZERO_TIME, ZERO_TIME * 1_000, ZERO_TIME * 1_000_000];
 const ZERO_TIME: i128 = -62_135_596_800 * NANOS;
 
-/// What a value says of a time. `Ok(None)`: "never", which is absent, null, empty, zero, the years 0 and 1 (Go's zero
-/// time), and every year beyond 2200.
+/// Parses a time. `Ok(None)` is "never": absent, null, empty, zero, the years 0 and 1 (Go's zero time), and every
+/// year beyond 2200.
 pub fn read(value: &Value) -> Result<Option<Timestamp>, &'static str> {
     match value {
         Value::Null => Ok(None),
@@ -46,7 +46,7 @@ fn of_text(text: &str) -> Result<Option<Timestamp>, &'static str> {
     checked(text.parse().ok().or_else(|| without_zone(text)))
 }
 
-/// A date, or a date with a time of day: in UTC. An offset or a zone that could not be read is not left out.
+/// A date, or a date with a time of day, in UTC. An offset or a zone that is malformed is not ignored.
 fn without_zone(text: &str) -> Option<Timestamp> {
     if text.len() == "2026-12-31".len() {
         return text.parse().ok().and_then(start_of);
@@ -57,7 +57,7 @@ fn without_zone(text: &str) -> Option<Timestamp> {
     at.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp())
 }
 
-/// Whether it is a date in the year 9999, whose last day no offset fits, or in a year of five digits and more.
+/// Whether the text is a date in the year 9999, whose last day fits no offset, or in a year of five or more digits.
 fn is_beyond(text: &str) -> bool {
     let text = text.strip_prefix('+').unwrap_or(text);
     let year = text.split('-').next().filter(|_| text.contains('-')).unwrap_or_default();
@@ -80,8 +80,8 @@ fn checked(at: Option<Timestamp>) -> Result<Option<Timestamp>, &'static str> {
     }
 }
 
-/// Seconds, milliseconds, microseconds or nanoseconds since 1970, by their magnitude: each unit ends where the
-/// next one means the year 2001.
+/// Seconds, milliseconds, microseconds or nanoseconds since 1970, by magnitude: each unit ends where the next one
+/// means the year 2001.
 fn of_number(text: &str) -> Result<Option<Timestamp>, &'static str> {
     let nanos = scaled(text).ok_or("a time that is no number of seconds")?;
     let end = END * NANOS;
@@ -98,7 +98,7 @@ fn of_number(text: &str) -> Result<Option<Timestamp>, &'static str> {
     Timestamp::from_nanosecond(nanos).map_or(Ok(None), |at| checked(Some(at)))
 }
 
-/// A decimal number in billionths. What is finer is cut off.
+/// A decimal number in billionths; further digits are cut off.
 fn scaled(text: &str) -> Option<i128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// The borders between units: none is left out.
+    /// Every border between two units.
     #[test]
     fn the_unit_follows_from_the_magnitude() {
         let end = i64::try_from(END).unwrap();

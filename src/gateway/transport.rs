@@ -1,4 +1,4 @@
-//! How bytes reach a vendor: reqwest over TLS in production, the emulator's service in tests.
+//! The HTTP transport to a vendor: reqwest over TLS in production, the emulator's service in tests.
 
 use super::access::Trust;
 use crate::plan::fault::{Fault, FaultKind, Outcome, Unreachable};
@@ -9,24 +9,24 @@ use rustls::pki_types::CertificateDer;
 use std::error::Error;
 use std::sync::Arc;
 
-/// No answer of a management API comes near this.
+/// Size limit of a response, in bytes; no response of a management API comes near it.
 pub const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 
-/// How many bytes a caller reads of one answer; an extension of its request. `LARGEST_ANSWER` where there is none.
+/// Size limit of one response, in bytes, as an extension of its request; without it, `LARGEST_ANSWER`.
 #[derive(Clone, Copy, Debug)]
 pub struct AtMost(pub usize);
 
 impl AtMost {
-    /// What the request admits.
+    /// The size limit of a request's response.
     pub fn of<T>(request: &Request<T>) -> usize {
         request.extensions().get::<Self>().map_or(LARGEST_ANSWER, |it| it.0)
     }
 }
 
-/// Carries one request. Never retries, never follows a redirect, never reads more than the request admits.
+/// Sends one request. Never retries, never follows a redirect, never reads more than the size limit.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Sends `request` and reads the whole answer.
+    /// Sends `request` and reads the whole response.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault>;
 }
 
@@ -38,16 +38,16 @@ pub struct Https {
 }
 
 impl Https {
-    /// Clients without proxy from the environment, redirects, cookies, decompression and retries.
+    /// Clients without proxies from the environment, redirects, cookies, decompression and retries.
     pub fn new() -> Result<Self, reqwest::Error> {
         Self::trusting(Vec::new())
     }
 
-    /// The same, where servers of somebody's own may have a certificate that one of these authorities signed.
+    /// Clients that also trust these authorities, for vendors with `Trust::Private`.
     pub fn trusting(private: Vec<CertificateDer<'static>>) -> Result<Self, reqwest::Error> {
         let public = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let mut all = public.clone();
-        // What cannot be read as a certificate authorizes nobody.
+        // Certificates that cannot be parsed are ignored.
         let _ = all.add_parsable_certificates(private);
         Ok(Self { public: client(public)?, private: client(all)? })
     }
@@ -63,12 +63,12 @@ fn client(roots: rustls::RootCertStore) -> Result<reqwest::Client, reqwest::Erro
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        // A connection that died in the pool would make a create call ambiguous for nothing.
+        // A pooled connection that the server closed would make the outcome of a create call unknown without need.
         .pool_max_idle_per_host(0)
         .connect_timeout(std::time::Duration::from_secs(10));
     let client = match tls {
         Ok(tls) => client.tls_backend_preconfigured(tls),
-        // Unreachable with ring, which has every default version; reqwest's own default then decides.
+        // Unreachable with ring, which has every default version; reqwest's own default then applies.
         Err(_) => client,
     };
     client.build()
@@ -101,7 +101,7 @@ impl Transport for Https {
     }
 }
 
-/// Only what failed before a byte of the request was sent is known to have had no effect.
+/// Only a request that failed before its first byte was sent is certainly not applied.
 fn classify(error: &reqwest::Error) -> Fault {
     if !error.is_connect() {
         return Fault { kind: FaultKind::Disconnected, effect: Outcome::Unknown };
@@ -116,7 +116,7 @@ fn classify(error: &reqwest::Error) -> Fault {
     Fault::without_effect(FaultKind::Unreachable(Unreachable::Connect))
 }
 
-/// The connector wraps what TLS says in I/O errors, more than once, and their `source` skips what they wrap.
+/// The connector wraps TLS errors in I/O errors, more than once, and their `source` skips what they wrap.
 fn blames_certificate(cause: &(dyn Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<std::io::Error>() {
         return error.get_ref().is_some_and(|inner| blames_certificate(inner));

@@ -1,8 +1,8 @@
-//! The custom resource definitions: there at the start, and still there while the operator runs.
+//! The custom resource definitions: checked at the start, and while the operator runs.
 //!
-//! A definition that goes takes its watches along, so a watch that breaks is what makes the operator look: at rest this costs
-//! no request. An API server that does not answer is no reason not to be ready: every replica would say so at once, nothing
-//! could be sent elsewhere, and the Service of the metrics would have no endpoint just when they are needed.
+//! When a CRD is deleted, its watches break. A watch that breaks therefore triggers the check; otherwise the check
+//! costs no request. An unreachable API server does not make the operator unready: every replica would be unready at
+//! once, traffic could go nowhere else, and the metrics Service would have no endpoints when they are needed most.
 
 use crate::api::{self, GROUP, VERSION};
 use crate::cluster::is_missing;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// Time between two looks while watches break: discovery is told of a change a moment after its watches are.
+/// Interval between two checks while watches break: discovery learns of a change a moment after the watches do.
 const APART: Duration = Duration::from_secs(2);
-/// Time between two looks while a definition is missing.
+/// Interval between two checks while a CRD is missing.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// A sentence for each definition that the API server does not serve.
+/// One sentence per CRD that the API server does not serve.
 pub async fn missing(client: &Client) -> kube::Result<Vec<String>> {
     let served: HashSet<String> = match client.list_api_group_resources(&format!("{GROUP}/{VERSION}")).await {
         Ok(list) => list.resources.into_iter().map(|it| it.name).collect(),
@@ -33,7 +33,7 @@ pub async fn missing(client: &Client) -> kube::Result<Vec<String>> {
     Ok(missing.map(sentence).collect())
 }
 
-/// Looks whenever a watch broke, and until everything is served again.
+/// Checks whenever a watch breaks, and repeatedly until all CRDs are served again.
 pub async fn look_after_trouble(client: &Client, readiness: &Readiness, trouble: &Notify) -> Infallible {
     let mut known = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! Namespaces that the operator is to watch and that do not exist. They may come later and are watched from then on, so this
-//! keeps nobody from working: it is said at the start, and beside the answer of `/readyz`.
+//! Namespaces that the operator should watch and that do not exist. They are watched once they are created, so a
+//! missing one does not make the operator unready: it is logged at the start, and shown in the response of `/readyz`.
 
 use crate::cluster::{brief, is_missing};
 use crate::runtime::server::Readiness;
@@ -9,10 +9,10 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-/// Time between two looks for those that do not exist yet.
+/// Interval between two checks for missing namespaces.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Says which of them do not exist, until all do.
+/// Reports missing namespaces, until all exist.
 pub async fn note_missing(client: &Client, readiness: &Readiness, namespaces: &[String]) -> Infallible {
     let mut missing = absent(client, namespaces).await;
     for namespace in &missing {
@@ -38,7 +38,7 @@ fn note(namespace: &str) -> String {
     format!("namespace {namespace} of --namespaces does not exist; it is watched as soon as it does")
 }
 
-/// Those that the API server says do not exist. Of one that may not be read nothing is known.
+/// The namespaces that do not exist. A namespace that RBAC does not allow to read counts as existing.
 async fn absent(client: &Client, namespaces: &[String]) -> Vec<String> {
     let api: Api<Namespace> = Api::all(client.clone());
     let mut absent = Vec::new();

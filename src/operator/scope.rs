@@ -1,5 +1,5 @@
-//! One watched namespace, or all of them: caches that are filled whether or not this replica leads, and the queues of its
-//! controllers while it does.
+//! One watched namespace, or all: caches that are filled whether or not this replica leads, and the controllers'
+//! queues while it does.
 
 use crate::api::FINALIZER;
 use crate::api::kind::{for_each_kind, with_kinds};
@@ -19,21 +19,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// What is watched.
+/// A watched namespace, or all.
 pub struct Scope {
-    /// One namespace; all when `None`.
+    /// The namespace; `None` is all.
     pub namespace: Option<String>,
     /// The objects.
     pub stores: Stores,
-    /// Told when a watch breaks.
+    /// Notified when a watch breaks.
     trouble: Arc<Notify>,
-    /// Those of the present leadership period. There are none before this replica first leads.
+    /// The queues of the current leadership period. `None` before the first one.
     queues: Mutex<Option<Queues>>,
-    /// Secrets that are held for console tokens.
+    /// Secrets that have our finalizer for console tokens.
     held: Mutex<BTreeSet<ObjectName>>,
 }
 
-/// What fills the stores of a scope, once there is one.
+/// Starts the tasks that fill the stores of a scope.
 type Following = Box<dyn FnOnce(&Arc<Scope>) -> Vec<BoxFuture<'static, ()>>>;
 
 macro_rules! watches {
@@ -52,7 +52,7 @@ macro_rules! watches {
 with_kinds!([watches]);
 
 impl Scope {
-    /// The scope, and what fills it: to be polled as long as it is used.
+    /// The scope, and the future that fills its stores and must be polled as long as the scope is used.
     pub fn new(
         client: &Client,
         namespace: Option<String>,
@@ -81,11 +81,11 @@ impl Scope {
         (scope, watching.boxed())
     }
 
-    /// Begins a leadership period: what changes from now on is put into these queues, and at first that is every object
-    /// there is.
+    /// Starts a leadership period: changes are enqueued from now on, and first of all every existing object.
     pub fn begin(&self) -> (Queues, Sources) {
         let (queues, sources) = self.stores.queues();
-        // Before the objects are read: one that comes in between is put in twice, which is once.
+        // The queues are set before the objects are read: an object that changes in between is enqueued twice; the
+        // queue de-duplicates it.
         *self.queues() = Some(queues.clone());
         for_each_kind!(K => enqueue_all::<K>(&self.stores, &queues));
         for secret in self.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -94,7 +94,7 @@ impl Scope {
         (queues, sources)
     }
 
-    /// Ends once for each store, when that is filled.
+    /// One future per store; each ends when its store is filled.
     pub fn filled(&self) -> impl Iterator<Item = WaitForCancellationFutureOwned> {
         self.stores.filled.all().into_iter().map(CancellationToken::cancelled_owned)
     }
@@ -127,7 +127,7 @@ impl Scope {
         self.trouble.notify_one();
     }
 
-    /// Remembers which Secrets are held, for the next leadership period.
+    /// Remembers which Secrets have our finalizer, for the next leadership period.
     fn remember(&self, touched: &Touched) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if touched.held {
@@ -137,7 +137,7 @@ impl Scope {
         }
     }
 
-    /// Has everything looked at that a Secret matters to: its owner, and the objects that read it by name.
+    /// Enqueues everything that a Secret concerns: its owner, and the objects that read it by name.
     fn enqueue_readers(&self, touched: &Touched) {
         self.remember(touched);
         let Some(queues) = self.queues().clone() else {
@@ -162,10 +162,10 @@ impl Scope {
     }
 }
 
-/// An object that changed, and the console token of one that is new to it.
+/// Enqueues an object that changed, and its console token if the object is new.
 fn enqueue_changed<K: Listed>(queues: &Queues, object: &DeserializeGuard<K>) {
     queues.enqueue::<K>(watch::named(object.namespace().as_deref(), &object.name_any()));
-    // It may be the first that needs the token.
+    // The object may be the first dependent of the token.
     if K::NEEDS_TOKEN_TO_END
         && !is_held(object)
         && let Some(token) = object.0.as_ref().ok().and_then(Managed::token)
@@ -180,7 +180,7 @@ fn enqueue_all<K: Listed>(stores: &Stores, queues: &Queues) {
     }
 }
 
-/// Whether it has Keysmith's finalizer, others aside.
+/// Whether the object has Keysmith's finalizer.
 fn is_held(object: &impl ResourceExt) -> bool {
     object.finalizers().iter().any(|it| it == FINALIZER)
 }

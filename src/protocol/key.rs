@@ -43,7 +43,7 @@ use kube::{Resource, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// No resource needs more steps than this to come to rest; one that does is put back in the line.
+/// Limit of steps in one pass. No resource needs more to come to rest; one that does is requeued.
 const STEPS: usize = 12;
 
 /// One pass over a GatewayApiKey.
@@ -60,9 +60,9 @@ pub async fn pass<P: KeyPorts>(key: Arc<GatewayApiKey>, ports: P) -> Result<Pass
     if deleting { pass.cleanup().await } else { Box::pin(pass.apply()).await }
 }
 
-/// How one step ended.
+/// Result of one step.
 enum Done {
-    /// It achieved what it was for: told in an event, and decided again.
+    /// The step succeeded: send its event and decide again.
     Taken,
     /// Decide again.
     Again,
@@ -83,33 +83,33 @@ struct KeyPass<P: KeyPorts> {
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
     disabled: BTreeSet<KeyId>,
-    /// Keys that the resource names and that do not carry its mark.
+    /// Keys that the status names and that do not carry the resource's mark.
     strays: BTreeSet<KeyId>,
-    /// Whether the Secret was looked at in this pass. For a first key its rehearsal is look enough.
+    /// Whether this pass has read the Secret. For a first key, its dry run is enough.
     looked: bool,
-    /// Named in the Secret's annotations, and not this resource's key.
+    /// The key id in the Secret's annotations, if that key does not belong to this resource.
     disowned: Option<KeyId>,
-    /// Learnt in this pass, and written with its next report. Should the process die before, the serial is
-    /// looked for at the vendor, which is slower and no less right.
+    /// The serial settled in this pass, written with its next report. If the process dies before that, the next one
+    /// looks for the serial at the vendor, which is slower and equally correct.
     settled: Option<Serial>,
-    /// What was sent in this pass of the settings that the vendor need not show, written with its next report.
+    /// The settings sent in this pass that the vendor need not return, written with its next report.
     sent: Option<Sent>,
-    /// The ConsoleToken that this key stands for, if it does.
+    /// The ConsoleToken with `spec.mint` that this key is made for, if any.
     minting: Option<minting::Minting>,
     /// Whether the replacement of the served key is overdue.
     overdue: bool,
     /// Whether a key was revoked in this pass.
     revoked: bool,
-    /// Keys that were made and could not be used, written with the next report.
+    /// Keys that were created in this pass and could not be used, written with the next report.
     made: u32,
-    /// Events of this pass, sent when its report is written.
+    /// Events of this pass, sent once its report is written.
     notices: Vec<Notice>,
 }
 
 impl<P: KeyPorts> KeyPass<P> {
     fn new(key: Arc<GatewayApiKey>, ports: P) -> Self {
         let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        // It stays said while something keeps us from finding out.
+        // RotationOverdue stays until a decision clears it, also while an error keeps the pass from deciding.
         let overdue = condition::find(conditions, ROTATION_OVERDUE).is_some();
         let minting = minting::of(key.as_ref(), &ports);
         Self {
@@ -149,14 +149,14 @@ impl<P: KeyPorts> KeyPass<P> {
         self.ports.token(&TokenRef::named_by(self.key.as_ref()))
     }
 
-    /// What the ConsoleToken is good for that acts for this key.
+    /// State of the ConsoleToken that acts for this key.
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
         let issuer = self.ports.token_state(&TokenRef::named_by(self.key.as_ref()));
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
         own.and_then(|own| own.acting(&self.ports)).or(issuer)
     }
 
-    /// A vendor call changed something just now: older listings do not show it.
+    /// Records a vendor call that just changed something: older listings do not show the change.
     fn changed_vendor(&self) {
         let now = self.ports.now();
         self.ports.remember(&self.uid, |it| it.changed_vendor(now));
@@ -184,12 +184,12 @@ impl<P: KeyPorts> KeyPass<P> {
         Record::from(&self.status())
     }
 
-    /// A key that should exist.
+    /// A pass over a key that is not being deleted.
     async fn apply(&mut self) -> Result<Pass, Error> {
         if !self.ports.caches_filled() {
             return Ok(Pass::Stale);
         }
-        // Whatever becomes of the rest: without its finalizer a deletion would leave keys behind.
+        // The finalizer comes first: without it, a deletion would leave keys at the vendor.
         if let Some(pass) = self.hold().await? {
             return Ok(pass);
         }
@@ -243,7 +243,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref() || self.works_with_itself(it))
                 .map(|it| it.usable().cloned())
             {
-                // Its controller has not looked at it yet; it will wake us.
+                // The token's controller has not verified it yet; it will enqueue this key.
                 None => return Ok(Pass::Rest(None)),
                 Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
@@ -266,12 +266,14 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(Pass::Unfinished)
     }
 
-    /// What the Secret is to this resource. `unseen`: there was never a key, and its rehearsal says whether there is a Secret.
+    /// State of the Secret for this resource. `unseen`: there was never a key, so the dry run finds out whether a
+    /// Secret exists.
     async fn target(&self, unseen: bool, expected: Expected<'_>) -> kube::Result<Target> {
         if unseen { Ok(Target::Absent) } else { self.secrets.observe(&self.uid, expected).await }
     }
 
-    /// Puts finalizer and claim back where they are gone, such as after `kubectl replace`. `None`: the pass goes on.
+    /// Restores finalizer and claim where they are missing, such as after `kubectl replace`. `None`: the pass goes
+    /// on.
     async fn hold(&mut self) -> Result<Option<Pass>, Error> {
         let key = self.key.as_ref();
         let worn = (object::has_finalizer(key), object::claim_of(key, &self.identity));
@@ -284,7 +286,7 @@ impl<P: KeyPorts> KeyPass<P> {
         })
     }
 
-    /// Whether there never was a key, so that the Secret need not be read before it is rehearsed.
+    /// Whether there was never a key, so that the Secret need not be read before its dry run.
     fn is_new(&self, desired: &Desired) -> bool {
         let record = self.record();
         let blank = record.id.is_none() && record.settled == Serial(0) && record.previous.is_empty();
@@ -313,16 +315,16 @@ impl<P: KeyPorts> KeyPass<P> {
         self.ports.notify(self.key.as_ref(), notice);
     }
 
-    /// What is known. With `desired`, what the vendor shows of the served key counts as recorded already, so that a decision
-    /// and the status that is written after it speak of the same.
+    /// The observed facts. With `desired`, what the vendor returned for the served key counts as recorded already, so
+    /// that the decision and the status written after it agree.
     fn facts(&self, mut target: Target, ability: Ability, desired: Option<&Desired>) -> Facts {
         let key = self.key.as_ref();
         if let Target::Ours(held) = &mut target {
             held.key_id.take_if(|id| Some(&*id) == self.disowned.as_ref());
         }
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let latest = self.token_state().and_then(|it| it.account).and_then(|it| it.latest());
-        let latest = latest.filter(|it| floor.is_none_or(|floor| it.as_of > floor));
+        let latest = latest.filter(|it| stale_before.is_none_or(|stale_before| it.as_of > stale_before));
         let view = latest.as_ref().map(|it| it.view(&self.identity));
         let external = key.spec.external_id.as_ref();
         let external =
@@ -376,8 +378,8 @@ impl<P: KeyPorts> KeyPass<P> {
         facts
     }
 
-    /// Whether the account may be another one than the keys were made in. Asked of the listing only where the key is
-    /// missing: elsewhere the ConsoleToken's controller says it.
+    /// Whether the account may differ from the one that the keys were made in. The listing is checked only where the
+    /// key is missing: in all other cases the ConsoleToken's controller reports the doubt.
     fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
         let missing = facts.confirmed == Some(None) || facts.record.missing_since.is_some();
         let shown = || Some(self.ports.doubt(self.token()?.as_ref(), latest?).is_some());
@@ -397,7 +399,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Step::RecordKey(serial, id) => self.record_key(act, (*serial, id), decision).await,
             Step::TagKey(id, serial, name) => self.tag_key(act, (id, *serial), name).await,
             Step::DropLeaked(_) => self.drop_leaked(act).await,
-            Step::Retire(id) => self.retire_previous(act, id, decision).await,
+            Step::Retire(id) => self.revoke_previous(act, id, decision).await,
             Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
             Step::Cut(id, share) => self.cut(act, (id, *share)).await,
             Step::PrunePrevious => self.prune_previous(act).await,
@@ -416,7 +418,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 Err(fault) => Done::Failed(fault, "look at the key"),
             }),
             Step::Look(since) => self.look(&act.account, *since).await,
-            Step::Revoke(ids) => self.revoke_spares(act, ids).await,
+            Step::Revoke(ids) => self.revoke_unused(act, ids).await,
             Step::ClaimDeletion(_) | Step::Disable(_) | Step::Release | Step::Rest(_) => {
                 Ok(Done::Pass(Pass::Stale))
             }
@@ -433,7 +435,8 @@ impl<P: KeyPorts> KeyPass<P> {
             Ok(permit) => permit,
             Err(fault) => return Ok(Done::Failed(fault, "make a key")),
         };
-        // The settings of the attempt before stay wanted when it is repeated for a resource that serves nothing yet.
+        // When an attempt is repeated for a resource that serves no key yet, the cause of the attempt before still
+        // applies.
         let cause = match decision.why {
             Why::Rotation(cause) => Some(cause),
             _ => act.facts.claim.and_then(|claim| claim.cause),
@@ -480,7 +483,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Issued::Pending { object, fault } => {
                 self.wrote(object);
                 self.ports.remember(&self.uid, |it| it.unanswered(serial, fault));
-                // It may be another key that is served now.
+                // The served key may have changed; then the confirmation of the old one no longer applies.
                 if self.record().id != act.facts.record.id {
                     self.confirmed = None;
                 }
@@ -508,7 +511,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 }
 
-/// What acting takes beside the work itself.
+/// What a step needs besides the step itself.
 struct Act<'a, V> {
     account: Arc<V>,
     desired: &'a Desired,
@@ -517,8 +520,8 @@ struct Act<'a, V> {
     facts: &'a Facts,
 }
 
-/// The marks of a resource: its own, and that of the resource it was restored from, unless that one still exists:
-/// one that cannot be decoded does, too.
+/// The marks of a resource: its own, and the mark of the resource it was restored from, unless that resource still
+/// exists. A resource that cannot be decoded counts as existing.
 pub fn identity<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Identity {
     let mark = super::mark(ports, key);
     let claim = object::annotation(key, api::CLAIM).map(String::as_str);
@@ -526,9 +529,9 @@ pub fn identity<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Identity {
     Identity { mark, former }
 }
 
-/// Recognises what readers of the Secret should have by now, while it is as it should be.
+/// Hash of the content that readers of the Secret should have by now. `None` while the Secret is not as it should be.
 fn revision(facts: &Facts) -> Option<String> {
-    // A Secret that is left as something else makes it is what its readers have.
+    // If another controller keeps changing the Secret and it is left that way, readers have that content.
     let left = matches!(contest::judge(facts), contest::Contest::Left(_));
     let held = facts.target.held().filter(|held| held.intact && held.current || left)?;
     Some(format!("{}-{}", held.serial?, held.read.as_ref()?))
@@ -544,12 +547,12 @@ fn replacing(facts: &Facts, decision: &Decision) -> Option<rotation::Cause> {
     }
 }
 
-/// The owner reference that makes a Secret this key's.
+/// The owner reference with which this key owns its Secret.
 fn owner(key: &GatewayApiKey) -> OwnerReference {
     key.controller_owner_ref(&()).unwrap_or_default()
 }
 
-/// What status says of a Secret that will not be written; `None` where it is no final answer.
+/// The verdict for a Secret that will not be written; `None` where the error is not final.
 fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
     match error {
         Undelivered::Foreign(owner) => crate::plan::report::key::resting(

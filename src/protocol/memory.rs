@@ -1,5 +1,5 @@
-//! What a process remembers of one resource between passes. All of it may be lost: correctness never depends on it, only
-//! the number of calls does.
+//! What a process remembers of one resource between passes. All of it may be lost: correctness never depends on it,
+//! only the number of calls does.
 
 use crate::plan::contest::Mends;
 use crate::plan::fault::Fault;
@@ -9,49 +9,50 @@ use jiff::Timestamp;
 /// What is remembered of one resource.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    /// Listings begun at or before this time do not show the last vendor call.
+    /// Listings that began at or before this time do not show the last vendor call.
     stale_before: Option<Timestamp>,
-    /// Since when its Secret has been seen without the served key.
+    /// Since when the Secret has been without the served key.
     lost_since: Option<Timestamp>,
-    /// The states of its Secret that were set right lately.
+    /// The states of the Secret that were corrected recently, with their times.
     mends: Vec<(String, Timestamp)>,
-    /// The last create call whose outcome is not known: its serial, and how it failed.
+    /// The last create call with an unknown outcome: its serial, and its fault.
     unanswered: Option<(Serial, Fault)>,
 }
 
 impl Remembered {
-    /// A vendor call changed something at this time.
+    /// Records that a vendor call changed something at this time.
     pub fn changed_vendor(&mut self, at: Timestamp) {
         self.stale_before = self.stale_before.max(Some(at));
     }
 
-    /// Listings begun at or before this time do not show the last vendor call.
+    /// Listings that began at or before this time do not show the last vendor call.
     pub const fn stale_before(&self) -> Option<Timestamp> {
         self.stale_before
     }
 
-    /// Its Secret was seen at this time, without the served key or with it. Returns since when it has been without.
+    /// Records that the Secret was read at this time, with or without the served key. Returns since when it has been
+    /// without.
     pub fn saw_secret(&mut self, lost: bool, at: Timestamp) -> Option<Timestamp> {
         self.lost_since = lost.then_some(self.lost_since.unwrap_or(at));
         self.lost_since
     }
 
-    /// Its Secret was in that state and is set right.
+    /// Records that the Secret was in that state and was corrected.
     pub fn mended(&mut self, state: &str, at: Timestamp) {
         self.mends.push((state.to_owned(), at));
     }
 
-    /// How often its Secret was set right lately.
+    /// How often the Secret was corrected recently.
     pub fn mends(&mut self, state: &str, now: Timestamp) -> Mends {
         Mends::count(&mut self.mends, state, now)
     }
 
-    /// The create call under that serial failed in a way that may have had an effect.
+    /// Records the fault of the create call with that serial, whose outcome is unknown.
     pub fn unanswered(&mut self, serial: Serial, fault: Option<Fault>) {
         self.unanswered = fault.map(|fault| (serial, fault));
     }
 
-    /// How the create call under that serial failed, as long as that is remembered.
+    /// Fault of the create call with that serial, while it is remembered.
     pub fn fault_of(&self, serial: Option<Serial>) -> Option<Fault> {
         let (of, fault) = self.unanswered.as_ref()?;
         (Some(*of) == serial).then(|| fault.clone())

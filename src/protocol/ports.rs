@@ -1,8 +1,9 @@
-//! Ports: what the engine needs from outside. The live adapter (`controller::live`) implements them with Kubernetes and
-//! vendors; the tests implement them with a model, so that random histories, searches and mutants run the code that ships.
+//! Ports: what the engine needs from outside. The live adapter (`controller::live`) implements them with Kubernetes
+//! and vendors. The tests implement them with a model, so that random histories, searches and mutants run the code
+//! that ships.
 //!
-//! The engine is generic over its ports with static dispatch. Futures are not required to be `Send` here: that is checked
-//! where the engine meets the live adapter, whose tasks may change threads.
+//! The engine is generic over its ports with static dispatch. Futures are not required to be `Send` here: that is
+//! checked where the engine meets the live adapter, whose tasks may move between threads.
 
 use super::Error;
 use super::key::issue::{Issue, Issued};
@@ -36,10 +37,10 @@ use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Something that happened and that is counted or shown as a metric.
+/// An event that is counted or exported as a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure<'a> {
-    /// A key took another's place.
+    /// A key replaced another.
     Rotated(Cause),
     /// An attempt to replace a key failed.
     RotationFailed(Cause),
@@ -47,40 +48,40 @@ pub enum Measure<'a> {
     RotationOverdue(&'a str, bool),
     /// Whether a key of the resource with that UID was declared leaked and is not revoked yet.
     LeakOpen(&'a str, bool),
-    /// So many workloads were restarted.
+    /// That many workloads were restarted.
     Restarted(usize),
-    /// So many keys of that kind stay at their vendor.
+    /// That many keys of that kind stay at their vendor.
     LeftBehind(&'static str, usize),
 }
 
-/// One account at a vendor, reached with one token.
+/// One account at a vendor, accessed with one token.
 #[expect(
     async_fn_in_trait,
     reason = "the live adapter is where futures have to be Send, and where that is checked"
 )]
 pub trait VendorPort: Sized + 'static {
-    /// Proof that the budget of calls admits the call that makes something.
+    /// Permit of the rate limit for one call that creates something.
     type Permit: Sized;
 
-    /// What the vendor can do.
+    /// Capabilities of the vendor.
     fn capabilities(&self) -> &'static Capabilities;
-    /// Whether a call has a chance now.
+    /// Whether a call may succeed now, or which fault prevents it (such as an open circuit breaker).
     fn usable(&self) -> Result<(), Fault>;
     /// The newest listing of keys, if there is one.
     fn latest(&self) -> Option<Arc<Listing>>;
-    /// The spending that was read last, if any was.
+    /// The newest reading of usage, if there is one.
     fn latest_spent(&self) -> Option<Arc<Spent>>;
-    /// Waits until the budget admits a call that is made after a claim.
+    /// Waits for a rate-limit permit for a call that is made after a claim.
     async fn permit(&self) -> Result<Self::Permit, Fault>;
-    /// A listing of keys that was begun after `since`.
+    /// A listing of keys that began after `since`.
     async fn list(&self, since: Timestamp) -> Result<Arc<Listing>, Fault>;
     /// One key. `None`: the vendor says that it is gone.
     async fn get(&self, id: &KeyId) -> Result<Option<Listed>, Fault>;
-    /// The same, as part of a revocation, which waits for no pause.
+    /// `get` as part of a revocation, which does not wait for a pause.
     async fn get_to_revoke(&self, id: &KeyId) -> Result<Option<Listed>, Fault>;
-    /// Makes a key: one request, whatever happens.
+    /// Creates a key: exactly one request, without retry.
     async fn mint(&self, order: &Order, permit: &Self::Permit) -> Result<Minted, Fault>;
-    /// Makes the key of an order out of one that was never delivered. `None`: it cannot be used for that.
+    /// Creates the key of an order out of an undelivered one. `None`: that key cannot be reused.
     async fn reissue(
         &self,
         id: &KeyId,
@@ -91,22 +92,22 @@ pub trait VendorPort: Sized + 'static {
     async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
     /// Changes settings of a key.
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault>;
-    /// Removes a key; one that is gone already is a success.
+    /// Revokes a key; a key that is already gone is a success.
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault>;
 
     /// The newest listing of provider keys, if there is one.
     fn latest_provider_keys(&self) -> Option<Arc<ProviderKeyListing>>;
     /// A listing of provider keys.
     async fn list_provider_keys(&self) -> Result<ProviderKeyListing, Fault>;
-    /// Stores a provider credential: one request, whatever happens.
+    /// Stores a provider credential: exactly one request, without retry.
     async fn create_provider_key(
         &self,
         order: &ProviderKeyOrder,
         permit: &Self::Permit,
     ) -> Result<CreatedProviderKey, Fault>;
-    /// Tries to change what a provider key is assigned to.
+    /// Tries to change the gateway keys that a provider key is assigned to.
     async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
-    /// Tries to remove a provider key.
+    /// Tries to delete a provider key.
     async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault>;
 
     /// The settings of the project.
@@ -125,18 +126,19 @@ pub trait SecretPort: Clone + 'static {
     fn namespace(&self) -> &str;
     /// The Secret of that name. `None`: there is none.
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>>;
-    /// Creates a Secret, or requests whether it would be created. Returns what the API server stored, or would.
+    /// Creates a Secret, or checks by a dry run whether it would be created. Returns what the API server stored or
+    /// would store.
     async fn create(&self, secret: &Secret, write: Write) -> kube::Result<Secret>;
-    /// Replaces the very version of a Secret that was read, or requests whether it would be replaced.
+    /// Replaces exactly the version of a Secret that was read, or checks by a dry run whether it would be replaced.
     async fn replace(&self, name: &str, secret: &Secret, write: Write) -> kube::Result<Secret>;
 }
 
-/// Whether a write counts.
+/// Whether a write is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// It is stored.
+    /// The write is stored.
     Stored,
-    /// It is only asked whether it would be.
+    /// The API server only validates the write (dry run).
     DryRun,
 }
 
@@ -150,19 +152,19 @@ pub trait ObjectPort<K: Managed> {
     async fn read(&self, object: &K) -> kube::Result<Option<K>>;
     /// Writes a claim, and the finalizer with it.
     async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K>;
-    /// Writes status, which differs from what is stored.
+    /// Writes status; the caller made sure that it differs.
     async fn publish(&self, object: &K, status: &K::Status) -> kube::Result<K>;
-    /// Takes the finalizer off.
+    /// Removes the finalizer.
     async fn release(&self, object: &K) -> kube::Result<K>;
-    /// Remembers what a write of the engine returned: the watch may be behind.
+    /// Caches the object that a write of the engine returned: the watch cache may lag.
     fn wrote(&self, object: &Arc<K>);
-    /// Sends an event some time, or drops it.
+    /// Queues an event; it may be dropped.
     fn notify(&self, object: &K, notice: Notice);
-    /// A decision of a pass, for logs at the finest level.
+    /// Logs a decision of a pass, at the finest level.
     fn decided(&self, object: &K, decision: &dyn std::fmt::Debug);
 }
 
-/// What every pass needs.
+/// Ports of every pass.
 #[expect(
     async_fn_in_trait,
     reason = "the live adapter is where futures have to be Send, and where that is checked"
@@ -177,84 +179,85 @@ pub trait Ports: Clone + 'static {
     fn now(&self) -> Timestamp;
     /// Waits before another attempt.
     async fn sleep(&self, time: Duration);
-    /// Waits beside a call that should have ended by then, so that it can be said that it has not.
+    /// Ends when a call that runs beside it should have ended, so that the delay can be reported.
     async fn lose_patience(&self, time: Duration);
     /// The cluster, which is in every mark.
     fn cluster(&self) -> &ClusterId;
-    /// Time between two listings of an account.
+    /// Interval between two listings of an account.
     fn poll(&self) -> SignedDuration;
-    /// What a vendor can do. `None`: no driver is known for it.
+    /// Capabilities of a vendor. `None`: there is no driver for it.
     fn capabilities(&self, vendor: &api::console_token::Vendor) -> Option<&'static Capabilities>;
-    /// Whether absence from a cache means anything yet.
+    /// Whether the caches are filled; before that, absence from a cache means nothing.
     fn caches_filled(&self) -> bool;
-    /// The Secrets of a namespace. There is no way to another namespace from there.
+    /// The Secrets of one namespace. They give no access to another namespace.
     fn secrets(&self, namespace: &str) -> Self::Secrets;
     /// That console token, if it exists and can be decoded.
     fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>>;
-    /// What that console token is good for. `None`: its controller has not looked at it yet.
+    /// State of that console token. `None`: its controller has not verified it yet.
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self::Vendor>>;
-    /// Has that console token looked at.
+    /// Enqueues that console token.
     fn enqueue_token(&self, token: &TokenRef);
-    /// Where a console token leads, as the ledger has it.
+    /// The account coordinates of a console token for the ledger.
     fn place(&self, token: &ConsoleToken) -> Place;
-    /// What is remembered between passes of the resource with that UID.
+    /// Accesses what is remembered between passes of the resource with that UID.
     fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T;
     /// Forgets the resource with that UID.
     fn forget(&self, uid: &str);
-    /// Counts something.
+    /// Counts an event or sets a metric.
     fn measure(&self, what: Measure<'_>);
     /// The ledger.
     async fn ledger(&self) -> Result<Book, ledger::Error>;
     /// Writes entries into the ledger.
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
-    /// Takes an entry out of the ledger.
+    /// Removes an entry from the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }
 
-/// What a pass over a GatewayApiKey needs besides.
+/// Additional ports of a pass over a GatewayApiKey.
 #[expect(
     async_fn_in_trait,
     reason = "the live adapter is where futures have to be Send, and where that is checked"
 )]
 pub trait KeyPorts: Ports + ObjectPort<GatewayApiKey> {
-    /// How many keys are made for one resource within a day at most.
+    /// Limit of keys that are created for one resource within a day.
     fn keys_per_day(&self) -> u64;
-    /// The keys that were made today under the name of this resource, whatever became of earlier resources of the name.
+    /// The keys that were created today under the name of this resource, including those of deleted resources of that
+    /// name.
     fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount>;
-    /// A key was made for this resource.
+    /// Counts a key that was created for this resource.
     fn count_made(&self, key: &GatewayApiKey);
-    /// Whether the resource with that mark may exist, as far as the caches tell.
+    /// Whether the resource with that mark may exist, as far as the caches show.
     fn may_exist(&self, mark: &Mark) -> bool;
-    /// Why the account of that ConsoleToken is in doubt, by its status or by this listing.
+    /// Why that ConsoleToken may point to a different account, by its status or by this listing.
     fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String>;
-    /// Has the provider keys looked at that name this gateway key.
+    /// Enqueues the provider keys that refer to this gateway key.
     fn enqueue_provider_keys(&self, key: &GatewayApiKey);
     /// Whether these workloads exist.
     async fn find_workloads(&self, namespace: &str, targets: &[Target]) -> Looked;
     /// Restarts workloads.
     async fn restart(&self, restart: &Restart<'_>) -> Outcome;
-    /// Whether the engine took the finalizer off the resource with that UID: what still enqueues it comes from a cache
-    /// that is behind.
+    /// Whether the engine removed the finalizer of the resource with that UID: further events about it come from a
+    /// cache that lags.
     fn is_released(&self, uid: &str) -> bool;
-    /// The engine took the finalizer off.
+    /// Records that the engine removed the finalizer.
     fn released(&self, uid: &str);
-    /// Runs the critical section of a key to its end, also when the pass is dropped. `None`: it panicked.
+    /// Runs the critical section of a key to its end, even if the pass is dropped. `None`: it panicked.
     async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>>;
 }
 
-/// What a pass over a ProviderKey needs besides.
+/// Additional ports of a pass over a ProviderKey.
 #[expect(
     async_fn_in_trait,
     reason = "the live adapter is where futures have to be Send, and where that is checked"
 )]
 pub trait ProviderKeyPorts: Ports + ObjectPort<ProviderKey> {
-    /// The entries of a Secret that a user wrote. `None`: there is none of that name.
+    /// The entries of a user's Secret. `None`: there is no Secret of that name.
     async fn entries(&self, namespace: &str, secret: &str) -> kube::Result<Option<Entries>>;
-    /// The GatewayApiKey of that name, as new as the engine's own last write.
+    /// The GatewayApiKey of that name, at least as new as the engine's own last write.
     fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>>;
-    /// The titles of the vendors that store provider keys, for a refusal.
+    /// The titles of the vendors that support provider keys, for an error message.
     fn vendors_with_provider_keys(&self) -> Vec<&'static str>;
-    /// Runs the critical section of a provider key to its end, also when the pass is dropped. `None`: it panicked.
+    /// Runs the critical section of a provider key to its end, even if the pass is dropped. `None`: it panicked.
     async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>>;
 }
 

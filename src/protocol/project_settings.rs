@@ -1,5 +1,5 @@
-//! `ProjectSettings`: read, compared, written back where they differ, and read again. Nothing is made at the vendor, so
-//! there is nothing to clean up: when the resource goes, the settings stay as they are.
+//! `ProjectSettings`: read, compared, written where they differ, and read again. Nothing is created at the vendor, so
+//! there is nothing to clean up: when the resource is deleted, the settings stay as they are.
 
 use super::ports::{ProjectPorts, VendorPort};
 use super::token::TokenState;
@@ -89,7 +89,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
         }
     }
 
-    /// Two resources for one project would undo each other's work for ever.
+    /// Two resources for one project would overwrite each other's settings in an endless loop.
     fn overruled(&self) -> Option<Verdict> {
         let (token, project) = (self.token(), self.status().project_id);
         let rival = |it: &ProjectSettings| {
@@ -179,7 +179,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
 
     async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
-            // The controller of the token finds out when it works again, and enqueues this resource.
+            // The controller of the token notices when it works again, and enqueues this resource.
             let name = &self.settings.spec.console_token_ref.name;
             let stalled = self.token_state().is_some_and(|it| it.stalled);
             let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
@@ -228,18 +228,18 @@ impl<P: ProjectPorts> ProjectPass<P> {
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         match super::publish(&self.ports, &self.settings, &status).await {
             Ok(Some(object)) => {
                 self.ports.wrote(&object);
                 self.settings = object;
             }
-            Ok(None) => return Ok(Pass::Rest(wake)),
+            Ok(None) => return Ok(Pass::Rest(requeue_at)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
             self.ports.notify(self.settings.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 }

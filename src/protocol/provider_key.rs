@@ -59,7 +59,7 @@ struct ProviderKeyPass<P: ProviderKeyPorts> {
     view: Option<ProviderKeyListing>,
     tried: BTreeSet<KeyId>,
     reassigned: bool,
-    /// Learnt in this pass, and written with its next report.
+    /// The serial settled in this pass, written with its next report.
     settled: Option<Serial>,
 }
 
@@ -103,7 +103,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         status
     }
 
-    /// A listing begun before this moment does not show what was just done.
+    /// Records a vendor call that just changed something: a listing that began before now does not show the change.
     fn changed_vendor(&mut self) {
         self.view = None;
         let now = self.ports.now();
@@ -116,7 +116,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     async fn apply(&mut self) -> Result<Pass, Error> {
-        // Before anything that may be in the way: a deletion would leave behind what is at the vendor.
+        // The finalizer comes before anything that may fail: without it, a deletion would leave provider keys at the
+        // vendor.
         if let Some(claim) = provider_key::hold(&self.facts(SignedDuration::ZERO))
             && let Done::Pass(pass) = self.claim(&claim).await?
         {
@@ -127,7 +128,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
         let Some(token) = self.token() else {
             let verdict = text::token::missing(self.token_name(), &self.namespace());
-            return self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await;
+            return self.publish(self.status(), &verdict.still_ready(self.is_stored())).await;
         };
         let capabilities = self.ports.capabilities(&token.spec.vendor).filter(|it| it.provider_keys);
         let Some(capabilities) = capabilities else {
@@ -198,14 +199,14 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         naming::display(self.object.spec.display_name.as_deref(), &self.object.name_any())
     }
 
-    /// Recognises what was deposited; salted, and no way back from it.
+    /// Hash of the credential and settings at the vendor; salted, so that the credential cannot be derived from it.
     fn content(&self, credential: &SecretString) -> String {
         let credential = fingerprint(credential, &self.uid);
         let spec = &self.object.spec;
         hash::base32(&[spec.provider.as_bytes(), self.display_name().as_bytes(), credential.as_bytes()], 26)
     }
 
-    /// The vendor's ids of the keys named. Never empty but where the whole organization is asked for.
+    /// The vendor's ids of the named gateway keys. Empty only where the scope is the whole organization.
     fn assigned_to(&self) -> Result<BTreeSet<KeyId>, Verdict> {
         let spec = &self.object.spec;
         let refs = match (&spec.gateway_key_refs, spec.scope) {
@@ -266,7 +267,9 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         (wanted, credential): (&Wanted, &SecretString),
     ) -> Result<Done, Error> {
         match &decision.step {
-            Step::Create(serial) => self.deposit(account, *serial, (wanted, credential), decision.why).await,
+            Step::Create(serial) => {
+                self.store_credential(account, *serial, (wanted, credential), decision.why).await
+            }
             Step::Hold(claim) => self.claim(claim).await,
             Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
             Step::RecordFound => self.record_missing(None).await,
@@ -307,8 +310,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
     }
 
-    /// Claim, store, record: the same protocol as for keys, in a section that runs to its end.
-    async fn deposit(
+    /// Claim, store, record: the same protocol as for keys, in a critical section that runs to its end.
+    async fn store_credential(
         &mut self,
         account: &Arc<P::Vendor>,
         serial: Serial,
@@ -334,7 +337,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 self.wrote(object);
                 self.changed_vendor();
                 self.reassigned = false;
-                self.say_deposited(why);
+                self.notify_stored(why);
                 Ok(Done::Again)
             }
             Stored::Stale => Ok(Done::Pass(Pass::Stale)),
@@ -352,15 +355,16 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
     }
 
-    /// The lost answer is found.
+    /// Adopts the provider key of a create call whose response was lost.
     async fn adopt(&mut self, serial: Serial, id: &KeyId, wanted: &Wanted) -> Result<Done, Error> {
-        // The credential or its keys may have changed since that call was sent; then it is deposited again.
+        // The credential or its gateway keys may have changed since that call was sent; then the provider key is
+        // stored again.
         let sent = object::claim_of(self.object.as_ref(), &self.identity()).and_then(|claim| claim.sent);
         let outdated = Wanted { content: String::new(), assigned_to: wanted.assigned_to.clone() };
         let wanted = if sent == Some(wanted.digest()) { wanted } else { &outdated };
         let (now, recorded) = (self.ports.now(), Recorded { serial, id: id.clone(), created_at: None });
         let status = provider_key::record(self.status(), &recorded, wanted, now);
-        let status = deposited(status, self.object.as_ref(), now);
+        let status = stored(status, self.object.as_ref(), now);
         self.changed_vendor();
         self.reassigned = false;
         match super::publish(&self.ports, &self.object, &status).await {
@@ -374,7 +378,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
     }
 
-    /// Puts finalizer and claim back, or claims.
+    /// Writes a claim, or restores finalizer and claim.
     async fn claim(&mut self, claim: &Claim) -> Result<Done, Error> {
         match self.ports.claim(self.object.as_ref(), claim, &self.identity()).await {
             Ok(object) => {
@@ -385,7 +389,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
     }
 
-    /// Since when listings have not shown it, or that they do again.
+    /// Records since when listings have not shown the provider key, or that they show it again.
     async fn record_missing(&mut self, since: Option<Timestamp>) -> Result<Done, Error> {
         let status = ProviderKeyStatus { missing_since: since, ..self.status() };
         let verdict = since.map_or_else(|| self.at_rest(), text::provider_key::missing);
@@ -393,8 +397,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
-    /// Whether a removal worked is for the listing to say; an answer that the vendor does not know the path is no
-    /// reason to stop.
+    /// Only a listing shows whether the deletion worked: some vendors answer that they do not know the path, and that
+    /// is no reason to stop.
     async fn remove(&mut self, account: &P::Vendor, ids: &[KeyId]) -> Result<Done, Error> {
         for id in ids {
             if let Err(fault) = account.delete_provider_key(id).await {
@@ -418,8 +422,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 }
 
-/// What is said of a deposit that was just recorded.
-fn deposited(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
+/// Status and verdict of a provider key that was just recorded.
+fn stored(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
     let outdated = status.internal.credential_hash.as_ref().is_none_or(String::is_empty);
     let verdict = if status.superseded.is_empty() && !outdated {
         status.observed_generation = object.metadata.generation;

@@ -1,5 +1,6 @@
-//! The guard of Secrets: a Secret is read by name in the resource's own namespace, and written only where it is absent or
-//! owned by the resource's UID, guarded by serial and fence. The one place outside the wire where secret bytes are exposed.
+//! The guard of Secrets. A Secret is read by name in the resource's own namespace, and written only where it is
+//! absent or owned by the resource's UID; serial and fence guard every write. This is the only place outside the wire
+//! types where secret bytes are exposed.
 
 mod assemble;
 mod inside;
@@ -19,35 +20,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use secrecy::SecretString;
 
-/// Writes that meet somebody else's write are tried again this often.
+/// Retries of a Secret write after a conflict.
 const ATTEMPTS: usize = 5;
 
 /// The guard of the Secrets of one namespace.
 #[derive(Clone)]
 pub struct Guard<S>(pub S);
 
-/// What a Secret should be, to compare it with.
+/// The desired state of a Secret, to compare it with.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
     /// Its plan.
     pub plan: &'a SecretPlan,
-    /// Hashes of what it is rendered from.
+    /// Hashes of the inputs that it is rendered from.
     pub rendering: &'a Rendering,
 }
 
-/// Something to put into a Secret.
+/// What a delivery writes into a Secret.
 pub struct Delivery<'a> {
-    /// Whose it is.
+    /// The owner of the Secret.
     pub owner: &'a OwnerReference,
-    /// What it should be.
+    /// The plan of the Secret.
     pub plan: &'a SecretPlan,
-    /// Hashes of the plan and of everything else that goes in, but for the key.
+    /// Hashes of the plan and of every other input except the key.
     pub rendering: &'a Rendering,
     /// Serial of the key.
     pub serial: Serial,
-    /// The newest claim its writer knows of: a Secret that was fenced for a newer one is not written.
+    /// The newest claim that the writer knows: a Secret with a higher fence is not written.
     pub fence: Serial,
-    /// Whether the Secret was absent a moment ago, so that it is created without asking first.
+    /// Whether the Secret was absent when it was last read, so that it is created without another read.
     pub absent: bool,
     /// The vendor's id of the key.
     pub id: &'a KeyId,
@@ -55,27 +56,27 @@ pub struct Delivery<'a> {
     pub expires_at: Option<Timestamp>,
     /// Base URL for applications.
     pub base_url: &'a str,
-    /// The models admitted.
+    /// The allowed models.
     pub models: &'a [String],
     /// The key.
     pub key: Key<'a>,
-    /// The serial whose entries stay beside the new ones, where the Secret holds them.
+    /// The serial whose entries stay beside the new ones, if the Secret contains them.
     pub previous: Option<Serial>,
 }
 
-/// Where the key of a delivery comes from.
+/// Source of the key of a delivery.
 #[derive(Clone, Copy)]
 pub enum Key<'a> {
     /// From the vendor.
     Given(&'a SecretString),
-    /// From the Secret itself, in which its bytes stand: the rest is written around them.
-    Standing,
+    /// From the Secret, which already contains its bytes: the rest is rewritten around them.
+    Present,
 }
 
 /// Why a Secret was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Undelivered {
-    /// It belongs to somebody else.
+    /// Another owner controls it.
     #[error("the Secret belongs to {0}")]
     Foreign(String),
     /// A writer with a newer claim was there first.
@@ -84,18 +85,19 @@ pub enum Undelivered {
     /// The template cannot be filled in.
     #[error("{0}")]
     Template(SpecError),
-    /// The API server says no, and will say no again.
+    /// The API server rejects the Secret, and would reject it again.
     #[error("{0}")]
     Refused(Refused),
-    /// Something between us and the stored object changed what was sent, so that the key is not in it.
+    /// A mutating webhook or the like altered the Secret, so that the stored one does not contain the key.
     #[error("what the API server stored is not what was sent: {0}")]
     Altered(String),
-    /// The API server could not be asked.
+    /// The API server did not answer.
     #[error("the API server failed")]
     Unavailable(#[source] Box<kube::Error>),
 }
 
-/// An answer of the API server to a Secret. `quotable`: the Secret that was sent holds no key that its words could repeat.
+/// Maps an error of the API server on a Secret. `quotable`: the Secret that was sent contains no key that the error
+/// message could repeat.
 fn undelivered(error: kube::Error, quotable: bool) -> Undelivered {
     match &error {
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 413 | 422) => {
@@ -113,30 +115,30 @@ impl From<kube::Error> for Undelivered {
     }
 }
 
-/// How a rehearsal went.
+/// Result of a dry run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rehearsed {
     /// The Secret would be stored.
     Fine,
-    /// There is a Secret of that name, or it changed meanwhile: it has to be looked at first.
+    /// A Secret of that name exists, or changed meanwhile: it has to be read first.
     Outdated,
 }
 
 impl<S: SecretPort> Guard<S> {
-    /// What the target Secret is to the owner with that UID.
+    /// State of the target Secret for the owner with that UID.
     pub async fn observe(&self, uid: &str, expected: Expected<'_>) -> kube::Result<Target> {
         let secret = self.0.get(&expected.plan.name).await?;
         Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, Some(&expected))))
     }
 
-    /// What a Secret of that name is to the owner, where nothing more is known of it.
+    /// State of a Secret of that name for the owner, without a plan to compare it with.
     pub async fn inspect(&self, uid: &str, name: &str) -> kube::Result<Target> {
         let secret = self.0.get(name).await?;
         Ok(secret.map_or(Target::Absent, |secret| target(&secret, uid, None)))
     }
 
-    /// Asks the API server whether exactly this Secret would be stored, by a dry run: quotas, policies, rights, and the
-    /// rules of Kubernetes are asked at once, before there is a key. The delivery holds a placeholder.
+    /// Asks the API server by a dry run whether exactly this Secret would be stored: quotas, policies, RBAC and
+    /// validation are all checked before a key exists. The delivery contains a placeholder.
     pub async fn rehearse(&self, delivery: &Delivery<'_>) -> Result<Rehearsed, Undelivered> {
         let present = if delivery.absent { None } else { self.0.get(&delivery.plan.name).await? };
         if let Some(secret) = &present {
@@ -157,8 +159,8 @@ impl<S: SecretPort> Guard<S> {
         }
     }
 
-    /// Raises the fence, so that a writer that still holds an older claim cannot write any more. Returns what the
-    /// Secret holds then. Nothing is done where it does not exist.
+    /// Raises the fence, so that a writer with an older claim is rejected. Returns what the Secret contains then. An
+    /// absent Secret is left absent.
     pub async fn fence(&self, uid: &str, name: &str, serial: Serial) -> Result<Option<Held>, Undelivered> {
         for _ in 0..ATTEMPTS {
             let Some(mut secret) = self.0.get(name).await? else {
@@ -175,8 +177,8 @@ impl<S: SecretPort> Guard<S> {
         Err(Undelivered::Superseded)
     }
 
-    /// Puts a key into its Secret, unless a writer with a newer claim was there. What the API server returns is looked
-    /// at: a Secret that was stored without the key is not delivered.
+    /// Writes a key into its Secret, unless a writer with a newer claim was there first. The response of the API
+    /// server is checked: a Secret that was stored without the key counts as not delivered.
     pub async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), Undelivered> {
         for attempt in 0..ATTEMPTS {
             let blind = delivery.absent && attempt == 0;
@@ -202,8 +204,8 @@ impl<S: SecretPort> Guard<S> {
         Err(Undelivered::Superseded)
     }
 
-    /// Takes the entries of an old key out of the Secret, unless a writer with a newer claim was there. What the plan names
-    /// stays, whatever it is called.
+    /// Removes the entries of a previous key from the Secret, unless a writer with a newer claim was there first.
+    /// Entries that the plan names stay, even if they are named like those of a previous key.
     pub async fn trim(&self, uid: &str, plan: &SecretPlan, serial: Serial) -> Result<(), Undelivered> {
         let name = &plan.name;
         for _ in 0..ATTEMPTS {
@@ -227,13 +229,13 @@ impl<S: SecretPort> Guard<S> {
     }
 }
 
-/// A create call in a namespace that is gone answers 404, and will not do otherwise.
+/// A create call in a deleted namespace answers 404, and a retry would not change that.
 fn namespace_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.details.as_ref().is_some_and(|it| it.kind == "namespaces"))
 }
 
-/// Whether an entry that holds the key came back other than it was sent. A policy that changes the rest of the Secret is
-/// met later, by what is found in it.
+/// Whether an entry that contains the key was stored other than sent. A policy that changes the rest of the Secret is
+/// handled when the Secret is read next.
 fn altered(sent: &Secret, stored: &Secret, plan: &SecretPlan) -> Result<(), Undelivered> {
     let entry = |secret: &Secret, name: &str| secret.data.as_ref().and_then(|data| data.get(name).cloned());
     match plan.keyed_entries().find(|name| entry(sent, name) != entry(stored, name)) {
@@ -242,7 +244,7 @@ fn altered(sent: &Secret, stored: &Secret, plan: &SecretPlan) -> Result<(), Unde
     }
 }
 
-/// Refuses to write what is not ours, or what a writer with a newer claim has written or fenced.
+/// Rejects a write to a Secret of another owner, or to one that a writer with a newer claim has written or fenced.
 fn guard(secret: &Secret, uid: &str, serial: Serial) -> Result<Held, Undelivered> {
     match target(secret, uid, None) {
         Target::Foreign { owner } => Err(Undelivered::Foreign(owner)),

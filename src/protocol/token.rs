@@ -1,26 +1,26 @@
-//! What a ConsoleToken is good for, as its controller found out last.
+//! State of a ConsoleToken, as its controller last verified it.
 
 use super::ports::VendorPort;
 use crate::plan::naming::Serial;
 use std::sync::Arc;
 
-/// What a ConsoleToken is good for.
+/// State of a ConsoleToken.
 pub struct TokenState<V> {
-    /// The account at the vendor: kept while the token is not Ready, so that what it made can be cleaned up.
+    /// The account at the vendor: kept while the token is not Ready, so that keys made with it can be cleaned up.
     pub account: Option<Arc<V>>,
-    /// Why the account may not be the one that the keys were made in: nothing is made, nothing is revoked.
+    /// Why this may not be the account that the keys were made in: then nothing is created and nothing is revoked.
     pub doubt: Option<String>,
-    /// Whether new work may be begun, and if not, why.
+    /// Whether new work may start, and if not, why.
     pub ready: Result<(), String>,
-    /// Whether only a person can make it ready.
+    /// Whether only a user can make it ready.
     pub stalled: bool,
-    /// Its token is gone and cannot come back: the Secret went with its namespace, which is being deleted.
+    /// The token is lost for good: the Secret went with its namespace, which is being deleted.
     pub lost: bool,
-    /// UID of the ConsoleToken: one of the same name that came later is another.
+    /// UID of the ConsoleToken: a later one of the same name is a different one.
     pub uid: String,
-    /// Serial of the credential, where Keysmith made it.
+    /// Serial of the token, where Keysmith minted it.
     pub serial: Option<Serial>,
-    /// Fingerprint of the credential, endpoint and account that the connection was made of.
+    /// Fingerprint of the token, endpoint and account id that the connection was made with.
     pub fingerprint: String,
 }
 
@@ -40,13 +40,13 @@ impl<V> Clone for TokenState<V> {
 }
 
 impl<V: VendorPort> TokenState<V> {
-    /// The account, if what was made with it may be removed: not while it may be another one.
+    /// The account, if keys made with it may be deleted: not while the account is in doubt.
     pub fn trusted(&self) -> Result<&Arc<V>, String> {
         self.doubt.clone().map_or(Ok(()), Err)?;
         self.account.as_ref().ok_or_else(|| "it has not been verified".to_owned())
     }
 
-    /// The account, if new work may be begun with it now.
+    /// The account, if new work may start with it now.
     pub fn usable(&self) -> Result<&Arc<V>, String> {
         self.doubt.clone().map_or(Ok(()), Err)?;
         self.ready.clone()?;

@@ -1,26 +1,26 @@
-//! The clock. The only place that requests for the time of day.
+//! The clock. The only code that reads the time of day.
 
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 
-/// Tells the time; tests bring their own.
+/// The clock; tests inject their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// The system's clock.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn system() -> Self {
         Self(Arc::new(Timestamp::now))
     }
 
-    /// A clock of one's own.
+    /// A clock from a function.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

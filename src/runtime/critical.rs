@@ -1,17 +1,17 @@
-//! Sections that run to their end although whoever started them goes away: between claim and delivery a
-//! dropped future would be a key that nobody knows of.
+//! Critical sections, which run to their end even if their caller is dropped: a future dropped between claim and
+//! delivery would leave an unknown key at the vendor.
 
 use std::future::Future;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// Runs sections, and waits for them at shutdown.
+/// Runs critical sections, and waits for them at shutdown.
 #[derive(Clone, Debug, Default)]
 pub struct Critical(TaskTracker);
 
 impl Critical {
-    /// Runs `section` as a task of its own and waits for it. Dropping the returned future does not stop it.
-    /// `None`: the section panicked.
+    /// Runs `section` as a task of its own and waits for it. Dropping the returned future does not stop the section.
+    /// `None`: it panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         section: impl Future<Output = T> + Send + 'static,
@@ -19,7 +19,7 @@ impl Critical {
         self.0.spawn(section.in_current_span()).await.ok()
     }
 
-    /// Waits until no section runs any more.
+    /// Waits until no section is running.
     pub async fn drained(&self) {
         self.0.close();
         self.0.wait().await;

@@ -1,12 +1,13 @@
-//! Leader election: of several replicas one acts, the others are ready to. `plan::leadership` decides; this waits.
+//! Leader election: one of several replicas acts, the others are on standby. `plan::leadership` decides; this file
+//! waits and writes the Lease.
 //!
-//! A replica that loses the lease becomes a candidate again instead of ending: its caches stay warm. What it had begun
-//! may go on for a moment, which is safe, because leadership is not what keeps keys from being made twice.
+//! A replica that loses the lease becomes a candidate again instead of exiting, so its caches stay warm. Work that it
+//! started may go on for a moment. That is safe, because correctness does not depend on leadership.
 
 use super::clock::Clock;
 use super::liveness::Liveness;
 use super::metrics::Metrics;
-use crate::cluster::lease::{Claim, Seat, Seen};
+use crate::cluster::lease::{Claim, LeaseClient, Seen};
 use crate::cluster::{brief, is_conflict, is_missing};
 use crate::plan::leadership::{Facts, Role, Step, Times, Why, decide};
 use futures::StreamExt;
@@ -18,25 +19,25 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Who stands for election, and where.
+/// Parameters of a candidate.
 #[derive(Clone)]
 pub struct Election {
-    /// The Lease, over a connection of its own: renewals must not wait behind anything.
-    pub seat: Seat,
-    /// A name that no other replica has or ever had.
+    /// The client of the Lease, over a connection of its own: renewals must not queue behind other requests.
+    pub lease: LeaseClient,
+    /// A name that is unique among all replicas, present and past.
     pub identity: String,
-    /// The times.
+    /// The lease's times.
     pub times: Times,
 }
 
-/// What an election needs of the process.
+/// Dependencies of the election.
 #[derive(Clone)]
-pub struct Surroundings {
-    /// The time, for people who look at the Lease.
+pub struct ElectionDeps {
+    /// The clock, for the times in the Lease, which only serve users who read it.
     pub clock: Clock,
-    /// Counters.
+    /// The metrics.
     pub metrics: Metrics,
-    /// A leader whose controllers are dead must not stay one.
+    /// Liveness: a leader whose controllers hang must release the lease.
     pub liveness: Liveness,
 }
 
@@ -45,24 +46,24 @@ pub struct Leadership {
     leads: watch::Receiver<bool>,
     over: CancellationToken,
     task: Option<AbortOnDropHandle<()>>,
-    seat: Option<Seat>,
+    lease: Option<LeaseClient>,
 }
 
 impl Leadership {
-    /// Of one replica, which leads as long as it runs.
+    /// Leadership of a single replica, which leads as long as it runs.
     pub fn alone(metrics: &Metrics) -> Self {
         metrics.leads(true);
-        // What nobody can send to any more keeps its last value.
+        // A watch channel without a sender keeps its last value.
         let (_, leads) = watch::channel(true);
-        Self { leads, over: CancellationToken::new(), task: None, seat: None }
+        Self { leads, over: CancellationToken::new(), task: None, lease: None }
     }
 
-    /// Stands for election from now on.
-    pub fn campaign(election: Election, surroundings: Surroundings) -> Self {
+    /// Joins the election.
+    pub fn join(election: Election, deps: ElectionDeps) -> Self {
         let (tell, leads) = watch::channel(false);
-        let (over, seat) = (CancellationToken::new(), Some(election.seat.clone()));
-        let campaigner = Campaigner { election, surroundings, tell, over: over.clone() };
-        Self { leads, over, task: Some(AbortOnDropHandle::new(tokio::spawn(campaigner.run()))), seat }
+        let (over, lease) = (CancellationToken::new(), Some(election.lease.clone()));
+        let candidate = Candidate { election, deps, tell, over: over.clone() };
+        Self { leads, over, task: Some(AbortOnDropHandle::new(tokio::spawn(candidate.run()))), lease }
     }
 
     /// Waits until this replica leads.
@@ -70,50 +71,51 @@ impl Leadership {
         self.until(true).await;
     }
 
-    /// Waits until it does not any more.
+    /// Waits until this replica no longer leads.
     pub async fn lost(&mut self) {
         self.until(false).await;
     }
 
     async fn until(&mut self, leads: bool) {
         if self.leads.wait_for(|it| *it == leads).await.is_err() {
-            // Nobody decides any more: it stays as it is.
+            // The election task has ended: leadership does not change any more.
             std::future::pending::<()>().await;
         }
     }
 
-    /// What an event about it refers to.
+    /// Object reference of the Lease, for an event.
     pub fn reference(&self) -> Option<ObjectReference> {
-        self.seat.as_ref().map(Seat::reference)
+        self.lease.as_ref().map(LeaseClient::reference)
     }
 
-    /// Gives the lease back, so that another need not wait for its end. To be called when nothing is under way.
+    /// Releases the lease, so that another replica need not wait until it expires. Call this when nothing is in
+    /// progress.
     pub async fn release(self) {
         self.over.cancel();
         if let Some(task) = self.task {
-            // It ends by itself once it is told to.
+            // The task ends by itself after `over`.
             let _ = task.await;
         }
     }
 }
 
-struct Campaigner {
+struct Candidate {
     election: Election,
-    surroundings: Surroundings,
+    deps: ElectionDeps,
     tell: watch::Sender<bool>,
     over: CancellationToken,
 }
 
-/// A lease that is ours.
+/// The lease while this replica holds it.
 struct Held {
     seen: Option<Seen>,
-    /// When the last write that arrived was sent.
+    /// When the last successful write was sent.
     renewed: Instant,
 }
 
 /// What a candidate knows of the lease.
 struct Sight {
-    /// Nothing before the first answer; then whether it exists, and what it says.
+    /// `None` before the first response; then the Lease, if it exists.
     seen: Option<Option<Seen>>,
     changed: Instant,
     failed: Option<Instant>,
@@ -134,42 +136,42 @@ impl Sight {
     }
 }
 
-impl Campaigner {
+impl Candidate {
     async fn run(self) {
-        while let Some(held) = self.stand().await {
-            self.turn(true);
+        while let Some(held) = self.acquire().await {
+            self.set_leads(true);
             match self.hold(held).await {
                 Ok(seen) => {
-                    self.give_back(seen).await;
-                    return self.turn(false);
+                    self.release(seen).await;
+                    return self.set_leads(false);
                 }
                 Err(why) => {
                     tracing::warn!(
                         identity = self.election.identity,
                         "{}; this replica stands by",
-                        told(why)
+                        reason(why)
                     );
-                    self.turn(false);
+                    self.set_leads(false);
                 }
             }
         }
     }
 
-    fn turn(&self, leads: bool) {
+    fn set_leads(&self, leads: bool) {
         if leads {
             tracing::info!(identity = self.election.identity, "this replica leads");
         }
-        self.surroundings.metrics.leads(leads);
+        self.deps.metrics.leads(leads);
         self.tell.send_replace(leads);
     }
 
-    /// Waits for the lease, and takes it; `None` when there is no need to any more.
-    async fn stand(&self) -> Option<Held> {
-        let mut news = Box::pin(self.election.seat.watch());
+    /// Waits for the lease and acquires it; `None` when the election is over.
+    async fn acquire(&self) -> Option<Held> {
+        let mut news = Box::pin(self.election.lease.watch());
         let mut sight = Sight { seen: None, changed: Instant::now(), failed: None };
         while !self.over.is_cancelled() {
-            let wait = match self.candidate(&sight) {
-                Step::Acquire => match self.take(&mut sight).await {
+            let wait = match self.decide_candidate(&sight) {
+                Step::Acquire => match self.try_acquire(&mut sight).await {
                     Some(held) => return Some(held),
                     None => continue,
                 },
@@ -177,10 +179,10 @@ impl Campaigner {
                 Step::Renew | Step::StepDown(_) => duration(self.election.times.retry),
             };
             tokio::select! {
-                // A lease that was given back is found free, whatever time it is.
+                // An event of the watch comes before the timeout, so that a released lease is acquired at once.
                 biased;
                 () = self.over.cancelled() => {}
-                told = news.next() => match told.flatten() {
+                event = news.next() => match event.flatten() {
                     Some(seen) => sight.observe(seen),
                     None => self.look(&mut sight).await,
                 },
@@ -190,7 +192,7 @@ impl Campaigner {
         None
     }
 
-    fn candidate(&self, sight: &Sight) -> Step {
+    fn decide_candidate(&self, sight: &Sight) -> Step {
         let Some(seen) = &sight.seen else {
             return Step::Wait(self.election.times.retry);
         };
@@ -203,14 +205,14 @@ impl Campaigner {
             identity: &self.election.identity,
             record: seen.map(|it| &it.record),
             role,
-            alive: self.surroundings.liveness.ask().is_ok(),
+            alive: self.deps.liveness.ask().is_ok(),
             times: self.election.times,
         })
     }
 
-    /// Where a watch does not tell.
+    /// Reads the Lease where the watch has failed.
     async fn look(&self, sight: &mut Sight) {
-        match timeout(self.patience(), self.election.seat.read()).await {
+        match timeout(self.patience(), self.election.lease.read()).await {
             Ok(Ok(seen)) => sight.observe(seen),
             Ok(Err(error)) => {
                 tracing::warn!(
@@ -224,8 +226,8 @@ impl Campaigner {
         }
     }
 
-    /// Not cut short by a shutdown: a lease that was taken has to be given back.
-    async fn take(&self, sight: &mut Sight) -> Option<Held> {
+    /// Not cancelled by a shutdown: an acquired lease has to be released.
+    async fn try_acquire(&self, sight: &mut Sight) -> Option<Held> {
         let sent = Instant::now();
         let seen = sight.seen.as_ref().and_then(Option::as_ref);
         match timeout(self.patience(), self.write(seen, Some(&self.election.identity))).await {
@@ -240,7 +242,7 @@ impl Campaigner {
         None
     }
 
-    /// Keeps the lease until this is over, or lost for that reason.
+    /// Renews the lease until the election is over; an error if the lease is lost.
     async fn hold(&self, mut held: Held) -> Result<Option<Seen>, Why> {
         let mut tried = held.renewed;
         loop {
@@ -262,7 +264,7 @@ impl Campaigner {
     async fn renew(&self, held: &mut Held) {
         let deadline = held.renewed + duration(self.election.times.renew);
         let within = self.patience().min(deadline.saturating_duration_since(Instant::now()));
-        // A renewal that was lost on its way back is met as a conflict with oneself, and repeated at once.
+        // If the response to a renewal was lost, the next write conflicts with our own, and is repeated at once.
         for _ in 0..2 {
             let sent = Instant::now();
             let written = self.write(held.seen.as_ref(), Some(&self.election.identity));
@@ -281,7 +283,7 @@ impl Campaigner {
                     return;
                 }
             }
-            match timeout(within, self.election.seat.read()).await {
+            match timeout(within, self.election.lease.read()).await {
                 Ok(Ok(seen)) => held.seen = seen,
                 _ => return,
             }
@@ -292,8 +294,8 @@ impl Campaigner {
         }
     }
 
-    /// Until the others would take it anyway.
-    async fn give_back(&self, mut seen: Option<Seen>) {
+    /// Releases the lease, with retries until the other replicas may acquire it anyway.
+    async fn release(&self, mut seen: Option<Seen>) {
         let end = Instant::now() + duration(self.election.times.renew);
         while let Some(ours) = seen.take_if(|it| it.record.holder.as_ref() == Some(&self.election.identity)) {
             let error = match timeout(self.patience(), self.write(Some(&ours), None)).await {
@@ -308,25 +310,25 @@ impl Campaigner {
                 );
             }
             sleep(duration(self.election.times.retry).min(Duration::from_millis(500))).await;
-            let now = timeout(self.patience(), self.election.seat.read()).await;
+            let now = timeout(self.patience(), self.election.lease.read()).await;
             seen = now.ok().and_then(Result::ok).unwrap_or(Some(ours));
         }
     }
 
     async fn write(&self, seen: Option<&Seen>, holder: Option<&str>) -> kube::Result<Seen> {
-        // What nobody has need not be waited for.
+        // A released lease need not be waited for.
         let lasts = if holder.is_some() { self.election.times.lease } else { SignedDuration::from_secs(1) };
-        let claim = Claim { holder, lasts, now: self.surroundings.clock.now() };
-        self.election.seat.write(seen, claim).await
+        let claim = Claim { holder, lasts, now: self.deps.clock.now() };
+        self.election.lease.write(seen, claim).await
     }
 
-    /// How long one request may take: two fit before a leader has to cease to act.
+    /// Timeout of one request: two of them fit before a leader has to stop.
     fn patience(&self) -> Duration {
         duration(self.election.times.renew) / 2
     }
 }
 
-fn told(why: Why) -> &'static str {
+fn reason(why: Why) -> &'static str {
     match why {
         Why::Taken => "the lease is another's",
         Why::Unrenewed => "the lease could not be renewed in time",

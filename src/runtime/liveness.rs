@@ -1,5 +1,5 @@
-//! Whether the loops of the process still turn. Each is asked when somebody wants to know, and answers the next time it
-//! turns, so that a process nobody requests does nothing for it; one that owes an answer for long hangs.
+//! Liveness: whether the loops of the process still run. A check asks each loop, and the loop answers in its next
+//! iteration, so that liveness costs nothing without checks. A loop that has owed an answer for too long hangs.
 
 use futures::{Stream, stream};
 use std::convert::Infallible;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Far longer than any loop is busy with one thing.
+/// Timeout of an answer; no loop is busy with one thing for this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 struct Part {
     name: String,
     number: u64,
-    /// Since when an answer is owed.
+    /// Since when an answer is due.
     asked: Option<Instant>,
     question: Arc<Notify>,
 }
@@ -27,7 +27,7 @@ struct Parts {
     count: u64,
 }
 
-/// The loops of a process. Clones are the same ones.
+/// The loops of a process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness(Arc<Mutex<Parts>>);
 
@@ -36,7 +36,7 @@ impl Liveness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A loop begins. Nothing is asked of it once the pulse is dropped.
+    /// Registers a loop. Dropping the pulse deregisters it.
     pub fn part(&self, name: impl Into<String>) -> Pulse {
         let question = Arc::new(Notify::new());
         let mut parts = self.lock();
@@ -46,7 +46,7 @@ impl Liveness {
         Pulse { liveness: self.clone(), number, question }
     }
 
-    /// A loop ended that should not have; only a new process mends that.
+    /// Records that a loop ended that never should; only a restart of the process repairs that.
     pub fn died(&self, name: impl Into<String>) {
         let name = name.into();
         tracing::error!(
@@ -64,7 +64,7 @@ impl Liveness {
         }
     }
 
-    /// Whether all is well, by the answers to what was asked before. Asks again.
+    /// Whether all loops have answered the checks before this one. Starts the next check.
     pub fn ask(&self) -> Result<(), String> {
         let mut parts = self.lock();
         let now = Instant::now();
@@ -80,7 +80,7 @@ impl Liveness {
     }
 }
 
-/// What a loop answers with.
+/// A loop's means to answer.
 #[derive(Debug)]
 pub struct Pulse {
     liveness: Liveness,
@@ -89,7 +89,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Answers whenever the loop polls this; yields nothing else.
+    /// Answers a check whenever the loop polls this stream, which yields no items.
     pub fn answers(&self) -> impl Stream<Item = Infallible> + Send + 'static {
         let (liveness, number, question) = (self.liveness.clone(), self.number, Arc::clone(&self.question));
         stream::once(async move {

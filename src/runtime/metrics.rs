@@ -1,5 +1,5 @@
-//! Metrics: names, labels, buckets, in one place. No label carries the name of a key at the vendor or a tenant's data
-//! beyond namespace and name of a resource.
+//! Metrics: names, labels and buckets, in one place. No label contains the name of a key at the vendor, or any tenant
+//! data other than namespace and name of a resource.
 
 mod money;
 #[cfg(test)]
@@ -65,7 +65,7 @@ impl Token {
     }
 }
 
-/// Counts the resources that something is true of, each by its UID.
+/// Counts the resources for which a flag is set, by UID.
 #[derive(Clone, Default)]
 struct Flagged {
     count: Gauge,
@@ -93,12 +93,12 @@ impl Flagged {
     }
 }
 
-/// The counters. Cheap to clone.
+/// The metrics of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    /// What this process did: it stays true whoever leads.
+    /// What this process did: valid whichever replica leads.
     counters: Arc<Registry>,
-    /// The present state of resources, keys and accounts. Only the replica that leads keeps it up to date, so only that one
+    /// The current state of resources, keys and accounts. Only the leader keeps it up to date, so only the leader
     /// exports it.
     state: Arc<Registry>,
     reconciles: Family<Reconcile, Counter>,
@@ -122,7 +122,7 @@ pub struct Metrics {
     leader_transitions: Counter,
 }
 
-/// What concerns sweeps and the ledger.
+/// Metrics of sweeps and the ledger.
 #[derive(Clone, Default)]
 struct Orphans {
     found: Family<Vendor, Gauge>,
@@ -254,12 +254,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text that Prometheus scrapes.
+    /// The text for Prometheus.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = encode_registry(&mut text, &self.counters);
-        // A pass that was cut off by the loss of the Lease may still set gauges, and nobody would take that back.
+        // A pass that outlives the loss of the lease may still set gauges, and nothing would reset them.
         if self.leader.get() == 1 {
             let _ = encode_registry(&mut text, &self.state);
         }
@@ -267,25 +267,25 @@ impl Metrics {
         text
     }
 
-    /// A reconcile ended.
+    /// Counts a reconcile.
     pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciles.get_or_create(&Reconcile { kind, outcome }).inc();
         self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
     }
 
-    /// A vendor was called.
+    /// Counts a vendor call.
     pub fn vendor_call(&self, vendor: &'static str, call: &'static str, outcome: &'static str) {
         self.vendor_calls.get_or_create(&VendorCall { vendor, call, outcome }).inc();
     }
 
-    /// Entries of a listing could not be read, and are not ours.
+    /// Counts malformed entries of a listing that were skipped.
     pub fn listing_entries_skipped(&self, vendor: &'static str, entries: u64) {
         if entries > 0 {
             self.listing_entries_skipped.get_or_create(&Vendor { vendor }).inc_by(entries);
         }
     }
 
-    /// A ConsoleToken's state.
+    /// Sets the state of a ConsoleToken.
     pub fn token(&self, token: &TokenRef, ready: bool, expiry: Option<i64>) {
         let token = Token::of(token);
         self.token_ready.get_or_create(&token).set(i64::from(ready));
@@ -295,12 +295,12 @@ impl Metrics {
         }
     }
 
-    /// Whether the account of a ConsoleToken is doubted.
+    /// Sets whether the account of a ConsoleToken is in doubt.
     pub fn account_doubted(&self, token: &TokenRef, doubted: bool) {
         self.accounts_doubted.get_or_create(&Token::of(token)).set(i64::from(doubted));
     }
 
-    /// A ConsoleToken is gone.
+    /// Removes the metrics of a deleted ConsoleToken.
     pub fn forget_token(&self, token: &TokenRef) {
         let labels = Token::of(token);
         self.token_ready.remove(&labels);
@@ -309,78 +309,78 @@ impl Metrics {
         self.amounts.forget(token);
     }
 
-    /// Something stays at a vendor that should not.
+    /// Counts keys that stay at a vendor.
     pub fn left_behind(&self, kind: &'static str, count: usize) {
         self.left_behind.get_or_create(&Kind { kind }).inc_by(count as u64);
     }
 
-    /// A key took another's place.
+    /// Counts a key that replaced another.
     pub fn rotated(&self, reason: String) {
         self.rotations.get_or_create(&Rotation { reason }).inc();
     }
 
-    /// An attempt to replace a key failed.
+    /// Counts a failed attempt to replace a key.
     pub fn rotation_failed(&self, reason: String) {
         self.rotations_failed.get_or_create(&Rotation { reason }).inc();
     }
 
-    /// Whether the replacement of that resource's key is overdue.
+    /// Sets whether the replacement of that resource's key is overdue.
     pub fn rotation_overdue(&self, uid: &str, overdue: bool) {
         self.overdue.set(uid, overdue);
     }
 
-    /// Whether a key of that resource was declared leaked and is not revoked yet.
+    /// Sets whether a key of that resource was declared leaked and is not revoked yet.
     pub fn leak_open(&self, uid: &str, open: bool) {
         self.leaks_open.set(uid, open);
     }
 
-    /// Workloads were restarted.
+    /// Counts restarted workloads.
     pub fn restarted(&self, count: usize) {
         self.restarts.inc_by(count as u64);
     }
 
-    /// So many keys at a vendor are nobody's.
+    /// Sets the number of orphans at a vendor.
     pub fn orphans(&self, vendor: &'static str, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.orphans.found.get_or_create(&Vendor { vendor }).set(count);
     }
 
-    /// Keys that were nobody's are gone.
+    /// Counts revoked orphans.
     pub fn orphans_revoked(&self, vendor: &'static str, count: usize) {
         self.orphans.revoked.get_or_create(&Vendor { vendor }).inc_by(count as u64);
     }
 
-    /// A sweep ended.
+    /// Counts a sweep.
     pub fn swept(&self, outcome: &'static str) {
         self.orphans.sweeps.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// The ledger had no room.
+    /// Counts entries for which the ledger had no room.
     pub fn ledger_full(&self, entries: usize) {
         self.orphans.ledger_full.inc_by(entries as u64);
     }
 
-    /// What the keys of a ConsoleToken spent, by its UID; none for one that is gone.
+    /// Sets what the keys of a ConsoleToken spent, by its UID; empty for a deleted one.
     pub fn spending(&self, token: &str, keys: Vec<KeySpending>) {
         self.amounts.spending(token, keys);
     }
 
-    /// What the account of a ConsoleToken has left.
+    /// Sets what the account of a ConsoleToken has left.
     pub fn balance(&self, token: &TokenRef, money: &Money) {
         self.amounts.balance(token, money);
     }
 
-    /// An event was dropped.
+    /// Counts a dropped event.
     pub fn event_dropped(&self) {
         self.events_dropped.inc();
     }
 
-    /// The API server did not store an event.
+    /// Counts an event that the API server rejected.
     pub fn event_refused(&self) {
         self.events_refused.inc();
     }
 
-    /// Whether this replica leads. What it knew of the present state when it began or ceased to is out of date.
+    /// Sets whether this replica leads. The current state is cleared at every change, because it is out of date.
     pub fn leads(&self, leads: bool) {
         if self.leader.get() == i64::from(leads) {
             return;

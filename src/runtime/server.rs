@@ -10,23 +10,23 @@ use axum::routing::get;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the text of the metrics is; with another type Prometheus would read it as its older format, which knows no counters
-/// by name.
+/// Content type of the metrics; with another one, Prometheus would parse its older format, in which counters are
+/// named differently.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A part of the operator that may keep it from being ready. Each says so for itself, so that none takes back what another
-/// one said.
+/// A part of the operator that may be unready. Each part reports for itself, so that none overwrites another's
+/// report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// It has been asked to stop.
+    /// The operator was asked to stop.
     Stopping,
-    /// The custom resource definitions, and which cluster this is.
+    /// The custom resource definitions, and the id of the cluster.
     Definitions,
     /// The caches.
     Caches,
 }
 
-/// What keeps the operator from being ready, and what is worth knowing although it is ready.
+/// Why the operator is not ready, and notes to show although it is ready.
 #[derive(Clone, Debug)]
 pub struct Readiness(Arc<Mutex<Said>>);
 
@@ -38,14 +38,14 @@ struct Said {
 
 impl Default for Readiness {
     fn default() -> Self {
-        // Caches are waited for last, so this is what is true until the first word of the operator.
+        // Caches are filled last, so this is the state until the operator's first report.
         let missing = BTreeMap::from([(Part::Caches, vec!["starting".to_owned()])]);
         Self(Arc::new(Mutex::new(Said { missing, notes: Vec::new() })))
     }
 }
 
 impl Readiness {
-    /// Says what is missing of a part; nothing makes that part ready.
+    /// Sets what a part lacks; an empty list makes it ready.
     pub fn missing(&self, part: Part, what: Vec<String>) {
         let mut said = self.lock();
         if what.is_empty() {
@@ -55,7 +55,7 @@ impl Readiness {
         }
     }
 
-    /// Says what is worth knowing and keeps nobody from working.
+    /// Sets the notes, which do not affect readiness.
     pub fn note(&self, notes: Vec<String>) {
         self.lock().notes = notes;
     }
@@ -76,14 +76,14 @@ impl Readiness {
     }
 }
 
-/// What the endpoints tell of.
+/// Inputs of the endpoints.
 #[derive(Clone, Default)]
 pub struct State {
-    /// Counters.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What keeps the operator from being ready.
+    /// Readiness of the operator.
     pub readiness: Readiness,
-    /// Whether its loops turn.
+    /// Liveness of its loops.
     pub liveness: Liveness,
 }
 
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Who is not alive is not ready either.
+    /// A process that is not alive is not ready either.
     fn readyz(&self) -> (StatusCode, String) {
         match self.healthz() {
             (StatusCode::OK, _) => self.readiness.answer(),

@@ -1,4 +1,4 @@
-//! Logs.
+//! Logs: format, filter and sanitizing of lines.
 
 use crate::columns::printable;
 use clap::ValueEnum;
@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How logs are written.
+/// Format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -19,13 +19,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// kube-client logs the whole body of an answer that it cannot decode, and a body may be a Secret. That one
-/// target stays off whatever level is asked for; the error itself is logged by whoever made the call.
+/// kube-client logs the whole body of a response that it cannot decode, and a body may be a Secret. That target stays
+/// off at every level; the caller logs the error itself.
 const NEVER: &str = "kube_client::client=off";
-/// Its lines on watches that begin anew say nothing that Keysmith does not say better.
+/// kube's log lines on restarted watches are redundant with Keysmith's own.
 const WATCHES: &str = "kube_runtime";
 const KEYSMITH: &str = "keysmith";
-/// Our own modules, as the targets of their lines begin.
+/// Our own modules, as the prefixes of their log targets.
 const MODULES: [&str; 16] = [
     "api",
     "cli",
@@ -44,7 +44,7 @@ const MODULES: [&str; 16] = [
     "uninstall",
     "usage",
 ];
-/// The libraries that log; a name stands for all that begin with it, such as `kube` for `kube_runtime`.
+/// The libraries that log; a name is a prefix, such as `kube` for `kube_runtime`.
 const LIBRARIES: [&str; 14] = [
     "kube",
     "kube_client",
@@ -62,7 +62,7 @@ const LIBRARIES: [&str; 14] = [
     "mio",
 ];
 
-/// What is logged.
+/// The log filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(String);
 
@@ -81,8 +81,8 @@ impl fmt::Display for Filter {
 impl FromStr for Filter {
     type Err = String;
 
-    /// Reads a level, or a list of levels and `target=level` separated by commas. The logging library would take a word that
-    /// it does not know for the name of a target, and then log nothing else.
+    /// Parses a level, or a list of levels and `target=level` separated by commas. An unknown word is an error here,
+    /// because the logging library would treat it as a target and then log nothing else.
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut level, mut targets) = (None, Vec::new());
         for item in text.split(',').map(str::trim).filter(|it| !it.is_empty()) {
@@ -129,8 +129,8 @@ fn known_target(text: &str) -> Result<&str, String> {
     ))
 }
 
-/// A level without a target is for Keysmith's own lines: of the libraries no more than `info` is wanted, unless they are
-/// asked for by name. Of two directives for the same target the later one holds.
+/// A level without a target applies to Keysmith's own lines: of libraries, at most `info` is logged, unless they are
+/// named. Of two directives for the same target, the later one wins.
 fn directives(level: Option<&str>, targets: &[String]) -> String {
     let others = match level {
         None => "warn",
@@ -149,8 +149,8 @@ fn directives(level: Option<&str>, targets: &[String]) -> String {
     all.join(",")
 }
 
-/// Standard error, one line per event: what vendors and users wrote does not begin another line, nor does it reorder or hide
-/// a part of this one. Nothing can be done where nobody reads it any more, and a log is no reason to end.
+/// Writer to standard error, one line per event: text from vendors and users can neither start another line nor
+/// reorder or hide a part of this one. Write errors are ignored: a lost log is no reason to exit.
 #[derive(Clone, Copy)]
 struct Lines(LogFormat);
 
@@ -173,7 +173,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// One event, which comes as a whole.
+/// One log line; the logging library writes each event as a whole.
 fn line(format: LogFormat, event: &[u8]) -> String {
     let text = String::from_utf8_lossy(event);
     let text = printable(text.strip_suffix('\n').unwrap_or(&text));
@@ -181,12 +181,12 @@ fn line(format: LogFormat, event: &[u8]) -> String {
     text + "\n"
 }
 
-/// JSON without control characters behind escapes, which the first program that prints a field would undo.
+/// JSON without escaped control characters, which the first program that prints a field would decode.
 fn without_escapes(json: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(json.len()), json);
     while let Some(place) = rest.find('\\') {
         let (before, escape) = rest.split_at(place);
-        // An escape is of ASCII, and what is none is left as it is.
+        // Escapes are ASCII; other text stays as it is.
         let length = if escape[1..].starts_with('u') { 6 } else { 2 };
         let Some((escape, after)) = escape.split_at_checked(length) else { break };
         shown.push_str(before);

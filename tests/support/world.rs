@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
-use keysmith::cluster::lease::{self, Seat};
+use keysmith::cluster::lease::{self, LeaseClient};
 use keysmith::controller::context::Settings;
 use keysmith::emulator::{Emulator, Surface};
 use keysmith::gateway::Vendors;
@@ -183,8 +183,8 @@ impl World {
     /// Starts an operator that stands for election under that name, beside whatever runs.
     pub async fn replica(&self, name: &str, metrics: Metrics) -> Replica {
         let (operator, calls) = self.operator(name).await;
-        let seat = Seat::new(self.connection(&format!("{name}-lease")).await, &self.namespace);
-        let election = Election { seat, identity: name.to_owned(), times: times(self.is_simulated()) };
+        let lease = LeaseClient::new(self.connection(&format!("{name}-lease")).await, &self.namespace);
+        let election = Election { lease, identity: name.to_owned(), times: times(self.is_simulated()) };
         Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
     }
 

@@ -1,4 +1,4 @@
-//! What works with a ConsoleToken: put into its queue when something changes for it, asked for when the token goes.
+//! The dependents of a ConsoleToken: enqueued when something changes for them, and counted when the token is deleted.
 
 use super::super::Error;
 use super::Work;
@@ -21,8 +21,8 @@ use kube::{Api, ResourceExt};
 use std::sync::Arc;
 
 impl Work {
-    /// Keys for which the listing has something, and keys that changed something at the vendor since the last listing that
-    /// was looked at: what follows for them was waiting for one that may be believed.
+    /// Enqueues keys that the listing concerns, and keys that called the vendor since the listing compared before:
+    /// those wait for a listing that is newer than their call.
     pub(super) fn enqueue_concerned(&self, listing: &Listing, before: Option<Timestamp>) {
         let Some(capabilities) = self.context.settings.vendors.capabilities(&self.token.spec.vendor) else {
             return;
@@ -35,11 +35,11 @@ impl Work {
                 continue;
             }
             let uid = key.uid().unwrap_or_default();
-            let floor = self.context.memory.remember(&uid, |it| it.stale_before());
-            if floor.is_some_and(|floor| listing.as_of <= floor) {
+            let stale_before = self.context.memory.remember(&uid, |it| it.stale_before());
+            if stale_before.is_some_and(|stale_before| listing.as_of <= stale_before) {
                 continue;
             }
-            let awaited = floor.is_some() && floor >= before;
+            let awaited = stale_before.is_some() && stale_before >= before;
             let identity = key::identity(key, &Live(Arc::clone(&self.context)));
             let claim = object::claim_of(key, &identity);
             let subject = Subject { key, claim, identity: &identity, capabilities, now };
@@ -49,14 +49,14 @@ impl Work {
         }
     }
 
-    /// One listing serves every deposit of the account; there is none where nobody deposits anything.
-    pub(super) async fn poll_deposits(&self, account: &Account, poll: SignedDuration) {
+    /// One listing serves every provider key of the account; without provider keys, nothing is listed.
+    pub(super) async fn poll_provider_keys(&self, account: &Account, poll: SignedDuration) {
         let token = self.reference();
         let refers = |it: &ProviderKey| it.is_made_with(&token);
         if watch::select(&self.context.stores.provider_keys, refers).is_empty() {
             return;
         }
-        // What another token of the account listed for this poll will do, and not what it did for the last one.
+        // A listing that another token of the account made for this poll is reused, but not one of the poll before.
         let since = retry::plus(self.context.clock.now(), -(poll / 4));
         let view = match account.provider_keys_since(since).await {
             Ok(view) => view,
@@ -72,7 +72,7 @@ impl Work {
         }
     }
 
-    /// Has everything looked at that works with this token.
+    /// Enqueues all dependents of this token.
     pub(super) fn enqueue_dependants(&self) {
         let token = self.reference();
         for_each_kind!(K => self.enqueue_all::<K>(&token));
@@ -84,13 +84,13 @@ impl Work {
         }
     }
 
-    /// What needs this token to clean up. Asked of the API server, not of a cache.
+    /// Dependents that need this token for their cleanup, read from the API server, not from a cache.
     pub(super) async fn dependants(&self) -> Result<Vec<String>, Error> {
         of(&self.context, &self.reference()).await
     }
 }
 
-/// What needs that console token to clean up. Asked of the API server, not of a cache.
+/// Dependents that need that console token for their cleanup, read from the API server, not from a cache.
 pub(super) async fn of(context: &Context, token: &TokenRef) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for_each_kind!(K => if K::NEEDS_TOKEN_TO_END {
@@ -99,8 +99,8 @@ pub(super) async fn of(context: &Context, token: &TokenRef) -> Result<Vec<String
     Ok(names)
 }
 
-/// Only the name can be selected by: where tokens of several kinds have it, the token is kept for too many rather than for
-/// too few.
+/// The field selector knows only the token's name. If tokens of several kinds have that name, the token is kept for
+/// too many dependents rather than for too few.
 async fn naming<K: Managed>(context: &Context, token: &TokenRef) -> Result<Vec<String>, Error> {
     let params = ListParams::default().fields(&format!("spec.consoleTokenRef.name={}", token.name));
     let objects: Api<PartialObjectMeta<K>> = object::within(&context.client, token.namespace.as_deref());

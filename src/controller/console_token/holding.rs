@@ -1,4 +1,5 @@
-//! The Secret of the token is held as long as something needs the token to clean up, whoever deletes what around it.
+//! A finalizer keeps the token's Secret as long as dependents need the token for their cleanup, in whatever order a
+//! user deletes things.
 
 use super::super::Error;
 use super::Work;
@@ -19,15 +20,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-/// A namespace is marked before its content is deleted, but not every API server knows at once.
+/// A namespace is marked as terminating before its content is deleted, but the mark may reach some API servers later.
 const SETTLES: Duration = Duration::from_secs(2);
-/// A Secret that could not be let go is tried again after this time.
+/// Interval at which the release of a Secret is retried.
 const LATER: Duration = Duration::from_secs(30);
-/// A Secret that waits for the end of its namespace is looked at again this often.
+/// Interval at which a Secret in a terminating namespace is checked.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl Work {
-    /// Holds the Secret, or lets it go. Returns when to look again.
+    /// Adds the finalizer to the Secret, or removes it. Returns when to check again.
     pub(super) async fn hold(&self) -> Result<Option<Timestamp>, Error> {
         let name = self.token.spec.secret_name().to_owned();
         let uid = self.token.uid().unwrap_or_default();
@@ -37,30 +38,31 @@ impl Work {
             self.context.queues.enqueue_secret(ObjectName::new(&self.namespace(), &former.secret));
         }
         let hold = match secrets.holding(&name).await {
-            // The pass says so when it reads the token.
+            // The pass reports that when it reads the token.
             Err(error) if cluster::is_forbidden(&error) => None,
             hold => hold?,
         };
         let Some(hold) = hold else { return Ok(None) };
         if hold.going {
-            return self.leave_or_keep(&name, hold.held).await;
+            return self.release_or_wait(&name, hold.held).await;
         }
         let refused = before.is_some_and(|it| it.secret == name && it.refused);
         let mut now = Holds { secret: name.clone(), refused };
         if self.is_needed() {
             if !hold.held {
                 let done = secrets.hold(&name).await;
-                now.refused = self.told(done, refused)?;
+                now.refused = self.note_refusal(done, refused)?;
             }
         } else if hold.held {
-            self.let_go().await?;
+            self.release_secret().await?;
         }
         self.context.memory.holds(&uid, Some(now));
         Ok(None)
     }
 
-    /// The Secret is being deleted. Alone: that is what is wanted. With its namespace or its ConsoleToken: it waits.
-    async fn leave_or_keep(&self, name: &str, held: bool) -> Result<Option<Timestamp>, Error> {
+    /// The Secret is being deleted. If only the Secret is, it is released. If its namespace or its ConsoleToken is
+    /// deleted too, the finalizer stays.
+    async fn release_or_wait(&self, name: &str, held: bool) -> Result<Option<Timestamp>, Error> {
         if !held {
             return Ok(None);
         }
@@ -81,23 +83,23 @@ impl Work {
         token.metadata.deletion_timestamp.is_some() || self.token.metadata.deletion_timestamp.is_some()
     }
 
-    /// Whoever may not hold a Secret goes on as before there was any holding, and is told once.
-    fn told(&self, done: kube::Result<()>, told: bool) -> Result<bool, Error> {
+    /// Without the right to write the Secret, the token works without the finalizer, and one event says so.
+    fn note_refusal(&self, done: kube::Result<()>, reported: bool) -> Result<bool, Error> {
         match done {
             Err(kube::Error::Api(status)) if is_refusal(&status) => {
-                if !told {
+                if !reported {
                     let notice = report::token::secret_not_held(self.token.spec.secret_name(), status.code);
                     self.context.notify(self.token.as_ref(), notice);
                 }
                 Ok(true)
             }
             Err(error) if !cluster::is_conflict(&error) => Err(error.into()),
-            // With the next pass.
+            // The next pass retries.
             _ => Ok(false),
         }
     }
 
-    /// Whether something depends on the token, as far as is known.
+    /// Whether the token has dependents, as far as the caches show.
     fn is_needed(&self) -> bool {
         let (token, mut needed) = (self.reference(), false);
         for_each_kind!(K => if K::NEEDS_TOKEN_TO_END {
@@ -106,16 +108,16 @@ impl Work {
         needed
     }
 
-    /// Lets the Secret go, unless something needs it: asked of the API server, not of a cache.
-    pub(super) async fn let_go(&self) -> Result<(), Error> {
+    /// Releases the Secret, unless dependents need it; they are read from the API server, not from a cache.
+    pub(super) async fn release_secret(&self) -> Result<(), Error> {
         if self.dependants().await?.is_empty() {
-            self.let_go_unless_shared().await?;
+            self.release_unless_shared().await?;
         }
         Ok(())
     }
 
-    /// The same where nothing depends on this very token.
-    pub(super) async fn let_go_unless_shared(&self) -> Result<(), Error> {
+    /// Releases the Secret of a token without dependents, unless a token with the same Secret has some.
+    pub(super) async fn release_unless_shared(&self) -> Result<(), Error> {
         let (namespace, name) = (self.namespace(), self.token.spec.secret_name().to_owned());
         let uid = self.token.uid();
         let shares = |it: &ConsoleToken| {
@@ -128,13 +130,13 @@ impl Work {
         }
         let secrets = self.context.secrets(self.token.as_ref());
         let hold = match secrets.holding(&name).await {
-            // What may not be read was not held either.
+            // A Secret that cannot be read has no finalizer of ours either.
             Err(error) if cluster::is_forbidden(&error) => None,
             hold => hold?,
         };
         if hold.is_some_and(|it| it.held) {
             match secrets.let_go(&name).await.or_else(ignore_missing) {
-                // Whoever may not write Secrets did not hold it either.
+                // A Secret that cannot be written has no finalizer of ours either.
                 Err(error) if is_refused(&error) => {
                     let (secret, error) = (&name, cluster::brief(&error));
                     log_about!(
@@ -151,7 +153,8 @@ impl Work {
         Ok(())
     }
 
-    /// Whether the token cannot come back: its Secret is gone, and nothing can be created in its namespace any more.
+    /// Whether the token is lost for good: its Secret is deleted, and its namespace is terminating, so that none can
+    /// be created.
     pub(super) async fn is_lost(&self) -> Result<bool, Error> {
         let secrets = self.context.secrets(self.token.as_ref());
         match secrets.holding(self.token.spec.secret_name()).await {
@@ -161,7 +164,7 @@ impl Work {
     }
 }
 
-/// Trying again does not help.
+/// Whether a retry would not help.
 fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if is_refusal(status))
 }
@@ -174,8 +177,8 @@ fn ignore_missing(error: kube::Error) -> kube::Result<()> {
     if cluster::is_missing(&error) { Ok(()) } else { Err(error) }
 }
 
-/// Lets Secrets go that are held and that no ConsoleToken names any more, until `stop`.
-pub async fn let_go_of_unneeded(
+/// Releases Secrets that have our finalizer and that no ConsoleToken names any more, until `stop`.
+pub async fn release_unneeded(
     mut secrets: UnboundedReceiver<ObjectName>,
     context: Arc<Context>,
     stop: &CancellationToken,
@@ -216,7 +219,7 @@ async fn let_go_if_unnamed(context: &Context, secret: &ObjectName) -> kube::Resu
     let (namespace, name) = (secret.namespace.as_str(), secret.name.as_str());
     let names =
         |it: &ConsoleToken| it.namespace().as_deref() == Some(namespace) && it.spec.secret_name() == name;
-    // Its own passes see to it.
+    // A pass over that ConsoleToken releases the Secret.
     if !watch::select(&context.stores.tokens, names).is_empty() {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! Whose account the token leads to: pinned in status, looked at with every listing, accepted anew by an annotation.
+//! The identity of the token's account: pinned in status, compared with every listing, changed only by the annotation
+//! that accepts another account.
 
 use super::Work;
 use crate::api::console_token::ConsoleTokenAccount;
@@ -16,15 +17,15 @@ use crate::protocol;
 use kube::ResourceExt;
 use std::sync::Arc;
 
-/// What was found of the account.
+/// The account as identified in a pass.
 pub(super) struct Found {
     account: ConsoleTokenAccount,
-    /// The annotation was handled in this pass.
+    /// Whether the annotation was handled in this pass.
     accepted: bool,
 }
 
 impl Work {
-    /// What stands in the way of working with the account that this listing shows; `None`: nothing.
+    /// Why the account of this listing must not be used; `None` if it may be.
     pub(super) async fn identify(
         &mut self,
         account: &Account,
@@ -35,7 +36,7 @@ impl Work {
         let told = match account::known(pinned.as_ref(), credential, fresh) {
             Ok(told) => {
                 if let Some(told) = told {
-                    account.was_told(told);
+                    account.set_whose(told);
                 }
                 told.map(str::to_owned)
             }
@@ -80,7 +81,7 @@ impl Work {
         Ok(verdict)
     }
 
-    /// The account that the annotation names, unless that was done already.
+    /// The account that the annotation accepts, unless it was handled already.
     fn accepts(&self) -> Option<&str> {
         let handled = self.token.status.as_ref().and_then(|it| it.last_handled_accept_account.as_ref());
         object::annotation(self.token.as_ref(), ACCEPT_ACCOUNT)
@@ -88,12 +89,12 @@ impl Work {
             .map(String::as_str)
     }
 
-    /// Writes down what stays in the account of that name. Returns how many keys that are.
+    /// Writes the keys that stay in the account of that name into the ledger. Returns how many they are.
     async fn leave(&self, old: &str) -> Result<usize, ledger::Error> {
         let keys = self.context.keys_of(&self.token);
         let entries: Vec<Entry> = keys.iter().flat_map(|key| self.left(key, old)).collect();
         match self.context.ledger.record(&entries).await {
-            // Said in events and logs; the keys are not to wait for room.
+            // A full ledger is reported in events and logs; the keys do not wait for room in it.
             Ok(()) | Err(ledger::Error::Full(_)) => Ok(entries.len()),
             Err(error) => Err(error),
         }
@@ -114,21 +115,21 @@ impl Work {
         served.into_iter().chain(previous).map(entry).collect()
     }
 
-    /// Whether this credential was seen to lead to the pinned account.
+    /// Whether this token was seen to lead to the pinned account.
     pub(super) fn is_proven(&self, credential: &str) -> bool {
         let account = self.token.status.as_ref().and_then(|it| it.account.as_ref());
         account.is_some_and(|it| it.credential == credential)
     }
 
-    /// What was said of the account, as long as no listing says otherwise.
+    /// The doubt found before, which stays until a listing clears it.
     pub(super) fn doubted(&self) -> Option<String> {
-        let before = self.context.accounts.standing(&self.reference());
+        let before = self.context.accounts.state(&self.reference());
         before.filter(|it| Some(&it.uid) == self.token.uid().as_ref()).and_then(|it| it.doubt)
     }
 
-    pub(super) fn tell_account(&self, status: &mut ConsoleTokenStatus) {
+    pub(super) fn report_account(&self, status: &mut ConsoleTokenStatus) {
         let asked = object::annotation(self.token.as_ref(), ACCEPT_ACCOUNT);
-        // Taken away and set again, the same value is another wish.
+        // If the annotation is removed and set again, the same value is a new request.
         status.last_handled_accept_account.take_if(|_| asked.is_none());
         let Some(found) = &self.account else { return };
         status.account = Some(found.account.clone());
@@ -138,7 +139,7 @@ impl Work {
     }
 }
 
-/// Whose account it is, where the vendor tells. One that does not let us ask tells nothing.
+/// The account's id, where the vendor returns it. 403 or 404 on that endpoint is no id, not an error.
 async fn whose(account: &Account) -> Result<Option<String>, Fault> {
     match account.whose().await {
         Err(fault) if matches!(fault.kind, FaultKind::Forbidden | FaultKind::NotFound) => Ok(None),

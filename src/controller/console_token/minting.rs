@@ -1,5 +1,5 @@
-//! ConsoleTokens that Keysmith makes: each has a GatewayApiKey of type Management, which is made, delivered, replaced and
-//! revoked like any other key. What is special of it is here and in the key's own `minting`.
+//! ConsoleTokens that Keysmith mints: each has a GatewayApiKey of type Management, which is issued, delivered,
+//! rotated and revoked like any other key. Its special rules are here and in the key's own `minting`.
 
 use super::super::Error;
 use super::{Credential, Work};
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Work {
-    /// The minted token, once it is there. Otherwise what is in the way.
+    /// The minted token, once it exists. Otherwise the reason why it does not.
     pub(super) async fn minted(
         &self,
         mint: &Mint,
@@ -42,8 +42,8 @@ impl Work {
             Ok(key) => key,
             Err(verdict) => return Ok(Err(verdict)),
         };
-        // A Secret that somebody else made holds no token of ours, whatever is in it. The serial is read before the
-        // content: it may be too low then, and the old token is kept a little longer.
+        // A Secret of another owner contains no token of ours. The serial is read before the content, so it may be
+        // too low; the previous token is then kept a little longer.
         let secrets = Guard(self.context.secrets(self.token.as_ref()));
         let target = match secrets.inspect(&key.uid().unwrap_or_default(), &mint.secret.name).await {
             Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),
@@ -57,11 +57,12 @@ impl Work {
         Ok(secret.map(|secret| (secret, Some(serial), idle)).map_err(|refusal| refusal.verdict()))
     }
 
-    /// The key that stands for the token, as it should be.
+    /// The GatewayApiKey of the token, in its desired state.
     async fn key(&self, mint: &Mint) -> Result<Result<Arc<GatewayApiKey>, Verdict>, Error> {
         let name = token::minted_name(&self.token.name_any());
         let known = watch::find::<GatewayApiKey>(&self.context.stores.keys, &self.namespace(), &name);
-        // The key enqueues its ConsoleToken after its own write, which the cache may not have yet; nothing else would do it later.
+        // The key enqueues its ConsoleToken right after its own write. The watch cache may not show that write yet,
+        // and no later event would enqueue the token.
         let known = known.map(|key| self.context.memory.newest(key));
         let uid = self.token.uid();
         if let Some(key) = &known {
@@ -87,7 +88,7 @@ impl Work {
         }
     }
 
-    /// What is asked of the token is asked of its key.
+    /// Requests in the token's annotations are copied to its key.
     fn requests(&self) -> BTreeMap<String, String> {
         let value = |name: &str| object::annotation(self.token.as_ref(), name).cloned();
         let asked = |name: &str| Some((name.to_owned(), value(name)?));
@@ -122,7 +123,7 @@ impl Work {
         Ok(api.create(&params, &object).await?)
     }
 
-    /// The key that stands for the token waits to learn that its successor works, and that the token is gone.
+    /// Enqueues the token's key, which waits to learn that its successor works, or that the token is gone.
     pub(super) fn enqueue_minter(&self) {
         if self.token.spec.mint.is_some() {
             let name = token::minted_name(&self.token.name_any());

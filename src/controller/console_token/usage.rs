@@ -1,5 +1,5 @@
-//! What the keys of a token spent, and what its account has left: read where somebody requests for it, at an interval of
-//! theirs, and told in coarse steps.
+//! What the keys of a token spent, and what its account has left: read where `spec.usage` asks for it, at its
+//! interval, and written into status in coarse steps.
 
 use super::Work;
 use crate::api::condition::{self, LOW_BALANCE, USAGE_READ};
@@ -19,14 +19,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
 
-/// What was read, or why it was not.
+/// A reading, or why it failed.
 pub(super) struct Reading {
     balance: Option<Money>,
     trouble: Option<(Reason, String)>,
 }
 
 impl Work {
-    /// Reads, if it is time. Returns when it is time again.
+    /// Reads usage if it is due. Returns when it is due next.
     pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
         let Some(spec) = self.token.spec.usage.clone() else {
             self.enqueue_read();
@@ -49,7 +49,7 @@ impl Work {
         let balance = account.balance().await;
         let trouble = report::token::unread(spent.as_ref().err(), balance.as_ref().err());
         if let Ok(Some(spent)) = &spent {
-            self.tell_keys(account, spent);
+            self.export_spending(account, spent);
         }
         let balance = balance.ok().flatten();
         if let Some(money) = &balance {
@@ -59,7 +59,7 @@ impl Work {
         Some(retry::plus(now, every))
     }
 
-    /// What is not read any more is taken out of status.
+    /// Enqueues keys whose status still shows usage, so that they remove it.
     fn enqueue_read(&self) {
         for key in self.keys().iter().filter(|key| key.status.as_ref().is_some_and(|it| it.usage.is_some())) {
             self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
@@ -84,10 +84,10 @@ impl Work {
         self.context.keys_of(&self.token)
     }
 
-    /// Metrics have it exactly; keys whose status would say something else are enqueued.
-    fn tell_keys(&self, account: &Account, spent: &Spent) {
+    /// Sets the exact metrics; keys whose status would change are enqueued.
+    fn export_spending(&self, account: &Account, spent: &Spent) {
         let currency = account.capabilities().budget.currency;
-        let mut told = Vec::new();
+        let mut exported = Vec::new();
         for key in self.keys() {
             let Some(status) = &key.status else { continue };
             let identity = Identity::from(self.context.mark(key.as_ref()));
@@ -105,7 +105,7 @@ impl Work {
             {
                 self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
             }
-            told.push(KeySpending {
+            exported.push(KeySpending {
                 namespace: self.namespace(),
                 name: key.name_any(),
                 currency,
@@ -113,11 +113,11 @@ impl Work {
                 budget: budget.map(|it| it.micros),
             });
         }
-        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), told);
+        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), exported);
     }
 
-    /// What status says of the last reading; what is not asked for any more goes.
-    pub(super) fn tell_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
+    /// Writes the last reading into status, and removes what is not read any more.
+    pub(super) fn report_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
         let Some(spec) = &self.token.spec.usage else {
             status.balance = None;
             status.conditions.retain(|it| it.type_ != LOW_BALANCE && it.type_ != USAGE_READ);

@@ -1,4 +1,4 @@
-//! Whether a console token is good for anything: one listing tells, and is the poll that serves every key.
+//! Verifies a console token by one listing, which is also the poll for every key.
 
 use super::{Connection, LEAST, LONGEST_PROBE, Verification, Work};
 use crate::cluster::object;
@@ -13,10 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::sync::Arc;
 
-/// Others wait so much longer than the token whose turn it is to list: a tenth of the interval, and no more than this.
+/// How much longer the other tokens of an account wait than the one that lists next: a tenth of the interval, and at
+/// most this.
 const GRACE: SignedDuration = SignedDuration::from_secs(20);
 
-/// A listing, and how it came.
+/// A listing, and where it comes from.
 struct Seen {
     listing: Arc<Listing>,
     /// Whether it was made in this pass.
@@ -26,8 +27,9 @@ struct Seen {
 }
 
 impl Work {
-    /// A listing is the harmless call, and the poll. It is skipped while the last one of the account is recent and good,
-    /// whichever token made it; but this token proves itself by one of its own now and then.
+    /// Verifies the token by a listing: the call without side effects, and the poll. It is skipped while the last
+    /// listing of the account, by whichever token, is recent and succeeded; but at an interval, this token lists by
+    /// itself.
     pub(super) async fn verify(&mut self, account: Arc<Account>, connection: Connection) -> Verification {
         let now = self.context.clock.now();
         let poll = self.poll(&account);
@@ -46,16 +48,17 @@ impl Work {
         match listed {
             Ok(listing) => {
                 if was_refused {
-                    // They were told that the breaker is open, and wait to be told that it is not.
+                    // The dependents' status says that the breaker is open, so they are enqueued when it closes.
                     self.enqueue_dependants();
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
-                let wake = account.proven_until(poll).map_or(next, |proven| next.min(proven));
+                let requeue_at = account.proven_until(poll).map_or(next, |proven| next.min(proven));
                 let seen = Seen { listing, probed, fresh: latest.is_none() };
-                self.seen(&account, connection, seen, wake).await
+                self.seen(&account, connection, seen, requeue_at).await
             }
             Err(fault) => {
-                // A token that the vendor was never seen to accept is no reason to give up another.
+                // Without a listing the vendor was never seen to accept this token, and the previous token must not
+                // be given up for it.
                 let connection =
                     Connection { serial: connection.serial.filter(|_| latest.is_some()), ..connection };
                 self.failed(&fault, connection, true)
@@ -63,32 +66,33 @@ impl Work {
         }
     }
 
-    /// Time between two listings: the same for all tokens that list the same.
+    /// Interval between two listings: the same for all tokens that share a listing.
     fn poll(&self, account: &Account) -> SignedDuration {
         let seed = self.context.accounts.seed(&account.lists(), &self.token.uid().unwrap_or_default());
         retry::jittered(self.context.settings.poll, &seed)
     }
 
-    /// What it lists, once it was seen to.
+    /// The listing of this token, once the token is verified.
     pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
-        let standing = self.context.accounts.standing(&self.reference())?;
-        standing.account.map(|account| account.lists())
+        let state = self.context.accounts.state(&self.reference())?;
+        state.account.map(|account| account.lists())
     }
 
-    /// How old the newest listing is when this token looks again: it lists then, or what another one listed has come.
+    /// Age of the newest listing at which this token's next pass is due: by then it lists, or another token has
+    /// listed.
     fn patience(&self, account: &Account) -> SignedDuration {
         let poll = self.poll(account);
         let first = self.context.accounts.is_first(&TokenRef::of(&self.token), account, poll);
         if first { poll } else { poll + GRACE.min(poll / 10) }
     }
 
-    /// There is a listing, made in this pass or by another one.
+    /// Evaluates a listing, made in this pass or by another token.
     async fn seen(
         &mut self,
         account: &Account,
         connection: Connection,
         seen: Seen,
-        wake: Timestamp,
+        requeue_at: Timestamp,
     ) -> Verification {
         let verdict = match self.identify(account, &connection.credential, (&seen.listing, seen.fresh)).await
         {
@@ -109,15 +113,21 @@ impl Work {
                 doubt: Some(summary.clone()),
                 verdict,
                 summary,
-                wake: Some(wake),
+                requeue_at: Some(requeue_at),
             };
         }
         self.compare(account, &seen.listing).await;
         let verdict = report::token::verified(&self.token);
-        Verification { connection, verdict, summary: String::new(), doubt: None, wake: Some(wake) }
+        Verification {
+            connection,
+            verdict,
+            summary: String::new(),
+            doubt: None,
+            requeue_at: Some(requeue_at),
+        }
     }
 
-    /// What a listing says to everybody who works with this token, once for each listing, whichever pass made it.
+    /// Compares a listing with the dependents of this token, once per listing, whichever pass made it.
     async fn compare(&self, account: &Account, listing: &Arc<Listing>) {
         let before = self.context.memory.compared(&self.token.uid().unwrap_or_default(), listing.as_of);
         if before >= Some(listing.as_of) {
@@ -128,17 +138,17 @@ impl Work {
         if let Err(fault) = account.join().await {
             log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
         }
-        self.poll_deposits(account, self.poll(account)).await;
+        self.poll_provider_keys(account, self.poll(account)).await;
         sweep::after_listing(&self.context, &self.token, account, listing).await;
     }
 
-    /// The vendor did not answer as it should. `proven`: what the token was good for before, it is good for still.
+    /// The listing failed. `proven`: the token keeps the readiness it had before.
     fn failed(&self, fault: &Fault, connection: Connection, proven: bool) -> Verification {
         let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
         let wait = self.context.memory.failed(&format!("probe/{uid}"));
         let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
-        // What a probe may find out sooner than other calls may be tried again; what the vendor asked for is kept.
+        // A probe may run before other calls may be retried; a pause that the vendor asked for is kept.
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
         let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
@@ -151,11 +161,11 @@ impl Work {
             verdict,
             summary: fault.to_string(),
             doubt: self.doubted(),
-            wake: Some(next),
+            requeue_at: Some(next),
         }
     }
 
-    /// What the driver knows of a refusal.
+    /// The driver's hint for a rejected token.
     fn hint(&self) -> &'static str {
         self.context.settings.vendors.capabilities(&self.token.spec.vendor).map_or("", |it| it.refused)
     }

@@ -1,9 +1,9 @@
-//! Settings of a Cortecs project (contract §3.3, C4 and C5). The whole configuration is written at once, so it is read
-//! before, and everything in it that is not ours is sent back as it was: what is missing might be wiped.
+//! Settings of a Cortecs project (contract §3.3, C4 and C5). The configuration is written as a whole. It is therefore
+//! read first, and everything in it that is not ours is sent back unchanged: a missing field might be wiped.
 
 use super::Cortecs;
 use crate::api::project_settings::{Preference, ProjectValues};
-use crate::gateway::http::{Answer, Call, Wire, untold_is_none};
+use crate::gateway::http::{Answer, Call, Wire, hidden_is_none};
 use crate::gateway::{Project, Projects, Whole, lenient, refusal};
 use crate::plan::fault::{Fault, FaultKind};
 use async_trait::async_trait;
@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 const CONFIGURATION: [&str; 3] = ["v1", "manage", "project-configs"];
 const INFERENCE: &str = "inference_config";
 
-/// What the vendor calls the fields of a configuration. What is not here was made up by the vendor and only goes back.
+/// The vendor's names of configuration fields. Fields that are not in this list are the vendor's own and only sent
+/// back.
 const FIELDS: &[refusal::Field] = &[
     ("allow_overwrite", Some("spec.settings.allowOverwrite")),
     ("allowed_providers", Some("spec.settings.allowedProviders")),
@@ -67,8 +68,8 @@ fn shown(whole: &Map<String, Value>) -> ProjectValues {
     }
 }
 
-/// The configuration with the wanted settings in the place of those it has. `None`: it has no place for them, and what
-/// becomes of settings that are not sent is not documented.
+/// The configuration with the wanted settings in place of the current ones. `None`: it has no place for them, and the
+/// effect of settings that are not sent is not documented.
 fn merged(mut whole: Map<String, Value>, wanted: &ProjectValues) -> Option<Map<String, Value>> {
     let inference = whole.get_mut(INFERENCE)?.as_object_mut()?;
     let mut put = |name: &str, value: Option<Value>| {
@@ -87,7 +88,7 @@ fn merged(mut whole: Map<String, Value>, wanted: &ProjectValues) -> Option<Map<S
     Some(whole)
 }
 
-/// The configuration, without what must not be shown. Nothing in an answer is no configuration.
+/// The configuration, without what must not be shown. An empty response is no configuration.
 fn readable(answer: &Answer) -> Result<Map<String, Value>, Fault> {
     let none = || Fault::without_effect(FaultKind::NoSettings);
     if answer.bytes().trim_ascii().is_empty() {
@@ -102,7 +103,7 @@ fn readable(answer: &Answer) -> Result<Map<String, Value>, Fault> {
     }
 }
 
-/// 404 to a question for the configuration, which has a path of its own, says that the project has none.
+/// The configuration has a path of its own, so a 404 means that the project has none.
 fn unconfigured(fault: Fault) -> Fault {
     match fault.kind {
         FaultKind::NotFound => Fault { kind: FaultKind::NoSettings, ..fault },
@@ -110,9 +111,9 @@ fn unconfigured(fault: Fault) -> Fault {
     }
 }
 
-/// The id of the project. `None`: the vendor does not tell.
+/// The id of the project. `None`: the vendor does not return it.
 pub(super) async fn id(wire: &Wire) -> Result<Option<String>, Fault> {
-    let answer = untold_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
+    let answer = hidden_is_none(wire.send(Call::new(Method::GET, &CONFIGURATION)).await)?;
     let whole: Option<Value> = answer.map(|it| it.read()).transpose()?;
     Ok(whole.as_ref().and_then(|it| it.get("project_id")).and_then(lenient::account))
 }
@@ -122,8 +123,8 @@ impl Projects for Cortecs {
     async fn read(&self) -> Result<Project, Fault> {
         let answer = self.wire.send(Call::new(Method::GET, &CONFIGURATION)).await.map_err(unconfigured)?;
         let readable = readable(&answer)?;
-        let strange = || Fault::without_effect(FaultKind::Malformed("the configuration names no project"));
-        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(strange)?;
+        let malformed = || Fault::without_effect(FaultKind::Malformed("the configuration names no project"));
+        let id = readable.get("project_id").and_then(lenient::account).ok_or_else(malformed)?;
         Ok(Project { id, shown: shown(&readable), whole: Whole(answer.whole()?) })
     }
 

@@ -1,4 +1,4 @@
-//! What Cortecs can do, and its row in the registry.
+//! Capabilities of Cortecs, and its row in the registry.
 
 use super::Cortecs;
 use crate::api::gateway_api_key::{KeyType, Preset};
@@ -21,7 +21,7 @@ pub const DRIVER: Driver = Driver {
     open: |_, wire| Box::new(Cortecs::new(wire)),
 };
 
-/// What Cortecs can do.
+/// Capabilities of Cortecs.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "cortecs",
     title: "Cortecs",
@@ -43,7 +43,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     last_used: false,
     created_at: true,
     tells_remaining: false,
-    // A key may belong to the user whose token made it, and the contract does not say what others of the project see.
+    // A key may belong to the user whose token created it, and the contract does not say which keys other users of
+    // the project see.
     lists_whole_account: false,
     // Budgets of the console begin at 00:00 UTC (§3.4).
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
@@ -58,7 +59,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     refused: "",
 };
 
-/// What becomes of each field of a GatewayApiKey.
+/// How each field of a GatewayApiKey is supported.
 const fn fields(field: SpecField) -> FieldSupport {
     match field {
         SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),

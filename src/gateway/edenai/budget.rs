@@ -1,8 +1,9 @@
-//! Budgets at Eden AI, which both of its APIs tell and take in the same fields (contract §2.3, §2.5, §2.8).
+//! Budgets at Eden AI, in the fields that both of its APIs share (contract §2.3, §2.5, §2.8).
 //!
-//! `balance` is what is left now; `balance_reset_period` and `balance_reset_amount` say when it begins anew, and with how
-//! much. A key that becomes periodic starts full, whatever `balance` came with the same request: a key that is to have less,
-//! such as the successor of a key that spent some, gets its balance by a second request.
+//! `balance` is what is left now; `balance_reset_period` and `balance_reset_amount` say when the budget is reset, and
+//! to how much. A key that becomes periodic starts with the full amount, whatever `balance` is in the same request. A
+//! key that must start with less, such as the successor of a key that spent some, gets its balance by a second
+//! request.
 
 use crate::api::shared::Period;
 use crate::gateway::lenient;
@@ -11,7 +12,7 @@ use crate::plan::money;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// How a budget that starts anew is told.
+/// The vendor's name of a reset period.
 fn reset_period(period: Period) -> Option<&'static str> {
     match period {
         Period::Once => None,
@@ -21,7 +22,7 @@ fn reset_period(period: Period) -> Option<&'static str> {
     }
 }
 
-/// The limit as far as `active_balance`, `balance` and the reset fields tell it: exactly, or only that there is one.
+/// The limit, by `active_balance`, `balance` and the reset fields: the exact one, or only that there is one.
 pub fn shown_budget(
     active: Option<bool>,
     balance: Option<Option<u64>>,
@@ -42,7 +43,7 @@ pub fn shown_budget(
     }
 }
 
-/// What is shown of a budget, where every field that tells it could be read.
+/// The budget as returned, if every field that it depends on could be read.
 pub fn as_far_as_read(
     shown: (Option<Option<Limit>>, Option<bool>),
     unread: &[&'static str],
@@ -51,8 +52,8 @@ pub fn as_far_as_read(
     if FIELDS.iter().any(|field| unread.contains(field)) { (None, None) } else { shown }
 }
 
-/// The fields that say what a key may spend: its budget, of which so much is left, all of it where nothing is said. In which
-/// form a balance is given differs between requests.
+/// The fields of a request that set the budget, with `left` of it remaining; `None` is all of it. The format of a
+/// balance differs between requests.
 pub fn spending(
     (budget, left): (Option<Limit>, Option<u64>),
     amount: fn(u64) -> Value,
@@ -87,13 +88,13 @@ pub fn decimal(micros: u64) -> Value {
     json!(money::decimal(micros))
 }
 
-/// What the balance has still to be set to, where an answer does not show that no more than this is left.
+/// The balance that a second request has to set, unless the response shows that no more than `left` remains.
 pub fn excess((budget, left): (Option<Limit>, Option<u64>), shown: Option<u64>) -> Option<u64> {
     let left = left.filter(|left| budget.is_some_and(|limit| *left < limit.micros))?;
     shown.is_none_or(|shown| shown > left).then_some(left)
 }
 
-/// The balance in the answer to an update, where it shows one.
+/// The balance in the response to an update, if it contains one.
 pub fn balance(answer: &Map<String, Value>) -> Option<u64> {
     #[derive(Deserialize)]
     struct Shown {

@@ -1,5 +1,5 @@
-//! Spending at Eden AI, which both of its APIs tell in the same shape (contract §2.9): by name of the key, day and
-//! feature, in US dollars. What no key is named for comes as `base_token`.
+//! Spending at Eden AI, in the format that both of its APIs share (contract §2.9): by name of the key, day and
+//! feature, in US dollars. Spending without a key is listed as `base_token`.
 
 use crate::gateway::http::{Call, LARGEST_EXPORT, Wire};
 use crate::gateway::lenient;
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One entry for every day; the last one of a key tells when it was used last.
+/// One entry per day; the last entry of a key is its last use.
 const DAILY: &str = "1";
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct Cost {
     _object: (),
 }
 
-/// What all keys of the account spent within the span: one call.
+/// What all keys of the account spent within the span, by one call.
 pub async fn spent(wire: &Wire, path: &[&str], span: &Span) -> Result<Vec<Spending>, Fault> {
     let (begin, end) = span.days();
     let (begin, end) = (begin.to_string(), end.to_string());
@@ -57,8 +57,8 @@ pub async fn spent(wire: &Wire, path: &[&str], span: &Span) -> Result<Vec<Spendi
 fn sum(of: OfKey) -> Result<Spending, Fault> {
     let mut sum = Spending { key: of.token.unwrap_or_default(), ..Spending::default() };
     for (day, features) in of.data {
-        let strange = || Fault::without_effect(FaultKind::Malformed("a day of the costs is no date"));
-        let date: jiff::civil::Date = day.get(..10).unwrap_or(&day).parse().map_err(|_| strange())?;
+        let malformed = || Fault::without_effect(FaultKind::Malformed("a day of the costs is no date"));
+        let date: jiff::civil::Date = day.get(..10).unwrap_or(&day).parse().map_err(|_| malformed())?;
         let at: Option<Timestamp> = date.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
         let counts = features.values().map(|cost| cost.details.unwrap_or(0.0) as u64);
         let calls = counts.fold(0, u64::saturating_add);

@@ -1,17 +1,18 @@
 //! Eden AI, through the custom tokens that came before its Management API (v2). Sources: the vendor's pages and the
-//! contract, §2.1 to §2.5. By September 2026 the vendor documents these endpoints for sessions of its console only.
+//! contract, §2.1 to §2.5. As of September 2026, the vendor documents these endpoints for sessions of its console
+//! only.
 //!
-//! Quirks, each with a test in `tests/gateway_edenai.rs`:
+//! Quirks, each with a test in `tests/edenai/`, of the program `fast`:
 //! 1. Every path ends in a slash; a token's name is its identity and a segment of the path (§2.2).
-//! 2. The answer to a create call need not hold the token: it is read by name (§2.3).
-//! 3. `balance` is text in one answer and a number in the other, and a number in an update (§2.3).
-//! 4. `balance` says something only while `active_balance` is true; without it the vendor shows an amount of its own
+//! 2. The response to a create call need not contain the token: it is read by name (§2.3).
+//! 3. `balance` is text in one response and a number in the other, and a number in an update (§2.3).
+//! 4. `balance` is meaningful only while `active_balance` is true; otherwise the vendor returns an amount of its own
 //!    (§2.3).
-//! 5. A budget that starts anew forces `active_balance` (§2.3), and is taken to start full as on v3 (§2.8): a token that is to
-//!    have less gets its balance by a second request.
-//! 6. A taken name answers 400, not 409 (§2.4). Errors have three shapes.
-//! 7. `me` and `legacy` are other endpoints; our names end in a mark and are never these (§2.5).
-//! 8. A vendor that refuses API keys here answers 401 or 403, and one that lists without `token` shows none (§2.0).
+//! 5. A budget with a reset forces `active_balance` (§2.3), and is assumed to start full as on v3 (§2.8): a token
+//!    that must start with less gets its balance by a second request.
+//! 6. A taken name answers 400, not 409 (§2.4). Errors have three formats.
+//! 7. `me` and `legacy` are other endpoints; our names end in a mark and never collide with them (§2.5).
+//! 8. If the vendor rejects API keys here, it answers 401 or 403, or lists entries without `token` (§2.0).
 
 mod table;
 
@@ -61,7 +62,7 @@ struct Token {
     revoked: Option<bool>,
     #[serde(default)]
     token: Option<SecretString>,
-    /// Makes serde read this from an object only, not from an array of its fields as well.
+    /// Makes serde accept an object only, not an array of its fields.
     #[serde(flatten)]
     _object: (),
 }
@@ -93,9 +94,9 @@ impl Entry for Token {
     }
 }
 
-/// A token, as far as it could be read. `None`: it is revoked.
+/// A token as a listed key, as far as it could be read. `None`: it is revoked.
 fn listed(read: Read<Token>) -> Option<Listed> {
-    let told_unread = read.told_unread();
+    let unread_fields = read.unread_fields();
     let Read { entry: token, unread } = read;
     let name = token.name.filter(|_| token.revoked != Some(true))?;
     let reset = (token.balance_reset_period.as_deref(), token.balance_reset_amount);
@@ -109,7 +110,7 @@ fn listed(read: Read<Token>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread: told_unread,
+        unread: unread_fields,
         shown: Shown { budget, capped, ..Shown::default() },
     })
 }
@@ -119,13 +120,13 @@ fn number(micros: u64) -> Value {
     json!(micros as f64 / 1_000_000.0)
 }
 
-/// The fault of a later call, when an earlier one had an effect.
+/// The fault of a later request, after an earlier one had an effect: the outcome is unknown.
 fn unknown(fault: Fault) -> Fault {
     Fault { effect: Outcome::Unknown, ..fault }
 }
 
 impl EdenAiV2 {
-    /// The account's tokens over that wire.
+    /// The account's tokens, accessed over that wire.
     pub fn new(wire: Wire) -> Self {
         Self { wire: wire.reading(READ) }
     }
@@ -139,14 +140,14 @@ impl EdenAiV2 {
         entry::single(answer.read()?).map(Some)
     }
 
-    /// A token's secret, if the vendor shows it.
+    /// The secret of a token, if the vendor shows it.
     fn shown(&self, token: &Token) -> Result<SecretString, Fault> {
         let hidden = "it does not show the token, as Eden AI has documented of api V2 since September 2026; use api V3";
         let secret = token.token.clone().ok_or(FaultKind::Malformed(hidden));
         secret.and_then(|it| self.wire.shown(it, hidden)).map_err(Fault::without_effect)
     }
 
-    /// Changes a token. Returns what the answer shows, which need not be anything.
+    /// Changes a token. Returns the fields of the response, which may be empty.
     async fn patch(&self, name: &str, body: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
         let path = ["v2", "user", "custom_token", name];
         let body = Some(Value::Object(body));
@@ -154,7 +155,7 @@ impl EdenAiV2 {
         self.wire.send(call).await?.updated()
     }
 
-    /// Sets the balance alone, where there is one to set. The request before it was carried out.
+    /// Sets the balance alone, if there is one to set. The request before it was applied.
     async fn lower(&self, name: &str, left: Option<u64>) -> Result<(), Fault> {
         match left {
             Some(left) => self.patch(name, balance_alone(left, number)).await.map(drop).map_err(unknown),
@@ -199,7 +200,7 @@ impl Gateway for EdenAiV2 {
             ..Call::new(Method::POST, &path)
         };
         let created: Token = self.wire.send(call).await?.created()?;
-        // From here on the token exists, whatever else goes wrong.
+        // From here on the token exists, even if a later step fails.
         let left = excess((order.budget, order.left), created.balance.flatten());
         self.lower(&order.name, left).await?;
         let token = match created.token {
@@ -223,7 +224,7 @@ impl Gateway for EdenAiV2 {
             match field {
                 Field::Budget => body.extend(spending(budget, number)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
-                // Nothing that can be changed there, and so never different.
+                // These cannot be changed by this API, so drift is never reported in them.
                 Field::DisplayName | Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
             }
         }

@@ -1,19 +1,21 @@
 //! Eden AI, through its Management API (v3). Sources: the vendor's pages and the contract, §2.6 to §2.11.
 //!
-//! Quirks, each with a test in `tests/gateway_edenai.rs`:
+//! Quirks, each with a test in `tests/edenai/`, of the program `fast`:
 //! 1. Every path ends in a slash (§2.6).
-//! 2. Revoked keys stay in the listing and are no keys any more; keys of old without an id cannot be addressed (§2.8).
+//! 2. Revoked keys stay in the listing and are ignored; legacy keys without an id cannot be addressed (§2.8).
 //! 3. A listing's total is `total_count`, or `count` (§2.8).
-//! 4. The secret is told when a key is made or rotated, and never again; rotating ends the old one at once (§2.8).
-//! 5. `balance` is what is left, as a number or as text; null is no limit. It falls with use and is never compared (§2.8).
-//! 6. A budget that starts anew is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8): a key that
-//!    is to have less gets its balance by a second request. Whether a changed amount counts before the next period is not
-//!    documented: the balance is set with it.
+//! 4. The secret is returned when a key is created or rotated, and never again; rotation invalidates the previous
+//!    secret at once (§2.8).
+//! 5. `balance` is what is left, as a number or as text; null is no limit. It falls with use and is never compared
+//!    (§2.8).
+//! 6. A budget with a reset is `balance_reset_period` and `balance_reset_amount`, and starts full (§2.8): a key that
+//!    must start with less gets its balance by a second request. Whether a changed amount applies before the next
+//!    period is not documented: the balance is set with it.
 //! 7. An expiry must be at least a day ahead; it can be moved and cleared (§2.8).
-//! 8. 403 to a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
-//! 9. Revoking answers 200 with the key, or 204; what is revoked already is 404 or 200 (§2.7).
-//! 10. Auth keys are made by an issuer key: `issuer`.
-//! 11. Which organization a key is of is told, but in which field is not documented: `whoami` (§2.7).
+//! 8. 403 on a create call is the plan's limit of keys, or a token without `manage:write` (§2.8).
+//! 9. Revoking answers 200 with the key, or 204; a key that is already revoked answers 404 or 200 (§2.7).
+//! 10. Auth keys are created by an issuer key: `issuer`.
+//! 11. The organization of a key is returned, but the field is not documented: `whoami` (§2.7).
 
 mod issuer;
 mod key;
@@ -46,10 +48,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// A date is given this much later, so that the shortest one the vendor takes is not missed by the time of a call.
+/// Added to every expiry, so that the shortest one that the vendor accepts is not missed by the duration of a call.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Keys of an organization, by an auth key.
+/// Keys of an organization, accessed with an auth key.
 pub struct EdenAiV3 {
     wire: Wire,
 }
@@ -71,17 +73,17 @@ struct Rotated {
 const fn token_type(kind: KeyType) -> &'static str {
     match kind {
         KeyType::Sandbox => "sandbox_api_token",
-        // Other kinds are refused before any call.
+        // Other types are rejected before any call.
         KeyType::Api | KeyType::CodingAgent | KeyType::Management => "api_token",
     }
 }
 
-/// The date that is given.
+/// The expiry as sent.
 fn later(at: Timestamp) -> Timestamp {
     to_the_second(plus(at, MARGIN))
 }
 
-/// The fields that both APIs tell, are read, and that a fault may name.
+/// Names of the fields that both APIs share; a fault may name them.
 pub(super) const READ: &[&str] = &[
     "active_balance",
     "balance",
@@ -107,7 +109,7 @@ pub(super) fn expiry(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(later(at)))
 }
 
-/// What both APIs call the fields of a key.
+/// The vendor's names of a key's fields, in both APIs.
 pub(super) const BODY: &[refusal::Field] = &[
     ("name", Some("spec.displayName")),
     ("token_type", Some("spec.type")),
@@ -118,12 +120,12 @@ pub(super) const BODY: &[refusal::Field] = &[
     ("expire_time", Some("spec.expiresInDays")),
 ];
 
-/// The fault of a later call, when an earlier one had an effect.
+/// The fault of a later request, after an earlier one had an effect: the outcome is unknown.
 fn unknown(fault: Fault) -> Fault {
     Fault { effect: Outcome::Unknown, ..fault }
 }
 
-/// 403 to a create call says something else than elsewhere.
+/// 403 on a create call has a meaning of its own: the limit of keys.
 fn limit_reached(fault: Fault) -> Fault {
     match fault.kind {
         FaultKind::Forbidden => Fault { kind: FaultKind::KeyLimit { status: 403 }, ..fault },
@@ -132,7 +134,7 @@ fn limit_reached(fault: Fault) -> Fault {
 }
 
 impl EdenAiV3 {
-    /// The organization's keys over that wire.
+    /// The organization's keys, accessed over that wire.
     pub fn new(wire: Wire) -> Self {
         Self { wire: wire.reading(READ) }
     }
@@ -152,7 +154,7 @@ impl EdenAiV3 {
         Ok(Minted { key, secret })
     }
 
-    /// Changes a key. Returns what the answer shows, which need not be anything.
+    /// Changes a key. Returns the fields of the response, which may be empty.
     async fn patch(&self, id: &KeyId, body: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
         let path = ["v3", "manage", "keys", &id.0];
         let body = Some(Value::Object(body));
@@ -160,7 +162,7 @@ impl EdenAiV3 {
         self.wire.send(call).await?.updated()
     }
 
-    /// Sets the balance alone, where there is one to set. The request before it was carried out.
+    /// Sets the balance alone, if there is one to set. The request before it was applied.
     async fn lower(&self, id: &KeyId, left: Option<u64>) -> Result<(), Fault> {
         match left {
             Some(left) => self.patch(id, balance_alone(left, decimal)).await.map(drop).map_err(unknown),
@@ -223,7 +225,7 @@ impl Gateway for EdenAiV3 {
                 Field::DisplayName => drop(body.insert("name".into(), json!(amendment.name))),
                 Field::Budget => body.extend(spending(budget, decimal)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
-                // Nothing the vendor has, and so never different.
+                // The vendor has no such settings, so drift is never reported in them.
                 Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
             }
         }
@@ -262,7 +264,7 @@ impl Reissue for EdenAiV3 {
             return Ok(None);
         }
         let answer = self.patch(id, settings(order)).await?;
-        // From here on the key has another name, whatever else goes wrong.
+        // From here on the key has another name, even if a later step fails.
         let left = excess((order.budget, order.left), budget::balance(&answer));
         self.lower(id, left).await?;
         let path = ["v3", "manage", "keys", &id.0, "rotate"];

@@ -1,6 +1,6 @@
 //! Spending, as the sum of Edgee's exported log (contract §1.11). Neither the spelling of the columns nor the unit of
-//! the cost is documented: columns are found by name, whatever their case and separators, and the cost is taken for US
-//! dollars, as everywhere else in the Console API.
+//! the cost is documented: columns are found by name, whatever their case and separators, and the cost is assumed to
+//! be US dollars, as everywhere else in the Console API.
 
 use super::Edgee;
 use crate::gateway::http::{Call, LARGEST_EXPORT};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// So many ids fit into a URL that everything in between takes.
+/// Number of ids per request, so that the URL fits through every proxy.
 const IDS_AT_ONCE: usize = 50;
 
 impl Edgee {
@@ -40,7 +40,7 @@ impl Edgee {
     }
 }
 
-/// The spending by key, out of CSV with a header or a JSON array of records. `None`: it is neither.
+/// Spending by key, from CSV with a header or from a JSON array of records. `None`: the body is neither.
 pub fn sums(body: &[u8]) -> Option<Vec<Spending>> {
     let mut sums = BTreeMap::new();
     match body.trim_ascii_start().first() {
@@ -61,7 +61,7 @@ fn count(sums: &mut Sums, key: &str, cost: u64, at: Option<Timestamp>) {
     one.last_used_at = one.last_used_at.max(at);
 }
 
-/// A column by its name, without regard to case and to what stands between its words.
+/// Whether a column has that name, regardless of case and separators.
 fn is_column(name: &str, wanted: &str) -> bool {
     let letters = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|it| it.to_ascii_lowercase()).collect()
@@ -82,7 +82,7 @@ fn csv(body: &[u8], sums: &mut Sums) -> Option<()> {
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).ok()? {
         let text = |place| std::str::from_utf8(record.get(place)?).ok();
-        // A row that is cut short is no row; an empty cell is what null is in JSON.
+        // A truncated row is malformed; an empty cell corresponds to null in JSON.
         let cost = match text(cost)?.trim() {
             "" => 0,
             cost => lenient::amount(cost.trim_start_matches('$'))?,

@@ -1,4 +1,4 @@
-//! Edgee's provider keys (contract §1.10): creation is documented, all else is tried by house style.
+//! Edgee's provider keys (contract §1.10): creation is documented, the other calls are tried by analogy with keys.
 
 use super::Edgee;
 use crate::gateway::entry::{Entry, Read};
@@ -39,13 +39,13 @@ impl Entry for ProviderKeyBody {
     const FIELDS: &'static [&'static str] = &["id", "name", "api_key_ids"];
     const ID: &'static str = "id";
 
-    /// Whether a listing shows ids is not documented (§1.10).
+    /// Whether a listing contains ids is not documented (§1.10).
     fn has_id(&self) -> bool {
         true
     }
 }
 
-/// What the vendor calls the fields of a provider key.
+/// The vendor's names of a provider key's fields.
 const ASSIGNED: refusal::Field = ("api_key_ids", Some("spec.gatewayKeyRefs"));
 const FIELDS: &[refusal::Field] = &[
     ("provider", Some("spec.provider")),
@@ -54,7 +54,7 @@ const FIELDS: &[refusal::Field] = &[
     ASSIGNED,
 ];
 
-/// The answer to an undocumented call. `None`: a vendor that does not know the path or the method is in its right.
+/// The response to an undocumented call. `None`: the vendor does not know the path or the method, which is no error.
 fn accepted(result: Result<Answer, Fault>) -> Result<Option<Answer>, Fault> {
     match result {
         Err(fault) if is_unknown_path(&fault) => Ok(None),
@@ -69,7 +69,7 @@ fn is_unknown_path(fault: &Fault) -> bool {
         | FaultKind::Rejected { .. }
         | FaultKind::RejectedOurs { .. }
         | FaultKind::Failed { status: 501, .. } => true,
-        // A page of HTML with 404 had no effect; an answer with 2xx that cannot be read may have had one.
+        // An HTML page with 404 means not applied; after a malformed 2xx response the outcome is unknown.
         FaultKind::Malformed(_) => fault.effect == Outcome::NotApplied,
         _ => false,
     }
@@ -79,12 +79,12 @@ fn is_unknown_path(fault: &Fault) -> bool {
 impl ProviderKeys for Edgee {
     async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault> {
         let keys: Vec<Read<ProviderKeyBody>> = self.pages("provider-keys").await?;
-        let deposit = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedProviderKey {
+        let listed = |Read { entry: key, .. }: Read<ProviderKeyBody>| ListedProviderKey {
             id: key.id.map(KeyId),
             name: key.name,
             assigned_to: key.api_key_ids.map(|ids| ids.into_iter().map(KeyId).collect()),
         };
-        Ok(keys.into_iter().map(deposit).collect())
+        Ok(keys.into_iter().map(listed).collect())
     }
 
     async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault> {

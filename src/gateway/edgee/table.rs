@@ -1,4 +1,4 @@
-//! What Edgee can do, and its row in the registry.
+//! Capabilities of Edgee, and its row in the registry.
 
 use super::Edgee;
 use crate::api::console_token::Vendor;
@@ -27,7 +27,7 @@ fn organization(vendor: &Vendor) -> Option<&str> {
     vendor.edgee.as_ref().map(|place| place.organization_id.as_str())
 }
 
-/// What Edgee can do.
+/// Capabilities of Edgee.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "edgee",
     title: "Edgee",
@@ -60,7 +60,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     fields,
     provider_keys: true,
     project_settings: false,
-    // Not documented; a key that shows up later than this is recognised by its mark and removed.
+    // Not documented; a key that is listed later than this is recognised by its mark and revoked.
     listing_lag: SignedDuration::from_secs(30),
     // Not documented either (§1.16).
     calls_per_second: 20,
@@ -68,7 +68,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     refused: "",
 };
 
-/// What becomes of each field of a GatewayApiKey.
+/// How each field of a GatewayApiKey is supported.
 const fn fields(field: SpecField) -> FieldSupport {
     match field {
         SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),

@@ -1,4 +1,4 @@
-//! Keys that exist already, and that a resource takes over.
+//! Adoption: existing keys that a resource takes over.
 
 use super::{Act, Done, KeyPass};
 use crate::cluster::object::log_about;
@@ -18,7 +18,7 @@ use crate::protocol::{Error, Pass};
 use kube::ResourceExt;
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// Records a key that exists already; its Secret and its settings follow.
+    /// Records an existing key; later steps write its Secret and its settings.
     pub(super) async fn record_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -55,8 +55,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
-    /// Whether the ledger says that a resource of another name left the key: a copied annotation is no claim to it. As
-    /// long as the ledger cannot be read, nobody's is.
+    /// Whether the ledger says that a resource of another name left the key: a copied annotation gives no right to it.
+    /// While the ledger cannot be read, every key counts as left by another resource.
     async fn left_by_another(&self, id: &KeyId) -> bool {
         let (namespace, name) = (self.namespace(), self.key.name_any());
         let other = |entry: &ledger::Entry| {
@@ -73,7 +73,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Somebody accounts for the key again. Should the entry stay, the sweep does without it.
+    /// Removes the ledger entry of an adopted key. If that fails, the sweep works without it.
     async fn forget_left(&self, id: &KeyId) {
         let token = TokenRef::named_by(self.key.as_ref());
         let entry = protocol::leaving(&self.ports, self.key.as_ref(), &token, ledger::Why::Retain);
@@ -84,7 +84,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Gives a key our mark, so that it is ours from now on, and read back.
+    /// Tags a key at the vendor with the resource's mark, and reads it back.
     pub(super) async fn tag_key(
         &mut self,
         act: &Act<'_, P::Vendor>,

@@ -1,4 +1,4 @@
-//! What is looked at and changed at the vendor, beside making keys.
+//! Vendor calls other than those that create keys: reads, changes and revocations.
 
 use super::{Act, Done, KeyPass, report};
 use crate::api::shared::Period;
@@ -25,7 +25,8 @@ impl<P: KeyPorts> KeyPass<P> {
         let serial = act.facts.record.serial.unwrap_or_default();
         let settings = &act.desired.settings;
         let name = self.identity.mark.styled(act.desired.names, &settings.display_name, serial);
-        // A budget that an earlier version made smaller for what was spent is whole again, and what is left stays so.
+        // An earlier version reduced the budget by what was spent. The full budget is restored, and what is left of
+        // it stays the same.
         let left =
             act.facts.record.carried.as_ref().and(report::seen(act.facts)).and_then(|key| key.remaining);
         let amendment = Amendment { fields: fields.to_vec(), to: settings.clone(), name, left };
@@ -52,8 +53,8 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// What is left of the served key's budget, seen right before its successor is made, and shared by the two. The successor
-    /// of a leaked key does not wait for an answer.
+    /// What is left of the served key's budget, read right before its successor is created, and split between the
+    /// two. The successor of a leaked key does not wait for the answer.
     pub(super) async fn shares(
         &self,
         act: &Act<'_, P::Vendor>,
@@ -73,8 +74,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(budget::shares(seen.as_ref(), act.desired, (cause, now)))
     }
 
-    /// What is left of the served key's budget, shared with a key that was made by an earlier pass and is about to take its
-    /// place: what that one may spend was perhaps never made less.
+    /// What is left of the served key's budget, split with a key that an earlier pass created and that is about to
+    /// replace it: that key's budget may not have been reduced yet.
     pub(super) async fn share_out(
         &self,
         act: &Act<'_, P::Vendor>,
@@ -89,7 +90,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(Some(shares))
     }
 
-    /// Leaves an old key its share of the budget for the overlap.
+    /// Limits a previous key to its share of the budget during the overlap.
     pub(super) async fn cut(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -114,8 +115,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
-    /// What an old key did not spend of its share goes back to the served one. Should that fail, the served key has less
-    /// until the next period begins.
+    /// Returns the unspent share of a previous key to the served key. If the call fails, the served key has less
+    /// until the next budget period begins.
     pub(super) async fn give_back(
         &self,
         act: &Act<'_, P::Vendor>,
@@ -139,18 +140,18 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     pub(super) async fn look(&mut self, account: &P::Vendor, since: Timestamp) -> Result<Done, Error> {
-        // A listing begun before our last call shows what is gone already, and is not believed.
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
-        let since = floor.map_or(since, |floor| floor.max(since));
+        // A listing that began before our last vendor call still shows deleted keys, so it is not used.
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
+        let since = stale_before.map_or(since, |stale_before| stale_before.max(since));
         Ok(match account.list(since).await {
             Ok(_) => Done::Again,
             Err(fault) => Done::Failed(fault, "list the keys"),
         })
     }
 
-    /// The vendor was listed first; the resource is read after, so that a key being born is never taken for a
-    /// spare (list first, read after).
-    pub(super) async fn revoke_spares(
+    /// Revokes unused keys. The vendor is listed first and the resource read afterwards: in the other order, a key
+    /// that is just being created would count as unused.
+    pub(super) async fn revoke_unused(
         &mut self,
         act: &Act<'_, P::Vendor>,
         ids: &[KeyId],
@@ -174,7 +175,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 }
 
-/// The budget as it is wanted, of which so much is left.
+/// Sets the desired budget, of which `left` remains.
 fn leaving<V>(act: &Act<'_, V>, left: u64) -> Amendment {
     let to = act.desired.settings.clone();
     Amendment { fields: vec![Field::Budget], to, name: String::new(), left: Some(left) }

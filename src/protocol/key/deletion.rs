@@ -1,4 +1,4 @@
-//! A key whose resource is being deleted.
+//! The deletion of a key's resource.
 
 use super::previous_keys::{listed, owned};
 use super::{Done, KeyPass, STEPS};
@@ -27,20 +27,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A deletion that waits longer than this for one answer says so.
+/// Timeout after which a deletion reports that it waits for a vendor call.
 const IMPATIENT: Duration = Duration::from_secs(20);
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// A key whose resource is being deleted.
+    /// A pass over a key whose resource is being deleted.
     pub(super) async fn cleanup(&mut self) -> Result<Pass, Error> {
         let ending = self.ending();
-        // Whatever the token made is removed with it, before it is revoked itself.
+        // A console token must outlive the keys that were made with it, so those are deleted first.
         if let Some(verdict) = self.needed().filter(|_| !ending.forced) {
             return self.publish(self.status(), &verdict).await;
         }
         for _ in 0..STEPS {
             let target = match self.secrets.inspect(&self.uid, self.key.secret_name()).await {
-                // The key is revoked all the same; nothing is written into the Secret any more.
+                // 403 on the Secret does not block revocation: a deletion writes nothing into the Secret.
                 Err(error) if cluster::is_forbidden(&error) => Target::Absent,
                 target => target?,
             };
@@ -59,7 +59,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
                 (_, None) => return self.deletion_blocked("its ConsoleToken is not usable", None).await,
-                // Another account would say of every key that it is gone.
+                // In a different account, every key would look deleted.
                 (_, Some(_)) if let Some(doubt) = doubt => return self.deletion_blocked(&doubt, None).await,
                 (step, Some(account)) => match self.remove(account, (step, &facts)).await? {
                     Some(done) => done,
@@ -69,18 +69,18 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.removal_failed(&fault, doing).await,
+                Done::Failed(fault, doing) => return self.call_failed(&fault, doing).await,
             }
         }
         Ok(Pass::Unfinished)
     }
 
-    /// A removal that failed is not tried again before its time, whoever wakes us meanwhile.
+    /// Time before which a failed deletion is not retried, even if an event enqueues the resource earlier.
     fn blocked_until(&self, decision: &Decision) -> Option<Timestamp> {
         let status = self.key.status.as_ref()?;
         let open = self.leak_is_open(status);
         self.ports.measure(Measure::LeakOpen(&self.uid, open));
-        // A leak that was declared meanwhile waits for nothing.
+        // A leak that was declared since then skips the backoff.
         if open && condition::find(&status.conditions, LEAK_OPEN).is_none() {
             return None;
         }
@@ -91,38 +91,38 @@ impl<P: KeyPorts> KeyPass<P> {
         status.next_attempt_at.filter(|next| failed && !free && *next > self.ports.now())
     }
 
-    /// Whether another account was accepted for its ConsoleToken, and no key is made there yet.
+    /// Whether another account was accepted for the ConsoleToken, and no key was created there yet.
     fn has_moved(&self) -> bool {
         let account = self.token().and_then(|token| token.status.as_ref()?.account.clone());
         account.is_some_and(|it| it.accepted.is_some())
     }
 
     fn ending(&self) -> Ending {
-        // A key that is only looked at is left alone, also where it was managed before.
+        // With managementPolicy Observe the key is left alone, even if it was managed before.
         let policy = match self.key.spec.deletion_policy.unwrap_or_default() {
             _ if self.is_observed() => DeletionPolicy::Retain,
-            // Nobody wants to keep a key that leaked.
+            // A leaked key is revoked whatever the policy says.
             _ if self.leak_is_open(&self.status()) => DeletionPolicy::Delete,
             written => written,
         };
         Ending { policy, forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some() }
     }
 
-    /// One step at the vendor. `None`: the decision is for another place.
+    /// One step at the vendor. `None`: the decision is not about the vendor.
     async fn remove(
         &mut self,
         account: &Arc<P::Vendor>,
         (step, facts): (&Step, &Facts),
     ) -> Result<Option<Done>, Error> {
-        // A vendor that hangs must not keep it from being said that the deletion does not get on.
-        let floor = self.ports.remember(&self.uid, |it| it.stale_before());
+        // If the vendor hangs, the status must still say that the deletion is blocked.
+        let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
         let (ids, doing) = match step {
-            Step::Revoke(ids) => (ids.clone(), Removing::Revoke),
-            Step::Disable(ids) => (ids.clone(), Removing::Disable),
-            Step::Look(since) => (Vec::new(), Removing::Look(floor.map_or(*since, |it| it.max(*since)))),
+            Step::Revoke(ids) => (ids.clone(), Action::Revoke),
+            Step::Disable(ids) => (ids.clone(), Action::Disable),
+            Step::Look(since) => (Vec::new(), Action::Look(stale_before.map_or(*since, |it| it.max(*since)))),
             _ => return Ok(None),
         };
-        let removal = Removal {
+        let removal = Calls {
             account: Arc::clone(account),
             identity: self.identity.clone(),
             listed: listed(facts),
@@ -146,12 +146,12 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         self.strays.extend(outcome.strays);
         match doing {
-            Removing::Revoke => {
+            Action::Revoke => {
                 self.revoked |= !outcome.done.is_empty();
                 self.gone.extend(outcome.done);
             }
-            Removing::Disable => self.disabled.extend(outcome.done),
-            Removing::Look(_) => {}
+            Action::Disable => self.disabled.extend(outcome.done),
+            Action::Look(_) => {}
         }
         Ok(Some(match outcome.result {
             Ok(()) => Done::Taken,
@@ -159,9 +159,9 @@ impl<P: KeyPorts> KeyPass<P> {
         }))
     }
 
-    /// A call of a deletion failed: what it waits for is said, and when it is tried again.
-    async fn removal_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
-        // Its controller finds out when the token works again, and wakes us.
+    /// A call of a deletion failed: writes the reason and the time of the retry into status.
+    async fn call_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+        // The token's controller notices when the token works again, and enqueues this key.
         if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
             return self.deletion_blocked(&fault.to_string(), None).await;
         }
@@ -190,7 +190,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         match self.ports.release(self.key.as_ref()).await {
             Ok(_) => {}
-            // It went in an earlier pass, and everything was told then.
+            // An earlier pass released the resource, and sent the events then.
             Err(error) if cluster::is_missing(&error) => return Ok(Pass::Rest(None)),
             Err(error) => return stale_or(error),
         }
@@ -218,8 +218,9 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// What stays is in the ledger before the resource goes. Returns why it cannot be: a key that is meant to stay would
-    /// be taken for an orphan by a later sweep. Whoever lets go by force is told by the event.
+    /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is impossible:
+    /// without an entry, a later sweep would treat a retained key as an orphan. With force-delete, the event names
+    /// what stays.
     async fn write_down(&self, left: &[Left]) -> Result<Option<String>, Error> {
         if left.is_empty() {
             return Ok(None);
@@ -244,7 +245,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// What stays at the vendor: everything that status names, unless it is known to be gone.
+    /// Keys that stay at the vendor: everything that status names, unless it is known to be deleted.
     fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
         if decision.why != issuance::Why::LeftBehind {
             let stray = |id: &KeyId| Left { id: Some(id.clone()), serial: None, why: LeftWhy::NotOurs };
@@ -256,15 +257,15 @@ impl<P: KeyPorts> KeyPass<P> {
         let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
         let mut left: BTreeMap<KeyId, Option<Serial>> = listed.collect();
         left.extend(served.chain(previous).filter(|(id, _)| !facts.gone.contains(id)));
-        // A create call without a known outcome may have left a key that nobody knows the id of.
+        // A create call with an unknown outcome may have left a key whose id is unknown.
         let unknown = facts.claim.is_some_and(|claim| claim.unsettled.is_some()) || facts.pending().is_some();
-        // A deletion's claim has a serial of its own, which no key has: the entry then speaks of every serial.
+        // The claim of a deletion has a serial that no key has: the entry then covers every serial.
         let serial = facts.pending().map(|claim| claim.serial);
         let unnamed = unknown.then_some(Left { id: None, serial, why });
         left.into_iter().map(|(id, serial)| Left { id: Some(id), serial, why }).chain(unnamed).collect()
     }
 
-    /// The deletion does not get on. Whatever the reason, there are ways out, and they are named.
+    /// Writes that the deletion is blocked, why, and which ways out there are.
     async fn deletion_blocked(
         &mut self,
         why: &str,
@@ -292,15 +293,15 @@ const fn why(left: LeftWhy) -> Why {
     }
 }
 
-/// What is being done to keys on their way out.
+/// What a deletion does to each key.
 #[derive(Clone, Copy)]
-enum Removing {
+enum Action {
     Revoke,
     Disable,
     Look(Timestamp),
 }
 
-impl Removing {
+impl Action {
     const fn words(self) -> &'static str {
         match self {
             Self::Revoke => "revoke the key",
@@ -310,30 +311,30 @@ impl Removing {
     }
 }
 
-/// The calls of a deletion.
-struct Removal<V> {
+/// The vendor calls of a deletion.
+struct Calls<V> {
     account: Arc<V>,
     identity: Identity,
-    /// Keys that a listing shows with our mark.
+    /// Keys that a listing shows with the resource's mark.
     listed: BTreeSet<KeyId>,
-    /// Whether the account was accepted instead of the one that the keys were made in.
+    /// Whether this account was accepted in place of the one that the keys were made in.
     moved: bool,
 }
 
-/// What became of them.
+/// Result of a deletion's calls.
 struct Outcome {
-    /// The keys it was done to, whatever became of the next.
+    /// The keys that were handled, even if a later one failed.
     done: Vec<KeyId>,
-    /// Those that do not carry our mark, and were left alone.
+    /// Keys without the resource's mark, left alone.
     strays: Vec<KeyId>,
     result: Result<(), Fault>,
 }
 
-impl<V: VendorPort> Removal<V> {
-    /// Does it to one key after the other.
-    async fn run(self, ids: Vec<KeyId>, doing: Removing) -> Outcome {
+impl<V: VendorPort> Calls<V> {
+    /// Handles the keys one after the other.
+    async fn run(self, ids: Vec<KeyId>, doing: Action) -> Outcome {
         let mut outcome = Outcome { done: Vec::new(), strays: Vec::new(), result: Ok(()) };
-        if let Removing::Look(since) = doing {
+        if let Action::Look(since) = doing {
             outcome.result = self.account.list(since).await.map(drop);
             return outcome;
         }
@@ -350,15 +351,16 @@ impl<V: VendorPort> Removal<V> {
         outcome
     }
 
-    /// Returns whether the key is ours. One that the vendor does not show gets its call all the same: a listing may lag.
-    async fn one(&self, id: &KeyId, doing: Removing) -> Result<bool, Fault> {
+    /// Returns whether the key carries the resource's mark. A key that the vendor does not list is called all the
+    /// same: a listing may lag.
+    async fn one(&self, id: &KeyId, doing: Action) -> Result<bool, Fault> {
         if !owned(self.account.as_ref(), (&self.identity, &self.listed), id).await? {
             return Ok(false);
         }
         if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {
             return Ok(false);
         }
-        if !matches!(doing, Removing::Disable) {
+        if !matches!(doing, Action::Disable) {
             return self.account.revoke(id).await.map(|()| true);
         }
         match self.account.amend(id, &Amendment::activity(Settings::default(), false)).await {

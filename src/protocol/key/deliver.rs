@@ -1,4 +1,4 @@
-//! A key's way into its Secret, outside the critical section that makes one.
+//! Delivery of a key into its Secret, outside the critical section that creates a key.
 
 use super::{Act, Done, KeyPass, owner, refused};
 use crate::api::Verdict;
@@ -19,7 +19,7 @@ use crate::protocol::{Error, Pass};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-/// Stands for the key while its Secret is rehearsed: about as long as the longest that a vendor is known to make.
+/// Placeholder for the key in the dry run of its Secret: about as long as the longest key of any known vendor.
 const PLACEHOLDER: &str =
     "sk-placeholder-0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
 
@@ -70,14 +70,14 @@ impl<P: KeyPorts> KeyPass<P> {
         self.put_right(act, (serial, id), Key::Given(&secret)).await
     }
 
-    /// Writes the Secret again around the key, whose bytes stand in it.
+    /// Rewrites the Secret around the key that it already contains.
     pub(super) async fn rewrite(
         &mut self,
         act: &Act<'_, P::Vendor>,
         serial: Serial,
         id: &KeyId,
     ) -> Result<Done, Error> {
-        self.put_right(act, (serial, id), Key::Standing).await
+        self.put_right(act, (serial, id), Key::Present).await
     }
 
     async fn put_right(
@@ -97,7 +97,8 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Asks the API server whether the Secret of a key would be stored, before the key is made. `None`: it would.
+    /// Asks the API server by a dry run whether the Secret of a key would be stored, before the key is created.
+    /// `None`: it would.
     pub(super) async fn rehearse(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -121,7 +122,7 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         match self.secrets.rehearse(&delivery).await {
             Ok(Rehearsed::Fine) => Ok(None),
-            // It is there, or changed: looked at, and decided again.
+            // The Secret exists or changed: read it and decide again.
             Ok(Rehearsed::Outdated) if self.looked => Ok(Some(Done::Pass(Pass::Stale))),
             Ok(Rehearsed::Outdated) => {
                 self.looked = true;
@@ -136,7 +137,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// No key can take the place of one that leaked, which is therefore given up without a successor.
+    /// Drops a leaked key without a successor, because no key can replace it.
     async fn irreplaceable(&mut self, act: &Act<'_, P::Vendor>, verdict: &Verdict) -> Result<Done, Error> {
         let mut status = self.status();
         status.rotation_failures = Some(status.rotation_failures.unwrap_or(0).saturating_add(1));
@@ -145,7 +146,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
-    /// Leaves the Secret as something else in the cluster makes it, and says so.
+    /// Leaves the Secret as another controller keeps changing it, and reports that.
     pub(super) async fn contest(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let mut status = self.status();
         status.secret_contest = Some(contest::found(act.facts));
@@ -197,7 +198,8 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
+    /// Anyone with write access to Secrets can put any key id into the annotations, so the vendor is asked for the
+    /// key's mark.
     pub(super) async fn commit_held(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -219,7 +221,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Records a key that its Secret holds already.
+    /// Records a key that its Secret already contains.
     async fn commit(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -229,7 +231,8 @@ impl<P: KeyPorts> KeyPass<P> {
     ) -> Result<Done, Error> {
         let mut status = self.status();
         let claim = act.facts.claim;
-        // What was asked for after the claim is not answered by a key that was made before.
+        // A key that was created for an older claim does not fulfil rotation requests that were made after that
+        // claim.
         let fresh = claim.and_then(|claim| claim.sent) == Some(act.facts.requests.fingerprint());
         let requests = if fresh { &act.facts.requests } else { &act.facts.record.handled };
         let successor = Successor {
@@ -270,7 +273,7 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 }
 
-/// The served key as the last listing shows it.
+/// The served key as the newest listing shows it.
 pub(super) fn replaced(facts: &Facts) -> Option<OwnKey> {
     facts.own().find(|own| Some(&own.key.id) == facts.record.id.as_ref()).cloned()
 }

@@ -1,5 +1,5 @@
-//! The critical section: from the claim to the committed status. It runs to its end although its caller is
-//! dropped, and every way out of it leaves something that the next pass can go on from.
+//! The critical section: from the claim to the committed status. It runs to its end even if its caller is dropped,
+//! and every way out leaves a state from which the next pass can continue.
 
 use super::{owner, refused};
 use crate::api::condition::{self, BUDGET_LOW};
@@ -33,87 +33,87 @@ use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A Secret that the API server does not take just now is tried again this often, a second and more apart; after
-/// that the key waits at the vendor to be revealed.
+/// Retries of a Secret write while the API server is unavailable, a second and more apart. After that the key waits
+/// at the vendor, to be revealed later.
 const DELIVERIES: u32 = 5;
-/// A status that meets somebody else's write is tried again this often.
+/// Retries of a status write after a conflict.
 const COMMITS: usize = 5;
 
-/// Everything the section needs; it borrows nothing.
+/// Input of the section; it borrows nothing.
 pub struct Issue<P: KeyPorts> {
-    /// What the section acts on.
+    /// The ports.
     pub ports: P,
     /// The resource as it was read.
     pub key: Arc<GatewayApiKey>,
     /// The account at the vendor.
     pub account: Arc<P::Vendor>,
-    /// The permit of the account's budget for the call that makes the key.
+    /// The rate-limit permit for the call that creates the key.
     pub permit: <P::Vendor as VendorPort>::Permit,
-    /// The namespace's Secrets.
+    /// Access to the namespace's Secrets.
     pub secrets: Guard<P::Secrets>,
-    /// What the key should be.
+    /// The desired key.
     pub desired: Desired,
-    /// Hashes of what the Secret is rendered from.
+    /// Hashes of the inputs that the Secret is rendered from.
     pub rendering: Rendering,
     /// Base URL for applications.
     pub base_url: String,
     /// The serial to claim.
     pub serial: Serial,
-    /// The whole name at the vendor.
+    /// The full name at the vendor.
     pub name: String,
-    /// A key of ours that nothing uses and that may become this one.
+    /// An unused key of this resource that may be reused.
     pub reusable: Option<KeyId>,
     /// The marks of the resource.
     pub identity: Identity,
-    /// Whether the Secret was absent.
+    /// Whether the Secret was absent when it was last read.
     pub absent: bool,
-    /// What is asked for, and done once the key is served.
+    /// The rotation requests that are fulfilled once the key is served.
     pub requests: RotationRequests,
-    /// What is left of the budget, shared by the new key and the served one.
+    /// The rest of the budget, split between the new key and the served one.
     pub shares: Option<Shares>,
-    /// Why it is replaced.
+    /// The cause of the rotation, if it is one.
     pub cause: Option<Cause>,
-    /// The resource's own share by which its schedule is moved.
+    /// The resource's jitter, as a fraction, by which its schedule is shifted.
     pub spread: f64,
 }
 
-/// How it ended.
+/// Result of the section.
 pub enum Issued {
-    /// The key is made, delivered and recorded.
+    /// The key was created, delivered and recorded.
     Done {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
-        /// The key as the vendor showed it.
+        /// The key as the vendor returned it.
         key: Box<Listed>,
     },
-    /// Somebody else wrote in between; whatever we made is revoked or will be found.
+    /// Another writer got in between; a key that was created is revoked now or found later by its mark.
     Stale,
-    /// The outcome is unknown: it is looked up next.
+    /// The outcome is unknown; the next pass looks the key up.
     Pending {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
         /// How the create call failed, if one was sent and failed.
         fault: Option<Fault>,
     },
-    /// No key of this serial is or will be at the vendor, and its Secret is somebody else's.
+    /// There is no key of this serial at the vendor and there will be none, and the Secret belongs to another owner.
     Refused {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
-        /// What to say.
+        /// Verdict for the status.
         verdict: Verdict,
     },
-    /// The vendor certainly made nothing.
+    /// The vendor created nothing for certain.
     Failed {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
-        /// Why.
+        /// The fault of the call.
         fault: Fault,
     },
-    /// The key is made, and its Secret refused for good: it stays at the vendor, to be revealed later.
+    /// The key was created, and its Secret is rejected for good: the key stays at the vendor, to be revealed later.
     Undelivered {
         /// The resource as written.
         object: Arc<GatewayApiKey>,
-        /// What to say.
+        /// Verdict for the status.
         verdict: Verdict,
     },
 }
@@ -150,7 +150,8 @@ impl<P: KeyPorts> Issue<P> {
                 }
             }
         }
-        // A deletion waits for calls that may still be carried out, and counts from the claim.
+        // A deletion waits for calls in flight and counts from the claim's time, so no call may be sent after
+        // `SEND_WITHIN`.
         if retry::plus(claim.at, SEND_WITHIN) < self.ports.now() {
             return Ok(Issued::Pending { object: claimed, fault: None });
         }
@@ -167,7 +168,7 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    /// One key, out of one that was never delivered where there is one, or a new one.
+    /// Creates one key: out of an undelivered one where there is one, otherwise a new one.
     async fn make(&self) -> Result<Minted, Fault> {
         let order = self.order();
         if let Some(id) = &self.reusable
@@ -196,8 +197,8 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    /// Keeps everybody with an older claim from writing the Secret. A key that one of them delivered and did not
-    /// get to record is taken over instead of being replaced.
+    /// Fences the Secret against every writer with an older claim. A key that such a writer delivered but did not
+    /// record is adopted instead of replaced.
     async fn fence(&self) -> Result<Fenced, Error> {
         let uid = self.key.uid().unwrap_or_default();
         match self.secrets.fence(&uid, &self.desired.secret.name, self.serial).await {
@@ -224,7 +225,8 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    /// Whoever edits Secrets can name any key in the annotations: the vendor is asked whose it is.
+    /// Anyone with write access to Secrets can put any key id into the annotations, so the vendor is asked for the
+    /// key's mark.
     async fn is_ours(&self, held: &Held) -> Result<bool, Fault> {
         let Some(id) = &held.key_id else {
             return Ok(false);
@@ -237,7 +239,8 @@ impl<P: KeyPorts> Issue<P> {
         let (Some(id), Some(serial)) = (held.key_id, held.serial) else {
             return Ok(Issued::Stale);
         };
-        // It was claimed by somebody else, for what that claim said; what is asked for now is still open.
+        // Another process claimed this key, for the rotation requests of its own claim; the requests of ours are
+        // still open.
         let handled = self.key.status.as_ref().map(|status| Record::from(status).handled).unwrap_or_default();
         let successor =
             Successor { settled: self.serial, requests: &handled, ..self.successor(&id, serial, None) };
@@ -268,11 +271,12 @@ impl<P: KeyPorts> Issue<P> {
                 Err(Undelivered::Unavailable(_)) => {
                     return Ok(Issued::Pending { object: claimed, fault: None });
                 }
-                // The Secret may hold the key all the same, from a write whose answer was lost, and somebody may
-                // have recorded it. If nobody did, its mark betrays it to the next look.
+                // The Secret may contain the key all the same, from a write whose response was lost, and another
+                // process may have recorded it. If none did, the next listing shows the key by its mark.
                 Err(Undelivered::Superseded) => return Ok(Issued::Stale),
-                // It was certainly not delivered, so that nothing serves it: the name was taken while the key was made,
-                // or the Secret is refused although its rehearsal was not, and the vendor does not show the key again.
+                // The key was not delivered for certain, so nothing serves it. Either the Secret's name was taken
+                // while the key was created, or the Secret is rejected although its dry run passed and the vendor
+                // does not show a key twice.
                 Err(error) if attempt == 0 && self.is_vain(&error) => {
                     let gone = self.revoke(&minted.key.id).await;
                     let verdict = refused(&error, &self.desired.secret.name);
@@ -302,7 +306,7 @@ impl<P: KeyPorts> Issue<P> {
         }
     }
 
-    /// A key that the Secret holds from now on.
+    /// The key that the Secret contains from now on.
     fn successor<'a>(&'a self, id: &'a KeyId, serial: Serial, listed: Option<&'a Listed>) -> Successor<'a> {
         Successor {
             id,
@@ -341,13 +345,13 @@ impl<P: KeyPorts> Issue<P> {
         expiry::recorded(Some(created), key.expires_at, &self.desired)
     }
 
-    /// The serial whose entries stay in the Secret beside the new ones.
+    /// The serial whose entries stay in the Secret beside the new ones (overlap).
     fn previous(&self) -> Option<Serial> {
         let keeps = self.desired.secret.keep_previous && self.cause.is_some_and(Cause::overlaps);
         self.key.status.as_ref().and_then(|it| it.serial).and_then(Serial::believed).filter(|_| keeps)
     }
 
-    /// A key whose resource is going or gone is revoked at once: nobody may be left to look for it.
+    /// Revokes the key at once if its resource is deleted or being deleted: no later pass would look for it.
     async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
         let live = self.ports.read(self.key.as_ref()).await?;
         let stays =
@@ -359,7 +363,7 @@ impl<P: KeyPorts> Issue<P> {
         Ok(())
     }
 
-    /// Returns whether the key is gone; if not, its mark betrays it to a later look.
+    /// Returns whether the key is gone; if not, a later listing shows it by its mark.
     async fn revoke(&self, id: &KeyId) -> bool {
         let revoked = self.account.revoke(id).await;
         if let Err(fault) = &revoked {
@@ -393,8 +397,8 @@ impl<P: KeyPorts> Issue<P> {
         Ok(Issued::Stale)
     }
 
-    /// What is known of the budget of a first key, which costs no second write by that. Where listings tell what is left, the
-    /// next one says it.
+    /// Writes what is known of the budget of a first key, which saves a second status write. Where listings contain
+    /// the rest of the budget, the next listing reports it.
     fn tell_budget(&self, status: &mut GatewayApiKeyStatus, now: Timestamp) {
         let capabilities = self.account.capabilities();
         let told = condition::find(&status.conditions, BUDGET_LOW).is_some();
@@ -419,7 +423,7 @@ impl<P: KeyPorts> Issue<P> {
         report::budget::tell(status, known, self.key.metadata.generation, now);
     }
 
-    /// Writes status as long as our claim is the newest. `None`: it is not any more.
+    /// Writes status while our claim is the newest. `None`: a newer claim exists.
     async fn commit(
         &self,
         claimed: &Arc<GatewayApiKey>,
@@ -460,10 +464,10 @@ impl<P: KeyPorts> Issue<P> {
 }
 
 enum Fenced {
-    /// Fenced; holding, perhaps, a key that nobody recorded.
+    /// Fenced. The Secret may contain a key that was not recorded.
     Ours(Option<Held>),
-    /// Somebody with a newer claim was there.
+    /// A writer with a newer claim was there first.
     Superseded,
-    /// It will not be written.
+    /// The Secret will not be written.
     Refused(Verdict),
 }

@@ -1,4 +1,4 @@
-//! Keys that leaked, and that nothing can take the place of.
+//! Leaked keys that cannot be replaced.
 
 use super::{Act, Done, KeyPass, STEPS};
 use crate::api::gateway_api_key::GatewayApiKeySpec;
@@ -14,7 +14,7 @@ use crate::protocol::{Error, Pass};
 use std::sync::Arc;
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// A key that leaked is counted on no more, although no other is there yet.
+    /// Drops a leaked key from status although there is no successor yet.
     pub(super) async fn drop_leaked(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let mut status = self.status();
         succession::drop_leaked(&mut status, &act.facts.requests, self.ports.now());
@@ -22,13 +22,13 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
-    /// A specification that cannot be carried out keeps a leaked key from being replaced, not from being revoked.
-    /// `None`: nothing leaked, or it is dealt with.
+    /// An invalid spec prevents the replacement of a leaked key, but must not prevent its revocation. `None`: nothing
+    /// leaked, or the leak is dealt with.
     pub(super) async fn revoke_leaked(&mut self, capabilities: &Capabilities) -> Result<Option<Pass>, Error> {
         let Some(account) = self.token_state().and_then(|it| it.usable().ok().cloned()) else {
             return Ok(None);
         };
-        // What revoking takes of a specification, any would have.
+        // Revocation needs nothing of the spec that is invalid, so a bare one is used.
         let mut bare = self.key.as_ref().clone();
         bare.spec = GatewayApiKeySpec::bare(bare.spec.console_token_ref);
         let Ok(desired) = desired::desired(&bare, capabilities, None) else {
@@ -36,7 +36,7 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         for _ in 0..STEPS {
             let target = match self.secrets.inspect(&self.uid, self.key.secret_name()).await {
-                // Nothing is written into it.
+                // 403 on the Secret does not matter here: nothing is written into it.
                 Err(error) if crate::cluster::is_forbidden(&error) => Target::Absent,
                 target => target?,
             };
@@ -49,7 +49,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let act = Act { account, desired: &desired, rendering: &rendering, base_url: "", facts: &facts };
             let done = match &decision.step {
                 Step::DropLeaked(_) => self.drop_leaked(&act).await?,
-                Step::Retire(id) => self.retire_previous(&act, id, &decision).await?,
+                Step::Retire(id) => self.revoke_previous(&act, id, &decision).await?,
                 Step::Rest(until) => Done::Pass(Pass::Rest(*until)),
                 _ => Done::Pass(Pass::Stale),
             };

@@ -1,4 +1,4 @@
-//! A key that is a console token itself, made for a ConsoleToken with `spec.mint`.
+//! A key that is itself a console token, made for a ConsoleToken with `spec.mint`.
 
 use super::KeyPass;
 use crate::api::console_token::Mint;
@@ -15,14 +15,14 @@ use crate::protocol::token::TokenState;
 use kube::ResourceExt;
 use std::sync::Arc;
 
-/// The ConsoleToken that a key stands for.
+/// The ConsoleToken with `spec.mint` that a key is made for.
 pub struct Minting {
-    /// What it requests for.
+    /// Its `spec.mint`.
     pub mint: Mint,
     token: Arc<ConsoleToken>,
 }
 
-/// The ConsoleToken that a key stands for: its controller, which requests for exactly this key.
+/// The ConsoleToken that a key is made for: the key's controller owner, whose `spec.mint` describes exactly this key.
 pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
     if key.spec.kind != Some(KeyType::Management) {
         return None;
@@ -31,7 +31,7 @@ pub fn of<P: KeyPorts>(key: &GatewayApiKey, ports: &P) -> Option<Minting> {
     let owner = owners.iter().find(|it| it.controller == Some(true) && it.kind == ConsoleToken::KIND)?;
     let token = ports.token(&TokenRef::beside(key.namespace(), &owner.name))?;
     let mint = token.spec.mint.clone()?;
-    // Anybody may write an owner reference; a key that this token did not ask for stands for nothing.
+    // Any user may write an owner reference, so the key must also match the token's `spec.mint`.
     let asked = token.uid().as_ref() == Some(&owner.uid)
         && key.name_any() == token::minted_name(&token.name_any())
         && key.secret_name() == mint.secret.name
@@ -45,31 +45,32 @@ impl Minting {
         Some(state).filter(|it| Some(&it.uid) == self.token.uid().as_ref() && it.usable().is_ok())
     }
 
-    /// The token itself, where it may make and revoke others of its kind: the higher one is then not needed.
+    /// State of the minted token itself, where it may create and revoke tokens of its own kind: the parent token is
+    /// then not needed.
     pub fn acting<P: KeyPorts>(&self, ports: &P) -> Option<TokenState<P::Vendor>> {
         let capabilities = ports.capabilities(&self.token.spec.vendor)?;
         self.token_state(ports).filter(|_| capabilities.console_tokens == Makers::Peer)
     }
 
-    /// Whether the vendor was seen to accept the token with that serial. Before that, the old one is not given up.
+    /// Whether the vendor was seen to accept the token with that serial. Until then, the previous one is kept.
     pub fn proven<P: KeyPorts>(&self, ports: &P, serial: Option<Serial>) -> bool {
         serial.is_some() && self.token_state(ports).is_some_and(|it| it.serial == serial)
     }
 }
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// Whether this is the state of the token that this key is.
+    /// Whether this is the state of the token that this key is itself.
     pub(super) fn works_with_itself(&self, state: &TokenState<P::Vendor>) -> bool {
         self.minting.as_ref().is_some_and(|it| it.token.uid().as_ref() == Some(&state.uid))
     }
 
-    /// What keeps the key that is a console token: the ConsoleToken, as long as there is one.
+    /// Why the key must be kept: the ConsoleToken still exists.
     pub(super) fn needed(&self) -> Option<Verdict> {
         let token = &self.minting.as_ref()?.token;
         Some(report::key::token_needed(&token.name_any()))
     }
 
-    /// The ConsoleToken says in its own status how far its token is.
+    /// Enqueues the ConsoleToken, which reports the progress of its token in its own status.
     pub(super) fn enqueue_minted(&self) {
         if let Some(minting) = &self.minting {
             self.ports.enqueue_token(&TokenRef::of(&minting.token));

@@ -1,4 +1,4 @@
-//! Keys that take another's place, and what becomes of those whose place was taken.
+//! Rotation: keys that replace another, and the end of the previous ones.
 
 use super::{Act, Done, KeyPass};
 use crate::api::EventReason;
@@ -20,7 +20,8 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// A replacement failed: the served key stays, and the next attempt is written down. `None`: the pass goes on.
+    /// A replacement failed: the served key stays, and status gets the time of the next attempt. `None`: the pass
+    /// goes on.
     pub(super) async fn replacement_failed(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -43,7 +44,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(Some(pass).filter(|pass| *pass == Pass::Stale))
     }
 
-    /// The last attempt to replace the served key came to nothing, whatever the vendor did not answer.
+    /// Abandons the last attempt to replace the served key, although its outcome at the vendor is unknown.
     pub(super) async fn abandon_attempt(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -65,7 +66,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(pass.map_or(Done::Again, Done::Pass))
     }
 
-    /// Keeps whoever holds an older claim from putting a key into the Secret that is about to be revoked.
+    /// Fences the Secret: a writer with an older claim must not put a key into it that is about to be revoked.
     pub(super) async fn fence(&mut self, act: &Act<'_, P::Vendor>, serial: Serial) -> Result<Done, Error> {
         match self.secrets.fence(&self.uid, &act.desired.secret.name, serial).await {
             Ok(_) => Ok(Done::Again),
@@ -73,7 +74,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// The vendor does not show the served key: written down, and decided by a second look.
+    /// The served key is missing from a listing: records that; a second listing decides.
     pub(super) async fn miss(&mut self, act: &Act<'_, P::Vendor>, id: &KeyId) -> Result<Done, Error> {
         let mut status = self.status();
         let now = report::to_the_second(self.ports.now());
@@ -86,7 +87,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if self.status().missing_since.is_none() { self.unkept(act) } else { Done::Again })
     }
 
-    /// Keys of ours that nothing uses are told a poll before they are revoked.
+    /// Announces unused keys one poll before they are revoked.
     pub(super) async fn announce(&mut self, act: &Act<'_, P::Vendor>, ids: &[KeyId]) -> Result<Done, Error> {
         let mut status = self.status();
         succession::announce(&mut status, ids, act.facts.now);
@@ -102,8 +103,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(Done::Again)
     }
 
-    /// Revokes a key whose place another one has taken. Only what carries our mark is touched.
-    pub(super) async fn retire_previous(
+    /// Revokes a previous key. Only keys with the resource's mark are touched.
+    pub(super) async fn revoke_previous(
         &mut self,
         act: &Act<'_, P::Vendor>,
         id: &KeyId,
@@ -130,7 +131,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Taken })
     }
 
-    /// An old key that shares the budget with the served one, as it is right before it goes, and since when it does.
+    /// A previous key that shares the budget with the served one, as read right before it is revoked, and when the
+    /// split began.
     async fn shared(&self, act: &Act<'_, P::Vendor>, id: &KeyId) -> Option<(Listed, Timestamp)> {
         let previous = act.facts.record.previous.iter().find(|key| key.id == id.0)?;
         previous.share.as_ref()?;
@@ -138,8 +140,8 @@ impl<P: KeyPorts> KeyPass<P> {
         Some((key, previous.replaced_at))
     }
 
-    /// Only what carries our mark is touched: an id in status is no evidence. A key that the vendor does not show is
-    /// touched all the same: a listing may lag, and a call for what is gone does no harm.
+    /// Only a key with the resource's mark is touched: an id in status is no evidence. A key that the vendor does not
+    /// list is touched all the same: a listing may lag, and revoking a missing key does no harm.
     async fn is_ours(&self, act: &Act<'_, P::Vendor>, id: &KeyId) -> Result<bool, Fault> {
         let ours = owned(act.account.as_ref(), (&self.identity, &listed(act.facts)), id).await?;
         if !ours {
@@ -149,7 +151,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(ours)
     }
 
-    /// Switches an old key off before it is deleted, or on again when its time was made longer.
+    /// Brown-out: switches a previous key off before it is deleted, or on again when the overlap was extended.
     pub(super) async fn switch_previous(
         &mut self,
         act: &Act<'_, P::Vendor>,
@@ -169,7 +171,7 @@ impl<P: KeyPorts> KeyPass<P> {
         if let Err(fault) =
             act.account.amend(id, &Amendment::activity(act.desired.settings.clone(), on)).await
         {
-            // Gone already, or nothing that can be switched: what remains is to delete it, which comes next.
+            // The key is gone, or the vendor cannot switch it: the next step deletes it.
             let moot =
                 fault.kind.is_rejection() || matches!(fault.kind, FaultKind::NotFound | FaultKind::Conflict);
             if !moot {
@@ -201,7 +203,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.publish_as_it_is(status).await
     }
 
-    /// The old key is retired, and its entries in the Secret with it.
+    /// The previous key is deleted: removes its entries from the Secret.
     pub(super) async fn prune_previous(&mut self, act: &Act<'_, P::Vendor>) -> Result<Done, Error> {
         let claimed =
             act.facts.claim.map(|claim| claim.serial).max(act.facts.record.serial).unwrap_or_default();
@@ -211,7 +213,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// Restarts what reads the Secret only when it starts, and writes down for which content.
+    /// Restarts workloads that read the Secret only at start, and records for which content.
     pub(super) async fn restart(&mut self, act: &Act<'_, P::Vendor>, revision: &str) -> Result<Done, Error> {
         let targets: Vec<_> = act.desired.policy.restart.iter().map(workloads::Target::from).collect();
         let namespace = self.namespace();
@@ -234,7 +236,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
 
-    /// The API server left out of status what it does not know, which is found again and again.
+    /// The API server dropped status fields that its CRD does not know; without a pause, this would repeat in a loop.
     fn unkept(&self, act: &Act<'_, P::Vendor>) -> Done {
         let serial = self.serial();
         log_about!(
@@ -247,13 +249,13 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 }
 
-/// The keys that a listing shows with a resource's mark.
+/// The listed keys that carry the resource's mark.
 pub(super) fn listed(facts: &Facts) -> BTreeSet<KeyId> {
     facts.own().map(|own| own.key.id.clone()).collect()
 }
 
-/// Whether a key that a resource names carries its mark, or is not shown at all. Where the name is the identity, the id
-/// says it itself.
+/// Whether a key that status names carries the resource's mark, or is not listed at all. Where the name is the
+/// identity, the id contains the mark.
 pub(super) async fn owned<V: VendorPort>(
     account: &V,
     (identity, listed): (&Identity, &BTreeSet<KeyId>),

@@ -1,4 +1,4 @@
-//! What a key's status says, and who else is told.
+//! The status of a key, and which other resources are enqueued.
 
 use super::KeyPass;
 use super::deliver::replaced;
@@ -25,14 +25,14 @@ use crate::protocol::{Error, Pass, stale_or};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
-/// The revocation of a leaked key is not put off longer than this.
+/// Longest backoff before the revocation of a leaked key is retried.
 const LEAK_RETRY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Workloads that are missing are looked for again this often.
+/// Interval at which missing workloads are looked up again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 impl<P: KeyPorts> KeyPass<P> {
-    /// At rest: status says what is known.
+    /// At rest: writes the observed state into status.
     pub(super) async fn rest(
         &mut self,
         facts: &Facts,
@@ -61,13 +61,13 @@ impl<P: KeyPorts> KeyPass<P> {
             Why::Observed => self.observed(facts, desired, &verdict).await?,
             Why::AnswerLost => self.publish(self.status(), &verdict.still_ready(facts.works())).await?,
             Why::MintingStopped(_) => {
-                // What is asked for from now on is asked anew.
+                // Rotation requests made from now on count as new ones.
                 let mut status = self.looked();
                 status.internal.failed_requests_hash = Some(facts.requests.fingerprint());
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
             Why::Suspended => {
-                // That nothing is done is all there is to say; taking it away is another generation.
+                // Suspended: the status says only that nothing is done. Resuming is a new generation.
                 let status = self.seen_through();
                 self.publish(status, &verdict.still_ready(facts.works())).await?
             }
@@ -81,7 +81,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(pass.or_at([until, again, renewed]))
     }
 
-    /// Everything is as it should be; what an attempt to replace the key left to say stays said.
+    /// The key is as desired; messages of a failed attempt to replace it stay.
     async fn fresh(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
         if let Some(seen) = seen(facts) {
@@ -98,7 +98,8 @@ impl<P: KeyPorts> KeyPass<P> {
             report::budget::refuse(&mut status.conditions, facts.now);
             return self.publish_as_it_is(status).await;
         }
-        // A key that the gateway refuses is said before anything else, and a field that is refused by now beside what works.
+        // A key that the gateway rejects is reported first, then a field that has become unsupported while the key
+        // works.
         let idle = desired.idle.as_ref().map(|refusal| refusal.verdict().still_ready(true));
         let told = report::budget::refusal(&status).or(idle).filter(|_| verdict.reason == Reason::Issued);
         self.publish(status, told.as_ref().unwrap_or(verdict)).await
@@ -115,7 +116,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
     }
 
-    /// What the key spent, where its ConsoleToken has it read, and how much of its budget that is.
+    /// What the key spent, where its ConsoleToken reads usage, and how much of the budget that is.
     fn tell_usage(&mut self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
         let name = &self.key.spec.console_token_ref.name;
         let read = self.token().is_some_and(|token| token.spec.usage.is_some());
@@ -125,7 +126,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let Some(account) = self.token_state().and_then(|it| it.account) else { return };
         let capabilities = account.capabilities();
         let spent = account.latest_spent().filter(|_| read);
-        // Until it is read anew after a start, what was read before stays in status.
+        // After a restart, the usage in status stays until the first new reading.
         if let Some(spent) = &spent {
             let id = status.id.as_deref();
             status.usage = Some(spent.told(&self.identity, id, capabilities.budget.currency));
@@ -159,7 +160,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.notices.extend(report::budget::tell(status, known, generation, facts.now));
     }
 
-    /// Whether the workloads exist that are to be restarted: looked for with every generation, on request, and as long as one
+    /// Whether the workloads to restart exist: looked up for every generation, on request, and repeatedly while one
     /// is missing.
     async fn tell_consumers(&mut self, status: &mut GatewayApiKeyStatus, desired: &Desired) {
         let (generation, now) = (self.key.metadata.generation, self.ports.now());
@@ -177,11 +178,11 @@ impl<P: KeyPorts> KeyPass<P> {
         self.notices.extend(conditions::tell_of_consumers(status, looked.as_ref(), generation, now));
     }
 
-    /// Another one's key, shown and left alone.
+    /// Observe: the key belongs to another owner, and is shown but not changed.
     async fn observed(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
         let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
-        // A key that was managed before stays the served one, should it be managed again.
+        // A key that was managed before stays the served one, in case it is managed again.
         let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
         if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
             status.id = Some(seen.id.0.clone());
@@ -190,27 +191,27 @@ impl<P: KeyPorts> KeyPass<P> {
         self.publish(status, verdict).await
     }
 
-    /// The specification cannot be carried out.
+    /// The spec is invalid.
     pub(super) async fn refused_spec(&mut self, refusal: &SpecError) -> Result<Pass, Error> {
         let status = self.seen_through();
         self.publish(status, &refusal.verdict()).await
     }
 
-    /// What was asked to be looked at was looked at.
+    /// Status with the reconcile request marked as handled.
     fn looked(&self) -> GatewayApiKeyStatus {
         let mut status = self.status();
         status.last_handled_reconcile_at = object::requested(self.key.as_ref()).cloned();
         status
     }
 
-    /// The generation is carried out.
+    /// Status with the generation marked as applied.
     fn carried_out(&self) -> GatewayApiKeyStatus {
         let mut status = self.seen_through();
         status.internal.applied_generation = self.key.metadata.generation;
         status
     }
 
-    /// Nothing is left to do for the generation: it is carried out, refused, or suspended.
+    /// Status with the generation marked as observed: it is applied, rejected, or suspended.
     fn seen_through(&self) -> GatewayApiKeyStatus {
         let mut status = self.status();
         succession::observe(&mut status, self.key.metadata.generation);
@@ -219,7 +220,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status
     }
 
-    /// Whether the served key is as the present generation wants it. One that is suspended wants no change.
+    /// Whether the served key is as the current generation wants it. A suspended resource wants no change.
     fn is_carried_out(&self) -> bool {
         let generation = self.key.metadata.generation;
         let suspended =
@@ -227,13 +228,13 @@ impl<P: KeyPorts> KeyPass<P> {
         suspended || self.record().generation == generation
     }
 
-    /// Whether status says already that the vendor refused in this way, which confirms it.
+    /// Whether status already records the same rejection by the vendor, which confirms it.
     pub(super) fn confirms(&self, fault: &Fault) -> bool {
         let conditions = self.key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         report::confirms(conditions, fault)
     }
 
-    /// A vendor call failed: said in status, with the time of the next attempt, which survives a restart.
+    /// A vendor call failed: writes it into status with the time of the retry, which thereby survives a restart.
     pub(super) async fn failed(
         &mut self,
         fault: &Fault,
@@ -259,7 +260,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
-    /// When a call that failed so often is tried again.
+    /// Time of the retry after that many failures.
     pub(super) fn next_attempt(
         &self,
         fault: &Fault,
@@ -271,11 +272,11 @@ impl<P: KeyPorts> KeyPass<P> {
         if !self.leak_is_open(status) {
             return next;
         }
-        // A leaked key works until it is revoked, whatever another call was asked to wait for.
+        // A leaked key works until it is revoked, so a Retry-After of another call does not delay its revocation.
         next.min(retry::plus(now, retry::backoff(failures, &self.uid).min(LEAK_RETRY)))
     }
 
-    /// Something other than the vendor is in the way; tried again with the same backoff.
+    /// An error that is not the vendor's; retried with the same backoff.
     pub(super) async fn wait_with(&mut self, verdict: &Verdict, facts: &Facts) -> Result<Pass, Error> {
         let mut status = self.status();
         let failures = status.failures.unwrap_or(0).saturating_add(1);
@@ -287,7 +288,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(self.publish(status, verdict).await?.until(Some(next)))
     }
 
-    /// The ConsoleToken is in the way; its controller wakes us when it is not any more.
+    /// The ConsoleToken is not ready; its controller enqueues this key when it is.
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
         let stalled = self.token_state().is_some_and(|it| it.stalled);
@@ -295,14 +296,14 @@ impl<P: KeyPorts> KeyPass<P> {
         self.held_up(&verdict).await
     }
 
-    /// The ConsoleToken does not exist; it wakes us when it does.
+    /// The ConsoleToken does not exist; its creation enqueues this key.
     pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
         let name = &self.key.spec.console_token_ref.name;
         let verdict = report::token::missing(name, &self.namespace());
         self.held_up(&verdict).await
     }
 
-    /// Nothing can be done, and a key that is served already works on until it expires.
+    /// Nothing can be done now; a served key works on until it expires.
     async fn held_up(&mut self, verdict: &Verdict) -> Result<Pass, Error> {
         let record = self.record();
         let alive = record.expires_at.is_none_or(|at| at > self.ports.now());
@@ -312,7 +313,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(pass.or_at([expires]))
     }
 
-    /// The API server does not let the Secret be read.
+    /// RBAC does not allow the Secret to be read.
     pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
         let error = crate::cluster::brief(error);
         let verdict = report::key::secret_unreadable(self.key.secret_name(), &self.namespace(), &error);
@@ -325,7 +326,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
     }
 
-    /// Writes status, if it differs; a warning goes out once per transition.
+    /// Writes status if it differs; a warning event is sent once per transition.
     pub(super) async fn publish(
         &mut self,
         mut status: GatewayApiKeyStatus,
@@ -338,34 +339,34 @@ impl<P: KeyPorts> KeyPass<P> {
                 conditions::leak_pending(&id, self.is_observed())
             }
             Some(_) => verdict.clone().still_ready(false),
-            // Whatever else is said: the gateway refuses the key.
+            // That the gateway rejects the key outranks every other verdict.
             None if condition::is_true(&status.conditions, BUDGET_EXHAUSTED) => {
                 verdict.clone().still_ready(false)
             }
             None => verdict.clone(),
         };
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
-        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        // kstatus evaluates Stalled only where observedGeneration is current.
         if condition::is_true(&status.conditions, STALLED) {
             succession::observe(&mut status, generation);
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         self.notices.extend(notice);
         let pass = self.publish_as_it_is(status).await?;
-        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(wake) })
+        Ok(if pass == Pass::Stale { pass } else { Pass::Rest(requeue_at) })
     }
 
-    /// Whether the key is only looked at.
+    /// Whether managementPolicy is Observe.
     pub(super) fn is_observed(&self) -> bool {
         self.key.spec.management_policy == Some(ManagementPolicy::Observe)
     }
 
-    /// Whether a key was declared leaked that is not revoked yet.
+    /// Whether a key was declared leaked and is not revoked yet.
     pub(super) fn leak_is_open(&self, status: &GatewayApiKeyStatus) -> bool {
         conditions::leak_is_open(status, object::annotation(self.key.as_ref(), LEAKED))
     }
 
-    /// The same, with `Ready` as it was.
+    /// `publish` without a change of `Ready`.
     pub(super) async fn publish_as_it_is(&mut self, mut status: GatewayApiKeyStatus) -> Result<Pass, Error> {
         let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let open = self.leak_is_open(&status);
@@ -397,16 +398,16 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 }
 
-/// The served key as the vendor showed it last.
+/// The served key as the vendor returned it last.
 pub(super) fn seen(facts: &Facts) -> Option<Listed> {
     facts.confirmed.clone().flatten().or_else(|| replaced(facts).map(|own| own.key))
 }
 
-/// What the vendor shows of the served key.
+/// Writes what the vendor returned for the served key into status.
 pub(super) fn show(status: &mut GatewayApiKeyStatus, seen: &Listed, desired: &Desired) {
     status.active = seen.shown.active;
     status.created_at = seen.created_at.or(status.created_at);
-    // What cannot be read is not "never": the date that is known stays.
+    // An expiry that cannot be parsed does not mean "never": the known date stays.
     if !seen.unread_expiry() {
         status.expires_at = expiry::recorded(status.created_at, seen.expires_at, desired);
     }

@@ -1,4 +1,4 @@
-//! A ProviderKey whose resource is being deleted.
+//! The deletion of a ProviderKey's resource.
 
 use super::{Done, ProviderKeyPass, STEPS};
 use crate::api::{FORCE_ORPHAN, Reason};
@@ -17,11 +17,11 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             return self.release(&self.known()).await;
         }
         let account = match self.token_state().map(|it| it.trusted().cloned()) {
-            // Nothing is removed in an account that may be another one.
+            // Nothing is deleted while the account is in doubt.
             Some(Err(why)) if self.token_state().is_some_and(|it| it.doubt.is_some()) => {
                 return self.deletion_blocked(&why).await;
             }
-            standing => standing.and_then(Result::ok),
+            usable => usable.and_then(Result::ok),
         };
         let lag = account.as_ref().map_or(SignedDuration::ZERO, |it| it.capabilities().listing_lag);
         for _ in 0..STEPS {
@@ -52,7 +52,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         Ok(Pass::Unfinished)
     }
 
-    /// Everything that status knows to be at the vendor.
+    /// All ids of provider keys that status records.
     fn known(&self) -> Vec<KeyId> {
         let status = self.status();
         status.id.into_iter().chain(status.superseded).map(KeyId).collect()
@@ -75,7 +75,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         }
         let ids: Vec<_> = left.iter().map(|id| id.0.clone()).collect();
         self.say_left_behind(&ids);
-        // Said only of what the vendor was asked to remove.
+        // The event is sent only if the vendor was asked to delete something.
         if ids.is_empty() && !self.tried.is_empty() {
             self.ports.notify(self.object.as_ref(), report::provider_key::removed());
         }

@@ -1,4 +1,4 @@
-//! What the status of a ProviderKey says, and who else is told.
+//! The status of a ProviderKey, and which other resources are enqueued.
 
 use super::ProviderKeyPass;
 use crate::api::condition::{self, READY, STALLED};
@@ -38,12 +38,12 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         object::claim_of(self.object.as_ref(), &self.identity()).map(|claim| claim.serial)
     }
 
-    pub(super) fn say_deposited(&self, why: Why) {
+    pub(super) fn notify_stored(&self, why: Why) {
         self.ports.notify(self.object.as_ref(), report::provider_key::sent(why));
     }
 
-    /// Whether the credential of this generation is at the vendor, as far as status tells.
-    pub(super) fn is_deposited(&self) -> bool {
+    /// Whether the credential of this generation is stored at the vendor, by status.
+    pub(super) fn is_stored(&self) -> bool {
         let status = self.status();
         let ready = condition::is_true(&status.conditions, READY);
         ready && status.id.is_some() && status.observed_generation == self.object.metadata.generation
@@ -75,7 +75,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
-    /// The API server does not let the Secret be read.
+    /// RBAC does not allow the Secret to be read.
     pub(super) async fn unreadable(&mut self, error: &kube::Error) -> Result<Pass, Error> {
         let (secret, error) = (self.object.spec.credentials_ref.name.clone(), crate::cluster::brief(error));
         let verdict = report::key::secret_unreadable(&secret, &self.namespace(), &error);
@@ -84,14 +84,14 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let next = retry::plus(self.ports.now(), retry::backoff(failures, &self.uid));
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let ready = self.is_deposited();
+        let ready = self.is_stored();
         Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
     }
 
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let stalled = self.token_state().is_some_and(|it| it.stalled);
         let verdict = report::token::not_ready(self.token_name(), why, stalled);
-        self.publish(self.status(), &verdict.still_ready(self.is_deposited())).await
+        self.publish(self.status(), &verdict.still_ready(self.is_stored())).await
     }
 
     pub(super) async fn publish(
@@ -101,20 +101,20 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     ) -> Result<Pass, Error> {
         let (generation, now) = (self.object.metadata.generation, self.ports.now());
         let notice = report::transition(&mut status.conditions, verdict, generation, now);
-        // Tools that follow kstatus look at Stalled only in a status of the present generation.
+        // kstatus evaluates Stalled only where observedGeneration is current.
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let wake = verdict.gives_up_at(&status.conditions);
+        let requeue_at = verdict.gives_up_at(&status.conditions);
         match protocol::publish(&self.ports, &self.object, &status).await {
             Ok(Some(object)) => self.wrote(object),
-            Ok(None) => return Ok(Pass::Rest(wake)),
+            Ok(None) => return Ok(Pass::Rest(requeue_at)),
             Err(error) => return stale_or(error),
         }
         if let Some(notice) = notice {
             self.ports.notify(self.object.as_ref(), notice);
         }
-        Ok(Pass::Rest(wake))
+        Ok(Pass::Rest(requeue_at))
     }
 
     pub(super) fn say_left_behind(&self, ids: &[String]) {

@@ -1,7 +1,7 @@
-//! The critical section of a provider key: claim, call, record. It runs to its end although the reconcile that started it is
-//! dropped: the vendor may show too little of a provider key for it to be found again.
+//! The critical section of a provider key: claim, call, record. It runs to its end even if the reconcile that started
+//! it is dropped, because the vendor may return too few fields for the provider key to be found again.
 
-use super::deposited;
+use super::stored;
 use crate::api::ProviderKey;
 use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
@@ -19,38 +19,38 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-/// A status that meets another writer's is tried again this often.
+/// Retries of a status write after a conflict.
 const COMMITS: usize = 5;
 
-/// Everything the section needs; it borrows nothing.
+/// Input of the section; it borrows nothing.
 pub struct Store<P: ProviderKeyPorts> {
-    /// What the section acts on.
+    /// The ports.
     pub ports: P,
     /// The resource as it was read.
     pub object: Arc<ProviderKey>,
     /// The account at the vendor.
     pub account: Arc<P::Vendor>,
-    /// The permit of the account's budget for the call that stores the credential.
+    /// The rate-limit permit for the call that stores the credential.
     pub permit: <P::Vendor as VendorPort>::Permit,
     /// The serial to claim.
     pub serial: Serial,
-    /// The human part of the name at the vendor.
+    /// The human-readable part of the name at the vendor.
     pub display_name: String,
-    /// What is wanted at the vendor.
+    /// The desired state at the vendor.
     pub wanted: Wanted,
     /// The credential in the vendor's format.
     pub credential: SecretString,
 }
 
-/// How it ended.
+/// Result of the section.
 pub enum Stored {
-    /// It is at the vendor and recorded.
+    /// The provider key is stored and recorded.
     Done(Arc<ProviderKey>),
-    /// Another write came in between; what was made is removed or will be found.
+    /// Another writer got in between; what was created is deleted now or found later by its mark.
     Stale,
-    /// The outcome is unknown: it is looked up next.
+    /// The outcome is unknown; the next pass looks the provider key up.
     Pending(Arc<ProviderKey>, Option<Fault>),
-    /// The vendor certainly made nothing.
+    /// The vendor created nothing for certain.
     Failed(Arc<ProviderKey>, Fault),
 }
 
@@ -70,7 +70,8 @@ impl<P: ProviderKeyPorts> Store<P> {
             }
             Err(error) => return Err(error.into()),
         };
-        // A deletion waits for calls that may still be carried out, and counts from the claim.
+        // A deletion waits for calls in flight and counts from the claim's time, so no call may be sent after
+        // `SEND_WITHIN`.
         if retry::plus(claim.at, SEND_WITHIN) < self.ports.now() {
             return Ok(Stored::Pending(claimed, None));
         }
@@ -81,7 +82,7 @@ impl<P: ProviderKeyPorts> Store<P> {
             keys: self.wanted.assigned_to.iter().cloned().collect(),
         };
         match self.account.create_provider_key(&order, &self.permit).await {
-            Ok(deposited) => self.record(claimed, deposited).await,
+            Ok(stored) => self.record(claimed, stored).await,
             Err(fault) if fault.effect == Outcome::NotApplied => Ok(Stored::Failed(claimed, fault)),
             Err(fault) => {
                 let serial = self.serial.0;
@@ -91,7 +92,7 @@ impl<P: ProviderKeyPorts> Store<P> {
         }
     }
 
-    /// Writes status as long as our claim is the newest.
+    /// Writes status while our claim is the newest.
     async fn record(self, claimed: Arc<ProviderKey>, made: CreatedProviderKey) -> Result<Stored, Error> {
         let uid = self.object.uid().unwrap_or_default();
         let now = self.ports.now();
@@ -113,7 +114,8 @@ impl<P: ProviderKeyPorts> Store<P> {
                 break;
             }
             if !ours {
-                // A deletion, or another replica: either looks for what carries the mark.
+                // A deletion or another replica wrote the resource; either of them looks for provider keys with the
+                // mark.
                 return Ok(Stored::Stale);
             }
             object = Arc::new(newer);
@@ -130,10 +132,10 @@ impl<P: ProviderKeyPorts> Store<P> {
             &self.wanted,
             now,
         );
-        deposited(status, self.object.as_ref(), now)
+        stored(status, self.object.as_ref(), now)
     }
 
-    /// A provider key whose resource is gone is removed at once: nothing is left that would look for it.
+    /// Deletes the provider key at once if its resource is gone: no later pass would look for it.
     async fn compensate(&self, id: &KeyId) -> Result<(), Error> {
         let live = self.ports.read(self.object.as_ref()).await?;
         if live.is_some_and(|it| it.uid() == self.object.uid()) {

@@ -1,4 +1,4 @@
-//! The Secret as it is sent: entries, labels and annotations, around the key.
+//! The Secret as it is sent: entries, labels and annotations around the key.
 
 use super::inside::{Imprint, content, key_in, target};
 use super::{Delivery, Guard, Key, Undelivered};
@@ -18,22 +18,22 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 
 impl<S: SecretPort> Guard<S> {
-    /// The Secret of a delivery, made out of the one that is there, if one is.
+    /// Renders the Secret of a delivery, based on the present one if there is one.
     pub(super) fn assemble(
         &self,
         present: Option<Secret>,
         delivery: &Delivery<'_>,
     ) -> Result<Secret, Undelivered> {
         let uid = &delivery.owner.uid;
-        let standing;
+        let bytes_in_secret;
         let key = match delivery.key {
             Key::Given(key) => key,
-            Key::Standing => {
+            Key::Present => {
                 let found = present.as_ref().and_then(|secret| key_in(secret, uid, Some(delivery.plan)));
-                // It was there a moment ago: the next look decides.
-                standing =
+                // The Secret contained the key when it was last read; the next read decides.
+                bytes_in_secret =
                     found.filter(|(serial, _)| *serial == delivery.serial).ok_or(Undelivered::Superseded)?.1;
-                &standing
+                &bytes_in_secret
             }
         };
         let (filled, imprint) = self.render(delivery, key)?;
@@ -93,7 +93,7 @@ impl<S: SecretPort> Guard<S> {
     }
 }
 
-/// The entries of the old key: those that the Secret holds under its serial, or has kept already.
+/// The entries of the previous key: those that the Secret contains under its serial, or has kept already.
 fn previous(secret: &Secret, delivery: &Delivery<'_>) -> Option<(Serial, BTreeMap<String, ByteString>)> {
     let wanted = delivery.previous?;
     let Target::Ours(held) = target(secret, &delivery.owner.uid, None) else {
@@ -102,7 +102,7 @@ fn previous(secret: &Secret, delivery: &Delivery<'_>) -> Option<(Serial, BTreeMa
     let kept = |(entry, _): &(&String, &ByteString)| entry.starts_with(PREVIOUS_ENTRY);
     let data = secret.data.as_ref()?;
     if held.serial == Some(wanted) && wanted != delivery.serial {
-        // Edited by hand, it is no copy of what the old key's readers know.
+        // An edited Secret is no faithful copy of what readers of the previous key know, so its entries are not kept.
         let entries = data.iter().filter(|it| held.intact && !kept(it));
         let renamed = entries.map(|(entry, bytes)| (format!("{PREVIOUS_ENTRY}{entry}"), bytes.clone()));
         return Some((wanted, renamed.collect()))
@@ -112,7 +112,8 @@ fn previous(secret: &Secret, delivery: &Delivery<'_>) -> Option<(Serial, BTreeMa
     Some((held.previous?, entries.collect()))
 }
 
-/// Labels and annotations: ours, the template's, without those an earlier template put there; others' stay.
+/// Sets our labels and annotations and the template's, and removes those of an earlier template; those of other
+/// controllers stay.
 fn decorate(secret: &mut Secret, delivery: &Delivery<'_>) {
     let plan = delivery.plan;
     let previous: Vec<String> = secret

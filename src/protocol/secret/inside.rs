@@ -1,4 +1,4 @@
-//! What stands in a Secret of ours: hashes that tell an edit, and where the bytes of the key are.
+//! The content of a Secret of ours: hashes that detect an edit, and the position of the key's bytes.
 
 use super::Expected;
 use crate::api::{
@@ -16,24 +16,24 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// In an entry no longer than this the key is looked for at every place, should it stand elsewhere than recorded.
+/// In entries up to this length the key is searched at every position, if it is not where it was recorded.
 const SEARCHED: usize = 4096;
-/// No vendor's key is shorter.
+/// Minimum length of a key; no vendor's key is shorter.
 const SHORTEST_KEY: usize = 8;
 
-/// Where the bytes of a key stand in a Secret, and a salted hash by which they are known again.
+/// The positions of a key's bytes in a Secret, and a salted hash to recognise them.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imprint {
     serial: u64,
     length: usize,
     hash: String,
-    /// Entry → first byte of the key in it.
+    /// Entry → offset of the key's first byte in it.
     at: BTreeMap<String, usize>,
 }
 
 impl Imprint {
-    /// The imprint of a key in these entries. `None`: no entry has the key as it is, such as where a template changes its
-    /// letters; it can then not be taken out of the Secret again.
+    /// The imprint of a key in these entries. `None`: no entry contains the key verbatim, such as where a template
+    /// changes its letters; the key can then not be read back from the Secret.
     pub fn new(entries: &BTreeMap<String, String>, key: &str, serial: Serial, uid: &str) -> Option<Self> {
         if key.len() < SHORTEST_KEY {
             return None;
@@ -44,7 +44,7 @@ impl Imprint {
         (!at.is_empty()).then_some(Self { serial: serial.0, length: key.len(), hash, at })
     }
 
-    /// As it stands in the annotation.
+    /// Value of the annotation.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ impl Imprint {
         serde_json::from_str(secret.annotations().get(KEY_AT)?).ok()
     }
 
-    /// Whether the key stands in every entry that it was put into.
+    /// Whether every recorded entry still contains the key.
     fn is_whole(&self, data: &BTreeMap<String, ByteString>, uid: &str) -> bool {
         self.at.iter().all(|(entry, at)| {
             let bytes = data.get(entry).and_then(|it| it.0.get(*at..at.checked_add(self.length)?));
@@ -61,7 +61,7 @@ impl Imprint {
         })
     }
 
-    /// The bytes of the key: where they were put, or wherever else they stand now.
+    /// The bytes of the key: at a recorded position, or wherever else they are now.
     fn find<'a>(&self, data: &'a BTreeMap<String, ByteString>, uid: &str) -> Option<&'a [u8]> {
         let is_it = |bytes: &&[u8]| fingerprint(bytes, uid) == self.hash;
         let recorded = self.at.iter().filter_map(|(entry, at)| {
@@ -79,8 +79,8 @@ fn fingerprint(key: &[u8], uid: &str) -> String {
     hash::base32(&[b"key", uid.as_bytes(), key], 26)
 }
 
-/// The key that stands in a Secret, and its serial. `plan` helps where version 0.1 wrote it, which left no imprint: an
-/// entry that is the key and nothing else, in a Secret that was not edited since.
+/// The key in a Secret, and its serial. Version 0.1 left no imprint; for its Secrets, `plan` names the entry that
+/// consists of the key only, provided that the Secret was not edited since.
 pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(Serial, SecretString)> {
     let data = secret.data.as_ref()?;
     let (serial, bytes) = match Imprint::of(secret) {
@@ -110,7 +110,7 @@ fn serial(secret: &Secret, annotation: &str) -> Option<Serial> {
     secret.annotations().get(annotation).and_then(|it| it.parse().ok()).and_then(Serial::believed)
 }
 
-/// What a Secret is to the owner with that UID.
+/// State of a Secret for the owner with that UID.
 pub fn target(secret: &Secret, uid: &str, expected: Option<&Expected<'_>>) -> Target {
     let controller = secret.owner_references().iter().find(|it| it.controller == Some(true));
     match controller {
@@ -150,7 +150,7 @@ fn is_current(secret: &Secret, uid: &str, expected: &Expected<'_>) -> bool {
     let (plan, rendering) = (expected.plan, expected.rendering);
     let rendered = match annotations.get(RENDERED) {
         Some(used) => *used == rendering.used,
-        // Written by version 0.1: written once more with an imprint, if the key can be taken out of it.
+        // A Secret of version 0.1 is rewritten with an imprint, if the key can be read from it.
         None => {
             annotations.get(TEMPLATE) == Some(&rendering.all) && key_in(secret, uid, Some(plan)).is_none()
         }
@@ -161,8 +161,8 @@ fn is_current(secret: &Secret, uid: &str, expected: &Expected<'_>) -> bool {
         && secret.labels().get(MANAGED_BY_LABEL).is_some_and(|it| it == MANAGER)
 }
 
-/// A hash of everything in the Secret that Keysmith would set right: the same state found again and again after it was
-/// set right says that something changes it back.
+/// Hash of everything in the Secret that Keysmith would correct. If the same state returns after each correction,
+/// another controller changes it back.
 fn state(secret: &Secret, (uid, plan): (&str, &SecretPlan)) -> String {
     let (labels, annotations) = (secret.labels(), secret.annotations());
     let labels = plan.labels.keys().map(String::as_str).chain([MANAGED_BY_LABEL]).map(|it| labels.get(it));
@@ -172,7 +172,7 @@ fn state(secret: &Secret, (uid, plan): (&str, &SecretPlan)) -> String {
     hash::base32(&[described.as_bytes(), content(secret, uid).as_bytes()], 16)
 }
 
-/// What is not as Keysmith writes it, by name and never by value.
+/// Names, never values, of what differs from what Keysmith writes.
 fn differences(secret: &Secret, uid: &str, plan: &SecretPlan) -> Vec<String> {
     let none = BTreeMap::new();
     let data = secret.data.as_ref().unwrap_or(&none);
@@ -198,7 +198,7 @@ fn differences(secret: &Secret, uid: &str, plan: &SecretPlan) -> Vec<String> {
     found
 }
 
-/// A hash of what applications read, without what is kept of an old key.
+/// Hash of what applications read, without the entries kept of a previous key.
 fn read(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> String {
     let mut parts: Vec<&[u8]> = vec![b"read", uid.as_bytes()];
     let kept = |entry: &str| plan.map_or(entry.starts_with(PREVIOUS_ENTRY), |plan| plan.is_previous(entry));
@@ -210,7 +210,7 @@ fn read(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> String {
     hash::base32(&parts, 12)
 }
 
-/// A hash of everything in the Secret, salted with its owner, so that an edit by hand is noticed.
+/// Hash of everything in the Secret, salted with its owner, so that a manual edit is detected.
 pub fn content(secret: &Secret, uid: &str) -> String {
     let mut parts: Vec<&[u8]> = vec![GROUP.as_bytes(), uid.as_bytes()];
     for (entry, bytes) in secret.data.iter().flatten() {

@@ -1,4 +1,4 @@
-//! What keys spent and what accounts have left, exactly; status has it in coarse steps.
+//! Spending of keys and balances of accounts, exact; status shows them in coarse steps.
 
 use crate::plan::identity::TokenRef;
 use crate::plan::usage::Money;
@@ -26,12 +26,12 @@ struct Account {
     currency: String,
 }
 
-/// What the keys of one GatewayApiKey spent in the running calendar month.
+/// What the keys of one GatewayApiKey spent in the current calendar month.
 #[derive(Clone, Debug)]
 pub struct KeySpending {
     /// Namespace of the GatewayApiKey.
     pub namespace: String,
-    /// Its name.
+    /// Name of the GatewayApiKey.
     pub name: String,
     /// The vendor's currency.
     pub currency: &'static str,
@@ -41,14 +41,13 @@ pub struct KeySpending {
     pub budget: Option<u64>,
 }
 
-/// The gauges.
 #[derive(Clone, Default)]
 pub(super) struct Amounts {
     spent: Family<Key, Amount>,
     budget: Family<Key, Amount>,
     balance: Family<Account, Amount>,
-    /// Which keys were told of for a ConsoleToken, by its UID: those that are gone are told of no more.
-    told: Arc<Mutex<HashMap<String, Vec<Key>>>>,
+    /// The exported keys of each ConsoleToken, by its UID, so that gauges of deleted keys are removed.
+    exported: Arc<Mutex<HashMap<String, Vec<Key>>>>,
     accounts: Arc<Mutex<HashMap<TokenRef, Account>>>,
 }
 
@@ -83,8 +82,8 @@ impl Amounts {
     }
 
     pub(super) fn spending(&self, token: &str, keys: Vec<KeySpending>) {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = Vec::new();
+        let mut all = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exported = Vec::new();
         let before = all.remove(token).unwrap_or_default();
         for key in keys {
             let labels = Key { namespace: key.namespace, name: key.name, currency: key.currency };
@@ -93,14 +92,14 @@ impl Amounts {
                 Some(budget) => drop(self.budget.get_or_create(&labels).set(amount(budget))),
                 None => drop(self.budget.remove(&labels)),
             }
-            told.push(labels);
+            exported.push(labels);
         }
-        for gone in before.iter().filter(|it| !told.contains(it)) {
+        for gone in before.iter().filter(|it| !exported.contains(it)) {
             self.spent.remove(gone);
             self.budget.remove(gone);
         }
-        if !told.is_empty() {
-            all.insert(token.to_owned(), told);
+        if !exported.is_empty() {
+            all.insert(token.to_owned(), exported);
         }
     }
 
@@ -115,11 +114,11 @@ impl Amounts {
         }
     }
 
-    /// Nothing is known any more.
+    /// Removes all gauges.
     pub(super) fn clear(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clear();
+        exported.clear();
         accounts.clear();
         self.spent.clear();
         self.budget.clear();

@@ -1,4 +1,4 @@
-//! What Eden AI v2 can do, and its row in the registry.
+//! Capabilities of Eden AI v2, and its row in the registry.
 
 use super::EdenAiV2;
 use crate::api::console_token::EdenAiApi;
@@ -13,7 +13,7 @@ use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
 use jiff::SignedDuration;
 
-/// Its row in the registry.
+/// The row of Eden AI v2 in the registry.
 pub const DRIVER: Driver = Driver {
     name: CAPABILITIES.name,
     example: "edenAi: {api: V2}",
@@ -23,7 +23,7 @@ pub const DRIVER: Driver = Driver {
     open: |_, wire| Box::new(EdenAiV2::new(wire)),
 };
 
-/// What Eden AI v2 can do.
+/// Capabilities of Eden AI v2.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "edenai-v2",
     title: "Eden AI v2",
@@ -46,7 +46,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,
         currency: "USD",
-        // Documented for v3 (§2.8), whose resets v2 has had since July 2026 (§2.3).
+        // Documented for v3 (§2.8); v2 has had v3's resets since July 2026 (§2.3).
         zone: "Europe/Paris",
     },
     fields,
@@ -60,7 +60,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
               another ConsoleToken with spec.vendor.edenAi.api: V3",
 };
 
-/// What becomes of each field of a GatewayApiKey.
+/// How each field of a GatewayApiKey is supported.
 const fn fields(field: SpecField) -> FieldSupport {
     match field {
         SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),

@@ -1,5 +1,5 @@
-//! Eden AI v3 with an issuer key, which makes, lists and revokes the auth keys that other ConsoleTokens work with, and can
-//! do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
+//! Eden AI v3 with an issuer key, which creates, lists and revokes the auth keys that other ConsoleTokens use, and
+//! can do nothing else. The name of the field with the new secret is not documented (contract, §2.8).
 
 use super::table::tier;
 use super::{CAPABILITIES, READ, limit_reached, listed, pages, unknown, whoami};
@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Its row in the registry.
+/// The issuer key's row in the registry.
 pub const DRIVER: Driver = Driver {
     name: "edenai-v3-issuer",
     example: "edenAi: {tier: Issuer}",
@@ -29,7 +29,7 @@ pub const DRIVER: Driver = Driver {
     open: |_, wire| Box::new(Issuer::new(wire)),
 };
 
-/// The same with an issuer key, which makes auth keys for other ConsoleTokens and nothing else.
+/// Capabilities with an issuer key.
 pub const ISSUER: Capabilities = Capabilities {
     types: &[KeyType::Management],
     recovery: Recovery::Once,
@@ -42,7 +42,7 @@ pub const ISSUER: Capabilities = Capabilities {
     ..CAPABILITIES
 };
 
-/// What becomes of each field of a GatewayApiKey: Keysmith writes the one that stands for an auth key.
+/// How each field of a GatewayApiKey is supported; Keysmith itself writes the resource of an auth key.
 const fn fields(field: SpecField) -> FieldSupport {
     match field {
         SpecField::ConsoleTokenRef => {
@@ -66,10 +66,10 @@ const fn fields(field: SpecField) -> FieldSupport {
     }
 }
 
-/// What an auth key may do where nobody says: list keys, and make and change them.
+/// Default scopes of an auth key: list keys, create them and change them.
 const SCOPES: [&str; 2] = ["manage:read", "manage:write"];
 
-/// Auth keys of an organization, by an issuer key.
+/// Auth keys of an organization, accessed with an issuer key.
 pub struct Issuer {
     wire: Wire,
 }
@@ -89,7 +89,7 @@ struct AuthCreated {
 }
 
 impl AuthCreated {
-    /// The first field that holds a secret and not only what it ends in.
+    /// The first field that contains a secret instead of a masked one.
     fn secret(self) -> Result<SecretString, Fault> {
         let fields = [self.secret, self.key, self.token];
         let secret = fields.into_iter().flatten().find(|secret| !looks_masked(secret));
@@ -98,7 +98,7 @@ impl AuthCreated {
 }
 
 impl Issuer {
-    /// The organization's auth keys over that wire.
+    /// The organization's auth keys, accessed over that wire.
     pub fn new(wire: Wire) -> Self {
         Self { wire: wire.reading(READ) }
     }
@@ -142,7 +142,8 @@ impl Gateway for Issuer {
             Some(id) => key.id.0 == *id,
             None => Mark::is_same(&key.name, &order.name),
         };
-        // The answer need not say more than the secret; where there is no listing now, it is found by its mark later.
+        // The response may contain no more than the secret. If the listing fails now, a later one shows the key by
+        // its mark.
         let found = self.list().await.map_err(unknown)?.into_iter().find(named);
         let key = found.ok_or(Fault::ambiguous(FaultKind::Malformed("the new auth key is not listed")))?;
         let secret =

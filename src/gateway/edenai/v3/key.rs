@@ -1,4 +1,4 @@
-//! A key of v3, as the vendor shows it (contract §2.8).
+//! A key of v3, as the vendor returns it (contract §2.8).
 
 use super::later;
 use crate::gateway::edenai::budget::{as_far_as_read, shown_budget};
@@ -31,7 +31,7 @@ pub(super) struct Key {
     pub(super) expire_time: Option<Timestamp>,
     #[serde(default)]
     pub(super) revoked: Option<bool>,
-    /// Makes serde read this from an object only, not from an array of its fields as well.
+    /// Makes serde accept an object only, not an array of its fields.
     #[serde(flatten)]
     _object: (),
 }
@@ -59,10 +59,10 @@ impl Entry for Key {
 
 /// A key, as far as it could be read. `None`: it is revoked.
 pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
-    let told_unread = read.told_unread();
+    let unread_fields = read.unread_fields();
     let Read { entry: key, unread } = read;
     let id = key.id.filter(|_| key.revoked != Some(true))?;
-    // A name that lost its mark differs, whatever is left of it.
+    // A name without our mark always differs, whatever else is in it.
     let human = |name: &str| Mark::parse(name).map_or("", |_| Mark::display_in(name)).to_owned();
     let reset = (key.balance_reset_period.as_deref(), key.balance_reset_amount);
     let (budget, capped) = as_far_as_read(shown_budget(key.active_balance, key.balance, reset), &unread);
@@ -75,7 +75,7 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         last_used_at: None,
         spent: None,
         remaining,
-        unread: told_unread,
+        unread: unread_fields,
         shown: Shown {
             display_name: key.name.as_deref().filter(|it| !guard::withheld(it)).map(human),
             budget,
@@ -91,7 +91,7 @@ pub(super) fn whole(key: Key) -> Option<Listed> {
     listed(Read { entry: key, unread: Vec::new() })
 }
 
-/// A key that was made an order's: what it may spend is for the next look to say.
+/// A key that was renamed for an order; the next listing shows its budget.
 pub(super) fn named(key: Key, order: &Order) -> Key {
     Key {
         name: Some(order.name.clone()),

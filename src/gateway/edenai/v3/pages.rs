@@ -1,5 +1,5 @@
-//! Listings of keys and of auth keys, page by page (contract §2.8). An offset is a number and no row: rows that come
-//! or go between two pages move those that follow.
+//! Listings of keys and of auth keys, page by page (contract §2.8). An offset is a number, not a row: rows that are
+//! added or deleted between two pages shift the rows that follow.
 
 use super::Key;
 use crate::gateway::entry::{self, Read};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 const PAGE_SIZE: usize = 100;
-/// No organization has this many pages; one that seems to is a loop.
+/// Limit of pages: no organization has this many, so more are an endless loop.
 const MOST_PAGES: usize = 1000;
 
 /// The rows so far, each key once.
@@ -19,12 +19,12 @@ const MOST_PAGES: usize = 1000;
 struct Rows {
     keys: Vec<Value>,
     seen: HashSet<String>,
-    /// All that were shown, those shown twice included.
+    /// Number of rows returned so far, including duplicates.
     shown: usize,
 }
 
 impl Rows {
-    /// Adds a page, and says whether it had anything that was not shown before.
+    /// Adds a page. Returns whether it had any new row.
     fn add(&mut self, page: Vec<Value>) -> bool {
         self.shown += page.len();
         let before = self.keys.len();
@@ -39,11 +39,11 @@ impl Rows {
     }
 }
 
-fn strange(what: &'static str) -> Fault {
+fn malformed(what: &'static str) -> Fault {
     Fault::without_effect(FaultKind::Malformed(what))
 }
 
-/// `total_count`, or `count`, where a page has one.
+/// `total_count`, or `count`, if the page has one.
 fn total(page: &Map<String, Value>) -> Result<Option<usize>, Fault> {
     let of = |field: &'static str| match page.get(field) {
         None | Some(Value::Null) => Ok(None),
@@ -55,15 +55,15 @@ fn total(page: &Map<String, Value>) -> Result<Option<usize>, Fault> {
     Ok(of("total_count")?.or(of("count")?))
 }
 
-/// Reads the rows. Revoked keys are no keys any more, and keys of old without an id cannot be addressed (§2.8).
+/// Reads the rows. Revoked keys are ignored, and so are legacy keys without an id, which cannot be addressed (§2.8).
 fn keys(wire: &Wire, rows: Rows) -> Result<Vec<Read<Key>>, Fault> {
     let of_old = |row: &Value| row.get("id").is_some_and(Value::is_null) && !entry::is_marked(row);
     let is_key = |row: &Value| row["revoked"] != Value::Bool(true) && !of_old(row);
     entry::part(wire, rows.keys.into_iter().enumerate().filter(|(_, row)| is_key(row)))
 }
 
-/// Follows the pages to the end, or fails. Keys that are made meanwhile hide none; rows that go might, and are noticed
-/// by the total.
+/// Follows the pages to the end, or fails. Keys created meanwhile hide no other key; deleted rows might, which the
+/// total reveals.
 pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fault> {
     let mut rows = Rows::default();
     let mut most = 0;
@@ -77,10 +77,10 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fa
                 return keys(wire, rows);
             }
             Value::Object(mut page) => (entry::list(&mut page, "results")?, total(&page)?),
-            _ => return Err(strange("it is no listing")),
+            _ => return Err(malformed("it is no listing")),
         };
         if total.is_some_and(|total| total < most) {
-            return Err(strange("a listing grew shorter while it was read"));
+            return Err(malformed("a listing grew shorter while it was read"));
         }
         most = most.max(total.unwrap_or_default());
         let ended = results.is_empty();
@@ -89,11 +89,11 @@ pub(super) async fn all(wire: &Wire, path: &[&str]) -> Result<Vec<Read<Key>>, Fa
             return keys(wire, rows);
         }
         if ended {
-            return Err(strange("a listing ends before its total"));
+            return Err(malformed("a listing ends before its total"));
         }
         if !news {
-            return Err(strange("a listing shows the same page again"));
+            return Err(malformed("a listing shows the same page again"));
         }
     }
-    Err(strange("a listing does not end"))
+    Err(malformed("a listing does not end"))
 }

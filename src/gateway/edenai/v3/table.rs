@@ -1,4 +1,4 @@
-//! What Eden AI v3 can do, and its row in the registry.
+//! Capabilities of Eden AI v3, and its row in the registry.
 
 use super::EdenAiV3;
 use crate::api::console_token::{EdenAiApi, EdenAiTier, Vendor};
@@ -13,7 +13,7 @@ use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
 use jiff::SignedDuration;
 
-/// Its row in the registry.
+/// The row of Eden AI v3 in the registry.
 pub const DRIVER: Driver = Driver {
     name: CAPABILITIES.name,
     example: "edenAi: {}",
@@ -23,13 +23,13 @@ pub const DRIVER: Driver = Driver {
     open: |_, wire| Box::new(EdenAiV3::new(wire)),
 };
 
-/// What a management key is for, where `spec.vendor` is this API.
+/// The tier of a management key, if `spec.vendor` is this API.
 pub(super) fn tier(vendor: &Vendor) -> Option<EdenAiTier> {
     let place = vendor.eden_ai.as_ref().filter(|it| it.api != Some(EdenAiApi::V2))?;
     Some(place.tier.unwrap_or(EdenAiTier::Auth))
 }
 
-/// What Eden AI v3 can do.
+/// Capabilities of Eden AI v3.
 pub const CAPABILITIES: Capabilities = Capabilities {
     name: "edenai-v3",
     title: "Eden AI v3",
@@ -56,7 +56,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         periods: &[Period::Once, Period::Daily, Period::Weekly, Period::Monthly],
         whole: false,
         currency: "USD",
-        // Midnight in Paris: each day, on Mondays, on the 1st (§2.8).
+        // Midnight in Paris: daily, on Mondays, on the 1st (§2.8).
         zone: "Europe/Paris",
     },
     fields,
@@ -64,13 +64,13 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     project_settings: false,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),
-    // Half of what the account may have, which its applications need as well (§2.11).
+    // Half of the account's limit, because applications share it (§2.11).
     calls_per_second: 5,
     burst: 10,
     refused: "",
 };
 
-/// What becomes of each field of a GatewayApiKey.
+/// How each field of a GatewayApiKey is supported.
 const fn fields(field: SpecField) -> FieldSupport {
     match field {
         SpecField::ConsoleTokenRef => FieldSupport::operator("immutable"),
