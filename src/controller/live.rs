@@ -4,8 +4,8 @@
 use super::context::Context;
 use super::{Error, Pass, Subject};
 use crate::api::console_token::Vendor;
-use crate::api::rotation::KeyCount;
 use crate::api::project_settings::ProjectValues;
+use crate::api::rotation::KeyCount;
 use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::{self, Managed, log_about};
@@ -17,10 +17,10 @@ use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, Prov
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
-use crate::plan::facts::{KeyId, Listed};
 use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Book, Entry, Place};
+use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
@@ -28,7 +28,9 @@ use crate::plan::report::conditions::Looked;
 use crate::plan::usage::Spent;
 use crate::protocol::key::issue::{Issue, Issued};
 use crate::protocol::memory::Remembered;
-use crate::protocol::ports::{KeyPorts, Measure, ObjectPort, Ports, ProjectPorts, ProviderKeyPorts, VendorPort};
+use crate::protocol::ports::{
+    KeyPorts, Measure, ObjectPort, Ports, ProjectPorts, ProviderKeyPorts, VendorPort,
+};
 use crate::protocol::provider_key::store::{Store, Stored};
 use crate::protocol::token::TokenState;
 use crate::protocol::{key, project_settings, provider_key};

@@ -5,8 +5,8 @@
 //! neither "absent" nor "never".
 
 use super::http::Wire;
-use crate::plan::facts::Unread;
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::listing::Unread;
 use crate::plan::naming::Mark;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -2,9 +2,9 @@
 //! every form of output; what a removal goes by is kept beside it as the vendor wrote it.
 
 use crate::columns::{printable, printable_json};
-use crate::plan::facts::Listed;
 use crate::plan::identity::VendorApi;
 use crate::plan::ledger::{Entry, Place};
+use crate::plan::listing::Listed;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 

@@ -62,9 +62,9 @@ fn cells(row: &Row) -> [String; TITLES.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::facts::{KeyId, Listed, Shown};
     use crate::plan::identity::TokenRef;
     use crate::plan::ledger::{Entry, Owner, Place, Why};
+    use crate::plan::listing::{KeyId, Listed, Shown};
     use crate::plan::naming::ClusterId;
     use crate::session::Unasked;
 

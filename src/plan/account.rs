@@ -2,8 +2,8 @@
 //! when all recorded keys are missing from a listing together: that points to another account rather than to
 //! deleted keys.
 
-use super::facts::KeyId;
 use super::hash;
+use super::listing::KeyId;
 use super::report;
 use super::retry::plus;
 use crate::api::GatewayApiKey;

@@ -1,8 +1,9 @@
 //! Existing keys: adopted by their id, found again after a restore from a backup, or only observed.
 
+use super::decision::{Decision, Step, Why, take};
 use super::desired::Desired;
-use super::facts::{Facts, KeyId};
-use super::issuance::{Decision, Step, Why, take};
+use super::facts::Facts;
+use super::listing::KeyId;
 use super::naming::Mark;
 use super::retry::plus;
 use jiff::SignedDuration;

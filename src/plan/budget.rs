@@ -2,9 +2,10 @@
 //! overlap, so that both together cannot spend more than the one key could.
 
 use super::desired::Desired;
-use super::facts::{Facts, KeyId, Listed};
+use super::facts::Facts;
+use super::listing::{KeyId, Listed};
+use super::requests::Cause;
 use super::retry::plus;
-use super::rotation::Cause;
 use crate::api::shared::Period;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};

@@ -2,7 +2,7 @@
 //! irreversible call.
 
 use super::naming::{Identity, Mark, Serial};
-use super::rotation::Cause;
+use super::requests::Cause;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

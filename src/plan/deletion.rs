@@ -1,8 +1,9 @@
 //! What happens to a key whose resource is being deleted.
 
 use super::claim::{Claim, Purpose};
-use super::facts::{Facts, KeyId, Listed};
-use super::issuance::{Decision, STRAGGLING, Step, Why, take};
+use super::decision::{Decision, STRAGGLING, Step, Why, take};
+use super::facts::Facts;
+use super::listing::{KeyId, Listed};
 use super::naming::Serial;
 use super::recovery::settles;
 use super::retry::plus;

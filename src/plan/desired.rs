@@ -1,13 +1,14 @@
 //! Turns a specification into the desired state: parsed once, refused by field before any call.
 
 use super::capability::{Capabilities, Support};
-use super::expiry::Expiry;
-use super::facts::{KeyId, Limit};
 use super::hash;
+use super::listing::{KeyId, Limit};
 use super::money::micros;
 use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
+use super::settings::Expiry;
+use super::settings::Settings;
 use super::spec_error::SpecError;
 use super::spec_field::SpecField;
 use super::template::{self, SecretPlan};
@@ -51,25 +52,6 @@ pub struct Desired {
     /// A field that has no effect or would do harm over time. No new key is created then; a served key is still
     /// maintained.
     pub idle: Option<SpecError>,
-}
-
-/// The settings of a key that can be changed later.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The display name, without the mark.
-    pub display_name: String,
-    /// Whether the vendor accepts calls.
-    pub active: bool,
-    /// The permitted models; empty means every model.
-    pub models: Vec<String>,
-    /// The spending limit.
-    pub budget: Option<Limit>,
-    /// The e-mail address.
-    pub email: Option<String>,
-    /// Debug mode.
-    pub debug_mode: bool,
-    /// The desired expiry, if the vendor lets it be changed.
-    pub expiry: Expiry,
 }
 
 /// The desired state for creating a first key: fields without effect are refused as well.

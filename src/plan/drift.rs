@@ -1,8 +1,8 @@
 //! Settings drift: which settings of a key differ from the desired ones. Spending and last use are not settings.
 
-use super::desired::Settings;
-use super::facts::{Limit, Listed, Shown};
+use super::listing::{Limit, Listed, Shown};
 use super::same;
+use super::settings::Settings;
 use super::spec_field::SpecField;
 
 /// A setting that can be changed on an existing key.
@@ -162,7 +162,7 @@ fn same_email(wanted: Option<&str>, shown: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::api::shared::Period;
-    use crate::plan::facts::KeyId;
+    use crate::plan::listing::KeyId;
 
     const MONTHLY: Period = Period::Monthly;
 

@@ -4,44 +4,11 @@ use super::capability::Support;
 use super::desired::Desired;
 use super::facts::Record;
 use super::retry::plus;
-use super::same;
+use super::settings::Expiry;
 use jiff::{SignedDuration, Timestamp};
 
-/// Dates that differ by less are equal: the vendor counts from the request, Keysmith from the response.
-const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 /// No known vendor accepts a date less than a day ahead; a nearer one is met by a new key instead.
 const NEAREST: SignedDuration = SignedDuration::from_hours(25);
-
-/// The desired expiry at the vendor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expiry {
-    /// It cannot be changed, so it is not compared.
-    #[default]
-    Uncompared,
-    /// No expiry.
-    Never,
-    /// Approximately this time.
-    At(Timestamp),
-}
-
-impl Expiry {
-    /// Whether the date that the vendor shows differs.
-    pub fn differs(self, shown: Option<Timestamp>) -> bool {
-        match self {
-            Self::Uncompared => false,
-            Self::Never => shown.is_some(),
-            Self::At(at) => shown.is_none_or(|shown| !same::time(at, shown, TOLERANCE)),
-        }
-    }
-
-    /// The date to send.
-    pub const fn date(self) -> Option<Timestamp> {
-        match self {
-            Self::At(at) => Some(at),
-            Self::Uncompared | Self::Never => None,
-        }
-    }
-}
 
 /// A key's lifetime: who enforces it, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,134 +3,15 @@
 use super::capability::Ability;
 use super::claim::{Claim, Purpose};
 use super::drift::Sent;
+use super::listing::{KeyId, Listed, OwnKey, View};
 use super::money;
 use super::naming::{Identity, Serial};
-use super::rotation::RotationRequests;
+use super::requests::RotationRequests;
 use crate::api::GatewayApiKeyStatus;
 use crate::api::condition::{self, READY};
 use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey, SecretContest};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-
-/// The vendor's id of a key or provider key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(pub String);
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
-/// A spending limit in millionths of the vendor's currency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// Millionths.
-    pub micros: u64,
-    /// Length of the period after which the limit resets.
-    pub period: crate::api::shared::Period,
-}
-
-/// The settings of a key as the vendor shows them. `None`: the vendor does not show the field at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
-    /// The name without the mark.
-    pub display_name: Option<String>,
-    /// Whether the vendor accepts calls with this key.
-    pub active: Option<bool>,
-    /// The permitted models; empty means every model.
-    pub models: Option<Vec<String>>,
-    /// The spending limit; inner `None` means no limit.
-    pub budget: Option<Option<Limit>>,
-    /// Whether a spending limit exists, for vendors that do not show the amount.
-    pub capped: Option<bool>,
-    /// The e-mail address; inner `None` means no address.
-    pub email: Option<Option<String>>,
-    /// Debug mode.
-    pub debug_mode: Option<bool>,
-}
-
-/// A key as the vendor lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The vendor's id.
-    pub id: KeyId,
-    /// The whole name, including the mark.
-    pub name: String,
-    /// When the vendor created it.
-    pub created_at: Option<Timestamp>,
-    /// When it stops working.
-    pub expires_at: Option<Timestamp>,
-    /// When it was last used.
-    pub last_used_at: Option<Timestamp>,
-    /// Amount spent in the current period, in millionths of the vendor's currency, if listings show it.
-    pub spent: Option<u64>,
-    /// Amount left to spend, in millionths of the vendor's currency, if listings show that instead.
-    pub remaining: Option<u64>,
-    /// Its settings.
-    pub shown: Shown,
-    /// Fields that are present in the response but malformed. Such a field is `None` above, which then means
-    /// neither "absent" nor "never". `unread_expiry` checks for the expiry, the one field that decisions depend on.
-    pub unread: Vec<Unread>,
-}
-
-/// How far a vendor's clock may be ahead of ours.
-const AHEAD: SignedDuration = SignedDuration::from_mins(15);
-
-/// Drops a timestamp of a past event if it lies in the future, because it cannot be true.
-pub fn happened(at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-    at.filter(|at| *at <= super::retry::plus(now, AHEAD))
-}
-
-impl Listed {
-    /// Without timestamps of past events that lie in the future; they count as unknown.
-    #[must_use]
-    pub fn as_of(self, now: Timestamp) -> Self {
-        Self {
-            created_at: happened(self.created_at, now),
-            last_used_at: happened(self.last_used_at, now),
-            ..self
-        }
-    }
-
-    /// Whether the expiry in the response is malformed. Then `expires_at` is `None`, but does not mean "never".
-    pub fn unread_expiry(&self) -> bool {
-        self.unread.iter().any(|it| it.is_expiry)
-    }
-
-    /// The malformed fields, by the vendor's names.
-    pub fn unread_fields(&self) -> Vec<&'static str> {
-        self.unread.iter().map(|it| it.field).collect()
-    }
-}
-
-/// A field of a response that is malformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// The vendor's name of the field.
-    pub field: &'static str,
-    /// Whether it is the expiry.
-    pub is_expiry: bool,
-}
-
-/// A key at the vendor that carries our mark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnKey {
-    /// The serial in its name.
-    pub serial: Serial,
-    /// The key.
-    pub key: Listed,
-}
-
-/// A complete listing, reduced to the keys that carry our mark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
-    /// When the listing *began*: it contains every key that existed then, apart from the listing lag.
-    pub as_of: Timestamp,
-    /// Our keys.
-    pub own: Vec<OwnKey>,
-}
 
 /// State of the target Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The ledger of keys left behind. A key that stays at a vendor although its resource is deleted is entered first,
 //! so that it is not forgotten and no sweep deletes it as an orphan.
 
-use super::facts::Listed;
 use super::hash;
 use super::identity::{AccountId, Route, TokenKind, TokenRef, VendorApi};
+use super::listing::Listed;
 use super::naming::Mark;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};

@@ -2,10 +2,10 @@
 //! a token may lead to another account. The key counts as lost after two looks at least a minute apart, and then
 //! becomes a previous key.
 
+use super::decision::{Decision, Served, Step, Why, again, take};
 use super::facts::Facts;
-use super::issuance::{Decision, Served, Step, Why, again, take};
+use super::requests::Cause;
 use super::retry::plus;
-use super::rotation::Cause;
 use jiff::{SignedDuration, Timestamp};
 
 /// Minimum time between the two looks; it is raised to twice the listing lag.

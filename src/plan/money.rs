@@ -1,6 +1,6 @@
 //! Amounts of money: millionths in the code, decimal text in resources and messages.
 
-use super::facts::Limit;
+use super::listing::Limit;
 use crate::api::shared::Budget;
 
 /// A decimal number, not negative, with at most six places, in millionths.

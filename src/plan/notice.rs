@@ -4,13 +4,15 @@
 use super::budget;
 use super::capability::Capabilities;
 use super::claim::{Claim, Purpose};
-use super::desired::{self, Settings};
+use super::desired;
 use super::drift;
 use super::expiry::Term;
-use super::facts::{Listed, Record};
+use super::facts::Record;
+use super::listing::Listed;
 use super::naming::{Identity, Mark, NameStyle, Serial};
 use super::report;
 use super::retry::plus;
+use super::settings::Settings;
 use super::spec_field::SpecField;
 use crate::api::condition::{self, BUDGET_EXHAUSTED, READY, STALLED};
 use crate::api::rotation::ManagementPolicy;

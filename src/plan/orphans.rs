@@ -4,9 +4,9 @@
 //! A key counts as an orphan only if no resource accounts for it at two sweeps, far enough apart for any running
 //! call to end. It is deleted only if the ledger would have an entry for it had it been left behind on purpose.
 
-use super::facts::{KeyId, Listed};
-use super::issuance::STRAGGLING;
+use super::decision::STRAGGLING;
 use super::ledger::Book;
+use super::listing::{KeyId, Listed};
 use super::naming::{ClusterId, Mark};
 use super::report::{Notice, clock};
 use super::retry::plus;

@@ -2,9 +2,10 @@
 //! (brown-out) if the vendor supports that, and is then deleted.
 
 use super::budget;
+use super::decision::{Decision, Step, Why};
 use super::desired::Desired;
-use super::facts::{Facts, KeyId, happened};
-use super::issuance::{Decision, Step, Why};
+use super::facts::Facts;
+use super::listing::{KeyId, happened};
 use super::policy::Policy;
 use super::retry::plus;
 use crate::api::rotation::PreviousKey;

@@ -6,9 +6,9 @@
 //! proves that a deletion was applied.
 
 use super::claim::{Claim, Purpose};
-use super::facts::KeyId;
+use super::decision::{GIVEN_UP, STRAGGLING};
 use super::hash;
-use super::issuance::{GIVEN_UP, STRAGGLING};
+use super::listing::KeyId;
 use super::naming::{Mark, Serial};
 use super::retry::plus;
 use crate::api::ProviderKeyStatus;

@@ -3,8 +3,9 @@
 
 use super::capability::Recovery;
 use super::claim::Claim;
-use super::facts::{Facts, Held, Listed};
-use super::issuance::{Decision, GIVEN_UP, Step, Why, issue, outranked, take};
+use super::decision::{Decision, GIVEN_UP, Step, Why, issue, outranked, take};
+use super::facts::{Facts, Held};
+use super::listing::Listed;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};
 

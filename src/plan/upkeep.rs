@@ -1,10 +1,11 @@
 //! Settings drift of the served key, and unused keys of ours.
 
 use super::capability::Recovery;
+use super::decision::{Decision, Served, Step, TAKEN, Why, newest, take};
 use super::desired::Desired;
 use super::drift::{self, Field};
-use super::facts::{Facts, KeyId, Listed, Target};
-use super::issuance::{Decision, Served, Step, TAKEN, Why, newest, take};
+use super::facts::{Facts, Target};
+use super::listing::{KeyId, Listed};
 use super::naming::{Mark, NameStyle};
 use super::previous_keys::Next;
 use super::retry::plus;

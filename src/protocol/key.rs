@@ -23,18 +23,21 @@ use crate::plan::capability::Ability;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::contest;
 use crate::plan::contest::Mends;
+use crate::plan::decision::{Decision, Step, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{Field, Sent};
 use crate::plan::expiry;
-use crate::plan::facts::{Facts, KeyId, Listed, Record, Target};
+use crate::plan::facts::{Facts, Record, Target};
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::identity::TokenRef;
-use crate::plan::issuance::{self, Decision, Step, Why};
+use crate::plan::issuance;
+use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::report::key::Scene;
-use crate::plan::rotation::{self, RotationRequests};
+use crate::plan::requests::{Cause, RotationRequests};
+use crate::plan::rotation;
 use crate::plan::template::Rendering;
 use crate::plan::{money, upkeep};
 use issue::{Issue, Issued};
@@ -538,10 +541,10 @@ fn revision(facts: &Facts) -> Option<String> {
 }
 
 /// Why the served key is being replaced, while it still works.
-fn replacing(facts: &Facts, decision: &Decision) -> Option<rotation::Cause> {
+fn replacing(facts: &Facts, decision: &Decision) -> Option<Cause> {
     match (&decision.step, &decision.why) {
         (Step::Issue(_), Why::Rotation(cause)) if facts.record.id.is_some() => {
-            Some(*cause).filter(|cause| !matches!(cause, rotation::Cause::KeyLost | rotation::Cause::Expired))
+            Some(*cause).filter(|cause| !matches!(cause, Cause::KeyLost | Cause::Expired))
         }
         _ => None,
     }

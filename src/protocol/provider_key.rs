@@ -12,10 +12,10 @@ use crate::cluster::object;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
-use crate::plan::facts::KeyId;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::identity::TokenRef;
+use crate::plan::listing::KeyId;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
 use crate::plan::provider_key::{

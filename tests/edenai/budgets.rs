@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::{Budget, Form, Period as Paris};
 use keysmith::gateway::{Gateway, Order};
-use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::{Field, Sent, drift};
-use keysmith::plan::facts::{KeyId, Limit};
+use keysmith::plan::listing::{KeyId, Limit};
+use keysmith::plan::settings::Settings;
 use serde_json::json;
 
 impl Api {
@@ -55,7 +55,7 @@ fn holds(budget: &Budget, wanted: Option<Limit>) -> bool {
 }
 
 /// What a listing tells of it, and that it is what was wanted.
-fn settled(wanted: Option<Limit>, key: &keysmith::plan::facts::Listed) -> bool {
+fn settled(wanted: Option<Limit>, key: &keysmith::plan::listing::Listed) -> bool {
     let settings = Settings { budget: wanted, ..super::world::settings() };
     let sent = Sent { email: None, budget: wanted };
     !drift(&settings, key, &sent).contains(&Field::Budget)

@@ -5,8 +5,8 @@ use crate::support::ordeals::Stage;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::gateway::{Gateway, Order};
-use keysmith::plan::expiry::Expiry;
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
+use keysmith::plan::settings::Expiry;
 use serde_json::json;
 
 const APIS: [Api; 2] = [Api::V2, Api::V3];

@@ -164,7 +164,7 @@ async fn the_listing_has_everybodys_and_tells_nothing_of_settings() {
     let keys = issuer.list().await.unwrap();
     // The demo's auth key and its issuer, too.
     assert_eq!(keys.len(), 3);
-    assert!(keys.iter().all(|key| key.shown == keysmith::plan::facts::Shown::default()));
+    assert!(keys.iter().all(|key| key.shown == keysmith::plan::listing::Shown::default()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,8 +6,8 @@ use crate::support::ordeals::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue};
-use keysmith::plan::facts::Limit;
 use keysmith::plan::fault::Outcome as Consequence;
+use keysmith::plan::listing::Limit;
 
 const SECOND: &str = "other [ks-aaaaaa-aaaaaaaaaaaaaaaa-2]";
 const LEFT: u64 = 1_250_000;

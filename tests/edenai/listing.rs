@@ -9,8 +9,8 @@ use keysmith::emulator::edenai::v3::NewKey;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::EdenAiV3;
-use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
+use keysmith::plan::listing::Listed;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -10,8 +10,8 @@ use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::emulator::edenai::v3::NewKey;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::{Gateway, Order, Reissue};
-use keysmith::plan::facts::{KeyId, Limit};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
+use keysmith::plan::listing::{KeyId, Limit};
 use serde_json::json;
 
 const FIRST: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";

@@ -159,7 +159,7 @@ async fn what_is_sent_is_what_the_vendor_documents() {
         "balance_reset_period": "none"});
     assert_eq!(canned.sent(), plain);
     // A balance is text when a token is made, and a number when it is changed: quirk 3.
-    let half = |period| keysmith::plan::facts::Limit { micros: 2_500_000, period };
+    let half = |period| keysmith::plan::listing::Limit { micros: 2_500_000, period };
     v2.mint(&Order { budget: Some(half(Period::Once)), ..order("n") }).await.unwrap();
     assert_eq!(canned.sent()["balance"], json!("2.50"));
     v2.amend(&id("n"), &budgeted(Some(half(Period::Once)))).await.unwrap();

@@ -10,9 +10,9 @@ use keysmith::emulator::edenai::{DataPlaneAnswer, TokenType};
 use keysmith::emulator::{Effect, Surface};
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue, Usage};
-use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::{Field, Sent, drift};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
+use keysmith::plan::settings::Settings;
 use serde_json::json;
 
 const NAMED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";

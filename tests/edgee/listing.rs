@@ -8,8 +8,8 @@ use keysmith::emulator::edgee::Blank;
 use keysmith::emulator::{Effect, Rule};
 use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Gateway, ProviderKeys, Reveal};
-use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
+use keysmith::plan::listing::Listed;
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 
 fn names(keys: &[Listed]) -> Vec<&str> {

@@ -5,8 +5,8 @@ use super::world::{ORG, PROVIDER_KEYS, World, deposit_order, id, world};
 use keysmith::emulator::Effect;
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
 use keysmith::gateway::{Gateway, ProviderKeyOrder, ProviderKeys};
-use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::Outcome as Consequence;
+use keysmith::plan::listing::KeyId;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 

@@ -5,8 +5,8 @@ use super::world::{amendment, full_order, id, monthly, order, settings, world};
 use jiff::SignedDuration;
 use keysmith::emulator::edgee::{Blank, KeyKind};
 use keysmith::gateway::Gateway;
-use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::{Field, Sent, drift};
+use keysmith::plan::settings::Settings;
 use serde_json::json;
 
 const EVERY_BLANK: [Blank; 4] = [Blank::Zero, Blank::Absent, Blank::Null, Blank::Empty];

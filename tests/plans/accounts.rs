@@ -6,7 +6,7 @@ use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use keysmith::plan::account::{
     Judgement, Look, Recorded, checked, judge, known, message, missing, recorded, unnamed,
 };
-use keysmith::plan::facts::KeyId;
+use keysmith::plan::listing::KeyId;
 use serde_json::json;
 use std::collections::BTreeSet;
 

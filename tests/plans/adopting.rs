@@ -3,9 +3,11 @@
 use super::cluster::{identity, mark};
 use super::known::*;
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Listed, Record, Target};
-use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::facts::{Facts, Record, Target};
+use keysmith::plan::issuance::decide;
+use keysmith::plan::listing::Listed;
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 
 const AGAIN: i64 = 600;

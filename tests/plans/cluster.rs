@@ -14,9 +14,11 @@ use keysmith::api::{
 };
 use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{self, Desired};
-use keysmith::plan::facts::{Facts, KeyId, Record, Target, View};
+use keysmith::plan::facts::{Facts, Record, Target};
+use keysmith::plan::listing::{KeyId, View};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
-use keysmith::plan::rotation::{self, RotationRequests};
+use keysmith::plan::requests::RotationRequests;
+use keysmith::plan::rotation;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};

@@ -6,12 +6,13 @@ use keysmith::api::rotation::SecretContest;
 use keysmith::plan::capability::Recovery;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::contest::{self, Mends};
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
 use keysmith::plan::facts::{Facts, Held, Record, Target};
-use keysmith::plan::issuance::{Decision, Step, Why, decide, hold};
+use keysmith::plan::issuance::{decide, hold};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::requests::Cause;
 use keysmith::plan::retry::plus;
-use keysmith::plan::rotation::Cause;
 use keysmith::plan::spec_error::SpecError;
 
 /// A create call may be carried out this long after its claim, and be listed this much later.

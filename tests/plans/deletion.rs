@@ -3,9 +3,9 @@
 use super::known::*;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::facts::Facts;
-use keysmith::plan::issuance::{Decision, Step, Why};
 use keysmith::plan::naming::Serial;
 
 fn going(facts: Facts) -> Facts {

@@ -2,9 +2,10 @@
 
 use super::known::*;
 use jiff::SignedDuration;
+use keysmith::plan::decision::{Step, Why};
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{Facts, Listed, Target};
-use keysmith::plan::issuance::{Step, Why};
+use keysmith::plan::facts::{Facts, Target};
+use keysmith::plan::listing::Listed;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
 

@@ -3,10 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::rotation::{DeletionPolicy, PreviousKey};
 use keysmith::plan::claim::{Claim, Purpose};
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::deletion::{self, Ending};
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{Facts, Held, KeyId, Listed, OwnKey, Record, Shown, Target, View};
-use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::facts::{Facts, Held, Record, Target};
+use keysmith::plan::issuance::decide;
+use keysmith::plan::listing::{KeyId, Listed, OwnKey, Shown, View};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
 

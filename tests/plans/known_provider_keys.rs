@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use keysmith::api::condition::{READY, condition};
 use keysmith::api::provider_key::ProviderKeyInternal;
 use keysmith::api::{ProviderKeyStatus, Reason};
-use keysmith::plan::facts::KeyId;
+use keysmith::plan::listing::KeyId;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyFacts, ProviderKeyListing, Wanted};
 use std::collections::BTreeSet;

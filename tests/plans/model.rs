@@ -12,9 +12,9 @@ use super::world::{Kube, Memory, Shared, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::Vendor;
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::rotation::KeyCount;
 use keysmith::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
-use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
@@ -22,10 +22,10 @@ use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, P
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
+use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity, Mark};
 use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;
@@ -159,7 +159,7 @@ impl VendorPort for Model {
         if self.class() != Class::Rotate {
             return Ok(None);
         }
-        let to = keysmith::plan::desired::Settings { models: order.models.clone(), ..Default::default() };
+        let to = keysmith::plan::settings::Settings { models: order.models.clone(), ..Default::default() };
         let (fields, name) = (vec![Field::DisplayName, Field::Models], order.name.clone());
         match self.send_once(&Request::Amend { id: id.clone(), fields, name, to }).await {
             Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),

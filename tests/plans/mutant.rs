@@ -7,11 +7,11 @@ use super::vendor::Request;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::Vendor;
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::rotation::KeyCount;
 use keysmith::api::{
     CLAIM, ConsoleToken, FENCE, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, SERIAL,
 };
-use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
@@ -19,10 +19,10 @@ use keysmith::gateway::account::Listing;
 use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::{self, Fault};
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
+use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::provider_key::ProviderKeyListing;
 use keysmith::plan::report::Notice;

@@ -5,7 +5,7 @@ use keysmith::api::GatewayApiKey;
 use keysmith::gateway::{cortecs, edenai_v3, edgee};
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::facts::{KeyId, Listed, Shown};
+use keysmith::plan::listing::{KeyId, Listed, Shown};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::notice::{Index, Subject, concerns};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Which keys are taken for orphans, and when they may go.
 
 use jiff::{SignedDuration, Timestamp};
-use keysmith::plan::facts::{KeyId, Listed, Shown};
 use keysmith::plan::ledger::{Book, Entry, Owner, Place, Why};
+use keysmith::plan::listing::{KeyId, Listed, Shown};
 use keysmith::plan::naming::{ClusterId, Mark, Serial};
 use keysmith::plan::orphans::{self, APART, AT_ONCE, Known, Orphan, Sight, Stage, Suspects};
 use proptest::prelude::*;

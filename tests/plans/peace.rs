@@ -5,7 +5,7 @@ use super::fate::Fate;
 use super::history::{Play, RESYNC};
 use jiff::SignedDuration;
 use keysmith::plan::drift;
-use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::retry::plus;
 use std::collections::BTreeSet;
 

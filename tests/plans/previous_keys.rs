@@ -4,8 +4,9 @@ use super::class::Class;
 use super::known::*;
 use jiff::SignedDuration;
 use keysmith::api::rotation::PreviousKey;
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::facts::Facts;
-use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::issuance::decide;
 
 /// Key `old` was replaced when the tables begin; it works for ten minutes, and is off for two.
 fn replaced(now: i64, change: impl FnOnce(&mut PreviousKey)) -> Facts {

@@ -6,7 +6,7 @@ use super::provider_model::{Mutant, ProviderModel};
 use super::provider_world::{Ask, House, ProviderWorld, Resource, Shared, mark};
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
-use keysmith::plan::facts::KeyId;
+use keysmith::plan::listing::KeyId;
 use keysmith::plan::retry::{backoff, plus};
 use keysmith::protocol::memory::Remembered;
 use keysmith::protocol::{Error, Pass, provider_key};

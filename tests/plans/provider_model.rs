@@ -10,11 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::{ConsoleTokenSpec, EdgeeVendor, Vendor};
 use keysmith::api::gateway_api_key::GatewayApiKeySpec;
+use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::shared::ConsoleTokenRef;
 use keysmith::api::{
     CLAIM, ConsoleToken, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, ProviderKey, ProviderKeyStatus,
 };
-use keysmith::api::project_settings::ProjectValues;
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::gateway::account::Listing;
@@ -22,10 +22,10 @@ use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, P
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::credentials::Entries;
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::identity::TokenRef;
 use keysmith::plan::ledger::{Book, Entry, Place};
+use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity};
 use keysmith::plan::provider_key::{ProviderKeyListing, Wanted};
 use keysmith::plan::report::Notice;

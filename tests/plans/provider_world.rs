@@ -10,8 +10,8 @@ use keysmith::api::provider_key::{CredentialsRef, ProviderKeyScope, ProviderKeyS
 use keysmith::api::shared::{ConsoleTokenRef, LocalRef};
 use keysmith::api::{CLAIM, FINALIZER, ProviderKey, ProviderKeyStatus, RECONCILE_REQUESTED};
 use keysmith::plan::claim::{Claim, Purpose};
-use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::Fault;
+use keysmith::plan::listing::KeyId;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyListing, Wanted};
 use keysmith::plan::retry::plus;

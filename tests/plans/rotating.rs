@@ -7,12 +7,15 @@ use keysmith::api::rotation::{KeyCount, PreviousKey};
 use keysmith::api::shared::Period;
 use keysmith::plan::budget;
 use keysmith::plan::capability::{Ability, Recovery};
+use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Limit, Listed, Target};
-use keysmith::plan::issuance::{Decision, Step, Why, decide};
+use keysmith::plan::facts::{Facts, Target};
+use keysmith::plan::issuance::decide;
+use keysmith::plan::listing::{Limit, Listed};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::policy::Renew;
-use keysmith::plan::rotation::{self, Cause, Due, RotationRequests};
+use keysmith::plan::requests::{Cause, RotationRequests};
+use keysmith::plan::rotation::{self, Due};
 use keysmith::plan::succession::{self, Successor};
 use keysmith::plan::window::{Window, Written};
 

@@ -6,10 +6,10 @@ use super::world::World;
 use jiff::SignedDuration;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::plan::claim::Purpose;
-use keysmith::plan::facts::{KeyId, Listed};
+use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::Serial;
+use keysmith::plan::requests::Cause;
 use keysmith::plan::retry::plus;
-use keysmith::plan::rotation::Cause;
 use std::rc::Rc;
 
 impl World {

@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::rotation::DeletionPolicy;
 use keysmith::api::{CONTENT, FENCE, KEY_ID, SERIAL};
-use keysmith::plan::facts::KeyId;
+use keysmith::plan::listing::KeyId;
 use keysmith::plan::naming::Serial;
 use kube::ResourceExt;
 use proptest::prelude::*;

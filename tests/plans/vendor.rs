@@ -3,12 +3,12 @@
 use super::class::{Class, LAG};
 use super::fate::Fate;
 use jiff::{SignedDuration, Timestamp};
-use keysmith::plan::desired::Settings;
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{KeyId, Listed, Shown};
 use keysmith::plan::fault::{Fault, FaultKind};
+use keysmith::plan::listing::{KeyId, Listed, Shown};
 use keysmith::plan::naming::Mark;
 use keysmith::plan::retry::plus;
+use keysmith::plan::settings::Settings;
 use std::collections::BTreeSet;
 
 /// A key, with all that ever happened to it.

@@ -5,8 +5,8 @@ use keysmith::emulator::Emulator;
 use keysmith::emulator::edgee::Support;
 use keysmith::gateway::{Amendment, Driver, Gateway, Minted, Order, Vendors, edgee};
 use keysmith::plan::capability::{Capabilities, Recovery};
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
+use keysmith::plan::listing::{KeyId, Listed};
 
 /// What a vendor does with the secret of a key it has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use keysmith::gateway::{
     Vendors,
 };
 use keysmith::plan::capability::Capabilities;
-use keysmith::plan::facts::{KeyId, Listed};
 use keysmith::plan::fault::Fault;
+use keysmith::plan::listing::{KeyId, Listed};
 use secrecy::SecretString;
 use std::cell::RefCell;
 use std::collections::HashSet;

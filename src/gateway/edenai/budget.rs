@@ -7,7 +7,7 @@
 
 use crate::api::shared::Period;
 use crate::gateway::lenient;
-use crate::plan::facts::Limit;
+use crate::plan::listing::Limit;
 use crate::plan::money;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -5,8 +5,8 @@
 use super::Edgee;
 use crate::gateway::http::{Call, LARGEST_EXPORT};
 use crate::gateway::lenient;
-use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
+use crate::plan::listing::KeyId;
 use crate::plan::usage::{Span, Spending};
 use http::Method;
 use jiff::Timestamp;

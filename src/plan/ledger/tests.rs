@@ -1,7 +1,7 @@
 //! Which keys a ledger entry covers, and which tokens are known to lead to them.
 
 use super::*;
-use crate::plan::facts::{KeyId, Shown};
+use crate::plan::listing::{KeyId, Shown};
 use crate::plan::naming::{ClusterId, Serial};
 
 fn entry() -> Entry {

@@ -4,7 +4,7 @@
 use super::super::budget::period_end;
 use super::super::capability::Capabilities;
 use super::super::desired::Desired;
-use super::super::facts::{Limit, Listed};
+use super::super::listing::{Limit, Listed};
 use super::super::money;
 use super::super::naming::{Identity, Serial};
 use super::super::usage::{Span, Spent, share};

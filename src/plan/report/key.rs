@@ -1,11 +1,12 @@
 //! Messages about a GatewayApiKey: the verdicts for `Ready`, and the events of steps.
 
+use super::super::decision::{Decision, Step, Why};
 use super::super::drift;
-use super::super::facts::{Facts, KeyId, Target};
+use super::super::facts::{Facts, Target};
 use super::super::fault::Fault;
-use super::super::issuance::{Decision, Step, Why};
+use super::super::listing::KeyId;
 use super::super::money;
-use super::super::rotation::Cause;
+use super::super::requests::Cause;
 use super::{Notice, clock, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
 use jiff::Timestamp;

@@ -3,13 +3,13 @@
 use super::{Act, Done, KeyPass};
 use crate::cluster::object::log_about;
 use crate::gateway::Amendment;
+use crate::plan::decision::{Decision, Why};
 use crate::plan::drift::Field;
 use crate::plan::expiry;
-use crate::plan::facts::KeyId;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
-use crate::plan::issuance::{Decision, Why};
 use crate::plan::ledger;
+use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::protocol;

@@ -9,16 +9,17 @@ use crate::cluster::object::log_about;
 use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
 use crate::plan::claim::Claim;
+use crate::plan::decision::{Decision, Step, Why as KeyWhy};
 use crate::plan::deletion::{self, Ending, Left, LeftWhy};
-use crate::plan::desired::Settings;
-use crate::plan::facts::{Facts, KeyId, Target};
+use crate::plan::facts::{Facts, Target};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
-use crate::plan::issuance::{self, Decision, Step};
 use crate::plan::ledger::{Entry, Why};
+use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
+use crate::plan::settings::Settings;
 use crate::protocol;
 use crate::protocol::ports::{KeyPorts, Measure, VendorPort};
 use crate::protocol::{Error, Pass, stale_or};
@@ -247,7 +248,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Keys that stay at the vendor: everything that status names, unless it is known to be deleted.
     fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
-        if decision.why != issuance::Why::LeftBehind {
+        if decision.why != KeyWhy::LeftBehind {
             let stray = |id: &KeyId| Left { id: Some(id.clone()), serial: None, why: LeftWhy::NotOurs };
             return self.strays.iter().map(stray).collect();
         }

@@ -3,9 +3,10 @@
 use super::{Act, Done, KeyPass, STEPS};
 use crate::api::gateway_api_key::GatewayApiKeySpec;
 use crate::plan::capability::Capabilities;
+use crate::plan::decision::Step;
 use crate::plan::desired;
 use crate::plan::facts::Target;
-use crate::plan::issuance::{self, Step};
+use crate::plan::issuance;
 use crate::plan::report;
 use crate::plan::succession;
 use crate::plan::template::Rendering;

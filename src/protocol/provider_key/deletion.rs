@@ -3,8 +3,8 @@
 use super::{Done, ProviderKeyPass, STEPS};
 use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
-use crate::plan::facts::KeyId;
 use crate::plan::identity::TokenRef;
+use crate::plan::listing::KeyId;
 use crate::plan::provider_key::{self, ProviderKeyStep as Step};
 use crate::plan::report;
 use crate::protocol::ports::{ProviderKeyPorts, VendorPort};

@@ -5,8 +5,9 @@ use crate::api::{
     CONTENT, EXPIRES_AT, FENCE, GROUP, KEY_AT, KEY_ID, MANAGED_BY_LABEL, MANAGER, PREVIOUS, RENDERED, SERIAL,
     TEMPLATE,
 };
-use crate::plan::facts::{Held, KeyId, Target};
+use crate::plan::facts::{Held, Target};
 use crate::plan::hash;
+use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
 use crate::plan::template::{PREVIOUS_ENTRY, SecretPlan};
 use k8s_openapi::ByteString;

@@ -11,8 +11,8 @@ use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::transport::LARGEST_ANSWER;
 use keysmith::gateway::{Gateway, Minted};
 use keysmith::plan::capability::Recovery;
-use keysmith::plan::facts::Listed;
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
+use keysmith::plan::listing::Listed;
 use proptest::strategy::Strategy;
 use serde_json::{Value, json};
 

@@ -95,7 +95,7 @@ pub fn no_secret_is_put_into_a_url(contract: &Contract) {
 async fn live_a_life(
     driver: &dyn Gateway,
     contract: &Contract,
-    key: &keysmith::plan::facts::KeyId,
+    key: &keysmith::plan::listing::KeyId,
 ) -> Vec<String> {
     let mut secrets = Vec::new();
     driver.list().await.unwrap();

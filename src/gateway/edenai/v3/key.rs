@@ -4,7 +4,7 @@ use super::later;
 use crate::gateway::edenai::budget::{as_far_as_read, shown_budget};
 use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{Order, guard, lenient};
-use crate::plan::facts::{KeyId, Listed, Shown};
+use crate::plan::listing::{KeyId, Listed, Shown};
 use crate::plan::naming::Mark;
 use jiff::Timestamp;
 use serde::Deserialize;
