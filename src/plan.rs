@@ -1,7 +1,9 @@
 //! What should happen next. No I/O, no `async`, no client, no clock: time is a field of the facts.
 //!
-//! `issuance` answers it for keys (with `rotation`, `retirement`, `adoption` and `removal` for their chapters), `deposit` for provider credentials: a step to take, and why. `token` says what a
-//! console token may be and where it may go.
+//! `issuance` decides for keys, with a file for each chapter: `rotation`, `previous_keys`, `adoption`, `recovery`, `missing`,
+//! `upkeep` and `deletion`. `provider_key` decides for provider keys, `project` for settings of projects, `token` says what a
+//! console token may be and where it may be sent. A `decision` is a step to take and the reason for it; `report` turns
+//! reasons into text.
 
 pub mod account;
 pub mod adoption;

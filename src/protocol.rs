@@ -7,7 +7,6 @@ pub mod ports;
 pub mod project_settings;
 pub mod provider_key;
 pub mod secret;
-pub mod token;
 
 use crate::cluster;
 use crate::cluster::object::{self, Managed};

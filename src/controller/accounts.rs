@@ -4,7 +4,7 @@
 use crate::gateway::account::Account;
 use crate::gateway::shares::ListingId;
 use crate::plan::identity::TokenRef;
-use crate::protocol::token::TokenState;
+use crate::protocol::ports::TokenState;
 use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

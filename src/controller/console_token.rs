@@ -25,7 +25,7 @@ use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::spec_error::SpecError;
 use crate::plan::{retry, token};
-use crate::protocol::token::TokenState;
+use crate::protocol::ports::TokenState;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;

@@ -27,12 +27,13 @@ use crate::plan::report::Notice;
 use crate::plan::report::conditions::Looked;
 use crate::plan::usage::Spent;
 use crate::protocol::key::issue::{Issue, Issued};
+use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::memory::Remembered;
-use crate::protocol::ports::{
-    KeyPorts, Measure, ObjectPort, Ports, ProjectPorts, ProviderKeyPorts, VendorPort,
-};
+use crate::protocol::ports::TokenState;
+use crate::protocol::ports::{Measure, ObjectPort, Ports, VendorPort};
+use crate::protocol::project_settings::ProjectPorts;
+use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::provider_key::store::{Store, Stored};
-use crate::protocol::token::TokenState;
 use crate::protocol::{key, project_settings, provider_key};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;

@@ -7,15 +7,18 @@ mod deliver;
 pub mod issue;
 mod leak;
 mod minting;
+mod owned_secret;
+pub mod ports;
 mod previous_keys;
 mod report;
 
-use super::ports::{KeyPorts, Measure, VendorPort};
-use super::secret::{Expected, Guard, Undelivered};
-use super::token::TokenState;
+use super::key::ports::KeyPorts;
+use super::ports::TokenState;
+use super::ports::{Measure, VendorPort};
+use super::secret::{Expected, Guard};
 use super::{Error, Pass};
 use crate::api::condition::{self, ROTATION_OVERDUE};
-use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus, Verdict};
+use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
 use crate::cluster::object;
 use crate::cluster::object::Managed;
 use crate::gateway::account::Listing;
@@ -35,14 +38,12 @@ use crate::plan::issuance;
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
-use crate::plan::report::key::Scene;
 use crate::plan::requests::{Cause, RotationRequests};
 use crate::plan::rotation;
 use crate::plan::template::Rendering;
 use crate::plan::{money, upkeep};
 use issue::{Issue, Issued};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -547,24 +548,5 @@ fn replacing(facts: &Facts, decision: &Decision) -> Option<Cause> {
             Some(*cause).filter(|cause| !matches!(cause, Cause::KeyLost | Cause::Expired))
         }
         _ => None,
-    }
-}
-
-/// The owner reference with which this key owns its Secret.
-fn owner(key: &GatewayApiKey) -> OwnerReference {
-    key.controller_owner_ref(&()).unwrap_or_default()
-}
-
-/// The verdict for a Secret that will not be written; `None` where the error is not final.
-fn refused(error: &Undelivered, secret: &str) -> Option<Verdict> {
-    match error {
-        Undelivered::Foreign(owner) => crate::plan::report::key::resting(
-            &Decision { step: Step::Rest(None), why: Why::SecretTaken(owner.clone()) },
-            &Scene::new(secret, true),
-        ),
-        Undelivered::Template(refusal) => Some(refusal.verdict()),
-        Undelivered::Altered(what) => Some(crate::plan::report::key::altered(secret, what)),
-        Undelivered::Refused(refused) => Some(refused.verdict(secret, false)),
-        Undelivered::Superseded | Undelivered::Unavailable(_) => None,
     }
 }

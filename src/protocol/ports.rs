@@ -5,30 +5,22 @@
 //! The engine is generic over its ports with static dispatch. Futures are not required to be `Send` here: that is
 //! checked where the engine meets the live adapter, whose tasks may move between threads.
 
-use super::Error;
-use super::key::issue::{Issue, Issued};
 use super::memory::Remembered;
-use super::provider_key::store::{Store, Stored};
-use super::token::TokenState;
 use crate::api::project_settings::ProjectValues;
-use crate::api::rotation::KeyCount;
-use crate::api::{self, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::api::{self, ConsoleToken};
 use crate::cluster::ledger;
 use crate::cluster::object::Managed;
-use crate::cluster::workloads::{Outcome, Restart, Target};
 use crate::gateway::account::Listing;
 use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, ProviderKeyOrder};
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
-use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::listing::{KeyId, Listed};
-use crate::plan::naming::{ClusterId, Identity, Mark};
+use crate::plan::naming::{ClusterId, Identity, Serial};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
-use crate::plan::report::conditions::Looked;
 use crate::plan::requests::Cause;
 use crate::plan::usage::Spent;
 use jiff::{SignedDuration, Timestamp};
@@ -213,58 +205,54 @@ pub trait Ports: Clone + 'static {
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }
 
-/// Additional ports of a pass over a GatewayApiKey.
-#[expect(
-    async_fn_in_trait,
-    reason = "the live adapter is where futures have to be Send, and where that is checked"
-)]
-pub trait KeyPorts: Ports + ObjectPort<GatewayApiKey> {
-    /// Limit of keys that are created for one resource within a day.
-    fn keys_per_day(&self) -> u64;
-    /// The keys that were created today under the name of this resource, including those of deleted resources of that
-    /// name.
-    fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount>;
-    /// Counts a key that was created for this resource.
-    fn count_made(&self, key: &GatewayApiKey);
-    /// Whether the resource with that mark may exist, as far as the caches show.
-    fn may_exist(&self, mark: &Mark) -> bool;
-    /// Why that ConsoleToken may point to a different account, by its status or by this listing.
-    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String>;
-    /// Enqueues the provider keys that refer to this gateway key.
-    fn enqueue_provider_keys(&self, key: &GatewayApiKey);
-    /// Whether these workloads exist.
-    async fn find_workloads(&self, namespace: &str, targets: &[Target]) -> Looked;
-    /// Restarts workloads.
-    async fn restart(&self, restart: &Restart<'_>) -> Outcome;
-    /// Whether the engine removed the finalizer of the resource with that UID: further events about it come from a
-    /// cache that lags.
-    fn is_released(&self, uid: &str) -> bool;
-    /// Records that the engine removed the finalizer.
-    fn released(&self, uid: &str);
-    /// Runs the critical section of a key to its end, even if the pass is dropped. `None`: it panicked.
-    async fn issue(&self, section: Issue<Self>) -> Option<Result<Issued, Error>>;
+/// State of a ConsoleToken.
+pub struct TokenState<V> {
+    /// The account at the vendor: kept while the token is not Ready, so that keys made with it can be cleaned up.
+    pub account: Option<Arc<V>>,
+    /// Why this may not be the account that the keys were made in: then nothing is created and nothing is revoked.
+    pub doubt: Option<String>,
+    /// Whether new work may start, and if not, why.
+    pub ready: Result<(), String>,
+    /// Whether only a user can make it ready.
+    pub stalled: bool,
+    /// The token is lost for good: the Secret went with its namespace, which is being deleted.
+    pub lost: bool,
+    /// UID of the ConsoleToken: a later one of the same name is a different one.
+    pub uid: String,
+    /// Serial of the token, where Keysmith minted it.
+    pub serial: Option<Serial>,
+    /// Fingerprint of the token, endpoint and account id that the connection was made with.
+    pub fingerprint: String,
 }
 
-/// Additional ports of a pass over a ProviderKey.
-#[expect(
-    async_fn_in_trait,
-    reason = "the live adapter is where futures have to be Send, and where that is checked"
-)]
-pub trait ProviderKeyPorts: Ports + ObjectPort<ProviderKey> {
-    /// The entries of a user's Secret. `None`: there is no Secret of that name.
-    async fn entries(&self, namespace: &str, secret: &str) -> kube::Result<Option<Entries>>;
-    /// The GatewayApiKey of that name, at least as new as the engine's own last write.
-    fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>>;
-    /// The titles of the vendors that support provider keys, for an error message.
-    fn vendors_with_provider_keys(&self) -> Vec<&'static str>;
-    /// Runs the critical section of a provider key to its end, even if the pass is dropped. `None`: it panicked.
-    async fn store(&self, section: Store<Self>) -> Option<Result<Stored, Error>>;
+impl<V> Clone for TokenState<V> {
+    fn clone(&self) -> Self {
+        Self {
+            account: self.account.clone(),
+            doubt: self.doubt.clone(),
+            ready: self.ready.clone(),
+            stalled: self.stalled,
+            lost: self.lost,
+            uid: self.uid.clone(),
+            serial: self.serial,
+            fingerprint: self.fingerprint.clone(),
+        }
+    }
 }
 
-/// What a pass over a `ProjectSettings` needs besides.
-pub trait ProjectPorts: Ports + ObjectPort<ProjectSettings> {
-    /// The resources of this kind that satisfy a condition.
-    fn projects(&self, condition: impl Fn(&ProjectSettings) -> bool) -> Vec<Arc<ProjectSettings>>;
-    /// The titles of the vendors that have settings of projects, for a refusal.
-    fn vendors_with_projects(&self) -> Vec<&'static str>;
+impl<V: VendorPort> TokenState<V> {
+    /// The account, if keys made with it may be deleted: not while the account is in doubt.
+    pub fn trusted(&self) -> Result<&Arc<V>, String> {
+        self.doubt.clone().map_or(Ok(()), Err)?;
+        self.account.as_ref().ok_or_else(|| "it has not been verified".to_owned())
+    }
+
+    /// The account, if new work may start with it now.
+    pub fn usable(&self) -> Result<&Arc<V>, String> {
+        self.doubt.clone().map_or(Ok(()), Err)?;
+        self.ready.clone()?;
+        let account = self.account.as_ref().ok_or("it has not been verified")?;
+        account.usable().map_err(|fault| fault.to_string())?;
+        Ok(account)
+    }
 }

@@ -1,8 +1,7 @@
 //! `ProjectSettings`: read, compared, written where they differ, and read again. Nothing is created at the vendor, so
 //! there is nothing to clean up: when the resource is deleted, the settings stay as they are.
 
-use super::ports::{ProjectPorts, VendorPort};
-use super::token::TokenState;
+use super::ports::{ObjectPort, Ports, TokenState, VendorPort};
 use super::{Error, Pass, stale_or};
 use crate::api::condition::{self, DRIFTED, STALLED};
 use crate::api::{ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
@@ -18,6 +17,14 @@ use crate::plan::spec_error::SpecError;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
+
+/// What a pass over a `ProjectSettings` needs besides.
+pub trait ProjectPorts: Ports + ObjectPort<ProjectSettings> {
+    /// The resources of this kind that satisfy a condition.
+    fn projects(&self, condition: impl Fn(&ProjectSettings) -> bool) -> Vec<Arc<ProjectSettings>>;
+    /// The titles of the vendors that have settings of projects, for a refusal.
+    fn vendors_with_projects(&self) -> Vec<&'static str>;
+}
 
 /// One pass over a `ProjectSettings`.
 pub async fn pass<P: ProjectPorts>(settings: Arc<ProjectSettings>, ports: P) -> Result<Pass, Error> {

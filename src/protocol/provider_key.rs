@@ -1,11 +1,13 @@
 //! ProviderKeys: observe, and act on what `plan::provider_key` decides.
 
 mod deletion;
+pub mod ports;
 mod report;
 pub mod store;
 
-use super::ports::{ProviderKeyPorts, VendorPort};
-use super::token::TokenState;
+use super::ports::TokenState;
+use super::ports::VendorPort;
+use super::provider_key::ports::ProviderKeyPorts;
 use super::{Error, Pass, stale_or};
 use crate::api::{ConsoleToken, ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::object;
@@ -30,7 +32,7 @@ use kube::ResourceExt;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use store::{Store, Stored};
+use store::{Store, Stored, stored};
 
 const STEPS: usize = 14;
 
@@ -420,18 +422,4 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         self.say_left_behind(&fresh);
         Ok(if pass == Pass::Stale { Done::Pass(pass) } else { Done::Again })
     }
-}
-
-/// Status and verdict of a provider key that was just recorded.
-fn stored(mut status: ProviderKeyStatus, object: &ProviderKey, now: Timestamp) -> ProviderKeyStatus {
-    let outdated = status.internal.credential_hash.as_ref().is_none_or(String::is_empty);
-    let verdict = if status.superseded.is_empty() && !outdated {
-        status.observed_generation = object.metadata.generation;
-        status.last_handled_reconcile_at = object::requested(object).cloned();
-        text::provider_key::at_rest(&[])
-    } else {
-        text::provider_key::replacing()
-    };
-    verdict.apply(&mut status.conditions, object.metadata.generation, now);
-    status
 }

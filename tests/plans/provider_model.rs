@@ -32,11 +32,10 @@ use keysmith::plan::report::Notice;
 use keysmith::plan::usage::Spent;
 use keysmith::protocol::Error;
 use keysmith::protocol::memory::Remembered;
-use keysmith::protocol::ports::{
-    Measure, ObjectPort, Ports, ProviderKeyPorts, SecretPort, VendorPort, Write,
-};
+use keysmith::protocol::ports::TokenState;
+use keysmith::protocol::ports::{Measure, ObjectPort, Ports, SecretPort, VendorPort, Write};
+use keysmith::protocol::provider_key::ports::ProviderKeyPorts;
 use keysmith::protocol::provider_key::store::{Store, Stored};
-use keysmith::protocol::token::TokenState;
 use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;

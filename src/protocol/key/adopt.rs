@@ -13,7 +13,8 @@ use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::protocol;
-use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::key::ports::KeyPorts;
+use crate::protocol::ports::VendorPort;
 use crate::protocol::{Error, Pass};
 use kube::ResourceExt;
 

@@ -1,6 +1,7 @@
 //! Delivery of a key into its Secret, outside the critical section that creates a key.
 
-use super::{Act, Done, KeyPass, owner, refused};
+use super::owned_secret::{owner, refused};
+use super::{Act, Done, KeyPass};
 use crate::api::Verdict;
 use crate::plan::budget::Shares;
 use crate::plan::contest;
@@ -14,7 +15,8 @@ use crate::plan::report::key::Scene;
 use crate::plan::requests::Cause;
 use crate::plan::succession::{self, Successor};
 use crate::plan::{drift, report};
-use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::key::ports::KeyPorts;
+use crate::protocol::ports::VendorPort;
 use crate::protocol::secret::{Delivery, Key, Rehearsed, Undelivered};
 use crate::protocol::{Error, Pass};
 use jiff::Timestamp;

@@ -1,7 +1,7 @@
 //! The critical section: from the claim to the committed status. It runs to its end even if its caller is dropped,
 //! and every way out leaves a state from which the next pass can continue.
 
-use super::{owner, refused};
+use super::owned_secret::{owner, refused};
 use crate::api::condition::{self, BUDGET_LOW};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::log_about;
@@ -27,7 +27,8 @@ use crate::plan::retry;
 use crate::plan::rotation;
 use crate::plan::succession::{self, Successor};
 use crate::plan::template::Rendering;
-use crate::protocol::ports::{KeyPorts, VendorPort};
+use crate::protocol::key::ports::KeyPorts;
+use crate::protocol::ports::VendorPort;
 use crate::protocol::secret::{Delivery, Guard, Key, Undelivered};
 use crate::protocol::{self, Error};
 use jiff::Timestamp;

@@ -10,7 +10,7 @@ use crate::plan::issuance;
 use crate::plan::report;
 use crate::plan::succession;
 use crate::plan::template::Rendering;
-use crate::protocol::ports::KeyPorts;
+use crate::protocol::key::ports::KeyPorts;
 use crate::protocol::{Error, Pass};
 use std::sync::Arc;
 

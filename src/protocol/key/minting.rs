@@ -10,8 +10,8 @@ use crate::plan::identity::TokenRef;
 use crate::plan::naming::Serial;
 use crate::plan::report;
 use crate::plan::token;
-use crate::protocol::ports::KeyPorts;
-use crate::protocol::token::TokenState;
+use crate::protocol::key::ports::KeyPorts;
+use crate::protocol::ports::TokenState;
 use kube::ResourceExt;
 use std::sync::Arc;
 

@@ -7,7 +7,8 @@ use crate::plan::identity::TokenRef;
 use crate::plan::listing::KeyId;
 use crate::plan::provider_key::{self, ProviderKeyStep as Step};
 use crate::plan::report;
-use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
+use crate::protocol::ports::VendorPort;
+use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::{Error, Pass, stale_or};
 use jiff::SignedDuration;
 

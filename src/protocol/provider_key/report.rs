@@ -9,7 +9,8 @@ use crate::plan::naming::Serial;
 use crate::plan::provider_key::{ProviderKeyDecision, ProviderKeyWhy as Why};
 use crate::plan::report;
 use crate::plan::retry;
-use crate::protocol::ports::{Measure, ProviderKeyPorts};
+use crate::protocol::ports::Measure;
+use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::{self, Error, Pass, stale_or};
 use jiff::Timestamp;
 

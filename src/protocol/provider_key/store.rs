@@ -1,8 +1,7 @@
 //! The critical section of a provider key: claim, call, record. It runs to its end even if the reconcile that started
 //! it is dropped, because the vendor may return too few fields for the provider key to be found again.
 
-use super::stored;
-use crate::api::ProviderKey;
+use crate::api::{ProviderKey, ProviderKeyStatus};
 use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
 use crate::gateway::{CreatedProviderKey, ProviderKeyOrder};
@@ -12,9 +11,12 @@ use crate::plan::fault::{Fault, Outcome};
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::provider_key::{self, Recorded, Wanted};
+use crate::plan::report;
 use crate::plan::retry;
-use crate::protocol::ports::{ProviderKeyPorts, VendorPort};
+use crate::protocol::ports::VendorPort;
+use crate::protocol::provider_key::ports::ProviderKeyPorts;
 use crate::protocol::{self, Error};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -124,7 +126,7 @@ impl<P: ProviderKeyPorts> Store<P> {
         Ok(Stored::Stale)
     }
 
-    fn status(&self, object: &ProviderKey, recorded: &Recorded) -> crate::api::ProviderKeyStatus {
+    fn status(&self, object: &ProviderKey, recorded: &Recorded) -> ProviderKeyStatus {
         let now = self.ports.now();
         let status = provider_key::record(
             object.status.clone().unwrap_or_default().moved(),
@@ -147,4 +149,22 @@ impl<P: ProviderKeyPorts> Store<P> {
         }
         Ok(())
     }
+}
+
+/// Status and verdict of a provider key that was just recorded.
+pub(super) fn stored(
+    mut status: ProviderKeyStatus,
+    object: &ProviderKey,
+    now: Timestamp,
+) -> ProviderKeyStatus {
+    let outdated = status.internal.credential_hash.as_ref().is_none_or(String::is_empty);
+    let verdict = if status.superseded.is_empty() && !outdated {
+        status.observed_generation = object.metadata.generation;
+        status.last_handled_reconcile_at = object::requested(object).cloned();
+        report::provider_key::at_rest(&[])
+    } else {
+        report::provider_key::replacing()
+    };
+    verdict.apply(&mut status.conditions, object.metadata.generation, now);
+    status
 }
