@@ -64,6 +64,6 @@ async fn load_is_carried_through_rotations_without_a_refused_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_namespace_goes_when_told_to_although_its_token_is_lost() {
-    outages::a_namespace_whose_token_is_lost_goes_when_told_to().await;
+async fn the_namespace_goes_by_force_deletion_although_its_token_is_lost() {
+    outages::a_namespace_whose_token_is_lost_goes_by_force_deletion().await;
 }

@@ -22,7 +22,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
 mod support {
-    pub mod canned;
     pub mod cluster;
     pub mod driver_contract;
     pub mod garbage;
@@ -30,8 +29,8 @@ mod support {
     pub mod hostile;
     pub mod invariants;
     pub mod logged;
-    pub mod ordeals;
     pub mod orders;
+    pub mod stub;
     pub mod vendor;
 }
 
@@ -82,7 +81,6 @@ mod edenai {
 }
 mod edgee {
     mod account;
-    mod canned;
     mod coding;
     mod contract;
     mod echoes;
@@ -94,6 +92,7 @@ mod edgee {
     mod refusals;
     mod secrets;
     mod settings;
+    mod stub;
     mod tcp;
     mod throttling;
     mod tls;

@@ -125,7 +125,7 @@ macro_rules! tell_at {
 tell_everywhere! {
     policies:
         a_policy_that_refuses_a_secret_is_quoted_and_no_key_is_made,
-        a_full_quota_is_told_and_costs_no_key,
+        an_exceeded_quota_is_reported_and_costs_no_key,
         a_policy_that_adds_to_a_secret_costs_one_key_and_no_loop,
         a_policy_that_takes_the_key_out_costs_no_key;
     around:
@@ -136,14 +136,14 @@ tell_everywhere! {
         a_key_that_vanishes_for_half_a_minute_is_kept,
         a_deletion_revokes_a_key_that_no_listing_shows,
         a_leaked_key_that_no_listing_shows_is_revoked,
-        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
+        an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked;
     drivers:
         what_the_vendor_can_do_reaches_it,
         an_edit_reaches_the_same_key_where_the_vendor_can,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
-        a_refused_token_is_told_and_a_new_one_is_picked_up;
+        a_refused_token_is_reported_and_a_new_one_is_picked_up;
 }
 
 mod minting {
@@ -163,13 +163,13 @@ mod projects {
 
 mod ending {
     everywhere!(ending:
-        a_retained_key_works_on_and_is_told_about,
+        a_retained_key_still_works_and_is_reported,
         a_deletion_during_a_rotation_removes_both_keys,
         a_deletion_without_a_console_token_can_be_let_go_by_policy);
     tell_at!(only_edgee Edgee ending:
         a_key_that_is_to_be_disabled_stays_and_does_not_work,
-        a_token_and_a_deposit_can_be_let_go_too,
-        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_token_and_a_provider_key_can_be_retained_too,
+        a_foreign_key_id_in_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing);
 }
 
@@ -192,8 +192,8 @@ mod rotating {
         a_field_that_is_fixed_at_creation_replaces_the_key,
         the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        the_reloader_annotation_is_written_where_requested,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
 }
 
@@ -242,11 +242,11 @@ mod telling {
     tell_at!(edgee Edgee telling:
         two_events_of_one_reason_keep_their_own_texts,
         a_refused_token_stalls_when_a_second_look_confirms_it,
-        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        conditions_report_a_budget_that_is_low_exhausted_and_available_again,
         a_copied_manifest_gets_its_key_at_once,
         workloads_that_do_not_exist_are_named_at_once);
     tell_at!(edenai_v3 EdenAiV3 telling:
-        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        conditions_report_a_budget_that_is_low_exhausted_and_available_again,
         a_suspended_key_says_whether_applications_have_it);
 }
 
@@ -262,7 +262,7 @@ mod tokens {
         answers_that_are_none_are_said_and_nothing_of_them_repeated,
         a_token_stays_until_nothing_needs_it_to_clean_up,
         a_token_of_the_same_name_is_another_one,
-        a_refusal_that_was_a_mistake_parks_nobody,
+        a_transient_403_does_not_block_dependents,
         a_key_waits_for_its_token_and_goes_on_when_it_comes);
 }
 
@@ -270,7 +270,7 @@ mod refusals {
     everywhere!(refusals:
         a_secret_that_appears_between_the_look_and_the_write_is_not_touched);
     tell_at!(only_edgee Edgee refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        a_foreign_secret_is_refused_before_a_key_is_created,
         of_two_resources_that_name_one_secret_the_first_wins,
         a_specification_that_cannot_be_carried_out_names_the_field,
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret);
@@ -292,24 +292,24 @@ tell! {
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
         the_one_that_stands_by_is_ready_and_does_nothing,
         what_is_under_way_is_finished_before_the_lease_is_given_back,
-        a_lease_that_somebody_deletes_is_written_anew,
+        a_deleted_lease_is_created_again,
         one_operator_alone_is_ready_when_its_caches_are_filled;
     admission:
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,
         a_console_token_is_given_or_minted_and_stays_so,
-        what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells,
+        admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_knows,
         what_has_no_effect_or_cannot_be_is_refused_in_a_sentence,
         a_key_that_cannot_be_is_refused_with_the_field,
-        a_deposit_never_means_the_whole_organization_by_accident,
+        a_provider_key_never_means_the_whole_organization_by_accident,
         what_is_fixed_at_creation_cannot_be_edited,
         a_status_is_in_progress_from_birth;
     provider_keys:
         every_documented_provider_gets_its_format,
-        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
+        a_provider_key_is_assigned_to_the_keys_it_names_and_follows_them,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
-        a_deposit_changed_or_removed_in_the_console_is_set_right,
-        a_lost_answer_to_a_deposit_is_found_again,
+        a_provider_key_changed_or_removed_in_the_console_is_restored,
+        a_lost_answer_to_a_provider_key_is_recovered,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
     holding:
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
@@ -325,7 +325,7 @@ tell! {
         health_readiness_and_metrics_are_served_and_sigterm_ends_it_well,
         what_the_binary_prints_at_trace_level_holds_no_secret,
         a_namespace_with_everything_in_it_goes,
-        a_field_that_the_type_cannot_read_is_told_so;
+        a_field_that_cannot_be_decoded_is_reported;
 }
 
 tell_with_rivals! {

@@ -121,7 +121,7 @@ tell_everywhere! {
         an_edit_reaches_the_same_key_where_the_vendor_can,
         a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
-        a_key_is_replaced_before_it_expires_and_nobody_notices,
+        a_key_is_rotated_before_it_expires_without_a_refused_call,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
         an_expiry_that_was_moved_at_the_vendor_is_planned_for,
@@ -129,10 +129,10 @@ tell_everywhere! {
         a_successor_shares_what_is_left_of_the_budget,
         a_successor_whose_answer_was_lost_shares_the_budget_too,
         old_keys_do_not_pile_up_and_what_can_be_spent_is_said,
-        a_refused_token_is_told_and_a_new_one_is_picked_up;
+        a_refused_token_is_reported_and_a_new_one_is_picked_up;
     spending:
-        spending_is_read_where_that_is_asked_for_and_told_in_steps,
-        a_balance_that_is_low_is_told_once,
+        spending_is_read_where_requested_and_reported_in_steps,
+        a_low_balance_is_reported_once,
         spending_that_cannot_be_read_is_said_and_keys_work_on,
         a_warning_that_could_never_come_is_refused_and_keys_work_on;
     leaking:
@@ -152,7 +152,7 @@ tell_everywhere! {
         a_key_that_comes_back_after_it_was_replaced_has_its_overlap,
         a_deletion_revokes_a_key_that_no_listing_shows,
         a_leaked_key_that_no_listing_shows_is_revoked,
-        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
+        an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked;
     around:
         what_is_not_the_key_is_written_around_it,
         what_is_changed_in_another_way_each_time_is_left_alone_too,
@@ -186,17 +186,17 @@ tell_everywhere! {
         an_entry_of_an_account_that_was_not_asked_stays,
         what_only_another_namespace_shows_is_removed_through_its_token;
     refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        a_foreign_secret_is_refused_before_a_key_is_created,
         of_two_resources_that_name_one_secret_the_first_wins,
         a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
         a_specification_that_cannot_be_carried_out_names_the_field,
         a_served_key_outlives_an_edit_that_cannot_be_carried_out,
         a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
-        a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
+        a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other;
 }
 
 mod crowds {
-    tell_at!(cortecs Cortecs crowds: many_keys_wait_for_their_turn_and_none_takes_a_second_serial);
+    tell_at!(cortecs Cortecs crowds: many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
     tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll);
     tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
@@ -222,7 +222,7 @@ mod minting {
 mod projects {
     tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
         a_change_in_the_console_is_set_right_or_only_shown,
-        a_token_of_somebody_who_is_no_administrator_says_so, of_two_for_one_project_the_first_counts);
+        a_token_without_the_administrator_role_is_reported, of_two_for_one_project_the_first_counts);
     tell_at!(edgee Edgee projects: a_vendor_without_projects_is_refused_by_name);
     tell_at!(edenai_v3 EdenAiV3 projects: a_vendor_without_projects_is_refused_by_name);
 }
@@ -246,15 +246,15 @@ mod adopting {
 
 mod ending {
     everywhere!(ending:
-        a_retained_key_works_on_and_is_told_about,
+        a_retained_key_still_works_and_is_reported,
         a_deletion_during_a_rotation_removes_both_keys,
         a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go,
         a_deletion_without_a_console_token_can_be_let_go_by_policy,
-        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_foreign_key_id_in_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing);
     tell_at!(only_edgee Edgee ending:
         a_key_that_is_to_be_disabled_stays_and_does_not_work,
-        a_token_and_a_deposit_can_be_let_go_too);
+        a_token_and_a_provider_key_can_be_retained_too);
 }
 
 mod rotating {
@@ -270,11 +270,11 @@ mod rotating {
         what_is_lost_in_the_middle_of_rotations_is_found_or_made_again,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
     tell_at!(only_edgee Edgee rotating:
-        an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
+        a_previous_key_still_in_use_is_waited_for_and_then_reported,
         a_longer_overlap_brings_a_key_back_that_was_switched_off,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        the_reloader_annotation_is_written_where_requested,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so,
         every_class_of_vendor_rotates_and_recovers);
 }
 
@@ -311,11 +311,11 @@ mod keeping {
         a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
         last_use_is_shown_to_the_hour_and_written_no_oftener);
     mod where_keys_have_limits {
-        tell_at!(edgee Edgee keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+        tell_at!(edgee Edgee keeping: limits_removed_in_the_console_are_restored,
             a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
-        tell_at!(edenai_v2 EdenAiV2 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+        tell_at!(edenai_v2 EdenAiV2 keeping: limits_removed_in_the_console_are_restored,
             a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
-        tell_at!(edenai_v3 EdenAiV3 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
+        tell_at!(edenai_v3 EdenAiV3 keeping: limits_removed_in_the_console_are_restored,
             a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
     }
     mod where_a_key_is_shown_again {
@@ -327,14 +327,14 @@ mod keeping {
 mod accounts {
     everywhere!(accounts:
         a_token_of_another_account_is_refused_until_the_old_one_is_back,
-        a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing,
+        a_token_of_another_account_is_suspected_by_its_missing_keys,
         keys_that_are_missing_together_are_a_doubt_that_ends_by_itself,
         another_account_is_accepted_and_what_stays_is_written_down);
 }
 
 mod holding {
     everywhere!(holding:
-        a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key,
+        a_namespace_deleted_while_no_operator_runs_ends_and_leaves_no_key,
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once);
     tell_at!(only_edgee Edgee holding:
@@ -342,7 +342,7 @@ mod holding {
         a_secret_of_two_tokens_is_held_for_both,
         a_secret_that_no_token_names_is_let_go_at_a_start,
         a_token_that_went_with_its_namespace_promises_nothing,
-        whoever_may_not_hold_a_secret_is_told_once_and_goes_on);
+        a_token_secret_that_may_not_be_held_is_reported_once_and_reconciliation_goes_on);
 }
 
 mod telling {
@@ -351,7 +351,7 @@ mod telling {
         a_served_key_stays_ready_while_its_token_is_missing,
         a_suspended_key_says_whether_applications_have_it,
         a_deletion_that_is_blocked_names_the_key_that_works,
-        a_create_call_that_failed_is_told_as_what_it_was,
+        a_failed_create_call_is_reported_with_its_cause,
         a_copied_manifest_gets_its_key_at_once);
     mod where_keys_are_changed_in_place {
         tell_at!(edgee Edgee telling: two_events_of_one_reason_keep_their_own_texts);
@@ -359,9 +359,9 @@ mod telling {
         tell_at!(edenai_v3 EdenAiV3 telling: two_events_of_one_reason_keep_their_own_texts);
     }
     mod where_there_are_budgets {
-        tell_at!(edgee Edgee telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
-        tell_at!(edenai_v2 EdenAiV2 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
-        tell_at!(edenai_v3 EdenAiV3 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
+        tell_at!(edgee Edgee telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
+        tell_at!(edenai_v2 EdenAiV2 telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
+        tell_at!(edenai_v3 EdenAiV3 telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
     }
     tell_at!(only_edgee Edgee telling:
         an_event_that_is_refused_is_counted,
@@ -400,22 +400,22 @@ mod tokens {
         a_key_waits_for_its_token_and_goes_on_when_it_comes);
     /// Elsewhere it may be the plan's limit of keys.
     mod where_403_is_about_the_token {
-        tell_at!(edgee Edgee tokens: a_refusal_that_was_a_mistake_parks_nobody);
-        tell_at!(edenai_v2 EdenAiV2 tokens: a_refusal_that_was_a_mistake_parks_nobody);
-        tell_at!(cortecs Cortecs tokens: a_refusal_that_was_a_mistake_parks_nobody);
+        tell_at!(edgee Edgee tokens: a_transient_403_does_not_block_dependents);
+        tell_at!(edenai_v2 EdenAiV2 tokens: a_transient_403_does_not_block_dependents);
+        tell_at!(cortecs Cortecs tokens: a_transient_403_does_not_block_dependents);
     }
     tell_at!(only_edgee Edgee tokens:
         a_declared_expiry_warns_ahead,
         a_token_of_another_organization_says_so,
         a_token_of_the_same_name_is_another_one,
-        a_token_that_may_not_see_deposits_makes_no_storm,
-        a_token_that_may_not_make_deposits_still_makes_keys);
+        a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
+        a_token_that_may_not_create_provider_keys_still_creates_keys);
 }
 
 mod orphans {
     everywhere!(orphans:
         an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
-        what_somebody_accounts_for_stays,
+        a_key_of_a_resource_ledger_or_other_cluster_is_not_swept,
         a_sweep_reads_the_ledger_last_and_writes_nothing,
         an_operator_of_some_namespaces_leaves_orphans_alone,
         an_orphan_older_than_the_ledger_is_left_to_people,
@@ -425,7 +425,7 @@ mod orphans {
         tell_at!(cortecs Cortecs orphans: an_orphan_that_cannot_be_revoked_yet_is_revoked_later);
     }
     tell_at!(only_edgee Edgee orphans:
-        a_key_being_born_is_nobodys_orphan,
+        a_key_that_is_being_created_is_no_orphan,
         a_sweep_that_cannot_see_everything_concludes_nothing,
         two_tokens_of_one_account_count_a_key_once,
         tokens_of_one_account_are_swept_once);
@@ -442,13 +442,13 @@ tell! {
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
         the_one_that_stands_by_is_ready_and_does_nothing,
         what_is_under_way_is_finished_before_the_lease_is_given_back,
-        a_lease_that_somebody_deletes_is_written_anew,
+        a_deleted_lease_is_created_again,
         a_leader_that_takes_long_to_finish_keeps_the_lease_until_then,
         taking_over_lists_nothing,
         a_leader_that_is_cut_off_ceases_to_act_before_another_begins,
-        a_deposit_is_recorded_although_its_reconcile_is_dropped,
+        a_provider_key_is_recorded_although_its_reconcile_is_dropped,
         a_renewal_whose_answer_is_lost_loses_nothing,
-        a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
+        a_candidate_without_watch_events_takes_over_at_the_end_of_the_lease,
         a_leader_that_hangs_says_so_and_is_replaced,
         a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
         a_replica_that_lost_the_lease_exports_no_state_until_it_leads_again,
@@ -460,24 +460,24 @@ tell! {
         a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes;
     provider_keys:
         every_documented_provider_gets_its_format,
-        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
-        an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,
+        a_provider_key_is_assigned_to_the_keys_it_names_and_follows_them,
+        an_assignment_that_cannot_be_changed_in_place_makes_a_new_provider_key,
         a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
         a_corrected_credential_need_not_wait,
         what_the_vendor_does_not_remove_is_said,
-        a_deposit_changed_or_removed_in_the_console_is_set_right,
-        a_lost_answer_to_a_deposit_is_found_again,
+        a_provider_key_changed_or_removed_in_the_console_is_restored,
+        a_lost_answer_to_a_provider_key_is_recovered,
         a_credential_that_cannot_be_one_is_named_and_never_sent,
         a_replaced_provider_key_is_held_again_whatever_is_in_the_way,
-        a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again,
+        a_provider_key_missing_from_two_early_listings_is_not_created_again,
         a_deletion_asks_for_the_removal_before_it_asks_for_a_listing;
     ledger:
         an_entry_is_written_once_and_taken_out_again,
         writers_that_do_not_see_each_other_lose_nothing,
         a_full_ledger_says_so_and_keeps_what_it_has,
-        an_entry_that_somebody_broke_is_named;
+        a_malformed_ledger_entry_is_named;
     weeks:
-        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
+        a_key_is_rotated_before_it_expires_and_its_readers_never_notice,
         a_key_without_expiry_is_replaced_at_its_age,
         a_replacement_waits_for_its_window,
         a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,

@@ -38,7 +38,7 @@ fn stands(object: &Value, values: &Value, places: &[(&str, &str)]) {
 
 /// Of bring-your-own: what is somebody else's is not rendered, and the rest has the name that was given.
 #[test]
-fn service_account_rights_definitions_and_uninstall_check_can_be_somebody_elses() {
+fn service_account_rbac_crds_and_uninstall_check_can_be_managed_outside_the_release() {
     let objects = objects("bring-your-own");
     let kinds: Vec<_> = objects.iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["Deployment"], "and nothing else");

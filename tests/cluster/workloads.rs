@@ -171,7 +171,7 @@ async fn no_label_selects_nothing_and_a_name_leads_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_or_forbidden_is_told_and_keeps_nothing_from_the_others() {
+async fn a_missing_or_forbidden_workload_is_reported_and_does_not_stop_the_others() {
     let cluster = cluster();
     for name in ["hidden", "locked", "web"] {
         cluster.store_unchecked(manifest("Deployment", name, name));
@@ -214,7 +214,7 @@ async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_policy_refuses_is_told_and_not_tried_for_ever() {
+async fn a_restart_refused_by_an_admission_policy_is_reported_and_not_retried_for_ever() {
     let cluster = cluster();
     cluster.store_unchecked(manifest("Deployment", "a", "web"));
     let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
@@ -265,7 +265,7 @@ async fn two_keys_restart_one_workload_and_leave_each_other_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_applies_the_workload_again_takes_nothing_away() {
+async fn applying_the_workload_again_keeps_the_restart_annotation() {
     let cluster = cluster();
     let api: Api<Deployment> = Api::namespaced(cluster.client_named("user"), "shop");
     let params = PatchParams::apply("gitops").force();

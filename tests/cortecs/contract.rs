@@ -2,11 +2,11 @@
 //! project, is as discreet and as careful.
 
 use super::world::TOKEN;
-use crate::support::canned::Canned;
+use crate::support::driver_contract::stage::OptionalCalls;
 use crate::support::driver_contract::{Call, Contract, Sound, span};
 use crate::support::garbage::{bytes, class, fuzz, need, wait};
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, silent};
-use crate::support::ordeals::Asked;
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::project_settings::{Preference, ProjectValues};
@@ -77,7 +77,7 @@ async fn no_fault_repeats_the_settings_of_a_project() {
     );
     for status in STATUSES {
         let answer = whole.clone();
-        let stub = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             Method::PUT => (status, format!(r#"{{"error":"{CANARY}","{CANARY}":1}}"#).into()),
             _ => (200, answer.clone().into()),
         });
@@ -107,7 +107,7 @@ async fn no_secret_is_shown_a_second_time() {
 async fn ten_megabytes_of_usage_without_a_cost_are_no_spending() {
     let row = r#"{"key_name":"n","cost":"x"}"#;
     let rows = vec![row; (10 << 20) / row.len()].join(",");
-    let stub = Canned::always(200, format!(r#"{{"rows":[{rows}]}}"#));
+    let stub = Stub::always(200, format!(r#"{{"rows":[{rows}]}}"#));
     assert!(Cortecs::new(stub.wire(TOKEN)).spending(&span(), &[]).await.is_err());
 }
 
@@ -115,7 +115,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let put = Arc::new(Mutex::new(None));
     let (answer, seen) = (body.to_vec(), Arc::clone(&put));
-    let stub = Canned::by(move |request| match *request.method() {
+    let stub = Stub::by(move |request| match *request.method() {
         Method::PUT => {
             *seen.lock().unwrap() = serde_json::from_slice::<Value>(request.body()).ok();
             (200, "{}".into())
@@ -149,7 +149,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
 #[test]
 fn no_answer_makes_the_settings_of_a_project_be_written_otherwise_than_they_were_read() {
     wait(async {
-        let cortecs = Cortecs::new(Canned::always(200, project().to_string()).wire(TOKEN));
+        let cortecs = Cortecs::new(Stub::always(200, project().to_string()).wire(TOKEN));
         assert_eq!(cortecs.projects().unwrap().read().await.unwrap().id, "p");
     });
     fuzz(1000, &bytes(sound().all(), "api_keys"), |body| wait(judge_project(&body)));

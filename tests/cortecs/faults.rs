@@ -1,7 +1,7 @@
 //! Every fault of the emulator at every kind of call, for keys of applications and for management keys.
 
 use super::world::{KEYS, TOKEN};
-use crate::support::ordeals::Place;
+use crate::support::driver_contract::faults::FaultContract;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::{Emulator, Surface};
 use keysmith::gateway::cortecs::Cortecs;
@@ -12,7 +12,7 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     keys.filter(|key| key.minted).map(|key| (key.name, None)).collect()
 }
 
-const CORTECS: Place = Place {
+const CORTECS: FaultContract = FaultContract {
     surface: Surface::Cortecs,
     token: TOKEN,
     keys: KEYS,
@@ -28,7 +28,7 @@ const CORTECS: Place = Place {
     mint_refused: key_limit,
 };
 
-const MANAGEMENT: Place = Place { kind: KeyType::Management, ..CORTECS };
+const MANAGEMENT: FaultContract = FaultContract { kind: KeyType::Management, ..CORTECS };
 
 /// Quirk 3: a name that is not listed was not taken.
 fn key_limit(status: u16) -> Option<FaultKind> {
@@ -36,9 +36,9 @@ fn key_limit(status: u16) -> Option<FaultKind> {
 }
 
 mod keys {
-    crate::support::ordeals::ordeals!(super::CORTECS);
+    crate::support::driver_contract::faults::fault_contract!(super::CORTECS);
 }
 
 mod management_keys {
-    crate::support::ordeals::ordeals!(super::MANAGEMENT);
+    crate::support::driver_contract::faults::fault_contract!(super::MANAGEMENT);
 }

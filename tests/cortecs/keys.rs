@@ -1,8 +1,8 @@
 //! Quirks 1, 2 and 4 to 9: keys that are names, and management keys that are keys.
 
 use super::world::{KEYS, TOKEN, budgeted, clear, id, order, saying, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -185,8 +185,8 @@ async fn a_removal_whose_body_got_lost_is_a_refusal_and_removes_nothing() {
 /// Quirks 5 and 6: neither a date nor a budget is sent, or anything else that the vendor has no field for.
 #[tokio::test(start_paused = true)]
 async fn nothing_but_the_name_and_the_kind_is_sent() {
-    let canned = Canned::always(201, r#"{"api_key":"cortecs-1"}"#);
-    let cortecs = Cortecs::new(canned.wire(TOKEN));
+    let stub = Stub::always(201, r#"{"api_key":"cortecs-1"}"#);
+    let cortecs = Cortecs::new(stub.wire(TOKEN));
     let full = Order {
         expires_in_days: Some(90),
         expires_at: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24)),
@@ -196,10 +196,10 @@ async fn nothing_but_the_name_and_the_kind_is_sent() {
         ..order("n")
     };
     cortecs.mint(&full).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "n", "is_management_key": false}));
+    assert_eq!(stub.sent(), json!({"name": "n", "is_management_key": false}));
     cortecs.mint(&manager("m")).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "m", "is_management_key": true}));
-    assert_eq!(canned.count(), 2);
+    assert_eq!(stub.sent(), json!({"name": "m", "is_management_key": true}));
+    assert_eq!(stub.count(), 2);
 }
 
 /// Quirk 6.

@@ -1,8 +1,8 @@
 //! Quirks 10 and 12: what keys spent, and what is left.
 
 use super::world::{TOKEN, order, saying, stage};
-use crate::support::canned::Canned;
 use crate::support::garbage::month;
+use crate::support::stub::Stub;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::http::LARGEST_EXPORT;
@@ -40,7 +40,7 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
 
 /// Quirk 10. What is not documented is not guessed.
 #[tokio::test(start_paused = true)]
-async fn without_a_path_nobody_is_asked_and_the_field_is_named() {
+async fn without_a_usage_path_no_call_is_sent_and_the_field_is_named() {
     let stage = stage();
     let fault = stage.cortecs().spending(&month(), &[]).await.unwrap_err();
     assert_eq!(fault.effect, Consequence::NotApplied);
@@ -63,7 +63,7 @@ async fn a_path_that_the_vendor_does_not_know_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_span_is_asked_for_to_the_second_by_day_and_key() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let query =
             "from=2026-11-01T00%3A00%3A00Z&until=2026-11-21T08%3A00%3A00Z&bucket=1d&group_by=user_key";
         let right = request.uri().path() == "/v1/manage/usage" && request.uri().query() == Some(query);
@@ -71,7 +71,7 @@ async fn a_span_is_asked_for_to_the_second_by_day_and_key() {
     });
     let until = month().until + std::time::Duration::from_millis(900);
     let fine = Span { until, ..span("manage/usage") };
-    assert!(Cortecs::new(canned.wire(TOKEN)).spending(&fine, &[]).await.unwrap().is_empty());
+    assert!(Cortecs::new(stub.wire(TOKEN)).spending(&fine, &[]).await.unwrap().is_empty());
 }
 
 /// Quirk 10. The figures may have any of the names that such fields have.

@@ -1,8 +1,8 @@
 //! Quirk 11: settings of the project, read, written whole, and nothing else changed.
 
 use super::world::{PROJECT, TOKEN, saying, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use jiff::SignedDuration;
 use keysmith::api::project_settings::{Preference, ProjectValues};
 use keysmith::emulator::Effect;
@@ -153,16 +153,16 @@ async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
         assert_eq!(held(&stage).fields, before.fields);
     }
     for odd in [json!(null), json!([]), json!("cost"), json!(7)] {
-        let canned = Canned::always(200, json!({"project_id": "p", "inference_config": odd}).to_string());
-        let cortecs = Cortecs::new(canned.wire(TOKEN));
+        let stub = Stub::always(200, json!({"project_id": "p", "inference_config": odd}).to_string());
+        let cortecs = Cortecs::new(stub.wire(TOKEN));
         let fault = change(&cortecs, &cheap()).await.unwrap_err();
-        assert_eq!((fault.effect, canned.count()), (Consequence::NotApplied, 1), "{odd}");
+        assert_eq!((fault.effect, stub.count()), (Consequence::NotApplied, 1), "{odd}");
     }
 }
 
 /// §3.3: members change settings while these can be overwritten, and never whether they can.
 #[tokio::test(start_paused = true)]
-async fn who_is_no_admin_changes_what_admins_let_him() {
+async fn a_non_administrator_changes_only_the_overwritable_settings() {
     let open = ProjectValues { allow_overwrite: Some(true), ..ProjectValues::default() };
     let forbidden = Err(Fault::without_effect(FaultKind::Forbidden));
     for (role, overwrite, wanted, allowed) in [
@@ -280,7 +280,7 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
 #[tokio::test(start_paused = true)]
 async fn a_project_without_a_configuration_says_what_to_do() {
     for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
-        let cortecs = Cortecs::new(Canned::always(status, body).wire(TOKEN));
+        let cortecs = Cortecs::new(Stub::always(status, body).wire(TOKEN));
         let fault = cortecs.projects().unwrap().read().await.err().expect(body);
         assert_eq!(fault, Fault::without_effect(FaultKind::NoSettings), "{status} {body}");
         assert!(fault.to_string().contains("console"), "{fault}");
@@ -303,8 +303,8 @@ async fn a_token_leads_to_the_project_of_its_settings() {
 }
 
 #[tokio::test]
-async fn a_project_that_is_not_told_is_none_and_a_refused_token_is_a_fault() {
-    let saying = |status, body: &str| Cortecs::new(Canned::always(status, body.to_owned()).wire(TOKEN));
+async fn a_project_that_the_vendor_does_not_show_is_none_and_a_refused_token_is_a_fault() {
+    let saying = |status, body: &str| Cortecs::new(Stub::always(status, body.to_owned()).wire(TOKEN));
     for (status, body) in [
         (403, "{}"),
         (404, "{}"),
@@ -328,11 +328,11 @@ async fn an_answer_to_a_change_that_is_none_is_not_believed() {
     let configuration = json!({"project_id": "p", "inference_config": {}}).to_string();
     let saying = |answer: &'static str| {
         let configuration = configuration.clone();
-        let canned = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             http::Method::PUT => (200, answer.into()),
             _ => (200, configuration.clone().into()),
         });
-        Cortecs::new(canned.wire(TOKEN))
+        Cortecs::new(stub.wire(TOKEN))
     };
     for lie in ["<html></html>", "[]", "null", "true", r#"{"error":"no"}"#, r#"{"success":"#] {
         let fault = change(&saying(lie), &cheap()).await.expect_err(lie);

@@ -1,7 +1,7 @@
 //! Quirk 3: one status for a taken name, a limit, and a name that will not do; and who may ask at all.
 
 use super::world::{KEYS, TOKEN, clear, id, order, stage};
-use crate::support::canned::Canned;
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
@@ -35,7 +35,7 @@ async fn a_taken_name_is_a_key_that_may_be_ours() {
 
 /// Quirk 3.
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_reached_is_told_from_a_taken_name_by_the_listing() {
+async fn a_reached_limit_is_distinguished_from_a_taken_name_by_the_listing() {
     let stage = stage();
     // The console's own key counts.
     stage.switch(|it| it.key_limit = Some(2));
@@ -90,10 +90,10 @@ async fn a_refusal_whose_cause_cannot_be_looked_up_is_a_refusal_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn no_other_refusal_is_looked_into() {
     for status in [401, 402, 403, 404, 405, 409, 413, 422, 429, 500, 503] {
-        let canned = Canned::always(status, r#"{"error":"x"}"#);
-        let fault = Cortecs::new(canned.wire(TOKEN)).mint(&order("n")).await.err().unwrap();
+        let stub = Stub::always(status, r#"{"error":"x"}"#);
+        let fault = Cortecs::new(stub.wire(TOKEN)).mint(&order("n")).await.err().unwrap();
         assert!(!matches!(fault.kind, FaultKind::KeyLimit { .. }), "{status}");
-        assert_eq!(canned.count(), 1, "{status}");
+        assert_eq!(stub.count(), 1, "{status}");
     }
 }
 

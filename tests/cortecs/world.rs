@@ -1,13 +1,13 @@
 //! The world of Cortecs, and the driver that works for it.
 
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
 use keysmith::emulator::Surface;
 use keysmith::emulator::cortecs::{KeyRecord, Person, Role, Switches};
 use keysmith::gateway::cortecs::Cortecs;
 
-pub use crate::support::ordeals::stage;
+pub use crate::support::driver_contract::stage::stage;
 pub use crate::support::orders::{budgeted, clear, id, order};
 
 pub const TOKEN: &str = "cortecs-emulated-console-token";
@@ -49,5 +49,5 @@ impl Stage {
 
 /// A driver whose vendor says this to everything.
 pub fn saying(body: impl Into<Bytes>) -> Cortecs {
-    Cortecs::new(Canned::always(200, body).wire(TOKEN))
+    Cortecs::new(Stub::always(200, body).wire(TOKEN))
 }

@@ -1,7 +1,7 @@
 //! Budgets on both surfaces: set, changed and cleared in every order; quirks 5 and 6 of v3.
 
 use super::world::{Api, budgeted, id, limit, order, stage, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::SignedDuration;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::{Budget, Form, Period as Paris};

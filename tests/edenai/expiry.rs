@@ -1,7 +1,7 @@
 //! Dates on both surfaces: quirk 7 of v3, and the same at v2.
 
 use super::world::{Api, expiring, order, stage, v2_saying, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::gateway::{Gateway, Order};

@@ -1,8 +1,8 @@
 //! Quirk 10 of v3: auth keys, made by an issuer that can do nothing else.
 
 use super::world::{AUTH_KEYS, ISSUER_TOKEN, clear, id, order, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::edenai::v3::{Scope, SecretField, Switches};
@@ -74,11 +74,11 @@ async fn a_scope_that_no_issuer_gives_is_refused_by_its_field() {
 #[tokio::test(start_paused = true)]
 async fn the_answer_is_searched_for_the_secret_and_a_mask_is_none() {
     let minted = |answer: serde_json::Value| async move {
-        let canned = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             Method::POST => (200, answer.to_string().into()),
             _ => (200, r#"[{"id":"k","name":"worker"}]"#.into()),
         });
-        Issuer::new(canned.wire(ISSUER_TOKEN)).mint(&auth_order("worker", &[])).await
+        Issuer::new(stub.wire(ISSUER_TOKEN)).mint(&auth_order("worker", &[])).await
     };
     for answer in [
         json!({"id": "k", "secret": "mgmt-eden-1"}),
@@ -157,7 +157,7 @@ async fn a_revoked_auth_key_is_gone_whether_or_not_the_vendor_still_lists_it() {
 
 /// An auth key is known by its name and its date only.
 #[tokio::test(start_paused = true)]
-async fn the_listing_has_everybodys_and_tells_nothing_of_settings() {
+async fn the_auth_key_listing_has_the_keys_of_all_issuers_and_no_settings() {
     let stage = stage();
     let issuer = stage.issuer();
     issuer.mint(&auth_order("worker", &[])).await.unwrap();

@@ -2,7 +2,7 @@
 //! call on. Quirk 5 of v2, quirk 6 of v3.
 
 use super::world::{Api, KEYS, TOKENS, budgeted, limit, order, stage};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue};

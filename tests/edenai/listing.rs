@@ -1,8 +1,8 @@
 //! Quirks 2 and 3 of v3: everything is listed once, or it is a fault.
 
 use super::world::{KEYS, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
 use http::Request;
 use keysmith::emulator::edenai::v3::NewKey;
@@ -64,7 +64,7 @@ fn offset(request: &Request<Bytes>) -> usize {
 
 /// A vendor that lists so many keys, two by two, and says of each page what that function adds.
 fn paged(keys: usize, rest: fn(usize) -> Value) -> EdenAiV3 {
-    let canned = Canned::by(move |request| {
+    let stub = Stub::by(move |request| {
         let from = offset(request);
         let page: Vec<_> = (from..keys.min(from + 2))
             .map(|n| json!({"id": format!("k{n}"), "name": format!("{n}")}))
@@ -73,7 +73,7 @@ fn paged(keys: usize, rest: fn(usize) -> Value) -> EdenAiV3 {
         body["results"] = json!(page);
         (200, body.to_string().into())
     });
-    EdenAiV3::new(canned.wire(V3_TOKEN))
+    EdenAiV3::new(stub.wire(V3_TOKEN))
 }
 
 /// Quirk 3. `total_count` is believed before `count`; without either, an empty page ends the listing.
@@ -103,12 +103,12 @@ async fn a_listing_that_ends_before_its_total_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_comes_as_a_bare_array_does_not_take_the_place_of_those_before() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let key = json!({"id": format!("k{}", offset(request)), "name": format!("{}", offset(request))});
         let body = if offset(request) == 0 { json!({"results": [key], "count": 2}) } else { json!([key]) };
         (200, body.to_string().into())
     });
-    let keys = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap();
+    let keys = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap();
     assert_eq!(names(&keys), ["0", "1"]);
 }
 
@@ -116,22 +116,22 @@ async fn a_page_that_comes_as_a_bare_array_does_not_take_the_place_of_those_befo
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_shows_the_same_page_for_ever_is_noticed_at_once() {
     for total in ["", r#","total_count":5000"#] {
-        let canned = Canned::always(200, format!(r#"{{"results":[{{"id":"k","name":"n"}}]{total}}}"#));
-        let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+        let stub = Stub::always(200, format!(r#"{{"results":[{{"id":"k","name":"n"}}]{total}}}"#));
+        let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
         assert!(fault.kind.is_malformed(), "{fault}");
-        assert_eq!(canned.count(), 2, "{total}");
+        assert_eq!(stub.count(), 2, "{total}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_without_end_ends_in_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let body = json!({"results": [{"id": format!("k{}", offset(request))}]});
         (200, body.to_string().into())
     });
-    let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+    let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert!(canned.count() <= 1000, "{}", canned.count());
+    assert!(stub.count() <= 1000, "{}", stub.count());
 }
 
 /// An offset is a number and no record: what is made between two pages moves those that follow.
@@ -157,7 +157,7 @@ async fn a_key_that_is_made_between_two_pages_neither_hides_nor_doubles_another(
 /// Keys stay when they are revoked, but a vendor that drops rows moves what follows them out of sight.
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_grows_shorter_while_it_is_read_is_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let rows = |from: usize, to: usize| -> Vec<Value> {
             (from..to).map(|n| json!({"id": format!("k{n}"), "name": format!("{n}")})).collect()
         };
@@ -168,7 +168,7 @@ async fn a_listing_that_grows_shorter_while_it_is_read_is_a_fault() {
         };
         (200, body.to_string().into())
     });
-    let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+    let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
 }
 
@@ -286,7 +286,7 @@ async fn an_answer_without_an_id_is_not_taken_for_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_that_nobody_told_us_of_do_no_harm() {
+async fn undocumented_fields_are_ignored() {
     let key = json!({"id": "k", "name": "n", "masked": "sk-eden-…1", "member": null, "revoked_at": null,
         "default_tags": {"a": [1]}, "guardrails": [{"x": null}], "secret": "sk-eden-1"});
     let page =

@@ -2,7 +2,7 @@
 //! secret, and no second key.
 
 use super::world::{KEYS, clear, id, limit, order, stage, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::SignedDuration;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
@@ -63,7 +63,7 @@ async fn the_key_of_a_lost_answer_becomes_the_next_orders_and_its_old_secret_is_
 
 /// What the key had before says nothing of what it has now.
 #[tokio::test(start_paused = true)]
-async fn a_reissued_key_is_told_without_the_budget_it_had_before() {
+async fn a_reissued_key_is_returned_without_its_former_budget() {
     for all_fields in [false, true] {
         let stage = stage();
         stage.v3_switch(|it| it.all_fields = all_fields);

@@ -1,9 +1,9 @@
 //! What keys spent and what the account has left, on both surfaces (§2.9).
 
 use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
+use crate::support::driver_contract::stage::Stage;
 use crate::support::garbage::month;
-use crate::support::ordeals::Stage;
+use crate::support::stub::Stub;
 use jiff::Timestamp;
 use keysmith::emulator::{Effect, Surface};
 use keysmith::gateway::edenai_v2::EdenAiV2;
@@ -189,22 +189,22 @@ async fn a_span_is_asked_for_by_its_days() {
     for (path, connect) in [
         (
             "/v2/cost_management/",
-            (|it: &std::sync::Arc<Canned>| Box::new(EdenAiV2::new(it.wire(V2_TOKEN))) as _)
+            (|it: &std::sync::Arc<Stub>| Box::new(EdenAiV2::new(it.wire(V2_TOKEN))) as _)
                 as fn(&_) -> Box<dyn Usage>,
         ),
         ("/v3/manage/usage/", |it| Box::new(EdenAiV3::new(it.wire(V3_TOKEN)))),
     ] {
-        let canned = Canned::by(move |request| {
+        let stub = Stub::by(move |request| {
             let query = "begin=2026-11-01&end=2026-11-22&step=1";
             let right = request.uri().path() == path && request.uri().query() == Some(query);
             (if right { 200 } else { 400 }, r#"{"usage":[]}"#.into())
         });
-        connect(&canned).spending(&month(), &[]).await.unwrap();
+        connect(&stub).spending(&month(), &[]).await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_on_the_account_is_told_by_v2_only() {
+async fn only_v2_reports_the_balance_of_the_account() {
     let stage = stage();
     stage.emulator.edenai().set_credits(42_500_000_000);
     let usd = |micros| Some(Money { micros, currency: "USD".to_owned() });

@@ -1,8 +1,8 @@
 //! The quirks of v2: what a token is told, what it tells, and who may ask.
 
 use super::world::{V2_TOKEN, budgeted, clear, id, limit, order, stage, v2_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use jiff::SignedDuration;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
@@ -62,8 +62,8 @@ async fn a_name_is_one_segment_of_the_path_whatever_is_in_it() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_cannot_be_a_segment_is_never_sent_and_not_listed() {
     for nothing in ["", ".", "..", "\t"] {
-        let canned = Canned::always(404, "");
-        let v2 = EdenAiV2::new(canned.wire(V2_TOKEN));
+        let stub = Stub::always(404, "");
+        let v2 = EdenAiV2::new(stub.wire(V2_TOKEN));
         for fault in [
             v2.revoke(&id(nothing)).await.unwrap_err(),
             v2.get(&id(nothing)).await.unwrap_err(),
@@ -72,7 +72,7 @@ async fn a_name_that_cannot_be_a_segment_is_never_sent_and_not_listed() {
             assert!(fault.kind.is_malformed(), "{nothing:?}: {fault}");
             assert_eq!(fault.effect, Consequence::NotApplied);
         }
-        assert_eq!(canned.count(), 0, "{nothing:?}");
+        assert_eq!(stub.count(), 0, "{nothing:?}");
         let listed = v2_saying(json!([{"name": nothing}, {"name": "n"}]).to_string()).list().await.unwrap();
         assert_eq!(listed.len(), 1, "{nothing:?}");
     }
@@ -152,23 +152,23 @@ async fn an_order_arrives_with_every_field_the_vendor_has() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_is_what_the_vendor_documents() {
-    let canned = Canned::always(201, r#"{"name":"n","token":"eden-1"}"#);
-    let v2 = EdenAiV2::new(canned.wire(V2_TOKEN));
+    let stub = Stub::always(201, r#"{"name":"n","token":"eden-1"}"#);
+    let v2 = EdenAiV2::new(stub.wire(V2_TOKEN));
     v2.mint(&order("n")).await.unwrap();
     let plain = json!({"name": "n", "token_type": "api_token", "expire_time": null, "active_balance": false,
         "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), plain);
+    assert_eq!(stub.sent(), plain);
     // A balance is text when a token is made, and a number when it is changed: quirk 3.
     let half = |period| keysmith::plan::facts::Limit { micros: 2_500_000, period };
     v2.mint(&Order { budget: Some(half(Period::Once)), ..order("n") }).await.unwrap();
-    assert_eq!(canned.sent()["balance"], json!("2.50"));
+    assert_eq!(stub.sent()["balance"], json!("2.50"));
     v2.amend(&id("n"), &budgeted(Some(half(Period::Once)))).await.unwrap();
     let changed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), changed);
+    assert_eq!(stub.sent(), changed);
     v2.amend(&id("n"), &budgeted(Some(half(Period::Weekly)))).await.unwrap();
     let renewed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "weekly",
         "balance_reset_amount": "2.50"});
-    assert_eq!(canned.sent(), renewed);
+    assert_eq!(stub.sent(), renewed);
 }
 
 /// Quirk 3.
@@ -261,7 +261,7 @@ async fn a_taken_name_is_a_refusal_that_names_the_field() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_fields_in_every_shape_that_has_names() {
     let refused = |body: &'static str| async move {
-        let v2 = EdenAiV2::new(Canned::always(400, body).wire(V2_TOKEN));
+        let v2 = EdenAiV2::new(Stub::always(400, body).wire(V2_TOKEN));
         v2.mint(&order("n")).await.err().unwrap()
     };
     let nested = r#"{"error":{"type":"validation_error","message":{"name":["taken"],"balance":["x"]}}}"#;

@@ -1,8 +1,8 @@
 //! The quirks of v3 but for listings, budgets, dates and auth keys, which have files of their own.
 
 use super::world::{KEYS, V3_TOKEN, amendment, clear, id, limit, order, settings, stage, v3_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::v3::{NewKey, Scope};
@@ -64,13 +64,13 @@ async fn no_id_leaves_its_segment_of_the_path() {
         let _ = v3.revoke(&id(&strange)).await;
         assert!(stage.only_key() == before, "{strange}");
     }
-    let canned = Canned::always(404, "");
+    let stub = Stub::always(404, "");
     for nothing in ["", ".", "..", "\t"] {
-        let v3 = EdenAiV3::new(canned.wire(V3_TOKEN));
+        let v3 = EdenAiV3::new(stub.wire(V3_TOKEN));
         assert!(v3.revoke(&id(nothing)).await.is_err(), "{nothing:?}");
         assert!(v3.get(&id(nothing)).await.is_err(), "{nothing:?}");
     }
-    assert_eq!(canned.count(), 0);
+    assert_eq!(stub.count(), 0);
 }
 
 /// Quirk 4.
@@ -137,14 +137,14 @@ async fn an_order_arrives_with_every_field_the_vendor_has() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_is_what_the_vendor_documents_and_nothing_else() {
-    let canned = Canned::always(201, r#"{"id":"k","name":"n","secret":"sk-eden-1"}"#);
-    let v3 = EdenAiV3::new(canned.wire(V3_TOKEN));
+    let stub = Stub::always(201, r#"{"id":"k","name":"n","secret":"sk-eden-1"}"#);
+    let v3 = EdenAiV3::new(stub.wire(V3_TOKEN));
     v3.mint(&order("n")).await.unwrap();
     let plain = json!({"name": "n", "token_type": "api_token", "expire_time": null, "active_balance": false,
         "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), plain);
+    assert_eq!(stub.sent(), plain);
     v3.amend(&id("k"), &renamed("other")).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "other"}));
+    assert_eq!(stub.sent(), json!({"name": "other"}));
 }
 
 /// What a human changed and is not amended stays.

@@ -1,7 +1,7 @@
 //! Whose account a token leads to: quirk 11 of v3.
 
 use super::world::{ISSUER_TOKEN, V3_TOKEN, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
+use crate::support::stub::Stub;
 use keysmith::emulator::Surface;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
@@ -48,14 +48,14 @@ async fn an_organization_is_found_wherever_such_ids_are_and_is_a_word() {
     for (body, expected) in table {
         let found = v3_saying(body.to_string()).whose().await.unwrap();
         assert_eq!(found.as_deref(), expected, "{body}");
-        let issuer = Issuer::new(Canned::always(200, body.to_string()).wire(ISSUER_TOKEN));
+        let issuer = Issuer::new(Stub::always(200, body.to_string()).wire(ISSUER_TOKEN));
         assert_eq!(issuer.whose().await.unwrap().as_deref(), expected, "{body}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_told_is_none_and_what_fails_is_a_fault() {
-    let saying = |status, body: &'static str| EdenAiV3::new(Canned::always(status, body).wire(V3_TOKEN));
+async fn an_account_that_is_not_shown_is_none_and_a_failed_call_is_a_fault() {
+    let saying = |status, body: &'static str| EdenAiV3::new(Stub::always(status, body).wire(V3_TOKEN));
     for status in [403, 404] {
         assert_eq!(saying(status, "{}").whose().await, Ok(None), "{status}");
     }

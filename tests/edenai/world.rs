@@ -1,7 +1,7 @@
 //! The worlds of Eden AI, and the drivers that work for them.
 
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
 use keysmith::emulator::Surface;
 use keysmith::emulator::edenai::{Budget, v2, v3};
@@ -9,7 +9,7 @@ use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 
-pub use crate::support::ordeals::stage;
+pub use crate::support::driver_contract::stage::stage;
 pub use crate::support::orders::{amendment, budgeted, clear, expiring, id, limit, order, settings};
 
 pub const V2_TOKEN: &str = "eden-v2-emulated-console-token";
@@ -70,11 +70,11 @@ impl Stage {
 
 /// Drivers whose vendor says this to everything.
 pub fn v2_saying(body: impl Into<Bytes>) -> EdenAiV2 {
-    EdenAiV2::new(Canned::always(200, body).wire(V2_TOKEN))
+    EdenAiV2::new(Stub::always(200, body).wire(V2_TOKEN))
 }
 
 pub fn v3_saying(body: impl Into<Bytes>) -> EdenAiV3 {
-    EdenAiV3::new(Canned::always(200, body).wire(V3_TOKEN))
+    EdenAiV3::new(Stub::always(200, body).wire(V3_TOKEN))
 }
 
 /// One of the two management APIs.

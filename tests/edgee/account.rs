@@ -1,6 +1,6 @@
 //! An account: its breaker, and the listings it shares.
 
-use super::world::{KEYS, TOKEN, World, deposit_order, id, order, renamed, world};
+use super::world::{KEYS, TOKEN, World, id, order, provider_key_order, renamed, world};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use keysmith::api::console_token::Vendor;
@@ -73,9 +73,9 @@ pub async fn mint(account: &Account, name: &str) -> Result<Minted, Fault> {
     account.mint(&order(name), &turn).await
 }
 
-async fn deposit(account: &Account) -> Result<(), Fault> {
+async fn create_provider_key(account: &Account) -> Result<(), Fault> {
     let turn = account.permit().await?;
-    account.create_provider_key(&deposit_order("n", &[]), &turn).await.map(drop)
+    account.create_provider_key(&provider_key_order("n", &[]), &turn).await.map(drop)
 }
 
 /// Every kind of call there is.
@@ -90,7 +90,7 @@ async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
         account.amend(&key, &renamed("x")).await,
         account.revoke(&key).await,
         account.list_provider_keys().await.map(drop),
-        deposit(account).await,
+        create_provider_key(account).await,
         account.assign_provider_key(&key, &[]).await,
         account.delete_provider_key(&key).await,
     ]
@@ -126,10 +126,10 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
 }
 
 /// The places of what is done with deposits among the calls of `every_call`.
-const ABOUT_DEPOSITS: [u32; 4] = [6, 7, 8, 9];
+const ABOUT_PROVIDER_KEYS: [u32; 4] = [6, 7, 8, 9];
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_after_it_closed() {
+async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_notifies_again_after_it_closed() {
     let client_calls = 10;
     for call in 0..client_calls {
         for code in [401, 403] {
@@ -145,7 +145,7 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
             });
             let outcomes = every_call(&client.account).await;
             // That deposits may not be looked at or changed says nothing of keys.
-            let opens = code == 401 || !ABOUT_DEPOSITS.contains(&call);
+            let opens = code == 401 || !ABOUT_PROVIDER_KEYS.contains(&call);
             assert_eq!(client.alarms(), usize::from(opens), "call {call}, {code}");
             let refused = outcomes.iter().filter(|it| **it == Err(breaker_open())).count();
             let after = if opens { (client_calls - call - 1) as usize } else { 0 };
@@ -159,7 +159,7 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_that_is_refused_rings_the_alarm_once() {
+async fn concurrent_refusals_notify_once() {
     let world = world();
     revoke_token(&world);
     let client = Client::of(&world);
@@ -202,7 +202,7 @@ async fn a_probe_that_fails_otherwise_leaves_the_breaker_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_who_need_a_listing_share_one() {
+async fn a_hundred_callers_share_one_listing() {
     let world = world();
     world.key_by_hand("old");
     world.fault_always("GET", KEYS, Effect::Delay { millis: 200 });
@@ -218,7 +218,7 @@ async fn a_hundred_who_need_a_listing_share_one() {
 
 /// Whoever requests for what happened after a listing had begun is not served with it.
 #[tokio::test(start_paused = true)]
-async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
+async fn a_listing_under_way_does_not_serve_a_caller_that_needs_a_later_one() {
     let world = world();
     world.fault_always("GET", KEYS, Effect::DelayAfter { millis: 1000 });
     let client = Client::of(&world);
@@ -236,7 +236,7 @@ async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_gives_up_does_not_take_the_listing_from_the_others() {
+async fn a_cancelled_caller_does_not_cancel_the_shared_listing() {
     let world = world();
     world.fault_always("GET", KEYS, Effect::Delay { millis: 1000 });
     let client = Arc::new(Client::of(&world));

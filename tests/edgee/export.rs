@@ -1,7 +1,7 @@
 //! Spending out of the exported log (contract §1.11): columns by name in any spelling and order, both formats, and what
 //! is no log.
 
-use super::canned::{Canned, saying};
+use super::stub::{Stub, saying};
 use super::world::{id, order, world};
 use crate::support::garbage::{bytes, fuzz, month, need};
 use jiff::Timestamp;
@@ -175,7 +175,7 @@ async fn what_is_no_log_is_a_fault_without_effect() {
 async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
-    let canned = Canned::by(move |request| {
+    let stub = Stub::by(move |request| {
         let uri = request.uri();
         assert_eq!(uri.path(), "/v1/organizations/org_demo/logs/export");
         assert!(uri.to_string().len() < 4096);
@@ -184,12 +184,12 @@ async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
         seen.lock().unwrap().extend(query[3..].iter().map(|it| it.replace("api_key_id%5B%5D=", "")));
         (200, "Timestamp,API Key,Cost\n".into())
     });
-    let edgee = canned.edgee();
+    let edgee = stub.edgee();
     assert!(edgee.spending(&month(), &[]).await.unwrap().is_empty());
-    assert_eq!(canned.count(), 0, "without keys there is nothing to ask");
+    assert_eq!(stub.count(), 0, "without keys there is nothing to ask");
     let keys: Vec<KeyId> = (0..120).map(|n| id(&format!("key_{n:06}"))).collect();
     edgee.spending(&month(), &keys).await.unwrap();
-    assert_eq!(canned.count(), 3);
+    assert_eq!(stub.count(), 3);
     let asked = asked.lock().unwrap();
     let once: BTreeSet<_> = asked.iter().cloned().collect();
     assert_eq!((asked.len(), once.len()), (120, 120));

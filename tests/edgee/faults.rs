@@ -1,7 +1,7 @@
 //! Every fault of the emulator at every kind of call: its class, and what the vendor holds afterwards.
 
 use super::world::{KEYS, ORG, TOKEN, driver, id, world};
-use crate::support::ordeals::{Place, ordeals};
+use crate::support::driver_contract::faults::{FaultContract, fault_contract};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::{Effect, Emulator, Surface};
 use keysmith::gateway::{Gateway, Reveal};
@@ -12,7 +12,7 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     keys.map(|key| (key.name, key.max_usage.map(|usd| usd * 1_000_000))).collect()
 }
 
-const EDGEE: Place = Place {
+const EDGEE: FaultContract = FaultContract {
     surface: Surface::Edgee,
     token: TOKEN,
     keys: KEYS,
@@ -28,7 +28,7 @@ const EDGEE: Place = Place {
     mint_refused: |_| None,
 };
 
-ordeals!(EDGEE);
+fault_contract!(EDGEE);
 
 fn status(code: u16) -> Effect {
     Effect::Status { code, retry_after: None }

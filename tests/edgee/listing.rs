@@ -1,6 +1,6 @@
 //! Quirks 2, 3 and 11: everything is listed, or it is a fault.
 
-use super::canned::{Canned, saying};
+use super::stub::{Stub, saying};
 use super::world::{KEYS, World, full_order, id, order, world};
 use bytes::Bytes;
 use http::Request;
@@ -99,32 +99,32 @@ fn start_key(request: &Request<Bytes>) -> Option<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_that_stands_still_is_noticed_at_once() {
-    let canned = Canned::always(200, r#"{"data":[],"has_more":true,"last_key":"key_1"}"#);
-    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    let stub = Stub::always(200, r#"{"data":[],"has_more":true,"last_key":"key_1"}"#);
+    let fault = Gateway::list(&stub.edgee()).await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert_eq!(canned.count(), 2);
+    assert_eq!(stub.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cursors_that_go_in_a_circle_end_in_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let next = if start_key(request) == Some("key_1") { "key_2" } else { "key_1" };
         let page = format!(r#"{{"data":[{{"id":"k","name":"n"}}],"has_more":true,"last_key":"{next}"}}"#);
         (200, page.into())
     });
-    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    let fault = Gateway::list(&stub.edgee()).await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert!(canned.count() <= 1000, "{} calls", canned.count());
+    assert!(stub.count() <= 1000, "{} calls", stub.count());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_goes_back_to_the_vendor_exactly_as_it_came() {
-    let canned = Canned::by(|request| match start_key(request) {
+    let stub = Stub::by(|request| match start_key(request) {
         None => (200, Bytes::from(r#"{"data":[],"has_more":true,"last_key":"a&b=c /ü"}"#)),
         Some("a%26b%3Dc+%2F%C3%BC") => (200, Bytes::from(r#"{"data":[{"id":"k","name":"n"}]}"#)),
         Some(_) => (400, Bytes::new()),
     });
-    assert_eq!(Gateway::list(&canned.edgee()).await.unwrap().len(), 1);
+    assert_eq!(Gateway::list(&stub.edgee()).await.unwrap().len(), 1);
 }
 
 const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
@@ -243,7 +243,7 @@ async fn times_are_read_as_the_vendor_keeps_them() {
 
 /// Newer servers add fields freely (contract §1.3).
 #[tokio::test(start_paused = true)]
-async fn fields_that_nobody_told_us_of_do_no_harm() {
+async fn undocumented_fields_are_ignored() {
     let extra = r#""object":"ai_gateway_api_key","compression":{"a":null},"fallbacks":[{"model":"m"}],
         "byok_only":true,"created":false,"quota":{"daily":[1,2,{"x":"y"}]}"#;
     let key = format!(r#"{{"id":"key_1","name":"n","key":"sk-edgee-1",{extra}}}"#);

@@ -1,6 +1,6 @@
 //! Quirk 4: where a secret is believed, and where not.
 
-use super::canned::saying;
+use super::stub::saying;
 use super::world::{clear, id, order, world};
 use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Outcome;

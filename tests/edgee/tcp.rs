@@ -1,6 +1,6 @@
 //! The real transport over real connections.
 
-use super::world::{KEYS, ORG, TOKEN, clear, deposit_order, driver, id, order, renamed, wire, world};
+use super::world::{KEYS, ORG, TOKEN, clear, driver, id, order, provider_key_order, renamed, wire, world};
 use keysmith::emulator::{Effect, Emulator, serve};
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::http::DEADLINE;
@@ -91,7 +91,7 @@ async fn a_key_lives_its_life_over_a_real_connection() {
     assert_eq!(clear(&revealed), world.only_key().secret);
     edgee.amend(&minted.key.id, &renamed("renamed")).await.unwrap();
     assert_eq!(world.only_key().name, "renamed");
-    let order = deposit_order("team", &[&minted.key.id.0]);
+    let order = provider_key_order("team", &[&minted.key.id.0]);
     edgee.provider_keys().unwrap().deposit(&order).await.unwrap();
     assert_eq!(world.emulator.edgee().provider_keys(ORG).len(), 1);
     edgee.revoke(&minted.key.id).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_connection_that_served_before_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nothing_happened() {
+async fn a_refused_connection_had_no_effect() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

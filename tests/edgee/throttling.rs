@@ -45,7 +45,7 @@ async fn a_date_is_a_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_makes_us_wait_longer_than_an_hour() {
+async fn a_retry_after_is_capped_at_an_hour() {
     for long in [
         "3601",
         "4294967295",

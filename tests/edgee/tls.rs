@@ -2,7 +2,7 @@
 
 use super::tcp::{Served, real};
 use super::world::{TOKEN, driver, order, wire, world};
-use crate::support::canned::Canned;
+use crate::support::stub::Stub;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::access::{Access, TokenHeader, Trust};
 use keysmith::gateway::transport::Https;
@@ -32,7 +32,7 @@ fn acceptor_of(certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_signed_is_refused_before_a_byte_of_the_request_is_sent() {
+async fn an_untrusted_certificate_is_refused_before_a_byte_of_the_request_is_sent() {
     for name in ["127.0.0.1", "edgee.invalid"] {
         let acceptor = acceptor(name);
         let received = Arc::new(AtomicUsize::new(0));
@@ -93,13 +93,13 @@ async fn a_token_travels_in_the_header_that_the_driver_says() {
         (TokenHeader::Bearer, "authorization", format!("Bearer {TOKEN}")),
         (TokenHeader::Named("x-litellm-api-key"), "x-litellm-api-key", TOKEN.to_owned()),
     ] {
-        let canned = Canned::by(move |request| {
+        let stub = Stub::by(move |request| {
             let headers = request.headers();
             let right = headers.get(name).is_some_and(|it| it.is_sensitive() && it == value.as_str());
             let only = headers.values().filter(|it| it.to_str().is_ok_and(|it| it.contains(TOKEN))).count();
             (if right && only == 1 { 200 } else { 400 }, "[]".into())
         });
-        let wire = canned.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
+        let wire = stub.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
         assert_eq!(driver(wire).list().await, Ok(Vec::new()), "{header:?}");
     }
 }

@@ -106,7 +106,7 @@ fn far_client(world: &World) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_their_turn_also_keep_the_pause() {
+async fn callers_that_wait_for_a_permit_also_keep_the_pause() {
     let world = world();
     world.key_by_hand("old");
     let client = far_client(&world);
@@ -118,7 +118,7 @@ async fn those_who_wait_for_their_turn_also_keep_the_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_their_turn_do_not_show_a_refused_token_again() {
+async fn callers_that_wait_for_a_permit_do_not_send_a_refused_token_again() {
     let world = world();
     assert!(world.emulator.edgee().revoke_token(TOKEN));
     let client = far_client(&world);
@@ -170,7 +170,7 @@ async fn more_calls_than_the_vendor_bears_are_put_off_and_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_would_wait_too_long_is_told_so_without_a_call() {
+async fn a_caller_that_would_wait_too_long_for_a_permit_fails_without_a_call() {
     let world = world();
     let client = Client::of(&world);
     let outcomes = join_all((0..600).map(|_| async { mint(&client.account, "n").await })).await;

@@ -97,7 +97,7 @@ pub fn full_order(name: &str) -> Order {
     }
 }
 
-pub fn deposit_order(name: &str, keys: &[&str]) -> ProviderKeyOrder {
+pub fn provider_key_order(name: &str, keys: &[&str]) -> ProviderKeyOrder {
     ProviderKeyOrder {
         name: name.to_owned(),
         provider: "anthropic".to_owned(),

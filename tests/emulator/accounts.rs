@@ -64,7 +64,7 @@ async fn a_known_token_changes_hands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_is_told_where_a_vendor_tells_it() {
+async fn the_account_is_shown_where_the_vendor_shows_it() {
     let world = world();
     let issuer = json!({ "token": "i", "account": "initech" });
     assert_eq!(world.post("/_emulator/edenai-v3/issuers", issuer).await.0, 204);

@@ -55,7 +55,7 @@ async fn a_balance_that_does_not_count_neither_falls_nor_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_v2_token_counts_its_balance_only_when_told_to() {
+async fn a_v2_token_counts_its_balance_only_with_its_flag_set() {
     let world = world();
     let account = "eden-v2-emulated-console-token";
     world.call(account, ("POST", V2), json!({ "name": "a", "balance": "1" })).await;

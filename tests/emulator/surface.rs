@@ -76,7 +76,7 @@ fn every_surface_has_a_name_and_both_its_paths() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_desk_sees_the_keys_that_a_client_makes_with_a_token_of_the_desk() {
+async fn the_vendor_handle_sees_the_keys_that_a_client_makes_with_its_token() {
     let world = world();
     for client in clients() {
         let desk = desk(&world, client.surface);
@@ -173,7 +173,7 @@ async fn an_issuer_mints_credentials_where_the_vendor_can() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_control_api_does_for_each_vendor_what_its_desk_does() {
+async fn the_control_api_does_for_each_vendor_what_its_handle_does() {
     let world = world();
     for client in clients().into_iter().filter(|client| client.surface != Surface::Edgee) {
         let vendor = client.surface.name();

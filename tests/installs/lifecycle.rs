@@ -14,7 +14,7 @@ struct State {
     resources: BTreeMap<String, (Value, Value, Value)>,
     secrets: BTreeMap<String, Value>,
     keys: Vec<String>,
-    deposits: Vec<String>,
+    provider_keys: Vec<String>,
     made: usize,
 }
 
@@ -37,7 +37,7 @@ fn state(site: &Site) -> State {
             .collect(),
         secrets: secrets.iter().map(|it| (name(it), it["data"].clone())).collect(),
         keys: site.keys(),
-        deposits: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
+        provider_keys: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
         made: site.vendor.count("POST", "/api_keys") + site.vendor.count("POST", "/provider_keys"),
     }
 }
@@ -46,7 +46,7 @@ fn state(site: &Site) -> State {
 fn objects(site: &Site) -> Vec<Value> {
     let secret = |name: &str, entry: &str, value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "stringData": {entry: value}});
     let key = json!({"consoleTokenRef": {"name": "edgee"}, "expiresInDays": 90});
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
@@ -57,7 +57,7 @@ fn objects(site: &Site) -> Vec<Value> {
         object("GatewayApiKey", "checkout", key.clone()),
         object("GatewayApiKey", "search", key.clone()),
         object("GatewayApiKey", "kept", key),
-        object("ProviderKey", "openai", deposit),
+        object("ProviderKey", "openai", provider_key),
     ]
 }
 
@@ -92,7 +92,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.looked_at().await;
     in_sync(&site, &applied);
     let before = state(&site);
-    assert_eq!((before.keys.len(), before.deposits.len(), before.resources.len()), (3, 1, 5));
+    assert_eq!((before.keys.len(), before.provider_keys.len(), before.resources.len()), (3, 1, 5));
 
     site.release("upgrade", &chart(), &[]);
     site.looked_at().await;

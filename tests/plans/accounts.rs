@@ -235,7 +235,7 @@ fn the_vendor_is_asked_once_for_each_token() {
 }
 
 #[test]
-fn what_a_vendor_tells_is_checked_before_it_stands_anywhere() {
+fn the_account_name_from_the_vendor_is_validated_before_it_is_stored() {
     for (text, fits) in [
         ("org_12345", true),
         ("0b1c.d-2", true),

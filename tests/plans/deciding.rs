@@ -39,7 +39,7 @@ fn an_expired_key_is_replaced_at_the_second_it_expires() {
 }
 
 #[test]
-fn a_secret_of_somebody_else_is_looked_at_every_minute_whatever_else_is_to_do() {
+fn a_foreign_secret_is_checked_every_minute_whatever_else_is_due() {
     let owner = "Certificate web".to_owned();
     for facts in [new(), served(), pending(10)] {
         let facts = Facts { target: Target::Foreign { owner: owner.clone() }, ..facts };
@@ -48,13 +48,13 @@ fn a_secret_of_somebody_else_is_looked_at_every_minute_whatever_else_is_to_do() 
 }
 
 #[test]
-fn a_secret_of_another_type_stops_everything_until_somebody_deletes_it() {
+fn a_secret_of_another_type_stops_everything_until_it_is_deleted() {
     let facts = with_held(served(), |it| it.kind_fits = false);
     expect(&facts, Step::Rest(None), Why::TypeFixed);
 }
 
 #[test]
-fn a_failure_is_waited_out_unless_somebody_changes_or_asks_for_something() {
+fn a_backoff_ends_early_after_an_edit_or_a_rotation_request() {
     let failing = || {
         with_record(new(), |it| {
             (it.failures, it.next_attempt_at) = (3, Some(at(40)));

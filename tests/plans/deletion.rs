@@ -148,7 +148,7 @@ fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
 }
 
 #[test]
-fn who_is_let_go_by_force_waits_for_nothing() {
+fn a_forced_deletion_waits_for_nothing() {
     let forced = Ending { forced: true, ..DELETE };
     for facts in [going(served()), going(pending(5)), claimed(Some(-5))] {
         ends(&facts, forced, (Step::Release, Why::LeftBehind));

@@ -1,6 +1,6 @@
 //! The histories, played by the protocol as it is and by the protocol with a rule left out.
 
-use super::chance::{History, histories};
+use super::generator::{History, histories};
 use super::history::play;
 use super::mutant::Mutant;
 use super::search::search;
@@ -30,7 +30,7 @@ pub fn runner(cases: u32) -> TestRunner {
 }
 
 #[test]
-fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
+fn random_histories_settle_with_exactly_one_key_or_none() {
     let result = runner(cases(400))
         .run(&histories(LONGEST), |history| play(&history, None, false).map_err(TestCaseError::fail));
     if let Err(error) = result {
@@ -44,7 +44,7 @@ fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
 }
 
 #[test]
-fn every_rule_that_is_left_out_is_missed() {
+fn every_mutant_is_killed() {
     let caught: Vec<_> = Mutant::ALL.into_iter().filter(|mutant| is_missed(*mutant)).collect();
     let (killed, total) = (caught.len(), Mutant::ALL.len());
     println!("mutants {killed}/{total}");

@@ -1,9 +1,9 @@
 //! Random histories: who goes next, what fails, what users do; then peace, and what must be true in it.
 
-use super::chance::{Event, History};
 use super::class::LAG;
 use super::cluster::{Object, identity};
 use super::fate::Fate;
+use super::generator::{Event, History};
 use super::model::Model;
 use super::mutant::{Mutant, Tampered};
 use super::user::act;

@@ -99,7 +99,7 @@ fn a_key_of_ours_that_nothing_uses_is_revoked() {
 }
 
 #[test]
-fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
+fn an_unused_key_is_revoked_one_poll_after_it_was_announced_if_a_listing_still_shows_it() {
     let spare = told(beside(2, "spare"), "spare");
     let early = Facts { now: at(-1), ..spare.clone() };
     expect(&early, rest(0), Why::Fresh);
@@ -108,7 +108,7 @@ fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
 }
 
 #[test]
-fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() {
+fn an_unused_key_that_may_still_be_delivered_is_fenced_out_of_the_secret_first() {
     let facts = with_held(told(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
     expect(&facts, Step::FenceSecret(Serial(3)), Why::Spare);
     let never = with_held(facts, |it| it.fence = None);
@@ -116,20 +116,20 @@ fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() 
 }
 
 #[test]
-fn a_previous_key_is_no_spare() {
+fn a_previous_key_is_not_unused() {
     let facts = with_record(beside(2, "old"), |it| it.previous = vec![previous("old", 0)]);
     expect(&facts, rest(600), Why::Fresh);
 }
 
 #[test]
-fn a_key_above_every_claim_belongs_to_somebody_who_knows_more() {
+fn a_key_above_every_claim_is_left_to_the_controller_that_claimed_it() {
     expect(&beside(4, "newborn"), Step::Rest(None), Why::Fresh);
     let stripped = Facts { claim: None, ..beside(2, "newborn") };
     expect(&stripped, Step::Rest(None), Why::Fresh);
 }
 
 #[test]
-fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_a_spare() {
+fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_unused() {
     let gone = Facts { gone: [id("spare")].into(), ..beside(2, "spare") };
     expect(&gone, Step::Rest(None), Why::Fresh);
     let named = with_held(beside(2, "two"), |it| it.key_id = Some(id("two")));

@@ -26,8 +26,8 @@ pub fn entry(serial: u64, name: &str, assigned: &[&str]) -> ListedProviderKey {
     }
 }
 
-pub fn view(seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyListing {
-    ProviderKeyListing { as_of: at(seconds), keys: deposits.to_vec() }
+pub fn view(seconds: i64, provider_keys: &[ListedProviderKey]) -> ProviderKeyListing {
+    ProviderKeyListing { as_of: at(seconds), keys: provider_keys.to_vec() }
 }
 
 pub fn bare() -> ListedProviderKey {
@@ -55,7 +55,7 @@ pub fn new() -> ProviderKeyFacts {
 }
 
 /// Deposit `one` of serial 1 is at the vendor as wanted.
-pub fn deposited() -> ProviderKeyFacts {
+pub fn at_rest() -> ProviderKeyFacts {
     ProviderKeyFacts {
         claim: Some(claim(1, -90_000)),
         status: ProviderKeyStatus {
@@ -72,11 +72,15 @@ pub fn deposited() -> ProviderKeyFacts {
 }
 
 pub fn pending(ago: i64) -> ProviderKeyFacts {
-    ProviderKeyFacts { claim: Some(claim(2, -ago)), ..deposited() }
+    ProviderKeyFacts { claim: Some(claim(2, -ago)), ..at_rest() }
 }
 
-pub fn looked(facts: ProviderKeyFacts, seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyFacts {
-    ProviderKeyFacts { view: Some(view(seconds, deposits)), looked: true, ..facts }
+pub fn looked(
+    facts: ProviderKeyFacts,
+    seconds: i64,
+    provider_keys: &[ListedProviderKey],
+) -> ProviderKeyFacts {
+    ProviderKeyFacts { view: Some(view(seconds, provider_keys)), looked: true, ..facts }
 }
 
 pub fn superseding(facts: ProviderKeyFacts, old: &[&str]) -> ProviderKeyFacts {

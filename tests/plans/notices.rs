@@ -72,7 +72,7 @@ impl Case {
 type Change = fn(&mut Case);
 
 #[test]
-fn a_listing_has_something_for_whoever_knows_or_wants_something_else() {
+fn a_listing_wakes_the_resources_whose_status_or_specification_differs() {
     let table: &[(&str, bool, Change)] = &[
         ("nothing", false, |_| {}),
         ("somebody else's key beside it", false, |it| {

@@ -94,7 +94,7 @@ fn the_first_sight_counts_however_often_it_is_seen_again() {
 }
 
 #[test]
-fn what_somebody_accounts_for_is_no_orphan() {
+fn a_key_of_a_resource_ledger_or_other_cluster_is_no_orphan() {
     let mark = Mark::new(&cluster(), "uid");
     let mine = Known { marks: [mark.clone()].into(), ..known() };
     let ledger = |entry| Known { book: Book { entries: vec![entry], ..known().book }, ..known() };
@@ -204,7 +204,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 proptest! {
     #[test]
-    fn only_what_is_certainly_nobodys_goes(
+    fn only_certain_orphans_are_revoked(
         cases in prop::collection::vec(case(), 0..40),
         alive in prop::collection::btree_set(0_u8..6, 0..4),
         now in -100_i64..200,

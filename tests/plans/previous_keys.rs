@@ -52,7 +52,7 @@ fn an_old_key_that_is_used_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
-fn what_the_vendor_told_before_the_overlap_ended_says_nothing_of_its_end() {
+fn a_listing_from_before_the_end_of_the_overlap_does_not_count() {
     let facts = Facts { view: Some(view(300, &[(0, listed("old", -90_000))])), ..replaced(600, |_| {}) };
     let decision = decide(&facts, &Spec::default().desired());
     assert!(matches!(decision.step, Step::Look(_)), "{decision:?}");

@@ -347,7 +347,7 @@ fn edit(world: &mut ProviderWorld, event: Event) {
 }
 
 #[test]
-fn whatever_happens_the_vendor_ends_with_the_wanted_deposit_or_none() {
+fn random_histories_end_with_the_wanted_provider_key_or_none() {
     let result = runner(cases(400)).run(&(houses(), events()), |(house, events)| {
         play(house, &events, false).map_err(TestCaseError::fail)
     });

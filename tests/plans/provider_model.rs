@@ -161,7 +161,7 @@ impl VendorPort for ProviderModel {
         (): &(),
     ) -> Result<CreatedProviderKey, Fault> {
         let wanted = Wanted { content: content(order), assigned_to: order.keys.iter().cloned().collect() };
-        let id = self.send(&Ask::Deposit { name: order.name.clone(), wanted, ours: true }).await?;
+        let id = self.send(&Ask::Create { name: order.name.clone(), wanted, ours: true }).await?;
         Ok(CreatedProviderKey { id: id.unwrap(), created_at: None })
     }
 

@@ -116,7 +116,7 @@ impl Entry {
 
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Deposit { name: String, wanted: Wanted, ours: bool },
+    Create { name: String, wanted: Wanted, ours: bool },
     Reassign(KeyId, BTreeSet<KeyId>),
     Remove(KeyId),
 }
@@ -165,7 +165,7 @@ impl ProviderWorld {
             broken: None,
             log: None,
         };
-        world.apply(&Ask::Deposit {
+        world.apply(&Ask::Create {
             name: "somebody's".into(),
             wanted: Resource::default().wanted(),
             ours: false,
@@ -264,7 +264,7 @@ impl ProviderWorld {
 
     fn check(&mut self, ask: &Ask) {
         match ask {
-            Ask::Deposit { name, .. } => {
+            Ask::Create { name, .. } => {
                 let serial = mark().serial_in(name).unwrap_or_default();
                 if self.fate != Fate::Fails && !self.sent.insert(serial) && !self.stripped {
                     self.break_rule(format!("serial {serial} was sent twice"));
@@ -288,7 +288,7 @@ impl ProviderWorld {
     pub fn apply(&mut self, ask: &Ask) -> Option<KeyId> {
         let now = self.now;
         match ask {
-            Ask::Deposit { name, wanted, ours } => {
+            Ask::Create { name, wanted, ours } => {
                 let id = KeyId(format!("deposit-{}", self.entries.len()));
                 self.entries.push(Entry {
                     id: id.clone(),
@@ -338,7 +338,7 @@ impl ProviderWorld {
                 assigned_to: (!bare && self.house != House::HidesAssignments).then_some(keys),
             })
         };
-        let deposits = self.entries.iter().enumerate().filter_map(seen).collect();
-        Ok(ProviderKeyListing { as_of, keys: deposits })
+        let provider_keys = self.entries.iter().enumerate().filter_map(seen).collect();
+        Ok(ProviderKeyListing { as_of, keys: provider_keys })
     }
 }

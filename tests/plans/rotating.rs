@@ -77,7 +77,7 @@ fn a_window_is_waited_for_unless_the_key_would_expire() {
 }
 
 #[test]
-fn what_somebody_asks_for_is_due_at_once() {
+fn a_rotation_request_is_due_at_once() {
     let requests = |change: fn(&mut Facts)| {
         let mut facts = served();
         change(&mut facts);
@@ -102,7 +102,7 @@ fn what_somebody_asks_for_is_due_at_once() {
 }
 
 #[test]
-fn a_failed_replacement_waits_for_its_time_unless_somebody_asks_for_something_new() {
+fn a_failed_replacement_backs_off_until_a_new_rotation_request() {
     let mut facts = served();
     facts.requests.rotate = Some("1".into());
     let failed = with_record(facts.clone(), |it| {
@@ -230,7 +230,7 @@ fn a_secret_lost_at_a_vendor_that_shows_a_key_once_is_a_replacement() {
 }
 
 #[test]
-fn a_key_shown_once_that_nobody_delivered_is_given_up_when_its_maker_has_ended() {
+fn an_undelivered_key_shown_once_is_abandoned_when_its_creating_process_has_ended() {
     let found = |ago: i64| once(Facts { view: Some(view(-5, &[(2, listed("two", -ago))])), ..pending(ago) });
     expect(&found(39), rest(1), Why::AnswerLost);
     expect(&found(40), Step::AbandonAttempt(Serial(2)), Why::AttemptFailed);

@@ -31,7 +31,7 @@ pub async fn a_namespace_goes_once_the_vendor_is_back() {
 
 /// The same, the operator dies, and somebody takes the finalizer off the token's Secret: with that gone, nobody can
 /// revoke anything any more. Then every resource says so, and the namespace goes when somebody lets go of the keys.
-pub async fn a_namespace_whose_token_is_lost_goes_when_told_to() {
+pub async fn a_namespace_whose_token_is_lost_goes_by_force_deletion() {
     let result = let_go().await;
     let violations: Vec<_> = result.err().map(|error| format!("a token lost: {error}")).into_iter().collect();
     report::add(&[("faults", 1)]);

@@ -80,7 +80,7 @@ pub async fn a_token_of_another_account_is_refused_until_the_old_one_is_back(wor
     nothing_happens(world).await;
 }
 
-pub async fn a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing(world: &mut World) {
+pub async fn a_token_of_another_account_is_suspected_by_its_missing_keys(world: &mut World) {
     let ids = settled(world, None).await;
     lead(None, ids);
     put(world, OTHER).await;

@@ -70,7 +70,7 @@ pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
     }
 }
 
-pub async fn what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells(world: &mut World) {
+pub async fn admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_knows(world: &mut World) {
     let token = |fields: Value| merged(token_spec(), fields);
     let eden = |place: Value, fields: Value| {
         let mut spec = token(fields);
@@ -235,7 +235,7 @@ pub async fn a_key_that_cannot_be_is_refused_with_the_field(world: &mut World) {
     }
 }
 
-pub async fn a_deposit_never_means_the_whole_organization_by_accident(world: &mut World) {
+pub async fn a_provider_key_never_means_the_whole_organization_by_accident(world: &mut World) {
     let spec = |fields: Value| {
         let base = json!({"consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}});
         merged(base, fields)

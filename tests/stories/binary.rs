@@ -126,10 +126,10 @@ pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut W
     let process = run(world, "trace", vendor, free_port(), level).await;
     token_at(world, vendor).await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.fail_once("POST", Effect::Truncate);
     world.create("GatewayApiKey", "checkout", key_spec(json!({"secret": {"preset": "OpenAI"}}))).await;
     world.ready("GatewayApiKey", "checkout").await;
@@ -150,11 +150,11 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     world.key("checkout", json!({})).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
@@ -170,7 +170,7 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
 }
 
 /// The definition of somebody else's version of Keysmith may admit what this one cannot read.
-pub async fn a_field_that_the_type_cannot_read_is_told_so(world: &mut World) {
+pub async fn a_field_that_cannot_be_decoded_is_reported(world: &mut World) {
     let definitions: Api<CustomResourceDefinition> = Api::all(world.user.clone());
     let name = "providerkeys.keysmith.dev";
     let original = definitions.get(name).await.unwrap();

@@ -5,7 +5,7 @@ use crate::support::world::{TOKEN, World, key_spec};
 use serde_json::json;
 use std::time::Duration;
 
-pub async fn many_keys_wait_for_their_turn_and_none_takes_a_second_serial(world: &mut World) {
+pub async fn many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial(world: &mut World) {
     world.token().await;
     let names: Vec<_> = (0..60).map(|number| format!("key-{number}")).collect();
     for name in &names {

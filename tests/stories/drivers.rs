@@ -148,7 +148,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
     only(world, "checkout").await;
 }
 
-pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
+pub async fn a_key_is_rotated_before_it_expires_without_a_refused_call(world: &mut World) {
     world.look_rarely().await;
     world.token().await;
     let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h", "brownOut": "0s"}});
@@ -214,7 +214,7 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     assert_eq!(status["lastRotation"]["reason"], "SecretLost");
 }
 
-pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut World) {
+pub async fn a_refused_token_is_reported_and_a_new_one_is_picked_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     assert!(world.desk().revoke_token(TOKEN));

@@ -17,7 +17,7 @@ async fn retain(world: &World, name: &str) {
     world.edit("GatewayApiKey", name, patch).await.unwrap();
 }
 
-pub async fn a_retained_key_works_on_and_is_told_about(world: &mut World) {
+pub async fn a_retained_key_still_works_and_is_reported(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"deletionPolicy": "Retain"})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -92,15 +92,15 @@ pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &
     world.event("LeftBehind").await;
 }
 
-pub async fn a_token_and_a_deposit_can_be_let_go_too(world: &mut World) {
+pub async fn a_token_and_a_provider_key_can_be_retained_too(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.write_secret("openai", &[("api_key", "canary-credential-for-tests")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "openai"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     for method in ["GET", "POST", "DELETE"] {
         let down = Effect::Status { code: 503, retry_after: None };
@@ -117,7 +117,7 @@ pub async fn a_token_and_a_deposit_can_be_let_go_too(world: &mut World) {
     }
 }
 
-pub async fn an_id_that_somebody_wrote_into_status_is_not_revoked(world: &mut World) {
+pub async fn a_foreign_key_id_in_status_is_not_revoked(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let theirs = world.desk().add_key("somebodys-key").id;

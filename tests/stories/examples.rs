@@ -96,7 +96,7 @@ async fn play(world: &World, folder: &str, surface: Surface) -> Played {
         }
     }
     assert!(played.keys.len() >= 3, "the folder is not the one that was meant");
-    spending_is_told(world).await;
+    spending_is_reported(world).await;
     played
 }
 
@@ -169,7 +169,7 @@ async fn working_key(world: &World, name: &str, surface: Surface) -> String {
 }
 
 /// Whoever bills for it requests every ConsoleToken of the folder, and hears of the calls that were made.
-async fn spending_is_told(world: &World) {
+async fn spending_is_reported(world: &World) {
     let session = Session {
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),

@@ -45,7 +45,7 @@ async fn namespace_gone(world: &World) {
         .await;
 }
 
-pub async fn a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key(world: &mut World) {
+pub async fn a_namespace_deleted_while_no_operator_runs_ends_and_leaves_no_key(world: &mut World) {
     world.token().await;
     for name in ["one", "two"] {
         world.key(name, json!({})).await;
@@ -162,7 +162,9 @@ pub async fn a_token_that_went_with_its_namespace_promises_nothing(world: &mut W
     namespace_gone(world).await;
 }
 
-pub async fn whoever_may_not_hold_a_secret_is_told_once_and_goes_on(world: &mut World) {
+pub async fn a_token_secret_that_may_not_be_held_is_reported_once_and_reconciliation_goes_on(
+    world: &mut World,
+) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     let forbidden = Effect::Status { code: 403, reason: "Forbidden".to_owned() };
     world.cluster().fault(Rule {

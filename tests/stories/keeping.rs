@@ -186,7 +186,7 @@ pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
     }
 }
 
-pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mut World) {
+pub async fn limits_removed_in_the_console_are_restored(world: &mut World) {
     world.token().await;
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
     world.key("checkout", limits).await;

@@ -150,7 +150,7 @@ pub async fn a_leader_that_takes_long_to_finish_keeps_the_lease_until_then(world
     second.stop().await;
 }
 
-pub async fn a_lease_that_somebody_deletes_is_written_anew(world: &mut World) {
+pub async fn a_deleted_lease_is_created_again(world: &mut World) {
     let (first, second) = pair(world).await;
     let leases: Api<Lease> = Api::namespaced(world.user.clone(), &world.namespace);
     leases.delete(lease::NAME, &DeleteParams::default()).await.unwrap();
@@ -226,7 +226,7 @@ pub async fn a_leader_that_is_cut_off_ceases_to_act_before_another_begins(world:
 }
 
 /// The vendor may show too little of a provider key for it to be found again.
-pub async fn a_deposit_is_recorded_although_its_reconcile_is_dropped(world: &mut World) {
+pub async fn a_provider_key_is_recorded_although_its_reconcile_is_dropped(world: &mut World) {
     world.stop().await;
     let first = world.replica("first", Metrics::default()).await;
     until_it_leads(world, &first).await;
@@ -269,7 +269,7 @@ pub async fn a_renewal_whose_answer_is_lost_loses_nothing(world: &mut World) {
     second.stop().await;
 }
 
-pub async fn a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease(world: &mut World) {
+pub async fn a_candidate_without_watch_events_takes_over_at_the_end_of_the_lease(world: &mut World) {
     world.stop().await;
     let first = world.replica("first", Metrics::default()).await;
     until_it_leads(world, &first).await;

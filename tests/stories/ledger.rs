@@ -86,7 +86,7 @@ pub async fn a_full_ledger_says_so_and_keeps_what_it_has(world: &mut World) {
     assert_eq!(ledger.list().await.unwrap().entries.len(), 1);
 }
 
-pub async fn an_entry_that_somebody_broke_is_named(world: &mut World) {
+pub async fn a_malformed_ledger_entry_is_named(world: &mut World) {
     let ledger = ledger(world);
     ledger.record(&[entry(world, "key_1")]).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(world.user.clone(), &world.ledger_namespace);

@@ -111,7 +111,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     world.served("kept", "key").await;
 }
 
-pub async fn what_somebody_accounts_for_stays(world: &mut World) {
+pub async fn a_key_of_a_resource_ledger_or_other_cluster_is_not_swept(world: &mut World) {
     sweeping(world).await;
     let cluster = cluster_id(world).await;
     // Left behind on purpose.
@@ -146,7 +146,7 @@ pub async fn what_somebody_accounts_for_stays(world: &mut World) {
     assert!(!world.metrics.text().contains("skipped"), "{}", world.metrics.text());
 }
 
-pub async fn a_key_being_born_is_nobodys_orphan(world: &mut World) {
+pub async fn a_key_that_is_being_created_is_no_orphan(world: &mut World) {
     world.sweep = SignedDuration::from_mins(5);
     sweeping(world).await;
     // Listings that take long, and create calls whose answers come late: one of the keys is made while a sweep's

@@ -113,7 +113,7 @@ pub async fn a_policy_that_refuses_a_secret_is_quoted_and_no_key_is_made(world: 
     repeal(world, "Validating").await;
 }
 
-pub async fn a_full_quota_is_told_and_costs_no_key(world: &mut World) {
+pub async fn an_exceeded_quota_is_reported_and_costs_no_key(world: &mut World) {
     world.token().await;
     let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"count/secrets": "1"}}});
     let quotas: Api<k8s_openapi::api::core::v1::ResourceQuota> =

@@ -80,7 +80,7 @@ pub async fn a_change_in_the_console_is_set_right_or_only_shown(world: &mut Worl
     assert_eq!(puts(world), before, "what is only looked at is not changed");
 }
 
-pub async fn a_token_of_somebody_who_is_no_administrator_says_so(world: &mut World) {
+pub async fn a_token_without_the_administrator_role_is_reported(world: &mut World) {
     world.token().await;
     world.emulator.faults().add(Rule::always(
         "PUT",

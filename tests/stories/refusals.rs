@@ -10,7 +10,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
 
-pub async fn a_secret_of_somebody_else_is_refused_before_a_key_is_made(world: &mut World) {
+pub async fn a_foreign_secret_is_refused_before_a_key_is_created(world: &mut World) {
     world.token().await;
     world.write_secret("checkout", &[("password", "theirs")]).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -143,7 +143,7 @@ pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_t
     assert_eq!(world.secrets().get("checkout").await.unwrap().type_.as_deref(), Some("example.com/llm"));
 }
 
-pub async fn a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else(world: &mut World) {
+pub async fn a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other(world: &mut World) {
     let object = json!({
         "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
         "metadata": {"name": "odd", "namespace": world.namespace},

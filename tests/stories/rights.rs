@@ -112,11 +112,11 @@ pub async fn every_right_is_used(world: &mut World) {
         )
         .await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     let trigger = json!({"spec": {"rotation": {"trigger": "b"}}});
     world.edit("GatewayApiKey", "checkout", trigger).await.unwrap();

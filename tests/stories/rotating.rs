@@ -164,7 +164,7 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
     assert!(replaced > 0, "every vendor fixes something when a key is made");
 }
 
-pub async fn an_old_key_that_is_still_used_is_waited_for_and_then_told_about(world: &mut World) {
+pub async fn a_previous_key_still_in_use_is_waited_for_and_then_reported(world: &mut World) {
     world.token().await;
     let rotation = json!({"trigger": "a", "overlap": "2h", "maxOverlap": "6h", "brownOut": "1h"});
     world.key("checkout", json!({"rotation": rotation})).await;
@@ -316,14 +316,14 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
     assert!(world.metrics.text().contains("keysmith_consumer_restarts_total 1"));
 }
 
-pub async fn reloader_is_told_where_that_is_asked_for(world: &mut World) {
+pub async fn the_reloader_annotation_is_written_where_requested(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"rotation": {"reloader": true}})).await;
     let annotations = world.secrets().get("checkout").await.unwrap().metadata.annotations.unwrap();
     assert_eq!(annotations.get("reloader.stakater.com/match").map(String::as_str), Some("true"));
 }
 
-pub async fn a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so(
+pub async fn a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so(
     world: &mut World,
 ) {
     world.token().await;

@@ -23,7 +23,7 @@ async fn spent(world: &World, name: &str, expected: &str) {
         .await;
 }
 
-pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &mut World) {
+pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut World) {
     world.token().await;
     let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
     world.key("checkout", spec).await;
@@ -71,7 +71,7 @@ pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &
         .await;
 }
 
-pub async fn a_balance_that_is_low_is_told_once(world: &mut World) {
+pub async fn a_low_balance_is_reported_once(world: &mut World) {
     if !world.surface.capabilities().usage.balance {
         return;
     }

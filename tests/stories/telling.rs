@@ -156,7 +156,7 @@ pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut W
 }
 
 /// Where listings tell what is left, or spending is read.
-pub async fn a_budget_is_told_when_it_is_low_spent_and_there_again(world: &mut World) {
+pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_again(world: &mut World) {
     world.token().await;
     if world.surface == Surface::Edgee {
         let usage = json!({"spec": {"usage": {"interval": "1m"}}});
@@ -260,7 +260,7 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
 }
 
 /// A 503 is a 503, and nothing was lost.
-pub async fn a_create_call_that_failed_is_told_as_what_it_was(world: &mut World) {
+pub async fn a_failed_create_call_is_reported_with_its_cause(world: &mut World) {
     world.token().await;
     world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;

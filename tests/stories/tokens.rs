@@ -250,7 +250,7 @@ pub async fn a_token_of_the_same_name_is_another_one(world: &mut World) {
     assert_eq!(world.edgee().keys("org_new").len(), 1);
 }
 
-pub async fn a_refusal_that_was_a_mistake_parks_nobody(world: &mut World) {
+pub async fn a_transient_403_does_not_block_dependents(world: &mut World) {
     world.token().await;
     for (method, code) in [("POST", 403), ("DELETE", 401)] {
         let blip = Effect::Status { code, retry_after: None };
@@ -270,32 +270,32 @@ pub async fn a_refusal_that_was_a_mistake_parks_nobody(world: &mut World) {
     assert!(world.keys().is_empty());
 }
 
-pub async fn a_token_that_may_not_see_deposits_makes_no_storm(world: &mut World) {
+pub async fn a_forbidden_provider_key_listing_does_not_retry_in_a_loop(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     let refused = Effect::Status { code: 403, retry_after: None };
     world.emulator.faults().add(Rule { method: None, ..Rule::always("GET", "/provider-keys", refused) });
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.key("checkout", json!({})).await;
     world.pass(Duration::from_secs(3600), Duration::from_secs(4)).await;
     let calls = world.emulator.calls().len();
     assert!(calls < 120, "{calls} calls in an hour");
 }
 
-pub async fn a_token_that_may_not_make_deposits_still_makes_keys(world: &mut World) {
+pub async fn a_token_that_may_not_create_provider_keys_still_creates_keys(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     let refused = Effect::Status { code: 403, retry_after: None };
     world.emulator.faults().add(Rule::always("POST", "/provider-keys", refused));
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.reason("ProviderKey", "openai", "Forbidden").await;
     world.key("checkout", json!({})).await;
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");

@@ -120,7 +120,7 @@ pub async fn a_leaked_key_that_no_listing_shows_is_revoked(world: &mut World) {
     assert!(previous(world).await.is_null());
 }
 
-pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut World) {
+pub async fn an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();

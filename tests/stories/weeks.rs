@@ -7,7 +7,7 @@ use keysmith::emulator::Effect;
 use serde_json::json;
 use std::collections::HashSet;
 
-pub async fn a_key_is_replaced_before_it_expires_and_its_readers_never_notice(world: &mut World) {
+pub async fn a_key_is_rotated_before_it_expires_and_its_readers_never_notice(world: &mut World) {
     world.look_rarely().await;
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 30})).await;

@@ -1,15 +1,15 @@
 //! The driver contract, as far as it is about what vendors say: no secret and no word of a vendor leaves by a driver
 //! (`secrecy`), and no answer makes it panic, or believe what was not said (`garbage`). Every driver passes all of it; a row
-//! of facts for each stands with its vendor, in `tests/*/contract.rs`. What faults mean is in `ordeals`.
+//! of facts for each stands with its vendor, in `tests/*/contract.rs`. The classes of faults are in `faults`.
 
+pub mod faults;
 pub mod garbage;
 pub mod secrecy;
+pub mod stage;
 
-use super::canned::Canned;
 use super::garbage::month;
-use super::ordeals::Stage;
 use super::orders::{budgeted, id, order, renamed};
-use crate::support::ordeals::Asked;
+use super::stub::Stub;
 use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Surface;
@@ -20,6 +20,8 @@ use keysmith::plan::fault::Fault;
 use keysmith::plan::spec_field::SpecField;
 use keysmith::plan::usage::Span;
 use serde_json::Value;
+use stage::OptionalCalls;
+use stage::Stage;
 use std::sync::Arc;
 
 /// The credential of a provider that the contract deposits.
@@ -92,14 +94,14 @@ pub enum Call {
     Balance,
     ReadProject,
     ListProviderKeys,
-    Deposit,
+    CreateProviderKey,
     Reassign,
     RemoveProviderKey,
 }
 
 impl Contract {
     /// The driver over a wire to a vendor that answers by hand.
-    pub fn stubbed(&self, stub: &Arc<Canned>) -> Box<dyn Gateway> {
+    pub fn stubbed(&self, stub: &Arc<Stub>) -> Box<dyn Gateway> {
         (self.connect)(stub.wire(self.token))
     }
 
@@ -160,7 +162,7 @@ impl Contract {
         if let Some(keys) = gateway.provider_keys() {
             outcomes.extend([
                 (Call::ListProviderKeys, keys.list().await.err()),
-                (Call::Deposit, keys.deposit(&deposit()).await.err()),
+                (Call::CreateProviderKey, keys.deposit(&provider_key_order()).await.err()),
                 (Call::Reassign, keys.reassign(&key, &[]).await.err()),
                 (Call::RemoveProviderKey, keys.remove(&key).await.err()),
             ]);
@@ -174,7 +176,7 @@ pub fn span() -> Span {
     Span { path: Some("manage/usage".to_owned()), ..month() }
 }
 
-fn deposit() -> ProviderKeyOrder {
+fn provider_key_order() -> ProviderKeyOrder {
     ProviderKeyOrder {
         name: "n".to_owned(),
         provider: "anthropic".to_owned(),

@@ -273,7 +273,7 @@ fn explain_prints_the_table_for_people_and_for_programs() {
 }
 
 #[test]
-fn bad_flags_are_told_what_to_write() {
+fn an_error_about_a_flag_says_what_to_write() {
     for (arguments, words) in [
         (&["run", "--allowed-endpoints", "ftp://x"][..], "must begin with https://"),
         (&["run", "--allowed-endpoints", "https://user:pass@x"], "scheme, host, port and path only"),

@@ -1,11 +1,11 @@
 //! Hundreds of answers that nobody should give, the same ones in every run: nothing panics, everything is a fault of the
 //! right class, and no key comes out of garbage.
 
-use super::{Call, Contract, deposit, span};
-use crate::support::canned::Canned;
+use super::{Call, Contract, provider_key_order, span};
+use crate::support::driver_contract::stage::OptionalCalls;
 use crate::support::garbage::{bytes, class, effect_of, fuzz, masked, need, text, wait};
-use crate::support::ordeals::Asked;
 use crate::support::orders::{clear, id};
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::transport::LARGEST_ANSWER;
@@ -90,7 +90,7 @@ impl Contract {
     /// Every operation, to a vendor that says this to everything.
     async fn judge(&self, body: &[u8]) -> Checked {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let driver = self.stubbed(&Canned::always(200, body.to_vec()));
+        let driver = self.stubbed(&Stub::always(200, body.to_vec()));
         let (driver, key) = (driver.as_ref(), id(&self.key_id()));
         self.listed(driver, driver.list().await, &json)?;
         self.got(driver, &json).await?;
@@ -131,10 +131,10 @@ impl Contract {
         let Some(keys) = driver.provider_keys() else { return Ok(()) };
         let key = id(&self.key_id());
         class(&keys.list().await, Outcome::NotApplied)?;
-        let deposited = keys.deposit(&deposit()).await;
-        class(&deposited, Outcome::Unknown)?;
-        if let Ok(deposited) = deposited {
-            need(text(json, "id") == Some(deposited.id.0.as_str()), "deposited without an id")?;
+        let created = keys.deposit(&provider_key_order()).await;
+        class(&created, Outcome::Unknown)?;
+        if let Ok(created) = created {
+            need(text(json, "id") == Some(created.id.0.as_str()), "created without an id")?;
         }
         class(&keys.reassign(&key, &[]).await, Outcome::Unknown)?;
         class(&keys.remove(&key).await, Outcome::Unknown)
@@ -143,7 +143,7 @@ impl Contract {
     /// An answer to the create call that is garbage, beside a listing that is sound.
     async fn judge_creation(&self, json: &Value, body: &[u8]) -> Checked {
         let (created, listing) = (body.to_vec(), (self.sound)().listing.to_string());
-        let half = Canned::by(move |request| match *request.method() {
+        let half = Stub::by(move |request| match *request.method() {
             Method::POST => (200, created.clone().into()),
             _ => (200, listing.clone().into()),
         });
@@ -156,12 +156,12 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
         for body in (contract.sound)().all() {
             contract.judge(body.to_string().as_bytes()).await.unwrap();
         }
-        let by = |body: &Value| contract.stubbed(&Canned::always(200, body.to_string()));
+        let by = |body: &Value| contract.stubbed(&Stub::always(200, body.to_string()));
         let sound = (contract.sound)();
         assert_eq!(by(&sound.listing).list().await.unwrap().len(), 1);
         let (key, order) = (id(&contract.key_id()), contract.order("n"));
         let (created, listing) = (sound.key.to_string(), sound.listing.to_string());
-        let vendor = contract.stubbed(&Canned::by(move |request| match *request.method() {
+        let vendor = contract.stubbed(&Stub::by(move |request| match *request.method() {
             Method::GET if request.uri().path().ends_with("keys/") => (200, listing.clone().into()),
             _ => (200, created.clone().into()),
         }));
@@ -179,7 +179,7 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
             assert_eq!(by(body).balance().await.unwrap().unwrap().micros, *micros);
         }
         if let Some(keys) = vendor.provider_keys() {
-            keys.deposit(&deposit()).await.unwrap();
+            keys.deposit(&provider_key_order()).await.unwrap();
         }
     });
 }
@@ -194,7 +194,7 @@ pub fn no_body_changes_what_a_status_means(contract: &Contract) {
     let cases = (200..600_u16, garbage(contract));
     fuzz(300, &cases, |(status, body)| {
         wait(async {
-            let driver = contract.stubbed(&Canned::always(status, body));
+            let driver = contract.stubbed(&Stub::always(status, body));
             let key = id(&contract.key_id());
             let changes = [
                 (Call::Mint, driver.mint(&contract.order("n")).await.map(drop)),
@@ -260,7 +260,7 @@ pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Cont
     for body in contract.enormous() {
         assert!(body.len() >= 10 << 20 && body.len() < LARGEST_EXPORT);
         wait(async {
-            let driver = contract.stubbed(&Canned::always(200, body));
+            let driver = contract.stubbed(&Stub::always(200, body));
             let key = id(&contract.key_id());
             assert_eq!(driver.list().await.unwrap_err(), certain);
             assert_eq!(driver.get(&key).await.unwrap_err(), certain);
@@ -283,7 +283,7 @@ pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Cont
             }
             if let Some(keys) = driver.provider_keys() {
                 assert_eq!(keys.list().await.unwrap_err(), certain);
-                assert_eq!(keys.deposit(&deposit()).await.unwrap_err(), unsure);
+                assert_eq!(keys.deposit(&provider_key_order()).await.unwrap_err(), unsure);
             }
             // Within the limit of an export, and not one.
             assert!(driver.spending(&span(), std::slice::from_ref(&key)).await.is_err());

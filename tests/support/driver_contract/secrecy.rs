@@ -1,13 +1,13 @@
 //! Nothing that is secret, and nothing that a vendor says, leaves by a fault, a `Debug`, a URL, or a log line.
 
-use super::{CREDENTIAL, Call, Contract, deposit, span};
-use crate::support::canned::Canned;
+use super::{CREDENTIAL, Call, Contract, provider_key_order, span};
+use crate::support::driver_contract::stage::OptionalCalls;
+use crate::support::driver_contract::stage::stage;
 use crate::support::garbage::wait;
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, bodies, silent};
 use crate::support::logged;
-use crate::support::ordeals::Asked;
-use crate::support::ordeals::stage;
 use crate::support::orders::{clear, wire};
+use crate::support::stub::Stub;
 use keysmith::emulator::{Effect, Rule, serve};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::transport::Https;
@@ -20,7 +20,7 @@ pub fn no_fault_repeats_a_byte_of_what_the_vendor_said(contract: &Contract) {
         let mut seen = 0;
         for body in bodies() {
             for status in STATUSES {
-                let driver = contract.stubbed(&Canned::always(status, body.clone()));
+                let driver = contract.stubbed(&Stub::always(status, body.clone()));
                 for (_, fault) in contract.every_fault(driver.as_ref()).await {
                     silent(&format!("{fault} {fault:?} {fault:#?}"));
                     seen += 1;
@@ -63,7 +63,7 @@ pub fn no_value_that_holds_a_secret_shows_it_by_debug(contract: &Contract) {
         let wire = || stage.wire(contract.surface, contract.token);
         silent(&(contract.debug)(wire()));
         silent(&Probe(&wire()).shown());
-        silent(&Probe(&deposit()).shown());
+        silent(&Probe(&provider_key_order()).shown());
         let driver = contract.emulated(&stage);
         let minted = driver.mint(&contract.order("n")).await.unwrap();
         silent(&Probe(&minted).shown());
@@ -110,7 +110,7 @@ async fn live_a_life(
     // Not every vendor tells.
     let _ = (driver.spending(&span(), std::slice::from_ref(key)).await, driver.balance().await);
     if let Some(keys) = driver.provider_keys() {
-        keys.deposit(&deposit()).await.unwrap();
+        keys.deposit(&provider_key_order()).await.unwrap();
         secrets.push(CREDENTIAL.to_owned());
     }
     secrets

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use keysmith::gateway::edgee::Edgee;
 use std::sync::Arc;
 
-pub use crate::support::canned::Canned;
+pub use crate::support::stub::Stub;
 
-impl Canned {
+impl Stub {
     pub fn edgee(self: &Arc<Self>) -> Edgee {
         driver(self.wire(TOKEN))
     }
@@ -15,10 +15,10 @@ impl Canned {
 
 /// A driver whose vendor says this to everything.
 pub fn saying(body: impl Into<Bytes>) -> Edgee {
-    Canned::always(200, body).edgee()
+    Stub::always(200, body).edgee()
 }
 
 /// A driver whose vendor answers everything with this status, and an error about nothing.
 pub fn refusing(status: u16) -> Edgee {
-    Canned::always(status, r#"{"error":{"type":"x","message":"y"}}"#).edgee()
+    Stub::always(status, r#"{"error":{"type":"x","message":"y"}}"#).edgee()
 }

@@ -1,91 +1,23 @@
-//! What every driver must stand, told once: each fault of the emulator at each kind of call, its class, and what the
-//! vendor holds afterwards.
+//! The fault part of the driver contract: each fault of the emulator at each kind of call, the class of the fault that the
+//! driver returns, and the keys that the vendor holds afterwards. The tests are written once for all drivers.
 
-use super::canned::Canned;
-use super::orders::{budgeted, id, limit, order, wire};
-use super::vendor::InProcess;
-use async_trait::async_trait;
-use jiff::Timestamp;
+use super::stage::{OptionalCalls, Stage, stage};
+use crate::support::orders::{budgeted, id, limit, order};
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::{Effect, Emulator, Rule, Surface};
 use keysmith::gateway::http::{DEADLINE, Wire};
 use keysmith::gateway::transport::LARGEST_ANSWER;
-use keysmith::gateway::{Gateway, Minted, Order};
+use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::facts::KeyId;
 use keysmith::plan::fault::{Fault, FaultKind};
-use keysmith::plan::usage::{Money, Span, Spending};
-use keysmith::runtime::clock::Clock;
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What only some drivers can do, asked of all of them: a driver without the ability answers for its vendor.
-#[allow(dead_code, reason = "not every program uses all of it")]
-#[async_trait]
-pub trait Asked: Sync {
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault>;
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault>;
-    async fn balance(&self) -> Result<Option<Money>, Fault>;
-}
-
-const LACKING: Fault = Fault {
-    kind: FaultKind::Malformed("there is no such call"),
-    effect: keysmith::plan::fault::Outcome::NotApplied,
-};
-
-#[async_trait]
-impl<T: Gateway + ?Sized> Asked for T {
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        self.reveal().ok_or(LACKING)?.recover(id).await
-    }
-
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        let Some(vendor) = self.another_secret() else { return Ok(None) };
-        vendor.reissue(id, order).await
-    }
-
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        self.usage().ok_or(LACKING)?.spending(span, keys).await
-    }
-
-    async fn balance(&self) -> Result<Option<Money>, Fault> {
-        let Some(vendor) = self.credit() else { return Ok(None) };
-        vendor.balance().await
-    }
-}
-
-/// A vendor with the demo's tokens, and time that goes on as tokio's does from Saturday, 21 November 2026.
-pub struct Stage {
-    pub emulator: Emulator,
-    pub clock: Clock,
-}
-
-pub fn stage() -> Stage {
-    let base: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
-    let start = tokio::time::Instant::now();
-    let now = move || base + start.elapsed();
-    let emulator = Emulator::new(now);
-    let _ = emulator.seed_demo();
-    Stage { emulator, clock: Clock::from_fn(now) }
-}
-
-impl Stage {
-    pub fn wire(&self, surface: Surface, token: &str) -> Wire {
-        let transport = Arc::new(InProcess(self.emulator.clone()));
-        wire(&format!("http://vendor.test/{}", surface.path()), token, transport, &self.clock)
-    }
-
-    pub fn fault_once(&self, method: &str, path: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::once(method, path, effect));
-    }
-}
-
-/// A driver, and how its vendor is told and looked at.
-pub struct Place {
+/// The driver under test, and how the tests prepare its emulated vendor and read it.
+pub struct FaultContract {
     pub surface: Surface,
     pub token: &'static str,
     /// Text in the path of every call about keys.
@@ -120,10 +52,14 @@ pub enum Op {
 const BUDGET: u64 = 7;
 
 impl Op {
-    async fn run(self, gateway: &dyn Gateway, (place, old): (&Place, &KeyId)) -> Result<(), Fault> {
+    async fn run(
+        self,
+        gateway: &dyn Gateway,
+        (contract, old): (&FaultContract, &KeyId),
+    ) -> Result<(), Fault> {
         match self {
             Self::List => gateway.list().await.map(drop),
-            Self::Mint => gateway.mint(&place.order("new")).await.map(drop),
+            Self::Mint => gateway.mint(&contract.order("new")).await.map(drop),
             Self::Amend => gateway.amend(old, &budgeted(Some(limit(BUDGET, Period::Once)))).await,
             Self::Revoke => gateway.revoke(old).await,
         }
@@ -158,7 +94,7 @@ const NOT_JSON: FaultKind = FaultKind::Malformed("it is not JSON");
 const GZIP: FaultKind = FaultKind::Malformed("it is compressed with gzip, although it was asked for without");
 const CUT_SHORT: FaultKind = FaultKind::Malformed("it is cut short");
 
-impl Place {
+impl FaultContract {
     pub fn order(&self, name: &str) -> Order {
         Order { kind: self.kind, ..order(name) }
     }
@@ -183,7 +119,7 @@ impl Place {
 
     /// A driver whose vendor answers everything with this status, and an error about nothing.
     fn refusing(&self, status: u16) -> Box<dyn Gateway> {
-        (self.connect)(Canned::always(status, r#"{"error":"x"}"#).wire(self.token))
+        (self.connect)(Stub::always(status, r#"{"error":"x"}"#).wire(self.token))
     }
 
     /// One key, one call, one fault. Returns the outcome, how long it took, and the stage.
@@ -322,17 +258,17 @@ impl Place {
             r#"{"id":"#,
         ];
         for lie in lies {
-            let canned = Canned::by(move |request| match request.method().as_str() {
+            let stub = Stub::by(move |request| match request.method().as_str() {
                 it if it == method => (200, lie.into()),
                 _ => (404, "{}".into()),
             });
-            let driver = (self.connect)(canned.wire(self.token));
+            let driver = (self.connect)(stub.wire(self.token));
             let fault = driver.amend(&id("key_1"), &wanted).await.expect_err(lie);
             assert!(fault.kind.is_malformed(), "{lie}: {fault}");
             assert_eq!(fault, Fault::ambiguous(fault.kind.clone()), "{lie}");
         }
         for answer in ["", "  ", "{}", r#"{"id":"key_1","errors":0}"#] {
-            let driver = (self.connect)(Canned::always(200, answer).wire(self.token));
+            let driver = (self.connect)(Stub::always(200, answer).wire(self.token));
             driver.amend(&id("key_1"), &wanted).await.expect(answer);
         }
     }
@@ -427,7 +363,7 @@ impl Place {
                 "" => value.clone(),
                 name => json!({name: value, "total": 0, "total_count": 0, "has_more": false}),
             };
-            let driver = (self.connect)(Canned::always(200, envelope.to_string()).wire(self.token));
+            let driver = (self.connect)(Stub::always(200, envelope.to_string()).wire(self.token));
             let fault = driver.list().await.expect_err(&envelope.to_string());
             assert!(fault.kind.is_malformed(), "{envelope}: {fault}");
             if !self.envelope.is_empty() {
@@ -506,10 +442,10 @@ impl Place {
     }
 }
 
-/// The tests of a place, for the module of faults of its vendor.
-macro_rules! ordeals {
-    ($place:expr) => {
-        $crate::support::ordeals::ordeals! { $place;
+/// Defines the tests of one driver; the `faults` module of each vendor calls it.
+macro_rules! fault_contract {
+    ($contract:expr) => {
+        $crate::support::driver_contract::faults::fault_contract! { $contract;
             without_a_fault: without_a_fault_every_call_does_what_it_says;
             refusals: a_refusal_had_no_effect;
             unknown_paths: an_unknown_path_is_a_fault_except_for_what_should_be_gone;
@@ -526,18 +462,18 @@ macro_rules! ordeals {
             large_answers: an_answer_beyond_the_limit_is_refused_whatever_was_asked;
             redirects: a_redirect_is_never_followed;
             lag: only_listings_lag;
-            throttling: a_pause_that_the_vendor_asks_for_is_told_up_to_an_hour;
+            throttling: retry_after_is_honoured_up_to_an_hour;
             only_404_is_gone: only_an_answer_that_the_key_is_not_found_means_that_it_is_gone;
         }
     };
-    ($place:expr; $($ordeal:ident: $name:ident;)*) => {
+    ($contract:expr; $($case:ident: $name:ident;)*) => {
         $(
             #[tokio::test(start_paused = true)]
             async fn $name() {
-                $place.$ordeal().await;
+                $contract.$case().await;
             }
         )*
     };
 }
 
-pub(crate) use ordeals;
+pub(crate) use fault_contract;

@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex};
 type Script = Box<dyn Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync>;
 
 /// Answers every request by a function, and remembers what it was sent.
-pub struct Canned {
+pub struct Stub {
     script: Script,
     count: AtomicUsize,
     last_body: Mutex<Bytes>,
 }
 
 #[async_trait]
-impl Transport for Canned {
+impl Transport for Stub {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let (status, body) = (self.script)(&request);
@@ -34,7 +34,7 @@ impl Transport for Canned {
     }
 }
 
-impl Canned {
+impl Stub {
     pub fn by(script: impl Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { script: Box::new(script), count: AtomicUsize::new(0), last_body: Mutex::default() })
     }
