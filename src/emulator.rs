@@ -54,7 +54,7 @@ pub use seed::Seed;
 pub use serve::serve;
 pub use surface::{Desk, Seen, Surface};
 
-/// The emulated vendors. Clones share one world.
+/// The emulated vendors. Clones share one state.
 #[derive(Clone)]
 pub struct Emulator {
     shared: Arc<Shared>,
@@ -73,31 +73,31 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 impl Emulator {
-    /// An empty world whose time is what `now` says, plus what [`Emulator::advance`] added.
+    /// An emulator without data. Its time is what `now` says, plus what [`Emulator::advance`] added.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let shared = Shared { now: Box::new(now), state: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A handle on the Edgee world: what a human sees and does in the vendor's console, and more.
+    /// A handle on the Edgee state: what a human sees and does in the vendor's console, and more.
     #[must_use]
     pub fn edgee(&self) -> Edgee {
         Edgee::new(Arc::clone(&self.shared))
     }
 
-    /// Handles on the two worlds of Eden AI.
+    /// Handles on the two states of Eden AI.
     #[must_use]
     pub fn edenai(&self) -> EdenAi {
         EdenAi::new(Arc::clone(&self.shared))
     }
 
-    /// A handle on the Cortecs world.
+    /// A handle on the Cortecs state.
     #[must_use]
     pub fn cortecs(&self) -> Cortecs {
         Cortecs::new(Arc::clone(&self.shared))
     }
 
-    /// One of the vendors, for whoever does not care which.
+    /// The console of one vendor, for tests that run at each vendor.
     #[must_use]
     pub fn surface(&self, surface: Surface) -> Desk {
         Desk::new(self.clone(), surface)
@@ -146,7 +146,7 @@ impl Emulator {
         self.surface(Surface::Cortecs).add_token(&seed.cortecs);
     }
 
-    /// Adds the organization and the tokens a newcomer finds in the documentation, and says which.
+    /// Adds the organization and the tokens that the documentation uses, and returns them.
     #[must_use = "the seed says which organization and tokens to use"]
     pub fn seed_demo(&self) -> Seed {
         let seed = Seed::default();
@@ -169,7 +169,7 @@ impl Emulator {
     }
 }
 
-/// What all handles share: where time comes from, and the one lock around everything that changes.
+/// The state that all handles share: the source of time, and the one lock around everything that changes.
 struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
@@ -190,7 +190,7 @@ impl Shared {
     /// await; it must not use a handle of the same emulator, which would lock twice.
     fn with<R>(&self, act: impl FnOnce(&mut State, Timestamp) -> R) -> R {
         let base = (self.now)();
-        // A panic in a test's closure must not turn every later look at the world into a second panic.
+        // A panic in a test's closure must not turn every later access to the state into a second panic.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = base.checked_add(state.ahead).unwrap_or(Timestamp::MAX);
         act(&mut state, now)

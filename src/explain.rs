@@ -1,4 +1,4 @@
-//! `keysmith explain`: what each vendor can do, from the same table that refuses what it cannot.
+//! `keysmith explain`: the capabilities of each vendor, from the same table by which specifications are refused.
 
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::{DRIVERS, Driver};

@@ -1,4 +1,4 @@
-//! `/_emulator/` and the help page: everything the handles do, over HTTP. No answer holds a secret.
+//! `/_emulator/` and the help page: all functions of the handles over HTTP. No answer holds a secret.
 
 mod vendors;
 
@@ -85,7 +85,7 @@ struct Token {
     organizations: Vec<String>,
 }
 
-/// Answers whatever is not a vendor's.
+/// Answers every path that belongs to no vendor.
 pub(super) fn answer(emulator: &Emulator, inbound: &Inbound) -> Reply {
     let path = inbound.segments_from(0);
     let answer = match (inbound.method.as_str(), &path[..]) {
@@ -219,7 +219,7 @@ fn show(key: &KeyRecord) -> Value {
     })
 }
 
-/// Null clears a limit or the expiry; an unknown field is a mistake here, unlike at the vendor.
+/// Null clears a limit or the expiry. An unknown field is an error here, unlike at the vendor.
 fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
     const EDITABLE: [&str; 7] = ["name", "active", "debugMode", "models", "maxUsage", "email", "expiresAt"];
     let mut fields = Fields::parse(&inbound.body);

@@ -1,4 +1,4 @@
-//! Edgee: its Console API, its data plane, and a handle on the world behind both.
+//! Edgee: its Console API, its data plane, and a handle on the state behind both.
 
 mod catalog;
 mod console;
@@ -47,7 +47,7 @@ impl Edgee {
         Self { shared }
     }
 
-    /// Adds an organization, unless it is there.
+    /// Adds an organization, unless it exists.
     pub fn add_organization(&self, id: &str) {
         self.shared.with(|state, now| state.edgee.add_organization(id, now));
     }
@@ -58,14 +58,14 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.organizations.keys().cloned().collect())
     }
 
-    /// Adds a console token of a new user for these organizations, and those of them that are missing. A known
-    /// token gets these organizations instead of those it had.
+    /// Adds a console token of a new user for these organizations, and the organizations that are missing. A token that
+    /// exists gets these organizations instead.
     pub fn add_token(&self, token: &str, organizations: &[&str]) {
         let organizations: BTreeSet<String> = organizations.iter().map(|id| (*id).to_owned()).collect();
         self.shared.with(|state, now| state.edgee.add_token(token, organizations, now));
     }
 
-    /// Ends a console token at once. Says whether there was one.
+    /// Revokes a console token at once. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.shared.with(|state, now| {
@@ -75,7 +75,7 @@ impl Edgee {
         })
     }
 
-    /// Lets a console token expire at that time. Says whether there was one.
+    /// Sets the expiry of a console token. Returns whether it existed.
     #[must_use = "an unknown token does not expire"]
     pub fn expire_token_at(&self, token: &str, at: Timestamp) -> bool {
         self.shared.with(|state, _| {
@@ -90,7 +90,7 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.tokens.iter().cloned().collect())
     }
 
-    /// The switches as they are.
+    /// The switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.shared.with(|state, _| state.edgee.switches.clone())
@@ -113,7 +113,7 @@ impl Edgee {
         })
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, organization: &str, key: NewKey) -> KeyRecord {
         self.shared.with(|state, now| {
@@ -135,7 +135,7 @@ impl Edgee {
         })
     }
 
-    /// A human deletes a key. Says whether there was such a key.
+    /// A human deletes a key. Returns whether it existed.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, id: &str) -> bool {
         self.shared.with(|state, now| state.edgee.keys.remove(id, now))
@@ -153,19 +153,19 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.provider_keys.get_mut(id).map(edit).is_some())
     }
 
-    /// A human deletes a provider key. Says whether there was one.
+    /// A human deletes a provider key. Returns whether it existed.
     #[must_use = "an unknown provider key is not deleted"]
     pub fn delete_provider_key(&self, id: &str) -> bool {
         self.shared.with(|state, now| state.edgee.provider_keys.remove(id, now))
     }
 
-    /// What the data plane would say to a call with this key, without moving anything.
+    /// The verdict of the data plane on a call with this key, without a change of state.
     #[must_use]
     pub fn check(&self, secret: &str, model: Option<&str>) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.edgee, secret, model, now))
     }
 
-    /// A key spends so much in one call, in millionths of a USD. Says whether there is such a key.
+    /// Charges a key for one call, in millionths of a USD. Returns whether the key exists.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {

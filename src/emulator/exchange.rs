@@ -1,4 +1,4 @@
-//! One vendor call from arrival to answer, with whatever fault hits it.
+//! One vendor call from its arrival to its answer, with the fault that hits it.
 
 use std::future::pending;
 use std::io::Write;
@@ -20,7 +20,7 @@ const BOMB_BYTES: usize = 32 << 20;
 const HTML: &str =
     "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>";
 
-/// A call that has arrived and is logged, and what the fault rules said about it.
+/// A logged call, and the verdict of the fault rules on it.
 pub(super) struct Exchange {
     emulator: Emulator,
     space: Space,
@@ -65,7 +65,7 @@ impl Exchange {
         }
     }
 
-    /// The effects that answer at once, with something else than the result.
+    /// The effects that answer at once, without the result.
     fn distort(&self, effect: &Effect) -> Reply {
         match effect {
             Effect::Status { code, retry_after } => {
@@ -92,7 +92,7 @@ impl Exchange {
         }
     }
 
-    /// Runs in a task of its own, because a vendor goes on working for a caller that has hung up.
+    /// Runs in a task of its own, because a vendor goes on working after the caller has hung up.
     async fn apply_late(self, millis: u64) -> Result<Reply, Dropped> {
         let late = tokio::spawn(async move {
             sleep(Duration::from_millis(millis)).await;
@@ -139,7 +139,7 @@ fn padding(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Compressed once: squeezing 32 MiB takes a while in a debug build.
+/// The body is compressed once, because compressing 32 MiB is slow in a debug build.
 fn bomb() -> Bytes {
     static BOMB: OnceLock<Bytes> = OnceLock::new();
     BOMB.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Records by serial, with what was deleted kept aside for listings that lag.
+//! Records by serial. Deleted records are kept aside for listings that lag.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::space::Moment;
 
-/// What a record must tell to be found and listed.
+/// What a record must provide to be found and listed.
 pub(super) trait Shelved: Clone {
     fn serial(&self) -> u64;
     fn id(&self) -> &str;
-    /// Who may see it, such as an organization or a user.
+    /// The scope that sees the record, such as an organization or a user.
     fn scope(&self) -> &str;
     fn created_at(&self) -> Timestamp;
 }
@@ -74,13 +74,13 @@ impl<T: Shelved> Shelf<T> {
         found
     }
 
-    /// What was deleted after that moment, newest last.
+    /// Records deleted after that moment, newest last.
     pub(super) fn gone_since(&self, moment: Timestamp) -> impl Iterator<Item = &T> {
         self.gone.iter().filter(move |(_, deleted_at)| *deleted_at > moment).map(|(record, _)| record)
     }
 
-    /// What a listing shows, newest first. A listing that lags does not know yet what was created within the
-    /// lag, and still knows what was deleted within it.
+    /// The records of a listing, newest first. A listing that lags does not have records created within the lag yet,
+    /// and still has records deleted within it.
     pub(super) fn listed(&self, scope: &str, moment: Moment) -> Vec<&T> {
         let recent = |at: Timestamp| moment.now.duration_since(at) < moment.lag;
         let gone = self.gone.iter().filter(|(_, deleted_at)| recent(*deleted_at)).map(|(record, _)| record);
@@ -94,7 +94,7 @@ impl<T: Shelved> Shelf<T> {
     }
 }
 
-/// Says where a record keeps what [`Shelved`] requests for.
+/// Implements [`Shelved`] for a record.
 macro_rules! shelved {
     ($record:ty, $id:ident, $scope:ident) => {
         impl $crate::emulator::shelf::Shelved for $record {

@@ -1,5 +1,4 @@
-//! The emulated vendors seen as one: what every vendor's keys have in common, so that a story can be told once
-//! and played at each of them.
+//! What the keys of all emulated vendors have in common, so that one story runs at each of them.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -19,15 +18,15 @@ pub enum Surface {
     Cortecs,
 }
 
-/// What there is of an emulated management API. Each is a constant in the vendor's own folder.
+/// The row of an emulated management API. Each row is a constant in the vendor's own folder.
 pub(super) struct Row {
-    /// What it is called here.
+    /// Its name in the emulator.
     pub(super) name: &'static str,
-    /// The path that an endpoint ends in.
+    /// The path at which an endpoint ends.
     pub(super) path: &'static str,
     /// The path of its data plane.
     pub(super) gateway_path: &'static str,
-    /// Where keys are listed and made, as a fault rule names it.
+    /// The path at which keys are listed and created, as a fault rule names it.
     pub(super) collection: &'static str,
     /// Its console.
     pub(super) console: fn(&Emulator) -> Box<dyn Console>,
@@ -37,7 +36,7 @@ impl Surface {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs];
 
-    /// The one place that knows them all.
+    /// The one table of all rows.
     const fn row(self) -> &'static Row {
         match self {
             Self::Edgee => &edgee::SURFACE,
@@ -47,96 +46,96 @@ impl Surface {
         }
     }
 
-    /// What it is called here.
+    /// Its name in the emulator.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Where it is on the emulator: the path that an endpoint ends in.
+    /// Its path on the emulator, at which an endpoint ends.
     #[must_use]
     pub const fn path(self) -> &'static str {
         self.row().path
     }
 
-    /// Where its data plane is on the emulator.
+    /// The path of its data plane on the emulator.
     #[must_use]
     pub const fn gateway_path(self) -> &'static str {
         self.row().gateway_path
     }
 
-    /// Where keys are listed and made, as a fault rule names it.
+    /// The path at which keys are listed and created, as a fault rule names it.
     #[must_use]
     pub const fn collection(self) -> &'static str {
         self.row().collection
     }
 }
 
-/// A vendor's console in a human's hands, and a look behind it, as far as every vendor has it. At Edgee it works in the
-/// organization `org_test`, elsewhere in the demo's.
+/// A vendor's console in the hands of a human, and a view of the state, as far as all vendors have it. At Edgee it
+/// works in the organization `org_test`, elsewhere in the demo account.
 pub(super) trait Console {
     /// Adds a management credential that may do everything with keys.
     fn add_token(&self, token: &str);
 
-    /// Adds a management credential of that account, which need not exist before; a known one changes hands.
+    /// Adds a management credential of that account, which is created if missing. A credential that exists is moved
+    /// there.
     fn add_token_of(&self, token: &str, account: &str);
 
-    /// Adds a credential that mints management credentials, where that takes one of its own kind.
+    /// Adds a credential that mints management credentials, if the vendor has a kind of its own for that.
     fn add_issuer(&self, token: &str) {
         self.add_token(token);
     }
 
-    /// The same of that account.
+    /// Adds such a credential of that account.
     fn add_issuer_of(&self, token: &str, account: &str) {
         self.add_token_of(token, account);
     }
 
-    /// Ends a management credential at once. Says whether there was one.
+    /// Revokes a management credential at once. Returns whether it existed.
     fn revoke_token(&self, token: &str) -> bool;
 
     /// The keys that exist at that time, oldest first: neither revoked ones nor management credentials.
     fn keys(&self, now: Timestamp) -> Vec<Seen>;
 
-    /// Those of one account.
+    /// The keys of one account.
     fn keys_of(&self, account: &str, now: Timestamp) -> Vec<Seen> {
         self.keys(now).into_iter().filter(|key| key.account == account).collect()
     }
 
-    /// The management credentials that were minted through the API and exist, oldest first.
+    /// The management credentials that were minted through the API and still exist, oldest first.
     fn credentials(&self, _now: Timestamp) -> Vec<Seen> {
         Vec::new()
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     fn add_key(&self, name: &str, now: Timestamp) -> Seen;
 
-    /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
+    /// A human deletes a key, or revokes it if keys stay listed. Returns whether it existed.
     fn delete_key(&self, id: &str) -> bool;
 
     /// Whether the data plane would accept a call with this secret now.
     fn accepts(&self, secret: &str) -> bool;
 
-    /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
+    /// Charges a key, in millionths of the vendor's currency. Returns whether the key exists.
     fn spend(&self, id: &str, micros: u64) -> bool;
 
-    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether there
-    /// was such a key.
+    /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed.
     fn unlimit(&self, _id: &str) -> bool {
         false
     }
 
-    /// A human moves a key's expiry. Says whether there was such a key.
+    /// A human moves a key's expiry. Returns whether the key existed.
     fn expire(&self, _id: &str, _at: Option<Timestamp>) -> bool {
         false
     }
 
-    /// How many keys were ever made through the API; management credentials are not among them.
+    /// The number of keys ever created through the API, without management credentials.
     fn created_total(&self) -> u64;
 
-    /// What the vendor leaves open, as JSON.
+    /// The switches, as JSON.
     fn switches(&self) -> Value;
 
-    /// Sets those switches that are named.
+    /// Sets the named switches.
     fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error>;
 }
 

@@ -1,4 +1,4 @@
-//! The control API of every vendor but Edgee: the same for each, except for its switches and credentials of its own.
+//! The control API of every vendor but Edgee. It is the same for each, except for the switches and the credentials.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::emulator::wire::{self, Inbound};
 #[serde(deny_unknown_fields)]
 struct Token {
     token: String,
-    /// The demo's when absent.
+    /// The demo's token if absent.
     #[serde(default)]
     account: Option<String>,
 }
@@ -29,7 +29,7 @@ struct Spending {
     micros: u64,
 }
 
-/// The vendor of that name, if it is one of here.
+/// The vendor of that name, if this module serves it.
 pub(super) fn named(name: &str) -> Option<Surface> {
     Surface::ALL.into_iter().find(|surface| surface.name() == name && *surface != Surface::Edgee)
 }
@@ -59,7 +59,7 @@ pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str,
     }
 }
 
-/// What is to be seen of a vendor at a glance.
+/// A summary of a vendor's state.
 pub(super) fn state(emulator: &Emulator, surface: Surface) -> Value {
     let desk = emulator.surface(surface);
     json!({
@@ -85,7 +85,7 @@ fn add_token(emulator: &Emulator, inbound: &Inbound, (desk, kind): (&Desk, &str)
     Ok(wire::no_content())
 }
 
-/// No answer here holds a secret.
+/// A key without its secret, as every answer here shows it.
 fn show(key: &Seen) -> Value {
     json!({
         "id": key.id,

@@ -1,4 +1,4 @@
-//! The front door of the management API: which endpoint, who is calling, may they (§3.2).
+//! The entry of the management API: routing, authentication, authorization (§3.2).
 
 use http::Method;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::emulator::wire::{self, Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// What a handler works with. By then the caller has shown a management key.
+/// The context of a request whose caller has shown a management key.
 pub(super) struct Desk<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
@@ -33,7 +33,7 @@ pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, moment: Mom
     enter(world, inbound, moment).unwrap_or_else(Refusal::into_reply)
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(code: u16) -> Reply {
     Refusal::of_status(code).into_reply()
 }
@@ -89,7 +89,7 @@ fn balance(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &if wrapped { json!({ "data": body }) } else { body }))
 }
 
-/// As the number that the vendor sends.
+/// The amount as the JSON number that the vendor sends.
 #[expect(clippy::cast_precision_loss, reason = "2^53 millionths are more money than anybody has here")]
 pub(super) fn eur(micros: i64) -> f64 {
     micros as f64 / 1_000_000.0

@@ -1,4 +1,4 @@
-//! API keys: C1 to C3. To callers the name is the identity; a secret is shown once.
+//! API keys: C1 to C3. Callers identify a key by its name. A secret is shown once.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::emulator::wire;
 
 const LONGEST_NAME: usize = 63;
 
-/// C1: names, ages and kinds, of every key of the caller's user and project, its own included.
+/// C1: names, ages and kinds of every key of the caller's user and project, the caller's own key included.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
@@ -23,7 +23,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "api_keys": keys })))
 }
 
-/// C2: a name that is taken and a limit that is reached are 400s like any invalid input.
+/// C2: a taken name and a reached limit are 400s like any invalid input.
 pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     let mut fields = Fields::parse(&desk.inbound.body);
     let name = fields.required_text("name");

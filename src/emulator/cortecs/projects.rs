@@ -1,4 +1,4 @@
-//! Project settings: C4 and C5. A PUT replaces them: what it leaves out is gone.
+//! Project settings: C4 and C5. A PUT replaces the settings: a field that is left out is gone.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -10,9 +10,9 @@ use super::switches::Switches;
 use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
-/// Fields that a caller sends back and the server keeps as they are.
+/// Fields that a caller sends back and the server does not change.
 const FIXED: [&str; 4] = ["_id", "project_id", "created_at", "updated_at"];
-/// The fields of the page before the present one (§3.3).
+/// The fields of the former documentation page (§3.3).
 const LEGACY: [&str; 2] = ["active", "schema_version"];
 
 /// C4.
@@ -41,7 +41,7 @@ pub(super) fn put(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "success": true })))
 }
 
-/// What a PUT requests for.
+/// The content of a PUT.
 struct Update {
     updated_at: Timestamp,
     allow_overwrite: Option<bool>,
@@ -61,7 +61,7 @@ fn parse(body: &[u8], switches: &Switches) -> Result<Update, Refusal> {
     }
     check_inference(&mut fields);
     fields.finish().map_err(Refusal::invalid)?;
-    // Complaints aside, the body is an object and both times are there.
+    // Apart from invalid fields, the body has to be an object with both times.
     let fields = serde_json::from_slice(body).unwrap_or_default();
     Ok(Update { updated_at: times[1].take().unwrap_or_default(), allow_overwrite, fields })
 }
@@ -86,7 +86,7 @@ fn check_inference(fields: &mut Fields) {
     }
 }
 
-/// What the settings are afterwards. Null and a missing field are the same.
+/// The settings after a PUT. Null and a missing field are the same.
 fn replace(current: &ProjectRecord, update: Update, switches: &Switches) -> Map<String, Value> {
     let mut fields = update.fields;
     fields.retain(|name, value| !FIXED.contains(&name.as_str()) && !value.is_null());

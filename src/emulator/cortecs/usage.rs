@@ -1,4 +1,4 @@
-//! Usage: C7. Path and names of the figures are a guess, because no stored page shows them (§3.3).
+//! Usage: C7. The path and the names of the figures are a guess, because no stored page shows them (§3.3).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::emulator::calendar::{Stretch, day, midnight};
 use crate::emulator::completion::provider_of;
 use crate::emulator::wire::{self, stamp};
 
-/// How wide a row is.
+/// The span of a row.
 #[derive(Clone, Copy)]
 enum Bucket {
     Hours(i64),
@@ -126,7 +126,7 @@ fn width(bucket: &str) -> Result<Bucket, Refusal> {
     }
 }
 
-/// A time, or a date that counts from its beginning.
+/// A time, or a date that stands for its first instant.
 fn instant(desk: &Desk<'_>, name: &str) -> Result<Option<Timestamp>, Refusal> {
     let read = |text: &str| {
         let date = text.parse::<Date>().ok().filter(|_| !text.contains(['T', ' '])).map(midnight);

@@ -1,5 +1,5 @@
-//! E10: usage and cost per data-plane call (§1.11). Header spelling, JSON names and the unit of cost (USD) are
-//! ours; the vendor documents the columns only.
+//! E10: usage and cost per data-plane call (§1.11). The vendor documents the columns only; header spelling, JSON names
+//! and the unit of cost (USD) are assumptions.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -61,7 +61,7 @@ fn period(text: &str) -> Result<SignedDuration, Refusal> {
     Ok(SignedDuration::from_hours(hours))
 }
 
-/// A time, or a date that counts from its beginning or to its end.
+/// A time, or a date that stands for its first or its last instant.
 fn instant(param: &str, text: &str, of_day: Time) -> Result<Timestamp, Refusal> {
     let date = text.parse::<Date>().ok().filter(|_| !text.contains(['T', ' ']));
     let of_date = date.and_then(|date| date.to_datetime(of_day).to_zoned(TimeZone::UTC).ok());

@@ -12,7 +12,7 @@ use super::view::{self, Sight};
 use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
-/// The assistants the official client knows (§1.4). Create takes any, get-or-create only these (§1.9).
+/// The assistants of the official client (§1.4). Create accepts any text, get-or-create only these (§1.9).
 const ASSISTANTS: [&str; 9] = [
     "claude_code",
     "opencode",
@@ -57,7 +57,7 @@ pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &view::key(key, &desk.world.switches, Sight::Hidden)))
 }
 
-/// §1.6. Immutable and unknown fields are accepted and ignored, which is why a client must read back.
+/// §1.6. Immutable and unknown fields are accepted and ignored, which is why a client has to read back.
 pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
     own(desk)?;
     let mut fields = Fields::parse(&desk.inbound.body);
@@ -123,7 +123,7 @@ fn mint_for(desk: &mut Desk<'_>, assistant: String) -> KeyRecord {
     )
 }
 
-/// The key in the path, if it is one of the organization in the path.
+/// The key in the path, if it belongs to the organization in the path.
 fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a KeyRecord, Refusal> {
     let key = desk.world.keys.get(desk.id).filter(|key| key.organization == desk.organization);
     key.ok_or_else(Refusal::not_found)
@@ -132,7 +132,7 @@ fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a KeyRecord, Refusal> {
 fn parse_new(mut fields: Fields) -> Result<NewKey, Refusal> {
     let mut new = NewKey::named(&fields.required_text("name"));
     new.kind = parse_kind(&mut fields);
-    // An assistant given with a plain key is kept out, because only coding agents show one.
+    // An assistant given with a plain key is dropped, because only coding agents show one.
     if new.kind == KeyKind::CodingAgent {
         new.coding_assistant = Some(fields.required_text("coding_assistant"));
     }
@@ -155,7 +155,7 @@ fn parse_kind(fields: &mut Fields) -> KeyKind {
     }
 }
 
-/// A century is enough; far beyond it, time cannot be written in RFC 3339.
+/// The limit is a century: a time far beyond it cannot be written in RFC 3339.
 fn parse_lifetime(fields: &mut Fields) -> Option<SignedDuration> {
     const MOST: i64 = 36_500;
     let days = fields.positive("expires_in_days").value()?;
@@ -174,7 +174,7 @@ fn parse_assistant(mut fields: Fields) -> Result<String, Refusal> {
     Ok(assistant)
 }
 
-/// Null clears what can be unset; the rest stays as it is.
+/// Null clears an optional field; an absent field stays as it is.
 fn amend(mut key: KeyRecord, mut fields: Fields) -> Result<KeyRecord, Refusal> {
     if let Some(name) = fields.text_if_given("name") {
         key.name = name;

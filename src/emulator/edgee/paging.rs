@@ -6,14 +6,14 @@ use super::console::Desk;
 use super::refusal::Refusal;
 use crate::emulator::shelf::Shelved;
 
-/// One page of a list, and how it goes on.
+/// One page of a list, and the cursor of the next page.
 pub(super) struct Page<'a, T> {
     pub(super) items: Vec<&'a T>,
     has_more: bool,
 }
 
 impl<T: Shelved> Page<'_, T> {
-    /// The envelope around the items as they show.
+    /// The envelope around the items of the page.
     pub(super) fn envelope(&self, url: &str, show: impl Fn(&T) -> Value) -> Value {
         json!({
             "object": "list",
@@ -56,7 +56,7 @@ fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
         .transpose()
 }
 
-/// More than the largest page is cut down to it silently.
+/// A limit above the largest page is reduced to it silently.
 fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
     let largest = desk.world.switches.page_size.max(1);
     let Some(limit) = desk.inbound.param("limit") else {
@@ -68,7 +68,7 @@ fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
     }
 }
 
-/// Every id carries its serial behind the prefix.
+/// The serial behind the prefix of every id.
 fn serial_of(id: &str) -> Option<u64> {
     id.rsplit('_').next()?.parse().ok()
 }

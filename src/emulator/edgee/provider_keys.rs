@@ -1,4 +1,4 @@
-//! Provider credentials (BYOK): E8, E9, and the endpoints the house style suggests (§1.10).
+//! Provider credentials (BYOK): E8, E9, and the endpoints that the style of the API suggests (§1.10).
 
 use serde_json::{Value, json};
 
@@ -127,7 +127,7 @@ fn check_name(fields: &mut Fields, name: &str) {
     }
 }
 
-/// Three providers take JSON in a string (§1.10 "Formats"). What is missing is complained about by name only.
+/// Three providers take JSON in a string (§1.10 "Formats"). A complaint about a missing field has its name only.
 fn check_credential(fields: &mut Fields, provider: &str, credential: &str) {
     let shaped: fn(&Value) -> bool = match provider {
         "google_vertex_ai" => is_service_account,

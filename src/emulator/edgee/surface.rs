@@ -1,4 +1,5 @@
-//! Edgee as one of many: its row of surfaces, and its console in the organization `org_test`.
+//! Edgee as one of the emulated vendors: its row of the table of vendors, and its console in the organization
+//! `org_test`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -7,7 +8,7 @@ use super::{DataPlaneAnswer, Edgee, KeyRecord, NewKey, TokenRecord};
 use crate::emulator::fields::laid_over;
 use crate::emulator::surface::{Console, Row, Seen};
 
-/// Its row of surfaces.
+/// Its row of the table of vendors.
 pub(in crate::emulator) const SURFACE: Row = Row {
     name: "edgee",
     path: "edgee",
@@ -16,7 +17,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     console: |emulator| Box::new(emulator.edgee()),
 };
 
-/// Where a human works: credentials are for organizations of people's own making.
+/// The organization of the console: credentials belong to organizations that users create themselves.
 const ORGANIZATION: &str = "org_test";
 
 impl Console for Edgee {

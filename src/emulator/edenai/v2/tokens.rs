@@ -14,7 +14,7 @@ use crate::emulator::edenai::money::{Form, Forms};
 use crate::emulator::fields::{Fields, Given};
 use crate::emulator::wire;
 
-/// A raw array of everything.
+/// Lists all tokens as a raw array.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
@@ -25,7 +25,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &items))
 }
 
-/// A name that is taken is a 400.
+/// Creates a token; a taken name is a 400.
 pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     let mut fields = fields(desk);
     let now = desk.moment.now;
@@ -42,7 +42,7 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(201, &view::created(&token, &desk.world.switches)))
 }
 
-/// The only way to have the token again, as long as there is one.
+/// Reads one token. This is the only way to read the secret again, as long as reads show it.
 pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
     let body = shown(desk, own(desk)?);
     if body.get("token").is_some() {
@@ -51,7 +51,7 @@ pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &body))
 }
 
-/// Name and kind are read-only: given, they are ignored.
+/// Updates a token. Name and kind are read-only and ignored.
 pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
     let mut token = own(desk)?.clone();
     let mut fields = fields(desk);
@@ -69,7 +69,7 @@ pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     Ok(if desk.world.switches.delete_ok { wire::json(200, &json!({})) } else { wire::no_content() })
 }
 
-/// Since September 2026, for whoever is logged in. Names of the fields as on v3: v2 documents none.
+/// Rotates a token, for sessions since September 2026. v2 documents no field names, so they are those of v3.
 pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
     let token = desk.world.rotate(&desk.account, desk.name).ok_or(Refusal::NotFound)?;
     let mut body = shown(desk, &token);
@@ -77,7 +77,7 @@ pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &body))
 }
 
-/// What a key may know of itself. The account's key is no custom token and has no budget.
+/// What a key may read about itself. The account's key is no custom token and has no budget.
 pub(super) fn me(desk: &mut Desk<'_>) -> Answer {
     match &desk.caller {
         Caller::Token(token) => Ok(wire::json(200, &shown(desk, token))),
@@ -97,7 +97,7 @@ fn shown(desk: &Desk<'_>, token: &CustomToken) -> Value {
     view::item(&token, &desk.world.switches)
 }
 
-/// Before July 2026 nobody knew the fields of the reset.
+/// Before July 2026 the fields of the reset did not exist.
 fn fields(desk: &Desk<'_>) -> Fields {
     let mut fields = Fields::parse(&desk.inbound.body);
     if !desk.world.switches.resets {

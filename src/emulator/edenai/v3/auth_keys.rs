@@ -13,7 +13,7 @@ use crate::emulator::edenai::kind;
 use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
-/// Without secrets; issuers are in it too.
+/// Lists management keys without secrets; issuers are listed too.
 pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     let mut listed = desk.world.management.listed(&desk.caller.organization, desk.moment);
     let revoked = |key: &ManagementKey| view::late(key.revoked_at, desk.moment);
@@ -29,7 +29,7 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &paging::page(listed, desk, show)?))
 }
 
-/// The only answer that shows the secret.
+/// Mints an auth key. This is the only answer that shows the secret.
 pub(super) fn mint(desk: &mut Desk<'_>) -> Answer {
     let mut fields = Fields::parse(&desk.inbound.body);
     let name = kind::parse_name(&mut fields);
@@ -45,7 +45,7 @@ pub(super) fn mint(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(desk.world.switches.auth_key_status, &body))
 }
 
-/// Final, and the same a second time. An issuer is the dashboard's to remove.
+/// Revokes an auth key. That is final, and succeeds a second time. Only the dashboard removes an issuer.
 pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
     let (now, organization) = (desk.moment.now, &desk.caller.organization);
     let key = desk.world.management.get_mut(desk.id).filter(|key| key.organization == *organization);

@@ -13,14 +13,14 @@ use crate::emulator::edenai::money::{Form, Forms};
 use crate::emulator::fields::{Fields, Given};
 use crate::emulator::wire;
 
-/// A page of all keys, revoked ones included.
+/// Lists a page of all keys, revoked ones included.
 pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
     let listed = desk.world.keys.listed(&desk.caller.organization, desk.moment);
     let show = |key: &KeyRecord| view::listed_key(key, &desk.world.switches, desk.moment);
     Ok(wire::json(200, &paging::page(listed, desk, show)?))
 }
 
-/// The only answer besides that of a rotation that shows the secret.
+/// Creates a key. Only this answer and that of a rotation show the secret.
 pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     let new = parse_new(desk)?;
     if desk.world.taken(&new.organization, new.member.as_deref(), &new.name) {
@@ -37,14 +37,14 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(desk.world.switches.create_status, &body))
 }
 
-/// A revoked key can be read for ever.
+/// Reads a key. A revoked key stays readable.
 pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
     let body = shown(desk, own(desk)?);
     Ok(wire::json(200, &body))
 }
 
-/// Only what is sent changes; kind and revocation are read-only and ignored. What an update of a revoked key does is
-/// not documented; here it is refused.
+/// Updates the given fields; kind and revocation are read-only and ignored. An update of a revoked key is not
+/// documented and refused here.
 pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
     let key = own(desk)?.clone();
     if key.revoked_at.is_some() {
@@ -59,7 +59,7 @@ pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
     get(desk)
 }
 
-/// Final; the key stays listed, and its name is free again. Revoking once more changes nothing.
+/// Revokes a key. That is final: the key stays listed, and its name is free again. A second revocation changes nothing.
 pub(super) fn revoke(desk: &mut Desk<'_>) -> Answer {
     let id = own(desk)?.id.clone();
     if desk.world.revoke(&id, desk.moment.now) {
@@ -71,7 +71,7 @@ pub(super) fn revoke(desk: &mut Desk<'_>) -> Answer {
     get(desk)
 }
 
-/// The same key with another secret. A revoked one is not found.
+/// Gives a key another secret. A revoked key is not found.
 pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
     let key = own(desk)?;
     let id = Some(key.id.clone()).filter(|_| key.revoked_at.is_none());
@@ -81,7 +81,7 @@ pub(super) fn rotate(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &body))
 }
 
-/// The key in the path, if it is one of the caller's organization and can be addressed at all.
+/// The key in the path, if it belongs to the caller's organization and has an id.
 pub(super) fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a KeyRecord, Refusal> {
     let key = desk.world.keys.get(desk.id);
     key.filter(|key| key.organization == desk.caller.organization && !key.legacy)
@@ -105,7 +105,7 @@ fn parse_new(desk: &Desk<'_>) -> Result<NewKey, Refusal> {
     Ok(new)
 }
 
-/// In which form an update gives a balance is not documented, so either is good.
+/// The form of a balance in an update is not documented, so both forms are accepted.
 fn amend(desk: &Desk<'_>, mut key: KeyRecord) -> Result<KeyRecord, Refusal> {
     let mut fields = Fields::parse(&desk.inbound.body);
     if fields.names().any(|name| name == "name") {
@@ -118,7 +118,7 @@ fn amend(desk: &Desk<'_>, mut key: KeyRecord) -> Result<KeyRecord, Refusal> {
     Ok(key)
 }
 
-/// Their form is not documented, so they are kept as they come.
+/// The form of tags is not documented, so they are stored unchanged.
 fn tags(fields: &mut Fields) -> Given<Value> {
     fields.read("default_tags", "must be JSON", |value| Some(value.clone()))
 }

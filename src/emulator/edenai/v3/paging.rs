@@ -6,8 +6,8 @@ use super::console::Desk;
 use super::refusal::Refusal;
 use crate::emulator::fields::Complaint;
 
-/// Cuts the page out of the list (given newest first) that `limit` and `offset` ask for. An offset is a number, not a
-/// record: what is created between two pages shifts them.
+/// Cuts the page that `limit` and `offset` select out of the list (newest first). An offset is a number and not a
+/// record, so a key that is created between two pages shifts the second page.
 pub(super) fn page<T>(
     mut list: Vec<T>,
     desk: &Desk<'_>,
@@ -35,7 +35,7 @@ pub(super) fn page<T>(
     Ok(page)
 }
 
-/// Absolute, as Django REST framework links, where the caller said which host it meant.
+/// The absolute URL of the listing, as Django REST framework links, with the host of the request if it names one.
 fn here(desk: &Desk<'_>) -> String {
     let path = desk.inbound.target().split('?').next().unwrap_or_default();
     let host = desk.inbound.header("host").map(|host| format!("http://{host}"));

@@ -1,4 +1,4 @@
-//! Eden AI v3 as one of many: its row of surfaces, and its console.
+//! Eden AI v3 as one of the emulated vendors: its row of the table of vendors, and its console.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::emulator::edenai::DataPlaneAnswer;
 use crate::emulator::fields::laid_over;
 use crate::emulator::surface::{Console, Row, Seen};
 
-/// Its row of surfaces.
+/// Its row of the table of vendors.
 pub(in crate::emulator) const SURFACE: Row = Row {
     name: "edenai-v3",
     path: "edenai",

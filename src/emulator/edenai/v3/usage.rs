@@ -9,7 +9,7 @@ use crate::emulator::edenai::usage::{Range, Spent, by_token, by_user, passes};
 use crate::emulator::fields::Complaint;
 use crate::emulator::wire;
 
-/// Of one key, revoked or not.
+/// Usage of one key, revoked or not.
 pub(super) fn of_key(desk: &mut Desk<'_>) -> Answer {
     let id = keys::own(desk)?.id.clone();
     let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
@@ -17,12 +17,12 @@ pub(super) fn of_key(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "usage": by_token(spent, &range) })))
 }
 
-/// Of all keys, with filters of its own.
+/// Usage of all keys, with filters of its own.
 pub(super) fn of_organization(desk: &mut Desk<'_>) -> Answer {
     let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
     let inbound = desk.inbound;
     let is = |name: &str, value: Option<&str>| inbound.param(name).is_none_or(|wanted| value == Some(wanted));
-    // Every call here is paid with the vendor's credits.
+    // Every emulated call is paid with the vendor's credits.
     let billed = match inbound.param("billing") {
         None | Some("all" | "eden") => true,
         Some("own_keys") => false,
@@ -38,7 +38,7 @@ pub(super) fn of_organization(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "usage": usage })))
 }
 
-/// Calls have no phases here, so a filter for one lets nothing through.
+/// Emulated calls have no phases, so a filter for one matches nothing.
 fn counted<'a>(desk: &'a Desk<'_>) -> impl Iterator<Item = &'a Spent> {
     let inbound = desk.inbound;
     desk.world.usage.iter().filter(move |spent| {
