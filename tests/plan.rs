@@ -1,4 +1,4 @@
-//! What the decisions decide, and what becomes of them over whole histories with faults.
+//! The decisions, and whole histories of them with faults.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What becomes of the workloads that read a Secret when there is a new key in it.
+//! Restarts of the workloads that read a Secret with a new key.
 
 use crate::support::cluster::{Cluster, Effect, Rule};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 
-/// A cluster whose clock is tokio's, with the namespaces `shop` and `other`.
+/// A cluster with tokio's clock and the namespaces `shop` and `other`.
 fn cluster() -> Cluster {
     let (epoch, start) = ("2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap(), tokio::time::Instant::now());
     let cluster = Cluster::new(move || epoch + start.elapsed(), Vec::new());
@@ -20,7 +20,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// A workload with something in every corner that could be lost.
+/// A workload with a value in every field that a wrong write could lose.
 fn manifest(kind: &str, name: &str, app: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": kind,
@@ -50,7 +50,7 @@ fn labelled(kind: WorkloadKind, labels: &[(&str, &str)]) -> Target {
     Target { kind, which: Which::Labels(labels) }
 }
 
-/// Brings that revision of the key's Secret to the targets.
+/// Writes that revision of the key's Secret to the targets.
 async fn bring(cluster: &Cluster, uid: &str, revision: &str, targets: &[Target]) -> Outcome {
     let request = Restart { namespace: "shop", uid, revision, targets };
     restart(&cluster.client_named("operator"), &request).await
@@ -60,7 +60,7 @@ fn deployment(cluster: &Cluster, name: &str) -> Value {
     cluster.find("deployments.apps", "shop", name).unwrap()
 }
 
-/// The revision that the pods of a Deployment were started with.
+/// The revision with which the pods of a Deployment were started.
 fn carried(cluster: &Cluster, name: &str, uid: &str) -> Value {
     deployment(cluster, name)["spec"]["template"]["metadata"]["annotations"][annotation(uid)].clone()
 }
@@ -203,7 +203,7 @@ async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
         cluster.store_unchecked(manifest("Deployment", name, "web"));
     }
     let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
-    // Somebody else writes one at the same time.
+    // Another writer creates it at the same time.
     cluster.fault(refusal(409, "patch", "b"));
     let first = bring(&cluster, "uid-1", "7", &targets).await;
     assert_eq!(first.restarted, ["Deployment/a", "Deployment/c"]);

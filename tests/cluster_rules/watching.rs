@@ -93,7 +93,7 @@ async fn a_metadata_watch_hides_the_data() {
     assert_eq!(events, ["ADDED s", "BOOKMARK"]);
 }
 
-/// The name in the next event; errors are the watcher's to get over.
+/// The name in the next event; the watcher recovers from errors by itself.
 async fn next_name(stream: &mut (impl Stream<Item = watcher::Result<impl ResourceExt>> + Unpin)) -> String {
     loop {
         let next = tokio::time::timeout(Duration::from_hours(24), stream.next()).await;
@@ -103,7 +103,7 @@ async fn next_name(stream: &mut (impl Stream<Item = watcher::Result<impl Resourc
     }
 }
 
-/// Runs kube's own watcher over the widgets, lets `disturb` happen, and expects to learn of a later widget.
+/// Runs kube's own watcher over the widgets, calls `disturb`, and expects an event for a later widget.
 async fn survives(disturb: impl AsyncFnOnce(&Cluster)) {
     let cluster = cluster();
     let widgets = widgets(&cluster.client());

@@ -1,5 +1,5 @@
-//! Cortecs passes the driver contract, with keys of applications and with management keys. What only it has, the settings of a
-//! project, is as discreet and as careful.
+//! Cortecs passes the driver contract, with keys for applications and with management keys. Project settings, which
+//! only Cortecs has, are tested for secrecy and for malformed answers as well.
 
 use super::world::TOKEN;
 use crate::support::driver_contract::stage::OptionalCalls;
@@ -69,7 +69,7 @@ fn wanted() -> ProjectValues {
     ProjectValues { preference: Some(Preference::Cost), ..ProjectValues::default() }
 }
 
-/// Settings that hold the canary where they are read, and refusals that repeat what was written.
+/// The settings that are read hold the canary, and refusals repeat the settings that are written.
 #[tokio::test(start_paused = true)]
 async fn no_fault_repeats_the_settings_of_a_project() {
     let whole = format!(
@@ -102,7 +102,7 @@ async fn no_secret_is_shown_a_second_time() {
     assert!(!calls.contains(&Call::List) && !calls.contains(&Call::Revoke), "{calls:?}");
 }
 
-/// Within the limit of an export, and not one.
+/// A body below the limit of an export that is no export.
 #[tokio::test(start_paused = true)]
 async fn ten_megabytes_of_usage_without_a_cost_are_no_spending() {
     let row = r#"{"key_name":"n","cost":"x"}"#;
@@ -125,7 +125,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let cortecs = Cortecs::new(stub.wire(TOKEN));
     let projects = cortecs.projects().ok_or("no projects")?;
     let read = projects.read().await;
-    // Nothing at all is no configuration.
+    // An empty answer means that there is no configuration.
     if matches!(&read, Err(fault) if fault.kind == FaultKind::NoSettings) {
         let nothing =
             json.is_null() || json == json!({}) || json == json!([]) || body.trim_ascii().is_empty();
@@ -138,8 +138,8 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let sent = put.lock().unwrap().take();
     need(sent.is_some() == outcome.is_ok(), "refused, and written all the same")?;
     let Some(sent) = sent else { return Ok(()) };
-    // Whatever else there was, it went back as it came; the last digit of a number of seventeen is read as well as
-    // `serde_json` does.
+    // Every other field is written back as it was read; even the 17th digit of a number is read as `serde_json` reads
+    // it.
     let mut expected = json.clone();
     expected["inference_config"]["preference"] = json!("cost");
     let expected: Value = serde_json::from_str(&expected.to_string()).unwrap_or_default();

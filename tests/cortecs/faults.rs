@@ -1,4 +1,4 @@
-//! Every fault of the emulator at every kind of call, for keys of applications and for management keys.
+//! Every fault of the emulator at every kind of call, for keys for applications and for management keys.
 
 use super::world::{KEYS, TOKEN};
 use crate::support::driver_contract::faults::FaultContract;
@@ -30,7 +30,7 @@ const CORTECS: FaultContract = FaultContract {
 
 const MANAGEMENT: FaultContract = FaultContract { kind: KeyType::Management, ..CORTECS };
 
-/// Quirk 3: a name that is not listed was not taken.
+/// Quirk 3: a name that is not listed was not taken, so the limit was reached.
 fn key_limit(status: u16) -> Option<FaultKind> {
     (status == 400).then_some(FaultKind::KeyLimit { status })
 }

@@ -1,4 +1,4 @@
-//! Quirks 10 and 12: what keys spent, and what is left.
+//! Quirks 10 and 12: the spending of keys, and the balance.
 
 use super::world::{TOKEN, order, saying, stage};
 use crate::support::garbage::month;
@@ -38,7 +38,7 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
     assert_eq!(stage.emulator.calls().len(), 3);
 }
 
-/// Quirk 10. What is not documented is not guessed.
+/// Quirk 10. The undocumented path is not guessed.
 #[tokio::test(start_paused = true)]
 async fn without_a_usage_path_no_call_is_sent_and_the_field_is_named() {
     let stage = stage();
@@ -74,7 +74,7 @@ async fn a_span_is_asked_for_to_the_second_by_day_and_key() {
     assert!(Cortecs::new(stub.wire(TOKEN)).spending(&fine, &[]).await.unwrap().is_empty());
 }
 
-/// Quirk 10. The figures may have any of the names that such fields have.
+/// Quirk 10. The figures may have any of the usual field names.
 #[tokio::test(start_paused = true)]
 async fn a_row_is_read_whatever_its_figures_are_called() {
     for cost in ["cost", "total_cost", "costs", "spend", "amount", "price"] {

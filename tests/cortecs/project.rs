@@ -1,4 +1,4 @@
-//! Quirk 11: settings of the project, read, written whole, and nothing else changed.
+//! Quirk 11: settings of the project are read, one is changed, and all others are written back unchanged.
 
 use super::world::{PROJECT, TOKEN, saying, stage};
 use crate::support::driver_contract::stage::Stage;
@@ -43,7 +43,7 @@ fn every_setting() -> ProjectValues {
     }
 }
 
-/// A human added what no documentation names.
+/// A human added undocumented fields.
 fn enriched(stage: &Stage) {
     let edited = stage.emulator.cortecs().edit_project(PROJECT, |it| {
         it.fields.insert("brand_new".to_owned(), json!({"a": [1, null], "b": "ü"}));
@@ -138,7 +138,7 @@ async fn a_change_to_nothing_changes_nothing() {
     assert_eq!(held(&stage).fields, before);
 }
 
-/// What becomes of settings that are not sent is not documented (§3.8).
+/// The effect of omitted settings is not documented (§3.8).
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
     let unwanted = ProjectValues { allow_overwrite: Some(true), ..ProjectValues::default() };
@@ -191,8 +191,8 @@ async fn a_non_administrator_changes_only_the_overwritable_settings() {
     }
 }
 
-/// Whether a PUT is compared with what it was read from is not documented; what a human did meanwhile is not lost where
-/// it is.
+/// Whether a PUT is compared with the version that was read is not documented. If it is, a change by a human in between
+/// is not lost.
 #[tokio::test(start_paused = true)]
 async fn settings_that_were_changed_meanwhile_are_a_conflict_and_are_read_again() {
     let stage = stage();
@@ -276,7 +276,7 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
     }
 }
 
-/// A project that nobody has configured yet is no wrong path, and no answer that cannot be understood.
+/// A project that is not configured yet is neither an unknown path nor a malformed answer.
 #[tokio::test(start_paused = true)]
 async fn a_project_without_a_configuration_says_what_to_do() {
     for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
@@ -292,7 +292,7 @@ async fn a_project_without_a_configuration_says_what_to_do() {
     }
 }
 
-/// Whose account a token leads to is asked of the project's settings.
+/// The account of a token is read from the project's settings.
 #[tokio::test(start_paused = true)]
 async fn a_token_leads_to_the_project_of_its_settings() {
     let stage = stage();

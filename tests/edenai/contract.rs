@@ -25,7 +25,7 @@ const V2: Contract = Contract {
     sound: || Sound { listing: json!([key()]), balance: Some((costs(), 42_500_000)), ..common() },
 };
 
-/// Keys of old have no id.
+/// Legacy keys have no id.
 const V3: Contract = Contract {
     surface: Surface::EdenAiV3,
     token: V3_TOKEN,
@@ -51,7 +51,7 @@ const ISSUER: Contract = Contract {
     ..V3
 };
 
-/// A key of either surface.
+/// A key of either API.
 fn key() -> Value {
     json!({
         "id": "k", "name": "n", "token_type": "api_token", "member": "a@b.c", "masked": "sk-eden-…1",

@@ -1,5 +1,5 @@
-//! Every fault of the emulator at every kind of call of the three drivers: its class, and what the vendor holds
-//! afterwards.
+//! Every fault of the emulator at every kind of call of the three drivers: the class of the driver's fault, and the
+//! keys that the vendor holds afterwards.
 
 use super::world::{AUTH_KEYS, ISSUER_TOKEN, KEYS, TOKENS, V2_TOKEN, V3_TOKEN};
 use crate::support::driver_contract::faults::FaultContract;
@@ -10,7 +10,7 @@ use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::plan::fault::FaultKind;
 
-/// In millionths, of a balance that counts.
+/// The balance in millionths, if it limits the key.
 fn counting(budget: &Budget) -> Option<u64> {
     let nanos = budget.balance.filter(|_| budget.active)?;
     u64::try_from(nanos / 1000).ok()
@@ -61,7 +61,7 @@ const V3: FaultContract = FaultContract {
     ..V2
 };
 
-/// A removal of an auth key has no answer that could be cut short.
+/// The answer to a removal of an auth key has no body that could be cut short.
 const ISSUER: FaultContract = FaultContract {
     token: ISSUER_TOKEN,
     keys: AUTH_KEYS,

@@ -1,4 +1,4 @@
-//! What keys spent and what the account has left, on both surfaces (§2.9).
+//! The spending of keys and the balance of the account, on both APIs (§2.9).
 
 use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
 use crate::support::driver_contract::stage::Stage;
@@ -23,7 +23,7 @@ fn spent(key: &str, micros: u64, calls: u64) -> Spending {
     Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at: Some(day("2026-11-21")) }
 }
 
-/// Two keys of each surface, of which the first made two calls and the second one.
+/// Two keys on each API; the first made two calls and the second one call.
 async fn used() -> Stage {
     let stage = stage();
     let (v2, v3) = (stage.v2(), stage.v3());
@@ -45,14 +45,14 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
         stage.v2_switch(|it| it.strict_query = strict_query);
         stage.emulator.clear_calls();
         let expected = [spent("first", 1_750_000, 2), spent("second", 7, 1)];
-        // Which keys are asked for makes no difference.
+        // The requested keys make no difference.
         assert_eq!(stage.v2().spending(&month(), &[]).await.unwrap(), expected);
         assert_eq!(stage.v3().spending(&month(), &[id("x")]).await.unwrap(), expected);
         assert_eq!(stage.emulator.calls().len(), 2);
     }
 }
 
-/// Whether the last day counts is not documented for v2: asking for one more hides nothing either way.
+/// Whether the last day is included is not documented for v2: a query for one more day loses nothing in either case.
 #[tokio::test(start_paused = true)]
 async fn what_was_spent_today_counts_and_what_was_spent_before_the_span_does_not() {
     for end_inclusive in [false, true] {
@@ -89,7 +89,7 @@ async fn days_and_features_of_a_key_are_one_sum_and_the_last_day_with_calls_is_i
     assert_eq!(v3.spending(&month(), &[]).await.unwrap(), expected);
 }
 
-/// What is not attributed is nobody's, and is told as such.
+/// Spending without a key is returned as such.
 #[tokio::test(start_paused = true)]
 async fn spending_without_a_key_is_no_keys() {
     let data = json!({"2026-11-02": {"text__chat": {"total_cost": 1, "details": 1}}});
@@ -99,7 +99,7 @@ async fn spending_without_a_key_is_no_keys() {
     assert_eq!(keys, ["base_token", "", ""]);
 }
 
-/// As much as a number holds, and no panic beyond it.
+/// A sum stays at the largest number, without a panic.
 #[tokio::test(start_paused = true)]
 async fn sums_that_no_number_holds_stay_at_the_largest() {
     let most = json!({"total_cost": 1e300, "details": 1e300});
@@ -143,7 +143,7 @@ async fn costs_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
     }
 }
 
-/// A log is larger than other answers, and has its own limit.
+/// A usage report has a size limit of its own, larger than that of other answers.
 #[tokio::test(start_paused = true)]
 async fn costs_may_be_larger_than_other_answers_up_to_a_limit_of_their_own() {
     let padded = |bytes: usize| {
@@ -242,7 +242,7 @@ async fn credits_are_read_as_numbers_and_as_text_and_are_not_guessed() {
     }
 }
 
-/// An issuer cannot look at what others spent (§2.6).
+/// An issuer may not read the spending of other keys (§2.6).
 #[tokio::test(start_paused = true)]
 async fn an_issuer_is_not_asked_for_spending() {
     let issuer = Issuer::new(stage().wire(Surface::EdenAiV3, ISSUER_TOKEN));

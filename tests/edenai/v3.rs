@@ -1,4 +1,4 @@
-//! The quirks of v3 but for listings, budgets, dates and auth keys, which have files of their own.
+//! The quirks of v3, except those of listings, budgets, dates and auth keys, which have files of their own.
 
 use super::world::{KEYS, V3_TOKEN, amendment, clear, id, limit, order, settings, stage, v3_saying};
 use crate::support::driver_contract::stage::Stage;
@@ -21,7 +21,7 @@ fn renamed(name: &str) -> Amendment {
     amendment(&[Field::DisplayName], Settings { display_name: name.to_owned(), ..settings() })
 }
 
-/// A human makes a key in the dashboard.
+/// A human creates a key in the dashboard.
 fn by_hand(stage: &Stage, name: &str) -> String {
     stage.emulator.edenai().v3().add_key(NewKey::named(name)).id
 }
@@ -89,7 +89,7 @@ async fn a_new_key_comes_with_the_secret_that_works_and_never_again() {
     }
 }
 
-/// Quirk 4. The key is there, only its secret is not known.
+/// Quirk 4. The key exists, only its secret is unknown.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_create_without_a_whole_key_leaves_open_whether_there_is_one() {
     for body in [
@@ -147,7 +147,7 @@ async fn what_is_sent_is_what_the_vendor_documents_and_nothing_else() {
     assert_eq!(stub.sent(), json!({"name": "other"}));
 }
 
-/// What a human changed and is not amended stays.
+/// A change by a human to a field that is not amended stays.
 #[tokio::test(start_paused = true)]
 async fn an_amendment_changes_its_fields_and_keeps_all_others() {
     let stage = stage();
@@ -203,7 +203,8 @@ async fn a_plan_that_admits_no_more_keys_is_a_limit_and_no_refused_token() {
     v3.mint(&order("second")).await.unwrap();
 }
 
-/// Quirk 8. The vendor does not say which of the two it is, and a token that may only read is no refused token either.
+/// Quirk 8. The vendor does not say which of the two causes it is, and a token that may only read is no refused token
+/// either.
 #[tokio::test(start_paused = true)]
 async fn a_token_that_may_only_read_makes_nothing_and_changes_nothing() {
     let stage = stage();
@@ -220,7 +221,7 @@ async fn a_token_that_may_only_read_makes_nothing_and_changes_nothing() {
     assert_eq!(v3.list().await.unwrap().len(), 1);
 }
 
-/// §2.10, and what an issuer may not (§2.6).
+/// §2.10, and the calls that an issuer may not make (§2.6).
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_no_auth_keys_are_refused() {
     let stage = stage();
@@ -253,7 +254,7 @@ async fn revoking_succeeds_with_and_without_a_body_and_when_it_is_done_already()
         assert_eq!(answer, DataPlaneAnswer::UnknownKey);
         assert!(v3.get(&minted.key.id).await.unwrap().is_none());
     }
-    // Another organization's, or none at all: 404 (§2.6).
+    // A key of another organization, or no key: 404 (§2.6).
     let stage = stage();
     stage.v3().revoke(&id("3f1c2b6e-8a4d-4f0e-9b7a-2c5d6e7f8a90")).await.unwrap();
 }

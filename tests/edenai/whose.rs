@@ -1,4 +1,4 @@
-//! Whose account a token leads to: quirk 11 of v3.
+//! The account of a token: quirk 11 of v3.
 
 use super::world::{ISSUER_TOKEN, V3_TOKEN, stage, v2_saying, v3_saying};
 use crate::support::stub::Stub;

@@ -1,4 +1,4 @@
-//! The worlds of Eden AI, and the drivers that work for them.
+//! The two emulated APIs of Eden AI and their drivers.
 
 use crate::support::driver_contract::stage::Stage;
 use crate::support::stub::Stub;
@@ -68,7 +68,7 @@ impl Stage {
     }
 }
 
-/// Drivers whose vendor says this to everything.
+/// Drivers whose vendor sends this answer to every request.
 pub fn v2_saying(body: impl Into<Bytes>) -> EdenAiV2 {
     EdenAiV2::new(Stub::always(200, body).wire(V2_TOKEN))
 }

@@ -39,7 +39,7 @@ fn sound() -> Sound {
 
 driver_contract!(EDGEE);
 
-/// What holds the driver shows no more than the driver, and logs no more.
+/// The types that hold the driver neither show nor log more than the driver.
 #[tokio::test(start_paused = true)]
 async fn no_account_shows_or_logs_a_secret() {
     let log = logged::by_this_thread();

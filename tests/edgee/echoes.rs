@@ -1,4 +1,4 @@
-//! A vendor, or something in between, that repeats a secret where an id or a name should be.
+//! A vendor or an intermediary that repeats a secret in the place of an id or a name.
 
 use super::stub::Stub;
 use super::world::{TOKEN, clear, id, order, provider_key_order};
@@ -39,7 +39,7 @@ async fn the_console_token_is_no_key() {
     assert_eq!(clear(&edgee.mint(&order(MARKED)).await.unwrap().secret), KEY);
 }
 
-/// The mark beside the secret is found all the same.
+/// The mark beside the secret is still found.
 #[tokio::test(start_paused = true)]
 async fn a_name_loses_the_secret_in_it_and_keeps_its_mark() {
     let name = format!("{TOKEN} {MARKED}");

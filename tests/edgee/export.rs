@@ -1,5 +1,5 @@
-//! Spending out of the exported log (contract §1.11): columns by name in any spelling and order, both formats, and what
-//! is no log.
+//! Spending from the exported log (contract §1.11): columns by name in any spelling and order, both formats, and
+//! malformed logs.
 
 use super::stub::{Stub, saying};
 use super::world::{id, order, world};
@@ -25,7 +25,7 @@ fn spent(key: &str, (micros, calls): (u64, u64), last_used_at: Option<Timestamp>
     Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at }
 }
 
-/// What a log of three records says, whatever it looks like.
+/// The sums of a log of three records, in any format.
 fn three() -> Vec<Spending> {
     let (first, last) = (Some(at("2026-11-02T10:00:00Z")), Some(at("2026-11-03T10:00:00Z")));
     vec![spent("a", (1_750_000, 2), last), spent("b, \"the\" second", (7, 1), first)]
@@ -48,7 +48,7 @@ async fn the_log_of_the_emulated_vendor_is_summed_by_key() {
         let names = if ids { [keys[0].0.as_str(), &keys[1].0] } else { ["first", "second, \"quoted\""] };
         let used = Some(at("2026-11-21T08:00:00Z"));
         assert_eq!(told, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
-        // Only of the keys that are asked for.
+        // Only spending of the requested keys is returned.
         assert_eq!(edgee.spending(&month(), &keys[1..]).await.unwrap().len(), 1);
     }
 }
@@ -107,7 +107,7 @@ fn records_of_json_are_read_bare_and_enveloped_in_any_spelling() {
     }
 }
 
-/// A call that failed cost nothing, which a table says by an empty cell and JSON by null.
+/// A failed call cost nothing: an empty cell in CSV, null in JSON.
 #[test]
 fn a_call_without_a_cost_is_a_call() {
     let log = "Timestamp,API Key,Cost\n2026-11-02T10:00:00Z,a,\n2026-11-02T10:00:00Z,a, \n";
@@ -121,7 +121,7 @@ fn a_log_of_nothing_is_nothing() {
     }
 }
 
-/// A time that cannot be read is no reason to count nothing.
+/// A malformed time does not drop the call.
 #[test]
 fn a_time_that_is_none_is_no_last_use() {
     let log = "Time,Key,Cost\nyesterday,a,1\n,a,1\n";
@@ -137,7 +137,7 @@ fn sums_that_no_number_holds_stay_at_the_largest() {
     assert_eq!((told[0].micros, told[0].calls, told[1].micros), (u64::MAX, Some(2), 0));
 }
 
-/// Never a smaller sum: a log of which something cannot be read is none.
+/// A log with a malformed record is a fault, and never a smaller sum.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_log_is_a_fault_without_effect() {
     for body in [
@@ -170,7 +170,7 @@ async fn what_is_no_log_is_a_fault_without_effect() {
     }
 }
 
-/// A URL holds so many ids and no more.
+/// A URL holds a limited number of ids.
 #[tokio::test(start_paused = true)]
 async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -195,7 +195,7 @@ async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
     assert_eq!((asked.len(), once.len()), (120, 120));
 }
 
-/// One part that fails fails the whole, which would be a smaller sum.
+/// One failed part fails the whole reading; otherwise the sum would be too small.
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_vendor_are_faults_without_effect() {
     for effect in [
@@ -259,7 +259,7 @@ fn csv() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// No panic, no key that the log does not name, and no more calls than it has bytes.
+/// No panic, no key that the log does not name, and no more calls than bytes.
 #[test]
 fn no_log_makes_the_reader_panic_or_invent() {
     let record = json!({"timestamp": "2026-11-02T10:00:00Z", "api_key": "a", "cost": 1.25, "tags": []});
@@ -274,7 +274,7 @@ fn no_log_makes_the_reader_panic_or_invent() {
     });
 }
 
-/// Bytes that are no text are no amount and no key.
+/// Bytes that are not UTF-8 are neither an amount nor a key.
 #[test]
 fn a_cell_that_is_no_text_makes_no_log() {
     for row in [b",\xff,1\n", b",a,\xff\n"] {

@@ -1,4 +1,5 @@
-//! Every fault of the emulator at every kind of call: its class, and what the vendor holds afterwards.
+//! Every fault of the emulator at every kind of call: the class of the driver's fault, and the keys that the vendor
+//! holds afterwards.
 
 use super::world::{KEYS, ORG, TOKEN, driver, id, world};
 use crate::support::driver_contract::faults::{FaultContract, fault_contract};

@@ -1,4 +1,4 @@
-//! Quirks 2, 3 and 11: everything is listed, or it is a fault.
+//! Quirks 2, 3 and 11: every key is listed, or the listing is a fault.
 
 use super::stub::{Stub, saying};
 use super::world::{KEYS, World, full_order, id, order, world};
@@ -129,7 +129,7 @@ async fn a_cursor_goes_back_to_the_vendor_exactly_as_it_came() {
 
 const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
 
-/// Each with a field that no driver can read, and that field; the name is what `NAME` stands for.
+/// Entries with one malformed field, and the name of that field; `NAME` is replaced by the name of the key.
 const ODD: [(&str, &str); 7] = [
     (r#"{"id":"k","name":"NAME","active":"yes"}"#, "active"),
     (r#"{"id":"k","name":"NAME","models":"*"}"#, "models"),
@@ -159,12 +159,12 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
     }
 }
 
-/// An unread field says nothing: it is neither absent nor "never".
+/// A malformed field is unknown: neither absent nor "never".
 #[tokio::test(start_paused = true)]
 async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
     for (row, field) in ODD {
         let row = row.replace("NAME", MARKED);
-        // The odd value comes last, and so is the one that counts.
+        // The malformed value comes last, so it is the one that counts.
         let all = format!(
             r#"{{"active":true,"models":[],"max_usage":5,"debug_mode":false,"email":"a",{}"#,
             &row[1..]
@@ -241,7 +241,7 @@ async fn times_are_read_as_the_vendor_keeps_them() {
     assert_eq!(listed.last_used_at, Some(used));
 }
 
-/// Newer servers add fields freely (contract §1.3).
+/// Newer servers add fields without notice (contract §1.3).
 #[tokio::test(start_paused = true)]
 async fn undocumented_fields_are_ignored() {
     let extra = r#""object":"ai_gateway_api_key","compression":{"a":null},"fallbacks":[{"model":"m"}],

@@ -1,4 +1,4 @@
-//! What is put into a URL or a header stays where it was put.
+//! Values in a URL or a header cannot leave their segment or field.
 
 use super::stub::Stub;
 use super::world::{KEYS, TOKEN, driver, id, order, renamed, wire, world};
@@ -37,7 +37,7 @@ async fn no_id_leaves_its_segment_of_the_path() {
     }
 }
 
-/// These cannot be written as a segment: a URL without them is another URL, such as that of the whole collection.
+/// These ids cannot be a path segment: without them the URL would be another one, such as that of the whole collection.
 #[tokio::test(start_paused = true)]
 async fn an_id_that_cannot_be_a_segment_is_never_sent() {
     for nothing in ["", ".", "..", ".\n.", "\t", ".\r"] {

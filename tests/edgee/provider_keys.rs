@@ -1,4 +1,5 @@
-//! Quirk 10: creation is documented, the rest is tried, and only the listing is believed.
+//! Quirk 10: only the creation of provider keys is documented. Other calls are tried, and only the listing proves their
+//! effect.
 
 use super::stub::{Stub, refusing, saying};
 use super::world::{ORG, PROVIDER_KEYS, World, id, provider_key_order, world};
@@ -126,7 +127,7 @@ async fn removal_of_a_provider_key_is_seen_in_the_listing_and_not_in_the_answer(
     }
 }
 
-/// The endpoints are not documented, so a vendor without them is in its right, whichever way it says so.
+/// The endpoints are not documented, so a vendor may lack them, whatever status it answers.
 #[tokio::test(start_paused = true)]
 async fn a_vendor_without_the_undocumented_endpoints_is_no_fault() {
     for status in [400, 403, 404, 405, 410, 422, 501] {
@@ -180,7 +181,7 @@ async fn unknown_fields_of_a_provider_key_are_ignored() {
     assert_eq!(listed[0].assigned_to, Some(ids(&["k"])));
 }
 
-/// The endpoint is not documented, but an answer with 2xx that is none is no word of the vendor's.
+/// The endpoint is not documented, but a 2xx answer that is no JSON does not come from the vendor.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_change_that_is_none_is_not_believed() {
     for lie in ["<html></html>", "[]", "null", "7", r#"{"error":"no"}"#, r#"{"id":"#] {

@@ -1,4 +1,4 @@
-//! Quirks 8 and 9: what is taken from a refusal, and when something is gone.
+//! Quirks 8 and 9: the fields named by a refusal, and the answers that mean gone.
 
 use super::stub::{Stub, refusing};
 use super::world::{World, id, order, provider_key_order, renamed, world};
@@ -17,7 +17,7 @@ async fn refused(world: &World, order: Order) -> Fault {
     fault
 }
 
-/// Quirk 8. The flat shape has no place for names.
+/// Quirk 8. The flat shape names no fields.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_the_fields_of_ours_that_the_vendor_named_in_the_nested_shape() {
     for flat in [false, true] {
@@ -64,12 +64,12 @@ async fn only_names_of_our_own_fields_are_taken_from_a_refusal() {
     );
     let body = format!(r#"{{"error":{{"type":"{canary}","message":"{canary}","params":{params}}}}}"#);
     let fault = Stub::always(422, body).edgee().mint(&order("n")).await.err().unwrap();
-    // `active` is a field of an amendment, and `provider_key` one of a deposit; neither was sent here.
+    // `active` is a field of an amendment, and `provider_key` is a field of a provider key; neither was sent here.
     assert_eq!(fault, rejected(422, &["spec.models", "spec.email"]));
     assert!(!format!("{fault} {fault:?}").contains(canary));
 }
 
-/// As `FastAPI` says it.
+/// The shape of `FastAPI`.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_specification() {
     let complaint =
@@ -127,7 +127,7 @@ async fn removing_a_key_succeeds_with_and_without_a_body_and_when_it_is_gone_alr
     }
 }
 
-/// "Any other failure must not be read as gone" (contract §1.5): a key taken for gone stays valid for ever.
+/// "Any other failure must not be read as gone" (contract §1.5): a key mistaken for gone would stay valid for ever.
 #[tokio::test(start_paused = true)]
 async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
     for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503, 504] {
@@ -149,7 +149,7 @@ async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
     }
 }
 
-/// A page in place of an answer (a portal, a proxy, maintenance) removed nothing.
+/// An HTML page instead of an answer (a portal, a proxy, maintenance) does not confirm a removal.
 #[tokio::test(start_paused = true)]
 async fn a_removal_answered_with_a_page_is_not_believed() {
     for body in ["<!DOCTYPE html><html></html>", "OK then", "\u{1f}\u{8b}", r#"{"deleted":tr"#] {

@@ -1,4 +1,4 @@
-//! Quirks 1, 5, 6 and 7: what a key is told, and what it tells.
+//! Quirks 1, 5, 6 and 7: the settings sent for a key and read from it.
 
 use super::stub::Stub;
 use super::world::{amendment, full_order, id, monthly, order, settings, world};
@@ -33,7 +33,7 @@ async fn fields_that_are_not_ordered_are_not_sent() {
     assert_eq!(stub.sent(), json!({"name": "plain", "type": "api"}));
 }
 
-/// Quirk 1, and what makes it matter: a human's change to a field that is not amended stays.
+/// Quirk 1: a change by a human to a field that is not amended stays.
 #[tokio::test(start_paused = true)]
 async fn an_amendment_changes_its_fields_and_keeps_all_others() {
     let world = world();
@@ -155,7 +155,7 @@ async fn a_limit_that_the_vendor_never_documented_is_still_read_as_a_number_of_d
     for none in ["0", "0.0", "-1", "null", "\"\""] {
         assert_eq!(shown(none).await.unwrap(), Some(None), "{none}");
     }
-    // Nothing is known of it then, not even that there is none.
+    // The field is unknown then, which does not mean that there is no limit.
     for no_number in ["\"a lot\"", "true", "[]"] {
         assert_eq!(shown(no_number).await.unwrap(), None, "{no_number}");
     }

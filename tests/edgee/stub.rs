@@ -1,4 +1,4 @@
-//! An Edgee of whom every answer is written by hand.
+//! An Edgee stub: every answer is written by the test.
 
 use super::world::{TOKEN, driver};
 use bytes::Bytes;
@@ -13,12 +13,12 @@ impl Stub {
     }
 }
 
-/// A driver whose vendor says this to everything.
+/// A driver whose vendor sends this answer to every request.
 pub fn saying(body: impl Into<Bytes>) -> Edgee {
     Stub::always(200, body).edgee()
 }
 
-/// A driver whose vendor answers everything with this status, and an error about nothing.
+/// A driver whose vendor answers every request with this status and an error without details.
 pub fn refusing(status: u16) -> Edgee {
     Stub::always(status, r#"{"error":{"type":"x","message":"y"}}"#).edgee()
 }

@@ -1,4 +1,4 @@
-//! Who may not be the vendor: certificates.
+//! Certificates of servers that are not the vendor.
 
 use super::tcp::{Served, real};
 use super::world::{TOKEN, driver, order, wire, world};
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Terminates TLS with a certificate that only it vouches for.
+/// Terminates TLS with a self-signed certificate.
 fn acceptor(name: &str) -> TlsAcceptor {
     acceptor_of(&rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap())
 }
@@ -56,7 +56,7 @@ async fn an_untrusted_certificate_is_refused_before_a_byte_of_the_request_is_sen
     }
 }
 
-/// A vendor that people run themselves may have a private authority; it vouches for no vendor on the public network.
+/// A self-hosted vendor may have a private certificate authority, which is not trusted for any other vendor.
 #[tokio::test]
 async fn a_private_certificate_authority_is_believed_where_the_driver_says_so_and_nowhere_else() {
     let world = world();
@@ -104,7 +104,7 @@ async fn a_token_travels_in_the_header_that_the_driver_says() {
     }
 }
 
-/// It had no chance to be trusted, so its certificate is not what to look at.
+/// A server without TLS fails for another reason than its certificate.
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_is_no_question_of_certificates() {
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {

@@ -1,4 +1,4 @@
-//! An account while others wait: pauses that the vendor requests for, refusals and failures meanwhile.
+//! An account with waiting callers: pauses by Retry-After, refusals, and failures.
 
 use super::account::{Client, mint};
 use super::world::{KEYS, TOKEN, World, driver, id, wire, world};
@@ -49,7 +49,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
         }
         assert_eq!(world.emulator.calls().len(), 1);
         assert_eq!(world.keys().len(), 1);
-        // A revocation tries: it was another call that the vendor throttled.
+        // A revocation ignores the pause, because the vendor throttled another call.
         client.account.revoke(&id(&key.id)).await.unwrap();
         assert_eq!(world.keys().len(), 0);
         sleep(Duration::from_millis(1)).await;
@@ -58,7 +58,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
     }
 }
 
-/// The account keeps what a failing vendor requests for as well; one that requests for nothing is called on.
+/// The account also honours the Retry-After of a failing vendor; without one, calls go on.
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
     for (code, asked, seconds) in
@@ -80,14 +80,14 @@ async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
     }
 }
 
-/// So many callers that most of them wait for their turn when the first answers arrive.
+/// So many callers that most of them wait for a permit when the first answers arrive.
 async fn crowd(client: &Client) -> Vec<Fault> {
     let key = id("key_000001");
     let outcomes = join_all((0..150).map(|_| client.account.get(&key))).await;
     outcomes.into_iter().filter_map(Result::err).collect()
 }
 
-/// A vendor that is some way off: meanwhile, others come and wait.
+/// A vendor with a slow connection, so that other callers arrive and wait.
 struct Far(InProcess);
 
 #[async_trait]
@@ -113,7 +113,7 @@ async fn callers_that_wait_for_a_permit_also_keep_the_pause() {
     world.fault_always("GET", KEYS, throttled(Some("60")));
     let faults = crowd(&client).await;
     assert_eq!(faults.len(), 150);
-    // The burst was out before the first answer; nobody went out after it.
+    // The burst was sent before the first answer; no call was sent after it.
     assert!(world.emulator.calls().len() <= 60, "{}", world.emulator.calls().len());
 }
 
@@ -135,7 +135,7 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
     (outcomes.into_iter().filter_map(Result::err).collect(), start.elapsed())
 }
 
-/// A vendor in trouble is not asked the same thing a hundred times, and nobody waits a hundred deadlines.
+/// A failing vendor does not get the same request a hundred times, and no caller waits for a hundred deadlines.
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
     let slow = [
@@ -151,7 +151,7 @@ async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
         assert_eq!(faults, vec![Fault::without_effect(kind.clone()); 100]);
         assert!((1..=2).contains(&world.emulator.calls().len()), "{kind}");
         assert!(took <= Duration::from_secs(60), "{kind}: {took:?}");
-        // Whoever comes after it requests anew.
+        // A later caller sends a new request.
         world.emulator.faults().clear();
         client.account.list(world.clock.now() - SignedDuration::from_secs(1)).await.unwrap();
     }

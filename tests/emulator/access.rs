@@ -1,4 +1,4 @@
-//! Who may call what: tokens, organizations, unknown paths, and console tokens by API.
+//! Authorization: tokens, organizations, unknown paths, and the API for console tokens.
 
 use jiff::SignedDuration;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! More than one account at every vendor: a token sees its own.
+//! Several accounts at every vendor: a token sees only its own account.
 
 use keysmith::emulator::Surface;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn the_account_is_shown_where_the_vendor_shows_it() {
     assert_eq!(world.post("/_emulator/cortecs/tokens", wrong).await.0, 400);
 }
 
-/// What an issuer mints is of its organization.
+/// A minted auth key belongs to the organization of its issuer.
 #[tokio::test(start_paused = true)]
 async fn an_auth_key_is_of_the_organization_of_its_issuer() {
     let world = world();

@@ -1,4 +1,4 @@
-//! Eden AI: what a key may spend, on both surfaces.
+//! Eden AI: budgets of keys, on both APIs.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
@@ -10,7 +10,7 @@ const V2: &str = "/edenai/v2/user/custom_token/";
 const V3: &str = "/edenai/v3/manage/keys/";
 const CHAT: &str = "/edenai-gateway/v3/llm/chat/completions";
 
-/// A key of v3 with these spending controls: its path, and its secret.
+/// A key of v3 with this budget: its path and its secret.
 async fn key(world: &World, mut body: Value) -> (String, String) {
     body["name"] = json!("a");
     let (status, key) = world.call("mgmt-eden-emulated-console-token", ("POST", V3), body).await;
@@ -26,7 +26,7 @@ async fn balance(world: &World, path: &str) -> Value {
     world.call("mgmt-eden-emulated-console-token", ("GET", path), Value::Null).await.1["balance"].clone()
 }
 
-/// Moves the emulated clock to that time.
+/// Sets the emulated clock.
 fn at(world: &World, time: &str) {
     let time: Timestamp = time.parse().unwrap();
     world.emulator.advance(time.duration_since(world.emulator.now()));

@@ -1,4 +1,4 @@
-//! Eden AI v2: custom tokens, and what became of them by September 2026.
+//! Eden AI v2: custom tokens, and their management since September 2026.
 
 use jiff::SignedDuration;
 use keysmith::emulator::edenai::DataPlaneAnswer;

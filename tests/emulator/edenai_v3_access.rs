@@ -1,4 +1,4 @@
-//! Eden AI v3: who may call what, and how auth keys come and go.
+//! Eden AI v3: authorization, and the life of auth keys.
 
 use jiff::SignedDuration;
 use keysmith::emulator::edenai::v3::{Scope, SecretField};

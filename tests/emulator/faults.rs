@@ -1,5 +1,5 @@
-//! Fault effects, as far as no driver sees them: their form on the wire, their rules, and the log. What each does to the vendor
-//! and to whoever calls is proven with every driver, in `tests/support/driver_contract/faults.rs`.
+//! Fault effects that drivers do not see: their form on the wire, their rules, and the log. The effect of each fault on
+//! the vendor and on the caller is tested with every driver, in `tests/support/driver_contract/faults.rs`.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::support::{CHAT, KEYS, ORG, World, parsed, request, world};
 
-/// A world where the next create goes wrong that way.
+/// An emulator in which the next create has this fault.
 fn with(effect: Effect) -> World {
     let world = world();
     world.emulator.faults().add(Rule::once("POST", "/api_keys", effect));

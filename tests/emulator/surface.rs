@@ -1,4 +1,4 @@
-//! One table of vendors: what a desk and the control API do is the same at each.
+//! One table of vendors: the vendor handle and the control API do the same at each vendor.
 
 use jiff::SignedDuration;
 use keysmith::emulator::{Desk, Surface};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{World, parsed, request, with_header, world};
 
-/// What a client of each vendor sends: to make a key, to list, to call the data plane.
+/// The requests of a client of each vendor: create a key, list keys, call the data plane.
 struct Client {
     surface: Surface,
     keys: &'static str,

@@ -1,4 +1,4 @@
-//! What documents tell people to type, typed.
+//! Runs the commands of documents as a user would type them.
 
 use super::site::{ORG, Site, TOKEN};
 use crate::support::helm::root;
@@ -14,7 +14,7 @@ pub fn blocks(document: &str, section: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// Somebody in a shell, at the top of the repository.
+/// A user's shell, at the top of the repository.
 pub struct Shell<'a> {
     site: &'a Site,
     path: String,

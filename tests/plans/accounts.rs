@@ -1,4 +1,4 @@
-//! Whose account a token leads to, and when that is doubted.
+//! The account of a token, and when it is in doubt.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKey;
@@ -16,7 +16,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// `a` and `b` are old, `young` is not yet to be listed, `other:` is another ConsoleToken's.
+/// `a` and `b` are old; `young` need not be listed yet; keys with `other:` belong to another ConsoleToken.
 fn keys(names: &[&str]) -> Vec<Recorded> {
     names
         .iter()
@@ -149,7 +149,7 @@ fn an_account_is_doubted_when_its_keys_are_missing_together_or_after_the_token_c
 #[test]
 fn a_doubt_ends_with_the_first_key_that_is_listed_again() {
     let (doubted, _) = untold(&["a", "b"], &[], "one").judge();
-    // One resource went meanwhile: what is left alone is doubted on.
+    // One resource was deleted meanwhile: the doubt stays for the remaining keys.
     let again = Case { before: Some(doubted.clone()), ..untold(&["a"], &[], "one") }.judge();
     assert_eq!(again.1, Judgement::Suspicious);
     assert_eq!(again.0.doubted_since, doubted.doubted_since, "since the first time");
@@ -164,7 +164,7 @@ fn the_old_token_put_back_ends_what_another_account_began() {
     let (changed, _) = told(&["a"], &[], ("two", "other")).judge();
     assert_eq!(known(Some(&changed), "two", false), Ok(Some("other")), "asked once");
     assert_eq!(known(Some(&changed), "one", true), Ok(Some("project")));
-    // Its only key was deleted in the console in between: its own looks decide.
+    // Its only key was deleted in the console in between: the checks of the key itself decide.
     let back = Case { before: Some(changed), ..told(&["a"], &[], ("one", "project")) }.judge();
     assert_eq!(back, (pinned("project", true, "one"), Judgement::Sure));
 }
@@ -203,12 +203,12 @@ fn an_account_keeps_its_name_through_its_tokens() {
     assert_eq!(first, pinned(&unnamed("one"), false, "one"));
     let next = Case { before: Some(first.clone()), ..untold(&["a"], &["a"], "two") }.judge().0;
     assert_eq!(next, pinned(&unnamed("one"), false, "two"));
-    // A name that the vendor tells is better, once it is known to be the same account.
+    // The account name from the vendor is preferred, once it is known to be the same account.
     let named = Case { before: Some(next), told: Some("project"), ..untold(&["a"], &["a"], "two") }.judge().0;
     assert_eq!(named, pinned("project", true, "two"));
     let silent = Case { before: Some(named), ..untold(&["a"], &["a"], "three") }.judge().0;
     assert_eq!(silent, pinned("project", true, "three"));
-    // Nothing was made there: the next token is as good as the first.
+    // No key was made with the first token, so any next token is accepted.
     let fresh = Case { before: Some(first), ..untold(&[], &[], "two") }.judge().0;
     assert_eq!(fresh, pinned(&unnamed("two"), false, "two"));
 }

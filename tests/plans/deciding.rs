@@ -1,4 +1,4 @@
-//! What is decided for a key that should exist.
+//! Decisions about a key that should exist.
 
 use super::known::*;
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use keysmith::plan::retry::plus;
 use keysmith::plan::rotation::Cause;
 use keysmith::plan::spec_error::SpecError;
 
-/// A create call may be carried out this long after its claim, and be listed this much later.
+/// The latest time after a claim at which its create call can land and be listed.
 const SETTLED: i64 = 70;
 
 #[test]
@@ -158,7 +158,7 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
     expect(&fenced, issue(4), Why::AttemptFailed);
 }
 
-/// The vendor says for the second time that the served key is gone, and a fresh listing does not show it either.
+/// The vendor reports the served key gone for the second time, and a fresh listing does not show it either.
 fn missing(facts: Facts) -> Facts {
     let facts = with_record(facts, |it| it.missing_since = Some(at(-60)));
     Facts { confirmed: Some(None), view: Some(view(0, &[])), ..facts }
@@ -275,7 +275,7 @@ fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
     for failures in 0..4 {
         expect(&leaked(failures), Step::Retire(id("two")), Why::Leaked);
     }
-    // Nothing is served: the vendor has no room for another key before this one is gone.
+    // No key is served: the vendor has no room for another key before this one is revoked.
     let forsaken = |failures| with_record(leaked(failures), |it| (it.id, it.serial) = (None, None));
     for failures in 0..4 {
         let decision =
@@ -304,7 +304,7 @@ fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_i
     expect(&again, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
     let asked = Facts { requested: true, ..left(-10) };
     expect(&asked, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
-    // A request is one more try, and then the rest of the look that was asked for.
+    // A request allows one more attempt, and then the verification that was requested.
     expect(&Facts { mended: mends(3), ..asked }, Step::Confirm(id("one")), Why::SpecChanged);
     expect(&Facts { requested: true, mended: mends(3), ..dressed.clone() }, Step::Contest, Why::Contested);
     let other = with_held(Facts { mended: mends(0), ..left(-10) }, |it| it.state = "otherwise".into());
@@ -342,7 +342,7 @@ fn an_immutable_secret_keeps_the_old_key_and_no_key_is_made_for_it() {
 #[test]
 fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     let record = served().record;
-    // Of which serial the lost claim was, nobody knows: it may have been for a call that is still going.
+    // The serial of the lost claim is unknown: its create call may still be under way.
     let restored = Some(Claim { unsettled: Some(at(0)), ..Claim::new(Serial(2), at(0), Purpose::Restore) });
     assert_eq!(hold(&record, (true, Some(claim(1, -900))), at(0)), None);
     assert_eq!(hold(&record, (false, Some(claim(4, -900))), at(0)), Some(claim(4, -900)));
@@ -350,7 +350,7 @@ fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     assert_eq!(hold(&record, (false, None), at(0)), restored);
     let blank = new().record;
     assert_eq!(hold(&blank, (false, None), at(0)), None);
-    // Nothing is served yet, but something was claimed.
+    // No key is served yet, but a serial was claimed.
     let tried = with_record(new(), |it| {
         it.count = Some(keysmith::api::rotation::KeyCount { since: at(-5), serial: 0, made: 0 });
     });
@@ -395,7 +395,7 @@ fn a_field_without_effect_keeps_a_first_key_from_being_made_and_nothing_else() {
     assert_eq!(decide(&new()), Decision { step: Step::Rest(None), why: Why::Idle });
     assert_eq!(decide(&served()).why, Why::Fresh);
     assert_eq!(decide(&missing(served())).step, issue(2));
-    // A leaked key was given up before another was made.
+    // A leaked key was dropped before another one was created.
     let forsaken =
         with_record(new(), |it| (it.immutable_hash, it.settled) = (Some("hash".to_owned()), Serial(1)));
     assert_eq!(decide(&forsaken).why, Why::NeverIssued);

@@ -1,4 +1,4 @@
-//! What is decided for a key whose resource is being deleted.
+//! Decisions about a key whose resource is being deleted.
 
 use super::known::*;
 use keysmith::api::rotation::DeletionPolicy;
@@ -12,7 +12,7 @@ fn going(facts: Facts) -> Facts {
     Facts { deleting: true, ..facts }
 }
 
-/// The deletion was claimed a minute ago; the key is known to be gone.
+/// The deletion was claimed a minute ago, and the key is known to be gone.
 fn claimed(unsettled: Option<i64>) -> Facts {
     Facts {
         claim: Some(deletion(2, -60, unsettled)),
@@ -72,7 +72,7 @@ fn what_is_recorded_is_revoked_before_and_whatever_a_listing_shows() {
     expect_retired(&Facts { view: Some(view(-30, &keys)), ..facts.clone() }, recorded());
     let half = Facts { gone: [id("one")].into(), ..facts.clone() };
     expect_retired(&half, Step::Revoke(vec![id("old")]));
-    // What does not carry our mark was left alone.
+    // A key without our mark was left alone.
     let strays = Facts { strays: [id("one"), id("old")].into(), ..facts };
     expect_retired(&strays, Step::Release);
 }
@@ -139,7 +139,7 @@ fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
     ends(&on, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
     let served_off = Facts { disabled: [id("one")].into(), ..on.clone() };
     ends(&served_off, disable, (Step::Disable(vec![id("two")]), Why::Deleting));
-    // A listing that lags shows them as they were.
+    // A listing that lags shows the keys as they were.
     let off = Facts { disabled: [id("one"), id("two")].into(), ..on.clone() };
     ends(&off, disable, (Step::Release, Why::LeftBehind));
     let unlisted = Facts { view: Some(view(-30, &[])), ..on };

@@ -1,4 +1,4 @@
-//! Histories that once went wrong, as small as they came.
+//! Regression tests: histories that once failed, in their shrunk form.
 
 use super::class::Class;
 use super::fate::Fate;

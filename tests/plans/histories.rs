@@ -1,4 +1,4 @@
-//! The histories, played by the protocol as it is and by the protocol with a rule left out.
+//! Random histories, run by the real protocol and by mutants of it.
 
 use super::generator::{History, histories};
 use super::history::play;
@@ -10,18 +10,18 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 const LONGEST: usize = 120;
-/// Some rules are left out in vain in most histories.
+/// Some mutants do no harm in most histories.
 const MUTANT_CASES: u32 = 6_000;
 const MUTANT_STATES: usize = 3_000;
 
-/// How many cases; more with `KEYSMITH_CASES`.
+/// The number of cases; `KEYSMITH_CASES` sets another one.
 pub fn cases(default: u32) -> u32 {
     let more = std::env::var("KEYSMITH_CASES").ok();
     let thorough = if report::thorough() { 10 * default } else { default };
     more.and_then(|it| it.parse().ok()).unwrap_or(thorough)
 }
 
-/// The same cases every time, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
+/// The same cases in every run, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
 pub fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let seed = std::env::var("KEYSMITH_SEED").ok().and_then(|it| it.parse().ok());
@@ -52,7 +52,7 @@ fn every_mutant_is_killed() {
     assert_eq!(caught, Mutant::ALL, "nobody misses what the others leave out");
 }
 
-/// By the searches in which one operator goes on while the other one pauses, or by the histories.
+/// Whether a mutant survives the searches, in which one operator goes on while the other one pauses, and the histories.
 fn is_missed(mutant: Mutant) -> bool {
     let paused = scenarios().into_iter().filter(|scenario| scenario.splits > 0);
     let mut searched = paused.filter_map(|scenario| {
@@ -64,7 +64,7 @@ fn is_missed(mutant: Mutant) -> bool {
     let history = |case: u32| {
         let history: History = strategy.new_tree(&mut runner).unwrap().current();
         let error = play(&history, Some(mutant), false).err()?;
-        // It is the mutant's doing only if nothing is wrong without it.
+        // The failure is due to the mutant only if the history passes without it.
         play(&history, None, false).is_ok().then(|| format!("history {case}: {error}"))
     };
     let caught = searched.next().or_else(|| (0..MUTANT_CASES).find_map(history));

@@ -1,4 +1,4 @@
-//! What is decided about the settings of a served key, and about keys that nothing uses.
+//! Decisions about the settings of a served key, and about unused keys.
 
 use super::known::*;
 use jiff::SignedDuration;

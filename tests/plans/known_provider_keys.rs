@@ -1,4 +1,4 @@
-//! Facts for the tables of deposits: one at rest, from which each test departs.
+//! Facts for the tables of provider keys: one at rest; each test changes some of them.
 
 use super::cluster::mark;
 use super::known::{at, claim, id};
@@ -54,7 +54,7 @@ pub fn new() -> ProviderKeyFacts {
     }
 }
 
-/// Deposit `one` of serial 1 is at the vendor as wanted.
+/// Provider key `one` of serial 1 is at the vendor as wanted.
 pub fn at_rest() -> ProviderKeyFacts {
     ProviderKeyFacts {
         claim: Some(claim(1, -90_000)),

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 const TOKEN_UID: &str = "uid-of-the-token";
 
-/// What one operator of the model acts on.
+/// The ports of one operator of the model.
 #[derive(Clone)]
 pub struct Model {
     pub world: Shared,
@@ -65,7 +65,7 @@ impl Model {
         change(&mut self.world.borrow_mut().operators[self.me])
     }
 
-    /// A call that makes something, from the moment at which it can no longer be held back.
+    /// A create call, from the moment at which it can no longer be withheld.
     async fn send_once(&self, request: &Request) -> Result<Option<Listed>, Fault> {
         let now = self.now();
         self.memory(|memory| memory.unsent = Some(now));
@@ -128,7 +128,7 @@ impl VendorPort for Model {
         if let Some(listing) = VendorPort::latest(self).filter(|it| it.as_of > since) {
             return Ok(listing);
         }
-        // It shows what was there before, so it begins after it.
+        // The listing shows the effects before it, so it begins after them.
         self.world.borrow_mut().advance(SignedDuration::from_millis(1));
         let as_of = self.now();
         turn().await;
@@ -293,7 +293,7 @@ impl Ports for Model {
         self.world.borrow().now
     }
 
-    /// An operator that sleeps has no effect; `history` moves the time on to the end of its sleep.
+    /// A sleeping operator has no effect; `history` advances the time to the end of its sleep.
     async fn sleep(&self, time: Duration) {
         let until = self.now() + SignedDuration::try_from(time).unwrap();
         self.memory(|memory| memory.asleep = Some(until));
@@ -303,7 +303,7 @@ impl Ports for Model {
         self.memory(|memory| memory.asleep = None);
     }
 
-    /// Every call of the model ends in time.
+    /// Every call of the model ends within its deadline.
     async fn lose_patience(&self, _: Duration) {
         std::future::pending().await
     }

@@ -1,4 +1,4 @@
-//! Whether a listing has something for a resource: as a table over one settled key.
+//! Whether a listing concerns a resource: a table over one settled key.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKey;

@@ -1,4 +1,4 @@
-//! What becomes of a key whose place another one has taken.
+//! Decisions about a previous key.
 
 use super::class::Class;
 use super::known::*;
@@ -7,7 +7,7 @@ use keysmith::api::rotation::PreviousKey;
 use keysmith::plan::facts::Facts;
 use keysmith::plan::issuance::{Decision, Step, Why, decide};
 
-/// Key `old` was replaced when the tables begin; it works for ten minutes, and is off for two.
+/// Key `old` was replaced when the tables begin; its overlap lasts ten minutes, its brown-out two.
 fn replaced(now: i64, change: impl FnOnce(&mut PreviousKey)) -> Facts {
     let mut old = previous("old", 0);
     change(&mut old);
@@ -44,7 +44,7 @@ fn an_old_key_works_for_the_overlap_then_is_off_and_then_gone() {
 
 #[test]
 fn an_old_key_that_is_used_is_waited_for_but_not_for_ever() {
-    // A quarter of the overlap without a call.
+    // No call during a quarter of the overlap.
     expect(&used(replaced(600, |_| {}), 590), rest(740), Why::Fresh);
     expect(&used(replaced(740, |_| {}), 590), switch(false), Why::Overlap);
     expect(&used(replaced(1199, |_| {}), 1190), rest(1200), Why::Fresh);
@@ -91,7 +91,8 @@ fn the_overlap_that_counts_is_the_present_one() {
 fn the_entries_of_a_key_that_is_gone_leave_the_secret() {
     let facts = with_held(served(), |it| it.previous = Some(keysmith::plan::naming::Serial(0)));
     expect(&facts, Step::PrunePrevious, Why::Overlap);
-    // A fence above every claim, raised by hand or by somebody who died then, refuses us until it is outranked.
+    // A fence above every claim, raised by hand or by a process that died then, refuses our writes until a claim
+    // outranks it.
     let fenced = with_held(facts.clone(), |it| it.fence = Some(keysmith::plan::naming::Serial(7)));
     expect(&fenced, Step::BumpSerial(keysmith::plan::naming::Serial(8)), Why::Overlap);
     let kept = with_record(facts, |it| it.previous = vec![previous("old", 0)]);

@@ -1,4 +1,4 @@
-//! What is decided for a deposit that should exist.
+//! Decisions about a provider key that should exist.
 
 use super::known::{at, claim, id};
 use super::known_provider_keys::*;
@@ -65,7 +65,7 @@ fn the_hash_in_the_claim_detects_a_credential_that_changed_since() {
     assert_eq!(wanted().digest(), wanted().digest());
     assert_ne!(wanted().digest(), other_keys.digest());
     assert_ne!(wanted().digest(), other_content.digest());
-    // An adopted deposit that was sent with something else is recorded without content, and so replaced.
+    // An adopted provider key that was sent with another credential is recorded without a hash, and so replaced.
     let status = ProviderKeyStatus { content: Some(String::new()), ..at_rest().status };
     let outdated = ProviderKeyFacts { status, ..at_rest() };
     expect(&outdated, Step::Create(Serial(2)), Why::ContentChanged);
@@ -110,19 +110,19 @@ fn missing(since: i64, facts: ProviderKeyFacts) -> ProviderKeyFacts {
 
 #[test]
 fn a_provider_key_counts_as_gone_after_two_listings_a_minute_apart() {
-    // A listing of the poll is a hint, the first one obtained on purpose is recorded.
+    // A listing of the poll is a hint; a listing obtained on purpose is recorded.
     let hint = ProviderKeyFacts { view: Some(view(-1, &[])), ..at_rest() };
     expect(&hint, Step::Look(at(0)), Why::Missing);
     let first = looked(at_rest(), -1, &[]);
     expect(&first, Step::RecordMissing(at(-1)), Why::Missing);
     expect(&missing(-1, first), Step::Rest(Some(at(59))), Why::Missing);
-    // A restart within the minute shortens nothing.
+    // A restart within the minute does not shorten the wait.
     expect(&missing(-59, at_rest()), Step::Rest(Some(at(1))), Why::Missing);
     expect(&missing(-60, at_rest()), Step::Look(at(0)), Why::Missing);
     expect(&missing(-60, hint.clone()), Step::Look(at(0)), Why::Missing);
     expect(&missing(-61, looked(at_rest(), -2, &[])), Step::Look(at(0)), Why::Missing);
     expect(&missing(-61, looked(at_rest(), -1, &[])), Step::Create(Serial(2)), Why::Lost);
-    // More than the listing may lag.
+    // The wait is longer than the listing may lag.
     let slow = ProviderKeyFacts { listing_lag: SignedDuration::from_secs(90), ..looked(at_rest(), -1, &[]) };
     expect(&missing(-61, slow), Step::Rest(Some(at(30))), Why::Missing);
 }
@@ -131,7 +131,7 @@ fn a_provider_key_counts_as_gone_after_two_listings_a_minute_apart() {
 fn a_provider_key_that_reappears_is_kept_and_one_replaced_meanwhile_is_removed() {
     let one = || entry(1, "one", &["app"]);
     expect(&missing(-30, looked(at_rest(), -1, &[one()])), Step::RecordFound, Why::Fresh);
-    // Nothing can be told any more: it is not held against it.
+    // A bare listing proves nothing, so the loss is not assumed.
     expect(&missing(-30, looked(at_rest(), -1, &[bare()])), Step::RecordFound, Why::Fresh);
     let recorded = Recorded { serial: Serial(2), id: id("two"), created_at: Some(at(-9000)) };
     let status = record(missing(-30, at_rest()).status, &recorded, &wanted(), at(-9000));
@@ -153,10 +153,10 @@ fn finalizer_and_claim_come_back_before_anything_else() {
     expect(&replaced, Step::Hold(restored(1, 0)), Why::Unheld);
     let stripped = ProviderKeyFacts { claim: None, ..at_rest() };
     expect(&stripped, Step::Hold(restored(1, 0)), Why::Unheld);
-    // A claim that is there stays, whatever it is for.
+    // An existing claim stays, whatever its purpose.
     let bare = ProviderKeyFacts { finalizer: false, ..pending(10) };
     expect(&bare, Step::Hold(claim(2, -10)), Why::Unheld);
-    // Also while a failure is waited out, and for what only is to be removed yet.
+    // The finalizer is also restored during a backoff, and while only removals are left.
     let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..replaced.status.clone() };
     expect(&ProviderKeyFacts { status, ..replaced.clone() }, Step::Hold(restored(1, 0)), Why::Unheld);
     for status in [
@@ -166,9 +166,9 @@ fn finalizer_and_claim_come_back_before_anything_else() {
         let facts = ProviderKeyFacts { finalizer: false, status, ..new() };
         expect(&facts, Step::Hold(restored(0, 0)), Why::Unheld);
     }
-    // Nothing is recorded: the first claim brings the finalizer.
+    // No key is recorded: the first claim brings the finalizer.
     expect(&ProviderKeyFacts { finalizer: false, ..new() }, Step::Create(Serial(1)), Why::NeverCreated);
-    // With the highest serial seen, and the next one after it.
+    // The restored claim has the highest serial seen, and the next create call the one after it.
     let listed = looked(replaced, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
     expect(&listed, Step::Hold(restored(7, 0)), Why::Unheld);
     let held = ProviderKeyFacts { claim: Some(restored(7, -1)), finalizer: true, ..listed };

@@ -1,4 +1,4 @@
-//! What is decided for a deposit whose resource is being deleted.
+//! Decisions about a provider key whose resource is being deleted.
 
 use super::known::{at, deletion, id};
 use super::known_provider_keys::*;

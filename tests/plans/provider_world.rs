@@ -1,4 +1,4 @@
-//! The world of the deposit histories: one ProviderKey, the vendor's deposits, a clock.
+//! The world of the provider-key histories: one ProviderKey, the vendor's provider keys, a clock.
 
 use super::class::LAG;
 use super::fate::Fate;
@@ -25,10 +25,10 @@ pub use super::cluster::{UID, mark};
 
 pub type Shared = Rc<RefCell<ProviderWorld>>;
 
-/// What the vendor does beside what it documents.
+/// How the vendor deviates from its documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum House {
-    /// It updates, removes, and shows everything.
+    /// It updates, removes, and lists everything.
     Complete,
     /// It accepts updates and ignores them.
     IgnoresUpdates,
@@ -137,7 +137,7 @@ pub struct ProviderWorld {
     pub roll: u16,
     pub effects: u64,
     sent: BTreeSet<Serial>,
-    /// Whether a user took a claim away, and serials may come again; or deleted the resource while nothing held it.
+    /// Whether a user removed a claim, so that serials may repeat, or deleted the resource while nothing held it.
     pub stripped: bool,
     pub broken: Option<String>,
     pub log: Option<Vec<String>>,

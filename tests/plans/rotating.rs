@@ -1,4 +1,4 @@
-//! When a served key is replaced, and why.
+//! When and why a served key is rotated.
 
 use super::known::*;
 use jiff::SignedDuration;
@@ -24,7 +24,7 @@ fn wanted(change: impl FnOnce(&mut Desired)) -> Desired {
     desired
 }
 
-/// Key `one`, made at the time of the tables, lives for so many days.
+/// Key `one`, created at the time of the tables, with a lifetime in days.
 fn lives(days: i64, spread: f64) -> Facts {
     let facts = with_record(served(), |it| {
         (it.created_at, it.expires_at) = (Some(at(0)), Some(at(days * DAY)));
@@ -72,7 +72,7 @@ fn a_window_is_waited_for_unless_the_key_would_expire() {
     // The tables begin on a Sunday, at 15:06:40.
     let sunday = 15 * 3600 + 6 * 60 + 40;
     due(&lives(90, 0.0), &desired, 64 * DAY - sunday + 2 * 3600, Cause::Expiry);
-    // The next opening is later than what is left of a key of three days.
+    // The next window opens after the rest of the lifetime of a key of three days.
     due(&lives(3, 0.0), &desired, 3 * DAY - DAY / 4, Cause::Expiry);
 }
 
@@ -91,7 +91,7 @@ fn a_rotation_request_is_due_at_once() {
     let triggered = wanted(|it| it.policy.trigger = Some("2".into()));
     let handled = with_record(served(), |it| it.handled.trigger = Some("1".into()));
     now(&handled, &triggered, Cause::Trigger);
-    // The first value of a trigger requests for nothing, and neither does what is handled.
+    // The first value of a trigger requests nothing, and neither does a handled value.
     assert_eq!(rotation::due(&served(), &triggered), None);
     let done = with_record(served(), |it| it.handled.trigger = Some("2".into()));
     assert_eq!(rotation::due(&done, &triggered), None);
@@ -114,7 +114,7 @@ fn a_failed_replacement_backs_off_until_a_new_rotation_request() {
     let mut again = failed;
     again.requests.rotate = Some("2".into());
     expect(&again, issue(2), Why::Rotation(Cause::Requested));
-    // Nobody wants it any more.
+    // The request was withdrawn.
     again.requests.rotate = None;
     assert_eq!(rotation::due(&again, &wanted(|_| {})), None);
     assert!(!rotation::wanted(&again, &wanted(|_| {})));
@@ -128,7 +128,7 @@ fn a_replacement_is_overdue_when_half_of_its_time_is_over_or_many_failed() {
     };
     let desired = wanted(|_| {});
     assert!(!rotation::overdue(&failing(4, 70), &desired));
-    // Whatever keeps it: a console token that is refused lets no attempt begin.
+    // Whatever delays it: with a refused console token no attempt begins.
     assert!(rotation::overdue(&failing(0, 76), &desired));
     assert!(rotation::overdue(&failing(5, 61), &desired));
 }
@@ -144,7 +144,7 @@ fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
     let again = DAY - 3600;
     expect(&many, rest(again), Why::MintingStopped(at(again)));
     expect(&later(many.clone(), again), issue(2), Why::Rotation(Cause::Requested));
-    // A key that leaked is not kept because of that.
+    // A leaked key is not kept because of that.
     let mut leaked = many;
     leaked.requests.leaked = Some("1".into());
     expect(&leaked, Step::DropLeaked(id("one")), Why::Leaked);
@@ -170,7 +170,7 @@ fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
         (Period::Once, Some(1_000_000), Some(Cause::Requested), Some((900_000, Some(100_000)))),
         (Period::Daily, Some(1_000_000), Some(Cause::Requested), Some((500_000, Some(500_000)))),
         (Period::Monthly, Some(0), Some(Cause::Expiry), Some((1, Some(0)))),
-        // More than the limit was left of a budget that was larger.
+        // The rest of a larger former budget exceeds the limit.
         (Period::Once, Some(99_000_000), Some(Cause::Changed), Some((9_000_000, Some(1_000_000)))),
         (Period::Once, Some(1_000_000), Some(Cause::Leaked), Some((1_000_000, None))),
         (Period::Once, Some(1_000_000), Some(Cause::KeyLost), Some((1_000_000, None))),
@@ -254,7 +254,7 @@ fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_on
     let drop_leaked = || Step::DropLeaked(id("one"));
     expect(&leaked(pending(5)), drop_leaked(), Why::Leaked);
     let mut failed = leaked(with_record(served(), |it| it.rotation_failures = 1));
-    // What failed before the leak was declared says nothing of the first attempt after it.
+    // A failure before the declaration of the leak does not count for the first attempt after it.
     expect(&failed, issue(2), Why::Rotation(Cause::Leaked));
     failed.record.failed_requests = Some(failed.requests.fingerprint());
     expect(&failed, drop_leaked(), Why::Leaked);
@@ -281,7 +281,7 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
     }
 }
 
-/// The first key is replaced before a pass wrote down which content its readers started with.
+/// The first key is replaced before a pass recorded the content with which its readers started.
 #[test]
 fn readers_are_restarted_although_the_first_content_was_not_written_down() {
     let served =

@@ -1,11 +1,11 @@
-//! The searches, through the protocol as it is.
+//! The searches with the real protocol.
 
 use super::class::Class;
 use super::search::{Scenario, search};
 use super::user::Act;
 use crate::support::report;
 
-/// The orders and faults that are searched through.
+/// The scenarios: orders and faults.
 pub fn scenarios() -> Vec<Scenario> {
     let (a, c) = (Class::Reveal, Class::Once);
     let none = Scenario {

@@ -1,4 +1,4 @@
-//! What can happen to one request and to the operator that sent it.
+//! The faults of one request and of the operator that sent it.
 
 use super::gate::Gate;
 use super::replica::Replica;
@@ -7,7 +7,7 @@ use super::story::Story;
 use super::wires::{Act, Point, Side};
 use std::time::Duration;
 
-/// How long a paused operator's successor gets to end the story before the paused one is woken.
+/// How long the successor of a paused operator gets to finish the story before the paused one is resumed.
 const HEAD_START: Duration = Duration::from_secs(6);
 /// Longer than anything waits for a create call whose outcome is unknown.
 const LONG_HEAD_START: Duration = Duration::from_secs(85);
