@@ -1,5 +1,5 @@
-//! The same stories on a real kube-apiserver and etcd, and those that only a real one can tell. The control plane is
-//! started by `tests/controlplane/cluster`, once for all of them.
+//! The stories on a real kube-apiserver and etcd, and the stories that need a real API server.
+//! `tests/controlplane/cluster` starts the control plane, once for all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -92,7 +92,7 @@ macro_rules! tell {
     };
 }
 
-/// The same with two operators, from whom the lead is taken away time and again.
+/// The same with two operators; the leadership is taken from each of them again and again.
 macro_rules! tell_with_rivals {
     ($($module:ident of $stories:ident: $($story:ident),+;)+) => {
         $(mod $module {
@@ -215,7 +215,8 @@ mod issuing {
 mod keeping {
     everywhere!(keeping:
         a_key_deleted_in_the_console_is_issued_again);
-    /// Elsewhere a key that is gone means another one and another overlap, which is told where time is paused.
+    /// At other vendors, a lost key causes another overlap, which the simulated cluster covers because its time can be
+    /// paused.
     mod where_a_key_is_shown_again {
         tell_at!(edgee Edgee keeping: an_edited_secret_is_set_right);
         tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_set_right);

@@ -99,7 +99,7 @@ macro_rules! tell_at {
     };
 }
 
-/// One story at one vendor with two operators, from whom the lead is taken away time and again.
+/// One story at one vendor with two operators; the leadership is taken from each of them again and again.
 macro_rules! tell_with_rivals_at {
     ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
         mod $place {
@@ -398,7 +398,7 @@ mod tokens {
         a_deletion_without_a_usable_token_says_what_blocks_it,
         a_token_replaced_while_everything_goes_still_cleans_up,
         a_key_waits_for_its_token_and_goes_on_when_it_comes);
-    /// Elsewhere it may be the plan's limit of keys.
+    /// At other vendors a 403 may mean the plan's limit of keys.
     mod where_403_is_about_the_token {
         tell_at!(edgee Edgee tokens: a_transient_403_does_not_block_dependents);
         tell_at!(edenai_v2 EdenAiV2 tokens: a_transient_403_does_not_block_dependents);
@@ -484,7 +484,8 @@ tell! {
         ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write;
 }
 
-/// An hour of taking the lead away is long: the other vendors have the stories in which their class of recovery matters.
+/// An hour of changing leadership takes long to run: the other vendors have only the stories that depend on their class
+/// of recovery.
 mod faults_with_rivals {
     tell_with_rivals_at!(edgee Edgee faults:
         a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,

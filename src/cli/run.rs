@@ -172,7 +172,7 @@ fn election_times(arguments: &ElectionArguments) -> Result<Times, WrongFlag> {
     Times::new(arguments.lease_duration, arguments.renew_deadline, arguments.retry_period).map_err(WrongFlag)
 }
 
-/// The Lease uses a connection of its own, so that other requests cannot delay a renewal.
+/// The Lease has a connection of its own.
 fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result<Election, Failure> {
     let namespace = or_default(arguments.leader_election_namespace.as_deref(), config);
     let seat = Seat::new(session::client(config.clone())?, &namespace);

@@ -1,4 +1,4 @@
-//! What the API server itself refuses, by schema and CEL. Only a real one can tell.
+//! Refusals by the API server itself, by schema and CEL, which need a real API server.
 
 use crate::support::world::{World, key_spec, merged, token_spec};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub async fn a_console_token_is_given_or_minted_and_stays_so(world: &mut World) 
     let both = merged(token_spec(), mint.clone());
     let one = "exactly one of secretRef";
     refused(world, "ConsoleToken", both, one).await;
-    // Another vendor than Edgee, whose tokens cannot be minted.
+    // A vendor other than Edgee, whose tokens cannot be minted.
     let mut neither = token_spec();
     neither["vendor"] = json!({"cortecs": {}});
     neither.as_object_mut().unwrap().remove("secretRef");
@@ -265,7 +265,7 @@ pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
             Err(error) => assert!(error.to_string().contains(words), "{patch}: {error}"),
         }
     }
-    // Naming the Secret as it is named already is no change.
+    // Writing the present name of the Secret is no change.
     world.edit("GatewayApiKey", "fixed", json!({"spec": {"secret": {"name": "fixed"}}})).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every vendor, told once and played at each of them: `world.surface` says where.
+//! Stories that hold for every vendor and run at each of them; `world.surface` is the vendor.
 
 use crate::support::drivers::Driver;
 use crate::support::invariants::AtRest;
@@ -16,7 +16,7 @@ async fn served(world: &World, name: &str) -> Result<Seen, String> {
     world.serves(name, "key", AtRest::SERVED).await
 }
 
-/// Waits until the Secret holds a key that works, and there is no other.
+/// Waits until the Secret holds a working key, and there is no other key.
 async fn only(world: &World, name: &str) -> Seen {
     world
         .eventually(&format!("Secret {name} holds the one key, and it works"), async || {
@@ -51,7 +51,7 @@ pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
     let told: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
     let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
     assert_eq!(days(told), 90);
-    // What the vendor cannot do, Keysmith does, and the vendor knows nothing of it.
+    // Keysmith itself implements an expiry that the vendor does not support, and the vendor does not know of it.
     let own = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
     assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
 }
@@ -93,13 +93,13 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
         .await;
     let key = only(world, "checkout").await;
     assert!(world.desk().spend(&key.id, 7_000_000));
-    // What was spent is no drift.
+    // A spent budget is no drift.
     world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(3_000_000));
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": once("20")}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(20_000_000), "filled up");
-    // A new key has what the old one had left.
+    // A new key has the rest of the old key's budget.
     assert!(world.desk().spend(&key.id, 5_000_000));
     world.pass(Duration::from_secs(700), Duration::from_secs(5)).await;
     let old = only(world, "checkout").await;
@@ -124,7 +124,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
         "budget": {"amount": "5", "period": "Daily"}, "active": false, "debugMode": true,
         "deletionPolicy": "Disable", "secret": {"preset": "Anthropic"}, "rotation": {"maxOverlap": "48h"},
     });
-    // The API server itself wants an assistant and its type together.
+    // The API server itself requires an assistant and its type together.
     let mut spec = all.clone();
     spec.as_object_mut().unwrap().remove("codingAssistant");
     let calls = world.emulator.calls().len();
@@ -159,7 +159,7 @@ pub async fn a_key_is_rotated_before_it_expires_without_a_refused_call(world: &m
         seen.insert(served(world, "checkout").await.expect("a key that works").secret);
         assert!(world.desk().keys().len() <= 2, "{:?}", world.desk().keys());
     }
-    // One every four days, give or take the share that every resource is moved by.
+    // One key every four days, plus or minus the spread of each resource.
     assert!((4..=7).contains(&seen.len()), "{} keys in twenty days", seen.len());
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["lastRotation"]["reason"], "Expiry");
@@ -182,7 +182,7 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
                 let at = status["expiresAt"].as_str().map(|it| it.parse::<jiff::Timestamp>().unwrap());
                 let from: jiff::Timestamp = status["createdAt"].as_str().unwrap().parse().unwrap();
                 let hours = at.map(|at| at.duration_since(from).as_hours());
-                // A vendor may tell seconds only, and give a little more than was asked for.
+                // A vendor may show whole seconds only, and a little more than ordered.
                 let same = hours.map(|it| (it + 12) / 24) == expected.map(|it| it / 24);
                 if same { Ok(()) } else { Err(format!("{hours:?}")) }
             })
@@ -206,7 +206,7 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
         assert_eq!(only(world, "checkout").await.id, before.id);
         return;
     }
-    // Whoever read the old key goes on working with it for the overlap.
+    // An application that has read the old key can use it during the overlap.
     next_after(world, "checkout", &before).await;
     assert!(world.desk().accepts(&before.secret));
     assert_ne!(only(world, "checkout").await.id, before.id);
@@ -233,7 +233,7 @@ pub async fn a_refused_token_is_reported_and_a_new_one_is_picked_up(world: &mut 
 
 pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut World) {
     if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
-        // Elsewhere it is moved back.
+        // At other vendors the expiry is moved back.
         return;
     }
     world.token().await;

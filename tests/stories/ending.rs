@@ -1,4 +1,4 @@
-//! What becomes of keys when their resources go.
+//! Keys whose resources are deleted.
 
 use crate::support::world::{World, key_spec};
 use keysmith::emulator::{Effect, Rule};

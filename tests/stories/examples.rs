@@ -1,5 +1,5 @@
-//! What `deploy/examples` shows works: every folder is applied as it is, at the emulator, does what its comments say, and
-//! goes again without leaving anything.
+//! The manifests in `deploy/examples` work: every folder is applied unchanged, at the emulator, does what its comments
+//! say, and is deleted without a rest.
 
 use crate::support::vendor::InProcess;
 use crate::support::world::World;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::Arc;
 
-/// The address that the overlays for the emulator name, and the one that the story's emulator has.
+/// The address in the overlays for the emulator, and the address of the story's emulator.
 const ADDRESSES: (&str, &str) = ("http://127.0.0.1:8787", "http://emulator.test");
 
 pub async fn those_for_edgee_become_ready_and_work(world: &mut World) {
@@ -49,7 +49,7 @@ pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
     end(world, &played).await;
 }
 
-/// A folder whose resources are Ready.
+/// An applied folder whose resources are Ready.
 struct Played {
     surface: Surface,
     objects: Vec<Value>,
@@ -116,7 +116,7 @@ fn rendered(folder: &str) -> Vec<Value> {
     objects.filter(|it: &Value| it["kind"] != "Namespace").collect()
 }
 
-/// The Secrets that the comments of the examples have people make.
+/// Creates the Secrets that the comments of the examples ask users to create.
 async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surface, &Seed)) {
     let spec = &object["spec"];
     let token = match surface {
@@ -134,7 +134,8 @@ async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surf
     }
 }
 
-/// Applies as kubectl does, strictly. The server must neither drop a field nor add one, which git would not have.
+/// Applies strictly, as kubectl does. The server must neither drop a field nor add one, which would be a difference to
+/// git.
 async fn apply(world: &World, object: &Value, dry_run: bool) {
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let mut own = object.clone();
@@ -149,7 +150,7 @@ async fn apply(world: &World, object: &Value, dry_run: bool) {
     assert_eq!(stored.data["spec"], own["spec"], "{kind} {name}");
 }
 
-/// The key of a resource, after a call of the gateway with it: where the Secret says, where it says so.
+/// The key of a resource, after a call of the gateway with it, at the URL in the Secret if it has one.
 async fn working_key(world: &World, name: &str, surface: Surface) -> String {
     let secret = world.status("GatewayApiKey", name).await["binding"]["name"].clone();
     let secret = text(&secret).to_owned();
@@ -168,7 +169,7 @@ async fn working_key(world: &World, name: &str, surface: Surface) -> String {
     key
 }
 
-/// Whoever bills for it requests every ConsoleToken of the folder, and hears of the calls that were made.
+/// The usage command, as for billing, asks every ConsoleToken of the folder and reports the calls that were made.
 async fn spending_is_reported(world: &World) {
     let session = Session {
         client: world.user.clone(),
@@ -178,7 +179,7 @@ async fn spending_is_reported(world: &World) {
         vendors: world.vendors,
     };
     let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
-    // A vendor that is asked for whole seconds need not count the one that is not over.
+    // A vendor that is asked for whole seconds need not count the present second.
     world
         .eventually("the call is told", async || {
             let reading = usage::read(&session, &choice, &Span::month(world.clock.now())).await.unwrap();
@@ -204,7 +205,7 @@ async fn usage_is_read(world: &World, token: &str) {
         .await;
 }
 
-/// Everything is deleted at once, ConsoleTokens first: nothing stays at the vendor, and nothing stands in the way.
+/// Everything is deleted at once, ConsoleTokens first: no key stays at the vendor, and no deletion is blocked.
 async fn end(world: &World, played: &Played) {
     let tokens_first = |it: &&Value| it["kind"] != "ConsoleToken";
     let mut objects: Vec<_> = played.objects.iter().collect();

@@ -1,4 +1,4 @@
-//! The Secret of a token is there as long as something needs it to clean up, and no longer.
+//! The Secret of a token is held as long as a cleanup may need it, and no longer.
 
 use crate::support::cluster::{Effect, Rule};
 use crate::support::world::{TOKEN, World};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const ORPHAN: &str = "keysmith.dev/force-orphan";
 
-/// Whether the Secret is held; `None`: there is none.
+/// Whether the Secret is held; `None` if there is none.
 async fn is_held(world: &World, secret: &str) -> Option<bool> {
     let secret = world.secrets().get_opt(secret).await.unwrap()?;
     Some(secret.finalizers().iter().any(|it| it == TOKEN_IN_USE))
@@ -77,7 +77,7 @@ pub async fn a_secret_deleted_alone_goes_at_once(world: &mut World) {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(is_held(world, "edgee-console").await, None);
     world.reason("ConsoleToken", "edgee", "SecretMissing").await;
-    // The token in memory goes on for cleaning up.
+    // The token in memory is still used for the cleanup.
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
@@ -94,7 +94,7 @@ pub async fn a_secret_is_held_while_something_depends_on_its_token(world: &mut W
     // As `kubectl replace` does.
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     held(world, "edgee-console", Some(true)).await;
-    // The token is in another Secret from now on.
+    // The token is moved to another Secret.
     world.write_secret("other", &[("token", TOKEN)]).await;
     let elsewhere = json!({"spec": {"secretRef": {"name": "other"}}});
     world.edit("ConsoleToken", "edgee", elsewhere).await.unwrap();

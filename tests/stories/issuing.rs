@@ -1,4 +1,4 @@
-//! From YAML to a Secret that works, and back to nothing.
+//! From a manifest to a working Secret, and back.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
@@ -13,12 +13,13 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     let writes = world.writes().len();
     world.create("GatewayApiKey", "checkout", key_spec(json!({"displayName": "Production Backend"}))).await;
     world.ready("GatewayApiKey", "checkout").await;
-    // Rehearsed in place of the first read; read when the key is in it, and when the watch brings that.
+    // The first read is replaced by a dry run; the Secret is read when it holds the key, and when the watch delivers
+    // it.
     let (reads, rehearsals) = world.looks_at_secret("checkout");
     assert_eq!(rehearsals, 1, "rehearsals of the Secret");
     assert!(reads <= 2, "{reads} reads of the Secret");
     world.served("checkout", "key").await;
-    // Whatever would come on top comes within the next minute.
+    // Any further request would come within the next minute.
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     let mut writes = world.writes().split_off(writes);
     let held = writes
@@ -26,7 +27,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
         .position(|it| it == "update secrets")
         .expect("the first key has the token's Secret held");
     writes.remove(held);
-    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    // With the next poll the ConsoleToken stores the number of created keys for the next process.
     writes.retain(|it| it != "patch consoletokens/status");
     assert_eq!(
         writes,
@@ -116,7 +117,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
     let key = world.only_key();
     let expected = format!("key = \"{}\"\nserial = 1\n", key.secret);
     assert_eq!(world.entry("checkout", "config.toml").await.unwrap(), expected);
-    // A changed template reaches the Secret, around the key; what is no longer in it goes.
+    // A changed template is applied without a change of the key; entries that are not in it any more are removed.
     let patch = json!({"spec": {"secret": {"template": {"metadata": {"labels": null}, "data": {"url": null, "plain": "{{ key }}"}}}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
     world

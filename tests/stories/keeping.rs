@@ -1,4 +1,4 @@
-//! What is kept true: the Secret, the key at the vendor, and their settings.
+//! Reconciled state: the Secret, the key at the vendor, and their settings.
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
@@ -36,8 +36,8 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
     ] {
         world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-        // Only where the key itself is gone, and the vendor does not show it again, is it replaced; when that happens
-        // again within the hour, on request.
+        // The key is replaced only if its bytes are lost and the vendor cannot reveal them; for a second loss within
+        // the hour, only on request.
         if patch.pointer("/data/key").is_some() && !world.surface.reveals() {
             if patch["data"]["key"].is_null() {
                 world.reason("GatewayApiKey", "checkout", "SecretContested").await;
@@ -65,7 +65,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
             .await;
         assert_eq!(world.served("checkout", "key").await, id, "after {patch}");
     }
-    // Labels and annotations of others are theirs.
+    // Labels and annotations of other writers stay.
     let patch = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
     world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     world
@@ -89,7 +89,7 @@ async fn lost_again(world: &World) {
     world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
 }
 
-/// Waits until the Secret holds another key than that one, alone. Returns its id.
+/// Waits until the Secret holds another key than that one, and only that key exists. Returns its id.
 async fn replaced(world: &World, id: &str) -> String {
     world
         .eventually("the key is replaced", async || {
@@ -108,7 +108,7 @@ pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(wo
     let theirs = world.desk().add_key("theirs");
     world.token().await;
     world.key("checkout", json!({})).await;
-    // Whoever may edit Secrets, and nothing else, points the annotations at somebody else's key.
+    // A user who may edit Secrets, but nothing else, points the annotations at a foreign key.
     world.stop().await;
     let forged =
         json!({"metadata": {"annotations": {"keysmith.dev/key-id": theirs.id, "keysmith.dev/serial": "2"}}});
@@ -131,7 +131,7 @@ pub async fn a_key_deleted_in_the_console_is_issued_again(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    // A listing may lag behind the creation, so the loss of a young key is not believed.
+    // A listing may lag behind the creation, so a young key does not count as lost.
     world.pass(Duration::from_secs(60), Duration::from_secs(0)).await;
     assert!(world.desk().delete_key(&id));
     if !world.is_simulated() {
@@ -208,7 +208,7 @@ pub async fn limits_removed_in_the_console_are_restored(world: &mut World) {
     assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 
-/// A human changes key `x`, and before the next poll the deletion of another resource looks at the vendor.
+/// A human changes key `x`, and before the next poll the deletion of another resource lists the vendor.
 async fn looked_at_by_another(
     world: &mut World,
     fields: serde_json::Value,
@@ -260,7 +260,7 @@ pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_f
     let id = world.served("x", "key").await;
     world.key("z", json!({})).await;
     tokio::time::sleep(Duration::from_secs(900)).await;
-    // The first key's create call arrives once more, weeks late.
+    // The first key's create call lands once more, weeks later.
     world.desk().add_key(&name);
     world.delete("GatewayApiKey", "z").await;
     world.gone("GatewayApiKey", "z").await;
@@ -309,9 +309,9 @@ pub async fn an_expired_key_is_replaced(world: &mut World) {
     let rotation = json!({"overlap": "1m", "brownOut": "0s"});
     world.key("checkout", json!({"expiresInDays": 30, "rotation": rotation})).await;
     let id = world.served("checkout", "key").await;
-    // Nobody is there to replace it in time.
+    // No operator runs that could rotate the key in time.
     world.stop().await;
-    // A vendor may have been given a little more than that.
+    // A vendor may have got a slightly later expiry.
     tokio::time::sleep(Duration::from_secs(30 * 86_400 + 900)).await;
     let dead = world.surface.capabilities().ability().expires;
     assert_eq!(world.accepts(&world.entry("checkout", "key").await.unwrap()), !dead);
@@ -325,7 +325,7 @@ pub async fn a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again
     world.token().await;
     let rotation = json!({"overlap": "1m", "brownOut": "0s"});
     world.key("checkout", json!({"expiresInDays": 1, "rotation": rotation})).await;
-    // The vendor's clock is far behind ours: whatever it makes has expired already.
+    // The vendor's clock is far behind ours: every key that it creates has expired already.
     let past = world.clock.now() - jiff::SignedDuration::from_hours(1);
     let id = world.only_key().id;
     assert!(world.edgee().edit_key(&id, |key| key.expires_at = Some(past)));
@@ -356,7 +356,7 @@ pub async fn last_use_is_shown_to_the_hour_and_written_no_oftener(world: &mut Wo
 
 pub async fn a_late_create_call_is_found_by_its_mark_and_removed(world: &mut World) {
     world.token().await;
-    // The call lands long after its sender gave up and made another key.
+    // The call lands long after its sender gave up and created another key.
     world.fail_once("POST", Effect::Delay { millis: 400_000 });
     world.key("checkout", json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;

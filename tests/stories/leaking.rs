@@ -1,4 +1,4 @@
-//! Keys that were declared leaked.
+//! Keys that are declared leaked.
 
 use super::around::refuse_secrets;
 use super::rotating::rotate;
@@ -72,7 +72,7 @@ async fn declare(world: &World) {
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
 }
 
-/// Waits until status says that the leak is open. Returns what it says of it.
+/// Waits until status reports an open leak. Returns the message.
 async fn open(world: &World, words: &str) -> String {
     world
         .eventually("the leak is open", async || {
@@ -219,7 +219,7 @@ pub async fn a_key_that_leaked_is_not_retained_with_its_resource(world: &mut Wor
     assert!(!world.accepts(&secret));
 }
 
-/// Nothing is revoked that is only looked at, and nothing else is promised.
+/// An observed key is not revoked, and no revocation is announced.
 pub async fn a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

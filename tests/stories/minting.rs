@@ -1,4 +1,4 @@
-//! Console tokens that Keysmith makes and replaces.
+//! Console tokens that Keysmith mints and rotates.
 
 use crate::support::cluster::{Effect as Broken, Rule as Breaks};
 use crate::support::world::{World, key_spec, merged};
@@ -25,7 +25,7 @@ fn worker_spec(world: &World, mint: Value) -> Value {
     spec
 }
 
-/// A root token that somebody made, and a worker token that Keysmith makes with it.
+/// A root token that a user created, and a worker token that Keysmith mints with it.
 async fn workers(world: &World, mint: Value) {
     world.desk().add_issuer(ROOT);
     world.write_secret("root", &[("token", ROOT)]).await;
@@ -56,7 +56,7 @@ pub async fn a_token_is_minted_and_keys_are_made_with_it(world: &mut World) {
     let key = world.entry("checkout", "key").await.unwrap();
     assert!(world.desk().accepts(&key));
     assert!(!world.desk().accepts(&token.secret) || world.surface == Surface::Cortecs);
-    // Everything goes, in whatever order; what the token made goes before it.
+    // Everything is deleted, in any order; the keys of the token are deleted before the token.
     world.delete("ConsoleToken", "root").await;
     world.delete("ConsoleToken", "worker").await;
     world.delete("GatewayApiKey", "checkout").await;
@@ -94,7 +94,7 @@ pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_w
         })
         .await;
     assert_eq!(world.entry("worker", "token").await.unwrap(), new.secret);
-    // A listing with the new token came before the end of the old one.
+    // A listing with the new token came before the revocation of the old one.
     let calls = world.emulator.calls().split_off(calls);
     let ended = calls.iter().position(|call| call.method == "DELETE").expect("the old token was revoked");
     let made = calls.iter().position(|call| call.method == "POST").expect("a new token was made");
@@ -107,7 +107,7 @@ pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_w
 pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut World) {
     workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
     let old = only_credential(world).await;
-    // The root, and on the way of the new token nothing but refusals: nobody can say that it works.
+    // The root token works, and every call with the new token is refused: nothing proves that the new token works.
     let listing = match world.surface {
         Surface::Cortecs => "/manage/api-keys",
         _ => "/manage/keys/",
@@ -162,7 +162,7 @@ pub async fn a_lost_answer_leaves_one_token(world: &mut World) {
 }
 
 pub async fn a_token_is_used_although_the_watch_of_its_key_is_behind(world: &mut World) {
-    // Its creation is seen, and no write to it afterwards.
+    // The watch delivers its creation, and no later write to it.
     world.cluster().fault(Breaks {
         actor: "operator".to_owned(),
         verb: "watch".to_owned(),
@@ -207,7 +207,7 @@ pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
         spec
     };
     let calls = world.emulator.calls().iter().filter(|call| call.method != "GET").count();
-    // A real API server says itself what can be told from the schema alone.
+    // A real API server itself reports what the schema alone can detect.
     if !world.is_simulated() && matches!(world.surface, Surface::Edgee | Surface::EdenAiV2) {
         let error =
             world.try_create("ConsoleToken", "a", mint("edgee")).await.map(drop).unwrap_err().to_string();
@@ -223,7 +223,7 @@ pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
         .await;
     let expected = match world.surface {
         Surface::Edgee | Surface::EdenAiV2 => "spec.mint: ",
-        // The usual token is an auth key, which mints nothing.
+        // The usual token is an auth key, which cannot mint.
         Surface::EdenAiV3 => "spec.mint.issuerRef: ",
         Surface::Cortecs => return,
     };

@@ -43,7 +43,7 @@ pub async fn settings_reach_the_project_and_nothing_else_in_it_changes(world: &m
     let status = world.status("ProjectSettings", "eu").await;
     assert_eq!(status["observed"]["preference"], "Cost");
     assert_eq!(status["projectId"], PROJECT);
-    // At rest nothing is written, to nobody.
+    // At rest nothing is written, neither to the vendor nor to Kubernetes.
     world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
     let writes = world.writes().len();
     world.pass(Duration::from_secs(3600), Duration::from_secs(5)).await;

@@ -1,4 +1,4 @@
-//! ProviderKeys: a credential reaches the vendor, follows its Secret, and goes.
+//! ProviderKeys: a credential reaches the vendor, follows its Secret, and is removed.
 
 use crate::support::world::{ORG, TOKEN, World, merged};
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Obviously no key, in the form of one.
+/// A text in the form of a key that is visibly fake.
 const PEM: &str =
     "-----BEGIN PRIVATE KEY-----\nZmFrZTogY2FuYXJ5LWNyZWRlbnRpYWw=\n-----END PRIVATE KEY-----\n";
 
@@ -204,7 +204,7 @@ pub async fn a_provider_key_changed_or_removed_in_the_console_is_restored(world:
     let id = provider_keys(world)[0].id.clone();
     assert!(world.edgee().edit_provider_key(&id, |it| it.api_key_ids.clear()));
     only(world, "assigned to one again", |it| it.api_key_ids == [one.clone()]).await;
-    // The loss of a young deposit is not believed, because a listing may lag.
+    // A young provider key does not count as lost, because a listing may lag.
     world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
     assert!(world.edgee().delete_provider_key(&id));
     let new = only(world, "deposited again", |it| it.api_key_ids == [one.clone()]).await;
@@ -242,7 +242,7 @@ pub async fn a_credential_that_cannot_be_one_is_named_and_never_sent(world: &mut
     let message = world.reason("ProviderKey", "none", "SecretMissing").await;
     assert!(message.contains("spec.credentialsRef.name") && message.contains("nowhere"), "{message}");
     assert_eq!(world.emulator.count("POST", "/provider-keys"), 0);
-    // What is mended is picked up.
+    // A corrected credential is picked up.
     world.write_secret("nowhere", &[("api_key", "canary-y")]).await;
     world.ready("ProviderKey", "none").await;
 }
@@ -279,7 +279,7 @@ pub async fn a_replaced_provider_key_is_held_again_whatever_is_in_the_way(world:
     world.reason("ProviderKey", "openai", "SecretMissing").await;
     replace(world, "openai").await;
     held(world, "openai").await;
-    // A failure is waited out.
+    // A failure starts a backoff.
     let refused = Effect::Status { code: 422, retry_after: None };
     world.emulator.faults().add(Rule::once("POST", "/provider-keys", refused));
     world.write_secret("byok", &[("api_key", "canary-3")]).await;
@@ -308,7 +308,7 @@ pub async fn a_provider_key_missing_from_two_early_listings_is_not_created_again
     world.ready("ProviderKey", "openai").await;
     world.pass(Duration::from_secs(3600), Duration::ZERO).await;
     let before = provider_keys(world)[0].clone();
-    // A replica of the vendor's that is behind, for less than a minute.
+    // A replica of the vendor that lags by less than a minute.
     let lag = Effect::LagListing { millis: 5_000_000 };
     world.emulator.faults().add(Rule::always("GET", "/provider-keys", lag));
     world
@@ -336,7 +336,7 @@ pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world:
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
-    // One entry that cannot be understood spoils the listing for everybody.
+    // One malformed entry makes the listing a fault for every resource.
     world.emulator.faults().add(Rule::always("GET", "/provider-keys", Effect::Html));
     world.delete("ProviderKey", "openai").await;
     world

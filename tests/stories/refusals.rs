@@ -1,4 +1,4 @@
-//! What cannot be done is said before anything is done.
+//! Specifications that cannot be carried out are reported before any call.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
@@ -39,7 +39,7 @@ pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut Wo
 
 pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched(world: &mut World) {
     world.token().await;
-    // The vendor takes its time; meanwhile somebody takes the name.
+    // The vendor is slow; meanwhile a user creates a Secret of that name.
     let slow = Effect::Delay { millis: if world.is_simulated() { 5_000 } else { 1_000 } };
     world.fail_once("POST", slow);
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -94,7 +94,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
                 let message = world.reason("GatewayApiKey", name, reason).await;
                 assert!(message.contains(field), "{name}: {message}");
             }
-            // A real API server says itself what can be told from the schema alone.
+            // A real API server itself reports what the schema alone can detect.
             Err(error) => {
                 assert!(!world.is_simulated() && error.to_string().contains(field), "{name}: {error}");
             }
@@ -110,7 +110,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
             .iter()
             .any(|it| it["type"] == "Stalled" && it["status"] == "True")
     );
-    // Editing back recovers.
+    // Reverting the edit recovers.
     world.edit("GatewayApiKey", "refused", json!({"spec": {field: null}})).await.unwrap();
     world.ready("GatewayApiKey", "refused").await;
     let status = world.status("GatewayApiKey", "refused").await;

@@ -1,4 +1,4 @@
-//! Keys that take another's place.
+//! Rotations: keys that replace other keys.
 
 use crate::support::classes::Class;
 use crate::support::drivers::Driver;
@@ -17,7 +17,7 @@ pub async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// Asks for a new key, and waits until the Secret holds it. Returns it as the vendor has it.
+/// Requests a rotation, and waits until the Secret holds the new key. Returns it as the vendor has it.
 pub async fn rotate(world: &World, name: &str, patch: Value) -> Seen {
     let before = world.status("GatewayApiKey", name).await["serial"].clone();
     world.edit("GatewayApiKey", name, patch).await.unwrap();
@@ -39,7 +39,7 @@ pub async fn works(world: &World, name: &str) -> bool {
     world.accepts(&world.entry(name, "key").await.unwrap())
 }
 
-/// The key is Ready and works, at every look for that long.
+/// Verifies at every check for that long that the key is Ready and works.
 pub async fn works_for(world: &World, name: &str, seconds: u64) {
     let step = (seconds / 200).max(1);
     for _ in 0..seconds / step {
@@ -95,7 +95,7 @@ pub async fn a_rotation_costs_three_writes_and_one_call(world: &mut World) {
     world.ready("GatewayApiKey", "checkout").await;
     world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
     let mut writes = world.writes()[writes..].to_vec();
-    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    // With the next poll the ConsoleToken stores the number of created keys for the next process.
     writes.retain(|it| it != "patch consoletokens/status");
     // Claim, fence, key, status.
     assert_eq!(
@@ -359,7 +359,7 @@ pub async fn nothing_is_replaced_while_it_is_suspended_and_all_of_it_after(world
     assert!(world.keys().is_empty(), "a deletion works all the same");
 }
 
-/// Vendors that no driver is written for, which differ in what they show of a key.
+/// Classes of vendors without a driver, which differ in what they show of a key.
 pub async fn every_class_of_vendor_rotates_and_recovers(world: &mut World) {
     for class in [Class::Reveal, Class::Named, Class::Once] {
         world.stop().await;
@@ -387,13 +387,13 @@ async fn rotates_and_recovers(world: &World, reveals: bool) {
     works_for(world, "checkout", 3 * 3600).await;
     let second = world.served("checkout", "key").await;
     assert_ne!(first, second);
-    // Its Secret is lost.
+    // The Secret is deleted.
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     pass(3 * 3600).await;
     let third = world.served("checkout", "key").await;
     assert_eq!(third == second, reveals);
     world.ready("GatewayApiKey", "checkout").await;
-    // It is edited.
+    // The Secret is edited.
     let patch = kube::api::Patch::Merge(json!({"data": {"key": "Zm9v"}}));
     world.secrets().patch("checkout", &kube::api::PatchParams::default(), &patch).await.unwrap();
     pass(3 * 3600).await;

@@ -1,4 +1,4 @@
-//! What keys spent and what accounts have left.
+//! The spending of keys and the balance of accounts.
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
@@ -44,7 +44,7 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
     let line =
         metrics.lines().find(|it| it.starts_with("keysmith_key_spent{") && it.contains("\"checkout\""));
     assert!(line.is_some_and(|it| it.ends_with(" 12.345678")), "{line:?}");
-    // A little more is no write, and one call serves all keys.
+    // A small increase causes no write, and one call serves all keys.
     world.pass(Duration::from_secs(130), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
     assert!(world.desk().spend(&id, 100_000));
@@ -52,7 +52,7 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
     let reads = world.emulator.calls()[calls..].len();
     assert!(reads < 3600 / 54 * 2 + 3600 / 270 + 4, "{reads} calls in an hour");
-    // What is not asked for any more is told no more.
+    // Spending that is not requested any more is not shown any more.
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": null}})).await.unwrap();
     world.ready("ConsoleToken", "edgee").await;
     world
@@ -102,7 +102,7 @@ pub async fn a_low_balance_is_reported_once(world: &mut World) {
 pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    // At Cortecs the path has to be given, and this one leads nowhere.
+    // At Cortecs the path has to be given, and this one does not exist.
     let usage = if world.surface == Surface::Cortecs {
         json!({"interval": "1m", "path": "/nowhere"})
     } else {
@@ -132,7 +132,7 @@ pub async fn a_warning_that_could_never_come_is_refused_and_keys_work_on(world: 
     }
     world.token().await;
     let asked = json!({"spec": {"usage": {"interval": "1m", "lowBalance": "20"}}});
-    // A real API server says itself what can be told from the schema alone.
+    // A real API server itself reports what the schema alone can detect.
     if !world.is_simulated() {
         let error = world.edit("ConsoleToken", "edgee", asked).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("spec.usage.lowBalance"), "{error}");

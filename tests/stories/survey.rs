@@ -1,4 +1,4 @@
-//! What `keysmith orphans` finds and removes.
+//! The findings and removals of `keysmith orphans`.
 
 use super::ledger::{here, ledger};
 use super::orphans::{cluster_id, orphan};
@@ -83,7 +83,7 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     let first = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert_eq!(ids(&findings.rows), [first.as_str()]);
-    // A resource is restored from a backup while somebody reads the table.
+    // A resource is restored from a backup while a person reads the table.
     let claim =
         json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark.to_string()});
     let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim.to_string()}}});
@@ -91,7 +91,7 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     world.edit("GatewayApiKey", "probe", claim).await.unwrap();
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     assert!(matches!(&removal, Removal::Left(why) if why.contains("accounts for it now")), "{removal:?}");
-    // Or it is left behind on purpose.
+    // The key is retained meanwhile.
     world
         .edit("GatewayApiKey", "probe", json!({"metadata": {"annotations": {"keysmith.dev/claim": null}}}))
         .await
@@ -111,7 +111,7 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     assert!(matches!(&removal, Removal::Left(why) if why.contains("--ledger-namespace")), "{removal:?}");
     assert_eq!(world.keys().len(), 1);
-    // Begun late, it cannot tell what an earlier one knew; a person decides.
+    // A ledger that was created late cannot have the entries of an earlier one; a person decides.
     ledger(world).open().await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     let told = world.surface.capabilities().created_at;
@@ -168,13 +168,14 @@ pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(wo
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["asked"], &json["answered"]), (&json!(2), &json!(1)), "{json}");
     assert_eq!(json["unanswered"][0]["consoleToken"], "story/elsewhere");
-    // None of them answers: nothing is said of what is left.
+    // No vendor answers: nothing is said about keys that are left.
     let choice = Choice { console_token: some("elsewhere"), ..Choice::default() };
     let text = table::text(&choose(choice).await);
     assert_eq!(text, "nothing could be asked: 0 of 1 ConsoleTokens answered; nothing in the ledger\n");
 }
 
-/// An entry of another account: of another namespace's ConsoleToken of the same name, where only the token tells.
+/// An entry of another account: of a ConsoleToken of the same name in another namespace, where only the token
+/// identifies the account.
 fn elsewhere(world: &World, id: &str) -> Entry {
     let mut entry = here(world, id);
     if entry.place.account.is_empty() {
@@ -192,7 +193,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
     world.token().await;
     let kept = elsewhere(world, "key_kept");
     ledger(world).record(std::slice::from_ref(&kept)).await.unwrap();
-    // Our account does not have it, which says nothing.
+    // Our account does not have the key, which proves nothing.
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert!(findings.rows[0].why.ends_with("its account was not asked"), "{:?}", findings.rows);
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
@@ -200,7 +201,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
         matches!(&removal, Removal::Left(why) if why.contains("no ConsoleToken that was asked")),
         "{removal:?}"
     );
-    // Nor does a sweep of ours forget it.
+    // A sweep of our account does not forget the entry either.
     world.pass(Duration::from_secs(4 * 3600), Duration::ZERO).await;
     assert_eq!(ledger(world).list().await.unwrap().entries, std::slice::from_ref(&kept));
     ledger(world).forget(&kept).await.unwrap();
@@ -217,7 +218,7 @@ pub async fn what_only_another_namespace_shows_is_removed_through_its_token(worl
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     let left = (world.keys().len(), ledger(world).list().await.unwrap().entries.len());
     if here(world, "").place.account.is_empty() {
-        // The mark is nobody else's, so it is the same account.
+        // The mark is unique, so it is the same account.
         assert_eq!((removal, left), (Removal::Removed, (0, 0)));
     } else {
         assert!(matches!(&removal, Removal::Left(_)), "{removal:?}");

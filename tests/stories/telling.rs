@@ -1,4 +1,4 @@
-//! What status and events say: that it is true, in time, and enough to act on.
+//! Status and events: they are true, in time, and enough to act on.
 
 use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::drivers::Driver;
@@ -32,7 +32,7 @@ async fn notes(world: &World, reason: &str) -> Vec<String> {
     world.events().await.into_iter().filter(|(it, _)| it == reason).map(|(_, note)| note).collect()
 }
 
-/// As `kubectl describe` shows it: two edits shortly after each other are two texts.
+/// As `kubectl describe` shows it: two edits in quick succession have two texts.
 pub async fn two_events_of_one_reason_keep_their_own_texts(world: &mut World) {
     world.token().await;
     let spec =
@@ -55,7 +55,7 @@ pub async fn two_events_of_one_reason_keep_their_own_texts(world: &mut World) {
     assert_eq!(notes(world, "Updated").await.len(), edits.len());
 }
 
-/// A refused event is counted, and the resource gets on.
+/// A refused event is counted, and the reconciliation goes on.
 pub async fn an_event_that_is_refused_is_counted(world: &mut World) {
     let refused = Broken::Status { code: 422, reason: "Invalid".to_owned() };
     world.cluster().fault(Rule {
@@ -75,7 +75,7 @@ pub async fn an_event_that_is_refused_is_counted(world: &mut World) {
     world.key("checkout", json!({})).await;
 }
 
-/// External Secrets and Argo CD bring references seconds later, which is no failure.
+/// External Secrets and Argo CD create references seconds later, which is no failure.
 pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(world: &mut World) {
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world
@@ -106,7 +106,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
     for (kind, name, _) in all {
         assert_eq!(world.condition(kind, name, "Stalled").await, None, "{kind} after four minutes");
     }
-    // A start of the operator is no new wait.
+    // A restart of the operator does not restart the wait.
     world.stop().await;
     world.start().await;
     tokio::time::sleep(Duration::from_secs(70)).await;
@@ -125,7 +125,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
     assert_eq!(world.condition("ConsoleToken", "edgee", "Stalled").await, None);
 }
 
-/// A served key works on without its ConsoleToken, which does not stop applications.
+/// A served key works without its ConsoleToken, so applications are not affected.
 pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -137,14 +137,14 @@ pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut Wor
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
 }
 
-/// One refusal may be a mistake of the vendor's; two are for a person, and Argo CD and Flux say so.
+/// One refusal may be a mistake of the vendor; two need a person, which Argo CD and Flux show.
 pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_canary-wrong")]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let (reason, message) = told(world, "ConsoleToken", "edgee", "Stalled", "True").await;
     assert!(["TokenRefused", "Forbidden"].contains(&reason.as_str()), "{reason}: {message}");
-    // What waits for it is told the same.
+    // The dependents of the token report the same.
     let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
     assert_eq!(reason, "ConsoleTokenNotReady");
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
@@ -155,7 +155,7 @@ pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut W
     }
 }
 
-/// Where listings tell what is left, or spending is read.
+/// For vendors that list the rest of a budget, or report spending.
 pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_again(world: &mut World) {
     world.token().await;
     if world.surface == Surface::Edgee {
@@ -178,9 +178,9 @@ pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_agai
     world.event("BudgetExhausted").await;
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "False");
-    // The next period begins by itself.
+    // The next period begins without an action of a user.
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Stalled").await, None);
-    // A rise is carried out, and everything is well again.
+    // A larger budget is carried out, and every condition recovers.
     let more = json!({"spec": {"budget": {"amount": "200", "period": "Monthly"}}});
     world.edit("GatewayApiKey", "checkout", more).await.unwrap();
     told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
@@ -188,7 +188,7 @@ pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_agai
     world.event("BudgetAvailable").await;
 }
 
-/// Nothing is known, and that is what is said.
+/// The spending is unknown, and the condition says so.
 pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
@@ -205,7 +205,7 @@ pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
     );
 }
 
-/// A key whose budget is spent is looked after like any other.
+/// A key whose budget is spent is reconciled like any other.
 pub async fn a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor(world: &mut World) {
     world.token().await;
     let usage = json!({"spec": {"usage": {"interval": "1m"}}});
@@ -218,7 +218,7 @@ pub async fn a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_
     world.event("DriftCorrected").await;
 }
 
-/// What a person reads at night.
+/// The messages that an on-call person reads.
 pub async fn a_suspended_key_says_whether_applications_have_it(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -236,7 +236,7 @@ pub async fn a_suspended_key_says_whether_applications_have_it(world: &mut World
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "False");
 }
 
-/// The danger is said: what stays works.
+/// The message names the danger: the retained key still works.
 pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -259,7 +259,7 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
     }
 }
 
-/// A 503 is a 503, and nothing was lost.
+/// A 503 is reported as a 503, without the claim that a key was lost.
 pub async fn a_failed_create_call_is_reported_with_its_cause(world: &mut World) {
     world.token().await;
     world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
@@ -269,7 +269,7 @@ pub async fn a_failed_create_call_is_reported_with_its_cause(world: &mut World) 
     world.ready("GatewayApiKey", "checkout").await;
 }
 
-/// Promoting a manifest with `kubectl get -o yaml` is ordinary, and no call of the original's concerns the copy.
+/// Copying a manifest with `kubectl get -o yaml` is common, and no claim of the original concerns the copy.
 pub async fn a_copied_manifest_gets_its_key_at_once(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -293,7 +293,7 @@ pub async fn a_copied_manifest_gets_its_key_at_once(world: &mut World) {
     assert!(!events.iter().any(|(reason, _)| reason == "Recovering"), "{events:?}");
 }
 
-/// A right that is missing is said on the resource, and nothing is made meanwhile.
+/// A missing right is reported on the resource, and no key is created meanwhile.
 pub async fn a_secret_that_may_not_be_read_is_said(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -314,7 +314,7 @@ pub async fn a_secret_that_may_not_be_read_is_said(world: &mut World) {
     assert_eq!(world.keys().len(), 1);
 }
 
-/// Before the first rotation needs them.
+/// Missing workloads are reported before the first rotation needs them.
 pub async fn workloads_that_do_not_exist_are_named_at_once(world: &mut World) {
     world.token().await;
     let restart = json!([

@@ -1,4 +1,5 @@
-//! ConsoleTokens: Ready, or why not; one breaker for everybody; kept as long as somebody needs them.
+//! ConsoleTokens: Ready, or the cause why not; one circuit breaker for all dependents; kept as long as a dependent
+//! needs them.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec, merged};
@@ -7,10 +8,10 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Keys that depend on one token.
+/// The number of keys that depend on one token.
 const KEYS: usize = 30;
 
-/// A ConsoleToken whose Secret holds `value` says `reason`, in these words, and calls nobody for it in a loop.
+/// Verifies that a ConsoleToken whose Secret holds `value` reports `reason` with these words, without calls in a loop.
 async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
     world.create("ConsoleToken", "edgee", merged(world.token_spec(), spec)).await;
     let message = world.reason("ConsoleToken", "edgee", reason).await;
@@ -26,7 +27,7 @@ async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
 
 pub async fn a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")]).await;
-    // Where another console token is more likely to help than another secret, that is said instead.
+    // If another console token is more likely to help than another secret, the message says that instead.
     let mend = match world.surface.capabilities().refused {
         "" => "Secret edgee-console, entry token",
         other => other,
@@ -82,7 +83,7 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
             .await;
     }
     assert!(world.emulator.calls().is_empty(), "{:?}", world.emulator.calls());
-    // As a file ends, and with it what `kubectl create secret generic --from-file` makes of it.
+    // With a line break at the end, as `kubectl create secret generic --from-file` copies it from a file.
     world.write_secret("edgee-console", &[("token", &format!("{TOKEN}\n"))]).await;
     world.ready("ConsoleToken", "edgee").await;
 }
@@ -158,7 +159,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     for number in 0..KEYS {
         world.reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady").await;
     }
-    // A second look confirms it, which is news once.
+    // A second check confirms the refusal, which is reported once.
     for number in 0..KEYS {
         world
             .eventually("it is stalled", async || {
@@ -198,7 +199,7 @@ pub async fn a_token_stays_until_nothing_needs_it_to_clean_up(world: &mut World)
     world.delete("ConsoleToken", "edgee").await;
     let message = world.reason("ConsoleToken", "edgee", "InUse").await;
     assert!(message.contains("GatewayApiKey checkout"), "{message}");
-    // Not even the loss of its Secret keeps the key from being revoked.
+    // Even the loss of its Secret does not prevent the revocation of the key.
     world.secrets().delete("edgee-console", &DeleteParams::default()).await.unwrap();
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
@@ -239,7 +240,7 @@ pub async fn a_token_of_the_same_name_is_another_one(world: &mut World) {
     world.gone("ConsoleToken", "edgee").await;
     world.edgee().add_organization("org_new");
     world.edgee().add_token("ek_live_emulated-new", &["org_new"]);
-    // The key is there before its token, and the new organization answers slowly.
+    // The key is created before its token, and the new organization answers slowly.
     world.emulator.faults().add(Rule::once("GET", "org_new", Effect::Delay { millis: 800 }));
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-new")]).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;

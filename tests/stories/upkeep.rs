@@ -1,4 +1,4 @@
-//! What is said beside a key that works: it is looked after all the same.
+//! Problems that do not stop the reconciliation of a working key.
 
 use super::telling::told;
 use crate::support::cluster::{Effect as Broken, Rule};
@@ -21,7 +21,7 @@ fn forbidden(verb: &str, resource: &str, name: &str) -> Rule {
     }
 }
 
-/// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux are told.
+/// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux see the problem.
 pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -45,7 +45,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], first.as_str());
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
-    // A leak has its turn, and its successor, although the first attempt to make one fails.
+    // A leaked key is revoked and replaced, although the first attempt to create its successor fails.
     let leaked = world.entry("checkout", "key").await.unwrap();
     world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
     world.edit("GatewayApiKey", "checkout", annotated("keysmith.dev/leaked", "yes")).await.unwrap();
@@ -68,7 +68,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Stalled").await, None);
 }
 
-/// A new key starts its own budget where the vendor counts for each key.
+/// A new key has a budget of its own if the vendor counts for each key.
 pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut World) {
     world.token().await;
     let usage = json!({"spec": {"usage": {"interval": "1m"}}});
@@ -85,7 +85,7 @@ pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut Worl
     assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetExhausted").await.unwrap().0, "False");
 }
 
-/// What was read once is not said for ever.
+/// Spending that was read once is not shown for ever.
 pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
     world.token().await;
     let usage = |spec: Value| json!({"spec": {"usage": spec}});
@@ -99,7 +99,7 @@ pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
     assert!(status["usage"].is_null() && status["budgetUsed"] == "unknown", "{status}");
 }
 
-/// A right that is missing is no Secret that is missing.
+/// A missing right is not reported as a missing Secret.
 pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut World) {
     let times = 6;
     world.cluster().fault(Rule { times, ..forbidden("get", "secrets", "edgee-console") });
@@ -118,7 +118,7 @@ pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut Wor
     world.ready("ProviderKey", "openai").await;
 }
 
-/// Nothing is claimed of what was not seen.
+/// Nothing is reported about workloads that were not read.
 pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World) {
     world.token().await;
     world.cluster().fault(Rule { times: 2, ..forbidden("get", "deployments", "web") });
@@ -128,11 +128,11 @@ pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World)
     assert_eq!(reason, "ConsumersUnknown");
     assert!(message.contains("rbac.restartWorkloads"), "{message}");
     world.ready("GatewayApiKey", "checkout").await;
-    // Looked for again: it does not exist.
+    // The workload is looked for again, and does not exist.
     told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
 }
 
-/// What is said of it is written with the key.
+/// The conditions on the budget are written with the key.
 pub async fn a_new_key_with_a_budget_costs_no_more_writes(world: &mut World) {
     world.token().await;
     let before = world.writes().len();
