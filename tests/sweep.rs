@@ -58,7 +58,7 @@ use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
 
-/// Pairs per scenario where not all are tried.
+/// The number of pairs per scenario if not all run.
 const SAMPLE: usize = 160;
 
 #[test]
@@ -88,7 +88,8 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     assert_eq!(total.violations, 0, "the sweep found violations; each is printed with how to see it again");
 }
 
-/// What is swept: everything, one vendor (`cortecs`), one scenario (`create`), or one at one (`cortecs/create`).
+/// The selected cases: all, one vendor (`cortecs`), one scenario (`create`), or one scenario at one vendor
+/// (`cortecs/create`).
 fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
     let (vendor, scenario) = match only.map(|text| text.split_once('/').unwrap_or((text, text))) {
         None => (None, None),
@@ -136,7 +137,7 @@ fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     tally
 }
 
-/// Says what was wrong. Returns in how many cases the faults happened.
+/// Prints the violations. Returns the number of cases in which the faults happened.
 fn judge(tally: &mut Tally, results: &[Finished]) -> usize {
     for (case, report) in results.iter().filter(|(_, report)| !report.wrong.is_empty()) {
         tally.violations += 1;
@@ -147,7 +148,7 @@ fn judge(tally: &mut Tally, results: &[Finished]) -> usize {
     happened
 }
 
-/// One case, with everything that passed the line.
+/// Runs one case, and prints every point.
 fn again(text: &str) {
     let case = Case::parse(text).unwrap_or_else(|| panic!("KEYSMITH_SWEEP={text} is no case"));
     let report = runner::run(&case);

@@ -1,6 +1,7 @@
-//! The driver contract, as far as it is about what vendors say: no secret and no word of a vendor leaves by a driver
-//! (`secrecy`), and no answer makes it panic, or believe what was not said (`garbage`). Every driver passes all of it; a row
-//! of facts for each stands with its vendor, in `tests/*/contract.rs`. The classes of faults are in `faults`.
+//! The driver contract, as far as it is about answers of vendors: no secret and no text of a vendor leaves a driver
+//! (`secrecy`), and no malformed answer makes it panic or return data that the answer does not have (`garbage`). Every
+//! driver passes all of it; each vendor has its row of facts in `tests/*/contract.rs`. The classes of faults are in
+//! `faults`.
 
 pub mod faults;
 pub mod garbage;
@@ -24,50 +25,50 @@ use stage::OptionalCalls;
 use stage::Stage;
 use std::sync::Arc;
 
-/// The credential of a provider that the contract deposits.
+/// The provider credential that the contract sends.
 const CREDENTIAL: &str = "sk-ant-emulated-credential";
 
-/// One driver, and what a sound vendor would say to it.
+/// One driver, and the answers of a correct vendor.
 pub struct Contract {
     /// The emulated vendor.
     pub surface: Surface,
     /// A console token that works there.
     pub token: &'static str,
-    /// The driver over that wire.
+    /// Connects the driver with that wire.
     pub connect: fn(Wire) -> Box<dyn Gateway>,
-    /// How a driver over that wire shows itself, by `Probe`.
+    /// The `Debug` text of a driver with that wire, by `Probe`.
     pub debug: fn(Wire) -> String,
-    /// What keys are for.
+    /// The key type.
     pub kind: KeyType,
     /// The field that identifies a key.
     pub id: &'static str,
-    /// The fields of a new key that its secret may be in.
+    /// The fields of a new key that may hold its secret.
     pub secret: &'static [&'static str],
     /// Whether keys can be changed.
     pub amends: bool,
-    /// Whether a key is looked at by a listing only.
+    /// Whether a listing is the only way to read a key.
     pub looks_by_listing: bool,
-    /// The field of a listing that has its rows, and whether a bare list is a listing too.
+    /// The field of a listing that holds its rows, and whether a bare array is a listing too.
     pub listing: (&'static str, bool),
-    /// Whether an answer says that it is the whole listing.
+    /// Whether an answer says that the listing is complete.
     pub whole: fn(&Value) -> bool,
-    /// Whether rows without an id are no oddity, so that nothing counts them.
+    /// Whether rows without an id are legitimate, so that they do not count as skipped.
     pub idless_rows: bool,
-    /// What a sound vendor says.
+    /// The answers of a correct vendor.
     pub sound: fn() -> Sound,
 }
 
-/// What a sound vendor says, whatever it is asked.
+/// The answers of a correct vendor to any call.
 pub struct Sound {
     /// A key, with its secret.
     pub key: Value,
-    /// A listing of one.
+    /// A listing of one key.
     pub listing: Value,
-    /// What keys spent, where JSON tells it, and how much that is in millionths.
+    /// The spending of keys, if it is JSON, and its sum in millionths.
     pub spending: Option<(Value, u64)>,
-    /// What the account has left, in millionths.
+    /// The balance of the account, in millionths.
     pub balance: Option<(Value, i64)>,
-    /// What else it may say.
+    /// Other answers.
     pub others: Vec<Value>,
 }
 
@@ -79,7 +80,7 @@ impl Sound {
     }
 }
 
-/// What a driver is asked to do.
+/// The calls of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     Whose,
@@ -100,17 +101,17 @@ pub enum Call {
 }
 
 impl Contract {
-    /// The driver over a wire to a vendor that answers by hand.
+    /// The driver with a wire to a stub.
     pub fn stubbed(&self, stub: &Arc<Stub>) -> Box<dyn Gateway> {
         (self.connect)(stub.wire(self.token))
     }
 
-    /// The driver over a wire to the emulated vendor.
+    /// The driver with a wire to the emulated vendor.
     pub fn emulated(&self, stage: &Stage) -> Box<dyn Gateway> {
         (self.connect)(stage.wire(self.surface, self.token))
     }
 
-    /// An order with everything that the driver takes.
+    /// An order with every field that the driver supports.
     pub fn full_order(&self, gateway: &dyn Gateway) -> Order {
         let table = gateway.capabilities();
         let takes =
@@ -121,12 +122,12 @@ impl Contract {
         Order { budget, email, models, ..self.order("n") }
     }
 
-    /// An order with nothing but a name.
+    /// An order with a name only.
     pub fn order(&self, name: &str) -> Order {
         Order { kind: self.kind, ..order(name) }
     }
 
-    /// A change that the driver takes.
+    /// A change that the driver supports.
     pub fn amendment(&self) -> Amendment {
         if self.surface == Surface::Edgee { renamed("x") } else { budgeted(None) }
     }
@@ -136,12 +137,12 @@ impl Contract {
         (self.sound)().key[self.id].as_str().expect("a sound key has an id").to_owned()
     }
 
-    /// Whether the secret of a key is shown again.
+    /// Whether the secret of a key can be revealed again.
     pub fn reveals(gateway: &dyn Gateway) -> bool {
         gateway.capabilities().recovery == Recovery::Reveal
     }
 
-    /// Everything that the driver can be asked, and the faults that came of it.
+    /// Makes every call of the driver, and returns the faults.
     pub async fn every_fault(&self, gateway: &dyn Gateway) -> Vec<(Call, Fault)> {
         let (key, order) = (id(&self.key_id()), self.full_order(gateway));
         let mut outcomes = vec![
@@ -171,7 +172,7 @@ impl Contract {
     }
 }
 
-/// A month, where a vendor has to be told a path for it as well.
+/// A month, with the usage path that some vendors need.
 pub fn span() -> Span {
     Span { path: Some("manage/usage".to_owned()), ..month() }
 }
@@ -185,7 +186,7 @@ fn provider_key_order() -> ProviderKeyOrder {
     }
 }
 
-/// The tests of a driver, for the module of its contract.
+/// Defines the tests of a driver, for the module of its contract.
 macro_rules! driver_contract {
     ($contract:expr) => {
         $crate::support::driver_contract::driver_contract! { $contract;

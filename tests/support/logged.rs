@@ -1,4 +1,4 @@
-//! What one thread logs, at the loudest level.
+//! The log lines of one thread, at the finest level.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -13,11 +13,11 @@ thread_local! {
     static LINES: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
 
-/// A log that is being kept until it is dropped.
+/// A log that is recorded until it is dropped.
 pub struct Log(Lines);
 
 impl Log {
-    /// Everything so far.
+    /// The recorded lines.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.borrow()).into_owned()
     }

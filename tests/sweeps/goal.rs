@@ -1,4 +1,4 @@
-//! What must be true at the end of a run, whatever happened in it.
+//! The goal of a run: what must hold at its end, whatever happened in it.
 
 use super::observer::{KEYS, NAMESPACE, entry, is_ready};
 use super::stage::Stage;
@@ -16,42 +16,42 @@ pub struct Outcome<'a> {
     pub surface: Surface,
 }
 
-/// What else must be true of a resource; the text says what is not.
+/// A further condition on a resource; the error names the violation.
 pub type Demand = fn(&Outcome<'_>) -> Result<(), String>;
 
-/// How the world must be in the end.
+/// The required state at the end.
 #[derive(Clone, Debug)]
 pub struct Goal {
-    /// The resources there are; each with one key that works. There is no other key, and no other resource.
+    /// The expected resources, each with one working key. There is no other key, and no other resource.
     pub names: Vec<String>,
-    /// What else must be true of each.
+    /// A further condition on each resource.
     pub demand: Demand,
     /// The namespace is gone.
     pub emptied: bool,
 }
 
 impl Goal {
-    /// These resources, each with a key that works.
+    /// These resources, each with a working key.
     pub fn keys(names: &[String]) -> Self {
         Self { names: names.to_vec(), demand: |_| Ok(()), emptied: false }
     }
 
-    /// Neither resource nor key.
+    /// Neither resources nor keys.
     pub fn nothing() -> Self {
         Self::keys(&[])
     }
 
-    /// And this.
+    /// Adds a condition.
     pub fn and(self, demand: Demand) -> Self {
         Self { demand, ..self }
     }
 
-    /// And no namespace.
+    /// Requires that the namespace is gone.
     pub fn without_namespace(self) -> Self {
         Self { emptied: true, ..self }
     }
 
-    /// The first thing that is not as it must be.
+    /// The first violation.
     pub fn check(&self, stage: &Stage) -> Result<(), String> {
         let seen = stage.desk.keys();
         let snapshot = self.snapshot(stage, &seen);

@@ -1,4 +1,4 @@
-//! What users do while things go wrong, and what must come of it.
+//! The acts of users during faults, and the required result.
 
 use super::goal::{Goal, Outcome};
 use super::stage::Stage;
@@ -7,30 +7,30 @@ use jiff::SignedDuration;
 use keysmith::emulator::Surface;
 use serde_json::json;
 
-/// How many keys the restarted operator finds.
+/// The number of keys that the restarted operator finds.
 const FLEET: usize = 50;
 const NAME: &str = "checkout";
-/// How long a key is not shown: less than lies between the two looks that would make it a lost one.
+/// How long a key is hidden: less than the time between the two listings that would make it count as lost.
 const VANISHED: SignedDuration = SignedDuration::from_secs(30);
 
 /// One story whose points are swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scenario {
-    /// A token and a key are written.
+    /// A token and a key are created.
     Create,
-    /// A setting changes that the vendor changes in place.
+    /// A setting changes that the vendor can change in place.
     Edit,
-    /// A new key takes the place of the old one, which is retired after the overlap.
+    /// A new key replaces the old one, which is revoked after the overlap.
     Rotate,
-    /// A new key at once, and the old one dead.
+    /// A new key replaces the old one, which is revoked at once.
     Leak,
     /// The resource is deleted.
     Delete,
     /// The namespace is deleted, with the token and its Secret.
     NamespaceDelete,
-    /// The manifest is put in the object's place, without its finalizer and its claim.
+    /// The object is replaced by its manifest, without finalizer and claim.
     Replace,
-    /// For half a minute the vendor shows the key neither in a listing nor by its id.
+    /// For half a minute the vendor hides the key in listings and in reads by its id.
     Vanish,
     /// The operator starts and finds many settled keys.
     Restart,
@@ -49,11 +49,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::Restart,
 ];
 
-/// The scenarios in which two faults are tried together.
+/// The scenarios that are swept with pairs of faults.
 pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Rotate, Scenario::Delete];
 
 impl Scenario {
-    /// As it is written in `KEYSMITH_SWEEP`.
+    /// The name in `KEYSMITH_SWEEP`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -80,7 +80,7 @@ impl Scenario {
         }
     }
 
-    /// What is there before the points are counted.
+    /// Creates the initial state, before points are counted.
     pub async fn prepare(self, stage: &Stage) -> Goal {
         if self == Self::Create {
             return Goal::nothing();
@@ -100,7 +100,7 @@ impl Scenario {
         Goal::keys(&self.names())
     }
 
-    /// What the user does, and what must come of it.
+    /// The act of the user; returns the goal.
     pub async fn act(self, stage: &Stage) -> Goal {
         match self {
             Self::Create => {
@@ -111,7 +111,7 @@ impl Scenario {
             Self::Edit => {
                 let edited = json!({"budget": {"amount": "300"}, "displayName": "Renamed"});
                 let spec = match stage.surface {
-                    // Nothing can be changed there, and so the key is replaced.
+                    // No setting can be changed in place there, so the key is replaced.
                     Surface::Cortecs => stage.surface.full(edited),
                     surface => surface.changeable(edited),
                 };
@@ -165,7 +165,7 @@ fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
     if done { Ok(()) } else { Err(format!("the key is {} with {:?}", key.name, key.budget_micros)) }
 }
 
-/// The key is the first that was made. A serial may be burnt where a vendor admits few calls at once.
+/// The key is the first one. A serial may be wasted at a vendor with a low rate limit.
 fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
     if outcome.object["status"]["keyCount"]["made"] == 1 {
         return Ok(());
@@ -173,7 +173,7 @@ fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
     Err(format!("a new key was made for nothing: {}", outcome.object["status"]))
 }
 
-/// The same, and a deletion would not leave it behind.
+/// The key is the first one, and the finalizer holds the resource.
 fn held(outcome: &Outcome<'_>) -> Result<(), String> {
     let metadata = &outcome.object["metadata"];
     let claim = metadata["annotations"]["keysmith.dev/claim"].is_string();
@@ -183,7 +183,7 @@ fn held(outcome: &Outcome<'_>) -> Result<(), String> {
     Err(format!("finalizer or claim is missing: {metadata}"))
 }
 
-/// The key is another one than the first.
+/// The key is not the first one.
 fn rotated(outcome: &Outcome<'_>) -> Result<(), String> {
     let status = &outcome.object["status"];
     if status["serial"].as_u64() > Some(1) && status["lastRotation"].is_object() {

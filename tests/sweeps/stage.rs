@@ -1,4 +1,4 @@
-//! The stage of one run: a cluster, a vendor, and an operator that is started again whenever it was killed.
+//! The stage of one run: a cluster, a vendor, and an operator that is restarted whenever it was killed.
 
 use super::kubernetes::Connection;
 use super::line::Line;
@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "ek_live_emulated-sweep-token";
 const TOKEN_SECRET: &str = "console";
-/// Time between two listings.
+/// The poll interval.
 const POLL: SignedDuration = SignedDuration::from_secs(300);
-/// How long it takes until a new operator takes the place of one that was killed.
+/// The time until a killed operator is restarted.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// Everything a run needs.
@@ -39,19 +39,19 @@ pub struct Stage {
     pub cluster: Cluster,
     /// The vendors.
     pub emulator: Emulator,
-    /// The one that the resources are for.
+    /// The vendor of the resources.
     pub surface: Surface,
-    /// A look at it.
+    /// Its console.
     pub desk: Desk,
-    /// What stands between the operator and both.
+    /// The line between the operator and both.
     pub line: Line,
-    /// Who looks at it all.
+    /// The observer.
     pub observer: Observer,
     user: Client,
     clock: Clock,
 }
 
-/// Generated once: the schemas cost more than a run.
+/// Generated once, because generating the schemas costs more than a run.
 fn crds() -> Vec<Value> {
     static CRDS: OnceLock<Vec<Value>> = OnceLock::new();
     let generate = || keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
@@ -133,7 +133,7 @@ impl Stage {
         self.api(kind).create(&PostParams::default(), &object).await.unwrap();
     }
 
-    /// The user writes a ConsoleToken that works, and its Secret.
+    /// The user creates a working ConsoleToken and its Secret.
     pub async fn token(&self) {
         let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
         let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
@@ -143,7 +143,7 @@ impl Stage {
         self.create("ConsoleToken", "vendor", spec).await;
     }
 
-    /// The user writes a GatewayApiKey.
+    /// The user creates a GatewayApiKey.
     pub async fn key(&self, name: &str, mut spec: Value) {
         spec["consoleTokenRef"] = json!({"name": "vendor"});
         self.observer.guard(name);
@@ -156,7 +156,7 @@ impl Stage {
         self.api("GatewayApiKey").patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// The user puts the manifest in the place of a GatewayApiKey, as `kubectl replace` does.
+    /// The user replaces a GatewayApiKey by its manifest, as `kubectl replace` does.
     pub async fn replace(&self, name: &str) {
         let api = self.api("GatewayApiKey");
         let mut object = api.get(name).await.unwrap();
@@ -164,7 +164,7 @@ impl Stage {
         api.replace(name, &PostParams::default(), &object).await.unwrap();
     }
 
-    /// For so long the vendor shows no key, all of which work on.
+    /// The vendor hides every key for this long; all of them work.
     pub fn hide_keys(&self, time: SignedDuration) {
         let keys: Vec<_> = self.desk.keys().into_iter().map(|key| key.id).collect();
         let gone = Effect::Status { code: 404, retry_after: None };
@@ -188,7 +188,7 @@ impl Stage {
         self.api("GatewayApiKey").delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// The user deletes the namespace with all in it.
+    /// The user deletes the namespace with everything in it.
     pub async fn delete_namespace(&self) {
         let namespaces: Api<Namespace> = Api::all(self.user.clone());
         namespaces.delete(NAMESPACE, &DeleteParams::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The command line before API servers of every kind: what it prints is for people, and its exit code says whose turn it is.
+//! The command line with API servers of every kind: its output is for people, and its exit code says who has to act.
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 /// The answer to a path: code and body.
 type Answer = Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>;
 
-/// What no person should see: how a library prints its own types.
+/// Texts that a person should not see: the debug forms of library types.
 const STRUCTS: [&str; 10] = [
     "Status {",
     "ApiError",
@@ -28,7 +28,7 @@ const STRUCTS: [&str; 10] = [
     "None)",
 ];
 
-/// What a command said.
+/// The output of a command.
 struct Said {
     code: i32,
     out: String,
@@ -80,7 +80,7 @@ fn kubeconfig(server: &str, context: &str) -> String {
     .to_string()
 }
 
-/// An API server of the test's own; returns a kubeconfig for it.
+/// Starts an API server of the test; returns a kubeconfig for it.
 async fn serve(name: &str, answer: Answer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -401,7 +401,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
         let (code, err) = code.await.unwrap();
         assert!(code == Some(0) && !err.contains("panicked"), "{arguments:?}: {code:?} {err}");
     }
-    // Nobody reads what went wrong either.
+    // Standard error is closed as well.
     let mut child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
         .args(["explain", "bogus"])
         .stderr(Stdio::piped())
@@ -411,7 +411,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
-/// What the operator logs until it is stopped.
+/// The log of the operator until it is stopped.
 async fn log(arguments: &[&str], kubeconfig: &str) -> String {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_keysmith"))
         .args(["run", "--metrics-address", "127.0.0.1:0"])

@@ -24,20 +24,20 @@ pub struct FaultContract {
     pub keys: &'static str,
     pub connect: fn(Wire) -> Box<dyn Gateway>,
     pub kind: KeyType,
-    /// What the vendor calls an id, and a time that every key has.
+    /// The vendor's field for the id, and a time field that every key has.
     pub id: &'static str,
     pub time: &'static str,
-    /// The field of a listing that has its rows; empty where a listing is a bare array.
+    /// The field of a listing that holds its rows; empty if a listing is a bare array.
     pub envelope: &'static str,
-    /// The method of an update, where there is one.
+    /// The method of an update, if there is one.
     pub update: Option<&'static str>,
-    /// Whether a listing is the only way to look at a key, so that 404 says nothing of it.
+    /// Whether a listing is the only way to read a key, so that a 404 says nothing about it.
     pub looks_by_listing: bool,
     /// Makes the vendor answer removals with a body, which can be cut short.
     pub wordy: fn(&Emulator),
     /// Names and budgets in millionths of the keys that exist, oldest first.
     pub held: fn(&Emulator) -> Vec<(String, Option<u64>)>,
-    /// What a status means as the answer to a create call, where that is something else than elsewhere.
+    /// The fault of a status as the answer to a create call, if the vendor deviates from the common one.
     pub mint_refused: fn(u16) -> Option<FaultKind>,
 }
 
@@ -65,7 +65,7 @@ impl Op {
         }
     }
 
-    /// What the vendor holds when the call was carried out, or was not.
+    /// The keys at the vendor after the call, applied or not.
     fn leaves(self, applied: bool) -> Vec<(String, Option<u64>)> {
         let key = |name: &str, budget: Option<u64>| (name.to_owned(), budget);
         match (self, applied) {
@@ -76,7 +76,7 @@ impl Op {
         }
     }
 
-    /// A call that changes nothing has no effect to be unsure of.
+    /// A read has no effect that could be unknown.
     fn unsure(self, kind: FaultKind) -> Fault {
         match self {
             Self::List => Fault::without_effect(kind),
@@ -117,18 +117,18 @@ impl FaultContract {
         (self.connect)(stage.wire(self.surface, self.token))
     }
 
-    /// A driver whose vendor answers everything with this status, and an error about nothing.
+    /// A driver whose vendor answers every request with this status and an error without details.
     fn refusing(&self, status: u16) -> Box<dyn Gateway> {
         (self.connect)(Stub::always(status, r#"{"error":"x"}"#).wire(self.token))
     }
 
-    /// One key, one call, one fault. Returns the outcome, how long it took, and the stage.
+    /// One key, one call, one fault. Returns the result, its duration, and the stage.
     async fn hit(&self, op: Op, effect: &Effect) -> (Result<(), Fault>, Duration, Stage) {
         let stage = stage();
         (self.wordy)(&stage.emulator);
         let driver = self.driver(&stage);
         let old = driver.mint(&self.order("old")).await.unwrap().key.id;
-        // Keys are told apart by when they were made, too.
+        // Some vendors identify keys by their creation time, too.
         tokio::time::sleep(Duration::from_secs(1)).await;
         stage.emulator.clear_calls();
         stage.fault_once(self.method(op), self.keys, effect.clone());
@@ -242,7 +242,7 @@ impl FaultContract {
         }
     }
 
-    /// A 2xx answer to an update that is no answer: the key may have been changed, or not.
+    /// A malformed 2xx answer to an update: whether the key was changed is unknown.
     pub async fn unbelievable_updates(&self) {
         let Some(method) = self.update else { return };
         let wanted = budgeted(Some(limit(BUDGET, Period::Once)));
@@ -273,8 +273,8 @@ impl FaultContract {
         }
     }
 
-    /// One entry of a listing that nobody expects: a stranger's is skipped, and ours is read as far as it goes. `row` makes
-    /// one out of a name and a field.
+    /// A malformed entry of a listing: a foreign one is skipped, and one with our mark is read as far as possible.
+    /// `row` makes an entry of a name and a field.
     pub async fn odd_entries(&self) {
         let named = self.id == "name";
         let mark = if named { "n-ks-aaaaaa-aaaaaaaaaaaaaaaa-1" } else { "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]" };
@@ -303,7 +303,7 @@ impl FaultContract {
         }
     }
 
-    /// To leave out what carries our mark would say that it is gone.
+    /// An entry with our mark must not be skipped, because its key would count as gone.
     pub async fn marked_entries_without_an_id(&self) {
         let mark = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
         let (long, token) = ("x".repeat(129), self.token);
@@ -325,12 +325,13 @@ impl FaultContract {
         for bad in texts.into_iter().map(Value::from).chain(others) {
             let stage = stage();
             let driver = self.driver(&stage);
-            // Where a name is the identity, none that cannot be part of a path is ours; and people name keys as they like.
+            // If the name is the identity, a name that cannot be part of a path has no mark of ours; humans choose any
+            // name.
             let stranger =
                 if self.id == "name" { json!({"name": bad}) } else { json!({"id": bad, "name": "theirs"}) };
             self.also_listed(&stage, vec![stranger]);
             driver.list().await.unwrap_or_else(|fault| panic!("{bad}: {fault}"));
-            // Keys of old have no id at Eden AI v3, and are no oddity.
+            // Legacy keys have no id at Eden AI v3 and do not count as malformed.
             let skipped = driver.take_skipped();
             assert!(skipped == 1 || skipped == 0 && bad.is_null(), "{bad}: {skipped}");
             if self.id == "name" {
@@ -355,7 +356,7 @@ impl FaultContract {
         stage.emulator.faults().add(Rule::always("GET", self.keys, Effect::ExtraRows { rows }));
     }
 
-    /// Only a list is a list: that there is none is no word that there are no keys.
+    /// An answer without a list does not say that there are no keys.
     pub async fn lists_that_are_none(&self) {
         let none = [json!(null), json!({}), json!(""), json!(0), json!(false)];
         for value in none {
@@ -379,7 +380,7 @@ impl FaultContract {
                 self.ends(op, Effect::Oversize { bytes }, (fault, false)).await;
             }
         }
-        // A removal takes any JSON for an answer, and so one of just the limit.
+        // A removal accepts any JSON as its answer, so also one of exactly the limit.
         let largest = Effect::Oversize { bytes: LARGEST_ANSWER };
         self.ends(Op::Revoke, largest, (Ok(()), false)).await;
     }
@@ -420,7 +421,7 @@ impl FaultContract {
         }
     }
 
-    /// "Never treat 401, 403 or 5xx as gone" (contract §4.2): a key taken for gone stays valid for ever.
+    /// "Never treat 401, 403 or 5xx as gone" (contract §4.2): a key mistaken for gone would stay valid for ever.
     pub async fn only_404_is_gone(&self) {
         let key = id("key_1");
         for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503] {

@@ -1,5 +1,5 @@
-//! Hundreds of answers that nobody should give, the same ones in every run: nothing panics, everything is a fault of the
-//! right class, and no key comes out of garbage.
+//! Hundreds of malformed answers, the same ones in every run: no call panics, every fault has the right class, and no
+//! key comes out of garbage.
 
 use super::{Call, Contract, provider_key_order, span};
 use crate::support::driver_contract::stage::OptionalCalls;
@@ -30,14 +30,14 @@ impl Contract {
         }
     }
 
-    /// The rows of a listing; nothing where it is none. A revoked key is no key any more.
+    /// The rows of a listing; `None` if it is no listing. Revoked keys are left out.
     fn rows<'a>(&self, json: &'a Value) -> Option<Vec<&'a Value>> {
         let (envelope, bare) = self.listing;
         let rows = json.as_array().filter(|_| bare).or_else(|| json[envelope].as_array())?;
         Some(rows.iter().filter(|row| row["revoked"] != json!(true)).collect())
     }
 
-    /// Every key that is told stands in the answer, and what is not told was counted.
+    /// Every returned key is in the answer, and every other row was counted as skipped.
     fn listed(&self, driver: &dyn Gateway, outcome: Result<Vec<Listed>, Fault>, json: &Value) -> Checked {
         class(&outcome, Outcome::NotApplied)?;
         let Ok(keys) = outcome else { return Ok(()) };
@@ -52,7 +52,7 @@ impl Contract {
         need((self.whole)(json), "a page was taken for all")
     }
 
-    /// A key that is told is in the answer; one that is not is not, or was counted as unreadable.
+    /// A returned key is in the answer; without a returned key, the answer has none, or it was counted as skipped.
     async fn got(&self, driver: &dyn Gateway, json: &Value) -> Checked {
         let asked = self.key_id();
         let outcome = driver.get(&id(&asked)).await;
@@ -87,7 +87,7 @@ impl Contract {
         need(named && !key.is_empty(), "minted without an id")
     }
 
-    /// Every operation, to a vendor that says this to everything.
+    /// Makes every call to a vendor that sends this answer to every request.
     async fn judge(&self, body: &[u8]) -> Checked {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
         let driver = self.stubbed(&Stub::always(200, body.to_vec()));
@@ -121,7 +121,7 @@ impl Contract {
             Recovery::Rotate | Recovery::Once => match driver.reissue(&key, &self.order("n")).await {
                 Ok(Some(minted)) => self.believed(&minted, json),
                 Ok(None) => Ok(()),
-                // The look at the key had no effect, the rest may have had one.
+                // The read of the key had no effect; the effect of the other calls is unknown.
                 Err(fault) => need(fault.kind.is_malformed(), &format!("{fault:?}")),
             },
         }
@@ -140,7 +140,7 @@ impl Contract {
         class(&keys.remove(&key).await, Outcome::Unknown)
     }
 
-    /// An answer to the create call that is garbage, beside a listing that is sound.
+    /// A malformed answer to the create call, beside a correct listing.
     async fn judge_creation(&self, json: &Value, body: &[u8]) -> Checked {
         let (created, listing) = (body.to_vec(), (self.sound)().listing.to_string());
         let half = Stub::by(move |request| match *request.method() {
@@ -188,8 +188,8 @@ pub fn no_answer_makes_a_decoder_panic_or_believe(contract: &Contract) {
     fuzz(1000, &garbage(contract), |body| wait(contract.judge(&body)));
 }
 
-/// Whether a refused call had an effect follows from its status alone, whatever it comes with. A refusal that is looked into
-/// meets garbage there as well.
+/// Whether a refused call had an effect follows from its status alone, whatever the body is. A driver that looks a
+/// refusal up gets garbage there as well.
 pub fn no_body_changes_what_a_status_means(contract: &Contract) {
     let cases = (200..600_u16, garbage(contract));
     fuzz(300, &cases, |(status, body)| {
@@ -202,7 +202,7 @@ pub fn no_body_changes_what_a_status_means(contract: &Contract) {
                 (Call::Revoke, driver.revoke(&key).await),
             ];
             for (call, outcome) in changes {
-                // What is gone already is revoked. Where nothing can be changed, nothing is asked.
+                // A key that is gone already counts as revoked. A driver without amendments sends no call.
                 let gone = call == Call::Revoke && [404, 410].contains(&status);
                 let unasked = call == Call::Amend && !contract.amends;
                 match outcome {
@@ -236,7 +236,7 @@ impl Contract {
         (self.sound)().balance.is_some()
     }
 
-    /// Ten megabytes that begin like a sound answer: brackets, a listing, a key.
+    /// Ten megabytes that begin like a correct answer: brackets, a listing, a key.
     fn enormous(&self) -> Vec<String> {
         let of = |open: &str, row: &str, close: &str| {
             let more = format!("{row},").repeat((10 << 20) / (row.len() + 1));
@@ -253,7 +253,7 @@ impl Contract {
     }
 }
 
-/// However many bytes come, no more than the limit is looked at.
+/// However large the body is, the driver reads no more than the limit.
 pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Contract) {
     let kind = FaultKind::TooLarge { limit: LARGEST_ANSWER };
     let (certain, unsure) = (Fault::without_effect(kind.clone()), Fault::ambiguous(kind));
@@ -285,7 +285,7 @@ pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Cont
                 assert_eq!(keys.list().await.unwrap_err(), certain);
                 assert_eq!(keys.deposit(&provider_key_order()).await.unwrap_err(), unsure);
             }
-            // Within the limit of an export, and not one.
+            // A body below the limit of an export that is no export.
             assert!(driver.spending(&span(), std::slice::from_ref(&key)).await.is_err());
         });
     }

@@ -1,4 +1,4 @@
-//! Nothing that is secret, and nothing that a vendor says, leaves by a fault, a `Debug`, a URL, or a log line.
+//! No secret and no text of a vendor leaves by a fault, a `Debug`, a URL, or a log line.
 
 use super::{CREDENTIAL, Call, Contract, provider_key_order, span};
 use crate::support::driver_contract::stage::OptionalCalls;
@@ -91,7 +91,7 @@ pub fn no_secret_is_put_into_a_url(contract: &Contract) {
     });
 }
 
-/// Everything that can be done with one key before it is revoked. Returns the secrets that came of it.
+/// Makes every call for one key before it is revoked. Returns the secrets that the calls returned.
 async fn live_a_life(
     driver: &dyn Gateway,
     contract: &Contract,
@@ -107,7 +107,7 @@ async fn live_a_life(
     if let Ok(Some(minted)) = driver.reissue(key, &contract.order("m")).await {
         secrets.push(clear(&minted.secret).to_owned());
     }
-    // Not every vendor tells.
+    // Not every vendor reports spending.
     let _ = (driver.spending(&span(), std::slice::from_ref(key)).await, driver.balance().await);
     if let Some(keys) = driver.provider_keys() {
         keys.deposit(&provider_key_order()).await.unwrap();
@@ -116,7 +116,7 @@ async fn live_a_life(
     secrets
 }
 
-/// Over the production transport, and with calls that go wrong: that is when most is said.
+/// With the production transport and with failing calls, because these log the most.
 pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let log = logged::by_this_thread();
     let stage = stage();

@@ -50,7 +50,7 @@ impl<T: Gateway + ?Sized> OptionalCalls for T {
     }
 }
 
-/// A vendor with the demo's tokens, and time that goes on as tokio's does from Saturday, 21 November 2026.
+/// A vendor with the demo's tokens. Time starts on Saturday, 21 November 2026, and passes with tokio's clock.
 pub struct Stage {
     pub emulator: Emulator,
     pub clock: Clock,

@@ -1,4 +1,4 @@
-//! What is said of GatewayApiKeys.
+//! The messages about GatewayApiKeys.
 
 use super::{Book, at};
 
@@ -42,7 +42,7 @@ fn previous(leaked: bool) -> PreviousKey {
     }
 }
 
-/// A key that is served, beside the one before it.
+/// A served key with a previous key.
 fn status() -> GatewayApiKeyStatus {
     GatewayApiKeyStatus {
         id: Some(id().0),
@@ -125,7 +125,7 @@ pub fn ready(book: &mut Book) {
     book.ready(&budget::refusal(&spent(Some(25_000_000))).unwrap());
 }
 
-/// Status after so much of its budget was spent.
+/// Status after that part of its budget was spent.
 fn spent(micros: Option<u64>) -> GatewayApiKeyStatus {
     let mut status = status();
     budget::tell(&mut status, Some((&purse(), micros.map(spending))), Some(1), at(0));
@@ -297,7 +297,7 @@ pub fn deletion(book: &mut Book) {
     }
 }
 
-/// As a real API server words it.
+/// The texts of a real API server.
 pub fn storing(book: &mut Book) {
     let refused = [
         (
