@@ -22,13 +22,13 @@ mod distorted;
 mod exchange;
 mod faults;
 mod fields;
+mod handle;
 mod log;
+mod route;
 mod secret;
 mod seed;
 mod serve;
-mod shelf;
-mod space;
-mod surface;
+mod table;
 mod wire;
 
 pub mod cortecs;
@@ -42,17 +42,17 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 
 use exchange::Exchange;
-use space::Space;
+use route::Route;
 use wire::Inbound;
 
 pub use cortecs::Cortecs;
 pub use edenai::{EdenAi, EdenAiV2, EdenAiV3};
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
+pub use handle::{Seen, VendorHandle, VendorId};
 pub use log::Call;
 pub use seed::Seed;
 pub use serve::serve;
-pub use surface::{Desk, Seen, Surface};
 
 /// The emulated vendors. Clones share one state.
 #[derive(Clone)]
@@ -99,8 +99,8 @@ impl Emulator {
 
     /// The console of one vendor, for tests that run at each vendor.
     #[must_use]
-    pub fn surface(&self, surface: Surface) -> Desk {
-        Desk::new(self.clone(), surface)
+    pub fn vendor(&self, vendor_id: VendorId) -> VendorHandle {
+        VendorHandle::new(self.clone(), vendor_id)
     }
 
     /// A handle to add and clear fault rules.
@@ -140,10 +140,10 @@ impl Emulator {
     /// Adds what `seed` names: an organization, and a management token per vendor.
     pub fn seed(&self, seed: &Seed) {
         self.edgee().add_token(&seed.token, &[&seed.organization]);
-        self.surface(Surface::EdenAiV2).add_token(&seed.edenai_v2);
-        self.surface(Surface::EdenAiV3).add_token(&seed.edenai_v3);
-        self.surface(Surface::EdenAiV3).add_issuer(&seed.edenai_issuer);
-        self.surface(Surface::Cortecs).add_token(&seed.cortecs);
+        self.vendor(VendorId::EdenAiV2).add_token(&seed.edenai_v2);
+        self.vendor(VendorId::EdenAiV3).add_token(&seed.edenai_v3);
+        self.vendor(VendorId::EdenAiV3).add_issuer(&seed.edenai_issuer);
+        self.vendor(VendorId::Cortecs).add_token(&seed.cortecs);
     }
 
     /// Adds the organization and the tokens that the documentation uses, and returns them.
@@ -162,8 +162,8 @@ impl Emulator {
     /// [`Dropped`] where a fault closes the connection without an answer.
     pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Dropped> {
         let inbound = Inbound::new(request);
-        match Space::of(&inbound) {
-            Some(space) => Exchange::arrive(self, space, inbound).run().await,
+        match Route::of(&inbound) {
+            Some(route) => Exchange::arrive(self, route, inbound).run().await,
             None => Ok(control::answer(self, &inbound)),
         }
     }

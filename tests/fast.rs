@@ -113,11 +113,11 @@ mod emulator {
     mod export;
     mod faults;
     mod gateway;
+    mod handle;
     mod keys;
     mod listing;
     mod provider_keys;
     mod support;
-    mod surface;
     mod tcp;
 }
 mod proven {

@@ -109,12 +109,12 @@ macro_rules! tell_with_rivals {
 
 /// One story at one vendor.
 macro_rules! tell_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::real_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::real_at(vendor_id).await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;
             })+

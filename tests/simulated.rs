@@ -86,12 +86,12 @@ macro_rules! tell {
 
 /// One story at one vendor.
 macro_rules! tell_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(start_paused = true)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::simulated_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::simulated_at(vendor_id).await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;
             })+
@@ -101,12 +101,12 @@ macro_rules! tell_at {
 
 /// One story at one vendor with two operators; the leadership is taken from each of them again and again.
 macro_rules! tell_with_rivals_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(start_paused = true)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::simulated_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::simulated_at(vendor_id).await;
                 world.rival().await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;

@@ -49,7 +49,7 @@ mod sweeps {
     pub mod wanted;
 }
 
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::time::Instant;
 use support::random::Rng;
 use sweeps::case::Case;
@@ -71,13 +71,13 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     let mut rng = sample::rng();
     say(&format!("sweep: {rng}"));
     let mut total = Tally::default();
-    for (surface, scenario) in chosen {
+    for (vendor_id, scenario) in chosen {
         let start = Instant::now();
-        let tally = sweep(surface, scenario, &mut rng);
+        let tally = sweep(vendor_id, scenario, &mut rng);
         let seconds = start.elapsed().as_secs_f64();
         say(&format!(
             "sweep: {:10} {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
-            surface.name(),
+            vendor_id.name(),
             scenario.name(),
             tally.rate(seconds)
         ));
@@ -90,11 +90,11 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
 
 /// The selected cases: all, one vendor (`cortecs`), one scenario (`create`), or one scenario at one vendor
 /// (`cortecs/create`).
-fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
+fn chosen(only: Option<&str>) -> Vec<(VendorId, Scenario)> {
     let (vendor, scenario) = match only.map(|text| text.split_once('/').unwrap_or((text, text))) {
         None => (None, None),
         Some((vendor, scenario)) => {
-            let vendor = Surface::ALL.into_iter().find(|it| it.name() == vendor);
+            let vendor = VendorId::ALL.into_iter().find(|it| it.name() == vendor);
             let scenario = Scenario::parse(scenario);
             assert!(
                 vendor.is_some() || scenario.is_some(),
@@ -103,21 +103,21 @@ fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
             (vendor, scenario)
         }
     };
-    let vendors = vendor.map_or(Surface::ALL.to_vec(), |vendor| vec![vendor]);
+    let vendors = vendor.map_or(VendorId::ALL.to_vec(), |vendor| vec![vendor]);
     let scenarios = scenario.map_or(SCENARIOS.to_vec(), |scenario| vec![scenario]);
     vendors.into_iter().flat_map(|vendor| scenarios.iter().map(move |scenario| (vendor, *scenario))).collect()
 }
 
 /// All single faults of a scenario, and pairs of them.
-fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
-    let reference = Case { surface, scenario, strikes: Vec::new() };
+fn sweep(vendor_id: VendorId, scenario: Scenario, rng: &mut Rng) -> Tally {
+    let reference = Case { vendor_id, scenario, strikes: Vec::new() };
     let report = runner::run(&reference);
     let points = report.points.clone();
-    let mut cases = runner::singles(surface, scenario, &points);
+    let mut cases = runner::singles(vendor_id, scenario, &points);
     if scenario == Scenario::Restart && !sample::is_complete() {
         cases = sample::thin_out(rng, cases, &points);
     }
-    if surface != Surface::Edgee && !sample::is_complete() {
+    if vendor_id != VendorId::Edgee && !sample::is_complete() {
         cases = sample::one_of(rng, if PAIRED.contains(&scenario) { 2 } else { 6 }, cases);
     }
     let mut tally = Tally { points: points.len(), ..Tally::default() };
@@ -126,7 +126,7 @@ fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     let results = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
     tally.faults = judge(&mut tally, &results);
     if PAIRED.contains(&scenario) {
-        let sample = if surface == Surface::Edgee { SAMPLE } else { SAMPLE / 4 };
+        let sample = if vendor_id == VendorId::Edgee { SAMPLE } else { SAMPLE / 4 };
         let amount = if sample::is_complete() { usize::MAX } else { sample };
         let pairs = sample::pairs(rng, &results, amount);
         for some in pairs.chunks(1000) {

@@ -2,11 +2,11 @@
 
 mod console;
 mod gateway;
+mod handle;
 mod keys;
 mod projects;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod usage;
 mod world;
@@ -18,7 +18,7 @@ use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use world::World;
 
 pub use super::calendar::Period;

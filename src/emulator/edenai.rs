@@ -16,7 +16,7 @@ pub mod v3;
 use std::sync::Arc;
 
 use super::Shared;
-use super::space::Moment;
+use super::route::Moment;
 use super::wire::{Inbound, Reply};
 
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};

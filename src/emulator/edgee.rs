@@ -4,12 +4,12 @@ mod catalog;
 mod console;
 mod export;
 mod gateway;
+mod handle;
 mod keys;
 mod paging;
 mod provider_keys;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -25,7 +25,7 @@ use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use world::World;
 
 pub use gateway::DataPlaneAnswer;

@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use tokio::time::sleep;
 
 use super::faults::{Effect, Verdict, judge};
-use super::space::{Moment, Space};
+use super::route::{Moment, Route};
 use super::wire::{self, Inbound, Reply};
 use super::{Dropped, Emulator, distorted};
 
@@ -23,20 +23,20 @@ const HTML: &str =
 /// A logged call, and the verdict of the fault rules on it.
 pub(super) struct Exchange {
     emulator: Emulator,
-    space: Space,
+    route: Route,
     inbound: Inbound,
     sequence: u64,
     verdict: Verdict,
 }
 
 impl Exchange {
-    pub(super) fn arrive(emulator: &Emulator, space: Space, inbound: Inbound) -> Self {
+    pub(super) fn arrive(emulator: &Emulator, route: Route, inbound: Inbound) -> Self {
         let (sequence, verdict) = emulator.shared.with(|state, now| {
-            let verdict = judge(&mut state.faults, &inbound, space.is_listing(&inbound), now);
+            let verdict = judge(&mut state.faults, &inbound, route.is_listing(&inbound), now);
             let sequence = state.log.arrived(now, inbound.method.as_str(), inbound.target().to_owned());
             (sequence, verdict)
         });
-        Self { emulator: emulator.clone(), space, inbound, sequence, verdict }
+        Self { emulator: emulator.clone(), route, inbound, sequence, verdict }
     }
 
     pub(super) async fn run(mut self) -> Result<Reply, Dropped> {
@@ -105,12 +105,12 @@ impl Exchange {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
             let moment = Moment { now, lag: self.verdict.lag };
-            distorted::listing(self.space.apply(state, &self.inbound, moment), &self.verdict.listing)
+            distorted::listing(self.route.apply(state, &self.inbound, moment), &self.verdict.listing)
         })
     }
 
     fn trouble(&self, code: u16) -> Reply {
-        self.emulator.shared.with(|state, _| self.space.trouble(state, code))
+        self.emulator.shared.with(|state, _| self.route.trouble(state, code))
     }
 
     fn answer(&self, reply: Reply) -> Reply {

@@ -10,7 +10,7 @@ use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::project_settings::{Preference, ProjectValues};
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::plan::fault::{FaultKind, Outcome};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
 const CORTECS: Contract = Contract {
-    surface: Surface::Cortecs,
+    vendor_id: VendorId::Cortecs,
     token: TOKEN,
     connect: |wire| Box::new(Cortecs::new(wire)),
     debug: |wire| Probe(&Cortecs::new(wire)).shown(),

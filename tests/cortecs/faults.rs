@@ -3,7 +3,7 @@
 use super::world::{KEYS, TOKEN};
 use crate::support::driver_contract::faults::FaultContract;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::plan::fault::FaultKind;
 
@@ -13,7 +13,7 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
 }
 
 const CORTECS: FaultContract = FaultContract {
-    surface: Surface::Cortecs,
+    vendor_id: VendorId::Cortecs,
     token: TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(Cortecs::new(wire)),

@@ -297,8 +297,8 @@ async fn a_project_without_a_configuration_says_what_to_do() {
 async fn a_token_leads_to_the_project_of_its_settings() {
     let stage = stage();
     assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("project_demo"));
-    let desk = stage.emulator.surface(keysmith::emulator::Surface::Cortecs);
-    desk.add_token_of(TOKEN, "user_ada/globex");
+    let handle = stage.emulator.vendor(keysmith::emulator::VendorId::Cortecs);
+    handle.add_token_of(TOKEN, "user_ada/globex");
     assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("globex"));
 }
 

@@ -3,7 +3,7 @@
 use crate::support::driver_contract::stage::Stage;
 use crate::support::stub::Stub;
 use bytes::Bytes;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::emulator::cortecs::{KeyRecord, Person, Role, Switches};
 use keysmith::gateway::cortecs::Cortecs;
 
@@ -20,7 +20,7 @@ impl Stage {
     }
 
     pub fn with(&self, token: &str) -> Cortecs {
-        Cortecs::new(self.wire(Surface::Cortecs, token))
+        Cortecs::new(self.wire(VendorId::Cortecs, token))
     }
 
     /// The driver of a user with that role in the same project.

@@ -4,13 +4,13 @@ use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN};
 use crate::support::driver_contract::{Contract, Sound};
 use crate::support::hostile::{Probe, WithoutDebug as _};
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use serde_json::{Value, json};
 
 const V2: Contract = Contract {
-    surface: Surface::EdenAiV2,
+    vendor_id: VendorId::EdenAiV2,
     token: V2_TOKEN,
     connect: |wire| Box::new(EdenAiV2::new(wire)),
     debug: |wire| Probe(&EdenAiV2::new(wire)).shown(),
@@ -27,7 +27,7 @@ const V2: Contract = Contract {
 
 /// Legacy keys have no id.
 const V3: Contract = Contract {
-    surface: Surface::EdenAiV3,
+    vendor_id: VendorId::EdenAiV3,
     token: V3_TOKEN,
     connect: |wire| Box::new(EdenAiV3::new(wire)),
     debug: |wire| Probe(&EdenAiV3::new(wire)).shown(),

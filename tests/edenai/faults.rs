@@ -5,7 +5,7 @@ use super::world::{AUTH_KEYS, ISSUER_TOKEN, KEYS, TOKENS, V2_TOKEN, V3_TOKEN};
 use crate::support::driver_contract::faults::FaultContract;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::edenai::Budget;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::plan::fault::FaultKind;
@@ -32,7 +32,7 @@ fn minted(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
 }
 
 const V2: FaultContract = FaultContract {
-    surface: Surface::EdenAiV2,
+    vendor_id: VendorId::EdenAiV2,
     token: V2_TOKEN,
     keys: TOKENS,
     connect: |wire| Box::new(EdenAiV2::new(wire)),
@@ -48,7 +48,7 @@ const V2: FaultContract = FaultContract {
 };
 
 const V3: FaultContract = FaultContract {
-    surface: Surface::EdenAiV3,
+    vendor_id: VendorId::EdenAiV3,
     token: V3_TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(EdenAiV3::new(wire)),

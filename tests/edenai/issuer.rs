@@ -6,7 +6,7 @@ use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::edenai::v3::{Scope, SecretField, Switches};
-use keysmith::emulator::{Effect, Rule, Surface};
+use keysmith::emulator::{Effect, Rule, VendorId};
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
@@ -19,7 +19,7 @@ fn auth_order(name: &str, scopes: &[&str]) -> Order {
 
 /// The driver with that auth key.
 fn worker(stage: &Stage, secret: &str) -> EdenAiV3 {
-    EdenAiV3::new(stage.wire(Surface::EdenAiV3, secret))
+    EdenAiV3::new(stage.wire(VendorId::EdenAiV3, secret))
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +192,7 @@ async fn an_issuer_removes_no_issuer() {
 #[tokio::test(start_paused = true)]
 async fn each_of_the_two_does_its_own_work_only() {
     let stage = stage();
-    let auth_key = Issuer::new(stage.wire(Surface::EdenAiV3, super::world::V3_TOKEN));
+    let auth_key = Issuer::new(stage.wire(VendorId::EdenAiV3, super::world::V3_TOKEN));
     let fault = auth_key.mint(&auth_order("worker", &[])).await.err().unwrap();
     assert_eq!(fault, Fault::without_effect(FaultKind::KeyLimit { status: 403 }));
     assert_eq!(auth_key.list().await.unwrap_err(), Fault::without_effect(FaultKind::Forbidden));

@@ -5,7 +5,7 @@ use crate::support::driver_contract::stage::Stage;
 use crate::support::garbage::month;
 use crate::support::stub::Stub;
 use jiff::Timestamp;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::http::LARGEST_EXPORT;
@@ -245,6 +245,6 @@ async fn credits_are_read_as_numbers_and_as_text_and_are_not_guessed() {
 /// An issuer may not read the spending of other keys (§2.6).
 #[tokio::test(start_paused = true)]
 async fn an_issuer_is_not_asked_for_spending() {
-    let issuer = Issuer::new(stage().wire(Surface::EdenAiV3, ISSUER_TOKEN));
+    let issuer = Issuer::new(stage().wire(VendorId::EdenAiV3, ISSUER_TOKEN));
     assert!(issuer.usage().is_none());
 }

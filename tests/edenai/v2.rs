@@ -347,7 +347,7 @@ async fn a_vendor_that_shows_no_token_says_what_to_use_instead() {
 async fn a_custom_token_is_no_console_token() {
     let stage = stage();
     let secret = stage.v2().mint(&order("n")).await.unwrap().secret;
-    let wire = stage.wire(keysmith::emulator::Surface::EdenAiV2, clear(&secret));
+    let wire = stage.wire(keysmith::emulator::VendorId::EdenAiV2, clear(&secret));
     let fault = EdenAiV2::new(wire).mint(&order("x")).await.err().unwrap();
     assert_eq!(fault, Fault::without_effect(FaultKind::Forbidden));
     assert_eq!(stage.only_token().name, "n");

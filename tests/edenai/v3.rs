@@ -7,7 +7,7 @@ use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::v3::{NewKey, Scope};
 use keysmith::emulator::edenai::{DataPlaneAnswer, TokenType};
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue, Usage};
 use keysmith::plan::desired::Settings;
@@ -211,7 +211,7 @@ async fn a_token_that_may_only_read_makes_nothing_and_changes_nothing() {
     let key = by_hand(&stage, "n");
     let before = stage.only_key();
     stage.emulator.edenai().v3().add_management_key("mgmt-eden-emulated-reader", &[Scope::Read]);
-    let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, "mgmt-eden-emulated-reader"));
+    let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, "mgmt-eden-emulated-reader"));
     assert_eq!(v3.mint(&order("x")).await.err().unwrap(), limit_reached());
     let forbidden = Fault::without_effect(FaultKind::Forbidden);
     assert_eq!(v3.amend(&id(&key), &renamed("x")).await.unwrap_err(), forbidden);
@@ -228,11 +228,11 @@ async fn keys_that_are_no_auth_keys_are_refused() {
     let inference = stage.v3().mint(&order("n")).await.unwrap().secret;
     let refused = Fault::without_effect(FaultKind::TokenRefused);
     for token in [clear(&inference), "mgmt-eden-nobodys"] {
-        let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, token));
+        let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, token));
         assert_eq!(v3.list().await.unwrap_err(), refused);
         assert_eq!(v3.mint(&order("x")).await.err().unwrap(), refused);
     }
-    let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, super::world::ISSUER_TOKEN));
+    let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, super::world::ISSUER_TOKEN));
     assert_eq!(v3.list().await.unwrap_err(), Fault::without_effect(FaultKind::Forbidden));
     assert_eq!(stage.keys().len(), 1);
 }

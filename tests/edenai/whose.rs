@@ -2,7 +2,7 @@
 
 use super::world::{ISSUER_TOKEN, V3_TOKEN, stage, v2_saying, v3_saying};
 use crate::support::stub::Stub;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
@@ -13,9 +13,9 @@ async fn the_organization_of_an_auth_key_and_of_an_issuer_key_is_asked_for() {
     let stage = stage();
     assert_eq!(stage.v3().whose().await.unwrap().as_deref(), Some("org_demo"));
     assert_eq!(stage.issuer().whose().await.unwrap().as_deref(), Some("org_demo"));
-    let desk = stage.emulator.surface(Surface::EdenAiV3);
-    desk.add_token_of(V3_TOKEN, "globex");
-    desk.add_issuer_of(ISSUER_TOKEN, "initech");
+    let handle = stage.emulator.vendor(VendorId::EdenAiV3);
+    handle.add_token_of(V3_TOKEN, "globex");
+    handle.add_issuer_of(ISSUER_TOKEN, "initech");
     assert_eq!(stage.v3().whose().await.unwrap().as_deref(), Some("globex"));
     assert_eq!(stage.issuer().whose().await.unwrap().as_deref(), Some("initech"));
     assert_eq!(stage.v2().whose().await.unwrap(), None);

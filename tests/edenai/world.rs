@@ -3,7 +3,7 @@
 use crate::support::driver_contract::stage::Stage;
 use crate::support::stub::Stub;
 use bytes::Bytes;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::emulator::edenai::{Budget, v2, v3};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v2::EdenAiV2;
@@ -21,15 +21,15 @@ pub const AUTH_KEYS: &str = "/v3/manage/auth-keys/";
 
 impl Stage {
     pub fn v2(&self) -> EdenAiV2 {
-        EdenAiV2::new(self.wire(Surface::EdenAiV2, V2_TOKEN))
+        EdenAiV2::new(self.wire(VendorId::EdenAiV2, V2_TOKEN))
     }
 
     pub fn v3(&self) -> EdenAiV3 {
-        EdenAiV3::new(self.wire(Surface::EdenAiV3, V3_TOKEN))
+        EdenAiV3::new(self.wire(VendorId::EdenAiV3, V3_TOKEN))
     }
 
     pub fn issuer(&self) -> Issuer {
-        Issuer::new(self.wire(Surface::EdenAiV3, ISSUER_TOKEN))
+        Issuer::new(self.wire(VendorId::EdenAiV3, ISSUER_TOKEN))
     }
 
     pub fn v2_switch(&self, change: impl FnOnce(&mut v2::Switches)) {

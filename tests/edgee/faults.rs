@@ -4,7 +4,7 @@
 use super::world::{KEYS, ORG, TOKEN, driver, id, world};
 use crate::support::driver_contract::faults::{FaultContract, fault_contract};
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::{Effect, Emulator, Surface};
+use keysmith::emulator::{Effect, Emulator, VendorId};
 use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Outcome as Consequence;
 
@@ -14,7 +14,7 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
 }
 
 const EDGEE: FaultContract = FaultContract {
-    surface: Surface::Edgee,
+    vendor_id: VendorId::Edgee,
     token: TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(driver(wire)),

@@ -23,7 +23,7 @@ async fn settled(world: &mut World, told: Option<&str>) -> Vec<String> {
     for name in ["one", "two"] {
         world.key(name, json!({})).await;
     }
-    world.desk().add_token(OTHER);
+    world.vendor().add_token(OTHER);
     tokio::time::sleep(Duration::from_secs(600)).await;
     let ids: Vec<_> = world.keys().into_iter().map(|key| key.id).collect();
     assert_eq!(ids.len(), 2);

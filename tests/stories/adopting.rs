@@ -11,14 +11,14 @@ use std::time::Duration;
 
 /// A key that a human created.
 fn existing(world: &World) -> (String, String) {
-    let key = world.desk().add_key("checkout");
+    let key = world.vendor().add_key("checkout");
     (key.id, key.secret)
 }
 
 /// The key, with a policy that the vendor supports: a key whose name is fixed cannot be marked as ours, and is only
 /// observed.
 fn manageable(world: &World) -> Value {
-    match world.surface.capabilities().names {
+    match world.vendor_id.capabilities().names {
         NameStyle::Title => json!({}),
         NameStyle::Slug => json!({"managementPolicy": "Observe"}),
     }
@@ -46,7 +46,7 @@ pub async fn a_key_that_exists_is_taken_over_with_its_secret(world: &mut World) 
 }
 
 pub async fn a_key_that_is_shown_once_is_taken_over_and_replaced(world: &mut World) {
-    if world.surface.reveals() {
+    if world.vendor_id.reveals() {
         world.stop().await;
         Class::Once.switch(&world.emulator);
         world.vendors = Class::Once.vendors();
@@ -78,8 +78,8 @@ pub async fn a_key_of_another_resource_or_cluster_is_not_taken_away(world: &mut 
     let message = world.reason("GatewayApiKey", "second", "OwnershipConflict").await;
     assert!(message.contains("another resource"), "{message}");
     let elsewhere = Mark::read("ks-aaaaaa-bbbbbbbbbbbbbbbb").unwrap();
-    let name = world.surface.name_of(&elsewhere, "x");
-    let theirs = world.desk().add_key(&name).id;
+    let name = world.vendor_id.name_of(&elsewhere, "x");
+    let theirs = world.vendor().add_key(&name).id;
     world.create("GatewayApiKey", "third", key_spec(naming(&theirs, json!({})))).await;
     let message = world.reason("GatewayApiKey", "third", "OwnershipConflict").await;
     assert!(message.contains("another cluster"), "{message}");
@@ -95,12 +95,12 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
     world.token().await;
     let (id, _) = existing(world);
     let writes = world.vendor_writes().len();
-    let wish = world.surface.full(json!({"models": ["a/b"]}));
+    let wish = world.vendor_id.full(json!({"models": ["a/b"]}));
     world.key("checkout", naming(&id, merged(json!({"managementPolicy": "Observe"}), wish))).await;
     world.reason("GatewayApiKey", "checkout", "Observed").await;
     assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
     assert_eq!(world.entry("checkout", "key").await, None);
-    if world.surface.capabilities().disable {
+    if world.vendor_id.capabilities().disable {
         assert!(world.edgee().edit_key(&id, |key| key.active = false));
         world
             .eventually("status follows the key", async || {
@@ -156,8 +156,8 @@ pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut W
     world.event("Relinked").await;
     // A key whose secret cannot be revealed is replaced, and works during the overlap.
     let found = world.served("checkout", "key").await;
-    assert_eq!(found == id, world.surface.reveals());
-    assert_eq!(world.entry("checkout", "key").await == secret, world.surface.reveals());
+    assert_eq!(found == id, world.vendor_id.reveals());
+    assert_eq!(world.entry("checkout", "key").await == secret, world.vendor_id.reveals());
     let id = found;
     let patch = json!({"spec": {"rotation": {"trigger": "b"}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();

@@ -158,7 +158,7 @@ pub async fn a_secret_that_no_api_server_takes_is_refused_by_its_field(world: &m
 pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut World) {
     world.token().await;
     let rotation = json!({"overlap": "1s", "brownOut": "0s", "trigger": "a"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let id = world.served("checkout", "key").await;
     patch(world, json!({"immutable": true})).await;
     world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
@@ -239,7 +239,7 @@ pub async fn a_controller_that_takes_the_key_out_costs_one_key_and_no_endless_re
     ask(world, "GatewayApiKey", "checkout").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
-    assert!(world.creations() <= if world.surface.reveals() { 1 } else { 3 });
+    assert!(world.creations() <= if world.vendor_id.reveals() { 1 } else { 3 });
 }
 
 pub async fn a_replaced_manifest_gets_finalizer_and_claim_back(world: &mut World) {

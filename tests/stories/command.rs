@@ -52,7 +52,7 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     // The vendor of every story counts ids from one, and resources of other stories account for low ids.
     for _ in 0..400 {
         let filler = world.edgee().add_key(ORG, NewKey::named("of another story"));
-        assert!(world.desk().delete_key(&filler.id));
+        assert!(world.vendor().delete_key(&filler.id));
     }
     let name = Mark::new(&cluster, "gone").name("dropped", Serial(1));
     let dropped = world.edgee().add_key(ORG, NewKey::named(&name)).id;

@@ -15,7 +15,7 @@ pub async fn many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_seri
         world.ready("GatewayApiKey", name).await;
         assert_eq!(world.status("GatewayApiKey", name).await["serial"], json!(1), "{name}");
     }
-    assert_eq!(world.desk().created_total(), 60);
+    assert_eq!(world.vendor().created_total(), 60);
 }
 
 /// A vendor limits the rate of accounts, not of tokens.
@@ -43,7 +43,7 @@ pub async fn eight_namespaces_of_one_account_share_its_budget(world: &mut World)
             world.ready("GatewayApiKey", key).await;
         }
     }
-    assert_eq!(world.desk().created_total(), 48);
+    assert_eq!(world.vendor().created_total(), 48);
     // With eight separate budgets, 43 of 160 calls were refused. Some of our calls are two requests, so a burst may
     // exceed the limit a little.
     assert!(limit.refused() <= 8, "{} calls were refused", limit.refused());
@@ -56,7 +56,7 @@ pub async fn eight_namespaces_of_one_account_share_its_budget(world: &mut World)
     // A change by a human is noticed by the token that owns the key.
     world.namespace.clone_from(&namespaces[5]);
     let id = world.status("GatewayApiKey", "key-3").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().delete_key(&id));
+    assert!(world.vendor().delete_key(&id));
     world.pass(Duration::from_secs(400), Duration::ZERO).await;
     assert_ne!(world.status("GatewayApiKey", "key-3").await["id"], json!(id));
     world.namespace = place;

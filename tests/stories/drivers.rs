@@ -1,4 +1,4 @@
-//! Stories that hold for every vendor and run at each of them; `world.surface` is the vendor.
+//! Stories that hold for every vendor and run at each of them; `world.vendor_id` is the vendor.
 
 use crate::support::drivers::Driver;
 use crate::support::invariants::AtRest;
@@ -42,9 +42,9 @@ fn trigger(value: &str) -> Value {
 pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
     world.token().await;
     let spec = json!({"budget": {"amount": "250", "period": "Monthly"}, "expiresInDays": 90});
-    world.key("checkout", world.surface.full(spec)).await;
+    world.key("checkout", world.vendor_id.full(spec)).await;
     let key = only(world, "checkout").await;
-    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
+    if world.vendor_id.capabilities().support(SpecField::Budget) != Support::Unsupported {
         assert_eq!(key.budget_micros, Some(250_000_000));
     }
     let status = world.status("GatewayApiKey", "checkout").await;
@@ -52,21 +52,21 @@ pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
     let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
     assert_eq!(days(told), 90);
     // Keysmith itself implements an expiry that the vendor does not support, and the vendor does not know of it.
-    let own = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
+    let own = world.vendor_id.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
     assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
 }
 
 pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    let spec = world.vendor_id.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
     world.key("checkout", spec).await;
     let before = only(world, "checkout").await;
-    let patch = world.surface.changeable(json!({"budget": {"amount": "300"}, "displayName": "Renamed"}));
+    let patch = world.vendor_id.changeable(json!({"budget": {"amount": "300"}, "displayName": "Renamed"}));
     world.edit("GatewayApiKey", "checkout", json!({"spec": patch})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     let after = only(world, "checkout").await;
     assert_eq!(after.secret, before.secret, "the key is the same one");
-    let table = world.surface.capabilities();
+    let table = world.vendor_id.capabilities();
     if table.support(SpecField::Budget) == Support::InPlace {
         assert_eq!(after.budget_micros, Some(300_000_000));
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
@@ -79,7 +79,7 @@ pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World
 }
 
 pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &mut World) {
-    let periods = world.surface.capabilities().budget.periods;
+    let periods = world.vendor_id.capabilities().budget.periods;
     if !periods.contains(&keysmith::api::shared::Period::Once) {
         return;
     }
@@ -92,7 +92,7 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
         )
         .await;
     let key = only(world, "checkout").await;
-    assert!(world.desk().spend(&key.id, 7_000_000));
+    assert!(world.vendor().spend(&key.id, 7_000_000));
     // A spent budget is no drift.
     world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(3_000_000));
@@ -100,7 +100,7 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(20_000_000), "filled up");
     // A new key has the rest of the old key's budget.
-    assert!(world.desk().spend(&key.id, 5_000_000));
+    assert!(world.vendor().spend(&key.id, 5_000_000));
     world.pass(Duration::from_secs(700), Duration::from_secs(5)).await;
     let old = only(world, "checkout").await;
     world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
@@ -130,7 +130,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
     let calls = world.emulator.calls().len();
     world.create("GatewayApiKey", "checkout", key_spec(spec.clone())).await;
     let message = world.reason("GatewayApiKey", "checkout", "Unsupported").await;
-    let table = world.surface.capabilities();
+    let table = world.vendor_id.capabilities();
     let unsupported = SpecField::ALL.into_iter().filter(|it| table.support(*it) == Support::Unsupported);
     for field in unsupported.map(SpecField::name) {
         let written = spec.get(field).is_some();
@@ -157,7 +157,7 @@ pub async fn a_key_is_rotated_before_it_expires_without_a_refused_call(world: &m
     for _ in 0..20 * 4 {
         tokio::time::sleep(Duration::from_secs(DAY / 4)).await;
         seen.insert(served(world, "checkout").await.expect("a key that works").secret);
-        assert!(world.desk().keys().len() <= 2, "{:?}", world.desk().keys());
+        assert!(world.vendor().keys().len() <= 2, "{:?}", world.vendor().keys());
     }
     // One key every four days, plus or minus the spread of each resource.
     assert!((4..=7).contains(&seen.len()), "{} keys in twenty days", seen.len());
@@ -171,7 +171,7 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
         .key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}}))
         .await;
     let before = only(world, "checkout").await;
-    let support = world.surface.capabilities().support(SpecField::ExpiresInDays);
+    let support = world.vendor_id.capabilities().support(SpecField::ExpiresInDays);
     let same = support != Support::AtCreation;
     for days in [Some(90), None] {
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"expiresInDays": days}})).await.unwrap();
@@ -202,13 +202,13 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     world.key("checkout", json!({"rotation": {"overlap": "2s", "brownOut": "0s"}})).await;
     let before = only(world, "checkout").await;
     world.secrets().delete("checkout", &kube::api::DeleteParams::default()).await.unwrap();
-    if world.surface.capabilities().recovery == Recovery::Reveal {
+    if world.vendor_id.capabilities().recovery == Recovery::Reveal {
         assert_eq!(only(world, "checkout").await.id, before.id);
         return;
     }
     // An application that has read the old key can use it during the overlap.
     next_after(world, "checkout", &before).await;
-    assert!(world.desk().accepts(&before.secret));
+    assert!(world.vendor().accepts(&before.secret));
     assert_ne!(only(world, "checkout").await.id, before.id);
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["lastRotation"]["reason"], "SecretLost");
@@ -217,13 +217,13 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
 pub async fn a_refused_token_is_reported_and_a_new_one_is_picked_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
     world.edit("ConsoleToken", "edgee", asked).await.unwrap();
     let message = world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     assert!(message.contains("edgee-console") || message.contains("V3"), "{message}");
     let other = "ek_live_emulated-story-token-2";
-    world.desk().add_token(other);
+    world.vendor().add_token(other);
     world.write_secret("edgee-console", &[("token", other)]).await;
     world.ready("ConsoleToken", "edgee").await;
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"rotation": {"trigger": "a"}}})).await.unwrap();
@@ -232,7 +232,7 @@ pub async fn a_refused_token_is_reported_and_a_new_one_is_picked_up(world: &mut 
 }
 
 pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut World) {
-    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
+    if world.vendor_id.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         // At other vendors the expiry is moved back.
         return;
     }
@@ -241,7 +241,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
     world.key("checkout", spec).await;
     let key = only(world, "checkout").await;
     let soon = world.clock.now() + jiff::SignedDuration::from_mins(70);
-    assert!(world.desk().expire(&key.id, Some(soon)));
+    assert!(world.vendor().expire(&key.id, Some(soon)));
     world
         .eventually("it is replaced before", async || {
             let status = world.status("GatewayApiKey", "checkout").await;
@@ -254,7 +254,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
     world.ready("GatewayApiKey", "checkout").await;
     let next = |status: &serde_json::Value| status["nextRotationTime"].as_str().map(str::to_owned);
     let before = next(&world.status("GatewayApiKey", "checkout").await);
-    assert!(world.desk().expire(&served(world, "checkout").await.unwrap().id, Some(later)));
+    assert!(world.vendor().expire(&served(world, "checkout").await.unwrap().id, Some(later)));
     world
         .eventually("the plan follows", async || {
             let now = next(&world.status("GatewayApiKey", "checkout").await);
@@ -264,13 +264,13 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
 }
 
 pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(world: &mut World) {
-    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
+    if world.vendor_id.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         return;
     }
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 30})).await;
     let key = only(world, "checkout").await;
-    assert!(world.desk().expire(&key.id, None));
+    assert!(world.vendor().expire(&key.id, None));
     let said = world
         .eventually("it is said", async || {
             let found = world.condition("GatewayApiKey", "checkout", "ExpiryUnconfirmed").await;
@@ -283,7 +283,7 @@ pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(wor
 }
 
 pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
-    if !world.surface.capabilities().tells_remaining {
+    if !world.vendor_id.capabilities().tells_remaining {
         return;
     }
     world.token().await;
@@ -292,7 +292,7 @@ pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
     });
     world.key("checkout", spec).await;
     let old = only(world, "checkout").await;
-    assert!(world.desk().spend(&old.id, 9_000_000));
+    assert!(world.vendor().spend(&old.id, 9_000_000));
     let new = super::rotating::rotate(world, "checkout", trigger("b")).await;
     let left = new.remaining_micros.unwrap();
     assert!(left <= 1_000_000, "never more than what was left, from its first moment: {left}");
@@ -313,7 +313,7 @@ pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
 }
 
 pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut World) {
-    if !world.surface.capabilities().tells_remaining {
+    if !world.vendor_id.capabilities().tells_remaining {
         return;
     }
     world.token().await;
@@ -322,7 +322,7 @@ pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut
     });
     world.key("checkout", spec).await;
     let old = only(world, "checkout").await;
-    assert!(world.desk().spend(&old.id, 9_000_000));
+    assert!(world.vendor().spend(&old.id, 9_000_000));
     world.fail_once("POST", Effect::DropAfter);
     super::rotating::rotate(world, "checkout", trigger("b")).await;
     world
@@ -336,7 +336,7 @@ pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut
 
 pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({
+    let spec = world.vendor_id.full(json!({
         "budget": {"amount": "100", "period": "Monthly"}, "rotation": {"overlap": "12h", "trigger": "a"},
     }));
     world.key("checkout", spec).await;
@@ -351,7 +351,7 @@ pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut W
             .await;
     }
     assert_eq!(world.keys().len(), 3, "the served one and two old ones");
-    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
+    if world.vendor_id.capabilities().support(SpecField::Budget) != Support::Unsupported {
         let events = world.events().await;
         let told = events.iter().any(|(reason, note)| {
             reason == "Rotated" && (note.contains("together") || note.contains("share"))

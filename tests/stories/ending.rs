@@ -120,7 +120,7 @@ pub async fn a_token_and_a_provider_key_can_be_retained_too(world: &mut World) {
 pub async fn a_foreign_key_id_in_status_is_not_revoked(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    let theirs = world.desk().add_key("somebodys-key").id;
+    let theirs = world.vendor().add_key("somebodys-key").id;
     world.stop().await;
     let patch = kube::api::Patch::Merge(json!({"status": {"id": theirs}}));
     world

@@ -4,7 +4,7 @@
 use crate::support::vendor::InProcess;
 use crate::support::world::World;
 use bytes::Bytes;
-use keysmith::emulator::{Seed, Surface};
+use keysmith::emulator::{Seed, VendorId};
 use keysmith::plan::token::Endpoints;
 use keysmith::plan::usage::Span;
 use keysmith::session::Session;
@@ -19,27 +19,27 @@ use std::sync::Arc;
 const ADDRESSES: (&str, &str) = ("http://127.0.0.1:8787", "http://emulator.test");
 
 pub async fn those_for_edgee_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edgee", Surface::Edgee).await;
+    let played = play(world, "edgee", VendorId::Edgee).await;
     assert_eq!(played.of("ProviderKey").len(), 1);
     end(world, &played).await;
 }
 
 pub async fn those_for_eden_ai_v3_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edenai", Surface::EdenAiV3).await;
-    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    let played = play(world, "edenai", VendorId::EdenAiV3).await;
+    assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
     end(world, &played).await;
 }
 
 pub async fn those_for_eden_ai_v2_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edenai-v2", Surface::EdenAiV2).await;
+    let played = play(world, "edenai-v2", VendorId::EdenAiV2).await;
     let said = world.condition("ConsoleToken", "edenai", "LowBalance").await;
     assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
     end(world, &played).await;
 }
 
 pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
-    let played = play(world, "cortecs", Surface::Cortecs).await;
-    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    let played = play(world, "cortecs", VendorId::Cortecs).await;
+    assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
     let said = world.condition("ConsoleToken", "cortecs", "LowBalance").await;
     assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
     let project = world.emulator.cortecs().project("project_demo").unwrap().fields;
@@ -51,7 +51,7 @@ pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
 
 /// An applied folder whose resources are Ready.
 struct Played {
-    surface: Surface,
+    vendor_id: VendorId,
     objects: Vec<Value>,
     /// The keys that its Secrets hold.
     keys: Vec<String>,
@@ -64,16 +64,16 @@ impl Played {
 }
 
 impl World {
-    fn desk_of(&self, played: &Played) -> keysmith::emulator::Desk {
-        self.emulator.surface(played.surface)
+    fn vendor_of(&self, played: &Played) -> keysmith::emulator::VendorHandle {
+        self.emulator.vendor(played.vendor_id)
     }
 }
 
-async fn play(world: &World, folder: &str, surface: Surface) -> Played {
+async fn play(world: &World, folder: &str, vendor_id: VendorId) -> Played {
     let seed = world.emulator.seed_demo();
-    let mut played = Played { surface, objects: rendered(folder), keys: Vec::new() };
+    let mut played = Played { vendor_id, objects: rendered(folder), keys: Vec::new() };
     for object in &played.objects {
-        secrets_of_people(world, object, (surface, &seed)).await;
+        secrets_of_people(world, object, (vendor_id, &seed)).await;
     }
     for object in &played.objects {
         apply(world, object, true).await;
@@ -85,7 +85,7 @@ async fn play(world: &World, folder: &str, surface: Surface) -> Played {
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         world.ready(kind, name).await;
         if kind == "GatewayApiKey" {
-            played.keys.push(working_key(world, name, surface).await);
+            played.keys.push(working_key(world, name, vendor_id).await);
         }
         if !object["spec"]["usage"].is_null() {
             usage_is_read(world, name).await;
@@ -117,14 +117,14 @@ fn rendered(folder: &str) -> Vec<Value> {
 }
 
 /// Creates the Secrets that the comments of the examples ask users to create.
-async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surface, &Seed)) {
+async fn secrets_of_people(world: &World, object: &Value, (vendor_id, seed): (VendorId, &Seed)) {
     let spec = &object["spec"];
-    let token = match surface {
-        Surface::Edgee => &seed.token,
-        Surface::EdenAiV2 => &seed.edenai_v2,
-        Surface::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
-        Surface::EdenAiV3 => &seed.edenai_v3,
-        Surface::Cortecs => &seed.cortecs,
+    let token = match vendor_id {
+        VendorId::Edgee => &seed.token,
+        VendorId::EdenAiV2 => &seed.edenai_v2,
+        VendorId::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
+        VendorId::EdenAiV3 => &seed.edenai_v3,
+        VendorId::Cortecs => &seed.cortecs,
     };
     if let Some(name) = spec["secretRef"]["name"].as_str() {
         world.write_secret(name, &[(text(&spec["secretRef"]["key"]), token)]).await;
@@ -151,12 +151,12 @@ async fn apply(world: &World, object: &Value, dry_run: bool) {
 }
 
 /// The key of a resource, after a call of the gateway with it, at the URL in the Secret if it has one.
-async fn working_key(world: &World, name: &str, surface: Surface) -> String {
+async fn working_key(world: &World, name: &str, vendor_id: VendorId) -> String {
     let secret = world.status("GatewayApiKey", name).await["binding"]["name"].clone();
     let secret = text(&secret).to_owned();
     let Some(key) = world.entry(&secret, "OPENAI_API_KEY").await else {
         let key = world.entry(&secret, "ANTHROPIC_AUTH_TOKEN").await.expect("a preset");
-        assert!(world.emulator.surface(surface).accepts(&key), "{name}");
+        assert!(world.emulator.vendor(vendor_id).accepts(&key), "{name}");
         return key;
     };
     let base = world.entry(&secret, "OPENAI_BASE_URL").await.unwrap();
@@ -225,7 +225,7 @@ async fn end(world: &World, played: &Played) {
             })
             .await;
     }
-    let desk = world.desk_of(played);
-    assert!(!played.keys.iter().any(|key| desk.accepts(key)), "a key outlives its resource");
-    assert_eq!(desk.credentials(), []);
+    let handle = world.vendor_of(played);
+    assert!(!played.keys.iter().any(|key| handle.accepts(key)), "a key outlives its resource");
+    assert_eq!(handle.credentials(), []);
 }

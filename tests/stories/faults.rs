@@ -23,11 +23,11 @@ async fn one_key_after(world: &mut World, effect: Effect) {
 async fn found_again_after(world: &mut World, effect: Effect) {
     one_key_after(world, effect).await;
     // A key whose secret was shown once, in a lost answer, is useless: it is revoked, and another one is created.
-    let calls = if world.surface.capabilities().recovery == Recovery::Once { 2 } else { 1 };
+    let calls = if world.vendor_id.capabilities().recovery == Recovery::Once { 2 } else { 1 };
     assert_eq!(world.creations(), calls);
-    assert_eq!(world.desk().created_total(), calls as u64);
+    assert_eq!(world.vendor().created_total(), calls as u64);
     // If the key is given another secret, it belongs to the next serial.
-    let serial = if world.surface.reveals() { 1 } else { 2 };
+    let serial = if world.vendor_id.reveals() { 1 } else { 2 };
     assert_eq!(world.status("GatewayApiKey", "checkout").await["serial"], serial);
 }
 

@@ -36,7 +36,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     );
     assert_eq!(world.vendor_writes(), [world.creation()], "vendor calls of a new key");
     let key = world.only_key();
-    let begins = match world.surface.capabilities().names {
+    let begins = match world.vendor_id.capabilities().names {
         NameStyle::Title => "Production Backend [ks-",
         NameStyle::Slug => "production-backend-ks-",
     };
@@ -45,7 +45,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["id"], key.id.as_str());
     assert_eq!(status["serial"], 1);
-    assert_eq!(status["active"] == true, world.surface.capabilities().disable, "where keys can be off");
+    assert_eq!(status["active"] == true, world.vendor_id.capabilities().disable, "where keys can be off");
     assert_eq!(status["binding"]["name"], "checkout");
     assert!(status["createdAt"].is_string() && status["expiresAt"].is_null());
     world.event("Issued").await;
@@ -169,7 +169,7 @@ pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mu
 }
 
 pub async fn a_key_that_a_human_made_is_never_touched(world: &mut World) {
-    let human = world.desk().add_key("checkout");
+    let human = world.vendor().add_key("checkout");
     world.token().await;
     world.key("checkout", json!({})).await;
     world.delete("GatewayApiKey", "checkout").await;
@@ -182,7 +182,7 @@ pub async fn a_resource_with_a_very_long_name_comes_to_rest(world: &mut World) {
     let name = "a".repeat(200);
     world.key(&name, json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let longest = match world.surface.capabilities().names {
+    let longest = match world.vendor_id.capabilities().names {
         NameStyle::Title => 100,
         NameStyle::Slug => 63,
     };

@@ -38,7 +38,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
         // The key is replaced only if its bytes are lost and the vendor cannot reveal them; for a second loss within
         // the hour, only on request.
-        if patch.pointer("/data/key").is_some() && !world.surface.reveals() {
+        if patch.pointer("/data/key").is_some() && !world.vendor_id.reveals() {
             if patch["data"]["key"].is_null() {
                 world.reason("GatewayApiKey", "checkout", "SecretContested").await;
                 let asked =
@@ -73,7 +73,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         .patch("checkout", &PatchParams::default(), &Patch::Merge(json!({"data": {"key": "Zm9v"}})))
         .await
         .unwrap();
-    if !world.surface.reveals() {
+    if !world.vendor_id.reveals() {
         lost_again(world).await;
     }
     world.served("checkout", "key").await;
@@ -105,7 +105,7 @@ async fn replaced(world: &World, id: &str) -> String {
 
 pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(world: &mut World) {
     world.forges_serials = true;
-    let theirs = world.desk().add_key("theirs");
+    let theirs = world.vendor().add_key("theirs");
     world.token().await;
     world.key("checkout", json!({})).await;
     // A user who may edit Secrets, but nothing else, points the annotations at a foreign key.
@@ -133,7 +133,7 @@ pub async fn a_key_deleted_in_the_console_is_issued_again(world: &mut World) {
     let id = world.served("checkout", "key").await;
     // A listing may lag behind the creation, so a young key does not count as lost.
     world.pass(Duration::from_secs(60), Duration::from_secs(0)).await;
-    assert!(world.desk().delete_key(&id));
+    assert!(world.vendor().delete_key(&id));
     if !world.is_simulated() {
         ask_for_a_look(world).await;
     }
@@ -191,7 +191,7 @@ pub async fn limits_removed_in_the_console_are_restored(world: &mut World) {
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
     world.key("checkout", limits).await;
     let before = world.only_key();
-    assert!(before.expires_at.is_some() && world.desk().unlimit(&before.id));
+    assert!(before.expires_at.is_some() && world.vendor().unlimit(&before.id));
     world
         .eventually("the limits are back", async || {
             let key = world.only_key();
@@ -204,7 +204,7 @@ pub async fn limits_removed_in_the_console_are_restored(world: &mut World) {
     assert_eq!(world.served("checkout", "key").await, before.id, "in place");
     let note = world.event("DriftCorrected").await;
     assert!(note.contains("spec.budget"), "{note}");
-    let moved = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::InPlace;
+    let moved = world.vendor_id.capabilities().support(SpecField::ExpiresInDays) == Support::InPlace;
     assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 
@@ -229,7 +229,7 @@ async fn looked_at_by_another(
 
 pub async fn a_change_in_the_console_is_set_right_although_another_look_saw_it_first(world: &mut World) {
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
-    looked_at_by_another(world, limits, |world, id| assert!(world.desk().unlimit(id))).await;
+    looked_at_by_another(world, limits, |world, id| assert!(world.vendor().unlimit(id))).await;
     let key = world.only_key();
     assert_eq!(key.budget_micros, Some(5_000_000), "{key:?}");
     assert!(world.event("DriftCorrected").await.contains("spec.budget"));
@@ -261,7 +261,7 @@ pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_f
     world.key("z", json!({})).await;
     tokio::time::sleep(Duration::from_secs(900)).await;
     // The first key's create call lands once more, weeks later.
-    world.desk().add_key(&name);
+    world.vendor().add_key(&name);
     world.delete("GatewayApiKey", "z").await;
     world.gone("GatewayApiKey", "z").await;
     tokio::time::sleep(Duration::from_secs(2 * 330)).await;
@@ -313,7 +313,7 @@ pub async fn an_expired_key_is_replaced(world: &mut World) {
     world.stop().await;
     // A vendor may have got a slightly later expiry.
     tokio::time::sleep(Duration::from_secs(30 * 86_400 + 900)).await;
-    let dead = world.surface.capabilities().ability().expires;
+    let dead = world.vendor_id.capabilities().ability().expires;
     assert_eq!(world.accepts(&world.entry("checkout", "key").await.unwrap()), !dead);
     world.start().await;
     replaced(world, &id).await;

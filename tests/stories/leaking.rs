@@ -48,7 +48,7 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
 pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
@@ -109,7 +109,7 @@ pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(wo
     world.token().await;
     world.key("checkout", json!({})).await;
     let (leaked, secret) = (world.only_key(), world.entry("checkout", "key").await.unwrap());
-    assert!(world.desk().revoke_token(crate::support::world::TOKEN));
+    assert!(world.vendor().revoke_token(crate::support::world::TOKEN));
     world.pass(Duration::from_secs(400), Duration::from_secs(3)).await;
     declare(world).await;
     let message = open(world, "Keysmith could not").await;
@@ -119,7 +119,7 @@ pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(wo
     let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready.0, "False", "{ready:?}");
     assert!(world.metrics.text().contains("keysmith_leaks_open 1"));
-    world.desk().add_token(crate::support::world::TOKEN);
+    world.vendor().add_token(crate::support::world::TOKEN);
     dead(world, &secret).await;
     world.ready("GatewayApiKey", "checkout").await;
     closed(world).await;

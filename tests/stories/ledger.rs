@@ -19,8 +19,8 @@ pub fn entry(world: &World, id: &str) -> Entry {
         time: world.clock.now(),
         owner: Owner { kind: "GatewayApiKey".into(), uid: "u".into(), ..Owner::default() },
         place: Place {
-            vendor: world.surface.name().into(),
-            account: world.surface.account(),
+            vendor: world.vendor_id.name().into(),
+            account: world.vendor_id.account(),
             ..Place::default()
         },
         key_id: Some(id.into()),

@@ -49,7 +49,7 @@ pub async fn orphan(world: &mut World, name: &str) -> String {
 
 /// A key that a person created with such a mark.
 fn plant(world: &World, cluster: &ClusterId, uid: &str) -> String {
-    world.desk().add_key(&world.surface.name_of(&Mark::new(cluster, uid), "planted")).id
+    world.vendor().add_key(&world.vendor_id.name_of(&Mark::new(cluster, uid), "planted")).id
 }
 
 fn ids(world: &World) -> Vec<String> {
@@ -63,7 +63,7 @@ fn metric(world: &World, line: &str) {
 
 /// Verifies the value of a metric of the vendor.
 fn vendor_metric(world: &World, name: &str, value: u64) {
-    metric(world, &format!("{name}{{vendor=\"{}\"}} {value}", world.surface.name()));
+    metric(world, &format!("{name}{{vendor=\"{}\"}} {value}", world.vendor_id.name()));
 }
 
 async fn orphans_shown(world: &World) -> Value {
@@ -82,7 +82,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     let note = world.event("OrphansFound").await;
     assert!(note.contains(&orphan) && note.contains("`keysmith orphans` lists them"), "{note}");
     let promised = note.contains("revoked by the first sweep after");
-    assert_eq!(promised, world.surface.capabilities().created_at, "{note}");
+    assert_eq!(promised, world.vendor_id.capabilities().created_at, "{note}");
     assert_ne!(
         promised,
         note.contains("is not revoked by Keysmith, because the vendor does not say when it was made"),
@@ -92,7 +92,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     assert_eq!(orphans_shown(world).await, 1);
     vendor_metric(world, "keysmith_orphaned_keys", 1);
     assert!(ids(world).contains(&orphan), "one sweep decides nothing");
-    if !world.surface.capabilities().created_at {
+    if !world.vendor_id.capabilities().created_at {
         // The key may be older than the ledger, and then a person may have retained it.
         hours(world, 6).await;
         assert!(ids(world).contains(&orphan));
@@ -119,7 +119,7 @@ pub async fn a_key_of_a_resource_ledger_or_other_cluster_is_not_swept(world: &mu
     ledger(world).record(&[entry(world, &retained)]).await.unwrap();
     // A key of another cluster, and a key of a human.
     let theirs = plant(world, &ClusterId("elsewhere".into()), "u");
-    let by_hand = world.desk().add_key("by-hand").id;
+    let by_hand = world.vendor().add_key("by-hand").id;
     // A key of a resource in another namespace, whose token does not exist.
     world.cluster().add_namespace("other");
     let place = std::mem::replace(&mut world.namespace, "other".to_owned());
@@ -304,7 +304,7 @@ pub async fn an_entry_goes_with_its_key(world: &mut World) {
     let mark = Mark::new(&cluster_id(world).await, "u").to_string();
     let never = Entry { key_id: None, mark: Some(mark), ..here(world, "") };
     ledger(world).record(&[here(world, &gone), here(world, &kept), never]).await.unwrap();
-    assert!(world.desk().delete_key(&gone));
+    assert!(world.vendor().delete_key(&gone));
     hours(world, 3).await;
     let left = ledger(world).list().await.unwrap().entries;
     assert_eq!(left.iter().map(|it| it.key_id.clone()).collect::<Vec<_>>(), [Some(kept)]);

@@ -64,10 +64,10 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     world.token().await;
     let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
     let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
-    let capabilities = world.surface.capabilities();
+    let capabilities = world.vendor_id.capabilities();
     let budgets = capabilities.support(SpecField::Budget) != Support::Unsupported;
     let amount = if budgets { ("InvalidSpec", "spec.budget.amount") } else { ("Unsupported", "spec.budget") };
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     let refused_field = format!("spec.{field}");
     let mut table = vec![
         ("refused", json!({field: value}), "Unsupported", refused_field.as_str()),
@@ -121,7 +121,7 @@ pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mu
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     assert_eq!(world.served("checkout", "key").await, id);
@@ -139,7 +139,7 @@ pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_t
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     let same = world.served("checkout", "key").await == id;
-    assert_eq!(same, world.surface.reveals(), "a key that is not shown again is replaced");
+    assert_eq!(same, world.vendor_id.reveals(), "a key that is not shown again is replaced");
     assert_eq!(world.secrets().get("checkout").await.unwrap().type_.as_deref(), Some("example.com/llm"));
 }
 

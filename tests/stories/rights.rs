@@ -7,7 +7,7 @@ use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use keysmith::emulator::edgee::DataPlaneAnswer;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::runtime::metrics::Metrics;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -34,8 +34,8 @@ where
 
 /// A kind that only one vendor has.
 async fn project(world: &World) {
-    let vendor = Surface::Cortecs;
-    world.emulator.surface(vendor).add_token(TOKEN);
+    let vendor = VendorId::Cortecs;
+    world.emulator.vendor(vendor).add_token(TOKEN);
     let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
     world.create("ConsoleToken", "cortecs", merged(vendor.token_spec(), secret)).await;
     let settings = json!({"consoleTokenRef": {"name": "cortecs"}, "settings": {"euNative": true}});

@@ -57,7 +57,7 @@ pub fn trigger(value: &str) -> Value {
 pub async fn a_new_trigger_replaces_the_key_once_and_the_old_one_works_on(world: &mut World) {
     world.token().await;
     let rotation = json!({"overlap": "2s", "brownOut": "1s", "trigger": "a"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let first = world.only_key();
     let writes = world.vendor_writes().len();
     let old_secret = world.entry("checkout", "key").await.unwrap();
@@ -140,10 +140,10 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
         ("codingAssistant", json!({"type": "CodingAgent", "codingAssistant": "codex"})),
         ("type", json!({"type": "Sandbox"})),
     ];
-    let capabilities = world.surface.capabilities();
+    let capabilities = world.vendor_id.capabilities();
     let fixed = edits.into_iter().filter(|(field, value)| {
         let known = value["type"].is_null() || capabilities.types.iter().any(|it| json!(it) == value["type"]);
-        known && world.surface.support(field) == Support::AtCreation
+        known && world.vendor_id.support(field) == Support::AtCreation
     });
     let mut replaced = 0;
     for (field, value) in fixed {
@@ -371,7 +371,7 @@ pub async fn every_class_of_vendor_rotates_and_recovers(world: &mut World) {
 }
 
 pub async fn what_is_lost_in_the_middle_of_rotations_is_found_or_made_again(world: &mut World) {
-    rotates_and_recovers(world, world.surface.reveals()).await;
+    rotates_and_recovers(world, world.vendor_id.reveals()).await;
 }
 
 async fn rotates_and_recovers(world: &World, reveals: bool) {
@@ -379,7 +379,7 @@ async fn rotates_and_recovers(world: &World, reveals: bool) {
         world.token().await;
     }
     let rotation = json!({"trigger": "a", "overlap": "1h", "brownOut": "10m"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let first = world.served("checkout", "key").await;
     // The answer to the second key's create call is lost.
     world.fail_once("POST", Effect::DropAfter);

@@ -2,15 +2,15 @@
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 fn usage(world: &World) -> Value {
-    match world.surface {
-        Surface::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
-        Surface::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
-        Surface::EdenAiV3 | Surface::Edgee => json!({"interval": "1m"}),
+    match world.vendor_id {
+        VendorId::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
+        VendorId::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
+        VendorId::EdenAiV3 | VendorId::Edgee => json!({"interval": "1m"}),
     }
 }
 
@@ -25,11 +25,11 @@ async fn spent(world: &World, name: &str, expected: &str) {
 
 pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    let spec = world.vendor_id.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
     world.key("checkout", spec).await;
     world.key("other", json!({})).await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 12_345_678));
+    assert!(world.vendor().spend(&id, 12_345_678));
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["usage"], Value::Null, "nobody asked for it");
@@ -37,8 +37,8 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
     spent(world, "checkout", "12").await;
     spent(world, "other", "0").await;
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert_eq!(status["usage"]["currency"], world.surface.capabilities().budget.currency);
-    let measured = world.surface != Surface::Cortecs;
+    assert_eq!(status["usage"]["currency"], world.vendor_id.capabilities().budget.currency);
+    let measured = world.vendor_id != VendorId::Cortecs;
     assert_eq!(status["budgetUsed"], if measured { json!("10%") } else { Value::Null });
     let metrics = world.metrics.text();
     let line =
@@ -47,7 +47,7 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
     // A small increase causes no write, and one call serves all keys.
     world.pass(Duration::from_secs(130), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
-    assert!(world.desk().spend(&id, 100_000));
+    assert!(world.vendor().spend(&id, 100_000));
     world.pass(Duration::from_secs(3600), Duration::from_secs(2)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
     let reads = world.emulator.calls()[calls..].len();
@@ -72,7 +72,7 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
 }
 
 pub async fn a_low_balance_is_reported_once(world: &mut World) {
-    if !world.surface.capabilities().usage.balance {
+    if !world.vendor_id.capabilities().usage.balance {
         return;
     }
     world.token().await;
@@ -89,7 +89,7 @@ pub async fn a_low_balance_is_reported_once(world: &mut World) {
     };
     low("False").await;
     let balance = world.status("ConsoleToken", "edgee").await["balance"].clone();
-    assert_eq!(balance["currency"], world.surface.capabilities().budget.currency);
+    assert_eq!(balance["currency"], world.vendor_id.capabilities().budget.currency);
     assert_ne!(balance["amount"], Value::Null);
     let threshold = json!({"spec": {"usage": {"lowBalance": "1000000"}}});
     world.edit("ConsoleToken", "edgee", threshold).await.unwrap();
@@ -103,7 +103,7 @@ pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut W
     world.token().await;
     world.key("checkout", json!({})).await;
     // At Cortecs the path has to be given, and this one does not exist.
-    let usage = if world.surface == Surface::Cortecs {
+    let usage = if world.vendor_id == VendorId::Cortecs {
         json!({"interval": "1m", "path": "/nowhere"})
     } else {
         let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
@@ -127,7 +127,7 @@ pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut W
 }
 
 pub async fn a_warning_that_could_never_come_is_refused_and_keys_work_on(world: &mut World) {
-    if world.surface.capabilities().usage.balance {
+    if world.vendor_id.capabilities().usage.balance {
         return;
     }
     world.token().await;

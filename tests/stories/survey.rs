@@ -52,7 +52,7 @@ pub async fn a_survey_shows_what_is_left_and_removes_it_on_request(world: &mut W
     let dropped = orphan(world, "dropped").await;
     let retained = orphan(world, "retained").await;
     let theirs = Mark::new(&ClusterId("elsewhere".into()), "u");
-    world.desk().add_key(&world.surface.name_of(&theirs, "x"));
+    world.vendor().add_key(&world.vendor_id.name_of(&theirs, "x"));
     let gone = Entry { key_id: Some("key_gone".into()), ..here(world, "") };
     ledger(world).record(&[here(world, &retained), gone]).await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
@@ -80,7 +80,7 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     world.token().await;
     world.key("probe", json!({})).await;
     let mark = Mark::new(&cluster_id(world).await, "gone");
-    let first = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
+    let first = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert_eq!(ids(&findings.rows), [first.as_str()]);
     // A resource is restored from a backup while a person reads the table.
@@ -114,7 +114,7 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
     // A ledger that was created late cannot have the entries of an earlier one; a person decides.
     ledger(world).open().await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
-    let told = world.surface.capabilities().created_at;
+    let told = world.vendor_id.capabilities().created_at;
     let doubt = if told { "it is older than the ledger" } else { "the vendor does not say when it was made" };
     assert!(findings.rows[0].why.contains(doubt), "{:?}", findings.rows);
     assert_eq!(survey(world).remove(&findings.rows[0], &findings).await.unwrap(), Removal::Removed);
@@ -211,7 +211,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
 pub async fn what_only_another_namespace_shows_is_removed_through_its_token(world: &mut World) {
     world.token().await;
     let mark = Mark::new(&cluster_id(world).await, "gone");
-    let id = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
+    let id = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let entry = Entry { mark: Some(mark.to_string()), ..elsewhere(world, &id) };
     ledger(world).record(std::slice::from_ref(&entry)).await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();

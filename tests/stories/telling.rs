@@ -4,7 +4,7 @@ use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::Deployment;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -36,9 +36,9 @@ async fn notes(world: &World, reason: &str) -> Vec<String> {
 pub async fn two_events_of_one_reason_keep_their_own_texts(world: &mut World) {
     world.token().await;
     let spec =
-        world.surface.full(json!({"budget": {"amount": "20", "period": "Monthly"}, "models": ["m-1"]}));
+        world.vendor_id.full(json!({"budget": {"amount": "20", "period": "Monthly"}, "models": ["m-1"]}));
     world.key("checkout", spec).await;
-    let edits = world.surface.changeable(json!({
+    let edits = world.vendor_id.changeable(json!({
         "budget": {"amount": "30", "period": "Monthly"}, "models": ["m-2"], "expiresInDays": 30, "email": "a@example.com",
     }));
     let edits: Vec<_> = edits.as_object().unwrap().clone().into_iter().collect();
@@ -158,7 +158,7 @@ pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut W
 /// For vendors that list the rest of a budget, or report spending.
 pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_again(world: &mut World) {
     world.token().await;
-    if world.surface == Surface::Edgee {
+    if world.vendor_id == VendorId::Edgee {
         let usage = json!({"spec": {"usage": {"interval": "1m"}}});
         world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     }
@@ -166,12 +166,12 @@ pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_agai
     told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
     told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 16_500_000));
+    assert!(world.vendor().spend(&id, 16_500_000));
     told(world, "GatewayApiKey", "checkout", "BudgetLow", "True").await;
     assert!(world.event("BudgetLow").await.contains("of 20 USD a month"));
     assert_eq!(world.status("GatewayApiKey", "checkout").await["budgetUsed"], "80%");
     world.ready("GatewayApiKey", "checkout").await;
-    assert!(world.desk().spend(&id, 8_500_000));
+    assert!(world.vendor().spend(&id, 8_500_000));
     let (reason, message) = told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "True").await;
     assert_eq!(reason, "BudgetSpent");
     assert!(message.contains("REFUSES the key until") && message.contains("spec.budget.amount"), "{message}");
@@ -212,7 +212,7 @@ pub async fn a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_
     world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 21_000_000));
+    assert!(world.vendor().spend(&id, 21_000_000));
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     assert!(world.edgee().edit_key(&id, |key| key.active = false));
     world.event("DriftCorrected").await;
@@ -244,7 +244,7 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
     world.fail("POST", Effect::Status { code: 429, retry_after: Some("600".to_owned()) });
     world.create("GatewayApiKey", "never", key_spec(json!({}))).await;
     world.reason("GatewayApiKey", "never", "VendorThrottled").await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     for name in ["never", "checkout"] {
         world.delete("GatewayApiKey", name).await;
     }
@@ -253,7 +253,7 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
     let message = world.reason("GatewayApiKey", "never", "DeletionBlocked").await;
     assert!(message.starts_with("no key of this resource is known"), "{message}");
     world.emulator.faults().clear();
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     for name in ["never", "checkout"] {
         world.gone("GatewayApiKey", name).await;
     }

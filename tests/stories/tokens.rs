@@ -28,7 +28,7 @@ async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
 pub async fn a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")]).await;
     // If another console token is more likely to help than another secret, the message says that instead.
-    let mend = match world.surface.capabilities().refused {
+    let mend = match world.vendor_id.capabilities().refused {
         "" => "Secret edgee-console, entry token",
         other => other,
     };
@@ -150,7 +150,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     for number in 0..KEYS {
         world.key(&format!("key-{number}"), json!({})).await;
     }
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     for number in 0..KEYS {
         let patch = json!({"spec": {"displayName": "Other"}});
         world.edit("GatewayApiKey", &format!("key-{number}"), patch).await.unwrap();
@@ -175,7 +175,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     assert_eq!(writes, 0, "a probe is no news to the keys");
     let probes = world.emulator.calls().len() - calls;
     assert!(probes <= 14, "{probes} calls in an hour with a refused token");
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     for number in 0..KEYS {
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
     }
@@ -186,7 +186,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
 pub async fn a_token_that_settled_keys_do_not_need_may_fail_without_them(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     let (ready, ..) = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
@@ -222,11 +222,11 @@ pub async fn a_restart_between_deletions_still_cleans_up(world: &mut World) {
 pub async fn a_deletion_without_a_usable_token_says_what_blocks_it(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.delete("GatewayApiKey", "checkout").await;
     let message = world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
     assert!(message.contains("ConsoleToken edgee"), "{message}");
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
 }
@@ -305,11 +305,11 @@ pub async fn a_token_that_may_not_create_provider_keys_still_creates_keys(world:
 pub async fn a_token_replaced_while_everything_goes_still_cleans_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.delete("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
     world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
-    world.desk().add_token("ek_live_emulated-fresh");
+    world.vendor().add_token("ek_live_emulated-fresh");
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-fresh")]).await;
     world.gone("GatewayApiKey", "checkout").await;
     world.gone("ConsoleToken", "edgee").await;

@@ -75,7 +75,7 @@ pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut Worl
     world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     let first = world.only_key().id;
-    assert!(world.desk().spend(&first, 21_000_000));
+    assert!(world.vendor().spend(&first, 21_000_000));
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     let rotate = annotated("keysmith.dev/rotate-requested-at", "now");
     world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();

@@ -21,7 +21,7 @@ fn hide(world: &World, id: &str) {
 
 /// Whether a listing is the only way to read a key.
 fn listed_only(world: &World) -> bool {
-    world.surface.capabilities().name == "cortecs"
+    world.vendor_id.capabilities().name == "cortecs"
 }
 
 /// Two keys, so that not all keys of the account are missing.
@@ -124,12 +124,12 @@ pub async fn an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked(
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();
-    let name = match world.surface.capabilities().names {
+    let name = match world.vendor_id.capabilities().names {
         NameStyle::Title => key.name.clone(),
         // Names are unique: a copy has another text in front of the mark.
         NameStyle::Slug => format!("c-{}", key.name),
     };
-    let copy = world.desk().add_key(&name);
+    let copy = world.vendor().add_key(&name);
     look(world).await;
     let note = world.event("UnusedKeyFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");

@@ -107,7 +107,7 @@ pub async fn ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write(wo
     let replaced = 4 + 4;
     let deleted = world.calls("DELETE");
     assert!((replaced - 1..=replaced).contains(&deleted), "each is deleted once: {deleted}");
-    if world.surface.capabilities().disable {
+    if world.vendor_id.capabilities().disable {
         let switched = world.calls("POST") - world.creations();
         assert!((replaced - 1..=replaced).contains(&switched), "and switched off once before: {switched}");
     }

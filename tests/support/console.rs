@@ -3,14 +3,14 @@
 use super::invariants::{AtRest, Key, Resource, Snapshot};
 use super::world::{ORG, World};
 use keysmith::emulator::edgee::{Edgee, KeyRecord};
-use keysmith::emulator::{Desk, Effect, Rule, Seen};
+use keysmith::emulator::{Effect, Rule, Seen, VendorHandle};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
 impl World {
     /// The console of the story's vendor.
-    pub fn desk(&self) -> Desk {
-        self.emulator.surface(self.surface)
+    pub fn vendor(&self) -> VendorHandle {
+        self.emulator.vendor(self.vendor_id)
     }
 
     /// The handle on Edgee, for stories about its own features.
@@ -20,7 +20,7 @@ impl World {
 
     /// The keys at the vendor.
     pub fn keys(&self) -> Vec<Seen> {
-        self.desk().keys()
+        self.vendor().keys()
     }
 
     /// The one key at the vendor.
@@ -47,15 +47,15 @@ impl World {
 
     /// Whether the vendor's gateway accepts that key now.
     pub fn accepts(&self, secret: &str) -> bool {
-        self.desk().accepts(secret)
+        self.vendor().accepts(secret)
     }
 
     /// The keys at the vendor, in the form of the invariants.
     pub fn live_keys(&self) -> Vec<Key> {
-        let desk = self.desk();
+        let handle = self.vendor();
         let key =
-            |it: Seen| Key { works: desk.accepts(&it.secret), id: it.id, name: it.name, secret: it.secret };
-        desk.keys().into_iter().map(key).collect()
+            |it: Seen| Key { works: handle.accepts(&it.secret), id: it.id, name: it.name, secret: it.secret };
+        handle.keys().into_iter().map(key).collect()
     }
 
     /// Checks those invariants for that entry of a Secret and for all keys. Returns the key in the entry.
@@ -117,7 +117,7 @@ impl World {
         writes
             .map(|call| {
                 let path = call.path.replace(&format!("/edgee/v1/organizations/{ORG}"), "");
-                let from = path.find(self.surface.collection()).unwrap_or_default();
+                let from = path.find(self.vendor_id.collection()).unwrap_or_default();
                 format!("{} {}", call.method, &path[from..])
             })
             .collect()
@@ -125,7 +125,7 @@ impl World {
 
     /// The entry of a create call among them.
     pub fn creation(&self) -> String {
-        format!("POST {}", self.surface.collection())
+        format!("POST {}", self.vendor_id.collection())
     }
 
     /// The number of create calls that were sent.
@@ -135,16 +135,16 @@ impl World {
 
     /// The number of calls of that method whose path contains the collection's.
     pub fn calls(&self, method: &str) -> usize {
-        self.emulator.count(method, self.surface.collection())
+        self.emulator.count(method, self.vendor_id.collection())
     }
 
     /// Makes every later call of that method to the collection and its entries fail.
     pub fn fail(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::always(method, self.surface.collection(), effect));
+        self.emulator.faults().add(Rule::always(method, self.vendor_id.collection(), effect));
     }
 
     /// Makes the next such call fail.
     pub fn fail_once(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::once(method, self.surface.collection(), effect));
+        self.emulator.faults().add(Rule::once(method, self.vendor_id.collection(), effect));
     }
 }

@@ -13,7 +13,7 @@ use super::orders::{budgeted, id, order, renamed};
 use super::stub::Stub;
 use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::http::Wire;
 use keysmith::gateway::{Amendment, Gateway, Order, ProviderKeyOrder};
 use keysmith::plan::capability::{Recovery, Support};
@@ -31,7 +31,7 @@ const CREDENTIAL: &str = "sk-ant-emulated-credential";
 /// One driver, and the answers of a correct vendor.
 pub struct Contract {
     /// The emulated vendor.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     /// A console token that works there.
     pub token: &'static str,
     /// Connects the driver with that wire.
@@ -108,7 +108,7 @@ impl Contract {
 
     /// The driver with a wire to the emulated vendor.
     pub fn emulated(&self, stage: &Stage) -> Box<dyn Gateway> {
-        (self.connect)(stage.wire(self.surface, self.token))
+        (self.connect)(stage.wire(self.vendor_id, self.token))
     }
 
     /// An order with every field that the driver supports.
@@ -129,7 +129,7 @@ impl Contract {
 
     /// A change that the driver supports.
     pub fn amendment(&self) -> Amendment {
-        if self.surface == Surface::Edgee { renamed("x") } else { budgeted(None) }
+        if self.vendor_id == VendorId::Edgee { renamed("x") } else { budgeted(None) }
     }
 
     /// The id of the key in the sound answers.

@@ -1,6 +1,6 @@
 //! The table of drivers: the manifests for each of them, so that one story runs at all.
 
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::DRIVERS;
 use keysmith::plan::capability::{Capabilities, Recovery, Support};
 use keysmith::plan::naming::{Mark, Serial};
@@ -46,7 +46,7 @@ pub trait Driver: Copy {
     }
 }
 
-impl Driver for Surface {
+impl Driver for VendorId {
     fn capabilities(self) -> &'static Capabilities {
         row(self).capabilities
     }
@@ -94,13 +94,13 @@ impl Driver for Surface {
     }
 }
 
-fn row(surface: Surface) -> &'static keysmith::gateway::Driver {
-    DRIVERS.iter().find(|it| it.name == surface.name()).expect("every surface has a driver")
+fn row(vendor_id: VendorId) -> &'static keysmith::gateway::Driver {
+    DRIVERS.iter().find(|it| it.name == vendor_id.name()).expect("every vendor_id has a driver")
 }
 
 /// The example of the registry, with the organization in which the emulator's console works.
-fn vendor(surface: Surface) -> Value {
-    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(surface).example)).unwrap();
+fn vendor(vendor_id: VendorId) -> Value {
+    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(vendor_id).example)).unwrap();
     for place in vendor.as_object_mut().unwrap().values_mut() {
         if let Some(organization) = place.get_mut("organizationId") {
             *organization = json!("org_test");

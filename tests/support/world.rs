@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use keysmith::cluster::lease::{self, Seat};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -51,7 +51,7 @@ pub struct World {
     /// The vendors.
     pub emulator: Emulator,
     /// The vendor of the story.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     /// The namespace of the story.
     pub namespace: String,
     /// The time, as the operator and the vendor see it.
@@ -84,11 +84,11 @@ pub struct World {
 impl World {
     /// A simulated cluster under paused time, with a running operator.
     pub async fn simulated() -> Self {
-        Self::simulated_at(Surface::Edgee).await
+        Self::simulated_at(VendorId::Edgee).await
     }
 
     /// The same at another vendor.
-    pub async fn simulated_at(surface: Surface) -> Self {
+    pub async fn simulated_at(vendor_id: VendorId) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -99,37 +99,38 @@ impl World {
         let cluster = Cluster::new(move || now.now(), crds);
         cluster.add_namespace("story");
         let user = cluster.client_named("user");
-        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, surface).await
+        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, vendor_id).await
     }
 
     /// A new namespace on a real control plane, with a running operator that watches only that namespace.
     pub async fn real() -> Self {
-        Self::real_at(Surface::Edgee).await
+        Self::real_at(VendorId::Edgee).await
     }
 
     /// The same at another vendor.
-    pub async fn real_at(surface: Surface) -> Self {
+    pub async fn real_at(vendor_id: VendorId) -> Self {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
         let body = json!({"metadata": {"generateName": "story-"}});
         let namespace =
             namespaces.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await;
         let namespace = namespace.unwrap().name_any();
-        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), surface).await
+        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), vendor_id)
+            .await
     }
 
     async fn new(
         ground: Ground,
         (user, namespace): (Client, String),
         clock: Clock,
-        surface: Surface,
+        vendor_id: VendorId,
     ) -> Self {
         canary::listen();
         let now = clock.clone();
         let emulator = Emulator::new(move || now.now());
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
-        emulator.surface(surface).add_token(TOKEN);
+        emulator.vendor(vendor_id).add_token(TOKEN);
         let metrics = Metrics::default();
         let poll = SignedDuration::from_secs(match &ground {
             Ground::Simulated(_) => POLLS.0,
@@ -140,7 +141,7 @@ impl World {
             ground,
             user,
             emulator,
-            surface,
+            vendor_id,
             namespace,
             clock,
             metrics,
@@ -482,7 +483,7 @@ impl World {
     /// The spec of that ConsoleToken.
     pub fn token_spec(&self) -> Value {
         let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
-        merged(self.surface.token_spec(), secret)
+        merged(self.vendor_id.token_spec(), secret)
     }
 
     /// Creates a GatewayApiKey of that token, and waits until it is Ready.

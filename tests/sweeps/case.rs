@@ -4,7 +4,7 @@ use super::fault::{Point, Strike};
 use super::goal::Goal;
 use super::scenario::Scenario;
 use super::stage::Stage;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ const PREPARED: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The vendor.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     /// The scenario.
     pub scenario: Scenario,
     /// The faults, in order.
@@ -49,7 +49,7 @@ impl std::fmt::Display for Case {
     /// The form of `KEYSMITH_SWEEP`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let strikes: Vec<_> = self.strikes.iter().map(ToString::to_string).collect();
-        write!(f, "{}/{}:{}", self.surface.name(), self.scenario.name(), strikes.join(","))
+        write!(f, "{}/{}:{}", self.vendor_id.name(), self.scenario.name(), strikes.join(","))
     }
 }
 
@@ -57,20 +57,20 @@ impl Case {
     /// Parses `vendor/scenario:number:fault,number:fault`.
     pub fn parse(text: &str) -> Option<Self> {
         let (vendor, rest) = text.split_once('/')?;
-        let surface = Surface::ALL.into_iter().find(|it| it.name() == vendor)?;
+        let vendor_id = VendorId::ALL.into_iter().find(|it| it.name() == vendor)?;
         let (scenario, strikes) = rest.split_once(':')?;
         let strike = |text: &str| {
             let (at, fault) = text.split_once(':')?;
             Some(Strike { at: at.parse().ok()?, fault: super::fault::Fault::parse(fault)? })
         };
         let strikes = strikes.split(',').filter(|it| !it.is_empty()).map(strike).collect::<Option<_>>()?;
-        Some(Self { surface, scenario: Scenario::parse(scenario)?, strikes })
+        Some(Self { vendor_id, scenario: Scenario::parse(scenario)?, strikes })
     }
 
     /// Runs it in a world of its own.
     pub fn run(&self) -> Report {
         alone(async {
-            match set(self.surface, self.scenario).await {
+            match set(self.vendor_id, self.scenario).await {
                 Ok(stage) => self.play(&stage).await,
                 Err(wrong) => Report::failed(wrong),
             }
@@ -99,8 +99,8 @@ pub fn alone<T>(run: impl Future<Output = T>) -> T {
 }
 
 /// A stage with the initial state of the scenario.
-pub async fn set(surface: Surface, scenario: Scenario) -> Result<Stage, String> {
-    let stage = Stage::set(surface);
+pub async fn set(vendor_id: VendorId, scenario: Scenario) -> Result<Stage, String> {
+    let stage = Stage::set(vendor_id);
     let goal = scenario.prepare(&stage).await;
     let start = Instant::now();
     // The operator is then running and idle, so that every run begins at the same point.

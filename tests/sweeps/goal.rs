@@ -3,7 +3,7 @@
 use super::observer::{KEYS, NAMESPACE, entry, is_ready};
 use super::stage::Stage;
 use crate::support::invariants::{AtRest, Key, Resource, Snapshot};
-use keysmith::emulator::{Seen, Surface};
+use keysmith::emulator::{Seen, VendorId};
 use serde_json::Value;
 
 /// A resource and its key at the end.
@@ -13,7 +13,7 @@ pub struct Outcome<'a> {
     /// Its key at the vendor.
     pub key: &'a Seen,
     /// The vendor.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
 }
 
 /// A further condition on a resource; the error names the violation.
@@ -53,13 +53,13 @@ impl Goal {
 
     /// The first violation.
     pub fn check(&self, stage: &Stage) -> Result<(), String> {
-        let seen = stage.desk.keys();
+        let seen = stage.handle.keys();
         let snapshot = self.snapshot(stage, &seen);
         snapshot.check(AtRest::ALL)?;
         for resource in &snapshot.resources {
             let object = find(stage, &resource.name)?;
             let key = seen.iter().find(|key| Some(&key.id) == resource.id.as_ref()).ok_or("no key")?;
-            (self.demand)(&Outcome { object: &object, key, surface: stage.surface })
+            (self.demand)(&Outcome { object: &object, key, vendor_id: stage.vendor_id })
                 .map_err(|what| format!("{}: {what}", resource.name))?;
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Goal {
             id: key.id.clone(),
             name: key.name.clone(),
             secret: key.secret.clone(),
-            works: stage.desk.accepts(&key.secret),
+            works: stage.handle.accepts(&key.secret),
         };
         let mut left: Vec<_> = stage.cluster.names(KEYS, NAMESPACE);
         left.retain(|name| !self.names.contains(name));

@@ -5,7 +5,7 @@ use crate::support::invariants::{self, Creations, Serving, Verdict};
 use bytes::Bytes;
 use http::{Method, Request};
 use k8s_openapi::ByteString;
-use keysmith::emulator::Desk;
+use keysmith::emulator::VendorHandle;
 use keysmith::plan::naming::Mark;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,14 +45,14 @@ struct State {
 #[derive(Clone)]
 pub struct Observer {
     cluster: Cluster,
-    desk: Desk,
+    handle: VendorHandle,
     state: Arc<Mutex<State>>,
 }
 
 impl Observer {
     /// An observer of this world.
-    pub fn new(cluster: Cluster, desk: Desk) -> Self {
-        Self { cluster, desk, state: Arc::default() }
+    pub fn new(cluster: Cluster, handle: VendorHandle) -> Self {
+        Self { cluster, handle, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,7 +137,7 @@ impl Observer {
             };
             // Whether the key works is checked only if it matters, because that check is the most expensive one.
             if known.ready && !known.released {
-                serving.works = known.value.as_deref().map(|value| self.desk.accepts(value));
+                serving.works = known.value.as_deref().map(|value| self.handle.accepts(value));
             }
             verdicts.push(invariants::served_key_works(name, serving));
         }
@@ -148,7 +148,7 @@ impl Observer {
 
     fn look_at_keys(&self, state: &mut State) {
         let mut live: BTreeMap<String, usize> = BTreeMap::new();
-        for key in self.desk.keys() {
+        for key in self.handle.keys() {
             let mark = Mark::parse(&key.name).map_or(key.name.clone(), |(mark, _)| mark.to_string());
             *live.entry(mark).or_default() += 1;
         }

@@ -4,7 +4,7 @@ use super::case::{self, Case, Report};
 use super::fault::{Fault, Point, Strike};
 use super::scenario::Scenario;
 use super::stage::Stage;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -25,9 +25,9 @@ pub fn say(line: &str) {
 pub type Finished = (Case, Report);
 
 /// Every fault at every point where it can happen.
-pub fn singles(surface: Surface, scenario: Scenario, points: &[Point]) -> Vec<Case> {
+pub fn singles(vendor_id: VendorId, scenario: Scenario, points: &[Point]) -> Vec<Case> {
     let strikes = strikes(points, 1);
-    strikes.map(|strike| Case { surface, scenario, strikes: vec![strike] }).collect()
+    strikes.map(|strike| Case { vendor_id, scenario, strikes: vec![strike] }).collect()
 }
 
 /// The possible faults from the point of that number on.
@@ -77,7 +77,7 @@ async fn play_on(cases: &[Case], next: &AtomicUsize, results: &Mutex<Vec<(usize,
     while let Some((at, case)) = take(cases, next) {
         let ready = match stage.take() {
             Some(stage) => Ok(stage),
-            None => case::set(case.surface, case.scenario).await,
+            None => case::set(case.vendor_id, case.scenario).await,
         };
         let report = match ready {
             Ok(ready) => {
@@ -120,7 +120,7 @@ pub fn run(case: &Case) -> Report {
 
 /// Prints the violations of a case, and how to repeat it.
 pub fn complain(case: &Case, report: &Report) {
-    say(&format!("VIOLATION in {} at {}", case.scenario.name(), case.surface.name()));
+    say(&format!("VIOLATION in {} at {}", case.scenario.name(), case.vendor_id.name()));
     for (strike, point) in &report.struck {
         say(&format!("  at point {} ({}): {}", strike.at, point.what, strike.fault.name()));
     }

@@ -4,7 +4,7 @@ use super::goal::{Goal, Outcome};
 use super::stage::Stage;
 use crate::support::drivers::Driver;
 use jiff::SignedDuration;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use serde_json::json;
 
 /// The number of keys that the restarted operator finds.
@@ -88,10 +88,10 @@ impl Scenario {
         stage.token().await;
         for name in self.names() {
             let mut rotation = json!({"overlap": "2m", "trigger": "first"});
-            if stage.surface.capabilities().disable {
+            if stage.vendor_id.capabilities().disable {
                 rotation["brownOut"] = json!("1m");
             }
-            let mut spec = stage.surface.full(json!({
+            let mut spec = stage.vendor_id.full(json!({
                 "models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"},
             }));
             spec["rotation"] = rotation;
@@ -105,15 +105,15 @@ impl Scenario {
         match self {
             Self::Create => {
                 stage.token().await;
-                stage.key(NAME, stage.surface.full(json!({"models": ["m-1"]}))).await;
+                stage.key(NAME, stage.vendor_id.full(json!({"models": ["m-1"]}))).await;
                 Goal::keys(&self.names())
             }
             Self::Edit => {
                 let edited = json!({"budget": {"amount": "300"}, "displayName": "Renamed"});
-                let spec = match stage.surface {
+                let spec = match stage.vendor_id {
                     // No setting can be changed in place there, so the key is replaced.
-                    Surface::Cortecs => stage.surface.full(edited),
-                    surface => surface.changeable(edited),
+                    VendorId::Cortecs => stage.vendor_id.full(edited),
+                    vendor_id => vendor_id.changeable(edited),
                 };
                 stage.edit(NAME, json!({"spec": spec})).await;
                 Goal::keys(&self.names()).and(amended)
@@ -157,9 +157,9 @@ impl Scenario {
 fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
     let key = outcome.key;
     let limited = key.budget_micros == Some(300_000_000);
-    let done = match outcome.surface {
-        Surface::Cortecs => key.name.starts_with("renamed-ks-"),
-        Surface::EdenAiV2 => limited && untouched(outcome).is_ok(),
+    let done = match outcome.vendor_id {
+        VendorId::Cortecs => key.name.starts_with("renamed-ks-"),
+        VendorId::EdenAiV2 => limited && untouched(outcome).is_ok(),
         _ => limited && untouched(outcome).is_ok() && key.name.starts_with("Renamed [ks-"),
     };
     if done { Ok(()) } else { Err(format!("the key is {} with {:?}", key.name, key.budget_micros)) }

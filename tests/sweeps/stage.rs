@@ -9,7 +9,7 @@ use crate::support::drivers::Driver;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::{Desk, Effect, Emulator, Rule, Surface};
+use keysmith::emulator::{Effect, Emulator, Rule, VendorHandle, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -40,9 +40,9 @@ pub struct Stage {
     /// The vendors.
     pub emulator: Emulator,
     /// The vendor of the resources.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     /// Its console.
-    pub desk: Desk,
+    pub handle: VendorHandle,
     /// The line between the operator and both.
     pub line: Line,
     /// The observer.
@@ -60,7 +60,7 @@ fn crds() -> Vec<Value> {
 
 impl Stage {
     /// An empty stage with a running operator.
-    pub fn set(surface: Surface) -> Self {
+    pub fn set(vendor_id: VendorId) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -70,13 +70,13 @@ impl Stage {
         let cluster = Cluster::new(move || now.now(), crds());
         cluster.add_namespace(NAMESPACE);
         let emulator = Emulator::new(move || vendors_now.now());
-        let desk = emulator.surface(surface);
-        desk.add_token(TOKEN);
-        let observer = Observer::new(cluster.clone(), desk.clone());
+        let handle = emulator.vendor(vendor_id);
+        handle.add_token(TOKEN);
+        let observer = Observer::new(cluster.clone(), handle.clone());
         observer.allow_for(0);
         let user = cluster.client_named("user");
         let line = Line::default();
-        let stage = Self { cluster, emulator, surface, desk, line, observer, user, clock };
+        let stage = Self { cluster, emulator, vendor_id, handle, line, observer, user, clock };
         tokio::spawn(stage.clone().keep_running());
         stage
     }
@@ -138,7 +138,7 @@ impl Stage {
         let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
         let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
-        let mut spec = self.surface.token_spec();
+        let mut spec = self.vendor_id.token_spec();
         spec["secretRef"] = json!({"name": TOKEN_SECRET, "key": "token"});
         self.create("ConsoleToken", "vendor", spec).await;
     }
@@ -166,7 +166,7 @@ impl Stage {
 
     /// The vendor hides every key for this long; all of them work.
     pub fn hide_keys(&self, time: SignedDuration) {
-        let keys: Vec<_> = self.desk.keys().into_iter().map(|key| key.id).collect();
+        let keys: Vec<_> = self.handle.keys().into_iter().map(|key| key.id).collect();
         let gone = Effect::Status { code: 404, retry_after: None };
         let mut rules: Vec<_> = keys.iter().map(|id| Rule::always("GET", id, gone.clone())).collect();
         rules.push(Rule::always("GET", "", Effect::HideListed { keys }));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::{ProjectRecord, Role};
 use super::refusal::Refusal;
 use super::switches::Switches;
@@ -16,28 +16,28 @@ const FIXED: [&str; 4] = ["_id", "project_id", "created_at", "updated_at"];
 const LEGACY: [&str; 2] = ["active", "schema_version"];
 
 /// C4.
-pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
-    Ok(wire::json(200, &show(&desk.owner().project, own(desk)?, &desk.world.switches)))
+pub(super) fn get(ctx: &mut RequestCtx<'_>) -> Answer {
+    Ok(wire::json(200, &show(&ctx.owner().project, own(ctx)?, &ctx.world.switches)))
 }
 
 /// C5.
-pub(super) fn put(desk: &mut Desk<'_>) -> Answer {
-    let current = own(desk)?.clone();
-    let role = desk.owner().role;
+pub(super) fn put(ctx: &mut RequestCtx<'_>) -> Answer {
+    let current = own(ctx)?.clone();
+    let role = ctx.owner().role;
     let open = current.allow_overwrite();
     if role == Role::Outsider || (role == Role::Member && !open) {
         return Err(Refusal::new(403, "Only project admins may change these settings"));
     }
-    let update = parse(&desk.inbound.body, &desk.world.switches)?;
+    let update = parse(&ctx.inbound.body, &ctx.world.switches)?;
     if role == Role::Member && update.allow_overwrite.is_some_and(|wanted| wanted != open) {
         return Err(Refusal::new(403, "Only project admins may change allow_overwrite"));
     }
-    if desk.world.switches.optimistic_locking && update.updated_at != millis(current.updated_at) {
+    if ctx.world.switches.optimistic_locking && update.updated_at != millis(current.updated_at) {
         return Err(Refusal::new(409, "The settings were changed meanwhile"));
     }
-    let fields = replace(&current, update, &desk.world.switches);
-    let project = ProjectRecord { updated_at: desk.moment.now, fields, ..current };
-    desk.world.projects.insert(desk.caller.owner.project.clone(), project);
+    let fields = replace(&current, update, &ctx.world.switches);
+    let project = ProjectRecord { updated_at: ctx.moment.now, fields, ..current };
+    ctx.world.projects.insert(ctx.caller.owner.project.clone(), project);
     Ok(wire::json(200, &json!({ "success": true })))
 }
 
@@ -122,8 +122,8 @@ fn show(project: &str, record: &ProjectRecord, switches: &Switches) -> Value {
     Value::Object(fields)
 }
 
-fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a ProjectRecord, Refusal> {
-    let project = desk.world.projects.get(&desk.caller.owner.project);
+fn own<'a>(ctx: &'a RequestCtx<'_>) -> Result<&'a ProjectRecord, Refusal> {
+    let project = ctx.world.projects.get(&ctx.caller.owner.project);
     project.ok_or_else(|| Refusal::new(404, "Project configuration not found"))
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::record::{KeyRecord, Person, ProjectRecord, UsageRecord};
 use super::switches::Switches;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const KEY_PREFIX: &str = "cortecs-emulated-";
 /// The first balance of every user: 1000 EUR.
@@ -31,7 +31,7 @@ pub struct Counts {
 #[derive(Default)]
 pub(in super::super) struct World {
     pub(super) switches: Switches,
-    pub(super) keys: Shelf<KeyRecord>,
+    pub(super) keys: Table<KeyRecord>,
     pub(super) projects: BTreeMap<String, ProjectRecord>,
     pub(super) balances: BTreeMap<String, i64>,
     pub(super) usage: Vec<UsageRecord>,

@@ -1,9 +1,9 @@
 //! Eden AI v2: custom tokens as the source describes them, and their management since September 2026 (§2.0).
 
 mod console;
+mod handle;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -15,8 +15,8 @@ use super::gateway::{self, Charge, DataPlaneAnswer};
 use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use refusal::by_field;
-pub(in crate::emulator) use surface::SURFACE;
 pub(in crate::emulator) use world::World;
 
 pub use record::{ACCOUNT, CustomToken};

@@ -2,11 +2,11 @@
 
 mod auth_keys;
 mod console;
+mod handle;
 mod keys;
 mod paging;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod usage;
 mod view;
@@ -20,7 +20,7 @@ use super::gateway::{self, Charge, DataPlaneAnswer};
 use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(in crate::emulator) use world::World;
 
 pub use record::{KeyRecord, ManagementKey, NewKey, ORGANIZATION, Scope};

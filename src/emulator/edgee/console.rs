@@ -6,13 +6,13 @@ use super::record::TokenRecord;
 use super::refusal::Refusal;
 use super::world::World;
 use super::{catalog, export, keys, provider_keys, tokens};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
 /// The context of a request whose caller is authenticated and may enter the organization.
-pub(super) struct Desk<'a> {
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
@@ -22,7 +22,7 @@ pub(super) struct Desk<'a> {
     pub(super) id: &'a str,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 
 #[derive(Clone, Copy)]
 struct Route<'a> {
@@ -56,7 +56,7 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     if route.organization.is_some() && !caller.organizations.contains(organization) {
         return Err(Refusal::forbidden());
     }
-    (route.handler)(&mut Desk { world, inbound, moment, caller, organization, id: route.id })
+    (route.handler)(&mut RequestCtx { world, inbound, moment, caller, organization, id: route.id })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str]) -> Result<Route<'a>, Refusal> {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::console::Desk;
+use super::console::RequestCtx;
 use super::refusal::Refusal;
-use crate::emulator::shelf::Shelved;
+use crate::emulator::table::Row;
 
 /// One page of a list, and the cursor of the next page.
 pub(super) struct Page<'a, T> {
@@ -12,7 +12,7 @@ pub(super) struct Page<'a, T> {
     has_more: bool,
 }
 
-impl<T: Shelved> Page<'_, T> {
+impl<T: Row> Page<'_, T> {
     /// The envelope around the items of the page.
     pub(super) fn envelope(&self, url: &str, show: impl Fn(&T) -> Value) -> Value {
         json!({
@@ -28,8 +28,8 @@ impl<T: Shelved> Page<'_, T> {
 /// Cuts the page out of the list (given newest first) that `limit`, `start_key` and `order_direction` ask for.
 ///
 /// The cursor is a position, not a record: it survives the deletion of the key it names.
-pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Result<Page<'a, T>, Refusal> {
-    let ascending = match desk.inbound.param("order_direction") {
+pub(super) fn page<'a, T: Row>(mut list: Vec<&'a T>, ctx: &RequestCtx<'_>) -> Result<Page<'a, T>, Refusal> {
+    let ascending = match ctx.inbound.param("order_direction") {
         None | Some("DESC") => false,
         Some("ASC") => true,
         Some(_) => {
@@ -39,17 +39,17 @@ pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Res
     if ascending {
         list.reverse();
     }
-    if let Some(start) = start(desk)? {
+    if let Some(start) = start(ctx)? {
         list.retain(|item| if ascending { item.serial() > start } else { item.serial() < start });
     }
-    let limit = limit(desk)?;
+    let limit = limit(ctx)?;
     let has_more = list.len() > limit;
     list.truncate(limit);
     Ok(Page { items: list, has_more })
 }
 
-fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
-    desk.inbound
+fn start(ctx: &RequestCtx<'_>) -> Result<Option<u64>, Refusal> {
+    ctx.inbound
         .param("start_key")
         .filter(|key| !key.is_empty())
         .map(|key| serial_of(key).ok_or_else(|| Refusal::invalid_param("start_key", "Unknown start_key.")))
@@ -57,9 +57,9 @@ fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
 }
 
 /// A limit above the largest page is reduced to it silently.
-fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
-    let largest = desk.world.switches.page_size.max(1);
-    let Some(limit) = desk.inbound.param("limit") else {
+fn limit(ctx: &RequestCtx<'_>) -> Result<usize, Refusal> {
+    let largest = ctx.world.switches.page_size.max(1);
+    let Some(limit) = ctx.inbound.param("limit") else {
         return Ok(largest);
     };
     match limit.parse() {

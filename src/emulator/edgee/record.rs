@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::row;
 
 /// The kind of a key (§1.3 `type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -246,9 +246,9 @@ pub(in super::super) struct UsageRecord {
     pub(super) tags: Vec<String>,
 }
 
-shelved!(KeyRecord, id, organization);
-shelved!(ProviderKeyRecord, id, organization);
-shelved!(TokenRecord, id, user);
+row!(KeyRecord, id, organization);
+row!(ProviderKeyRecord, id, organization);
+row!(TokenRecord, id, user);
 
 /// First day of the calendar month, UTC.
 pub(super) fn month(now: Timestamp) -> Date {

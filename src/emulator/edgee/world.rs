@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::record::{KeyRecord, NewKey, ProviderKeyRecord, TokenRecord, UsageRecord, month};
 use super::switches::Switches;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 /// The prefix of the secret of every key.
 const KEY_PREFIX: &str = "sk-edgee-emulated-";
@@ -30,9 +30,9 @@ pub struct Counts {
 pub(in super::super) struct World {
     pub(super) switches: Switches,
     pub(super) organizations: BTreeMap<String, Timestamp>,
-    pub(super) tokens: Shelf<TokenRecord>,
-    pub(super) keys: Shelf<KeyRecord>,
-    pub(super) provider_keys: Shelf<ProviderKeyRecord>,
+    pub(super) tokens: Table<TokenRecord>,
+    pub(super) keys: Table<KeyRecord>,
+    pub(super) provider_keys: Table<ProviderKeyRecord>,
     pub(super) usage: Vec<UsageRecord>,
     pub(super) counts: Counts,
     users: u64,

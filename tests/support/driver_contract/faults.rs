@@ -6,7 +6,7 @@ use crate::support::orders::{budgeted, id, limit, order};
 use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
-use keysmith::emulator::{Effect, Emulator, Rule, Surface};
+use keysmith::emulator::{Effect, Emulator, Rule, VendorId};
 use keysmith::gateway::http::{DEADLINE, Wire};
 use keysmith::gateway::transport::LARGEST_ANSWER;
 use keysmith::gateway::{Gateway, Order};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// The driver under test, and how the tests prepare its emulated vendor and read it.
 pub struct FaultContract {
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     pub token: &'static str,
     /// Text in the path of every call about keys.
     pub keys: &'static str,
@@ -114,7 +114,7 @@ impl FaultContract {
     }
 
     fn driver(&self, stage: &Stage) -> Box<dyn Gateway> {
-        (self.connect)(stage.wire(self.surface, self.token))
+        (self.connect)(stage.wire(self.vendor_id, self.token))
     }
 
     /// A driver whose vendor answers every request with this status and an error without details.

@@ -60,7 +60,7 @@ pub fn no_fault_of_the_emulated_vendor_repeats_it_either(contract: &Contract) {
 pub fn no_value_that_holds_a_secret_shows_it_by_debug(contract: &Contract) {
     wait(async {
         let stage = stage();
-        let wire = || stage.wire(contract.surface, contract.token);
+        let wire = || stage.wire(contract.vendor_id, contract.token);
         silent(&(contract.debug)(wire()));
         silent(&Probe(&wire()).shown());
         silent(&Probe(&provider_key_order()).shown());
@@ -121,7 +121,7 @@ pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let log = logged::by_this_thread();
     let stage = stage();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/{}", listener.local_addr().unwrap(), contract.surface.path());
+    let base = format!("http://{}/{}", listener.local_addr().unwrap(), contract.vendor_id.path());
     let emulator = stage.emulator.clone();
     let server = tokio::spawn(async move { serve(emulator, listener, pending()).await.unwrap() });
     let transport = Arc::new(Https::new().unwrap());
@@ -129,7 +129,7 @@ pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let minted = driver.mint(&contract.full_order(driver.as_ref())).await.unwrap();
     let mut secrets = vec![contract.token.to_owned(), clear(&minted.secret).to_owned()];
     secrets.extend(live_a_life(driver.as_ref(), contract, &minted.key.id).await);
-    let seen = || stage.emulator.surface(contract.surface).keys().into_iter().map(|key| key.secret);
+    let seen = || stage.emulator.vendor(contract.vendor_id).keys().into_iter().map(|key| key.secret);
     secrets.extend(seen());
     for effect in [Effect::DropAfter, Effect::Truncate, Effect::Status { code: 401, retry_after: None }] {
         stage.fault_once("POST", "", effect);

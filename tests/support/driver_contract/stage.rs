@@ -4,7 +4,7 @@ use crate::support::orders::wire;
 use crate::support::vendor::InProcess;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keysmith::emulator::{Effect, Emulator, Rule, Surface};
+use keysmith::emulator::{Effect, Emulator, Rule, VendorId};
 use keysmith::gateway::http::Wire;
 use keysmith::gateway::{Gateway, Minted, Order};
 use keysmith::plan::facts::KeyId;
@@ -66,9 +66,9 @@ pub fn stage() -> Stage {
 }
 
 impl Stage {
-    pub fn wire(&self, surface: Surface, token: &str) -> Wire {
+    pub fn wire(&self, vendor_id: VendorId, token: &str) -> Wire {
         let transport = Arc::new(InProcess(self.emulator.clone()));
-        wire(&format!("http://vendor.test/{}", surface.path()), token, transport, &self.clock)
+        wire(&format!("http://vendor.test/{}", vendor_id.path()), token, transport, &self.clock)
     }
 
     pub fn fault_once(&self, method: &str, path: &str, effect: Effect) {

@@ -9,13 +9,13 @@ use super::tokens;
 use super::world::World;
 use crate::emulator::edenai::money::{self, Form};
 use crate::emulator::edenai::usage::{self, Range};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{self, Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
 /// The context of a request whose caller may use the endpoint.
-pub(super) struct Desk<'a> {
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) credits: i64,
     pub(super) inbound: &'a Inbound,
@@ -49,7 +49,7 @@ enum Door {
     Account,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 type Route<'a> = (Door, &'a str, Handler);
 
 /// Answers one call to v2.
@@ -77,7 +77,7 @@ fn enter(world: &mut World, credits: i64, inbound: &Inbound, moment: Moment) -> 
     let (door, name, handler) = find(&inbound.method, &path, world.switches.sessions_only)?;
     let (caller, account) = authenticate(world, inbound)?;
     pass(door, &caller, world)?;
-    handler(&mut Desk { world, credits, inbound, moment, caller, account, name })
+    handler(&mut RequestCtx { world, credits, inbound, moment, caller, account, name })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str], september: bool) -> Result<Route<'a>, Refusal> {
@@ -145,24 +145,24 @@ fn pass(door: Door, caller: &Caller, world: &World) -> Result<(), Refusal> {
 }
 
 /// §2.9: the costs as v3 reports them, under another name.
-fn cost(desk: &mut Desk<'_>) -> Answer {
+fn cost(ctx: &mut RequestCtx<'_>) -> Answer {
     const KNOWN: [&str; 8] =
         ["begin", "end", "step", "provider", "subfeature", "token", "workflow_id", "rag_project_id"];
-    let inbound = desk.inbound;
-    if desk.world.switches.strict_query
+    let inbound = ctx.inbound;
+    if ctx.world.switches.strict_query
         && let Some(unknown) = inbound.param_names().find(|name| !KNOWN.contains(name))
     {
         return Err(Refusal::one(unknown, "Unknown query parameter."));
     }
-    let range = Range::of_v2(inbound, desk.world.switches.end_inclusive)
+    let range = Range::of_v2(inbound, ctx.world.switches.end_inclusive)
         .map_err(|complaint| Refusal::Invalid(vec![complaint]))?;
     // Emulated calls belong to no workflow and no project, so a filter for one of them matches nothing.
     let none = ["workflow_id", "rag_project_id"].iter().any(|name| inbound.param(name).is_some());
-    let spent = desk
+    let spent = ctx
         .world
         .usage
         .iter()
-        .filter(|spent| !none && spent.organization == desk.account && usage::passes(spent, inbound));
+        .filter(|spent| !none && spent.organization == ctx.account && usage::passes(spent, inbound));
     Ok(wire::json(200, &json!({ "response": usage::by_token(spent, &range) })))
 }
 
@@ -171,6 +171,6 @@ fn cost(desk: &mut Desk<'_>) -> Answer {
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-fn credits(desk: &mut Desk<'_>) -> Answer {
-    Ok(wire::json(200, &json!({ "credits": money::show(Some(desk.credits), Form::Number) })))
+fn credits(ctx: &mut RequestCtx<'_>) -> Answer {
+    Ok(wire::json(200, &json!({ "credits": money::show(Some(ctx.credits), Form::Number) })))
 }

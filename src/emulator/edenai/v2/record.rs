@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::row;
 
 /// The account of a credential that names none.
 pub const ACCOUNT: &str = "account_demo";
@@ -36,7 +36,7 @@ pub struct CustomToken {
     pub(super) id: String,
 }
 
-shelved!(CustomToken, id, account);
+row!(CustomToken, id, account);
 
 impl CustomToken {
     /// The token in the form that all vendors share.

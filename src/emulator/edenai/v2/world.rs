@@ -10,7 +10,7 @@ use crate::emulator::edenai::gateway::{Charge, Standing};
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::edenai::usage::Spent;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const TOKEN_PREFIX: &str = "eden-v2-emulated-";
 
@@ -31,7 +31,7 @@ pub struct Counts {
 pub(in crate::emulator) struct World {
     pub(super) switches: Switches,
     pub(super) credentials: Vec<Credential>,
-    pub(super) tokens: Shelf<CustomToken>,
+    pub(super) tokens: Table<CustomToken>,
     pub(super) usage: Vec<Spent>,
     pub(super) counts: Counts,
 }

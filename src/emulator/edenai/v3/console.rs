@@ -7,13 +7,13 @@ use super::record::{ManagementKey, Scope};
 use super::refusal::Refusal;
 use super::world::World;
 use super::{auth_keys, keys, usage};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{self, Inbound, Reply, stamp};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
 /// The context of a request whose caller has the required scope.
-pub(super) struct Desk<'a> {
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
@@ -22,7 +22,7 @@ pub(super) struct Desk<'a> {
     pub(super) id: &'a str,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 /// The required scope, the id in the path, and the handler.
 type Route<'a> = (Option<Scope>, &'a str, Handler);
 
@@ -54,7 +54,7 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     let caller = authenticate(world, inbound, moment)?;
     match scope {
         Some(scope) if !caller.scopes.contains(&scope) => Err(Refusal::scope(scope.name())),
-        _ => handler(&mut Desk { world, inbound, moment, caller, id }),
+        _ => handler(&mut RequestCtx { world, inbound, moment, caller, id }),
     }
 }
 
@@ -105,8 +105,8 @@ fn authenticate(world: &World, inbound: &Inbound, moment: Moment) -> Result<Mana
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-fn whoami(desk: &mut Desk<'_>) -> Answer {
-    let caller = &desk.caller;
+fn whoami(ctx: &mut RequestCtx<'_>) -> Answer {
+    let caller = &ctx.caller;
     Ok(wire::json(
         200,
         &json!({

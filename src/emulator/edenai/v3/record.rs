@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::row;
 
 /// The organization of a request that names none.
 pub const ORGANIZATION: &str = "org_demo";
@@ -64,7 +64,7 @@ pub struct ManagementKey {
     pub secret: String,
 }
 
-shelved!(ManagementKey, id, organization);
+row!(ManagementKey, id, organization);
 
 impl ManagementKey {
     pub(super) fn works(&self, now: Timestamp) -> bool {
@@ -135,7 +135,7 @@ pub struct KeyRecord {
     pub secret: String,
 }
 
-shelved!(KeyRecord, id, organization);
+row!(KeyRecord, id, organization);
 
 impl KeyRecord {
     /// The key in the form that all vendors share.

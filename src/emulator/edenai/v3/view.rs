@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::record::{KeyRecord, ManagementKey};
 use super::switches::Switches;
 use crate::emulator::edenai::budget;
+use crate::emulator::route::Moment;
 use crate::emulator::secret::last_four;
-use crate::emulator::space::Moment;
 use crate::emulator::wire::stamp;
 
 /// One key without its secret.

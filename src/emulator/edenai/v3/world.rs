@@ -11,7 +11,7 @@ use crate::emulator::edenai::gateway::{Charge, Standing};
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::edenai::usage::Spent;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const KEY_PREFIX: &str = "sk-eden-emulated-";
 const MANAGEMENT_PREFIX: &str = "mgmt-eden-emulated-";
@@ -34,8 +34,8 @@ pub struct Counts {
 #[derive(Default)]
 pub(in crate::emulator) struct World {
     pub(super) switches: Switches,
-    pub(super) management: Shelf<ManagementKey>,
-    pub(super) keys: Shelf<KeyRecord>,
+    pub(super) management: Table<ManagementKey>,
+    pub(super) keys: Table<KeyRecord>,
     pub(super) usage: Vec<Spent>,
     pub(super) counts: Counts,
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::space::Moment;
+use super::route::Moment;
 
 /// What a record must provide to be found and listed.
-pub(super) trait Shelved: Clone {
+pub(super) trait Row: Clone {
     fn serial(&self) -> u64;
     fn id(&self) -> &str;
     /// The scope that sees the record, such as an organization or a user.
@@ -15,20 +15,20 @@ pub(super) trait Shelved: Clone {
     fn created_at(&self) -> Timestamp;
 }
 
-pub(super) struct Shelf<T> {
+pub(super) struct Table<T> {
     live: BTreeMap<u64, T>,
     serials: HashMap<String, u64>,
     gone: Vec<(T, Timestamp)>,
     last_serial: u64,
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for Table<T> {
     fn default() -> Self {
         Self { live: BTreeMap::new(), serials: HashMap::new(), gone: Vec::new(), last_serial: 0 }
     }
 }
 
-impl<T: Shelved> Shelf<T> {
+impl<T: Row> Table<T> {
     /// Serials count from 1 and are never used twice.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.last_serial += 1;
@@ -94,10 +94,10 @@ impl<T: Shelved> Shelf<T> {
     }
 }
 
-/// Implements [`Shelved`] for a record.
-macro_rules! shelved {
+/// Implements [`Row`] for a record.
+macro_rules! row {
     ($record:ty, $id:ident, $scope:ident) => {
-        impl $crate::emulator::shelf::Shelved for $record {
+        impl $crate::emulator::table::Row for $record {
             fn serial(&self) -> u64 {
                 self.serial
             }
@@ -114,4 +114,4 @@ macro_rules! shelved {
     };
 }
 
-pub(super) use shelved;
+pub(super) use row;

@@ -11,7 +11,7 @@ use super::wire::{Inbound, Reply};
 
 /// The vendor and plane that a call goes to.
 #[derive(Clone, Copy)]
-pub(super) enum Space {
+pub(super) enum Route {
     EdgeeConsole,
     EdgeeGateway,
     EdenAi(Version),
@@ -27,7 +27,7 @@ pub(super) struct Moment {
     pub(super) lag: SignedDuration,
 }
 
-impl Space {
+impl Route {
     /// `None` for control calls and unknown paths: they are neither logged nor subject to faults.
     pub(super) fn of(inbound: &Inbound) -> Option<Self> {
         match inbound.segments.first().map(String::as_str) {

@@ -7,10 +7,10 @@ use super::EdenAiV3;
 use super::{ManagementKey, NewKey};
 use crate::emulator::edenai::DataPlaneAnswer;
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
 /// Its row of the table of vendors.
-pub(in crate::emulator) const SURFACE: Row = Row {
+pub(in crate::emulator) const VENDOR: Row = Row {
     name: "edenai-v3",
     path: "edenai",
     gateway_path: "edenai-gateway",

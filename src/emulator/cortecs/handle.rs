@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Cortecs, DataPlaneAnswer, Person};
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
 /// Its row of the table of vendors.
-pub(in crate::emulator) const SURFACE: Row = Row {
+pub(in crate::emulator) const VENDOR: Row = Row {
     name: "cortecs",
     path: "cortecs",
     gateway_path: "cortecs-gateway",

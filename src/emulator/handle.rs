@@ -7,7 +7,7 @@ use super::{Emulator, cortecs, edenai, edgee};
 
 /// One emulated management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Surface {
+pub enum VendorId {
     /// The Edgee Console API.
     Edgee,
     /// The custom tokens of Eden AI v2.
@@ -32,17 +32,17 @@ pub(super) struct Row {
     pub(super) console: fn(&Emulator) -> Box<dyn Console>,
 }
 
-impl Surface {
+impl VendorId {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs];
 
     /// The one table of all rows.
     const fn row(self) -> &'static Row {
         match self {
-            Self::Edgee => &edgee::SURFACE,
-            Self::EdenAiV2 => &edenai::v2::SURFACE,
-            Self::EdenAiV3 => &edenai::v3::SURFACE,
-            Self::Cortecs => &cortecs::SURFACE,
+            Self::Edgee => &edgee::VENDOR,
+            Self::EdenAiV2 => &edenai::v2::VENDOR,
+            Self::EdenAiV3 => &edenai::v3::VENDOR,
+            Self::Cortecs => &cortecs::VENDOR,
         }
     }
 
@@ -176,24 +176,24 @@ impl std::fmt::Debug for Seen {
 /// One emulated vendor, whichever it is: its console in a human's hands, and a look behind it. What is done here is
 /// neither logged nor counted. At Edgee it works in the organization `org_test`, elsewhere in the demo's.
 #[derive(Clone)]
-pub struct Desk {
+pub struct VendorHandle {
     emulator: Emulator,
-    surface: Surface,
+    vendor_id: VendorId,
 }
 
-impl Desk {
-    pub(super) fn new(emulator: Emulator, surface: Surface) -> Self {
-        Self { emulator, surface }
+impl VendorHandle {
+    pub(super) fn new(emulator: Emulator, vendor_id: VendorId) -> Self {
+        Self { emulator, vendor_id }
     }
 
     /// Which vendor it is.
     #[must_use]
-    pub fn surface(&self) -> Surface {
-        self.surface
+    pub fn vendor(&self) -> VendorId {
+        self.vendor_id
     }
 
     fn console(&self) -> Box<dyn Console> {
-        (self.surface.row().console)(&self.emulator)
+        (self.vendor_id.row().console)(&self.emulator)
     }
 
     /// Adds a management credential that may do everything with keys.
@@ -207,19 +207,19 @@ impl Desk {
         self.console().add_token_of(token, account);
     }
 
-    /// The same as [`Desk::add_issuer`], of that account.
+    /// The same as [`VendorHandle::add_issuer`], of that account.
     pub fn add_issuer_of(&self, token: &str, account: &str) {
         self.console().add_issuer_of(token, account);
     }
 
-    /// The keys of one account, oldest first: as [`Desk::keys`], which shows those of every account but at Edgee.
+    /// The keys of one account, oldest first: as [`VendorHandle::keys`], which shows those of every account but at Edgee.
     #[must_use]
     pub fn keys_of(&self, account: &str) -> Vec<Seen> {
         self.console().keys_of(account, self.emulator.now())
     }
 
     /// Adds a credential that mints management credentials. Where that takes no credential of its own kind, or where
-    /// nothing can be minted, it is the same as [`Desk::add_token`].
+    /// nothing can be minted, it is the same as [`VendorHandle::add_token`].
     pub fn add_issuer(&self, token: &str) {
         self.console().add_issuer(token);
     }

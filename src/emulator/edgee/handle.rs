@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{DataPlaneAnswer, Edgee, KeyRecord, NewKey, TokenRecord};
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
 /// Its row of the table of vendors.
-pub(in crate::emulator) const SURFACE: Row = Row {
+pub(in crate::emulator) const VENDOR: Row = Row {
     name: "edgee",
     path: "edgee",
     gateway_path: "edgee-gateway",
