@@ -1,7 +1,7 @@
-//! The real binary on a real kube-apiserver and etcd, through proxies that lose, hold, repeat and refuse what passes
-//! them, while the process is killed, paused and doubled.
+//! The real binary on a real kube-apiserver and etcd, through proxies that lose, hold, repeat and refuse requests,
+//! while the process is killed, paused and run twice.
 //!
-//! A plain run plays a few minutes' worth of faults in under one. `KEYSMITH_CHAOS=1` plays all of them.
+//! A short run has a selection of the faults. `KEYSMITH_CHAOS=1` runs all of them.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
 //! Everything that needs no control plane: the emulator, the drivers, the simulated cluster, the chart, the command line, and
-//! what is written for users. One program, because linking takes longer than most of them; `cargo test --test fast edgee`
-//! runs those of one module.
+//! the documents for users. One program, because linking takes longer than most tests; `cargo test --test fast edgee` runs
+//! those of one module.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast -- golden reference config_map written_down` writes anew what is
-//! generated; `make generate` does it.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast -- golden reference config_map written_down` writes the generated
+//! files; `make generate` runs it.
 
 #![allow(
     clippy::unwrap_used,

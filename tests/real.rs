@@ -47,7 +47,7 @@ mod support {
 mod charts {
     mod accepted;
 }
-#[allow(dead_code, reason = "stories that take days are told in the simulated cluster only")]
+#[allow(dead_code, reason = "stories that take days run in the simulated cluster only")]
 mod stories {
     pub mod admission;
     pub mod adopting;

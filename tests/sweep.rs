@@ -1,12 +1,12 @@
-//! The sweep: the whole operator runs in a simulated world; everything that passes between it and Kubernetes or the
-//! vendor is numbered, and at every number everything goes wrong that can, once and in pairs. Whatever happened, there
-//! is one key per resource in the end, its Secret works and worked all the time, and nothing is left over.
+//! The sweep: the whole operator runs in a simulated world. Every request and event between the operator and Kubernetes or
+//! the vendor is numbered, and every possible fault happens at every number, alone and in pairs. After any fault, there is
+//! one key per resource in the end, its Secret works and worked all the time, and no other key or resource is left.
 //!
 //! | environment | |
 //! |---|---|
 //! | `KEYSMITH_CHAOS=1` | all pairs instead of a sample |
-//! | `KEYSMITH_SEED=7` | draws the same sample again |
-//! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with everything that passed the line |
+//! | `KEYSMITH_SEED=7` | repeats the sample of that seed |
+//! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with every point printed |
 //! | `KEYSMITH_SWEEP=create` | this scenario only, whether or not it is among those that are swept; or this vendor |
 //! | `KEYSMITH_CHAOS_REPORT=file` | appends the numbers to that file |
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::route::Moment;
 
 /// What a record must provide to be found and listed.
-pub(super) trait Row: Clone {
+pub(super) trait TableRow: Clone {
     fn serial(&self) -> u64;
     fn id(&self) -> &str;
     /// The scope that sees the record, such as an organization or a user.
@@ -28,7 +28,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T: Row> Table<T> {
+impl<T: TableRow> Table<T> {
     /// Serials count from 1 and are never used twice.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.last_serial += 1;
@@ -94,10 +94,10 @@ impl<T: Row> Table<T> {
     }
 }
 
-/// Implements [`Row`] for a record.
-macro_rules! row {
+/// Implements [`TableRow`] for a record.
+macro_rules! table_row {
     ($record:ty, $id:ident, $scope:ident) => {
-        impl $crate::emulator::table::Row for $record {
+        impl $crate::emulator::table::TableRow for $record {
             fn serial(&self) -> u64 {
                 self.serial
             }
@@ -114,4 +114,4 @@ macro_rules! row {
     };
 }
 
-pub(super) use row;
+pub(super) use table_row;

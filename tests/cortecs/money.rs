@@ -32,8 +32,8 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
     }
     stage.emulator.clear_calls();
     for path in ["manage/usage", "/manage/usage/", "//manage//usage"] {
-        let told = cortecs.spending(&span(path), &[]).await.unwrap();
-        assert_eq!(told, [spent("first", 1_750_000, 2), spent("second", 7, 1)], "{path}");
+        let result = cortecs.spending(&span(path), &[]).await.unwrap();
+        assert_eq!(result, [spent("first", 1_750_000, 2), spent("second", 7, 1)], "{path}");
     }
     assert_eq!(stage.emulator.calls().len(), 3);
 }
@@ -86,10 +86,10 @@ async fn a_row_is_read_whatever_its_figures_are_called() {
             ]);
             let body =
                 json!({"from": "a", "until": "b", "bucket": "1d", "group_by": "user_key", "rows": rows});
-            let told = saying(body.to_string()).spending(&span("x"), &[]).await.unwrap();
+            let result = saying(body.to_string()).spending(&span("x"), &[]).await.unwrap();
             let second = Spending { calls: None, ..spent("n", 750_000, 0) };
-            let nobodys = Spending { calls: None, ..spent("", 0, 0) };
-            assert_eq!(told, [spent("n", 1_250_000, 3), second, nobodys], "{cost} {calls}");
+            let unattributed = Spending { calls: None, ..spent("", 0, 0) };
+            assert_eq!(result, [spent("n", 1_250_000, 3), second, unattributed], "{cost} {calls}");
         }
     }
 }
@@ -116,8 +116,8 @@ async fn rows_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
     let extreme = json!({"rows": [{"key_name": "n", "cost": 1e300}, {"key_name": "n", "cost": -5}]});
-    let told = saying(extreme.to_string()).spending(&span("x"), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[1].micros), (u64::MAX, 0));
+    let result = saying(extreme.to_string()).spending(&span("x"), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[1].micros), (u64::MAX, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,9 +125,9 @@ async fn usage_has_a_limit_of_its_own() {
     for (bytes, fits) in [(10 << 20, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
         let (open, close) = (r#"{"rows":[],"padding":""#, r#""}"#);
         let body = format!("{open}{}{close}", "x".repeat(bytes - open.len() - close.len()));
-        let told = saying(body).spending(&span("x"), &[]).await;
+        let result = saying(body).spending(&span("x"), &[]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
-        assert_eq!(told, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
     }
 }
 

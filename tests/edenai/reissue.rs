@@ -73,11 +73,14 @@ async fn a_reissued_key_is_returned_without_its_former_budget() {
             [(Some(limit(8, Period::Once)), Some(date)), (Some(limit(9, Period::Weekly)), None), (None, None)]
         {
             let wanted = Order { budget, expires_at, ..order(SECOND) };
-            let told = stage.v3().reissue(&key, &wanted).await.unwrap().unwrap().key;
-            assert_eq!((told.shown.budget, told.shown.capped, told.remaining), (None, None, None));
+            let reissued = stage.v3().reissue(&key, &wanted).await.unwrap().unwrap().key;
+            assert_eq!(
+                (reissued.shown.budget, reissued.shown.capped, reissued.remaining),
+                (None, None, None)
+            );
             let read = stage.v3().get(&key).await.unwrap().unwrap();
-            assert_eq!((&told.id, &told.name), (&read.id, &read.name), "{all_fields} {budget:?}");
-            assert_eq!(told.expires_at, read.expires_at, "{all_fields} {budget:?}");
+            assert_eq!((&reissued.id, &reissued.name), (&read.id, &read.name), "{all_fields} {budget:?}");
+            assert_eq!(reissued.expires_at, read.expires_at, "{all_fields} {budget:?}");
         }
     }
 }

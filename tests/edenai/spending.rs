@@ -94,8 +94,8 @@ async fn days_and_features_of_a_key_are_one_sum_and_the_last_day_with_calls_is_i
 async fn spending_without_a_key_is_no_keys() {
     let data = json!({"2026-11-02": {"text__chat": {"total_cost": 1, "details": 1}}});
     let body = json!({"usage": [{"token": "base_token", "data": data}, {"token": null, "data": data}, {"data": data}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    let keys: Vec<_> = told.iter().map(|it| it.key.as_str()).collect();
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    let keys: Vec<_> = result.iter().map(|it| it.key.as_str()).collect();
     assert_eq!(keys, ["base_token", "", ""]);
 }
 
@@ -105,12 +105,12 @@ async fn sums_that_no_number_holds_stay_at_the_largest() {
     let most = json!({"total_cost": 1e300, "details": 1e300});
     let of_a_day = json!({"a": most, "b": most});
     let body = json!({"usage": [{"token": "n", "data": {"2026-11-02": of_a_day, "2026-11-03": of_a_day}}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[0].calls), (u64::MAX, Some(u64::MAX)));
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[0].calls), (u64::MAX, Some(u64::MAX)));
     let less = json!({"total_cost": -3, "details": -3});
     let body = json!({"usage": [{"token": "n", "data": {"2026-11-02": {"a": less}}}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[0].calls), (0, Some(0)));
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[0].calls), (0, Some(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,9 +151,9 @@ async fn costs_may_be_larger_than_other_answers_up_to_a_limit_of_their_own() {
         format!("{open}{}{close}", "x".repeat(bytes - open.len() - close.len()))
     };
     for (bytes, fits) in [(LARGEST_ANSWER + 1, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
-        let told = v3_saying(padded(bytes)).spending(&month(), &[]).await;
+        let result = v3_saying(padded(bytes)).spending(&month(), &[]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
-        assert_eq!(told, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
     }
 }
 
@@ -223,8 +223,8 @@ async fn credits_are_read_as_numbers_and_as_text_and_are_not_guessed() {
         (json!(-3), -3_000_000),
         (json!(0), 0),
     ] {
-        let told = v2_saying(json!({"credits": credits}).to_string()).balance().await.unwrap();
-        assert_eq!(told.unwrap().micros, micros, "{credits}");
+        let result = v2_saying(json!({"credits": credits}).to_string()).balance().await.unwrap();
+        assert_eq!(result.unwrap().micros, micros, "{credits}");
     }
     for body in [
         json!({}),

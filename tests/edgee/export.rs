@@ -44,10 +44,10 @@ async fn the_log_of_the_emulated_vendor_is_summed_by_key() {
         for (key, micros) in [(0, 1_500_000), (0, 250_000), (1, 7)] {
             assert!(world.emulator.edgee().spend(&keys[key].0, micros));
         }
-        let told = edgee.spending(&month(), &keys).await.unwrap();
+        let result = edgee.spending(&month(), &keys).await.unwrap();
         let names = if ids { [keys[0].0.as_str(), &keys[1].0] } else { ["first", "second, \"quoted\""] };
         let used = Some(at("2026-11-21T08:00:00Z"));
-        assert_eq!(told, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
+        assert_eq!(result, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
         // Only spending of the requested keys is returned.
         assert_eq!(edgee.spending(&month(), &keys[1..]).await.unwrap().len(), 1);
     }
@@ -133,8 +133,8 @@ fn a_time_that_is_none_is_no_last_use() {
 #[test]
 fn sums_that_no_number_holds_stay_at_the_largest() {
     let log = "Time,Key,Cost\n,a,1e300\n,a,1e300\n,b,-5\n";
-    let told = sums(log.as_bytes()).unwrap();
-    assert_eq!((told[0].micros, told[0].calls, told[1].micros), (u64::MAX, Some(2), 0));
+    let result = sums(log.as_bytes()).unwrap();
+    assert_eq!((result[0].micros, result[0].calls, result[1].micros), (u64::MAX, Some(2), 0));
 }
 
 /// A log with a malformed record is a fault, and never a smaller sum.
@@ -224,10 +224,10 @@ async fn a_log_may_be_larger_than_other_answers_up_to_a_limit_of_its_own() {
     for (bytes, fits) in [(10 << 20, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
         let head = "Timestamp,API Key,Cost\n,a,";
         let log = format!("{head}{}", " ".repeat(bytes - head.len()));
-        let told = saying(log).spending(&month(), &[id("a")]).await;
+        let result = saying(log).spending(&month(), &[id("a")]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
         let free = vec![spent("a", (0, 1), None)];
-        assert_eq!(told, if fits { Ok(free) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(free) } else { Err(expected) }, "{bytes}");
     }
 }
 
@@ -265,12 +265,12 @@ fn no_log_makes_the_reader_panic_or_invent() {
     let record = json!({"timestamp": "2026-11-02T10:00:00Z", "api_key": "a", "cost": 1.25, "tags": []});
     let logs = prop_oneof![bytes(vec![record.clone(), json!({"data": [record]})], "data"), csv()];
     fuzz(1500, &logs, |log| {
-        let Some(told) = sums(&log) else { return Ok(()) };
-        let keys: BTreeSet<_> = told.iter().map(|it| &it.key).collect();
-        need(keys.len() == told.len(), "a key twice")?;
-        let calls: u64 = told.iter().filter_map(|it| it.calls).sum();
+        let Some(result) = sums(&log) else { return Ok(()) };
+        let keys: BTreeSet<_> = result.iter().map(|it| &it.key).collect();
+        need(keys.len() == result.len(), "a key twice")?;
+        let calls: u64 = result.iter().filter_map(|it| it.calls).sum();
         need(calls <= log.len() as u64, "more calls than bytes")?;
-        need(told.iter().all(|it| it.calls.is_some_and(|calls| calls > 0)), "a key without a call")
+        need(result.iter().all(|it| it.calls.is_some_and(|calls| calls > 0)), "a key without a call")
     });
 }
 

@@ -130,8 +130,8 @@ async fn a_refused_connection_had_no_effect() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let fault = real(&base).mint(&order("n")).await.err().unwrap();
-    let nobody = FaultKind::Unreachable(Unreachable::Connect);
-    assert_eq!(fault, Fault::without_effect(nobody));
+    let refused = FaultKind::Unreachable(Unreachable::Connect);
+    assert_eq!(fault, Fault::without_effect(refused));
 }
 
 #[tokio::test]

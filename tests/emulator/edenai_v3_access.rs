@@ -86,8 +86,8 @@ async fn a_minted_auth_key_shows_its_secret_once_and_works_until_it_is_deleted()
         assert_eq!(world.call(ISSUER, ("DELETE", &path), Value::Null).await, (204, json!("")));
     }
     assert_eq!(get(&world, secret, KEYS).await.0, 401);
-    let nobody = format!("{AUTH_KEYS}00000000-0000-4000-9000-000000000000/");
-    assert_eq!(world.call(ISSUER, ("DELETE", &nobody), Value::Null).await.0, 404);
+    let missing = format!("{AUTH_KEYS}00000000-0000-4000-9000-000000000000/");
+    assert_eq!(world.call(ISSUER, ("DELETE", &missing), Value::Null).await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]

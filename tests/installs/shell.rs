@@ -29,10 +29,10 @@ impl<'a> Shell<'a> {
         Self { site, path }
     }
 
-    /// Runs a block; what it printed.
+    /// Runs a block; returns its output.
     ///
-    /// Its words are changed in three places: the registry, and the endpoint of the vendor, which Keysmith has to be told
-    /// of twice when it is not the vendor's own.
+    /// The block is changed in three places: the registry, and the endpoint of the vendor, which has to be set twice if it
+    /// is not the vendor's own.
     pub fn run(&self, block: &str) -> String {
         let origin = self.site.origin();
         let endpoint = format!("organizationId: {ORG}}}}}\n  endpoint: {origin}/edgee");

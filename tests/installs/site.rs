@@ -83,7 +83,7 @@ impl Site {
             arguments.extend(["--set", value]);
         }
         if let Err(error) = self.helm(&[&arguments[..], more].concat()) {
-            panic!("{verb}: {error}\n{}", self.told());
+            panic!("{verb}: {error}\n{}", self.diagnosis());
         }
     }
 
@@ -133,7 +133,7 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("never happened: {what}; at last: {last}\n{}", self.told());
+        panic!("never happened: {what}; at last: {last}\n{}", self.diagnosis());
     }
 
     /// Waits until the present operator has reconciled every resource and each of them is Ready.
@@ -180,9 +180,9 @@ impl Site {
         assert_eq!(canary::secret_in(&self.printed()), None, "a secret in what a pod printed");
     }
 
-    /// Fails if the service account was refused anything.
+    /// Fails if a request of the service account was refused.
     ///
-    /// Not after an uninstallation or a rollback: they take rights away before the pods that had them end.
+    /// Not to be called after an uninstallation or a rollback: they remove rights before the pods end.
     pub fn assert_rights_sufficed(&self) {
         let printed = self.printed();
         let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("403"));
@@ -190,7 +190,7 @@ impl Site {
     }
 
     /// The diagnosis for a failed wait.
-    fn told(&self) -> String {
+    fn diagnosis(&self) -> String {
         let objects = self.kubectl(&["get", "deployments,jobs,pods,leases", "-n", NAMESPACE, "-o", "wide"]);
         let printed = printed_by(&format!("{}-", self.name));
         let last: Vec<_> = printed.lines().rev().take(40).collect();

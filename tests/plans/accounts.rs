@@ -65,7 +65,7 @@ impl Case<'_> {
     }
 }
 
-/// A token of the pinned account `project` whose vendor tells it, and one whose vendor tells nothing.
+/// A token of the pinned account `project` at a vendor that shows the account, and one at a vendor that does not.
 fn told<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], now: (&'a str, &'a str)) -> Case<'a> {
     let before = Some(pinned("project", true, "one"));
     Case { before, recorded, listed, credential: now.0, told: Some(now.1), accepts: None, whole: true }

@@ -108,7 +108,7 @@ fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_
     });
     let committed = Facts { target: Target::Ours(held(2, "two-a")), ..committed };
     expect(&committed, Step::Announce(vec![id("two-b")]), Why::Spare);
-    expect(&told(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
+    expect(&announced(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
 }
 
 #[test]

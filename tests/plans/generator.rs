@@ -84,8 +84,9 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
     let planted = [served.clone(), vec![Event::User(Act::PlantKey)], polls.to_vec()].concat();
     let replaced = vec![Event::User(Act::Rotate(1)), Event::Finish(0)];
     // Unused keys are announced when they are seen, and revoked one poll later.
-    let told = [Event::Finish(0), Event::Finish(1), Event::Wait(301), Event::Poll(0, 0), Event::Poll(1, 0)];
-    let spare = [planted, replaced, polls.to_vec(), told.to_vec()].concat();
+    let announced =
+        [Event::Finish(0), Event::Finish(1), Event::Wait(301), Event::Poll(0, 0), Event::Poll(1, 0)];
+    let spare = [planted, replaced, polls.to_vec(), announced.to_vec()].concat();
     let next = Event::Move { who: 0, fate: Fate::Fine, late: 0 };
     let other = Event::Move { who: 1, fate: Fate::Fine, late: 0 };
     let swept = [spare.clone(), vec![Event::Finish(1), Event::Wait(31)]].concat();

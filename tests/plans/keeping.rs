@@ -94,13 +94,13 @@ fn a_key_of_ours_that_nothing_uses_is_revoked() {
     for serial in [0, 1, 2, 3] {
         let spare = beside(serial, "spare");
         expect(&spare, Step::Announce(vec![id("spare")]), Why::Spare);
-        expect(&told(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
+        expect(&announced(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
     }
 }
 
 #[test]
 fn an_unused_key_is_revoked_one_poll_after_it_was_announced_if_a_listing_still_shows_it() {
-    let spare = told(beside(2, "spare"), "spare");
+    let spare = announced(beside(2, "spare"), "spare");
     let early = Facts { now: at(-1), ..spare.clone() };
     expect(&early, rest(0), Why::Fresh);
     let old = Facts { view: beside(2, "spare").view, ..spare };
@@ -109,7 +109,7 @@ fn an_unused_key_is_revoked_one_poll_after_it_was_announced_if_a_listing_still_s
 
 #[test]
 fn an_unused_key_that_may_still_be_delivered_is_fenced_out_of_the_secret_first() {
-    let facts = with_held(told(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
+    let facts = with_held(announced(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
     expect(&facts, Step::FenceSecret(Serial(3)), Why::Spare);
     let never = with_held(facts, |it| it.fence = None);
     expect(&never, Step::FenceSecret(Serial(3)), Why::Spare);

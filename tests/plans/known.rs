@@ -148,7 +148,7 @@ pub fn with_record(facts: Facts, change: impl FnOnce(&mut Record)) -> Facts {
 }
 
 /// The unused key was announced long ago, and a later listing still shows it.
-pub fn told(facts: Facts, name: &str) -> Facts {
+pub fn announced(facts: Facts, name: &str) -> Facts {
     let view = facts.view.clone().map(|view| View { as_of: facts.now, ..view });
     let facts = with_record(facts, |it| it.told = [(id(name), at(-POLL.as_secs()))].into());
     Facts { view, ..facts }

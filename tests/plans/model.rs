@@ -1,7 +1,7 @@
-//! The ports of the engine, implemented with the model's world: what the histories play is `protocol` itself.
+//! The ports of the engine, implemented with the model's world, so that the histories run `protocol` itself.
 //!
-//! Every effect is preceded by `turn`, so that the schedule chooses who goes next, and a future that is dropped was dropped
-//! between two effects.
+//! Every effect is preceded by `turn`, at which the schedule chooses the next operator, so a future that is dropped was
+//! dropped between two effects.
 
 use super::class::Class;
 use super::cluster::{NAME, NAMESPACE, Object, Stored, UID, cluster, secret_of};

@@ -45,8 +45,8 @@ async fn let_go() -> Result<(), String> {
     let namespaces: Api<Namespace> = Api::all(stage.user.clone());
     namespaces.delete(&stage.namespace, &DeleteParams::default()).await.unwrap();
     operator.kill();
-    let nobody = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    stage.secrets().patch("edgee-console", &PatchParams::default(), &nobody).await.unwrap();
+    let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    stage.secrets().patch("edgee-console", &PatchParams::default(), &no_finalizers).await.unwrap();
     stage.until(PATIENCE, async || token_is_gone(&stage).await).await?;
     stage.wires.clear();
     let _successor = stage.operator();
@@ -63,7 +63,7 @@ async fn let_go() -> Result<(), String> {
     stage.until(PATIENCE, async || gone(&namespaces, &stage.namespace).await).await?;
     match (stage.keys().len(), in_ledger(&stage).await) {
         (2, 2) => stage.check_protocol(),
-        (keys, told) => Err(format!("{keys} keys of two were left, and {told} are in the ledger")),
+        (keys, retained) => Err(format!("{keys} keys of two were left, and {retained} are in the ledger")),
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 const OTHER: &str = "ek_live_emulated-story-other";
 const ACCEPT: &str = "keysmith.dev/accept-account";
 
-/// Two settled keys, old enough to be in every listing, in an account with the name `told` at the vendor.
-async fn settled(world: &mut World, told: Option<&str>) -> Vec<String> {
-    lead(told, []);
+/// Two settled keys, old enough to be in every listing, in an account with the name `account` at the vendor.
+async fn settled(world: &mut World, account: Option<&str>) -> Vec<String> {
+    lead(account, []);
     world.vendors = vendors();
     world.stop().await;
     world.start().await;
@@ -71,8 +71,8 @@ pub async fn a_token_of_another_account_is_refused_until_the_old_one_is_back(wor
     assert!(message.contains("account home") && message.contains("account away"), "{message}");
     assert!(gauge(world) && doubted(world).await.is_some());
     nothing_happens(world).await;
-    let told = world.events().await.iter().filter(|(reason, _)| reason == "AccountChanged").count();
-    assert_eq!(told, 1, "once");
+    let count = world.events().await.iter().filter(|(reason, _)| reason == "AccountChanged").count();
+    assert_eq!(count, 1, "once");
     lead(Some("home"), []);
     put(world, crate::support::world::TOKEN).await;
     world.reason("ConsoleToken", "edgee", "Verified").await;

@@ -48,9 +48,9 @@ pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
         assert_eq!(key.budget_micros, Some(250_000_000));
     }
     let status = world.status("GatewayApiKey", "checkout").await;
-    let told: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
+    let shown: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
     let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
-    assert_eq!(days(told), 90);
+    assert_eq!(days(shown), 90);
     // Keysmith itself implements an expiry that the vendor does not support, and the vendor does not know of it.
     let own = world.vendor_id.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
     assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
@@ -353,9 +353,9 @@ pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut W
     assert_eq!(world.keys().len(), 3, "the served one and two old ones");
     if world.vendor_id.capabilities().support(SpecField::Budget) != Support::Unsupported {
         let events = world.events().await;
-        let told = events.iter().any(|(reason, note)| {
+        let shown = events.iter().any(|(reason, note)| {
             reason == "Rotated" && (note.contains("together") || note.contains("share"))
         });
-        assert!(told, "{events:?}");
+        assert!(shown, "{events:?}");
     }
 }

@@ -179,8 +179,8 @@ pub async fn a_token_secret_that_may_not_be_held_is_reported_once_and_reconcilia
     world.key("checkout", json!({})).await;
     world.event("SecretNotHeld").await;
     world.pass(Duration::from_secs(3600), Duration::from_secs(3)).await;
-    let told = world.events().await.into_iter().filter(|(reason, _)| reason == "SecretNotHeld").count();
-    assert_eq!(told, 1);
+    let count = world.events().await.into_iter().filter(|(reason, _)| reason == "SecretNotHeld").count();
+    assert_eq!(count, 1);
     world.ready("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;

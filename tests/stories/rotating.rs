@@ -185,8 +185,8 @@ pub async fn a_previous_key_still_in_use_is_waited_for_and_then_reported(world: 
         pass(600).await;
     }
     assert!(!world.accepts(&old), "the bound ends the wait");
-    let told = world.condition("GatewayApiKey", "checkout", "PreviousKeyInUse").await.unwrap();
-    assert_eq!(told.0, "True", "{told:?}");
+    let condition = world.condition("GatewayApiKey", "checkout", "PreviousKeyInUse").await.unwrap();
+    assert_eq!(condition.0, "True", "{condition:?}");
     world.event("PreviousKeyInUse").await;
     assert_eq!(world.keys().len(), 2, "off, and not deleted yet");
     pass(3700).await;

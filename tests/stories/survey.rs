@@ -114,8 +114,9 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
     // A ledger that was created late cannot have the entries of an earlier one; a person decides.
     ledger(world).open().await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
-    let told = world.vendor_id.capabilities().created_at;
-    let doubt = if told { "it is older than the ledger" } else { "the vendor does not say when it was made" };
+    let shows_age = world.vendor_id.capabilities().created_at;
+    let doubt =
+        if shows_age { "it is older than the ledger" } else { "the vendor does not say when it was made" };
     assert!(findings.rows[0].why.contains(doubt), "{:?}", findings.rows);
     assert_eq!(survey(world).remove(&findings.rows[0], &findings).await.unwrap(), Removal::Removed);
     assert_eq!(Ledger::namespaces(&world.user).await.unwrap(), std::slice::from_ref(&world.ledger_namespace));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Waits until a condition has that status. Returns reason and message.
-pub(super) async fn told(
+pub(super) async fn wait_for_condition(
     world: &World,
     kind: &str,
     name: &str,
@@ -97,7 +97,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
         ("ProjectSettings", "lost", "ConsoleTokenMissing"),
     ];
     for (kind, name, reason) in all {
-        let (because, message) = told(world, kind, name, "Reconciling", "True").await;
+        let (because, message) = wait_for_condition(world, kind, name, "Reconciling", "True").await;
         assert_eq!(because, reason, "{kind}");
         assert!(message.ends_with("see condition Ready"), "{message}");
         assert_eq!(world.condition(kind, name, "Stalled").await, None, "{kind}");
@@ -111,7 +111,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
     world.start().await;
     tokio::time::sleep(Duration::from_secs(70)).await;
     for (kind, name, reason) in all {
-        let (because, _) = told(world, kind, name, "Stalled", "True").await;
+        let (because, _) = wait_for_condition(world, kind, name, "Stalled", "True").await;
         assert_eq!(because, reason, "{kind}");
         assert_eq!(world.condition(kind, name, "Reconciling").await, None, "{kind}");
         let status = world.status(kind, name).await;
@@ -142,10 +142,10 @@ pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut W
     world.write_secret("edgee-console", &[("token", "ek_live_canary-wrong")]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
-    let (reason, message) = told(world, "ConsoleToken", "edgee", "Stalled", "True").await;
+    let (reason, message) = wait_for_condition(world, "ConsoleToken", "edgee", "Stalled", "True").await;
     assert!(["TokenRefused", "Forbidden"].contains(&reason.as_str()), "{reason}: {message}");
     // The dependents of the token report the same.
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
     assert_eq!(reason, "ConsoleTokenNotReady");
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     world.ready("ConsoleToken", "edgee").await;
@@ -163,16 +163,17 @@ pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_agai
         world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     }
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
-    told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
     assert!(world.vendor().spend(&id, 16_500_000));
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "True").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "True").await;
     assert!(world.event("BudgetLow").await.contains("of 20 USD a month"));
     assert_eq!(world.status("GatewayApiKey", "checkout").await["budgetUsed"], "80%");
     world.ready("GatewayApiKey", "checkout").await;
     assert!(world.vendor().spend(&id, 8_500_000));
-    let (reason, message) = told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "True").await;
+    let (reason, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "True").await;
     assert_eq!(reason, "BudgetSpent");
     assert!(message.contains("REFUSES the key until") && message.contains("spec.budget.amount"), "{message}");
     world.event("BudgetExhausted").await;
@@ -183,7 +184,7 @@ pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_agai
     // A larger budget is carried out, and every condition recovers.
     let more = json!({"spec": {"budget": {"amount": "200", "period": "Monthly"}}});
     world.edit("GatewayApiKey", "checkout", more).await.unwrap();
-    told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
     world.ready("GatewayApiKey", "checkout").await;
     world.event("BudgetAvailable").await;
 }
@@ -193,7 +194,8 @@ pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     for condition in ["BudgetLow", "BudgetExhausted"] {
-        let (reason, message) = told(world, "GatewayApiKey", "checkout", condition, "Unknown").await;
+        let (reason, message) =
+            wait_for_condition(world, "GatewayApiKey", "checkout", condition, "Unknown").await;
         assert!(reason == "SpendingNotRead" && message.contains("spec.usage"), "{message}");
     }
     assert_eq!(world.status("GatewayApiKey", "checkout").await["budgetUsed"], "unknown");
@@ -322,7 +324,8 @@ pub async fn workloads_that_do_not_exist_are_named_at_once(world: &mut World) {
         {"kind": "StatefulSet", "selector": {"matchLabels": {"app": "nothing"}}},
     ]);
     world.key("checkout", json!({"rotation": {"restart": restart}})).await;
-    let (_, message) = told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+    let (_, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
     assert!(message.contains("Deployment/web, StatefulSet app=nothing"), "{message}");
     world.event("ConsumersMissing").await;
     world.ready("GatewayApiKey", "checkout").await;

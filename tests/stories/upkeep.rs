@@ -1,6 +1,6 @@
 //! Problems that do not stop the reconciliation of a working key.
 
-use super::telling::told;
+use super::telling::wait_for_condition;
 use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use keysmith::emulator::Effect;
@@ -28,7 +28,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     let window = json!({"from": "02:00", "until": "04:00", "timeZone": "UTC"});
     let idle = json!({"rotation": {"windows": [window]}});
     world.edit("GatewayApiKey", "checkout", json!({"spec": idle})).await.unwrap();
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
     assert_eq!(reason, "InvalidSpec");
     let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
     assert!(message.starts_with("spec.rotation.windows: has no effect"), "{message}");
@@ -59,7 +59,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     let made = world.keys().len();
     // A new resource gets no key before the field is corrected.
     world.create("GatewayApiKey", "new", merged(key_spec(json!({})), idle)).await;
-    told(world, "GatewayApiKey", "new", "Stalled", "True").await;
+    wait_for_condition(world, "GatewayApiKey", "new", "Stalled", "True").await;
     assert_eq!(world.condition("GatewayApiKey", "new", "Ready").await.unwrap().0, "False");
     assert_eq!(world.keys().len(), made);
     let corrected = json!({"spec": {"rotation": null}});
@@ -91,9 +91,9 @@ pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
     let usage = |spec: Value| json!({"spec": {"usage": spec}});
     world.edit("ConsoleToken", "edgee", usage(json!({"interval": "1m"}))).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
     world.edit("ConsoleToken", "edgee", usage(Value::Null)).await.unwrap();
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "BudgetLow", "Unknown").await;
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "Unknown").await;
     assert_eq!(reason, "SpendingNotRead");
     let status = world.status("GatewayApiKey", "checkout").await;
     assert!(status["usage"].is_null() && status["budgetUsed"] == "unknown", "{status}");
@@ -124,12 +124,13 @@ pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World)
     world.cluster().fault(Rule { times: 2, ..forbidden("get", "deployments", "web") });
     let restart = json!([{"kind": "Deployment", "name": "web"}]);
     world.key("checkout", json!({"rotation": {"restart": restart}})).await;
-    let (reason, message) = told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "Unknown").await;
+    let (reason, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "Unknown").await;
     assert_eq!(reason, "ConsumersUnknown");
     assert!(message.contains("rbac.restartWorkloads"), "{message}");
     world.ready("GatewayApiKey", "checkout").await;
     // The workload is looked for again, and does not exist.
-    told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
 }
 
 /// The conditions on the budget are written with the key.
@@ -139,7 +140,7 @@ pub async fn a_new_key_with_a_budget_costs_no_more_writes(world: &mut World) {
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     let writes = world.writes().split_off(before);
-    let told = writes.iter().filter(|it| *it == "patch gatewayapikeys/status").count();
-    assert_eq!(told, 1, "{writes:?}");
+    let count = writes.iter().filter(|it| *it == "patch gatewayapikeys/status").count();
+    assert_eq!(count, 1, "{writes:?}");
     assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetLow").await.unwrap().0, "Unknown");
 }

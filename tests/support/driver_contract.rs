@@ -75,8 +75,8 @@ pub struct Sound {
 impl Sound {
     /// Every answer.
     pub fn all(self) -> Vec<Value> {
-        let told = self.spending.map(|it| it.0).into_iter().chain(self.balance.map(|it| it.0));
-        [self.key, self.listing].into_iter().chain(told).chain(self.others).collect()
+        let amounts = self.spending.map(|it| it.0).into_iter().chain(self.balance.map(|it| it.0));
+        [self.key, self.listing].into_iter().chain(amounts).chain(self.others).collect()
     }
 }
 

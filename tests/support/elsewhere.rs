@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 
 #[derive(Default)]
 struct Place {
-    told: Option<String>,
+    account: Option<String>,
     hidden: HashSet<String>,
 }
 
@@ -38,9 +38,9 @@ fn open(vendor: &Vendor, wire: Wire) -> Box<dyn Gateway> {
     Box::new(Elsewhere(driver.connect(vendor, wire)))
 }
 
-/// Moves every token to an account with the name `told` at the vendor, which has none of the `hidden` keys.
-pub fn lead(told: Option<&str>, hidden: impl IntoIterator<Item = String>) {
-    let place = Place { told: told.map(str::to_owned), hidden: hidden.into_iter().collect() };
+/// Moves every token to an account with the name `account` at the vendor, which has none of the `hidden` keys.
+pub fn lead(account: Option<&str>, hidden: impl IntoIterator<Item = String>) {
+    let place = Place { account: account.map(str::to_owned), hidden: hidden.into_iter().collect() };
     PLACE.with_borrow_mut(|it| *it = place);
 }
 
@@ -57,7 +57,7 @@ impl Gateway for Elsewhere {
     }
 
     async fn whose(&self) -> Result<Option<String>, Fault> {
-        Ok(PLACE.with_borrow(|place| place.told.clone()))
+        Ok(PLACE.with_borrow(|place| place.account.clone()))
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

@@ -1,8 +1,8 @@
-//! The invariants: what holds at every instant, and what holds once everything has come to rest. Each is defined here and
-//! nowhere else; sweeps, the binary behind proxies, and stories look at their worlds and ask.
+//! The invariants of every instant, and those of a world at rest. Each is defined only here; the sweeps, the binary behind
+//! proxies, and the stories check their worlds with them.
 //!
 //! Plain data in, `Result<(), String>` out: no client, no clock, no vendor, and nothing else of `tests/support`, so that a
-//! world without any of them (`tests/plans`) can ask as well. How a world becomes a [`Snapshot`] is the world's business.
+//! world without any of them (`tests/plans`) can use them as well. Each world builds its own [`Snapshot`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,12 +1,12 @@
 //! A node: what a scheduler and a kubelet do for the pods of one namespace.
 //!
-//! The controllers of the real control plane make the pods of a Deployment and of a hook's Job. Here they come to life: the
-//! image that was built, on an empty root that cannot be written, as a user without a name, with the token of the pod's
-//! service account, with its arguments and its environment, Ready when its probe says so, and with its time to finish when
-//! it is deleted.
+//! The controllers of the real control plane make the pods of a Deployment and of a hook's Job. This node runs
+//! their containers: the built image, on an empty read-only root, as a user without a name, with the token of the pod's
+//! service account, with its arguments and its environment, Ready by its readiness probe, and with a grace period when
+//! the pod is deleted.
 //!
-//! In one thing they notice that this is no node of a cluster: all pods share the loopback network, so each is told the
-//! address at which to serve its metrics.
+//! There is one difference to a real node: all pods share the loopback network, so each pod gets the address at which it
+//! serves its metrics.
 
 use super::image::{self, archive, folder, is_root, say, succeed, unpack};
 use super::process::{Keysmith, get};

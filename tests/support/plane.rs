@@ -49,10 +49,10 @@ async fn config() -> Config {
     config
 }
 
-/// A client for somebody with kubectl.
+/// A client for a user with kubectl.
 ///
-/// It waits and tries again where the server is not ready (429), as kubectl does: one story replaces a definition, and
-/// the server then sets up the storage of that kind anew, for all stories that run beside it.
+/// It retries while the server is not ready (429), as kubectl does: one story replaces a definition, and the server then
+/// sets up the storage of that kind again, for all concurrent stories.
 pub async fn client() -> Client {
     let mut config = config().await;
     config.default_retry = true;

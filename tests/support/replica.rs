@@ -32,7 +32,7 @@ use tower::ServiceExt;
 pub struct Replica {
     task: JoinHandle<()>,
     stop: CancellationToken,
-    told: State,
+    state: State,
     calls: Calls,
     hangs: Arc<AtomicBool>,
 }
@@ -114,7 +114,7 @@ pub fn times(simulated: bool) -> Times {
 impl Replica {
     /// Starts an operator whose calls are counted in `calls`.
     pub fn start(operator: Operator, calls: Calls) -> Self {
-        let told = State {
+        let state = State {
             metrics: operator.metrics.clone(),
             readiness: operator.readiness.clone(),
             liveness: operator.liveness.clone(),
@@ -125,7 +125,7 @@ impl Replica {
         let task = tokio::spawn(poll_fn(move |context| {
             if stuck.load(Ordering::SeqCst) { Poll::Pending } else { running.poll_unpin(context) }
         }));
-        Self { task, stop, told, calls, hangs }
+        Self { task, stop, state, calls, hangs }
     }
 
     /// Stops its loops, as if one of them waited for ever.
@@ -151,7 +151,7 @@ impl Replica {
 
     /// Whether it leads.
     pub fn leads(&self) -> bool {
-        self.told.metrics.text().lines().any(|line| line == "keysmith_leader 1")
+        self.state.metrics.text().lines().any(|line| line == "keysmith_leader 1")
     }
 
     /// The number of its vendor calls.
@@ -162,7 +162,7 @@ impl Replica {
     /// The answer of its HTTP server: status and text.
     pub async fn serves(&self, path: &str) -> (u16, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let answer = server::router(self.told.clone()).oneshot(request).await.unwrap();
+        let answer = server::router(self.state.clone()).oneshot(request).await.unwrap();
         let code = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (code, String::from_utf8(body.to_vec()).unwrap())
@@ -176,8 +176,8 @@ pub async fn usurp(leases: Api<Lease>) {
     }
     for millis in [60, 30, 400, 150, 1500, 4000, 700, 11_000, 23_000, 180_000].into_iter().cycle() {
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        let nobody = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        let no_holder = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
         // A failed attempt is ignored: the next one follows.
-        let _ = leases.patch(lease::NAME, &PatchParams::default(), &nobody).await;
+        let _ = leases.patch(lease::NAME, &PatchParams::default(), &no_holder).await;
     }
 }

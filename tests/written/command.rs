@@ -212,8 +212,8 @@ fn a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence() {
         }
     }
     for command in &commands[..3] {
-        let nobody = file("nobody", &kubeconfig("http://127.0.0.1:9", "x"));
-        keysmith(command, &nobody)
+        let unreachable = file("nobody", &kubeconfig("http://127.0.0.1:9", "x"));
+        keysmith(command, &unreachable)
             .is(1, "http://127.0.0.1:9: the API server cannot be reached: connection refused");
     }
 }

@@ -1,7 +1,7 @@
-//! What `GitOps` tools are told of Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in CEL. Both
-//! run in the interpreters that those tools have (`tests/gitops`), over the same cases, in Argo CD's own layout.
+//! The customizations of `GitOps` tools for Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in
+//! CEL. Both run in the interpreters of those tools (`tests/gitops`), with the same cases, in Argo CD's own layout.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast gitops` writes `deploy/argocd/argocd-cm.yaml` anew.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast gitops` writes `deploy/argocd/argocd-cm.yaml`.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

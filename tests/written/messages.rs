@@ -1,7 +1,7 @@
 //! Every condition reason, every event and every refusal, with the text for one example: `tests/written/messages.txt`, to be
 //! read as users read it. A reason without an example does not pass.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast messages` writes the file anew.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast messages` writes the file.
 
 mod faults;
 mod keys;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::emulator::calendar::Period;
 use crate::emulator::handle::Seen;
-use crate::emulator::table::row;
+use crate::emulator::table::table_row;
 
 /// The role of the user of a management key in the project (§3.3, project settings).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub struct KeyRecord {
     pub(super) scope: String,
 }
 
-row!(KeyRecord, id, scope);
+table_row!(KeyRecord, id, scope);
 
 impl KeyRecord {
     pub(super) fn over_budget(&self, now: Timestamp) -> bool {

@@ -80,7 +80,7 @@ impl Range {
     }
 }
 
-/// Whether a call passes the filters that both surfaces have.
+/// Whether a call passes the filters that both APIs have.
 pub(super) fn passes(spent: &Spent, inbound: &Inbound) -> bool {
     let is = |name: &str, value: &str| inbound.param(name).is_none_or(|wanted| wanted == value);
     is("feature", FEATURE)

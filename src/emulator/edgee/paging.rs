@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::console::RequestCtx;
 use super::refusal::Refusal;
-use crate::emulator::table::Row;
+use crate::emulator::table::TableRow;
 
 /// One page of a list, and the cursor of the next page.
 pub(super) struct Page<'a, T> {
@@ -12,7 +12,7 @@ pub(super) struct Page<'a, T> {
     has_more: bool,
 }
 
-impl<T: Row> Page<'_, T> {
+impl<T: TableRow> Page<'_, T> {
     /// The envelope around the items of the page.
     pub(super) fn envelope(&self, url: &str, show: impl Fn(&T) -> Value) -> Value {
         json!({
@@ -28,7 +28,10 @@ impl<T: Row> Page<'_, T> {
 /// Cuts the page out of the list (given newest first) that `limit`, `start_key` and `order_direction` ask for.
 ///
 /// The cursor is a position, not a record: it survives the deletion of the key it names.
-pub(super) fn page<'a, T: Row>(mut list: Vec<&'a T>, ctx: &RequestCtx<'_>) -> Result<Page<'a, T>, Refusal> {
+pub(super) fn page<'a, T: TableRow>(
+    mut list: Vec<&'a T>,
+    ctx: &RequestCtx<'_>,
+) -> Result<Page<'a, T>, Refusal> {
     let ascending = match ctx.inbound.param("order_direction") {
         None | Some("DESC") => false,
         Some("ASC") => true,

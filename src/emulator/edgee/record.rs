@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::emulator::handle::Seen;
-use crate::emulator::table::row;
+use crate::emulator::table::table_row;
 
 /// The kind of a key (§1.3 `type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -246,9 +246,9 @@ pub(in super::super) struct UsageRecord {
     pub(super) tags: Vec<String>,
 }
 
-row!(KeyRecord, id, organization);
-row!(ProviderKeyRecord, id, organization);
-row!(TokenRecord, id, user);
+table_row!(KeyRecord, id, organization);
+table_row!(ProviderKeyRecord, id, organization);
+table_row!(TokenRecord, id, user);
 
 /// First day of the calendar month, UTC.
 pub(super) fn month(now: Timestamp) -> Date {

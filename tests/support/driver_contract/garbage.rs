@@ -47,8 +47,8 @@ impl Contract {
             let same = rows.iter().any(|row| text(row, self.id) == Some(key.id.0.as_str()));
             need(same, "a key that was not listed")?;
         }
-        let told = keys.len() + skipped;
-        need(told == rows.len() || self.idless_rows && told < rows.len(), "not the keys that were listed")?;
+        let seen = keys.len() + skipped;
+        need(seen == rows.len() || self.idless_rows && seen < rows.len(), "not the keys that were listed")?;
         need((self.whole)(json), "a page was taken for all")
     }
 

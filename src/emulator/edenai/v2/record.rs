@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::handle::Seen;
-use crate::emulator::table::row;
+use crate::emulator::table::table_row;
 
 /// The account of a credential that names none.
 pub const ACCOUNT: &str = "account_demo";
@@ -36,7 +36,7 @@ pub struct CustomToken {
     pub(super) id: String,
 }
 
-row!(CustomToken, id, account);
+table_row!(CustomToken, id, account);
 
 impl CustomToken {
     /// The token in the form that all vendors share.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::handle::Seen;
-use crate::emulator::table::row;
+use crate::emulator::table::table_row;
 
 /// The organization of a request that names none.
 pub const ORGANIZATION: &str = "org_demo";
@@ -64,7 +64,7 @@ pub struct ManagementKey {
     pub secret: String,
 }
 
-row!(ManagementKey, id, organization);
+table_row!(ManagementKey, id, organization);
 
 impl ManagementKey {
     pub(super) fn works(&self, now: Timestamp) -> bool {
@@ -135,7 +135,7 @@ pub struct KeyRecord {
     pub secret: String,
 }
 
-row!(KeyRecord, id, organization);
+table_row!(KeyRecord, id, organization);
 
 impl KeyRecord {
     /// The key in the form that all vendors share.
