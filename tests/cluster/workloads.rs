@@ -197,7 +197,7 @@ async fn a_missing_or_forbidden_workload_is_reported_and_does_not_stop_the_other
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
+async fn a_failed_restart_is_retried_and_the_others_are_not_repeated() {
     let cluster = cluster();
     for name in ["a", "b", "c"] {
         cluster.store_unchecked(manifest("Deployment", name, "web"));

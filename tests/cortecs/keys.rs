@@ -247,7 +247,7 @@ async fn a_listing_that_lags_knows_a_key_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     for bad in [
         r#"{"created_at":1}"#,
         r#"{"name":7}"#,

@@ -21,7 +21,7 @@ fn spent(key: &str, micros: u64, calls: u64) -> Spending {
 
 /// Quirk 10.
 #[tokio::test(start_paused = true)]
-async fn one_call_tells_what_every_key_spent_by_its_name() {
+async fn one_call_reads_the_spending_of_every_key_by_its_name() {
     let stage = stage();
     let cortecs = stage.cortecs();
     for name in ["first", "second", "unused"] {

@@ -278,7 +278,7 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
 
 /// A project that is not configured yet is neither an unknown path nor a malformed answer.
 #[tokio::test(start_paused = true)]
-async fn a_project_without_a_configuration_says_what_to_do() {
+async fn a_project_without_a_configuration_is_a_fault_that_says_what_to_do() {
     for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
         let cortecs = Cortecs::new(Stub::always(status, body).wire(TOKEN));
         let fault = cortecs.projects().unwrap().read().await.err().expect(body);

@@ -140,7 +140,7 @@ async fn a_limit_that_a_human_switched_is_drift() {
 
 /// Quirk 5 of v3.
 #[tokio::test(start_paused = true)]
-async fn a_balance_is_what_is_left_as_a_number_and_as_text() {
+async fn a_balance_is_read_as_a_number_and_as_text() {
     for form in [Form::Number, Form::Text] {
         for all_fields in [false, true] {
             let stage = stage();

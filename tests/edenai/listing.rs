@@ -227,7 +227,7 @@ fn both_shapes(row: &Value) -> [Value; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     let mut strangers = vec![
         json!({"id": 7, "name": "n"}),
         json!({"id": "k", "name": 7}),
@@ -250,7 +250,7 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     for (field, value) in odd() {
         let mut row = json!({"id": "k", "name": MARKED, "active_balance": true, "balance": 5,
             "balance_reset_period": "daily", "balance_reset_amount": 9, "expire_time": "2026-12-24T00:00:00Z"});

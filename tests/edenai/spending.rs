@@ -39,7 +39,7 @@ async fn used() -> Stage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_tells_what_every_key_spent_by_its_name() {
+async fn one_call_reads_the_spending_of_every_key_by_its_name() {
     for strict_query in [false, true] {
         let stage = used().await;
         stage.v2_switch(|it| it.strict_query = strict_query);
@@ -54,7 +54,7 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
 
 /// Whether the last day is included is not documented for v2: a query for one more day loses nothing in either case.
 #[tokio::test(start_paused = true)]
-async fn what_was_spent_today_counts_and_what_was_spent_before_the_span_does_not() {
+async fn spending_of_today_counts_and_spending_before_the_span_does_not() {
     for end_inclusive in [false, true] {
         let stage = used().await;
         stage.v2_switch(|it| it.end_inclusive = end_inclusive);

@@ -389,7 +389,7 @@ async fn revoked_tokens_are_no_tokens_and_unknown_fields_do_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     for bad in [
         r#"{"label":"no name"}"#,
         r#"{"name":7}"#,
@@ -407,7 +407,7 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
 
 /// Malformed other fields do not prevent reading a secret again.
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     let name = "n-ks-aaaaaa-aaaaaaaaaaaaaaaa-1";
     let odd = [
         ("expire_time", json!("tomorrow")),

@@ -139,7 +139,7 @@ fn sums_that_no_number_holds_stay_at_the_largest() {
 
 /// A log with a malformed record is a fault, and never a smaller sum.
 #[tokio::test(start_paused = true)]
-async fn what_is_no_log_is_a_fault_without_effect() {
+async fn a_malformed_usage_log_is_a_fault_without_effect() {
     for body in [
         "<!DOCTYPE html><html></html>",
         "OK then",

@@ -146,7 +146,7 @@ fn both_shapes(odd: &str) -> [String; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     let nobodys = [r#"{"name":"no id"}"#, r#"{"id":"","name":"n"}"#, r#"{"id":7,"name":"n"}"#, "null", "7"];
     let nameless = [r#"{"id":"k","name":7}"#];
     let odd = ODD.iter().map(|(row, _)| row.replace("NAME", "theirs"));
@@ -161,7 +161,7 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
 
 /// A malformed field is unknown: neither absent nor "never".
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     for (row, field) in ODD {
         let row = row.replace("NAME", MARKED);
         // The malformed value comes last, so it is the one that counts.
@@ -259,7 +259,7 @@ async fn undocumented_fields_are_ignored() {
 
 /// Quirk 11.
 #[tokio::test(start_paused = true)]
-async fn of_keys_with_one_name_each_is_another_key_and_the_mark_tells_whose_they_are() {
+async fn keys_with_equal_names_are_distinct_and_the_mark_identifies_their_owner() {
     let world = world();
     let edgee = world.edgee();
     let (cluster, other) = (ClusterId("c-1".to_owned()), ClusterId("c-2".to_owned()));

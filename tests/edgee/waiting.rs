@@ -137,7 +137,7 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
 
 /// A failing vendor does not get the same request a hundred times, and no caller waits for a hundred deadlines.
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
+async fn a_failed_listing_fails_for_every_waiting_caller() {
     let slow = [
         (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
         (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500, until: None }),

@@ -98,7 +98,7 @@ fn a_key_of_the_claimed_serial_is_adopted() {
 }
 
 #[test]
-fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_is_a_spare() {
+fn of_two_keys_of_one_serial_the_lower_id_is_adopted_and_the_other_is_unused() {
     let both = [(2, listed("two-b", -49)), (2, listed("two-a", -48))];
     let facts = Facts { view: Some(view(-5, &both)), ..pending(50) };
     expect(&facts, Step::Adopt(Serial(2), id("two-a")), Why::AnswerLost);
@@ -143,7 +143,7 @@ fn a_key_that_the_secret_holds_under_the_claim_only_needs_to_be_recorded() {
 }
 
 #[test]
-fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_becomes_a_spare() {
+fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_becomes_unused() {
     let facts = Facts {
         view: Some(view(-5, &[(2, listed("two", -49))])),
         target: Target::Ours(held(7, "seven")),
@@ -165,7 +165,7 @@ fn missing(facts: Facts) -> Facts {
 }
 
 #[test]
-fn a_key_that_two_looks_a_minute_apart_do_not_show_is_replaced_and_one_look_is_no_proof() {
+fn a_key_missing_from_two_listings_a_minute_apart_is_replaced_and_one_listing_is_no_proof() {
     let first = Facts { confirmed: Some(None), ..served() };
     expect(&first, Step::Miss(id("one")), Why::KeyMissing);
     let early = with_record(missing(served()), |it| it.missing_since = Some(at(-59)));
@@ -250,7 +250,7 @@ fn mends(this: u32) -> Mends {
 }
 
 #[test]
-fn what_is_changed_in_another_way_each_time_is_left_as_well() {
+fn a_secret_changed_in_a_different_way_each_time_is_left_as_well() {
     let edited = with_held(served(), |it| (it.intact, it.state) = (false, "one".into()));
     let changed = |whatever| Facts { mended: Mends { this: 0, whatever }, ..edited.clone() };
     expect(&changed(11), Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
@@ -264,7 +264,7 @@ fn what_is_changed_in_another_way_each_time_is_left_as_well() {
 }
 
 #[test]
-fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
+fn a_leaked_key_is_revoked_whatever_else_fails() {
     let leaked = |failures| {
         with_record(served(), |it| {
             it.previous = vec![previous("two", 0)];
@@ -286,7 +286,7 @@ fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
 }
 
 #[test]
-fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_it_is_asked_for() {
+fn a_secret_reverted_three_times_is_left_alone_for_an_hour_or_until_requested() {
     let dressed = with_held(served(), |it| (it.intact, it.state) = (false, "dressed".into()));
     expect(
         &Facts { mended: mends(1), ..dressed.clone() },

@@ -62,7 +62,7 @@ fn every_marked_key_that_a_listing_shows_is_revoked() {
 }
 
 #[test]
-fn what_is_recorded_is_revoked_before_and_whatever_a_listing_shows() {
+fn recorded_keys_are_revoked_whatever_a_listing_shows() {
     let recorded = || Step::Revoke(vec![id("old"), id("one")]);
     let facts = with_record(claimed(None), |it| it.previous = vec![previous("old", -10)]);
     let facts = Facts { gone: [].into(), ..facts };
@@ -124,7 +124,7 @@ fn ends(facts: &Facts, ending: Ending, (step, why): (Step, Why)) {
 }
 
 #[test]
-fn a_key_that_is_to_stay_is_let_go_once_the_deletion_is_claimed() {
+fn a_retained_key_is_released_once_the_deletion_is_claimed() {
     let retain = ending(DeletionPolicy::Retain);
     let claimed_first = Step::ClaimDeletion(deletion(2, 0, None));
     ends(&going(served()), retain, (claimed_first, Why::Deleting));
@@ -132,7 +132,7 @@ fn a_key_that_is_to_stay_is_let_go_once_the_deletion_is_claimed() {
 }
 
 #[test]
-fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
+fn every_key_to_be_disabled_is_disabled_before_its_finalizer_is_removed() {
     let disable = ending(DeletionPolicy::Disable);
     let keys = [(1, listed("one", -90_000)), (2, listed("two", -50))];
     let on = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };

@@ -36,7 +36,7 @@ fn a_changed_specification_a_request_and_an_earlier_failure_are_reasons_to_ask()
 }
 
 #[test]
-fn a_change_that_the_vendor_accepts_and_does_not_show_is_said_and_not_repeated() {
+fn an_amendment_that_the_vendor_accepts_but_does_not_show_is_reported_and_not_repeated() {
     let facts = Facts { confirmed: Some(Some(drifted(-90_000))), amended: models(), ..served() };
     expect(&facts, Step::Rest(None), Why::NotApplied(models()));
     let mut worse = drifted(-90_000);

@@ -115,7 +115,7 @@ fn a_key_of_a_resource_ledger_or_other_cluster_is_no_orphan() {
 }
 
 #[test]
-fn what_may_have_stood_in_a_ledger_that_is_lost_is_left_to_people() {
+fn a_key_older_than_the_ledger_is_left_to_people() {
     let made = |minutes: Option<i64>| Listed { created_at: minutes.map(at), ..marked("key_1", "gone") };
     let none = Known { book: Book::default(), ..known() };
     for (listed, known, expected) in [

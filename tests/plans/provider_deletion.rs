@@ -68,7 +68,7 @@ fn a_deletion_with_an_unsettled_call_waits_until_it_cannot_land_any_more() {
 }
 
 #[test]
-fn what_the_vendor_does_not_remove_or_does_not_show_stays_behind_and_that_is_said() {
+fn a_provider_key_that_the_vendor_neither_removes_nor_shows_is_left_behind_and_reported() {
     let facts = |ago: i64, seen, provider_key: ListedProviderKey| {
         let claim = Some(deletion(2, -ago, None));
         looked(tried(ProviderKeyFacts { claim, ..going() }, &["one"]), seen, &[provider_key])

@@ -162,7 +162,7 @@ fn a_day_is_counted_from_its_first_claim() {
 }
 
 #[test]
-fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
+fn the_rest_of_a_budget_is_shared_and_never_exceeded() {
     let limit = |units: u64, period| Some(Limit { micros: units * 1_000_000, period });
     let has = |left: Option<u64>| Listed { remaining: left, ..listed("one", -90_000) };
     let day = SignedDuration::from_hours(24);
@@ -189,7 +189,7 @@ fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
 }
 
 #[test]
-fn what_an_old_key_did_not_spend_goes_back_while_its_period_runs() {
+fn the_unspent_budget_of_an_old_key_goes_back_while_its_period_runs() {
     let has = |left| Listed { remaining: Some(left), ..listed("one", -90_000) };
     let daily = wanted(|it| {
         it.settings.budget = Some(Limit { micros: 10_000_000, period: Period::Daily });
@@ -203,7 +203,7 @@ fn what_an_old_key_did_not_spend_goes_back_while_its_period_runs() {
 }
 
 #[test]
-fn an_old_key_is_cut_to_its_share_and_the_oldest_goes_when_there_are_too_many() {
+fn an_old_key_is_cut_to_its_share_of_the_budget_and_the_oldest_is_revoked_when_there_are_too_many() {
     let shared = || PreviousKey { cut_to: Some("0.50".into()), ..previous("old", -60) };
     let facts = with_record(served(), |it| it.previous = vec![shared()]);
     expect(&facts, Step::Cut(id("old"), 500_000), Why::Overlap);

@@ -112,7 +112,7 @@ pub async fn keys_that_are_missing_together_are_a_doubt_that_ends_by_itself(worl
     lead(Some("home"), []);
 }
 
-pub async fn another_account_is_accepted_and_what_stays_is_written_down(world: &mut World) {
+pub async fn another_account_is_accepted_and_the_keys_left_behind_are_in_the_ledger(world: &mut World) {
     let ids = settled(world, Some("home")).await;
     lead(Some("away"), ids.clone());
     put(world, OTHER).await;

@@ -248,7 +248,7 @@ pub async fn a_provider_key_never_means_the_whole_organization_by_accident(world
     refused(world, "ProviderKey", spec(long), "spec.displayName").await;
 }
 
-pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
+pub async fn immutable_fields_cannot_be_edited(world: &mut World) {
     let spec = json!({"type": "CodingAgent", "codingAssistant": "codex", "expiresInDays": 5});
     world.create("GatewayApiKey", "fixed", key_spec(spec)).await;
     for (patch, words) in [

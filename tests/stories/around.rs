@@ -28,7 +28,7 @@ async fn labelled(world: &World, label: &str, value: &str) {
         .await;
 }
 
-pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
+pub async fn a_secret_is_rewritten_around_its_unchanged_key(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.served("checkout", "key").await;
@@ -275,7 +275,7 @@ pub async fn a_replaced_manifest_gets_finalizer_and_claim_back(world: &mut World
 }
 
 /// For example, a controller that writes the time of its last pass.
-pub async fn what_is_changed_in_another_way_each_time_is_left_alone_too(world: &mut World) {
+pub async fn a_secret_reverted_in_a_different_way_each_time_is_left_alone_too(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.served("checkout", "key").await;

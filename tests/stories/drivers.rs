@@ -39,7 +39,7 @@ fn trigger(value: &str) -> Value {
     json!({"spec": {"rotation": {"trigger": value}}})
 }
 
-pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
+pub async fn every_supported_field_reaches_the_vendor(world: &mut World) {
     world.token().await;
     let spec = json!({"budget": {"amount": "250", "period": "Monthly"}, "expiresInDays": 90});
     world.key("checkout", world.vendor_id.full(spec)).await;
@@ -263,7 +263,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
         .await;
 }
 
-pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(world: &mut World) {
+pub async fn an_expiry_that_the_vendor_does_not_show_is_reported_and_used_for_rotation(world: &mut World) {
     if world.vendor_id.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         return;
     }
@@ -334,7 +334,7 @@ pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
 }
 
-pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut World) {
+pub async fn previous_keys_are_limited_and_the_spendable_budget_is_reported(world: &mut World) {
     world.token().await;
     let spec = world.vendor_id.full(json!({
         "budget": {"amount": "100", "period": "Monthly"}, "rotation": {"overlap": "12h", "trigger": "a"},

@@ -58,7 +58,7 @@ pub async fn a_deletion_during_a_rotation_removes_both_keys(world: &mut World) {
     assert!(world.keys().is_empty());
 }
 
-pub async fn a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go(world: &mut World) {
+pub async fn a_blocked_deletion_is_reported_in_time_and_can_be_forced(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     for method in ["GET", "DELETE"] {
@@ -75,7 +75,7 @@ pub async fn a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go(wor
     assert!(note.contains("force-orphan") && note.contains(&world.only_key().id), "{note}");
 }
 
-pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &mut World) {
+pub async fn a_deletion_without_a_console_token_can_be_forced_by_policy(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.stop().await;

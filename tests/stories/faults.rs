@@ -61,7 +61,7 @@ pub async fn a_listing_that_lags_makes_no_second_key(world: &mut World) {
     found_again_after(world, Effect::DropAfter).await;
 }
 
-pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(world: &mut World) {
+pub async fn a_refused_create_call_is_reported_with_the_field_and_backs_off(world: &mut World) {
     world.token().await;
     world.fail_once("POST", Effect::Status { code: 422, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -75,7 +75,7 @@ pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(
     world.served("checkout", "key").await;
 }
 
-pub async fn an_account_without_credit_is_said_to_need_money_and_tried_every_hour(world: &mut World) {
+pub async fn an_account_without_credit_is_reported_and_retried_every_hour(world: &mut World) {
     world.token().await;
     world.fail("POST", Effect::Status { code: 402, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;

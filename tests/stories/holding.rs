@@ -123,7 +123,7 @@ pub async fn a_secret_of_two_tokens_is_held_for_both(world: &mut World) {
     held(world, "edgee-console", Some(false)).await;
 }
 
-pub async fn a_secret_that_no_token_names_is_let_go_at_a_start(world: &mut World) {
+pub async fn a_secret_that_no_token_names_loses_its_finalizer_at_startup(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     held(world, "edgee-console", Some(true)).await;

@@ -19,7 +19,7 @@ pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
     assert!(world.event("SecretRestored").await.contains("deleted"));
 }
 
-pub async fn an_edited_secret_is_set_right(world: &mut World) {
+pub async fn an_edited_secret_is_restored(world: &mut World) {
     world.forges_serials = true;
     world.token().await;
     let secret = json!({"template": {"metadata": {"labels": {"team": "shop"}}}});
@@ -103,7 +103,7 @@ async fn replaced(world: &World, id: &str) -> String {
     world.served("checkout", "key").await
 }
 
-pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(world: &mut World) {
+pub async fn a_foreign_key_named_in_the_secret_is_neither_adopted_nor_revoked(world: &mut World) {
     world.forges_serials = true;
     let theirs = world.vendor().add_key("theirs");
     world.token().await;
@@ -157,7 +157,7 @@ async fn ask_for_a_look(world: &World) {
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
 }
 
-pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
+pub async fn settings_drift_in_the_console_is_corrected(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"models": ["m-1"], "budget": {"amount": "5", "period": "Monthly"}})).await;
     let id = world.served("checkout", "key").await;
@@ -227,7 +227,7 @@ async fn looked_at_by_another(
     assert!(world.calls("GET") > lists, "there was a poll");
 }
 
-pub async fn a_change_in_the_console_is_set_right_although_another_look_saw_it_first(world: &mut World) {
+pub async fn drift_is_corrected_although_another_listing_saw_it_first(world: &mut World) {
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
     looked_at_by_another(world, limits, |world, id| assert!(world.vendor().unlimit(id))).await;
     let key = world.only_key();
@@ -235,9 +235,7 @@ pub async fn a_change_in_the_console_is_set_right_although_another_look_saw_it_f
     assert!(world.event("DriftCorrected").await.contains("spec.budget"));
 }
 
-pub async fn a_key_switched_off_in_the_console_works_again_although_another_look_saw_it_first(
-    world: &mut World,
-) {
+pub async fn a_disabled_key_is_enabled_again_although_another_listing_saw_it_first(world: &mut World) {
     looked_at_by_another(world, json!({}), |world, id| {
         let changed = world.edgee().edit_key(id, |key| {
             key.active = false;
@@ -250,7 +248,7 @@ pub async fn a_key_switched_off_in_the_console_works_again_although_another_look
     assert!(key.active && key.max_usage.is_none(), "{key:?}");
 }
 
-pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_first(world: &mut World) {
+pub async fn an_unused_key_is_revoked_although_another_listing_saw_it_first(world: &mut World) {
     let fields = json!({"rotation": {"trigger": "a", "overlap": "1s", "brownOut": "0s"}});
     world.token().await;
     world.key("x", fields).await;
@@ -268,7 +266,7 @@ pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_f
     assert_eq!(world.served("x", "key").await, id);
 }
 
-pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
+pub async fn a_reconcile_request_lists_the_vendor(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
@@ -283,7 +281,7 @@ pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
     assert!(!world.only_edgee_key().debug_mode);
 }
 
-pub async fn a_change_that_the_vendor_swallows_is_said(world: &mut World) {
+pub async fn an_amendment_that_the_vendor_ignores_is_reported(world: &mut World) {
     world.edgee().set_switches(|it| {
         it.ignored_updates.insert("max_usage".to_owned());
     });

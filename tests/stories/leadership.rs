@@ -104,7 +104,7 @@ pub async fn the_one_that_stands_by_is_ready_and_does_nothing(world: &mut World)
     first.stop().await;
 }
 
-pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world: &mut World) {
+pub async fn passes_under_way_are_finished_before_the_lease_is_released(world: &mut World) {
     let (first, second) = pair(world).await;
     world.token().await;
     let slow: u32 = if world.is_simulated() { 20_000 } else { 4_000 };

@@ -8,7 +8,7 @@ use keysmith::emulator::Effect;
 use serde_json::json;
 use std::time::Duration;
 
-pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_at_once_and_never_restored(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"secret": {"keepPrevious": true}})).await;
     let leaked = world.only_key();
@@ -25,7 +25,7 @@ pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World
     assert_eq!(world.served("checkout", "key").await, id);
 }
 
-pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_while_no_successor_can_be_created(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let refuse = Effect::Status { code: 400, retry_after: None };
@@ -45,7 +45,7 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
     world.ready("GatewayApiKey", "checkout").await;
 }
 
-pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_while_its_specification_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let (field, value) = world.vendor_id.refused();
@@ -105,7 +105,7 @@ async fn closed(world: &World) {
     assert!(world.metrics.text().contains("keysmith_leaks_open 0"));
 }
 
-pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(world: &mut World) {
+pub async fn a_leak_is_reported_until_the_key_is_revoked_although_the_token_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let (leaked, secret) = (world.only_key(), world.entry("checkout", "key").await.unwrap());
@@ -125,7 +125,7 @@ pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(wo
     closed(world).await;
 }
 
-pub async fn a_leaked_key_dies_although_its_resource_is_suspended(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_its_resource_is_suspended(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -143,7 +143,7 @@ pub async fn a_leaked_key_dies_although_its_resource_is_suspended(world: &mut Wo
     world.served("checkout", "key").await;
 }
 
-pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_during_a_retry_after_pause(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -158,7 +158,7 @@ pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &m
     assert!(took < jiff::SignedDuration::from_secs(300), "{took:#}");
 }
 
-pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_no_secret_can_hold_a_successor(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -175,7 +175,9 @@ pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut W
     world.served("checkout", "key").await;
 }
 
-pub async fn a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_the_first_revocation_fails_and_no_successor_can_be_created(
+    world: &mut World,
+) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -220,7 +222,7 @@ pub async fn a_key_that_leaked_is_not_retained_with_its_resource(world: &mut Wor
 }
 
 /// An observed key is not revoked, and no revocation is announced.
-pub async fn a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so(world: &mut World) {
+pub async fn a_leak_of_an_observed_key_is_reported_and_left_to_people(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();

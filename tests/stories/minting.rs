@@ -198,7 +198,7 @@ pub async fn a_key_that_pretends_to_be_a_token_is_refused(world: &mut World) {
     assert_eq!(world.vendor().credentials().len(), 1);
 }
 
-pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
+pub async fn a_token_that_cannot_be_minted_is_refused_by_its_field(world: &mut World) {
     world.token().await;
     let mint = |issuer: &str| {
         let mut spec = world.token_spec();

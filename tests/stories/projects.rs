@@ -53,7 +53,7 @@ pub async fn settings_reach_the_project_and_nothing_else_in_it_changes(world: &m
     assert_eq!(inference(world), expected, "what was set stays set");
 }
 
-pub async fn a_change_in_the_console_is_set_right_or_only_shown(world: &mut World) {
+pub async fn drift_in_the_console_is_corrected_or_only_shown(world: &mut World) {
     world.token().await;
     world.create("ProjectSettings", "eu", spec(json!({"allowOverwrite": false}))).await;
     world.ready("ProjectSettings", "eu").await;

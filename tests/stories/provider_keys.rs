@@ -137,7 +137,7 @@ pub async fn an_assignment_that_cannot_be_changed_in_place_makes_a_new_provider_
     }
 }
 
-pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world: &mut World) {
+pub async fn a_changed_credential_reaches_the_vendor_and_the_old_provider_key_is_removed(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
@@ -179,7 +179,7 @@ pub async fn a_corrected_credential_need_not_wait(world: &mut World) {
     assert_eq!(provider_keys(world)[0].provider_key, "canary-2");
 }
 
-pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
+pub async fn a_provider_key_that_the_vendor_does_not_remove_is_reported(world: &mut World) {
     world.edgee().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;

@@ -61,7 +61,7 @@ pub async fn an_api_server_that_refuses_everything_leaves_replicas_ready(world: 
     world.cluster().clear_faults();
 }
 
-pub async fn a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes(world: &mut World) {
+pub async fn a_missing_namespace_is_reported_and_watched_once_it_exists(world: &mut World) {
     world.stop().await;
     "late".clone_into(&mut world.namespace);
     world.start().await;

@@ -37,7 +37,7 @@ pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut Wo
     assert_eq!(world.served("shared", "key").await, id);
 }
 
-pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched(world: &mut World) {
+pub async fn a_secret_that_appears_between_the_read_and_the_write_is_not_touched(world: &mut World) {
     world.token().await;
     // The vendor is slow; meanwhile a user creates a Secret of that name.
     let slow = Effect::Delay { millis: if world.is_simulated() { 5_000 } else { 1_000 } };
@@ -128,7 +128,7 @@ pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mu
     assert_eq!(world.vendor_writes(), [world.creation()]);
 }
 
-pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret(world: &mut World) {
+pub async fn an_immutable_secret_type_is_reported_and_changes_after_the_secret_is_deleted(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
     let id = world.served("checkout", "key").await;

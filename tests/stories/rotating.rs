@@ -208,7 +208,7 @@ pub async fn a_longer_overlap_brings_a_key_back_that_was_switched_off(world: &mu
     world.served("checkout", "key").await;
 }
 
-pub async fn the_old_key_stays_beside_the_new_one_where_that_is_asked_for(world: &mut World) {
+pub async fn the_old_key_works_beside_the_new_one_during_a_requested_overlap(world: &mut World) {
     world.token().await;
     let rotation = json!({"trigger": "a", "overlap": "3s", "brownOut": "0s"});
     world.key("checkout", json!({"rotation": rotation, "secret": {"keepPrevious": true}})).await;
@@ -370,7 +370,7 @@ pub async fn every_class_of_vendor_rotates_and_recovers(world: &mut World) {
     }
 }
 
-pub async fn what_is_lost_in_the_middle_of_rotations_is_found_or_made_again(world: &mut World) {
+pub async fn lost_answers_and_secrets_during_rotations_are_recovered(world: &mut World) {
     rotates_and_recovers(world, world.vendor_id.reveals()).await;
 }
 

@@ -99,7 +99,7 @@ pub async fn a_low_balance_is_reported_once(world: &mut World) {
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
 }
 
-pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut World) {
+pub async fn unreadable_spending_is_reported_and_keys_still_work(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     // At Cortecs the path has to be given, and this one does not exist.

@@ -45,7 +45,7 @@ fn ids(rows: &[Row]) -> Vec<&str> {
     rows.iter().filter_map(|it| it.key_id.as_deref()).collect()
 }
 
-pub async fn a_survey_shows_what_is_left_and_removes_it_on_request(world: &mut World) {
+pub async fn orphans_lists_keys_without_a_resource_and_deletes_them_on_request(world: &mut World) {
     world.token().await;
     world.create("ConsoleToken", "second", world.token_spec()).await;
     world.key("served", json!({})).await;
@@ -122,7 +122,7 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
     assert_eq!(Ledger::namespaces(&world.user).await.unwrap(), std::slice::from_ref(&world.ledger_namespace));
 }
 
-pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(world: &mut World) {
+pub async fn a_survey_keeps_to_its_selection_and_names_the_tokens_that_did_not_answer(world: &mut World) {
     world.token().await;
     let first = orphan(world, "first").await;
     let second = orphan(world, "second").await;
@@ -209,7 +209,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
     assert_eq!(ledger(world).list().await.unwrap().entries, []);
 }
 
-pub async fn what_only_another_namespace_shows_is_removed_through_its_token(world: &mut World) {
+pub async fn an_orphan_that_only_another_namespace_lists_is_removed_through_its_token(world: &mut World) {
     world.token().await;
     let mark = Mark::new(&cluster_id(world).await, "gone");
     let id = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;

@@ -138,7 +138,7 @@ pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut Wor
 }
 
 /// One refusal may be a mistake of the vendor; two need a person, which Argo CD and Flux show.
-pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut World) {
+pub async fn a_refused_token_stalls_when_a_second_probe_confirms_it(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_canary-wrong")]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -208,7 +208,7 @@ pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
 }
 
 /// A key whose budget is spent is reconciled like any other.
-pub async fn a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor(world: &mut World) {
+pub async fn drift_of_a_key_with_an_exhausted_budget_is_corrected(world: &mut World) {
     world.token().await;
     let usage = json!({"spec": {"usage": {"interval": "1m"}}});
     world.edit("ConsoleToken", "edgee", usage).await.unwrap();
@@ -296,7 +296,7 @@ pub async fn a_copied_manifest_gets_its_key_at_once(world: &mut World) {
 }
 
 /// A missing right is reported on the resource, and no key is created meanwhile.
-pub async fn a_secret_that_may_not_be_read_is_said(world: &mut World) {
+pub async fn a_secret_that_may_not_be_read_is_reported(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let forbidden = Broken::Status { code: 403, reason: "Forbidden".to_owned() };

@@ -101,7 +101,7 @@ pub async fn an_endpoint_that_is_not_admitted_gets_nothing(world: &mut World) {
     assert!(world.emulator.calls().is_empty());
 }
 
-pub async fn answers_that_are_none_are_said_and_nothing_of_them_repeated(world: &mut World) {
+pub async fn malformed_answers_are_reported_and_never_quoted(world: &mut World) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.ready("ConsoleToken", "edgee").await;
@@ -302,7 +302,7 @@ pub async fn a_token_that_may_not_create_provider_keys_still_creates_keys(world:
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
 }
 
-pub async fn a_token_replaced_while_everything_goes_still_cleans_up(world: &mut World) {
+pub async fn a_token_replaced_during_deletions_still_cleans_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     assert!(world.vendor().revoke_token(TOKEN));

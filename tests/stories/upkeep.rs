@@ -22,7 +22,7 @@ fn forbidden(verb: &str, resource: &str, name: &str) -> Rule {
 }
 
 /// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux see the problem.
-pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &mut World) {
+pub async fn a_field_without_effect_is_reported_and_the_key_is_still_reconciled(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let window = json!({"from": "02:00", "until": "04:00", "timeZone": "UTC"});
@@ -100,7 +100,7 @@ pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
 }
 
 /// A missing right is not reported as a missing Secret.
-pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut World) {
+pub async fn secrets_that_may_not_be_read_are_reported_by_every_kind(world: &mut World) {
     let times = 6;
     world.cluster().fault(Rule { times, ..forbidden("get", "secrets", "edgee-console") });
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;

@@ -146,7 +146,7 @@ fn key(name: &str, token: &str) -> Value {
 }
 
 #[test]
-fn what_is_mistyped_is_exit_code_2_wherever_it_is_parsed() {
+fn a_mistyped_flag_is_exit_code_2_wherever_it_is_parsed() {
     let none = "/nonexistent/kubeconfig";
     for (arguments, words) in [
         (&["run", "--log-level", "inof"][..], "is no level"),
@@ -182,7 +182,7 @@ fn what_is_mistyped_is_exit_code_2_wherever_it_is_parsed() {
 }
 
 #[test]
-fn a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence() {
+fn an_unusable_kubeconfig_is_reported_in_one_sentence() {
     let commands = [
         &["orphans"][..],
         &["usage"],
@@ -313,7 +313,7 @@ async fn every_answer_of_an_api_server_is_a_sentence() {
 }
 
 #[tokio::test]
-async fn what_was_not_asked_is_not_said_to_be_nothing() {
+async fn an_unanswered_survey_does_not_report_that_nothing_is_left() {
     let empty = serve("empty", cluster(json!({}))).await;
     for (arguments, code, words) in [
         (&["orphans"][..], 0, "there are no ConsoleTokens to ask; there is no ledger"),
@@ -374,7 +374,7 @@ async fn what_was_not_asked_is_not_said_to_be_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_who_has_seen_enough_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let empty = serve("pipe", cluster(json!({}))).await;
     for arguments in [
         &["explain"][..],

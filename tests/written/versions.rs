@@ -66,7 +66,7 @@ fn one_command_moves_all_of_it_and_nothing_else() {
 }
 
 #[test]
-fn what_is_no_version_and_what_does_not_agree_is_refused() {
+fn invalid_and_differing_versions_are_refused() {
     let folder = copy("version-refused");
     for wrong in ["v1.2.3", "1.2", "1.2.3 ", "01.2.3", env!("CARGO_PKG_VERSION")] {
         assert!(!version(&folder, &[wrong]).0, "{wrong}");
