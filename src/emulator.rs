@@ -1,9 +1,9 @@
 //! The vendors, emulated: one local server that answers as their documentation says, with faults on request.
 //!
-//! It is not a mock. Nothing is scripted per test: a call changes a small world, and tests look at the world.
-//! It never reads a clock (time is given at construction), never draws a random number, and every secret it
-//! hands out is visibly fake. Facts about a vendor cite the section of the vendor contract (ARCHITECTURE.md,
-//! "Sources") they come from; what it leaves open is a switch.
+//! It is not a mock: answers are not scripted per test. A call changes the emulator's state, and tests read the state. The
+//! emulator never reads a clock (time is given at construction), never draws a random number, and every secret it returns
+//! is visibly fake. A statement about a vendor cites its section of the vendor contract (ARCHITECTURE.md, "Sources"); a
+//! question that the contract leaves open is a switch.
 //!
 //! | path | what |
 //! |---|---|

@@ -27,9 +27,9 @@ pub use record::{Budget, KeyRecord, Person, ProjectRecord, Role};
 pub use switches::Switches;
 pub use world::Counts;
 
-/// A handle on the Cortecs world: the vendor's console in a human's hands, and a look behind it. What is done
-/// here is neither logged nor counted. Names are looked up in the demo user's project, and where it
-/// has none of that name, in every other.
+/// A handle on the Cortecs state: the acts of a human in the vendor's console, and reads of the state. Its calls are
+/// neither logged nor counted. Names are looked up in the demo user's project, and if it has no key of that name, in
+/// every other project.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]

@@ -1,8 +1,7 @@
-//! Eden AI: custom tokens (v2) and the management API (v3), the data plane of both, and handles on the worlds behind
-//! them.
+//! Eden AI: custom tokens (v2) and the management API (v3), the data plane of both, and handles on their states.
 //!
-//! v2 and v3 are two worlds here: a key of the one is not listed by the other. They share the credits of the account
-//! and the data plane, which takes the keys of both.
+//! v2 and v3 have separate states here: neither lists the keys of the other. They share the credits of the account and the
+//! data plane, which accepts the keys of both.
 
 mod budget;
 mod gateway;

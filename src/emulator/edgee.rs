@@ -33,8 +33,8 @@ pub use record::{KeyKind, KeyRecord, NewKey, ProviderKeyRecord, TokenRecord};
 pub use switches::{Blank, Support, Switches};
 pub use world::Counts;
 
-/// A handle on the Edgee world: the vendor's console in a human's hands, and a look behind it. What is done
-/// here is neither logged nor counted.
+/// A handle on the Edgee state: the acts of a human in the vendor's console, and reads of the state. Its calls are neither
+/// logged nor counted.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]

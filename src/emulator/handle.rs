@@ -139,14 +139,14 @@ pub(super) trait Console {
     fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error>;
 }
 
-/// One key, as any vendor has it.
+/// One key in the form that all vendors share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// What identifies it to a client of that vendor: an id, or its name.
+    /// The value by which a client of that vendor identifies the key: an id, or its name.
     pub id: String,
     /// Name.
     pub name: String,
-    /// The account it belongs to: an organization, or `user/project`.
+    /// The account of the key: an organization, or `user/project`.
     pub account: String,
     /// The key itself.
     pub secret: String,
@@ -154,11 +154,11 @@ pub struct Seen {
     pub created_at: Timestamp,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
-    /// Whether it is switched on.
+    /// Whether it is active.
     pub active: bool,
-    /// What it may still spend, in millionths of the vendor's currency; `None` without a limit.
+    /// The rest of the budget, in millionths of the vendor's currency; `None` without a limit.
     pub remaining_micros: Option<u64>,
-    /// What it may spend in all, or within a period.
+    /// The budget in all, or within a period.
     pub budget_micros: Option<u64>,
 }
 
@@ -173,8 +173,8 @@ impl std::fmt::Debug for Seen {
     }
 }
 
-/// One emulated vendor, whichever it is: its console in a human's hands, and a look behind it. What is done here is
-/// neither logged nor counted. At Edgee it works in the organization `org_test`, elsewhere in the demo's.
+/// A handle on any emulated vendor: the acts of a human in its console, and reads of the state. Its calls are neither
+/// logged nor counted. At Edgee it works in the organization `org_test`, at other vendors in the demo account.
 #[derive(Clone)]
 pub struct VendorHandle {
     emulator: Emulator,
@@ -186,7 +186,7 @@ impl VendorHandle {
         Self { emulator, vendor_id }
     }
 
-    /// Which vendor it is.
+    /// The vendor's id.
     #[must_use]
     pub fn vendor(&self) -> VendorId {
         self.vendor_id
@@ -201,8 +201,8 @@ impl VendorHandle {
         self.console().add_token(token);
     }
 
-    /// Adds a management credential of that account, which need not exist before; a known one changes hands. At Cortecs
-    /// an account is `user/project`, or one word for both.
+    /// Adds a management credential of that account, which is created if missing. A credential that exists is moved
+    /// there. At Cortecs an account is `user/project`, or one word for both.
     pub fn add_token_of(&self, token: &str, account: &str) {
         self.console().add_token_of(token, account);
     }
@@ -218,13 +218,13 @@ impl VendorHandle {
         self.console().keys_of(account, self.emulator.now())
     }
 
-    /// Adds a credential that mints management credentials. Where that takes no credential of its own kind, or where
+    /// Adds a credential that mints management credentials. If the vendor has no kind of its own for that, or if
     /// nothing can be minted, it is the same as [`VendorHandle::add_token`].
     pub fn add_issuer(&self, token: &str) {
         self.console().add_issuer(token);
     }
 
-    /// Ends a management credential at once. Says whether there was one.
+    /// Revokes a management credential at once. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.console().revoke_token(token)
@@ -236,19 +236,19 @@ impl VendorHandle {
         self.console().keys(self.emulator.now())
     }
 
-    /// The management credentials that were minted through the API and exist, oldest first.
+    /// The management credentials that were minted through the API and still exist, oldest first.
     #[must_use]
     pub fn credentials(&self) -> Vec<Seen> {
         self.console().credentials(self.emulator.now())
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, name: &str) -> Seen {
         self.console().add_key(name, self.emulator.now())
     }
 
-    /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
+    /// A human deletes a key, or revokes it if keys stay listed. Returns whether it existed.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, id: &str) -> bool {
         self.console().delete_key(id)
@@ -260,37 +260,37 @@ impl VendorHandle {
         self.console().accepts(secret)
     }
 
-    /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
+    /// Charges a key, in millionths of the vendor's currency. Returns whether the key exists.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.console().spend(id, micros)
     }
 
-    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether
-    /// there was such a key; where keys have no limits there is none.
+    /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed; false
+    /// if the vendor's keys have no limits.
     #[must_use = "an unknown key is not changed"]
     pub fn unlimit(&self, id: &str) -> bool {
         self.console().unlimit(id)
     }
 
-    /// A human moves a key's expiry. Says whether there was such a key; where keys never expire there is none.
+    /// A human moves a key's expiry. Returns whether the key existed; false if the vendor's keys never expire.
     #[must_use = "an unknown key is not changed"]
     pub fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
         self.console().expire(id, at)
     }
 
-    /// How many keys were ever made through the API; management credentials are not among them.
+    /// The number of keys ever created through the API, without management credentials.
     #[must_use]
     pub fn created_total(&self) -> u64 {
         self.console().created_total()
     }
 
-    /// What the vendor leaves open, as JSON.
+    /// The switches, as JSON.
     pub(super) fn switches(&self) -> Value {
         self.console().switches()
     }
 
-    /// Sets those switches that are named.
+    /// Sets the named switches.
     pub(super) fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error> {
         self.console().switch(patch)
     }

@@ -37,7 +37,7 @@ pub struct Arguments {
     /// How to show them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Remove what is shown, those that were left on purpose as well: requests first, and looks once more before each.
+    /// Remove the keys shown, also those left on purpose: asks first, and lists them once more before each removal.
     #[arg(long)]
     delete: bool,
     /// Do not ask.

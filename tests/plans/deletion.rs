@@ -85,7 +85,7 @@ fn a_key_that_is_only_looked_at_is_not_recorded_as_ours() {
 
 #[test]
 fn a_key_that_only_the_secrets_annotations_name_is_not_believed_to_be_ours() {
-    let facts = with_held(claimed(None), |it| it.key_id = Some(id("somebody's")));
+    let facts = with_held(claimed(None), |it| it.key_id = Some(id("foreign")));
     expect_retired(&facts, Step::Release);
 }
 

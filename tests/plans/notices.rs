@@ -75,7 +75,7 @@ type Change = fn(&mut Case);
 fn a_listing_wakes_the_resources_whose_status_or_specification_differs() {
     let table: &[(&str, bool, Change)] = &[
         ("nothing", false, |_| {}),
-        ("somebody else's key beside it", false, |it| {
+        ("a foreign key beside it", false, |it| {
             it.keys.push(Listed { name: "theirs".into(), ..it.keys[0].clone() });
             it.keys[1].id = KeyId("theirs".into());
         }),

@@ -166,7 +166,7 @@ impl ProviderWorld {
             log: None,
         };
         world.apply(&Ask::Create {
-            name: "somebody's".into(),
+            name: "foreign".into(),
             wanted: Resource::default().wanted(),
             ours: false,
         });
@@ -279,7 +279,7 @@ impl ProviderWorld {
             }
             Ask::Reassign(id, _) | Ask::Remove(id) => {
                 if self.entries.iter().any(|entry| entry.id == *id && !entry.ours) {
-                    self.break_rule(format!("somebody else's {id} was touched"));
+                    self.break_rule(format!("the foreign {id} was touched"));
                 }
             }
         }

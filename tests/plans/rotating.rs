@@ -260,7 +260,7 @@ fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_on
     expect(&failed, drop_leaked(), Why::Leaked);
     let elsewhere = leaked(with_record(served(), |it| it.failures = 1));
     expect(&elsewhere, issue(2), Why::Rotation(Cause::Leaked));
-    let foreign = Target::Foreign { owner: "somebody".into() };
+    let foreign = Target::Foreign { owner: "another".into() };
     expect(&leaked(Facts { target: foreign, ..served() }), drop_leaked(), Why::Leaked);
 }
 

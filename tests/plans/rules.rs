@@ -76,7 +76,7 @@ impl World {
     pub fn check_ours(&mut self, id: &KeyId) {
         let key = self.vendor.keys.iter().find(|key| key.id == *id);
         if key.is_some_and(|key| !key.was_marked(&mark())) && !self.adopts(id) {
-            self.break_rule(|| format!("somebody else's {id} was touched"));
+            self.break_rule(|| format!("the foreign {id} was touched"));
         }
     }
 

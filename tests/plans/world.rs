@@ -191,7 +191,7 @@ impl World {
             broken: None,
             log: None,
         };
-        let foreign = Request::Mint { name: "somebody's key".into(), models: vec![], ours: false };
+        let foreign = Request::Mint { name: "a foreign key".into(), models: vec![], ours: false };
         let _ = world.vendor.apply(world.now, &foreign);
         let spec = Spec { class, adopts, ..Spec::default() };
         world.store(Object { generation: 1, spec, ..Object::default() });
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Stores a new version of the resource, whoever wrote it.
+    /// Stores a new version of the resource, by any writer.
     pub fn store(&mut self, mut object: Object) -> Rc<Object> {
         self.version += 1;
         object.version = self.version;
@@ -404,7 +404,7 @@ impl World {
                 world.break_rule(|| format!("the Secret went back: {secret:?}"));
             }
             if foreign {
-                world.break_rule(|| "somebody else's Secret was written".into());
+                world.break_rule(|| "a foreign Secret was written".into());
             }
             world.store_secret(Some(secret));
             world.secret.clone().ok_or(Kube::Missing)

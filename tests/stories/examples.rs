@@ -181,7 +181,7 @@ async fn spending_is_reported(world: &World) {
     let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
     // A vendor that is asked for whole seconds need not count the present second.
     world
-        .eventually("the call is told", async || {
+        .eventually("the call is reported", async || {
             let reading = usage::read(&session, &choice, &Span::month(world.clock.now())).await.unwrap();
             assert_eq!(reading.unasked, []);
             let checkout =

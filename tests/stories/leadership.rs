@@ -65,7 +65,7 @@ pub async fn the_other_leads_within_a_second_after_a_graceful_stop(world: &mut W
     assert_eq!(world.keys().len(), 2);
     second.stop().await;
     let lease = world.lease().await.unwrap().spec.unwrap();
-    assert_eq!(lease.holder_identity.as_deref(), Some(""), "nobody need wait for its end");
+    assert_eq!(lease.holder_identity.as_deref(), Some(""), "no candidate need wait for its end");
 }
 
 pub async fn the_other_leads_within_the_lease_and_a_second_after_a_kill(world: &mut World) {

@@ -346,7 +346,10 @@ pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world:
         })
         .await;
     world.pass(Duration::from_secs(60), Duration::ZERO).await;
-    assert!(!world.events().await.iter().any(|(reason, _)| reason == "Removed"), "nobody has seen it gone");
+    assert!(
+        !world.events().await.iter().any(|(reason, _)| reason == "Removed"),
+        "no listing has shown it gone"
+    );
     world.emulator.faults().clear();
     world.gone("ProviderKey", "openai").await;
     world.event("Removed").await;

@@ -294,7 +294,7 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
         template.metadata.unwrap().annotations.unwrap_or_default()
     };
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
-    assert!(template().await.is_empty(), "a first key restarts nobody");
+    assert!(template().await.is_empty(), "a first key restarts no workload");
     rotate(world, "checkout", trigger("b")).await;
     world.event("ConsumersRestarted").await;
     let restarted = template().await;
@@ -303,7 +303,7 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
     world.stop().await;
     world.start().await;
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
-    assert_eq!(template().await, restarted, "a start restarts nobody");
+    assert_eq!(template().await, restarted, "a restart of the operator restarts no workload");
     let version = deployments.get("web").await.unwrap().metadata.resource_version;
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world

@@ -32,7 +32,7 @@ pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut 
     assert!(world.vendor().spend(&id, 12_345_678));
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert_eq!(status["usage"], Value::Null, "nobody asked for it");
+    assert_eq!(status["usage"], Value::Null, "it is not requested");
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
     spent(world, "checkout", "12").await;
     spent(world, "other", "0").await;
@@ -79,7 +79,7 @@ pub async fn a_low_balance_is_reported_once(world: &mut World) {
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
     let low = async |expected: &str| {
         world
-            .eventually("the balance is told", async || {
+            .eventually("the balance is reported", async || {
                 match world.condition("ConsoleToken", "edgee", "LowBalance").await {
                     Some((status, ..)) if status == expected => Ok(()),
                     other => Err(format!("{other:?}")),

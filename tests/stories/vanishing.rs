@@ -134,7 +134,7 @@ pub async fn an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked(
     let note = world.event("UnusedKeyFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");
     // On a real control plane the poll may be over before the check.
-    assert!(!world.is_simulated() || world.accepts(&copy.secret), "told, and not revoked yet");
+    assert!(!world.is_simulated() || world.accepts(&copy.secret), "announced, and not revoked yet");
     world
         .eventually("then it goes", async || {
             if world.accepts(&copy.secret) { Err("it works".to_owned()) } else { Ok(()) }

@@ -76,7 +76,7 @@ pub fn listen() {
             .with_writer(|| &*watcher)
             .with_ansi(false)
             .try_init();
-        started.expect("nobody else listens");
+        started.expect("no other listener");
     });
 }
 

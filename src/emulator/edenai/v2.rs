@@ -23,10 +23,10 @@ pub use record::{ACCOUNT, CustomToken};
 pub use switches::Switches;
 pub use world::{Counts, NewToken};
 
-/// A handle on the v2 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
-/// logged nor counted.
+/// A handle on the v2 state: the acts of a human in the dashboard, and reads of the state. Its calls are neither logged
+/// nor counted.
 ///
-/// Names are looked up in the demo account, and where it has none of that name, in every other.
+/// Names are looked up in the demo account, and if it has no token of that name, in every other account.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]

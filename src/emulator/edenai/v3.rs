@@ -27,8 +27,8 @@ pub use record::{KeyRecord, ManagementKey, NewKey, ORGANIZATION, Scope};
 pub use switches::{SecretField, Switches};
 pub use world::Counts;
 
-/// A handle on the v3 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
-/// logged nor counted.
+/// A handle on the v3 state: the acts of a human in the dashboard, and reads of the state. Its calls are neither logged
+/// nor counted.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
