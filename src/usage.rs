@@ -38,7 +38,7 @@ pub struct Row {
     pub name: String,
     /// The driver.
     pub vendor: String,
-    /// The ConsoleToken it is made with.
+    /// The ConsoleToken of the key.
     pub console_token: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,

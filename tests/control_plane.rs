@@ -1,4 +1,4 @@
-//! The script behind `make cluster`: side by side, on a cluster of the user's own, and without Go.
+//! The script behind `make cluster`: side by side, on a cluster of the user, and without Go.
 
 #![allow(
     clippy::unwrap_used,

@@ -26,7 +26,7 @@ impl<'a> Completion<'a> {
     }
 
     /// A call of which only the cost is known.
-    pub(super) fn untold(model: &'a str, now: Timestamp) -> Self {
+    pub(super) fn cost_only(model: &'a str, now: Timestamp) -> Self {
         Self { number: 0, model, now, input_tokens: 0, output_tokens: 0 }
     }
 }

@@ -110,7 +110,7 @@ impl Cortecs {
             let Some(key) = id.and_then(|id| state.cortecs.keys.get(&id).cloned()) else {
                 return false;
             };
-            let completion = Completion::untold("mistral/mistral-large", now);
+            let completion = Completion::cost_only("mistral/mistral-large", now);
             state.cortecs.charge(&key.id, gateway::used(&key, &completion, micros));
             true
         })

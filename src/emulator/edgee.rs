@@ -169,7 +169,7 @@ impl Edgee {
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
-            let completion = Completion::untold(catalog::MODELS[0], now);
+            let completion = Completion::cost_only(catalog::MODELS[0], now);
             gateway::book(&mut state.edgee, id, &completion, (micros, Vec::new()))
         })
     }

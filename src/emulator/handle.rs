@@ -72,7 +72,7 @@ impl VendorId {
 }
 
 /// A vendor's console in the hands of a human, and a view of the state, as far as all vendors have it. At Edgee it
-/// works in the organization `org_test`, elsewhere in the demo account.
+/// works in the organization `org_test`, at other vendors in the demo account.
 pub(super) trait Console {
     /// Adds a management credential that may do everything with keys.
     fn add_token(&self, token: &str);
@@ -212,7 +212,7 @@ impl VendorHandle {
         self.console().add_issuer_of(token, account);
     }
 
-    /// The keys of one account, oldest first: as [`VendorHandle::keys`], which shows those of every account but at Edgee.
+    /// The keys of one account, oldest first. [`VendorHandle::keys`] has those of every account, except at Edgee.
     #[must_use]
     pub fn keys_of(&self, account: &str) -> Vec<Seen> {
         self.console().keys_of(account, self.emulator.now())

@@ -22,7 +22,7 @@ pub struct Row {
     pub key_id: Option<String>,
     /// Its name; `None` when the vendor does not list it.
     pub name: Option<String>,
-    /// When the vendor made it.
+    /// When the vendor created it.
     pub created_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,

@@ -31,7 +31,7 @@ fn apply(arguments: &[&str], manifest: &str, place: &str) -> String {
     text
 }
 
-/// A namespace with a warning for pods that violate the restricted standard.
+/// A namespace that enforces the restricted standard for pods, and warns of objects that violate it.
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted",
@@ -75,7 +75,7 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
         let text = apply(&["--dry-run=server"], &manifest, &overlay);
         assert!(!text.to_lowercase().contains("warning"), "{overlay}: {text}");
     }
-    // Proves that the dry run validates: an unknown field is refused, and an unrestricted pod causes a warning.
+    // Proves that the server validates a dry run: an unknown field is refused.
     let deployment =
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: shop}\nspec: {replica: 1}\n";
     let (ok, text) =
