@@ -275,7 +275,7 @@ impl Play {
             return match live.len() {
                 0 => Ok(()),
                 _ if !sure => Ok(()),
-                left => Err(format!("{left} deposits outlive their resource")),
+                left => Err(format!("{left} provider keys outlive their resource")),
             };
         };
         if resource.deleting {

@@ -289,7 +289,7 @@ impl ProviderWorld {
         let now = self.now;
         match ask {
             Ask::Create { name, wanted, ours } => {
-                let id = KeyId(format!("deposit-{}", self.entries.len()));
+                let id = KeyId(format!("provider-key-{}", self.entries.len()));
                 self.entries.push(Entry {
                     id: id.clone(),
                     name: name.clone(),

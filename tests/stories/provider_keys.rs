@@ -207,7 +207,7 @@ pub async fn a_provider_key_changed_or_removed_in_the_console_is_restored(world:
     // A young provider key does not count as lost, because a listing may lag.
     world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
     assert!(world.edgee().delete_provider_key(&id));
-    let new = only(world, "deposited again", |it| it.api_key_ids == [one.clone()]).await;
+    let new = only(world, "created again", |it| it.api_key_ids == [one.clone()]).await;
     assert_ne!(new.id, id);
     world.ready("ProviderKey", "openai").await;
     world.event("Redeposited").await;
