@@ -65,7 +65,7 @@ enum Output {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Runs the subcommand.
     pub async fn execute(self) -> Result<ExitCode, Failure> {
         telemetry::start(self.log_format, &self.log_level)?;
         match self.command {
@@ -94,7 +94,8 @@ pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
     api::crds()
         .into_iter()
         .map(|mut crd| {
-            // One version for crate, chart and definitions, so that a cluster tells whose it has.
+            // Crate, chart and definitions share one version, so that a cluster shows which version its definitions are
+            // of.
             let version = ("app.kubernetes.io/version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
             let name = ("app.kubernetes.io/name".to_owned(), "keysmith".to_owned());
             crd.labels_mut().extend([name, version]);

@@ -1,8 +1,8 @@
-//! Tables for people's eyes, and text that can be shown to them.
+//! Tables for people, and text that is safe to show in a terminal.
 
 use std::fmt::Write;
 
-/// Lines of cells, the first of them the titles, in columns as wide as they have to be.
+/// Aligns rows of cells in columns; the first row holds the titles.
 pub fn aligned(lines: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
@@ -24,10 +24,10 @@ pub fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// Characters that are not seen but change what is: general category Cf (format), Zl and Zp (line and paragraph separators),
-/// and what has the property `Default_Ignorable_Code_Point` (fillers, variation selectors, tags). From the Unicode Character
-/// Database, version 17: `extracted/DerivedGeneralCategory.txt` and `DerivedCoreProperties.txt`. Control characters (Cc) are
-/// the standard library's to know.
+/// Invisible characters that change how text is shown: general category Cf (format), Zl and Zp (line and paragraph
+/// separators), and characters with the property `Default_Ignorable_Code_Point` (fillers, variation selectors, tags).
+/// Source: the Unicode Character Database, version 17, `extracted/DerivedGeneralCategory.txt` and
+/// `DerivedCoreProperties.txt`. Control characters (Cc) are left out: the standard library recognises them.
 const INVISIBLE: [(char, char); 31] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -62,7 +62,7 @@ const INVISIBLE: [(char, char); 31] = [
     ('\u{e0080}', '\u{e0fff}'),
 ];
 
-/// Whether a character moves the cursor, reorders the text around it, or is not seen at all.
+/// Whether a character moves the cursor, reorders the text around it, or is invisible.
 fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -70,20 +70,20 @@ fn is_hidden(c: char) -> bool {
     c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// One line of text as it can be shown: names at a vendor are any text, and must not move a reader's cursor, reorder what is
-/// on the screen or hide a part of themselves.
+/// Escapes one line of text. Names at a vendor are arbitrary text and must not move the cursor, reorder what is on the
+/// screen, or hide a part of themselves.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Several lines of text as they can be shown.
+/// Escapes several lines of text.
 pub fn printable_lines(text: &str) -> String {
     let shown = |c: char| if c != '\n' && is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c };
     text.chars().map(shown).collect()
 }
 
-/// Every string inside a JSON document as it can be shown. JSON itself escapes control characters, which is undone by the
-/// first program that prints a field, and no others.
+/// Escapes every string in a JSON document. JSON escapes control characters, but the first program that prints a field
+/// undoes that; JSON does not escape bidirectional and invisible characters.
 pub fn printable_json(value: &mut serde_json::Value) {
     use serde_json::Value;
     match value {

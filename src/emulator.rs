@@ -1,9 +1,9 @@
 //! The vendors, emulated: one local server that answers as their documentation says, with faults on request.
 //!
-//! It is not a mock. Nothing is scripted per test: a call changes a small world, and tests look at the world.
-//! It never reads a clock (time is given at construction), never draws a random number, and every secret it
-//! hands out is visibly fake. Facts about a vendor cite the section of the vendor contract (ARCHITECTURE.md,
-//! "Sources") they come from; what it leaves open is a switch.
+//! It is not a mock: answers are not scripted per test. A call changes the emulator's state, and tests read the state. The
+//! emulator never reads a clock (time is given at construction), never draws a random number, and every secret it returns
+//! is visibly fake. A statement about a vendor cites its section of the vendor contract (ARCHITECTURE.md, "Sources"); a
+//! question that the contract leaves open is a switch.
 //!
 //! | path | what |
 //! |---|---|
@@ -22,13 +22,13 @@ mod distorted;
 mod exchange;
 mod faults;
 mod fields;
+mod handle;
 mod log;
+mod route;
 mod secret;
 mod seed;
 mod serve;
-mod shelf;
-mod space;
-mod surface;
+mod table;
 mod wire;
 
 pub mod cortecs;
@@ -42,19 +42,19 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 
 use exchange::Exchange;
-use space::Space;
+use route::Route;
 use wire::Inbound;
 
 pub use cortecs::Cortecs;
 pub use edenai::{EdenAi, EdenAiV2, EdenAiV3};
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
+pub use handle::{Seen, VendorHandle, VendorId};
 pub use log::Call;
 pub use seed::Seed;
 pub use serve::serve;
-pub use surface::{Desk, Seen, Surface};
 
-/// The emulated vendors. Clones share one world.
+/// The emulated vendors. Clones share one state.
 #[derive(Clone)]
 pub struct Emulator {
     shared: Arc<Shared>,
@@ -73,34 +73,34 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 impl Emulator {
-    /// An empty world whose time is what `now` says, plus what [`Emulator::advance`] added.
+    /// An emulator without data. Its time is what `now` says, plus what [`Emulator::advance`] added.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let shared = Shared { now: Box::new(now), state: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A handle on the Edgee world: what a human sees and does in the vendor's console, and more.
+    /// A handle on the Edgee state: what a human sees and does in the vendor's console, and more.
     #[must_use]
     pub fn edgee(&self) -> Edgee {
         Edgee::new(Arc::clone(&self.shared))
     }
 
-    /// Handles on the two worlds of Eden AI.
+    /// Handles on the two states of Eden AI.
     #[must_use]
     pub fn edenai(&self) -> EdenAi {
         EdenAi::new(Arc::clone(&self.shared))
     }
 
-    /// A handle on the Cortecs world.
+    /// A handle on the Cortecs state.
     #[must_use]
     pub fn cortecs(&self) -> Cortecs {
         Cortecs::new(Arc::clone(&self.shared))
     }
 
-    /// One of the vendors, for whoever does not care which.
+    /// The console of one vendor, for tests that run at each vendor.
     #[must_use]
-    pub fn surface(&self, surface: Surface) -> Desk {
-        Desk::new(self.clone(), surface)
+    pub fn vendor(&self, vendor_id: VendorId) -> VendorHandle {
+        VendorHandle::new(self.clone(), vendor_id)
     }
 
     /// A handle to add and clear fault rules.
@@ -140,13 +140,13 @@ impl Emulator {
     /// Adds what `seed` names: an organization, and a management token per vendor.
     pub fn seed(&self, seed: &Seed) {
         self.edgee().add_token(&seed.token, &[&seed.organization]);
-        self.surface(Surface::EdenAiV2).add_token(&seed.edenai_v2);
-        self.surface(Surface::EdenAiV3).add_token(&seed.edenai_v3);
-        self.surface(Surface::EdenAiV3).add_issuer(&seed.edenai_issuer);
-        self.surface(Surface::Cortecs).add_token(&seed.cortecs);
+        self.vendor(VendorId::EdenAiV2).add_token(&seed.edenai_v2);
+        self.vendor(VendorId::EdenAiV3).add_token(&seed.edenai_v3);
+        self.vendor(VendorId::EdenAiV3).add_issuer(&seed.edenai_issuer);
+        self.vendor(VendorId::Cortecs).add_token(&seed.cortecs);
     }
 
-    /// Adds the organization and the tokens a newcomer finds in the documentation, and says which.
+    /// Adds the organization and the tokens that the documentation uses, and returns them.
     #[must_use = "the seed says which organization and tokens to use"]
     pub fn seed_demo(&self) -> Seed {
         let seed = Seed::default();
@@ -162,14 +162,14 @@ impl Emulator {
     /// [`Dropped`] where a fault closes the connection without an answer.
     pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Dropped> {
         let inbound = Inbound::new(request);
-        match Space::of(&inbound) {
-            Some(space) => Exchange::arrive(self, space, inbound).run().await,
+        match Route::of(&inbound) {
+            Some(route) => Exchange::arrive(self, route, inbound).run().await,
             None => Ok(control::answer(self, &inbound)),
         }
     }
 }
 
-/// What all handles share: where time comes from, and the one lock around everything that changes.
+/// The state that all handles share: the source of time, and the one lock around everything that changes.
 struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
@@ -190,7 +190,7 @@ impl Shared {
     /// await; it must not use a handle of the same emulator, which would lock twice.
     fn with<R>(&self, act: impl FnOnce(&mut State, Timestamp) -> R) -> R {
         let base = (self.now)();
-        // A panic in a test's closure must not turn every later look at the world into a second panic.
+        // A panic in a test's closure must not turn every later access to the state into a second panic.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = base.checked_add(state.ahead).unwrap_or(Timestamp::MAX);
         act(&mut state, now)

@@ -1,4 +1,4 @@
-//! `keysmith explain`: what each vendor can do, from the same table that refuses what it cannot.
+//! `keysmith explain`: the capabilities of each vendor, from the same table by which specifications are refused.
 
 use crate::api::gateway_api_key::KeyType;
 use crate::gateway::{DRIVERS, Driver};
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_something_of_every_field() {
+    fn explain_prints_every_field_for_people() {
         for driver in DRIVERS {
             let text = text(Some(driver.name)).unwrap();
             for field in SpecField::ALL {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_vendor_is_told_the_known_ones() {
+    fn an_unknown_vendor_is_refused_with_the_known_ones() {
         assert!(text(Some("acme")).unwrap_err().contains("edgee"));
     }
 }

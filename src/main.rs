@@ -1,4 +1,4 @@
-//! The binary: parse, do, print what went wrong.
+//! The binary: parses the command line, runs the command, and prints its error.
 
 use clap::Parser;
 use keysmith::cli::Cli;

@@ -1,5 +1,5 @@
-//! `keysmith orphans`: what is left at vendors that no resource accounts for, and what was left there on purpose, for
-//! a person to look at and to remove. It works beside the operator, with the rights of whoever runs it.
+//! `keysmith orphans`: keys at vendors that no resource accounts for, and keys that were left there on purpose, for a
+//! person to look at and to remove. The command works beside the operator, with the rights of the person who runs it.
 
 pub mod command;
 mod row;
@@ -26,15 +26,15 @@ use kube::ResourceExt;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What a survey is made with.
+/// The connections and the ledger that a survey uses.
 pub struct Survey {
     /// Kubernetes and the vendors.
     pub session: Session,
-    /// What was left behind.
+    /// The ledger: the keys that were left at a vendor on purpose.
     pub ledger: Ledger,
 }
 
-/// What to look at; everything where nothing is said.
+/// The selection of tokens and keys; an empty selection means all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// Only ConsoleTokens of this namespace.
@@ -46,7 +46,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Says so where no ConsoleToken has the name that was asked for. One that is gone may still be named by the ledger.
+    /// Reports a ConsoleToken name that selects nothing. A deleted ConsoleToken may still be named by the ledger.
     fn unmatched_token(&self, tokens: usize, rows: usize) -> Vec<String> {
         let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0 && rows == 0) else {
             return Vec::new();
@@ -62,13 +62,13 @@ impl Choice {
     }
 }
 
-/// A survey that came to nothing.
+/// A failed survey.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The API server did not do what it was asked.
+    /// The API server refused or failed a request.
     #[error("{0}; nobody can tell then whether a key is an orphan, and nothing is removed")]
     Unread(#[from] Unread),
-    /// The ledger did not open.
+    /// The ledger could not be opened.
     #[error("{}; nothing is removed", ledger_trouble(.0))]
     Ledger(#[from] ledger::Error),
 }
@@ -89,53 +89,53 @@ fn ledger_trouble(error: &ledger::Error) -> String {
     }
 }
 
-/// What a survey found.
+/// The result of a survey.
 pub struct Findings {
-    /// What is left.
+    /// The keys that are left.
     pub rows: Vec<Row>,
-    /// Console tokens that could not be asked.
+    /// ConsoleTokens whose vendor could not be asked.
     pub unasked: Vec<Unasked>,
-    /// What was chosen and is not there, one sentence each.
+    /// Selected names that do not exist, one sentence each.
     pub unmatched: Vec<String>,
-    /// Whether there is a ledger. Without one, what was left on purpose looks like an orphan.
+    /// Whether there is a ledger. Without a ledger, a key that was left on purpose looks like an orphan.
     pub has_ledger: bool,
     cluster: ClusterId,
     asked: Vec<Asked>,
 }
 
 impl Findings {
-    /// How many ConsoleTokens were to be asked.
+    /// The number of ConsoleTokens whose vendors were to be asked.
     pub fn asked(&self) -> usize {
         self.asked.len() + self.unasked.len()
     }
 
-    /// How many of them answered.
+    /// The number of ConsoleTokens whose vendors answered.
     pub fn answered(&self) -> usize {
         self.asked.len()
     }
 }
 
-/// An account whose keys are listed.
+/// An account with its listing of keys.
 struct Asked {
     place: TokenPlace,
     account: Account,
     listing: Arc<Listing>,
 }
 
-/// What became of a key that was to be removed.
+/// The result of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone.
+    /// The key is gone.
     Removed,
-    /// It was gone already, which its account says when asked for it; its entry went from the ledger.
+    /// The key was gone already, as its account confirmed; its ledger entry was removed.
     Forgotten,
-    /// It is still there, and why.
+    /// The key still exists; the text says why.
     Left(String),
 }
 
 impl Survey {
-    /// Lists the vendors, then reads what may account for keys, then the ledger: in any other order, what is being
-    /// made or left behind at this moment would be an orphan.
+    /// Lists the vendors first, then reads the resources that may account for keys, then the ledger. In any other
+    /// order, a key that is being created or retained at this moment would look like an orphan.
     pub async fn look(&self, choice: &Choice) -> Result<Findings, Error> {
         let cluster = self.session.cluster().await?;
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
@@ -160,8 +160,8 @@ impl Survey {
         Ok(Findings { rows, unasked, unmatched, has_ledger: known.book.since.is_some(), cluster, asked })
     }
 
-    /// Removes one of the keys found, if still nothing accounts for it at this very moment: through a ConsoleToken whose
-    /// listing shows it, for any other would say of a key that lives that it is gone.
+    /// Removes one of the keys found, if nothing accounts for it at this moment. The call goes through a ConsoleToken
+    /// whose listing shows the key, because the account of any other token answers 404 for a key that still works.
     pub async fn remove(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
         let holder = findings.asked.iter().find_map(|asked| Some((asked, asked.shows(row)?)));
         let Some((asked, key)) = holder else {
@@ -183,7 +183,8 @@ impl Survey {
         Ok(Removal::Removed)
     }
 
-    /// No ConsoleToken shows it: what stands in the ledger goes only if its own account says that it is gone.
+    /// Removes the ledger entry of a key that no ConsoleToken lists, if the account of that entry confirms that the key
+    /// is gone.
     async fn close(&self, row: &Row, findings: &Findings) -> Result<Removal, Error> {
         let left = |why: &str| Ok(Removal::Left(why.to_owned()));
         let Some(entry) = row.entry() else {
@@ -204,7 +205,7 @@ impl Survey {
         }
     }
 
-    /// What is the matter where there is no ledger, and what to do.
+    /// Says why there is no ledger, and what to do.
     pub fn no_ledger(&self) -> String {
         let namespace = self.ledger.namespace();
         format!(
@@ -229,7 +230,7 @@ impl Survey {
 }
 
 impl Asked {
-    /// The key of that row, if this account's listing shows it.
+    /// The key of that row, if the listing of this account has it.
     fn shows(&self, row: &Row) -> Option<&Listed> {
         let wanted = row.key()?;
         let key = self.listing.keys.iter().find(|key| key.id == wanted.id)?;
@@ -237,12 +238,12 @@ impl Asked {
             Some(entry) => entry.is_shown_by(&self.place, key),
             None => row.is_of(&self.place.place),
         };
-        // A row without an entry is a key as it was listed: under that name.
+        // A row without a ledger entry stands for a listed key, so its name has to match as well.
         (here && (row.entry().is_some() || wanted.name == key.name)).then_some(key)
     }
 
-    /// Looks once more whether the key of an entry is gone: for the key itself, or where only its mark is known, for any
-    /// key with that mark.
+    /// Verifies that the key of an entry is gone: by its id, or, if only its mark is known, by a listing without any
+    /// key of that mark.
     async fn lacks(&self, entry: &Entry, now: Timestamp) -> Result<bool, Fault> {
         if let Some(id) = &entry.key_id {
             return Ok(self.account.get(&KeyId(id.clone())).await?.is_none());
@@ -256,17 +257,17 @@ impl Asked {
     }
 }
 
-/// Asked again right before a removal, of what was read just now.
+/// Repeats the check right before a removal, with resources that were read just now.
 fn is_accounted_for(known: &Known, row: &Row, key: &Listed, cluster: &ClusterId) -> bool {
     match row.entry() {
         None => !known.is_orphan(cluster, key),
-        // An entry of ours may speak of a key without a mark, such as one that was adopted.
+        // An entry of this cluster may be about a key without a mark, such as an adopted key.
         Some(_) if plan::naming::Mark::parse(&key.name).is_some() => !known.lacks(cluster, key),
         Some(_) => known.ids.contains(&key.id.0),
     }
 }
 
-/// Several ConsoleTokens may show the same key: it is one row.
+/// Lists the orphans. Several ConsoleTokens may show the same key, which is one row.
 fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
     let mut seen = HashSet::new();
     let mut rows = Vec::new();
@@ -281,7 +282,7 @@ fn orphans(asked: &[Asked], known: &Known, cluster: &ClusterId) -> Vec<Row> {
 
 fn why(key: &Listed, known: &Known) -> String {
     let why = "no resource accounts for it";
-    // Without a ledger that is said once, and not of each key.
+    // A missing ledger is reported once for the survey, and not for each key.
     match known.doubt(key).filter(|_| known.book.since.is_some()) {
         None => why.to_owned(),
         Some(doubt) => format!("{why}; {doubt}, so it may have been kept on purpose"),
@@ -297,7 +298,7 @@ fn left(asked: &[Asked], book: &Book, choice: &Choice) -> Vec<Row> {
     book.entries.iter().filter(wanted).flat_map(|entry| left_by(entry, asked)).collect()
 }
 
-/// An entry is one row, or one per key where it speaks of a mark that several carry.
+/// The rows of one entry: one row, or one row per key if several keys carry the mark of the entry.
 fn left_by(entry: &Entry, asked: &[Asked]) -> Vec<Row> {
     let account = asked.iter().find(|it| entry.is_reached_by(&it.place));
     let shown = |it: &Asked| it.listing.keys.iter().any(|key| entry.is_shown_by(&it.place, key));

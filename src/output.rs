@@ -1,28 +1,28 @@
-//! What commands print, in one place: to a pipe that may be closed, without characters that a terminal would obey, and with
-//! the exit code that says whose mistake it was.
+//! Output of the commands, in one place: to a pipe that may be closed, without control characters for the terminal, and
+//! with an exit code that tells a usage error from a failure.
 
 use crate::columns::printable_lines;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-/// A flag or a value is wrong.
+/// Exit code: a flag or a value is wrong.
 pub const USAGE: u8 = 2;
 
-/// What a command ends with when it does not get to its end.
+/// The error with which a command fails.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// A flag or a value that is wrong: `--flag: what, and what to write instead`.
+/// A wrong flag or value: `--flag: what, and what to write instead`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongFlag(pub String);
 
-/// Prints what was asked for. A reader who has seen enough, such as `head`, is no error.
+/// Prints the result. A closed pipe is no error: `head` closes it when it has enough lines.
 pub fn print(text: &str) -> io::Result<()> {
     write(&mut io::stdout().lock(), text)
 }
 
-/// Says what is no result, and so does not go into a pipe. Nothing can be done where nobody reads it.
+/// Prints a message to standard error, so that it does not mix with the result in a pipe. A failed write is ignored.
 pub fn tell(text: &str) {
     let _ = write(&mut io::stderr().lock(), &format!("{text}\n"));
 }
@@ -35,7 +35,7 @@ fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
     }
 }
 
-/// The last word of a command that failed. An error is a whole sentence; what caused it is part of that sentence already.
+/// Prints the error of a failed command. The error is a whole sentence that already includes its cause.
 pub fn fail(error: &Failure) -> ExitCode {
     if let Some(error) = error.downcast_ref::<kube::Error>() {
         tell(&format!("keysmith: {}", crate::cluster::sentence(error)));

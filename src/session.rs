@@ -1,5 +1,5 @@
-//! What the commands work with: connections to Kubernetes and to the vendors, beside the operator and with the rights of the
-//! person who runs the command.
+//! What the commands work with: connections to Kubernetes and to the vendors. A command runs beside the operator, with
+//! the rights of the person who runs it.
 
 use crate::api::{ConsoleToken, GROUP, GatewayApiKey};
 use crate::cluster::object::{self, Managed};
@@ -28,28 +28,28 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-/// What a command works with.
+/// The session of one command.
 pub struct Session {
     /// Kubernetes.
     pub client: Client,
-    /// How bytes reach vendors.
+    /// The transport to the vendors.
     pub transport: Arc<dyn Transport>,
     /// The time.
     pub clock: Clock,
-    /// Origins that credentials may be sent to, beside the vendors' own.
+    /// Origins that credentials may be sent to, in addition to the vendors' own.
     pub endpoints: Endpoints,
-    /// The vendors.
+    /// The registry of vendors.
     pub vendors: Vendors,
 }
 
-/// A request for something that has to be known.
+/// A read of the API server, as its error message describes it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The verb, as RBAC calls it.
     pub verb: &'static str,
     /// The resource, as RBAC calls it.
     pub resource: &'static str,
-    /// What it is, for people.
+    /// The name of the resource in messages.
     pub what: &'static str,
     /// The namespace; all of them when `None`.
     pub namespace: Option<String>,
@@ -60,22 +60,22 @@ impl Request {
         Self { verb: "list", resource, what, namespace }
     }
 
-    /// For `map_err`.
+    /// An adapter for `map_err`.
     pub fn unread(self) -> impl FnOnce(kube::Error) -> Unread {
         move |source| Unread { request: self, source: Box::new(source) }
     }
 }
 
-/// Everything that may account for keys.
+/// All resources that may account for keys.
 pub const EVERYTHING: Request =
     Request::list("consoletokens and gatewayapikeys", "the resources of all namespaces", None);
 
-/// Something that had to be read could not be.
+/// A read that failed.
 #[derive(Debug)]
 pub struct Unread {
-    /// What was asked for.
+    /// The failed request.
     pub request: Request,
-    /// What the API server said.
+    /// The error of the API server.
     pub source: Box<kube::Error>,
 }
 
@@ -103,26 +103,26 @@ impl fmt::Display for Unread {
 
 /// A connection to Kubernetes.
 pub struct Kubernetes {
-    /// The client. Retries are decided where they are understood.
+    /// The client, without kube's automatic retries: each caller decides about retries.
     pub client: Client,
     /// The namespace that the kubeconfig or the pod names.
     pub namespace: String,
 }
 
 impl Kubernetes {
-    /// Connects as the kubeconfig says, or the pod's service account, and requests whether anybody answers.
+    /// Connects by the kubeconfig, or by the pod's service account, and checks that an API server answers.
     pub async fn connect() -> Result<Self, Failure> {
         let config = config().await?;
         let (namespace, url) = (config.default_namespace.clone(), shown(&config));
         let client = client(config)?;
         match client.apiserver_version().await {
-            // What answers is an API server, whatever it thinks of this question.
+            // Any API error proves that an API server answers.
             Ok(_) | Err(kube::Error::Api(_)) => Ok(Self { client, namespace }),
             Err(error) => Err(format!("{url}: {}", sentence(&error)).into()),
         }
     }
 
-    /// Says so where a namespace does not exist. One that may not be read may exist.
+    /// Reports a namespace that does not exist. A namespace that may not be read may exist.
     pub async fn check_namespace(&self, flag: &str, namespace: &str) -> Result<(), Failure> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         match namespaces.get_metadata(namespace).await {
@@ -135,7 +135,7 @@ impl Kubernetes {
     }
 }
 
-/// Where the API server is: its address without what may be a credential.
+/// The address of the API server, without the parts that may be a credential.
 pub fn shown(config: &Config) -> String {
     let url = &config.cluster_url;
     let (scheme, host) = (url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default());
@@ -143,8 +143,8 @@ pub fn shown(config: &Config) -> String {
     format!("{scheme}://{host}{port}")
 }
 
-/// The configuration, with kube's own silent retries off: a retried create would meet its own object as "already exists", a
-/// retried compare-and-swap its own write as a conflict.
+/// The configuration with kube's automatic retries off. A retried create would meet its own object as "already exists",
+/// and a retried compare-and-swap its own write as a conflict.
 pub async fn config() -> Result<Config, Failure> {
     let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
     config.default_retry = false;
@@ -163,7 +163,7 @@ pub fn client(config: Config) -> Result<Client, Failure> {
     })
 }
 
-/// What is wrong with the kubeconfig. Its text is not repeated, because it holds credentials.
+/// Explains an invalid kubeconfig. Its text is not repeated, because it holds credentials.
 fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
     let asked = std::env::var_os("KUBECONFIG").filter(|it| !it.is_empty());
     let cause = error.source().and_then(|it| it.downcast_ref::<KubeconfigError>());
@@ -206,7 +206,7 @@ fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
 }
 
 impl Session {
-    /// Which cluster this is.
+    /// The id of this cluster.
     pub async fn cluster(&self) -> Result<ClusterId, Unread> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let place = Some("kube-system".to_owned());
@@ -216,7 +216,7 @@ impl Session {
         Ok(ClusterId(namespace.uid().unwrap_or_default()))
     }
 
-    /// ConsoleTokens of that namespace, or of all, with that name, or with any.
+    /// The ConsoleTokens, by namespace and by name if given.
     pub async fn tokens(
         &self,
         namespace: Option<&str>,
@@ -227,7 +227,7 @@ impl Session {
         Ok(list.into_iter().filter(|it| name.is_none_or(|name| name == it.name_any())).collect())
     }
 
-    /// GatewayApiKeys of that namespace, or of all, with these labels, or with any.
+    /// The GatewayApiKeys, by namespace and by labels if given.
     pub async fn keys(
         &self,
         namespace: Option<&str>,
@@ -243,7 +243,7 @@ impl Session {
         object::within(&self.client, namespace)
     }
 
-    /// A connection to a token's vendor; otherwise why there is none.
+    /// Connects to the vendor of a token; the error says why that is impossible.
     pub async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
         let spec = &token.spec;
         let unknown = || "this version does not know its vendor".to_owned();
@@ -277,7 +277,7 @@ impl Session {
     }
 }
 
-/// How many were asked and answered, where that were not all, or none were there to ask.
+/// The sentence on how many ConsoleTokens answered; `None` if all did and there was at least one.
 pub fn answers(answered: usize, asked: usize) -> Option<String> {
     match (answered, asked) {
         (_, 0) => Some("there are no ConsoleTokens to ask".to_owned()),
@@ -287,7 +287,7 @@ pub fn answers(answered: usize, asked: usize) -> Option<String> {
     }
 }
 
-/// A console token that could not be asked.
+/// A ConsoleToken whose vendor could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unasked {
     /// Which one.
@@ -297,13 +297,13 @@ pub struct Unasked {
 }
 
 impl Unasked {
-    /// For people.
+    /// The message for people.
     pub fn sentence(&self) -> String {
         format!("{} {} could not be asked: {}", self.token.kind.name(), self.token, printable(&self.why))
     }
 }
 
-/// Console tokens that could not be asked, and why, as JSON.
+/// The ConsoleTokens whose vendor could not be asked, with the causes, as JSON.
 pub fn unanswered(unasked: &[Unasked]) -> Value {
     let one =
         |it: &Unasked| json!({"consoleToken": printable(&it.token.to_string()), "why": printable(&it.why)});

@@ -1,5 +1,5 @@
-//! `keysmith uninstall-check`: whether the operator can go without leaving anything behind. It changes nothing. The
-//! chart runs it before a release is removed, and a refusal keeps the release.
+//! `keysmith uninstall-check`: whether the operator can be uninstalled without leaving anything behind. The command
+//! changes nothing. The chart runs it before a release is removed, and a refusal keeps the release.
 
 use crate::api;
 use crate::cli::flags;
@@ -14,14 +14,14 @@ use kube::{Api, Client, ResourceExt};
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Something is left.
+/// Exit code: resources are left.
 const REMAINS: u8 = 3;
-/// As many are named; the rest is counted.
+/// How many resources a message names; it counts the rest.
 const NAMED: usize = 20;
-/// Pages are small because a page is what a list costs in memory at its peak.
+/// Small pages bound the peak memory of a list.
 const PAGE: u32 = 250;
 
-/// What `keysmith uninstall-check` can be told.
+/// The arguments of `keysmith uninstall-check`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 nothing is left, 3 resources are left, 2 a flag or its value is wrong, \
@@ -33,13 +33,13 @@ pub struct Arguments {
     namespaces: Vec<String>,
 }
 
-/// Looks, and says what is left.
+/// Lists the resources that are left and reports them.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let kubernetes = Kubernetes::connect().await?;
     let namespaces: Vec<_> =
         arguments.namespaces.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
     for namespace in &namespaces {
-        // What is gone holds nothing; still, one that never was is a mistake.
+        // A deleted namespace holds no resources. A namespace that never existed is a typing mistake and is reported.
         if let Err(why) = kubernetes.check_namespace("--namespaces", namespace).await {
             tell(&why.to_string());
         }
@@ -70,7 +70,7 @@ fn unlisted(crd: &CustomResourceDefinition, error: &kube::Error) -> String {
     }
 }
 
-/// What there is of one kind, as `Kind namespace/name`; nothing where the kind itself is not there.
+/// The resources of one kind as `Kind namespace/name`; none if the definition is not installed.
 async fn instances(
     client: &Client,
     crd: &CustomResourceDefinition,
@@ -84,7 +84,7 @@ async fn instances(
     } else if crd.spec.scope == "Namespaced" {
         namespaces.iter().map(|it| Api::namespaced_with(client.clone(), it, &resource)).collect()
     } else {
-        // They are others' as well, and whoever watches some namespaces only may not list them.
+        // Cluster-wide objects belong to other releases as well, and an operator of some namespaces may not list them.
         Vec::new()
     };
     let mut found = Vec::new();
@@ -106,7 +106,7 @@ async fn instances(
     Ok(found)
 }
 
-/// What is left, why that matters, and the ways out.
+/// The refusal: which resources are left, why that matters, and the ways out.
 fn refusal(left: &[String], namespaces: &[&str]) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.

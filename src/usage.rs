@@ -1,4 +1,4 @@
-//! `keysmith usage`: what keys spent, by key, namespace or label, for whoever has to bill it.
+//! `keysmith usage`: what keys spent, by key, namespace or label, for billing.
 
 pub mod command;
 pub mod table;
@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What to read; everything where nothing is said.
+/// The selection of keys; an empty selection means all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     /// Only this namespace.
@@ -38,48 +38,48 @@ pub struct Row {
     pub name: String,
     /// The driver.
     pub vendor: String,
-    /// The ConsoleToken it is made with.
+    /// The ConsoleToken of the key.
     pub console_token: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Spent, in millionths of `currency`.
+    /// The amount spent, in millionths of `currency`.
     pub micros: u64,
     /// The vendor's currency.
     pub currency: String,
     /// Calls, where the vendor counts them.
     pub calls: Option<u64>,
-    /// When it was used last within the span.
+    /// The last use within the span.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What was read.
+/// The result of reading the spending.
 #[derive(Default)]
 pub struct Reading {
-    /// By GatewayApiKey.
+    /// One row per GatewayApiKey.
     pub rows: Vec<Row>,
-    /// Console tokens that could not be asked.
+    /// ConsoleTokens whose vendor could not be asked.
     pub unasked: Vec<Unasked>,
-    /// How many ConsoleTokens answered.
+    /// The number of ConsoleTokens whose vendors answered.
     pub answered: usize,
     /// Keys that are missing from the rows, and why, one sentence each.
     pub uncounted: Vec<String>,
-    /// What was chosen and is not there, one sentence each.
+    /// Selected names that do not exist, one sentence each.
     pub unmatched: Vec<String>,
 }
 
 impl Reading {
-    /// How many ConsoleTokens were to be asked: those that have a key that was chosen.
+    /// The number of ConsoleTokens whose vendors were to be asked: those with a selected key.
     pub fn asked(&self) -> usize {
         self.answered + self.unasked.len()
     }
 
-    /// Whether everything that was chosen was read.
+    /// Whether the spending of every selected key was read.
     pub fn is_whole(&self) -> bool {
         self.unasked.is_empty() && self.uncounted.is_empty() && self.unmatched.is_empty()
     }
 }
 
-/// Reads what the keys spent within the span.
+/// Reads the spending of the selected keys within the span.
 pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Reading, Unread> {
     let cluster = session.cluster().await?;
     let mut reading = Reading::default();
@@ -115,7 +115,7 @@ fn without_token(token: &TokenRef, keys: usize) -> String {
 }
 
 impl Choice {
-    /// What selects nothing, one sentence each.
+    /// Reports selections that match nothing, one sentence each.
     fn unmatched(&self, tokens: usize, keys: usize) -> Vec<String> {
         let place =
             self.namespace.as_ref().map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
@@ -130,7 +130,7 @@ impl Choice {
     }
 }
 
-/// By their console token.
+/// The keys by ConsoleToken.
 type Keys = BTreeMap<TokenRef, Vec<GatewayApiKey>>;
 
 async fn keys(session: &Session, choice: &Choice, reading: &mut Reading) -> Result<Keys, Unread> {
@@ -142,7 +142,7 @@ async fn keys(session: &Session, choice: &Choice, reading: &mut Reading) -> Resu
             reading.uncounted.push(why);
             continue;
         };
-        // A console token calls no model, and the vendor need not tell of it.
+        // A management key calls no model, and vendors need not report spending for it.
         if key.spec.kind != Some(KeyType::Management) {
             keys.entry(TokenRef::named_by(&key)).or_default().push(key);
         }

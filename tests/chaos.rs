@@ -1,7 +1,7 @@
-//! The real binary on a real kube-apiserver and etcd, through proxies that lose, hold, repeat and refuse what passes
-//! them, while the process is killed, paused and doubled.
+//! The real binary on a real kube-apiserver and etcd, through proxies that lose, hold, repeat and refuse requests,
+//! while the process is killed, paused and run twice.
 //!
-//! A plain run plays a few minutes' worth of faults in under one. `KEYSMITH_CHAOS=1` plays all of them.
+//! A short run has a selection of the faults. `KEYSMITH_CHAOS=1` runs all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -64,6 +64,6 @@ async fn load_is_carried_through_rotations_without_a_refused_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_namespace_goes_when_told_to_although_its_token_is_lost() {
-    outages::a_namespace_whose_token_is_lost_goes_when_told_to().await;
+async fn the_namespace_goes_by_force_deletion_although_its_token_is_lost() {
+    outages::a_namespace_whose_token_is_lost_goes_by_force_deletion().await;
 }

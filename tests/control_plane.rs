@@ -1,4 +1,4 @@
-//! The script behind `make cluster`: side by side, on a cluster of the user's own, and without Go.
+//! The script behind `make cluster`: side by side, on a cluster of the user, and without Go.
 
 #![allow(
     clippy::unwrap_used,
@@ -64,7 +64,7 @@ fn operator(kubeconfig: &Path) -> (Running, String) {
     (Running(child), address)
 }
 
-/// Waits until `/readyz` answers with that status, and returns what it says.
+/// Waits until `/readyz` answers with that status, and returns its body.
 fn wait_for(address: &str, status: &str) -> String {
     let mut last = String::new();
     for _ in 0..200 {
@@ -98,7 +98,7 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
     let again = script(&["up", "--dir", folder], &[]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("already running"));
     assert_eq!(last_line(&again), format!("export KUBECONFIG={}", configs[0].display()));
-    // A cluster that somebody chose gets the definitions, and is left alone otherwise.
+    // A cluster chosen by the user gets the definitions and no other change.
     kubectl(&configs[1], &["delete", "crd", "providerkeys.keysmith.dev"]);
     let (operator, address) = operator(&configs[1]);
     let missing = wait_for(&address, "503");
@@ -122,7 +122,7 @@ fn two_run_side_by_side_and_a_cluster_of_ones_own_is_used_when_asked_for() {
 fn without_go_the_error_says_the_three_ways_out() {
     let tools = plane::folder().join("tools");
     std::fs::create_dir_all(&tools).unwrap();
-    // Everything that is on this machine's PATH, but for Go.
+    // Every program on the PATH of this machine, except Go.
     let path = std::env::var_os("PATH").unwrap();
     for folder in std::env::split_paths(&path) {
         for tool in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -1,9 +1,9 @@
 //! Everything that needs no control plane: the emulator, the drivers, the simulated cluster, the chart, the command line, and
-//! what is written for users. One program, because linking takes longer than most of them; `cargo test --test fast edgee`
-//! runs those of one module.
+//! the documents for users. One program, because linking takes longer than most tests; `cargo test --test fast edgee` runs
+//! those of one module.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast -- golden reference config_map written_down` writes anew what is
-//! generated; `make generate` does it.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast -- golden reference config_map written_down` writes the generated
+//! files; `make generate` runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests may look at secrets and clocks")]
 
 mod support {
-    pub mod canned;
     pub mod cluster;
     pub mod driver_contract;
     pub mod garbage;
@@ -30,8 +29,8 @@ mod support {
     pub mod hostile;
     pub mod invariants;
     pub mod logged;
-    pub mod ordeals;
     pub mod orders;
+    pub mod stub;
     pub mod vendor;
 }
 
@@ -82,7 +81,6 @@ mod edenai {
 }
 mod edgee {
     mod account;
-    mod canned;
     mod coding;
     mod contract;
     mod echoes;
@@ -94,6 +92,7 @@ mod edgee {
     mod refusals;
     mod secrets;
     mod settings;
+    mod stub;
     mod tcp;
     mod throttling;
     mod tls;
@@ -114,11 +113,11 @@ mod emulator {
     mod export;
     mod faults;
     mod gateway;
+    mod handle;
     mod keys;
     mod listing;
     mod provider_keys;
     mod support;
-    mod surface;
     mod tcp;
 }
 mod proven {

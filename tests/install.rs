@@ -1,5 +1,5 @@
-//! Keysmith as people install it: the image is built, and runs on a real control plane under its own service account, by
-//! the chart, by kustomize, and by README word by word.
+//! Keysmith as users install it: the image is built and runs on a real control plane under its own service account,
+//! installed by the chart, by kustomize, and by the commands of README.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What the decisions decide, and what becomes of them over whole histories with faults.
+//! The decisions, and whole histories of them with faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,6 @@ mod support {
 mod plans {
     pub mod accounts;
     pub mod adopting;
-    pub mod chance;
     pub mod class;
     pub mod cluster;
     pub mod deciding;
@@ -23,6 +22,7 @@ mod plans {
     pub mod fate;
     pub mod fields;
     pub mod found;
+    pub mod generator;
     pub mod histories;
     pub mod history;
     pub mod keeping;

@@ -1,5 +1,5 @@
-//! The same stories on a real kube-apiserver and etcd, and those that only a real one can tell. The control plane is
-//! started by `tests/controlplane/cluster`, once for all of them.
+//! The stories on a real kube-apiserver and etcd, and the stories that need a real API server.
+//! `tests/controlplane/cluster` starts the control plane, once for all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -47,7 +47,7 @@ mod support {
 mod charts {
     mod accepted;
 }
-#[allow(dead_code, reason = "stories that take days are told in the simulated cluster only")]
+#[allow(dead_code, reason = "stories that take days run in the simulated cluster only")]
 mod stories {
     pub mod admission;
     pub mod adopting;
@@ -92,7 +92,7 @@ macro_rules! tell {
     };
 }
 
-/// The same with two operators, from whom the lead is taken away time and again.
+/// The same with two operators; the leadership is taken from each of them again and again.
 macro_rules! tell_with_rivals {
     ($($module:ident of $stories:ident: $($story:ident),+;)+) => {
         $(mod $module {
@@ -109,12 +109,12 @@ macro_rules! tell_with_rivals {
 
 /// One story at one vendor.
 macro_rules! tell_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::real_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::real_at(vendor_id).await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;
             })+
@@ -125,25 +125,25 @@ macro_rules! tell_at {
 tell_everywhere! {
     policies:
         a_policy_that_refuses_a_secret_is_quoted_and_no_key_is_made,
-        a_full_quota_is_told_and_costs_no_key,
+        an_exceeded_quota_is_reported_and_costs_no_key,
         a_policy_that_adds_to_a_secret_costs_one_key_and_no_loop,
         a_policy_that_takes_the_key_out_costs_no_key;
     around:
-        what_is_not_the_key_is_written_around_it,
+        a_secret_is_rewritten_around_its_unchanged_key,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_replaced_manifest_gets_finalizer_and_claim_back;
     vanishing:
         a_key_that_vanishes_for_half_a_minute_is_kept,
         a_deletion_revokes_a_key_that_no_listing_shows,
         a_leaked_key_that_no_listing_shows_is_revoked,
-        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
+        an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked;
     drivers:
-        what_the_vendor_can_do_reaches_it,
+        every_supported_field_reaches_the_vendor,
         an_edit_reaches_the_same_key_where_the_vendor_can,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
-        a_refused_token_is_told_and_a_new_one_is_picked_up;
+        a_refused_token_is_reported_and_a_new_one_is_picked_up;
 }
 
 mod minting {
@@ -153,33 +153,33 @@ mod minting {
     tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
         a_token_in_use_is_not_revoked_with_its_key);
-    tell_at!(edgee Edgee minting: what_cannot_be_minted_is_refused_by_name);
+    tell_at!(edgee Edgee minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
 }
 
 mod projects {
     tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
-        a_change_in_the_console_is_set_right_or_only_shown, of_two_for_one_project_the_first_counts);
+        drift_in_the_console_is_corrected_or_only_shown, of_two_for_one_project_the_first_counts);
 }
 
 mod ending {
     everywhere!(ending:
-        a_retained_key_works_on_and_is_told_about,
+        a_retained_key_still_works_and_is_reported,
         a_deletion_during_a_rotation_removes_both_keys,
-        a_deletion_without_a_console_token_can_be_let_go_by_policy);
+        a_deletion_without_a_console_token_can_be_forced_by_policy);
     tell_at!(only_edgee Edgee ending:
         a_key_that_is_to_be_disabled_stays_and_does_not_work,
-        a_token_and_a_deposit_can_be_let_go_too,
-        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_token_and_a_provider_key_can_be_retained_too,
+        a_foreign_key_id_in_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing);
 }
 
 mod leaking {
     everywhere!(leaking:
-        a_leak_is_said_until_it_is_revoked_although_the_token_is_refused,
-        a_leaked_key_dies_although_its_resource_is_suspended,
-        a_leaked_key_is_dead_at_once_and_never_comes_back);
+        a_leak_is_reported_until_the_key_is_revoked_although_the_token_is_refused,
+        a_leaked_key_is_revoked_although_its_resource_is_suspended,
+        a_leaked_key_is_revoked_at_once_and_never_restored);
     tell_at!(only_edgee Edgee leaking:
-        a_leaked_key_dies_even_while_its_specification_is_refused);
+        a_leaked_key_is_revoked_while_its_specification_is_refused);
 }
 
 mod rotating {
@@ -190,10 +190,10 @@ mod rotating {
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
         a_field_that_is_fixed_at_creation_replaces_the_key,
-        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        the_old_key_works_beside_the_new_one_during_a_requested_overlap,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        the_reloader_annotation_is_written_where_requested,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
 }
 
@@ -215,16 +215,17 @@ mod issuing {
 mod keeping {
     everywhere!(keeping:
         a_key_deleted_in_the_console_is_issued_again);
-    /// Elsewhere a key that is gone means another one and another overlap, which is told where time is paused.
+    /// At other vendors, a lost key causes another overlap, which the simulated cluster covers because its time can be
+    /// paused.
     mod where_a_key_is_shown_again {
-        tell_at!(edgee Edgee keeping: an_edited_secret_is_set_right);
-        tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_set_right);
+        tell_at!(edgee Edgee keeping: an_edited_secret_is_restored);
+        tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_restored);
     }
     tell_at!(only_edgee Edgee keeping:
         a_deleted_secret_comes_back_with_the_same_key,
-        a_key_changed_in_the_console_is_set_right,
-        a_look_at_the_vendor_can_be_asked_for,
-        a_change_that_the_vendor_swallows_is_said);
+        settings_drift_in_the_console_is_corrected,
+        a_reconcile_request_lists_the_vendor,
+        an_amendment_that_the_vendor_ignores_is_reported);
 }
 
 mod faults {
@@ -234,19 +235,19 @@ mod faults {
         a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
         a_500_after_the_key_was_made_is_no_failure,
         a_truncated_answer_to_a_create_call_is_recovered,
-        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_refused_create_call_is_reported_with_the_field_and_backs_off,
         a_restart_does_not_shorten_a_wait);
 }
 
 mod telling {
     tell_at!(edgee Edgee telling:
         two_events_of_one_reason_keep_their_own_texts,
-        a_refused_token_stalls_when_a_second_look_confirms_it,
-        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        a_refused_token_stalls_when_a_second_probe_confirms_it,
+        conditions_report_a_budget_that_is_low_exhausted_and_available_again,
         a_copied_manifest_gets_its_key_at_once,
         workloads_that_do_not_exist_are_named_at_once);
     tell_at!(edenai_v3 EdenAiV3 telling:
-        a_budget_is_told_when_it_is_low_spent_and_there_again,
+        conditions_report_a_budget_that_is_low_exhausted_and_available_again,
         a_suspended_key_says_whether_applications_have_it);
 }
 
@@ -259,21 +260,21 @@ mod tokens {
         a_missing_secret_is_named_and_picked_up_when_it_appears,
         bytes_that_cannot_be_a_token_are_never_sent,
         an_endpoint_that_is_not_admitted_gets_nothing,
-        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        malformed_answers_are_reported_and_never_quoted,
         a_token_stays_until_nothing_needs_it_to_clean_up,
         a_token_of_the_same_name_is_another_one,
-        a_refusal_that_was_a_mistake_parks_nobody,
+        a_transient_403_does_not_block_dependents,
         a_key_waits_for_its_token_and_goes_on_when_it_comes);
 }
 
 mod refusals {
     everywhere!(refusals:
-        a_secret_that_appears_between_the_look_and_the_write_is_not_touched);
+        a_secret_that_appears_between_the_read_and_the_write_is_not_touched);
     tell_at!(only_edgee Edgee refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        a_foreign_secret_is_refused_before_a_key_is_created,
         of_two_resources_that_name_one_secret_the_first_wins,
         a_specification_that_cannot_be_carried_out_names_the_field,
-        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret);
+        an_immutable_secret_type_is_reported_and_changes_after_the_secret_is_deleted);
 }
 
 tell! {
@@ -291,25 +292,25 @@ tell! {
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
         the_one_that_stands_by_is_ready_and_does_nothing,
-        what_is_under_way_is_finished_before_the_lease_is_given_back,
-        a_lease_that_somebody_deletes_is_written_anew,
+        passes_under_way_are_finished_before_the_lease_is_released,
+        a_deleted_lease_is_created_again,
         one_operator_alone_is_ready_when_its_caches_are_filled;
     admission:
         a_console_token_names_exactly_one_known_vendor,
         a_console_token_is_not_pointed_elsewhere,
         a_console_token_is_given_or_minted_and_stays_so,
-        what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells,
+        admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_knows,
         what_has_no_effect_or_cannot_be_is_refused_in_a_sentence,
         a_key_that_cannot_be_is_refused_with_the_field,
-        a_deposit_never_means_the_whole_organization_by_accident,
-        what_is_fixed_at_creation_cannot_be_edited,
+        a_provider_key_never_means_the_whole_organization_by_accident,
+        immutable_fields_cannot_be_edited,
         a_status_is_in_progress_from_birth;
     provider_keys:
         every_documented_provider_gets_its_format,
-        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
-        a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
-        a_deposit_changed_or_removed_in_the_console_is_set_right,
-        a_lost_answer_to_a_deposit_is_found_again,
+        a_provider_key_is_assigned_to_the_keys_it_names_and_follows_them,
+        a_changed_credential_reaches_the_vendor_and_the_old_provider_key_is_removed,
+        a_provider_key_changed_or_removed_in_the_console_is_restored,
+        a_lost_answer_to_a_provider_key_is_recovered,
         a_credential_that_cannot_be_one_is_named_and_never_sent;
     holding:
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
@@ -325,7 +326,7 @@ tell! {
         health_readiness_and_metrics_are_served_and_sigterm_ends_it_well,
         what_the_binary_prints_at_trace_level_holds_no_secret,
         a_namespace_with_everything_in_it_goes,
-        a_field_that_the_type_cannot_read_is_told_so;
+        a_field_that_cannot_be_decoded_is_reported;
 }
 
 tell_with_rivals! {

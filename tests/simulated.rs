@@ -86,12 +86,12 @@ macro_rules! tell {
 
 /// One story at one vendor.
 macro_rules! tell_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(start_paused = true)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::simulated_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::simulated_at(vendor_id).await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;
             })+
@@ -99,14 +99,14 @@ macro_rules! tell_at {
     };
 }
 
-/// One story at one vendor with two operators, from whom the lead is taken away time and again.
+/// One story at one vendor with two operators; the leadership is taken from each of them again and again.
 macro_rules! tell_with_rivals_at {
-    ($place:ident $surface:ident $module:ident: $($story:ident),+) => {
+    ($place:ident $vendor_id:ident $module:ident: $($story:ident),+) => {
         mod $place {
             $(#[tokio::test(start_paused = true)]
             async fn $story() {
-                let surface = keysmith::emulator::Surface::$surface;
-                let mut world = crate::support::world::World::simulated_at(surface).await;
+                let vendor_id = keysmith::emulator::VendorId::$vendor_id;
+                let mut world = crate::support::world::World::simulated_at(vendor_id).await;
                 world.rival().await;
                 crate::stories::$module::$story(&mut world).await;
                 world.end().await;
@@ -117,45 +117,45 @@ macro_rules! tell_with_rivals_at {
 
 tell_everywhere! {
     drivers:
-        what_the_vendor_can_do_reaches_it,
+        every_supported_field_reaches_the_vendor,
         an_edit_reaches_the_same_key_where_the_vendor_can,
         a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
-        a_key_is_replaced_before_it_expires_and_nobody_notices,
+        a_key_is_rotated_before_it_expires_without_a_refused_call,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,
         a_lost_secret_comes_back_with_a_key_that_works,
         an_expiry_that_was_moved_at_the_vendor_is_planned_for,
-        an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for,
+        an_expiry_that_the_vendor_does_not_show_is_reported_and_used_for_rotation,
         a_successor_shares_what_is_left_of_the_budget,
         a_successor_whose_answer_was_lost_shares_the_budget_too,
-        old_keys_do_not_pile_up_and_what_can_be_spent_is_said,
-        a_refused_token_is_told_and_a_new_one_is_picked_up;
+        previous_keys_are_limited_and_the_spendable_budget_is_reported,
+        a_refused_token_is_reported_and_a_new_one_is_picked_up;
     spending:
-        spending_is_read_where_that_is_asked_for_and_told_in_steps,
-        a_balance_that_is_low_is_told_once,
-        spending_that_cannot_be_read_is_said_and_keys_work_on,
+        spending_is_read_where_requested_and_reported_in_steps,
+        a_low_balance_is_reported_once,
+        unreadable_spending_is_reported_and_keys_still_work,
         a_warning_that_could_never_come_is_refused_and_keys_work_on;
     leaking:
-        a_leaked_key_is_dead_at_once_and_never_comes_back,
-        a_leaked_key_dies_even_while_no_other_can_be_made,
-        a_leaked_key_dies_even_while_its_specification_is_refused,
-        a_leak_is_said_until_it_is_revoked_although_the_token_is_refused,
-        a_leaked_key_dies_although_its_resource_is_suspended,
-        a_leaked_key_dies_although_another_call_was_asked_to_wait,
-        a_leaked_key_dies_although_no_secret_can_take_another,
-        a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made,
+        a_leaked_key_is_revoked_at_once_and_never_restored,
+        a_leaked_key_is_revoked_while_no_successor_can_be_created,
+        a_leaked_key_is_revoked_while_its_specification_is_refused,
+        a_leak_is_reported_until_the_key_is_revoked_although_the_token_is_refused,
+        a_leaked_key_is_revoked_although_its_resource_is_suspended,
+        a_leaked_key_is_revoked_during_a_retry_after_pause,
+        a_leaked_key_is_revoked_although_no_secret_can_hold_a_successor,
+        a_leaked_key_is_revoked_although_the_first_revocation_fails_and_no_successor_can_be_created,
         a_leak_that_is_declared_while_a_deletion_waits_is_dealt_with,
         a_key_that_leaked_is_not_retained_with_its_resource,
-        a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so;
+        a_leak_of_an_observed_key_is_reported_and_left_to_people;
     vanishing:
         a_key_that_vanishes_for_half_a_minute_is_kept,
         a_key_that_comes_back_after_it_was_replaced_has_its_overlap,
         a_deletion_revokes_a_key_that_no_listing_shows,
         a_leaked_key_that_no_listing_shows_is_revoked,
-        a_copy_of_a_key_is_told_a_poll_before_it_is_revoked;
+        an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked;
     around:
-        what_is_not_the_key_is_written_around_it,
-        what_is_changed_in_another_way_each_time_is_left_alone_too,
+        a_secret_is_rewritten_around_its_unchanged_key,
+        a_secret_reverted_in_a_different_way_each_time_is_left_alone_too,
         a_secret_of_an_earlier_version_keeps_its_key, a_gateway_that_no_entry_names_changes_no_secret,
         a_secret_that_cannot_be_stored_costs_no_key, a_secret_that_no_api_server_takes_is_refused_by_its_field,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
@@ -170,8 +170,8 @@ tell_everywhere! {
         a_page_of_html_instead_of_an_answer_is_recovered,
         an_answer_that_never_comes_is_recovered,
         a_listing_that_lags_makes_no_second_key,
-        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
-        an_account_without_credit_is_said_to_need_money_and_tried_every_hour,
+        a_refused_create_call_is_reported_with_the_field_and_backs_off,
+        an_account_without_credit_is_reported_and_retried_every_hour,
         a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
         a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
         a_restart_does_not_shorten_a_wait,
@@ -179,24 +179,24 @@ tell_everywhere! {
         a_deletion_waits_for_a_vendor_that_is_down,
         deleting_while_an_answer_is_lost_leaves_no_key;
     survey:
-        a_survey_shows_what_is_left_and_removes_it_on_request,
+        orphans_lists_keys_without_a_resource_and_deletes_them_on_request,
         a_key_that_is_accounted_for_by_now_is_left_alone,
         without_a_ledger_nothing_is_removed,
-        a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask,
+        a_survey_keeps_to_its_selection_and_names_the_tokens_that_did_not_answer,
         an_entry_of_an_account_that_was_not_asked_stays,
-        what_only_another_namespace_shows_is_removed_through_its_token;
+        an_orphan_that_only_another_namespace_lists_is_removed_through_its_token;
     refusals:
-        a_secret_of_somebody_else_is_refused_before_a_key_is_made,
+        a_foreign_secret_is_refused_before_a_key_is_created,
         of_two_resources_that_name_one_secret_the_first_wins,
-        a_secret_that_appears_between_the_look_and_the_write_is_not_touched,
+        a_secret_that_appears_between_the_read_and_the_write_is_not_touched,
         a_specification_that_cannot_be_carried_out_names_the_field,
         a_served_key_outlives_an_edit_that_cannot_be_carried_out,
-        a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret,
-        a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else;
+        an_immutable_secret_type_is_reported_and_changes_after_the_secret_is_deleted,
+        a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other;
 }
 
 mod crowds {
-    tell_at!(cortecs Cortecs crowds: many_keys_wait_for_their_turn_and_none_takes_a_second_serial);
+    tell_at!(cortecs Cortecs crowds: many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
     tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll);
     tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
@@ -209,20 +209,20 @@ mod minting {
         a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
         a_token_is_used_although_the_watch_of_its_key_is_behind,
         a_token_in_use_is_not_revoked_with_its_key, a_key_that_pretends_to_be_a_token_is_refused,
-        what_cannot_be_minted_is_refused_by_name);
+        a_token_that_cannot_be_minted_is_refused_by_its_field);
     tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
         a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
         a_token_can_do_without_its_issuer_where_the_vendor_lets_it, a_token_in_use_is_not_revoked_with_its_key,
         a_key_that_pretends_to_be_a_token_is_refused);
-    tell_at!(edgee Edgee minting: what_cannot_be_minted_is_refused_by_name);
-    tell_at!(edenai_v2 EdenAiV2 minting: what_cannot_be_minted_is_refused_by_name);
+    tell_at!(edgee Edgee minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
+    tell_at!(edenai_v2 EdenAiV2 minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
 }
 
 mod projects {
     tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
-        a_change_in_the_console_is_set_right_or_only_shown,
-        a_token_of_somebody_who_is_no_administrator_says_so, of_two_for_one_project_the_first_counts);
+        drift_in_the_console_is_corrected_or_only_shown,
+        a_token_without_the_administrator_role_is_reported, of_two_for_one_project_the_first_counts);
     tell_at!(edgee Edgee projects: a_vendor_without_projects_is_refused_by_name);
     tell_at!(edenai_v3 EdenAiV3 projects: a_vendor_without_projects_is_refused_by_name);
 }
@@ -246,15 +246,15 @@ mod adopting {
 
 mod ending {
     everywhere!(ending:
-        a_retained_key_works_on_and_is_told_about,
+        a_retained_key_still_works_and_is_reported,
         a_deletion_during_a_rotation_removes_both_keys,
-        a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go,
-        a_deletion_without_a_console_token_can_be_let_go_by_policy,
-        an_id_that_somebody_wrote_into_status_is_not_revoked,
+        a_blocked_deletion_is_reported_in_time_and_can_be_forced,
+        a_deletion_without_a_console_token_can_be_forced_by_policy,
+        a_foreign_key_id_in_status_is_not_revoked,
         a_key_that_never_was_leaves_nothing_and_says_nothing);
     tell_at!(only_edgee Edgee ending:
         a_key_that_is_to_be_disabled_stays_and_does_not_work,
-        a_token_and_a_deposit_can_be_let_go_too);
+        a_token_and_a_provider_key_can_be_retained_too);
 }
 
 mod rotating {
@@ -264,17 +264,17 @@ mod rotating {
         the_first_value_of_a_trigger_replaces_nothing,
         an_annotation_replaces_the_key_once_for_each_value,
         a_field_that_is_fixed_at_creation_replaces_the_key,
-        the_old_key_stays_beside_the_new_one_where_that_is_asked_for,
+        the_old_key_works_beside_the_new_one_during_a_requested_overlap,
         an_own_entry_with_the_name_of_an_old_one_stays_when_old_keys_are_not_kept_any_more,
         making_keys_stops_when_there_are_too_many_in_a_day,
-        what_is_lost_in_the_middle_of_rotations_is_found_or_made_again,
+        lost_answers_and_secrets_during_rotations_are_recovered,
         nothing_is_replaced_while_it_is_suspended_and_all_of_it_after);
     tell_at!(only_edgee Edgee rotating:
-        an_old_key_that_is_still_used_is_waited_for_and_then_told_about,
+        a_previous_key_still_in_use_is_waited_for_and_then_reported,
         a_longer_overlap_brings_a_key_back_that_was_switched_off,
         consumers_are_restarted_once_for_each_key_and_never_at_a_start,
-        reloader_is_told_where_that_is_asked_for,
-        a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so,
+        the_reloader_annotation_is_written_where_requested,
+        a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so,
         every_class_of_vendor_rotates_and_recovers);
 }
 
@@ -297,26 +297,26 @@ mod issuing {
 
 mod keeping {
     everywhere!(keeping:
-        an_edited_secret_is_set_right,
-        a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed,
+        an_edited_secret_is_restored,
+        a_foreign_key_named_in_the_secret_is_neither_adopted_nor_revoked,
         a_key_deleted_in_the_console_is_issued_again,
         an_expired_key_is_replaced,
-        a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_first,
+        an_unused_key_is_revoked_although_another_listing_saw_it_first,
         a_late_create_call_is_found_by_its_mark_and_removed);
     tell_at!(only_edgee Edgee keeping:
-        a_key_changed_in_the_console_is_set_right,
-        a_key_switched_off_in_the_console_works_again_although_another_look_saw_it_first,
-        a_look_at_the_vendor_can_be_asked_for,
-        a_change_that_the_vendor_swallows_is_said,
+        settings_drift_in_the_console_is_corrected,
+        a_disabled_key_is_enabled_again_although_another_listing_saw_it_first,
+        a_reconcile_request_lists_the_vendor,
+        an_amendment_that_the_vendor_ignores_is_reported,
         a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again,
         last_use_is_shown_to_the_hour_and_written_no_oftener);
     mod where_keys_have_limits {
-        tell_at!(edgee Edgee keeping: limits_that_somebody_takes_away_in_the_console_come_back,
-            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
-        tell_at!(edenai_v2 EdenAiV2 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
-            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
-        tell_at!(edenai_v3 EdenAiV3 keeping: limits_that_somebody_takes_away_in_the_console_come_back,
-            a_change_in_the_console_is_set_right_although_another_look_saw_it_first);
+        tell_at!(edgee Edgee keeping: limits_removed_in_the_console_are_restored,
+            drift_is_corrected_although_another_listing_saw_it_first);
+        tell_at!(edenai_v2 EdenAiV2 keeping: limits_removed_in_the_console_are_restored,
+            drift_is_corrected_although_another_listing_saw_it_first);
+        tell_at!(edenai_v3 EdenAiV3 keeping: limits_removed_in_the_console_are_restored,
+            drift_is_corrected_although_another_listing_saw_it_first);
     }
     mod where_a_key_is_shown_again {
         tell_at!(edgee Edgee keeping: a_deleted_secret_comes_back_with_the_same_key);
@@ -327,31 +327,31 @@ mod keeping {
 mod accounts {
     everywhere!(accounts:
         a_token_of_another_account_is_refused_until_the_old_one_is_back,
-        a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing,
+        a_token_of_another_account_is_suspected_by_its_missing_keys,
         keys_that_are_missing_together_are_a_doubt_that_ends_by_itself,
-        another_account_is_accepted_and_what_stays_is_written_down);
+        another_account_is_accepted_and_the_keys_left_behind_are_in_the_ledger);
 }
 
 mod holding {
     everywhere!(holding:
-        a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key,
+        a_namespace_deleted_while_no_operator_runs_ends_and_leaves_no_key,
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once);
     tell_at!(only_edgee Edgee holding:
         a_secret_is_held_while_something_depends_on_its_token,
         a_secret_of_two_tokens_is_held_for_both,
-        a_secret_that_no_token_names_is_let_go_at_a_start,
+        a_secret_that_no_token_names_loses_its_finalizer_at_startup,
         a_token_that_went_with_its_namespace_promises_nothing,
-        whoever_may_not_hold_a_secret_is_told_once_and_goes_on);
+        a_token_secret_that_may_not_be_held_is_reported_once_and_reconciliation_goes_on);
 }
 
 mod telling {
     everywhere!(telling:
-        a_refused_token_stalls_when_a_second_look_confirms_it,
+        a_refused_token_stalls_when_a_second_probe_confirms_it,
         a_served_key_stays_ready_while_its_token_is_missing,
         a_suspended_key_says_whether_applications_have_it,
         a_deletion_that_is_blocked_names_the_key_that_works,
-        a_create_call_that_failed_is_told_as_what_it_was,
+        a_failed_create_call_is_reported_with_its_cause,
         a_copied_manifest_gets_its_key_at_once);
     mod where_keys_are_changed_in_place {
         tell_at!(edgee Edgee telling: two_events_of_one_reason_keep_their_own_texts);
@@ -359,27 +359,27 @@ mod telling {
         tell_at!(edenai_v3 EdenAiV3 telling: two_events_of_one_reason_keep_their_own_texts);
     }
     mod where_there_are_budgets {
-        tell_at!(edgee Edgee telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
-        tell_at!(edenai_v2 EdenAiV2 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
-        tell_at!(edenai_v3 EdenAiV3 telling: a_budget_is_told_when_it_is_low_spent_and_there_again);
+        tell_at!(edgee Edgee telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
+        tell_at!(edenai_v2 EdenAiV2 telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
+        tell_at!(edenai_v3 EdenAiV3 telling: conditions_report_a_budget_that_is_low_exhausted_and_available_again);
     }
     tell_at!(only_edgee Edgee telling:
         an_event_that_is_refused_is_counted,
         a_missing_reference_is_waited_for_five_minutes_and_stalls_then,
         a_budget_whose_spending_is_not_read_is_unknown,
-        a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor,
-        a_secret_that_may_not_be_read_is_said,
+        drift_of_a_key_with_an_exhausted_budget_is_corrected,
+        a_secret_that_may_not_be_read_is_reported,
         workloads_that_do_not_exist_are_named_at_once);
 }
 
 mod upkeep {
     everywhere!(upkeep:
-        a_field_without_effect_is_said_and_the_key_is_looked_after);
+        a_field_without_effect_is_reported_and_the_key_is_still_reconciled);
     tell_at!(only_edgee Edgee upkeep:
         a_new_key_with_a_budget_costs_no_more_writes,
         a_key_whose_budget_is_spent_is_replaced_when_asked,
         spending_that_is_not_read_any_more_is_unknown,
-        secrets_that_may_not_be_read_are_said_by_every_kind,
+        secrets_that_may_not_be_read_are_reported_by_every_kind,
         workloads_that_may_not_be_looked_for_are_unknown);
 }
 
@@ -389,33 +389,33 @@ mod tokens {
         a_missing_secret_is_named_and_picked_up_when_it_appears,
         bytes_that_cannot_be_a_token_are_never_sent,
         an_endpoint_that_is_not_admitted_gets_nothing,
-        answers_that_are_none_are_said_and_nothing_of_them_repeated,
+        malformed_answers_are_reported_and_never_quoted,
         a_vendor_that_hangs_is_given_up_after_the_deadline,
         a_refused_token_is_probed_once_for_all_its_dependants,
         a_token_that_settled_keys_do_not_need_may_fail_without_them,
         a_token_stays_until_nothing_needs_it_to_clean_up,
         a_restart_between_deletions_still_cleans_up,
         a_deletion_without_a_usable_token_says_what_blocks_it,
-        a_token_replaced_while_everything_goes_still_cleans_up,
+        a_token_replaced_during_deletions_still_cleans_up,
         a_key_waits_for_its_token_and_goes_on_when_it_comes);
-    /// Elsewhere it may be the plan's limit of keys.
+    /// At other vendors a 403 may mean the plan's limit of keys.
     mod where_403_is_about_the_token {
-        tell_at!(edgee Edgee tokens: a_refusal_that_was_a_mistake_parks_nobody);
-        tell_at!(edenai_v2 EdenAiV2 tokens: a_refusal_that_was_a_mistake_parks_nobody);
-        tell_at!(cortecs Cortecs tokens: a_refusal_that_was_a_mistake_parks_nobody);
+        tell_at!(edgee Edgee tokens: a_transient_403_does_not_block_dependents);
+        tell_at!(edenai_v2 EdenAiV2 tokens: a_transient_403_does_not_block_dependents);
+        tell_at!(cortecs Cortecs tokens: a_transient_403_does_not_block_dependents);
     }
     tell_at!(only_edgee Edgee tokens:
         a_declared_expiry_warns_ahead,
         a_token_of_another_organization_says_so,
         a_token_of_the_same_name_is_another_one,
-        a_token_that_may_not_see_deposits_makes_no_storm,
-        a_token_that_may_not_make_deposits_still_makes_keys);
+        a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
+        a_token_that_may_not_create_provider_keys_still_creates_keys);
 }
 
 mod orphans {
     everywhere!(orphans:
         an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
-        what_somebody_accounts_for_stays,
+        a_key_of_a_resource_ledger_or_other_cluster_is_not_swept,
         a_sweep_reads_the_ledger_last_and_writes_nothing,
         an_operator_of_some_namespaces_leaves_orphans_alone,
         an_orphan_older_than_the_ledger_is_left_to_people,
@@ -425,7 +425,7 @@ mod orphans {
         tell_at!(cortecs Cortecs orphans: an_orphan_that_cannot_be_revoked_yet_is_revoked_later);
     }
     tell_at!(only_edgee Edgee orphans:
-        a_key_being_born_is_nobodys_orphan,
+        a_key_that_is_being_created_is_no_orphan,
         a_sweep_that_cannot_see_everything_concludes_nothing,
         two_tokens_of_one_account_count_a_key_once,
         tokens_of_one_account_are_swept_once);
@@ -441,14 +441,14 @@ tell! {
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,
         the_one_that_stands_by_is_ready_and_does_nothing,
-        what_is_under_way_is_finished_before_the_lease_is_given_back,
-        a_lease_that_somebody_deletes_is_written_anew,
+        passes_under_way_are_finished_before_the_lease_is_released,
+        a_deleted_lease_is_created_again,
         a_leader_that_takes_long_to_finish_keeps_the_lease_until_then,
         taking_over_lists_nothing,
         a_leader_that_is_cut_off_ceases_to_act_before_another_begins,
-        a_deposit_is_recorded_although_its_reconcile_is_dropped,
+        a_provider_key_is_recorded_although_its_reconcile_is_dropped,
         a_renewal_whose_answer_is_lost_loses_nothing,
-        a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease,
+        a_candidate_without_watch_events_takes_over_at_the_end_of_the_lease,
         a_leader_that_hangs_says_so_and_is_replaced,
         a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_first,
         a_replica_that_lost_the_lease_exports_no_state_until_it_leads_again,
@@ -457,34 +457,35 @@ tell! {
     readiness:
         a_definition_that_goes_missing_is_named_by_readyz_until_it_is_back,
         an_api_server_that_refuses_everything_leaves_replicas_ready,
-        a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes;
+        a_missing_namespace_is_reported_and_watched_once_it_exists;
     provider_keys:
         every_documented_provider_gets_its_format,
-        a_deposit_is_assigned_to_the_keys_it_names_and_follows_them,
-        an_assignment_that_cannot_be_changed_in_place_is_deposited_anew,
-        a_changed_credential_reaches_the_vendor_and_the_old_one_goes,
+        a_provider_key_is_assigned_to_the_keys_it_names_and_follows_them,
+        an_assignment_that_cannot_be_changed_in_place_makes_a_new_provider_key,
+        a_changed_credential_reaches_the_vendor_and_the_old_provider_key_is_removed,
         a_corrected_credential_need_not_wait,
-        what_the_vendor_does_not_remove_is_said,
-        a_deposit_changed_or_removed_in_the_console_is_set_right,
-        a_lost_answer_to_a_deposit_is_found_again,
+        a_provider_key_that_the_vendor_does_not_remove_is_reported,
+        a_provider_key_changed_or_removed_in_the_console_is_restored,
+        a_lost_answer_to_a_provider_key_is_recovered,
         a_credential_that_cannot_be_one_is_named_and_never_sent,
         a_replaced_provider_key_is_held_again_whatever_is_in_the_way,
-        a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again,
+        a_provider_key_missing_from_two_early_listings_is_not_created_again,
         a_deletion_asks_for_the_removal_before_it_asks_for_a_listing;
     ledger:
         an_entry_is_written_once_and_taken_out_again,
         writers_that_do_not_see_each_other_lose_nothing,
         a_full_ledger_says_so_and_keeps_what_it_has,
-        an_entry_that_somebody_broke_is_named;
+        a_malformed_ledger_entry_is_named;
     weeks:
-        a_key_is_replaced_before_it_expires_and_its_readers_never_notice,
+        a_key_is_rotated_before_it_expires_and_its_readers_never_notice,
         a_key_without_expiry_is_replaced_at_its_age,
         a_replacement_waits_for_its_window,
         a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue,
         ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write;
 }
 
-/// An hour of taking the lead away is long: the other vendors have the stories in which their class of recovery matters.
+/// An hour of changing leadership takes long to run: the other vendors have only the stories that depend on their class
+/// of recovery.
 mod faults_with_rivals {
     tell_with_rivals_at!(edgee Edgee faults:
         a_lost_answer_to_a_create_call_is_found_again_and_not_sent_twice,
@@ -494,7 +495,7 @@ mod faults_with_rivals {
         a_page_of_html_instead_of_an_answer_is_recovered,
         an_answer_that_never_comes_is_recovered,
         a_listing_that_lags_makes_no_second_key,
-        a_refused_create_call_is_said_with_the_field_and_not_repeated_soon,
+        a_refused_create_call_is_reported_with_the_field_and_backs_off,
         a_vendor_that_is_down_is_tried_ever_more_rarely_and_then_all_is_well,
         a_vendor_that_loses_every_answer_is_asked_ever_more_rarely,
         a_restart_does_not_shorten_a_wait,

@@ -1,12 +1,12 @@
-//! The sweep: the whole operator runs in a simulated world; everything that passes between it and Kubernetes or the
-//! vendor is numbered, and at every number everything goes wrong that can, once and in pairs. Whatever happened, there
-//! is one key per resource in the end, its Secret works and worked all the time, and nothing is left over.
+//! The sweep: the whole operator runs in a simulated world. Every request and event between the operator and Kubernetes or
+//! the vendor is numbered, and every possible fault happens at every number, alone and in pairs. After any fault, there is
+//! one key per resource in the end, its Secret works and worked all the time, and no other key or resource is left.
 //!
 //! | environment | |
 //! |---|---|
 //! | `KEYSMITH_CHAOS=1` | all pairs instead of a sample |
-//! | `KEYSMITH_SEED=7` | draws the same sample again |
-//! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with everything that passed the line |
+//! | `KEYSMITH_SEED=7` | repeats the sample of that seed |
+//! | `KEYSMITH_SWEEP=edgee/create:7:killed-after,9:lost` | this case only, with every point printed |
 //! | `KEYSMITH_SWEEP=create` | this scenario only, whether or not it is among those that are swept; or this vendor |
 //! | `KEYSMITH_CHAOS_REPORT=file` | appends the numbers to that file |
 
@@ -49,7 +49,7 @@ mod sweeps {
     pub mod wanted;
 }
 
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::time::Instant;
 use support::random::Rng;
 use sweeps::case::Case;
@@ -58,7 +58,7 @@ use sweeps::sample;
 use sweeps::scenario::{PAIRED, SCENARIOS, Scenario};
 use sweeps::tally::Tally;
 
-/// Pairs per scenario where not all are tried.
+/// The number of pairs per scenario if not all run.
 const SAMPLE: usize = 160;
 
 #[test]
@@ -71,13 +71,13 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     let mut rng = sample::rng();
     say(&format!("sweep: {rng}"));
     let mut total = Tally::default();
-    for (surface, scenario) in chosen {
+    for (vendor_id, scenario) in chosen {
         let start = Instant::now();
-        let tally = sweep(surface, scenario, &mut rng);
+        let tally = sweep(vendor_id, scenario, &mut rng);
         let seconds = start.elapsed().as_secs_f64();
         say(&format!(
             "sweep: {:10} {:16} {tally}, {seconds:.1} s, {:.0} runs/s",
-            surface.name(),
+            vendor_id.name(),
             scenario.name(),
             tally.rate(seconds)
         ));
@@ -88,12 +88,13 @@ fn nothing_that_goes_wrong_once_or_twice_leaves_a_key_too_many_or_a_secret_that_
     assert_eq!(total.violations, 0, "the sweep found violations; each is printed with how to see it again");
 }
 
-/// What is swept: everything, one vendor (`cortecs`), one scenario (`create`), or one at one (`cortecs/create`).
-fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
+/// The selected cases: all, one vendor (`cortecs`), one scenario (`create`), or one scenario at one vendor
+/// (`cortecs/create`).
+fn chosen(only: Option<&str>) -> Vec<(VendorId, Scenario)> {
     let (vendor, scenario) = match only.map(|text| text.split_once('/').unwrap_or((text, text))) {
         None => (None, None),
         Some((vendor, scenario)) => {
-            let vendor = Surface::ALL.into_iter().find(|it| it.name() == vendor);
+            let vendor = VendorId::ALL.into_iter().find(|it| it.name() == vendor);
             let scenario = Scenario::parse(scenario);
             assert!(
                 vendor.is_some() || scenario.is_some(),
@@ -102,21 +103,21 @@ fn chosen(only: Option<&str>) -> Vec<(Surface, Scenario)> {
             (vendor, scenario)
         }
     };
-    let vendors = vendor.map_or(Surface::ALL.to_vec(), |vendor| vec![vendor]);
+    let vendors = vendor.map_or(VendorId::ALL.to_vec(), |vendor| vec![vendor]);
     let scenarios = scenario.map_or(SCENARIOS.to_vec(), |scenario| vec![scenario]);
     vendors.into_iter().flat_map(|vendor| scenarios.iter().map(move |scenario| (vendor, *scenario))).collect()
 }
 
 /// All single faults of a scenario, and pairs of them.
-fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
-    let reference = Case { surface, scenario, strikes: Vec::new() };
+fn sweep(vendor_id: VendorId, scenario: Scenario, rng: &mut Rng) -> Tally {
+    let reference = Case { vendor_id, scenario, strikes: Vec::new() };
     let report = runner::run(&reference);
     let points = report.points.clone();
-    let mut cases = runner::singles(surface, scenario, &points);
+    let mut cases = runner::singles(vendor_id, scenario, &points);
     if scenario == Scenario::Restart && !sample::is_complete() {
         cases = sample::thin_out(rng, cases, &points);
     }
-    if surface != Surface::Edgee && !sample::is_complete() {
+    if vendor_id != VendorId::Edgee && !sample::is_complete() {
         cases = sample::one_of(rng, if PAIRED.contains(&scenario) { 2 } else { 6 }, cases);
     }
     let mut tally = Tally { points: points.len(), ..Tally::default() };
@@ -125,7 +126,7 @@ fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     let results = if together { runner::run_in_one_world(cases) } else { runner::run_all(cases) };
     tally.faults = judge(&mut tally, &results);
     if PAIRED.contains(&scenario) {
-        let sample = if surface == Surface::Edgee { SAMPLE } else { SAMPLE / 4 };
+        let sample = if vendor_id == VendorId::Edgee { SAMPLE } else { SAMPLE / 4 };
         let amount = if sample::is_complete() { usize::MAX } else { sample };
         let pairs = sample::pairs(rng, &results, amount);
         for some in pairs.chunks(1000) {
@@ -136,7 +137,7 @@ fn sweep(surface: Surface, scenario: Scenario, rng: &mut Rng) -> Tally {
     tally
 }
 
-/// Says what was wrong. Returns in how many cases the faults happened.
+/// Prints the violations. Returns the number of cases in which the faults happened.
 fn judge(tally: &mut Tally, results: &[Finished]) -> usize {
     for (case, report) in results.iter().filter(|(_, report)| !report.wrong.is_empty()) {
         tally.violations += 1;
@@ -147,7 +148,7 @@ fn judge(tally: &mut Tally, results: &[Finished]) -> usize {
     happened
 }
 
-/// One case, with everything that passed the line.
+/// Runs one case, and prints every point.
 fn again(text: &str) {
     let case = Case::parse(text).unwrap_or_else(|| panic!("KEYSMITH_SWEEP={text} is no case"));
     let report = runner::run(&case);

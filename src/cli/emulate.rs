@@ -8,7 +8,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// What `keysmith emulate` can be told.
+/// The arguments of `keysmith emulate`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Where to listen.
@@ -16,7 +16,7 @@ pub struct Arguments {
     listen: SocketAddr,
 }
 
-/// Serves until it is told to stop.
+/// Serves until the process receives a signal to stop.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let clock = Clock::system();
     let emulator = Emulator::new(move || clock.now());

@@ -1,4 +1,4 @@
-//! How values of flags are read: a mistyped value is answered with what to write, by the same parser, which ends with exit code 2.
+//! Parsers for flag values. A mistyped value ends with exit code 2 and a message that says what to write.
 
 use crate::output::WrongFlag;
 use crate::plan::duration;
@@ -10,14 +10,14 @@ use jiff::SignedDuration;
 pub const ALLOWED_ENDPOINTS: &str = "Origins that console tokens may be sent to beside the vendors' own, such as \
     https://llm.example.com, separated by commas; plain http is possible here only";
 
-/// `--allowed-endpoints`. Not left to the parser of the command line, which repeats a value that it refuses: this one may hold
-/// a password.
+/// `--allowed-endpoints`. clap does not parse this flag, because clap repeats a value that it refuses, and this value
+/// may hold a password.
 pub fn endpoints(text: Option<&str>) -> Result<Endpoints, WrongFlag> {
     let list = text.unwrap_or_default().split(',');
     Endpoints::parse(list).map_err(|error| WrongFlag(format!("--allowed-endpoints: {error}")))
 }
 
-/// The name of a namespace; empty where it is left out by an empty environment variable.
+/// The name of a namespace; empty if an environment variable is set but empty.
 pub fn namespace(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || (text.len() <= 63 && is_label(text)) {

@@ -1,4 +1,4 @@
-//! `keysmith run`: flags, and what an operator is made of by them.
+//! `keysmith run`: the flags, and the operator that is built from them.
 
 use super::flags;
 use crate::cluster::lease::LeaseClient;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What `keysmith run` can be told.
+/// The arguments of `keysmith run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Namespaces to watch, separated by commas; all of them when left out.
@@ -74,7 +74,7 @@ struct ElectionArguments {
     retry_period: SignedDuration,
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until the process receives a signal to stop.
 pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let times = election_times(&arguments.election)?;
@@ -120,7 +120,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each once: two watches of one namespace would be two operators of it.
+/// Removes duplicates: two watches of one namespace would be two operators of that namespace.
 fn watched(namespaces: &[String]) -> Vec<String> {
     let mut watched: Vec<String> = Vec::new();
     for namespace in namespaces.iter().filter(|it| !it.is_empty()) {
@@ -135,7 +135,8 @@ fn or_default(namespace: Option<&str>, config: &Config) -> String {
     namespace.filter(|it| !it.is_empty()).unwrap_or(&config.default_namespace).to_owned()
 }
 
-/// The first line: what this process is and what is in effect, whichever way it was set.
+/// Logs the first line: the version of this process and the settings in effect, whether they come from flags, variables
+/// or defaults.
 fn announce(
     arguments: &Arguments,
     endpoints: &Endpoints,
@@ -178,15 +179,15 @@ fn elect(arguments: &ElectionArguments, times: Times, config: &Config) -> Result
     Ok(Election { lease, identity: identity(), times })
 }
 
-/// The pod's name, for people, and what no other process ever had.
+/// The identity of this process in the Lease: the pod's name, for people, and a suffix that no other process ever had.
 fn identity() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|it| !it.is_empty());
-    // Each state is seeded by the operating system.
+    // The operating system seeds each `RandomState`.
     let random = RandomState::new().build_hasher().finish();
     format!("{}_{random:016x}", host.as_deref().unwrap_or("keysmith"))
 }
 
-/// Why there is no server at that address.
+/// The error when the server cannot listen at the address of a flag.
 pub(super) fn cannot_listen(flag: &str, address: SocketAddr, error: &std::io::Error) -> String {
     let why = match error.kind() {
         std::io::ErrorKind::AddrInUse => "another program uses it; choose another port",

@@ -1,11 +1,11 @@
-//! When budgets begin anew, and which stretch of time a row of usage counts.
+//! The calendar: when budgets are reset, and which span a row of usage counts.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-/// How often a budget begins anew.
+/// How often a budget is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
@@ -17,7 +17,7 @@ pub enum Period {
     Monthly,
 }
 
-/// A stretch of the calendar.
+/// A span of the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stretch {
     Day,
@@ -27,7 +27,7 @@ pub(super) enum Stretch {
 }
 
 impl Period {
-    /// The first day of the period that is under way in that time zone.
+    /// The first day of the current period in that time zone.
     pub(super) fn start(self, now: Timestamp, zone: &TimeZone) -> Date {
         let stretch = match self {
             Self::Daily => Stretch::Day,
@@ -43,7 +43,7 @@ impl Stretch {
     pub(super) fn start(self, date: Date) -> Date {
         match self {
             Self::Day => date,
-            // Counted from the day after, the Monday before it is the one that this week began with.
+            // The Monday before the following day is the first day of the week of this date.
             Self::Week => {
                 date.tomorrow().and_then(|next| next.nth_weekday(-1, Weekday::Monday)).unwrap_or(date)
             }

@@ -1,4 +1,4 @@
-//! One paid call to a data plane, whichever vendor's: what it costs and what it answers.
+//! One paid call to the data plane of any vendor: its cost and its answer.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::wire::Inbound;
 /// What one call costs unless a header says otherwise: a thousandth of the vendor's currency.
 const COST_MICROS: u64 = 1_000;
 
-/// One paid call, in the words of one of the two dialects.
+/// One paid call, in one of the two dialects.
 pub(super) struct Completion<'a> {
     pub(super) number: usize,
     pub(super) model: &'a str,
@@ -25,19 +25,19 @@ impl<'a> Completion<'a> {
         Self { number, model, now, input_tokens, output_tokens: 16 }
     }
 
-    /// A call of which nothing is known but what it cost.
-    pub(super) fn untold(model: &'a str, now: Timestamp) -> Self {
+    /// A call of which only the cost is known.
+    pub(super) fn cost_only(model: &'a str, now: Timestamp) -> Self {
         Self { number: 0, model, now, input_tokens: 0, output_tokens: 0 }
     }
 }
 
-/// What a call costs, in millionths: the header `x-emulator-cost` says it, in USD or EUR as the vendor counts.
+/// The cost of a call in millionths: the header `x-emulator-cost`, in USD or EUR as the vendor counts.
 pub(super) fn cost_micros(inbound: &Inbound) -> u64 {
     let header = inbound.header("x-emulator-cost").or_else(|| inbound.header("x-emulator-cost-usd"));
     header.and_then(micros).unwrap_or(COST_MICROS)
 }
 
-/// What stands before the slash; the whole name where there is none.
+/// The part before the slash; the whole name if there is none.
 pub(super) fn provider_of(model: &str) -> &str {
     model.split('/').next().unwrap_or(model)
 }

@@ -1,4 +1,4 @@
-//! `/_emulator/` and the help page: everything the handles do, over HTTP. No answer holds a secret.
+//! `/_emulator/` and the help page: all functions of the handles over HTTP. No answer holds a secret.
 
 mod vendors;
 
@@ -10,7 +10,7 @@ use super::Emulator;
 use super::edgee::KeyRecord;
 use super::faults::Rule;
 use super::fields::{Complaint, Fields};
-use super::surface::{Desk, Surface};
+use super::handle::{VendorHandle, VendorId};
 use super::wire::{self, Inbound, Reply};
 
 const HELP: &str = "\
@@ -85,7 +85,7 @@ struct Token {
     organizations: Vec<String>,
 }
 
-/// Answers whatever is not a vendor's.
+/// Answers every path that belongs to no vendor.
 pub(super) fn answer(emulator: &Emulator, inbound: &Inbound) -> Reply {
     let path = inbound.segments_from(0);
     let answer = match (inbound.method.as_str(), &path[..]) {
@@ -141,7 +141,7 @@ fn edgee(emulator: &Emulator, inbound: &Inbound, route: (&str, &[&str])) -> Answ
             Ok(wire::no_content())
         }
         ("DELETE", ["tokens", token]) => done(edgee.revoke_token(token)),
-        ("PATCH", ["switches"]) => set_switches(&emulator.surface(Surface::Edgee), inbound),
+        ("PATCH", ["switches"]) => set_switches(&emulator.vendor(VendorId::Edgee), inbound),
         ("GET", ["keys"]) => Ok(wire::json(200, &keys(emulator, inbound))),
         ("PATCH", ["keys", id]) => edit_key(emulator, inbound, id),
         ("DELETE", ["keys", id]) => done(edgee.delete_key(id)),
@@ -159,9 +159,9 @@ fn state(emulator: &Emulator) -> Value {
     json!({
         "now": emulator.now(),
         "edgee": { "organizations": organizations, "switches": edgee.switches() },
-        "edenai-v2": vendors::state(emulator, Surface::EdenAiV2),
-        "edenai-v3": vendors::state(emulator, Surface::EdenAiV3),
-        "cortecs": vendors::state(emulator, Surface::Cortecs),
+        "edenai-v2": vendors::state(emulator, VendorId::EdenAiV2),
+        "edenai-v3": vendors::state(emulator, VendorId::EdenAiV3),
+        "cortecs": vendors::state(emulator, VendorId::Cortecs),
     })
 }
 
@@ -192,9 +192,9 @@ fn add_fault(emulator: &Emulator, inbound: &Inbound) -> Answer {
     Ok(wire::no_content())
 }
 
-fn set_switches(desk: &Desk, inbound: &Inbound) -> Answer {
-    desk.switch(body(inbound)?).map_err(|error| invalid(&error))?;
-    Ok(wire::json(200, &desk.switches()))
+fn set_switches(handle: &VendorHandle, inbound: &Inbound) -> Answer {
+    handle.switch(body(inbound)?).map_err(|error| invalid(&error))?;
+    Ok(wire::json(200, &handle.switches()))
 }
 
 fn keys(emulator: &Emulator, inbound: &Inbound) -> Value {
@@ -219,7 +219,7 @@ fn show(key: &KeyRecord) -> Value {
     })
 }
 
-/// Null clears a limit or the expiry; an unknown field is a mistake here, unlike at the vendor.
+/// Null clears a limit or the expiry. An unknown field is an error here, unlike at the vendor.
 fn edit_key(emulator: &Emulator, inbound: &Inbound, id: &str) -> Answer {
     const EDITABLE: [&str; 7] = ["name", "active", "debugMode", "models", "maxUsage", "email", "expiresAt"];
     let mut fields = Fields::parse(&inbound.body);

@@ -1,12 +1,12 @@
-//! Cortecs: its management API (§3), its data plane, and a handle on the world behind both.
+//! Cortecs: its management API (§3), its data plane, and a handle on the state behind both.
 
 mod console;
 mod gateway;
+mod handle;
 mod keys;
 mod projects;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod usage;
 mod world;
@@ -18,7 +18,7 @@ use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use world::World;
 
 pub use super::calendar::Period;
@@ -27,9 +27,9 @@ pub use record::{Budget, KeyRecord, Person, ProjectRecord, Role};
 pub use switches::Switches;
 pub use world::Counts;
 
-/// A handle on the Cortecs world: the vendor's console in a human's hands, and a look behind it. What is done
-/// here is neither logged nor counted. Names are looked up in the demo user's project, and where it
-/// has none of that name, in every other.
+/// A handle on the Cortecs state: the acts of a human in the vendor's console, and reads of the state. Its calls are
+/// neither logged nor counted. Names are looked up in the demo user's project, and if it has no key of that name, in
+/// every other project.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -47,12 +47,12 @@ impl Cortecs {
         self.add_token_of(token, Person::default());
     }
 
-    /// Adds a management key of that person. A known one changes hands.
+    /// Adds a management key of that person. A key that exists gets this owner.
     pub fn add_token_of(&self, token: &str, owner: Person) {
         self.shared.with(|state, now| state.cortecs.add_token(token, owner, now));
     }
 
-    /// Ends a management key at once, whoever made it. Says whether there was one.
+    /// Revokes a management key at once, whoever created it. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.shared.with(|state, now| {
@@ -62,13 +62,13 @@ impl Cortecs {
         })
     }
 
-    /// All keys of both kinds and of everybody, oldest first.
+    /// All keys of both kinds and of every user, oldest first.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyRecord> {
         self.shared.with(|state, _| state.cortecs.keys.iter().cloned().collect())
     }
 
-    /// A human makes a key for applications. Nobody keeps a human from using a name twice here.
+    /// A human creates a key for applications. The console accepts a name twice.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, name: &str) -> KeyRecord {
         self.shared.with(|state, now| {
@@ -88,7 +88,7 @@ impl Cortecs {
         })
     }
 
-    /// A human deletes a key. Says whether there was such a key.
+    /// A human deletes a key. Returns whether it existed.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, name: &str) -> bool {
         self.shared.with(|state, now| {
@@ -96,13 +96,13 @@ impl Cortecs {
         })
     }
 
-    /// What the data plane would say to a call with this key, without moving anything.
+    /// The verdict of the data plane on a call with this key, without a change of state.
     #[must_use]
     pub fn check(&self, secret: &str) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.cortecs, secret, now))
     }
 
-    /// A key spends so much in one call, in millionths of a EUR. Says whether there is such a key.
+    /// Charges a key for one call, in millionths of a EUR. Returns whether the key exists.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, name: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
@@ -110,7 +110,7 @@ impl Cortecs {
             let Some(key) = id.and_then(|id| state.cortecs.keys.get(&id).cloned()) else {
                 return false;
             };
-            let completion = Completion::untold("mistral/mistral-large", now);
+            let completion = Completion::cost_only("mistral/mistral-large", now);
             state.cortecs.charge(&key.id, gateway::used(&key, &completion, micros));
             true
         })
@@ -122,7 +122,7 @@ impl Cortecs {
         self.shared.with(|state, _| state.cortecs.projects.get(project).cloned())
     }
 
-    /// A human edits the settings of a project. Says whether there are any.
+    /// A human edits the settings of a project. Returns whether they exist.
     #[must_use = "settings that do not exist are not edited"]
     pub fn edit_project(&self, project: &str, edit: impl FnOnce(&mut ProjectRecord)) -> bool {
         self.shared.with(|state, now| {
@@ -136,7 +136,7 @@ impl Cortecs {
         })
     }
 
-    /// Removes the settings of a project, which documentation says can be missing. Says whether there were any.
+    /// Removes the settings of a project, which may be missing by the documentation. Returns whether they existed.
     #[must_use = "settings that do not exist are not removed"]
     pub fn remove_project(&self, project: &str) -> bool {
         self.shared.with(|state, _| state.cortecs.projects.remove(project).is_some())
@@ -148,7 +148,7 @@ impl Cortecs {
         self.shared.with(|state, _| state.cortecs.balances.get(user).copied())
     }
 
-    /// The switches as they are.
+    /// The switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.shared.with(|state, _| state.cortecs.switches.clone())

@@ -1,4 +1,4 @@
-//! Listings that show something else than there is: without some keys, or with rows that no key has.
+//! Distorted listings: without some keys, or with rows that no key has.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::faults::Listing;
 use super::wire::Reply;
 
-/// Where the vendors have the rows of a listing, unless it is a bare array.
+/// The fields in which vendors list rows, unless the listing is a bare array.
 const ROWS: [&str; 3] = ["data", "results", "api_keys"];
-/// Where they count them.
+/// The fields in which vendors count the rows.
 const TOTALS: [&str; 2] = ["total_count", "count"];
 
-/// The answer of a listing, changed as the rules ask for. An answer of another kind stays as it is.
+/// Applies the fault rules to the answer of a listing. Any other answer stays as it is.
 pub(super) fn listing(mut reply: Reply, rules: &Listing) -> Reply {
     if !reply.status().is_success() || (!rules.hides_all && rules.hidden.is_empty() && rules.extra.is_empty())
     {

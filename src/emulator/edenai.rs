@@ -1,8 +1,7 @@
-//! Eden AI: custom tokens (v2) and the management API (v3), the data plane of both, and handles on the worlds behind
-//! them.
+//! Eden AI: custom tokens (v2) and the management API (v3), the data plane of both, and handles on their states.
 //!
-//! v2 and v3 are two worlds here: a key of the one is not listed by the other. They share the credits of the account
-//! and the data plane, which takes the keys of both.
+//! v2 and v3 have separate states here: neither lists the keys of the other. They share the credits of the account and the
+//! data plane, which accepts the keys of both.
 
 mod budget;
 mod gateway;
@@ -16,7 +15,7 @@ pub mod v3;
 use std::sync::Arc;
 
 use super::Shared;
-use super::space::Moment;
+use super::route::Moment;
 use super::wire::{Inbound, Reply};
 
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
@@ -29,17 +28,17 @@ pub use money::Form;
 pub use v2::EdenAiV2;
 pub use v3::EdenAiV3;
 
-/// Everything Eden AI knows.
+/// The state of Eden AI.
 pub(super) struct World {
     v2: v2::World,
     v3: v3::World,
-    /// What is left on the account, in billionths of a USD.
+    /// The credits of the account, in billionths of a USD.
     credits: i64,
 }
 
 impl Default for World {
     fn default() -> Self {
-        // Much more than the example of 42.50 USD, so that a long test does not run dry by itself.
+        // Much more than the example of 42.50 USD, so that a long test does not run out of credits.
         Self { v2: v2::World::default(), v3: v3::World::default(), credits: 10_000 * money::NANOS }
     }
 }
@@ -50,7 +49,7 @@ impl World {
     }
 }
 
-/// Which of the two surfaces a call goes to.
+/// The API that a call goes to.
 #[derive(Clone, Copy)]
 pub(super) enum Version {
     V2,
@@ -58,7 +57,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// A path that belongs to neither is answered as v3 answers it.
+    /// A path that belongs to neither API is answered as v3 answers it.
     pub(super) fn of(inbound: &Inbound) -> Self {
         if inbound.segments.get(1).is_some_and(|segment| segment == "v2") { Self::V2 } else { Self::V3 }
     }
@@ -85,7 +84,7 @@ impl Version {
     }
 }
 
-/// A handle on both worlds of Eden AI.
+/// A handle on both states of Eden AI.
 #[derive(Clone)]
 pub struct EdenAi {
     shared: Arc<Shared>,
@@ -96,25 +95,25 @@ impl EdenAi {
         Self { shared }
     }
 
-    /// The world of custom tokens.
+    /// The state of custom tokens.
     #[must_use]
     pub fn v2(&self) -> EdenAiV2 {
         EdenAiV2::new(Arc::clone(&self.shared))
     }
 
-    /// The world of the management API.
+    /// The state of the management API.
     #[must_use]
     pub fn v3(&self) -> EdenAiV3 {
         EdenAiV3::new(Arc::clone(&self.shared))
     }
 
-    /// What is left on the account, in billionths of a USD.
+    /// The credits of the account, in billionths of a USD.
     #[must_use]
     pub fn credits(&self) -> i64 {
         self.shared.with(|state, _| state.edenai.credits)
     }
 
-    /// Sets what is left on the account, in billionths of a USD.
+    /// Sets the credits of the account, in billionths of a USD.
     pub fn set_credits(&self, nanos: i64) {
         self.shared.with(|state, _| state.edenai.credits = nanos);
     }

@@ -1,15 +1,15 @@
-//! Edgee: its Console API, its data plane, and a handle on the world behind both.
+//! Edgee: its Console API, its data plane, and a handle on the state behind both.
 
 mod catalog;
 mod console;
 mod export;
 mod gateway;
+mod handle;
 mod keys;
 mod paging;
 mod provider_keys;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -25,7 +25,7 @@ use super::completion::Completion;
 
 pub(super) use console::{answer as console_answer, is_listing, trouble as console_trouble};
 pub(super) use gateway::{answer as gateway_answer, trouble as gateway_trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use world::World;
 
 pub use gateway::DataPlaneAnswer;
@@ -33,8 +33,8 @@ pub use record::{KeyKind, KeyRecord, NewKey, ProviderKeyRecord, TokenRecord};
 pub use switches::{Blank, Support, Switches};
 pub use world::Counts;
 
-/// A handle on the Edgee world: the vendor's console in a human's hands, and a look behind it. What is done
-/// here is neither logged nor counted.
+/// A handle on the Edgee state: the acts of a human in the vendor's console, and reads of the state. Its calls are neither
+/// logged nor counted.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Edgee {
         Self { shared }
     }
 
-    /// Adds an organization, unless it is there.
+    /// Adds an organization, unless it exists.
     pub fn add_organization(&self, id: &str) {
         self.shared.with(|state, now| state.edgee.add_organization(id, now));
     }
@@ -58,14 +58,14 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.organizations.keys().cloned().collect())
     }
 
-    /// Adds a console token of a new user for these organizations, and those of them that are missing. A known
-    /// token gets these organizations instead of those it had.
+    /// Adds a console token of a new user for these organizations, and the organizations that are missing. A token that
+    /// exists gets these organizations instead.
     pub fn add_token(&self, token: &str, organizations: &[&str]) {
         let organizations: BTreeSet<String> = organizations.iter().map(|id| (*id).to_owned()).collect();
         self.shared.with(|state, now| state.edgee.add_token(token, organizations, now));
     }
 
-    /// Ends a console token at once. Says whether there was one.
+    /// Revokes a console token at once. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.shared.with(|state, now| {
@@ -75,7 +75,7 @@ impl Edgee {
         })
     }
 
-    /// Lets a console token expire at that time. Says whether there was one.
+    /// Sets the expiry of a console token. Returns whether it existed.
     #[must_use = "an unknown token does not expire"]
     pub fn expire_token_at(&self, token: &str, at: Timestamp) -> bool {
         self.shared.with(|state, _| {
@@ -90,7 +90,7 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.tokens.iter().cloned().collect())
     }
 
-    /// The switches as they are.
+    /// The switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.shared.with(|state, _| state.edgee.switches.clone())
@@ -113,7 +113,7 @@ impl Edgee {
         })
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, organization: &str, key: NewKey) -> KeyRecord {
         self.shared.with(|state, now| {
@@ -135,7 +135,7 @@ impl Edgee {
         })
     }
 
-    /// A human deletes a key. Says whether there was such a key.
+    /// A human deletes a key. Returns whether it existed.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, id: &str) -> bool {
         self.shared.with(|state, now| state.edgee.keys.remove(id, now))
@@ -153,23 +153,23 @@ impl Edgee {
         self.shared.with(|state, _| state.edgee.provider_keys.get_mut(id).map(edit).is_some())
     }
 
-    /// A human deletes a provider key. Says whether there was one.
+    /// A human deletes a provider key. Returns whether it existed.
     #[must_use = "an unknown provider key is not deleted"]
     pub fn delete_provider_key(&self, id: &str) -> bool {
         self.shared.with(|state, now| state.edgee.provider_keys.remove(id, now))
     }
 
-    /// What the data plane would say to a call with this key, without moving anything.
+    /// The verdict of the data plane on a call with this key, without a change of state.
     #[must_use]
     pub fn check(&self, secret: &str, model: Option<&str>) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.edgee, secret, model, now))
     }
 
-    /// A key spends so much in one call, in millionths of a USD. Says whether there is such a key.
+    /// Charges a key for one call, in millionths of a USD. Returns whether the key exists.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
-            let completion = Completion::untold(catalog::MODELS[0], now);
+            let completion = Completion::cost_only(catalog::MODELS[0], now);
             gateway::book(&mut state.edgee, id, &completion, (micros, Vec::new()))
         })
     }

@@ -1,4 +1,4 @@
-//! One vendor call from arrival to answer, with whatever fault hits it.
+//! One vendor call from its arrival to its answer, with the fault that hits it.
 
 use std::future::pending;
 use std::io::Write;
@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use tokio::time::sleep;
 
 use super::faults::{Effect, Verdict, judge};
-use super::space::{Moment, Space};
+use super::route::{Moment, Route};
 use super::wire::{self, Inbound, Reply};
 use super::{Dropped, Emulator, distorted};
 
@@ -20,23 +20,23 @@ const BOMB_BYTES: usize = 32 << 20;
 const HTML: &str =
     "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>";
 
-/// A call that has arrived and is logged, and what the fault rules said about it.
+/// A logged call, and the verdict of the fault rules on it.
 pub(super) struct Exchange {
     emulator: Emulator,
-    space: Space,
+    route: Route,
     inbound: Inbound,
     sequence: u64,
     verdict: Verdict,
 }
 
 impl Exchange {
-    pub(super) fn arrive(emulator: &Emulator, space: Space, inbound: Inbound) -> Self {
+    pub(super) fn arrive(emulator: &Emulator, route: Route, inbound: Inbound) -> Self {
         let (sequence, verdict) = emulator.shared.with(|state, now| {
-            let verdict = judge(&mut state.faults, &inbound, space.is_listing(&inbound), now);
+            let verdict = judge(&mut state.faults, &inbound, route.is_listing(&inbound), now);
             let sequence = state.log.arrived(now, inbound.method.as_str(), inbound.target().to_owned());
             (sequence, verdict)
         });
-        Self { emulator: emulator.clone(), space, inbound, sequence, verdict }
+        Self { emulator: emulator.clone(), route, inbound, sequence, verdict }
     }
 
     pub(super) async fn run(mut self) -> Result<Reply, Dropped> {
@@ -65,7 +65,7 @@ impl Exchange {
         }
     }
 
-    /// The effects that answer at once, with something else than the result.
+    /// The effects that answer at once, without the result.
     fn distort(&self, effect: &Effect) -> Reply {
         match effect {
             Effect::Status { code, retry_after } => {
@@ -92,7 +92,7 @@ impl Exchange {
         }
     }
 
-    /// Runs in a task of its own, because a vendor goes on working for a caller that has hung up.
+    /// Runs in a task of its own, because a vendor goes on working after the caller has hung up.
     async fn apply_late(self, millis: u64) -> Result<Reply, Dropped> {
         let late = tokio::spawn(async move {
             sleep(Duration::from_millis(millis)).await;
@@ -105,12 +105,12 @@ impl Exchange {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
             let moment = Moment { now, lag: self.verdict.lag };
-            distorted::listing(self.space.apply(state, &self.inbound, moment), &self.verdict.listing)
+            distorted::listing(self.route.apply(state, &self.inbound, moment), &self.verdict.listing)
         })
     }
 
     fn trouble(&self, code: u16) -> Reply {
-        self.emulator.shared.with(|state, _| self.space.trouble(state, code))
+        self.emulator.shared.with(|state, _| self.route.trouble(state, code))
     }
 
     fn answer(&self, reply: Reply) -> Reply {
@@ -139,7 +139,7 @@ fn padding(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Compressed once: squeezing 32 MiB takes a while in a debug build.
+/// The body is compressed once, because compressing 32 MiB is slow in a debug build.
 fn bomb() -> Bytes {
     static BOMB: OnceLock<Bytes> = OnceLock::new();
     BOMB.get_or_init(|| {

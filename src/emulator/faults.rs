@@ -1,4 +1,4 @@
-//! Fault rules: which calls go wrong, and how.
+//! Fault rules: which calls fail, and how.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Shared;
 use super::wire::Inbound;
 
-/// Which calls go wrong, how often, and how.
+/// One rule: which calls fail, how often, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
@@ -19,10 +19,10 @@ pub struct Rule {
     /// Only calls with this text in their path or query, vendor prefix included; any when empty.
     #[serde(default)]
     pub path_contains: String,
-    /// So many matching calls pass unharmed first.
+    /// The number of matching calls that pass first.
     #[serde(default)]
     pub skip: u32,
-    /// So many matching calls are hit after that; until cleared when absent.
+    /// The number of matching calls that are hit after that; without a number, all until the rule is cleared.
     #[serde(default)]
     pub times: Option<u32>,
     /// What happens to a call that is hit.
@@ -50,8 +50,8 @@ pub enum Effect {
     DropBefore,
     /// Applied, then the connection closes without an answer.
     DropAfter,
-    /// Waits, then applies and answers. It is applied even when the caller has given up meanwhile, as at a
-    /// real vendor.
+    /// Waits, then applies and answers. The call is applied even if the caller has given up meanwhile, as at a real
+    /// vendor.
     Delay {
         /// How long, in milliseconds.
         millis: u64,
@@ -76,21 +76,22 @@ pub enum Effect {
     },
     /// 200 with a small gzip body that expands to 32 MiB; not applied.
     GzipBomb,
-    /// 307 to that place, so that a client which follows sends method, body and token there; not applied.
+    /// 307 to that address, so that a client which follows the redirect sends method, body and token there; not
+    /// applied.
     Redirect {
         /// The `Location`.
         location: String,
     },
-    /// Lists of keys and of provider keys lack those whose id or name is one of these, and all where none is named; the keys
-    /// themselves go on as they were. Only listings match, and other rules may hit the same call as well. A total is
-    /// lowered by what a page lacks, so that this is for listings of one page.
+    /// Lists of keys and of provider keys lack those whose id or name is one of these, or all if none is named; the
+    /// keys themselves stay as they are. Only listings match, and other rules may hit the same call as well. The total
+    /// is lowered by the rows that a page lacks, so this effect is for listings of one page.
     HideListed {
-        /// Ids or names; empty is every key.
+        /// Ids or names; empty means every key.
         #[serde(default)]
         keys: Vec<String>,
     },
-    /// Lists of keys and of provider keys show these rows, as they are, behind those there are: keys of
-    /// other people in an unexpected form. Only listings match, and other rules may hit the same call as well.
+    /// Lists of keys and of provider keys show these rows, unchanged, behind the real ones: keys of other users in an
+    /// unexpected form. Only listings match, and other rules may hit the same call as well.
     ExtraRows {
         /// Any JSON.
         rows: Vec<Value>,
@@ -104,7 +105,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether only listings match, beside whatever else hits them.
+    /// Whether the effect matches listings only, in addition to other effects.
     fn is_of_listings(&self) -> bool {
         matches!(self, Self::LagListing { .. } | Self::HideListed { .. } | Self::ExtraRows { .. })
     }
@@ -124,7 +125,7 @@ impl Rule {
         Self { method: Some(method.to_owned()), path_contains, skip: 0, times: None, effect }
     }
 
-    /// Why this rule cannot be carried out, if it cannot.
+    /// The reason why this rule cannot be applied, if there is one.
     pub(super) fn complaint(&self) -> Option<String> {
         match &self.effect {
             Effect::Status { code, .. } | Effect::AppliedStatus { code } if !(200..=599).contains(code) => {
@@ -143,7 +144,7 @@ impl Rule {
         method && applies && inbound.target().contains(&self.path_contains)
     }
 
-    /// Counts a matching call down, and says whether it is hit.
+    /// Counts a matching call, and returns whether it is hit.
     fn fires(&mut self) -> bool {
         if self.times == Some(0) {
             return false;
@@ -168,13 +169,13 @@ impl Faults {
         Self { shared }
     }
 
-    /// Adds a rule behind those there are. The first rule that hits a call decides, and later rules do not
-    /// count that call.
+    /// Adds a rule behind the existing ones. The first rule that hits a call decides, and later rules do not count that
+    /// call.
     pub fn add(&self, rule: Rule) {
         self.shared.with(|state, _| state.faults.push(ActiveRule { rule, until: None }));
     }
 
-    /// The same, of a rule that ends after that time by the emulated clock.
+    /// Adds a rule that ends after that time by the emulated clock.
     pub fn add_for(&self, rule: Rule, lasting: SignedDuration) {
         self.shared.with(|state, now| {
             let until = Some(now.checked_add(lasting).unwrap_or(Timestamp::MAX));
@@ -187,7 +188,7 @@ impl Faults {
         self.shared.with(|state, _| state.faults.clear());
     }
 
-    /// The rules that have not ended, with what is left of `skip` and `times`; a spent rule has `times` 0.
+    /// The rules that have not ended, with the rest of `skip` and `times`; a used-up rule has `times` 0.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
         self.shared.with(|state, now| {
@@ -197,7 +198,7 @@ impl Faults {
     }
 }
 
-/// A rule, and when it ends.
+/// A rule and its end.
 #[derive(Clone, Debug)]
 pub(super) struct ActiveRule {
     rule: Rule,
@@ -210,7 +211,7 @@ impl ActiveRule {
     }
 }
 
-/// What the rules say about one call.
+/// The verdict of the rules on one call.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) effect: Option<Effect>,
@@ -218,7 +219,7 @@ pub(super) struct Verdict {
     pub(super) listing: Listing,
 }
 
-/// What a listing shows otherwise than it is.
+/// The distortions of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) hides_all: bool,
@@ -233,7 +234,7 @@ impl Listing {
     }
 }
 
-/// Asks the rules, in order, about one call.
+/// Applies the rules, in order, to one call.
 pub(super) fn judge(rules: &mut [ActiveRule], inbound: &Inbound, listing: bool, now: Timestamp) -> Verdict {
     let mut verdict = Verdict::default();
     let active = rules.iter_mut().filter(|it| it.is_active(now)).map(|it| &mut it.rule);

@@ -1,11 +1,11 @@
-//! Reads the fields of a JSON object and collects every complaint, so that one answer names them all.
+//! Reads the fields of a JSON object and collects every complaint, so that one answer names all of them.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// A field of a partial update: vendors tell a present null from an omitted field (§1.6).
+/// A field of a partial update: vendors distinguish a present null from an omitted field (§1.6).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Given<T> {
     Omitted,
@@ -42,7 +42,7 @@ impl<T: Default> Given<T> {
     }
 }
 
-/// What is wrong with one field.
+/// A complaint about one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
     pub(super) param: String,
@@ -55,7 +55,7 @@ impl Complaint {
     }
 }
 
-/// Lays the given fields over those there are, so that a caller names only what it changes.
+/// Lays the given fields over the existing ones, so that a caller names only what it changes.
 pub(super) fn laid_over<S: Serialize + DeserializeOwned>(
     current: &S,
     patch: Map<String, Value>,
@@ -83,12 +83,12 @@ impl Fields {
         Self { body, complaints }
     }
 
-    /// The fields of an object within the body.
+    /// The fields of an object inside the body.
     pub(super) fn of(body: Map<String, Value>) -> Self {
         Self { body, complaints: Vec::new() }
     }
 
-    /// Forgets a field, as a server does that does not know it.
+    /// Drops a field, as a server does that does not know it.
     pub(super) fn ignore(&mut self, name: &str) {
         self.body.remove(name);
     }

@@ -1,4 +1,4 @@
-//! The log of vendor calls: an oracle for tests, so it holds no body, no header and no token.
+//! The log of vendor calls, which tests compare with their expectations. It holds no body, no header and no token.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 /// One vendor call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Call {
-    /// Counts from 1 over the life of the emulator, in order of arrival.
+    /// Sequence number over the life of the emulator, from 1, in order of arrival.
     pub sequence: u64,
     /// When the request arrived.
     pub at: Timestamp,
@@ -14,7 +14,7 @@ pub struct Call {
     pub method: String,
     /// Path with query, vendor prefix included.
     pub path: String,
-    /// What was answered; `None` while there is no answer, and for ever where there was none.
+    /// The status of the answer; `None` while there is no answer, and for ever if none was sent.
     pub status: Option<u16>,
     /// Whether the vendor's handler ran. A handler that refused the request ran too.
     pub applied: bool,
@@ -42,7 +42,7 @@ impl CallLog {
         self.calls.clear();
     }
 
-    /// Opens an entry and returns its sequence number.
+    /// Adds an entry and returns its sequence number.
     pub(super) fn arrived(&mut self, at: Timestamp, method: &str, path: String) -> u64 {
         self.sequence += 1;
         let method = method.to_owned();
@@ -62,7 +62,7 @@ impl CallLog {
         }
     }
 
-    /// The entry may be gone when the log was cleared while the call was under way.
+    /// The entry may be missing if the log was cleared during the call.
     fn find(&mut self, sequence: u64) -> Option<&mut Call> {
         let index = self.calls.binary_search_by_key(&sequence, |call| call.sequence).ok()?;
         self.calls.get_mut(index)

@@ -1,11 +1,11 @@
-//! Secrets and ids that are plainly fake, and the same on every run.
+//! Secrets and ids that are visibly fake, and the same on every run.
 
-/// A secret. It carries its serial, so that finding its key stays cheap with many keys.
+/// A secret. It carries its serial, so that the lookup of its key stays cheap with many keys.
 pub(super) fn forge(prefix: &str, serial: u64, salt: &str) -> String {
     format!("{prefix}{serial}-{:016x}", fingerprint(salt))
 }
 
-/// The serial in a secret, which proves nothing: whoever looks it up compares the rest.
+/// The serial in a secret. It proves nothing: the lookup compares the rest as well.
 pub(super) fn serial_of(prefix: &str, secret: &str) -> Option<u64> {
     secret.strip_prefix(prefix)?.split('-').next()?.parse().ok()
 }
@@ -23,12 +23,12 @@ pub(super) fn uuid(text: &str) -> String {
     )
 }
 
-/// The last four characters of a secret, which vendors show to tell keys apart.
+/// The last four characters of a secret, by which vendors let people recognise a key.
 pub(super) fn last_four(secret: &str) -> String {
     secret.chars().skip(secret.chars().count().saturating_sub(4)).collect()
 }
 
-/// FNV-1a: the same on every run and every toolchain, and plainly no cryptography.
+/// FNV-1a: the same on every run and every toolchain, and no cryptography.
 fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

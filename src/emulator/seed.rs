@@ -1,7 +1,7 @@
-//! What a newcomer's emulator starts with.
+//! The initial data of an emulator that follows the documentation.
 
-/// One organization at Edgee, and management tokens for every vendor, in clear: they are no secrets, they work nowhere
-/// but here.
+/// One organization at Edgee, and management tokens for every vendor, in clear text: they are no secrets, because they
+/// work only here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
     /// Id of the organization at Edgee.

@@ -1,4 +1,4 @@
-//! The emulator over TCP, for people and for tests that want real connections.
+//! The emulator over TCP, for people and for tests that need real connections.
 
 use std::future::Future;
 use std::io;
@@ -41,7 +41,7 @@ pub async fn serve(
                     connections.spawn(connection(emulator.clone(), stream));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: wait for some connection to end.
+                    // Most likely the process is out of file descriptors: wait until a connection ends.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -54,7 +54,7 @@ pub async fn serve(
 
 async fn connection(emulator: Emulator, stream: TcpStream) {
     let service = service_fn(move |request| exchange(emulator.clone(), request));
-    // An error here is a client that went away or a call dropped on purpose; both are business as usual.
+    // An error here is a client that disconnected or a call dropped on purpose; both are normal.
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "connection ended");
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub(super) type Reply = Response<Bytes>;
 
-/// One request, taken apart once.
+/// One parsed request.
 pub(super) struct Inbound {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -29,7 +29,7 @@ impl Inbound {
         Self { method: parts.method, headers: parts.headers, body, segments, uri: parts.uri, query }
     }
 
-    /// Path and query, as they came.
+    /// Path and query, as sent.
     pub(super) fn target(&self) -> &str {
         self.uri.path_and_query().map_or("/", |target| target.as_str())
     }

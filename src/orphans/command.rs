@@ -1,4 +1,4 @@
-//! The command line of `keysmith orphans`: flags, the question, the exit code.
+//! The command line of `keysmith orphans`: flags, the confirmation, the exit code.
 
 use super::{Choice, Findings, Removal, Survey, table};
 use crate::cli::flags;
@@ -15,10 +15,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Something is left.
+/// Exit code: keys are left.
 const REMAINS: u8 = 3;
 
-/// What `keysmith orphans` can be told.
+/// The arguments of `keysmith orphans`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 nothing is left, 3 keys are left, 2 a flag or its value is wrong, 1 a ConsoleToken could not \
@@ -37,7 +37,7 @@ pub struct Arguments {
     /// How to show them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Remove what is shown, those that were left on purpose as well: requests first, and looks once more before each.
+    /// Remove the keys shown, also those left on purpose: asks first, and lists them once more before each removal.
     #[arg(long)]
     delete: bool,
     /// Do not ask.
@@ -57,9 +57,9 @@ enum Output {
     Json,
 }
 
-/// Does what was asked.
+/// Runs the command.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    // Asked before anything else, so that a script does not wait for a survey that ends in a refusal.
+    // Checked before anything else, so that a script does not wait for a survey that ends in a refusal.
     if arguments.delete && !arguments.yes && !std::io::stdin().is_terminal() {
         let why = "--delete: asks first, and there is no terminal to ask on; add --yes".to_owned();
         return Err(WrongFlag(why).into());
@@ -122,7 +122,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
     })
 }
 
-/// The namespace that has a ledger. Where one may not look into others, it is the present one or none.
+/// The namespace of the ledger. Without the right to look into other namespaces, it is the present one or none.
 async fn find_ledger(client: &Client, default: String) -> Result<String, Failure> {
     let found = Ledger::namespaces(client).await.unwrap_or_default();
     match found.as_slice() {
@@ -138,7 +138,7 @@ async fn find_ledger(client: &Client, default: String) -> Result<String, Failure
     }
 }
 
-/// Removes what was shown. Returns how many are left.
+/// Removes the keys that were shown. Returns how many are left.
 async fn remove(survey: &Survey, findings: &Findings) -> Result<usize, Failure> {
     let mut left = 0;
     for row in &findings.rows {

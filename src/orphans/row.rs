@@ -1,5 +1,5 @@
-//! One key that is left, as it can be shown. Names and ids at a vendor are any text, so what is shown is made here, once for
-//! every form of output; what a removal goes by is kept beside it as the vendor wrote it.
+//! One key that is left, in its printable form. Names and ids at a vendor are arbitrary text, so they are escaped here
+//! once for every form of output. The values by which a removal identifies the key are kept beside it, unescaped.
 
 use crate::columns::{printable, printable_json};
 use crate::plan::identity::VendorApi;
@@ -18,15 +18,15 @@ pub struct Row {
     pub account: String,
     /// The management API.
     pub endpoint: String,
-    /// The vendor's id; `None` where only a mark is known and no key carries it.
+    /// The vendor's id; `None` if only a mark is known and no listed key carries it.
     pub key_id: Option<String>,
     /// Its name; `None` when the vendor does not list it.
     pub name: Option<String>,
-    /// When the vendor made it.
+    /// When the vendor created it.
     pub created_at: Option<Timestamp>,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
-    /// Why it is there.
+    /// Why the key exists.
     pub why: String,
     /// Its entry in the ledger, if it was left on purpose.
     #[serde(serialize_with = "shown")]
@@ -35,7 +35,7 @@ pub struct Row {
     exact: Exact,
 }
 
-/// As the vendor and the ledger have it.
+/// The key as the vendor lists it, or as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Exact {
     place: Place,
@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// A key that only the ledger knows.
+    /// A key that only the ledger has.
     pub(super) fn unlisted(entry: &Entry, why: &str) -> Self {
         let exact = Exact { place: entry.place.clone(), key: None, id: entry.key_id.clone() };
         let key_id = entry.key_id.as_deref().map(printable);
@@ -85,7 +85,7 @@ impl Row {
         }
     }
 
-    /// The same with its entry in the ledger.
+    /// The same row with its entry in the ledger.
     pub(super) fn of_entry(self, entry: &Entry) -> Self {
         Self { ledger: Some(entry.clone()), ..self }
     }
@@ -100,17 +100,17 @@ impl Row {
         self.ledger.as_ref()
     }
 
-    /// Whether it is in that account.
+    /// Whether the key is in that account.
     pub(super) fn is_of(&self, place: &Place) -> bool {
         self.exact.place.agrees(place)
     }
 
-    /// The API at which it is.
+    /// The management API that has the key.
     pub(super) fn api(&self) -> VendorApi {
         self.exact.place.api()
     }
 
-    /// Whether a person means this key: by its id, or by what is shown of it.
+    /// Whether a text given by a person identifies this key: its id, or its printable form.
     pub(super) fn is(&self, id: &str) -> bool {
         self.exact.id.as_deref() == Some(id) || self.key_id.as_deref() == Some(id)
     }

@@ -1,4 +1,4 @@
-//! How `keysmith orphans` shows what it found, and how much of an answer that is.
+//! The output of `keysmith orphans`, with a note on how many of the vendors answered.
 
 use super::{Findings, Row};
 use crate::columns::aligned;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const TITLES: [&str; 7] = ["VENDOR", "ACCOUNT", "KEY ID", "NAME", "CREATED", "LAST USED", "WHY"];
 
-/// As a table, and beneath it how many ConsoleTokens answered where that were not all; one line where there is nothing.
+/// The rows as a table, and beneath it how many ConsoleTokens answered, if not all did; one line if there are no rows.
 pub fn text(findings: &Findings) -> String {
     let answers = answers(findings.answered(), findings.asked());
     if findings.rows.is_empty() {
@@ -17,7 +17,7 @@ pub fn text(findings: &Findings) -> String {
     rows(&findings.rows) + &answers.map_or_else(String::new, |it| format!("\n{it}\n"))
 }
 
-/// That nothing is left is said only where everything was asked.
+/// The line for an empty result. It says that nothing is left only if every ConsoleToken was asked.
 fn nothing(findings: &Findings, answers: Option<String>) -> String {
     let ledger = if findings.has_ledger { "nothing in the ledger" } else { "there is no ledger" };
     if !findings.unmatched.is_empty() {

@@ -1,4 +1,4 @@
-//! The command line of `keysmith usage`: flags, the question, the exit code.
+//! The command line of `keysmith usage`: flags, the reading, the exit code.
 
 use super::table::{self, By};
 use super::{Choice, Reading, read};
@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What `keysmith usage` can be told.
+/// The arguments of `keysmith usage`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "What keys spent that were replaced meanwhile counts where the vendor tells it by name, or while they still exist. \
@@ -57,7 +57,7 @@ fn day(text: &str) -> Result<Date, String> {
     text.parse().map_err(|_| format!("{text:?} is no day; write such as 2026-11-01"))
 }
 
-/// Does what was asked.
+/// Runs the command.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
     let clock = Clock::system();
@@ -90,7 +90,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(if reading.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the result lacks.
+/// Reports what the result lacks.
 fn report(reading: &Reading) {
     for unasked in &reading.unasked {
         tell(&unasked.sentence());

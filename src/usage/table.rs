@@ -1,4 +1,4 @@
-//! How `keysmith usage` shows what it read, whole or summed up.
+//! The output of `keysmith usage`, per key or summed.
 
 use super::{Reading, Row};
 use crate::columns::{aligned, printable, printable_json};
@@ -9,14 +9,14 @@ use crate::session::{answers, unanswered};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What is summed up into one line.
+/// The grouping of the sums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Every GatewayApiKey for itself.
+    /// One line per GatewayApiKey.
     Key,
-    /// All of a namespace.
+    /// One line per namespace.
     Namespace,
-    /// All with the same value of a label.
+    /// One line per value of a label.
     Label(String),
 }
 
@@ -35,7 +35,7 @@ impl std::str::FromStr for By {
     }
 }
 
-/// One line: whose, and how much.
+/// One line: the group and its sum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sum {
@@ -49,13 +49,13 @@ pub struct Sum {
     pub currency: String,
     /// Calls, where the vendor counts them.
     pub calls: Option<u64>,
-    /// When it was used last within the span, RFC 3339.
+    /// The last use within the span, RFC 3339.
     pub last_used_at: Option<jiff::Timestamp>,
-    /// GatewayApiKeys in it.
+    /// The number of GatewayApiKeys in the group.
     pub keys: usize,
 }
 
-/// Sums up. Vendors and currencies are never added to each other.
+/// Sums the rows by group. Amounts of different vendors or currencies are never added.
 pub fn sums(rows: &[Row], by: &By) -> Vec<Sum> {
     let mut groups: BTreeMap<(String, &str, &str), Vec<&Row>> = BTreeMap::new();
     for row in rows {
@@ -101,7 +101,7 @@ fn cells(sum: &Sum) -> Vec<String> {
 
 const TITLES: [&str; 6] = ["VENDOR", "SPENT", "CURRENCY", "CALLS", "LAST USED", "KEYS"];
 
-/// As a table, with the span below it and how much of an answer it is; without a table where there is nothing to show.
+/// The sums as a table, with the span and the completeness below it; without a table if there are no rows.
 pub fn text(reading: &Reading, by: &By, span: &Span) -> String {
     let mut below = vec![format!("from {} until {}", report::clock(span.since), report::clock(span.until))];
     below.extend(completeness(reading));
@@ -115,7 +115,7 @@ pub fn text(reading: &Reading, by: &By, span: &Span) -> String {
     format!("{}\n{below}\n", aligned(&lines))
 }
 
-/// How many ConsoleTokens answered where that were not all, or that there was nothing to ask for.
+/// How many ConsoleTokens answered, if not all did, or that there was none to ask.
 pub fn completeness(reading: &Reading) -> Option<String> {
     if reading.asked() == 0 {
         let what = if reading.uncounted.is_empty() {
@@ -149,7 +149,8 @@ pub fn csv(sums: &[Sum], by: &By) -> Result<String, Box<dyn std::error::Error + 
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-/// Whoever may write labels does not write formulas into somebody's spreadsheet.
+/// Escapes a spreadsheet formula: a user who may write labels must not get a formula into the spreadsheet of another
+/// user.
 fn harmless(text: &str) -> String {
     let text = printable(text);
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Runs kubectl with this on its standard input; what it said, on both streams.
+/// Runs kubectl with this standard input; returns success and the text of both streams.
 pub fn kubectl(arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new("kubectl")
         .arg("--kubeconfig")
@@ -31,7 +31,7 @@ fn apply(arguments: &[&str], manifest: &str, place: &str) -> String {
     text
 }
 
-/// A namespace that warns of pods that are not restricted.
+/// A namespace that enforces the restricted standard for pods, and warns of objects that violate it.
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {
         "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted",
@@ -75,7 +75,7 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
         let text = apply(&["--dry-run=server"], &manifest, &overlay);
         assert!(!text.to_lowercase().contains("warning"), "{overlay}: {text}");
     }
-    // The server does look: a field that it does not know is refused, and so is a pod that is not restricted.
+    // Proves that the server validates a dry run: an unknown field is refused.
     let deployment =
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, namespace: shop}\nspec: {replica: 1}\n";
     let (ok, text) =
@@ -83,7 +83,7 @@ fn the_api_server_takes_every_combination_and_every_overlay() {
     assert!(!ok && text.contains("replica"), "{text}");
 }
 
-/// A field that the server or the operator filled in would be a difference to git for ever.
+/// A field that the server or the operator filled in would be a permanent difference to git.
 #[test]
 fn the_server_adds_nothing_to_what_the_examples_say() {
     prepare();
@@ -100,7 +100,7 @@ fn the_server_adds_nothing_to_what_the_examples_say() {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": said}).to_string();
         let answer: Value =
             serde_json::from_str(&apply(&["--dry-run=server", "-o", "json"], &list, folder)).unwrap();
-        // One object is answered as it is, several as a list.
+        // The answer is one object for one document, and a list for several.
         let stored = answer["items"].as_array().cloned().unwrap_or_else(|| vec![answer]);
         assert_eq!(stored.len(), said.len(), "{folder}");
         for (stored, object) in stored.iter().zip(&said) {

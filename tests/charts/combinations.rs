@@ -1,4 +1,4 @@
-//! What each set of values is for, said as a rule. Only three sets have a golden beside that (`golden`): everything off,
+//! The purpose of each set of values, as a rule. Only three sets also have a golden file (`golden`): everything off,
 //! everything on, and roles without a `ClusterRole`.
 
 use crate::support::helm::{combination, of_kind, rendered, title};
@@ -22,12 +22,12 @@ fn selector() -> Value {
     json!({"app.kubernetes.io/name": "keysmith", "app.kubernetes.io/instance": "keysmith"})
 }
 
-/// Whether every label that is selected is one of these.
+/// Whether every selected label is among these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     selector.as_object().unwrap().iter().all(|(name, value)| labels[name] == *value)
 }
 
-/// What is said under these paths stands in the object, at these places.
+/// Whether the values at these paths are in the object, at these places.
 fn stands(object: &Value, values: &Value, places: &[(&str, &str)]) {
     for (said, place) in places {
         let (said_value, found) = (values.pointer(said), object.pointer(place));
@@ -36,9 +36,9 @@ fn stands(object: &Value, values: &Value, places: &[(&str, &str)]) {
     }
 }
 
-/// Of bring-your-own: what is somebody else's is not rendered, and the rest has the name that was given.
+/// The set bring-your-own: objects managed outside the release are not rendered, and references use the given names.
 #[test]
-fn service_account_rights_definitions_and_uninstall_check_can_be_somebody_elses() {
+fn service_account_rbac_crds_and_uninstall_check_can_be_managed_outside_the_release() {
     let objects = objects("bring-your-own");
     let kinds: Vec<_> = objects.iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["Deployment"], "and nothing else");
@@ -46,7 +46,7 @@ fn service_account_rights_definitions_and_uninstall_check_can_be_somebody_elses(
     assert_eq!(objects[0]["spec"]["template"]["spec"]["serviceAccountName"], "llm-operator");
 }
 
-/// Of single: without an election two pods must never run at once, and nothing is granted for one.
+/// The set single: without an election, two pods must never run at once, and no rights for a Lease are granted.
 #[test]
 fn without_leader_election_a_pod_goes_before_the_next_comes() {
     let (one, several) = (objects("single"), objects("default"));
@@ -63,7 +63,7 @@ fn without_leader_election_a_pod_goes_before_the_next_comes() {
     assert!(!json!(one).to_string().contains("leases"), "no right to a Lease");
 }
 
-/// Of replicas: as many pods as were asked for, of the image with that digest, spread, and evicted one by one.
+/// The set replicas: the requested number of pods, of the image with that digest, spread, and evicted one by one.
 #[test]
 fn replicas_are_of_one_digest_spread_and_evicted_as_the_budget_says() {
     let objects = objects("replicas");
@@ -83,13 +83,13 @@ fn replicas_are_of_one_digest_spread_and_evicted_as_the_budget_says() {
     assert_eq!(budget["spec"], json!({"maxUnavailable": 1, "selector": {"matchLabels": selector()}}));
 }
 
-/// The port that monitors scrape, policies open and services lead to is one that the container has.
+/// Whether the port that monitors scrape, policies open and services lead to is a port of the container.
 fn has_port(objects: &[Value], name: &Value) {
     let ports = &only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"];
     assert!(ports.as_array().unwrap().iter().any(|it| it["name"] == *name), "{name} is not in {ports}");
 }
 
-/// Of monitored: Prometheus finds the Service by the monitor, and the pods by the Service.
+/// The set monitored: Prometheus finds the Service by the monitor, and the pods by the Service.
 #[test]
 fn a_service_monitor_selects_the_service_and_that_the_pods() {
     let objects = objects("monitored");
@@ -114,7 +114,7 @@ fn a_service_monitor_selects_the_service_and_that_the_pods() {
     );
 }
 
-/// Of pod-monitor: no Service is needed.
+/// The set pod-monitor: no Service is needed.
 #[test]
 fn a_pod_monitor_selects_the_pods_without_a_service() {
     let objects = objects("pod-monitor");
@@ -133,7 +133,7 @@ fn a_pod_monitor_selects_the_pods_without_a_service() {
     );
 }
 
-/// Of locked-down; which ports lead out is in `rules`.
+/// The set locked-down; the ports of outgoing traffic are tested in `rules`.
 #[test]
 fn traffic_comes_in_for_metrics_and_goes_where_the_values_say() {
     let objects = objects("locked-down");
@@ -157,7 +157,7 @@ fn traffic_comes_in_for_metrics_and_goes_where_the_values_say() {
     );
 }
 
-/// Of tokens: everything that is said of a token is in its spec, and nothing else.
+/// The set tokens: every value of a token is in its spec, and nothing else is.
 #[test]
 fn a_console_token_of_the_release_is_as_the_values_say() {
     let (objects, said) = (objects("tokens"), values("tokens"));
@@ -173,7 +173,7 @@ fn a_console_token_of_the_release_is_as_the_values_say() {
     }
 }
 
-/// Of extras, for the pods: what users bring along is where they look for it.
+/// The set extras, for pods: additions by users are at the places they name.
 #[test]
 fn everything_of_ones_own_reaches_its_place() {
     let (objects, said) = (objects("extras"), values("extras"));
@@ -206,7 +206,7 @@ fn everything_of_ones_own_reaches_its_place() {
     assert_eq!(own["env"].as_array().unwrap().last(), said["extraEnv"].as_array().unwrap().last());
 }
 
-/// Of extras, for the rest.
+/// The set extras, for other objects.
 #[test]
 fn labels_names_and_objects_of_ones_own_are_everywhere_they_should_be() {
     let (objects, said) = (objects("extras"), values("extras"));

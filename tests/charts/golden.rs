@@ -1,15 +1,15 @@
-//! What the chart renders, next to what it rendered when somebody last looked.
+//! The rendered chart, compared with the reviewed golden files.
 
 use crate::support::helm::{chart, combination, combinations, helm, objects, root, said, template};
 use serde_json::Value;
 use std::fs;
 
-/// Writes instead of comparing.
+/// Whether golden files are written instead of compared.
 pub fn updating() -> bool {
     std::env::var_os("KEYSMITH_UPDATE").is_some()
 }
 
-/// The definitions are thousands of lines, and compared with `crds/` instead.
+/// The manifest without definitions, which are thousands of lines and compared with `crds/` instead.
 fn without_definitions(manifest: &str) -> String {
     let mut text = String::new();
     for document in manifest.split("\n---\n") {
@@ -21,8 +21,8 @@ fn without_definitions(manifest: &str) -> String {
     text.trim_end_matches("---\n").to_owned()
 }
 
-/// The sets of values that are compared word by word: nothing said, everything on, and roles without a `ClusterRole`. What
-/// the others are for is a rule (`combinations`).
+/// The sets of values whose output is compared word by word: no values, everything on, and roles without a
+/// `ClusterRole`. The other sets are tested by rules (`combinations`).
 const GOLDEN: [&str; 3] = ["default", "everything", "namespaced"];
 
 #[test]

@@ -42,7 +42,7 @@ fn rows() -> Vec<Row> {
         let names: Vec<_> = path.iter().map(|(_, name)| name.as_str()).collect();
         let value = values.pointer(&format!("/{}", names.join("/"))).unwrap_or(&Value::Null);
         let words = std::mem::take(&mut comment);
-        // A part with values of its own is told by them, unless something is said about the whole of it.
+        // A section whose values have rows of their own has no row, unless it has a comment.
         let has_parts = value.as_object().is_some_and(|it| !it.is_empty());
         let whole = ["resources", "podSecurityContext", "securityContext"].contains(&names[0]);
         if (has_parts && whole && names.len() == 1) || !(has_parts || whole && names.len() > 1) {
@@ -106,7 +106,7 @@ fn the_schema_knows_every_value_and_no_other() {
             continue;
         }
         let mut known: Vec<_> = object["properties"].as_object().unwrap().keys().collect();
-        // Helm hands it to every chart.
+        // Helm passes this value to every chart.
         known.retain(|it| *it != "global");
         let mut given: Vec<_> = values.pointer(&place).unwrap().as_object().unwrap().keys().collect();
         known.sort();

@@ -1,4 +1,4 @@
-//! Rules that hold whatever the values are: rights, pods, refusals.
+//! Rules for every set of values: rights, pods, refused values.
 
 use crate::support::helm::{
     chart, combination, combinations, helm, of_kind, pods, rendered, root, said, strings, template, title,

@@ -1,4 +1,4 @@
-//! What becomes of the workloads that read a Secret when there is a new key in it.
+//! Restarts of the workloads that read a Secret with a new key.
 
 use crate::support::cluster::{Cluster, Effect, Rule};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 
-/// A cluster whose clock is tokio's, with the namespaces `shop` and `other`.
+/// A cluster with tokio's clock and the namespaces `shop` and `other`.
 fn cluster() -> Cluster {
     let (epoch, start) = ("2026-11-21T00:00:00Z".parse::<Timestamp>().unwrap(), tokio::time::Instant::now());
     let cluster = Cluster::new(move || epoch + start.elapsed(), Vec::new());
@@ -20,7 +20,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// A workload with something in every corner that could be lost.
+/// A workload with a value in every field that a wrong write could lose.
 fn manifest(kind: &str, name: &str, app: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": kind,
@@ -50,7 +50,7 @@ fn labelled(kind: WorkloadKind, labels: &[(&str, &str)]) -> Target {
     Target { kind, which: Which::Labels(labels) }
 }
 
-/// Brings that revision of the key's Secret to the targets.
+/// Writes that revision of the key's Secret to the targets.
 async fn bring(cluster: &Cluster, uid: &str, revision: &str, targets: &[Target]) -> Outcome {
     let request = Restart { namespace: "shop", uid, revision, targets };
     restart(&cluster.client_named("operator"), &request).await
@@ -60,7 +60,7 @@ fn deployment(cluster: &Cluster, name: &str) -> Value {
     cluster.find("deployments.apps", "shop", name).unwrap()
 }
 
-/// The revision that the pods of a Deployment were started with.
+/// The revision with which the pods of a Deployment were started.
 fn carried(cluster: &Cluster, name: &str, uid: &str) -> Value {
     deployment(cluster, name)["spec"]["template"]["metadata"]["annotations"][annotation(uid)].clone()
 }
@@ -171,7 +171,7 @@ async fn no_label_selects_nothing_and_a_name_leads_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_or_forbidden_is_told_and_keeps_nothing_from_the_others() {
+async fn a_missing_or_forbidden_workload_is_reported_and_does_not_stop_the_others() {
     let cluster = cluster();
     for name in ["hidden", "locked", "web"] {
         cluster.store_unchecked(manifest("Deployment", name, name));
@@ -197,13 +197,13 @@ async fn what_is_missing_or_forbidden_is_told_and_keeps_nothing_from_the_others(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
+async fn a_failed_restart_is_retried_and_the_others_are_not_repeated() {
     let cluster = cluster();
     for name in ["a", "b", "c"] {
         cluster.store_unchecked(manifest("Deployment", name, "web"));
     }
     let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
-    // Somebody else writes one at the same time.
+    // Another writer creates it at the same time.
     cluster.fault(refusal(409, "patch", "b"));
     let first = bring(&cluster, "uid-1", "7", &targets).await;
     assert_eq!(first.restarted, ["Deployment/a", "Deployment/c"]);
@@ -214,7 +214,7 @@ async fn what_failed_is_done_by_the_next_attempt_and_the_rest_not_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_policy_refuses_is_told_and_not_tried_for_ever() {
+async fn a_restart_refused_by_an_admission_policy_is_reported_and_not_retried_for_ever() {
     let cluster = cluster();
     cluster.store_unchecked(manifest("Deployment", "a", "web"));
     let targets = [labelled(DEPLOYMENT, &[("app", "web")])];
@@ -265,7 +265,7 @@ async fn two_keys_restart_one_workload_and_leave_each_other_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_applies_the_workload_again_takes_nothing_away() {
+async fn applying_the_workload_again_keeps_the_restart_annotation() {
     let cluster = cluster();
     let api: Api<Deployment> = Api::namespaced(cluster.client_named("user"), "shop");
     let params = PatchParams::apply("gitops").force();

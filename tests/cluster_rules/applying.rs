@@ -41,7 +41,7 @@ async fn an_apply_creates_and_the_same_again_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_manager_no_longer_applies_goes_unless_another_owns_it() {
+async fn a_field_that_a_manager_no_longer_applies_is_removed_unless_another_owns_it() {
     let widgets = widgets(&cluster().client());
     apply(&widgets, "one", json!({ "size": 1, "code": "ab", "inner": { "a": "x" }, "tags": ["t", "u"] }))
         .await
@@ -52,7 +52,7 @@ async fn what_a_manager_no_longer_applies_goes_unless_another_owns_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_update_changed_is_no_longer_the_managers_to_remove() {
+async fn a_field_changed_by_an_update_is_not_removed_by_the_next_apply() {
     let widgets = widgets(&cluster().client());
     apply(&widgets, "m", json!({ "size": 1, "code": "ab", "inner": { "a": "x" } })).await.unwrap();
     let patch = Patch::Merge(json!({ "spec": { "code": "cd" } }));

@@ -18,7 +18,7 @@ use crate::support::cluster::{Cluster, Effect, Rule};
 
 const WEEK: Duration = Duration::from_hours(168);
 
-/// A Secret that is written anew every `minutes`.
+/// A kind whose Secret is written again every `minutes`.
 #[derive(CustomResource, Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[kube(group = "example.dev", version = "v1", kind = "Order", namespaced, status = "OrderStatus")]
 struct OrderSpec {
@@ -59,7 +59,8 @@ fn on_error(_: Arc<Order>, _: &kube::Error, _: Arc<Context>) -> Action {
     Action::requeue(Duration::from_secs(5))
 }
 
-/// Runs the controller for `time`. It sees generations only, so that its own status does not wake it.
+/// Runs the controller for `time`. Its watch passes changes of generations only, so that its own status does not wake
+/// it.
 async fn run(cluster: &Cluster, time: Duration) {
     let client = cluster.client_named("operator");
     let (reader, writer) = kube::runtime::reflector::store();

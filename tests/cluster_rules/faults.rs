@@ -1,4 +1,4 @@
-//! Faults: what the client sees, and what happened.
+//! Faults: the result for the client, and the effect at the server.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn cleared_faults_are_gone() {
     assert_eq!(refused(secrets(&cluster.client()).get("s").await).code, 404);
 }
 
-/// Names the watcher of `operator` reports, each with the time, until an hour is over.
+/// The names that the watcher of `operator` reports within an hour, each with its time.
 async fn seen(cluster: &Cluster) -> Vec<(String, u64)> {
     let start = Instant::now();
     let api = widgets(&cluster.client_named("operator"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::widgets::{cluster, make, object, refused, widget, widget_crd, widgets};
 
-/// The paths that a spec is refused for.
+/// The paths in the refusal of a spec.
 async fn faults_of(spec: Value) -> Vec<String> {
     let result = widgets(&cluster().client()).create(&PostParams::default(), &widget("a", spec)).await;
     let status = refused(result);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::widgets::{Widgets, cluster, make, secret, secrets, widgets};
 use crate::support::cluster::Cluster;
 
-fn told<K: ResourceExt>(event: WatchEvent<K>) -> String {
+fn described<K: ResourceExt>(event: WatchEvent<K>) -> String {
     match event {
         WatchEvent::Added(object) => format!("ADDED {}", object.name_any()),
         WatchEvent::Modified(object) => format!("MODIFIED {}", object.name_any()),
@@ -26,7 +26,7 @@ fn told<K: ResourceExt>(event: WatchEvent<K>) -> String {
 
 async fn watch(api: &Widgets, params: &WatchParams, version: &str) -> Vec<String> {
     let stream = api.watch(params, version).await.unwrap();
-    stream.map_ok(told).try_collect().await.unwrap()
+    stream.map_ok(described).try_collect().await.unwrap()
 }
 
 async fn label(api: &Widgets, name: &str, labels: serde_json::Value) {
@@ -89,11 +89,11 @@ async fn a_metadata_watch_hides_the_data() {
     secrets(&client).create(&PostParams::default(), &secret("s", "hidden")).await.unwrap();
     let metadata: Api<PartialObjectMeta<Secret>> = Api::default_namespaced(client.clone());
     let stream = metadata.watch(&WatchParams::default().timeout(5), "0").await.unwrap();
-    let events: Vec<_> = stream.map_ok(told).try_collect().await.unwrap();
+    let events: Vec<_> = stream.map_ok(described).try_collect().await.unwrap();
     assert_eq!(events, ["ADDED s", "BOOKMARK"]);
 }
 
-/// The name in the next event; errors are the watcher's to get over.
+/// The name in the next event; the watcher recovers from errors by itself.
 async fn next_name(stream: &mut (impl Stream<Item = watcher::Result<impl ResourceExt>> + Unpin)) -> String {
     loop {
         let next = tokio::time::timeout(Duration::from_hours(24), stream.next()).await;
@@ -103,7 +103,7 @@ async fn next_name(stream: &mut (impl Stream<Item = watcher::Result<impl Resourc
     }
 }
 
-/// Runs kube's own watcher over the widgets, lets `disturb` happen, and expects to learn of a later widget.
+/// Runs kube's own watcher over the widgets, calls `disturb`, and expects an event for a later widget.
 async fn survives(disturb: impl AsyncFnOnce(&Cluster)) {
     let cluster = cluster();
     let widgets = widgets(&cluster.client());

@@ -1,4 +1,5 @@
-//! A simulated cluster with a kind that has one of everything, for the tests that it keeps to the rules of a real API server.
+//! A simulated cluster with a kind that uses every schema feature, for the tests that compare it with a real API
+//! server.
 
 use crate::support::cluster::Cluster;
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 pub type Widgets = Api<DynamicObject>;
 
-/// A cluster whose clock is tokio's, with a CRD that has one of everything.
+/// A cluster with tokio's clock and a CRD that uses every schema feature.
 pub fn cluster() -> Cluster {
     let (epoch, start) = ("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap(), tokio::time::Instant::now());
     Cluster::new(move || epoch + start.elapsed(), vec![widget_crd()])

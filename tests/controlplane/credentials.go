@@ -24,7 +24,7 @@ const validity = 365 * 24 * time.Hour
 // the authorities are not among them: they are forgotten once they have signed.
 type credentials struct {
 	dir string
-	// admin is for whoever asked for the cluster.
+	// admin is for the user of the cluster.
 	admin identity
 	// controllers is for the controller manager. It may do everything as well,
 	// but goes by a name of its own in the audit log.
@@ -135,7 +135,7 @@ func (c *credentials) writePair(ca *authority, caName, name string, template *x5
 }
 
 // writeKubeconfig writes a file that only its owner can read. It is renamed
-// into place, so that nobody who waits for it can see half of it.
+// into place, so that a waiting process cannot see half of it.
 func (i identity) writeKubeconfig(path, serverURL string) error {
 	config := api.NewConfig()
 	config.Clusters["keysmith"] = &api.Cluster{Server: serverURL, CertificateAuthorityData: i.ca}

@@ -24,7 +24,7 @@ import (
 // machine; the rest is for a machine that compiles at the same time.
 const startTimeout = 3 * time.Minute
 
-// errAsked ends a run that somebody wanted to end.
+// errAsked ends a run that was asked to stop.
 var errAsked = errors.New("asked to stop")
 
 type flags struct {

@@ -30,7 +30,7 @@ type plane struct {
 func (p *plane) kubeconfig() string { return filepath.Join(p.dir, "kubeconfig") }
 
 // start brings the components up in the only order that works, and writes the
-// kubeconfig last: whoever sees that file sees a cluster that can be used.
+// kubeconfig last: once that file exists, the cluster can be used.
 func (p *plane) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("not ready after %s", startTimeout))
@@ -136,7 +136,7 @@ func waitAtMost(done <-chan struct{}, limit time.Duration) {
 }
 
 // poll tries every 50 ms until the condition holds, and says why the context
-// ended when it does first: "deadline exceeded" alone helps nobody.
+// ended when it does first: "deadline exceeded" alone does not name the cause.
 func poll(ctx context.Context, condition wait.ConditionWithContextFunc) error {
 	err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, condition)
 	if err != nil && ctx.Err() != nil {

@@ -1,16 +1,16 @@
-//! Cortecs passes the driver contract, with keys of applications and with management keys. What only it has, the settings of a
-//! project, is as discreet and as careful.
+//! Cortecs passes the driver contract, with keys for applications and with management keys. Project settings, which
+//! only Cortecs has, are tested for secrecy and for malformed answers as well.
 
 use super::world::TOKEN;
-use crate::support::canned::Canned;
+use crate::support::driver_contract::stage::OptionalCalls;
 use crate::support::driver_contract::{Call, Contract, Sound, span};
 use crate::support::garbage::{bytes, class, fuzz, need, wait};
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, silent};
-use crate::support::ordeals::Asked;
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::project_settings::{Preference, ProjectValues};
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::plan::fault::{FaultKind, Outcome};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
 const CORTECS: Contract = Contract {
-    surface: Surface::Cortecs,
+    vendor_id: VendorId::Cortecs,
     token: TOKEN,
     connect: |wire| Box::new(Cortecs::new(wire)),
     debug: |wire| Probe(&Cortecs::new(wire)).shown(),
@@ -69,7 +69,7 @@ fn wanted() -> ProjectValues {
     ProjectValues { preference: Some(Preference::Cost), ..ProjectValues::default() }
 }
 
-/// Settings that hold the canary where they are read, and refusals that repeat what was written.
+/// The settings that are read hold the canary, and refusals repeat the settings that are written.
 #[tokio::test(start_paused = true)]
 async fn no_fault_repeats_the_settings_of_a_project() {
     let whole = format!(
@@ -77,7 +77,7 @@ async fn no_fault_repeats_the_settings_of_a_project() {
     );
     for status in STATUSES {
         let answer = whole.clone();
-        let stub = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             Method::PUT => (status, format!(r#"{{"error":"{CANARY}","{CANARY}":1}}"#).into()),
             _ => (200, answer.clone().into()),
         });
@@ -102,12 +102,12 @@ async fn no_secret_is_shown_a_second_time() {
     assert!(!calls.contains(&Call::List) && !calls.contains(&Call::Revoke), "{calls:?}");
 }
 
-/// Within the limit of an export, and not one.
+/// A body below the limit of an export that is no export.
 #[tokio::test(start_paused = true)]
 async fn ten_megabytes_of_usage_without_a_cost_are_no_spending() {
     let row = r#"{"key_name":"n","cost":"x"}"#;
     let rows = vec![row; (10 << 20) / row.len()].join(",");
-    let stub = Canned::always(200, format!(r#"{{"rows":[{rows}]}}"#));
+    let stub = Stub::always(200, format!(r#"{{"rows":[{rows}]}}"#));
     assert!(Cortecs::new(stub.wire(TOKEN)).spending(&span(), &[]).await.is_err());
 }
 
@@ -115,7 +115,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let put = Arc::new(Mutex::new(None));
     let (answer, seen) = (body.to_vec(), Arc::clone(&put));
-    let stub = Canned::by(move |request| match *request.method() {
+    let stub = Stub::by(move |request| match *request.method() {
         Method::PUT => {
             *seen.lock().unwrap() = serde_json::from_slice::<Value>(request.body()).ok();
             (200, "{}".into())
@@ -125,7 +125,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let cortecs = Cortecs::new(stub.wire(TOKEN));
     let projects = cortecs.projects().ok_or("no projects")?;
     let read = projects.read().await;
-    // Nothing at all is no configuration.
+    // An empty answer means that there is no configuration.
     if matches!(&read, Err(fault) if fault.kind == FaultKind::NoSettings) {
         let nothing =
             json.is_null() || json == json!({}) || json == json!([]) || body.trim_ascii().is_empty();
@@ -138,8 +138,8 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
     let sent = put.lock().unwrap().take();
     need(sent.is_some() == outcome.is_ok(), "refused, and written all the same")?;
     let Some(sent) = sent else { return Ok(()) };
-    // Whatever else there was, it went back as it came; the last digit of a number of seventeen is read as well as
-    // `serde_json` does.
+    // Every other field is written back as it was read; even the 17th digit of a number is read as `serde_json` reads
+    // it.
     let mut expected = json.clone();
     expected["inference_config"]["preference"] = json!("cost");
     let expected: Value = serde_json::from_str(&expected.to_string()).unwrap_or_default();
@@ -149,7 +149,7 @@ async fn judge_project(body: &[u8]) -> Result<(), String> {
 #[test]
 fn no_answer_makes_the_settings_of_a_project_be_written_otherwise_than_they_were_read() {
     wait(async {
-        let cortecs = Cortecs::new(Canned::always(200, project().to_string()).wire(TOKEN));
+        let cortecs = Cortecs::new(Stub::always(200, project().to_string()).wire(TOKEN));
         assert_eq!(cortecs.projects().unwrap().read().await.unwrap().id, "p");
     });
     fuzz(1000, &bytes(sound().all(), "api_keys"), |body| wait(judge_project(&body)));

@@ -1,9 +1,9 @@
-//! Every fault of the emulator at every kind of call, for keys of applications and for management keys.
+//! Every fault of the emulator at every kind of call, for keys for applications and for management keys.
 
 use super::world::{KEYS, TOKEN};
-use crate::support::ordeals::Place;
+use crate::support::driver_contract::faults::FaultContract;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::plan::fault::FaultKind;
 
@@ -12,8 +12,8 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     keys.filter(|key| key.minted).map(|key| (key.name, None)).collect()
 }
 
-const CORTECS: Place = Place {
-    surface: Surface::Cortecs,
+const CORTECS: FaultContract = FaultContract {
+    vendor_id: VendorId::Cortecs,
     token: TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(Cortecs::new(wire)),
@@ -28,17 +28,17 @@ const CORTECS: Place = Place {
     mint_refused: key_limit,
 };
 
-const MANAGEMENT: Place = Place { kind: KeyType::Management, ..CORTECS };
+const MANAGEMENT: FaultContract = FaultContract { kind: KeyType::Management, ..CORTECS };
 
-/// Quirk 3: a name that is not listed was not taken.
+/// Quirk 3: a name that is not listed was not taken, so the limit was reached.
 fn key_limit(status: u16) -> Option<FaultKind> {
     (status == 400).then_some(FaultKind::KeyLimit { status })
 }
 
 mod keys {
-    crate::support::ordeals::ordeals!(super::CORTECS);
+    crate::support::driver_contract::faults::fault_contract!(super::CORTECS);
 }
 
 mod management_keys {
-    crate::support::ordeals::ordeals!(super::MANAGEMENT);
+    crate::support::driver_contract::faults::fault_contract!(super::MANAGEMENT);
 }

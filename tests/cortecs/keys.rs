@@ -1,8 +1,8 @@
-//! Quirks 1, 2 and 4 to 9: keys that are names, and management keys that are keys.
+//! Quirks 1, 2 and 4 to 9: keys identified by their names, and management keys that are keys themselves.
 
 use super::world::{KEYS, TOKEN, budgeted, clear, id, order, saying, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -49,13 +49,13 @@ async fn a_key_is_its_name_and_the_second_it_was_made() {
     };
     assert_eq!(minted, expected);
     let listed = cortecs.list().await.unwrap();
-    // The console's own key is listed, too, and carries no mark of ours.
+    // The console's own key is listed too, without a mark.
     assert_eq!(listed.len(), 2);
     assert!(listed.contains(&expected));
     assert_eq!(cortecs.get(&minted.id).await.unwrap(), Some(expected));
 }
 
-/// Quirk 1: a key that a human made anew under the same name was made at another time.
+/// Quirk 1: a key that a human created again under the same name has another creation time.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_was_made_anew_shows_another_time() {
     let stage = stage();
@@ -83,7 +83,7 @@ async fn a_new_key_comes_with_the_secret_that_works_whatever_else_the_answer_sho
     }
 }
 
-/// Quirk 2. The key is there, only its secret is not known.
+/// Quirk 2. The key exists, only its secret is unknown.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_create_without_a_key_leaves_open_whether_there_is_one() {
     for body in [
@@ -107,7 +107,7 @@ async fn an_answer_to_create_without_a_key_leaves_open_whether_there_is_one() {
     }
 }
 
-/// Quirk 2. It is shown once: nothing but its own bytes makes it lost.
+/// Quirk 2. The secret is shown once, so only a malformed secret makes the answer a fault.
 #[tokio::test(start_paused = true)]
 async fn a_new_key_is_not_lost_because_its_time_cannot_be_read() {
     for created_at in [json!("yesterday"), json!(-1), json!([]), json!(true)] {
@@ -143,7 +143,7 @@ async fn a_key_is_deleted_by_its_name_and_one_that_is_gone_already_is_a_success(
         let left: Vec<_> =
             left.iter().map(|key| key.name.as_str()).filter(|it| !it.starts_with("console")).collect();
         if name.is_empty() {
-            // No name is no key's: the vendor refuses, and nothing is taken for gone.
+            // An empty name belongs to no key: the vendor refuses the call, and no key counts as gone.
             let rejected = FaultKind::Rejected { status: 400, fields: Vec::new() };
             assert_eq!(outcome, Err(Fault::without_effect(rejected)));
             assert_eq!(left, ["bystander", ""]);
@@ -157,7 +157,7 @@ async fn a_key_is_deleted_by_its_name_and_one_that_is_gone_already_is_a_success(
     }
 }
 
-/// Something in between that drops the bodies of DELETE, as some do.
+/// An intermediary that drops the bodies of DELETE requests, as some do.
 struct WithoutBodies(crate::support::vendor::InProcess);
 
 #[async_trait]
@@ -182,11 +182,11 @@ async fn a_removal_whose_body_got_lost_is_a_refusal_and_removes_nothing() {
     assert_eq!(stage.only_minted().name, "n");
 }
 
-/// Quirks 5 and 6: neither a date nor a budget is sent, or anything else that the vendor has no field for.
+/// Quirks 5 and 6: neither a date nor a budget is sent, nor any other field that the vendor lacks.
 #[tokio::test(start_paused = true)]
 async fn nothing_but_the_name_and_the_kind_is_sent() {
-    let canned = Canned::always(201, r#"{"api_key":"cortecs-1"}"#);
-    let cortecs = Cortecs::new(canned.wire(TOKEN));
+    let stub = Stub::always(201, r#"{"api_key":"cortecs-1"}"#);
+    let cortecs = Cortecs::new(stub.wire(TOKEN));
     let full = Order {
         expires_in_days: Some(90),
         expires_at: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24)),
@@ -196,10 +196,10 @@ async fn nothing_but_the_name_and_the_kind_is_sent() {
         ..order("n")
     };
     cortecs.mint(&full).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "n", "is_management_key": false}));
+    assert_eq!(stub.sent(), json!({"name": "n", "is_management_key": false}));
     cortecs.mint(&manager("m")).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "m", "is_management_key": true}));
-    assert_eq!(canned.count(), 2);
+    assert_eq!(stub.sent(), json!({"name": "m", "is_management_key": true}));
+    assert_eq!(stub.count(), 2);
 }
 
 /// Quirk 6.
@@ -214,7 +214,7 @@ async fn an_amendment_is_no_call() {
     assert!(stage.only_minted() == before && stage.emulator.calls().is_empty());
 }
 
-/// Quirk 7. An unknown path says nothing of a key.
+/// Quirk 7. A 404 for an unknown path does not say that a key is gone.
 #[tokio::test(start_paused = true)]
 async fn a_key_is_gone_when_a_whole_listing_does_not_have_it() {
     let stage = stage();
@@ -247,7 +247,7 @@ async fn a_listing_that_lags_knows_a_key_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     for bad in [
         r#"{"created_at":1}"#,
         r#"{"name":7}"#,
@@ -267,7 +267,7 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
     assert_eq!((key.created_at, key.unread_fields(), cortecs.take_skipped()), (None, vec!["created_at"], 0));
 }
 
-/// That there is no list is no word that there are no keys.
+/// A missing list does not say that there are no keys.
 #[tokio::test(start_paused = true)]
 async fn only_a_list_is_a_list() {
     for no_list in [
@@ -286,7 +286,7 @@ async fn only_a_list_is_a_list() {
     assert!(saying(r#"{"api_keys":[]}"#).list().await.unwrap().is_empty());
 }
 
-/// Quirk 9, and what is no such time.
+/// Quirk 9, and malformed times.
 #[tokio::test(start_paused = true)]
 async fn a_time_is_read_as_seconds_and_as_text() {
     let at = Some(Timestamp::from_second(1_767_225_600).unwrap());
@@ -314,7 +314,7 @@ async fn a_management_key_makes_and_deletes_others() {
     let by_minted = stage.with(clear(&minted.secret));
     by_minted.mint(&order("n")).await.unwrap();
     by_minted.revoke(&id("n")).await.unwrap();
-    // The one that made it is replaced by it: the new one deletes the old one, which ends at once.
+    // A minted management key replaces the first one: it deletes the first one, which stops working at once.
     let console = stage.emulator.cortecs().keys().into_iter().find(|key| !key.minted).unwrap();
     by_minted.revoke(&id(&console.name)).await.unwrap();
     assert_eq!(stage.cortecs().list().await.unwrap_err(), Fault::without_effect(FaultKind::TokenRefused));
@@ -338,7 +338,7 @@ async fn a_management_key_does_not_delete_itself() {
     }
 }
 
-/// Propagation is not documented (§3.8): the listing has forgotten a key that still works for a while.
+/// Propagation is not documented (§3.8): the listing lacks a deleted key that still works for a while.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_key_that_lingers_is_deleted_all_the_same() {
     let stage = stage();
@@ -361,7 +361,7 @@ async fn the_keys_of_a_colleague_are_not_there() {
     assert!(cortecs.get(&id("n")).await.unwrap().is_none());
     cortecs.revoke(&id("n")).await.unwrap();
     assert_eq!(stage.only_minted().owner.user, "user_colleague");
-    // Names are unique within them.
+    // Names are unique within user and project.
     cortecs.mint(&order("n")).await.unwrap();
     assert_eq!(stage.minted().len(), 2);
 }

@@ -1,8 +1,8 @@
-//! Quirks 10 and 12: what keys spent, and what is left.
+//! Quirks 10 and 12: the spending of keys, and the balance.
 
 use super::world::{TOKEN, order, saying, stage};
-use crate::support::canned::Canned;
 use crate::support::garbage::month;
+use crate::support::stub::Stub;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
 use keysmith::gateway::http::LARGEST_EXPORT;
@@ -21,7 +21,7 @@ fn spent(key: &str, micros: u64, calls: u64) -> Spending {
 
 /// Quirk 10.
 #[tokio::test(start_paused = true)]
-async fn one_call_tells_what_every_key_spent_by_its_name() {
+async fn one_call_reads_the_spending_of_every_key_by_its_name() {
     let stage = stage();
     let cortecs = stage.cortecs();
     for name in ["first", "second", "unused"] {
@@ -32,15 +32,15 @@ async fn one_call_tells_what_every_key_spent_by_its_name() {
     }
     stage.emulator.clear_calls();
     for path in ["manage/usage", "/manage/usage/", "//manage//usage"] {
-        let told = cortecs.spending(&span(path), &[]).await.unwrap();
-        assert_eq!(told, [spent("first", 1_750_000, 2), spent("second", 7, 1)], "{path}");
+        let result = cortecs.spending(&span(path), &[]).await.unwrap();
+        assert_eq!(result, [spent("first", 1_750_000, 2), spent("second", 7, 1)], "{path}");
     }
     assert_eq!(stage.emulator.calls().len(), 3);
 }
 
-/// Quirk 10. What is not documented is not guessed.
+/// Quirk 10. The undocumented path is not guessed.
 #[tokio::test(start_paused = true)]
-async fn without_a_path_nobody_is_asked_and_the_field_is_named() {
+async fn without_a_usage_path_no_call_is_sent_and_the_field_is_named() {
     let stage = stage();
     let fault = stage.cortecs().spending(&month(), &[]).await.unwrap_err();
     assert_eq!(fault.effect, Consequence::NotApplied);
@@ -63,7 +63,7 @@ async fn a_path_that_the_vendor_does_not_know_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_span_is_asked_for_to_the_second_by_day_and_key() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let query =
             "from=2026-11-01T00%3A00%3A00Z&until=2026-11-21T08%3A00%3A00Z&bucket=1d&group_by=user_key";
         let right = request.uri().path() == "/v1/manage/usage" && request.uri().query() == Some(query);
@@ -71,10 +71,10 @@ async fn a_span_is_asked_for_to_the_second_by_day_and_key() {
     });
     let until = month().until + std::time::Duration::from_millis(900);
     let fine = Span { until, ..span("manage/usage") };
-    assert!(Cortecs::new(canned.wire(TOKEN)).spending(&fine, &[]).await.unwrap().is_empty());
+    assert!(Cortecs::new(stub.wire(TOKEN)).spending(&fine, &[]).await.unwrap().is_empty());
 }
 
-/// Quirk 10. The figures may have any of the names that such fields have.
+/// Quirk 10. The figures may have any of the usual field names.
 #[tokio::test(start_paused = true)]
 async fn a_row_is_read_whatever_its_figures_are_called() {
     for cost in ["cost", "total_cost", "costs", "spend", "amount", "price"] {
@@ -86,10 +86,10 @@ async fn a_row_is_read_whatever_its_figures_are_called() {
             ]);
             let body =
                 json!({"from": "a", "until": "b", "bucket": "1d", "group_by": "user_key", "rows": rows});
-            let told = saying(body.to_string()).spending(&span("x"), &[]).await.unwrap();
+            let result = saying(body.to_string()).spending(&span("x"), &[]).await.unwrap();
             let second = Spending { calls: None, ..spent("n", 750_000, 0) };
-            let nobodys = Spending { calls: None, ..spent("", 0, 0) };
-            assert_eq!(told, [spent("n", 1_250_000, 3), second, nobodys], "{cost} {calls}");
+            let unattributed = Spending { calls: None, ..spent("", 0, 0) };
+            assert_eq!(result, [spent("n", 1_250_000, 3), second, unattributed], "{cost} {calls}");
         }
     }
 }
@@ -116,8 +116,8 @@ async fn rows_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
     let extreme = json!({"rows": [{"key_name": "n", "cost": 1e300}, {"key_name": "n", "cost": -5}]});
-    let told = saying(extreme.to_string()).spending(&span("x"), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[1].micros), (u64::MAX, 0));
+    let result = saying(extreme.to_string()).spending(&span("x"), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[1].micros), (u64::MAX, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,9 +125,9 @@ async fn usage_has_a_limit_of_its_own() {
     for (bytes, fits) in [(10 << 20, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
         let (open, close) = (r#"{"rows":[],"padding":""#, r#""}"#);
         let body = format!("{open}{}{close}", "x".repeat(bytes - open.len() - close.len()));
-        let told = saying(body).spending(&span("x"), &[]).await;
+        let result = saying(body).spending(&span("x"), &[]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
-        assert_eq!(told, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
     }
 }
 

@@ -1,8 +1,8 @@
-//! Quirk 11: settings of the project, read, written whole, and nothing else changed.
+//! Quirk 11: settings of the project are read, one is changed, and all others are written back unchanged.
 
 use super::world::{PROJECT, TOKEN, saying, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use jiff::SignedDuration;
 use keysmith::api::project_settings::{Preference, ProjectValues};
 use keysmith::emulator::Effect;
@@ -43,7 +43,7 @@ fn every_setting() -> ProjectValues {
     }
 }
 
-/// A human added what no documentation names.
+/// A human added undocumented fields.
 fn enriched(stage: &Stage) {
     let edited = stage.emulator.cortecs().edit_project(PROJECT, |it| {
         it.fields.insert("brand_new".to_owned(), json!({"a": [1, null], "b": "ü"}));
@@ -138,7 +138,7 @@ async fn a_change_to_nothing_changes_nothing() {
     assert_eq!(held(&stage).fields, before);
 }
 
-/// What becomes of settings that are not sent is not documented (§3.8).
+/// The effect of omitted settings is not documented (§3.8).
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
     let unwanted = ProjectValues { allow_overwrite: Some(true), ..ProjectValues::default() };
@@ -153,16 +153,16 @@ async fn a_vendor_that_does_not_show_the_settings_is_not_written_to() {
         assert_eq!(held(&stage).fields, before.fields);
     }
     for odd in [json!(null), json!([]), json!("cost"), json!(7)] {
-        let canned = Canned::always(200, json!({"project_id": "p", "inference_config": odd}).to_string());
-        let cortecs = Cortecs::new(canned.wire(TOKEN));
+        let stub = Stub::always(200, json!({"project_id": "p", "inference_config": odd}).to_string());
+        let cortecs = Cortecs::new(stub.wire(TOKEN));
         let fault = change(&cortecs, &cheap()).await.unwrap_err();
-        assert_eq!((fault.effect, canned.count()), (Consequence::NotApplied, 1), "{odd}");
+        assert_eq!((fault.effect, stub.count()), (Consequence::NotApplied, 1), "{odd}");
     }
 }
 
 /// §3.3: members change settings while these can be overwritten, and never whether they can.
 #[tokio::test(start_paused = true)]
-async fn who_is_no_admin_changes_what_admins_let_him() {
+async fn a_non_administrator_changes_only_the_overwritable_settings() {
     let open = ProjectValues { allow_overwrite: Some(true), ..ProjectValues::default() };
     let forbidden = Err(Fault::without_effect(FaultKind::Forbidden));
     for (role, overwrite, wanted, allowed) in [
@@ -191,8 +191,8 @@ async fn who_is_no_admin_changes_what_admins_let_him() {
     }
 }
 
-/// Whether a PUT is compared with what it was read from is not documented; what a human did meanwhile is not lost where
-/// it is.
+/// Whether a PUT is compared with the version that was read is not documented. If it is, a change by a human in between
+/// is not lost.
 #[tokio::test(start_paused = true)]
 async fn settings_that_were_changed_meanwhile_are_a_conflict_and_are_read_again() {
     let stage = stage();
@@ -276,11 +276,11 @@ async fn settings_of_other_types_are_not_shown_and_a_project_without_an_id_is_no
     }
 }
 
-/// A project that nobody has configured yet is no wrong path, and no answer that cannot be understood.
+/// A project that is not configured yet is neither an unknown path nor a malformed answer.
 #[tokio::test(start_paused = true)]
-async fn a_project_without_a_configuration_says_what_to_do() {
+async fn a_project_without_a_configuration_is_a_fault_that_says_what_to_do() {
     for (status, body) in [(404, "{}"), (404, ""), (200, "null"), (200, "{}"), (200, "[]"), (200, "")] {
-        let cortecs = Cortecs::new(Canned::always(status, body).wire(TOKEN));
+        let cortecs = Cortecs::new(Stub::always(status, body).wire(TOKEN));
         let fault = cortecs.projects().unwrap().read().await.err().expect(body);
         assert_eq!(fault, Fault::without_effect(FaultKind::NoSettings), "{status} {body}");
         assert!(fault.to_string().contains("console"), "{fault}");
@@ -292,19 +292,19 @@ async fn a_project_without_a_configuration_says_what_to_do() {
     }
 }
 
-/// Whose account a token leads to is asked of the project's settings.
+/// The account of a token is read from the project's settings.
 #[tokio::test(start_paused = true)]
 async fn a_token_leads_to_the_project_of_its_settings() {
     let stage = stage();
     assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("project_demo"));
-    let desk = stage.emulator.surface(keysmith::emulator::Surface::Cortecs);
-    desk.add_token_of(TOKEN, "user_ada/globex");
+    let handle = stage.emulator.vendor(keysmith::emulator::VendorId::Cortecs);
+    handle.add_token_of(TOKEN, "user_ada/globex");
     assert_eq!(stage.cortecs().whose().await.unwrap().as_deref(), Some("globex"));
 }
 
 #[tokio::test]
-async fn a_project_that_is_not_told_is_none_and_a_refused_token_is_a_fault() {
-    let saying = |status, body: &str| Cortecs::new(Canned::always(status, body.to_owned()).wire(TOKEN));
+async fn a_project_that_the_vendor_does_not_show_is_none_and_a_refused_token_is_a_fault() {
+    let saying = |status, body: &str| Cortecs::new(Stub::always(status, body.to_owned()).wire(TOKEN));
     for (status, body) in [
         (403, "{}"),
         (404, "{}"),
@@ -328,11 +328,11 @@ async fn an_answer_to_a_change_that_is_none_is_not_believed() {
     let configuration = json!({"project_id": "p", "inference_config": {}}).to_string();
     let saying = |answer: &'static str| {
         let configuration = configuration.clone();
-        let canned = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             http::Method::PUT => (200, answer.into()),
             _ => (200, configuration.clone().into()),
         });
-        Cortecs::new(canned.wire(TOKEN))
+        Cortecs::new(stub.wire(TOKEN))
     };
     for lie in ["<html></html>", "[]", "null", "true", r#"{"error":"no"}"#, r#"{"success":"#] {
         let fault = change(&saying(lie), &cheap()).await.expect_err(lie);

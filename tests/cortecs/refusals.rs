@@ -1,7 +1,7 @@
-//! Quirk 3: one status for a taken name, a limit, and a name that will not do; and who may ask at all.
+//! Quirk 3: one status for a taken name, a reached limit, and an invalid name; and the authorization of callers.
 
 use super::world::{KEYS, TOKEN, clear, id, order, stage};
-use crate::support::canned::Canned;
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::Effect;
 use keysmith::gateway::cortecs::Cortecs;
@@ -12,7 +12,7 @@ fn limit_reached() -> Fault {
     Fault::without_effect(FaultKind::KeyLimit { status: 400 })
 }
 
-/// Quirk 3. Names are sent once, so that a taken one is the key of a lost answer.
+/// Quirk 3. Each name is sent once, so a taken name means that the key of a lost answer exists.
 #[tokio::test(start_paused = true)]
 async fn a_taken_name_is_a_key_that_may_be_ours() {
     for kind in [KeyType::Api, KeyType::Management] {
@@ -26,7 +26,7 @@ async fn a_taken_name_is_a_key_that_may_be_ours() {
         let again = cortecs.mint(&order).await.err().unwrap();
         assert_eq!(again, Fault::ambiguous(FaultKind::Conflict));
         assert!(stage.only_minted() == before);
-        // The secret is gone: it is deleted by its name, and the next one has another.
+        // The secret is lost: the key is deleted by its name, and the next key has another secret.
         cortecs.revoke(&id("n")).await.unwrap();
         cortecs.mint(&Order { name: "n-2".to_owned(), ..order }).await.unwrap();
         assert_eq!(stage.only_minted().name, "n-2");
@@ -35,7 +35,7 @@ async fn a_taken_name_is_a_key_that_may_be_ours() {
 
 /// Quirk 3.
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_reached_is_told_from_a_taken_name_by_the_listing() {
+async fn a_reached_limit_is_distinguished_from_a_taken_name_by_the_listing() {
     let stage = stage();
     // The console's own key counts.
     stage.switch(|it| it.key_limit = Some(2));
@@ -51,7 +51,7 @@ async fn a_limit_that_is_reached_is_told_from_a_taken_name_by_the_listing() {
     cortecs.mint(&order("second")).await.unwrap();
 }
 
-/// Quirk 3. A name that will not do is not told from a limit.
+/// Quirk 3. An invalid name gets the same answer as a reached limit.
 #[tokio::test(start_paused = true)]
 async fn a_name_that_will_not_do_makes_no_key() {
     for name in ["", " ", "Checkout", "a_b", "a.b", &"x".repeat(64)] {
@@ -64,7 +64,7 @@ async fn a_name_that_will_not_do_makes_no_key() {
     stage().cortecs().mint(&order(&longest)).await.unwrap();
 }
 
-/// Quirk 3. Without the listing it stays what it was: a refusal.
+/// Quirk 3. Without the listing, the refusal stays a refusal.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_whose_cause_cannot_be_looked_up_is_a_refusal_all_the_same() {
     for effect in [
@@ -86,14 +86,14 @@ async fn a_refusal_whose_cause_cannot_be_looked_up_is_a_refusal_all_the_same() {
     }
 }
 
-/// The listing is asked for 400 only.
+/// Only a 400 causes a listing.
 #[tokio::test(start_paused = true)]
 async fn no_other_refusal_is_looked_into() {
     for status in [401, 402, 403, 404, 405, 409, 413, 422, 429, 500, 503] {
-        let canned = Canned::always(status, r#"{"error":"x"}"#);
-        let fault = Cortecs::new(canned.wire(TOKEN)).mint(&order("n")).await.err().unwrap();
+        let stub = Stub::always(status, r#"{"error":"x"}"#);
+        let fault = Cortecs::new(stub.wire(TOKEN)).mint(&order("n")).await.err().unwrap();
         assert!(!matches!(fault.kind, FaultKind::KeyLimit { .. }), "{status}");
-        assert_eq!(canned.count(), 1, "{status}");
+        assert_eq!(stub.count(), 1, "{status}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn keys_of_applications_and_unknown_ones_manage_nothing() {
     assert_eq!(stage.only_minted().name, "n");
 }
 
-/// A page in place of an answer removed nothing.
+/// An HTML page instead of an answer does not confirm a removal.
 #[tokio::test(start_paused = true)]
 async fn a_removal_answered_with_a_page_is_not_believed() {
     for body in ["<!DOCTYPE html><html></html>", "OK then", r#"{"success":tr"#] {

@@ -1,13 +1,13 @@
-//! The world of Cortecs, and the driver that works for it.
+//! The emulated Cortecs and its driver.
 
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::emulator::cortecs::{KeyRecord, Person, Role, Switches};
 use keysmith::gateway::cortecs::Cortecs;
 
-pub use crate::support::ordeals::stage;
+pub use crate::support::driver_contract::stage::stage;
 pub use crate::support::orders::{budgeted, clear, id, order};
 
 pub const TOKEN: &str = "cortecs-emulated-console-token";
@@ -20,10 +20,10 @@ impl Stage {
     }
 
     pub fn with(&self, token: &str) -> Cortecs {
-        Cortecs::new(self.wire(Surface::Cortecs, token))
+        Cortecs::new(self.wire(VendorId::Cortecs, token))
     }
 
-    /// The driver of somebody with that role in the same project.
+    /// The driver of a user with that role in the same project.
     pub fn colleague(&self, role: Role) -> Cortecs {
         let token = "cortecs-emulated-colleague";
         let owner = Person { user: "user_colleague".to_owned(), role, ..Person::default() };
@@ -35,7 +35,7 @@ impl Stage {
         self.emulator.cortecs().set_switches(change);
     }
 
-    /// What the API made, oldest first: all keys but the console's.
+    /// The keys that were created through the API, oldest first.
     pub fn minted(&self) -> Vec<KeyRecord> {
         self.emulator.cortecs().keys().into_iter().filter(|key| key.minted).collect()
     }
@@ -47,7 +47,7 @@ impl Stage {
     }
 }
 
-/// A driver whose vendor says this to everything.
+/// A driver whose vendor sends this answer to every request.
 pub fn saying(body: impl Into<Bytes>) -> Cortecs {
-    Cortecs::new(Canned::always(200, body).wire(TOKEN))
+    Cortecs::new(Stub::always(200, body).wire(TOKEN))
 }

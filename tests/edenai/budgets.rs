@@ -1,7 +1,7 @@
-//! Budgets on both surfaces: set, changed and cleared in every order; quirks 5 and 6 of v3.
+//! Budgets on both APIs: set, changed and cleared in every order; quirks 5 and 6 of v3.
 
 use super::world::{Api, budgeted, id, limit, order, stage, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::SignedDuration;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::{Budget, Form, Period as Paris};
@@ -41,7 +41,7 @@ fn nanos(limit: Limit) -> i64 {
     i64::try_from(limit.micros * 1000).unwrap()
 }
 
-/// What the vendor holds is that budget: of one that was there before, nothing is left over.
+/// Whether the vendor holds exactly that budget, without a rest of an earlier one.
 fn holds(budget: &Budget, wanted: Option<Limit>) -> bool {
     match wanted {
         None => !budget.active && budget.period.is_none(),
@@ -54,7 +54,7 @@ fn holds(budget: &Budget, wanted: Option<Limit>) -> bool {
     }
 }
 
-/// What a listing tells of it, and that it is what was wanted.
+/// The listed budget, which has to equal the wanted one.
 fn settled(wanted: Option<Limit>, key: &keysmith::plan::listing::Listed) -> bool {
     let settings = Settings { budget: wanted, ..super::world::settings() };
     let sent = Sent { email: None, budget: wanted };
@@ -94,14 +94,14 @@ async fn a_budget_that_starts_anew_is_full_at_first_and_again_after_midnight_in_
         api.spend(&stage, &key.id, 4_000_000);
         let used = driver.get(&key.id).await.unwrap().unwrap();
         assert_eq!(used.remaining, Some(1_000_000), "{api:?}");
-        // From 08:00 UTC to 00:00 of Sunday in Paris, which is an hour ahead.
+        // From 08:00 UTC to 00:00 of Sunday in Paris, which is one hour ahead.
         stage.emulator.advance(SignedDuration::from_hours(15));
         let anew = driver.get(&key.id).await.unwrap().unwrap();
         assert_eq!(anew.remaining, Some(5_000_000), "{api:?}");
     }
 }
 
-/// Quirk 5 of v3: what is left falls with use, and says nothing of what was set.
+/// Quirk 5 of v3: the remaining balance falls with use and does not show the amount that was set.
 #[tokio::test(start_paused = true)]
 async fn use_is_no_drift() {
     for api in [Api::V2, Api::V3] {
@@ -121,7 +121,7 @@ async fn use_is_no_drift() {
     }
 }
 
-/// A human in the console takes the limit off, or puts one on.
+/// A human removes or adds a limit in the console.
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_a_human_switched_is_drift() {
     for budget in every_budget() {
@@ -140,7 +140,7 @@ async fn a_limit_that_a_human_switched_is_drift() {
 
 /// Quirk 5 of v3.
 #[tokio::test(start_paused = true)]
-async fn a_balance_is_what_is_left_as_a_number_and_as_text() {
+async fn a_balance_is_read_as_a_number_and_as_text() {
     for form in [Form::Number, Form::Text] {
         for all_fields in [false, true] {
             let stage = stage();

@@ -4,13 +4,13 @@ use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN};
 use crate::support::driver_contract::{Contract, Sound};
 use crate::support::hostile::{Probe, WithoutDebug as _};
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use serde_json::{Value, json};
 
 const V2: Contract = Contract {
-    surface: Surface::EdenAiV2,
+    vendor_id: VendorId::EdenAiV2,
     token: V2_TOKEN,
     connect: |wire| Box::new(EdenAiV2::new(wire)),
     debug: |wire| Probe(&EdenAiV2::new(wire)).shown(),
@@ -25,9 +25,9 @@ const V2: Contract = Contract {
     sound: || Sound { listing: json!([key()]), balance: Some((costs(), 42_500_000)), ..common() },
 };
 
-/// Keys of old have no id.
+/// Legacy keys have no id.
 const V3: Contract = Contract {
-    surface: Surface::EdenAiV3,
+    vendor_id: VendorId::EdenAiV3,
     token: V3_TOKEN,
     connect: |wire| Box::new(EdenAiV3::new(wire)),
     debug: |wire| Probe(&EdenAiV3::new(wire)).shown(),
@@ -51,7 +51,7 @@ const ISSUER: Contract = Contract {
     ..V3
 };
 
-/// A key of either surface.
+/// A key of either API.
 fn key() -> Value {
     json!({
         "id": "k", "name": "n", "token_type": "api_token", "member": "a@b.c", "masked": "sk-eden-…1",

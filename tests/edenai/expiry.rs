@@ -1,7 +1,7 @@
-//! Dates on both surfaces: quirk 7 of v3, and the same at v2.
+//! Expiry dates on both APIs: quirk 7 of v3, and the same at v2.
 
 use super::world::{Api, expiring, order, stage, v2_saying, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
 use keysmith::gateway::{Gateway, Order};
@@ -24,7 +24,7 @@ fn in_hours(stage: &Stage, hours: i64) -> Timestamp {
     stage.clock.now() + SignedDuration::from_hours(hours)
 }
 
-/// The shortest date there is is not missed by the time that the call takes.
+/// The duration of the call does not make the shortest possible expiry too short.
 #[tokio::test(start_paused = true)]
 async fn a_day_ahead_is_taken_even_when_the_call_takes_its_time() {
     for api in APIS {
@@ -34,7 +34,7 @@ async fn a_day_ahead_is_taken_even_when_the_call_takes_its_time() {
         let key = api.driver(&stage).mint(&Order { expires_at: Some(at), ..order("n") }).await.unwrap().key;
         let (held, _) = api.held(&stage);
         assert_eq!(key.expires_at, held, "{api:?}");
-        // Later than ordered, by no more than what counts as the same date.
+        // The expiry is later than ordered, by no more than the tolerance for equal dates.
         assert!(!Expiry::At(at).differs(held) && held >= Some(at), "{api:?}: {held:?}");
     }
 }
@@ -73,7 +73,7 @@ async fn a_date_that_is_too_near_is_refused_by_its_field_and_changes_nothing() {
     }
 }
 
-/// Whether a server of v2 insists on a day is not documented.
+/// Whether v2 requires a day at least is not documented.
 #[tokio::test(start_paused = true)]
 async fn a_server_of_v2_that_takes_any_date_gets_the_one_that_was_ordered() {
     let stage = stage();
@@ -83,7 +83,7 @@ async fn a_server_of_v2_that_takes_any_date_gets_the_one_that_was_ordered() {
     assert!(!Expiry::At(at).differs(stage.only_token().expires_at));
 }
 
-/// It stops working, and is listed as before (§2.12).
+/// An expired key stops working and stays listed (§2.12).
 #[tokio::test(start_paused = true)]
 async fn an_expired_key_is_still_there() {
     for api in APIS {
@@ -116,7 +116,7 @@ async fn no_date_is_no_date_however_the_vendor_writes_it() {
             assert!(key.unread_expiry() && key.expires_at.is_none(), "{no_date}");
             assert_eq!(key.unread_fields(), ["expire_time"], "{no_date}");
         }
-        // What a new key is to be known of has to be read.
+        // An answer to create must have every field that a new key is known by.
         let created = format!(r#"{},"secret":"sk-eden-1","token":"eden-1"}}"#, &body[..body.len() - 1]);
         for driver in [&v3_saying(created.clone()) as &dyn Gateway, &v2_saying(created)] {
             let fault = driver.mint(&order("n")).await.err().unwrap();

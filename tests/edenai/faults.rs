@@ -1,16 +1,16 @@
-//! Every fault of the emulator at every kind of call of the three drivers: its class, and what the vendor holds
-//! afterwards.
+//! Every fault of the emulator at every kind of call of the three drivers: the class of the driver's fault, and the
+//! keys that the vendor holds afterwards.
 
 use super::world::{AUTH_KEYS, ISSUER_TOKEN, KEYS, TOKENS, V2_TOKEN, V3_TOKEN};
-use crate::support::ordeals::Place;
+use crate::support::driver_contract::faults::FaultContract;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::edenai::Budget;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::plan::fault::FaultKind;
 
-/// In millionths, of a balance that counts.
+/// The balance in millionths, if it limits the key.
 fn counting(budget: &Budget) -> Option<u64> {
     let nanos = budget.balance.filter(|_| budget.active)?;
     u64::try_from(nanos / 1000).ok()
@@ -31,8 +31,8 @@ fn minted(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     keys.filter(|key| key.minted && key.revoked_at.is_none()).map(|key| (key.name, None)).collect()
 }
 
-const V2: Place = Place {
-    surface: Surface::EdenAiV2,
+const V2: FaultContract = FaultContract {
+    vendor_id: VendorId::EdenAiV2,
     token: V2_TOKEN,
     keys: TOKENS,
     connect: |wire| Box::new(EdenAiV2::new(wire)),
@@ -47,8 +47,8 @@ const V2: Place = Place {
     mint_refused: |_| None,
 };
 
-const V3: Place = Place {
-    surface: Surface::EdenAiV3,
+const V3: FaultContract = FaultContract {
+    vendor_id: VendorId::EdenAiV3,
     token: V3_TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(EdenAiV3::new(wire)),
@@ -61,8 +61,8 @@ const V3: Place = Place {
     ..V2
 };
 
-/// A removal of an auth key has no answer that could be cut short.
-const ISSUER: Place = Place {
+/// The answer to a removal of an auth key has no body that could be cut short.
+const ISSUER: FaultContract = FaultContract {
     token: ISSUER_TOKEN,
     keys: AUTH_KEYS,
     connect: |wire| Box::new(Issuer::new(wire)),
@@ -79,15 +79,15 @@ fn key_limit(status: u16) -> Option<FaultKind> {
 }
 
 mod v2 {
-    crate::support::ordeals::ordeals!(super::V2);
+    crate::support::driver_contract::faults::fault_contract!(super::V2);
 }
 
 mod v3 {
-    crate::support::ordeals::ordeals!(super::V3);
+    crate::support::driver_contract::faults::fault_contract!(super::V3);
 }
 
 mod issuer {
-    crate::support::ordeals::ordeals! { super::ISSUER;
+    crate::support::driver_contract::faults::fault_contract! { super::ISSUER;
         without_a_fault: without_a_fault_every_call_does_what_it_says;
         refusals: a_refusal_had_no_effect;
         unknown_paths: an_unknown_path_is_a_fault_except_for_what_should_be_gone;
@@ -98,7 +98,7 @@ mod issuer {
         late_effects: a_call_that_was_given_up_may_be_carried_out_later;
         large_answers: an_answer_beyond_the_limit_is_refused_whatever_was_asked;
         redirects: a_redirect_is_never_followed;
-        throttling: a_pause_that_the_vendor_asks_for_is_told_up_to_an_hour;
+        throttling: retry_after_is_honoured_up_to_an_hour;
         only_404_is_gone: only_an_answer_that_the_key_is_not_found_means_that_it_is_gone;
     }
 }

@@ -1,12 +1,12 @@
-//! Quirk 10 of v3: auth keys, made by an issuer that can do nothing else.
+//! Quirk 10 of v3: auth keys, which an issuer mints; an issuer can do nothing else.
 
 use super::world::{AUTH_KEYS, ISSUER_TOKEN, clear, id, order, stage};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::edenai::v3::{Scope, SecretField, Switches};
-use keysmith::emulator::{Effect, Rule, Surface};
+use keysmith::emulator::{Effect, Rule, VendorId};
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome as Consequence};
@@ -17,9 +17,9 @@ fn auth_order(name: &str, scopes: &[&str]) -> Order {
     Order { kind: KeyType::Management, scopes, ..order(name) }
 }
 
-/// The driver that works by that auth key.
+/// The driver with that auth key.
 fn worker(stage: &Stage, secret: &str) -> EdenAiV3 {
-    EdenAiV3::new(stage.wire(Surface::EdenAiV3, secret))
+    EdenAiV3::new(stage.wire(VendorId::EdenAiV3, secret))
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,11 +74,11 @@ async fn a_scope_that_no_issuer_gives_is_refused_by_its_field() {
 #[tokio::test(start_paused = true)]
 async fn the_answer_is_searched_for_the_secret_and_a_mask_is_none() {
     let minted = |answer: serde_json::Value| async move {
-        let canned = Canned::by(move |request| match *request.method() {
+        let stub = Stub::by(move |request| match *request.method() {
             Method::POST => (200, answer.to_string().into()),
             _ => (200, r#"[{"id":"k","name":"worker"}]"#.into()),
         });
-        Issuer::new(canned.wire(ISSUER_TOKEN)).mint(&auth_order("worker", &[])).await
+        Issuer::new(stub.wire(ISSUER_TOKEN)).mint(&auth_order("worker", &[])).await
     };
     for answer in [
         json!({"id": "k", "secret": "mgmt-eden-1"}),
@@ -110,7 +110,7 @@ async fn the_answer_is_searched_for_the_secret_and_a_mask_is_none() {
     }
 }
 
-/// It was made, whatever the listing says.
+/// The key was created, whatever the listing shows.
 #[tokio::test(start_paused = true)]
 async fn an_auth_key_that_is_not_listed_may_have_been_made() {
     for effect in [
@@ -128,7 +128,7 @@ async fn an_auth_key_that_is_not_listed_may_have_been_made() {
         let issuer = stage.issuer();
         let fault = issuer.mint(&auth_order("worker", &[])).await.err().unwrap();
         assert_eq!(fault.effect, Consequence::Unknown, "{effect:?}: {fault}");
-        // It is found again by its name, and can be removed.
+        // The key is found by its name and can be removed.
         let found = issuer.list().await.unwrap().into_iter().find(|key| key.name == "worker").unwrap();
         issuer.revoke(&found.id).await.unwrap();
         assert!(stage.auth_keys().iter().all(|key| key.revoked_at.is_some()), "{effect:?}");
@@ -155,14 +155,14 @@ async fn a_revoked_auth_key_is_gone_whether_or_not_the_vendor_still_lists_it() {
     }
 }
 
-/// An auth key is known by its name and its date only.
+/// The listing shows only name and date of an auth key.
 #[tokio::test(start_paused = true)]
-async fn the_listing_has_everybodys_and_tells_nothing_of_settings() {
+async fn the_auth_key_listing_has_the_keys_of_all_issuers_and_no_settings() {
     let stage = stage();
     let issuer = stage.issuer();
     issuer.mint(&auth_order("worker", &[])).await.unwrap();
     let keys = issuer.list().await.unwrap();
-    // The demo's auth key and its issuer, too.
+    // The auth key and the issuer of the demo are listed as well.
     assert_eq!(keys.len(), 3);
     assert!(keys.iter().all(|key| key.shown == keysmith::plan::listing::Shown::default()));
 }
@@ -188,11 +188,11 @@ async fn an_issuer_removes_no_issuer() {
     stage.issuer().list().await.unwrap();
 }
 
-/// An auth key makes no auth keys, and an issuer no keys.
+/// An auth key cannot mint auth keys, and an issuer cannot create keys.
 #[tokio::test(start_paused = true)]
 async fn each_of_the_two_does_its_own_work_only() {
     let stage = stage();
-    let auth_key = Issuer::new(stage.wire(Surface::EdenAiV3, super::world::V3_TOKEN));
+    let auth_key = Issuer::new(stage.wire(VendorId::EdenAiV3, super::world::V3_TOKEN));
     let fault = auth_key.mint(&auth_order("worker", &[])).await.err().unwrap();
     assert_eq!(fault, Fault::without_effect(FaultKind::KeyLimit { status: 403 }));
     assert_eq!(auth_key.list().await.unwrap_err(), Fault::without_effect(FaultKind::Forbidden));
@@ -211,7 +211,7 @@ async fn an_auth_key_is_shown_once_and_has_no_settings_to_change() {
     assert!(stage.emulator.calls().is_empty());
 }
 
-/// Somebody else's issuer is revoked while ours works: the listing of a page may miss a row, and says so.
+/// A foreign issuer is revoked during the listing: a page may lack a row, and the listing is a fault.
 #[tokio::test(start_paused = true)]
 async fn an_auth_key_that_goes_between_two_pages_hides_none() {
     let stage = stage();

@@ -1,8 +1,8 @@
-//! What of a budget may still be spent in the running period: a successor gets what its predecessor left, from its first
-//! call on. Quirk 5 of v2, quirk 6 of v3.
+//! The rest of a budget in the current period: a successor gets the rest of its predecessor from its first call on.
+//! Quirk 5 of v2, quirk 6 of v3.
 
 use super::world::{Api, KEYS, TOKENS, budgeted, limit, order, stage};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue};
@@ -31,7 +31,7 @@ fn nanos(micros: u64) -> Option<i64> {
     i64::try_from(micros * 1000).ok()
 }
 
-/// What is left is left, and the next period begins with the whole amount.
+/// Asserts the rest, and that the next period begins with the whole amount.
 fn assert_left(api: Api, stage: &Stage, budget: Limit, left: u64) {
     let held = api.budget(stage);
     assert_eq!((held.balance, held.active), (nanos(left), true), "{api:?} {budget:?}: {held:?}");
@@ -66,7 +66,7 @@ async fn a_key_of_which_all_is_left_costs_no_second_request() {
                 assert_eq!(stage.emulator.count("PATCH", ""), 0, "{api:?} {budget:?} {left:?}");
             }
         }
-        // Without a budget nothing is left of one.
+        // Without a budget there is no rest.
         let stage = stage();
         api.driver(&stage).mint(&Order { left: Some(LEFT), ..order("n") }).await.unwrap();
         assert!(!api.budget(&stage).active);
@@ -74,7 +74,7 @@ async fn a_key_of_which_all_is_left_costs_no_second_request() {
     }
 }
 
-/// The key is there, with more than it may spend: recovery deals with it.
+/// The key exists with too large a balance: recovery corrects it.
 #[tokio::test(start_paused = true)]
 async fn a_balance_that_could_not_be_lowered_is_an_ambiguous_fault_of_the_create_call() {
     let status = |code| Effect::Status { code, retry_after: None };

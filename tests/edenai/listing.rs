@@ -1,8 +1,8 @@
-//! Quirks 2 and 3 of v3: everything is listed once, or it is a fault.
+//! Quirks 2 and 3 of v3: every key is listed once, or the listing is a fault.
 
 use super::world::{KEYS, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
 use http::Request;
 use keysmith::emulator::edenai::v3::NewKey;
@@ -62,9 +62,9 @@ fn offset(request: &Request<Bytes>) -> usize {
     query.split('&').find_map(|pair| pair.strip_prefix("offset=")).unwrap().parse().unwrap()
 }
 
-/// A vendor that lists so many keys, two by two, and says of each page what that function adds.
+/// A vendor that lists this number of keys in pages of two, with the fields that the function adds to each page.
 fn paged(keys: usize, rest: fn(usize) -> Value) -> EdenAiV3 {
-    let canned = Canned::by(move |request| {
+    let stub = Stub::by(move |request| {
         let from = offset(request);
         let page: Vec<_> = (from..keys.min(from + 2))
             .map(|n| json!({"id": format!("k{n}"), "name": format!("{n}")}))
@@ -73,10 +73,10 @@ fn paged(keys: usize, rest: fn(usize) -> Value) -> EdenAiV3 {
         body["results"] = json!(page);
         (200, body.to_string().into())
     });
-    EdenAiV3::new(canned.wire(V3_TOKEN))
+    EdenAiV3::new(stub.wire(V3_TOKEN))
 }
 
-/// Quirk 3. `total_count` is believed before `count`; without either, an empty page ends the listing.
+/// Quirk 3. `total_count` takes precedence over `count`; without either, an empty page ends the listing.
 #[tokio::test(start_paused = true)]
 async fn a_listing_without_a_total_ends_with_an_empty_page() {
     let totals: [fn(usize) -> Value; 5] = [
@@ -103,38 +103,38 @@ async fn a_listing_that_ends_before_its_total_is_a_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_comes_as_a_bare_array_does_not_take_the_place_of_those_before() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let key = json!({"id": format!("k{}", offset(request)), "name": format!("{}", offset(request))});
         let body = if offset(request) == 0 { json!({"results": [key], "count": 2}) } else { json!([key]) };
         (200, body.to_string().into())
     });
-    let keys = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap();
+    let keys = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap();
     assert_eq!(names(&keys), ["0", "1"]);
 }
 
-/// Nobody is asked a thousand times for the same page.
+/// The same page is not requested a thousand times.
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_shows_the_same_page_for_ever_is_noticed_at_once() {
     for total in ["", r#","total_count":5000"#] {
-        let canned = Canned::always(200, format!(r#"{{"results":[{{"id":"k","name":"n"}}]{total}}}"#));
-        let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+        let stub = Stub::always(200, format!(r#"{{"results":[{{"id":"k","name":"n"}}]{total}}}"#));
+        let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
         assert!(fault.kind.is_malformed(), "{fault}");
-        assert_eq!(canned.count(), 2, "{total}");
+        assert_eq!(stub.count(), 2, "{total}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_without_end_ends_in_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let body = json!({"results": [{"id": format!("k{}", offset(request))}]});
         (200, body.to_string().into())
     });
-    let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+    let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert!(canned.count() <= 1000, "{}", canned.count());
+    assert!(stub.count() <= 1000, "{}", stub.count());
 }
 
-/// An offset is a number and no record: what is made between two pages moves those that follow.
+/// An offset is a number and not a record: a key created between two pages shifts the following pages.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_made_between_two_pages_neither_hides_nor_doubles_another() {
     for oldest_first in [false, true] {
@@ -154,21 +154,21 @@ async fn a_key_that_is_made_between_two_pages_neither_hides_nor_doubles_another(
     }
 }
 
-/// Keys stay when they are revoked, but a vendor that drops rows moves what follows them out of sight.
+/// Revoked keys stay listed, but a vendor that drops rows shifts the following rows out of the pages.
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_grows_shorter_while_it_is_read_is_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let rows = |from: usize, to: usize| -> Vec<Value> {
             (from..to).map(|n| json!({"id": format!("k{n}"), "name": format!("{n}")})).collect()
         };
-        // The first of four is gone after the first page: number 2 is never shown.
+        // The first of four keys disappears after the first page, so key 2 is never shown.
         let body = match offset(request) {
             0 => json!({"results": rows(0, 2), "total_count": 4}),
             _ => json!({"results": rows(3, 4), "total_count": 3}),
         };
         (200, body.to_string().into())
     });
-    let fault = EdenAiV3::new(canned.wire(V3_TOKEN)).list().await.unwrap_err();
+    let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
 }
 
@@ -207,7 +207,7 @@ async fn revoked_keys_and_keys_without_an_id_are_not_listed() {
 
 const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
 
-/// Fields of a key whose value cannot be read.
+/// Fields of a key with malformed values.
 fn odd() -> [(&'static str, Value); 8] {
     [
         ("expire_time", json!("tomorrow")),
@@ -227,7 +227,7 @@ fn both_shapes(row: &Value) -> [Value; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     let mut strangers = vec![
         json!({"id": 7, "name": "n"}),
         json!({"id": "k", "name": 7}),
@@ -243,14 +243,14 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
             assert_eq!((v3.take_skipped(), v3.take_skipped()), (1, 0), "{body}");
         }
     }
-    // A key of old is no odd one.
+    // A legacy key does not count as malformed.
     let v3 = v3_saying(json!([{"id": null, "name": "of old"}]).to_string());
     assert!(v3.list().await.unwrap().is_empty());
     assert_eq!(v3.take_skipped(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     for (field, value) in odd() {
         let mut row = json!({"id": "k", "name": MARKED, "active_balance": true, "balance": 5,
             "balance_reset_period": "daily", "balance_reset_amount": 9, "expire_time": "2026-12-24T00:00:00Z"});
@@ -272,7 +272,7 @@ async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
     }
 }
 
-/// An answer that is no key is no word that the key is gone.
+/// An answer without a key does not say that the key is gone.
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_an_id_is_not_taken_for_gone() {
     let nothing =
@@ -286,7 +286,7 @@ async fn an_answer_without_an_id_is_not_taken_for_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_that_nobody_told_us_of_do_no_harm() {
+async fn undocumented_fields_are_ignored() {
     let key = json!({"id": "k", "name": "n", "masked": "sk-eden-…1", "member": null, "revoked_at": null,
         "default_tags": {"a": [1]}, "guardrails": [{"x": null}], "secret": "sk-eden-1"});
     let page =
@@ -308,7 +308,7 @@ async fn a_listing_that_lags_is_complete_for_its_time_and_a_direct_question_is_n
     assert_eq!(names(&v3.list().await.unwrap()), ["young"]);
 }
 
-/// Entries are counted as the vendor lists them, revoked ones and those of old included.
+/// Entries are numbered as the vendor lists them, revoked and legacy keys included.
 #[tokio::test(start_paused = true)]
 async fn a_fault_names_the_entry_by_its_place_in_the_vendors_listing() {
     let rows =

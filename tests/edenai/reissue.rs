@@ -1,8 +1,8 @@
-//! Quirk 4 of v3: a key whose secret was lost is made another order's, by another name, other settings and another
-//! secret, and no second key.
+//! Quirk 4 of v3: a key whose secret was lost becomes the key of another order, with another name, other settings and
+//! another secret, so that no second key is created.
 
 use super::world::{KEYS, clear, id, limit, order, stage, v3_saying};
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
 use jiff::SignedDuration;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
@@ -17,7 +17,7 @@ use serde_json::json;
 const FIRST: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
 const SECOND: &str = "other [ks-aaaaaa-aaaaaaaaaaaaaaaa-2]";
 
-/// A key whose secret got lost on the way.
+/// A key whose secret was lost with the answer.
 async fn lost(stage: &Stage, order: &Order) -> KeyId {
     stage.fault_once("POST", KEYS, Effect::DropAfter);
     let fault = stage.v3().mint(order).await.err().unwrap();
@@ -61,9 +61,9 @@ async fn the_key_of_a_lost_answer_becomes_the_next_orders_and_its_old_secret_is_
     }
 }
 
-/// What the key had before says nothing of what it has now.
+/// The former settings of the key say nothing about its present ones.
 #[tokio::test(start_paused = true)]
-async fn a_reissued_key_is_told_without_the_budget_it_had_before() {
+async fn a_reissued_key_is_returned_without_its_former_budget() {
     for all_fields in [false, true] {
         let stage = stage();
         stage.v3_switch(|it| it.all_fields = all_fields);
@@ -73,11 +73,14 @@ async fn a_reissued_key_is_told_without_the_budget_it_had_before() {
             [(Some(limit(8, Period::Once)), Some(date)), (Some(limit(9, Period::Weekly)), None), (None, None)]
         {
             let wanted = Order { budget, expires_at, ..order(SECOND) };
-            let told = stage.v3().reissue(&key, &wanted).await.unwrap().unwrap().key;
-            assert_eq!((told.shown.budget, told.shown.capped, told.remaining), (None, None, None));
+            let reissued = stage.v3().reissue(&key, &wanted).await.unwrap().unwrap().key;
+            assert_eq!(
+                (reissued.shown.budget, reissued.shown.capped, reissued.remaining),
+                (None, None, None)
+            );
             let read = stage.v3().get(&key).await.unwrap().unwrap();
-            assert_eq!((&told.id, &told.name), (&read.id, &read.name), "{all_fields} {budget:?}");
-            assert_eq!(told.expires_at, read.expires_at, "{all_fields} {budget:?}");
+            assert_eq!((&reissued.id, &reissued.name), (&read.id, &read.name), "{all_fields} {budget:?}");
+            assert_eq!(reissued.expires_at, read.expires_at, "{all_fields} {budget:?}");
         }
     }
 }
@@ -123,7 +126,7 @@ async fn a_lost_answer_to_a_rotation_is_rotated_again() {
     }
 }
 
-/// The key has another name by then, whatever the vendor thinks of the rotation.
+/// The key has its new name already when the vendor refuses the rotation.
 #[tokio::test(start_paused = true)]
 async fn a_rotation_that_is_refused_comes_after_a_change_that_was_made() {
     for code in [400, 401, 403, 404, 409, 429] {
@@ -151,7 +154,7 @@ async fn a_change_that_is_refused_rotates_nothing() {
         assert_eq!(fault.effect, expected, "{effect:?}");
         assert!(stage.only_key() == before, "{effect:?}");
     }
-    // Somebody else's key has the name.
+    // A foreign key has the name.
     let stage = stage();
     let key = lost(&stage, &order(FIRST)).await;
     stage.emulator.edenai().v3().add_key(NewKey::named(SECOND));
@@ -169,7 +172,7 @@ async fn a_mask_is_never_the_secret_of_a_rotation() {
     }
 }
 
-/// Between the look and the change, a human revokes it.
+/// A human revokes the key between the read and the change.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_revoked_meanwhile_is_never_taken_for_a_working_one() {
     let stage = stage();
@@ -186,7 +189,7 @@ async fn a_key_that_is_revoked_meanwhile_is_never_taken_for_a_working_one() {
     assert!(stage.only_key().revoked_at.is_some());
 }
 
-/// The key may have another name by now, or not: it is not rotated in the belief that it has.
+/// Whether the key has its new name is unknown, so it is not rotated.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_the_change_that_is_none_rotates_nothing() {
     let stage = stage();

@@ -1,11 +1,11 @@
-//! What keys spent and what the account has left, on both surfaces (§2.9).
+//! The spending of keys and the balance of the account, on both APIs (§2.9).
 
 use super::world::{ISSUER_TOKEN, V2_TOKEN, V3_TOKEN, id, order, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
+use crate::support::driver_contract::stage::Stage;
 use crate::support::garbage::month;
-use crate::support::ordeals::Stage;
+use crate::support::stub::Stub;
 use jiff::Timestamp;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::gateway::http::LARGEST_EXPORT;
@@ -23,7 +23,7 @@ fn spent(key: &str, micros: u64, calls: u64) -> Spending {
     Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at: Some(day("2026-11-21")) }
 }
 
-/// Two keys of each surface, of which the first made two calls and the second one.
+/// Two keys on each API; the first made two calls and the second one call.
 async fn used() -> Stage {
     let stage = stage();
     let (v2, v3) = (stage.v2(), stage.v3());
@@ -39,22 +39,22 @@ async fn used() -> Stage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_tells_what_every_key_spent_by_its_name() {
+async fn one_call_reads_the_spending_of_every_key_by_its_name() {
     for strict_query in [false, true] {
         let stage = used().await;
         stage.v2_switch(|it| it.strict_query = strict_query);
         stage.emulator.clear_calls();
         let expected = [spent("first", 1_750_000, 2), spent("second", 7, 1)];
-        // Which keys are asked for makes no difference.
+        // The requested keys make no difference.
         assert_eq!(stage.v2().spending(&month(), &[]).await.unwrap(), expected);
         assert_eq!(stage.v3().spending(&month(), &[id("x")]).await.unwrap(), expected);
         assert_eq!(stage.emulator.calls().len(), 2);
     }
 }
 
-/// Whether the last day counts is not documented for v2: asking for one more hides nothing either way.
+/// Whether the last day is included is not documented for v2: a query for one more day loses nothing in either case.
 #[tokio::test(start_paused = true)]
-async fn what_was_spent_today_counts_and_what_was_spent_before_the_span_does_not() {
+async fn spending_of_today_counts_and_spending_before_the_span_does_not() {
     for end_inclusive in [false, true] {
         let stage = used().await;
         stage.v2_switch(|it| it.end_inclusive = end_inclusive);
@@ -89,28 +89,28 @@ async fn days_and_features_of_a_key_are_one_sum_and_the_last_day_with_calls_is_i
     assert_eq!(v3.spending(&month(), &[]).await.unwrap(), expected);
 }
 
-/// What is not attributed is nobody's, and is told as such.
+/// Spending without a key is returned as such.
 #[tokio::test(start_paused = true)]
 async fn spending_without_a_key_is_no_keys() {
     let data = json!({"2026-11-02": {"text__chat": {"total_cost": 1, "details": 1}}});
     let body = json!({"usage": [{"token": "base_token", "data": data}, {"token": null, "data": data}, {"data": data}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    let keys: Vec<_> = told.iter().map(|it| it.key.as_str()).collect();
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    let keys: Vec<_> = result.iter().map(|it| it.key.as_str()).collect();
     assert_eq!(keys, ["base_token", "", ""]);
 }
 
-/// As much as a number holds, and no panic beyond it.
+/// A sum stays at the largest number, without a panic.
 #[tokio::test(start_paused = true)]
 async fn sums_that_no_number_holds_stay_at_the_largest() {
     let most = json!({"total_cost": 1e300, "details": 1e300});
     let of_a_day = json!({"a": most, "b": most});
     let body = json!({"usage": [{"token": "n", "data": {"2026-11-02": of_a_day, "2026-11-03": of_a_day}}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[0].calls), (u64::MAX, Some(u64::MAX)));
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[0].calls), (u64::MAX, Some(u64::MAX)));
     let less = json!({"total_cost": -3, "details": -3});
     let body = json!({"usage": [{"token": "n", "data": {"2026-11-02": {"a": less}}}]});
-    let told = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
-    assert_eq!((told[0].micros, told[0].calls), (0, Some(0)));
+    let result = v3_saying(body.to_string()).spending(&month(), &[]).await.unwrap();
+    assert_eq!((result[0].micros, result[0].calls), (0, Some(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,7 +143,7 @@ async fn costs_that_cannot_be_read_are_a_fault_and_never_a_smaller_sum() {
     }
 }
 
-/// A log is larger than other answers, and has its own limit.
+/// A usage report has a size limit of its own, larger than that of other answers.
 #[tokio::test(start_paused = true)]
 async fn costs_may_be_larger_than_other_answers_up_to_a_limit_of_their_own() {
     let padded = |bytes: usize| {
@@ -151,9 +151,9 @@ async fn costs_may_be_larger_than_other_answers_up_to_a_limit_of_their_own() {
         format!("{open}{}{close}", "x".repeat(bytes - open.len() - close.len()))
     };
     for (bytes, fits) in [(LARGEST_ANSWER + 1, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
-        let told = v3_saying(padded(bytes)).spending(&month(), &[]).await;
+        let result = v3_saying(padded(bytes)).spending(&month(), &[]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
-        assert_eq!(told, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(Vec::new()) } else { Err(expected) }, "{bytes}");
     }
 }
 
@@ -189,22 +189,22 @@ async fn a_span_is_asked_for_by_its_days() {
     for (path, connect) in [
         (
             "/v2/cost_management/",
-            (|it: &std::sync::Arc<Canned>| Box::new(EdenAiV2::new(it.wire(V2_TOKEN))) as _)
+            (|it: &std::sync::Arc<Stub>| Box::new(EdenAiV2::new(it.wire(V2_TOKEN))) as _)
                 as fn(&_) -> Box<dyn Usage>,
         ),
         ("/v3/manage/usage/", |it| Box::new(EdenAiV3::new(it.wire(V3_TOKEN)))),
     ] {
-        let canned = Canned::by(move |request| {
+        let stub = Stub::by(move |request| {
             let query = "begin=2026-11-01&end=2026-11-22&step=1";
             let right = request.uri().path() == path && request.uri().query() == Some(query);
             (if right { 200 } else { 400 }, r#"{"usage":[]}"#.into())
         });
-        connect(&canned).spending(&month(), &[]).await.unwrap();
+        connect(&stub).spending(&month(), &[]).await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_on_the_account_is_told_by_v2_only() {
+async fn only_v2_reports_the_balance_of_the_account() {
     let stage = stage();
     stage.emulator.edenai().set_credits(42_500_000_000);
     let usd = |micros| Some(Money { micros, currency: "USD".to_owned() });
@@ -223,8 +223,8 @@ async fn credits_are_read_as_numbers_and_as_text_and_are_not_guessed() {
         (json!(-3), -3_000_000),
         (json!(0), 0),
     ] {
-        let told = v2_saying(json!({"credits": credits}).to_string()).balance().await.unwrap();
-        assert_eq!(told.unwrap().micros, micros, "{credits}");
+        let result = v2_saying(json!({"credits": credits}).to_string()).balance().await.unwrap();
+        assert_eq!(result.unwrap().micros, micros, "{credits}");
     }
     for body in [
         json!({}),
@@ -242,9 +242,9 @@ async fn credits_are_read_as_numbers_and_as_text_and_are_not_guessed() {
     }
 }
 
-/// An issuer cannot look at what others spent (§2.6).
+/// An issuer may not read the spending of other keys (§2.6).
 #[tokio::test(start_paused = true)]
 async fn an_issuer_is_not_asked_for_spending() {
-    let issuer = Issuer::new(stage().wire(Surface::EdenAiV3, ISSUER_TOKEN));
+    let issuer = Issuer::new(stage().wire(VendorId::EdenAiV3, ISSUER_TOKEN));
     assert!(issuer.usage().is_none());
 }

@@ -1,8 +1,8 @@
-//! The quirks of v2: what a token is told, what it tells, and who may ask.
+//! The quirks of v2: requests, answers, and authorization.
 
 use super::world::{V2_TOKEN, budgeted, clear, id, limit, order, stage, v2_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use jiff::SignedDuration;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
@@ -20,7 +20,7 @@ fn rejected(fields: &[&'static str]) -> Fault {
     Fault::without_effect(FaultKind::Rejected { status: 400, fields })
 }
 
-/// A human makes a token in the vendor's console.
+/// A human creates a token in the vendor's console.
 fn by_hand(stage: &Stage, name: &str) {
     stage.emulator.edenai().v2().add_key(NewToken::named(name));
 }
@@ -43,7 +43,7 @@ async fn every_path_ends_in_a_slash() {
     assert!(paths.iter().all(|it| it.split('?').next().unwrap().ends_with('/')), "{paths:?}");
 }
 
-/// Quirk 1. Humans name tokens as they like.
+/// Quirk 1. Humans choose any name for a token.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_one_segment_of_the_path_whatever_is_in_it() {
     for name in ["a b", "a/b", "a?b=c", "a#b", "a%2Fb", "ü", "x/../y"] {
@@ -51,7 +51,7 @@ async fn a_name_is_one_segment_of_the_path_whatever_is_in_it() {
         by_hand(&stage, name);
         by_hand(&stage, "bystander");
         let v2 = stage.v2();
-        // What it is called there is shown to nobody.
+        // The id is not repeated in the fault.
         let fault = v2.get(&id(name)).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "name" });
         v2.revoke(&id(name)).await.unwrap();
@@ -62,8 +62,8 @@ async fn a_name_is_one_segment_of_the_path_whatever_is_in_it() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_cannot_be_a_segment_is_never_sent_and_not_listed() {
     for nothing in ["", ".", "..", "\t"] {
-        let canned = Canned::always(404, "");
-        let v2 = EdenAiV2::new(canned.wire(V2_TOKEN));
+        let stub = Stub::always(404, "");
+        let v2 = EdenAiV2::new(stub.wire(V2_TOKEN));
         for fault in [
             v2.revoke(&id(nothing)).await.unwrap_err(),
             v2.get(&id(nothing)).await.unwrap_err(),
@@ -72,7 +72,7 @@ async fn a_name_that_cannot_be_a_segment_is_never_sent_and_not_listed() {
             assert!(fault.kind.is_malformed(), "{nothing:?}: {fault}");
             assert_eq!(fault.effect, Consequence::NotApplied);
         }
-        assert_eq!(canned.count(), 0, "{nothing:?}");
+        assert_eq!(stub.count(), 0, "{nothing:?}");
         let listed = v2_saying(json!([{"name": nothing}, {"name": "n"}]).to_string()).list().await.unwrap();
         assert_eq!(listed.len(), 1, "{nothing:?}");
     }
@@ -93,7 +93,7 @@ async fn a_new_token_comes_with_the_secret_that_works_whether_or_not_it_is_in_th
     }
 }
 
-/// Quirk 2. The token is there, and its secret can be read later.
+/// Quirk 2. The token exists, and its secret can be read later.
 #[tokio::test(start_paused = true)]
 async fn a_token_that_cannot_be_read_after_it_was_made_may_have_been_made() {
     for effect in [
@@ -152,23 +152,23 @@ async fn an_order_arrives_with_every_field_the_vendor_has() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_is_what_the_vendor_documents() {
-    let canned = Canned::always(201, r#"{"name":"n","token":"eden-1"}"#);
-    let v2 = EdenAiV2::new(canned.wire(V2_TOKEN));
+    let stub = Stub::always(201, r#"{"name":"n","token":"eden-1"}"#);
+    let v2 = EdenAiV2::new(stub.wire(V2_TOKEN));
     v2.mint(&order("n")).await.unwrap();
     let plain = json!({"name": "n", "token_type": "api_token", "expire_time": null, "active_balance": false,
         "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), plain);
-    // A balance is text when a token is made, and a number when it is changed: quirk 3.
+    assert_eq!(stub.sent(), plain);
+    // A balance is text in a create and a number in an update: quirk 3.
     let half = |period| keysmith::plan::listing::Limit { micros: 2_500_000, period };
     v2.mint(&Order { budget: Some(half(Period::Once)), ..order("n") }).await.unwrap();
-    assert_eq!(canned.sent()["balance"], json!("2.50"));
+    assert_eq!(stub.sent()["balance"], json!("2.50"));
     v2.amend(&id("n"), &budgeted(Some(half(Period::Once)))).await.unwrap();
     let changed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), changed);
+    assert_eq!(stub.sent(), changed);
     v2.amend(&id("n"), &budgeted(Some(half(Period::Weekly)))).await.unwrap();
     let renewed = json!({"active_balance": true, "balance": 2.5, "balance_reset_period": "weekly",
         "balance_reset_amount": "2.50"});
-    assert_eq!(canned.sent(), renewed);
+    assert_eq!(stub.sent(), renewed);
 }
 
 /// Quirk 3.
@@ -202,7 +202,7 @@ async fn a_balance_is_an_amount_as_text_and_as_a_number() {
     }
 }
 
-/// Quirk 4. The server gives every token 50 USD that do not count.
+/// Quirk 4. The server gives every token 50 USD that do not limit it.
 #[tokio::test(start_paused = true)]
 async fn a_balance_that_does_not_count_is_no_budget() {
     let stage = stage();
@@ -231,12 +231,12 @@ async fn a_budget_that_starts_anew_counts_and_is_shown_exactly() {
         assert_eq!(minted.key.shown.budget, Some(Some(budget)));
         assert!(stage.emulator.edenai().v2().spend("n", 4_000_000));
         let used = v2.get(&id("n")).await.unwrap().unwrap();
-        // What is left falls with use, what was granted stays.
+        // The rest falls with use, the granted amount stays.
         assert_eq!((used.remaining, used.shown.budget), (Some(5_000_000), Some(Some(budget))));
     }
 }
 
-/// Quirk 5. Before July 2026 nobody knew budgets that start anew: what is not shown is not believed.
+/// Quirk 5. Before July 2026 budgets had no reset: a reset that is not shown is not assumed.
 #[tokio::test(start_paused = true)]
 async fn a_server_without_resets_shows_none() {
     let stage = stage();
@@ -257,11 +257,11 @@ async fn a_taken_name_is_a_refusal_that_names_the_field() {
     assert!(stage.only_token() == before);
 }
 
-/// Quirk 6. One field per complaint; what else is said is not repeated.
+/// Quirk 6. One field per complaint; other text is not repeated.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_fields_in_every_shape_that_has_names() {
     let refused = |body: &'static str| async move {
-        let v2 = EdenAiV2::new(Canned::always(400, body).wire(V2_TOKEN));
+        let v2 = EdenAiV2::new(Stub::always(400, body).wire(V2_TOKEN));
         v2.mint(&order("n")).await.err().unwrap()
     };
     let nested = r#"{"error":{"type":"validation_error","message":{"name":["taken"],"balance":["x"]}}}"#;
@@ -320,7 +320,7 @@ async fn a_vendor_that_takes_sessions_only_refuses_the_token_before_anything_hap
             assert!(fault.blames_token());
         }
         assert!(stage.only_token() == before);
-        // Costs and credits are no business of sessions, and unknown parameters are refused by then.
+        // Sessions do not read costs and credits, and unknown parameters are refused since then.
         v2.balance().await.unwrap();
         v2.spending(&crate::support::garbage::month(), &[]).await.unwrap();
     }
@@ -347,7 +347,7 @@ async fn a_vendor_that_shows_no_token_says_what_to_use_instead() {
 async fn a_custom_token_is_no_console_token() {
     let stage = stage();
     let secret = stage.v2().mint(&order("n")).await.unwrap().secret;
-    let wire = stage.wire(keysmith::emulator::Surface::EdenAiV2, clear(&secret));
+    let wire = stage.wire(keysmith::emulator::VendorId::EdenAiV2, clear(&secret));
     let fault = EdenAiV2::new(wire).mint(&order("x")).await.err().unwrap();
     assert_eq!(fault, Fault::without_effect(FaultKind::Forbidden));
     assert_eq!(stage.only_token().name, "n");
@@ -372,7 +372,7 @@ async fn a_removal_succeeds_with_and_without_a_body_and_when_it_is_gone_already(
     }
 }
 
-/// What the list items of September 2026 have in place of the token does no harm.
+/// The fields that list items of September 2026 have instead of the token are ignored.
 #[tokio::test(start_paused = true)]
 async fn revoked_tokens_are_no_tokens_and_unknown_fields_do_no_harm() {
     let item = |name: &str, revoked: bool| {
@@ -389,7 +389,7 @@ async fn revoked_tokens_are_no_tokens_and_unknown_fields_do_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     for bad in [
         r#"{"label":"no name"}"#,
         r#"{"name":7}"#,
@@ -405,9 +405,9 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
     }
 }
 
-/// A secret is had again whatever else cannot be read.
+/// Malformed other fields do not prevent reading a secret again.
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     let name = "n-ks-aaaaaa-aaaaaaaaaaaaaaaa-1";
     let odd = [
         ("expire_time", json!("tomorrow")),

@@ -1,13 +1,13 @@
-//! The quirks of v3 but for listings, budgets, dates and auth keys, which have files of their own.
+//! The quirks of v3, except those of listings, budgets, dates and auth keys, which have files of their own.
 
 use super::world::{KEYS, V3_TOKEN, amendment, clear, id, limit, order, settings, stage, v3_saying};
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::edenai::v3::{NewKey, Scope};
 use keysmith::emulator::edenai::{DataPlaneAnswer, TokenType};
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::gateway::edenai_v3::EdenAiV3;
 use keysmith::gateway::{Amendment, Gateway, Order, Reissue, Usage};
 use keysmith::plan::drift::{Field, Sent, drift};
@@ -21,7 +21,7 @@ fn renamed(name: &str) -> Amendment {
     amendment(&[Field::DisplayName], Settings { display_name: name.to_owned(), ..settings() })
 }
 
-/// A human makes a key in the dashboard.
+/// A human creates a key in the dashboard.
 fn by_hand(stage: &Stage, name: &str) -> String {
     stage.emulator.edenai().v3().add_key(NewKey::named(name)).id
 }
@@ -64,13 +64,13 @@ async fn no_id_leaves_its_segment_of_the_path() {
         let _ = v3.revoke(&id(&strange)).await;
         assert!(stage.only_key() == before, "{strange}");
     }
-    let canned = Canned::always(404, "");
+    let stub = Stub::always(404, "");
     for nothing in ["", ".", "..", "\t"] {
-        let v3 = EdenAiV3::new(canned.wire(V3_TOKEN));
+        let v3 = EdenAiV3::new(stub.wire(V3_TOKEN));
         assert!(v3.revoke(&id(nothing)).await.is_err(), "{nothing:?}");
         assert!(v3.get(&id(nothing)).await.is_err(), "{nothing:?}");
     }
-    assert_eq!(canned.count(), 0);
+    assert_eq!(stub.count(), 0);
 }
 
 /// Quirk 4.
@@ -89,7 +89,7 @@ async fn a_new_key_comes_with_the_secret_that_works_and_never_again() {
     }
 }
 
-/// Quirk 4. The key is there, only its secret is not known.
+/// Quirk 4. The key exists, only its secret is unknown.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_create_without_a_whole_key_leaves_open_whether_there_is_one() {
     for body in [
@@ -137,17 +137,17 @@ async fn an_order_arrives_with_every_field_the_vendor_has() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_is_what_the_vendor_documents_and_nothing_else() {
-    let canned = Canned::always(201, r#"{"id":"k","name":"n","secret":"sk-eden-1"}"#);
-    let v3 = EdenAiV3::new(canned.wire(V3_TOKEN));
+    let stub = Stub::always(201, r#"{"id":"k","name":"n","secret":"sk-eden-1"}"#);
+    let v3 = EdenAiV3::new(stub.wire(V3_TOKEN));
     v3.mint(&order("n")).await.unwrap();
     let plain = json!({"name": "n", "token_type": "api_token", "expire_time": null, "active_balance": false,
         "balance_reset_period": "none"});
-    assert_eq!(canned.sent(), plain);
+    assert_eq!(stub.sent(), plain);
     v3.amend(&id("k"), &renamed("other")).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "other"}));
+    assert_eq!(stub.sent(), json!({"name": "other"}));
 }
 
-/// What a human changed and is not amended stays.
+/// A change by a human to a field that is not amended stays.
 #[tokio::test(start_paused = true)]
 async fn an_amendment_changes_its_fields_and_keeps_all_others() {
     let stage = stage();
@@ -203,14 +203,15 @@ async fn a_plan_that_admits_no_more_keys_is_a_limit_and_no_refused_token() {
     v3.mint(&order("second")).await.unwrap();
 }
 
-/// Quirk 8. The vendor does not say which of the two it is, and a token that may only read is no refused token either.
+/// Quirk 8. The vendor does not say which of the two causes it is, and a token that may only read is no refused token
+/// either.
 #[tokio::test(start_paused = true)]
 async fn a_token_that_may_only_read_makes_nothing_and_changes_nothing() {
     let stage = stage();
     let key = by_hand(&stage, "n");
     let before = stage.only_key();
     stage.emulator.edenai().v3().add_management_key("mgmt-eden-emulated-reader", &[Scope::Read]);
-    let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, "mgmt-eden-emulated-reader"));
+    let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, "mgmt-eden-emulated-reader"));
     assert_eq!(v3.mint(&order("x")).await.err().unwrap(), limit_reached());
     let forbidden = Fault::without_effect(FaultKind::Forbidden);
     assert_eq!(v3.amend(&id(&key), &renamed("x")).await.unwrap_err(), forbidden);
@@ -220,18 +221,18 @@ async fn a_token_that_may_only_read_makes_nothing_and_changes_nothing() {
     assert_eq!(v3.list().await.unwrap().len(), 1);
 }
 
-/// §2.10, and what an issuer may not (§2.6).
+/// §2.10, and the calls that an issuer may not make (§2.6).
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_no_auth_keys_are_refused() {
     let stage = stage();
     let inference = stage.v3().mint(&order("n")).await.unwrap().secret;
     let refused = Fault::without_effect(FaultKind::TokenRefused);
     for token in [clear(&inference), "mgmt-eden-nobodys"] {
-        let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, token));
+        let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, token));
         assert_eq!(v3.list().await.unwrap_err(), refused);
         assert_eq!(v3.mint(&order("x")).await.err().unwrap(), refused);
     }
-    let v3 = EdenAiV3::new(stage.wire(Surface::EdenAiV3, super::world::ISSUER_TOKEN));
+    let v3 = EdenAiV3::new(stage.wire(VendorId::EdenAiV3, super::world::ISSUER_TOKEN));
     assert_eq!(v3.list().await.unwrap_err(), Fault::without_effect(FaultKind::Forbidden));
     assert_eq!(stage.keys().len(), 1);
 }
@@ -253,7 +254,7 @@ async fn revoking_succeeds_with_and_without_a_body_and_when_it_is_done_already()
         assert_eq!(answer, DataPlaneAnswer::UnknownKey);
         assert!(v3.get(&minted.key.id).await.unwrap().is_none());
     }
-    // Another organization's, or none at all: 404 (§2.6).
+    // A key of another organization, or no key: 404 (§2.6).
     let stage = stage();
     stage.v3().revoke(&id("3f1c2b6e-8a4d-4f0e-9b7a-2c5d6e7f8a90")).await.unwrap();
 }

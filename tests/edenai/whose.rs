@@ -1,8 +1,8 @@
-//! Whose account a token leads to: quirk 11 of v3.
+//! The account of a token: quirk 11 of v3.
 
 use super::world::{ISSUER_TOKEN, V3_TOKEN, stage, v2_saying, v3_saying};
-use crate::support::canned::Canned;
-use keysmith::emulator::Surface;
+use crate::support::stub::Stub;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
@@ -13,9 +13,9 @@ async fn the_organization_of_an_auth_key_and_of_an_issuer_key_is_asked_for() {
     let stage = stage();
     assert_eq!(stage.v3().whose().await.unwrap().as_deref(), Some("org_demo"));
     assert_eq!(stage.issuer().whose().await.unwrap().as_deref(), Some("org_demo"));
-    let desk = stage.emulator.surface(Surface::EdenAiV3);
-    desk.add_token_of(V3_TOKEN, "globex");
-    desk.add_issuer_of(ISSUER_TOKEN, "initech");
+    let handle = stage.emulator.vendor(VendorId::EdenAiV3);
+    handle.add_token_of(V3_TOKEN, "globex");
+    handle.add_issuer_of(ISSUER_TOKEN, "initech");
     assert_eq!(stage.v3().whose().await.unwrap().as_deref(), Some("globex"));
     assert_eq!(stage.issuer().whose().await.unwrap().as_deref(), Some("initech"));
     assert_eq!(stage.v2().whose().await.unwrap(), None);
@@ -48,14 +48,14 @@ async fn an_organization_is_found_wherever_such_ids_are_and_is_a_word() {
     for (body, expected) in table {
         let found = v3_saying(body.to_string()).whose().await.unwrap();
         assert_eq!(found.as_deref(), expected, "{body}");
-        let issuer = Issuer::new(Canned::always(200, body.to_string()).wire(ISSUER_TOKEN));
+        let issuer = Issuer::new(Stub::always(200, body.to_string()).wire(ISSUER_TOKEN));
         assert_eq!(issuer.whose().await.unwrap().as_deref(), expected, "{body}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_told_is_none_and_what_fails_is_a_fault() {
-    let saying = |status, body: &'static str| EdenAiV3::new(Canned::always(status, body).wire(V3_TOKEN));
+async fn an_account_that_is_not_shown_is_none_and_a_failed_call_is_a_fault() {
+    let saying = |status, body: &'static str| EdenAiV3::new(Stub::always(status, body).wire(V3_TOKEN));
     for status in [403, 404] {
         assert_eq!(saying(status, "{}").whose().await, Ok(None), "{status}");
     }

@@ -1,15 +1,15 @@
-//! The worlds of Eden AI, and the drivers that work for them.
+//! The two emulated APIs of Eden AI and their drivers.
 
-use crate::support::canned::Canned;
-use crate::support::ordeals::Stage;
+use crate::support::driver_contract::stage::Stage;
+use crate::support::stub::Stub;
 use bytes::Bytes;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::emulator::edenai::{Budget, v2, v3};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::edenai_v2::EdenAiV2;
 use keysmith::gateway::edenai_v3::{EdenAiV3, Issuer};
 
-pub use crate::support::ordeals::stage;
+pub use crate::support::driver_contract::stage::stage;
 pub use crate::support::orders::{amendment, budgeted, clear, expiring, id, limit, order, settings};
 
 pub const V2_TOKEN: &str = "eden-v2-emulated-console-token";
@@ -21,15 +21,15 @@ pub const AUTH_KEYS: &str = "/v3/manage/auth-keys/";
 
 impl Stage {
     pub fn v2(&self) -> EdenAiV2 {
-        EdenAiV2::new(self.wire(Surface::EdenAiV2, V2_TOKEN))
+        EdenAiV2::new(self.wire(VendorId::EdenAiV2, V2_TOKEN))
     }
 
     pub fn v3(&self) -> EdenAiV3 {
-        EdenAiV3::new(self.wire(Surface::EdenAiV3, V3_TOKEN))
+        EdenAiV3::new(self.wire(VendorId::EdenAiV3, V3_TOKEN))
     }
 
     pub fn issuer(&self) -> Issuer {
-        Issuer::new(self.wire(Surface::EdenAiV3, ISSUER_TOKEN))
+        Issuer::new(self.wire(VendorId::EdenAiV3, ISSUER_TOKEN))
     }
 
     pub fn v2_switch(&self, change: impl FnOnce(&mut v2::Switches)) {
@@ -68,13 +68,13 @@ impl Stage {
     }
 }
 
-/// Drivers whose vendor says this to everything.
+/// Drivers whose vendor sends this answer to every request.
 pub fn v2_saying(body: impl Into<Bytes>) -> EdenAiV2 {
-    EdenAiV2::new(Canned::always(200, body).wire(V2_TOKEN))
+    EdenAiV2::new(Stub::always(200, body).wire(V2_TOKEN))
 }
 
 pub fn v3_saying(body: impl Into<Bytes>) -> EdenAiV3 {
-    EdenAiV3::new(Canned::always(200, body).wire(V3_TOKEN))
+    EdenAiV3::new(Stub::always(200, body).wire(V3_TOKEN))
 }
 
 /// One of the two management APIs.

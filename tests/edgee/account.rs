@@ -1,6 +1,6 @@
-//! An account: its breaker, and the listings it shares.
+//! An account: its circuit breaker, and the listings that its callers share.
 
-use super::world::{KEYS, TOKEN, World, deposit_order, id, order, renamed, world};
+use super::world::{KEYS, TOKEN, World, id, order, provider_key_order, renamed, world};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use keysmith::api::console_token::Vendor;
@@ -30,7 +30,7 @@ impl Client {
         Self::sharing(&Arc::default(), (edgee, TOKEN), world)
     }
 
-    /// The account of that token, which shares with the others there.
+    /// The account of that token, which shares its state with other tokens of the account.
     pub fn sharing(shares: &Arc<Shares>, (edgee, token): (Edgee, &str), world: &World) -> Self {
         let shares = Arc::clone(shares);
         let id =
@@ -67,18 +67,18 @@ fn restore_token(world: &World) {
     world.emulator.edgee().add_token(TOKEN, &[super::world::ORG]);
 }
 
-/// A key, as the controllers have one made.
+/// Creates a key in the way the controllers do.
 pub async fn mint(account: &Account, name: &str) -> Result<Minted, Fault> {
     let turn = account.permit().await?;
     account.mint(&order(name), &turn).await
 }
 
-async fn deposit(account: &Account) -> Result<(), Fault> {
+async fn create_provider_key(account: &Account) -> Result<(), Fault> {
     let turn = account.permit().await?;
-    account.create_provider_key(&deposit_order("n", &[]), &turn).await.map(drop)
+    account.create_provider_key(&provider_key_order("n", &[]), &turn).await.map(drop)
 }
 
-/// Every kind of call there is.
+/// Makes every kind of call.
 async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
     let key = id("key_000001");
     let now = jiff::Timestamp::MAX;
@@ -90,7 +90,7 @@ async fn every_call(account: &Account) -> Vec<Result<(), Fault>> {
         account.amend(&key, &renamed("x")).await,
         account.revoke(&key).await,
         account.list_provider_keys().await.map(drop),
-        deposit(account).await,
+        create_provider_key(account).await,
         account.assign_provider_key(&key, &[]).await,
         account.delete_provider_key(&key).await,
     ]
@@ -125,17 +125,17 @@ async fn a_refused_token_is_shown_to_the_vendor_once_and_then_by_the_probe_only(
     assert_eq!(world.keys().len(), 2);
 }
 
-/// The places of what is done with deposits among the calls of `every_call`.
-const ABOUT_DEPOSITS: [u32; 4] = [6, 7, 8, 9];
+/// The positions of the provider-key calls among the calls of `every_call`.
+const ABOUT_PROVIDER_KEYS: [u32; 4] = [6, 7, 8, 9];
 
 #[tokio::test(start_paused = true)]
-async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_after_it_closed() {
+async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_notifies_again_after_it_closed() {
     let client_calls = 10;
     for call in 0..client_calls {
         for code in [401, 403] {
             let world = world();
             let client = Client::of(&world);
-            // Everything before the call in question is let through by a token that is still good.
+            // A valid token lets the calls before the tested one pass.
             world.emulator.faults().add(keysmith::emulator::Rule {
                 method: None,
                 path_contains: String::new(),
@@ -144,8 +144,8 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
                 effect: Effect::Status { code, retry_after: None },
             });
             let outcomes = every_call(&client.account).await;
-            // That deposits may not be looked at or changed says nothing of keys.
-            let opens = code == 401 || !ABOUT_DEPOSITS.contains(&call);
+            // A 403 on provider keys says nothing about keys.
+            let opens = code == 401 || !ABOUT_PROVIDER_KEYS.contains(&call);
             assert_eq!(client.alarms(), usize::from(opens), "call {call}, {code}");
             let refused = outcomes.iter().filter(|it| **it == Err(breaker_open())).count();
             let after = if opens { (client_calls - call - 1) as usize } else { 0 };
@@ -159,7 +159,7 @@ async fn every_kind_of_call_opens_the_breaker_and_a_second_refusal_rings_again_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crowd_that_is_refused_rings_the_alarm_once() {
+async fn concurrent_refusals_notify_once() {
     let world = world();
     revoke_token(&world);
     let client = Client::of(&world);
@@ -202,7 +202,7 @@ async fn a_probe_that_fails_otherwise_leaves_the_breaker_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_who_need_a_listing_share_one() {
+async fn a_hundred_callers_share_one_listing() {
     let world = world();
     world.key_by_hand("old");
     world.fault_always("GET", KEYS, Effect::Delay { millis: 200 });
@@ -211,14 +211,14 @@ async fn a_hundred_who_need_a_listing_share_one() {
     let listings = join_all((0..100).map(|_| client.account.list(since))).await;
     assert!(listings.iter().all(|it| it.as_ref().unwrap().keys.len() == 1));
     assert!((1..=2).contains(&world.emulator.calls().len()));
-    // It serves those who come later as well, as long as it is new enough for them.
+    // The listing also serves later callers, as long as it is new enough for them.
     client.account.list(since).await.unwrap();
     assert!((1..=2).contains(&world.emulator.calls().len()));
 }
 
-/// Whoever requests for what happened after a listing had begun is not served with it.
+/// A caller that needs the state after the start of a listing does not get that listing.
 #[tokio::test(start_paused = true)]
-async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
+async fn a_listing_under_way_does_not_serve_a_caller_that_needs_a_later_one() {
     let world = world();
     world.fault_always("GET", KEYS, Effect::DelayAfter { millis: 1000 });
     let client = Client::of(&world);
@@ -236,7 +236,7 @@ async fn a_listing_under_way_serves_nobody_who_needs_a_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_gives_up_does_not_take_the_listing_from_the_others() {
+async fn a_cancelled_caller_does_not_cancel_the_shared_listing() {
     let world = world();
     world.fault_always("GET", KEYS, Effect::Delay { millis: 1000 });
     let client = Arc::new(Client::of(&world));
@@ -262,7 +262,7 @@ fn another_token(world: &World) -> Edgee {
 
 const OTHER: &str = "ek_live_emulated-other-token";
 
-/// Two tokens of one account, as `join` makes them once the vendor told.
+/// Two tokens of one account, as `join` connects them once the vendor has shown the account.
 fn two_tokens(world: &World) -> (Client, Client) {
     let shares = Arc::default();
     let first = Client::sharing(&shares, (world.edgee(), TOKEN), world);
@@ -276,7 +276,7 @@ async fn a_token_that_the_vendor_refuses_has_no_part_in_what_another_token_lists
     world.key_by_hand("old");
     let (good, bad) = two_tokens(&world);
     good.account.probe().await.unwrap();
-    // It never proved itself.
+    // The refused token has never proven itself.
     assert!(bad.account.latest().is_none() && bad.account.proven_until(SignedDuration::ZERO).is_none());
     assert!(world.emulator.edgee().revoke_token(OTHER));
     let long_ago = world.clock.now() - SignedDuration::from_secs(60);
@@ -284,7 +284,7 @@ async fn a_token_that_the_vendor_refuses_has_no_part_in_what_another_token_lists
     assert_eq!(bad.account.list(long_ago).await.err(), Some(refused.clone()));
     assert_eq!((bad.alarms(), good.alarms()), (1, 0));
     good.account.usable().unwrap();
-    // It did once, and does not any more.
+    // The token was valid once, and is not any more.
     world.emulator.edgee().add_token(OTHER, &[super::world::ORG]);
     bad.account.probe().await.unwrap();
     assert!(bad.account.latest().is_some());
@@ -294,7 +294,7 @@ async fn a_token_that_the_vendor_refuses_has_no_part_in_what_another_token_lists
     good.account.probe().await.unwrap();
     assert!(bad.account.latest().is_none());
     assert_eq!(bad.account.list(long_ago).await.err(), Some(breaker_open()));
-    // And what befell it is no fault of the other's.
+    // The failure of one token does not affect the other.
     good.account.list(world.clock.now()).await.unwrap();
 }
 
@@ -319,7 +319,7 @@ async fn tokens_of_one_account_share_its_pause_and_its_listings() {
     assert_eq!(world.emulator.calls().len(), calls);
     tokio::time::sleep(std::time::Duration::from_secs(30)).await;
     second.account.get(&id("key_000001")).await.unwrap();
-    // Each proves itself once an hour, whatever the other does.
+    // Each token proves itself once an hour, independently of the other.
     assert!(second.account.proven_until(SignedDuration::ZERO).is_some());
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
     first.account.probe().await.unwrap();

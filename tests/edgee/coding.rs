@@ -1,4 +1,4 @@
-//! Bodies come as they are: no coding is asked for, and one that comes nevertheless is named.
+//! Content codings: the driver requests none, and names a coding that is used nevertheless.
 
 use super::world::{id, order, renamed};
 use crate::support::orders::wire;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 const SOUND: &str = r#"{"id":"key_1","name":"n","key":"sk-edgee-1","data":[]}"#;
 
-/// Answers everything with these codings, and insists on what it is asked for.
+/// Answers every request with these codings, and checks the `Accept-Encoding` header.
 struct Coded {
     status: u16,
     codings: Vec<&'static str>,
@@ -82,7 +82,7 @@ async fn an_answer_as_it_is_is_read_however_that_is_said() {
     }
 }
 
-/// A refusal is what its status says; "gone" is not believed of what cannot be read.
+/// The class of a refusal follows from its status; an unreadable 404 does not mean gone.
 #[tokio::test]
 async fn a_compressed_refusal_keeps_its_class() {
     let refused = Gateway::list(&edgee(401, &["gzip"])).await.unwrap_err();

@@ -6,11 +6,11 @@ use crate::support::driver_contract::{Contract, Sound, driver_contract};
 use crate::support::hostile::{Probe, WithoutDebug as _, silent};
 use crate::support::logged;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use serde_json::json;
 
 const EDGEE: Contract = Contract {
-    surface: Surface::Edgee,
+    vendor_id: VendorId::Edgee,
     token: TOKEN,
     connect: |wire| Box::new(driver(wire)),
     debug: |wire| Probe(&driver(wire)).shown(),
@@ -39,7 +39,7 @@ fn sound() -> Sound {
 
 driver_contract!(EDGEE);
 
-/// What holds the driver shows no more than the driver, and logs no more.
+/// The types that hold the driver neither show nor log more than the driver.
 #[tokio::test(start_paused = true)]
 async fn no_account_shows_or_logs_a_secret() {
     let log = logged::by_this_thread();

@@ -1,7 +1,7 @@
-//! A vendor, or something in between, that repeats a secret where an id or a name should be.
+//! A vendor or an intermediary that repeats a secret in the place of an id or a name.
 
-use super::canned::Canned;
-use super::world::{TOKEN, clear, deposit_order, id, order};
+use super::stub::Stub;
+use super::world::{TOKEN, clear, id, order, provider_key_order};
 use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::{FaultKind, Outcome};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const KEY: &str = "sk-edgee-0123456789abcdef";
 const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
 
 fn saying(body: &Value) -> keysmith::gateway::edgee::Edgee {
-    Canned::always(200, body.to_string()).edgee()
+    Stub::always(200, body.to_string()).edgee()
 }
 
 #[tokio::test(start_paused = true)]
@@ -23,7 +23,8 @@ async fn an_answer_to_a_create_call_whose_id_repeats_a_secret_is_not_believed() 
     }
     for bad in [TOKEN, "sk-ant-emulated-credential", "x-sk-ant-emulated-credential"] {
         let edgee = saying(&json!({"id": bad, "created_at": "2026-11-21T08:00:00Z"}));
-        let fault = edgee.provider_keys().unwrap().deposit(&deposit_order("n", &[])).await.expect_err(bad);
+        let fault =
+            edgee.provider_keys().unwrap().deposit(&provider_key_order("n", &[])).await.expect_err(bad);
         assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{bad}");
         assert_eq!(fault.effect, Outcome::Unknown, "{bad}");
     }
@@ -38,7 +39,7 @@ async fn the_console_token_is_no_key() {
     assert_eq!(clear(&edgee.mint(&order(MARKED)).await.unwrap().secret), KEY);
 }
 
-/// The mark beside the secret is found all the same.
+/// The mark beside the secret is still found.
 #[tokio::test(start_paused = true)]
 async fn a_name_loses_the_secret_in_it_and_keeps_its_mark() {
     let name = format!("{TOKEN} {MARKED}");

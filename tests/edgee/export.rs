@@ -1,7 +1,7 @@
-//! Spending out of the exported log (contract §1.11): columns by name in any spelling and order, both formats, and what
-//! is no log.
+//! Spending from the exported log (contract §1.11): columns by name in any spelling and order, both formats, and
+//! malformed logs.
 
-use super::canned::{Canned, saying};
+use super::stub::{Stub, saying};
 use super::world::{id, order, world};
 use crate::support::garbage::{bytes, fuzz, month, need};
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ fn spent(key: &str, (micros, calls): (u64, u64), last_used_at: Option<Timestamp>
     Spending { key: key.to_owned(), micros, calls: Some(calls), last_used_at }
 }
 
-/// What a log of three records says, whatever it looks like.
+/// The sums of a log of three records, in any format.
 fn three() -> Vec<Spending> {
     let (first, last) = (Some(at("2026-11-02T10:00:00Z")), Some(at("2026-11-03T10:00:00Z")));
     vec![spent("a", (1_750_000, 2), last), spent("b, \"the\" second", (7, 1), first)]
@@ -44,11 +44,11 @@ async fn the_log_of_the_emulated_vendor_is_summed_by_key() {
         for (key, micros) in [(0, 1_500_000), (0, 250_000), (1, 7)] {
             assert!(world.emulator.edgee().spend(&keys[key].0, micros));
         }
-        let told = edgee.spending(&month(), &keys).await.unwrap();
+        let result = edgee.spending(&month(), &keys).await.unwrap();
         let names = if ids { [keys[0].0.as_str(), &keys[1].0] } else { ["first", "second, \"quoted\""] };
         let used = Some(at("2026-11-21T08:00:00Z"));
-        assert_eq!(told, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
-        // Only of the keys that are asked for.
+        assert_eq!(result, [spent(names[0], (1_750_000, 2), used), spent(names[1], (7, 1), used)], "{ids}");
+        // Only spending of the requested keys is returned.
         assert_eq!(edgee.spending(&month(), &keys[1..]).await.unwrap().len(), 1);
     }
 }
@@ -107,7 +107,7 @@ fn records_of_json_are_read_bare_and_enveloped_in_any_spelling() {
     }
 }
 
-/// A call that failed cost nothing, which a table says by an empty cell and JSON by null.
+/// A failed call cost nothing: an empty cell in CSV, null in JSON.
 #[test]
 fn a_call_without_a_cost_is_a_call() {
     let log = "Timestamp,API Key,Cost\n2026-11-02T10:00:00Z,a,\n2026-11-02T10:00:00Z,a, \n";
@@ -121,7 +121,7 @@ fn a_log_of_nothing_is_nothing() {
     }
 }
 
-/// A time that cannot be read is no reason to count nothing.
+/// A malformed time does not drop the call.
 #[test]
 fn a_time_that_is_none_is_no_last_use() {
     let log = "Time,Key,Cost\nyesterday,a,1\n,a,1\n";
@@ -133,13 +133,13 @@ fn a_time_that_is_none_is_no_last_use() {
 #[test]
 fn sums_that_no_number_holds_stay_at_the_largest() {
     let log = "Time,Key,Cost\n,a,1e300\n,a,1e300\n,b,-5\n";
-    let told = sums(log.as_bytes()).unwrap();
-    assert_eq!((told[0].micros, told[0].calls, told[1].micros), (u64::MAX, Some(2), 0));
+    let result = sums(log.as_bytes()).unwrap();
+    assert_eq!((result[0].micros, result[0].calls, result[1].micros), (u64::MAX, Some(2), 0));
 }
 
-/// Never a smaller sum: a log of which something cannot be read is none.
+/// A log with a malformed record is a fault, and never a smaller sum.
 #[tokio::test(start_paused = true)]
-async fn what_is_no_log_is_a_fault_without_effect() {
+async fn a_malformed_usage_log_is_a_fault_without_effect() {
     for body in [
         "<!DOCTYPE html><html></html>",
         "OK then",
@@ -170,12 +170,12 @@ async fn what_is_no_log_is_a_fault_without_effect() {
     }
 }
 
-/// A URL holds so many ids and no more.
+/// A URL holds a limited number of ids.
 #[tokio::test(start_paused = true)]
 async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
-    let canned = Canned::by(move |request| {
+    let stub = Stub::by(move |request| {
         let uri = request.uri();
         assert_eq!(uri.path(), "/v1/organizations/org_demo/logs/export");
         assert!(uri.to_string().len() < 4096);
@@ -184,18 +184,18 @@ async fn many_keys_are_asked_for_some_at_a_time_and_each_once() {
         seen.lock().unwrap().extend(query[3..].iter().map(|it| it.replace("api_key_id%5B%5D=", "")));
         (200, "Timestamp,API Key,Cost\n".into())
     });
-    let edgee = canned.edgee();
+    let edgee = stub.edgee();
     assert!(edgee.spending(&month(), &[]).await.unwrap().is_empty());
-    assert_eq!(canned.count(), 0, "without keys there is nothing to ask");
+    assert_eq!(stub.count(), 0, "without keys there is nothing to ask");
     let keys: Vec<KeyId> = (0..120).map(|n| id(&format!("key_{n:06}"))).collect();
     edgee.spending(&month(), &keys).await.unwrap();
-    assert_eq!(canned.count(), 3);
+    assert_eq!(stub.count(), 3);
     let asked = asked.lock().unwrap();
     let once: BTreeSet<_> = asked.iter().cloned().collect();
     assert_eq!((asked.len(), once.len()), (120, 120));
 }
 
-/// One part that fails fails the whole, which would be a smaller sum.
+/// One failed part fails the whole reading; otherwise the sum would be too small.
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_vendor_are_faults_without_effect() {
     for effect in [
@@ -224,10 +224,10 @@ async fn a_log_may_be_larger_than_other_answers_up_to_a_limit_of_its_own() {
     for (bytes, fits) in [(10 << 20, true), (LARGEST_EXPORT, true), (LARGEST_EXPORT + 1, false)] {
         let head = "Timestamp,API Key,Cost\n,a,";
         let log = format!("{head}{}", " ".repeat(bytes - head.len()));
-        let told = saying(log).spending(&month(), &[id("a")]).await;
+        let result = saying(log).spending(&month(), &[id("a")]).await;
         let expected = Fault::without_effect(FaultKind::TooLarge { limit: LARGEST_EXPORT });
         let free = vec![spent("a", (0, 1), None)];
-        assert_eq!(told, if fits { Ok(free) } else { Err(expected) }, "{bytes}");
+        assert_eq!(result, if fits { Ok(free) } else { Err(expected) }, "{bytes}");
     }
 }
 
@@ -259,22 +259,22 @@ fn csv() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// No panic, no key that the log does not name, and no more calls than it has bytes.
+/// No panic, no key that the log does not name, and no more calls than bytes.
 #[test]
 fn no_log_makes_the_reader_panic_or_invent() {
     let record = json!({"timestamp": "2026-11-02T10:00:00Z", "api_key": "a", "cost": 1.25, "tags": []});
     let logs = prop_oneof![bytes(vec![record.clone(), json!({"data": [record]})], "data"), csv()];
     fuzz(1500, &logs, |log| {
-        let Some(told) = sums(&log) else { return Ok(()) };
-        let keys: BTreeSet<_> = told.iter().map(|it| &it.key).collect();
-        need(keys.len() == told.len(), "a key twice")?;
-        let calls: u64 = told.iter().filter_map(|it| it.calls).sum();
+        let Some(result) = sums(&log) else { return Ok(()) };
+        let keys: BTreeSet<_> = result.iter().map(|it| &it.key).collect();
+        need(keys.len() == result.len(), "a key twice")?;
+        let calls: u64 = result.iter().filter_map(|it| it.calls).sum();
         need(calls <= log.len() as u64, "more calls than bytes")?;
-        need(told.iter().all(|it| it.calls.is_some_and(|calls| calls > 0)), "a key without a call")
+        need(result.iter().all(|it| it.calls.is_some_and(|calls| calls > 0)), "a key without a call")
     });
 }
 
-/// Bytes that are no text are no amount and no key.
+/// Bytes that are not UTF-8 are neither an amount nor a key.
 #[test]
 fn a_cell_that_is_no_text_makes_no_log() {
     for row in [b",\xff,1\n", b",a,\xff\n"] {

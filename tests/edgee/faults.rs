@@ -1,9 +1,10 @@
-//! Every fault of the emulator at every kind of call: its class, and what the vendor holds afterwards.
+//! Every fault of the emulator at every kind of call: the class of the driver's fault, and the keys that the vendor
+//! holds afterwards.
 
 use super::world::{KEYS, ORG, TOKEN, driver, id, world};
-use crate::support::ordeals::{Place, ordeals};
+use crate::support::driver_contract::faults::{FaultContract, fault_contract};
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::{Effect, Emulator, Surface};
+use keysmith::emulator::{Effect, Emulator, VendorId};
 use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Outcome as Consequence;
 
@@ -12,8 +13,8 @@ fn held(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
     keys.map(|key| (key.name, key.max_usage.map(|usd| usd * 1_000_000))).collect()
 }
 
-const EDGEE: Place = Place {
-    surface: Surface::Edgee,
+const EDGEE: FaultContract = FaultContract {
+    vendor_id: VendorId::Edgee,
     token: TOKEN,
     keys: KEYS,
     connect: |wire| Box::new(driver(wire)),
@@ -28,7 +29,7 @@ const EDGEE: Place = Place {
     mint_refused: |_| None,
 };
 
-ordeals!(EDGEE);
+fault_contract!(EDGEE);
 
 fn status(code: u16) -> Effect {
     Effect::Status { code, retry_after: None }

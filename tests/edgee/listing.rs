@@ -1,6 +1,6 @@
-//! Quirks 2, 3 and 11: everything is listed, or it is a fault.
+//! Quirks 2, 3 and 11: every key is listed, or the listing is a fault.
 
-use super::canned::{Canned, saying};
+use super::stub::{Stub, saying};
 use super::world::{KEYS, World, full_order, id, order, world};
 use bytes::Bytes;
 use http::Request;
@@ -99,37 +99,37 @@ fn start_key(request: &Request<Bytes>) -> Option<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_that_stands_still_is_noticed_at_once() {
-    let canned = Canned::always(200, r#"{"data":[],"has_more":true,"last_key":"key_1"}"#);
-    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    let stub = Stub::always(200, r#"{"data":[],"has_more":true,"last_key":"key_1"}"#);
+    let fault = Gateway::list(&stub.edgee()).await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert_eq!(canned.count(), 2);
+    assert_eq!(stub.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cursors_that_go_in_a_circle_end_in_a_fault() {
-    let canned = Canned::by(|request| {
+    let stub = Stub::by(|request| {
         let next = if start_key(request) == Some("key_1") { "key_2" } else { "key_1" };
         let page = format!(r#"{{"data":[{{"id":"k","name":"n"}}],"has_more":true,"last_key":"{next}"}}"#);
         (200, page.into())
     });
-    let fault = Gateway::list(&canned.edgee()).await.unwrap_err();
+    let fault = Gateway::list(&stub.edgee()).await.unwrap_err();
     assert!(fault.kind.is_malformed(), "{fault}");
-    assert!(canned.count() <= 1000, "{} calls", canned.count());
+    assert!(stub.count() <= 1000, "{} calls", stub.count());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_goes_back_to_the_vendor_exactly_as_it_came() {
-    let canned = Canned::by(|request| match start_key(request) {
+    let stub = Stub::by(|request| match start_key(request) {
         None => (200, Bytes::from(r#"{"data":[],"has_more":true,"last_key":"a&b=c /ü"}"#)),
         Some("a%26b%3Dc+%2F%C3%BC") => (200, Bytes::from(r#"{"data":[{"id":"k","name":"n"}]}"#)),
         Some(_) => (400, Bytes::new()),
     });
-    assert_eq!(Gateway::list(&canned.edgee()).await.unwrap().len(), 1);
+    assert_eq!(Gateway::list(&stub.edgee()).await.unwrap().len(), 1);
 }
 
 const MARKED: &str = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
 
-/// Each with a field that no driver can read, and that field; the name is what `NAME` stands for.
+/// Entries with one malformed field, and the name of that field; `NAME` is replaced by the name of the key.
 const ODD: [(&str, &str); 7] = [
     (r#"{"id":"k","name":"NAME","active":"yes"}"#, "active"),
     (r#"{"id":"k","name":"NAME","models":"*"}"#, "models"),
@@ -146,7 +146,7 @@ fn both_shapes(odd: &str) -> [String; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
+async fn a_malformed_entry_without_our_mark_is_skipped_and_counted() {
     let nobodys = [r#"{"name":"no id"}"#, r#"{"id":"","name":"n"}"#, r#"{"id":7,"name":"n"}"#, "null", "7"];
     let nameless = [r#"{"id":"k","name":7}"#];
     let odd = ODD.iter().map(|(row, _)| row.replace("NAME", "theirs"));
@@ -159,12 +159,12 @@ async fn an_entry_of_a_stranger_that_cannot_be_read_is_skipped_and_counted() {
     }
 }
 
-/// An unread field says nothing: it is neither absent nor "never".
+/// A malformed field is unknown: neither absent nor "never".
 #[tokio::test(start_paused = true)]
-async fn an_entry_with_our_mark_is_read_as_far_as_it_goes() {
+async fn a_malformed_entry_with_our_mark_is_read_as_far_as_possible() {
     for (row, field) in ODD {
         let row = row.replace("NAME", MARKED);
-        // The odd value comes last, and so is the one that counts.
+        // The malformed value comes last, so it is the one that counts.
         let all = format!(
             r#"{{"active":true,"models":[],"max_usage":5,"debug_mode":false,"email":"a",{}"#,
             &row[1..]
@@ -241,9 +241,9 @@ async fn times_are_read_as_the_vendor_keeps_them() {
     assert_eq!(listed.last_used_at, Some(used));
 }
 
-/// Newer servers add fields freely (contract §1.3).
+/// Newer servers add fields without notice (contract §1.3).
 #[tokio::test(start_paused = true)]
-async fn fields_that_nobody_told_us_of_do_no_harm() {
+async fn undocumented_fields_are_ignored() {
     let extra = r#""object":"ai_gateway_api_key","compression":{"a":null},"fallbacks":[{"model":"m"}],
         "byok_only":true,"created":false,"quota":{"daily":[1,2,{"x":"y"}]}"#;
     let key = format!(r#"{{"id":"key_1","name":"n","key":"sk-edgee-1",{extra}}}"#);
@@ -259,7 +259,7 @@ async fn fields_that_nobody_told_us_of_do_no_harm() {
 
 /// Quirk 11.
 #[tokio::test(start_paused = true)]
-async fn of_keys_with_one_name_each_is_another_key_and_the_mark_tells_whose_they_are() {
+async fn keys_with_equal_names_are_distinct_and_the_mark_identifies_their_owner() {
     let world = world();
     let edgee = world.edgee();
     let (cluster, other) = (ClusterId("c-1".to_owned()), ClusterId("c-2".to_owned()));

@@ -1,6 +1,6 @@
-//! What is put into a URL or a header stays where it was put.
+//! Values in a URL or a header cannot leave their segment or field.
 
-use super::canned::Canned;
+use super::stub::Stub;
 use super::world::{KEYS, TOKEN, driver, id, order, renamed, wire, world};
 use crate::support::vendor::InProcess;
 use keysmith::gateway::{Gateway, Reveal};
@@ -37,12 +37,12 @@ async fn no_id_leaves_its_segment_of_the_path() {
     }
 }
 
-/// These cannot be written as a segment: a URL without them is another URL, such as that of the whole collection.
+/// These ids cannot be a path segment: without them the URL would be another one, such as that of the whole collection.
 #[tokio::test(start_paused = true)]
 async fn an_id_that_cannot_be_a_segment_is_never_sent() {
     for nothing in ["", ".", "..", ".\n.", "\t", ".\r"] {
-        let canned = Canned::always(404, "");
-        let edgee = canned.edgee();
+        let stub = Stub::always(404, "");
+        let edgee = stub.edgee();
         let faults = [
             edgee.revoke(&id(nothing)).await.unwrap_err(),
             edgee.get(&id(nothing)).await.unwrap_err(),
@@ -53,7 +53,7 @@ async fn an_id_that_cannot_be_a_segment_is_never_sent() {
             assert_eq!(fault.effect, Outcome::NotApplied, "{nothing:?}");
             assert!(fault.kind.is_malformed(), "{nothing:?}: {fault}");
         }
-        assert_eq!(canned.count(), 0, "{nothing:?}");
+        assert_eq!(stub.count(), 0, "{nothing:?}");
     }
 }
 
@@ -69,7 +69,7 @@ async fn the_endpoint_may_stand_below_a_path_with_and_without_a_slash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_cannot_be_a_header_reaches_nobody_and_is_not_repeated() {
+async fn a_token_that_cannot_be_a_header_is_never_sent_and_not_repeated() {
     for token in ["ek_live\nX-Evil: 1", "ek_live\r\n", "ek_live\u{0}", "ek_live\u{7f}"] {
         let world = world();
         let transport = Arc::new(InProcess(world.emulator.clone()));

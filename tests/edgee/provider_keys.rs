@@ -1,7 +1,8 @@
-//! Quirk 10: creation is documented, the rest is tried, and only the listing is believed.
+//! Quirk 10: only the creation of provider keys is documented. Other calls are tried, and only the listing proves their
+//! effect.
 
-use super::canned::{Canned, refusing, saying};
-use super::world::{ORG, PROVIDER_KEYS, World, deposit_order, id, world};
+use super::stub::{Stub, refusing, saying};
+use super::world::{ORG, PROVIDER_KEYS, World, id, provider_key_order, world};
 use keysmith::emulator::Effect;
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
 use keysmith::gateway::{Gateway, ProviderKeyOrder, ProviderKeys};
@@ -11,7 +12,7 @@ use secrecy::SecretString;
 use std::collections::BTreeSet;
 
 impl World {
-    fn deposits(&self) -> Vec<ProviderKeyRecord> {
+    fn provider_keys(&self) -> Vec<ProviderKeyRecord> {
         self.emulator.edgee().provider_keys(ORG)
     }
 }
@@ -21,14 +22,14 @@ fn ids(ids: &[&str]) -> BTreeSet<KeyId> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deposit_arrives_with_its_credential_and_the_keys_it_is_for() {
+async fn a_provider_key_arrives_with_its_credential_and_its_assigned_keys() {
     for status in [200, 201] {
         let world = world();
         world.switch(|it| it.create_status = status);
         let edgee = world.edgee();
-        let order = deposit_order("team", &["key_000001", "key_000002"]);
+        let order = provider_key_order("team", &["key_000001", "key_000002"]);
         let made = edgee.provider_keys().unwrap().deposit(&order).await.unwrap();
-        let kept = world.deposits().remove(0);
+        let kept = world.provider_keys().remove(0);
         assert_eq!(made.id, id(&kept.id));
         assert_eq!(made.created_at, Some(kept.created_at));
         assert_eq!((kept.provider.as_str(), kept.name.as_str()), ("anthropic", "team"));
@@ -38,36 +39,36 @@ async fn a_deposit_arrives_with_its_credential_and_the_keys_it_is_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deposit_for_the_whole_organization_says_so_in_words() {
-    let canned = Canned::always(200, r#"{"id":"pk_1"}"#);
-    let edgee = canned.edgee();
-    edgee.deposit(&deposit_order("all", &[])).await.unwrap();
-    assert_eq!(canned.sent()["api_key_ids"], serde_json::json!([]));
+async fn a_provider_key_for_the_whole_organization_says_so_in_words() {
+    let stub = Stub::always(200, r#"{"id":"pk_1"}"#);
+    let edgee = stub.edgee();
+    edgee.deposit(&provider_key_order("all", &[])).await.unwrap();
+    assert_eq!(stub.sent()["api_key_ids"], serde_json::json!([]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_in_json_is_deposited_as_the_text_it_is() {
+async fn a_json_credential_is_sent_as_text() {
     let world = world();
     let credential = r#"{"endpoint":"https://x.openai.azure.com","api_key":"quote \" and ü"}"#;
     let order = ProviderKeyOrder {
         provider: "azure".to_owned(),
         credential: SecretString::from(credential),
-        ..deposit_order("azure", &[])
+        ..provider_key_order("azure", &[])
     };
     world.edgee().deposit(&order).await.unwrap();
-    assert_eq!(world.deposits()[0].provider_key, credential);
+    assert_eq!(world.provider_keys()[0].provider_key, credential);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_tells_as_much_as_the_vendor_shows() {
+async fn a_listing_of_provider_keys_has_what_the_vendor_shows() {
     for bare in [false, true] {
         let world = world();
         world.switch(|it| it.bare_provider_keys = bare);
         let edgee = world.edgee();
-        let deposits = edgee.provider_keys().unwrap();
-        assert!(deposits.list().await.unwrap().is_empty());
-        let made = deposits.deposit(&deposit_order("team", &["key_000001"])).await.unwrap();
-        let listed = deposits.list().await.unwrap().remove(0);
+        let provider_keys = edgee.provider_keys().unwrap();
+        assert!(provider_keys.list().await.unwrap().is_empty());
+        let made = provider_keys.deposit(&provider_key_order("team", &["key_000001"])).await.unwrap();
+        let listed = provider_keys.list().await.unwrap().remove(0);
         assert_eq!(listed.id, (!bare).then_some(made.id));
         assert_eq!(listed.name.as_deref(), (!bare).then_some("team"));
         assert_eq!(listed.assigned_to, (!bare).then(|| ids(&["key_000001"])));
@@ -75,13 +76,13 @@ async fn a_listing_tells_as_much_as_the_vendor_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_of_deposits_may_also_be_paged() {
+async fn a_listing_of_provider_keys_may_also_be_paged() {
     let first = r#"{"data":[{"id":"pk_1"}],"has_more":true,"last_key":"pk_1"}"#;
-    let canned = Canned::by(move |request| {
+    let stub = Stub::by(move |request| {
         let later = request.uri().query().is_some_and(|it| it.contains("start_key=pk_1"));
         (200, if later { r#"{"data":[{"id":"pk_2"}]}"# } else { first }.into())
     });
-    let edgee = canned.edgee();
+    let edgee = stub.edgee();
     let listed = edgee.provider_keys().unwrap().list().await.unwrap();
     let shown: Vec<_> = listed.into_iter().map(|it| it.id.unwrap().0).collect();
     assert_eq!(shown, ["pk_1", "pk_2"]);
@@ -93,40 +94,40 @@ async fn whether_an_assignment_changed_is_seen_in_the_listing_and_not_in_the_ans
         let world = world();
         world.switch(|it| it.provider_key_update = support);
         let edgee = world.edgee();
-        let deposits = edgee.provider_keys().unwrap();
-        let made = deposits.deposit(&deposit_order("team", &["key_000001"])).await.unwrap();
+        let provider_keys = edgee.provider_keys().unwrap();
+        let made = provider_keys.deposit(&provider_key_order("team", &["key_000001"])).await.unwrap();
         let to = [id("key_000002"), id("key_000003")];
-        deposits.reassign(&made.id, &to).await.unwrap();
+        provider_keys.reassign(&made.id, &to).await.unwrap();
         let expected = match support {
             Support::Full => ids(&["key_000002", "key_000003"]),
             Support::UnknownPath | Support::DoesNothing => ids(&["key_000001"]),
         };
-        assert_eq!(deposits.list().await.unwrap()[0].assigned_to, Some(expected), "{support:?}");
-        let kept = world.deposits().remove(0);
+        assert_eq!(provider_keys.list().await.unwrap()[0].assigned_to, Some(expected), "{support:?}");
+        let kept = world.provider_keys().remove(0);
         assert_eq!((kept.name.as_str(), kept.active), ("team", true));
         assert_eq!(kept.provider_key, "sk-ant-emulated-credential");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_a_deposit_was_removed_is_seen_in_the_listing_and_not_in_the_answer() {
+async fn removal_of_a_provider_key_is_seen_in_the_listing_and_not_in_the_answer() {
     for support in [Support::Full, Support::UnknownPath, Support::DoesNothing] {
         for no_content in [false, true] {
             let world = world();
             world.switch(|it| (it.provider_key_delete, it.delete_no_content) = (support, no_content));
             let edgee = world.edgee();
-            let deposits = edgee.provider_keys().unwrap();
-            let made = deposits.deposit(&deposit_order("team", &[])).await.unwrap();
-            deposits.remove(&made.id).await.unwrap();
+            let provider_keys = edgee.provider_keys().unwrap();
+            let made = provider_keys.deposit(&provider_key_order("team", &[])).await.unwrap();
+            provider_keys.remove(&made.id).await.unwrap();
             let left = usize::from(support != Support::Full);
-            assert_eq!(deposits.list().await.unwrap().len(), left, "{support:?}");
-            assert_eq!(world.deposits().len(), left, "{support:?}");
-            deposits.remove(&made.id).await.unwrap();
+            assert_eq!(provider_keys.list().await.unwrap().len(), left, "{support:?}");
+            assert_eq!(world.provider_keys().len(), left, "{support:?}");
+            provider_keys.remove(&made.id).await.unwrap();
         }
     }
 }
 
-/// The endpoints are not documented, so a vendor without them is in its right, whichever way it says so.
+/// The endpoints are not documented, so a vendor may lack them, whatever status it answers.
 #[tokio::test(start_paused = true)]
 async fn a_vendor_without_the_undocumented_endpoints_is_no_fault() {
     for status in [400, 403, 404, 405, 410, 422, 501] {
@@ -142,7 +143,7 @@ async fn a_vendor_without_the_undocumented_endpoints_is_no_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deposit_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
+async fn a_provider_key_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
     let lost = [
         (Effect::DropAfter, 1),
         (Effect::HangAfter, 1),
@@ -155,32 +156,32 @@ async fn a_deposit_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
         let world = world();
         world.fault_once("POST", PROVIDER_KEYS, effect.clone());
         let edgee = world.edgee();
-        let deposits = edgee.provider_keys().unwrap();
-        let fault = deposits.deposit(&deposit_order("team", &[])).await.unwrap_err();
+        let provider_keys = edgee.provider_keys().unwrap();
+        let fault = provider_keys.deposit(&provider_key_order("team", &[])).await.unwrap_err();
         assert_eq!(fault.effect, Consequence::Unknown, "{effect:?}");
-        assert_eq!(deposits.list().await.unwrap().len(), left, "{effect:?}");
+        assert_eq!(provider_keys.list().await.unwrap().len(), left, "{effect:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deposit_answered_without_an_id_may_be_there_all_the_same() {
+async fn a_create_answer_without_an_id_may_still_have_made_a_provider_key() {
     for body in ["", "{}", "[]", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"id":7}"#] {
-        let fault = saying(body).deposit(&deposit_order("n", &[])).await.expect_err(body);
+        let fault = saying(body).deposit(&provider_key_order("n", &[])).await.expect_err(body);
         assert_eq!(fault.effect, Consequence::Unknown, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_fields_of_a_deposit_do_no_harm() {
+async fn unknown_fields_of_a_provider_key_are_ignored() {
     let body = r#"{"id":"pk_1","name":"n","api_key_ids":["k"],"region":{"a":[1]},"created_at":null}"#;
-    assert_eq!(saying(body).deposit(&deposit_order("n", &[])).await.unwrap().id, id("pk_1"));
+    assert_eq!(saying(body).deposit(&provider_key_order("n", &[])).await.unwrap().id, id("pk_1"));
     let edgee = saying(format!("[{body}]"));
     let listed = edgee.provider_keys().unwrap().list().await.unwrap();
     assert_eq!(listed[0].assigned_to, Some(ids(&["k"])));
 }
 
-/// The endpoint is not documented, but an answer with 2xx that is none is no word of the vendor's.
+/// The endpoint is not documented, but a 2xx answer that is no JSON does not come from the vendor.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_change_that_is_none_is_not_believed() {
     for lie in ["<html></html>", "[]", "null", "7", r#"{"error":"no"}"#, r#"{"id":"#] {

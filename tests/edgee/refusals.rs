@@ -1,7 +1,7 @@
-//! Quirks 8 and 9: what is taken from a refusal, and when something is gone.
+//! Quirks 8 and 9: the fields named by a refusal, and the answers that mean gone.
 
-use super::canned::{Canned, refusing};
-use super::world::{World, deposit_order, id, order, renamed, world};
+use super::stub::{Stub, refusing};
+use super::world::{World, id, order, provider_key_order, renamed, world};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::gateway::{Gateway, Order, Reveal};
 use keysmith::plan::fault::{Fault, FaultKind, Outcome};
@@ -17,7 +17,7 @@ async fn refused(world: &World, order: Order) -> Fault {
     fault
 }
 
-/// Quirk 8. The flat shape has no place for names.
+/// Quirk 8. The flat shape names no fields.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_the_fields_of_ours_that_the_vendor_named_in_the_nested_shape() {
     for flat in [false, true] {
@@ -63,13 +63,13 @@ async fn only_names_of_our_own_fields_are_taken_from_a_refusal() {
             {{"param":"provider_key"}},{{"param":"active"}}]"#
     );
     let body = format!(r#"{{"error":{{"type":"{canary}","message":"{canary}","params":{params}}}}}"#);
-    let fault = Canned::always(422, body).edgee().mint(&order("n")).await.err().unwrap();
-    // `active` is a field of an amendment, and `provider_key` one of a deposit; neither was sent here.
+    let fault = Stub::always(422, body).edgee().mint(&order("n")).await.err().unwrap();
+    // `active` is a field of an amendment, and `provider_key` is a field of a provider key; neither was sent here.
     assert_eq!(fault, rejected(422, &["spec.models", "spec.email"]));
     assert!(!format!("{fault} {fault:?}").contains(canary));
 }
 
-/// As `FastAPI` says it.
+/// The shape of `FastAPI`.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_specification() {
     let complaint =
@@ -80,12 +80,13 @@ async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_spec
         complaint(r#"["body","models",0]"#),
         complaint(r#"["body","CANARY"]"#)
     );
-    let canned = Canned::always(422, body);
-    let fault = canned.edgee().mint(&order("n")).await.err().unwrap();
+    let stub = Stub::always(422, body);
+    let fault = stub.edgee().mint(&order("n")).await.err().unwrap();
     assert_eq!(fault, rejected(422, &["spec.displayName", "spec.models"]));
-    let edgee = canned.edgee();
-    let deposit = edgee.provider_keys().unwrap().deposit(&deposit_order("n", &[])).await.unwrap_err();
-    assert_eq!(deposit, rejected(422, &["spec.displayName"]));
+    let edgee = stub.edgee();
+    let provider_key =
+        edgee.provider_keys().unwrap().deposit(&provider_key_order("n", &[])).await.unwrap_err();
+    assert_eq!(provider_key, rejected(422, &["spec.displayName"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,8 +102,8 @@ async fn a_refusal_that_cannot_be_read_is_a_refusal_all_the_same() {
         r#"{"error":{"params":{}}}"#,
         r#"{"error":{"params":[]}"#,
     ] {
-        let canned = Canned::always(400, body);
-        let fault = canned.edgee().mint(&order("n")).await.err().unwrap();
+        let stub = Stub::always(400, body);
+        let fault = stub.edgee().mint(&order("n")).await.err().unwrap();
         assert_eq!(fault, rejected(400, &[]), "{body}");
     }
 }
@@ -126,7 +127,7 @@ async fn removing_a_key_succeeds_with_and_without_a_body_and_when_it_is_gone_alr
     }
 }
 
-/// "Any other failure must not be read as gone" (contract §1.5): a key taken for gone stays valid for ever.
+/// "Any other failure must not be read as gone" (contract §1.5): a key mistaken for gone would stay valid for ever.
 #[tokio::test(start_paused = true)]
 async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
     for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503, 504] {
@@ -148,30 +149,32 @@ async fn only_an_answer_that_the_key_is_not_found_means_that_it_is_gone() {
     }
 }
 
-/// A page in place of an answer (a portal, a proxy, maintenance) removed nothing.
+/// An HTML page instead of an answer (a portal, a proxy, maintenance) does not confirm a removal.
 #[tokio::test(start_paused = true)]
 async fn a_removal_answered_with_a_page_is_not_believed() {
     for body in ["<!DOCTYPE html><html></html>", "OK then", "\u{1f}\u{8b}", r#"{"deleted":tr"#] {
-        let fault = Canned::always(200, body).edgee().revoke(&id("key_1")).await;
+        let fault = Stub::always(200, body).edgee().revoke(&id("key_1")).await;
         let fault = fault.expect_err(body);
         assert_eq!(fault.effect, Outcome::Unknown, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
     for body in ["", " \n", r#"{"object":"ai_gateway_api_key","id":"key_1","deleted":true}"#, "{}", "null"] {
-        Canned::always(200, body).edgee().revoke(&id("key_1")).await.expect(body);
+        Stub::always(200, body).edgee().revoke(&id("key_1")).await.expect(body);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_deposit_names_the_field_and_never_its_value() {
+async fn a_refused_provider_key_names_the_field_and_never_its_value() {
     let world = world();
     let edgee = world.edgee();
-    let deposits = edgee.provider_keys().unwrap();
-    let long = deposits.deposit(&deposit_order(&"n".repeat(101), &[])).await.unwrap_err();
+    let provider_keys = edgee.provider_keys().unwrap();
+    let long = provider_keys.deposit(&provider_key_order(&"n".repeat(101), &[])).await.unwrap_err();
     assert_eq!(long, rejected(400, &["spec.displayName"]));
-    let azure =
-        keysmith::gateway::ProviderKeyOrder { provider: "azure".to_owned(), ..deposit_order("azure", &[]) };
-    let malformed = deposits.deposit(&azure).await.unwrap_err();
+    let azure = keysmith::gateway::ProviderKeyOrder {
+        provider: "azure".to_owned(),
+        ..provider_key_order("azure", &[])
+    };
+    let malformed = provider_keys.deposit(&azure).await.unwrap_err();
     assert_eq!(malformed, rejected(400, &["spec.credentialsRef"]));
     assert!(world.emulator.edgee().provider_keys(super::world::ORG).is_empty());
 }

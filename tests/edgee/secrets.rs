@@ -1,11 +1,11 @@
-//! Quirk 4: where a secret is believed, and where not.
+//! Quirk 4: the answers in which a secret is accepted.
 
-use super::canned::saying;
+use super::stub::saying;
 use super::world::{clear, id, order, world};
 use keysmith::gateway::{Gateway, Reveal};
 use keysmith::plan::fault::Outcome;
 
-/// What stands in the place of a secret when a vendor does not show it.
+/// Placeholders that vendors show instead of a secret.
 const MASKS: [&str; 10] = [
     "",
     "sk-edgee-****abcd",
@@ -79,7 +79,7 @@ async fn a_mask_is_never_revealed_as_a_secret() {
     }
 }
 
-/// The key is there, only its secret is not known: it is recovered by reveal, and not made once more.
+/// The key exists, only its secret is unknown: it is recovered by reveal, and no second key is created.
 #[tokio::test(start_paused = true)]
 async fn a_mask_in_the_answer_to_create_leaves_open_whether_there_is_a_key() {
     for mask in MASKS {

@@ -1,6 +1,6 @@
-//! Quirks 1, 5, 6 and 7: what a key is told, and what it tells.
+//! Quirks 1, 5, 6 and 7: the settings sent for a key and read from it.
 
-use super::canned::Canned;
+use super::stub::Stub;
 use super::world::{amendment, full_order, id, monthly, order, settings, world};
 use jiff::SignedDuration;
 use keysmith::emulator::edgee::{Blank, KeyKind};
@@ -28,12 +28,12 @@ async fn an_order_arrives_at_the_vendor_with_every_field() {
 
 #[tokio::test(start_paused = true)]
 async fn fields_that_are_not_ordered_are_not_sent() {
-    let canned = Canned::always(200, r#"{"id":"key_1","name":"plain","key":"sk-edgee-1"}"#);
-    canned.edgee().mint(&order("plain")).await.unwrap();
-    assert_eq!(canned.sent(), json!({"name": "plain", "type": "api"}));
+    let stub = Stub::always(200, r#"{"id":"key_1","name":"plain","key":"sk-edgee-1"}"#);
+    stub.edgee().mint(&order("plain")).await.unwrap();
+    assert_eq!(stub.sent(), json!({"name": "plain", "type": "api"}));
 }
 
-/// Quirk 1, and what makes it matter: a human's change to a field that is not amended stays.
+/// Quirk 1: a change by a human to a field that is not amended stays.
 #[tokio::test(start_paused = true)]
 async fn an_amendment_changes_its_fields_and_keeps_all_others() {
     let world = world();
@@ -83,11 +83,11 @@ async fn what_is_amended_to_nothing_is_cleared_and_reads_as_nothing_however_the_
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_as_null_because_an_absent_field_would_be_kept() {
-    let canned = Canned::always(200, "{}");
+    let stub = Stub::always(200, "{}");
     let every = [Field::Models, Field::Budget, Field::Email];
-    let edgee = canned.edgee();
+    let edgee = stub.edgee();
     edgee.amend(&id("key_1"), &amendment(&every, settings())).await.unwrap();
-    assert_eq!(canned.sent(), json!({"models": [], "max_usage": null, "email": null}));
+    assert_eq!(stub.sent(), json!({"models": [], "max_usage": null, "email": null}));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,7 @@ async fn a_limit_that_the_vendor_never_documented_is_still_read_as_a_number_of_d
     let shown = |max_usage: &str| {
         let body = format!(r#"{{"id":"key_1","name":"n","max_usage":{max_usage}}}"#);
         async move {
-            let edgee = super::canned::saying(body);
+            let edgee = super::stub::saying(body);
             edgee.get(&id("key_1")).await.map(|key| key.unwrap().shown.budget)
         }
     };
@@ -155,7 +155,7 @@ async fn a_limit_that_the_vendor_never_documented_is_still_read_as_a_number_of_d
     for none in ["0", "0.0", "-1", "null", "\"\""] {
         assert_eq!(shown(none).await.unwrap(), Some(None), "{none}");
     }
-    // Nothing is known of it then, not even that there is none.
+    // The field is unknown then, which does not mean that there is no limit.
     for no_number in ["\"a lot\"", "true", "[]"] {
         assert_eq!(shown(no_number).await.unwrap(), None, "{no_number}");
     }
@@ -193,7 +193,7 @@ async fn an_address_shown_as_null_or_empty_is_none_and_an_absent_one_is_not_show
         (r#","email":"a@b.c""#, Some(Some("a@b.c".to_owned()))),
         ("", None),
     ] {
-        let edgee = super::canned::saying(format!(r#"[{{"id":"key_1","name":"n"{rest}}}]"#));
+        let edgee = super::stub::saying(format!(r#"[{{"id":"key_1","name":"n"{rest}}}]"#));
         assert_eq!(edgee.list().await.unwrap()[0].shown.email, expected, "{rest}");
     }
 }

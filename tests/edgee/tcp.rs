@@ -1,6 +1,6 @@
 //! The real transport over real connections.
 
-use super::world::{KEYS, ORG, TOKEN, clear, deposit_order, driver, id, order, renamed, wire, world};
+use super::world::{KEYS, ORG, TOKEN, clear, driver, id, order, provider_key_order, renamed, wire, world};
 use keysmith::emulator::{Effect, Emulator, serve};
 use keysmith::gateway::edgee::Edgee;
 use keysmith::gateway::http::DEADLINE;
@@ -91,7 +91,7 @@ async fn a_key_lives_its_life_over_a_real_connection() {
     assert_eq!(clear(&revealed), world.only_key().secret);
     edgee.amend(&minted.key.id, &renamed("renamed")).await.unwrap();
     assert_eq!(world.only_key().name, "renamed");
-    let order = deposit_order("team", &[&minted.key.id.0]);
+    let order = provider_key_order("team", &[&minted.key.id.0]);
     edgee.provider_keys().unwrap().deposit(&order).await.unwrap();
     assert_eq!(world.emulator.edgee().provider_keys(ORG).len(), 1);
     edgee.revoke(&minted.key.id).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_connection_that_breaks_after_the_request_was_read_is_ambiguous_and_se
     }
 }
 
-/// Also not by the pool, which in many clients resends what a connection that had gone stale did not answer.
+/// The connection pool does not resend either; many clients resend a request on a stale connection.
 #[tokio::test]
 async fn a_connection_that_served_before_is_not_used_again() {
     let world = world();
@@ -125,13 +125,13 @@ async fn a_connection_that_served_before_is_not_used_again() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nothing_happened() {
+async fn a_refused_connection_had_no_effect() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let fault = real(&base).mint(&order("n")).await.err().unwrap();
-    let nobody = FaultKind::Unreachable(Unreachable::Connect);
-    assert_eq!(fault, Fault::without_effect(nobody));
+    let refused = FaultKind::Unreachable(Unreachable::Connect);
+    assert_eq!(fault, Fault::without_effect(refused));
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_body_without_end_is_left_at_the_limit() {
             while stream.write_all(&chunk).await.is_ok() {
                 count.fetch_add(chunk.len(), Ordering::SeqCst);
             }
-            // Said only when the client has closed its end.
+            // Set only when the client has closed its end.
             count.fetch_or(1, Ordering::SeqCst);
         }
     })
@@ -187,7 +187,7 @@ async fn a_body_without_end_is_left_at_the_limit() {
     while written.load(Ordering::SeqCst) & 1 == 0 {
         sleep(Duration::from_millis(5)).await;
     }
-    // What the sockets buffer comes on top.
+    // The socket buffers come on top of the limit.
     assert!(written.load(Ordering::SeqCst) < LARGEST_ANSWER + (16 << 20));
 }
 
@@ -221,7 +221,7 @@ async fn an_answer_shorter_than_announced_or_no_http_at_all_is_a_broken_connecti
     }
 }
 
-/// The clock is stopped only once the request has arrived: a paused clock would run out while bytes travel.
+/// The clock is paused only after the request has arrived: a paused clock would run out while bytes travel.
 #[tokio::test]
 async fn a_vendor_that_dribbles_or_says_nothing_has_thirty_seconds_for_the_whole_call() {
     for (begin, drop_by_drop) in [
@@ -255,7 +255,7 @@ async fn a_vendor_that_dribbles_or_says_nothing_has_thirty_seconds_for_the_whole
     }
 }
 
-/// Run by the test below in a process of its own, because the environment belongs to a whole process.
+/// The test below runs this in a process of its own, because the environment belongs to a whole process.
 #[tokio::test]
 async fn child_that_lists_a_vendor_named_in_its_environment() {
     if let Ok(base) = std::env::var(VENDOR) {
@@ -277,7 +277,7 @@ async fn a_proxy_in_the_environment_is_ignored() {
         child.env(variable, &proxy.base);
         child.env(variable.to_lowercase(), &proxy.base);
     }
-    // What would let a loopback address pass anyway, and what would make the library ignore HTTP_PROXY.
+    // These variables would exempt a loopback address, or make the library ignore HTTP_PROXY.
     for variable in ["NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
         child.env_remove(variable);
     }

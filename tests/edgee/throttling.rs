@@ -1,11 +1,11 @@
-//! 429: what a Retry-After is believed to say.
+//! 429: how Retry-After is read.
 
 use super::world::{KEYS, id, order, world};
 use keysmith::emulator::Effect;
 use keysmith::gateway::Gateway;
 use keysmith::plan::fault::{FaultKind, Outcome as Consequence};
 
-/// The seconds that a Retry-After requests to wait, as of Saturday, 21 November 2026, 08:00 UTC.
+/// The seconds that a Retry-After demands, as of Saturday, 21 November 2026, 08:00 UTC.
 async fn asked_for(retry_after: Option<&str>) -> Option<i64> {
     let mut waits = Vec::new();
     for method in ["GET", "POST", "DELETE"] {
@@ -45,7 +45,7 @@ async fn a_date_is_a_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_makes_us_wait_longer_than_an_hour() {
+async fn a_retry_after_is_capped_at_an_hour() {
     for long in [
         "3601",
         "4294967295",

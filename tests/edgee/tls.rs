@@ -1,8 +1,8 @@
-//! Who may not be the vendor: certificates.
+//! Certificates of servers that are not the vendor.
 
 use super::tcp::{Served, real};
 use super::world::{TOKEN, driver, order, wire, world};
-use crate::support::canned::Canned;
+use crate::support::stub::Stub;
 use keysmith::gateway::Gateway;
 use keysmith::gateway::access::{Access, TokenHeader, Trust};
 use keysmith::gateway::transport::Https;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// Terminates TLS with a certificate that only it vouches for.
+/// Terminates TLS with a self-signed certificate.
 fn acceptor(name: &str) -> TlsAcceptor {
     acceptor_of(&rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap())
 }
@@ -32,7 +32,7 @@ fn acceptor_of(certified: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_signed_is_refused_before_a_byte_of_the_request_is_sent() {
+async fn an_untrusted_certificate_is_refused_before_a_byte_of_the_request_is_sent() {
     for name in ["127.0.0.1", "edgee.invalid"] {
         let acceptor = acceptor(name);
         let received = Arc::new(AtomicUsize::new(0));
@@ -56,7 +56,7 @@ async fn a_certificate_that_nobody_signed_is_refused_before_a_byte_of_the_reques
     }
 }
 
-/// A vendor that people run themselves may have a private authority; it vouches for no vendor on the public network.
+/// A self-hosted vendor may have a private certificate authority, which is not trusted for any other vendor.
 #[tokio::test]
 async fn a_private_certificate_authority_is_believed_where_the_driver_says_so_and_nowhere_else() {
     let world = world();
@@ -93,18 +93,18 @@ async fn a_token_travels_in_the_header_that_the_driver_says() {
         (TokenHeader::Bearer, "authorization", format!("Bearer {TOKEN}")),
         (TokenHeader::Named("x-litellm-api-key"), "x-litellm-api-key", TOKEN.to_owned()),
     ] {
-        let canned = Canned::by(move |request| {
+        let stub = Stub::by(move |request| {
             let headers = request.headers();
             let right = headers.get(name).is_some_and(|it| it.is_sensitive() && it == value.as_str());
             let only = headers.values().filter(|it| it.to_str().is_ok_and(|it| it.contains(TOKEN))).count();
             (if right && only == 1 { 200 } else { 400 }, "[]".into())
         });
-        let wire = canned.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
+        let wire = stub.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
         assert_eq!(driver(wire).list().await, Ok(Vec::new()), "{header:?}");
     }
 }
 
-/// It had no chance to be trusted, so its certificate is not what to look at.
+/// A server without TLS fails for another reason than its certificate.
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_is_no_question_of_certificates() {
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {

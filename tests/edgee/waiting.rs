@@ -1,4 +1,4 @@
-//! An account while others wait: pauses that the vendor requests for, refusals and failures meanwhile.
+//! An account with waiting callers: pauses by Retry-After, refusals, and failures.
 
 use super::account::{Client, mint};
 use super::world::{KEYS, TOKEN, World, driver, id, wire, world};
@@ -49,7 +49,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
         }
         assert_eq!(world.emulator.calls().len(), 1);
         assert_eq!(world.keys().len(), 1);
-        // A revocation tries: it was another call that the vendor throttled.
+        // A revocation ignores the pause, because the vendor throttled another call.
         client.account.revoke(&id(&key.id)).await.unwrap();
         assert_eq!(world.keys().len(), 0);
         sleep(Duration::from_millis(1)).await;
@@ -58,7 +58,7 @@ async fn a_pause_that_one_call_was_asked_for_holds_for_all_calls_but_revocations
     }
 }
 
-/// The account keeps what a failing vendor requests for as well; one that requests for nothing is called on.
+/// The account also honours the Retry-After of a failing vendor; without one, calls go on.
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
     for (code, asked, seconds) in
@@ -80,14 +80,14 @@ async fn a_pause_that_a_failing_vendor_asks_for_holds_for_the_account() {
     }
 }
 
-/// So many callers that most of them wait for their turn when the first answers arrive.
+/// So many callers that most of them wait for a permit when the first answers arrive.
 async fn crowd(client: &Client) -> Vec<Fault> {
     let key = id("key_000001");
     let outcomes = join_all((0..150).map(|_| client.account.get(&key))).await;
     outcomes.into_iter().filter_map(Result::err).collect()
 }
 
-/// A vendor that is some way off: meanwhile, others come and wait.
+/// A vendor with a slow connection, so that other callers arrive and wait.
 struct Far(InProcess);
 
 #[async_trait]
@@ -106,19 +106,19 @@ fn far_client(world: &World) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_their_turn_also_keep_the_pause() {
+async fn callers_that_wait_for_a_permit_also_keep_the_pause() {
     let world = world();
     world.key_by_hand("old");
     let client = far_client(&world);
     world.fault_always("GET", KEYS, throttled(Some("60")));
     let faults = crowd(&client).await;
     assert_eq!(faults.len(), 150);
-    // The burst was out before the first answer; nobody went out after it.
+    // The burst was sent before the first answer; no call was sent after it.
     assert!(world.emulator.calls().len() <= 60, "{}", world.emulator.calls().len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_for_their_turn_do_not_show_a_refused_token_again() {
+async fn callers_that_wait_for_a_permit_do_not_send_a_refused_token_again() {
     let world = world();
     assert!(world.emulator.edgee().revoke_token(TOKEN));
     let client = far_client(&world);
@@ -135,9 +135,9 @@ async fn listings(world: &World, client: &Client) -> (Vec<Fault>, Duration) {
     (outcomes.into_iter().filter_map(Result::err).collect(), start.elapsed())
 }
 
-/// A vendor in trouble is not asked the same thing a hundred times, and nobody waits a hundred deadlines.
+/// A failing vendor does not get the same request a hundred times, and no caller waits for a hundred deadlines.
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
+async fn a_failed_listing_fails_for_every_waiting_caller() {
     let slow = [
         (Effect::Hang, FaultKind::Timeout { seconds: 30 }),
         (Effect::Status { code: 500, retry_after: None }, FaultKind::Failed { status: 500, until: None }),
@@ -151,7 +151,7 @@ async fn a_listing_that_fails_fails_for_all_who_wait_for_it() {
         assert_eq!(faults, vec![Fault::without_effect(kind.clone()); 100]);
         assert!((1..=2).contains(&world.emulator.calls().len()), "{kind}");
         assert!(took <= Duration::from_secs(60), "{kind}: {took:?}");
-        // Whoever comes after it requests anew.
+        // A later caller sends a new request.
         world.emulator.faults().clear();
         client.account.list(world.clock.now() - SignedDuration::from_secs(1)).await.unwrap();
     }
@@ -170,7 +170,7 @@ async fn more_calls_than_the_vendor_bears_are_put_off_and_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_would_wait_too_long_is_told_so_without_a_call() {
+async fn a_caller_that_would_wait_too_long_for_a_permit_fails_without_a_call() {
     let world = world();
     let client = Client::of(&world);
     let outcomes = join_all((0..600).map(|_| async { mint(&client.account, "n").await })).await;

@@ -1,4 +1,4 @@
-//! A vendor with one organization, and the driver that works for it.
+//! An emulated Edgee with one organization, and its driver.
 
 use crate::support::vendor::InProcess;
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ pub struct World {
     pub clock: Clock,
 }
 
-/// Saturday, 21 November 2026; time goes on as tokio's does, so that it can be paused.
+/// Saturday, 21 November 2026; time passes with tokio's clock, so that it can be paused.
 pub fn world() -> World {
     let base: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
     let start = tokio::time::Instant::now();
@@ -44,13 +44,13 @@ impl World {
         self.wire_with(TOKEN)
     }
 
-    /// The same with another token.
+    /// A wire with another token.
     pub fn wire_with(&self, token: &str) -> Wire {
         let transport = Arc::new(InProcess(self.emulator.clone()));
         wire("http://edgee.test/edgee", token, transport, &self.clock)
     }
 
-    /// What the vendor holds, oldest first.
+    /// The keys that the vendor holds, oldest first.
     pub fn keys(&self) -> Vec<KeyRecord> {
         self.emulator.edgee().keys(ORG)
     }
@@ -61,7 +61,7 @@ impl World {
         keys.remove(0)
     }
 
-    /// A human makes a key in the vendor's console.
+    /// A human creates a key in the vendor's console.
     pub fn key_by_hand(&self, name: &str) -> KeyRecord {
         self.emulator.edgee().add_key(ORG, NewKey::named(name))
     }
@@ -84,7 +84,7 @@ pub fn driver(wire: Wire) -> Edgee {
     Edgee::new(&place, wire)
 }
 
-/// An order for a key with everything.
+/// An order for a key with every field.
 pub fn full_order(name: &str) -> Order {
     Order {
         kind: KeyType::CodingAgent,
@@ -97,7 +97,7 @@ pub fn full_order(name: &str) -> Order {
     }
 }
 
-pub fn deposit_order(name: &str, keys: &[&str]) -> ProviderKeyOrder {
+pub fn provider_key_order(name: &str, keys: &[&str]) -> ProviderKeyOrder {
     ProviderKeyOrder {
         name: name.to_owned(),
         provider: "anthropic".to_owned(),

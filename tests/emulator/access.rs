@@ -1,4 +1,4 @@
-//! Who may call what: tokens, organizations, unknown paths, and console tokens by API.
+//! Authorization: tokens, organizations, unknown paths, and the API for console tokens.
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn a_revoked_token_stops_at_once_and_an_expired_one_at_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organization_of_somebody_else_is_forbidden_whether_it_exists_or_not() {
+async fn a_foreign_organization_is_forbidden_whether_it_exists_or_not() {
     let world = world();
     world.emulator.edgee().add_organization("org_other");
     let error = json!({ "error": {
@@ -102,7 +102,7 @@ async fn a_console_token_is_minted_shown_once_and_dies_when_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_console_token_expires_when_it_was_told_to() {
+async fn a_console_token_expires_at_the_requested_time() {
     let world = world();
     assert_eq!(world.post(TOKENS, json!({ "name": "ci", "expires_at": "soon" })).await.0, 400);
     let (_, minted) = world.post(TOKENS, json!({ "name": "ci", "expires_at": "2026-11-22T08:00:00Z" })).await;

@@ -1,20 +1,20 @@
-//! More than one account at every vendor: a token sees its own.
+//! Several accounts at every vendor: a token sees only its own account.
 
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use serde_json::{Value, json};
 
 use super::support::{World, names, world};
 
 struct Vendor {
-    surface: Surface,
+    vendor_id: VendorId,
     keys: &'static str,
     rows: &'static str,
 }
 
 const VENDORS: [Vendor; 3] = [
-    Vendor { surface: Surface::EdenAiV2, keys: "/edenai/v2/user/custom_token/", rows: "" },
-    Vendor { surface: Surface::EdenAiV3, keys: "/edenai/v3/manage/keys/", rows: "/results" },
-    Vendor { surface: Surface::Cortecs, keys: "/cortecs/v1/manage/api-keys", rows: "/api_keys" },
+    Vendor { vendor_id: VendorId::EdenAiV2, keys: "/edenai/v2/user/custom_token/", rows: "" },
+    Vendor { vendor_id: VendorId::EdenAiV3, keys: "/edenai/v3/manage/keys/", rows: "/results" },
+    Vendor { vendor_id: VendorId::Cortecs, keys: "/cortecs/v1/manage/api-keys", rows: "/api_keys" },
 ];
 
 async fn listed(world: &World, vendor: &Vendor, token: &str) -> Vec<String> {
@@ -30,7 +30,7 @@ async fn listed(world: &World, vendor: &Vendor, token: &str) -> Vec<String> {
 async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
     for vendor in VENDORS {
         let world = world();
-        let control = format!("/_emulator/{}/tokens", vendor.surface.name());
+        let control = format!("/_emulator/{}/tokens", vendor.vendor_id.name());
         for account in ["acme", "globex"] {
             let body = json!({ "token": format!("t-{account}"), "account": account });
             assert_eq!(world.post(&control, body).await.0, 204);
@@ -39,11 +39,11 @@ async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
             assert!((200..300).contains(&made.0), "{made:?}");
             assert_eq!(listed(&world, &vendor, &token).await, ["same"]);
         }
-        let desk = world.emulator.surface(vendor.surface);
-        let (acme, globex) = (desk.keys_of("acme"), desk.keys_of("globex"));
-        assert_eq!((acme.len(), globex.len(), desk.keys().len()), (1, 1, 2), "{control}");
+        let handle = world.emulator.vendor(vendor.vendor_id);
+        let (acme, globex) = (handle.keys_of("acme"), handle.keys_of("globex"));
+        assert_eq!((acme.len(), globex.len(), handle.keys().len()), (1, 1, 2), "{control}");
         assert_ne!(acme[0].secret, globex[0].secret);
-        let shown = world.get(&format!("/_emulator/{}/keys?account=acme", vendor.surface.name())).await.1;
+        let shown = world.get(&format!("/_emulator/{}/keys?account=acme", vendor.vendor_id.name())).await.1;
         assert_eq!(names(&shown), ["same"]);
         assert_eq!(shown[0]["account"], json!(acme[0].account));
     }
@@ -53,18 +53,18 @@ async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
 async fn a_known_token_changes_hands() {
     for vendor in VENDORS {
         let world = world();
-        let desk = world.emulator.surface(vendor.surface);
-        desk.add_token_of("t", "acme");
+        let handle = world.emulator.vendor(vendor.vendor_id);
+        handle.add_token_of("t", "acme");
         world.call("t", ("POST", vendor.keys), json!({ "name": "old" })).await;
-        desk.add_token_of("t", "globex");
+        handle.add_token_of("t", "globex");
         assert!(listed(&world, &vendor, "t").await.is_empty(), "{}", vendor.keys);
-        desk.add_token_of("t", "acme");
+        handle.add_token_of("t", "acme");
         assert_eq!(listed(&world, &vendor, "t").await, ["old"], "{}", vendor.keys);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_is_told_where_a_vendor_tells_it() {
+async fn the_account_is_shown_where_the_vendor_shows_it() {
     let world = world();
     let issuer = json!({ "token": "i", "account": "initech" });
     assert_eq!(world.post("/_emulator/edenai-v3/issuers", issuer).await.0, 204);
@@ -78,7 +78,7 @@ async fn an_account_is_told_where_a_vendor_tells_it() {
     assert_eq!(world.post("/_emulator/cortecs/tokens", wrong).await.0, 400);
 }
 
-/// What an issuer mints is of its organization.
+/// A minted auth key belongs to the organization of its issuer.
 #[tokio::test(start_paused = true)]
 async fn an_auth_key_is_of_the_organization_of_its_issuer() {
     let world = world();

@@ -1,4 +1,4 @@
-//! The control API: what the handles do, over HTTP.
+//! The control API: the functions of the handles over HTTP.
 
 use serde_json::{Value, json};
 

@@ -126,7 +126,7 @@ async fn a_member_may_change_settings_only_while_they_can_be_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_in_the_project_changes_nothing() {
+async fn a_user_outside_the_project_changes_nothing() {
     let world = with(Role::Outsider);
     let mut config = read(&world).await;
     config["allow_overwrite"] = json!(true);

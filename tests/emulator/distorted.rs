@@ -1,4 +1,4 @@
-//! Listings that lack keys which work, or show rows that no key has; and rules that end by themselves.
+//! Listings that lack keys which work, or show rows that no key has; and rules with an end.
 
 use jiff::SignedDuration;
 use keysmith::emulator::{Effect, Rule};
@@ -38,7 +38,7 @@ async fn a_listing_lacks_the_named_keys_until_the_rule_ends() {
     let page = v3(&world).await;
     assert_eq!((names(&page["results"]), &page["total_count"]), (vec!["b"], &json!(1)));
     assert!(!names(&cortecs(&world).await["api_keys"]).contains(&"a"));
-    // The key itself is there.
+    // The key itself exists.
     assert_eq!(world.get(&format!("{KEYS}/key_000001")).await.0, 200);
     world.emulator.advance(SignedDuration::from_secs(20));
     assert_eq!(names(&world.get(KEYS).await.1["data"]), ["b", "a"]);
@@ -73,7 +73,7 @@ async fn rows_that_no_key_has_are_listed_as_they_are_beside_another_fault() {
     assert_eq!(world.get(PROVIDER_KEYS).await.1, json!([odd, 7]));
     assert_eq!(v3(&world).await["total_count"], json!(4));
     assert_eq!(cortecs(&world).await["api_keys"].as_array().unwrap().len(), 5);
-    // Nothing but a listing has rows.
+    // Only listings have rows.
     let key = world.get(&format!("{KEYS}/key_000001")).await.1;
     assert_eq!(key["name"], json!("a"));
 }

@@ -1,4 +1,4 @@
-//! Eden AI: what a key may spend, on both surfaces.
+//! Eden AI: budgets of keys, on both APIs.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::emulator::edenai::DataPlaneAnswer;
@@ -10,7 +10,7 @@ const V2: &str = "/edenai/v2/user/custom_token/";
 const V3: &str = "/edenai/v3/manage/keys/";
 const CHAT: &str = "/edenai-gateway/v3/llm/chat/completions";
 
-/// A key of v3 with these spending controls: its path, and its secret.
+/// A key of v3 with this budget: its path and its secret.
 async fn key(world: &World, mut body: Value) -> (String, String) {
     body["name"] = json!("a");
     let (status, key) = world.call("mgmt-eden-emulated-console-token", ("POST", V3), body).await;
@@ -26,7 +26,7 @@ async fn balance(world: &World, path: &str) -> Value {
     world.call("mgmt-eden-emulated-console-token", ("GET", path), Value::Null).await.1["balance"].clone()
 }
 
-/// Moves the emulated clock to that time.
+/// Sets the emulated clock.
 fn at(world: &World, time: &str) {
     let time: Timestamp = time.parse().unwrap();
     world.emulator.advance(time.duration_since(world.emulator.now()));
@@ -55,7 +55,7 @@ async fn a_balance_that_does_not_count_neither_falls_nor_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_v2_token_counts_its_balance_only_when_told_to() {
+async fn a_v2_token_counts_its_balance_only_with_its_flag_set() {
     let world = world();
     let account = "eden-v2-emulated-console-token";
     world.call(account, ("POST", V2), json!({ "name": "a", "balance": "1" })).await;

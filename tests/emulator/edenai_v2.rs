@@ -1,4 +1,4 @@
-//! Eden AI v2: custom tokens, and what became of them by September 2026.
+//! Eden AI v2: custom tokens, and their management since September 2026.
 
 use jiff::SignedDuration;
 use keysmith::emulator::edenai::DataPlaneAnswer;
@@ -163,7 +163,7 @@ async fn a_path_without_its_slash_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_is_unauthorized_and_a_custom_token_manages_nothing() {
+async fn an_unknown_token_is_unauthorized_and_a_custom_token_manages_nothing() {
     let world = world();
     let missing = json!({ "detail": "Authentication credentials were not provided." });
     assert_eq!(world.anonymous(TOKENS).await, (401, missing));

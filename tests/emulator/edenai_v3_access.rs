@@ -1,4 +1,4 @@
-//! Eden AI v3: who may call what, and how auth keys come and go.
+//! Eden AI v3: authorization, and the life of auth keys.
 
 use jiff::SignedDuration;
 use keysmith::emulator::edenai::v3::{Scope, SecretField};
@@ -26,7 +26,7 @@ fn worker() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inference_key_is_told_in_the_vendors_words_that_it_manages_nothing() {
+async fn an_inference_key_is_refused_by_the_management_api_in_the_vendors_words() {
     let world = world();
     let (_, key) = world.call(TOKEN, ("POST", KEYS), json!({ "name": "a" })).await;
     let (status, error) = get(&world, key["secret"].as_str().unwrap(), KEYS).await;
@@ -86,12 +86,12 @@ async fn a_minted_auth_key_shows_its_secret_once_and_works_until_it_is_deleted()
         assert_eq!(world.call(ISSUER, ("DELETE", &path), Value::Null).await, (204, json!("")));
     }
     assert_eq!(get(&world, secret, KEYS).await.0, 401);
-    let nobody = format!("{AUTH_KEYS}00000000-0000-4000-9000-000000000000/");
-    assert_eq!(world.call(ISSUER, ("DELETE", &nobody), Value::Null).await.0, 404);
+    let missing = format!("{AUTH_KEYS}00000000-0000-4000-9000-000000000000/");
+    assert_eq!(world.call(ISSUER, ("DELETE", &missing), Value::Null).await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_mints_or_deletes_an_issuer() {
+async fn an_issuer_can_be_neither_minted_nor_deleted() {
     let world = world();
     for scopes in [json!(["manage:mint"]), json!(["manage:read", "manage:mint"]), json!([]), json!("all")] {
         assert_eq!(mint(&world, json!({ "name": "x", "scopes": scopes })).await.0, 400, "{scopes}");
@@ -147,7 +147,7 @@ async fn a_lagging_list_of_auth_keys_omits_the_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_auth_key_expires_when_it_was_told_to() {
+async fn an_auth_key_expires_at_the_requested_time() {
     let world = world();
     let mut body = worker();
     body["expire_time"] = json!("2026-11-22T08:00:00Z");

@@ -1,5 +1,5 @@
-//! Fault effects, as far as no driver sees them: their form on the wire, their rules, and the log. What each does to the vendor
-//! and to whoever calls is proven with every driver, in `tests/support/ordeals.rs`.
+//! Fault effects that drivers do not see: their form on the wire, their rules, and the log. The effect of each fault on
+//! the vendor and on the caller is tested with every driver, in `tests/support/driver_contract/faults.rs`.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::support::{CHAT, KEYS, ORG, World, parsed, request, world};
 
-/// A world where the next create goes wrong that way.
+/// An emulator in which the next create has this fault.
 fn with(effect: Effect) -> World {
     let world = world();
     world.emulator.faults().add(Rule::once("POST", "/api_keys", effect));
@@ -42,7 +42,7 @@ async fn a_status_is_answered_in_the_vendors_shape_and_nothing_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn html_is_a_success_of_somebody_else() {
+async fn an_html_page_may_have_a_success_status() {
     let world = with(Effect::Html);
     let answer = create(&world).await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -125,7 +125,7 @@ async fn calls_are_logged_in_order_with_their_query_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_tells_whether_a_call_without_an_answer_was_applied() {
+async fn the_call_log_says_whether_a_call_without_an_answer_was_applied() {
     for (effect, expected) in [
         (Effect::DropBefore, (None, false)),
         (Effect::DropAfter, (None, true)),

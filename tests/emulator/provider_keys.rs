@@ -1,4 +1,4 @@
-//! Provider credentials, and the three endpoints nobody documents.
+//! Provider credentials, and the three undocumented endpoints.
 
 use keysmith::emulator::edgee::{Support, Switches};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A world with one organization, and short ways to call it.
+//! An emulator with one organization, and helpers that call it.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,7 +17,7 @@ pub struct World {
     pub emulator: Emulator,
 }
 
-/// Saturday, 21 November 2026; time goes on as tokio's does, so that it can be paused.
+/// Saturday, 21 November 2026; time passes with tokio's clock, so that it can be paused.
 pub fn world() -> World {
     let base: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
     let start = tokio::time::Instant::now();
@@ -59,7 +59,7 @@ impl World {
         parsed(&self.raw(request).await.unwrap())
     }
 
-    /// What the data plane at that path says to a key, for a call at that cost.
+    /// The answer of the data plane at that path to a call with a key and a cost.
     pub async fn ask(&self, secret: &str, path: &str, cost: &str) -> (u16, Value) {
         let body = serde_json::json!({ "model": "openai/gpt-5.2", "messages": [] });
         let request = with_header(request("POST", path, body), "authorization", &format!("Bearer {secret}"));
@@ -83,7 +83,7 @@ impl World {
         parsed(&self.raw(request).await.unwrap())
     }
 
-    /// The only key there is.
+    /// The only key.
     pub fn only_key(&self) -> KeyRecord {
         let mut keys = self.emulator.edgee().keys(ORG);
         assert_eq!(keys.len(), 1);
@@ -104,7 +104,7 @@ pub fn with_header(mut request: Request<Bytes>, name: &str, value: &str) -> Requ
     request
 }
 
-/// Status, and the body as JSON where it is some.
+/// Status, and the body as JSON if it is JSON.
 pub fn parsed(response: &Response<Bytes>) -> (u16, Value) {
     let text = String::from_utf8_lossy(response.body()).into_owned();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));

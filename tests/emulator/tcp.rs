@@ -1,4 +1,4 @@
-//! Over real connections.
+//! The emulator over real connections.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn started(emulator: Emulator) -> Server {
 }
 
 async fn create(server: &Server) -> Result<reqwest::Response, reqwest::Error> {
-    // Whoever comes first installs it; it is the same for all.
+    // The first test installs it; it is the same for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     let request = client.post(format!("{}{KEYS}", server.base)).bearer_auth(TOKEN);

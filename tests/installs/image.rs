@@ -1,4 +1,4 @@
-//! What is in the image, and that engines make the same of the Dockerfile.
+//! The content of the image, and equal images from both engines.
 
 use crate::support::helm::root;
 use crate::support::image::{archive, build, folder, has, hex, is_root, name, say, succeed, unpack};
@@ -18,7 +18,7 @@ fn the_image_is_one_small_static_binary_for_a_user_without_a_name() {
     assert_eq!(config["User"], "65532:65532");
     assert_eq!((&config["Entrypoint"], &config["Cmd"]), (&json!(["/keysmith"]), &json!(["run"])));
     assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
-    // No shell, and nothing else either.
+    // The image has no shell and no other file.
     let listed = succeed(Command::new("tar").args(["--numeric-owner", "-tvzf"]).arg(&image.layer));
     let words: Vec<_> = listed.split_whitespace().collect();
     assert_eq!(
@@ -31,7 +31,7 @@ fn the_image_is_one_small_static_binary_for_a_user_without_a_name() {
     assert!((binary.len() as u64) < SIZE, "{} bytes", binary.len());
     let unzipped = Command::new("gzip").arg("-dc").arg(&image.layer).output().unwrap().stdout;
     assert_eq!(image.config["rootfs"]["diff_ids"], json!([format!("sha256:{}", hex(&unzipped))]));
-    // What it was built from and where is nobody's business, and the emulator has no place in a cluster.
+    // The binary holds no paths of the build machine, and no emulator.
     let holds = |text: &str| binary.windows(text.len()).any(|it| it == text.as_bytes());
     assert!(!holds(env!("CARGO_MANIFEST_DIR")), "a path of this machine is in the binary");
     assert!(!succeed(Command::new(folder.join("keysmith")).arg("--help")).contains("emulate"));

@@ -6,10 +6,10 @@ use crate::support::image::{REGISTRY, has, is_root};
 use crate::support::node::{Engine, remove_podman_folder};
 use serde_json::json;
 
-/// `deploy/` with the image and the endpoint that are this site's.
+/// `deploy/` with the image and the endpoint of this site.
 fn overlay(site: &Site) -> String {
     let folder = site.folder().canonicalize().unwrap();
-    // Kustomize wants a path from here to there.
+    // Kustomize needs a relative path.
     let up = "../".repeat(folder.components().count() - 1);
     let deploy = format!("{up}{}", root().join("deploy").strip_prefix("/").unwrap().display());
     let patch = json!([

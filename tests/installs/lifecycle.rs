@@ -1,5 +1,5 @@
-//! A release from its first day to its last, on a real control plane and with keys that are in use: installed from the
-//! previous chart, upgraded, rolled back, uninstalled, installed again. Nothing is lost and nothing is made anew.
+//! The whole life of a release, on a real control plane and with keys in use: installed from the previous chart,
+//! upgraded, rolled back, uninstalled, installed again. No key is lost and none is created again.
 
 use super::site::{NAMESPACE, ORG, Site, TOKEN, object};
 use crate::support::helm::{chart, root};
@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What must stay: the resources, the Secrets, the keys at the vendor, and how many were ever made.
+/// The state that must not change: the resources, the Secrets, the keys at the vendor, and the number of keys ever
+/// created.
 #[derive(Debug, PartialEq)]
 struct State {
     resources: BTreeMap<String, (Value, Value, Value)>,
     secrets: BTreeMap<String, Value>,
     keys: Vec<String>,
-    deposits: Vec<String>,
+    provider_keys: Vec<String>,
     made: usize,
 }
 
@@ -37,16 +38,16 @@ fn state(site: &Site) -> State {
             .collect(),
         secrets: secrets.iter().map(|it| (name(it), it["data"].clone())).collect(),
         keys: site.keys(),
-        deposits: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
+        provider_keys: site.vendor.edgee().provider_keys(ORG).into_iter().map(|it| it.id).collect(),
         made: site.vendor.count("POST", "/api_keys") + site.vendor.count("POST", "/provider_keys"),
     }
 }
 
-/// Three keys, one of which a provider's credential serves.
+/// Three keys; a provider key is assigned to one of them.
 fn objects(site: &Site) -> Vec<Value> {
     let secret = |name: &str, entry: &str, value: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}, "stringData": {entry: value}});
     let key = json!({"consoleTokenRef": {"name": "edgee"}, "expiresInDays": 90});
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
@@ -57,11 +58,12 @@ fn objects(site: &Site) -> Vec<Value> {
         object("GatewayApiKey", "checkout", key.clone()),
         object("GatewayApiKey", "search", key.clone()),
         object("GatewayApiKey", "kept", key),
-        object("ProviderKey", "openai", deposit),
+        object("ProviderKey", "openai", provider_key),
     ]
 }
 
-/// What was applied is what there is, although the operator has worked on it: Argo CD and Flux show no difference.
+/// The applied objects equal the live ones, although the operator has worked on them: Argo CD and Flux show no
+/// difference.
 fn in_sync(site: &Site, applied: &Path) {
     let resources = site.resources();
     for applied in objects(site).iter().filter(|it| it["apiVersion"] == "keysmith.dev/v1alpha1") {
@@ -92,7 +94,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.looked_at().await;
     in_sync(&site, &applied);
     let before = state(&site);
-    assert_eq!((before.keys.len(), before.deposits.len(), before.resources.len()), (3, 1, 5));
+    assert_eq!((before.keys.len(), before.provider_keys.len(), before.resources.len()), (3, 1, 5));
 
     site.release("upgrade", &chart(), &[]);
     site.looked_at().await;
@@ -114,14 +116,14 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     site.assert_silent();
 }
 
-/// How the container of the hook ended.
+/// The exit code of the hook's container.
 fn exit_code(site: &Site) -> Value {
     let label = "app.kubernetes.io/component=uninstall-check";
     let pods = site.get(&["pods", "-n", NAMESPACE, "-l", label]);
     pods["items"][0]["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].clone()
 }
 
-/// With resources there, the hook fails, and so does the uninstallation.
+/// While resources exist, the hook fails, and so does the uninstallation.
 async fn the_release_refuses_to_go(site: &mut Site, before: &State) {
     let error = site.helm(&["uninstall", "keysmith", "--timeout", "60s"]).unwrap_err();
     assert_eq!(exit_code(site), 3);
@@ -130,7 +132,7 @@ async fn the_release_refuses_to_go(site: &mut Site, before: &State) {
     assert!(list.contains("keysmith"), "{list}");
     site.looked_at().await;
     assert_kept(site, before, "an uninstallation that was refused");
-    // Helm takes the release for one that is on its way out, until it is told to go back to where it is.
+    // For Helm the release is being uninstalled until a rollback restores it.
     let history: Value =
         serde_json::from_str(&site.helm(&["history", "keysmith", "-o", "json"]).unwrap()).unwrap();
     let revision = history.as_array().unwrap().last().unwrap()["revision"].to_string();
@@ -139,7 +141,7 @@ async fn the_release_refuses_to_go(site: &mut Site, before: &State) {
     site.looked_at().await;
 }
 
-/// The documented way to leave keys in place, and that a later installation goes on with them.
+/// The documented way to leave keys in place, and a later installation that continues with them.
 async fn everything_can_be_left_in_place(site: &mut Site, before: &State) {
     let text = site.helm(&["uninstall", "keysmith", "--no-hooks"]).unwrap();
     assert!(text.contains("gatewayapikeys.keysmith.dev"), "it names what it kept: {text}");
@@ -152,7 +154,8 @@ async fn everything_can_be_left_in_place(site: &mut Site, before: &State) {
     assert_kept(site, before, "another installation");
 }
 
-/// What people are told to do first: after it nothing is left, and what was to stay at the vendor stayed.
+/// The documented first step of an uninstallation: afterwards no resource is left, and retained keys still exist at the
+/// vendor.
 fn keys_can_be_left_and_revoked(site: &Site) {
     let kept = site.get(&["gak", "kept", "-n", "shop"])["status"]["id"].as_str().unwrap().to_owned();
     let retain = r#"{"spec": {"deletionPolicy": "Retain"}}"#;

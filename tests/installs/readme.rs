@@ -45,7 +45,7 @@ async fn the_commands_of_readme_install_use_upgrade_fail_over_and_remove() {
     assert!(pods.len() == 2 && !pods.contains(&first), "all of them are new: {pods:?}");
     site.looked_at().await;
 
-    // Drained: the leader has its time to finish. Killed: it has none, and its Lease is waited for.
+    // After a drain the leader has time to finish. After a kill it has none, and the other replica waits for its Lease.
     let second = leader(&site);
     Shell::new(&site).run(&fail_over);
     another_leads(&site, &second).await;

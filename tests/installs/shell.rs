@@ -1,4 +1,4 @@
-//! What documents tell people to type, typed.
+//! Runs the commands of documents as a user would type them.
 
 use super::site::{ORG, Site, TOKEN};
 use crate::support::helm::root;
@@ -14,7 +14,7 @@ pub fn blocks(document: &str, section: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// Somebody in a shell, at the top of the repository.
+/// A user's shell, at the top of the repository.
 pub struct Shell<'a> {
     site: &'a Site,
     path: String,
@@ -29,10 +29,10 @@ impl<'a> Shell<'a> {
         Self { site, path }
     }
 
-    /// Runs a block; what it printed.
+    /// Runs a block; returns its output.
     ///
-    /// Its words are changed in three places: the registry, and the endpoint of the vendor, which Keysmith has to be told
-    /// of twice when it is not the vendor's own.
+    /// The block is changed in three places: the registry, and the endpoint of the vendor, which has to be set twice if it
+    /// is not the vendor's own.
     pub fn run(&self, block: &str) -> String {
         let origin = self.site.origin();
         let endpoint = format!("organizationId: {ORG}}}}}\n  endpoint: {origin}/edgee");

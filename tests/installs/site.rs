@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// As README calls it.
+/// The organization id that README uses.
 pub const ORG: &str = "org_12345";
 pub const TOKEN: &str = "ek_live_emulated-install-token";
 pub const NAMESPACE: &str = RELEASE.1;
 
-/// A resource of Keysmith in the namespace that applications have.
+/// A resource of Keysmith in the namespace of the applications.
 pub fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec})
 }
@@ -49,7 +49,7 @@ impl Site {
         Self { name, kubeconfig, vendor, vendor_port, rounds: 0, _node: node }
     }
 
-    /// Where the vendor is, for pods.
+    /// The address of the vendor for pods.
     pub fn origin(&self) -> String {
         format!("http://{VENDOR}:{}", self.vendor_port)
     }
@@ -60,7 +60,7 @@ impl Site {
             "secretRef": {"name": "edgee-console", "key": "token"}})
     }
 
-    /// A folder of this site's own.
+    /// The folder of this site.
     pub fn folder(&self) -> PathBuf {
         image::folder(&format!("site-{}", self.name))
     }
@@ -76,18 +76,18 @@ impl Site {
     pub fn release(&self, verb: &str, chart: &Path, more: &[&str]) {
         let endpoints = format!("allowedEndpoints={{{}}}", self.origin());
         let repository = format!("image.repository={}/keysmith", image::REGISTRY);
-        // The previous chart would name an image that is no longer there.
+        // The previous chart would name an image that does not exist any more.
         let tag = format!("image.tag={}", env!("CARGO_PKG_VERSION"));
         let mut arguments = vec![verb, RELEASE.0, chart.to_str().unwrap(), "--wait", "--timeout", "90s"];
         for value in [&*endpoints, &repository, &tag, "pollInterval=2s"] {
             arguments.extend(["--set", value]);
         }
         if let Err(error) = self.helm(&[&arguments[..], more].concat()) {
-            panic!("{verb}: {error}\n{}", self.told());
+            panic!("{verb}: {error}\n{}", self.diagnosis());
         }
     }
 
-    /// kubectl as the administrator: what it said, or why not.
+    /// kubectl as the administrator: its output, or its error.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new("kubectl");
         said(command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output().unwrap())
@@ -116,14 +116,14 @@ impl Site {
         self.vendor.edgee().keys(ORG).into_iter().map(|it| it.id).collect()
     }
 
-    /// Fails unless applications can call the gateway with what is in that Secret.
+    /// Asserts that applications can call the gateway with the key in that Secret.
     pub fn assert_works(&self, secret: &str) {
         let template = "go-template={{.data.key | base64decode}}";
         let key = self.kubectl(&["get", "secret", secret, "-n", "shop", "-o", template]).unwrap();
         assert_eq!(self.vendor.edgee().check(&key, None), DataPlaneAnswer::Accepted, "{secret}");
     }
 
-    /// Waits until `check` holds. The bound is generous: it ends a hopeless test, it proves nothing.
+    /// Waits until `check` holds. The bound is generous: it only ends a hopeless test.
     pub async fn eventually(&self, what: &str, mut check: impl FnMut() -> Result<(), String>) {
         let mut last = String::new();
         for _ in 0..400 {
@@ -133,10 +133,10 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        panic!("never happened: {what}; at last: {last}\n{}", self.told());
+        panic!("never happened: {what}; at last: {last}\n{}", self.diagnosis());
     }
 
-    /// Waits until the operator that runs now has looked at every resource and finds each of them Ready.
+    /// Waits until the present operator has reconciled every resource and each of them is Ready.
     pub async fn looked_at(&mut self) {
         self.rounds += 1;
         let round = format!("round-{}", self.rounds);
@@ -156,7 +156,7 @@ impl Site {
         .await;
     }
 
-    /// Waits until no pod of the operator is there.
+    /// Waits until no pod of the operator exists.
     pub async fn stopped(&self) {
         let operator = "app.kubernetes.io/name=keysmith,app.kubernetes.io/component!=uninstall-check";
         self.eventually("the operator is gone", || {
@@ -168,7 +168,7 @@ impl Site {
         .await;
     }
 
-    /// What all pods printed so far.
+    /// The logs of all pods so far.
     fn printed(&self) -> String {
         let printed = printed_by(&format!("{}-", self.name));
         assert!(!printed.is_empty());
@@ -180,17 +180,17 @@ impl Site {
         assert_eq!(canary::secret_in(&self.printed()), None, "a secret in what a pod printed");
     }
 
-    /// Fails if the service account was refused anything.
+    /// Fails if a request of the service account was refused.
     ///
-    /// Not after an uninstallation or a rollback: they take rights away before the pods that had them end.
+    /// Not to be called after an uninstallation or a rollback: they remove rights before the pods end.
     pub fn assert_rights_sufficed(&self) {
         let printed = self.printed();
         let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("403"));
         assert_eq!(refused, None, "it needs more rights");
     }
 
-    /// What there is to know when something does not happen.
-    fn told(&self) -> String {
+    /// The diagnosis for a failed wait.
+    fn diagnosis(&self) -> String {
         let objects = self.kubectl(&["get", "deployments,jobs,pods,leases", "-n", NAMESPACE, "-o", "wide"]);
         let printed = printed_by(&format!("{}-", self.name));
         let last: Vec<_> = printed.lines().rev().take(40).collect();

@@ -1,4 +1,4 @@
-//! Whose account a token leads to, and when that is doubted.
+//! The account of a token, and when it is in doubt.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKey;
@@ -16,7 +16,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// `a` and `b` are old, `young` is not yet to be listed, `other:` is another ConsoleToken's.
+/// `a` and `b` are old; `young` need not be listed yet; keys with `other:` belong to another ConsoleToken.
 fn keys(names: &[&str]) -> Vec<Recorded> {
     names
         .iter()
@@ -65,13 +65,13 @@ impl Case<'_> {
     }
 }
 
-/// A token of the pinned account `project` whose vendor tells it, and one whose vendor tells nothing.
-fn told<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], now: (&'a str, &'a str)) -> Case<'a> {
+/// A token of the pinned account `project` at a vendor that shows the account, and one at a vendor that does not.
+fn shown<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], now: (&'a str, &'a str)) -> Case<'a> {
     let before = Some(pinned("project", true, "one"));
     Case { before, recorded, listed, credential: now.0, told: Some(now.1), accepts: None, whole: true }
 }
 
-fn untold<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], credential: &'a str) -> Case<'a> {
+fn not_shown<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], credential: &'a str) -> Case<'a> {
     let before = Some(pinned(&unnamed("one"), false, "one"));
     Case { before, recorded, listed, credential, told: None, accepts: None, whole: true }
 }
@@ -80,55 +80,55 @@ fn untold<'a>(recorded: &'a [&'a str], listed: &'a [&'a str], credential: &'a st
 fn an_account_is_doubted_when_its_keys_are_missing_together_or_after_the_token_changed() {
     use Judgement::{Changed, Sure, Suspicious};
     let table = [
-        ("all listed", untold(&["a", "b"], &["a", "b", "theirs"], "one"), Sure),
-        ("one of two is missing", untold(&["a", "b"], &["b"], "one"), Sure),
-        ("both are missing", untold(&["a", "b"], &["theirs"], "one"), Suspicious),
-        ("the only one is missing", untold(&["a"], &[], "one"), Sure),
-        ("one of them is too young to be listed", untold(&["a", "young"], &[], "one"), Sure),
+        ("all listed", not_shown(&["a", "b"], &["a", "b", "theirs"], "one"), Sure),
+        ("one of two is missing", not_shown(&["a", "b"], &["b"], "one"), Sure),
+        ("both are missing", not_shown(&["a", "b"], &["theirs"], "one"), Suspicious),
+        ("the only one is missing", not_shown(&["a"], &[], "one"), Sure),
+        ("one of them is too young to be listed", not_shown(&["a", "young"], &[], "one"), Sure),
         (
             "a young one is listed, the old ones are not",
-            untold(&["a", "b", "young"], &["young"], "one"),
+            not_shown(&["a", "b", "young"], &["young"], "one"),
             Sure,
         ),
-        ("nothing is recorded", untold(&[], &[], "one"), Sure),
-        ("one of ours and one of another token", untold(&["a", "other:b"], &[], "one"), Suspicious),
-        ("keys of other tokens only", untold(&["other:a", "other:b"], &[], "one"), Sure),
-        ("a changed token, its only key is missing", untold(&["a"], &[], "two"), Suspicious),
-        ("a changed token, one of two is listed", untold(&["a", "b"], &["b"], "two"), Sure),
-        ("both are missing, and their resources go", untold(&["a-going", "b-going"], &[], "one"), Sure),
+        ("nothing is recorded", not_shown(&[], &[], "one"), Sure),
+        ("one of ours and one of another token", not_shown(&["a", "other:b"], &[], "one"), Suspicious),
+        ("keys of other tokens only", not_shown(&["other:a", "other:b"], &[], "one"), Sure),
+        ("a changed token, its only key is missing", not_shown(&["a"], &[], "two"), Suspicious),
+        ("a changed token, one of two is listed", not_shown(&["a", "b"], &["b"], "two"), Sure),
+        ("both are missing, and their resources go", not_shown(&["a-going", "b-going"], &[], "one"), Sure),
         (
             "a changed token, and the resource of the only key goes",
-            untold(&["a-going"], &[], "two"),
+            not_shown(&["a-going"], &[], "two"),
             Suspicious,
         ),
         (
             "a changed token, the key of a resource that goes is listed",
-            untold(&["a-going"], &["a-going"], "two"),
+            not_shown(&["a-going"], &["a-going"], "two"),
             Sure,
         ),
-        ("a changed token, a young key", untold(&["young"], &[], "two"), Sure),
+        ("a changed token, a young key", not_shown(&["young"], &[], "two"), Sure),
         (
             "a changed token of the same account, its only key is missing",
-            told(&["a"], &[], ("two", "project")),
+            shown(&["a"], &[], ("two", "project")),
             Sure,
         ),
         (
             "another user's token of the same project, its only key is missing",
-            Case { whole: false, ..told(&["a"], &[], ("two", "project")) },
+            Case { whole: false, ..shown(&["a"], &[], ("two", "project")) },
             Suspicious,
         ),
         (
             "the same user's new token, its key is listed",
-            Case { whole: false, ..told(&["a"], &["a"], ("two", "project")) },
+            Case { whole: false, ..shown(&["a"], &["a"], ("two", "project")) },
             Sure,
         ),
         (
             "a changed token of the same account, both are missing",
-            told(&["a", "b"], &[], ("two", "project")),
+            shown(&["a", "b"], &[], ("two", "project")),
             Suspicious,
         ),
-        ("a changed token of another account", told(&["a"], &["a"], ("two", "other")), Changed),
-        ("a changed token of another account, nothing recorded", told(&[], &[], ("two", "other")), Changed),
+        ("a changed token of another account", shown(&["a"], &["a"], ("two", "other")), Changed),
+        ("a changed token of another account, nothing recorded", shown(&[], &[], ("two", "other")), Changed),
     ];
     for (what, case, expected) in table {
         let (account, judgement) = case.judge();
@@ -148,34 +148,34 @@ fn an_account_is_doubted_when_its_keys_are_missing_together_or_after_the_token_c
 
 #[test]
 fn a_doubt_ends_with_the_first_key_that_is_listed_again() {
-    let (doubted, _) = untold(&["a", "b"], &[], "one").judge();
-    // One resource went meanwhile: what is left alone is doubted on.
-    let again = Case { before: Some(doubted.clone()), ..untold(&["a"], &[], "one") }.judge();
+    let (doubted, _) = not_shown(&["a", "b"], &[], "one").judge();
+    // One resource was deleted meanwhile: the doubt stays for the remaining keys.
+    let again = Case { before: Some(doubted.clone()), ..not_shown(&["a"], &[], "one") }.judge();
     assert_eq!(again.1, Judgement::Suspicious);
     assert_eq!(again.0.doubted_since, doubted.doubted_since, "since the first time");
-    let going = Case { before: Some(doubted.clone()), ..untold(&["a-going"], &[], "one") }.judge();
+    let going = Case { before: Some(doubted.clone()), ..not_shown(&["a-going"], &[], "one") }.judge();
     assert_eq!(going.1, Judgement::Suspicious, "nor does a deletion end it");
-    let over = Case { before: Some(doubted), ..untold(&["a", "b"], &["b"], "one") }.judge();
+    let over = Case { before: Some(doubted), ..not_shown(&["a", "b"], &["b"], "one") }.judge();
     assert_eq!(over, (pinned(&unnamed("one"), false, "one"), Judgement::Sure));
 }
 
 #[test]
 fn the_old_token_put_back_ends_what_another_account_began() {
-    let (changed, _) = told(&["a"], &[], ("two", "other")).judge();
+    let (changed, _) = shown(&["a"], &[], ("two", "other")).judge();
     assert_eq!(known(Some(&changed), "two", false), Ok(Some("other")), "asked once");
     assert_eq!(known(Some(&changed), "one", true), Ok(Some("project")));
-    // Its only key was deleted in the console in between: its own looks decide.
-    let back = Case { before: Some(changed), ..told(&["a"], &[], ("one", "project")) }.judge();
+    // Its only key was deleted in the console in between: the checks of the key itself decide.
+    let back = Case { before: Some(changed), ..shown(&["a"], &[], ("one", "project")) }.judge();
     assert_eq!(back, (pinned("project", true, "one"), Judgement::Sure));
 }
 
 #[test]
 fn an_account_is_accepted_by_its_name_and_not_doubted_again_before_a_key_was_listed() {
     let table = [
-        (told(&["a"], &[], ("two", "other")), "other", "project".to_owned()),
-        (told(&["a", "b"], &[], ("one", "project")), "project", "project".to_owned()),
-        (untold(&["a"], &[], "two"), unnamed("two").leak(), unnamed("one")),
-        (untold(&["a", "b"], &[], "one"), unnamed("one").leak(), unnamed("one")),
+        (shown(&["a"], &[], ("two", "other")), "other", "project".to_owned()),
+        (shown(&["a", "b"], &[], ("one", "project")), "project", "project".to_owned()),
+        (not_shown(&["a"], &[], "two"), unnamed("two").leak(), unnamed("one")),
+        (not_shown(&["a", "b"], &[], "one"), unnamed("one").leak(), unnamed("one")),
     ];
     for (case, name, old) in table {
         let wrong = Case { accepts: Some("somewhere"), before: case.before.clone(), ..case };
@@ -186,7 +186,7 @@ fn an_account_is_accepted_by_its_name_and_not_doubted_again_before_a_key_was_lis
         let told = account.told.then_some(name);
         let credential = account.credential.clone();
         let next = |before: &ConsoleTokenAccount, listed: &[&str]| {
-            let case = Case { before: Some(before.clone()), ..untold(&["a", "b"], listed, &credential) };
+            let case = Case { before: Some(before.clone()), ..not_shown(&["a", "b"], listed, &credential) };
             Case { listed, told, ..case }.judge()
         };
         let (account, judgement) = next(&account, &[]);
@@ -199,27 +199,28 @@ fn an_account_is_accepted_by_its_name_and_not_doubted_again_before_a_key_was_lis
 
 #[test]
 fn an_account_keeps_its_name_through_its_tokens() {
-    let first = Case { before: None, ..untold(&[], &[], "one") }.judge().0;
+    let first = Case { before: None, ..not_shown(&[], &[], "one") }.judge().0;
     assert_eq!(first, pinned(&unnamed("one"), false, "one"));
-    let next = Case { before: Some(first.clone()), ..untold(&["a"], &["a"], "two") }.judge().0;
+    let next = Case { before: Some(first.clone()), ..not_shown(&["a"], &["a"], "two") }.judge().0;
     assert_eq!(next, pinned(&unnamed("one"), false, "two"));
-    // A name that the vendor tells is better, once it is known to be the same account.
-    let named = Case { before: Some(next), told: Some("project"), ..untold(&["a"], &["a"], "two") }.judge().0;
+    // The account name from the vendor is preferred, once it is known to be the same account.
+    let named =
+        Case { before: Some(next), told: Some("project"), ..not_shown(&["a"], &["a"], "two") }.judge().0;
     assert_eq!(named, pinned("project", true, "two"));
-    let silent = Case { before: Some(named), ..untold(&["a"], &["a"], "three") }.judge().0;
+    let silent = Case { before: Some(named), ..not_shown(&["a"], &["a"], "three") }.judge().0;
     assert_eq!(silent, pinned("project", true, "three"));
-    // Nothing was made there: the next token is as good as the first.
-    let fresh = Case { before: Some(first), ..untold(&[], &[], "two") }.judge().0;
+    // No key was made with the first token, so any next token is accepted.
+    let fresh = Case { before: Some(first), ..not_shown(&[], &[], "two") }.judge().0;
     assert_eq!(fresh, pinned(&unnamed("two"), false, "two"));
 }
 
 #[test]
 fn a_credential_stays_unproven_until_a_key_is_listed_with_it() {
-    let (open, judgement) = untold(&["young"], &[], "two").judge();
+    let (open, judgement) = not_shown(&["young"], &[], "two").judge();
     assert_eq!((judgement, open.credential.as_str()), (Judgement::Sure, "one"));
     assert_eq!(open.candidate.as_ref().map(|it| it.credential.as_str()), Some("two"));
     assert_eq!(known(Some(&open), "two", false), Ok(None), "not asked again");
-    let (_, later) = Case { before: Some(open), ..untold(&["a"], &[], "two") }.judge();
+    let (_, later) = Case { before: Some(open), ..not_shown(&["a"], &[], "two") }.judge();
     assert_eq!(later, Judgement::Suspicious);
 }
 
@@ -235,7 +236,7 @@ fn the_vendor_is_asked_once_for_each_token() {
 }
 
 #[test]
-fn what_a_vendor_tells_is_checked_before_it_stands_anywhere() {
+fn the_account_name_from_the_vendor_is_validated_before_it_is_stored() {
     for (text, fits) in [
         ("org_12345", true),
         ("0b1c.d-2", true),
@@ -254,7 +255,7 @@ fn what_a_vendor_tells_is_checked_before_it_stands_anywhere() {
 
 #[test]
 fn a_message_names_both_accounts_and_the_way_out() {
-    let (account, judgement) = told(&["a"], &[], ("two", "other")).judge();
+    let (account, judgement) = shown(&["a"], &[], ("two", "other")).judge();
     let text = message(&account, &judgement, "Secret s, key k").unwrap();
     for words in ["account other", "account project", "keysmith.dev/accept-account=other", "Secret s, key k"]
     {

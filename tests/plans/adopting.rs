@@ -1,4 +1,4 @@
-//! What is decided about keys that exist already.
+//! Decisions about keys that exist already.
 
 use super::cluster::{identity, mark};
 use super::known::*;
@@ -94,7 +94,7 @@ fn a_resource_restored_from_a_backup_finds_its_newest_key_again() {
     let keys = [(1, listed("one", -90_000)), (2, listed("two", -80_000)), (3, listed("three", -9))];
     let unseen = Facts { view: None, ..restored(&keys) };
     expect(&unseen, Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Relinked);
-    // The third was made after the backup, and the claim knows nothing of it.
+    // The third key was created after the backup, and the claim does not know it.
     expect(&restored(&keys), Step::RecordKey(Serial(2), id("two")), Why::Relinked);
 }
 

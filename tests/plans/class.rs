@@ -1,31 +1,31 @@
-//! What kinds of vendors there are.
+//! The classes of vendors.
 
 use jiff::SignedDuration;
 use keysmith::gateway::edgee::CAPABILITIES as EDGEE;
 use keysmith::plan::capability::{Capabilities, Recovery};
 use keysmith::plan::naming::NameStyle;
 
-/// As in the one driver there is.
+/// The listing lag of Edgee's driver.
 pub const LAG: SignedDuration = SignedDuration::from_secs(30);
 
-/// What a vendor can do, as far as the protocol depends on it.
+/// The abilities of a vendor on which the protocol depends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Names need not be unique, keys are listed and shown again, can be switched off, and their last use is told.
+    /// Names need not be unique; keys are listed, revealed again, can be switched off, and show their last use.
     #[default]
     Reveal,
-    /// A name is taken once; keys are listed and shown again.
+    /// Names are unique; keys are listed and revealed again.
     Named,
-    /// A key is shown when it is made and never again; it can be listed and deleted.
+    /// A secret is shown at creation only; keys can be listed and deleted.
     Once,
-    /// The same, with names that are taken once, and a key can be given another secret, which ends the old one.
+    /// Like `Once`, with unique names; a key can be given another secret, which invalidates the old one.
     Rotate,
 }
 
 impl Class {
     pub const ALL: [Self; 4] = [Self::Reveal, Self::Named, Self::Once, Self::Rotate];
 
-    /// Whether a single key is asked for by listing all.
+    /// Whether a single key is read by a listing.
     pub const fn get_lags(self) -> bool {
         matches!(self, Self::Once)
     }

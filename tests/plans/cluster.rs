@@ -1,4 +1,4 @@
-//! What Kubernetes holds in the model: one resource with all its versions, and one Secret.
+//! Kubernetes in the model: one resource with all its versions, and one Secret.
 
 use super::class::Class;
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +28,7 @@ pub const UID: &str = "uid-of-checkout";
 pub const NAME: &str = "checkout";
 pub const NAMESPACE: &str = "shop";
 pub const TOKEN: &str = "edgee";
-/// The entry of the Secret that has the key.
+/// The entry of the Secret that holds the key.
 pub const ENTRY: &str = "key";
 
 pub fn cluster() -> ClusterId {
@@ -43,42 +43,42 @@ pub fn identity() -> Identity {
     Identity::from(mark())
 }
 
-/// What a user requests for, as far as the model goes.
+/// The specification, as far as the model has it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field that users switch")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
-    /// What the vendor behind the console token can do.
+    /// The class of the vendor of the console token.
     pub class: Class,
     pub models: u8,
     pub inactive: bool,
     pub name: u8,
     pub template: u8,
-    /// Fixed when a key is made.
+    /// A field that is fixed at creation.
     pub fixed: u8,
     pub trigger: Option<u8>,
-    /// A longer overlap than usual.
+    /// A longer overlap than the default.
     pub patient: bool,
-    /// A key is replaced when it is this old, in minutes beyond the longest overlap.
+    /// The age at which a key is rotated, in minutes beyond the longest overlap.
     pub max_age: Option<u8>,
     pub restart: bool,
     pub keep_previous: bool,
     pub suspended: bool,
     pub deletion: DeletionPolicy,
-    /// Whether the key that was there before is to be taken over.
+    /// Whether the resource adopts the key that existed before.
     pub adopts: bool,
 }
 
-/// The key at the vendor before everything else, which a person made.
+/// The key that a person created at the vendor before the history.
 pub const FOREIGN: &str = "key-0";
-/// So many old keys work beside the served one.
+/// The maximum number of previous keys.
 pub const MAX_PREVIOUS: usize = 2;
-/// How often an account is listed.
+/// The poll interval of an account.
 pub const POLL: SignedDuration = SignedDuration::from_secs(300);
 pub const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 pub const LONG_OVERLAP: SignedDuration = SignedDuration::from_mins(40);
 
 impl Spec {
-    /// As the vendor of its class understands it.
+    /// The desired state for the vendor of its class.
     pub fn desired(self) -> Desired {
         let object = Object { spec: self, ..Object::default() };
         desired::read(&object.resource(), self.class.capabilities(), None).unwrap()
@@ -146,7 +146,7 @@ impl Spec {
 #[derive(Clone, Default, PartialEq)]
 pub struct Object {
     pub version: u64,
-    /// Hash of its content, where states are compared.
+    /// Hash of its content, by which searches compare states.
     pub digest: u64,
     pub generation: i64,
     pub deleting: bool,
@@ -194,7 +194,7 @@ impl Object {
         Claim::decode(self.claim.as_deref(), &identity())
     }
 
-    /// Whether a watch passes this change on.
+    /// Whether a watch delivers this change.
     pub fn differs(&self, other: &Self) -> bool {
         self.generation != other.generation
             || self.finalizer != other.finalizer
@@ -210,7 +210,7 @@ impl Object {
         condition::find(&self.status.conditions, READY).is_some_and(|it| it.status == "True")
     }
 
-    /// Facts for the tables of decisions: what can be told from the resource alone.
+    /// Facts for the tables of decisions, from the resource alone.
     pub fn facts(&self, now: Timestamp, target: Target, view: Option<View>) -> Facts {
         let mut record = Record::from(&self.status);
         record.count = rotation::counted(record.count.as_ref(), self.claim());
@@ -250,14 +250,14 @@ impl Object {
     }
 }
 
-/// Short, because operators in a search are told apart by all that they saw.
+/// Short, because a search distinguishes operators by everything they saw.
 impl fmt::Debug for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "v{} {:x}", self.version, self.digest)
     }
 }
 
-/// Hash of what something looks like.
+/// Hash of the debug text of a value.
 pub fn digest(value: &impl fmt::Debug) -> u64 {
     let mut hasher = DefaultHasher::new();
     let _ = write!(Text(&mut hasher), "{value:?}");
@@ -286,7 +286,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Whether it is the resource's.
+    /// Whether the Secret belongs to the resource.
     pub fn ours(&self) -> bool {
         self.secret.owner_references().iter().any(|it| it.uid == UID && it.controller == Some(true))
     }
@@ -312,14 +312,14 @@ impl Stored {
         String::from_utf8(bytes.0.clone()).ok()
     }
 
-    /// The key whose secret is inside.
+    /// The key whose secret the Secret holds.
     pub fn data(&self) -> Option<KeyId> {
         let entry = self.entry()?;
         let id = entry.strip_prefix("sk-fake-").and_then(|it| it.strip_suffix("-end"));
         Some(KeyId(id.unwrap_or(&entry).to_owned()))
     }
 
-    /// Serial of the key whose bytes stand inside, as the imprint has it.
+    /// The serial of the key whose bytes the Secret holds, by the imprint.
     pub fn standing(&self) -> Option<Serial> {
         let imprint = self.secret.annotations().get(KEY_AT)?;
         let imprint: serde_json::Value = serde_json::from_str(imprint).ok()?;

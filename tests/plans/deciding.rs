@@ -1,4 +1,4 @@
-//! What is decided for a key that should exist.
+//! Decisions about a key that should exist.
 
 use super::known::*;
 use jiff::SignedDuration;
@@ -15,7 +15,7 @@ use keysmith::plan::requests::Cause;
 use keysmith::plan::retry::plus;
 use keysmith::plan::spec_error::SpecError;
 
-/// A create call may be carried out this long after its claim, and be listed this much later.
+/// The latest time after a claim at which its create call can land and be listed.
 const SETTLED: i64 = 70;
 
 #[test]
@@ -40,7 +40,7 @@ fn an_expired_key_is_replaced_at_the_second_it_expires() {
 }
 
 #[test]
-fn a_secret_of_somebody_else_is_looked_at_every_minute_whatever_else_is_to_do() {
+fn a_foreign_secret_is_checked_every_minute_whatever_else_is_due() {
     let owner = "Certificate web".to_owned();
     for facts in [new(), served(), pending(10)] {
         let facts = Facts { target: Target::Foreign { owner: owner.clone() }, ..facts };
@@ -49,13 +49,13 @@ fn a_secret_of_somebody_else_is_looked_at_every_minute_whatever_else_is_to_do() 
 }
 
 #[test]
-fn a_secret_of_another_type_stops_everything_until_somebody_deletes_it() {
+fn a_secret_of_another_type_stops_everything_until_it_is_deleted() {
     let facts = with_held(served(), |it| it.kind_fits = false);
     expect(&facts, Step::Rest(None), Why::TypeFixed);
 }
 
 #[test]
-fn a_failure_is_waited_out_unless_somebody_changes_or_asks_for_something() {
+fn a_backoff_ends_early_after_an_edit_or_a_rotation_request() {
     let failing = || {
         with_record(new(), |it| {
             (it.failures, it.next_attempt_at) = (3, Some(at(40)));
@@ -99,7 +99,7 @@ fn a_key_of_the_claimed_serial_is_adopted() {
 }
 
 #[test]
-fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_is_a_spare() {
+fn of_two_keys_of_one_serial_the_lower_id_is_adopted_and_the_other_is_unused() {
     let both = [(2, listed("two-b", -49)), (2, listed("two-a", -48))];
     let facts = Facts { view: Some(view(-5, &both)), ..pending(50) };
     expect(&facts, Step::Adopt(Serial(2), id("two-a")), Why::AnswerLost);
@@ -109,7 +109,7 @@ fn of_two_keys_of_one_serial_the_one_with_the_lower_id_is_adopted_and_the_other_
     });
     let committed = Facts { target: Target::Ours(held(2, "two-a")), ..committed };
     expect(&committed, Step::Announce(vec![id("two-b")]), Why::Spare);
-    expect(&told(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
+    expect(&announced(committed, "two-b"), Step::Revoke(vec![id("two-b")]), Why::Spare);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_key_that_the_secret_holds_under_the_claim_only_needs_to_be_recorded() {
 }
 
 #[test]
-fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_becomes_a_spare() {
+fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_becomes_unused() {
     let facts = Facts {
         view: Some(view(-5, &[(2, listed("two", -49))])),
         target: Target::Ours(held(7, "seven")),
@@ -159,14 +159,14 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
     expect(&fenced, issue(4), Why::AttemptFailed);
 }
 
-/// The vendor says for the second time that the served key is gone, and a fresh listing does not show it either.
+/// The vendor reports the served key gone for the second time, and a fresh listing does not show it either.
 fn missing(facts: Facts) -> Facts {
     let facts = with_record(facts, |it| it.missing_since = Some(at(-60)));
     Facts { confirmed: Some(None), view: Some(view(0, &[])), ..facts }
 }
 
 #[test]
-fn a_key_that_two_looks_a_minute_apart_do_not_show_is_replaced_and_one_look_is_no_proof() {
+fn a_key_missing_from_two_listings_a_minute_apart_is_replaced_and_one_listing_is_no_proof() {
     let first = Facts { confirmed: Some(None), ..served() };
     expect(&first, Step::Miss(id("one")), Why::KeyMissing);
     let early = with_record(missing(served()), |it| it.missing_since = Some(at(-59)));
@@ -251,7 +251,7 @@ fn mends(this: u32) -> Mends {
 }
 
 #[test]
-fn what_is_changed_in_another_way_each_time_is_left_as_well() {
+fn a_secret_changed_in_a_different_way_each_time_is_left_as_well() {
     let edited = with_held(served(), |it| (it.intact, it.state) = (false, "one".into()));
     let changed = |whatever| Facts { mended: Mends { this: 0, whatever }, ..edited.clone() };
     expect(&changed(11), Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
@@ -265,7 +265,7 @@ fn what_is_changed_in_another_way_each_time_is_left_as_well() {
 }
 
 #[test]
-fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
+fn a_leaked_key_is_revoked_whatever_else_fails() {
     let leaked = |failures| {
         with_record(served(), |it| {
             it.previous = vec![previous("two", 0)];
@@ -276,7 +276,7 @@ fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
     for failures in 0..4 {
         expect(&leaked(failures), Step::Retire(id("two")), Why::Leaked);
     }
-    // Nothing is served: the vendor has no room for another key before this one is gone.
+    // No key is served: the vendor has no room for another key before this one is revoked.
     let forsaken = |failures| with_record(leaked(failures), |it| (it.id, it.serial) = (None, None));
     for failures in 0..4 {
         let decision =
@@ -287,7 +287,7 @@ fn the_revocation_of_a_leaked_key_has_its_turn_whatever_else_fails() {
 }
 
 #[test]
-fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_it_is_asked_for() {
+fn a_secret_reverted_three_times_is_left_alone_for_an_hour_or_until_requested() {
     let dressed = with_held(served(), |it| (it.intact, it.state) = (false, "dressed".into()));
     expect(
         &Facts { mended: mends(1), ..dressed.clone() },
@@ -305,7 +305,7 @@ fn what_is_changed_back_a_third_time_is_left_as_it_is_until_an_hour_is_over_or_i
     expect(&again, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
     let asked = Facts { requested: true, ..left(-10) };
     expect(&asked, Step::Rewrite(Serial(1), id("one")), Why::SecretEdited);
-    // A request is one more try, and then the rest of the look that was asked for.
+    // A request allows one more attempt, and then the verification that was requested.
     expect(&Facts { mended: mends(3), ..asked }, Step::Confirm(id("one")), Why::SpecChanged);
     expect(&Facts { requested: true, mended: mends(3), ..dressed.clone() }, Step::Contest, Why::Contested);
     let other = with_held(Facts { mended: mends(0), ..left(-10) }, |it| it.state = "otherwise".into());
@@ -343,7 +343,7 @@ fn an_immutable_secret_keeps_the_old_key_and_no_key_is_made_for_it() {
 #[test]
 fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     let record = served().record;
-    // Of which serial the lost claim was, nobody knows: it may have been for a call that is still going.
+    // The serial of the lost claim is unknown: its create call may still be under way.
     let restored = Some(Claim { unsettled: Some(at(0)), ..Claim::new(Serial(2), at(0), Purpose::Restore) });
     assert_eq!(hold(&record, (true, Some(claim(1, -900))), at(0)), None);
     assert_eq!(hold(&record, (false, Some(claim(4, -900))), at(0)), Some(claim(4, -900)));
@@ -351,7 +351,7 @@ fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     assert_eq!(hold(&record, (false, None), at(0)), restored);
     let blank = new().record;
     assert_eq!(hold(&blank, (false, None), at(0)), None);
-    // Nothing is served yet, but something was claimed.
+    // No key is served yet, but a serial was claimed.
     let tried = with_record(new(), |it| {
         it.count = Some(keysmith::api::rotation::KeyCount { since: at(-5), serial: 0, made: 0 });
     });
@@ -396,7 +396,7 @@ fn a_field_without_effect_keeps_a_first_key_from_being_made_and_nothing_else() {
     assert_eq!(decide(&new()), Decision { step: Step::Rest(None), why: Why::Idle });
     assert_eq!(decide(&served()).why, Why::Fresh);
     assert_eq!(decide(&missing(served())).step, issue(2));
-    // A leaked key was given up before another was made.
+    // A leaked key was dropped before another one was created.
     let forsaken =
         with_record(new(), |it| (it.immutable_hash, it.settled) = (Some("hash".to_owned()), Serial(1)));
     assert_eq!(decide(&forsaken).why, Why::NeverIssued);

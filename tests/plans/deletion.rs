@@ -1,4 +1,4 @@
-//! What is decided for a key whose resource is being deleted.
+//! Decisions about a key whose resource is being deleted.
 
 use super::known::*;
 use keysmith::api::rotation::DeletionPolicy;
@@ -12,7 +12,7 @@ fn going(facts: Facts) -> Facts {
     Facts { deleting: true, ..facts }
 }
 
-/// The deletion was claimed a minute ago; the key is known to be gone.
+/// The deletion was claimed a minute ago, and the key is known to be gone.
 fn claimed(unsettled: Option<i64>) -> Facts {
     Facts {
         claim: Some(deletion(2, -60, unsettled)),
@@ -62,7 +62,7 @@ fn every_marked_key_that_a_listing_shows_is_revoked() {
 }
 
 #[test]
-fn what_is_recorded_is_revoked_before_and_whatever_a_listing_shows() {
+fn recorded_keys_are_revoked_whatever_a_listing_shows() {
     let recorded = || Step::Revoke(vec![id("old"), id("one")]);
     let facts = with_record(claimed(None), |it| it.previous = vec![previous("old", -10)]);
     let facts = Facts { gone: [].into(), ..facts };
@@ -72,7 +72,7 @@ fn what_is_recorded_is_revoked_before_and_whatever_a_listing_shows() {
     expect_retired(&Facts { view: Some(view(-30, &keys)), ..facts.clone() }, recorded());
     let half = Facts { gone: [id("one")].into(), ..facts.clone() };
     expect_retired(&half, Step::Revoke(vec![id("old")]));
-    // What does not carry our mark was left alone.
+    // A key without our mark was left alone.
     let strays = Facts { strays: [id("one"), id("old")].into(), ..facts };
     expect_retired(&strays, Step::Release);
 }
@@ -85,7 +85,7 @@ fn a_key_that_is_only_looked_at_is_not_recorded_as_ours() {
 
 #[test]
 fn a_key_that_only_the_secrets_annotations_name_is_not_believed_to_be_ours() {
-    let facts = with_held(claimed(None), |it| it.key_id = Some(id("somebody's")));
+    let facts = with_held(claimed(None), |it| it.key_id = Some(id("foreign")));
     expect_retired(&facts, Step::Release);
 }
 
@@ -124,7 +124,7 @@ fn ends(facts: &Facts, ending: Ending, (step, why): (Step, Why)) {
 }
 
 #[test]
-fn a_key_that_is_to_stay_is_let_go_once_the_deletion_is_claimed() {
+fn a_retained_key_is_released_once_the_deletion_is_claimed() {
     let retain = ending(DeletionPolicy::Retain);
     let claimed_first = Step::ClaimDeletion(deletion(2, 0, None));
     ends(&going(served()), retain, (claimed_first, Why::Deleting));
@@ -132,14 +132,14 @@ fn a_key_that_is_to_stay_is_let_go_once_the_deletion_is_claimed() {
 }
 
 #[test]
-fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
+fn every_key_to_be_disabled_is_disabled_before_its_finalizer_is_removed() {
     let disable = ending(DeletionPolicy::Disable);
     let keys = [(1, listed("one", -90_000)), (2, listed("two", -50))];
     let on = Facts { gone: [].into(), view: Some(view(-30, &keys)), ..claimed(None) };
     ends(&on, disable, (Step::Disable(vec![id("one")]), Why::Deleting));
     let served_off = Facts { disabled: [id("one")].into(), ..on.clone() };
     ends(&served_off, disable, (Step::Disable(vec![id("two")]), Why::Deleting));
-    // A listing that lags shows them as they were.
+    // A listing that lags shows the keys as they were.
     let off = Facts { disabled: [id("one"), id("two")].into(), ..on.clone() };
     ends(&off, disable, (Step::Release, Why::LeftBehind));
     let unlisted = Facts { view: Some(view(-30, &[])), ..on };
@@ -148,7 +148,7 @@ fn every_key_that_is_to_be_off_is_off_before_it_is_let_go() {
 }
 
 #[test]
-fn who_is_let_go_by_force_waits_for_nothing() {
+fn a_forced_deletion_waits_for_nothing() {
     let forced = Ending { forced: true, ..DELETE };
     for facts in [going(served()), going(pending(5)), claimed(Some(-5))] {
         ends(&facts, forced, (Step::Release, Why::LeftBehind));

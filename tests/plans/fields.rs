@@ -1,4 +1,4 @@
-//! What a change of one field of a specification leads to, for every field there is and every vendor.
+//! The consequence of a change of each field of a specification, for every vendor.
 
 use super::cluster::mark;
 use super::known::*;
@@ -21,16 +21,16 @@ use keysmith::plan::settings::Settings;
 use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
-/// What a change leads to.
+/// The consequence of a change.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     /// The existing key is changed.
     InPlace,
-    /// A new key takes its place.
+    /// A new key replaces the existing one.
     NewKey,
-    /// Nothing happens at the vendor.
+    /// No call to the vendor.
     Operator,
-    /// The API server refuses it.
+    /// The API server refuses the change.
     Immutable,
 }
 
@@ -42,7 +42,7 @@ fn schema() -> Value {
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
 }
 
-/// Two values of a field, with what else has to be written for the API server to admit them.
+/// Two values of a field, with the other fields that the API server requires for them.
 fn values(field: &str, capabilities: &Capabilities) -> Option<[Value; 2]> {
     let of = |before: Value, after: Value| Some([json!({field: before}), json!({field: after})]);
     let period = capabilities.budget.periods.first().copied().unwrap_or(Period::Monthly);
@@ -69,7 +69,7 @@ fn values(field: &str, capabilities: &Capabilities) -> Option<[Value; 2]> {
         "externalId" => of(json!("one"), json!("another")),
         "managementPolicy" => {
             let manage = |it: &str| json!({"externalId": "one", "managementPolicy": it});
-            // A key that cannot be renamed cannot be taken over.
+            // A key that cannot be renamed cannot be adopted.
             let before = if capabilities.names == NameStyle::Slug { json!({}) } else { manage("Manage") };
             Some([before, manage("Observe")])
         }
@@ -106,7 +106,7 @@ fn shown(settings: &Settings, expires_at: Option<Timestamp>) -> Listed {
     }
 }
 
-/// Everything is as it was wanted before the change.
+/// Before the change, the key is as desired.
 fn settled(before: &Desired, capabilities: &Capabilities) -> Facts {
     let made = served().record.created_at;
     let moved = expiry::of_new(before, made.unwrap()).filter(|_| before.expiry == Support::InPlace);
@@ -158,7 +158,7 @@ fn outcome(field: &str, [before, after]: &[Value; 2], capabilities: &Capabilitie
 
 #[test]
 fn a_change_of_any_field_does_what_the_vendors_table_says() {
-    // The GatewayApiKeys of an issuer are written by Keysmith.
+    // Keysmith itself writes the GatewayApiKeys of an issuer.
     let drivers = DRIVERS.iter().map(|it| it.capabilities);
     for capabilities in drivers.filter(|it| it.types.contains(&KeyType::Api)) {
         for (field, said) in SpecField::ALL.map(|field| (field.name(), capabilities.field(field))) {

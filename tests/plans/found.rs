@@ -1,8 +1,8 @@
-//! Histories that once went wrong, as small as they came.
+//! Regression tests: histories that once failed, in their shrunk form.
 
-use super::chance::{Event, History};
 use super::class::Class;
 use super::fate::Fate;
+use super::generator::{Event, History};
 use super::history::play;
 use super::user::Act;
 

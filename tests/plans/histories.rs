@@ -1,6 +1,6 @@
-//! The histories, played by the protocol as it is and by the protocol with a rule left out.
+//! Random histories, run by the real protocol and by mutants of it.
 
-use super::chance::{History, histories};
+use super::generator::{History, histories};
 use super::history::play;
 use super::mutant::Mutant;
 use super::peace::NOT_QUIET;
@@ -11,18 +11,18 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 const LONGEST: usize = 120;
-/// Some rules are left out in vain in most histories.
+/// Some mutants do no harm in most histories.
 const MUTANT_CASES: u32 = 6_000;
 const MUTANT_STATES: usize = 3_000;
 
-/// How many cases; more with `KEYSMITH_CASES`.
+/// The number of cases; `KEYSMITH_CASES` sets another one.
 pub fn cases(default: u32) -> u32 {
     let more = std::env::var("KEYSMITH_CASES").ok();
     let thorough = if report::thorough() { 10 * default } else { default };
     more.and_then(|it| it.parse().ok()).unwrap_or(thorough)
 }
 
-/// The same cases every time, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
+/// The same cases in every run, so that a run can be repeated. `KEYSMITH_SEED` chooses others.
 pub fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let seed = std::env::var("KEYSMITH_SEED").ok().and_then(|it| it.parse().ok());
@@ -31,7 +31,7 @@ pub fn runner(cases: u32) -> TestRunner {
 }
 
 #[test]
-fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
+fn random_histories_settle_with_exactly_one_key_or_none() {
     let result = runner(cases(400))
         .run(&histories(LONGEST), |history| play(&history, None, false).map_err(TestCaseError::fail));
     if let Err(error) = result {
@@ -45,16 +45,16 @@ fn whatever_happens_the_world_settles_with_exactly_one_key_or_none() {
 }
 
 #[test]
-fn every_rule_that_is_left_out_is_missed() {
-    let caught: Vec<_> = Mutant::ALL.into_iter().filter(|mutant| is_missed(*mutant)).collect();
+fn every_mutant_is_killed() {
+    let caught: Vec<_> = Mutant::ALL.into_iter().filter(|mutant| is_killed(*mutant)).collect();
     let (killed, total) = (caught.len(), Mutant::ALL.len());
     println!("mutants {killed}/{total}");
     report::add(&[("mutants_total", total), ("mutants_killed", killed)]);
-    assert_eq!(caught, Mutant::ALL, "nobody misses what the others leave out");
+    assert_eq!(caught, Mutant::ALL, "every mutant is killed");
 }
 
-/// By the searches in which one operator goes on while the other one pauses, or by the histories.
-fn is_missed(mutant: Mutant) -> bool {
+/// Whether the searches in which one operator pauses, or else the histories, detect a mutant.
+fn is_killed(mutant: Mutant) -> bool {
     let paused = scenarios().into_iter().filter(|scenario| scenario.splits > 0);
     let mut searched = paused.filter_map(|scenario| {
         let broken = search(&scenario, Some(mutant), MUTANT_STATES).broken?;

@@ -1,9 +1,9 @@
-//! Random histories: who goes next, what fails, what users do; then peace, and what must be true in it.
+//! Random histories: the schedule, faults and acts of users; then peace, and the invariants that hold in it.
 
-use super::chance::{Event, History};
 use super::class::LAG;
 use super::cluster::{Object, identity};
 use super::fate::Fate;
+use super::generator::{Event, History};
 use super::model::Model;
 use super::mutant::{Mutant, Tampered};
 use super::user::act;
@@ -18,19 +18,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// How long a live process waits at most for its turn to send, as `gateway::budget` has it. One that is paused there
-/// for longer is taken to be dead: against it there is no protection but fence and mark, and none after a deletion.
+/// How long a live process waits at most for its permit to send, as in `gateway::budget`. A process that is paused
+/// there for longer counts as dead: against it only fence and mark protect, and after a deletion nothing does.
 const TO_SEND: SignedDuration = SignedDuration::from_secs(20);
-/// So many keys are admitted within a day where they are few.
+/// The low limit of keys per day.
 const BRAKE: u64 = 4;
 pub const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
 pub type Running = Pin<Box<dyn Future<Output = Result<Pass, Error>>>>;
 
-/// How long an effect takes.
+/// The duration of an effect.
 pub const PACE: SignedDuration = SignedDuration::from_millis(10);
 
-/// A history while it is played.
+/// A history during its run.
 pub struct Play {
     pub world: Shared,
     pub running: [Option<Running>; 2],
@@ -60,7 +60,7 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
 }
 
 impl Play {
-    /// Nobody has moved yet.
+    /// Before the first move.
     pub fn new(world: World, mutant: Option<Mutant>) -> Self {
         let polls = [world.now; 2];
         let world = Rc::new(RefCell::new(world));
@@ -104,7 +104,7 @@ impl Play {
             };
             {
                 let mut world = self.world.borrow_mut();
-                // A watch that is behind still brings what it did not bring yet.
+                // A watch that lags still delivers the versions that it has not delivered yet.
                 world.operators[who].woken = late > 0;
                 world.operators[who].wake = None;
             }
@@ -123,7 +123,7 @@ impl Play {
         self.world.borrow_mut().fate = Fate::Fine;
     }
 
-    /// The resource as the watch brought it, or as the operator wrote it, whichever is newer.
+    /// The newer of the resource that the watch delivered and the resource that the operator wrote.
     fn seen(&self, who: usize, late: usize) -> Option<Rc<Object>> {
         let mut world = self.world.borrow_mut();
         let place = world.versions.len().saturating_sub(1 + late);
@@ -184,7 +184,7 @@ impl Play {
         world.operators[who] = super::world::Memory { wake: Some(now), ..Default::default() };
     }
 
-    /// What the controller of console tokens does: a listing for everybody, and a wake where something changed.
+    /// The work of the ConsoleToken controller: one shared listing, and a wake-up for every resource that changed.
     pub fn poll(&mut self, who: usize, roll: u16) {
         let mut world = self.world.borrow_mut();
         let (now, identity) = (world.now, identity());
@@ -192,7 +192,7 @@ impl Play {
         let listing = Arc::new(Listing { as_of: now, keys });
         let memory = &mut world.operators[who];
         let changed = memory.latest.as_ref().is_none_or(|latest| {
-            // What was not believed the last time is news now.
+            // A listing that was not trusted the last time counts as new.
             latest.view(&identity).own != listing.view(&identity).own
                 || memory.remembered.stale_before() >= Some(latest.as_of)
         });
@@ -213,7 +213,7 @@ impl Play {
         }
     }
 
-    /// Whoever paused for too long before it sends is dead.
+    /// An operator that paused for too long before a call counts as dead.
     pub fn bury(&mut self, who: usize) {
         let (now, unsent) = {
             let world = self.world.borrow();
@@ -225,7 +225,7 @@ impl Play {
     }
 }
 
-/// The lag is part of what the proof of a lost create call rests on.
+/// The proof that a create call was lost depends on the lag.
 #[test]
 fn the_model_lags_as_the_driver_says() {
     assert_eq!(keysmith::gateway::edgee::CAPABILITIES.listing_lag, LAG);

@@ -1,4 +1,4 @@
-//! What is decided about the settings of a served key, and about keys that nothing uses.
+//! Decisions about the settings of a served key, and about unused keys.
 
 use super::known::*;
 use jiff::SignedDuration;
@@ -37,7 +37,7 @@ fn a_changed_specification_a_request_and_an_earlier_failure_are_reasons_to_ask()
 }
 
 #[test]
-fn a_change_that_the_vendor_accepts_and_does_not_show_is_said_and_not_repeated() {
+fn an_amendment_that_the_vendor_accepts_but_does_not_show_is_reported_and_not_repeated() {
     let facts = Facts { confirmed: Some(Some(drifted(-90_000))), amended: models(), ..served() };
     expect(&facts, Step::Rest(None), Why::NotApplied(models()));
     let mut worse = drifted(-90_000);
@@ -95,13 +95,13 @@ fn a_key_of_ours_that_nothing_uses_is_revoked() {
     for serial in [0, 1, 2, 3] {
         let spare = beside(serial, "spare");
         expect(&spare, Step::Announce(vec![id("spare")]), Why::Spare);
-        expect(&told(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
+        expect(&announced(spare, "spare"), Step::Revoke(vec![id("spare")]), Why::Spare);
     }
 }
 
 #[test]
-fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
-    let spare = told(beside(2, "spare"), "spare");
+fn an_unused_key_is_revoked_one_poll_after_it_was_announced_if_a_listing_still_shows_it() {
+    let spare = announced(beside(2, "spare"), "spare");
     let early = Facts { now: at(-1), ..spare.clone() };
     expect(&early, rest(0), Why::Fresh);
     let old = Facts { view: beside(2, "spare").view, ..spare };
@@ -109,28 +109,28 @@ fn a_spare_is_revoked_a_poll_after_it_was_told_if_a_listing_still_shows_it() {
 }
 
 #[test]
-fn a_spare_whose_maker_may_still_deliver_it_is_fenced_out_of_the_secret_first() {
-    let facts = with_held(told(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
+fn an_unused_key_that_may_still_be_delivered_is_fenced_out_of_the_secret_first() {
+    let facts = with_held(announced(beside(3, "spare"), "spare"), |it| it.fence = Some(Serial(2)));
     expect(&facts, Step::FenceSecret(Serial(3)), Why::Spare);
     let never = with_held(facts, |it| it.fence = None);
     expect(&never, Step::FenceSecret(Serial(3)), Why::Spare);
 }
 
 #[test]
-fn a_previous_key_is_no_spare() {
+fn a_previous_key_is_not_unused() {
     let facts = with_record(beside(2, "old"), |it| it.previous = vec![previous("old", 0)]);
     expect(&facts, rest(600), Why::Fresh);
 }
 
 #[test]
-fn a_key_above_every_claim_belongs_to_somebody_who_knows_more() {
+fn a_key_above_every_claim_is_left_to_the_controller_that_claimed_it() {
     expect(&beside(4, "newborn"), Step::Rest(None), Why::Fresh);
     let stripped = Facts { claim: None, ..beside(2, "newborn") };
     expect(&stripped, Step::Rest(None), Why::Fresh);
 }
 
 #[test]
-fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_a_spare() {
+fn neither_a_key_that_is_gone_nor_one_that_the_secret_names_is_unused() {
     let gone = Facts { gone: [id("spare")].into(), ..beside(2, "spare") };
     expect(&gone, Step::Rest(None), Why::Fresh);
     let named = with_held(beside(2, "two"), |it| it.key_id = Some(id("two")));

@@ -1,4 +1,4 @@
-//! Facts for the tables: a served key at rest, from which each test departs.
+//! Facts for the tables: a served key at rest; each test changes some of them.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::rotation::{DeletionPolicy, PreviousKey};
@@ -15,10 +15,10 @@ use keysmith::plan::retry::plus;
 pub use super::cluster::Spec;
 use super::cluster::{Object, POLL, mark};
 
-/// A resource that says nothing of what becomes of its key.
+/// A resource without a deletion policy.
 pub const DELETE: Ending = Ending { policy: DeletionPolicy::Delete, forced: false };
 
-/// The time of every table, in seconds after the epoch of the model; keys are made long before.
+/// The time in the tables, in seconds after the epoch of the model; keys were created long before.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_750_000_000 + seconds).unwrap()
 }
@@ -35,7 +35,7 @@ pub fn deletion(serial: u64, seconds: i64, unsettled: Option<i64>) -> Claim {
     Claim { purpose: Purpose::Delete, unsettled: unsettled.map(at), ..claim(serial, seconds) }
 }
 
-/// A key as the model's vendor shows it when nothing was changed.
+/// A key as the model's vendor lists it, without drift.
 pub fn listed(name: &str, made: i64) -> Listed {
     let settings = Spec::default().desired().settings;
     Listed {
@@ -68,7 +68,7 @@ pub fn view(seconds: i64, keys: &[(u64, Listed)]) -> View {
     View { as_of: at(seconds), own: own.collect() }
 }
 
-/// The Secret as Keysmith leaves it.
+/// The Secret as Keysmith writes it.
 pub fn held(serial: u64, key: &str) -> Held {
     Held {
         serial: Some(Serial(serial)),
@@ -88,14 +88,14 @@ pub fn held(serial: u64, key: &str) -> Held {
     }
 }
 
-/// Nothing has happened yet.
+/// A new resource.
 pub fn new() -> Facts {
     let object = Object { generation: 1, finalizer: true, ..Object::default() };
     let facts = object.facts(at(0), Target::Absent, None);
     Facts { record: Record { attempted: Some(1), ..Record::default() }, ..facts }
 }
 
-/// Key `one` of serial 1 is served, and everything is as it should be.
+/// Key `one` of serial 1 is served as desired.
 pub fn served() -> Facts {
     Facts {
         claim: Some(claim(1, -90_000)),
@@ -114,12 +114,12 @@ pub fn served() -> Facts {
     }
 }
 
-/// A create call of serial 2 was claimed that long ago, to replace key `one`; how it ended is not known.
+/// A create call of serial 2 was claimed that long ago to replace key `one`; its outcome is unknown.
 pub fn pending(ago: i64) -> Facts {
     Facts { claim: Some(claim(2, -ago)), ..served() }
 }
 
-/// A key whose place key `one` took that long after the time of the tables.
+/// A previous key that key `one` replaced that long after the time of the tables.
 pub fn previous(name: &str, replaced: i64) -> PreviousKey {
     PreviousKey {
         id: name.into(),
@@ -149,8 +149,8 @@ pub fn with_record(facts: Facts, change: impl FnOnce(&mut Record)) -> Facts {
     facts
 }
 
-/// It was told long ago that nothing uses that key, and a listing since still shows it.
-pub fn told(facts: Facts, name: &str) -> Facts {
+/// The unused key was announced long ago, and a later listing still shows it.
+pub fn announced(facts: Facts, name: &str) -> Facts {
     let view = facts.view.clone().map(|view| View { as_of: facts.now, ..view });
     let facts = with_record(facts, |it| it.told = [(id(name), at(-POLL.as_secs()))].into());
     Facts { view, ..facts }

@@ -1,4 +1,4 @@
-//! Facts for the tables of deposits: one at rest, from which each test departs.
+//! Facts for the tables of provider keys: one at rest; each test changes some of them.
 
 use super::cluster::mark;
 use super::known::{at, claim, id};
@@ -27,8 +27,8 @@ pub fn entry(serial: u64, name: &str, assigned: &[&str]) -> ListedProviderKey {
     }
 }
 
-pub fn view(seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyListing {
-    ProviderKeyListing { as_of: at(seconds), keys: deposits.to_vec() }
+pub fn view(seconds: i64, provider_keys: &[ListedProviderKey]) -> ProviderKeyListing {
+    ProviderKeyListing { as_of: at(seconds), keys: provider_keys.to_vec() }
 }
 
 pub fn bare() -> ListedProviderKey {
@@ -55,8 +55,8 @@ pub fn new() -> ProviderKeyFacts {
     }
 }
 
-/// Deposit `one` of serial 1 is at the vendor as wanted.
-pub fn deposited() -> ProviderKeyFacts {
+/// Provider key `one` of serial 1 is at the vendor as wanted.
+pub fn at_rest() -> ProviderKeyFacts {
     ProviderKeyFacts {
         claim: Some(claim(1, -90_000)),
         status: ProviderKeyStatus {
@@ -75,11 +75,15 @@ pub fn deposited() -> ProviderKeyFacts {
 }
 
 pub fn pending(ago: i64) -> ProviderKeyFacts {
-    ProviderKeyFacts { claim: Some(claim(2, -ago)), ..deposited() }
+    ProviderKeyFacts { claim: Some(claim(2, -ago)), ..at_rest() }
 }
 
-pub fn looked(facts: ProviderKeyFacts, seconds: i64, deposits: &[ListedProviderKey]) -> ProviderKeyFacts {
-    ProviderKeyFacts { view: Some(view(seconds, deposits)), looked: true, ..facts }
+pub fn looked(
+    facts: ProviderKeyFacts,
+    seconds: i64,
+    provider_keys: &[ListedProviderKey],
+) -> ProviderKeyFacts {
+    ProviderKeyFacts { view: Some(view(seconds, provider_keys)), looked: true, ..facts }
 }
 
 pub fn superseding(facts: ProviderKeyFacts, old: &[&str]) -> ProviderKeyFacts {

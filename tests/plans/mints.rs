@@ -1,4 +1,4 @@
-//! Keys are counted under the name of their resource, whichever resource has it.
+//! Created keys are counted by the name of their resource, even if the resource is replaced.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::console_token::MintedToday;

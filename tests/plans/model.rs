@@ -1,7 +1,7 @@
-//! The ports of the engine, implemented with the model's world: what the histories play is `protocol` itself.
+//! The ports of the engine, implemented with the model's world, so that the histories run `protocol` itself.
 //!
-//! Every effect is preceded by `turn`, so that the schedule chooses who goes next, and a future that is dropped was dropped
-//! between two effects.
+//! Every effect is preceded by `turn`, at which the schedule chooses the next operator, so a future that is dropped was
+//! dropped between two effects.
 
 use super::class::Class;
 use super::cluster::{NAME, NAMESPACE, Object, Stored, UID, cluster, secret_of};
@@ -46,7 +46,7 @@ use std::time::Duration;
 
 const TOKEN_UID: &str = "uid-of-the-token";
 
-/// What one operator of the model acts on.
+/// The ports of one operator of the model.
 #[derive(Clone)]
 pub struct Model {
     pub world: Shared,
@@ -67,7 +67,7 @@ impl Model {
         change(&mut self.world.borrow_mut().operators[self.me])
     }
 
-    /// A call that makes something, from the moment at which it can no longer be held back.
+    /// A create call, from the moment at which it can no longer be withheld.
     async fn send_once(&self, request: &Request) -> Result<Option<Listed>, Fault> {
         let now = self.now();
         self.memory(|memory| memory.unsent = Some(now));
@@ -130,7 +130,7 @@ impl VendorPort for Model {
         if let Some(listing) = VendorPort::latest(self).filter(|it| it.as_of > since) {
             return Ok(listing);
         }
-        // It shows what was there before, so it begins after it.
+        // The listing shows the effects before it, so it begins after them.
         self.world.borrow_mut().advance(SignedDuration::from_millis(1));
         let as_of = self.now();
         turn().await;
@@ -303,7 +303,7 @@ impl Ports for Model {
         self.world.borrow().now
     }
 
-    /// An operator that sleeps has no effect; `history` moves the time on to the end of its sleep.
+    /// A sleeping operator has no effect; `history` advances the time to the end of its sleep.
     async fn sleep(&self, time: Duration) {
         let until = self.now() + SignedDuration::try_from(time).unwrap();
         self.memory(|memory| memory.asleep = Some(until));
@@ -313,7 +313,7 @@ impl Ports for Model {
         self.memory(|memory| memory.asleep = None);
     }
 
-    /// Every call of the model ends in time.
+    /// Every call of the model ends within its deadline.
     async fn lose_patience(&self, _: Duration) {
         std::future::pending().await
     }

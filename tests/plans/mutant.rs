@@ -1,5 +1,6 @@
-//! Rules of the protocol that are left out, to show that the histories notice. Each mutant is a decorator over the ports of
-//! the model: the engine that runs is the one that ships, and what it sends or is told is tampered with on the way.
+//! Mutants of the protocol, which prove that the histories detect a missing rule. Each mutant is a decorator over the
+//! ports of the model: the engine that runs is the one that ships, and the mutant changes its requests and their
+//! results.
 
 use super::cluster::{ENTRY, identity};
 use super::model::Model;
@@ -42,10 +43,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A rule left out.
+/// A missing rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// A Secret is written whatever serial or fence is on it.
+    /// A Secret is written whatever serial or fence it has.
     WritesWithoutGuard,
     /// A new claim does not raise the Secret's fence.
     RaisesNoFence,
@@ -53,26 +54,26 @@ pub enum Mutant {
     SendsTwice,
     /// The old key is revoked before the new one is made.
     DeletesFirst,
-    /// Unused keys are those that a fresh listing shows beside what an earlier reading of the resource names.
+    /// Unused keys are computed from a fresh listing and an older reading of the resource.
     ReadsBeforeListing,
-    /// Unused keys stay.
+    /// Unused keys are never revoked.
     RevokesNoSpares,
-    /// A replica that cannot commit revokes the key that it made.
+    /// A replica that cannot commit revokes the key that it created.
     CompensatesBlindly,
-    /// A replica that takes over adopts what the Secret holds without raising its fence, and otherwise revokes every older
-    /// attempt, the one in the Secret among them.
+    /// A replica that takes over adopts the key in the Secret without raising its fence, and otherwise revokes every
+    /// older attempt, the key in the Secret among them.
     FirstDraft,
-    /// A served key that is not shown once is replaced.
+    /// A served key is replaced after one listing without it.
     BelievesOneLook,
-    /// A Secret in which anything differs has lost its key.
+    /// Any difference in a Secret counts as a lost key.
     RemakesOnMetadata,
-    /// A finalizer that was taken off does not come back.
+    /// A removed finalizer is not restored.
     ForgetsTheFinalizer,
-    /// What stays at the vendor is not written into the ledger.
+    /// Retained keys are not written into the ledger.
     WritesNoLedger,
-    /// Nothing stops a resource that makes one key after the other.
+    /// Nothing limits how many keys a resource creates.
     HasNoBrake,
-    /// It is not asked whether the Secret would be stored.
+    /// No dry run checks whether the Secret would be stored.
     AsksNothing,
 }
 
@@ -95,14 +96,14 @@ impl Mutant {
     ];
 }
 
-/// The ports of one pass, tampered with by a mutant.
+/// The ports of one pass, with the change by a mutant.
 #[derive(Clone)]
 pub struct Tampered {
     model: Model,
     mutant: Option<Mutant>,
     /// The resource as this pass knows it.
     known: Rc<RefCell<GatewayApiKey>>,
-    /// Whether a write of status met another one.
+    /// Whether a write of status met a conflict.
     conflict: Rc<Cell<bool>>,
 }
 
@@ -149,7 +150,7 @@ impl Tampered {
         self.model.replace(name, &whole, write).await
     }
 
-    /// What the mutants revoke before a key is made.
+    /// The keys that a mutant revokes before a key is created.
     async fn before_mint(&self) {
         let served = self.status().id.map(KeyId).filter(|_| self.is(Mutant::DeletesFirst));
         let listed = self.model.latest().filter(|_| self.is(Mutant::FirstDraft));

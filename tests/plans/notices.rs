@@ -1,4 +1,4 @@
-//! Whether a listing has something for a resource: as a table over one settled key.
+//! Whether a listing concerns a resource: a table over one settled key.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::api::GatewayApiKey;
@@ -72,10 +72,10 @@ impl Case {
 type Change = fn(&mut Case);
 
 #[test]
-fn a_listing_has_something_for_whoever_knows_or_wants_something_else() {
+fn a_listing_wakes_the_resources_whose_status_or_specification_differs() {
     let table: &[(&str, bool, Change)] = &[
         ("nothing", false, |_| {}),
-        ("somebody else's key beside it", false, |it| {
+        ("a foreign key beside it", false, |it| {
             it.keys.push(Listed { name: "theirs".into(), ..it.keys[0].clone() });
             it.keys[1].id = KeyId("theirs".into());
         }),

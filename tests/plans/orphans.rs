@@ -1,4 +1,4 @@
-//! Which keys are taken for orphans, and when they may go.
+//! The keys that count as orphans, and when they may be revoked.
 
 use jiff::{SignedDuration, Timestamp};
 use keysmith::plan::ledger::{Book, Entry, Owner, Place, Why};
@@ -15,7 +15,7 @@ fn at(minutes: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + minutes * 60).unwrap()
 }
 
-/// A key made an hour after the ledger was begun.
+/// A key created an hour after the ledger.
 fn key(id: &str, name: String) -> Listed {
     Listed {
         id: KeyId(id.into()),
@@ -54,7 +54,7 @@ fn look(keys: &[Listed], known: &Known, before: &Suspects, minutes: i64) -> Vec<
     orphans::sweep(Sight { cluster: &cluster(), as_of: at(minutes), keys }, known, before)
 }
 
-/// What becomes of the only key that is listed.
+/// The verdict on the only listed key.
 fn fate(listed: &Listed, known: &Known, first: Option<i64>, minutes: i64) -> Option<Stage> {
     let before = first.map(|it| (listed.id.clone(), at(it))).into_iter().collect();
     look(std::slice::from_ref(listed), known, &before, minutes).first().map(|it| it.stage)
@@ -69,7 +69,7 @@ fn a_key_is_suspected_first_and_confirmed_ten_minutes_later() {
         (Some(0), 9, Stage::Suspected),
         (Some(0), 10, Stage::Confirmed),
         (Some(0), 600, Stage::Confirmed),
-        // A clock that went back decides nothing.
+        // A clock that went back leads to no decision.
         (Some(60), 0, Stage::Suspected),
     ] {
         assert_eq!(fate(&orphan, &known(), first, now), Some(expected), "{first:?} {now}");
@@ -87,14 +87,14 @@ fn the_first_sight_counts_however_often_it_is_seen_again() {
     }
     let found = look(&keys, &known(), &before, 12);
     assert_eq!(orphans::condemned(&found), [KeyId("key_1".into())]);
-    // Accounted for in between, it begins anew.
+    // A key that was accounted for in between is suspected anew.
     let meanwhile = Known { ids: ["key_1".to_owned()].into(), ..known() };
     let before = orphans::suspects(&look(&keys, &meanwhile, &before, 12));
     assert_eq!(look(&keys, &known(), &before, 16)[0].stage, Stage::Suspected);
 }
 
 #[test]
-fn what_somebody_accounts_for_is_no_orphan() {
+fn a_key_of_a_resource_ledger_or_other_cluster_is_no_orphan() {
     let mark = Mark::new(&cluster(), "uid");
     let mine = Known { marks: [mark.clone()].into(), ..known() };
     let ledger = |entry| Known { book: Book { entries: vec![entry], ..known().book }, ..known() };
@@ -115,7 +115,7 @@ fn what_somebody_accounts_for_is_no_orphan() {
 }
 
 #[test]
-fn what_may_have_stood_in_a_ledger_that_is_lost_is_left_to_people() {
+fn a_key_older_than_the_ledger_is_left_to_people() {
     let made = |minutes: Option<i64>| Listed { created_at: minutes.map(at), ..marked("key_1", "gone") };
     let none = Known { book: Book::default(), ..known() };
     for (listed, known, expected) in [
@@ -149,7 +149,7 @@ fn events_say_what_happens_next_and_name_a_few() {
         "{}",
         notice.note
     );
-    // What no sweep will revoke is not promised, and the others still are.
+    // A revocation that no sweep will make is not announced, and the others still are.
     let mut mixed = keys.clone();
     mixed[0].created_at = None;
     let notice = orphans::found(&look(&mixed, &known(), &Suspects::new(), 0), &Suspects::new()).unwrap();
@@ -174,7 +174,7 @@ fn events_say_what_happens_next_and_name_a_few() {
     assert!(orphans::revoked(&[KeyId("key_1".into())]).unwrap().note.starts_with("1 key revoked"));
 }
 
-/// A key at the vendor and everything that can be the matter with it.
+/// A key at the vendor with every property that matters.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each can be the matter without the others")]
 struct Case {
@@ -204,7 +204,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 proptest! {
     #[test]
-    fn only_what_is_certainly_nobodys_goes(
+    fn only_certain_orphans_are_revoked(
         cases in prop::collection::vec(case(), 0..40),
         alive in prop::collection::btree_set(0_u8..6, 0..4),
         now in -100_i64..200,
@@ -235,11 +235,11 @@ proptest! {
             prop_assert!(case.marked && case.cluster && !case.noted && !case.named, "{:?}", case);
             prop_assert!(!alive.contains(&case.owner), "{:?}", case);
             prop_assert!(case.created.is_some_and(|it| at(it) > at(-120)), "{:?}", case);
-            // Seen before, and long enough ago.
+            // The key was seen before, long enough ago.
             let apart = case.first.map(|first| SignedDuration::from_mins(now - first));
             prop_assert!(apart.is_some_and(|it| it >= APART), "{:?}", case);
         }
-        // Nobody is forgotten between two sweeps, and the first sight stays the first.
+        // No suspect is forgotten between two sweeps, and its first sighting stays the first.
         for (id, since) in orphans::suspects(&found) {
             prop_assert_eq!(since, before.get(&id).copied().unwrap_or(at(now)));
         }

@@ -1,4 +1,4 @@
-//! What the world comes to when nothing fails any more.
+//! The state in which the world settles when nothing fails any more.
 
 use super::cluster::{Stored, mark};
 use super::fate::Fate;
@@ -15,7 +15,7 @@ pub const NOT_QUIET: &str = "the world is not quiet";
 const DRIFT: &str = "drift";
 
 impl Play {
-    /// No more faults, no more users.
+    /// No more faults, no more acts of users.
     pub fn peace(&mut self, survivor: Option<usize>) -> Result<(), String> {
         {
             let mut world = self.world.borrow_mut();
@@ -27,13 +27,13 @@ impl Play {
             }
         }
         let present = present(survivor);
-        // A write to status wakes nobody, so whoever takes over for good begins anew.
+        // A write to status wakes no operator, so an operator that takes over for good starts again.
         for who in (0..2).filter(|_| survivor.is_some()) {
             self.crash(who);
         }
         self.go_on(&present, SignedDuration::from_hours(3))?;
-        // Listings are compared with each other. A drift that an earlier one showed, wrongly then, is no news when it
-        // comes about: it waits for the next look at everything.
+        // Listings are compared with each other. A drift that an earlier, wrong listing showed counts as known when it
+        // really occurs: it waits for the next full check.
         if self.settled().is_err_and(|error| error.starts_with(DRIFT)) {
             self.go_on(&present, RESYNC)?;
         }
@@ -41,7 +41,7 @@ impl Play {
         Ok(())
     }
 
-    /// The same, and then nothing happens any more.
+    /// Peace, after which nothing may change any more.
     pub fn lasting_peace(&mut self, survivor: Option<usize>) -> Result<(), String> {
         self.peace(survivor)?;
         let present = present(survivor);
@@ -92,7 +92,7 @@ impl Play {
     fn settled(&self) -> Result<(), String> {
         let world = self.world.borrow();
         let mark = mark();
-        // A key that somebody planted under a serial to come is not ours to count, unless it was taken for ours.
+        // A key that a user planted under a future serial is not counted, unless it was adopted.
         let named = world.live().and_then(|object| object.status.id.clone());
         let minted = |id: &KeyId| world.vendor.keys.iter().any(|key| key.id == *id && key.ours);
         let live: Vec<_> = world

@@ -1,4 +1,4 @@
-//! What becomes of a key whose place another one has taken.
+//! Decisions about a previous key.
 
 use super::class::Class;
 use super::known::*;
@@ -8,7 +8,7 @@ use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::facts::Facts;
 use keysmith::plan::issuance::decide;
 
-/// Key `old` was replaced when the tables begin; it works for ten minutes, and is off for two.
+/// Key `old` was replaced when the tables begin; its overlap lasts ten minutes, its brown-out two.
 fn replaced(now: i64, change: impl FnOnce(&mut PreviousKey)) -> Facts {
     let mut old = previous("old", 0);
     change(&mut old);
@@ -45,7 +45,7 @@ fn an_old_key_works_for_the_overlap_then_is_off_and_then_gone() {
 
 #[test]
 fn an_old_key_that_is_used_is_waited_for_but_not_for_ever() {
-    // A quarter of the overlap without a call.
+    // No call during a quarter of the overlap.
     expect(&used(replaced(600, |_| {}), 590), rest(740), Why::Fresh);
     expect(&used(replaced(740, |_| {}), 590), switch(false), Why::Overlap);
     expect(&used(replaced(1199, |_| {}), 1190), rest(1200), Why::Fresh);
@@ -53,7 +53,7 @@ fn an_old_key_that_is_used_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
-fn what_the_vendor_told_before_the_overlap_ended_says_nothing_of_its_end() {
+fn a_listing_from_before_the_end_of_the_overlap_does_not_count() {
     let facts = Facts { view: Some(view(300, &[(0, listed("old", -90_000))])), ..replaced(600, |_| {}) };
     let decision = decide(&facts, &Spec::default().desired());
     assert!(matches!(decision.step, Step::Look(_)), "{decision:?}");
@@ -92,7 +92,8 @@ fn the_overlap_that_counts_is_the_present_one() {
 fn the_entries_of_a_key_that_is_gone_leave_the_secret() {
     let facts = with_held(served(), |it| it.previous = Some(keysmith::plan::naming::Serial(0)));
     expect(&facts, Step::PrunePrevious, Why::Overlap);
-    // A fence above every claim, raised by hand or by somebody who died then, refuses us until it is outranked.
+    // A fence above every claim, raised by hand or by a process that died then, refuses our writes until a claim
+    // outranks it.
     let fenced = with_held(facts.clone(), |it| it.fence = Some(keysmith::plan::naming::Serial(7)));
     expect(&fenced, Step::BumpSerial(keysmith::plan::naming::Serial(8)), Why::Overlap);
     let kept = with_record(facts, |it| it.previous = vec![previous("old", 0)]);

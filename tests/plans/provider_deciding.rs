@@ -1,4 +1,4 @@
-//! What is decided for a deposit that should exist.
+//! Decisions about a provider key that should exist.
 
 use super::known::{at, claim, id};
 use super::known_provider_keys::*;
@@ -18,15 +18,15 @@ fn expect(facts: &ProviderKeyFacts, step: Step, why: Why) {
 }
 
 #[test]
-fn a_new_resource_is_deposited_and_then_left_alone() {
+fn a_new_resource_gets_a_provider_key_and_is_then_left_alone() {
     expect(&new(), Step::Create(Serial(1)), Why::NeverCreated);
-    expect(&deposited(), Step::Rest(None), Why::Fresh);
+    expect(&at_rest(), Step::Rest(None), Why::Fresh);
 }
 
 #[test]
 fn a_failure_is_waited_out_unless_something_changed() {
-    let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..deposited().status };
-    let failing = ProviderKeyFacts { status, ..deposited() };
+    let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..at_rest().status };
+    let failing = ProviderKeyFacts { status, ..at_rest() };
     expect(&failing, Step::Rest(Some(at(9))), Why::BackingOff);
     let edited = ProviderKeyFacts { generation: Some(2), ..failing.clone() };
     expect(&edited, Step::Rest(None), Why::Fresh);
@@ -38,10 +38,10 @@ fn a_failure_is_waited_out_unless_something_changed() {
 }
 
 #[test]
-fn a_changed_credential_is_deposited_beside_the_old_one() {
+fn a_changed_credential_makes_a_new_provider_key_beside_the_old_one() {
     let rotated = Wanted { content: "other".into(), ..wanted() };
     let expected = ProviderKeyDecision { step: Step::Create(Serial(2)), why: Why::ContentChanged };
-    assert_eq!(decide(&deposited(), &rotated), expected);
+    assert_eq!(decide(&at_rest(), &rotated), expected);
 }
 
 #[test]
@@ -60,22 +60,22 @@ fn a_lost_answer_is_looked_up_and_given_up_only_when_it_cannot_land_any_more() {
 }
 
 #[test]
-fn what_the_claim_was_sent_with_tells_a_credential_that_changed_since() {
+fn the_hash_in_the_claim_detects_a_credential_that_changed_since() {
     let other_keys = Wanted { assigned_to: keys(&["app", "web"]), ..wanted() };
     let other_content = Wanted { content: "other".into(), ..wanted() };
     assert_eq!(wanted().digest(), wanted().digest());
     assert_ne!(wanted().digest(), other_keys.digest());
     assert_ne!(wanted().digest(), other_content.digest());
-    // An adopted deposit that was sent with something else is recorded without content, and so replaced.
-    let mut status = deposited().status;
+    // An adopted provider key that was sent with another credential is recorded without a hash, and so replaced.
+    let mut status = at_rest().status;
     status.internal.credential_hash = Some(String::new());
-    let outdated = ProviderKeyFacts { status, ..deposited() };
+    let outdated = ProviderKeyFacts { status, ..at_rest() };
     expect(&outdated, Step::Create(Serial(2)), Why::ContentChanged);
 }
 
 fn reassigning() -> ProviderKeyFacts {
-    let status = ProviderKeyStatus { assigned_to: vec!["web".into()], ..deposited().status };
-    ProviderKeyFacts { status, ..deposited() }
+    let status = ProviderKeyStatus { assigned_to: vec!["web".into()], ..at_rest().status };
+    ProviderKeyFacts { status, ..at_rest() }
 }
 
 #[test]
@@ -87,21 +87,21 @@ fn a_changed_assignment_is_tried_in_place_and_recorded_when_the_listing_shows_it
 }
 
 #[test]
-fn an_assignment_that_the_vendor_ignores_or_does_not_list_takes_a_new_deposit() {
+fn an_assignment_that_the_vendor_ignores_or_does_not_list_takes_a_new_provider_key() {
     let done = || ProviderKeyFacts { reassigned: true, ..reassigning() };
     let hidden = ListedProviderKey { assigned_to: None, ..entry(1, "one", &[]) };
-    for deposits in [vec![entry(1, "one", &["web"])], vec![hidden], vec![], vec![bare()]] {
-        let facts = looked(done(), -1, &deposits);
+    for provider_keys in [vec![entry(1, "one", &["web"])], vec![hidden], vec![], vec![bare()]] {
+        let facts = looked(done(), -1, &provider_keys);
         expect(&facts, Step::Create(Serial(2)), Why::AssignmentChanged);
     }
 }
 
 #[test]
 fn an_assignment_changed_in_the_console_is_changed_back() {
-    let facts = looked(deposited(), -1, &[entry(1, "one", &["by hand"])]);
+    let facts = looked(at_rest(), -1, &[entry(1, "one", &["by hand"])]);
     expect(&facts, Step::Reassign(id("one")), Why::Drift);
     let set_right =
-        ProviderKeyFacts { reassigned: true, ..looked(deposited(), -1, &[entry(1, "one", &["app"])]) };
+        ProviderKeyFacts { reassigned: true, ..looked(at_rest(), -1, &[entry(1, "one", &["app"])]) };
     expect(&set_right, Step::Rest(None), Why::Fresh);
 }
 
@@ -111,35 +111,34 @@ fn missing(since: i64, facts: ProviderKeyFacts) -> ProviderKeyFacts {
 }
 
 #[test]
-fn a_deposit_is_believed_gone_after_two_looks_a_minute_apart() {
-    // A listing of the poll is a hint, the first one obtained on purpose is recorded.
-    let hint = ProviderKeyFacts { view: Some(view(-1, &[])), ..deposited() };
+fn a_provider_key_counts_as_gone_after_two_listings_a_minute_apart() {
+    // A listing of the poll is a hint; a listing obtained on purpose is recorded.
+    let hint = ProviderKeyFacts { view: Some(view(-1, &[])), ..at_rest() };
     expect(&hint, Step::Look(at(0)), Why::Missing);
-    let first = looked(deposited(), -1, &[]);
+    let first = looked(at_rest(), -1, &[]);
     expect(&first, Step::RecordMissing(at(-1)), Why::Missing);
     expect(&missing(-1, first), Step::Rest(Some(at(59))), Why::Missing);
-    // A restart within the minute shortens nothing.
-    expect(&missing(-59, deposited()), Step::Rest(Some(at(1))), Why::Missing);
-    expect(&missing(-60, deposited()), Step::Look(at(0)), Why::Missing);
+    // A restart within the minute does not shorten the wait.
+    expect(&missing(-59, at_rest()), Step::Rest(Some(at(1))), Why::Missing);
+    expect(&missing(-60, at_rest()), Step::Look(at(0)), Why::Missing);
     expect(&missing(-60, hint.clone()), Step::Look(at(0)), Why::Missing);
-    expect(&missing(-61, looked(deposited(), -2, &[])), Step::Look(at(0)), Why::Missing);
-    expect(&missing(-61, looked(deposited(), -1, &[])), Step::Create(Serial(2)), Why::Lost);
-    // More than the listing may lag.
-    let slow =
-        ProviderKeyFacts { listing_lag: SignedDuration::from_secs(90), ..looked(deposited(), -1, &[]) };
+    expect(&missing(-61, looked(at_rest(), -2, &[])), Step::Look(at(0)), Why::Missing);
+    expect(&missing(-61, looked(at_rest(), -1, &[])), Step::Create(Serial(2)), Why::Lost);
+    // The wait is longer than the listing may lag.
+    let slow = ProviderKeyFacts { listing_lag: SignedDuration::from_secs(90), ..looked(at_rest(), -1, &[]) };
     expect(&missing(-61, slow), Step::Rest(Some(at(30))), Why::Missing);
 }
 
 #[test]
-fn a_deposit_that_reappears_is_kept_and_one_that_was_replaced_meanwhile_is_removed() {
+fn a_provider_key_that_reappears_is_kept_and_one_replaced_meanwhile_is_removed() {
     let one = || entry(1, "one", &["app"]);
-    expect(&missing(-30, looked(deposited(), -1, &[one()])), Step::RecordFound, Why::Fresh);
-    // Nothing can be told any more: it is not held against it.
-    expect(&missing(-30, looked(deposited(), -1, &[bare()])), Step::RecordFound, Why::Fresh);
+    expect(&missing(-30, looked(at_rest(), -1, &[one()])), Step::RecordFound, Why::Fresh);
+    // A bare listing proves nothing, so the loss is not assumed.
+    expect(&missing(-30, looked(at_rest(), -1, &[bare()])), Step::RecordFound, Why::Fresh);
     let recorded = Recorded { serial: Serial(2), id: id("two"), created_at: Some(at(-9000)) };
-    let status = record(missing(-30, deposited()).status, &recorded, &wanted(), at(-9000));
+    let status = record(missing(-30, at_rest()).status, &recorded, &wanted(), at(-9000));
     assert_eq!((status.missing_since, status.superseded.as_slice()), (None, &["one".to_owned()][..]));
-    let replaced = ProviderKeyFacts { claim: Some(claim(2, -9000)), status, ..deposited() };
+    let replaced = ProviderKeyFacts { claim: Some(claim(2, -9000)), status, ..at_rest() };
     let later = ProviderKeyStatus { superseded: Vec::new(), ..replaced.status.clone() };
     let later = ProviderKeyFacts { status: later, ..replaced };
     let back = looked(later, -1, &[one(), entry(2, "two", &["app"])]);
@@ -152,14 +151,14 @@ fn finalizer_and_claim_come_back_before_anything_else() {
         unsettled: Some(at(now)),
         ..Claim::new(Serial(serial), at(now), Purpose::Restore)
     };
-    let replaced = ProviderKeyFacts { finalizer: false, claim: None, ..deposited() };
+    let replaced = ProviderKeyFacts { finalizer: false, claim: None, ..at_rest() };
     expect(&replaced, Step::Hold(restored(1, 0)), Why::Unheld);
-    let stripped = ProviderKeyFacts { claim: None, ..deposited() };
+    let stripped = ProviderKeyFacts { claim: None, ..at_rest() };
     expect(&stripped, Step::Hold(restored(1, 0)), Why::Unheld);
-    // A claim that is there stays, whatever it is for.
+    // An existing claim stays, whatever its purpose.
     let bare = ProviderKeyFacts { finalizer: false, ..pending(10) };
     expect(&bare, Step::Hold(claim(2, -10)), Why::Unheld);
-    // Also while a failure is waited out, and for what only is to be removed yet.
+    // The finalizer is also restored during a backoff, and while only removals are left.
     let status = ProviderKeyStatus { next_attempt_at: Some(at(9)), ..replaced.status.clone() };
     expect(&ProviderKeyFacts { status, ..replaced.clone() }, Step::Hold(restored(1, 0)), Why::Unheld);
     for status in [
@@ -169,9 +168,9 @@ fn finalizer_and_claim_come_back_before_anything_else() {
         let facts = ProviderKeyFacts { finalizer: false, status, ..new() };
         expect(&facts, Step::Hold(restored(0, 0)), Why::Unheld);
     }
-    // Nothing is recorded: the first claim brings the finalizer.
+    // No key is recorded: the first claim brings the finalizer.
     expect(&ProviderKeyFacts { finalizer: false, ..new() }, Step::Create(Serial(1)), Why::NeverCreated);
-    // With the highest serial seen, and the next one after it.
+    // The restored claim has the highest serial seen, and the next create call the one after it.
     let listed = looked(replaced, -1, &[entry(1, "one", &["app"]), entry(7, "seven", &["app"])]);
     expect(&listed, Step::Hold(restored(7, 0)), Why::Unheld);
     let held = ProviderKeyFacts { claim: Some(restored(7, -1)), finalizer: true, ..listed };
@@ -180,16 +179,16 @@ fn finalizer_and_claim_come_back_before_anything_else() {
 }
 
 #[test]
-fn neither_a_young_deposit_nor_a_bare_listing_makes_a_deposit_lost() {
-    let status = ProviderKeyStatus { created_at: Some(at(-31)), ..deposited().status };
-    let young = ProviderKeyFacts { status, ..deposited() };
+fn neither_a_young_provider_key_nor_a_bare_listing_makes_a_provider_key_lost() {
+    let status = ProviderKeyStatus { created_at: Some(at(-31)), ..at_rest().status };
+    let young = ProviderKeyFacts { status, ..at_rest() };
     expect(&looked(young, -1, &[]), Step::Rest(None), Why::Fresh);
-    expect(&looked(deposited(), -1, &[bare()]), Step::Rest(None), Why::Fresh);
+    expect(&looked(at_rest(), -1, &[bare()]), Step::Rest(None), Why::Fresh);
 }
 
 #[test]
-fn superseded_deposits_are_removed_once_per_pass_and_then_looked_for() {
-    let facts = superseding(deposited(), &["old"]);
+fn superseded_provider_keys_are_removed_once_per_pass_and_then_looked_for() {
+    let facts = superseding(at_rest(), &["old"]);
     expect(&facts, Step::Remove(vec![id("old")]), Why::Superseded);
     let facts = tried(facts, &["old"]);
     expect(&facts, Step::Look(at(0)), Why::Superseded);
@@ -208,7 +207,7 @@ fn superseded_deposits_are_removed_once_per_pass_and_then_looked_for() {
 
 #[test]
 fn what_a_listing_still_shows_counts_only_when_it_cannot_lag_any_more() {
-    let facts = tried(superseding(deposited(), &["old"]), &["old"]);
+    let facts = tried(superseding(at_rest(), &["old"]), &["old"]);
     let status = ProviderKeyStatus { created_at: Some(at(-9)), ..facts.status.clone() };
     let facts = ProviderKeyFacts { status, ..facts };
     let shown = looked(facts, -1, &[entry(1, "one", &["app"]), entry(0, "old", &[])]);
@@ -218,11 +217,11 @@ fn what_a_listing_still_shows_counts_only_when_it_cannot_lag_any_more() {
 #[test]
 fn spares_are_removed_but_neither_newer_ones_nor_those_known_to_stay() {
     let one = || entry(1, "one", &["app"]);
-    let claimed = || ProviderKeyFacts { claim: Some(claim(3, -9000)), ..deposited() };
+    let claimed = || ProviderKeyFacts { claim: Some(claim(3, -9000)), ..at_rest() };
     let status = |left: &[&str]| ProviderKeyStatus {
         internal: ProviderKeyInternal { settled_serial: Some(3), ..ProviderKeyInternal::default() },
         left_behind: left.iter().map(|it| (*it).to_owned()).collect(),
-        ..deposited().status
+        ..at_rest().status
     };
     let facts = ProviderKeyFacts { status: status(&[]), ..claimed() };
     let spare = looked(facts.clone(), -1, &[one(), entry(3, "spare", &[])]);

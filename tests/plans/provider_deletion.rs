@@ -1,4 +1,4 @@
-//! What is decided for a deposit whose resource is being deleted.
+//! Decisions about a provider key whose resource is being deleted.
 
 use super::known::{at, deletion, id};
 use super::known_provider_keys::*;
@@ -16,27 +16,27 @@ fn expect_retired(facts: &ProviderKeyFacts, step: Step) {
 }
 
 fn going() -> ProviderKeyFacts {
-    ProviderKeyFacts { claim: Some(deletion(2, -200, None)), ..deposited() }
+    ProviderKeyFacts { claim: Some(deletion(2, -200, None)), ..at_rest() }
 }
 
 #[test]
 fn a_deletion_is_claimed_and_remembers_an_unsettled_call() {
-    let without = ProviderKeyFacts { finalizer: false, ..deposited() };
+    let without = ProviderKeyFacts { finalizer: false, ..at_rest() };
     expect_retired(&without, Step::Rest(None));
-    expect_retired(&deposited(), Step::ClaimDeletion(deletion(2, 0, None)));
+    expect_retired(&at_rest(), Step::ClaimDeletion(deletion(2, 0, None)));
     expect_retired(&pending(5), Step::ClaimDeletion(deletion(3, 0, Some(-5))));
 }
 
 #[test]
 fn a_deletion_after_a_claim_that_cannot_be_read_waits_as_if_a_call_were_unsettled() {
-    let facts = ProviderKeyFacts { claim: None, ..deposited() };
+    let facts = ProviderKeyFacts { claim: None, ..at_rest() };
     expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(0))));
 }
 
 #[test]
 fn a_deletion_after_a_claim_that_was_put_back_waits_since_the_claim_was_lost() {
     let restored = Claim { unsettled: Some(at(-9)), ..Claim::new(Serial(1), at(-9), Purpose::Restore) };
-    let facts = ProviderKeyFacts { claim: Some(restored), ..deposited() };
+    let facts = ProviderKeyFacts { claim: Some(restored), ..at_rest() };
     expect_retired(&facts, Step::ClaimDeletion(deletion(2, 0, Some(-9))));
 }
 
@@ -68,10 +68,10 @@ fn a_deletion_with_an_unsettled_call_waits_until_it_cannot_land_any_more() {
 }
 
 #[test]
-fn what_the_vendor_does_not_remove_or_does_not_show_stays_behind_and_that_is_said() {
-    let facts = |ago: i64, seen, deposit: ListedProviderKey| {
+fn a_provider_key_that_the_vendor_neither_removes_nor_shows_is_left_behind_and_reported() {
+    let facts = |ago: i64, seen, provider_key: ListedProviderKey| {
         let claim = Some(deletion(2, -ago, None));
-        looked(tried(ProviderKeyFacts { claim, ..going() }, &["one"]), seen, &[deposit])
+        looked(tried(ProviderKeyFacts { claim, ..going() }, &["one"]), seen, &[provider_key])
     };
     let one = || entry(1, "one", &["app"]);
     expect_retired(&facts(50, -1, one()), Step::Rest(Some(at(20))));

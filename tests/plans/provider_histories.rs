@@ -1,4 +1,4 @@
-//! Random histories of deposits, in houses that keep the vendor's documentation in different ways.
+//! Random histories of provider keys, at vendors that follow their documentation in different ways.
 
 use super::fate::Fate;
 use super::histories::{cases, runner};
@@ -125,7 +125,7 @@ impl Play {
         self.world.borrow().broken.clone().map_or(Ok(()), Err)
     }
 
-    /// Who pauses for longer than a live process would finds itself dead; see the histories of keys.
+    /// A process that pauses for too long counts as dead; see the histories of keys.
     fn wait(&mut self, seconds: u16) {
         if seconds > 10 {
             self.finish(0);
@@ -146,7 +146,7 @@ impl Play {
         let pick = |seed: u8| (!live.is_empty()).then(|| live[usize::from(seed) % live.len()].clone());
         match event {
             Event::RemoveInConsole(seed) => {
-                // The console removes even where the interface does not.
+                // The console removes provider keys even if the API does not.
                 let house = std::mem::replace(&mut world.house, House::Complete);
                 pick(seed).map(|id| world.apply(&Ask::Remove(id)));
                 world.house = house;
@@ -234,7 +234,7 @@ impl Play {
     fn peace(&mut self) -> Result<(), String> {
         self.world.borrow_mut().note(|| "--- peace".into());
         self.go_on(SignedDuration::from_hours(1))?;
-        // Nothing polls deposits: somebody has to ask.
+        // Provider keys are not polled: a user has to request a reconciliation.
         self.user(Event::AskForLook(255));
         self.go_on(SignedDuration::from_hours(1))?;
         self.settled()?;
@@ -275,7 +275,7 @@ impl Play {
             return match live.len() {
                 0 => Ok(()),
                 _ if !sure => Ok(()),
-                left => Err(format!("{left} deposits outlive their resource")),
+                left => Err(format!("{left} provider keys outlive their resource")),
             };
         };
         if resource.deleting {
@@ -318,7 +318,7 @@ fn edit(world: &mut ProviderWorld, event: Event) {
     let Some(live) = world.live() else { return };
     let mut resource = (*live).clone();
     match event {
-        // The credential is in a Secret of the user's; the resource does not change with it.
+        // The credential is in a Secret of the user, so a change of it does not change the resource.
         Event::ChangeCredential(choice) => resource.credential = choice,
         Event::ChangeAssignment(choice) if choice != resource.assignment => {
             resource.assignment = choice;
@@ -330,7 +330,7 @@ fn edit(world: &mut ProviderWorld, event: Event) {
             resource.claim = None;
         }
         Event::Replace if !resource.deleting => {
-            // A call under a claim that nobody knows any more may be sent again under its serial.
+            // A call under a claim that was lost may be sent again under its serial.
             let settled = resource.status.internal.settled_serial.unwrap_or_default();
             let open = resource.claim().is_none_or(|claim| claim.serial.0 > settled);
             world.stripped |= open || !world.flights.is_empty();
@@ -347,7 +347,7 @@ fn edit(world: &mut ProviderWorld, event: Event) {
 }
 
 #[test]
-fn whatever_happens_the_vendor_ends_with_the_wanted_deposit_or_none() {
+fn random_histories_end_with_the_wanted_provider_key_or_none() {
     let result = runner(cases(400)).run(&(houses(), events()), |(house, events)| {
         play(house, &events, false).map_err(TestCaseError::fail)
     });
@@ -360,7 +360,7 @@ fn whatever_happens_the_vendor_ends_with_the_wanted_deposit_or_none() {
     }
 }
 
-/// A replaced resource whose deletion comes later takes its deposit with it.
+/// A replaced resource that is deleted later takes its provider key with it.
 #[test]
 fn a_replaced_resource_is_held_again_and_a_mutant_that_does_not_is_found() {
     let settled = || (0..40).map(|_| Event::Move { who: 0, fate: Fate::Fine, late: 0 });
@@ -370,9 +370,9 @@ fn a_replaced_resource_is_held_again_and_a_mutant_that_does_not_is_found() {
         .chain([Event::Wait(200), Event::DeleteResource])
         .collect();
     play(House::Complete, &events, false).unwrap();
-    // Before the deletion nothing holds it; after it nobody can tell the mutant from a deletion that came too early.
+    // Before the deletion nothing holds the resource; after it, the mutant looks like a deletion that came too early.
     let before_deletion = &events[..events.len() - 2];
     play(House::Complete, before_deletion, false).unwrap();
     let found = play_with(Some(Mutant::HoldsNothing), House::Complete, before_deletion, false);
-    assert!(found.is_err_and(|why| why.contains("nothing holds it")), "nobody noticed");
+    assert!(found.is_err_and(|why| why.contains("nothing holds it")), "the mutant survived");
 }

@@ -1,4 +1,4 @@
-//! The ports of the engine for ProviderKeys, implemented with the world of `deposits`.
+//! The ports of the engine for ProviderKeys, implemented with the world of `provider_world`.
 
 use super::class::Class;
 use super::cluster::{NAMESPACE, TOKEN, cluster};
@@ -47,14 +47,14 @@ use std::time::Duration;
 const TOKEN_UID: &str = "uid-of-the-token";
 const NOT_ASKED: &str = "a pass over a ProviderKey touches no key and writes no Secret";
 
-/// A rule left out, to show that the histories notice.
+/// A missing rule, which proves that the histories detect it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// Finalizer and claim that are gone stay so.
+    /// A missing finalizer or claim is not restored.
     HoldsNothing,
 }
 
-/// What one operator of the model acts on.
+/// The ports of one operator of the model.
 #[derive(Clone)]
 pub struct ProviderModel {
     pub world: Shared,
@@ -161,7 +161,7 @@ impl VendorPort for ProviderModel {
         (): &(),
     ) -> Result<CreatedProviderKey, Fault> {
         let wanted = Wanted { content: content(order), assigned_to: order.keys.iter().cloned().collect() };
-        let id = self.send(&Ask::Deposit { name: order.name.clone(), wanted, ours: true }).await?;
+        let id = self.send(&Ask::Create { name: order.name.clone(), wanted, ours: true }).await?;
         Ok(CreatedProviderKey { id: id.unwrap(), created_at: None })
     }
 

@@ -1,4 +1,4 @@
-//! The world of the deposit histories: one ProviderKey, the vendor's deposits, a clock.
+//! The world of the provider-key histories: one ProviderKey, the vendor's provider keys, a clock.
 
 use super::class::LAG;
 use super::fate::Fate;
@@ -25,10 +25,10 @@ pub use super::cluster::{UID, mark};
 
 pub type Shared = Rc<RefCell<ProviderWorld>>;
 
-/// What the vendor does beside what it documents.
+/// How the vendor deviates from its documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum House {
-    /// It updates, removes, and shows everything.
+    /// It updates, removes, and lists everything.
     Complete,
     /// It accepts updates and ignores them.
     IgnoresUpdates,
@@ -116,7 +116,7 @@ impl Entry {
 
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Deposit { name: String, wanted: Wanted, ours: bool },
+    Create { name: String, wanted: Wanted, ours: bool },
     Reassign(KeyId, BTreeSet<KeyId>),
     Remove(KeyId),
 }
@@ -137,7 +137,7 @@ pub struct ProviderWorld {
     pub roll: u16,
     pub effects: u64,
     sent: BTreeSet<Serial>,
-    /// Whether a user took a claim away, and serials may come again; or deleted the resource while nothing held it.
+    /// Whether a user removed a claim, so that serials may repeat, or deleted the resource while nothing held it.
     pub stripped: bool,
     pub broken: Option<String>,
     pub log: Option<Vec<String>>,
@@ -165,8 +165,8 @@ impl ProviderWorld {
             broken: None,
             log: None,
         };
-        world.apply(&Ask::Deposit {
-            name: "somebody's".into(),
+        world.apply(&Ask::Create {
+            name: "foreign".into(),
             wanted: Resource::default().wanted(),
             ours: false,
         });
@@ -264,7 +264,7 @@ impl ProviderWorld {
 
     fn check(&mut self, ask: &Ask) {
         match ask {
-            Ask::Deposit { name, .. } => {
+            Ask::Create { name, .. } => {
                 let serial = mark().serial_in(name).unwrap_or_default();
                 if self.fate != Fate::Fails && !self.sent.insert(serial) && !self.stripped {
                     self.break_rule(format!("serial {serial} was sent twice"));
@@ -279,7 +279,7 @@ impl ProviderWorld {
             }
             Ask::Reassign(id, _) | Ask::Remove(id) => {
                 if self.entries.iter().any(|entry| entry.id == *id && !entry.ours) {
-                    self.break_rule(format!("somebody else's {id} was touched"));
+                    self.break_rule(format!("the foreign {id} was touched"));
                 }
             }
         }
@@ -288,8 +288,8 @@ impl ProviderWorld {
     pub fn apply(&mut self, ask: &Ask) -> Option<KeyId> {
         let now = self.now;
         match ask {
-            Ask::Deposit { name, wanted, ours } => {
-                let id = KeyId(format!("deposit-{}", self.entries.len()));
+            Ask::Create { name, wanted, ours } => {
+                let id = KeyId(format!("provider-key-{}", self.entries.len()));
                 self.entries.push(Entry {
                     id: id.clone(),
                     name: name.clone(),
@@ -338,7 +338,7 @@ impl ProviderWorld {
                 assigned_to: (!bare && self.house != House::HidesAssignments).then_some(keys),
             })
         };
-        let deposits = self.entries.iter().enumerate().filter_map(seen).collect();
-        Ok(ProviderKeyListing { as_of, keys: deposits })
+        let provider_keys = self.entries.iter().enumerate().filter_map(seen).collect();
+        Ok(ProviderKeyListing { as_of, keys: provider_keys })
     }
 }

@@ -1,4 +1,4 @@
-//! When a served key is replaced, and why.
+//! When and why a served key is rotated.
 
 use super::known::*;
 use jiff::SignedDuration;
@@ -27,7 +27,7 @@ fn wanted(change: impl FnOnce(&mut Desired)) -> Desired {
     desired
 }
 
-/// Key `one`, made at the time of the tables, lives for so many days.
+/// Key `one`, created at the time of the tables, with a lifetime in days.
 fn lives(days: i64, spread: f64) -> Facts {
     let facts = with_record(served(), |it| {
         (it.created_at, it.expires_at) = (Some(at(0)), Some(at(days * DAY)));
@@ -75,12 +75,12 @@ fn a_window_is_waited_for_unless_the_key_would_expire() {
     // The tables begin on a Sunday, at 15:06:40.
     let sunday = 15 * 3600 + 6 * 60 + 40;
     due(&lives(90, 0.0), &desired, 64 * DAY - sunday + 2 * 3600, Cause::Expiry);
-    // The next opening is later than what is left of a key of three days.
+    // The next window opens after the rest of the lifetime of a key of three days.
     due(&lives(3, 0.0), &desired, 3 * DAY - DAY / 4, Cause::Expiry);
 }
 
 #[test]
-fn what_somebody_asks_for_is_due_at_once() {
+fn a_rotation_request_is_due_at_once() {
     let requests = |change: fn(&mut Facts)| {
         let mut facts = served();
         change(&mut facts);
@@ -94,7 +94,7 @@ fn what_somebody_asks_for_is_due_at_once() {
     let triggered = wanted(|it| it.policy.trigger = Some("2".into()));
     let handled = with_record(served(), |it| it.handled.trigger = Some("1".into()));
     now(&handled, &triggered, Cause::Trigger);
-    // The first value of a trigger requests for nothing, and neither does what is handled.
+    // The first value of a trigger requests nothing, and neither does a handled value.
     assert_eq!(rotation::due(&served(), &triggered), None);
     let done = with_record(served(), |it| it.handled.trigger = Some("2".into()));
     assert_eq!(rotation::due(&done, &triggered), None);
@@ -105,7 +105,7 @@ fn what_somebody_asks_for_is_due_at_once() {
 }
 
 #[test]
-fn a_failed_replacement_waits_for_its_time_unless_somebody_asks_for_something_new() {
+fn a_failed_replacement_backs_off_until_a_new_rotation_request() {
     let mut facts = served();
     facts.requests.rotate = Some("1".into());
     let failed = with_record(facts.clone(), |it| {
@@ -117,7 +117,7 @@ fn a_failed_replacement_waits_for_its_time_unless_somebody_asks_for_something_ne
     let mut again = failed;
     again.requests.rotate = Some("2".into());
     expect(&again, issue(2), Why::Rotation(Cause::Requested));
-    // Nobody wants it any more.
+    // The request was withdrawn.
     again.requests.rotate = None;
     assert_eq!(rotation::due(&again, &wanted(|_| {})), None);
     assert!(!rotation::wanted(&again, &wanted(|_| {})));
@@ -131,7 +131,7 @@ fn a_replacement_is_overdue_when_half_of_its_time_is_over_or_many_failed() {
     };
     let desired = wanted(|_| {});
     assert!(!rotation::overdue(&failing(4, 70), &desired));
-    // Whatever keeps it: a console token that is refused lets no attempt begin.
+    // Whatever delays it: with a refused console token no attempt begins.
     assert!(rotation::overdue(&failing(0, 76), &desired));
     assert!(rotation::overdue(&failing(5, 61), &desired));
 }
@@ -147,7 +147,7 @@ fn too_many_keys_within_a_day_stop_every_cause_but_not_for_ever() {
     let again = DAY - 3600;
     expect(&many, rest(again), Why::MintingStopped(at(again)));
     expect(&later(many.clone(), again), issue(2), Why::Rotation(Cause::Requested));
-    // A key that leaked is not kept because of that.
+    // A leaked key is not kept because of that.
     let mut leaked = many;
     leaked.requests.leaked = Some("1".into());
     expect(&leaked, Step::DropLeaked(id("one")), Why::Leaked);
@@ -165,7 +165,7 @@ fn a_day_is_counted_from_its_first_claim() {
 }
 
 #[test]
-fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
+fn the_rest_of_a_budget_is_shared_and_never_exceeded() {
     let limit = |units: u64, period| Some(Limit { micros: units * 1_000_000, period });
     let has = |left: Option<u64>| Listed { remaining: left, ..listed("one", -90_000) };
     let day = SignedDuration::from_hours(24);
@@ -173,7 +173,7 @@ fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
         (Period::Once, Some(1_000_000), Some(Cause::Requested), Some((900_000, Some(100_000)))),
         (Period::Daily, Some(1_000_000), Some(Cause::Requested), Some((500_000, Some(500_000)))),
         (Period::Monthly, Some(0), Some(Cause::Expiry), Some((1, Some(0)))),
-        // More than the limit was left of a budget that was larger.
+        // The rest of a larger former budget exceeds the limit.
         (Period::Once, Some(99_000_000), Some(Cause::Changed), Some((9_000_000, Some(1_000_000)))),
         (Period::Once, Some(1_000_000), Some(Cause::Leaked), Some((1_000_000, None))),
         (Period::Once, Some(1_000_000), Some(Cause::KeyLost), Some((1_000_000, None))),
@@ -192,7 +192,7 @@ fn what_is_left_of_a_budget_is_shared_and_never_more_than_that() {
 }
 
 #[test]
-fn what_an_old_key_did_not_spend_goes_back_while_its_period_runs() {
+fn the_unspent_budget_of_an_old_key_goes_back_while_its_period_runs() {
     let has = |left| Listed { remaining: Some(left), ..listed("one", -90_000) };
     let daily = wanted(|it| {
         it.settings.budget = Some(Limit { micros: 10_000_000, period: Period::Daily });
@@ -206,7 +206,7 @@ fn what_an_old_key_did_not_spend_goes_back_while_its_period_runs() {
 }
 
 #[test]
-fn an_old_key_is_cut_to_its_share_and_the_oldest_goes_when_there_are_too_many() {
+fn an_old_key_is_cut_to_its_share_of_the_budget_and_the_oldest_is_revoked_when_there_are_too_many() {
     let shared = || PreviousKey { cut_to: Some("0.50".into()), ..previous("old", -60) };
     let facts = with_record(served(), |it| it.previous = vec![shared()]);
     expect(&facts, Step::Cut(id("old"), 500_000), Why::Overlap);
@@ -233,7 +233,7 @@ fn a_secret_lost_at_a_vendor_that_shows_a_key_once_is_a_replacement() {
 }
 
 #[test]
-fn a_key_shown_once_that_nobody_delivered_is_given_up_when_its_maker_has_ended() {
+fn an_undelivered_key_shown_once_is_abandoned_when_its_creating_process_has_ended() {
     let found = |ago: i64| once(Facts { view: Some(view(-5, &[(2, listed("two", -ago))])), ..pending(ago) });
     expect(&found(39), rest(1), Why::AnswerLost);
     expect(&found(40), Step::AbandonAttempt(Serial(2)), Why::AttemptFailed);
@@ -257,13 +257,13 @@ fn a_leaked_key_is_given_up_as_soon_as_making_another_one_does_not_succeed_at_on
     let drop_leaked = || Step::DropLeaked(id("one"));
     expect(&leaked(pending(5)), drop_leaked(), Why::Leaked);
     let mut failed = leaked(with_record(served(), |it| it.rotation_failures = 1));
-    // What failed before the leak was declared says nothing of the first attempt after it.
+    // A failure before the declaration of the leak does not count for the first attempt after it.
     expect(&failed, issue(2), Why::Rotation(Cause::Leaked));
     failed.record.failed_requests = Some(failed.requests.fingerprint());
     expect(&failed, drop_leaked(), Why::Leaked);
     let elsewhere = leaked(with_record(served(), |it| it.failures = 1));
     expect(&elsewhere, issue(2), Why::Rotation(Cause::Leaked));
-    let foreign = Target::Foreign { owner: "somebody".into() };
+    let foreign = Target::Foreign { owner: "another".into() };
     expect(&leaked(Facts { target: foreign, ..served() }), drop_leaked(), Why::Leaked);
 }
 
@@ -284,7 +284,7 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
     }
 }
 
-/// The first key is replaced before a pass wrote down which content its readers started with.
+/// The first key is replaced before a pass recorded the content with which its readers started.
 #[test]
 fn readers_are_restarted_although_the_first_content_was_not_written_down() {
     let served =

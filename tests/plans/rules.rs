@@ -1,4 +1,4 @@
-//! What must never happen in the world of the histories.
+//! The invariants of the world of the histories.
 
 use super::class::Class;
 use super::cluster::{FOREIGN, MAX_PREVIOUS, Object, Stored, mark};
@@ -13,7 +13,7 @@ use keysmith::plan::retry::plus;
 use std::rc::Rc;
 
 impl World {
-    /// A user takes the claim away. Where it was the only record of serials, these may come again.
+    /// A user removes the claim. If it was the only record of serials, they may repeat.
     pub fn strip(&mut self, claim: Option<String>) {
         let Some(live) = self.live() else { return };
         self.tampered = true;
@@ -24,8 +24,8 @@ impl World {
         self.store(Object { claim, ..(*live).clone() });
     }
 
-    /// A user took its claim away before its outcome was known. If it is above every claim, it is left alone like a key
-    /// of somebody who knows more, until the next claim outranks it; a deletion may not wait for it.
+    /// A user removed the claim of this key before its outcome was known. A key above every claim is left alone, like a
+    /// key of a controller with a newer claim, until the next claim outranks it; a deletion may not wait for it.
     pub fn is_left_alone(&self, key: &Listed) -> bool {
         let serial = mark().serial_in(&key.name).unwrap_or_default();
         self.forgotten.contains(&serial)
@@ -35,7 +35,7 @@ impl World {
             })
     }
 
-    /// A mint is preceded by its claim, and is the only one of its serial.
+    /// A create call has a claim, and is the only one of its serial.
     pub fn check_mint(&mut self, serial: Serial) {
         let sent = self.sent.entry(serial).or_default();
         *sent += 1;
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// A vendor that shows a key once is never asked for it again.
+    /// A vendor that shows a secret once is never asked to reveal it.
     pub fn check_reveal(&mut self, id: &KeyId) {
         if matches!(self.vendor.class, Class::Once | Class::Rotate) {
             self.break_rule(|| format!("{id} was to be revealed by a vendor that cannot"));
@@ -76,11 +76,11 @@ impl World {
     pub fn check_ours(&mut self, id: &KeyId) {
         let key = self.vendor.keys.iter().find(|key| key.id == *id);
         if key.is_some_and(|key| !key.was_marked(&mark())) && !self.adopts(id) {
-            self.break_rule(|| format!("somebody else's {id} was touched"));
+            self.break_rule(|| format!("the foreign {id} was touched"));
         }
     }
 
-    /// A key in a Secret dies only with its resource, or after another one was committed.
+    /// The key in a Secret is revoked only with its resource, or after another key was committed.
     pub fn check_unserved(&mut self, id: &KeyId) {
         let Some(live) = self.live().filter(|live| !live.deleting) else {
             return;
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Serials go up, and status names only what the Secret held before.
+    /// Serials increase, and status names only keys that the Secret held before.
     pub fn check_written(&mut self, old: &Object, new: &Object) {
         let claimed = |object: &Object| object.claim().map(|claim| claim.serial);
         if claimed(new) != claimed(old) && claimed(new) <= claimed(old) {
@@ -111,13 +111,13 @@ impl World {
         }
     }
 
-    /// Whether the resource names this key, which a person made, to be taken over.
+    /// Whether the resource names this key, which a person created, for adoption.
     fn adopts(&self, id: &KeyId) -> bool {
         id.0 == FOREIGN && self.versions.iter().flatten().any(|it| it.spec.adopts)
     }
 
-    /// What status names and what stays at the vendor is in the ledger before the resource goes. A resource that is let go by
-    /// force goes in any case.
+    /// The key in status and retained keys are in the ledger before the resource is gone. A resource that is deleted by
+    /// force is gone in any case.
     pub fn check_left(&mut self, old: &Object, new: &Object) {
         if !old.finalizer || new.finalizer || !new.deleting || new.forced || self.elsewhere {
             return;
@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// No more keys are made within a day than are admitted, one apart for each operator that counts for itself.
+    /// No more keys are created within a day than the limit, plus one per operator that counts for itself.
     fn check_brake(&mut self) {
         let since = plus(self.now, -SignedDuration::from_hours(24));
         self.mints.push(self.now);
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// A key that was served is revoked or switched off only once another one is, and the overlap is over.
+    /// A served key is revoked or switched off only after another one is served and the overlap is over.
     pub fn check_overlap(&mut self, id: &KeyId) {
         let excused = self.leaked.contains(id) || self.excused.contains(id);
         let Some(live) = self.live().filter(|live| !live.deleting && !excused) else {
@@ -180,7 +180,7 @@ impl World {
         let earliest = since.filter_map(|object| Some(plus(replaced(object)?, object.spec.overlap()))).min();
         let served = self.versions.iter().flatten().any(|it| it.status.id.as_ref() == Some(&id.0));
         let works = self.vendor.get(id).is_some_and(|key| key.expires_at.is_none_or(|at| at > self.now));
-        // One more replacement than old keys are admitted ends the oldest one's overlap.
+        // One more rotation than the maximum of previous keys ends the overlap of the oldest one.
         let crowded = self.versions.iter().flatten().any(|object| {
             let previous = &object.status.previous;
             let oldest = previous.iter().min_by_key(|key| (key.replaced_at, key.serial));
@@ -197,7 +197,8 @@ impl World {
         }
     }
 
-    /// No more keys than one that is served, one that is being made, those whose overlap runs, and one per fault.
+    /// There are no more keys than the served one, one that is being created, those in their overlap, and one per
+    /// fault.
     pub fn check_surplus(&mut self) {
         let (mark, live) = (mark(), self.live());
         let minted = |key: &&Listed| self.vendor.keys.iter().any(|it| it.id == key.id && it.ours);
@@ -216,10 +217,11 @@ impl World {
             return false;
         };
         match last.spec.deletion_policy() {
-            // Somebody took our mark away, and a late answer may have brought it back.
+            // A user removed our mark, and a late answer may have restored it.
             _ if last.forced || self.abandoned || self.excused.contains(&key.id) => true,
             DeletionPolicy::Retain => true,
-            // A second operator that does not know of the deletion yet may switch it on again: settings are not fenced.
+            // A second operator that does not know of the deletion yet may switch the key on again: settings are not
+            // fenced.
             DeletionPolicy::Disable => key.shown.active == Some(false) || self.switched.contains(&key.id),
             DeletionPolicy::Delete => false,
         }

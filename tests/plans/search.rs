@@ -1,6 +1,6 @@
-//! A bounded search through every order in which two operators can have their effects, with every fault that a
-//! budget admits. Operators are futures and cannot be copied, so a state is reached again by the choices that led to
-//! it, from the last moment at which nobody was in the middle of a pass.
+//! A bounded search through every order of the effects of two operators, with every fault that a budget admits.
+//! Operators are futures and cannot be cloned, so the search reaches a state again by repeating the choices since the
+//! last moment at which no operator was inside a pass.
 
 use super::class::Class;
 use super::cluster::digest;
@@ -13,52 +13,52 @@ use jiff::SignedDuration;
 use keysmith::plan::retry::plus;
 use std::collections::HashSet;
 
-/// What happens next.
+/// The next choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// An operator has its next effect.
     Move(usize, Fate),
-    /// An operator begins with the version before the present one.
+    /// An operator starts a pass with the version before the present one.
     Stale(usize),
-    /// An operator dies, and is started again.
+    /// An operator is killed and started again.
     Crash(usize),
-    /// An operator has its poll.
+    /// An operator polls.
     Poll(usize),
-    /// Nothing happens until somebody is due.
+    /// Time passes until an operator is due.
     Wait,
-    /// A user does the next thing.
+    /// A user takes the next action.
     User,
 }
 
-/// What may happen, and how often.
+/// The admitted choices and their numbers.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: &'static str,
     pub class: Class,
-    /// How often the other one goes on although the first is in the middle of a pass.
+    /// How often the other operator goes on while the first one is inside a pass.
     pub switches: u8,
     pub crashes: u8,
     pub lost: u8,
     pub late: u8,
     pub stale: u8,
-    /// Waits in the middle of a pass: the other one goes on as if it were alone.
+    /// Waits inside a pass: the other operator goes on as if it were alone.
     pub splits: u8,
     pub polls: u8,
     pub users: Vec<Act>,
-    /// Begins with a served key.
+    /// Whether the search begins with a served key.
     pub served: bool,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub struct Found {
     pub states: usize,
     pub ends: usize,
-    /// What went wrong, and the choices that led there.
+    /// The broken invariant, and the choices that led to it.
     pub broken: Option<String>,
 }
 
-/// A moment at which nobody is in the middle of a pass.
+/// A moment at which no operator is inside a pass.
 #[derive(Clone)]
 struct Start {
     world: World,
@@ -73,12 +73,12 @@ struct Search {
     most: usize,
 }
 
-/// Goes on for so many choices; after that whoever is there goes on by turns.
+/// The maximum number of choices; after that the operators take turns.
 const DEEPEST: usize = 160;
-/// Whoever is due later than this is not waited for.
+/// An operator that is due later than this is not waited for.
 const SOON: SignedDuration = SignedDuration::from_hours(2);
 
-/// Searches through a scenario until so many states were seen, or something went wrong.
+/// Searches a scenario until a number of states was seen, or an invariant is broken.
 pub fn search(scenario: &Scenario, mutant: Option<Mutant>, most: usize) -> Found {
     let mut world = World::new(scenario.class, false);
     world.searched = true;
@@ -105,7 +105,7 @@ pub fn search(scenario: &Scenario, mutant: Option<Mutant>, most: usize) -> Found
 }
 
 impl Search {
-    /// Repeats the choices, and goes on with the first of what can follow; the rest is put aside.
+    /// Repeats the choices and goes on with the first of the possible next ones; the others are queued.
     fn follow(
         &mut self,
         start: Start,
@@ -151,7 +151,7 @@ impl Search {
         play
     }
 
-    /// No more faults: the goal is reached, and kept.
+    /// Without further faults, the goal is reached and kept.
     fn end(&mut self, play: &mut Play) -> Result<(), String> {
         if !self.ends.insert(recognise_world(&play.world.borrow())) {
             return Ok(());
@@ -162,7 +162,7 @@ impl Search {
     }
 }
 
-/// Whether somebody else is in the middle of a pass.
+/// Whether another operator is inside a pass.
 fn switches(play: &Play, who: usize) -> bool {
     let mover = play.world.borrow().mover;
     mover != who && play.running[mover].is_some()
@@ -173,7 +173,7 @@ fn due(play: &Play, who: usize) -> bool {
     world.operators[who].wake.is_some_and(|wake| wake <= world.now)
 }
 
-/// Everything that can happen now; what goes well first.
+/// All possible choices, those without a fault first.
 fn following(play: &Play, left: &Scenario) -> Vec<Choice> {
     let mut next = Vec::new();
     let busy = (0..2).any(|who| play.running[who].is_some());
@@ -203,7 +203,7 @@ fn following(play: &Play, left: &Scenario) -> Vec<Choice> {
     next
 }
 
-/// How long it is until somebody who is not in the middle of a pass is due, or a late call lands.
+/// The time until an operator outside a pass is due, or a late call lands.
 fn soonest(play: &Play) -> Option<SignedDuration> {
     let world = play.world.borrow();
     let wakes = (0..2).filter(|who| play.running[*who].is_none());

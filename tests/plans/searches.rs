@@ -1,11 +1,11 @@
-//! The searches, through the protocol as it is.
+//! The searches with the real protocol.
 
 use super::class::Class;
 use super::search::{Scenario, search};
 use super::user::Act;
 use crate::support::report;
 
-/// The orders and faults that are searched through.
+/// The scenarios: orders and faults.
 pub fn scenarios() -> Vec<Scenario> {
     let (a, c) = (Class::Reveal, Class::Once);
     let none = Scenario {
@@ -48,7 +48,7 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 #[test]
-fn whatever_the_order_every_state_leads_to_the_goal() {
+fn from_every_reachable_state_the_goal_is_reachable_in_any_order() {
     let most = if report::thorough() { 40_000 } else { 1_500 };
     let (mut states, mut violations) = (0, Vec::new());
     for scenario in scenarios() {

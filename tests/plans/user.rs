@@ -1,4 +1,4 @@
-//! What users do, in Kubernetes and in the vendor's console.
+//! The acts of users, in Kubernetes and in the vendor's console.
 
 use super::cluster::{ENTRY, FOREIGN, Object, Spec, Stored, mark};
 use super::vendor::Request;
@@ -12,7 +12,7 @@ use keysmith::plan::naming::Serial;
 use kube::ResourceExt;
 use proptest::prelude::*;
 
-/// One thing a user does.
+/// One act of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     EditSpec(u8),
@@ -22,11 +22,11 @@ pub enum Act {
     DeleteResource,
     DeleteSecret,
     EditSecret,
-    /// Raises serial or fence by hand, or takes them off.
+    /// Raises serial or fence by hand, or removes them.
     EditAnnotations(u8),
-    /// Names somebody else's key in the Secret's annotations.
+    /// Names a foreign key in the Secret's annotations.
     NameForeignKey,
-    /// Puts a Secret of that name where there is none.
+    /// Creates a Secret of that name if there is none.
     TakeName,
     DeleteKey(u8),
     ChangeKey(u8),
@@ -35,27 +35,27 @@ pub enum Act {
     SwitchKey(u8),
     /// Calls the gateway with a key.
     UseKey(u8),
-    /// Asks for a replacement.
+    /// Requests a rotation.
     Rotate(u8),
     /// Declares the served key leaked.
     Leak,
-    /// Lets the resource go whatever becomes of the key.
+    /// Forces the deletion of the resource, whatever happens to the key.
     ForceOrphan,
-    /// Makes a key with our mark and the serial that comes next.
+    /// Creates a key with our mark and the next serial.
     PlantKey,
-    /// Replaces the resource by the manifest that it was made from: finalizer and annotations are gone.
+    /// Replaces the resource by its original manifest, without finalizer and annotations.
     ReplaceObject,
-    /// Adds something to the Secret that is not the key.
+    /// Adds an entry to the Secret that is not the key.
     DressSecret,
     /// Makes the Secret immutable.
     FixSecret,
-    /// Another admission policy.
+    /// Changes the admission policy.
     SetPolicy(u8),
-    /// The vendor does not show the served key for a while.
+    /// The vendor hides the served key for a while.
     HideKey,
     /// The vendor shows every key again.
     ShowKeys,
-    /// The token leads to another account, or back.
+    /// The token is changed to one of another account, or back.
     ChangeAccount,
 }
 
@@ -99,7 +99,7 @@ pub fn act(world: &mut World, what: Act) {
         }),
         Act::Rotate(seed) => edit(world, |object| object.rotate = Some(seed.to_string())),
         Act::Leak => {
-            // Nobody withdraws it.
+            // The request stays.
             let asked = Some(world.version.to_string());
             edit(world, |object| object.leaked = asked);
         }
@@ -145,7 +145,7 @@ pub fn act(world: &mut World, what: Act) {
             world.strip(None);
             world.bare |= world.live().is_some_and(|live| live.finalizer && !live.deleting);
             edit(world, |object| {
-                // One that is being deleted keeps its finalizers, or goes.
+                // An object that is being deleted keeps its finalizers, or is removed.
                 object.finalizer &= object.deleting;
                 (object.rotate, object.requested) = (None, None);
             });
@@ -273,7 +273,7 @@ fn console(world: &mut World, seed: u8, change: impl FnOnce(&mut World, KeyId)) 
 }
 
 impl World {
-    /// The controller of console tokens finds out at once that the token leads elsewhere, or back.
+    /// The ConsoleToken controller notices the change of the account at once.
     fn move_account(&mut self, elsewhere: bool) {
         if self.elsewhere != elsewhere {
             self.elsewhere = elsewhere;
@@ -289,7 +289,7 @@ impl World {
         self.policy = policy;
     }
 
-    /// Users put an end to what keeps the world from coming to rest.
+    /// Users undo every act that keeps the world from settling.
     pub fn calm(&mut self) {
         self.set_policy(Policy::None);
         self.vendor.hidden.clear();

@@ -11,11 +11,11 @@ use keysmith::plan::retry::plus;
 use keysmith::plan::settings::Settings;
 use std::collections::BTreeSet;
 
-/// A key, with all that ever happened to it.
+/// A key with its whole history.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub id: KeyId,
-    /// Whether an operator of the model asked for it.
+    /// Whether an operator of the model created it.
     pub ours: bool,
     history: Vec<(Timestamp, Option<Listed>)>,
 }
@@ -25,12 +25,12 @@ impl Key {
         self.history.last().and_then(|(_, state)| state.as_ref())
     }
 
-    /// As it was last shown.
+    /// The key as it was last listed.
     pub fn was(&self) -> &Listed {
         self.history.iter().rev().find_map(|(_, state)| state.as_ref()).unwrap()
     }
 
-    /// Whether it ever carried that mark; a listing may be older than a change of its name.
+    /// Whether it ever had that mark; a listing may be older than a change of its name.
     pub fn was_marked(&self, mark: &Mark) -> bool {
         let states = self.history.iter().filter_map(|(_, state)| state.as_ref());
         states.into_iter().any(|key| mark.serial_in(&key.name).is_some())
@@ -42,7 +42,7 @@ impl Key {
     }
 }
 
-/// What can be asked of the vendor and changes something.
+/// The requests that change the vendor's state.
 #[derive(Clone, Debug)]
 pub enum Request {
     Mint {
@@ -57,7 +57,7 @@ pub enum Request {
         to: Settings,
     },
     Revoke(KeyId),
-    /// Gives a key another secret: whoever has the old one has nothing, which a new id stands for here.
+    /// Gives a key another secret and invalidates the old one, which the model represents by a new id.
     Rotate(KeyId),
 }
 
@@ -66,11 +66,11 @@ pub enum Request {
 pub struct Vendor {
     pub class: Class,
     pub keys: Vec<Key>,
-    /// Requests that their sender gave up on, and when they are carried out.
+    /// Requests that their sender gave up on, with the time at which they land.
     pub flights: Vec<(Timestamp, Request)>,
-    /// How long a key lives, if not for ever.
+    /// The lifetime of a key, if it expires.
     pub lifetime: Option<SignedDuration>,
-    /// Keys that work and are not shown for a while, neither in listings nor when they are asked for.
+    /// Keys that work and are hidden for a while, from listings and from reads of one key.
     pub hidden: BTreeSet<KeyId>,
 }
 
@@ -79,7 +79,7 @@ impl Vendor {
         self.keys.iter().find(|key| key.id == *id).and_then(Key::now)
     }
 
-    /// The answer to a question for one key: where it is no call of its own, the listing with its lag.
+    /// The answer to a read of one key; without an endpoint for it, the listing with its lag.
     pub fn shown(&self, id: &KeyId, (now, roll): (Timestamp, u16)) -> Option<Listed> {
         if self.class.get_lags() {
             return self.list(now, roll).into_iter().find(|key| key.id == *id);
@@ -91,7 +91,7 @@ impl Vendor {
         self.keys.iter().filter_map(Key::now).filter(|key| mark.serial_in(&key.name).is_some())
     }
 
-    /// Every entry lags by its own time, so that neither order nor completeness can be relied on.
+    /// Every entry has a lag of its own, so that neither order nor completeness is reliable.
     pub fn list(&self, now: Timestamp, roll: u16) -> Vec<Listed> {
         let seen = |(place, key): (usize, &Key)| {
             let mixed = usize::from(roll).wrapping_mul(31).wrapping_add(place.wrapping_mul(7919));
@@ -184,7 +184,7 @@ fn set(key: &mut Listed, field: Field, (name, to): (&String, &Settings)) {
     }
 }
 
-/// What a caller is told of a call that did not go well.
+/// The fault that a caller gets.
 pub fn fault(fate: Fate) -> Fault {
     match fate {
         Fate::Fails => Fault::without_effect(FaultKind::Throttled { until: None }),

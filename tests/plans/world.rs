@@ -1,4 +1,4 @@
-//! The world of the histories: Kubernetes, the vendor and a clock, and what must never happen in it.
+//! The world of the histories: Kubernetes, the vendor, a clock, and the invariants.
 
 use super::class::Class;
 use super::cluster::{ENTRY, Object, Spec, Stored, digest, mark};
@@ -23,13 +23,13 @@ use std::sync::Arc;
 
 pub type Shared = Rc<RefCell<World>>;
 
-/// How Kubernetes can refuse.
+/// The refusals of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kube {
     Conflict,
     Missing,
     Unavailable,
-    /// A policy says no.
+    /// A policy refuses the write.
     Refused,
 }
 
@@ -45,110 +45,110 @@ impl From<Kube> for kube::Error {
     }
 }
 
-/// What admission does to Secrets.
+/// The effect of admission on Secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Policy {
     #[default]
     None,
-    /// Refuses them.
+    /// Refuses Secrets.
     Refuses,
-    /// Adds something of its own.
+    /// Adds an entry.
     Dresses,
-    /// Takes the key out.
+    /// Removes the key.
     Strips,
 }
 
-/// What one operator remembers between passes; a crash clears it.
+/// The memory of one operator between passes; a crash clears it.
 #[derive(Clone, Default)]
 pub struct Memory {
-    /// Hash of what it saw since it began to look.
+    /// Hash of everything that it saw since its pass began.
     pub seen: u64,
     pub written: Option<Rc<Object>>,
     /// What the engine remembers.
     pub remembered: Remembered,
     pub latest: Option<Arc<Listing>>,
-    /// The keys of the running day.
+    /// The keys created in the current day.
     pub made: Mints,
-    /// It took the finalizer off.
+    /// It removed the finalizer.
     pub released: bool,
-    /// It waits before another attempt, until then.
+    /// It sleeps before another attempt, until then.
     pub asleep: Option<Timestamp>,
     pub failures: u32,
     pub stale: u32,
-    /// When it looks at the resource again by itself.
+    /// The time of its next pass.
     pub wake: Option<Timestamp>,
-    /// Something changed while it was looking.
+    /// The resource changed during its pass.
     pub woken: bool,
-    /// It looks at a resource without a finalizer.
+    /// Its pass sees a resource without a finalizer.
     pub saw_bare: bool,
-    /// A create call is about to go out, and this is when a live process would have sent it.
+    /// A create call is about to be sent; by this time a live process would have sent it.
     pub unsent: Option<Timestamp>,
 }
 
-/// Everything.
+/// The whole state.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that happened once")]
 #[derive(Clone)]
 pub struct World {
-    /// Who moves.
+    /// The operator that moves.
     pub mover: usize,
-    /// Whether states are compared, by what everybody saw.
+    /// Whether a search compares states, by what each operator saw.
     pub searched: bool,
     pub now: Timestamp,
     /// Every version of the resource; the last is the present one, `None` once it is gone.
     pub versions: Vec<Option<Rc<Object>>>,
     pub secret: Option<Stored>,
     pub policy: Policy,
-    /// Whether the resource lost its finalizer, and no operator has looked at it since.
+    /// Whether the resource lost its finalizer, and no operator has seen that yet.
     pub bare: bool,
-    /// Whether it was deleted then: nothing but a sweep finds its keys.
+    /// Whether the resource was deleted without a finalizer: only a sweep finds its keys.
     pub abandoned: bool,
-    /// Whether the token leads to an account that has none of the keys.
+    /// Whether the token belongs to an account that has none of the keys.
     pub elsewhere: bool,
     pub vendor: Vendor,
-    /// What was left at the vendor on purpose.
+    /// The keys that were left at the vendor on purpose.
     pub ledger: Vec<Entry>,
-    /// How many keys may be made within a day.
+    /// The limit of keys per day.
     pub keys_per_day: u64,
-    /// When a policy that refuses Secrets, or takes the key out of them, came into force.
+    /// Since when a policy refuses Secrets, or removes the key from them.
     pub refusing_since: Option<Timestamp>,
     /// When create calls were sent.
     pub mints: Vec<Timestamp>,
     pub operators: [Memory; 2],
-    /// What becomes of the next request.
+    /// The outcome of the next request.
     pub fate: Fate,
-    /// How the next listing lags.
+    /// The lag of the next listing.
     pub roll: u16,
     pub version: u64,
     pub sent: BTreeMap<Serial, u32>,
-    /// Serials whose only record a user took away; these may be used again, and nothing can help it.
+    /// Serials whose only record a user removed; they may be used again, which cannot be prevented.
     pub forgotten: BTreeSet<Serial>,
-    /// Whether users took a claim away or wrote into the Secret's annotations, or the Secret was away for a while:
-    /// then nothing holds its writers back.
+    /// Whether users removed a claim or wrote into the Secret's annotations, or the Secret was missing for a while:
+    /// then nothing stops its writers.
     pub tampered: bool,
-    /// Whether somebody planted a key a little before its serial was claimed: then there are two of one serial, and
-    /// who adopts the one may revoke the other while it is being delivered.
+    /// Whether a user planted a key a little before its serial was claimed: then there are two keys of one serial, and
+    /// an operator that adopts one may revoke the other during its delivery.
     pub planted: bool,
     /// Keys that operators revoked.
     pub revoked: BTreeSet<KeyId>,
-    /// Keys that were served when somebody declared them leaked.
+    /// Keys that were served when a user declared them leaked.
     pub leaked: BTreeSet<KeyId>,
     /// Keys that users deleted, renamed or switched off.
     pub excused: BTreeSet<KeyId>,
-    /// Keys that operators switched off for good.
+    /// Keys that operators switched off permanently.
     pub switched: BTreeSet<KeyId>,
     /// Keys that operators put into the Secret.
     pub delivered: BTreeSet<KeyId>,
-    /// Whether status said once that the key works.
+    /// Whether status ever said that the key works.
     pub ready: bool,
-    /// Whether a user ever wanted a key that does not work.
+    /// Whether a user ever wanted the key switched off.
     pub switched_off: bool,
-    /// How much went wrong so far.
+    /// The number of faults so far.
     pub faults: usize,
     /// Writes of operators to Kubernetes.
     pub writes: u64,
-    /// Calls of operators to the vendor, but for polls.
+    /// Calls of operators to the vendor, except polls.
     pub calls: u64,
-    /// The first thing that must not happen and did.
+    /// The first broken invariant.
     pub broken: Option<String>,
     pub log: Option<Vec<String>>,
 }
@@ -192,7 +192,7 @@ impl World {
             log: None,
         };
         // Made by a person long ago, so that every listing shows it.
-        let foreign = Request::Mint { name: "made by hand".into(), models: vec![], ours: false };
+        let foreign = Request::Mint { name: "a foreign key".into(), models: vec![], ours: false };
         let _ = world.vendor.apply(plus(world.now, -SignedDuration::from_hours(1)), &foreign);
         let spec = Spec { class, adopts, ..Spec::default() };
         world.store(Object { generation: 1, spec, ..Object::default() });
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// Time goes on, and requests land.
+    /// Advances the time; late requests land.
     pub fn advance(&mut self, by: SignedDuration) {
         let until = plus(self.now, by);
         while let Some(at) = self.vendor.flights.iter().map(|it| it.0).min().filter(|at| *at <= until) {
@@ -241,13 +241,13 @@ impl World {
         }
     }
 
-    /// A new version of the resource, by whomever.
+    /// Stores a new version of the resource, by any writer.
     pub fn store(&mut self, mut object: Object) -> Rc<Object> {
         self.version += 1;
         object.version = self.version;
         object.digest = if self.searched { object.content() } else { 0 };
         if object.leaked.is_some() && object.leaked != object.status.last_handled_leaked {
-            // Nobody can tell which of the keys that work it was.
+            // It cannot be known which of the working keys it was.
             let previous = object.status.previous.iter().map(|key| KeyId(key.id.clone()));
             self.leaked.extend(object.status.id.clone().map(KeyId).into_iter().chain(previous));
         }
@@ -299,7 +299,7 @@ impl World {
         answer
     }
 
-    /// An operator begins to look at the resource.
+    /// An operator begins a pass.
     pub fn begin(&mut self, who: usize, key: &Object) {
         self.mover = who;
         self.operators[who].saw_bare = self.bare && !key.finalizer;
@@ -307,7 +307,7 @@ impl World {
         self.saw(key);
     }
 
-    /// Whoever moves learnt something.
+    /// Records what the moving operator saw.
     fn saw(&mut self, what: &impl Debug) {
         if self.searched {
             let before = self.operators[self.mover].seen;
@@ -321,7 +321,7 @@ impl World {
         answer
     }
 
-    /// Changes the resource if it is still the one that was read.
+    /// Changes the resource if it is still the version that was read.
     pub fn patch(&mut self, read: Option<u64>, change: impl FnOnce(&mut Object)) -> Result<Rc<Object>, Kube> {
         self.write(|world| {
             let live = world.live().ok_or(Kube::Missing)?;
@@ -348,7 +348,7 @@ impl World {
         })
     }
 
-    /// What the API server would store; `None` is to create it.
+    /// The Secret that the API server would store; `None` means create.
     pub fn admit(&self, read: Option<u64>, mut sent: Stored) -> Result<Stored, Kube> {
         let present = self.secret.as_ref();
         match (read, present) {
@@ -373,12 +373,12 @@ impl World {
         Ok(sent)
     }
 
-    /// Writes the Secret if it is still the one that was read; `None` is to create it.
+    /// Writes the Secret if it is still the version that was read; `None` means create.
     pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<Stored, Kube> {
         self.write(|world| {
             let admitted = world.admit(read, secret.clone());
             let present = world.secret.as_ref().filter(|_| admitted.is_ok());
-            // Users can write any serial; what an operator writes outranks whatever it finds.
+            // Users can write any serial; a write of an operator outranks whatever it finds.
             let back = present.is_some_and(|old| secret.newest() < old.newest());
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
@@ -386,7 +386,7 @@ impl World {
                 && !secret.serial().is_some_and(|serial| world.forgotten.contains(&serial))
                 && present.is_some_and(|old| old.data() != secret.data())
                 && secret.data().as_ref().is_some_and(|id| world.revoked.contains(id));
-            // Nobody who knows of less than was sent since changes what a Secret serves.
+            // An operator that knows of fewer calls than were sent since must not change the key that a Secret serves.
             let sent = world.sent.keys().max().copied();
             let behind = !world.tampered
                 && secret.fence() < sent
@@ -405,7 +405,7 @@ impl World {
                 world.break_rule(|| format!("the Secret went back: {secret:?}"));
             }
             if foreign {
-                world.break_rule(|| "somebody else's Secret was written".into());
+                world.break_rule(|| "a foreign Secret was written".into());
             }
             world.store_secret(Some(secret));
             world.secret.clone().ok_or(Kube::Missing)
@@ -450,7 +450,7 @@ impl World {
             Request::Mint { .. } => {}
             Request::Amend { id, name, to, .. } => {
                 self.check_ours(id);
-                // Nothing but its activity: it is a previous key, or on its way out.
+                // Only its activity changes: it is a previous key, or about to be revoked.
                 if name.is_empty() && !to.active {
                     self.switched.insert(id.clone());
                     self.check_overlap(id);

@@ -1,4 +1,5 @@
-//! Each invariant is broken by one change to a world that keeps it: one that nothing breaks would prove nothing.
+//! Each invariant is broken by one change to a world that keeps it: an invariant that nothing breaks would prove
+//! nothing.
 
 use crate::support::invariants::{
     AtRest, Creations, Key, Resource, Serving, Snapshot, live_keys_are_excusable, no_secret_is_shown,

@@ -1,4 +1,4 @@
-//! Two operators at once, neither of which knows of the other.
+//! Two operators at once that do not know of each other.
 
 use super::replica::Replica;
 use super::stage::{SEED, Stage};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const KEYS: usize = 10;
-/// For what was claimed and not sent when the last kill came, once for the key itself and once for its replacement.
+/// Long enough for a claim without a call at the last kill, once for the key itself and once for its replacement.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// More than two looks of an operator at the vendor.
+/// More than two polls of an operator.
 const STAYS: Duration = Duration::from_millis(2500);
 
-/// Kills to play, and the longest time between two of them.
+/// The number of kills, and the longest time between two of them.
 fn kills() -> (usize, u64) {
     if thorough() { (40, 1200) } else { (4, 400) }
 }
@@ -33,7 +33,7 @@ pub async fn two_at_once() {
     report::conclude(&violations);
 }
 
-/// What users asked for last.
+/// The last request of the users.
 #[derive(Clone, Copy)]
 struct Wanted {
     budget: u64,
@@ -52,7 +52,8 @@ impl Duel {
         for number in 0..KEYS {
             self.stage.create_key(&name(number), fields(self.wanted[number])).await;
         }
-        // A kill between claim and create call costs more than a minute, so a plain run has none while keys are made.
+        // A kill between claim and create call costs more than a minute, so a short run has none during the creation of
+        // keys.
         if !thorough() {
             self.settled().await?;
             self.edit_all(1).await;
@@ -70,7 +71,7 @@ impl Duel {
         self.stage.check_protocol()
     }
 
-    /// Another budget for every key, and a replacement for every third.
+    /// Changes the budget of every key, and requests a rotation of every third one.
     async fn edit_all(&mut self, trigger: usize) {
         for number in 0..KEYS {
             self.wanted[number].budget += 1;

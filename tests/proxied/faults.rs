@@ -1,4 +1,4 @@
-//! What can happen to one request and to the operator that sent it.
+//! The faults of one request and of the operator that sent it.
 
 use super::gate::Gate;
 use super::replica::Replica;
@@ -7,16 +7,16 @@ use super::story::Story;
 use super::wires::{Act, Point, Side};
 use std::time::Duration;
 
-/// How long a paused operator's successor gets to end the story before the paused one is woken.
+/// How long the successor of a paused operator gets to finish the story before the paused one is resumed.
 const HEAD_START: Duration = Duration::from_secs(6);
-/// Longer than anything waits for a create call whose outcome is unknown.
+/// Longer than any wait for a create call with an unknown outcome.
 const LONG_HEAD_START: Duration = Duration::from_secs(85);
-/// How late a request arrives whose sender is dead.
+/// The delay of a request whose sender is dead.
 const LATE: Duration = Duration::from_secs(2);
 /// A successor that has something to write does so within this time.
 const NEXT_WRITE: Duration = Duration::from_secs(8);
 
-/// A Secret that exists is written to before its key is replaced, and then with the new key.
+/// The fence: an existing Secret is written before its key is replaced, and then again with the new key.
 const FENCE: &str = "PUT secrets";
 
 /// One fault.
@@ -28,13 +28,13 @@ pub enum Fault {
     KillAfter,
     /// Killed with the request on its way; it arrives when a successor is at work.
     KillWhileSending,
-    /// Killed before it sent the request, and its successor before the first request of its own.
+    /// Killed before it sent the request; its successor is killed before its first request.
     KillTwiceBefore,
-    /// Killed before it read the answer, and its successor before the answer to its first request.
+    /// Killed before it read the answer; its successor is killed before the answer to its first request.
     KillTwiceAfter,
-    /// Paused before the answer, and woken when a successor is done or long at work.
+    /// Paused before the answer, and resumed when a successor has finished or worked for long.
     PauseAfter,
-    /// The same, with the request on its way until then.
+    /// Like `PauseAfter`, with the request under way until then.
     PauseWhileSending,
     /// The request is lost.
     LoseRequest,
@@ -55,7 +55,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
+    /// Every fault.
     pub const ALL: [Self; 15] = [
         Self::KillBefore,
         Self::KillAfter,
@@ -74,7 +74,8 @@ impl Fault {
         Self::Unavailable,
     ];
 
-    /// Whether it happens there in a plain run as well: lost lives and answers, the rest where it is worst.
+    /// Whether a short run has this fault at this point: kills and lost answers, the others at the most dangerous
+    /// points.
     pub fn is_brief(self, story: Story, point: &Point) -> bool {
         match self {
             Self::KillAfter => true,
@@ -89,38 +90,38 @@ impl Fault {
         }
     }
 
-    /// Whether it can happen there. A vendor that answers 409 refuses, and is asked again an hour later.
+    /// Whether the fault is possible at this point. A vendor that answers 409 refuses the call, and is asked again an
+    /// hour later.
     pub fn fits(self, point: &Point) -> bool {
         self != Self::Conflict || point.side == Side::Kubernetes
     }
 
-    /// Whether a serial may be left claimed with nothing at the vendor. That is certain only after more than a
-    /// minute.
+    /// Whether a serial may be left claimed without a key at the vendor. That is certain only after more than a minute.
     pub fn leaves_doubt(self, story: Story, point: &Point) -> bool {
         let unsent =
             [Self::KillBefore, Self::LoseRequest, Self::Unavailable, Self::PauseWhileSending].contains(&self);
         let applied = [Self::KillAfter, Self::LoseAnswer, Self::Truncate, Self::PauseAfter].contains(&self);
         match (point.side, point.shape.as_str(), point.nth) {
             _ if !story.mints() => false,
-            // The successor may be about to make another key.
+            // The successor may be about to create another key.
             _ if self.is_pair() => true,
             (Side::Vendor, "POST api_keys", _) => unsent,
-            // On its way, it may arrive before the successor has looked.
+            // The request under way may arrive before the successor has listed.
             (Side::Kubernetes, "PATCH gatewayapikeys", _) => {
                 applied || [Self::KillWhileSending, Self::PauseWhileSending].contains(&self)
             }
-            // The fence: claimed, and not sent.
+            // The fence: the serial is claimed, and the create call is not sent.
             (Side::Kubernetes, FENCE, 1) => ![Self::Replay, Self::Delay].contains(&self),
             _ => false,
         }
     }
 
-    /// Whether it is two faults in a row.
+    /// Whether it consists of two faults in a row.
     pub fn is_pair(self) -> bool {
         matches!(self, Self::KillTwiceBefore | Self::KillTwiceAfter)
     }
 
-    /// Lets it happen to the story that just begins. Returns who works on when it is over.
+    /// Applies the fault to the story that begins now. Returns the operator that works on afterwards.
     pub async fn happen(self, play: &mut Play<'_>, operator: Replica) -> Result<Vec<Replica>, String> {
         let gate = Gate::default();
         let act = self.act(&gate);
@@ -140,7 +141,7 @@ impl Fault {
                 play.stage.wires.at_next_write(self.act(&again));
                 gate.lose();
                 let successor = play.stage.operator();
-                // There may be nothing left for it to write.
+                // The successor may have nothing left to write.
                 let reached = tokio::time::timeout(NEXT_WRITE, again.reached()).await;
                 play.stage.wires.clear();
                 if reached.is_err() {
@@ -164,7 +165,7 @@ impl Fault {
                 let successor = play.stage.operator();
                 let head_start =
                     if self.leaves_doubt(play.story, &play.point) { LONG_HEAD_START } else { HEAD_START };
-                // It may have to wait for the paused one's request.
+                // The successor may have to wait for the request of the paused operator.
                 let _ = play.stage.until(head_start, async || play.story.ended(play.stage).await).await;
                 gate.open();
                 operator.wake();
@@ -194,10 +195,10 @@ impl Fault {
 
 /// A story with a fault at a point.
 pub struct Play<'a> {
-    /// Where.
+    /// The stage.
     pub stage: &'a mut Stage,
-    /// What.
+    /// The story.
     pub story: Story,
-    /// At which request.
+    /// The request that the fault hits.
     pub point: Point,
 }

@@ -1,4 +1,4 @@
-//! A place where a request is held until somebody says what becomes of it.
+//! A gate that holds a request until the test opens or closes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,25 +20,25 @@ struct Inner {
 }
 
 impl Gate {
-    /// For the proxy: waits, and says whether the request goes on.
+    /// For the proxy: waits, and returns whether the request is forwarded.
     pub async fn pass(&self) -> bool {
         self.0.arrived.cancel();
         self.0.opened.cancelled().await;
         !self.0.lost.load(Ordering::SeqCst)
     }
 
-    /// Waits until the request is here.
+    /// Waits until the request has arrived.
     pub async fn reached(&self) -> Result<(), String> {
         let waited = tokio::time::timeout(PATIENCE, self.0.arrived.cancelled()).await;
         waited.map_err(|_| "the request in question was never sent".to_owned())
     }
 
-    /// Lets it go on.
+    /// Lets the request pass.
     pub fn open(&self) {
         self.0.opened.cancel();
     }
 
-    /// Closes its connection.
+    /// Closes the connection of the request.
     pub fn lose(&self) {
         self.0.lost.store(true, Ordering::SeqCst);
         self.0.opened.cancel();

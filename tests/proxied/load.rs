@@ -1,4 +1,4 @@
-//! Calls with whatever the Secret holds, all through replacements of its key and kills of the operator.
+//! Calls with the key in the Secret during rotations and kills of the operator.
 
 use super::gate::Gate;
 use super::replica::Replica;
@@ -11,7 +11,7 @@ use crate::support::report::{self, thorough};
 use serde_json::json;
 use std::time::Duration;
 
-/// More than a create call that was claimed and never sent is waited for.
+/// Longer than the wait for a create call that was claimed and never sent.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Rotates many times, kills the operator in many of them, and counts refused calls.
@@ -71,7 +71,7 @@ impl Run<'_> {
         let gate = Gate::default();
         if let Kill::At(side, shape, nth) = kill {
             let act = if self.rng.coin() { Act::HoldRequest } else { Act::HoldAnswer };
-            // Held before it is forwarded, a create call would leave a doubt that takes more than a minute.
+            // If the create call were held before it is forwarded, its outcome would be unknown for more than a minute.
             let act = if side == Side::Vendor { Act::HoldAnswer } else { act };
             let point = Point { side, shape: shape.to_owned(), nth };
             self.stage.wires.at(&point, act(gate.clone()));
@@ -91,8 +91,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Most kills are aimed. The others come when they come; they too are the more instructive the fewer of them
-    /// meet the moment between a claim and its create call, after which everybody waits.
+    /// Most kills are aimed at a request. The others are random. The fewer of the random ones hit the moment between a
+    /// claim and its create call, after which the operator waits, the more the run shows.
     fn kill(&mut self) -> Kill {
         match self.rng.below(if thorough() { 10 } else { 4 }) {
             0 => Kill::At(Side::Vendor, "POST api_keys", 1),
@@ -104,7 +104,7 @@ impl Run<'_> {
     }
 }
 
-/// When the operator is killed in a replacement.
+/// The moment of a rotation at which the operator is killed.
 #[derive(Clone, Copy)]
 enum Kill {
     None,

@@ -1,4 +1,5 @@
-//! Looks after every change at the vendor whether what Secrets serve still works: whoever revokes a served key is seen.
+//! Checks after every change at the vendor whether the keys in Secrets still work, so that the revocation of a served
+//! key is seen.
 
 use super::stage::value;
 use super::wires::Wires;
@@ -10,7 +11,7 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Until aborted, looks after every change at the vendor whether each Secret's key still works.
+/// Checks each Secret's key after every change at the vendor, until aborted.
 pub struct Observer {
     /// The resources.
     pub keys: Api<DynamicObject>,
@@ -18,14 +19,14 @@ pub struct Observer {
     pub secrets: Api<Secret>,
     /// The vendor.
     pub emulator: Emulator,
-    /// Says when something changed there.
+    /// Reports changes at the vendor.
     pub wires: Wires,
-    /// Where it writes what was wrong.
+    /// The violations found.
     pub wrong: Arc<Mutex<Vec<String>>>,
 }
 
 impl Observer {
-    /// Until aborted.
+    /// Runs until aborted.
     pub async fn watch(self) {
         loop {
             self.wires.vendor_changed().await;
@@ -54,7 +55,7 @@ impl Observer {
         self.emulator.edgee().check(held, None) == DataPlaneAnswer::Accepted
     }
 
-    /// Since it was read the Secret may have got another key, which is looked at after the next change.
+    /// The Secret may have got another key since it was read; the check after the next change covers that.
     async fn serving(&self, name: &str, held: &str) -> Serving {
         let Ok(Some(key)) = self.keys.get_opt(name).await else {
             return Serving { ended: true, ..Serving::default() };

@@ -1,4 +1,4 @@
-//! The vendor is gone for a while.
+//! Outages of the vendor.
 
 use super::replica::Replica;
 use super::stage::Stage;
@@ -11,11 +11,11 @@ use serde_json::json;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Long enough for a few attempts.
+/// Long enough for a few retries.
 const OUTAGE: Duration = Duration::from_secs(4);
 const NAMES: [&str; 2] = ["checkout", "search"];
 
-/// A namespace with keys in it is deleted, its console token's Secret with it, while the vendor does not answer.
+/// A namespace with keys is deleted, with the Secret of its console token, while the vendor does not answer.
 pub async fn a_namespace_goes_once_the_vendor_is_back() {
     let outages: &[Act] = &[Act::Refuse(503), Act::LoseRequest, Act::LoseAnswer];
     let outages = if thorough() { outages } else { &outages[..1] };
@@ -29,9 +29,10 @@ pub async fn a_namespace_goes_once_the_vendor_is_back() {
     report::conclude(&violations);
 }
 
-/// The same, the operator dies, and somebody takes the finalizer off the token's Secret: with that gone, nobody can
-/// revoke anything any more. Then every resource says so, and the namespace goes when somebody lets go of the keys.
-pub async fn a_namespace_whose_token_is_lost_goes_when_told_to() {
+/// The same outage; in addition, the operator dies, and a user removes the finalizer from the token's Secret. Without
+/// that Secret no key can be revoked any more. Then every resource reports that, and the namespace is deleted after a
+/// user forces the deletion of the resources.
+pub async fn a_namespace_whose_token_is_lost_goes_by_force_deletion() {
     let result = let_go().await;
     let violations: Vec<_> = result.err().map(|error| format!("a token lost: {error}")).into_iter().collect();
     report::add(&[("faults", 1)]);
@@ -44,8 +45,8 @@ async fn let_go() -> Result<(), String> {
     let namespaces: Api<Namespace> = Api::all(stage.user.clone());
     namespaces.delete(&stage.namespace, &DeleteParams::default()).await.unwrap();
     operator.kill();
-    let nobody = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    stage.secrets().patch("edgee-console", &PatchParams::default(), &nobody).await.unwrap();
+    let no_finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    stage.secrets().patch("edgee-console", &PatchParams::default(), &no_finalizers).await.unwrap();
     stage.until(PATIENCE, async || token_is_gone(&stage).await).await?;
     stage.wires.clear();
     let _successor = stage.operator();
@@ -62,11 +63,11 @@ async fn let_go() -> Result<(), String> {
     stage.until(PATIENCE, async || gone(&namespaces, &stage.namespace).await).await?;
     match (stage.keys().len(), in_ledger(&stage).await) {
         (2, 2) => stage.check_protocol(),
-        (keys, told) => Err(format!("{keys} keys of two were left, and {told} are in the ledger")),
+        (keys, retained) => Err(format!("{keys} keys of two were left, and {retained} are in the ledger")),
     }
 }
 
-/// How many keys of the namespace the ledger says were left. It is in the namespace that the kubeconfig names.
+/// The number of retained keys of the namespace in the ledger. The ledger is in the namespace of the kubeconfig.
 async fn in_ledger(stage: &Stage) -> usize {
     let ledgers: Api<ConfigMap> = Api::namespaced(stage.user.clone(), "default");
     let ledger = ledgers.get_opt("keysmith-ledger").await.unwrap().unwrap_or_default();
@@ -79,7 +80,7 @@ async fn token_is_gone(stage: &Stage) -> Result<(), String> {
     secret.map_or(Ok(()), |_| Err("the token's Secret is there".to_owned()))
 }
 
-/// The message of a resource that says it is blocked.
+/// The message of a resource that reports a blocked deletion.
 async fn blocked(stage: &Stage, name: &str) -> Result<String, String> {
     let object = stage.api("GatewayApiKey").get(name).await.map_err(|error| error.to_string())?;
     let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -123,7 +124,7 @@ async fn outlived(act: Act) -> Result<(), String> {
     stage.check_protocol()
 }
 
-/// A resource that is still there, because its key is, says so.
+/// A resource whose key still exists reports that.
 async fn says_why(stage: &Stage, name: &str) -> Result<(), String> {
     let object = stage.api("GatewayApiKey").get_opt(name).await.unwrap();
     let object = object.ok_or_else(|| format!("{name} is gone, and its key is not"))?;

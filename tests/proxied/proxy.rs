@@ -1,4 +1,4 @@
-//! A proxy that forwards what it gets, unless a rule says otherwise.
+//! A proxy that forwards requests, unless a rule says otherwise.
 
 use super::wires::{Act, Side, Wires};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Whom a proxy stands in front of.
+/// The server behind a proxy.
 #[derive(Clone)]
 pub enum Upstream {
     /// The API server, with the client's own certificate.
@@ -29,7 +29,7 @@ pub enum Upstream {
 
 /// A listening proxy. It ends when dropped.
 pub struct Proxy {
-    /// Where it listens, on loopback.
+    /// Its port, on loopback.
     pub port: u16,
     serving: AbortHandle,
 }
@@ -49,7 +49,7 @@ struct Line {
 }
 
 impl Proxy {
-    /// Listens on a port of its own.
+    /// Listens on a free port.
     pub async fn start(upstream: Upstream, wires: Wires) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -60,7 +60,7 @@ impl Proxy {
 }
 
 async fn serve(listener: TcpListener, line: Line) {
-    // Dropped with this task, and every connection with it.
+    // The connections are closed when this task is dropped.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -74,11 +74,11 @@ async fn serve(listener: TcpListener, line: Line) {
 
 async fn connection(stream: TcpStream, line: Line) {
     let service = service_fn(move |request| exchange(line.clone(), request));
-    // An error is a client that was killed, or an answer that was lost on purpose.
+    // The error of a client that was killed, or of an answer that was lost on purpose.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// Carried in a task of its own: whoever was asked goes on working for a caller that has hung up.
+/// Forwards in a task of its own: a server goes on working for a caller that has hung up.
 async fn exchange(line: Line, request: Request<Incoming>) -> io::Result<Answer> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -111,7 +111,7 @@ impl Line {
             Some(Act::LoseRequest | Act::HoldRequest(_)) => Err(lost()),
             Some(Act::Replay) => {
                 let first = self.forward(number, request.clone()).await;
-                // What the repetition is told reaches nobody.
+                // The answer to the repeated request is discarded.
                 let _ = self.forward(number, request).await;
                 first
             }
@@ -169,7 +169,7 @@ fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, io::Error> {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The first bytes of an answer that announces all of them, and then the end of the connection.
+/// The first bytes of an answer with its full content length, followed by the end of the connection.
 async fn truncated(answer: Answer, bytes: usize) -> io::Result<Answer> {
     let (mut parts, body) = answer.into_parts();
     let body = body.collect().await?.to_bytes();
@@ -179,7 +179,7 @@ async fn truncated(answer: Answer, bytes: usize) -> io::Result<Answer> {
     Ok(Response::from_parts(parts, StreamBody::new(futures::stream::iter(frames)).boxed_unsync()))
 }
 
-/// Both connections have their own idea of how a message ends.
+/// Removes hop-by-hop headers: each connection has its own message framing.
 fn strip(headers: &mut HeaderMap) {
     for name in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(name);

@@ -1,4 +1,4 @@
-//! The real binary, to be killed and paused.
+//! The real binary, which tests kill and pause.
 
 use crate::support::canary;
 use crate::support::invariants::{self, Verdict};
@@ -11,9 +11,9 @@ pub struct Replica {
     child: Child,
 }
 
-/// Where and how a replica runs.
+/// The settings of a replica.
 pub struct Setting<'a> {
-    /// Leads to the API server, through a proxy.
+    /// The kubeconfig, which leads to the API server through a proxy.
     pub kubeconfig: &'a Path,
     /// The one namespace it watches.
     pub namespace: &'a str,
@@ -22,13 +22,13 @@ pub struct Setting<'a> {
 }
 
 impl Replica {
-    /// Starts one; what it prints goes to a file.
+    /// Starts a replica; its log goes to a file.
     pub fn start(setting: &Setting<'_>, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
             .args(["run", "--namespaces", setting.namespace, "--allowed-endpoints", setting.vendor])
             .args(["--metrics-address", "127.0.0.1:0", "--poll-interval", "1s"])
-            // A load test replaces one key more often than anybody should.
+            // A load test rotates one key more often than the default limit admits.
             .args(["--max-keys-per-day", "100000"])
             .env("KUBECONFIG", setting.kubeconfig)
             .stdout(file.try_clone().unwrap())
@@ -39,18 +39,18 @@ impl Replica {
         Self { child }
     }
 
-    /// SIGKILL, and its end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGSTOP: not one instruction more until `wake`.
+    /// Sends SIGSTOP: the process executes no instruction until `wake`.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub fn wake(&self) {
         self.signal("-CONT");
     }
@@ -68,13 +68,13 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        // A killed one is gone already; SIGKILL reaches a paused one too.
+        // A killed process has ended already; SIGKILL also reaches a paused one.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Neither a secret nor a panic is in what a replica printed.
+/// Verifies that the log of a replica holds neither a secret nor a panic.
 pub fn printed_well(log: &Path) -> Verdict {
     let printed = std::fs::read_to_string(log).unwrap_or_default();
     let place = log.display().to_string();

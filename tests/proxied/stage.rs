@@ -1,4 +1,4 @@
-//! What a story plays on: a namespace, a vendor, a proxy in front of each server, and replicas of the operator.
+//! The stage of a story: a namespace, a vendor, a proxy in front of each server, and replicas of the operator.
 
 use super::observer::Observer;
 use super::proxy::{Proxy, Upstream};
@@ -23,22 +23,22 @@ use tokio::task::AbortHandle;
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
 const TOKEN: &str = "ek_live_emulated-story-token";
-/// The same kills in every run, as far as processes allow it.
+/// The seed: the same kills in every run, as far as processes allow it.
 pub const SEED: u64 = 7;
-/// Between two looks at whether a story has ended.
+/// The interval of checks whether a story has ended.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Everything a story needs. Clones of its parts go to whoever watches over it.
+/// Everything that a story needs. Observers get clones of its parts.
 pub struct Stage {
-    /// Somebody with kubectl, past the proxies.
+    /// A user's client, without the proxies.
     pub user: Client,
     /// The vendor.
     pub emulator: Emulator,
-    /// Where it plays.
+    /// The namespace of the story.
     pub namespace: String,
-    /// What passes the proxies.
+    /// The record of requests and the rules of both proxies.
     pub wires: Wires,
-    /// What the observer found.
+    /// The violations that the observer found.
     wrong: Arc<Mutex<Vec<String>>>,
     proxies: [Proxy; 2],
     folder: PathBuf,
@@ -53,7 +53,7 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    /// A namespace of its own, with a working console token in it. No operator runs yet.
+    /// Creates a namespace with a working console token. No operator runs yet.
     pub async fn set() -> Self {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
@@ -64,7 +64,7 @@ impl Stage {
         emulator.edgee().add_token(TOKEN, &[ORG]);
         let wires = Wires::default();
         let proxies = join_all([
-            // A client of its own: its connections are this story's.
+            // A client of its own, so that its connections belong to this story only.
             Proxy::start(Upstream::Kubernetes(plane::client().await), wires.clone()),
             Proxy::start(Upstream::Vendor(emulator.clone()), wires.clone()),
         ]);
@@ -115,7 +115,7 @@ impl Stage {
         self.create("ConsoleToken", "edgee", spec).await;
     }
 
-    /// Starts one more operator.
+    /// Starts another operator.
     pub fn operator(&mut self) -> Replica {
         self.replicas += 1;
         let setting = Setting {
@@ -126,12 +126,12 @@ impl Stage {
         Replica::start(&setting, &self.folder.join(format!("operator-{}.log", self.replicas)))
     }
 
-    /// The objects of one of our kinds.
+    /// The API of one of our kinds.
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
         objects(&self.user, &self.namespace, kind)
     }
 
-    /// The Secrets of the namespace.
+    /// The API of the Secrets of the namespace.
     pub fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.user.clone(), &self.namespace)
     }
@@ -163,18 +163,18 @@ impl Stage {
         self.api("GatewayApiKey").delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// The keys at the vendor.
+    /// All keys at the vendor.
     pub fn keys(&self) -> Vec<KeyRecord> {
         self.emulator.edgee().keys(ORG)
     }
 
-    /// The keys at the vendor that were made for a resource.
+    /// The keys at the vendor that were created for a resource.
     pub fn keys_of(&self, name: &str) -> Vec<KeyRecord> {
         let prefix = format!("{name} [");
         self.keys().into_iter().filter(|it| it.name.starts_with(&prefix)).collect()
     }
 
-    /// Every invariant of a world at rest, for that resource and its keys. Returns the resource.
+    /// Verifies every invariant of a world at rest, for that resource and its keys. Returns the resource.
     pub async fn one_key(&self, name: &str) -> Result<DynamicObject, String> {
         let object = self.api("GatewayApiKey").get(name).await.map_err(|error| error.to_string())?;
         let status = &object.data["status"];
@@ -193,7 +193,7 @@ impl Stage {
         Ok(object)
     }
 
-    /// Neither that resource, nor its Secret, nor a key at the vendor.
+    /// Verifies that neither that resource, nor its Secret, nor a key at the vendor exists.
     pub async fn nothing(&self, name: &str) -> Verdict {
         let mut left = Vec::new();
         let object = self.api("GatewayApiKey").get_opt(name).await.map_err(|it| it.to_string())?;
@@ -209,7 +209,7 @@ impl Stage {
         keys.into_iter().map(key).collect()
     }
 
-    /// What a Secret holds.
+    /// The key in a Secret.
     pub async fn secret(&self, name: &str) -> Option<String> {
         value(&self.secrets().get_opt(name).await.unwrap()?)
     }
@@ -232,8 +232,8 @@ impl Stage {
         }
     }
 
-    /// What holds whatever happened: a claim before every create call, one call per serial, a working key in the
-    /// Secret at any time, and no secret in what was printed.
+    /// Verifies the invariants of any history: a claim before every create call, one call per serial, a working key in
+    /// the Secret at any time, and no secret in the logs.
     pub fn check_protocol(&self) -> Verdict {
         let mut creations = Creations::default();
         for entry in self.wires.entries() {
@@ -255,8 +255,8 @@ impl Stage {
         logs.into_iter().try_for_each(|log| replica::printed_well(&log))
     }
 
-    /// Gives the namespace back where somebody else's cluster was borrowed. Ours goes as a whole; hundreds of namespaces
-    /// that cannot end would only keep its controllers busy.
+    /// Cleans up the namespace on a cluster of the user. The tests' own cluster is deleted as a whole, and hundreds of
+    /// namespaces that cannot be deleted would only keep its controllers busy.
     pub async fn strike(self) {
         if std::env::var_os("KEYSMITH_KUBECONFIG").is_none() {
             return;
@@ -264,7 +264,7 @@ impl Stage {
         for kind in ["GatewayApiKey", "ConsoleToken"] {
             let api = self.api(kind);
             for object in api.list(&ListParams::default()).await.unwrap() {
-                // The operator is dead, so nobody else takes them off.
+                // The operator is dead, so the test removes the finalizers.
                 let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
                 api.patch(&object.name_any(), &PatchParams::default(), &patch).await.unwrap();
             }
@@ -274,7 +274,7 @@ impl Stage {
     }
 }
 
-/// Resource and serial of the claim in a write, which is the resource's name and the claim.
+/// Resource and serial of the claim in a write whose subject is the resource's name and the claim.
 fn claimed(subject: &str) -> Option<(&str, u64)> {
     let (resource, claim) = subject.split_once(' ')?;
     let claim: Value = serde_json::from_str(claim).ok()?;
@@ -293,7 +293,7 @@ fn objects(user: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     Api::namespaced_with(user.clone(), namespace, &ApiResource::from_gvk(&gvk))
 }
 
-/// What a Secret of ours holds.
+/// The key in a Secret of ours.
 pub fn value(secret: &Secret) -> Option<String> {
     let bytes = secret.data.as_ref()?.get("key")?;
     String::from_utf8(bytes.0.clone()).ok()

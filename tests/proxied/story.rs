@@ -1,4 +1,4 @@
-//! What users do, and how it has to end.
+//! Acts of users, and the end state of each.
 
 use super::stage::Stage;
 use serde_json::{Value, json};
@@ -6,34 +6,34 @@ use std::time::Duration;
 
 /// The name of the resource.
 pub const NAME: &str = "checkout";
-/// More than two looks of the operator at the vendor.
+/// More than two polls of the operator.
 const STAYS: Duration = Duration::from_millis(2300);
 
-/// Something that users do to one key.
+/// An act of users on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Story {
-    /// A new resource.
+    /// A new resource is created.
     Create,
-    /// Another budget.
+    /// The budget is changed.
     Edit,
-    /// Another key, and the old one for a while.
+    /// A rotation: the old key works on during the overlap.
     Rotate,
-    /// Another key at once.
+    /// The key is declared leaked and replaced at once.
     Leak,
-    /// The resource goes.
+    /// The resource is deleted.
     Delete,
 }
 
 impl Story {
-    /// All of them.
+    /// Every story.
     pub const ALL: [Self; 5] = [Self::Create, Self::Edit, Self::Rotate, Self::Leak, Self::Delete];
 
-    /// Whether a key is made in it.
+    /// Whether the story creates a key.
     pub fn mints(self) -> bool {
         matches!(self, Self::Create | Self::Rotate | Self::Leak)
     }
 
-    /// What was there before, with an operator running.
+    /// Prepares the state before the story, with a running operator.
     pub async fn prepare(self, stage: &Stage) -> Result<(), String> {
         stage
             .until(Duration::from_secs(60), async || {
@@ -59,7 +59,7 @@ impl Story {
         json!({"budget": {"amount": "5", "period": "Monthly"}, "rotation": rotation})
     }
 
-    /// What the user does.
+    /// The act of the user.
     pub async fn begin(self, stage: &Stage) {
         match self {
             Self::Create => stage.create_key(NAME, json!({})).await,
@@ -73,7 +73,7 @@ impl Story {
         }
     }
 
-    /// How it has to look in the end.
+    /// Verifies the end state.
     pub async fn ended(self, stage: &Stage) -> Result<(), String> {
         match self {
             Self::Create => stage.one_key(NAME).await.map(drop),
@@ -88,7 +88,7 @@ impl Story {
         }
     }
 
-    /// Waits for that end, and then whether it stays.
+    /// Waits for the end state, and verifies that it lasts.
     pub async fn settles(self, stage: &Stage, patience: Duration) -> Result<(), String> {
         stage.until(patience, async || self.ended(stage).await).await?;
         tokio::time::sleep(STAYS).await;
@@ -97,7 +97,7 @@ impl Story {
     }
 }
 
-/// Another key than the first, and nothing left to do.
+/// Verifies that another key than the first is served, and that no work is left.
 async fn replaced(stage: &Stage, (field, value): (&str, &str)) -> Result<(), String> {
     let status = stage.one_key(NAME).await?.data["status"].clone();
     if status[field] != value {

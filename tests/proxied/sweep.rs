@@ -1,4 +1,4 @@
-//! Every request of every story meets every fault.
+//! Every fault at every request of every story.
 
 use super::faults::{Fault, Play};
 use super::replica::Replica;
@@ -12,11 +12,11 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-/// An operator and its servers share two cores with the others; most of the time they wait.
+/// The number of runs at a time: an operator and its servers mostly wait, so many of them share two cores.
 const AT_ONCE: (usize, usize) = (10, 24);
-/// For a story whose fault is over.
+/// The timeout of a story whose fault is over.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For one in which a create call may still turn up.
+/// The timeout of a story in which a create call may still land.
 const LONG_PATIENCE: Duration = Duration::from_secs(180);
 
 /// One run of a story.
@@ -27,7 +27,7 @@ struct Case {
     fault: Fault,
 }
 
-/// Plays each story undisturbed to learn its requests, and then once for each request and fault.
+/// Runs each story without faults to record its requests, and then once for each request and fault.
 pub async fn every_request_meets_every_fault() {
     let mut cases = Vec::new();
     let mut points = 0;
@@ -38,7 +38,7 @@ pub async fn every_request_meets_every_fault() {
     }
     let total = cases.len();
     let at_once = if thorough() { AT_ONCE.1 } else { AT_ONCE.0 };
-    // The long ones first, so that nothing waits for them at the end.
+    // The long cases run first, so that none of them is left for the end.
     cases.sort_by_key(|case| !case.fault.leaves_doubt(case.story, &case.point));
     let results: Vec<_> =
         futures::stream::iter(cases).map(report_of).buffer_unordered(at_once).collect().await;
@@ -57,7 +57,7 @@ fn cases_at(story: Story, point: &Point) -> Vec<Case> {
     faults.map(|fault| Case { story, point: point.clone(), fault }).collect()
 }
 
-/// How many faults there were. A case that panics is one violation; the others go on.
+/// The number of faults. A case that panics is one violation; the others go on.
 async fn report_of(case: Case) -> Result<usize, String> {
     let name = format!("{:?}, {}, {:?}", case.story, case.point, case.fault);
     let started = tokio::time::Instant::now();
@@ -68,7 +68,7 @@ async fn report_of(case: Case) -> Result<usize, String> {
     result.map_err(|error| format!("{name}: {error}"))
 }
 
-/// The points of a story that nothing happens to.
+/// The requests of a story without faults.
 async fn undisturbed(story: Story) -> Result<Vec<Point>, String> {
     let mut stage = Stage::set().await;
     let operator = stage.operator();

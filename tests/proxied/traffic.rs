@@ -1,4 +1,4 @@
-//! Applications: calls to the gateway with what is in a Secret.
+//! Applications: calls to the gateway with the key in a Secret.
 
 use bytes::Bytes;
 use http::Request;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Between two calls of one application.
+/// The interval between two calls of one application.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long an application goes on with what it read: one reads before each call, one as slowly as a mounted Secret
-/// may be updated within the overlap.
+/// How long an application uses the key that it has read: one application reads before each call, the other one as
+/// slowly as a mounted Secret may be updated within the overlap.
 const READINGS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
 
-/// Applications at work.
+/// Running applications.
 pub struct Traffic {
     count: Arc<Mutex<Count>>,
     stop: CancellationToken,
@@ -31,7 +31,7 @@ struct Count {
 }
 
 impl Traffic {
-    /// Starts them.
+    /// Starts the applications.
     pub fn start(secrets: &Api<Secret>, name: &'static str) -> Self {
         let (count, stop) = (Arc::default(), CancellationToken::new());
         let applications = READINGS.map(|reading| {
@@ -47,7 +47,7 @@ impl Traffic {
         Self { count, stop, applications: Mutex::new(applications.into()) }
     }
 
-    /// Ends them. Fails if one had failed itself.
+    /// Stops the applications. Fails if one of them panicked.
     pub async fn stop(&self) {
         self.stop.cancel();
         let applications = std::mem::take(&mut *self.applications.lock().unwrap());
@@ -56,12 +56,12 @@ impl Traffic {
         }
     }
 
-    /// Calls made.
+    /// The number of calls.
     pub fn sent(&self) -> usize {
         self.count.lock().unwrap_or_else(PoisonError::into_inner).sent
     }
 
-    /// Calls that were answered by anything but 200.
+    /// The calls with another answer than 200.
     pub fn refused(&self) -> Vec<String> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
     }

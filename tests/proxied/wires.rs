@@ -1,4 +1,4 @@
-//! What passed both proxies of a story, in one order, and the rules for what is yet to come.
+//! The record of the requests through both proxies of a story, in one order, and the rules for later requests.
 
 use super::gate::Gate;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Which proxy.
+/// One of the proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
     /// Towards the API server.
@@ -18,35 +18,36 @@ pub enum Side {
     Vendor,
 }
 
-/// What becomes of a request.
+/// The treatment of a request.
 #[derive(Clone)]
 pub enum Act {
-    /// Closed without being forwarded.
+    /// The connection is closed without forwarding the request.
     LoseRequest,
-    /// Forwarded, then closed without an answer.
+    /// The request is forwarded, then the connection is closed without an answer.
     LoseAnswer,
-    /// Forwarded twice; the first answer is given.
+    /// The request is forwarded twice; the client gets the first answer.
     Replay,
-    /// Forwarded later.
+    /// The request is forwarded later.
     Delay(Duration),
-    /// Answered up to that byte.
+    /// The answer is cut off after that byte.
     Truncate(usize),
-    /// Answered by the proxy, with that status.
+    /// The proxy answers with that status.
     Refuse(u16),
-    /// Held before it is forwarded.
+    /// The request is held before it is forwarded.
     HoldRequest(Gate),
-    /// Forwarded, and its answer held.
+    /// The request is forwarded, and its answer is held.
     HoldAnswer(Gate),
 }
 
-/// A request, told by its shape, such as `PATCH gatewayapikeys/status`, and how many of its shape came before it.
+/// A request, identified by its shape, such as `PATCH gatewayapikeys/status`, and by the number of earlier requests of
+/// that shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Point {
-    /// The proxy it passes.
+    /// The proxy.
     pub side: Side,
     /// Method and resource.
     pub shape: String,
-    /// 1 for the first.
+    /// The sequence number, from 1.
     pub nth: usize,
 }
 
@@ -59,30 +60,30 @@ impl std::fmt::Display for Point {
 /// One request that arrived.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The proxy it passed.
+    /// The proxy.
     pub side: Side,
     /// Method and resource.
     pub shape: String,
     /// The claim in a patch, or the name in a create call.
     pub subject: Option<String>,
-    /// The status of its answer, once there is one.
+    /// The status of the answer, once there is one.
     pub status: Option<u16>,
 }
 
 impl Entry {
-    /// Whether it changes something. Events are nobody's state.
+    /// Whether the request changes state. Events do not count as state.
     pub fn writes(&self) -> bool {
         !self.shape.starts_with("GET") && !self.shape.ends_with(" events")
     }
 }
 
-/// The requests a rule is about.
+/// The requests that a rule matches.
 enum Requests {
-    /// Those of a side and a shape.
+    /// Requests of a side and a shape.
     Like(Side, String),
-    /// All of a side.
+    /// All requests of a side.
     Of(Side),
-    /// All that change something.
+    /// All requests that change state.
     Writes,
 }
 
@@ -98,7 +99,7 @@ impl Requests {
 
 struct Rule {
     requests: Requests,
-    /// Which of those requests it acts on, 1 for the next; `None` acts on all.
+    /// The number of the matching request on which the rule acts, 1 for the next; `None` acts on all.
     countdown: Option<usize>,
     act: Act,
 }
@@ -122,45 +123,45 @@ impl Wires {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets something happen once, to the request at that point counted from now.
+    /// Applies an act once, to the request at that point, counted from now.
     pub fn at(&self, point: &Point, act: Act) {
         let requests = Requests::Like(point.side, point.shape.clone());
         self.state().rules.push(Rule { requests, countdown: Some(point.nth), act });
     }
 
-    /// Lets something happen once, to the next request that changes something.
+    /// Applies an act once, to the next request that changes state.
     pub fn at_next_write(&self, act: Act) {
         self.state().rules.push(Rule { requests: Requests::Writes, countdown: Some(1), act });
     }
 
-    /// Lets something happen to every request of a side.
+    /// Applies an act to every request of a side.
     pub fn always(&self, side: Side, act: Act) {
         self.state().rules.push(Rule { requests: Requests::Of(side), countdown: None, act });
     }
 
-    /// Takes every rule back.
+    /// Removes every rule.
     pub fn clear(&self) {
         self.state().rules.clear();
     }
 
-    /// How many requests met a rule.
+    /// The number of requests that met a rule.
     pub fn fired(&self) -> usize {
         self.state().fired
     }
 
-    /// Everything so far.
+    /// Every recorded request.
     pub fn entries(&self) -> Vec<Entry> {
         self.state().entries.clone()
     }
 
-    /// How many requests came so far.
+    /// The number of recorded requests.
     pub fn len(&self) -> usize {
         self.state().entries.len()
     }
 
-    /// For a proxy: a request is here. Returns its number, and what is to become of it.
+    /// For a proxy: records a request. Returns its number and its treatment.
     pub fn arrived(&self, side: Side, parts: &Parts, body: &Bytes) -> (usize, Option<Act>) {
-        // What is only rehearsed stores nothing, and is told apart.
+        // A dry run stores nothing, and has a shape of its own.
         let rehearsed =
             if parts.uri.query().is_some_and(|it| it.contains("dryRun=All")) { "rehearsed " } else { "" };
         let shape = format!("{rehearsed}{} {}", parts.method, resource(side, parts.uri.path()));
@@ -171,18 +172,18 @@ impl Wires {
         (state.entries.len() - 1, act)
     }
 
-    /// For a proxy: a request was answered by whom it was meant for.
+    /// For a proxy: records the status of the server's answer.
     pub fn answered(&self, number: usize, status: u16) {
         let mut state = self.state();
         let entry = &mut state.entries[number];
-        // Of a request that was forwarded twice, the first answer counts.
+        // For a request that was forwarded twice, the first answer counts.
         entry.status.get_or_insert(status);
         if entry.side == Side::Vendor && entry.writes() && entry.shape.contains("api_keys") {
             self.changed.notify_one();
         }
     }
 
-    /// Waits until something was changed at the vendor, or was since the last time.
+    /// Waits for the next change at the vendor, or returns at once if there was one since the last call.
     pub async fn vendor_changed(&self) {
         self.changed.notified().await;
     }
@@ -213,7 +214,7 @@ impl State {
     }
 }
 
-/// The resource a path is about, without the names in it.
+/// The resource of a path, without the names in it.
 fn resource(side: Side, path: &str) -> String {
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
     let anchor = match side {
@@ -225,13 +226,13 @@ fn resource(side: Side, path: &str) -> String {
     let (kind, subresource) = (rest.first().copied().unwrap_or_default(), rest.get(2));
     match (side, rest.get(1), subresource) {
         (_, _, Some(subresource)) => format!("{kind}/{subresource}"),
-        // The vendor's updates are POST as well.
+        // The vendor's updates are POST requests as well.
         (Side::Vendor, Some(_), None) => format!("{kind}/*"),
         _ => kind.to_owned(),
     }
 }
 
-/// The claim in a patch, behind the name of its resource; the name in a create call.
+/// The name of the resource and the claim in a patch; the name of the key in a create call.
 fn subject(parts: &Parts, body: &Bytes) -> Option<String> {
     if parts.method == Method::GET {
         return None;

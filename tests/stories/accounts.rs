@@ -1,4 +1,4 @@
-//! A token that leads to another account, or to one that has lost its keys: everything is held, and nothing is lost.
+//! A token of another account, or of an account that has lost its keys: the keys are held, and none is lost.
 
 use crate::support::elsewhere::{lead, vendors};
 use crate::support::world::World;
@@ -13,9 +13,9 @@ use std::time::Duration;
 const OTHER: &str = "ek_live_emulated-story-other";
 const ACCEPT: &str = "keysmith.dev/accept-account";
 
-/// Two settled keys, old enough to be in every listing, in an account that the vendor calls `told`.
-async fn settled(world: &mut World, told: Option<&str>) -> Vec<String> {
-    lead(told, []);
+/// Two settled keys, old enough to be in every listing, in an account with the name `account` at the vendor.
+async fn settled(world: &mut World, account: Option<&str>) -> Vec<String> {
+    lead(account, []);
     world.vendors = vendors();
     world.stop().await;
     world.start().await;
@@ -23,7 +23,7 @@ async fn settled(world: &mut World, told: Option<&str>) -> Vec<String> {
     for name in ["one", "two"] {
         world.key(name, json!({})).await;
     }
-    world.desk().add_token(OTHER);
+    world.vendor().add_token(OTHER);
     tokio::time::sleep(Duration::from_secs(600)).await;
     let ids: Vec<_> = world.keys().into_iter().map(|key| key.id).collect();
     assert_eq!(ids.len(), 2);
@@ -41,7 +41,7 @@ async fn accept(world: &World, account: Option<&str>) {
         .unwrap();
 }
 
-/// A day passes, and nothing is made, revoked or lost.
+/// Verifies that for a day no key is created, revoked or lost.
 async fn nothing_happens(world: &World) {
     let (writes, keys) = (world.vendor_writes(), world.keys());
     tokio::time::sleep(Duration::from_secs(86_400)).await;
@@ -71,8 +71,8 @@ pub async fn a_token_of_another_account_is_refused_until_the_old_one_is_back(wor
     assert!(message.contains("account home") && message.contains("account away"), "{message}");
     assert!(gauge(world) && doubted(world).await.is_some());
     nothing_happens(world).await;
-    let told = world.events().await.iter().filter(|(reason, _)| reason == "AccountChanged").count();
-    assert_eq!(told, 1, "once");
+    let count = world.events().await.iter().filter(|(reason, _)| reason == "AccountChanged").count();
+    assert_eq!(count, 1, "once");
     lead(Some("home"), []);
     put(world, crate::support::world::TOKEN).await;
     world.reason("ConsoleToken", "edgee", "Verified").await;
@@ -80,7 +80,7 @@ pub async fn a_token_of_another_account_is_refused_until_the_old_one_is_back(wor
     nothing_happens(world).await;
 }
 
-pub async fn a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing(world: &mut World) {
+pub async fn a_token_of_another_account_is_suspected_by_its_missing_keys(world: &mut World) {
     let ids = settled(world, None).await;
     lead(None, ids);
     put(world, OTHER).await;
@@ -89,7 +89,7 @@ pub async fn a_token_without_the_keys_is_doubted_where_the_vendor_tells_nothing(
     let (old, new) = (&status["account"]["id"], &status["account"]["candidate"]["id"]);
     assert!(old != new && message.contains(new.as_str().unwrap()), "{message}");
     nothing_happens(world).await;
-    // A start of the operator forgets nothing of it.
+    // The doubt survives a restart of the operator.
     world.stop().await;
     world.start().await;
     nothing_happens(world).await;
@@ -105,14 +105,14 @@ pub async fn keys_that_are_missing_together_are_a_doubt_that_ends_by_itself(worl
     lead(Some("home"), ids.clone());
     world.reason("ConsoleToken", "edgee", "AccountSuspicious").await;
     nothing_happens(world).await;
-    // One of them is enough. The other was deleted by somebody, which its own looks find out.
+    // One listed key is enough. A user deleted the other key, which its own verification detects.
     lead(Some("home"), ids.into_iter().skip(1));
     world.reason("ConsoleToken", "edgee", "Verified").await;
     world.ready("GatewayApiKey", "two").await;
     lead(Some("home"), []);
 }
 
-pub async fn another_account_is_accepted_and_what_stays_is_written_down(world: &mut World) {
+pub async fn another_account_is_accepted_and_the_keys_left_behind_are_in_the_ledger(world: &mut World) {
     let ids = settled(world, Some("home")).await;
     lead(Some("away"), ids.clone());
     put(world, OTHER).await;
@@ -147,7 +147,7 @@ pub async fn another_account_is_accepted_and_what_stays_is_written_down(world: &
         (&status["account"]["id"], &status["lastHandledAcceptAccount"]),
         (&json!("away"), &json!("away"))
     );
-    // The annotation that stays there says nothing of the next account.
+    // The annotation stays, and does not accept the next account.
     tokio::time::sleep(Duration::from_secs(600)).await;
     let elsewhere: Vec<_> = world.keys().into_iter().map(|key| key.id).collect();
     lead(Some("home"), elsewhere.clone());

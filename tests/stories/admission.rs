@@ -1,4 +1,4 @@
-//! What the API server itself refuses, by schema and CEL. Only a real one can tell.
+//! Refusals by the API server itself, by schema and CEL, which need a real API server.
 
 use crate::support::world::{World, key_spec, merged, token_spec};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub async fn a_console_token_is_given_or_minted_and_stays_so(world: &mut World) 
     let both = merged(token_spec(), mint.clone());
     let one = "exactly one of secretRef";
     refused(world, "ConsoleToken", both, one).await;
-    // Another vendor than Edgee, whose tokens cannot be minted.
+    // A vendor other than Edgee, whose tokens cannot be minted.
     let mut neither = token_spec();
     neither["vendor"] = json!({"cortecs": {}});
     neither.as_object_mut().unwrap().remove("secretRef");
@@ -70,7 +70,7 @@ pub async fn a_console_token_is_not_pointed_elsewhere(world: &mut World) {
     }
 }
 
-pub async fn what_a_vendor_cannot_honour_is_said_as_far_as_the_schema_tells(world: &mut World) {
+pub async fn admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_knows(world: &mut World) {
     let token = |fields: Value| merged(token_spec(), fields);
     let eden = |place: Value, fields: Value| {
         let mut spec = token(fields);
@@ -235,7 +235,7 @@ pub async fn a_key_that_cannot_be_is_refused_with_the_field(world: &mut World) {
     }
 }
 
-pub async fn a_deposit_never_means_the_whole_organization_by_accident(world: &mut World) {
+pub async fn a_provider_key_never_means_the_whole_organization_by_accident(world: &mut World) {
     let spec = |fields: Value| {
         let base = json!({"consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}});
         merged(base, fields)
@@ -248,7 +248,7 @@ pub async fn a_deposit_never_means_the_whole_organization_by_accident(world: &mu
     refused(world, "ProviderKey", spec(long), "spec.displayName").await;
 }
 
-pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
+pub async fn immutable_fields_cannot_be_edited(world: &mut World) {
     let spec = json!({"type": "CodingAgent", "codingAssistant": "codex", "expiresInDays": 5});
     world.create("GatewayApiKey", "fixed", key_spec(spec)).await;
     for (patch, words) in [
@@ -265,7 +265,7 @@ pub async fn what_is_fixed_at_creation_cannot_be_edited(world: &mut World) {
             Err(error) => assert!(error.to_string().contains(words), "{patch}: {error}"),
         }
     }
-    // Naming the Secret as it is named already is no change.
+    // Writing the present name of the Secret is no change.
     world.edit("GatewayApiKey", "fixed", json!({"spec": {"secret": {"name": "fixed"}}})).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Keys that exist before their resources do.
+//! Keys that exist before their resources.
 
 use crate::support::classes::Class;
 use crate::support::drivers::Driver;
@@ -9,15 +9,16 @@ use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A key that a human made.
+/// A key that a human created.
 fn existing(world: &World) -> (String, String) {
-    let key = world.desk().add_key("checkout");
+    let key = world.vendor().add_key("checkout");
     (key.id, key.secret)
 }
 
-/// A key whose name is fixed cannot be marked as ours, and is only looked at.
+/// The key, with a policy that the vendor supports: a key whose name is fixed cannot be marked as ours, and is only
+/// observed.
 fn manageable(world: &World) -> Value {
-    match world.surface.capabilities().names {
+    match world.vendor_id.capabilities().names {
         NameStyle::Title => json!({}),
         NameStyle::Slug => json!({"managementPolicy": "Observe"}),
     }
@@ -45,7 +46,7 @@ pub async fn a_key_that_exists_is_taken_over_with_its_secret(world: &mut World) 
 }
 
 pub async fn a_key_that_is_shown_once_is_taken_over_and_replaced(world: &mut World) {
-    if world.surface.reveals() {
+    if world.vendor_id.reveals() {
         world.stop().await;
         Class::Once.switch(&world.emulator);
         world.vendors = Class::Once.vendors();
@@ -77,8 +78,8 @@ pub async fn a_key_of_another_resource_or_cluster_is_not_taken_away(world: &mut 
     let message = world.reason("GatewayApiKey", "second", "OwnershipConflict").await;
     assert!(message.contains("another resource"), "{message}");
     let elsewhere = Mark::read("ks-aaaaaa-bbbbbbbbbbbbbbbb").unwrap();
-    let name = world.surface.name_of(&elsewhere, "x");
-    let theirs = world.desk().add_key(&name).id;
+    let name = world.vendor_id.name_of(&elsewhere, "x");
+    let theirs = world.vendor().add_key(&name).id;
     world.create("GatewayApiKey", "third", key_spec(naming(&theirs, json!({})))).await;
     let message = world.reason("GatewayApiKey", "third", "OwnershipConflict").await;
     assert!(message.contains("another cluster"), "{message}");
@@ -94,12 +95,12 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
     world.token().await;
     let (id, _) = existing(world);
     let writes = world.vendor_writes().len();
-    let wish = world.surface.full(json!({"models": ["a/b"]}));
+    let wish = world.vendor_id.full(json!({"models": ["a/b"]}));
     world.key("checkout", naming(&id, merged(json!({"managementPolicy": "Observe"}), wish))).await;
     world.reason("GatewayApiKey", "checkout", "Observed").await;
     assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
     assert_eq!(world.entry("checkout", "key").await, None);
-    if world.surface.capabilities().disable {
+    if world.vendor_id.capabilities().disable {
         assert!(world.edgee().edit_key(&id, |key| key.active = false));
         world
             .eventually("status follows the key", async || {
@@ -114,7 +115,7 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
     assert_eq!(world.only_key().name, "checkout");
 }
 
-/// What a backup brings back: everything but UID and status.
+/// Restores an object from a backup: everything but UID and status.
 async fn restore(world: &World, object: &DynamicObject) {
     let restored = json!({
         "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey", "spec": object.data["spec"],
@@ -128,7 +129,7 @@ async fn restore(world: &World, object: &DynamicObject) {
 }
 
 pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut World) {
-    // Whoever sees one namespace only cannot know that the key is nobody's in another.
+    // An operator of one namespace cannot know whether a resource in another namespace owns the key.
     world.everywhere = true;
     world.stop().await;
     world.start().await;
@@ -138,7 +139,7 @@ pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut W
     let secret = world.entry("checkout", "key").await;
     let backup = world.api("GatewayApiKey").get("checkout").await.unwrap();
     world.stop().await;
-    // The cluster was lost, and nobody revoked anything.
+    // The cluster was lost, and no key was revoked.
     world.delete("GatewayApiKey", "checkout").await;
     let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     world.api("GatewayApiKey").patch("checkout", &PatchParams::default(), &patch).await.unwrap();
@@ -153,10 +154,10 @@ pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut W
     world.start().await;
     world.ready("GatewayApiKey", "checkout").await;
     world.event("Relinked").await;
-    // A key that is not shown again is replaced, and works for the overlap.
+    // A key whose secret cannot be revealed is replaced, and works during the overlap.
     let found = world.served("checkout", "key").await;
-    assert_eq!(found == id, world.surface.reveals());
-    assert_eq!(world.entry("checkout", "key").await == secret, world.surface.reveals());
+    assert_eq!(found == id, world.vendor_id.reveals());
+    assert_eq!(world.entry("checkout", "key").await == secret, world.vendor_id.reveals());
     let id = found;
     let patch = json!({"spec": {"rotation": {"trigger": "b"}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
@@ -170,7 +171,7 @@ pub async fn a_resource_restored_from_a_backup_finds_its_key_again(world: &mut W
     assert!(world.keys().is_empty());
 }
 
-/// A copy whose original is out of sight, in another namespace.
+/// A copy whose original is in another namespace, which the operator does not see.
 pub async fn an_operator_of_some_namespaces_takes_no_key_for_a_copied_annotation(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;

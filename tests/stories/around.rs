@@ -1,5 +1,5 @@
-//! Secrets that are written around the key that stands in them, rehearsed before a key is made, and left alone where
-//! something else in the cluster changes them back.
+//! Secrets that are written without a change of the key, dry runs before a key is created, and Secrets that are left
+//! alone because another controller reverts them.
 
 use super::rotating::trigger;
 use crate::support::cluster::{Effect, Rule};
@@ -28,7 +28,7 @@ async fn labelled(world: &World, label: &str, value: &str) {
         .await;
 }
 
-pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
+pub async fn a_secret_is_rewritten_around_its_unchanged_key(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.served("checkout", "key").await;
@@ -51,7 +51,7 @@ pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
         .await;
     patch(world, json!({"metadata": {"labels": {managed: "Helm"}}})).await;
     labelled(world, managed, "keysmith").await;
-    // A preset, and a gateway that only the preset uses.
+    // A preset, and a gateway URL that only the preset uses.
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"preset": "OpenAI"}}})).await.unwrap();
     world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "http://gw.example"}})).await.unwrap();
     world
@@ -66,7 +66,7 @@ pub async fn what_is_not_the_key_is_written_around_it(world: &mut World) {
     assert_eq!(reveals, 0, "the key stood in the Secret");
 }
 
-/// As version 0.1 wrote it: nothing says where the key stands.
+/// A Secret as version 0.1 wrote it: without an annotation that says which entry holds the key.
 pub async fn a_secret_of_an_earlier_version_keeps_its_key(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -92,7 +92,7 @@ pub async fn a_gateway_that_no_entry_names_changes_no_secret(world: &mut World) 
     assert_eq!(world.creations(), 1);
 }
 
-/// From now on the API server refuses every Secret that Keysmith would store, and says so when it is asked before.
+/// The API server now refuses every Secret of Keysmith, also in a dry run.
 pub fn refuse_secrets(world: &World) {
     let effect = Effect::Status { code: 403, reason: "Forbidden".to_owned() };
     let rule = Rule {
@@ -116,7 +116,7 @@ pub async fn a_secret_that_cannot_be_stored_costs_no_key(world: &mut World) {
     ask(world, "GatewayApiKey", "checkout").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(world.creations(), 1);
-    // A rotation into a Secret that would be refused: the key that works stays, and is Ready.
+    // A rotation into a Secret that would be refused: the working key stays, and is Ready.
     let id = world.served("checkout", "key").await;
     world.edit("GatewayApiKey", "checkout", trigger("a")).await.unwrap();
     world.pass(Duration::from_secs(10), Duration::from_secs(3)).await;
@@ -158,7 +158,7 @@ pub async fn a_secret_that_no_api_server_takes_is_refused_by_its_field(world: &m
 pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut World) {
     world.token().await;
     let rotation = json!({"overlap": "1s", "brownOut": "0s", "trigger": "a"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let id = world.served("checkout", "key").await;
     patch(world, json!({"immutable": true})).await;
     world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
@@ -169,7 +169,7 @@ pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut W
     assert_eq!((ready.0.as_str(), world.creations()), ("True", 1), "{ready:?}");
     assert_eq!(world.served("checkout", "key").await, id);
     world.lose_secret("checkout").await;
-    // What was asked for is carried out into a Secret of today's.
+    // The rotation request is carried out into a Secret of the present version.
     world
         .eventually("another key is served", async || {
             let status = world.status("GatewayApiKey", "checkout").await;
@@ -184,7 +184,7 @@ pub async fn an_immutable_secret_keeps_its_key_until_it_is_deleted(world: &mut W
     assert_eq!(world.creations(), 2);
 }
 
-/// Another controller, which has its own idea of a label or of an entry.
+/// Another controller, which sets a label or an entry to a value of its own.
 async fn fight(world: &World, change: &Value, times: usize) {
     for _ in 0..times {
         patch(world, change.clone()).await;
@@ -212,7 +212,7 @@ pub async fn a_controller_that_changes_a_secret_back_is_left_alone_after_the_sec
     let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready.0, "True", "the key works: {ready:?}");
     assert_eq!((world.served("checkout", "key").await, world.creations()), (key, 1));
-    // The way out takes no operator's flag.
+    // The way out needs no flag of the operator.
     ask(world, "GatewayApiKey", "checkout").await;
     labelled(world, "app.kubernetes.io/managed-by", "keysmith").await;
     world
@@ -239,7 +239,7 @@ pub async fn a_controller_that_takes_the_key_out_costs_one_key_and_no_endless_re
     ask(world, "GatewayApiKey", "checkout").await;
     world.ready("GatewayApiKey", "checkout").await;
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
-    assert!(world.creations() <= if world.surface.reveals() { 1 } else { 3 });
+    assert!(world.creations() <= if world.vendor_id.reveals() { 1 } else { 3 });
 }
 
 pub async fn a_replaced_manifest_gets_finalizer_and_claim_back(world: &mut World) {
@@ -268,13 +268,14 @@ pub async fn a_replaced_manifest_gets_finalizer_and_claim_back(world: &mut World
         })
         .await;
     if world.is_simulated() {
-        // The lost claim may have been for a create call that is still going, which is awaited for three minutes.
+        // The lost claim may have been for a create call that is still under way, for which the deletion waits three
+        // minutes.
         world.gone("GatewayApiKey", "checkout").await;
     }
 }
 
-/// Such as a controller that writes the time of its last visit.
-pub async fn what_is_changed_in_another_way_each_time_is_left_alone_too(world: &mut World) {
+/// For example, a controller that writes the time of its last pass.
+pub async fn a_secret_reverted_in_a_different_way_each_time_is_left_alone_too(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.served("checkout", "key").await;

@@ -21,7 +21,7 @@ pub async fn serve_vendor(world: &World) -> u16 {
     port
 }
 
-/// Under the service account of the story's operator, as in a pod.
+/// Runs the binary under the service account of the story's operator, as in a pod.
 async fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) -> Keysmith {
     let kubeconfig = plane::kubeconfig_of(&Account::namespaced(&world.namespace)).await;
     let (endpoints, metrics) = (format!("http://127.0.0.1:{vendor}"), format!("127.0.0.1:{metrics}"));
@@ -54,7 +54,7 @@ pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
 pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World) {
     world.stop().await;
     let vendor = serve_vendor(world).await;
-    // Slow enough that the kill meets calls in flight.
+    // Slow enough that calls are under way at the kill.
     world.fail("POST", Effect::DelayAfter { millis: 100 });
     token_at(world, vendor).await;
     for number in 0..200 {
@@ -72,7 +72,7 @@ pub async fn two_hundred_keys_survive_a_sigkill_in_the_middle(world: &mut World)
     let second = run(world, "sigkill", vendor, free_port(), "info").await;
     world.at_rest(&(0..200).map(|number| format!("key-{number}")).collect::<Vec<_>>()).await;
     second.assert_silent();
-    // Cleared quickly, so that the namespace can go.
+    // Cleared early, so that the namespace can be deleted.
     world.emulator.faults().clear();
     for number in 0..200 {
         world.delete("GatewayApiKey", &format!("key-{number}")).await;
@@ -105,7 +105,7 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
         "keysmith_reconciles_total{kind=\"GatewayApiKey\",outcome=\"ok\"}",
         "keysmith_console_token_ready{",
     ];
-    // A reconcile is counted when it has ended, which is a moment after its status can be read.
+    // A reconciliation is counted when it has ended, which is a moment after its status can be read.
     world
         .eventually("everything is counted", async || {
             let (_, metrics) = get(port, "/metrics").await.ok_or("no answer")?;
@@ -121,15 +121,15 @@ pub async fn health_readiness_and_metrics_are_served_and_sigterm_ends_it_well(wo
 pub async fn what_the_binary_prints_at_trace_level_holds_no_secret(world: &mut World) {
     world.stop().await;
     let vendor = serve_vendor(world).await;
-    // The libraries as well, which are asked for by name.
+    // Libraries are included; they have to be named in the level.
     let level = "trace,kube=trace,hyper=trace,tower=trace,reqwest=trace,rustls=trace,tokio=trace,axum=trace";
     let process = run(world, "trace", vendor, free_port(), level).await;
     token_at(world, vendor).await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.fail_once("POST", Effect::Truncate);
     world.create("GatewayApiKey", "checkout", key_spec(json!({"secret": {"preset": "OpenAI"}}))).await;
     world.ready("GatewayApiKey", "checkout").await;
@@ -150,11 +150,11 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
     world.key("checkout", json!({})).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
@@ -169,8 +169,8 @@ pub async fn a_namespace_with_everything_in_it_goes(world: &mut World) {
     assert!(world.keys().is_empty() && world.edgee().provider_keys(ORG).is_empty());
 }
 
-/// The definition of somebody else's version of Keysmith may admit what this one cannot read.
-pub async fn a_field_that_the_type_cannot_read_is_told_so(world: &mut World) {
+/// The definition of another version of Keysmith may admit a field that this version cannot decode.
+pub async fn a_field_that_cannot_be_decoded_is_reported(world: &mut World) {
     let definitions: Api<CustomResourceDefinition> = Api::all(world.user.clone());
     let name = "providerkeys.keysmith.dev";
     let original = definitions.get(name).await.unwrap();

@@ -1,4 +1,4 @@
-//! `keysmith orphans` as people run it.
+//! `keysmith orphans` as users run it.
 
 use super::binary::{serve_vendor, token_at};
 use crate::support::world::{ORG, World, key_spec};
@@ -41,7 +41,7 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     assert!(code == 0 && out.contains("no orphaned keys"), "{code} {out}{err}");
     let namespaces: Api<Namespace> = Api::all(world.user.clone());
     let cluster = ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap());
-    // What accounts for keys is read by metadata alone, and whole, of the same resources.
+    // The metadata of the resources that account for keys is read first, and then the same resources as a whole.
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
     let uid = world.api("GatewayApiKey").get("checkout").await.unwrap().uid().unwrap();
     for known in
@@ -49,10 +49,10 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     {
         assert!(known.unwrap().marks.contains(&Mark::new(&cluster, &uid)));
     }
-    // Every story has a vendor that counts from one, and resources of the others vouch for low ids.
+    // The vendor of every story counts ids from one, and resources of other stories account for low ids.
     for _ in 0..400 {
         let filler = world.edgee().add_key(ORG, NewKey::named("of another story"));
-        assert!(world.desk().delete_key(&filler.id));
+        assert!(world.vendor().delete_key(&filler.id));
     }
     let name = Mark::new(&cluster, "gone").name("dropped", Serial(1));
     let dropped = world.edgee().add_key(ORG, NewKey::named(&name)).id;
@@ -80,7 +80,7 @@ pub async fn orphans_are_listed_and_removed_from_the_command_line(world: &mut Wo
     let (_, out, _) = orphans(world, vendor, &["-o", "json", "--key", &retained]).await;
     let rows: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(rows["keys"][0]["ledger"]["why"], "Retain", "{out}");
-    // Nobody there to ask, so nothing goes.
+    // No terminal can confirm, so no key is removed.
     let (code, _, err) = orphans(world, vendor, &["--delete"]).await;
     assert!(code == 2 && err.contains("--yes"), "{code} {err}");
     let (code, _, err) = orphans(world, 1, &["--delete", "--yes"]).await;

@@ -1,4 +1,4 @@
-//! What holds for every vendor, told once and played at each of them: `world.surface` says where.
+//! Stories that hold for every vendor and run at each of them; `world.vendor_id` is the vendor.
 
 use crate::support::drivers::Driver;
 use crate::support::invariants::AtRest;
@@ -16,7 +16,7 @@ async fn served(world: &World, name: &str) -> Result<Seen, String> {
     world.serves(name, "key", AtRest::SERVED).await
 }
 
-/// Waits until the Secret holds a key that works, and there is no other.
+/// Waits until the Secret holds a working key, and there is no other key.
 async fn only(world: &World, name: &str) -> Seen {
     world
         .eventually(&format!("Secret {name} holds the one key, and it works"), async || {
@@ -39,34 +39,34 @@ fn trigger(value: &str) -> Value {
     json!({"spec": {"rotation": {"trigger": value}}})
 }
 
-pub async fn what_the_vendor_can_do_reaches_it(world: &mut World) {
+pub async fn every_supported_field_reaches_the_vendor(world: &mut World) {
     world.token().await;
     let spec = json!({"budget": {"amount": "250", "period": "Monthly"}, "expiresInDays": 90});
-    world.key("checkout", world.surface.full(spec)).await;
+    world.key("checkout", world.vendor_id.full(spec)).await;
     let key = only(world, "checkout").await;
-    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
+    if world.vendor_id.capabilities().support(SpecField::Budget) != Support::Unsupported {
         assert_eq!(key.budget_micros, Some(250_000_000));
     }
     let status = world.status("GatewayApiKey", "checkout").await;
-    let told: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
+    let shown: jiff::Timestamp = status["expiresAt"].as_str().expect("an expiry").parse().unwrap();
     let days = |at: jiff::Timestamp| (at.duration_since(key.created_at).as_hours() + 12) / 24;
-    assert_eq!(days(told), 90);
-    // What the vendor cannot do, Keysmith does, and the vendor knows nothing of it.
-    let own = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
+    assert_eq!(days(shown), 90);
+    // Keysmith itself implements an expiry that the vendor does not support, and the vendor does not know of it.
+    let own = world.vendor_id.capabilities().support(SpecField::ExpiresInDays) == Support::Operator;
     assert_eq!(key.expires_at.map(days), if own { None } else { Some(90) });
 }
 
 pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    let spec = world.vendor_id.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
     world.key("checkout", spec).await;
     let before = only(world, "checkout").await;
-    let patch = world.surface.changeable(json!({"budget": {"amount": "300"}, "displayName": "Renamed"}));
+    let patch = world.vendor_id.changeable(json!({"budget": {"amount": "300"}, "displayName": "Renamed"}));
     world.edit("GatewayApiKey", "checkout", json!({"spec": patch})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     let after = only(world, "checkout").await;
     assert_eq!(after.secret, before.secret, "the key is the same one");
-    let table = world.surface.capabilities();
+    let table = world.vendor_id.capabilities();
     if table.support(SpecField::Budget) == Support::InPlace {
         assert_eq!(after.budget_micros, Some(300_000_000));
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
@@ -79,7 +79,7 @@ pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World
 }
 
 pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &mut World) {
-    let periods = world.surface.capabilities().budget.periods;
+    let periods = world.vendor_id.capabilities().budget.periods;
     if !periods.contains(&keysmith::api::shared::Period::Once) {
         return;
     }
@@ -92,15 +92,15 @@ pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up(world: &m
         )
         .await;
     let key = only(world, "checkout").await;
-    assert!(world.desk().spend(&key.id, 7_000_000));
-    // What was spent is no drift.
+    assert!(world.vendor().spend(&key.id, 7_000_000));
+    // A spent budget is no drift.
     world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(3_000_000));
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": once("20")}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(only(world, "checkout").await.remaining_micros, Some(20_000_000), "filled up");
-    // A new key has what the old one had left.
-    assert!(world.desk().spend(&key.id, 5_000_000));
+    // A new key has the rest of the old key's budget.
+    assert!(world.vendor().spend(&key.id, 5_000_000));
     world.pass(Duration::from_secs(700), Duration::from_secs(5)).await;
     let old = only(world, "checkout").await;
     world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
@@ -124,13 +124,13 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
         "budget": {"amount": "5", "period": "Daily"}, "active": false, "debugMode": true,
         "deletionPolicy": "Disable", "secret": {"preset": "Anthropic"}, "rotation": {"maxOverlap": "48h"},
     });
-    // The API server itself wants an assistant and its type together.
+    // The API server itself requires an assistant and its type together.
     let mut spec = all.clone();
     spec.as_object_mut().unwrap().remove("codingAssistant");
     let calls = world.emulator.calls().len();
     world.create("GatewayApiKey", "checkout", key_spec(spec.clone())).await;
     let message = world.reason("GatewayApiKey", "checkout", "Unsupported").await;
-    let table = world.surface.capabilities();
+    let table = world.vendor_id.capabilities();
     let unsupported = SpecField::ALL.into_iter().filter(|it| table.support(*it) == Support::Unsupported);
     for field in unsupported.map(SpecField::name) {
         let written = spec.get(field).is_some();
@@ -148,7 +148,7 @@ pub async fn everything_it_cannot_do_is_refused_at_once_and_before_any_call(worl
     only(world, "checkout").await;
 }
 
-pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut World) {
+pub async fn a_key_is_rotated_before_it_expires_without_a_refused_call(world: &mut World) {
     world.look_rarely().await;
     world.token().await;
     let spec = json!({"expiresInDays": 6, "rotation": {"overlap": "2h", "brownOut": "0s"}});
@@ -157,9 +157,9 @@ pub async fn a_key_is_replaced_before_it_expires_and_nobody_notices(world: &mut 
     for _ in 0..20 * 4 {
         tokio::time::sleep(Duration::from_secs(DAY / 4)).await;
         seen.insert(served(world, "checkout").await.expect("a key that works").secret);
-        assert!(world.desk().keys().len() <= 2, "{:?}", world.desk().keys());
+        assert!(world.vendor().keys().len() <= 2, "{:?}", world.vendor().keys());
     }
-    // One every four days, give or take the share that every resource is moved by.
+    // One key every four days, plus or minus the spread of each resource.
     assert!((4..=7).contains(&seen.len()), "{} keys in twenty days", seen.len());
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["lastRotation"]["reason"], "Expiry");
@@ -171,7 +171,7 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
         .key("checkout", json!({"expiresInDays": 60, "rotation": {"overlap": "1s", "brownOut": "0s"}}))
         .await;
     let before = only(world, "checkout").await;
-    let support = world.surface.capabilities().support(SpecField::ExpiresInDays);
+    let support = world.vendor_id.capabilities().support(SpecField::ExpiresInDays);
     let same = support != Support::AtCreation;
     for days in [Some(90), None] {
         world.edit("GatewayApiKey", "checkout", json!({"spec": {"expiresInDays": days}})).await.unwrap();
@@ -182,7 +182,7 @@ pub async fn an_expiry_is_moved_and_cleared_as_the_vendor_can(world: &mut World)
                 let at = status["expiresAt"].as_str().map(|it| it.parse::<jiff::Timestamp>().unwrap());
                 let from: jiff::Timestamp = status["createdAt"].as_str().unwrap().parse().unwrap();
                 let hours = at.map(|at| at.duration_since(from).as_hours());
-                // A vendor may tell seconds only, and give a little more than was asked for.
+                // A vendor may show whole seconds only, and a little more than ordered.
                 let same = hours.map(|it| (it + 12) / 24) == expected.map(|it| it / 24);
                 if same { Ok(()) } else { Err(format!("{hours:?}")) }
             })
@@ -202,28 +202,28 @@ pub async fn a_lost_secret_comes_back_with_a_key_that_works(world: &mut World) {
     world.key("checkout", json!({"rotation": {"overlap": "2s", "brownOut": "0s"}})).await;
     let before = only(world, "checkout").await;
     world.secrets().delete("checkout", &kube::api::DeleteParams::default()).await.unwrap();
-    if world.surface.capabilities().recovery == Recovery::Reveal {
+    if world.vendor_id.capabilities().recovery == Recovery::Reveal {
         assert_eq!(only(world, "checkout").await.id, before.id);
         return;
     }
-    // Whoever read the old key goes on working with it for the overlap.
+    // An application that has read the old key can use it during the overlap.
     next_after(world, "checkout", &before).await;
-    assert!(world.desk().accepts(&before.secret));
+    assert!(world.vendor().accepts(&before.secret));
     assert_ne!(only(world, "checkout").await.id, before.id);
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["lastRotation"]["reason"], "SecretLost");
 }
 
-pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut World) {
+pub async fn a_refused_token_is_reported_and_a_new_one_is_picked_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
     world.edit("ConsoleToken", "edgee", asked).await.unwrap();
     let message = world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     assert!(message.contains("edgee-console") || message.contains("V3"), "{message}");
     let other = "ek_live_emulated-story-token-2";
-    world.desk().add_token(other);
+    world.vendor().add_token(other);
     world.write_secret("edgee-console", &[("token", other)]).await;
     world.ready("ConsoleToken", "edgee").await;
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"rotation": {"trigger": "a"}}})).await.unwrap();
@@ -232,8 +232,8 @@ pub async fn a_refused_token_is_told_and_a_new_one_is_picked_up(world: &mut Worl
 }
 
 pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut World) {
-    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
-        // Elsewhere it is moved back.
+    if world.vendor_id.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
+        // At other vendors the expiry is moved back.
         return;
     }
     world.token().await;
@@ -241,7 +241,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
     world.key("checkout", spec).await;
     let key = only(world, "checkout").await;
     let soon = world.clock.now() + jiff::SignedDuration::from_mins(70);
-    assert!(world.desk().expire(&key.id, Some(soon)));
+    assert!(world.vendor().expire(&key.id, Some(soon)));
     world
         .eventually("it is replaced before", async || {
             let status = world.status("GatewayApiKey", "checkout").await;
@@ -254,7 +254,7 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
     world.ready("GatewayApiKey", "checkout").await;
     let next = |status: &serde_json::Value| status["nextRotationTime"].as_str().map(str::to_owned);
     let before = next(&world.status("GatewayApiKey", "checkout").await);
-    assert!(world.desk().expire(&served(world, "checkout").await.unwrap().id, Some(later)));
+    assert!(world.vendor().expire(&served(world, "checkout").await.unwrap().id, Some(later)));
     world
         .eventually("the plan follows", async || {
             let now = next(&world.status("GatewayApiKey", "checkout").await);
@@ -263,14 +263,14 @@ pub async fn an_expiry_that_was_moved_at_the_vendor_is_planned_for(world: &mut W
         .await;
 }
 
-pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(world: &mut World) {
-    if world.surface.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
+pub async fn an_expiry_that_the_vendor_does_not_show_is_reported_and_used_for_rotation(world: &mut World) {
+    if world.vendor_id.capabilities().support(SpecField::ExpiresInDays) != Support::AtCreation {
         return;
     }
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 30})).await;
     let key = only(world, "checkout").await;
-    assert!(world.desk().expire(&key.id, None));
+    assert!(world.vendor().expire(&key.id, None));
     let said = world
         .eventually("it is said", async || {
             let found = world.condition("GatewayApiKey", "checkout", "ExpiryUnconfirmed").await;
@@ -283,7 +283,7 @@ pub async fn an_expiry_that_is_ordered_and_not_shown_is_said_and_planned_for(wor
 }
 
 pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
-    if !world.surface.capabilities().tells_remaining {
+    if !world.vendor_id.capabilities().tells_remaining {
         return;
     }
     world.token().await;
@@ -292,7 +292,7 @@ pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
     });
     world.key("checkout", spec).await;
     let old = only(world, "checkout").await;
-    assert!(world.desk().spend(&old.id, 9_000_000));
+    assert!(world.vendor().spend(&old.id, 9_000_000));
     let new = super::rotating::rotate(world, "checkout", trigger("b")).await;
     let left = new.remaining_micros.unwrap();
     assert!(left <= 1_000_000, "never more than what was left, from its first moment: {left}");
@@ -313,7 +313,7 @@ pub async fn a_successor_shares_what_is_left_of_the_budget(world: &mut World) {
 }
 
 pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut World) {
-    if !world.surface.capabilities().tells_remaining {
+    if !world.vendor_id.capabilities().tells_remaining {
         return;
     }
     world.token().await;
@@ -322,7 +322,7 @@ pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut
     });
     world.key("checkout", spec).await;
     let old = only(world, "checkout").await;
-    assert!(world.desk().spend(&old.id, 9_000_000));
+    assert!(world.vendor().spend(&old.id, 9_000_000));
     world.fail_once("POST", Effect::DropAfter);
     super::rotating::rotate(world, "checkout", trigger("b")).await;
     world
@@ -334,9 +334,9 @@ pub async fn a_successor_whose_answer_was_lost_shares_the_budget_too(world: &mut
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
 }
 
-pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut World) {
+pub async fn previous_keys_are_limited_and_the_spendable_budget_is_reported(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({
+    let spec = world.vendor_id.full(json!({
         "budget": {"amount": "100", "period": "Monthly"}, "rotation": {"overlap": "12h", "trigger": "a"},
     }));
     world.key("checkout", spec).await;
@@ -351,11 +351,11 @@ pub async fn old_keys_do_not_pile_up_and_what_can_be_spent_is_said(world: &mut W
             .await;
     }
     assert_eq!(world.keys().len(), 3, "the served one and two old ones");
-    if world.surface.capabilities().support(SpecField::Budget) != Support::Unsupported {
+    if world.vendor_id.capabilities().support(SpecField::Budget) != Support::Unsupported {
         let events = world.events().await;
-        let told = events.iter().any(|(reason, note)| {
+        let shown = events.iter().any(|(reason, note)| {
             reason == "Rotated" && (note.contains("together") || note.contains("share"))
         });
-        assert!(told, "{events:?}");
+        assert!(shown, "{events:?}");
     }
 }

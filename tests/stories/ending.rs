@@ -1,4 +1,4 @@
-//! What becomes of keys when their resources go.
+//! Keys whose resources are deleted.
 
 use crate::support::world::{World, key_spec};
 use keysmith::emulator::{Effect, Rule};
@@ -17,7 +17,7 @@ async fn retain(world: &World, name: &str) {
     world.edit("GatewayApiKey", name, patch).await.unwrap();
 }
 
-pub async fn a_retained_key_works_on_and_is_told_about(world: &mut World) {
+pub async fn a_retained_key_still_works_and_is_reported(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"deletionPolicy": "Retain"})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -58,7 +58,7 @@ pub async fn a_deletion_during_a_rotation_removes_both_keys(world: &mut World) {
     assert!(world.keys().is_empty());
 }
 
-pub async fn a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go(world: &mut World) {
+pub async fn a_blocked_deletion_is_reported_in_time_and_can_be_forced(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     for method in ["GET", "DELETE"] {
@@ -75,7 +75,7 @@ pub async fn a_deletion_that_cannot_get_on_says_so_in_time_and_can_be_let_go(wor
     assert!(note.contains("force-orphan") && note.contains(&world.only_key().id), "{note}");
 }
 
-pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &mut World) {
+pub async fn a_deletion_without_a_console_token_can_be_forced_by_policy(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.stop().await;
@@ -92,15 +92,15 @@ pub async fn a_deletion_without_a_console_token_can_be_let_go_by_policy(world: &
     world.event("LeftBehind").await;
 }
 
-pub async fn a_token_and_a_deposit_can_be_let_go_too(world: &mut World) {
+pub async fn a_token_and_a_provider_key_can_be_retained_too(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     world.write_secret("openai", &[("api_key", "canary-credential-for-tests")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "openai"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     for method in ["GET", "POST", "DELETE"] {
         let down = Effect::Status { code: 503, retry_after: None };
@@ -117,10 +117,10 @@ pub async fn a_token_and_a_deposit_can_be_let_go_too(world: &mut World) {
     }
 }
 
-pub async fn an_id_that_somebody_wrote_into_status_is_not_revoked(world: &mut World) {
+pub async fn a_foreign_key_id_in_status_is_not_revoked(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    let theirs = world.desk().add_key("somebodys-key").id;
+    let theirs = world.vendor().add_key("somebodys-key").id;
     world.stop().await;
     let patch = kube::api::Patch::Merge(json!({"status": {"id": theirs}}));
     world

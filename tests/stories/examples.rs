@@ -1,10 +1,10 @@
-//! What `deploy/examples` shows works: every folder is applied as it is, at the emulator, does what its comments say, and
-//! goes again without leaving anything.
+//! The manifests in `deploy/examples` work: every folder is applied unchanged, at the emulator, does what its comments
+//! say, and is deleted without a rest.
 
 use crate::support::vendor::InProcess;
 use crate::support::world::World;
 use bytes::Bytes;
-use keysmith::emulator::{Seed, Surface};
+use keysmith::emulator::{Seed, VendorId};
 use keysmith::plan::token::Endpoints;
 use keysmith::plan::usage::Span;
 use keysmith::session::Session;
@@ -15,31 +15,31 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::Arc;
 
-/// The address that the overlays for the emulator name, and the one that the story's emulator has.
+/// The address in the overlays for the emulator, and the address of the story's emulator.
 const ADDRESSES: (&str, &str) = ("http://127.0.0.1:8787", "http://emulator.test");
 
 pub async fn those_for_edgee_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edgee", Surface::Edgee).await;
+    let played = play(world, "edgee", VendorId::Edgee).await;
     assert_eq!(played.of("ProviderKey").len(), 1);
     end(world, &played).await;
 }
 
 pub async fn those_for_eden_ai_v3_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edenai", Surface::EdenAiV3).await;
-    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    let played = play(world, "edenai", VendorId::EdenAiV3).await;
+    assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
     end(world, &played).await;
 }
 
 pub async fn those_for_eden_ai_v2_become_ready_and_work(world: &mut World) {
-    let played = play(world, "edenai-v2", Surface::EdenAiV2).await;
+    let played = play(world, "edenai-v2", VendorId::EdenAiV2).await;
     let said = world.condition("ConsoleToken", "edenai", "LowBalance").await;
     assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
     end(world, &played).await;
 }
 
 pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
-    let played = play(world, "cortecs", Surface::Cortecs).await;
-    assert_eq!(world.desk_of(&played).credentials().len(), 1, "the token is minted");
+    let played = play(world, "cortecs", VendorId::Cortecs).await;
+    assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
     let said = world.condition("ConsoleToken", "cortecs", "LowBalance").await;
     assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
     let project = world.emulator.cortecs().project("project_demo").unwrap().fields;
@@ -49,9 +49,9 @@ pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
     end(world, &played).await;
 }
 
-/// A folder whose resources are Ready.
+/// An applied folder whose resources are Ready.
 struct Played {
-    surface: Surface,
+    vendor_id: VendorId,
     objects: Vec<Value>,
     /// The keys that its Secrets hold.
     keys: Vec<String>,
@@ -64,16 +64,16 @@ impl Played {
 }
 
 impl World {
-    fn desk_of(&self, played: &Played) -> keysmith::emulator::Desk {
-        self.emulator.surface(played.surface)
+    fn vendor_of(&self, played: &Played) -> keysmith::emulator::VendorHandle {
+        self.emulator.vendor(played.vendor_id)
     }
 }
 
-async fn play(world: &World, folder: &str, surface: Surface) -> Played {
+async fn play(world: &World, folder: &str, vendor_id: VendorId) -> Played {
     let seed = world.emulator.seed_demo();
-    let mut played = Played { surface, objects: rendered(folder), keys: Vec::new() };
+    let mut played = Played { vendor_id, objects: rendered(folder), keys: Vec::new() };
     for object in &played.objects {
-        secrets_of_people(world, object, (surface, &seed)).await;
+        secrets_of_people(world, object, (vendor_id, &seed)).await;
     }
     for object in &played.objects {
         apply(world, object, true).await;
@@ -85,7 +85,7 @@ async fn play(world: &World, folder: &str, surface: Surface) -> Played {
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         world.ready(kind, name).await;
         if kind == "GatewayApiKey" {
-            played.keys.push(working_key(world, name, surface).await);
+            played.keys.push(working_key(world, name, vendor_id).await);
         }
         if !object["spec"]["usage"].is_null() {
             usage_is_read(world, name).await;
@@ -96,7 +96,7 @@ async fn play(world: &World, folder: &str, surface: Surface) -> Played {
         }
     }
     assert!(played.keys.len() >= 3, "the folder is not the one that was meant");
-    spending_is_told(world).await;
+    spending_is_reported(world).await;
     played
 }
 
@@ -116,15 +116,15 @@ fn rendered(folder: &str) -> Vec<Value> {
     objects.filter(|it: &Value| it["kind"] != "Namespace").collect()
 }
 
-/// The Secrets that the comments of the examples have people make.
-async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surface, &Seed)) {
+/// Creates the Secrets that the comments of the examples ask users to create.
+async fn secrets_of_people(world: &World, object: &Value, (vendor_id, seed): (VendorId, &Seed)) {
     let spec = &object["spec"];
-    let token = match surface {
-        Surface::Edgee => &seed.token,
-        Surface::EdenAiV2 => &seed.edenai_v2,
-        Surface::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
-        Surface::EdenAiV3 => &seed.edenai_v3,
-        Surface::Cortecs => &seed.cortecs,
+    let token = match vendor_id {
+        VendorId::Edgee => &seed.token,
+        VendorId::EdenAiV2 => &seed.edenai_v2,
+        VendorId::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
+        VendorId::EdenAiV3 => &seed.edenai_v3,
+        VendorId::Cortecs => &seed.cortecs,
     };
     if let Some(name) = spec["secretRef"]["name"].as_str() {
         world.write_secret(name, &[(text(&spec["secretRef"]["key"]), token)]).await;
@@ -134,7 +134,8 @@ async fn secrets_of_people(world: &World, object: &Value, (surface, seed): (Surf
     }
 }
 
-/// Applies as kubectl does, strictly. The server must neither drop a field nor add one, which git would not have.
+/// Applies strictly, as kubectl does. The server must neither drop a field nor add one, which would be a difference to
+/// git.
 async fn apply(world: &World, object: &Value, dry_run: bool) {
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let mut own = object.clone();
@@ -149,13 +150,13 @@ async fn apply(world: &World, object: &Value, dry_run: bool) {
     assert_eq!(stored.data["spec"], own["spec"], "{kind} {name}");
 }
 
-/// The key of a resource, after a call of the gateway with it: where the Secret says, where it says so.
-async fn working_key(world: &World, name: &str, surface: Surface) -> String {
+/// The key of a resource, after a call of the gateway with it, at the URL in the Secret if it has one.
+async fn working_key(world: &World, name: &str, vendor_id: VendorId) -> String {
     let secret = world.status("GatewayApiKey", name).await["binding"]["name"].clone();
     let secret = text(&secret).to_owned();
     let Some(key) = world.entry(&secret, "OPENAI_API_KEY").await else {
         let key = world.entry(&secret, "ANTHROPIC_AUTH_TOKEN").await.expect("a preset");
-        assert!(world.emulator.surface(surface).accepts(&key), "{name}");
+        assert!(world.emulator.vendor(vendor_id).accepts(&key), "{name}");
         return key;
     };
     let base = world.entry(&secret, "OPENAI_BASE_URL").await.unwrap();
@@ -168,8 +169,8 @@ async fn working_key(world: &World, name: &str, surface: Surface) -> String {
     key
 }
 
-/// Whoever bills for it requests every ConsoleToken of the folder, and hears of the calls that were made.
-async fn spending_is_told(world: &World) {
+/// The usage command, as for billing, asks every ConsoleToken of the folder and reports the calls that were made.
+async fn spending_is_reported(world: &World) {
     let session = Session {
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
@@ -178,9 +179,9 @@ async fn spending_is_told(world: &World) {
         vendors: world.vendors,
     };
     let choice = Choice { namespace: Some(world.namespace.clone()), ..Choice::default() };
-    // A vendor that is asked for whole seconds need not count the one that is not over.
+    // A vendor that is asked for whole seconds need not count the present second.
     world
-        .eventually("the call is told", async || {
+        .eventually("the call is reported", async || {
             let reading = usage::read(&session, &choice, &Span::month(world.clock.now())).await.unwrap();
             assert_eq!(reading.unasked, []);
             let checkout =
@@ -204,7 +205,7 @@ async fn usage_is_read(world: &World, token: &str) {
         .await;
 }
 
-/// Everything is deleted at once, ConsoleTokens first: nothing stays at the vendor, and nothing stands in the way.
+/// Everything is deleted at once, ConsoleTokens first: no key stays at the vendor, and no deletion is blocked.
 async fn end(world: &World, played: &Played) {
     let tokens_first = |it: &&Value| it["kind"] != "ConsoleToken";
     let mut objects: Vec<_> = played.objects.iter().collect();
@@ -224,7 +225,7 @@ async fn end(world: &World, played: &Played) {
             })
             .await;
     }
-    let desk = world.desk_of(played);
-    assert!(!played.keys.iter().any(|key| desk.accepts(key)), "a key outlives its resource");
-    assert_eq!(desk.credentials(), []);
+    let handle = world.vendor_of(played);
+    assert!(!played.keys.iter().any(|key| handle.accepts(key)), "a key outlives its resource");
+    assert_eq!(handle.credentials(), []);
 }

@@ -1,4 +1,4 @@
-//! Lost answers, refusals and outages of the vendor.
+//! Lost answers, refused calls and outages of the vendor.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
@@ -7,7 +7,7 @@ use keysmith::plan::capability::Recovery;
 use serde_json::json;
 use std::time::Duration;
 
-/// A create call whose outcome nobody learns ends in exactly one key, that the Secret holds.
+/// A create call with an unknown outcome ends with exactly one key, which is in the Secret.
 async fn one_key_after(world: &mut World, effect: Effect) {
     world.token().await;
     let shown = format!("{effect:?}");
@@ -19,15 +19,15 @@ async fn one_key_after(world: &mut World, effect: Effect) {
     assert_eq!(world.keys().len(), 1, "{shown}");
 }
 
-/// The same where the vendor did make the key: it is found again, and there was one create call for each serial.
+/// The same if the vendor did create the key: it is found, and there was one create call for each serial.
 async fn found_again_after(world: &mut World, effect: Effect) {
     one_key_after(world, effect).await;
-    // A key whose secret was told once, to nobody, is of no use: it goes, and another is made.
-    let calls = if world.surface.capabilities().recovery == Recovery::Once { 2 } else { 1 };
+    // A key whose secret was shown once, in a lost answer, is useless: it is revoked, and another one is created.
+    let calls = if world.vendor_id.capabilities().recovery == Recovery::Once { 2 } else { 1 };
     assert_eq!(world.creations(), calls);
-    assert_eq!(world.desk().created_total(), calls as u64);
-    // Where the key is given another secret, that is the next serial's.
-    let serial = if world.surface.reveals() { 1 } else { 2 };
+    assert_eq!(world.vendor().created_total(), calls as u64);
+    // If the key is given another secret, it belongs to the next serial.
+    let serial = if world.vendor_id.reveals() { 1 } else { 2 };
     assert_eq!(world.status("GatewayApiKey", "checkout").await["serial"], serial);
 }
 
@@ -61,7 +61,7 @@ pub async fn a_listing_that_lags_makes_no_second_key(world: &mut World) {
     found_again_after(world, Effect::DropAfter).await;
 }
 
-pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(world: &mut World) {
+pub async fn a_refused_create_call_is_reported_with_the_field_and_backs_off(world: &mut World) {
     world.token().await;
     world.fail_once("POST", Effect::Status { code: 422, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -69,13 +69,13 @@ pub async fn a_refused_create_call_is_said_with_the_field_and_not_repeated_soon(
     assert!(message.contains("422") && message.contains("change the specification"), "{message}");
     world.pass(Duration::from_secs(600), Duration::from_secs(5)).await;
     assert_eq!(world.creations(), 1);
-    // A change of the specification is tried at once.
+    // A change of the specification ends the backoff.
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"displayName": "Other"}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     world.served("checkout", "key").await;
 }
 
-pub async fn an_account_without_credit_is_said_to_need_money_and_tried_every_hour(world: &mut World) {
+pub async fn an_account_without_credit_is_reported_and_retried_every_hour(world: &mut World) {
     world.token().await;
     world.fail("POST", Effect::Status { code: 402, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;

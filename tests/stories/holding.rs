@@ -1,4 +1,4 @@
-//! The Secret of a token is there as long as something needs it to clean up, and no longer.
+//! The Secret of a token is held as long as a cleanup may need it, and no longer.
 
 use crate::support::cluster::{Effect, Rule};
 use crate::support::world::{TOKEN, World};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const ORPHAN: &str = "keysmith.dev/force-orphan";
 
-/// Whether the Secret is held; `None`: there is none.
+/// Whether the Secret is held; `None` if there is none.
 async fn is_held(world: &World, secret: &str) -> Option<bool> {
     let secret = world.secrets().get_opt(secret).await.unwrap()?;
     Some(secret.finalizers().iter().any(|it| it == TOKEN_IN_USE))
@@ -45,7 +45,7 @@ async fn namespace_gone(world: &World) {
         .await;
 }
 
-pub async fn a_namespace_deleted_while_nobody_looks_after_it_ends_and_leaves_no_key(world: &mut World) {
+pub async fn a_namespace_deleted_while_no_operator_runs_ends_and_leaves_no_key(world: &mut World) {
     world.token().await;
     for name in ["one", "two"] {
         world.key(name, json!({})).await;
@@ -77,7 +77,7 @@ pub async fn a_secret_deleted_alone_goes_at_once(world: &mut World) {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(is_held(world, "edgee-console").await, None);
     world.reason("ConsoleToken", "edgee", "SecretMissing").await;
-    // The token in memory goes on for cleaning up.
+    // The token in memory is still used for the cleanup.
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
@@ -94,7 +94,7 @@ pub async fn a_secret_is_held_while_something_depends_on_its_token(world: &mut W
     // As `kubectl replace` does.
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     held(world, "edgee-console", Some(true)).await;
-    // The token is in another Secret from now on.
+    // The token is moved to another Secret.
     world.write_secret("other", &[("token", TOKEN)]).await;
     let elsewhere = json!({"spec": {"secretRef": {"name": "other"}}});
     world.edit("ConsoleToken", "edgee", elsewhere).await.unwrap();
@@ -123,7 +123,7 @@ pub async fn a_secret_of_two_tokens_is_held_for_both(world: &mut World) {
     held(world, "edgee-console", Some(false)).await;
 }
 
-pub async fn a_secret_that_no_token_names_is_let_go_at_a_start(world: &mut World) {
+pub async fn a_secret_that_no_token_names_loses_its_finalizer_at_startup(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     held(world, "edgee-console", Some(true)).await;
@@ -162,7 +162,9 @@ pub async fn a_token_that_went_with_its_namespace_promises_nothing(world: &mut W
     namespace_gone(world).await;
 }
 
-pub async fn whoever_may_not_hold_a_secret_is_told_once_and_goes_on(world: &mut World) {
+pub async fn a_token_secret_that_may_not_be_held_is_reported_once_and_reconciliation_goes_on(
+    world: &mut World,
+) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     let forbidden = Effect::Status { code: 403, reason: "Forbidden".to_owned() };
     world.cluster().fault(Rule {
@@ -177,8 +179,8 @@ pub async fn whoever_may_not_hold_a_secret_is_told_once_and_goes_on(world: &mut 
     world.key("checkout", json!({})).await;
     world.event("SecretNotHeld").await;
     world.pass(Duration::from_secs(3600), Duration::from_secs(3)).await;
-    let told = world.events().await.into_iter().filter(|(reason, _)| reason == "SecretNotHeld").count();
-    assert_eq!(told, 1);
+    let count = world.events().await.into_iter().filter(|(reason, _)| reason == "SecretNotHeld").count();
+    assert_eq!(count, 1);
     world.ready("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;

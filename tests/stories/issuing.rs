@@ -1,4 +1,4 @@
-//! From YAML to a Secret that works, and back to nothing.
+//! From a manifest to a working Secret, and back.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
@@ -13,12 +13,13 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     let writes = world.writes().len();
     world.create("GatewayApiKey", "checkout", key_spec(json!({"displayName": "Production Backend"}))).await;
     world.ready("GatewayApiKey", "checkout").await;
-    // Rehearsed in place of the first read; read when the key is in it, and when the watch brings that.
+    // The first read is replaced by a dry run; the Secret is read when it holds the key, and when the watch delivers
+    // it.
     let (reads, rehearsals) = world.looks_at_secret("checkout");
     assert_eq!(rehearsals, 1, "rehearsals of the Secret");
     assert!(reads <= 2, "{reads} reads of the Secret");
     world.served("checkout", "key").await;
-    // Whatever would come on top comes within the next minute.
+    // Any further request would come within the next minute.
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     let mut writes = world.writes().split_off(writes);
     let held = writes
@@ -26,7 +27,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
         .position(|it| it == "update secrets")
         .expect("the first key has the token's Secret held");
     writes.remove(held);
-    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    // With the next poll the ConsoleToken stores the number of created keys for the next process.
     writes.retain(|it| it != "patch consoletokens/status");
     assert_eq!(
         writes,
@@ -35,7 +36,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     );
     assert_eq!(world.vendor_writes(), [world.creation()], "vendor calls of a new key");
     let key = world.only_key();
-    let begins = match world.surface.capabilities().names {
+    let begins = match world.vendor_id.capabilities().names {
         NameStyle::Title => "Production Backend [ks-",
         NameStyle::Slug => "production-backend-ks-",
     };
@@ -44,7 +45,7 @@ pub async fn a_new_key_costs_three_writes_and_one_call_and_its_secret_works(worl
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["id"], key.id.as_str());
     assert_eq!(status["serial"], 1);
-    assert_eq!(status["active"] == true, world.surface.capabilities().disable, "where keys can be off");
+    assert_eq!(status["active"] == true, world.vendor_id.capabilities().disable, "where keys can be off");
     assert_eq!(status["binding"]["name"], "checkout");
     assert!(status["createdAt"].is_string() && status["expiresAt"].is_null());
     world.event("Issued").await;
@@ -116,7 +117,7 @@ pub async fn a_secret_is_shaped_by_its_template(world: &mut World) {
     let key = world.only_key();
     let expected = format!("key = \"{}\"\nserial = 1\n", key.secret);
     assert_eq!(world.entry("checkout", "config.toml").await.unwrap(), expected);
-    // A changed template reaches the Secret, around the key; what is no longer in it goes.
+    // A changed template is applied without a change of the key; entries that are not in it any more are removed.
     let patch = json!({"spec": {"secret": {"template": {"metadata": {"labels": null}, "data": {"url": null, "plain": "{{ key }}"}}}}});
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
     world
@@ -168,7 +169,7 @@ pub async fn deleting_the_resource_revokes_the_key_and_leaves_nothing(world: &mu
 }
 
 pub async fn a_key_that_a_human_made_is_never_touched(world: &mut World) {
-    let human = world.desk().add_key("checkout");
+    let human = world.vendor().add_key("checkout");
     world.token().await;
     world.key("checkout", json!({})).await;
     world.delete("GatewayApiKey", "checkout").await;
@@ -181,7 +182,7 @@ pub async fn a_resource_with_a_very_long_name_comes_to_rest(world: &mut World) {
     let name = "a".repeat(200);
     world.key(&name, json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let longest = match world.surface.capabilities().names {
+    let longest = match world.vendor_id.capabilities().names {
         NameStyle::Title => 100,
         NameStyle::Slug => 63,
     };

@@ -1,4 +1,4 @@
-//! What is kept true: the Secret, the key at the vendor, and their settings.
+//! Reconciled state: the Secret, the key at the vendor, and their settings.
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
@@ -19,7 +19,7 @@ pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
     assert!(world.event("SecretRestored").await.contains("deleted"));
 }
 
-pub async fn an_edited_secret_is_set_right(world: &mut World) {
+pub async fn an_edited_secret_is_restored(world: &mut World) {
     world.forges_serials = true;
     world.token().await;
     let secret = json!({"template": {"metadata": {"labels": {"team": "shop"}}}});
@@ -36,9 +36,9 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
     ] {
         world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
-        // Only where the key itself is gone, and the vendor does not show it again, is it replaced; when that happens
-        // again within the hour, on request.
-        if patch.pointer("/data/key").is_some() && !world.surface.reveals() {
+        // The key is replaced only if its bytes are lost and the vendor cannot reveal them; for a second loss within
+        // the hour, only on request.
+        if patch.pointer("/data/key").is_some() && !world.vendor_id.reveals() {
             if patch["data"]["key"].is_null() {
                 world.reason("GatewayApiKey", "checkout", "SecretContested").await;
                 let asked =
@@ -65,7 +65,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
             .await;
         assert_eq!(world.served("checkout", "key").await, id, "after {patch}");
     }
-    // Labels and annotations of others are theirs.
+    // Labels and annotations of other writers stay.
     let patch = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
     world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     world
@@ -73,7 +73,7 @@ pub async fn an_edited_secret_is_set_right(world: &mut World) {
         .patch("checkout", &PatchParams::default(), &Patch::Merge(json!({"data": {"key": "Zm9v"}})))
         .await
         .unwrap();
-    if !world.surface.reveals() {
+    if !world.vendor_id.reveals() {
         lost_again(world).await;
     }
     world.served("checkout", "key").await;
@@ -89,7 +89,7 @@ async fn lost_again(world: &World) {
     world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
 }
 
-/// Waits until the Secret holds another key than that one, alone. Returns its id.
+/// Waits until the Secret holds another key than that one, and only that key exists. Returns its id.
 async fn replaced(world: &World, id: &str) -> String {
     world
         .eventually("the key is replaced", async || {
@@ -103,12 +103,12 @@ async fn replaced(world: &World, id: &str) -> String {
     world.served("checkout", "key").await
 }
 
-pub async fn a_strangers_key_named_in_the_secret_is_neither_taken_nor_removed(world: &mut World) {
+pub async fn a_foreign_key_named_in_the_secret_is_neither_adopted_nor_revoked(world: &mut World) {
     world.forges_serials = true;
-    let theirs = world.desk().add_key("theirs");
+    let theirs = world.vendor().add_key("theirs");
     world.token().await;
     world.key("checkout", json!({})).await;
-    // Whoever may edit Secrets, and nothing else, points the annotations at somebody else's key.
+    // A user who may edit Secrets, but nothing else, points the annotations at a foreign key.
     world.stop().await;
     let forged =
         json!({"metadata": {"annotations": {"keysmith.dev/key-id": theirs.id, "keysmith.dev/serial": "2"}}});
@@ -131,9 +131,9 @@ pub async fn a_key_deleted_in_the_console_is_issued_again(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    // A listing may lag behind the creation, so the loss of a young key is not believed.
+    // A listing may lag behind the creation, so a young key does not count as lost.
     world.pass(Duration::from_secs(60), Duration::from_secs(0)).await;
-    assert!(world.desk().delete_key(&id));
+    assert!(world.vendor().delete_key(&id));
     if !world.is_simulated() {
         ask_for_a_look(world).await;
     }
@@ -157,7 +157,7 @@ async fn ask_for_a_look(world: &World) {
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
 }
 
-pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
+pub async fn settings_drift_in_the_console_is_corrected(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"models": ["m-1"], "budget": {"amount": "5", "period": "Monthly"}})).await;
     let id = world.served("checkout", "key").await;
@@ -186,12 +186,12 @@ pub async fn a_key_changed_in_the_console_is_set_right(world: &mut World) {
     }
 }
 
-pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mut World) {
+pub async fn limits_removed_in_the_console_are_restored(world: &mut World) {
     world.token().await;
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
     world.key("checkout", limits).await;
     let before = world.only_key();
-    assert!(before.expires_at.is_some() && world.desk().unlimit(&before.id));
+    assert!(before.expires_at.is_some() && world.vendor().unlimit(&before.id));
     world
         .eventually("the limits are back", async || {
             let key = world.only_key();
@@ -204,11 +204,11 @@ pub async fn limits_that_somebody_takes_away_in_the_console_come_back(world: &mu
     assert_eq!(world.served("checkout", "key").await, before.id, "in place");
     let note = world.event("DriftCorrected").await;
     assert!(note.contains("spec.budget"), "{note}");
-    let moved = world.surface.capabilities().support(SpecField::ExpiresInDays) == Support::InPlace;
+    let moved = world.vendor_id.capabilities().support(SpecField::ExpiresInDays) == Support::InPlace;
     assert_eq!(note.contains("spec.expiresInDays"), moved, "{note}");
 }
 
-/// A human changes key `x`, and before the next poll the deletion of another resource looks at the vendor.
+/// A human changes key `x`, and before the next poll the deletion of another resource lists the vendor.
 async fn looked_at_by_another(
     world: &mut World,
     fields: serde_json::Value,
@@ -227,17 +227,15 @@ async fn looked_at_by_another(
     assert!(world.calls("GET") > lists, "there was a poll");
 }
 
-pub async fn a_change_in_the_console_is_set_right_although_another_look_saw_it_first(world: &mut World) {
+pub async fn drift_is_corrected_although_another_listing_saw_it_first(world: &mut World) {
     let limits = json!({"budget": {"amount": "5", "period": "Monthly"}, "expiresInDays": 90});
-    looked_at_by_another(world, limits, |world, id| assert!(world.desk().unlimit(id))).await;
+    looked_at_by_another(world, limits, |world, id| assert!(world.vendor().unlimit(id))).await;
     let key = world.only_key();
     assert_eq!(key.budget_micros, Some(5_000_000), "{key:?}");
     assert!(world.event("DriftCorrected").await.contains("spec.budget"));
 }
 
-pub async fn a_key_switched_off_in_the_console_works_again_although_another_look_saw_it_first(
-    world: &mut World,
-) {
+pub async fn a_disabled_key_is_enabled_again_although_another_listing_saw_it_first(world: &mut World) {
     looked_at_by_another(world, json!({}), |world, id| {
         let changed = world.edgee().edit_key(id, |key| {
             key.active = false;
@@ -250,7 +248,7 @@ pub async fn a_key_switched_off_in_the_console_works_again_although_another_look
     assert!(key.active && key.max_usage.is_none(), "{key:?}");
 }
 
-pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_first(world: &mut World) {
+pub async fn an_unused_key_is_revoked_although_another_listing_saw_it_first(world: &mut World) {
     let fields = json!({"rotation": {"trigger": "a", "overlap": "1s", "brownOut": "0s"}});
     world.token().await;
     world.key("x", fields).await;
@@ -260,15 +258,15 @@ pub async fn a_key_of_ours_that_nothing_uses_goes_although_another_look_saw_it_f
     let id = world.served("x", "key").await;
     world.key("z", json!({})).await;
     tokio::time::sleep(Duration::from_secs(900)).await;
-    // The first key's create call arrives once more, weeks late.
-    world.desk().add_key(&name);
+    // The first key's create call lands once more, weeks later.
+    world.vendor().add_key(&name);
     world.delete("GatewayApiKey", "z").await;
     world.gone("GatewayApiKey", "z").await;
     tokio::time::sleep(Duration::from_secs(2 * 330)).await;
     assert_eq!(world.served("x", "key").await, id);
 }
 
-pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
+pub async fn a_reconcile_request_lists_the_vendor(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
@@ -283,7 +281,7 @@ pub async fn a_look_at_the_vendor_can_be_asked_for(world: &mut World) {
     assert!(!world.only_edgee_key().debug_mode);
 }
 
-pub async fn a_change_that_the_vendor_swallows_is_said(world: &mut World) {
+pub async fn an_amendment_that_the_vendor_ignores_is_reported(world: &mut World) {
     world.edgee().set_switches(|it| {
         it.ignored_updates.insert("max_usage".to_owned());
     });
@@ -309,11 +307,11 @@ pub async fn an_expired_key_is_replaced(world: &mut World) {
     let rotation = json!({"overlap": "1m", "brownOut": "0s"});
     world.key("checkout", json!({"expiresInDays": 30, "rotation": rotation})).await;
     let id = world.served("checkout", "key").await;
-    // Nobody is there to replace it in time.
+    // No operator runs that could rotate the key in time.
     world.stop().await;
-    // A vendor may have been given a little more than that.
+    // A vendor may have got a slightly later expiry.
     tokio::time::sleep(Duration::from_secs(30 * 86_400 + 900)).await;
-    let dead = world.surface.capabilities().ability().expires;
+    let dead = world.vendor_id.capabilities().ability().expires;
     assert_eq!(world.accepts(&world.entry("checkout", "key").await.unwrap()), !dead);
     world.start().await;
     replaced(world, &id).await;
@@ -325,7 +323,7 @@ pub async fn a_key_that_was_expired_when_it_was_made_is_not_made_again_and_again
     world.token().await;
     let rotation = json!({"overlap": "1m", "brownOut": "0s"});
     world.key("checkout", json!({"expiresInDays": 1, "rotation": rotation})).await;
-    // The vendor's clock is far behind ours: whatever it makes has expired already.
+    // The vendor's clock is far behind ours: every key that it creates has expired already.
     let past = world.clock.now() - jiff::SignedDuration::from_hours(1);
     let id = world.only_key().id;
     assert!(world.edgee().edit_key(&id, |key| key.expires_at = Some(past)));
@@ -356,7 +354,7 @@ pub async fn last_use_is_shown_to_the_hour_and_written_no_oftener(world: &mut Wo
 
 pub async fn a_late_create_call_is_found_by_its_mark_and_removed(world: &mut World) {
     world.token().await;
-    // The call lands long after its sender gave up and made another key.
+    // The call lands long after its sender gave up and created another key.
     world.fail_once("POST", Effect::Delay { millis: 400_000 });
     world.key("checkout", json!({})).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;

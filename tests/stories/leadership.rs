@@ -1,4 +1,4 @@
-//! Two operators, one of which acts.
+//! Two operators, of which one is the leader.
 
 use crate::support::cluster::{Effect as Broken, Rule as Breaks};
 use crate::support::replica::{Replica, times};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// Two operators, the first of which leads, instead of the one that every story begins with.
+/// Two operators, of which the first leads, instead of the one that every story begins with.
 async fn pair(world: &mut World) -> (Replica, Replica) {
     world.stop().await;
     let first = world.replica("first", Metrics::default()).await;
@@ -34,7 +34,7 @@ async fn ready(world: &World, replica: &Replica) {
         .await;
 }
 
-/// How long it takes until that operator leads.
+/// Waits until that operator leads; returns how long that took.
 async fn until_it_leads(world: &World, replica: &Replica) -> SignedDuration {
     let start = world.clock.now();
     while !replica.leads() {
@@ -48,7 +48,7 @@ fn passed(world: &World, since: jiff::Timestamp) -> SignedDuration {
     world.clock.now().duration_since(since)
 }
 
-/// Everything that goes wrong with requests for the lease.
+/// Faults of requests for the Lease.
 fn breaks(actor: &str, verb: &str, effect: Broken) -> Breaks {
     let (actor, verb, resource) = (actor.to_owned(), verb.to_owned(), "leases".to_owned());
     Breaks { actor, verb, resource, times: usize::MAX, ..Breaks::next(effect) }
@@ -65,7 +65,7 @@ pub async fn the_other_leads_within_a_second_after_a_graceful_stop(world: &mut W
     assert_eq!(world.keys().len(), 2);
     second.stop().await;
     let lease = world.lease().await.unwrap().spec.unwrap();
-    assert_eq!(lease.holder_identity.as_deref(), Some(""), "nobody need wait for its end");
+    assert_eq!(lease.holder_identity.as_deref(), Some(""), "no candidate need wait for its end");
 }
 
 pub async fn the_other_leads_within_the_lease_and_a_second_after_a_kill(world: &mut World) {
@@ -76,7 +76,7 @@ pub async fn the_other_leads_within_the_lease_and_a_second_after_a_kill(world: &
     let took = until_it_leads(world, &second).await;
     let times = times(world.is_simulated());
     assert!(took <= times.lease + SECOND, "{took:#}");
-    // Nor is it taken from a leader that is only slow.
+    // The Lease is not taken from a leader that is only slow.
     assert!(took >= times.lease - times.retry - SECOND, "{took:#}");
     world.ready("GatewayApiKey", "checkout").await;
     world.served("checkout", "key").await;
@@ -104,7 +104,7 @@ pub async fn the_one_that_stands_by_is_ready_and_does_nothing(world: &mut World)
     first.stop().await;
 }
 
-pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world: &mut World) {
+pub async fn passes_under_way_are_finished_before_the_lease_is_released(world: &mut World) {
     let (first, second) = pair(world).await;
     world.token().await;
     let slow: u32 = if world.is_simulated() { 20_000 } else { 4_000 };
@@ -119,7 +119,7 @@ pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world:
         .await;
     first.tell_to_stop();
     until_it_leads(world, &second).await;
-    // Longer than the lease: it was renewed meanwhile, and no second call was made.
+    // The call took longer than the lease: the Lease was renewed meanwhile, and no second call was sent.
     assert!(passed(world, start) >= SignedDuration::from_millis(slow.into()), "it led too early");
     assert_eq!(world.creations(), 1);
     world.served("checkout", "key").await;
@@ -130,7 +130,7 @@ pub async fn what_is_under_way_is_finished_before_the_lease_is_given_back(world:
 pub async fn a_leader_that_takes_long_to_finish_keeps_the_lease_until_then(world: &mut World) {
     let (first, second) = pair(world).await;
     world.token().await;
-    // Longer than a loop may be silent: those of a leader that stops are silent for good, and yet it is not ill.
+    // Longer than a loop may be silent: the loops of a leader that stops are silent for good, but it is not unhealthy.
     let refused = Broken::Status { code: 503, reason: "ServiceUnavailable".to_owned() };
     let (verb, resource) = ("create".to_owned(), "secrets".to_owned());
     world.cluster().fault(Breaks { verb, resource, times: 5, ..breaks("first", "", refused) });
@@ -150,7 +150,7 @@ pub async fn a_leader_that_takes_long_to_finish_keeps_the_lease_until_then(world
     second.stop().await;
 }
 
-pub async fn a_lease_that_somebody_deletes_is_written_anew(world: &mut World) {
+pub async fn a_deleted_lease_is_created_again(world: &mut World) {
     let (first, second) = pair(world).await;
     let leases: Api<Lease> = Api::namespaced(world.user.clone(), &world.namespace);
     leases.delete(lease::NAME, &DeleteParams::default()).await.unwrap();
@@ -211,13 +211,13 @@ pub async fn a_leader_that_is_cut_off_ceases_to_act_before_another_begins(world:
             (calls, writes),
             "and does nothing"
         );
-        // It comes back with its caches when the other hands over.
+        // The restarted replica becomes ready with its caches when the other one hands over.
         world.cluster().clear_faults();
         world.cluster().fault(breaks("second-lease", "", Broken::DropBefore));
         until_it_leads(world, &first).await;
         assert!(!second.leads());
         world.cluster().clear_faults();
-        // Its watch comes back after a pause; before that it sees renewals late, and is the more patient.
+        // Its watch restarts after a backoff; until then the replica sees renewals late, and waits longer.
         tokio::time::sleep(Duration::from_mins(2)).await;
     }
     world.key("checkout", json!({})).await;
@@ -225,8 +225,8 @@ pub async fn a_leader_that_is_cut_off_ceases_to_act_before_another_begins(world:
     second.stop().await;
 }
 
-/// The vendor may show too little of a provider key for it to be found again.
-pub async fn a_deposit_is_recorded_although_its_reconcile_is_dropped(world: &mut World) {
+/// The vendor may show too little of a provider key to find it again.
+pub async fn a_provider_key_is_recorded_although_its_reconcile_is_dropped(world: &mut World) {
     world.stop().await;
     let first = world.replica("first", Metrics::default()).await;
     until_it_leads(world, &first).await;
@@ -269,7 +269,7 @@ pub async fn a_renewal_whose_answer_is_lost_loses_nothing(world: &mut World) {
     second.stop().await;
 }
 
-pub async fn a_candidate_that_is_told_nothing_takes_over_at_the_end_of_the_lease(world: &mut World) {
+pub async fn a_candidate_without_watch_events_takes_over_at_the_end_of_the_lease(world: &mut World) {
     world.stop().await;
     let first = world.replica("first", Metrics::default()).await;
     until_it_leads(world, &first).await;
@@ -296,7 +296,7 @@ pub async fn a_leader_that_hangs_says_so_and_is_replaced(world: &mut World) {
     assert_eq!(first.serves("/readyz").await.0, 503);
     assert!(!first.leads());
     world.key("checkout", json!({})).await;
-    // It does not come back either.
+    // The restarted replica does not lead either.
     second.stop().await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(!first.leads());
@@ -323,7 +323,7 @@ pub async fn a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_fi
     assert!(!first.leads());
     second.stop().await;
     assert!(until_it_leads(world, &first).await < SECOND);
-    // What is never filled keeps nobody from leading for good.
+    // A cache that is never filled does not block the election for ever.
     first.stop().await;
     world.cluster().fault(Breaks {
         actor: "third".to_owned(),
@@ -340,7 +340,7 @@ pub async fn a_replica_is_ready_when_its_caches_are_filled_and_lets_others_go_fi
     third.stop().await;
 }
 
-/// Names of the samples of the present state that a replica exports.
+/// The names of the exported samples of the present state.
 async fn state_of(replica: &Replica) -> Vec<String> {
     const STATE: [&str; 7] = [
         "keysmith_console_token_ready",
@@ -377,7 +377,7 @@ pub async fn a_replica_that_lost_the_lease_exports_no_state_until_it_leads_again
     };
     whole(&first).await;
     assert_eq!(state_of(&second).await, [""; 0], "one that never led knows nothing");
-    // A pass that is under way when the Lease is lost, and runs on.
+    // A pass that is under way when the Lease is lost, and goes on.
     world.fail_once("POST", Effect::Delay { millis: 30_000 });
     world.create("GatewayApiKey", "late", key_spec(json!({}))).await;
     world
@@ -407,6 +407,6 @@ pub async fn one_operator_alone_leads_without_a_lease(world: &mut World) {
 }
 
 pub async fn one_operator_alone_is_ready_when_its_caches_are_filled(world: &mut World) {
-    // Several wait for each cache, and all of them have to be told.
+    // Several tasks wait for each cache, and all of them have to be notified.
     ready(world, world.alone()).await;
 }

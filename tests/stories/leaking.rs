@@ -1,4 +1,4 @@
-//! Keys that were declared leaked.
+//! Keys that are declared leaked.
 
 use super::around::refuse_secrets;
 use super::rotating::rotate;
@@ -8,7 +8,7 @@ use keysmith::emulator::Effect;
 use serde_json::json;
 use std::time::Duration;
 
-pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_at_once_and_never_restored(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"secret": {"keepPrevious": true}})).await;
     let leaked = world.only_key();
@@ -25,7 +25,7 @@ pub async fn a_leaked_key_is_dead_at_once_and_never_comes_back(world: &mut World
     assert_eq!(world.served("checkout", "key").await, id);
 }
 
-pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_while_no_successor_can_be_created(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let refuse = Effect::Status { code: 400, retry_after: None };
@@ -45,10 +45,10 @@ pub async fn a_leaked_key_dies_even_while_no_other_can_be_made(world: &mut World
     world.ready("GatewayApiKey", "checkout").await;
 }
 
-pub async fn a_leaked_key_dies_even_while_its_specification_is_refused(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_while_its_specification_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     let leak = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "yes"}}});
@@ -72,7 +72,7 @@ async fn declare(world: &World) {
     world.edit("GatewayApiKey", "checkout", patch).await.unwrap();
 }
 
-/// Waits until status says that the leak is open. Returns what it says of it.
+/// Waits until status reports an open leak. Returns the message.
 async fn open(world: &World, words: &str) -> String {
     world
         .eventually("the leak is open", async || {
@@ -105,11 +105,11 @@ async fn closed(world: &World) {
     assert!(world.metrics.text().contains("keysmith_leaks_open 0"));
 }
 
-pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(world: &mut World) {
+pub async fn a_leak_is_reported_until_the_key_is_revoked_although_the_token_is_refused(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let (leaked, secret) = (world.only_key(), world.entry("checkout", "key").await.unwrap());
-    assert!(world.desk().revoke_token(crate::support::world::TOKEN));
+    assert!(world.vendor().revoke_token(crate::support::world::TOKEN));
     world.pass(Duration::from_secs(400), Duration::from_secs(3)).await;
     declare(world).await;
     let message = open(world, "Keysmith could not").await;
@@ -119,13 +119,13 @@ pub async fn a_leak_is_said_until_it_is_revoked_although_the_token_is_refused(wo
     let ready = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
     assert_eq!(ready.0, "False", "{ready:?}");
     assert!(world.metrics.text().contains("keysmith_leaks_open 1"));
-    world.desk().add_token(crate::support::world::TOKEN);
+    world.vendor().add_token(crate::support::world::TOKEN);
     dead(world, &secret).await;
     world.ready("GatewayApiKey", "checkout").await;
     closed(world).await;
 }
 
-pub async fn a_leaked_key_dies_although_its_resource_is_suspended(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_its_resource_is_suspended(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -143,7 +143,7 @@ pub async fn a_leaked_key_dies_although_its_resource_is_suspended(world: &mut Wo
     world.served("checkout", "key").await;
 }
 
-pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_during_a_retry_after_pause(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -158,7 +158,7 @@ pub async fn a_leaked_key_dies_although_another_call_was_asked_to_wait(world: &m
     assert!(took < jiff::SignedDuration::from_secs(300), "{took:#}");
 }
 
-pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_no_secret_can_hold_a_successor(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -175,7 +175,9 @@ pub async fn a_leaked_key_dies_although_no_secret_can_take_another(world: &mut W
     world.served("checkout", "key").await;
 }
 
-pub async fn a_leaked_key_dies_although_its_first_removal_fails_and_no_other_can_be_made(world: &mut World) {
+pub async fn a_leaked_key_is_revoked_although_the_first_revocation_fails_and_no_successor_can_be_created(
+    world: &mut World,
+) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let secret = world.entry("checkout", "key").await.unwrap();
@@ -219,8 +221,8 @@ pub async fn a_key_that_leaked_is_not_retained_with_its_resource(world: &mut Wor
     assert!(!world.accepts(&secret));
 }
 
-/// Nothing is revoked that is only looked at, and nothing else is promised.
-pub async fn a_leak_of_a_key_that_is_only_looked_at_is_left_to_people_and_said_so(world: &mut World) {
+/// An observed key is not revoked, and no revocation is announced.
+pub async fn a_leak_of_an_observed_key_is_reported_and_left_to_people(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();

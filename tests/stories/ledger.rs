@@ -1,4 +1,4 @@
-//! The ledger of what was left behind.
+//! The ledger of retained keys.
 
 use crate::support::cluster::{Effect, Rule};
 use crate::support::drivers::Driver;
@@ -19,8 +19,8 @@ pub fn entry(world: &World, id: &str) -> Entry {
         time: world.clock.now(),
         owner: Owner { kind: "GatewayApiKey".into(), uid: "u".into(), ..Owner::default() },
         place: Place {
-            vendor: world.surface.name().into(),
-            account: world.surface.account(),
+            vendor: world.vendor_id.name().into(),
+            account: world.vendor_id.account(),
             ..Place::default()
         },
         key_id: Some(id.into()),
@@ -30,7 +30,7 @@ pub fn entry(world: &World, id: &str) -> Entry {
     }
 }
 
-/// As the operator writes it down when it leaves a key.
+/// The entry that the operator writes when it retains a key.
 pub fn here(world: &World, id: &str) -> Entry {
     let base = entry(world, id);
     let endpoint = world.token_spec()["endpoint"].as_str().unwrap().to_owned();
@@ -47,7 +47,7 @@ pub async fn an_entry_is_written_once_and_taken_out_again(world: &mut World) {
     ledger.record(std::slice::from_ref(&first)).await.unwrap();
     let writes = world.writes().len();
     world.pass(std::time::Duration::from_secs(60), std::time::Duration::ZERO).await;
-    // A deletion that was interrupted writes the same again, and the time stays that of the first one.
+    // An interrupted deletion writes the same entry again, and the time of the first one stays.
     ledger.record(&[entry(world, "key_1")]).await.unwrap();
     assert_eq!(world.writes().len(), writes);
     ledger.record(&[entry(world, "key_1"), entry(world, "key_2")]).await.unwrap();
@@ -64,7 +64,7 @@ pub async fn writers_that_do_not_see_each_other_lose_nothing(world: &mut World) 
         let (ledger, entry) = (ledger.clone(), entry(world, &format!("key_{number}")));
         async move { ledger.record(&[entry]).await }
     });
-    // All of them find no ConfigMap; one creates it.
+    // None of them finds a ConfigMap; one creates it.
     for written in futures::future::join_all(writers).await {
         written.unwrap();
     }
@@ -77,7 +77,7 @@ pub async fn a_full_ledger_says_so_and_keeps_what_it_has(world: &mut World) {
     let big =
         Entry { owner: Owner { name: "x".repeat(LARGEST), ..Owner::default() }, ..entry(world, "key_2") };
     assert!(matches!(ledger.record(&[big]).await, Err(Error::Full(_))));
-    // The API server may see it first.
+    // The API server may refuse the size first.
     let rule = Rule::next(Effect::Status { code: 413, reason: "RequestEntityTooLarge".into() });
     world.cluster().fault(Rule { verb: "patch".into(), resource: "configmaps".into(), ..rule });
     let refused = ledger.record(&[entry(world, "key_3")]).await;
@@ -86,7 +86,7 @@ pub async fn a_full_ledger_says_so_and_keeps_what_it_has(world: &mut World) {
     assert_eq!(ledger.list().await.unwrap().entries.len(), 1);
 }
 
-pub async fn an_entry_that_somebody_broke_is_named(world: &mut World) {
+pub async fn a_malformed_ledger_entry_is_named(world: &mut World) {
     let ledger = ledger(world);
     ledger.record(&[entry(world, "key_1")]).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(world.user.clone(), &world.ledger_namespace);
@@ -94,6 +94,6 @@ pub async fn an_entry_that_somebody_broke_is_named(world: &mut World) {
     maps.patch(NAME, &PatchParams::default(), &Patch::Merge(broken)).await.unwrap();
     let error = ledger.list().await.unwrap_err().to_string();
     assert!(error.contains("entry abc") && error.contains("story/keysmith-ledger"), "{error}");
-    // Nobody's deletion waits for it.
+    // No deletion waits for the ledger.
     ledger.record(&[entry(world, "key_2")]).await.unwrap();
 }

@@ -1,8 +1,8 @@
-//! Console tokens that Keysmith makes and replaces.
+//! Console tokens that Keysmith mints and rotates.
 
 use crate::support::cluster::{Effect as Broken, Rule as Breaks};
 use crate::support::world::{World, key_spec, merged};
-use keysmith::emulator::{Effect, Rule, Seen, Surface};
+use keysmith::emulator::{Effect, Rule, Seen, VendorId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const CHILD: &str = "worker-console-token";
 
 fn issuer_spec(world: &World) -> Value {
     let mut spec = world.token_spec();
-    if world.surface == Surface::EdenAiV3 {
+    if world.vendor_id == VendorId::EdenAiV3 {
         spec["vendor"] = json!({"edenAi": {"tier": "Issuer"}});
     }
     spec["secretRef"] = json!({"name": "root", "key": "token"});
@@ -25,9 +25,9 @@ fn worker_spec(world: &World, mint: Value) -> Value {
     spec
 }
 
-/// A root token that somebody made, and a worker token that Keysmith makes with it.
+/// A root token that a user created, and a worker token that Keysmith mints with it.
 async fn workers(world: &World, mint: Value) {
-    world.desk().add_issuer(ROOT);
+    world.vendor().add_issuer(ROOT);
     world.write_secret("root", &[("token", ROOT)]).await;
     world.create("ConsoleToken", "root", issuer_spec(world)).await;
     world.create("ConsoleToken", "worker", worker_spec(world, mint)).await;
@@ -40,7 +40,7 @@ fn of_worker(fields: Value) -> Value {
 
 async fn only_credential(world: &World) -> Seen {
     world
-        .eventually("there is one minted token", async || match world.desk().credentials().as_slice() {
+        .eventually("there is one minted token", async || match world.vendor().credentials().as_slice() {
             [one] => Ok(one.clone()),
             several => Err(format!("{several:?}")),
         })
@@ -54,9 +54,9 @@ pub async fn a_token_is_minted_and_keys_are_made_with_it(world: &mut World) {
     world.create("GatewayApiKey", "checkout", of_worker(json!({}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     let key = world.entry("checkout", "key").await.unwrap();
-    assert!(world.desk().accepts(&key));
-    assert!(!world.desk().accepts(&token.secret) || world.surface == Surface::Cortecs);
-    // Everything goes, in whatever order; what the token made goes before it.
+    assert!(world.vendor().accepts(&key));
+    assert!(!world.vendor().accepts(&token.secret) || world.vendor_id == VendorId::Cortecs);
+    // Everything is deleted, in any order; the keys of the token are deleted before the token.
     world.delete("ConsoleToken", "root").await;
     world.delete("ConsoleToken", "worker").await;
     world.delete("GatewayApiKey", "checkout").await;
@@ -68,7 +68,7 @@ pub async fn a_token_is_minted_and_keys_are_made_with_it(world: &mut World) {
     ] {
         world.gone(kind, name).await;
     }
-    assert_eq!((world.desk().keys(), world.desk().credentials()), (vec![], vec![]));
+    assert_eq!((world.vendor().keys(), world.vendor().credentials()), (vec![], vec![]));
 }
 
 pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used(world: &mut World) {
@@ -88,13 +88,13 @@ pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_w
         })
         .await;
     let new = world
-        .eventually("the old token is gone", async || match world.desk().credentials().as_slice() {
+        .eventually("the old token is gone", async || match world.vendor().credentials().as_slice() {
             [one] if one.secret != old.secret => Ok(one.clone()),
             several => Err(format!("{several:?}")),
         })
         .await;
     assert_eq!(world.entry("worker", "token").await.unwrap(), new.secret);
-    // A listing with the new token came before the end of the old one.
+    // A listing with the new token came before the revocation of the old one.
     let calls = world.emulator.calls().split_off(calls);
     let ended = calls.iter().position(|call| call.method == "DELETE").expect("the old token was revoked");
     let made = calls.iter().position(|call| call.method == "POST").expect("a new token was made");
@@ -107,9 +107,9 @@ pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_w
 pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut World) {
     workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
     let old = only_credential(world).await;
-    // The root, and on the way of the new token nothing but refusals: nobody can say that it works.
-    let listing = match world.surface {
-        Surface::Cortecs => "/manage/api-keys",
+    // The root token works, and every call with the new token is refused: nothing proves that the new token works.
+    let listing = match world.vendor_id {
+        VendorId::Cortecs => "/manage/api-keys",
         _ => "/manage/keys/",
     };
     let broken = Effect::Status { code: 503, retry_after: None };
@@ -119,14 +119,14 @@ pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut
         .await
         .unwrap();
     world
-        .eventually("two tokens", async || match world.desk().credentials().len() {
+        .eventually("two tokens", async || match world.vendor().credentials().len() {
             2 => Ok(()),
             other => Err(format!("{other} tokens")),
         })
         .await;
     world.pass(Duration::from_secs(600), Duration::from_secs(4)).await;
     assert!(
-        world.desk().credentials().iter().any(|it| it.secret == old.secret),
+        world.vendor().credentials().iter().any(|it| it.secret == old.secret),
         "the old token was given up"
     );
     world.emulator.faults().clear();
@@ -134,18 +134,18 @@ pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut
 }
 
 pub async fn a_token_can_do_without_its_issuer_where_the_vendor_lets_it(world: &mut World) {
-    if world.surface != Surface::Cortecs {
+    if world.vendor_id != VendorId::Cortecs {
         return;
     }
     workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
     let old = only_credential(world).await;
-    assert!(world.desk().revoke_token(ROOT));
+    assert!(world.vendor().revoke_token(ROOT));
     world
         .edit("ConsoleToken", "worker", json!({"spec": {"mint": {"rotation": {"trigger": "b"}}}}))
         .await
         .unwrap();
     let new = world
-        .eventually("it replaced itself", async || match world.desk().credentials().as_slice() {
+        .eventually("it replaced itself", async || match world.vendor().credentials().as_slice() {
             [one] if one.secret != old.secret => Ok(one.clone()),
             several => Err(format!("{several:?}")),
         })
@@ -154,7 +154,7 @@ pub async fn a_token_can_do_without_its_issuer_where_the_vendor_lets_it(world: &
 }
 
 pub async fn a_lost_answer_leaves_one_token(world: &mut World) {
-    let path = if world.surface == Surface::Cortecs { "/manage/api-keys" } else { "/manage/auth-keys/" };
+    let path = if world.vendor_id == VendorId::Cortecs { "/manage/api-keys" } else { "/manage/auth-keys/" };
     world.emulator.faults().add(Rule::once("POST", path, Effect::DropAfter));
     workers(world, json!({})).await;
     let token = only_credential(world).await;
@@ -162,7 +162,7 @@ pub async fn a_lost_answer_leaves_one_token(world: &mut World) {
 }
 
 pub async fn a_token_is_used_although_the_watch_of_its_key_is_behind(world: &mut World) {
-    // Its creation is seen, and no write to it afterwards.
+    // The watch delivers its creation, and no later write to it.
     world.cluster().fault(Breaks {
         actor: "operator".to_owned(),
         verb: "watch".to_owned(),
@@ -186,7 +186,7 @@ pub async fn a_token_in_use_is_not_revoked_with_its_key(world: &mut World) {
     assert_eq!(only_credential(world).await.secret, token.secret);
     world.delete("ConsoleToken", "worker").await;
     world.gone("GatewayApiKey", CHILD).await;
-    assert_eq!(world.desk().credentials(), []);
+    assert_eq!(world.vendor().credentials(), []);
 }
 
 pub async fn a_key_that_pretends_to_be_a_token_is_refused(world: &mut World) {
@@ -195,10 +195,10 @@ pub async fn a_key_that_pretends_to_be_a_token_is_refused(world: &mut World) {
     world.create("GatewayApiKey", "mine", root).await;
     let message = world.reason("GatewayApiKey", "mine", "InvalidSpec").await;
     assert!(message.starts_with("spec.type:"), "{message}");
-    assert_eq!(world.desk().credentials().len(), 1);
+    assert_eq!(world.vendor().credentials().len(), 1);
 }
 
-pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
+pub async fn a_token_that_cannot_be_minted_is_refused_by_its_field(world: &mut World) {
     world.token().await;
     let mint = |issuer: &str| {
         let mut spec = world.token_spec();
@@ -207,8 +207,8 @@ pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
         spec
     };
     let calls = world.emulator.calls().iter().filter(|call| call.method != "GET").count();
-    // A real API server says itself what can be told from the schema alone.
-    if !world.is_simulated() && matches!(world.surface, Surface::Edgee | Surface::EdenAiV2) {
+    // A real API server itself reports what the schema alone can detect.
+    if !world.is_simulated() && matches!(world.vendor_id, VendorId::Edgee | VendorId::EdenAiV2) {
         let error =
             world.try_create("ConsoleToken", "a", mint("edgee")).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("spec.mint") && error.contains("in its console only"), "{error}");
@@ -221,11 +221,11 @@ pub async fn what_cannot_be_minted_is_refused_by_name(world: &mut World) {
             other => Err(format!("{other:?}")),
         })
         .await;
-    let expected = match world.surface {
-        Surface::Edgee | Surface::EdenAiV2 => "spec.mint: ",
-        // The usual token is an auth key, which mints nothing.
-        Surface::EdenAiV3 => "spec.mint.issuerRef: ",
-        Surface::Cortecs => return,
+    let expected = match world.vendor_id {
+        VendorId::Edgee | VendorId::EdenAiV2 => "spec.mint: ",
+        // The usual token is an auth key, which cannot mint.
+        VendorId::EdenAiV3 => "spec.mint.issuerRef: ",
+        VendorId::Cortecs => return,
     };
     assert!(reason == "Unsupported" && message.starts_with(expected), "{reason}: {message}");
     let after = world.emulator.calls().iter().filter(|call| call.method != "GET").count();

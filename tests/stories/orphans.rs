@@ -1,4 +1,4 @@
-//! Keys at the vendor that no resource accounts for.
+//! Keys at the vendor without a resource.
 
 use super::ledger::{entry, here, ledger};
 use crate::support::cluster::{Effect as ClusterEffect, Rule as ClusterRule};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const HOUR: u64 = 3600;
 
-/// An operator of all namespaces, with a token that works and a ledger that has been kept for a while.
+/// An operator of all namespaces, with a working token and a ledger that has existed for a while.
 async fn sweeping(world: &mut World) {
     world.stop().await;
     world.everywhere = true;
@@ -35,7 +35,7 @@ pub async fn cluster_id(world: &World) -> ClusterId {
     ClusterId(namespaces.get("kube-system").await.unwrap().uid().unwrap())
 }
 
-/// A key of a resource whose finalizer somebody took off by force while nobody looked.
+/// A key of a resource whose finalizer a user removed by force while no operator ran.
 pub async fn orphan(world: &mut World, name: &str) -> String {
     world.key(name, json!({})).await;
     let id = world.status("GatewayApiKey", name).await["id"].as_str().unwrap().to_owned();
@@ -47,9 +47,9 @@ pub async fn orphan(world: &mut World, name: &str) -> String {
     id
 }
 
-/// A key that somebody made with such a mark.
+/// A key that a person created with such a mark.
 fn plant(world: &World, cluster: &ClusterId, uid: &str) -> String {
-    world.desk().add_key(&world.surface.name_of(&Mark::new(cluster, uid), "planted")).id
+    world.vendor().add_key(&world.vendor_id.name_of(&Mark::new(cluster, uid), "planted")).id
 }
 
 fn ids(world: &World) -> Vec<String> {
@@ -61,9 +61,9 @@ fn metric(world: &World, line: &str) {
     assert!(text.contains(line), "{line} is not in:\n{text}");
 }
 
-/// What a metric of the vendor's says.
+/// Verifies the value of a metric of the vendor.
 fn vendor_metric(world: &World, name: &str, value: u64) {
-    metric(world, &format!("{name}{{vendor=\"{}\"}} {value}", world.surface.name()));
+    metric(world, &format!("{name}{{vendor=\"{}\"}} {value}", world.vendor_id.name()));
 }
 
 async fn orphans_shown(world: &World) -> Value {
@@ -82,7 +82,7 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     let note = world.event("OrphansFound").await;
     assert!(note.contains(&orphan) && note.contains("`keysmith orphans` lists them"), "{note}");
     let promised = note.contains("revoked by the first sweep after");
-    assert_eq!(promised, world.surface.capabilities().created_at, "{note}");
+    assert_eq!(promised, world.vendor_id.capabilities().created_at, "{note}");
     assert_ne!(
         promised,
         note.contains("is not revoked by Keysmith, because the vendor does not say when it was made"),
@@ -92,8 +92,8 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     assert_eq!(orphans_shown(world).await, 1);
     vendor_metric(world, "keysmith_orphaned_keys", 1);
     assert!(ids(world).contains(&orphan), "one sweep decides nothing");
-    if !world.surface.capabilities().created_at {
-        // It may be older than the ledger, and then a person left it behind.
+    if !world.vendor_id.capabilities().created_at {
+        // The key may be older than the ledger, and then a person may have retained it.
         hours(world, 6).await;
         assert!(ids(world).contains(&orphan));
         assert_eq!((orphans_shown(world).await, count_events(world, "OrphansRevoked").await), (json!(1), 0));
@@ -111,16 +111,16 @@ pub async fn an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second(
     world.served("kept", "key").await;
 }
 
-pub async fn what_somebody_accounts_for_stays(world: &mut World) {
+pub async fn a_key_of_a_resource_ledger_or_other_cluster_is_not_swept(world: &mut World) {
     sweeping(world).await;
     let cluster = cluster_id(world).await;
-    // Left behind on purpose.
+    // A retained key.
     let retained = orphan(world, "retained").await;
     ledger(world).record(&[entry(world, &retained)]).await.unwrap();
-    // Another cluster's, and a human's.
+    // A key of another cluster, and a key of a human.
     let theirs = plant(world, &ClusterId("elsewhere".into()), "u");
-    let by_hand = world.desk().add_key("by-hand").id;
-    // Of a resource in another namespace, whose token does not exist.
+    let by_hand = world.vendor().add_key("by-hand").id;
+    // A key of a resource in another namespace, whose token does not exist.
     world.cluster().add_namespace("other");
     let place = std::mem::replace(&mut world.namespace, "other".to_owned());
     for name in ["own", "former", "adopter"] {
@@ -128,14 +128,14 @@ pub async fn what_somebody_accounts_for_stays(world: &mut World) {
     }
     let uid = world.api("GatewayApiKey").get("own").await.unwrap().uid().unwrap();
     let own = plant(world, &cluster, &uid);
-    // Of a resource that was restored from a backup, under the mark it had before.
+    // A key of a resource that was restored from a backup, under its former mark.
     let mark = Mark::new(&cluster, "before").to_string();
     let claim =
         json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark}).to_string();
     let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim}}});
     world.edit("GatewayApiKey", "former", claim).await.unwrap();
     let former = plant(world, &cluster, "before");
-    // Adopted from a resource that is gone.
+    // A key adopted from a resource that is gone.
     let adopted = plant(world, &cluster, "gone");
     let status = Patch::Merge(json!({"status": {"id": adopted}}));
     world.api("GatewayApiKey").patch_status("adopter", &PatchParams::default(), &status).await.unwrap();
@@ -146,11 +146,11 @@ pub async fn what_somebody_accounts_for_stays(world: &mut World) {
     assert!(!world.metrics.text().contains("skipped"), "{}", world.metrics.text());
 }
 
-pub async fn a_key_being_born_is_nobodys_orphan(world: &mut World) {
+pub async fn a_key_that_is_being_created_is_no_orphan(world: &mut World) {
     world.sweep = SignedDuration::from_mins(5);
     sweeping(world).await;
-    // Listings that take long, and create calls whose answers come late: one of the keys is made while a sweep's
-    // listing is under way, and some wait for their answer.
+    // Slow listings and slow create calls: one of the keys is created during a sweep's listing, and some create calls
+    // wait for their answer.
     world.fail("GET", Effect::Delay { millis: 10_000 });
     world.fail("POST", Effect::DelayAfter { millis: 20_000 });
     for number in 0..200 {
@@ -163,7 +163,7 @@ pub async fn a_key_being_born_is_nobodys_orphan(world: &mut World) {
     assert_eq!(count_events(world, "OrphansFound").await, 0);
 }
 
-/// An entry is written before its resource goes: whoever read the ledger first would miss the one and the other.
+/// An entry is written before its resource is gone: a sweep that read the ledger first would miss both.
 pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World) {
     sweeping(world).await;
     world.key("kept", json!({})).await;
@@ -176,7 +176,7 @@ pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World)
         .filter(|it| it.actor == "operator" && it.resource != "secrets" && it.verb != "watch")
         .map(|it| format!("{} {}", it.verb, it.resource))
         .collect();
-    // The watches list everything again now and then, on their own account.
+    // The watches list everything again now and then, independently of sweeps.
     let sweeps: Vec<_> = asked.split_inclusive(|it| it == "get configmaps").collect();
     assert!(sweeps.len() >= 6, "{asked:?}");
     for sweep in sweeps.iter().filter(|it| it.last().is_some_and(|it| it == "get configmaps")) {
@@ -188,7 +188,7 @@ pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World)
         );
     }
     assert!(asked.iter().all(|it| it.starts_with("list ") || it == "get configmaps"), "{asked:?}");
-    // The listing is that of the poll.
+    // The sweep uses the listing of the poll.
     let polls = world.emulator.calls().len() - calls;
     assert!((32..=41).contains(&polls), "{polls} calls in three hours");
 }
@@ -215,7 +215,7 @@ pub async fn a_sweep_that_cannot_see_everything_concludes_nothing(world: &mut Wo
             "{rule:?}"
         );
     }
-    // A page of the list that is not there any more.
+    // A continue token that has expired.
     world.cluster().clear_faults();
     world.cluster().fault(ClusterRule { skip: 1, ..refused("list", "gatewayapikeys", 410) });
     let resources = (0..300).map(|number| format!("filler-{number}"));
@@ -267,7 +267,7 @@ pub async fn tokens_of_one_account_are_swept_once(world: &mut World) {
     let text = world.metrics.text();
     let sweeps = text.lines().find_map(|line| line.strip_prefix("keysmith_sweeps_total{outcome=\"ok\"} "));
     let sweeps: u32 = sweeps.unwrap().parse().unwrap();
-    // One every twenty minutes, and not three.
+    // One sweep every twenty minutes, and not three.
     assert!((28..=38).contains(&sweeps), "{sweeps} sweeps in eleven hours");
 }
 
@@ -304,7 +304,7 @@ pub async fn an_entry_goes_with_its_key(world: &mut World) {
     let mark = Mark::new(&cluster_id(world).await, "u").to_string();
     let never = Entry { key_id: None, mark: Some(mark), ..here(world, "") };
     ledger(world).record(&[here(world, &gone), here(world, &kept), never]).await.unwrap();
-    assert!(world.desk().delete_key(&gone));
+    assert!(world.vendor().delete_key(&gone));
     hours(world, 3).await;
     let left = ledger(world).list().await.unwrap().entries;
     assert_eq!(left.iter().map(|it| it.key_id.clone()).collect::<Vec<_>>(), [Some(kept)]);

@@ -1,5 +1,5 @@
-//! Admission policies and quotas of a real API server that refuse Secrets or change them, at every vendor: no key, or one
-//! key, and a message that names the cause.
+//! Admission policies and quotas of a real API server that refuse or change Secrets, at every vendor: no key or one key
+//! is created, and a message names the cause.
 
 use crate::support::world::{World, key_spec};
 use kube::Api;
@@ -15,7 +15,7 @@ fn api(world: &World, kind: &str) -> Api<DynamicObject> {
     Api::all_with(world.user.clone(), &kind)
 }
 
-/// Secrets of the story's namespace, but not the console token's.
+/// Matches Secrets of the story's namespace, except the console token's.
 fn matched(world: &World) -> Value {
     json!({
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
@@ -29,7 +29,7 @@ fn is_target() -> Value {
     json!([{"name": "target", "expression": "object.metadata.name in ['checkout', 'probe']"}])
 }
 
-/// A policy and its binding, in force. `kind` is `Validating` or `Mutating`.
+/// Creates a policy and its binding, and waits until they are in force. `kind` is `Validating` or `Mutating`.
 async fn enforce(world: &World, kind: &str, mut spec: Value) {
     spec["matchConstraints"] = matched(world);
     spec["matchConditions"] = is_target();
@@ -71,7 +71,7 @@ async fn repeal(world: &World, kind: &str) {
     for kind in [format!("{kind}AdmissionPolicyBinding"), format!("{kind}AdmissionPolicy")] {
         api(world, &kind).delete(&world.namespace, &DeleteParams::default()).await.unwrap();
     }
-    // Until it is out of force: what is asked for meanwhile is asked again.
+    // Waits until the policy is no longer in force; requests that it refused meanwhile are retried.
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
@@ -113,7 +113,7 @@ pub async fn a_policy_that_refuses_a_secret_is_quoted_and_no_key_is_made(world: 
     repeal(world, "Validating").await;
 }
 
-pub async fn a_full_quota_is_told_and_costs_no_key(world: &mut World) {
+pub async fn an_exceeded_quota_is_reported_and_costs_no_key(world: &mut World) {
     world.token().await;
     let quota = json!({"metadata": {"name": "few"}, "spec": {"hard": {"count/secrets": "1"}}});
     let quotas: Api<k8s_openapi::api::core::v1::ResourceQuota> =

@@ -43,7 +43,7 @@ pub async fn settings_reach_the_project_and_nothing_else_in_it_changes(world: &m
     let status = world.status("ProjectSettings", "eu").await;
     assert_eq!(status["observed"]["preference"], "Cost");
     assert_eq!(status["projectId"], PROJECT);
-    // At rest nothing is written, to nobody.
+    // At rest nothing is written, neither to the vendor nor to Kubernetes.
     world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
     let writes = world.writes().len();
     world.pass(Duration::from_secs(3600), Duration::from_secs(5)).await;
@@ -53,7 +53,7 @@ pub async fn settings_reach_the_project_and_nothing_else_in_it_changes(world: &m
     assert_eq!(inference(world), expected, "what was set stays set");
 }
 
-pub async fn a_change_in_the_console_is_set_right_or_only_shown(world: &mut World) {
+pub async fn drift_in_the_console_is_corrected_or_only_shown(world: &mut World) {
     world.token().await;
     world.create("ProjectSettings", "eu", spec(json!({"allowOverwrite": false}))).await;
     world.ready("ProjectSettings", "eu").await;
@@ -80,7 +80,7 @@ pub async fn a_change_in_the_console_is_set_right_or_only_shown(world: &mut Worl
     assert_eq!(puts(world), before, "what is only looked at is not changed");
 }
 
-pub async fn a_token_of_somebody_who_is_no_administrator_says_so(world: &mut World) {
+pub async fn a_token_without_the_administrator_role_is_reported(world: &mut World) {
     world.token().await;
     world.emulator.faults().add(Rule::always(
         "PUT",

@@ -1,4 +1,4 @@
-//! ProviderKeys: a credential reaches the vendor, follows its Secret, and goes.
+//! ProviderKeys: a credential reaches the vendor, follows its Secret, and is removed.
 
 use crate::support::world::{ORG, TOKEN, World, merged};
 use keysmith::emulator::edgee::{ProviderKeyRecord, Support};
@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Obviously no key, in the form of one.
+/// A text in the form of a key that is visibly fake.
 const PEM: &str =
     "-----BEGIN PRIVATE KEY-----\nZmFrZTogY2FuYXJ5LWNyZWRlbnRpYWw=\n-----END PRIVATE KEY-----\n";
 
@@ -25,13 +25,13 @@ fn spec(provider: &str, fields: Value) -> Value {
     merged(base, fields)
 }
 
-fn deposits(world: &World) -> Vec<ProviderKeyRecord> {
+fn provider_keys(world: &World) -> Vec<ProviderKeyRecord> {
     world.edgee().provider_keys(ORG)
 }
 
 async fn only(world: &World, what: &str, check: impl Fn(&ProviderKeyRecord) -> bool) -> ProviderKeyRecord {
     world
-        .eventually(what, async || match deposits(world).as_slice() {
+        .eventually(what, async || match provider_keys(world).as_slice() {
             [one] if check(one) => Ok(one.clone()),
             other => Err(format!("{other:?}")),
         })
@@ -70,7 +70,7 @@ pub async fn every_documented_provider_gets_its_format(world: &mut World) {
     for (provider, _) in &table {
         world.ready("ProviderKey", &format!("byok-{}", provider.replace('_', "-"))).await;
     }
-    let held = deposits(world);
+    let held = provider_keys(world);
     assert_eq!(held.len(), 9);
     let stored =
         |provider: &str| held.iter().find(|it| it.provider == provider).unwrap().provider_key.clone();
@@ -82,21 +82,21 @@ pub async fn every_documented_provider_gets_its_format(world: &mut World) {
     assert!(held.iter().all(|it| it.api_key_ids.is_empty()));
 }
 
-pub async fn a_deposit_is_assigned_to_the_keys_it_names_and_follows_them(world: &mut World) {
+pub async fn a_provider_key_is_assigned_to_the_keys_it_names_and_follows_them(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     let refs = json!({"scope": null, "gatewayKeyRefs": [{"name": "one"}]});
     world.create("ProviderKey", "openai", spec("openai", refs)).await;
     let message = world.reason("ProviderKey", "openai", "GatewayKeyNotReady").await;
     assert!(message.contains("GatewayApiKey one"), "{message}");
-    assert!(deposits(world).is_empty(), "a missing key never means the whole organization");
+    assert!(provider_keys(world).is_empty(), "a missing key never means the whole organization");
     world.key("one", json!({})).await;
     let one = world.only_key().id;
     only(world, "assigned to one", |it| it.api_key_ids == [one.clone()]).await;
     world.ready("ProviderKey", "openai").await;
     world.key("two", json!({})).await;
     let two = world.keys().into_iter().map(|it| it.id).find(|id| *id != one).unwrap();
-    let before = deposits(world)[0].id.clone();
+    let before = provider_keys(world)[0].id.clone();
     world
         .edit(
             "ProviderKey",
@@ -109,10 +109,10 @@ pub async fn a_deposit_is_assigned_to_the_keys_it_names_and_follows_them(world: 
     assert_eq!(after.id, before, "changed in place");
     assert!(after.api_key_ids.contains(&two));
     world.ready("ProviderKey", "openai").await;
-    assert!(deposits(world)[0].name.starts_with("openai [ks-"));
+    assert!(provider_keys(world)[0].name.starts_with("openai [ks-"));
 }
 
-pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(world: &mut World) {
+pub async fn an_assignment_that_cannot_be_changed_in_place_makes_a_new_provider_key(world: &mut World) {
     for support in [Support::UnknownPath, Support::DoesNothing] {
         world.edgee().set_switches(|it| it.provider_key_update = support);
         let name = format!("openai-{support:?}").to_lowercase();
@@ -133,11 +133,11 @@ pub async fn an_assignment_that_cannot_be_changed_in_place_is_deposited_anew(wor
         world.ready("ProviderKey", &name).await;
         world.delete("ProviderKey", &name).await;
         world.gone("ProviderKey", &name).await;
-        assert!(deposits(world).is_empty());
+        assert!(provider_keys(world).is_empty());
     }
 }
 
-pub async fn a_changed_credential_reaches_the_vendor_and_the_old_one_goes(world: &mut World) {
+pub async fn a_changed_credential_reaches_the_vendor_and_the_old_provider_key_is_removed(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
@@ -176,24 +176,24 @@ pub async fn a_corrected_credential_need_not_wait(world: &mut World) {
     world.write_secret("byok", &[("api_key", "canary-2")]).await;
     world.ready("ProviderKey", "openai").await;
     assert!(world.clock.now().duration_since(start).as_secs() < 60);
-    assert_eq!(deposits(world)[0].provider_key, "canary-2");
+    assert_eq!(provider_keys(world)[0].provider_key, "canary-2");
 }
 
-pub async fn what_the_vendor_does_not_remove_is_said(world: &mut World) {
+pub async fn a_provider_key_that_the_vendor_does_not_remove_is_reported(world: &mut World) {
     world.edgee().set_switches(|it| it.provider_key_delete = Support::UnknownPath);
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
-    let id = deposits(world)[0].id.clone();
+    let id = provider_keys(world)[0].id.clone();
     world.delete("ProviderKey", "openai").await;
     world.gone("ProviderKey", "openai").await;
     assert!(world.event("LeftBehind").await.contains(&id));
     assert!(world.metrics.text().contains("keysmith_left_behind_total{kind=\"ProviderKey\"} 1"));
-    assert_eq!(deposits(world).len(), 1);
+    assert_eq!(provider_keys(world).len(), 1);
 }
 
-pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mut World) {
+pub async fn a_provider_key_changed_or_removed_in_the_console_is_restored(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.key("one", json!({})).await;
@@ -201,25 +201,25 @@ pub async fn a_deposit_changed_or_removed_in_the_console_is_set_right(world: &mu
     let refs = json!({"scope": null, "gatewayKeyRefs": [{"name": "one"}]});
     world.create("ProviderKey", "openai", spec("openai", refs)).await;
     world.ready("ProviderKey", "openai").await;
-    let id = deposits(world)[0].id.clone();
+    let id = provider_keys(world)[0].id.clone();
     assert!(world.edgee().edit_provider_key(&id, |it| it.api_key_ids.clear()));
     only(world, "assigned to one again", |it| it.api_key_ids == [one.clone()]).await;
-    // The loss of a young deposit is not believed, because a listing may lag.
+    // A young provider key does not count as lost, because a listing may lag.
     world.pass(Duration::from_secs(60), Duration::from_secs(32)).await;
     assert!(world.edgee().delete_provider_key(&id));
-    let new = only(world, "deposited again", |it| it.api_key_ids == [one.clone()]).await;
+    let new = only(world, "created again", |it| it.api_key_ids == [one.clone()]).await;
     assert_ne!(new.id, id);
     world.ready("ProviderKey", "openai").await;
     world.event("Redeposited").await;
 }
 
-pub async fn a_lost_answer_to_a_deposit_is_found_again(world: &mut World) {
+pub async fn a_lost_answer_to_a_provider_key_is_recovered(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.emulator.faults().add(Rule::once("POST", "/provider-keys", Effect::DropAfter));
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
-    assert_eq!(deposits(world).len(), 1);
+    assert_eq!(provider_keys(world).len(), 1);
     assert_eq!(world.emulator.count("POST", "/provider-keys"), 1);
 }
 
@@ -242,7 +242,7 @@ pub async fn a_credential_that_cannot_be_one_is_named_and_never_sent(world: &mut
     let message = world.reason("ProviderKey", "none", "SecretMissing").await;
     assert!(message.contains("spec.credentialsRef.name") && message.contains("nowhere"), "{message}");
     assert_eq!(world.emulator.count("POST", "/provider-keys"), 0);
-    // What is mended is picked up.
+    // A corrected credential is picked up.
     world.write_secret("nowhere", &[("api_key", "canary-y")]).await;
     world.ready("ProviderKey", "none").await;
 }
@@ -279,7 +279,7 @@ pub async fn a_replaced_provider_key_is_held_again_whatever_is_in_the_way(world:
     world.reason("ProviderKey", "openai", "SecretMissing").await;
     replace(world, "openai").await;
     held(world, "openai").await;
-    // A failure is waited out.
+    // A failure starts a backoff.
     let refused = Effect::Status { code: 422, retry_after: None };
     world.emulator.faults().add(Rule::once("POST", "/provider-keys", refused));
     world.write_secret("byok", &[("api_key", "canary-3")]).await;
@@ -298,17 +298,17 @@ pub async fn a_replaced_provider_key_is_held_again_whatever_is_in_the_way(world:
     only(world, "the corrected credential", |it| it.provider_key == "canary-3").await;
     world.delete("ProviderKey", "openai").await;
     world.gone("ProviderKey", "openai").await;
-    assert!(deposits(world).is_empty());
+    assert!(provider_keys(world).is_empty());
 }
 
-pub async fn a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again(world: &mut World) {
+pub async fn a_provider_key_missing_from_two_early_listings_is_not_created_again(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
     world.pass(Duration::from_secs(3600), Duration::ZERO).await;
-    let before = deposits(world)[0].clone();
-    // A replica of the vendor's that is behind, for less than a minute.
+    let before = provider_keys(world)[0].clone();
+    // A replica of the vendor that lags by less than a minute.
     let lag = Effect::LagListing { millis: 5_000_000 };
     world.emulator.faults().add(Rule::always("GET", "/provider-keys", lag));
     world
@@ -327,7 +327,7 @@ pub async fn a_deposit_that_two_hasty_looks_do_not_show_is_not_made_again(world:
         })
         .await;
     world.ready("ProviderKey", "openai").await;
-    let after = deposits(world);
+    let after = provider_keys(world);
     assert_eq!(after.iter().map(|it| &it.id).collect::<Vec<_>>(), [&before.id]);
 }
 
@@ -336,17 +336,20 @@ pub async fn a_deletion_asks_for_the_removal_before_it_asks_for_a_listing(world:
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     world.create("ProviderKey", "openai", spec("openai", json!({}))).await;
     world.ready("ProviderKey", "openai").await;
-    // One entry that cannot be understood spoils the listing for everybody.
+    // One malformed entry makes the listing a fault for every resource.
     world.emulator.faults().add(Rule::always("GET", "/provider-keys", Effect::Html));
     world.delete("ProviderKey", "openai").await;
     world
         .eventually("it is removed at the vendor", async || {
-            let left = deposits(world);
+            let left = provider_keys(world);
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
         .await;
     world.pass(Duration::from_secs(60), Duration::ZERO).await;
-    assert!(!world.events().await.iter().any(|(reason, _)| reason == "Removed"), "nobody has seen it gone");
+    assert!(
+        !world.events().await.iter().any(|(reason, _)| reason == "Removed"),
+        "no listing has shown it gone"
+    );
     world.emulator.faults().clear();
     world.gone("ProviderKey", "openai").await;
     world.event("Removed").await;

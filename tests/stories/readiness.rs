@@ -1,4 +1,4 @@
-//! What `/readyz` says while the operator runs.
+//! The answer of `/readyz` while the operator runs.
 
 use crate::support::cluster::{Effect, Rule};
 use crate::support::world::World;
@@ -31,7 +31,7 @@ pub async fn a_definition_that_goes_missing_is_named_by_readyz_until_it_is_back(
         says(world, 503, &format!("CustomResourceDefinition {plural}.keysmith.dev is missing")).await;
     }
     says(world, 503, "gatewayapikeys.keysmith.dev is missing").await;
-    // It does not flap, and others are not named.
+    // The answer does not flap, and names no other cause.
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let (code, text) = world.alone().serves("/readyz").await;
@@ -61,7 +61,7 @@ pub async fn an_api_server_that_refuses_everything_leaves_replicas_ready(world: 
     world.cluster().clear_faults();
 }
 
-pub async fn a_namespace_that_does_not_exist_yet_is_said_and_watched_when_it_comes(world: &mut World) {
+pub async fn a_missing_namespace_is_reported_and_watched_once_it_exists(world: &mut World) {
     world.stop().await;
     "late".clone_into(&mut world.namespace);
     world.start().await;

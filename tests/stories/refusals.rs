@@ -1,4 +1,4 @@
-//! What cannot be done is said before anything is done.
+//! Specifications that cannot be carried out are reported before any call.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{World, key_spec};
@@ -10,7 +10,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use std::time::Duration;
 
-pub async fn a_secret_of_somebody_else_is_refused_before_a_key_is_made(world: &mut World) {
+pub async fn a_foreign_secret_is_refused_before_a_key_is_created(world: &mut World) {
     world.token().await;
     world.write_secret("checkout", &[("password", "theirs")]).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -37,9 +37,9 @@ pub async fn of_two_resources_that_name_one_secret_the_first_wins(world: &mut Wo
     assert_eq!(world.served("shared", "key").await, id);
 }
 
-pub async fn a_secret_that_appears_between_the_look_and_the_write_is_not_touched(world: &mut World) {
+pub async fn a_secret_that_appears_between_the_read_and_the_write_is_not_touched(world: &mut World) {
     world.token().await;
-    // The vendor takes its time; meanwhile somebody takes the name.
+    // The vendor is slow; meanwhile a user creates a Secret of that name.
     let slow = Effect::Delay { millis: if world.is_simulated() { 5_000 } else { 1_000 } };
     world.fail_once("POST", slow);
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -64,10 +64,10 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
     world.token().await;
     let budget = |amount: &str, period: &str| json!({"budget": {"amount": amount, "period": period}});
     let data = |template: &str| json!({"secret": {"template": {"data": {"a": template}}}});
-    let capabilities = world.surface.capabilities();
+    let capabilities = world.vendor_id.capabilities();
     let budgets = capabilities.support(SpecField::Budget) != Support::Unsupported;
     let amount = if budgets { ("InvalidSpec", "spec.budget.amount") } else { ("Unsupported", "spec.budget") };
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     let refused_field = format!("spec.{field}");
     let mut table = vec![
         ("refused", json!({field: value}), "Unsupported", refused_field.as_str()),
@@ -94,7 +94,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
                 let message = world.reason("GatewayApiKey", name, reason).await;
                 assert!(message.contains(field), "{name}: {message}");
             }
-            // A real API server says itself what can be told from the schema alone.
+            // A real API server itself reports what the schema alone can detect.
             Err(error) => {
                 assert!(!world.is_simulated() && error.to_string().contains(field), "{name}: {error}");
             }
@@ -110,7 +110,7 @@ pub async fn a_specification_that_cannot_be_carried_out_names_the_field(world: &
             .iter()
             .any(|it| it["type"] == "Stalled" && it["status"] == "True")
     );
-    // Editing back recovers.
+    // Reverting the edit recovers.
     world.edit("GatewayApiKey", "refused", json!({"spec": {field: null}})).await.unwrap();
     world.ready("GatewayApiKey", "refused").await;
     let status = world.status("GatewayApiKey", "refused").await;
@@ -121,14 +121,14 @@ pub async fn a_served_key_outlives_an_edit_that_cannot_be_carried_out(world: &mu
     world.token().await;
     world.key("checkout", json!({})).await;
     let id = world.served("checkout", "key").await;
-    let (field, value) = world.surface.refused();
+    let (field, value) = world.vendor_id.refused();
     world.edit("GatewayApiKey", "checkout", json!({"spec": {field: value}})).await.unwrap();
     world.reason("GatewayApiKey", "checkout", "Unsupported").await;
     assert_eq!(world.served("checkout", "key").await, id);
     assert_eq!(world.vendor_writes(), [world.creation()]);
 }
 
-pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_the_secret(world: &mut World) {
+pub async fn an_immutable_secret_type_is_reported_and_changes_after_the_secret_is_deleted(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"rotation": {"overlap": "1s", "brownOut": "0s"}})).await;
     let id = world.served("checkout", "key").await;
@@ -139,11 +139,11 @@ pub async fn a_template_type_that_cannot_change_is_said_and_mended_by_deleting_t
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     let same = world.served("checkout", "key").await == id;
-    assert_eq!(same, world.surface.reveals(), "a key that is not shown again is replaced");
+    assert_eq!(same, world.vendor_id.reveals(), "a key that is not shown again is replaced");
     assert_eq!(world.secrets().get("checkout").await.unwrap().type_.as_deref(), Some("example.com/llm"));
 }
 
-pub async fn a_resource_that_cannot_be_decoded_is_told_so_and_stops_nobody_else(world: &mut World) {
+pub async fn a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other(world: &mut World) {
     let object = json!({
         "apiVersion": "keysmith.dev/v1alpha1", "kind": "GatewayApiKey",
         "metadata": {"name": "odd", "namespace": world.namespace},

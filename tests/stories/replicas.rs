@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// The binary, as it stands for election.
+/// The binary with leader election.
 async fn binary(world: &World, name: &str, vendor: u16) -> (Keysmith, u16) {
     let kubeconfig = plane::kubeconfig_of(&Account::namespaced(&world.namespace)).await;
     let (endpoint, port) = (format!("http://127.0.0.1:{vendor}"), free_port());
@@ -30,7 +30,7 @@ async fn binary(world: &World, name: &str, vendor: u16) -> (Keysmith, u16) {
     (Keysmith::start_as(name, &kubeconfig, &arguments.concat(), &[]), port)
 }
 
-/// How long it takes until the one that serves there leads.
+/// Waits until the replica that serves on this port reports that it leads; returns how long that took.
 async fn until_it_says_so(world: &World, port: u16) -> SignedDuration {
     let start = world.clock.now();
     loop {

@@ -1,5 +1,5 @@
-//! What the operator may do in a cluster is what it does: nothing is granted that it does not use. That it may do all
-//! that it does is asserted at the end of every story, and by the API server in each.
+//! The operator has exactly the rights that it uses. This test proves that no granted right is unused. The end of every
+//! story, and the API server during it, prove that no right is missing.
 
 use crate::support::drivers::Driver;
 use crate::support::rights::{Account, Right};
@@ -7,7 +7,7 @@ use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use keysmith::emulator::edgee::DataPlaneAnswer;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use keysmith::runtime::metrics::Metrics;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -32,16 +32,16 @@ where
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
 }
 
-/// A kind that one vendor has only.
+/// A kind that only one vendor has.
 async fn project(world: &World) {
-    let vendor = Surface::Cortecs;
-    world.emulator.surface(vendor).add_token(TOKEN);
+    let vendor = VendorId::Cortecs;
+    world.emulator.vendor(vendor).add_token(TOKEN);
     let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
     world.create("ConsoleToken", "cortecs", merged(vendor.token_spec(), secret)).await;
     let settings = json!({"consoleTokenRef": {"name": "cortecs"}, "settings": {"euNative": true}});
     world.create("ProjectSettings", "eu", settings).await;
     world.ready("ProjectSettings", "eu").await;
-    // A token that is minted is a key that the operator requests for itself.
+    // A token to be minted is a key that the operator requests for itself.
     let mut minted = vendor.token_spec();
     minted["mint"] = json!({"issuerRef": {"name": "cortecs"}, "secret": {"name": "minted"}});
     world.create("ConsoleToken", "minted", minted).await;
@@ -61,7 +61,8 @@ async fn project(world: &World) {
     }
 }
 
-/// One leads, one stands by, and somebody else writes the Lease: it is made, watched, written and read again.
+/// One operator leads, one is a candidate, and another writer changes the Lease: it is created, watched, updated and
+/// read again.
 async fn election(world: &mut World) {
     world.stop().await;
     let replicas =
@@ -81,7 +82,7 @@ async fn election(world: &mut World) {
     world.start().await;
 }
 
-/// Rights that nothing asked for yet.
+/// Rights that no request has used yet.
 fn unused(world: &World, which: impl Fn(&Right) -> bool) -> Vec<String> {
     let asked = world.requests();
     Account::cluster(&world.namespace)
@@ -112,16 +113,16 @@ pub async fn every_right_is_used(world: &mut World) {
         )
         .await;
     world.write_secret("byok", &[("api_key", "canary-credential")]).await;
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai", "credentialsRef": {"name": "byok"},
         "gatewayKeyRefs": [{"name": "checkout"}],
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.ready("ProviderKey", "openai").await;
     let trigger = json!({"spec": {"rotation": {"trigger": "b"}}});
     world.edit("GatewayApiKey", "checkout", trigger).await.unwrap();
     world.event("ConsumersRestarted").await;
-    // An event that repeats is patched.
+    // A repeated event is patched.
     for edited in ["bm90IGEga2V5", "bmVpdGhlcg=="] {
         let patch = json!({"data": {"key": edited}});
         world.secrets().patch("checkout", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
@@ -135,8 +136,8 @@ pub async fn every_right_is_used(world: &mut World) {
             })
             .await;
     }
-    // The ledger is begun by the first key that is left behind, and written to by the second.
-    // Its status meets an edit that was made meanwhile, so the resource is read once more.
+    // The first retained key creates the ledger, and the second one updates it. Its status write meets a concurrent
+    // edit, so the resource is read once more.
     world.fail_once("POST", Effect::Delay { millis: 1500 });
     world.create("GatewayApiKey", "second", key_spec(json!({"deletionPolicy": "Retain"}))).await;
     world

@@ -1,4 +1,4 @@
-//! Keys that take another's place.
+//! Rotations: keys that replace other keys.
 
 use crate::support::classes::Class;
 use crate::support::drivers::Driver;
@@ -17,7 +17,7 @@ pub async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// Asks for a new key, and waits until the Secret holds it. Returns it as the vendor has it.
+/// Requests a rotation, and waits until the Secret holds the new key. Returns it as the vendor has it.
 pub async fn rotate(world: &World, name: &str, patch: Value) -> Seen {
     let before = world.status("GatewayApiKey", name).await["serial"].clone();
     world.edit("GatewayApiKey", name, patch).await.unwrap();
@@ -39,7 +39,7 @@ pub async fn works(world: &World, name: &str) -> bool {
     world.accepts(&world.entry(name, "key").await.unwrap())
 }
 
-/// The key is Ready and works, at every look for that long.
+/// Verifies at every check for that long that the key is Ready and works.
 pub async fn works_for(world: &World, name: &str, seconds: u64) {
     let step = (seconds / 200).max(1);
     for _ in 0..seconds / step {
@@ -57,7 +57,7 @@ pub fn trigger(value: &str) -> Value {
 pub async fn a_new_trigger_replaces_the_key_once_and_the_old_one_works_on(world: &mut World) {
     world.token().await;
     let rotation = json!({"overlap": "2s", "brownOut": "1s", "trigger": "a"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let first = world.only_key();
     let writes = world.vendor_writes().len();
     let old_secret = world.entry("checkout", "key").await.unwrap();
@@ -95,7 +95,7 @@ pub async fn a_rotation_costs_three_writes_and_one_call(world: &mut World) {
     world.ready("GatewayApiKey", "checkout").await;
     world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
     let mut writes = world.writes()[writes..].to_vec();
-    // With the next poll the ConsoleToken remembers for the next process how many keys were made.
+    // With the next poll the ConsoleToken stores the number of created keys for the next process.
     writes.retain(|it| it != "patch consoletokens/status");
     // Claim, fence, key, status.
     assert_eq!(
@@ -140,10 +140,10 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
         ("codingAssistant", json!({"type": "CodingAgent", "codingAssistant": "codex"})),
         ("type", json!({"type": "Sandbox"})),
     ];
-    let capabilities = world.surface.capabilities();
+    let capabilities = world.vendor_id.capabilities();
     let fixed = edits.into_iter().filter(|(field, value)| {
         let known = value["type"].is_null() || capabilities.types.iter().any(|it| json!(it) == value["type"]);
-        known && world.surface.support(field) == Support::AtCreation
+        known && world.vendor_id.support(field) == Support::AtCreation
     });
     let mut replaced = 0;
     for (field, value) in fixed {
@@ -164,7 +164,7 @@ pub async fn a_field_that_is_fixed_at_creation_replaces_the_key(world: &mut Worl
     assert!(replaced > 0, "every vendor fixes something when a key is made");
 }
 
-pub async fn an_old_key_that_is_still_used_is_waited_for_and_then_told_about(world: &mut World) {
+pub async fn a_previous_key_still_in_use_is_waited_for_and_then_reported(world: &mut World) {
     world.token().await;
     let rotation = json!({"trigger": "a", "overlap": "2h", "maxOverlap": "6h", "brownOut": "1h"});
     world.key("checkout", json!({"rotation": rotation})).await;
@@ -185,8 +185,8 @@ pub async fn an_old_key_that_is_still_used_is_waited_for_and_then_told_about(wor
         pass(600).await;
     }
     assert!(!world.accepts(&old), "the bound ends the wait");
-    let told = world.condition("GatewayApiKey", "checkout", "PreviousKeyInUse").await.unwrap();
-    assert_eq!(told.0, "True", "{told:?}");
+    let condition = world.condition("GatewayApiKey", "checkout", "PreviousKeyInUse").await.unwrap();
+    assert_eq!(condition.0, "True", "{condition:?}");
     world.event("PreviousKeyInUse").await;
     assert_eq!(world.keys().len(), 2, "off, and not deleted yet");
     pass(3700).await;
@@ -208,7 +208,7 @@ pub async fn a_longer_overlap_brings_a_key_back_that_was_switched_off(world: &mu
     world.served("checkout", "key").await;
 }
 
-pub async fn the_old_key_stays_beside_the_new_one_where_that_is_asked_for(world: &mut World) {
+pub async fn the_old_key_works_beside_the_new_one_during_a_requested_overlap(world: &mut World) {
     world.token().await;
     let rotation = json!({"trigger": "a", "overlap": "3s", "brownOut": "0s"});
     world.key("checkout", json!({"rotation": rotation, "secret": {"keepPrevious": true}})).await;
@@ -294,7 +294,7 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
         template.metadata.unwrap().annotations.unwrap_or_default()
     };
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
-    assert!(template().await.is_empty(), "a first key restarts nobody");
+    assert!(template().await.is_empty(), "a first key restarts no workload");
     rotate(world, "checkout", trigger("b")).await;
     world.event("ConsumersRestarted").await;
     let restarted = template().await;
@@ -303,7 +303,7 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
     world.stop().await;
     world.start().await;
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
-    assert_eq!(template().await, restarted, "a start restarts nobody");
+    assert_eq!(template().await, restarted, "a restart of the operator restarts no workload");
     let version = deployments.get("web").await.unwrap().metadata.resource_version;
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     world
@@ -316,14 +316,14 @@ pub async fn consumers_are_restarted_once_for_each_key_and_never_at_a_start(worl
     assert!(world.metrics.text().contains("keysmith_consumer_restarts_total 1"));
 }
 
-pub async fn reloader_is_told_where_that_is_asked_for(world: &mut World) {
+pub async fn the_reloader_annotation_is_written_where_requested(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"rotation": {"reloader": true}})).await;
     let annotations = world.secrets().get("checkout").await.unwrap().metadata.annotations.unwrap();
     assert_eq!(annotations.get("reloader.stakater.com/match").map(String::as_str), Some("true"));
 }
 
-pub async fn a_budget_starts_anew_with_a_new_key_where_the_vendor_tells_no_spend_and_status_says_so(
+pub async fn a_budget_starts_anew_with_a_new_key_where_the_vendor_reports_no_spend_and_status_says_so(
     world: &mut World,
 ) {
     world.token().await;
@@ -359,7 +359,7 @@ pub async fn nothing_is_replaced_while_it_is_suspended_and_all_of_it_after(world
     assert!(world.keys().is_empty(), "a deletion works all the same");
 }
 
-/// Vendors that no driver is written for, which differ in what they show of a key.
+/// Classes of vendors without a driver, which differ in what they show of a key.
 pub async fn every_class_of_vendor_rotates_and_recovers(world: &mut World) {
     for class in [Class::Reveal, Class::Named, Class::Once] {
         world.stop().await;
@@ -370,8 +370,8 @@ pub async fn every_class_of_vendor_rotates_and_recovers(world: &mut World) {
     }
 }
 
-pub async fn what_is_lost_in_the_middle_of_rotations_is_found_or_made_again(world: &mut World) {
-    rotates_and_recovers(world, world.surface.reveals()).await;
+pub async fn lost_answers_and_secrets_during_rotations_are_recovered(world: &mut World) {
+    rotates_and_recovers(world, world.vendor_id.reveals()).await;
 }
 
 async fn rotates_and_recovers(world: &World, reveals: bool) {
@@ -379,7 +379,7 @@ async fn rotates_and_recovers(world: &World, reveals: bool) {
         world.token().await;
     }
     let rotation = json!({"trigger": "a", "overlap": "1h", "brownOut": "10m"});
-    world.key("checkout", world.surface.rotation(rotation)).await;
+    world.key("checkout", world.vendor_id.rotation(rotation)).await;
     let first = world.served("checkout", "key").await;
     // The answer to the second key's create call is lost.
     world.fail_once("POST", Effect::DropAfter);
@@ -387,13 +387,13 @@ async fn rotates_and_recovers(world: &World, reveals: bool) {
     works_for(world, "checkout", 3 * 3600).await;
     let second = world.served("checkout", "key").await;
     assert_ne!(first, second);
-    // Its Secret is lost.
+    // The Secret is deleted.
     world.secrets().delete("checkout", &DeleteParams::default()).await.unwrap();
     pass(3 * 3600).await;
     let third = world.served("checkout", "key").await;
     assert_eq!(third == second, reveals);
     world.ready("GatewayApiKey", "checkout").await;
-    // It is edited.
+    // The Secret is edited.
     let patch = kube::api::Patch::Merge(json!({"data": {"key": "Zm9v"}}));
     world.secrets().patch("checkout", &kube::api::PatchParams::default(), &patch).await.unwrap();
     pass(3 * 3600).await;

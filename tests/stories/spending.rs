@@ -1,16 +1,16 @@
-//! What keys spent and what accounts have left.
+//! The spending of keys and the balance of accounts.
 
 use crate::support::drivers::Driver;
 use crate::support::world::World;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 fn usage(world: &World) -> Value {
-    match world.surface {
-        Surface::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
-        Surface::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
-        Surface::EdenAiV3 | Surface::Edgee => json!({"interval": "1m"}),
+    match world.vendor_id {
+        VendorId::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
+        VendorId::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
+        VendorId::EdenAiV3 | VendorId::Edgee => json!({"interval": "1m"}),
     }
 }
 
@@ -23,36 +23,36 @@ async fn spent(world: &World, name: &str, expected: &str) {
         .await;
 }
 
-pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &mut World) {
+pub async fn spending_is_read_where_requested_and_reported_in_steps(world: &mut World) {
     world.token().await;
-    let spec = world.surface.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
+    let spec = world.vendor_id.full(json!({"budget": {"amount": "100", "period": "Monthly"}}));
     world.key("checkout", spec).await;
     world.key("other", json!({})).await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 12_345_678));
+    assert!(world.vendor().spend(&id, 12_345_678));
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert_eq!(status["usage"], Value::Null, "nobody asked for it");
+    assert_eq!(status["usage"], Value::Null, "it is not requested");
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
     spent(world, "checkout", "12").await;
     spent(world, "other", "0").await;
     let status = world.status("GatewayApiKey", "checkout").await;
-    assert_eq!(status["usage"]["currency"], world.surface.capabilities().budget.currency);
-    let measured = world.surface != Surface::Cortecs;
+    assert_eq!(status["usage"]["currency"], world.vendor_id.capabilities().budget.currency);
+    let measured = world.vendor_id != VendorId::Cortecs;
     assert_eq!(status["budgetUsed"], if measured { json!("10%") } else { Value::Null });
     let metrics = world.metrics.text();
     let line =
         metrics.lines().find(|it| it.starts_with("keysmith_key_spent{") && it.contains("\"checkout\""));
     assert!(line.is_some_and(|it| it.ends_with(" 12.345678")), "{line:?}");
-    // A little more is no write, and one call serves all keys.
+    // A small increase causes no write, and one call serves all keys.
     world.pass(Duration::from_secs(130), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
-    assert!(world.desk().spend(&id, 100_000));
+    assert!(world.vendor().spend(&id, 100_000));
     world.pass(Duration::from_secs(3600), Duration::from_secs(2)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
     let reads = world.emulator.calls()[calls..].len();
     assert!(reads < 3600 / 54 * 2 + 3600 / 270 + 4, "{reads} calls in an hour");
-    // What is not asked for any more is told no more.
+    // Spending that is not requested any more is not shown any more.
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": null}})).await.unwrap();
     world.ready("ConsoleToken", "edgee").await;
     world
@@ -71,15 +71,15 @@ pub async fn spending_is_read_where_that_is_asked_for_and_told_in_steps(world: &
         .await;
 }
 
-pub async fn a_balance_that_is_low_is_told_once(world: &mut World) {
-    if !world.surface.capabilities().usage.balance {
+pub async fn a_low_balance_is_reported_once(world: &mut World) {
+    if !world.vendor_id.capabilities().usage.balance {
         return;
     }
     world.token().await;
     world.edit("ConsoleToken", "edgee", json!({"spec": {"usage": usage(world)}})).await.unwrap();
     let low = async |expected: &str| {
         world
-            .eventually("the balance is told", async || {
+            .eventually("the balance is reported", async || {
                 match world.condition("ConsoleToken", "edgee", "LowBalance").await {
                     Some((status, ..)) if status == expected => Ok(()),
                     other => Err(format!("{other:?}")),
@@ -89,7 +89,7 @@ pub async fn a_balance_that_is_low_is_told_once(world: &mut World) {
     };
     low("False").await;
     let balance = world.status("ConsoleToken", "edgee").await["balance"].clone();
-    assert_eq!(balance["currency"], world.surface.capabilities().budget.currency);
+    assert_eq!(balance["currency"], world.vendor_id.capabilities().budget.currency);
     assert_ne!(balance["amount"], Value::Null);
     let threshold = json!({"spec": {"usage": {"lowBalance": "1000000"}}});
     world.edit("ConsoleToken", "edgee", threshold).await.unwrap();
@@ -99,11 +99,11 @@ pub async fn a_balance_that_is_low_is_told_once(world: &mut World) {
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
 }
 
-pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut World) {
+pub async fn unreadable_spending_is_reported_and_keys_still_work(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    // At Cortecs the path has to be given, and this one leads nowhere.
-    let usage = if world.surface == Surface::Cortecs {
+    // At Cortecs the path has to be given, and this one does not exist.
+    let usage = if world.vendor_id == VendorId::Cortecs {
         json!({"interval": "1m", "path": "/nowhere"})
     } else {
         let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
@@ -127,12 +127,12 @@ pub async fn spending_that_cannot_be_read_is_said_and_keys_work_on(world: &mut W
 }
 
 pub async fn a_warning_that_could_never_come_is_refused_and_keys_work_on(world: &mut World) {
-    if world.surface.capabilities().usage.balance {
+    if world.vendor_id.capabilities().usage.balance {
         return;
     }
     world.token().await;
     let asked = json!({"spec": {"usage": {"interval": "1m", "lowBalance": "20"}}});
-    // A real API server says itself what can be told from the schema alone.
+    // A real API server itself reports what the schema alone can detect.
     if !world.is_simulated() {
         let error = world.edit("ConsoleToken", "edgee", asked).await.map(drop).unwrap_err().to_string();
         assert!(error.contains("spec.usage.lowBalance"), "{error}");

@@ -1,4 +1,4 @@
-//! What `keysmith orphans` finds and removes.
+//! The findings and removals of `keysmith orphans`.
 
 use super::ledger::{here, ledger};
 use super::orphans::{cluster_id, orphan};
@@ -45,14 +45,14 @@ fn ids(rows: &[Row]) -> Vec<&str> {
     rows.iter().filter_map(|it| it.key_id.as_deref()).collect()
 }
 
-pub async fn a_survey_shows_what_is_left_and_removes_it_on_request(world: &mut World) {
+pub async fn orphans_lists_keys_without_a_resource_and_deletes_them_on_request(world: &mut World) {
     world.token().await;
     world.create("ConsoleToken", "second", world.token_spec()).await;
     world.key("served", json!({})).await;
     let dropped = orphan(world, "dropped").await;
     let retained = orphan(world, "retained").await;
     let theirs = Mark::new(&ClusterId("elsewhere".into()), "u");
-    world.desk().add_key(&world.surface.name_of(&theirs, "x"));
+    world.vendor().add_key(&world.vendor_id.name_of(&theirs, "x"));
     let gone = Entry { key_id: Some("key_gone".into()), ..here(world, "") };
     ledger(world).record(&[here(world, &retained), gone]).await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
@@ -80,10 +80,10 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     world.token().await;
     world.key("probe", json!({})).await;
     let mark = Mark::new(&cluster_id(world).await, "gone");
-    let first = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
+    let first = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert_eq!(ids(&findings.rows), [first.as_str()]);
-    // A resource is restored from a backup while somebody reads the table.
+    // A resource is restored from a backup while a person reads the table.
     let claim =
         json!({"serial": 1, "at": "2026-11-21T00:00:00Z", "purpose": "create", "mark": mark.to_string()});
     let claim = json!({"metadata": {"annotations": {"keysmith.dev/claim": claim.to_string()}}});
@@ -91,7 +91,7 @@ pub async fn a_key_that_is_accounted_for_by_now_is_left_alone(world: &mut World)
     world.edit("GatewayApiKey", "probe", claim).await.unwrap();
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     assert!(matches!(&removal, Removal::Left(why) if why.contains("accounts for it now")), "{removal:?}");
-    // Or it is left behind on purpose.
+    // The key is retained meanwhile.
     world
         .edit("GatewayApiKey", "probe", json!({"metadata": {"annotations": {"keysmith.dev/claim": null}}}))
         .await
@@ -111,17 +111,18 @@ pub async fn without_a_ledger_nothing_is_removed(world: &mut World) {
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     assert!(matches!(&removal, Removal::Left(why) if why.contains("--ledger-namespace")), "{removal:?}");
     assert_eq!(world.keys().len(), 1);
-    // Begun late, it cannot tell what an earlier one knew; a person decides.
+    // A ledger that was created late cannot have the entries of an earlier one; a person decides.
     ledger(world).open().await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
-    let told = world.surface.capabilities().created_at;
-    let doubt = if told { "it is older than the ledger" } else { "the vendor does not say when it was made" };
+    let shows_age = world.vendor_id.capabilities().created_at;
+    let doubt =
+        if shows_age { "it is older than the ledger" } else { "the vendor does not say when it was made" };
     assert!(findings.rows[0].why.contains(doubt), "{:?}", findings.rows);
     assert_eq!(survey(world).remove(&findings.rows[0], &findings).await.unwrap(), Removal::Removed);
     assert_eq!(Ledger::namespaces(&world.user).await.unwrap(), std::slice::from_ref(&world.ledger_namespace));
 }
 
-pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(world: &mut World) {
+pub async fn a_survey_keeps_to_its_selection_and_names_the_tokens_that_did_not_answer(world: &mut World) {
     world.token().await;
     let first = orphan(world, "first").await;
     let second = orphan(world, "second").await;
@@ -168,13 +169,14 @@ pub async fn a_survey_keeps_to_what_was_chosen_and_says_whom_it_could_not_ask(wo
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["asked"], &json["answered"]), (&json!(2), &json!(1)), "{json}");
     assert_eq!(json["unanswered"][0]["consoleToken"], "story/elsewhere");
-    // None of them answers: nothing is said of what is left.
+    // No vendor answers: nothing is said about keys that are left.
     let choice = Choice { console_token: some("elsewhere"), ..Choice::default() };
     let text = table::text(&choose(choice).await);
     assert_eq!(text, "nothing could be asked: 0 of 1 ConsoleTokens answered; nothing in the ledger\n");
 }
 
-/// An entry of another account: of another namespace's ConsoleToken of the same name, where only the token tells.
+/// An entry of another account: of a ConsoleToken of the same name in another namespace, where only the token
+/// identifies the account.
 fn elsewhere(world: &World, id: &str) -> Entry {
     let mut entry = here(world, id);
     if entry.place.account.is_empty() {
@@ -192,7 +194,7 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
     world.token().await;
     let kept = elsewhere(world, "key_kept");
     ledger(world).record(std::slice::from_ref(&kept)).await.unwrap();
-    // Our account does not have it, which says nothing.
+    // Our account does not have the key, which proves nothing.
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     assert!(findings.rows[0].why.ends_with("its account was not asked"), "{:?}", findings.rows);
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
@@ -200,24 +202,24 @@ pub async fn an_entry_of_an_account_that_was_not_asked_stays(world: &mut World) 
         matches!(&removal, Removal::Left(why) if why.contains("no ConsoleToken that was asked")),
         "{removal:?}"
     );
-    // Nor does a sweep of ours forget it.
+    // A sweep of our account does not forget the entry either.
     world.pass(Duration::from_secs(4 * 3600), Duration::ZERO).await;
     assert_eq!(ledger(world).list().await.unwrap().entries, std::slice::from_ref(&kept));
     ledger(world).forget(&kept).await.unwrap();
     assert_eq!(ledger(world).list().await.unwrap().entries, []);
 }
 
-pub async fn what_only_another_namespace_shows_is_removed_through_its_token(world: &mut World) {
+pub async fn an_orphan_that_only_another_namespace_lists_is_removed_through_its_token(world: &mut World) {
     world.token().await;
     let mark = Mark::new(&cluster_id(world).await, "gone");
-    let id = world.desk().add_key(&world.surface.name_of(&mark, "x")).id;
+    let id = world.vendor().add_key(&world.vendor_id.name_of(&mark, "x")).id;
     let entry = Entry { mark: Some(mark.to_string()), ..elsewhere(world, &id) };
     ledger(world).record(std::slice::from_ref(&entry)).await.unwrap();
     let findings = survey(world).look(&Choice::default()).await.unwrap();
     let removal = survey(world).remove(&findings.rows[0], &findings).await.unwrap();
     let left = (world.keys().len(), ledger(world).list().await.unwrap().entries.len());
     if here(world, "").place.account.is_empty() {
-        // The mark is nobody else's, so it is the same account.
+        // The mark is unique, so it is the same account.
         assert_eq!((removal, left), (Removal::Removed, (0, 0)));
     } else {
         assert!(matches!(&removal, Removal::Left(_)), "{removal:?}");

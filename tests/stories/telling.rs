@@ -1,17 +1,17 @@
-//! What status and events say: that it is true, in time, and enough to act on.
+//! Status and events: they are true, in time, and enough to act on.
 
 use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::Deployment;
-use keysmith::emulator::{Effect, Surface};
+use keysmith::emulator::{Effect, VendorId};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Waits until a condition has that status. Returns reason and message.
-pub(super) async fn told(
+pub(super) async fn wait_for_condition(
     world: &World,
     kind: &str,
     name: &str,
@@ -32,13 +32,13 @@ async fn notes(world: &World, reason: &str) -> Vec<String> {
     world.events().await.into_iter().filter(|(it, _)| it == reason).map(|(_, note)| note).collect()
 }
 
-/// As `kubectl describe` shows it: two edits shortly after each other are two texts.
+/// As `kubectl describe` shows it: two edits in quick succession have two texts.
 pub async fn two_events_of_one_reason_keep_their_own_texts(world: &mut World) {
     world.token().await;
     let spec =
-        world.surface.full(json!({"budget": {"amount": "20", "period": "Monthly"}, "models": ["m-1"]}));
+        world.vendor_id.full(json!({"budget": {"amount": "20", "period": "Monthly"}, "models": ["m-1"]}));
     world.key("checkout", spec).await;
-    let edits = world.surface.changeable(json!({
+    let edits = world.vendor_id.changeable(json!({
         "budget": {"amount": "30", "period": "Monthly"}, "models": ["m-2"], "expiresInDays": 30, "email": "a@example.com",
     }));
     let edits: Vec<_> = edits.as_object().unwrap().clone().into_iter().collect();
@@ -55,7 +55,7 @@ pub async fn two_events_of_one_reason_keep_their_own_texts(world: &mut World) {
     assert_eq!(notes(world, "Updated").await.len(), edits.len());
 }
 
-/// A refused event is counted, and the resource gets on.
+/// A refused event is counted, and the reconciliation goes on.
 pub async fn an_event_that_is_refused_is_counted(world: &mut World) {
     let refused = Broken::Status { code: 422, reason: "Invalid".to_owned() };
     world.cluster().fault(Rule {
@@ -75,7 +75,7 @@ pub async fn an_event_that_is_refused_is_counted(world: &mut World) {
     world.key("checkout", json!({})).await;
 }
 
-/// External Secrets and Argo CD bring references seconds later, which is no failure.
+/// External Secrets and Argo CD create references seconds later, which is no failure.
 pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(world: &mut World) {
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world
@@ -97,7 +97,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
         ("ProjectSettings", "lost", "ConsoleTokenMissing"),
     ];
     for (kind, name, reason) in all {
-        let (because, message) = told(world, kind, name, "Reconciling", "True").await;
+        let (because, message) = wait_for_condition(world, kind, name, "Reconciling", "True").await;
         assert_eq!(because, reason, "{kind}");
         assert!(message.ends_with("see condition Ready"), "{message}");
         assert_eq!(world.condition(kind, name, "Stalled").await, None, "{kind}");
@@ -106,12 +106,12 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
     for (kind, name, _) in all {
         assert_eq!(world.condition(kind, name, "Stalled").await, None, "{kind} after four minutes");
     }
-    // A start of the operator is no new wait.
+    // A restart of the operator does not restart the wait.
     world.stop().await;
     world.start().await;
     tokio::time::sleep(Duration::from_secs(70)).await;
     for (kind, name, reason) in all {
-        let (because, _) = told(world, kind, name, "Stalled", "True").await;
+        let (because, _) = wait_for_condition(world, kind, name, "Stalled", "True").await;
         assert_eq!(because, reason, "{kind}");
         assert_eq!(world.condition(kind, name, "Reconciling").await, None, "{kind}");
         let status = world.status(kind, name).await;
@@ -125,7 +125,7 @@ pub async fn a_missing_reference_is_waited_for_five_minutes_and_stalls_then(worl
     assert_eq!(world.condition("ConsoleToken", "edgee", "Stalled").await, None);
 }
 
-/// A served key works on without its ConsoleToken, which does not stop applications.
+/// A served key works without its ConsoleToken, so applications are not affected.
 pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -137,15 +137,15 @@ pub async fn a_served_key_stays_ready_while_its_token_is_missing(world: &mut Wor
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
 }
 
-/// One refusal may be a mistake of the vendor's; two are for a person, and Argo CD and Flux say so.
-pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut World) {
+/// One refusal may be a mistake of the vendor; two need a person, which Argo CD and Flux show.
+pub async fn a_refused_token_stalls_when_a_second_probe_confirms_it(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_canary-wrong")]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
-    let (reason, message) = told(world, "ConsoleToken", "edgee", "Stalled", "True").await;
+    let (reason, message) = wait_for_condition(world, "ConsoleToken", "edgee", "Stalled", "True").await;
     assert!(["TokenRefused", "Forbidden"].contains(&reason.as_str()), "{reason}: {message}");
-    // What waits for it is told the same.
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
+    // The dependents of the token report the same.
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
     assert_eq!(reason, "ConsoleTokenNotReady");
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     world.ready("ConsoleToken", "edgee").await;
@@ -155,45 +155,47 @@ pub async fn a_refused_token_stalls_when_a_second_look_confirms_it(world: &mut W
     }
 }
 
-/// Where listings tell what is left, or spending is read.
-pub async fn a_budget_is_told_when_it_is_low_spent_and_there_again(world: &mut World) {
+/// For vendors that list the rest of a budget, or report spending.
+pub async fn conditions_report_a_budget_that_is_low_exhausted_and_available_again(world: &mut World) {
     world.token().await;
-    if world.surface == Surface::Edgee {
+    if world.vendor_id == VendorId::Edgee {
         let usage = json!({"spec": {"usage": {"interval": "1m"}}});
         world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     }
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
-    told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 16_500_000));
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "True").await;
+    assert!(world.vendor().spend(&id, 16_500_000));
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "True").await;
     assert!(world.event("BudgetLow").await.contains("of 20 USD a month"));
     assert_eq!(world.status("GatewayApiKey", "checkout").await["budgetUsed"], "80%");
     world.ready("GatewayApiKey", "checkout").await;
-    assert!(world.desk().spend(&id, 8_500_000));
-    let (reason, message) = told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "True").await;
+    assert!(world.vendor().spend(&id, 8_500_000));
+    let (reason, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "True").await;
     assert_eq!(reason, "BudgetSpent");
     assert!(message.contains("REFUSES the key until") && message.contains("spec.budget.amount"), "{message}");
     world.event("BudgetExhausted").await;
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "False");
-    // The next period begins by itself.
+    // The next period begins without an action of a user.
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Stalled").await, None);
-    // A rise is carried out, and everything is well again.
+    // A larger budget is carried out, and every condition recovers.
     let more = json!({"spec": {"budget": {"amount": "200", "period": "Monthly"}}});
     world.edit("GatewayApiKey", "checkout", more).await.unwrap();
-    told(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetExhausted", "False").await;
     world.ready("GatewayApiKey", "checkout").await;
     world.event("BudgetAvailable").await;
 }
 
-/// Nothing is known, and that is what is said.
+/// The spending is unknown, and the condition says so.
 pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     for condition in ["BudgetLow", "BudgetExhausted"] {
-        let (reason, message) = told(world, "GatewayApiKey", "checkout", condition, "Unknown").await;
+        let (reason, message) =
+            wait_for_condition(world, "GatewayApiKey", "checkout", condition, "Unknown").await;
         assert!(reason == "SpendingNotRead" && message.contains("spec.usage"), "{message}");
     }
     assert_eq!(world.status("GatewayApiKey", "checkout").await["budgetUsed"], "unknown");
@@ -205,20 +207,20 @@ pub async fn a_budget_whose_spending_is_not_read_is_unknown(world: &mut World) {
     );
 }
 
-/// A key whose budget is spent is looked after like any other.
-pub async fn a_key_whose_budget_is_spent_is_set_right_when_it_is_changed_at_the_vendor(world: &mut World) {
+/// A key whose budget is spent is reconciled like any other.
+pub async fn drift_of_a_key_with_an_exhausted_budget_is_corrected(world: &mut World) {
     world.token().await;
     let usage = json!({"spec": {"usage": {"interval": "1m"}}});
     world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     let id = world.status("GatewayApiKey", "checkout").await["id"].as_str().unwrap().to_owned();
-    assert!(world.desk().spend(&id, 21_000_000));
+    assert!(world.vendor().spend(&id, 21_000_000));
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     assert!(world.edgee().edit_key(&id, |key| key.active = false));
     world.event("DriftCorrected").await;
 }
 
-/// What a person reads at night.
+/// The messages that an on-call person reads.
 pub async fn a_suspended_key_says_whether_applications_have_it(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -236,7 +238,7 @@ pub async fn a_suspended_key_says_whether_applications_have_it(world: &mut World
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "False");
 }
 
-/// The danger is said: what stays works.
+/// The message names the danger: the retained key still works.
 pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -244,7 +246,7 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
     world.fail("POST", Effect::Status { code: 429, retry_after: Some("600".to_owned()) });
     world.create("GatewayApiKey", "never", key_spec(json!({}))).await;
     world.reason("GatewayApiKey", "never", "VendorThrottled").await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     for name in ["never", "checkout"] {
         world.delete("GatewayApiKey", name).await;
     }
@@ -253,14 +255,14 @@ pub async fn a_deletion_that_is_blocked_names_the_key_that_works(world: &mut Wor
     let message = world.reason("GatewayApiKey", "never", "DeletionBlocked").await;
     assert!(message.starts_with("no key of this resource is known"), "{message}");
     world.emulator.faults().clear();
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     for name in ["never", "checkout"] {
         world.gone("GatewayApiKey", name).await;
     }
 }
 
-/// A 503 is a 503, and nothing was lost.
-pub async fn a_create_call_that_failed_is_told_as_what_it_was(world: &mut World) {
+/// A 503 is reported as a 503, without the claim that a key was lost.
+pub async fn a_failed_create_call_is_reported_with_its_cause(world: &mut World) {
     world.token().await;
     world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -269,7 +271,7 @@ pub async fn a_create_call_that_failed_is_told_as_what_it_was(world: &mut World)
     world.ready("GatewayApiKey", "checkout").await;
 }
 
-/// Promoting a manifest with `kubectl get -o yaml` is ordinary, and no call of the original's concerns the copy.
+/// Copying a manifest with `kubectl get -o yaml` is common, and no claim of the original concerns the copy.
 pub async fn a_copied_manifest_gets_its_key_at_once(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
@@ -293,8 +295,8 @@ pub async fn a_copied_manifest_gets_its_key_at_once(world: &mut World) {
     assert!(!events.iter().any(|(reason, _)| reason == "Recovering"), "{events:?}");
 }
 
-/// A right that is missing is said on the resource, and nothing is made meanwhile.
-pub async fn a_secret_that_may_not_be_read_is_said(world: &mut World) {
+/// A missing right is reported on the resource, and no key is created meanwhile.
+pub async fn a_secret_that_may_not_be_read_is_reported(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let forbidden = Broken::Status { code: 403, reason: "Forbidden".to_owned() };
@@ -314,7 +316,7 @@ pub async fn a_secret_that_may_not_be_read_is_said(world: &mut World) {
     assert_eq!(world.keys().len(), 1);
 }
 
-/// Before the first rotation needs them.
+/// Missing workloads are reported before the first rotation needs them.
 pub async fn workloads_that_do_not_exist_are_named_at_once(world: &mut World) {
     world.token().await;
     let restart = json!([
@@ -322,7 +324,8 @@ pub async fn workloads_that_do_not_exist_are_named_at_once(world: &mut World) {
         {"kind": "StatefulSet", "selector": {"matchLabels": {"app": "nothing"}}},
     ]);
     world.key("checkout", json!({"rotation": {"restart": restart}})).await;
-    let (_, message) = told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+    let (_, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
     assert!(message.contains("Deployment/web, StatefulSet app=nothing"), "{message}");
     world.event("ConsumersMissing").await;
     world.ready("GatewayApiKey", "checkout").await;

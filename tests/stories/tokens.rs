@@ -1,4 +1,5 @@
-//! ConsoleTokens: Ready, or why not; one breaker for everybody; kept as long as somebody needs them.
+//! ConsoleTokens: Ready, or the cause why not; one circuit breaker for all dependents; kept as long as a dependent
+//! needs them.
 
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec, merged};
@@ -7,10 +8,10 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Keys that depend on one token.
+/// The number of keys that depend on one token.
 const KEYS: usize = 30;
 
-/// A ConsoleToken whose Secret holds `value` says `reason`, in these words, and calls nobody for it in a loop.
+/// Verifies that a ConsoleToken whose Secret holds `value` reports `reason` with these words, without calls in a loop.
 async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
     world.create("ConsoleToken", "edgee", merged(world.token_spec(), spec)).await;
     let message = world.reason("ConsoleToken", "edgee", reason).await;
@@ -26,8 +27,8 @@ async fn says(world: &World, spec: Value, reason: &str, words: &[&str]) {
 
 pub async fn a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes(world: &mut World) {
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-wrong")]).await;
-    // Where another console token is more likely to help than another secret, that is said instead.
-    let mend = match world.surface.capabilities().refused {
+    // If another console token is more likely to help than another secret, the message says that instead.
+    let mend = match world.vendor_id.capabilities().refused {
         "" => "Secret edgee-console, entry token",
         other => other,
     };
@@ -82,7 +83,7 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
             .await;
     }
     assert!(world.emulator.calls().is_empty(), "{:?}", world.emulator.calls());
-    // As a file ends, and with it what `kubectl create secret generic --from-file` makes of it.
+    // With a line break at the end, as `kubectl create secret generic --from-file` copies it from a file.
     world.write_secret("edgee-console", &[("token", &format!("{TOKEN}\n"))]).await;
     world.ready("ConsoleToken", "edgee").await;
 }
@@ -100,7 +101,7 @@ pub async fn an_endpoint_that_is_not_admitted_gets_nothing(world: &mut World) {
     assert!(world.emulator.calls().is_empty());
 }
 
-pub async fn answers_that_are_none_are_said_and_nothing_of_them_repeated(world: &mut World) {
+pub async fn malformed_answers_are_reported_and_never_quoted(world: &mut World) {
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
     world.create("ConsoleToken", "edgee", world.token_spec()).await;
     world.ready("ConsoleToken", "edgee").await;
@@ -149,7 +150,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     for number in 0..KEYS {
         world.key(&format!("key-{number}"), json!({})).await;
     }
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     for number in 0..KEYS {
         let patch = json!({"spec": {"displayName": "Other"}});
         world.edit("GatewayApiKey", &format!("key-{number}"), patch).await.unwrap();
@@ -158,7 +159,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     for number in 0..KEYS {
         world.reason("GatewayApiKey", &format!("key-{number}"), "ConsoleTokenNotReady").await;
     }
-    // A second look confirms it, which is news once.
+    // A second check confirms the refusal, which is reported once.
     for number in 0..KEYS {
         world
             .eventually("it is stalled", async || {
@@ -174,7 +175,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
     assert_eq!(writes, 0, "a probe is no news to the keys");
     let probes = world.emulator.calls().len() - calls;
     assert!(probes <= 14, "{probes} calls in an hour with a refused token");
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     for number in 0..KEYS {
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
     }
@@ -185,7 +186,7 @@ pub async fn a_refused_token_is_probed_once_for_all_its_dependants(world: &mut W
 pub async fn a_token_that_settled_keys_do_not_need_may_fail_without_them(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.reason("ConsoleToken", "edgee", "TokenRefused").await;
     world.pass(Duration::from_secs(600), Duration::from_secs(2)).await;
     let (ready, ..) = world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap();
@@ -198,7 +199,7 @@ pub async fn a_token_stays_until_nothing_needs_it_to_clean_up(world: &mut World)
     world.delete("ConsoleToken", "edgee").await;
     let message = world.reason("ConsoleToken", "edgee", "InUse").await;
     assert!(message.contains("GatewayApiKey checkout"), "{message}");
-    // Not even the loss of its Secret keeps the key from being revoked.
+    // Even the loss of its Secret does not prevent the revocation of the key.
     world.secrets().delete("edgee-console", &DeleteParams::default()).await.unwrap();
     world.delete("GatewayApiKey", "checkout").await;
     world.gone("GatewayApiKey", "checkout").await;
@@ -221,11 +222,11 @@ pub async fn a_restart_between_deletions_still_cleans_up(world: &mut World) {
 pub async fn a_deletion_without_a_usable_token_says_what_blocks_it(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.delete("GatewayApiKey", "checkout").await;
     let message = world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
     assert!(message.contains("ConsoleToken edgee"), "{message}");
-    world.desk().add_token(TOKEN);
+    world.vendor().add_token(TOKEN);
     world.gone("GatewayApiKey", "checkout").await;
     assert!(world.keys().is_empty());
 }
@@ -239,7 +240,7 @@ pub async fn a_token_of_the_same_name_is_another_one(world: &mut World) {
     world.gone("ConsoleToken", "edgee").await;
     world.edgee().add_organization("org_new");
     world.edgee().add_token("ek_live_emulated-new", &["org_new"]);
-    // The key is there before its token, and the new organization answers slowly.
+    // The key is created before its token, and the new organization answers slowly.
     world.emulator.faults().add(Rule::once("GET", "org_new", Effect::Delay { millis: 800 }));
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-new")]).await;
     world.create("GatewayApiKey", "checkout", key_spec(json!({}))).await;
@@ -250,7 +251,7 @@ pub async fn a_token_of_the_same_name_is_another_one(world: &mut World) {
     assert_eq!(world.edgee().keys("org_new").len(), 1);
 }
 
-pub async fn a_refusal_that_was_a_mistake_parks_nobody(world: &mut World) {
+pub async fn a_transient_403_does_not_block_dependents(world: &mut World) {
     world.token().await;
     for (method, code) in [("POST", 403), ("DELETE", 401)] {
         let blip = Effect::Status { code, retry_after: None };
@@ -270,45 +271,45 @@ pub async fn a_refusal_that_was_a_mistake_parks_nobody(world: &mut World) {
     assert!(world.keys().is_empty());
 }
 
-pub async fn a_token_that_may_not_see_deposits_makes_no_storm(world: &mut World) {
+pub async fn a_forbidden_provider_key_listing_does_not_retry_in_a_loop(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     let refused = Effect::Status { code: 403, retry_after: None };
     world.emulator.faults().add(Rule { method: None, ..Rule::always("GET", "/provider-keys", refused) });
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.key("checkout", json!({})).await;
     world.pass(Duration::from_secs(3600), Duration::from_secs(4)).await;
     let calls = world.emulator.calls().len();
     assert!(calls < 120, "{calls} calls in an hour");
 }
 
-pub async fn a_token_that_may_not_make_deposits_still_makes_keys(world: &mut World) {
+pub async fn a_token_that_may_not_create_provider_keys_still_creates_keys(world: &mut World) {
     world.token().await;
     world.write_secret("byok", &[("api_key", "canary-1")]).await;
     let refused = Effect::Status { code: 403, retry_after: None };
     world.emulator.faults().add(Rule::always("POST", "/provider-keys", refused));
-    let deposit = json!({
+    let provider_key = json!({
         "consoleTokenRef": {"name": "edgee"}, "provider": "openai",
         "credentialsRef": {"name": "byok"}, "scope": "Organization",
     });
-    world.create("ProviderKey", "openai", deposit).await;
+    world.create("ProviderKey", "openai", provider_key).await;
     world.reason("ProviderKey", "openai", "Forbidden").await;
     world.key("checkout", json!({})).await;
     assert_eq!(world.condition("ConsoleToken", "edgee", "Ready").await.unwrap().0, "True");
 }
 
-pub async fn a_token_replaced_while_everything_goes_still_cleans_up(world: &mut World) {
+pub async fn a_token_replaced_during_deletions_still_cleans_up(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
-    assert!(world.desk().revoke_token(TOKEN));
+    assert!(world.vendor().revoke_token(TOKEN));
     world.delete("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
     world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
-    world.desk().add_token("ek_live_emulated-fresh");
+    world.vendor().add_token("ek_live_emulated-fresh");
     world.write_secret("edgee-console", &[("token", "ek_live_emulated-fresh")]).await;
     world.gone("GatewayApiKey", "checkout").await;
     world.gone("ConsoleToken", "edgee").await;

@@ -1,6 +1,6 @@
-//! What is said beside a key that works: it is looked after all the same.
+//! Problems that do not stop the reconciliation of a working key.
 
-use super::telling::told;
+use super::telling::wait_for_condition;
 use crate::support::cluster::{Effect as Broken, Rule};
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use keysmith::emulator::Effect;
@@ -21,14 +21,14 @@ fn forbidden(verb: &str, resource: &str, name: &str) -> Rule {
     }
 }
 
-/// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux are told.
-pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &mut World) {
+/// As an earlier version admitted it: the application keeps its key, and Argo CD and Flux see the problem.
+pub async fn a_field_without_effect_is_reported_and_the_key_is_still_reconciled(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let window = json!({"from": "02:00", "until": "04:00", "timeZone": "UTC"});
     let idle = json!({"rotation": {"windows": [window]}});
     world.edit("GatewayApiKey", "checkout", json!({"spec": idle})).await.unwrap();
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "Stalled", "True").await;
     assert_eq!(reason, "InvalidSpec");
     let message = world.reason("GatewayApiKey", "checkout", "InvalidSpec").await;
     assert!(message.starts_with("spec.rotation.windows: has no effect"), "{message}");
@@ -45,7 +45,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     assert_ne!(world.status("GatewayApiKey", "checkout").await["id"], first.as_str());
     assert!(world.accepts(&world.entry("checkout", "key").await.unwrap()));
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Ready").await.unwrap().0, "True");
-    // A leak has its turn, and its successor, although the first attempt to make one fails.
+    // A leaked key is revoked and replaced, although the first attempt to create its successor fails.
     let leaked = world.entry("checkout", "key").await.unwrap();
     world.fail_once("POST", Effect::Status { code: 503, retry_after: None });
     world.edit("GatewayApiKey", "checkout", annotated("keysmith.dev/leaked", "yes")).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     let made = world.keys().len();
     // A new resource gets no key before the field is corrected.
     world.create("GatewayApiKey", "new", merged(key_spec(json!({})), idle)).await;
-    told(world, "GatewayApiKey", "new", "Stalled", "True").await;
+    wait_for_condition(world, "GatewayApiKey", "new", "Stalled", "True").await;
     assert_eq!(world.condition("GatewayApiKey", "new", "Ready").await.unwrap().0, "False");
     assert_eq!(world.keys().len(), made);
     let corrected = json!({"spec": {"rotation": null}});
@@ -68,14 +68,14 @@ pub async fn a_field_without_effect_is_said_and_the_key_is_looked_after(world: &
     assert_eq!(world.condition("GatewayApiKey", "checkout", "Stalled").await, None);
 }
 
-/// A new key starts its own budget where the vendor counts for each key.
+/// A new key has a budget of its own if the vendor counts for each key.
 pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut World) {
     world.token().await;
     let usage = json!({"spec": {"usage": {"interval": "1m"}}});
     world.edit("ConsoleToken", "edgee", usage).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     let first = world.only_key().id;
-    assert!(world.desk().spend(&first, 21_000_000));
+    assert!(world.vendor().spend(&first, 21_000_000));
     world.reason("GatewayApiKey", "checkout", "BudgetSpent").await;
     let rotate = annotated("keysmith.dev/rotate-requested-at", "now");
     world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();
@@ -85,22 +85,22 @@ pub async fn a_key_whose_budget_is_spent_is_replaced_when_asked(world: &mut Worl
     assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetExhausted").await.unwrap().0, "False");
 }
 
-/// What was read once is not said for ever.
+/// Spending that was read once is not shown for ever.
 pub async fn spending_that_is_not_read_any_more_is_unknown(world: &mut World) {
     world.token().await;
     let usage = |spec: Value| json!({"spec": {"usage": spec}});
     world.edit("ConsoleToken", "edgee", usage(json!({"interval": "1m"}))).await.unwrap();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
-    told(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
+    wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "False").await;
     world.edit("ConsoleToken", "edgee", usage(Value::Null)).await.unwrap();
-    let (reason, _) = told(world, "GatewayApiKey", "checkout", "BudgetLow", "Unknown").await;
+    let (reason, _) = wait_for_condition(world, "GatewayApiKey", "checkout", "BudgetLow", "Unknown").await;
     assert_eq!(reason, "SpendingNotRead");
     let status = world.status("GatewayApiKey", "checkout").await;
     assert!(status["usage"].is_null() && status["budgetUsed"] == "unknown", "{status}");
 }
 
-/// A right that is missing is no Secret that is missing.
-pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut World) {
+/// A missing right is not reported as a missing Secret.
+pub async fn secrets_that_may_not_be_read_are_reported_by_every_kind(world: &mut World) {
     let times = 6;
     world.cluster().fault(Rule { times, ..forbidden("get", "secrets", "edgee-console") });
     world.write_secret("edgee-console", &[("token", TOKEN)]).await;
@@ -118,28 +118,29 @@ pub async fn secrets_that_may_not_be_read_are_said_by_every_kind(world: &mut Wor
     world.ready("ProviderKey", "openai").await;
 }
 
-/// Nothing is claimed of what was not seen.
+/// Nothing is reported about workloads that were not read.
 pub async fn workloads_that_may_not_be_looked_for_are_unknown(world: &mut World) {
     world.token().await;
     world.cluster().fault(Rule { times: 2, ..forbidden("get", "deployments", "web") });
     let restart = json!([{"kind": "Deployment", "name": "web"}]);
     world.key("checkout", json!({"rotation": {"restart": restart}})).await;
-    let (reason, message) = told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "Unknown").await;
+    let (reason, message) =
+        wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "Unknown").await;
     assert_eq!(reason, "ConsumersUnknown");
     assert!(message.contains("rbac.restartWorkloads"), "{message}");
     world.ready("GatewayApiKey", "checkout").await;
-    // Looked for again: it does not exist.
-    told(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
+    // The workload is looked for again, and does not exist.
+    wait_for_condition(world, "GatewayApiKey", "checkout", "ConsumersMissing", "True").await;
 }
 
-/// What is said of it is written with the key.
+/// The conditions on the budget are written with the key.
 pub async fn a_new_key_with_a_budget_costs_no_more_writes(world: &mut World) {
     world.token().await;
     let before = world.writes().len();
     world.key("checkout", json!({"budget": {"amount": "20", "period": "Monthly"}})).await;
     world.pass(Duration::from_secs(60), Duration::from_secs(3)).await;
     let writes = world.writes().split_off(before);
-    let told = writes.iter().filter(|it| *it == "patch gatewayapikeys/status").count();
-    assert_eq!(told, 1, "{writes:?}");
+    let count = writes.iter().filter(|it| *it == "patch gatewayapikeys/status").count();
+    assert_eq!(count, 1, "{writes:?}");
     assert_eq!(world.condition("GatewayApiKey", "checkout", "BudgetLow").await.unwrap().0, "Unknown");
 }

@@ -1,5 +1,5 @@
-//! Keys that the vendor does not show, for a while or for good: one look is no proof, and what is to die gets its DELETE
-//! whatever a listing shows.
+//! Keys that the vendor does not show, for a while or for good: one listing is no proof of a loss, and a key that has
+//! to be revoked gets its DELETE whatever a listing shows.
 
 use super::rotating::rotate;
 use crate::support::drivers::Driver;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const GONE: Effect = Effect::Status { code: 404, retry_after: None };
 
-/// Listings lack the key, and a direct look says that it is gone; it works all the while.
+/// Listings lack the key, and a read of the key answers 404, although it works.
 fn hide(world: &World, id: &str) {
     world.fail("GET", Effect::HideListed { keys: vec![id.to_owned()] });
     if !listed_only(world) {
@@ -19,12 +19,12 @@ fn hide(world: &World, id: &str) {
     }
 }
 
-/// Where there is no other way to look at a key than a listing.
+/// Whether a listing is the only way to read a key.
 fn listed_only(world: &World) -> bool {
-    world.surface.capabilities().name == "cortecs"
+    world.vendor_id.capabilities().name == "cortecs"
 }
 
-/// Two keys, so that the account is none in which all are missing.
+/// Two keys, so that not all keys of the account are missing.
 async fn settled(world: &mut World) -> (String, String) {
     world.token().await;
     world.key("other", json!({})).await;
@@ -54,7 +54,7 @@ pub async fn a_key_that_vanishes_for_half_a_minute_is_kept(world: &mut World) {
     look(world).await;
     world
         .eventually("the next look is announced", async || {
-            // What the first look found is written before the time of the next one is known.
+            // The result of the first check is written before the time of the next one is known.
             let message = world.reason("GatewayApiKey", "checkout", "KeyMissing").await;
             if message.contains("looked at again at") { Ok(()) } else { Err(message) }
         })
@@ -120,21 +120,21 @@ pub async fn a_leaked_key_that_no_listing_shows_is_revoked(world: &mut World) {
     assert!(previous(world).await.is_null());
 }
 
-pub async fn a_copy_of_a_key_is_told_a_poll_before_it_is_revoked(world: &mut World) {
+pub async fn an_unused_copy_of_a_key_is_announced_one_poll_before_it_is_revoked(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({})).await;
     let key = world.only_key();
-    let name = match world.surface.capabilities().names {
+    let name = match world.vendor_id.capabilities().names {
         NameStyle::Title => key.name.clone(),
-        // A name is taken once: a copy has another in front of the mark.
+        // Names are unique: a copy has another text in front of the mark.
         NameStyle::Slug => format!("c-{}", key.name),
     };
-    let copy = world.desk().add_key(&name);
+    let copy = world.vendor().add_key(&name);
     look(world).await;
     let note = world.event("UnusedKeyFound").await;
     assert!(note.contains(&copy.id) && note.contains("take the mark out"), "{note}");
-    // In the real world a poll is over sooner than it can be asked.
-    assert!(!world.is_simulated() || world.accepts(&copy.secret), "told, and not revoked yet");
+    // On a real control plane the poll may be over before the check.
+    assert!(!world.is_simulated() || world.accepts(&copy.secret), "announced, and not revoked yet");
     world
         .eventually("then it goes", async || {
             if world.accepts(&copy.secret) { Err("it works".to_owned()) } else { Ok(()) }

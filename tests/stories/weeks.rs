@@ -1,4 +1,4 @@
-//! Rotations by the calendar: weeks of them, which take seconds to tell, and so are told at one vendor.
+//! Weeks of rotations by the calendar. They take seconds to run, so they run at one vendor.
 
 use super::rotating::{DAY, pass, works, works_for};
 use crate::support::drivers::Driver;
@@ -7,7 +7,7 @@ use keysmith::emulator::Effect;
 use serde_json::json;
 use std::collections::HashSet;
 
-pub async fn a_key_is_replaced_before_it_expires_and_its_readers_never_notice(world: &mut World) {
+pub async fn a_key_is_rotated_before_it_expires_and_its_readers_never_notice(world: &mut World) {
     world.look_rarely().await;
     world.token().await;
     world.key("checkout", json!({"expiresInDays": 30})).await;
@@ -63,7 +63,7 @@ pub async fn a_failed_replacement_keeps_the_old_key_and_says_when_it_is_overdue(
     assert!(overdue.2.contains("stops working"), "{overdue:?}");
     world.event("RotationOverdue").await;
     assert!(world.metrics.text().contains("keysmith_rotations_overdue 1"));
-    // A restart shortens no wait.
+    // A restart does not shorten a wait.
     let posts = world.creations();
     world.stop().await;
     world.start().await;
@@ -101,20 +101,20 @@ pub async fn ninety_days_end_with_the_right_keys_and_no_idle_hour_has_a_write(wo
         assert!(world.keys().iter().any(|key| key.id == id), "{status}");
     }
     assert_eq!(world.keys().len(), live, "served and previous keys, and no others");
-    // Replaced after 19 to 20 days of 30, and after 18 to 20 of 20.
+    // Rotated after 19 to 20 days of 30, and after 18 to 20 of 20.
     assert_eq!(created, [5, 5, 1]);
     assert_eq!(world.creations(), 5 + 5 + 1, "one create call per key");
     let replaced = 4 + 4;
     let deleted = world.calls("DELETE");
     assert!((replaced - 1..=replaced).contains(&deleted), "each is deleted once: {deleted}");
-    if world.surface.capabilities().disable {
+    if world.vendor_id.capabilities().disable {
         let switched = world.calls("POST") - world.creations();
         assert!((replaced - 1..=replaced).contains(&switched), "and switched off once before: {switched}");
     }
     assert_quiet(world);
 }
 
-/// Whatever is written is written in an hour in which something happened at the vendor.
+/// Verifies that writes happen only in an hour with a change at the vendor.
 fn assert_quiet(world: &World) {
     let hour = |at: jiff::Timestamp| at.as_second() / 3600;
     let calls = world.emulator.calls();

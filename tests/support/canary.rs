@@ -1,10 +1,10 @@
-//! Whatever is logged, at the finest level, is looked through for secrets while the tests run.
+//! Searches every log line, at the finest level, for secrets while the tests run.
 
 use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
 use tracing_subscriber::EnvFilter;
 
-/// How every secret of the emulator and of the tests begins.
+/// The prefixes of every secret of the emulator and of the tests.
 const MARKS: [&str; 8] = [
     "sk-edgee-emulated-",
     "ek_live_emulated",
@@ -19,7 +19,7 @@ const MARKS: [&str; 8] = [
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static START: Once = Once::new();
 
-/// The forms in which a secret could slip out: plain, base64 (at each offset), and as a list of numbers.
+/// The forms in which a secret could leak: plain, base64 (at each offset), and as a list of numbers.
 pub fn forms() -> Vec<String> {
     let mut forms = Vec::new();
     for mark in MARKS {
@@ -41,12 +41,12 @@ fn base64(bytes: &[u8]) -> String {
     json.as_str().unwrap().trim_end_matches('=').to_owned()
 }
 
-/// The first secret in a text, as the form it was found in.
+/// The first secret in a text, in the form in which it was found.
 pub fn secret_in(text: &str) -> Option<String> {
     forms().into_iter().find(|form| text.contains(form))
 }
 
-/// All forms at once: every log line of every story passes here.
+/// One expression for all forms, because every log line of every story is searched.
 struct Watcher(regex::bytes::Regex);
 
 impl Write for &Watcher {
@@ -63,8 +63,8 @@ impl Write for &Watcher {
     }
 }
 
-/// Starts listening to every log line of this process, with the same exception as the binary makes. The emulator is
-/// the vendor here, and may say what it likes.
+/// Starts to search every log line of this process, with the same exception as in the binary. The emulator is the
+/// vendor here, and may log anything.
 pub fn listen() {
     START.call_once(|| {
         let filter = EnvFilter::new("trace,kube_client::client=off,keysmith::emulator=off");
@@ -76,11 +76,11 @@ pub fn listen() {
             .with_writer(|| &*watcher)
             .with_ansi(false)
             .try_init();
-        started.expect("nobody else listens");
+        started.expect("no other listener");
     });
 }
 
-/// Fails if any log line so far held a secret. The line itself is not repeated.
+/// Fails if any log line so far held a secret. The message does not repeat the line.
 pub fn assert_silent() {
     let found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     let places: Vec<_> = found.iter().map(|line| line.chars().take(90).collect::<String>()).collect();

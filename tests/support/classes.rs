@@ -1,4 +1,4 @@
-//! Vendors that no driver is written for yet: Edgee's, with less than it can.
+//! Classes of vendors without a driver: Edgee with fewer abilities.
 
 use async_trait::async_trait;
 use keysmith::emulator::Emulator;
@@ -8,19 +8,19 @@ use keysmith::plan::capability::{Capabilities, Recovery};
 use keysmith::plan::fault::Fault;
 use keysmith::plan::listing::{KeyId, Listed};
 
-/// What a vendor does with the secret of a key it has made.
+/// How a vendor shows the secret of a created key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// It shows it again.
+    /// It reveals the secret again.
     Reveal,
-    /// It shows it again, and takes every name once.
+    /// It reveals the secret again, and names are unique.
     Named,
-    /// It shows it once.
+    /// It shows the secret once.
     Once,
 }
 
 impl Class {
-    /// The drivers of an operator that works with such a vendor.
+    /// The registry of an operator for such a vendor.
     pub fn vendors(self) -> Vendors {
         match self {
             Self::Reveal | Self::Named => Vendors::default(),
@@ -28,7 +28,7 @@ impl Class {
         }
     }
 
-    /// Makes the emulator such a vendor.
+    /// Switches the emulator to such a vendor.
     pub fn switch(self, emulator: &Emulator) {
         emulator.edgee().set_switches(|switches| {
             switches.unique_names = self == Self::Named;

@@ -54,7 +54,7 @@
 //! owner that is gone is not taken out of ownerReferences while another is there. Bookmarks come only at the end of a
 //! watch. Aggregated discovery is not offered. Workloads do nothing.
 
-// Each test binary uses its own part of this.
+// Each test program uses only a part of this module.
 #![allow(dead_code)]
 
 mod admit;
@@ -102,20 +102,20 @@ pub struct Request {
     /// When it was sent.
     pub at: Timestamp,
     pub actor: String,
-    /// Which client sent it; 0 is the cluster's own controllers.
+    /// The client that sent it; 0 means the cluster's own controllers.
     pub connection: u64,
-    /// As in a role: get, list, watch, create, update, patch, delete, deletecollection.
+    /// The RBAC verb: get, list, watch, create, update, patch, delete, deletecollection.
     pub verb: String,
-    /// As in a role: `secrets`, `gatewayapikeys/status`; a path for what is no resource.
+    /// The RBAC resource: `secrets`, `gatewayapikeys/status`; the path if the request is not for a resource.
     pub resource: String,
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub dry_run: bool,
-    /// What the client was told; 0 while it has been told nothing.
+    /// The status that the client got; 0 until it got one.
     pub status: u16,
-    /// A write that was accepted, whether or not the client heard of it.
+    /// Whether the write was accepted, even if the client got no answer.
     pub applied: bool,
-    /// A write that made a difference.
+    /// Whether the write changed the object.
     pub changed: bool,
 }
 
@@ -137,7 +137,7 @@ pub struct SecretVersion {
 }
 
 impl std::fmt::Debug for Cluster {
-    // The state holds Secrets; it is for `dump`, not for a log.
+    // Redacted, because the state holds Secrets; `dump` shows it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").finish_non_exhaustive()
     }
@@ -155,12 +155,12 @@ impl Cluster {
         cluster
     }
 
-    /// A client of its own connection, under the actor `client`; must be called inside a tokio runtime.
+    /// A client with a connection of its own, under the actor `client`; must be called inside a tokio runtime.
     pub fn client(&self) -> kube::Client {
         self.client_named("client")
     }
 
-    /// A client of its own connection whose requests are logged, and can be faulted, under `actor`.
+    /// A client with a connection of its own; its requests are logged, and can be hit by faults, under `actor`.
     pub fn client_named(&self, actor: &str) -> kube::Client {
         let connection = {
             let mut state = self.state();
@@ -169,7 +169,7 @@ impl Cluster {
         };
         let (cluster, actor) = (self.clone(), actor.to_owned());
         let service = tower::service_fn(move |request| {
-            // A task of its own: a server goes on with a request whose client has gone.
+            // A task of its own: a server carries on with a request whose client has disconnected.
             let serving = tokio::spawn(cluster.clone().serve(actor.clone(), connection, request));
             async move { serving.await.map_err(std::io::Error::other)? }
         });
@@ -181,13 +181,13 @@ impl Cluster {
         self.state().requests.clone()
     }
 
-    /// What `actor` tried to write, events and dry runs apart.
+    /// The writes of `actor`, except events and dry runs.
     pub fn writes(&self, actor: &str) -> Vec<Request> {
         let all = self.requests().into_iter();
         all.filter(|r| r.actor == actor && r.is_write() && !r.dry_run && r.resource != "events").collect()
     }
 
-    /// Adds a rule; the first rule that catches a request decides.
+    /// Adds a rule; the first rule that hits a request decides.
     pub fn fault(&self, rule: Rule) {
         self.state().faults.rules.push(rule);
     }
@@ -196,17 +196,17 @@ impl Cluster {
         self.state().faults.rules.clear();
     }
 
-    /// Rules that have requests left to catch.
+    /// The number of rules that can still hit a request.
     pub fn pending_faults(&self) -> usize {
         self.state().faults.rules.iter().filter(|rule| rule.times > 0).count()
     }
 
-    /// Ends all open watches; clients go on from where they were, or list again.
+    /// Ends all open watches; clients resume from their version, or list again.
     pub fn stop_watches(&self) {
         self.state().watches.clear();
     }
 
-    /// Forgets all history: a watch or continued list that names any earlier resourceVersion is told 410.
+    /// Compacts all history: a watch or continued list that names an earlier resourceVersion gets a 410.
     pub fn expire_history(&self) {
         let mut state = self.state();
         state.revision += 1;
@@ -214,7 +214,7 @@ impl Cluster {
         state.changes.clear();
     }
 
-    /// Everything stored, by resource.
+    /// The whole state, by resource.
     pub fn dump(&self) -> Value {
         let mut dump = json!({});
         for (key, object) in &self.state().objects {
@@ -237,7 +237,7 @@ impl Cluster {
         self.state().objects.get(&Key { resource, namespace, name }).map(|object| (**object).clone())
     }
 
-    /// Serves one more CRD, or a new version of one.
+    /// Serves another CRD, or a new version of one.
     pub fn install(&self, crd: Value) {
         let mut state = self.state();
         let crd = kind::established(crd, &state.stamp());
@@ -245,7 +245,7 @@ impl Cluster {
         state.store_as_is(crd);
     }
 
-    /// Serves that kind no more, as after the deletion of its CRD: it is gone from discovery, and its watches end.
+    /// Stops serving that kind, as after the deletion of its CRD: it is gone from discovery, and its watches end.
     pub fn withdraw(&self, group: &str, plural: &str) {
         let mut state = self.state();
         state.kinds.retain(|kind| !kind.is(group, plural));
@@ -258,19 +258,19 @@ impl Cluster {
         self.state().store_as_is(object);
     }
 
-    /// Stores an object without validating, defaulting or pruning it: one that an older version let in.
+    /// Stores an object without validating, defaulting or pruning it, as an older version might have admitted it.
     pub fn store_unchecked(&self, object: Value) -> Value {
         let stored = self.state().store_as_is(object);
         self.schedule_settling();
         (*stored).clone()
     }
 
-    /// How long requests and events are under way; 1 ms unless set.
+    /// Sets the latency of requests and events; 1 ms by default.
     pub fn set_latency(&self, latency: Duration) {
         self.state().latency = latency;
     }
 
-    /// How long after a deletion the garbage collector looks; 50 ms unless set.
+    /// Sets the delay of the garbage collector after a deletion; 50 ms by default.
     pub fn set_collection_delay(&self, delay: Duration) {
         self.state().collection_delay = delay;
     }

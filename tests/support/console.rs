@@ -1,26 +1,26 @@
-//! The vendor of a story, whichever it is: its keys, what the operator asked of it, and what goes wrong there.
+//! The vendor of a story, whichever it is: its keys, the operator's calls to it, and its faults.
 
 use super::invariants::{AtRest, Key, Resource, Snapshot};
 use super::world::{ORG, World};
 use keysmith::emulator::edgee::{Edgee, KeyRecord};
-use keysmith::emulator::{Desk, Effect, Rule, Seen};
+use keysmith::emulator::{Effect, Rule, Seen, VendorHandle};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
 impl World {
-    /// The story's vendor, whichever it is.
-    pub fn desk(&self) -> Desk {
-        self.emulator.surface(self.surface)
+    /// The console of the story's vendor.
+    pub fn vendor(&self) -> VendorHandle {
+        self.emulator.vendor(self.vendor_id)
     }
 
-    /// Edgee, in stories of what is its own.
+    /// The handle on Edgee, for stories about its own features.
     pub fn edgee(&self) -> Edgee {
         self.emulator.edgee()
     }
 
     /// The keys at the vendor.
     pub fn keys(&self) -> Vec<Seen> {
-        self.desk().keys()
+        self.vendor().keys()
     }
 
     /// The one key at the vendor.
@@ -30,14 +30,14 @@ impl World {
         keys.remove(0)
     }
 
-    /// The one key at Edgee, with what no other vendor has.
+    /// The one key at Edgee, with the fields that no other vendor has.
     pub fn only_edgee_key(&self) -> KeyRecord {
         let mut keys = self.edgee().keys(ORG);
         assert_eq!(keys.len(), 1, "keys at Edgee: {keys:?}");
         keys.remove(0)
     }
 
-    /// The id of the one key at the vendor; none while there are none or several.
+    /// The id of the one key at the vendor; `None` if there are none or several.
     pub fn only_key_id(&self) -> Option<String> {
         match self.keys().as_slice() {
             [key] => Some(key.id.clone()),
@@ -47,18 +47,18 @@ impl World {
 
     /// Whether the vendor's gateway accepts that key now.
     pub fn accepts(&self, secret: &str) -> bool {
-        self.desk().accepts(secret)
+        self.vendor().accepts(secret)
     }
 
-    /// The keys at the vendor, as invariants are about them.
+    /// The keys at the vendor, in the form of the invariants.
     pub fn live_keys(&self) -> Vec<Key> {
-        let desk = self.desk();
+        let handle = self.vendor();
         let key =
-            |it: Seen| Key { works: desk.accepts(&it.secret), id: it.id, name: it.name, secret: it.secret };
-        desk.keys().into_iter().map(key).collect()
+            |it: Seen| Key { works: handle.accepts(&it.secret), id: it.id, name: it.name, secret: it.secret };
+        handle.keys().into_iter().map(key).collect()
     }
 
-    /// Whether those invariants hold of that entry of a Secret, and of all keys. Returns the key in it.
+    /// Checks those invariants for that entry of a Secret and for all keys. Returns the key in the entry.
     pub async fn serves(&self, secret: &str, entry: &str, invariants: &[AtRest]) -> Result<Seen, String> {
         let held = self.entry(secret, entry).await;
         let resource = Resource { name: secret.to_owned(), held, ..Resource::default() };
@@ -76,8 +76,8 @@ impl World {
         .await
     }
 
-    /// Waits until the world is at rest: these resources, each with the one key in its Secret, and no key and no resource
-    /// beside them.
+    /// Waits until the world is at rest: these resources, each with one key, which is in its Secret, and no other key
+    /// or resource.
     pub async fn at_rest(&self, names: &[String]) {
         self.eventually("every invariant of a world at rest holds", async || {
             self.snapshot(names).await.check(AtRest::ALL)
@@ -110,41 +110,41 @@ impl World {
         snapshot
     }
 
-    /// Calls of the operator that changed something at the vendor: method, and the path from the collection on.
+    /// Calls of the operator that changed the vendor's state: method, and the path from the collection on.
     pub fn vendor_writes(&self) -> Vec<String> {
         let calls = self.emulator.calls();
         let writes = calls.iter().filter(|call| call.method != "GET");
         writes
             .map(|call| {
                 let path = call.path.replace(&format!("/edgee/v1/organizations/{ORG}"), "");
-                let from = path.find(self.surface.collection()).unwrap_or_default();
+                let from = path.find(self.vendor_id.collection()).unwrap_or_default();
                 format!("{} {}", call.method, &path[from..])
             })
             .collect()
     }
 
-    /// What a create call looks like among them.
+    /// The entry of a create call among them.
     pub fn creation(&self) -> String {
-        format!("POST {}", self.surface.collection())
+        format!("POST {}", self.vendor_id.collection())
     }
 
-    /// How many create calls were sent.
+    /// The number of create calls that were sent.
     pub fn creations(&self) -> usize {
         self.vendor_writes().iter().filter(|it| **it == self.creation()).count()
     }
 
-    /// Calls of that method whose path contains the collection's.
+    /// The number of calls of that method whose path contains the collection's.
     pub fn calls(&self, method: &str) -> usize {
-        self.emulator.count(method, self.surface.collection())
+        self.emulator.count(method, self.vendor_id.collection())
     }
 
-    /// Calls of that method to the collection, and to what is in it, go wrong from now on.
+    /// Makes every later call of that method to the collection and its entries fail.
     pub fn fail(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::always(method, self.surface.collection(), effect));
+        self.emulator.faults().add(Rule::always(method, self.vendor_id.collection(), effect));
     }
 
-    /// The next of them goes wrong.
+    /// Makes the next such call fail.
     pub fn fail_once(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::once(method, self.surface.collection(), effect));
+        self.emulator.faults().add(Rule::once(method, self.vendor_id.collection(), effect));
     }
 }

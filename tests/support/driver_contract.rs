@@ -1,18 +1,19 @@
-//! The driver contract, as far as it is about what vendors say: no secret and no word of a vendor leaves by a driver
-//! (`secrecy`), and no answer makes it panic, or believe what was not said (`garbage`). Every driver passes all of it; a row
-//! of facts for each stands with its vendor, in `tests/*/contract.rs`. What faults mean is in `ordeals`.
+//! The driver contract, as far as it is about answers of vendors: no secret and no text of a vendor leaves a driver
+//! (`secrecy`), and no malformed answer makes it panic or return data that the answer does not have (`garbage`). Every
+//! driver passes all of it; each vendor has its row of facts in `tests/*/contract.rs`. The classes of faults are in
+//! `faults`.
 
+pub mod faults;
 pub mod garbage;
 pub mod secrecy;
+pub mod stage;
 
-use super::canned::Canned;
 use super::garbage::month;
-use super::ordeals::Stage;
 use super::orders::{budgeted, id, order, renamed};
-use crate::support::ordeals::Asked;
+use super::stub::Stub;
 use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::http::Wire;
 use keysmith::gateway::{Amendment, Gateway, Order, ProviderKeyOrder};
 use keysmith::plan::capability::{Recovery, Support};
@@ -20,64 +21,66 @@ use keysmith::plan::fault::Fault;
 use keysmith::plan::spec_field::SpecField;
 use keysmith::plan::usage::Span;
 use serde_json::Value;
+use stage::OptionalCalls;
+use stage::Stage;
 use std::sync::Arc;
 
-/// The credential of a provider that the contract deposits.
+/// The provider credential that the contract sends.
 const CREDENTIAL: &str = "sk-ant-emulated-credential";
 
-/// One driver, and what a sound vendor would say to it.
+/// One driver, and the answers of a correct vendor.
 pub struct Contract {
     /// The emulated vendor.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
     /// A console token that works there.
     pub token: &'static str,
-    /// The driver over that wire.
+    /// Connects the driver with that wire.
     pub connect: fn(Wire) -> Box<dyn Gateway>,
-    /// How a driver over that wire shows itself, by `Probe`.
+    /// The `Debug` text of a driver with that wire, by `Probe`.
     pub debug: fn(Wire) -> String,
-    /// What keys are for.
+    /// The key type.
     pub kind: KeyType,
     /// The field that identifies a key.
     pub id: &'static str,
-    /// The fields of a new key that its secret may be in.
+    /// The fields of a new key that may hold its secret.
     pub secret: &'static [&'static str],
     /// Whether keys can be changed.
     pub amends: bool,
-    /// Whether a key is looked at by a listing only.
+    /// Whether a listing is the only way to read a key.
     pub looks_by_listing: bool,
-    /// The field of a listing that has its rows, and whether a bare list is a listing too.
+    /// The field of a listing that holds its rows, and whether a bare array is a listing too.
     pub listing: (&'static str, bool),
-    /// Whether an answer says that it is the whole listing.
+    /// Whether an answer says that the listing is complete.
     pub whole: fn(&Value) -> bool,
-    /// Whether rows without an id are no oddity, so that nothing counts them.
+    /// Whether rows without an id are legitimate, so that they do not count as skipped.
     pub idless_rows: bool,
-    /// What a sound vendor says.
+    /// The answers of a correct vendor.
     pub sound: fn() -> Sound,
 }
 
-/// What a sound vendor says, whatever it is asked.
+/// The answers of a correct vendor to any call.
 pub struct Sound {
     /// A key, with its secret.
     pub key: Value,
-    /// A listing of one.
+    /// A listing of one key.
     pub listing: Value,
-    /// What keys spent, where JSON tells it, and how much that is in millionths.
+    /// The spending of keys, if it is JSON, and its sum in millionths.
     pub spending: Option<(Value, u64)>,
-    /// What the account has left, in millionths.
+    /// The balance of the account, in millionths.
     pub balance: Option<(Value, i64)>,
-    /// What else it may say.
+    /// Other answers.
     pub others: Vec<Value>,
 }
 
 impl Sound {
     /// Every answer.
     pub fn all(self) -> Vec<Value> {
-        let told = self.spending.map(|it| it.0).into_iter().chain(self.balance.map(|it| it.0));
-        [self.key, self.listing].into_iter().chain(told).chain(self.others).collect()
+        let amounts = self.spending.map(|it| it.0).into_iter().chain(self.balance.map(|it| it.0));
+        [self.key, self.listing].into_iter().chain(amounts).chain(self.others).collect()
     }
 }
 
-/// What a driver is asked to do.
+/// The calls of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     Whose,
@@ -92,23 +95,23 @@ pub enum Call {
     Balance,
     ReadProject,
     ListProviderKeys,
-    Deposit,
+    CreateProviderKey,
     Reassign,
     RemoveProviderKey,
 }
 
 impl Contract {
-    /// The driver over a wire to a vendor that answers by hand.
-    pub fn stubbed(&self, stub: &Arc<Canned>) -> Box<dyn Gateway> {
+    /// The driver with a wire to a stub.
+    pub fn stubbed(&self, stub: &Arc<Stub>) -> Box<dyn Gateway> {
         (self.connect)(stub.wire(self.token))
     }
 
-    /// The driver over a wire to the emulated vendor.
+    /// The driver with a wire to the emulated vendor.
     pub fn emulated(&self, stage: &Stage) -> Box<dyn Gateway> {
-        (self.connect)(stage.wire(self.surface, self.token))
+        (self.connect)(stage.wire(self.vendor_id, self.token))
     }
 
-    /// An order with everything that the driver takes.
+    /// An order with every field that the driver supports.
     pub fn full_order(&self, gateway: &dyn Gateway) -> Order {
         let table = gateway.capabilities();
         let takes =
@@ -119,14 +122,14 @@ impl Contract {
         Order { budget, email, models, ..self.order("n") }
     }
 
-    /// An order with nothing but a name.
+    /// An order with a name only.
     pub fn order(&self, name: &str) -> Order {
         Order { kind: self.kind, ..order(name) }
     }
 
-    /// A change that the driver takes.
+    /// A change that the driver supports.
     pub fn amendment(&self) -> Amendment {
-        if self.surface == Surface::Edgee { renamed("x") } else { budgeted(None) }
+        if self.vendor_id == VendorId::Edgee { renamed("x") } else { budgeted(None) }
     }
 
     /// The id of the key in the sound answers.
@@ -134,12 +137,12 @@ impl Contract {
         (self.sound)().key[self.id].as_str().expect("a sound key has an id").to_owned()
     }
 
-    /// Whether the secret of a key is shown again.
+    /// Whether the secret of a key can be revealed again.
     pub fn reveals(gateway: &dyn Gateway) -> bool {
         gateway.capabilities().recovery == Recovery::Reveal
     }
 
-    /// Everything that the driver can be asked, and the faults that came of it.
+    /// Makes every call of the driver, and returns the faults.
     pub async fn every_fault(&self, gateway: &dyn Gateway) -> Vec<(Call, Fault)> {
         let (key, order) = (id(&self.key_id()), self.full_order(gateway));
         let mut outcomes = vec![
@@ -160,7 +163,7 @@ impl Contract {
         if let Some(keys) = gateway.provider_keys() {
             outcomes.extend([
                 (Call::ListProviderKeys, keys.list().await.err()),
-                (Call::Deposit, keys.deposit(&deposit()).await.err()),
+                (Call::CreateProviderKey, keys.deposit(&provider_key_order()).await.err()),
                 (Call::Reassign, keys.reassign(&key, &[]).await.err()),
                 (Call::RemoveProviderKey, keys.remove(&key).await.err()),
             ]);
@@ -169,12 +172,12 @@ impl Contract {
     }
 }
 
-/// A month, where a vendor has to be told a path for it as well.
+/// A month, with the usage path that some vendors need.
 pub fn span() -> Span {
     Span { path: Some("manage/usage".to_owned()), ..month() }
 }
 
-fn deposit() -> ProviderKeyOrder {
+fn provider_key_order() -> ProviderKeyOrder {
     ProviderKeyOrder {
         name: "n".to_owned(),
         provider: "anthropic".to_owned(),
@@ -183,7 +186,7 @@ fn deposit() -> ProviderKeyOrder {
     }
 }
 
-/// The tests of a driver, for the module of its contract.
+/// Defines the tests of a driver, for the module of its contract.
 macro_rules! driver_contract {
     ($contract:expr) => {
         $crate::support::driver_contract::driver_contract! { $contract;

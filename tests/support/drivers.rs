@@ -1,52 +1,52 @@
-//! The table of drivers: what a resource for each of them looks like, so that one story is told for all.
+//! The table of drivers: the manifests for each of them, so that one story runs at all.
 
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use keysmith::gateway::DRIVERS;
 use keysmith::plan::capability::{Capabilities, Recovery, Support};
 use keysmith::plan::naming::{Mark, Serial};
 use keysmith::plan::spec_field::SpecField;
 use serde_json::{Map, Value, json};
 
-/// A driver and the emulated vendor it speaks to.
+/// A driver and its emulated vendor.
 pub trait Driver: Copy {
-    /// What the vendor can do.
+    /// The vendor's capabilities.
     fn capabilities(self) -> &'static Capabilities;
 
     /// A ConsoleToken's spec, without the token.
     fn token_spec(self) -> Value;
 
-    /// What becomes of the field of that name.
+    /// The support of the field of that name.
     fn support(self, field: &str) -> Support {
         let field =
             SpecField::named(field).unwrap_or_else(|| panic!("{field} is no field of a GatewayApiKey"));
         self.capabilities().support(field)
     }
 
-    /// Those fields of a GatewayApiKey's spec that the vendor has in any way.
+    /// The fields of a GatewayApiKey's spec that the vendor supports in any way.
     fn full(self, fields: Value) -> Value;
 
-    /// Those that it changes in place.
+    /// The fields that the vendor changes in place.
     fn changeable(self, fields: Value) -> Value;
 
     /// A field of a GatewayApiKey's spec with a value that the vendor cannot honour.
     fn refused(self) -> (&'static str, Value);
 
-    /// How a rotation goes, without what the vendor cannot do.
+    /// The rotation settings without those that the vendor does not support.
     fn rotation(self, rotation: Value) -> Value;
 
-    /// What the ledger calls the account; empty where the token alone decides whose it is.
+    /// The account in the ledger; empty if only the token identifies the account.
     fn account(self) -> String;
 
-    /// What a key with that mark is called there.
+    /// The name of a key with that mark at the vendor.
     fn name_of(self, mark: &Mark, display: &str) -> String;
 
-    /// Whether a key outlives the loss of its secret.
+    /// Whether the vendor reveals a secret again.
     fn reveals(self) -> bool {
         self.capabilities().recovery == Recovery::Reveal
     }
 }
 
-impl Driver for Surface {
+impl Driver for VendorId {
     fn capabilities(self) -> &'static Capabilities {
         row(self).capabilities
     }
@@ -94,13 +94,13 @@ impl Driver for Surface {
     }
 }
 
-fn row(surface: Surface) -> &'static keysmith::gateway::Driver {
-    DRIVERS.iter().find(|it| it.name == surface.name()).expect("every surface has a driver")
+fn row(vendor_id: VendorId) -> &'static keysmith::gateway::Driver {
+    DRIVERS.iter().find(|it| it.name == vendor_id.name()).expect("every vendor_id has a driver")
 }
 
 /// The example of the registry, with the organization in which the emulator's console works.
-fn vendor(surface: Surface) -> Value {
-    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(surface).example)).unwrap();
+fn vendor(vendor_id: VendorId) -> Value {
+    let mut vendor: Value = serde_yaml::from_str(&format!("{{{}}}", row(vendor_id).example)).unwrap();
     for place in vendor.as_object_mut().unwrap().values_mut() {
         if let Some(organization) = place.get_mut("organizationId") {
             *organization = json!("org_test");

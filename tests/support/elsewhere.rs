@@ -1,5 +1,5 @@
-//! Vendors at which a token may lead to another account from one moment to the next: the real drivers, with what they
-//! list and tell in the hands of a story. One thread is one story.
+//! Vendors at which a story can move a token to another account at any time: the real drivers, with listings and
+//! account names that the story controls. One thread is one story.
 
 use async_trait::async_trait;
 use keysmith::api::console_token::Vendor;
@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 
 #[derive(Default)]
 struct Place {
-    told: Option<String>,
+    account: Option<String>,
     hidden: HashSet<String>,
 }
 
@@ -26,7 +26,7 @@ thread_local! {
     static PLACE: RefCell<Place> = RefCell::default();
 }
 
-/// The vendors of an operator whose tokens lead where [`lead`] says.
+/// The registry of an operator whose tokens belong to the account that [`lead`] sets.
 pub fn vendors() -> Vendors {
     static DRIVERS: LazyLock<Vec<Driver>> =
         LazyLock::new(|| gateway::DRIVERS.iter().map(|row| Driver { open, ..*row }).collect());
@@ -38,9 +38,9 @@ fn open(vendor: &Vendor, wire: Wire) -> Box<dyn Gateway> {
     Box::new(Elsewhere(driver.connect(vendor, wire)))
 }
 
-/// From now on every token leads to an account that the vendor calls `told`, and that has none of the `hidden` keys.
-pub fn lead(told: Option<&str>, hidden: impl IntoIterator<Item = String>) {
-    let place = Place { told: told.map(str::to_owned), hidden: hidden.into_iter().collect() };
+/// Moves every token to an account with the name `account` at the vendor, which has none of the `hidden` keys.
+pub fn lead(account: Option<&str>, hidden: impl IntoIterator<Item = String>) {
+    let place = Place { account: account.map(str::to_owned), hidden: hidden.into_iter().collect() };
     PLACE.with_borrow_mut(|it| *it = place);
 }
 
@@ -57,7 +57,7 @@ impl Gateway for Elsewhere {
     }
 
     async fn whose(&self) -> Result<Option<String>, Fault> {
-        Ok(PLACE.with_borrow(|place| place.told.clone()))
+        Ok(PLACE.with_borrow(|place| place.account.clone()))
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Fault> {

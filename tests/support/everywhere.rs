@@ -1,4 +1,4 @@
-//! Stories told at every vendor, by the `tell_at!` of the program that tells them.
+//! Stories at every vendor, by the `tell_at!` of the program that runs them.
 
 /// The same stories at every vendor.
 macro_rules! everywhere {
@@ -10,7 +10,7 @@ macro_rules! everywhere {
     };
 }
 
-/// Whole modules of them.
+/// Whole modules of stories at every vendor.
 macro_rules! tell_everywhere {
     ($($module:ident: $($story:ident),+;)+) => {
         $(mod $module {

@@ -1,4 +1,4 @@
-//! Answers that nobody should give, the same ones in every run, out of what a sound vendor would say.
+//! Malformed answers, the same ones in every run, derived from the answers of a correct vendor.
 
 use jiff::Timestamp;
 use keysmith::plan::fault::{Fault, Outcome};
@@ -45,7 +45,7 @@ fn containers(at: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Changes the n-th field of an object: another value, none, or one too many beside it.
+/// Changes the n-th field of an object: another value, none, or a duplicate with another value.
 fn change(object: &mut Value, (field, value, how): (usize, Value, u8)) {
     match object {
         Value::Object(map) => {
@@ -65,8 +65,8 @@ fn change(object: &mut Value, (field, value, how): (usize, Value, u8)) {
     }
 }
 
-/// A sound answer with one field of another value, without one, or with one too many, at whatever depth; alone, listed
-/// or in an envelope of that name.
+/// A correct answer with one field of another value, without one field, or with one too many, at any depth; alone,
+/// listed or in an envelope of that name.
 fn almost_sound(sound: Vec<Value>, envelope: &'static str) -> impl Strategy<Value = Value> {
     let places = any::<proptest::sample::Index>();
     let change = (proptest::sample::select(sound), places, any::<usize>(), value(), 0..8_u8, 0..6_u8);
@@ -145,7 +145,7 @@ pub fn need(holds: bool, why: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why.to_owned()) }
 }
 
-/// The fault of a 2xx answer that says nothing: strange, and with an effect only where there was one to have.
+/// The fault of a malformed 2xx answer: its effect is unknown only if the call could have one.
 pub fn class<T>(outcome: &Result<T, Fault>, effect: Outcome) -> Result<(), String> {
     match outcome {
         Err(fault) => need(fault.kind.is_malformed() && fault.effect == effect, &format!("{fault:?}")),
@@ -153,7 +153,7 @@ pub fn class<T>(outcome: &Result<T, Fault>, effect: Outcome) -> Result<(), Strin
     }
 }
 
-/// What a status says of the effect of a call, whatever it comes with.
+/// The effect of a call by the status of its answer, whatever the body is.
 pub fn effect_of(status: u16) -> Outcome {
     let certain = [400, 401, 402, 403, 404, 405, 409, 410, 413, 415, 422, 429];
     if certain.contains(&status) { Outcome::NotApplied } else { Outcome::Unknown }
@@ -167,7 +167,7 @@ pub fn masked(secret: &str) -> bool {
     !secret.bytes().all(|byte| byte.is_ascii_graphic()) || secret.contains('*') || secret.contains("...")
 }
 
-/// The running month of Saturday, 21 November 2026.
+/// The month of Saturday, 21 November 2026, up to that day.
 pub fn month() -> Span {
     let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
     Span::month(now)

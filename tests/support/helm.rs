@@ -12,12 +12,12 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The chart as it is now.
+/// The chart in the working tree.
 pub fn chart() -> PathBuf {
     root().join("charts/keysmith")
 }
 
-/// The helm that the tests use, which neither reads nor writes anything of the user's.
+/// The pinned helm, which neither reads nor writes the user's configuration.
 pub fn helm() -> Command {
     let mut command = Command::new(root().join("tests/controlplane/helm"));
     let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("helm");
@@ -30,13 +30,13 @@ pub fn helm() -> Command {
     command
 }
 
-/// What a command wrote: standard output where it succeeded, standard error where it did not.
+/// The output of a command: standard output if it succeeded, standard error if it failed.
 pub fn said(output: Output) -> Result<String, String> {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-/// Every set of values that is rendered and looked at: name and file.
+/// Every set of values that is rendered in tests: name and file.
 pub fn combinations() -> Vec<(String, PathBuf)> {
     let folder = std::fs::read_dir(root().join("tests/charts/values")).unwrap();
     let mut found: Vec<_> = folder
@@ -50,12 +50,12 @@ pub fn combinations() -> Vec<(String, PathBuf)> {
     found
 }
 
-/// One of them.
+/// The file of one set of values.
 pub fn combination(wanted: &str) -> PathBuf {
     combinations().into_iter().find(|(name, _)| name == wanted).unwrap().1
 }
 
-/// The chart's manifest with these values, or why there is none.
+/// The chart's manifest with these values, or helm's error.
 pub fn template(values: &Path, more: &[&str]) -> Result<String, String> {
     let (name, namespace) = RELEASE;
     let mut command = helm();
@@ -71,7 +71,7 @@ pub fn objects(manifest: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The objects that the chart makes with these values.
+/// The objects that the chart renders with these values.
 pub fn rendered(values: &Path) -> Vec<Value> {
     objects(&template(values, &[]).unwrap())
 }
@@ -87,13 +87,13 @@ pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
-/// The specs of all pods that a list of objects leads to.
+/// The specs of all pods and pod templates in a list of objects.
 pub fn pods(objects: &[Value]) -> Vec<(String, &Value)> {
     let spec = |object: &'_ Value| object.pointer("/spec/template/spec").is_some();
     objects.iter().filter(|it| spec(it)).map(|it| (title(it), &it["spec"]["template"]["spec"])).collect()
 }
 
-/// The strings of a list; none where there is no list.
+/// The strings of a list; empty if there is no list.
 pub fn strings(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

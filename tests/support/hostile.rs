@@ -1,4 +1,4 @@
-//! What a vendor may say to get it repeated, and a look for it.
+//! Texts that a vendor may send to have them repeated, and a check for them.
 
 use std::fmt::Debug;
 
@@ -42,17 +42,17 @@ pub fn bodies() -> Vec<String> {
     ]
 }
 
-/// With these statuses each of them is told.
+/// The statuses with which each of them is sent.
 pub const STATUSES: [u16; 11] = [200, 302, 400, 401, 403, 404, 409, 422, 429, 500, 503];
 
-/// Neither the canary nor a credential of the emulated vendors is in that text.
+/// Fails if the text holds the canary or a credential of the emulated vendors.
 pub fn silent(shown: &str) {
     for secret in [CANARY, "emulated", "Bearer"] {
         assert!(!shown.contains(secret), "{secret} is in {shown}");
     }
 }
 
-/// Shows a value by its `Debug` where it has one, and as nothing where it has none, which is as good.
+/// Shows a value by its `Debug`, or an empty text if the type has no `Debug`.
 pub struct Probe<'a, T>(pub &'a T);
 
 impl<T: Debug> Probe<'_, T> {

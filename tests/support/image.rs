@@ -1,4 +1,4 @@
-//! The image, as `make image` makes it without any engine.
+//! The image, as `make image` builds it without a container engine.
 
 use super::helm::root;
 use super::plane;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Stands for the registry of whoever installs.
+/// A placeholder for the registry of the user.
 pub const REGISTRY: &str = "registry.test";
 
 /// The image by its full name.
@@ -18,7 +18,7 @@ pub fn name() -> String {
     format!("{REGISTRY}/keysmith:{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// An empty folder of this test program's own.
+/// An empty folder for this test program.
 pub fn folder(name: &str) -> PathBuf {
     let folder = plane::folder().with_extension("image").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -26,19 +26,19 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Past the test harness, which keeps what tests print to itself.
+/// Prints although the test harness captures the output of tests.
 pub fn say(text: &str) {
     std::io::stderr().write_all(format!("image: {text}\n").as_bytes()).unwrap();
 }
 
-/// Runs a command that has to succeed; what it wrote to standard output.
+/// Runs a command that has to succeed; returns its standard output.
 pub fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Whether these programs are here; where they are not, a test is skipped and says so.
+/// Whether these programs are installed; if not, a test is skipped and prints that.
 pub fn has(tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap();
     let missing = |tool: &&&str| !std::env::split_paths(&path).any(|it| it.join(tool).exists());
@@ -57,7 +57,7 @@ pub fn is_root() -> bool {
     succeed(Command::new("id").arg("-u")) == "0"
 }
 
-/// The archive, built once for all tests.
+/// The archive, built once per test program.
 pub fn archive() -> &'static Path {
     static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
     ARCHIVE.get_or_init(|| {
@@ -69,7 +69,7 @@ pub fn archive() -> &'static Path {
 /// Builds it again.
 pub fn build() -> PathBuf {
     let script = root().join("deploy/image/build");
-    // What it prints is seen, so that minutes of compilation do not look like a hang.
+    // The output is shown, so that minutes of compilation do not look like a hang.
     let mut command = Command::new("bash");
     let done = command.arg(script).arg("archive").env("ARCH", "amd64").env("IMAGE", name()).status().unwrap();
     assert!(done.success());
@@ -77,16 +77,16 @@ pub fn build() -> PathBuf {
     target.join("image/keysmith-amd64.tar")
 }
 
-/// An image that was taken apart.
+/// An unpacked image.
 pub struct Image {
-    /// As it would be pulled.
+    /// Its name for a pull.
     pub name: String,
     pub config: Value,
-    /// Its only layer, a tar that is zipped.
+    /// Its only layer, a gzipped tar.
     pub layer: PathBuf,
 }
 
-/// Takes an archive apart into a folder. Every reference in it is what it says, in digest and size.
+/// Unpacks an archive into a folder, and verifies digest and size of every reference.
 pub fn unpack(archive: &Path, folder: &Path) -> Image {
     succeed(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(folder));
     let read =
@@ -104,7 +104,7 @@ pub fn unpack(archive: &Path, folder: &Path) -> Image {
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
     let config = serde_json::from_slice(&fs::read(follow(&manifest["config"])).unwrap()).unwrap();
     let layer = follow(&manifest["layers"][0]);
-    // The same for those who read archives of `docker save`.
+    // The same for readers of `docker save` archives.
     let saved = read("manifest.json");
     let digest = layer.file_name().unwrap().to_str().unwrap();
     assert_eq!(saved[0]["Layers"], json!([format!("blobs/sha256/{digest}")]));
@@ -112,7 +112,7 @@ pub fn unpack(archive: &Path, folder: &Path) -> Image {
     Image { name, config, layer }
 }
 
-/// The digest as it is written.
+/// The hexadecimal digest.
 pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

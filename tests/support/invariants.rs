@@ -1,32 +1,32 @@
-//! The invariants: what holds at every instant, and what holds once everything has come to rest. Each is defined here and
-//! nowhere else; sweeps, the binary behind proxies, and stories look at their worlds and ask.
+//! The invariants of every instant, and those of a world at rest. Each is defined only here; the sweeps, the binary behind
+//! proxies, and the stories check their worlds with them.
 //!
 //! Plain data in, `Result<(), String>` out: no client, no clock, no vendor, and nothing else of `tests/support`, so that a
-//! world without any of them (`tests/plans`) can ask as well. How a world becomes a [`Snapshot`] is the world's business.
+//! world without any of them (`tests/plans`) can use them as well. Each world builds its own [`Snapshot`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Nothing, or what is wrong.
+/// Ok, or the violation.
 pub type Verdict = Result<(), String>;
 
 fn holds(it: bool, wrong: impl FnOnce() -> String) -> Verdict {
     if it { Ok(()) } else { Err(wrong()) }
 }
 
-/// A key that is alive at the vendor. Without `Debug`: a secret is in it.
+/// A live key at the vendor. Without `Debug`, because it holds a secret.
 #[derive(Clone)]
 pub struct Key {
     /// The vendor's id.
     pub id: String,
-    /// What it is called, with its mark.
+    /// The name, with its mark.
     pub name: String,
     /// The key itself.
     pub secret: String,
-    /// Whether the gateway accepts it.
+    /// Whether the gateway accepts the key.
     pub works: bool,
 }
 
-/// A GatewayApiKey, as far as invariants are about it. Without `Debug`: a secret is in it.
+/// The part of a GatewayApiKey that invariants need. Without `Debug`, because it holds a secret.
 #[derive(Clone, Default)]
 pub struct Resource {
     /// Its name, for messages.
@@ -35,48 +35,48 @@ pub struct Resource {
     pub ready: bool,
     /// Whether status is of the present generation.
     pub current: bool,
-    /// The key that status names; nothing where nobody requests for it.
+    /// The key id in status; `None` if no invariant checks it.
     pub id: Option<String>,
-    /// How many previous keys status names.
+    /// The number of previous keys in status.
     pub previous: usize,
-    /// The key in its Secret; nothing where the Secret is gone or empty.
+    /// The key in its Secret; `None` if the Secret is gone or empty.
     pub held: Option<String>,
     /// Its status, for messages.
     pub status: String,
 }
 
-/// The resources that should have a key, the keys there are, and what should not be there.
+/// The expected resources, the live keys, and the objects that should be gone.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// The resources that should be there.
+    /// The expected resources.
     pub resources: Vec<Resource>,
-    /// Every key that is alive at the vendor.
+    /// Every live key at the vendor.
     pub keys: Vec<Key>,
-    /// Objects that should be gone, each named.
+    /// The objects that should be gone, by name.
     pub left: Vec<String>,
 }
 
-/// What holds once everything has come to rest.
+/// The invariants of a world at rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtRest {
-    /// Nothing is left of what was deleted.
+    /// Nothing remains of deleted resources.
     NothingIsLeft,
     /// Every resource is Ready, at its present generation.
     EveryResourceIsReady,
-    /// No resource has a previous key that still waits for its end.
+    /// No resource has a previous key that still waits for its revocation.
     NoPreviousKeyIsLeft,
     /// There are as many live keys as resources: none leaked, none duplicate.
     OneKeyPerResource,
     /// Status names a key that is alive, and no two resources name the same one.
     StatusNamesALiveKey,
-    /// The Secret holds a key that is alive: the one that status names, where status is asked.
+    /// The Secret holds a live key: the one that status names, if status is checked.
     TheSecretHoldsTheKey,
-    /// The gateway accepts what the Secret holds.
+    /// The gateway accepts the key in the Secret.
     TheServedKeyWorks,
 }
 
 impl AtRest {
-    /// All of them, in the order in which they are asked.
+    /// All invariants, in the order of the checks.
     pub const ALL: &'static [Self] = &[
         Self::NothingIsLeft,
         Self::EveryResourceIsReady,
@@ -86,13 +86,13 @@ impl AtRest {
         Self::TheSecretHoldsTheKey,
         Self::TheServedKeyWorks,
     ];
-    /// Those that ask for no status: a key, and the Secret that serves it.
+    /// The invariants without status: a key, and the Secret that serves it.
     pub const ONE_KEY_SERVED: &'static [Self] =
         &[Self::OneKeyPerResource, Self::TheSecretHoldsTheKey, Self::TheServedKeyWorks];
-    /// The same while there may be other keys, as in a rotation.
+    /// The same while other keys may exist, as in a rotation.
     pub const SERVED: &'static [Self] = &[Self::TheSecretHoldsTheKey, Self::TheServedKeyWorks];
 
-    /// Whether it holds.
+    /// Checks this invariant.
     pub fn check(self, snapshot: &Snapshot) -> Verdict {
         match self {
             Self::NothingIsLeft => {
@@ -141,7 +141,7 @@ impl Resource {
 }
 
 impl Snapshot {
-    /// The first of these invariants that does not hold, with its name.
+    /// The first violation of these invariants, with the name of the invariant.
     pub fn check(&self, invariants: &[AtRest]) -> Verdict {
         let named = |it: AtRest| it.check(self).map_err(|wrong| format!("{it:?}: {wrong}"));
         invariants.iter().copied().try_for_each(named)
@@ -165,20 +165,20 @@ impl Snapshot {
     }
 }
 
-/// What a Secret serves at this instant, and what excuses that it does not work.
+/// The state of a Secret at one instant, and the excuses for a key that does not work.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serving {
-    /// Whether the gateway accepts what the Secret holds; nothing where it is gone or empty.
+    /// Whether the gateway accepts the key in the Secret; `None` if the Secret is gone or empty.
     pub works: Option<bool>,
-    /// The resource was never Ready, so nothing is promised yet.
+    /// The resource was never Ready, so its key need not work yet.
     pub unpromised: bool,
-    /// The resource is being deleted, or its user gave it up: its key goes first.
+    /// The resource is being deleted, or its user released it: its key may be revoked first.
     pub ended: bool,
-    /// What the Secret holds was declared leaked, and may die at once.
+    /// The key in the Secret was declared leaked, and may be revoked at once.
     pub leaked: bool,
 }
 
-/// At every instant: from its first Ready until its end, the Secret of a resource holds a key that works.
+/// At every instant: from its first Ready until its deletion, the Secret of a resource holds a working key.
 pub fn served_key_works(name: &str, serving: Serving) -> Verdict {
     if serving.unpromised || serving.ended || serving.leaked {
         return Ok(());
@@ -187,19 +187,20 @@ pub fn served_key_works(name: &str, serving: Serving) -> Verdict {
     holds(works, || format!("Secret {name} held a key that the gateway refuses"))
 }
 
-/// At every instant: of the keys of one resource no more are alive than one that is served, one that is being made, those
-/// whose overlap runs, and one for each fault.
+/// At every instant: the live keys of one resource are at most one that is served, one that is being created, those in
+/// their overlap, and one per fault.
 pub fn live_keys_are_excusable(owner: &str, live: usize, (previous, faults): (usize, usize)) -> Verdict {
     let most = 2 + previous + faults;
     holds(live <= most, || format!("{live} live keys of {owner}, at most {most} are excusable"))
 }
 
-/// At every write: what a Secret holds never goes back to an earlier serial. Zero stands for none.
+/// At every write: the serial in a Secret never decreases. Zero means none.
 pub fn serial_does_not_fall(secret: &str, (before, now): (u64, u64)) -> Verdict {
     holds(now >= before, || format!("Secret {secret} went from serial {before} back to {now}"))
 }
 
-/// At every create call: a serial is sent once at most, and claimed before. An owner is whatever tells resources apart.
+/// At every create call: a serial is claimed before it is sent, and sent at most once. An owner is any value that
+/// identifies the resource.
 #[derive(Default)]
 pub struct Creations {
     claimed: BTreeSet<(String, u64)>,
@@ -212,7 +213,7 @@ impl Creations {
         self.claimed.insert((owner.to_owned(), serial));
     }
 
-    /// A create call leaves. What is named like nobody's key is no key of ours.
+    /// A create call is sent. A name without a mark does not belong to a key of ours.
     pub fn send(&mut self, marked: Option<(&str, u64)>, name: &str) -> Verdict {
         let (owner, serial) = marked.ok_or_else(|| format!("a key was ordered without a mark: {name}"))?;
         let times = self.sent.entry((owner.to_owned(), serial)).or_default();
@@ -227,8 +228,8 @@ impl Creations {
     }
 }
 
-/// At the end: nothing that was printed, stored or shown holds a secret. `secret_in` finds one in a text, and the text is
-/// not repeated.
+/// At the end: nothing that was printed, stored or shown holds a secret. `secret_in` finds a secret in a text; the text
+/// is not repeated.
 pub fn no_secret_is_shown<'a>(
     texts: impl IntoIterator<Item = (&'a str, &'a str)>,
     secret_in: impl Fn(&str) -> Option<String>,

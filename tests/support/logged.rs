@@ -1,4 +1,4 @@
-//! What one thread logs, at the loudest level.
+//! The log lines of one thread, at the finest level.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -13,11 +13,11 @@ thread_local! {
     static LINES: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
 
-/// A log that is being kept until it is dropped.
+/// A log that is recorded until it is dropped.
 pub struct Log(Lines);
 
 impl Log {
-    /// Everything so far.
+    /// The recorded lines.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.borrow()).into_owned()
     }
@@ -42,10 +42,10 @@ impl Write for Line {
     }
 }
 
-/// Keeps what this thread logs from now on. A runtime of one thread is all in it.
+/// Records the log of this thread from now on, which includes every task of a single-threaded runtime.
 ///
-/// The subscriber is the whole process's: with one of a single thread, tracing may settle that a line is never wanted
-/// when another thread comes to it first. Lines of other threads cost no more than a look whether they are wanted.
+/// The subscriber is global: with a thread-local one, tracing may cache that a line is disabled if another thread reaches
+/// it first. Lines of other threads cost only the check whether they are enabled.
 pub fn by_this_thread() -> Log {
     static START: Once = Once::new();
     START.call_once(|| {

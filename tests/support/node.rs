@@ -1,12 +1,12 @@
 //! A node: what a scheduler and a kubelet do for the pods of one namespace.
 //!
-//! The controllers of the real control plane make the pods of a Deployment and of a hook's Job. Here they come to life: the
-//! image that was built, on an empty root that cannot be written, as a user without a name, with the token of the pod's
-//! service account, with its arguments and its environment, Ready when its probe says so, and with its time to finish when
-//! it is deleted.
+//! The controllers of the real control plane make the pods of a Deployment and of a hook's Job. This node runs
+//! their containers: the built image, on an empty read-only root, as a user without a name, with the token of the pod's
+//! service account, with its arguments and its environment, Ready by its readiness probe, and with a grace period when
+//! the pod is deleted.
 //!
-//! In one thing they notice that this is no node of a cluster: all pods share the loopback network, so each is told the
-//! address at which to serve its metrics.
+//! There is one difference to a real node: all pods share the loopback network, so each pod gets the address at which it
+//! serves its metrics.
 
 use super::image::{self, archive, folder, is_root, say, succeed, unpack};
 use super::process::{Keysmith, get};
@@ -25,23 +25,23 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
-/// The vendor by a name, so that names have to be resolved.
+/// A host name for the vendor, so that names have to be resolved.
 pub const VENDOR: &str = "vendor.test";
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 const PORT: u16 = 8080;
-/// Time until a container that ended is started again.
+/// The delay before a container that ended is started again.
 const BACKOFF: Duration = Duration::from_secs(2);
 
-/// What runs containers.
+/// The container runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Nothing but the kernel: the layer as the root of a process of user 65532, or of whoever runs the tests.
+    /// Only the kernel: the layer as the root of a process of user 65532, or of the user who runs the tests.
     EmptyRoot,
-    /// podman and runc, as close to a kubelet as it gets here. They need root.
+    /// podman and runc, the closest to a kubelet here. They need root.
     Podman,
 }
 
-/// Where the API server is, as pods learn it.
+/// The address of the API server, as pods get it.
 struct Server {
     host: String,
     port: u16,
@@ -63,7 +63,7 @@ struct Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if self.engine == Engine::Podman {
-            // Not by its process alone: podman's container outlives podman.
+            // Killing the process is not enough: podman's container outlives podman.
             let _ = podman().args(["rm", "--force", "--ignore", "--time", "0", &self.name]).output();
         }
     }
@@ -78,10 +78,10 @@ struct Node {
     containers: BTreeMap<String, Container>,
 }
 
-/// Starts a node for a namespace. It ends with what is returned. What its pods print is in files whose names begin with
-/// that label.
+/// Starts a node for a namespace. It ends when the returned value is dropped. The output of its pods is in files whose
+/// names begin with that label.
 pub async fn start(kubeconfig: &Path, namespace: &str, engine: Engine, label: &str) -> AbortOnDropHandle<()> {
-    // Built before anything waits for a pod.
+    // The image is built before anything waits for a pod.
     tokio::task::spawn_blocking(archive).await.unwrap();
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
@@ -109,10 +109,10 @@ impl Node {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Looks at every pod once.
+    /// Checks every pod once.
     async fn turn(&mut self) -> Result<(), String> {
         let pods = self.pods().list(&ListParams::default()).await.map_err(|it| it.to_string())?.items;
-        // What was deleted by force is not given time.
+        // A pod that was deleted by force gets no grace period.
         self.containers.retain(|uid, _| pods.iter().any(|pod| pod.uid().as_ref() == Some(uid)));
         let mut result = Ok(());
         for pod in &pods {
@@ -156,7 +156,7 @@ impl Node {
         self.report(&name, &uid).await
     }
 
-    /// The pod's object goes when its container is gone.
+    /// Removes the pod's object when its container is gone.
     async fn remove(&mut self, pod: &Pod) -> Result<(), String> {
         let preconditions = Some(Preconditions { uid: pod.uid(), resource_version: None });
         let at_once = DeleteParams { preconditions, ..DeleteParams::default().grace_period(0) };
@@ -216,7 +216,7 @@ impl Node {
         self.report(&name, &uid).await
     }
 
-    /// The files of the pod's service account, in a folder of the pod's own.
+    /// The files of the pod's service account, in a folder for the pod.
     async fn account(&self, pod: &Pod) -> Result<PathBuf, kube::Error> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -272,14 +272,14 @@ impl Node {
     }
 }
 
-/// One that nobody else has: test programs run beside each other.
+/// A loopback address for one pod, because test programs run at the same time.
 fn address() -> String {
     static MADE: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     format!("127.{high}.{low}.{}", MADE.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What its probe says; without one it is Ready when it runs.
+/// The result of the readiness probe; without a probe, a running pod is Ready.
 async fn is_ready(pod: &Pod, address: &str) -> bool {
     let probe = pod.spec.as_ref().unwrap().containers[0].readiness_probe.as_ref();
     let Some(probe) = probe.and_then(|it| it.http_get.as_ref()) else { return true };
@@ -288,8 +288,8 @@ async fn is_ready(pod: &Pod, address: &str) -> bool {
     matches!(asked, Ok(Some((200, _))))
 }
 
-/// Beside the layer a runtime brings devices. These are used: a static binary requests them for random numbers. Where nothing
-/// may be mounted, root can still make them.
+/// A runtime adds devices to the layer. These are used: a static binary reads random numbers from them. If nothing may
+/// be mounted, root can still create them.
 const ENTER: &str = r#"
 place=$1 user=$2 number=8
 shift 2
@@ -330,7 +330,7 @@ fn in_an_empty_root(name: &str, account: &Path, environment: &[(String, String)]
     command
 }
 
-/// Where podman keeps its store and its state in this run. It refuses paths of more than 50 characters for the latter.
+/// The folder of podman's store and state in this run. podman refuses paths of more than 50 characters for the state.
 fn podman_folder() -> PathBuf {
     std::env::temp_dir().join(format!("keysmith-podman-{}", std::process::id()))
 }
@@ -346,7 +346,7 @@ fn podman() -> Command {
     command
 }
 
-/// Removes what podman keeps.
+/// Removes the store and the state of podman.
 pub fn remove_podman_folder() {
     std::fs::remove_dir_all(podman_folder()).unwrap();
 }
@@ -354,7 +354,7 @@ pub fn remove_podman_folder() {
 fn by_podman_and_runc(name: &str, account: &Path, environment: &[(String, String)]) -> Command {
     let mut command = podman();
     command.args(["run", "--rm", "--name", name, "--network", "host", "--read-only", "--cap-drop", "all"]);
-    // podman raises these as far as they go, which not every machine lets it.
+    // podman raises these limits to their maximum, which not every machine permits.
     command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
     command.args(["--add-host", &format!("{VENDOR}:127.0.0.1")]);
     command.arg("--volume").arg(format!("{}:/{ACCOUNT}:ro", account.display()));

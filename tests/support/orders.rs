@@ -1,4 +1,4 @@
-//! Orders, amendments and wires for drivers, whichever vendor they are for.
+//! Orders, amendments and wires for the drivers of all vendors.
 
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
@@ -19,7 +19,7 @@ pub fn wire(base: &str, token: &str, transport: Arc<dyn Transport>, clock: &Cloc
     Wire::new(base, SecretString::from(token), transport, clock.clone())
 }
 
-/// An order for a key with nothing but a name.
+/// An order for a key with a name only.
 pub fn order(name: &str) -> Order {
     Order {
         name: name.to_owned(),

@@ -17,7 +17,7 @@ pub fn kubeconfig() -> PathBuf {
     KUBECONFIG.get_or_init(start).clone()
 }
 
-/// A folder of this test program's own, below cargo's target folder.
+/// The folder of this test program, in cargo's target folder.
 pub fn folder() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let name = exe.file_stem().unwrap().to_string_lossy().into_owned();
@@ -31,7 +31,7 @@ fn start() -> PathBuf {
 /// Starts a control plane in a folder. It ends with this process, or by `stop_in`.
 pub fn start_in(folder: &std::path::Path, arguments: &[&str]) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlplane/cluster");
-    // What an earlier run left behind is removed first: its objects are not ours.
+    // Removes the control plane of an earlier run, with its objects.
     let _ = Command::new("bash").args([script, "down", "--dir"]).arg(folder).output();
     let output =
         Command::new("bash").args([script, "up", "--dir"]).arg(folder).args(arguments).output().unwrap();
@@ -49,17 +49,17 @@ async fn config() -> Config {
     config
 }
 
-/// A client for somebody with kubectl.
+/// A client for a user with kubectl.
 ///
-/// It waits and tries again where the server is not ready (429), as kubectl does: one story replaces a definition, and
-/// the server then sets up the storage of that kind anew, for all stories that run beside it.
+/// It retries while the server is not ready (429), as kubectl does: one story replaces a definition, and the server then
+/// sets up the storage of that kind again, for all concurrent stories.
 pub async fn client() -> Client {
     let mut config = config().await;
     config.default_retry = true;
     Client::try_from(config).unwrap()
 }
 
-/// A request, as RBAC sees it.
+/// A request, in the terms of RBAC.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
@@ -68,16 +68,16 @@ pub struct Asked {
     pub group: String,
     /// Plural, with the subresource behind a slash.
     pub resource: String,
-    /// Where; nothing for what is in no namespace, or in all.
+    /// The namespace; `None` for cluster-scoped requests and requests for all namespaces.
     pub namespace: Option<String>,
-    /// Which; nothing for all, and for what has no name yet.
+    /// The name; `None` for requests for all objects, and for new objects without a name.
     pub name: Option<String>,
-    /// Whether nothing is stored.
+    /// Whether it is a dry run.
     pub dry_run: bool,
 }
 
 impl Asked {
-    /// Nothing where it is no request for a resource, such as one for what there is.
+    /// `None` if the request is not for a resource, such as discovery.
     fn new<B>(request: &Request<B>) -> Option<Self> {
         // /api/v1/… or /apis/<group>/<version>/…, then [namespaces/<ns>/]<resource>[/<name>[/<subresource>]]
         let mut parts: Vec<_> = request.uri().path().trim_matches('/').split('/').collect();
@@ -88,7 +88,7 @@ impl Asked {
         parts.drain(..if group.is_empty() { 2 } else { 3 }.min(parts.len()));
         let mut namespace = None;
         if parts.first() == Some(&"namespaces") {
-            // A namespace is in itself.
+            // A namespace counts as in itself.
             namespace = parts.get(1).copied();
             if parts.len() > 2 {
                 parts.drain(..2);
@@ -122,7 +122,7 @@ impl Asked {
     }
 }
 
-/// What an operator asked of the API server.
+/// The requests of an operator to the API server.
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<Vec<Asked>>>);
 
@@ -132,7 +132,7 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Verb and resource of every write, events apart.
+    /// Verb and resource of every write, except events.
     pub fn writes(&self) -> Vec<String> {
         let requests = self.requests().into_iter();
         let writes =
@@ -147,7 +147,7 @@ impl Recorder {
     }
 }
 
-/// A client of that operator, which has the rights that the chart grants and no more. Every request is recorded.
+/// A client of that operator, with exactly the rights that the chart grants. Every request is recorded.
 pub async fn recorded(recorder: &Recorder, account: &Account) -> Client {
     let mut config = config().await;
     let token = account.token(&client().await).await;
@@ -161,7 +161,7 @@ pub async fn recorded(recorder: &Recorder, account: &Account) -> Client {
     ClientBuilder::try_from(config).unwrap().with_layer(&layer.into_inner()).build()
 }
 
-/// A kubeconfig of that operator, for its binary.
+/// A kubeconfig of that operator for the binary.
 pub async fn kubeconfig_of(account: &Account) -> PathBuf {
     let token = account.token(&client().await).await;
     let mut config = config().await;

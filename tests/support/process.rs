@@ -15,7 +15,7 @@ pub struct Keysmith {
 }
 
 impl Keysmith {
-    /// Starts `keysmith` with these arguments and that identity; what it prints goes to a file.
+    /// Starts `keysmith` with these arguments and that identity; its output goes to a file.
     pub fn start_as(
         name: &str,
         kubeconfig: &Path,
@@ -37,24 +37,24 @@ impl Keysmith {
         Self { child, log }
     }
 
-    /// SIGKILL, and its end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub fn tell_to_stop(&self) {
         let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
     }
 
-    /// How it ended; nothing while it runs.
+    /// The exit status; `None` while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM; returns the exit status.
     pub async fn terminate(mut self) -> ExitStatus {
         self.tell_to_stop();
         for _ in 0..600 {
@@ -66,12 +66,12 @@ impl Keysmith {
         panic!("SIGTERM was not obeyed; it printed:\n{}", self.printed());
     }
 
-    /// What it printed so far.
+    /// The output so far.
     pub fn printed(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Fails if anything it printed holds a secret.
+    /// Fails if the output holds a secret.
     pub fn assert_silent(&self) {
         assert_eq!(canary::secret_in(&self.printed()), None, "a secret in {}", self.log.display());
     }
@@ -84,7 +84,7 @@ impl Drop for Keysmith {
     }
 }
 
-/// What processes printed whose names begin so, in this run.
+/// The output in this run of the processes whose names have this prefix.
 pub fn printed_by(prefix: &str) -> String {
     let end = format!("-{}.log", std::process::id());
     let files = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().map(|it| it.unwrap());
@@ -95,7 +95,7 @@ pub fn printed_by(prefix: &str) -> String {
     ours.map(|it| std::fs::read_to_string(it.path()).unwrap()).collect()
 }
 
-/// What is served there: status and body; nothing where nobody answers.
+/// The answer at that address: status and body; `None` if no server answers.
 pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -1,6 +1,6 @@
-//! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for everything that is drawn. Six lines of `SplitMix64`
-//! instead of a library, because a seed has to mean the same run after an update of dependencies too. Not for values
-//! that should shrink: those are proptest's.
+//! Random numbers that can be drawn again: one seed, `KEYSMITH_SEED`, for all of them. `SplitMix64` takes six lines; a
+//! library is not used, because a seed has to mean the same run after an update of dependencies. Values that should
+//! shrink use proptest instead.
 
 /// A random number generator (`SplitMix64`).
 pub struct Rng {
@@ -9,12 +9,12 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// From a seed.
+    /// A generator with this seed.
     pub const fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
-    /// From `KEYSMITH_SEED`, or from the default of whoever requests.
+    /// A generator with the seed in `KEYSMITH_SEED`, or with the caller's default.
     pub fn from_environment(default: impl FnOnce() -> u64) -> Self {
         let given = std::env::var("KEYSMITH_SEED").ok().and_then(|text| text.parse().ok());
         Self::new(given.unwrap_or_else(default))
@@ -28,24 +28,24 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `bound`.
+    /// A number less than `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    /// An index into something of that length.
+    /// An index into a sequence of that length.
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("less than a usize")
     }
 
-    /// True half of the time.
+    /// True with a probability of one half.
     pub fn coin(&mut self) -> bool {
         self.below(2) == 0
     }
 }
 
 impl std::fmt::Display for Rng {
-    /// What to set to draw the same numbers again.
+    /// Shows the variable that repeats these numbers.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "KEYSMITH_SEED={}", self.seed)
     }

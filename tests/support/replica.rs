@@ -1,4 +1,4 @@
-//! A running operator, one of several or alone, and what can be seen of it from outside.
+//! A running operator, alone or one of several, and its state as seen from outside.
 
 use super::vendor::InProcess;
 use async_trait::async_trait;
@@ -32,23 +32,23 @@ use tower::ServiceExt;
 pub struct Replica {
     task: JoinHandle<()>,
     stop: CancellationToken,
-    told: State,
+    state: State,
     calls: Calls,
     hangs: Arc<AtomicBool>,
 }
 
-/// How often one operator called the vendors.
+/// The number of vendor calls of one operator.
 #[derive(Clone, Default)]
 pub struct Calls(Arc<AtomicUsize>);
 
-/// The vendors as one operator reaches them.
+/// The transport of one operator to the vendors.
 pub struct Line {
     vendors: InProcess,
     calls: Calls,
     limit: Option<Limit>,
 }
 
-/// A vendor that admits so many calls per second, and as many at once.
+/// A vendor with a rate limit of so many calls per second, and a burst of as many.
 #[derive(Clone)]
 pub struct Limit {
     per_second: f64,
@@ -57,14 +57,14 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Nothing was spent yet.
+    /// A limit with its whole burst left.
     pub fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         let state = Arc::new(Mutex::new((per_second, Instant::now())));
         Self { per_second, state, refused: Calls::default() }
     }
 
-    /// How many calls were refused.
+    /// The number of refused calls.
     pub fn refused(&self) -> usize {
         self.refused.0.load(Ordering::SeqCst)
     }
@@ -83,7 +83,7 @@ impl Limit {
 }
 
 impl Calls {
-    /// A way to the vendors that is counted here.
+    /// A transport to the vendors that counts its calls here.
     pub fn line(&self, emulator: &Emulator, limit: Option<Limit>) -> Arc<dyn Transport> {
         Arc::new(Line { vendors: InProcess(emulator.clone()), calls: self.clone(), limit })
     }
@@ -104,7 +104,7 @@ impl Transport for Line {
     }
 }
 
-/// The usual times of an election, or some that one can wait for where time is not paused.
+/// The usual times of an election, or short ones if time is not paused.
 pub fn times(simulated: bool) -> Times {
     let times = if simulated { [15_000, 10_000, 2_000] } else { [3_000, 2_000, 500] };
     let [lease, renew, retry] = times.map(SignedDuration::from_millis);
@@ -112,9 +112,9 @@ pub fn times(simulated: bool) -> Times {
 }
 
 impl Replica {
-    /// Starts an operator whose calls are counted there.
+    /// Starts an operator whose calls are counted in `calls`.
     pub fn start(operator: Operator, calls: Calls) -> Self {
-        let told = State {
+        let state = State {
             metrics: operator.metrics.clone(),
             readiness: operator.readiness.clone(),
             liveness: operator.liveness.clone(),
@@ -125,59 +125,59 @@ impl Replica {
         let task = tokio::spawn(poll_fn(move |context| {
             if stuck.load(Ordering::SeqCst) { Poll::Pending } else { running.poll_unpin(context) }
         }));
-        Self { task, stop, told, calls, hangs }
+        Self { task, stop, state, calls, hangs }
     }
 
-    /// From now on its loops do not turn, as if one of them waited for something that never comes.
+    /// Stops its loops, as if one of them waited for ever.
     pub fn hang(&self) {
         self.hangs.store(true, Ordering::SeqCst);
     }
 
-    /// Asks it to stop, and waits until everything under way is finished.
+    /// Requests a stop, and waits until all work under way is finished.
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }
 
-    /// Asks it to stop.
+    /// Requests a stop.
     pub fn tell_to_stop(&self) {
         self.stop.cancel();
     }
 
-    /// Kills it in the middle of whatever it does.
+    /// Kills it, whatever it is doing.
     pub fn kill(self) {
         self.task.abort();
     }
 
-    /// Whether it acts.
+    /// Whether it leads.
     pub fn leads(&self) -> bool {
-        self.told.metrics.text().lines().any(|line| line == "keysmith_leader 1")
+        self.state.metrics.text().lines().any(|line| line == "keysmith_leader 1")
     }
 
-    /// How often it called the vendors.
+    /// The number of its vendor calls.
     pub fn calls(&self) -> usize {
         self.calls.0.load(Ordering::SeqCst)
     }
 
-    /// What it serves there: code and text.
+    /// The answer of its HTTP server: status and text.
     pub async fn serves(&self, path: &str) -> (u16, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let answer = server::router(self.told.clone()).oneshot(request).await.unwrap();
+        let answer = server::router(self.state.clone()).oneshot(request).await.unwrap();
         let code = answer.status().as_u16();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (code, String::from_utf8(body.to_vec()).unwrap())
     }
 }
 
-/// Takes the lead away from whoever has it, at moments that meet everything.
+/// Takes the Lease from its holder, at intervals that hit every moment of a pass.
 pub async fn usurp(leases: Api<Lease>) {
     while !matches!(leases.get_opt(lease::NAME).await, Ok(Some(_))) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for millis in [60, 30, 400, 150, 1500, 4000, 700, 11_000, 23_000, 180_000].into_iter().cycle() {
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        let nobody = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
-        // One that fails is made up for by the next.
-        let _ = leases.patch(lease::NAME, &PatchParams::default(), &nobody).await;
+        let no_holder = Patch::Merge(json!({"spec": {"holderIdentity": ""}}));
+        // A failed attempt is ignored: the next one follows.
+        let _ = leases.patch(lease::NAME, &PatchParams::default(), &no_holder).await;
     }
 }

@@ -1,10 +1,10 @@
-//! Figures for `make chaos`, which adds up what its programs append to one file.
+//! Figures for `make chaos`, which sums what its programs append to one file.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 
-/// Whether everything is to be played, and not a part of it that ends soon.
+/// Whether the whole set of cases runs, and not only a short part.
 pub fn thorough() -> bool {
     std::env::var("KEYSMITH_CHAOS").is_ok_and(|it| it == "1")
 }

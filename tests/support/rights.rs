@@ -1,6 +1,6 @@
-//! What the operator may do: the rules that the chart renders, taken from its goldens, which a test keeps fresh. The
-//! operators of the stories on a real API server run with exactly these, each under a service account of its own, and
-//! every request they make is held against them.
+//! The rights of the operator: the rules that the chart renders, from its golden files, which another test keeps up to
+//! date. On a real API server, the operators of the stories run with exactly these rights, each under a service account
+//! of its own, and every request is compared with them.
 
 use super::plane::Asked;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -13,50 +13,51 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where operators are, apart from what they watch: a namespace takes its Roles and service accounts with it.
+/// The namespace of operators, apart from the watched ones: deleting a namespace removes its Roles and service
+/// accounts.
 const OPERATORS: &str = "keysmith-system";
 
-/// Who an operator is, and for what.
+/// The identity and the scope of an operator.
 #[derive(Clone)]
 pub struct Account {
-    /// Its service account, which is its own.
+    /// The name of its service account.
     pub name: String,
-    /// The namespace with its ledger and its Lease, and the one that it watches where it does not watch all.
+    /// The namespace with its ledger and its Lease; also the watched namespace, if it does not watch all.
     pub own: String,
     /// Whether its rights hold in every namespace.
     pub everywhere: bool,
 }
 
 impl Account {
-    /// Of the operator of a story, with rights in the whole cluster.
+    /// The operator of a story, with rights in the whole cluster.
     pub fn cluster(own: &str) -> Self {
         Self { name: own.to_owned(), own: own.to_owned(), everywhere: true }
     }
 
-    /// Of another operator there, with Roles in that namespace only.
+    /// Another operator, with Roles in that namespace only.
     pub fn namespaced(own: &str) -> Self {
         Self { name: format!("{own}-roles"), own: own.to_owned(), everywhere: false }
     }
 }
 
-/// One thing that is granted: a verb on a resource, of one name perhaps, in one namespace perhaps.
+/// One granted right: a verb on a resource, possibly limited to a name or a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     /// The API group.
     pub group: String,
     /// Plural, with the subresource behind a slash.
     pub resource: String,
-    /// As RBAC calls it.
+    /// The verb, as RBAC calls it.
     pub verb: String,
     names: Vec<String>,
     namespace: Option<String>,
 }
 
 impl Right {
-    /// Whether this right is what a request needed.
+    /// Whether this right permits the request.
     pub fn covers(&self, asked: &Asked) -> bool {
         let here = self.namespace.is_none() || self.namespace == asked.namespace;
-        // A watch or list of one object says its name in a field selector.
+        // A watch or list of one object has its name in a field selector.
         let named = self.names.is_empty() || asked.name.as_ref().is_some_and(|it| self.names.contains(it));
         let same = (&self.group, &self.resource, &self.verb) == (&asked.group, &asked.resource, &asked.verb);
         here && named && same
@@ -74,13 +75,13 @@ fn rendered() -> Vec<(String, String, Value)> {
             let text = |field: &str| role["metadata"][field].as_str().unwrap().to_owned();
             (text("name"), text("namespace"), role["rules"].clone())
         })
-        // One of the watched namespaces stands for all.
+        // One of the watched namespaces stands for all of them.
         .filter(|(_, namespace, _)| namespace != "search")
         .collect()
 }
 
 impl Account {
-    /// Rules with the place where they hold: a namespace, or everywhere.
+    /// Rules with their scope: a namespace, or all.
     fn placed(&self) -> Vec<(String, Option<String>, Value)> {
         let place = |namespace: &str| match namespace {
             "kube-system" => Some("kube-system".to_owned()),
@@ -93,7 +94,7 @@ impl Account {
             .collect()
     }
 
-    /// Everything that is granted to it.
+    /// Every right of this account.
     pub fn rights(&self) -> Vec<Right> {
         let strings = |value: &Value| -> Vec<String> {
             value.as_array().into_iter().flatten().map(|it| it.as_str().unwrap().to_owned()).collect()
@@ -118,7 +119,7 @@ impl Account {
         rights
     }
 
-    /// Makes the service account, grants it its rights, and returns a token for it.
+    /// Creates the service account, grants its rights, and returns a token for it.
     pub async fn token(&self, admin: &Client) -> String {
         let namespaces: Api<Namespace> = Api::all(admin.clone());
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATORS}});
@@ -149,7 +150,7 @@ impl Account {
         made.status.unwrap().token.unwrap()
     }
 
-    /// Takes it all away, but for what goes with the story's namespace.
+    /// Removes the service account and its rights, except those that are deleted with the story's namespace.
     pub async fn withdraw(&self, admin: &Client) {
         for (name, namespace, _) in self.placed() {
             let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
@@ -162,7 +163,7 @@ impl Account {
         let _ = accounts.delete(&self.name, &DeleteParams::default()).await;
     }
 
-    /// The API server learns of roles by watching them: a moment passes before it goes by new ones.
+    /// Waits until the API server, which watches roles, applies the new ones.
     pub async fn settled(&self, operator: &Client) {
         let secrets: Api<Secret> = if self.everywhere {
             Api::all(operator.clone())

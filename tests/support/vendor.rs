@@ -13,7 +13,7 @@ pub struct InProcess(pub Emulator);
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
-        // A closed connection does not tell whether the vendor had carried the request out.
+        // A closed connection does not show whether the vendor carried the request out.
         let broken = |Dropped| Fault::ambiguous(FaultKind::Disconnected);
         self.0.call(request).await.map_err(broken)
     }

@@ -1,5 +1,5 @@
-//! A world: a cluster, a vendor, an operator, and somebody with kubectl. The cluster is either the simulated one,
-//! under paused time, or a real kube-apiserver; the stories do not know which.
+//! A world: a cluster, a vendor, an operator, and a user with kubectl. The cluster is either the simulated one, under
+//! paused time, or a real kube-apiserver; the stories are the same for both.
 
 use super::cluster::Cluster;
 use super::drivers::Driver;
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use keysmith::cluster::lease::{self, LeaseClient};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::{Emulator, Surface};
+use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -32,63 +32,63 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
-/// The console token that works.
+/// The working console token.
 pub const TOKEN: &str = "ek_live_emulated-story-token";
 /// Time between two listings in the simulated world and in the real one.
 const POLLS: (i64, i64) = (300, 2);
 
-/// Where the cluster is.
+/// The kind of cluster.
 enum Ground {
     Simulated(Cluster),
     Real(plane::Recorder),
 }
 
-/// Everything a story needs.
+/// Everything that a story needs.
 pub struct World {
     ground: Ground,
-    /// Somebody with kubectl.
+    /// A user's client.
     pub user: Client,
     /// The vendors.
     pub emulator: Emulator,
     /// The vendor of the story.
-    pub surface: Surface,
-    /// The namespace the story plays in.
+    pub vendor_id: VendorId,
+    /// The namespace of the story.
     pub namespace: String,
     /// The time, as the operator and the vendor see it.
     pub clock: Clock,
     /// The operator's counters.
     pub metrics: Metrics,
-    /// The vendors that operators know which are started from now on.
+    /// The registry of vendors of operators that start later.
     pub vendors: Vendors,
-    /// The most keys they make for one resource within a day.
+    /// The limit of keys per resource and day of operators that start later.
     pub keys_per_day: u64,
-    /// Time between two looks of theirs at the vendor.
+    /// The poll interval of operators that start later.
     pub poll: SignedDuration,
-    /// Whether operators that are started from now on watch all namespaces.
+    /// Whether operators that start later watch all namespaces.
     pub everywhere: bool,
-    /// Namespaces that they watch beside the one of the story, where they do not watch all.
+    /// Namespaces that operators watch beside the story's, if they do not watch all.
     pub beside: Vec<String>,
-    /// Time between two of their sweeps.
+    /// The sweep interval of operators that start later.
     pub sweep: SignedDuration,
-    /// Where they keep the ledger.
+    /// The namespace of the ledger.
     pub ledger_namespace: String,
-    /// What the vendors admit of their calls.
+    /// The rate limit of the vendors.
     pub limit: Option<Limit>,
-    /// Whether the story forges serials in Secrets, which then go up and down as it likes.
+    /// Whether the story forges serials in Secrets, which may then decrease.
     pub forges_serials: bool,
     replicas: Vec<Replica>,
-    /// Whoever takes the lead away from one of two operators time and again.
+    /// The task that takes the leadership from one of two operators again and again.
     usurper: Option<AbortOnDropHandle<()>>,
 }
 
 impl World {
     /// A simulated cluster under paused time, with a running operator.
     pub async fn simulated() -> Self {
-        Self::simulated_at(Surface::Edgee).await
+        Self::simulated_at(VendorId::Edgee).await
     }
 
-    /// The same, with another vendor.
-    pub async fn simulated_at(surface: Surface) -> Self {
+    /// The same at another vendor.
+    pub async fn simulated_at(vendor_id: VendorId) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -99,37 +99,38 @@ impl World {
         let cluster = Cluster::new(move || now.now(), crds);
         cluster.add_namespace("story");
         let user = cluster.client_named("user");
-        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, surface).await
+        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, vendor_id).await
     }
 
-    /// A namespace of its own on a real control plane, with a running operator that watches only that.
+    /// A new namespace on a real control plane, with a running operator that watches only that namespace.
     pub async fn real() -> Self {
-        Self::real_at(Surface::Edgee).await
+        Self::real_at(VendorId::Edgee).await
     }
 
-    /// The same, with another vendor.
-    pub async fn real_at(surface: Surface) -> Self {
+    /// The same at another vendor.
+    pub async fn real_at(vendor_id: VendorId) -> Self {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
         let body = json!({"metadata": {"generateName": "story-"}});
         let namespace =
             namespaces.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await;
         let namespace = namespace.unwrap().name_any();
-        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), surface).await
+        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), vendor_id)
+            .await
     }
 
     async fn new(
         ground: Ground,
         (user, namespace): (Client, String),
         clock: Clock,
-        surface: Surface,
+        vendor_id: VendorId,
     ) -> Self {
         canary::listen();
         let now = clock.clone();
         let emulator = Emulator::new(move || now.now());
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
-        emulator.surface(surface).add_token(TOKEN);
+        emulator.vendor(vendor_id).add_token(TOKEN);
         let metrics = Metrics::default();
         let poll = SignedDuration::from_secs(match &ground {
             Ground::Simulated(_) => POLLS.0,
@@ -140,7 +141,7 @@ impl World {
             ground,
             user,
             emulator,
-            surface,
+            vendor_id,
             namespace,
             clock,
             metrics,
@@ -160,7 +161,7 @@ impl World {
         world
     }
 
-    /// From now on there are two operators instead of one, and the lead is taken away from them time and again.
+    /// Starts a second operator, and a task that takes the leadership from each of them again and again.
     pub async fn rival(&mut self) {
         self.stop().await;
         let usurpation = usurp(Api::namespaced(self.user.clone(), &self.namespace));
@@ -168,7 +169,7 @@ impl World {
         self.start().await;
     }
 
-    /// Starts an operator, or two where there are rivals.
+    /// Starts an operator, or two if there are rivals.
     pub async fn start(&mut self) {
         if self.usurper.is_none() {
             let operator = self.operator("operator").await;
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    /// Starts an operator that stands for election under that name, beside whatever runs.
+    /// Starts an operator with leader election under that name, beside those that run.
     pub async fn replica(&self, name: &str, metrics: Metrics) -> Replica {
         let (operator, calls) = self.operator(name).await;
         let lease = LeaseClient::new(self.connection(&format!("{name}-lease")).await, &self.namespace);
@@ -188,7 +189,7 @@ impl World {
         Replica::start(Operator { metrics, election: Some(election), ..operator }, calls)
     }
 
-    /// The operator that runs, where there is one.
+    /// The running operator, if there is only one.
     pub fn alone(&self) -> &Replica {
         assert_eq!(self.replicas.len(), 1);
         &self.replicas[0]
@@ -230,29 +231,29 @@ impl World {
         }
     }
 
-    /// From now on the operator looks at the vendor every six hours: weeks pass faster, where nothing hangs on a look.
+    /// Restarts the operator with a poll interval of six hours: weeks pass faster if nothing depends on a poll.
     pub async fn look_rarely(&mut self) {
         self.poll = SignedDuration::from_hours(6);
         self.stop().await;
         self.start().await;
     }
 
-    /// Asks the operators to stop, and waits until everything under way is finished.
+    /// Requests a stop of the operators, and waits until all work under way is finished.
     pub async fn stop(&mut self) {
         for replica in self.replicas.drain(..) {
             replica.stop().await;
         }
     }
 
-    /// Kills the operators in the middle of whatever they do.
+    /// Kills the operators, whatever they are doing.
     pub fn kill(&mut self) {
         self.replicas.drain(..).for_each(Replica::kill);
     }
 
-    /// Ends a story: the operator stops, and no secret was seen anywhere but in Secrets.
+    /// Ends a story: the operator stops, and no secret was seen outside Secrets.
     pub async fn end(mut self) {
         if self.usurper.is_some() {
-            // A story may be over before the lead was taken away twice; what comes next is lived through as well.
+            // A story may be over before the leadership was taken away twice, so the end waits for that.
             self.eventually("the lead is taken away", async || {
                 let lease = self.lease().await.unwrap().spec.unwrap();
                 if lease.lease_transitions > Some(1) { Ok(()) } else { Err(format!("{lease:?}")) }
@@ -278,7 +279,7 @@ impl World {
             account.withdraw(&self.user).await;
             Account::namespaced(&self.namespace).withdraw(&self.user).await;
             let namespaces: Api<Namespace> = Api::all(self.user.clone());
-            // The control plane goes away with the test; a namespace that hangs is nobody's problem by then.
+            // The control plane ends with the test, so a namespace that hangs does not matter then.
             let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
         }
     }
@@ -304,7 +305,7 @@ impl World {
         texts
     }
 
-    /// Whether time is paused here, so that days cost nothing.
+    /// Whether time is paused, so that days cost nothing.
     pub fn is_simulated(&self) -> bool {
         matches!(self.ground, Ground::Simulated(_))
     }
@@ -317,13 +318,13 @@ impl World {
         }
     }
 
-    /// The lease by which several operators agree on one.
+    /// The Lease of the leader election.
     pub async fn lease(&self) -> Option<Lease> {
         let leases: Api<Lease> = Api::namespaced(self.user.clone(), &self.namespace);
         leases.get_opt(lease::NAME).await.unwrap()
     }
 
-    /// Writes of the operator to Kubernetes, events apart: verb and resource.
+    /// Writes of the operator to Kubernetes, except events: verb and resource.
     pub fn writes(&self) -> Vec<String> {
         match &self.ground {
             Ground::Simulated(cluster) => {
@@ -333,7 +334,7 @@ impl World {
         }
     }
 
-    /// How often the operator read the Secret of that name, and how often it asked whether one would be stored.
+    /// How often the operator read the Secret of that name, and how often it made a dry run for it.
     pub fn looks_at_secret(&self, name: &str) -> (usize, usize) {
         let asked: Vec<(String, String, Option<String>, bool)> = match &self.ground {
             Ground::Simulated(cluster) => {
@@ -351,7 +352,7 @@ impl World {
         (asked.iter().filter(read).count(), asked.iter().filter(|it| it.3).count())
     }
 
-    /// What the operator asked of a real API server.
+    /// The requests of the operator to a real API server.
     pub fn requests(&self) -> Vec<plane::Asked> {
         match &self.ground {
             Ground::Simulated(_) => panic!("this story needs a real API server"),
@@ -359,14 +360,14 @@ impl World {
         }
     }
 
-    /// Lets time pass: all of it in the simulated world, polls in the real one.
+    /// Lets time pass: the first duration in the simulated world, the second one in the real world.
     pub async fn pass(&self, simulated: Duration, real: Duration) {
         tokio::time::sleep(if self.is_simulated() { simulated } else { real }).await;
     }
 
-    /// Waits until `check` holds. The bound is generous: it ends a hopeless story, it proves nothing.
+    /// Waits until `check` holds. The bound is generous: it only ends a hopeless story.
     pub async fn eventually<T>(&self, what: &str, mut check: impl AsyncFnMut() -> Result<T, String>) -> T {
-        // An hour, or ninety seconds. Whoever waits long in the simulated world looks more rarely.
+        // An hour, or ninety seconds. In the simulated world, the checks become less frequent during a long wait.
         let steps = if self.is_simulated() {
             [(Duration::from_millis(500), 600), (Duration::from_secs(5), 660)]
         } else {
@@ -383,10 +384,10 @@ impl World {
         panic!("never happened: {what}; at last: {last}");
     }
 
-    /// The objects of one of our kinds.
+    /// The API of one of our kinds.
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
         let gvk = GroupVersionKind::gvk("keysmith.dev", "v1alpha1", kind);
-        // Kube makes a plural of the plural otherwise.
+        // Without this, kube would pluralize the plural.
         let resource = match kind {
             "ProjectSettings" => ApiResource::from_gvk_with_plural(&gvk, "projectsettings"),
             _ => ApiResource::from_gvk(&gvk),
@@ -472,20 +473,20 @@ impl World {
         .await;
     }
 
-    /// A ConsoleToken that works, with its Secret.
+    /// Creates a working ConsoleToken with its Secret.
     pub async fn token(&self) {
         self.write_secret("edgee-console", &[("token", TOKEN)]).await;
         self.create("ConsoleToken", "edgee", self.token_spec()).await;
         self.ready("ConsoleToken", "edgee").await;
     }
 
-    /// Its spec.
+    /// The spec of that ConsoleToken.
     pub fn token_spec(&self) -> Value {
         let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
-        merged(self.surface.token_spec(), secret)
+        merged(self.vendor_id.token_spec(), secret)
     }
 
-    /// A GatewayApiKey of that token that is Ready.
+    /// Creates a GatewayApiKey of that token, and waits until it is Ready.
     pub async fn key(&self, name: &str, spec: Value) {
         self.create("GatewayApiKey", name, key_spec(spec)).await;
         self.ready("GatewayApiKey", name).await;
@@ -498,7 +499,7 @@ impl World {
         let (secrets, params) = (self.secrets(), PostParams::default());
         let mut secret: Secret = serde_json::from_value(secret).unwrap();
         match secrets.get_opt(name).await.unwrap() {
-            // Whoever deletes one that is held waits, and so it is replaced.
+            // The Secret is held, so its deletion would wait; it is replaced instead.
             Some(present) if !present.finalizers().is_empty() => {
                 secret.metadata.resource_version = present.metadata.resource_version;
                 secrets.replace(name, &params, &secret).await.unwrap();
@@ -561,7 +562,7 @@ impl World {
     }
 }
 
-/// Of every Secret of ours, as long as it was there.
+/// Verifies the serials of every Secret of ours, as long as it existed.
 fn serials_never_fell(cluster: &Cluster) -> Verdict {
     let mut serials = BTreeMap::new();
     for version in cluster.secret_history_after(0) {
@@ -577,7 +578,7 @@ fn serials_never_fell(cluster: &Cluster) -> Verdict {
     Ok(())
 }
 
-/// A ConsoleToken's spec that works, at Edgee.
+/// The spec of a working ConsoleToken at Edgee.
 pub fn token_spec() -> Value {
     json!({
         "vendor": {"edgee": {"organizationId": ORG}},
@@ -587,12 +588,12 @@ pub fn token_spec() -> Value {
     })
 }
 
-/// A GatewayApiKey's spec: these fields, with the usual token.
+/// The spec of a GatewayApiKey: these fields, with the usual token.
 pub fn key_spec(fields: Value) -> Value {
     merged(json!({"consoleTokenRef": {"name": "edgee"}}), fields)
 }
 
-/// One object over another.
+/// Merges one object over another.
 pub fn merged(mut base: Value, over: Value) -> Value {
     base.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
     base

@@ -1,83 +1,83 @@
-//! One run: a scenario, the faults that strike it, and what came of it.
+//! One run: a scenario, its faults, and the result.
 
 use super::fault::{Point, Strike};
 use super::goal::Goal;
 use super::scenario::Scenario;
 use super::stage::Stage;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What must hold at the end has to hold this long; a poll falls into it.
+/// The end state has to last this long, which includes a poll.
 const QUIET: Duration = Duration::from_secs(340);
-/// What passes the line this long after the world is right belongs to it: events, the echo of the last write.
+/// Points within this time after the goal belong to the run: events, the echo of the last write.
 const AFTERMATH: Duration = Duration::from_secs(2);
-/// A world that is not right after this long never will be. Missed events are made good within 11 hours.
+/// A world that has not reached the goal after this long never will. Missed events are made good within 11 hours.
 const HOPELESS: Duration = Duration::from_hours(13);
-/// The same before anything goes wrong.
+/// The same limit for the preparation, without faults.
 const PREPARED: Duration = Duration::from_mins(5);
 
 /// A scenario and its faults.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// At which vendor.
-    pub surface: Surface,
-    /// What happens.
+    /// The vendor.
+    pub vendor_id: VendorId,
+    /// The scenario.
     pub scenario: Scenario,
-    /// What goes wrong, in order.
+    /// The faults, in order.
     pub strikes: Vec<Strike>,
 }
 
-/// What came of a case.
+/// The result of a case.
 pub struct Report {
-    /// The points until the world was right for the first time, and what followed at once.
+    /// The points until the goal was reached for the first time, and shortly after.
     pub points: Vec<Point>,
-    /// What happened to whom.
+    /// The faults that happened, with their points.
     pub struck: Vec<(Strike, Point)>,
-    /// What was wrong; empty is good.
+    /// The violations; empty means success.
     pub wrong: Vec<String>,
 }
 
 impl Report {
-    /// A run that came to nothing.
+    /// A run that failed before it started.
     pub fn failed(wrong: String) -> Self {
         Self { points: Vec::new(), struck: Vec::new(), wrong: vec![wrong] }
     }
 }
 
 impl std::fmt::Display for Case {
-    /// As it is written in `KEYSMITH_SWEEP`.
+    /// The form of `KEYSMITH_SWEEP`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let strikes: Vec<_> = self.strikes.iter().map(ToString::to_string).collect();
-        write!(f, "{}/{}:{}", self.surface.name(), self.scenario.name(), strikes.join(","))
+        write!(f, "{}/{}:{}", self.vendor_id.name(), self.scenario.name(), strikes.join(","))
     }
 }
 
 impl Case {
-    /// The case that is written `vendor/scenario:number:fault,number:fault`.
+    /// Parses `vendor/scenario:number:fault,number:fault`.
     pub fn parse(text: &str) -> Option<Self> {
         let (vendor, rest) = text.split_once('/')?;
-        let surface = Surface::ALL.into_iter().find(|it| it.name() == vendor)?;
+        let vendor_id = VendorId::ALL.into_iter().find(|it| it.name() == vendor)?;
         let (scenario, strikes) = rest.split_once(':')?;
         let strike = |text: &str| {
             let (at, fault) = text.split_once(':')?;
             Some(Strike { at: at.parse().ok()?, fault: super::fault::Fault::parse(fault)? })
         };
         let strikes = strikes.split(',').filter(|it| !it.is_empty()).map(strike).collect::<Option<_>>()?;
-        Some(Self { surface, scenario: Scenario::parse(scenario)?, strikes })
+        Some(Self { vendor_id, scenario: Scenario::parse(scenario)?, strikes })
     }
 
     /// Runs it in a world of its own.
     pub fn run(&self) -> Report {
         alone(async {
-            match set(self.surface, self.scenario).await {
+            match set(self.vendor_id, self.scenario).await {
                 Ok(stage) => self.play(&stage).await,
                 Err(wrong) => Report::failed(wrong),
             }
         })
     }
 
-    /// Plays it on a stage that is prepared.
+    /// Runs it on a prepared stage.
     pub async fn play(&self, stage: &Stage) -> Report {
         stage.observer.allow_for(self.strikes.len());
         stage.line.count(&self.strikes);
@@ -92,18 +92,18 @@ impl Case {
     }
 }
 
-/// A runtime of its own, whose time passes when nothing else happens.
+/// Runs in a separate runtime, whose time passes when all tasks wait.
 pub fn alone<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(run)
 }
 
-/// A stage with everything in place that the scenario begins with.
-pub async fn set(surface: Surface, scenario: Scenario) -> Result<Stage, String> {
-    let stage = Stage::set(surface);
+/// A stage with the initial state of the scenario.
+pub async fn set(vendor_id: VendorId, scenario: Scenario) -> Result<Stage, String> {
+    let stage = Stage::set(vendor_id);
     let goal = scenario.prepare(&stage).await;
     let start = Instant::now();
-    // The operator is up and idle then, so that every run begins at the same point.
+    // The operator is then running and idle, so that every run begins at the same point.
     tokio::time::sleep(Duration::from_secs(3)).await;
     while let Err(wrong) = goal.check(&stage) {
         if start.elapsed() > PREPARED {
@@ -115,7 +115,8 @@ pub async fn set(surface: Surface, scenario: Scenario) -> Result<Stage, String> 
     Ok(stage)
 }
 
-/// Lets time pass until the world is right and stays so. How many points it took, and what is wrong if it never is.
+/// Lets time pass until the goal is reached and lasts. Returns the number of points, and the violation if the goal is
+/// never reached.
 async fn settle(stage: &Stage, goal: &Goal) -> (usize, Option<String>) {
     let start = Instant::now();
     let (mut stamp, mut right_since, mut points) = (None, None, None);
@@ -141,7 +142,7 @@ async fn settle(stage: &Stage, goal: &Goal) -> (usize, Option<String>) {
     (points.unwrap_or_else(|| stage.line.passed()), Some(wrong))
 }
 
-/// Looks are quick at first and rarer later, because a look costs more than the time between.
+/// The interval of checks grows, because a check costs more than the time between.
 fn pace(elapsed: Duration) -> Duration {
     match elapsed.as_secs() {
         0..=9 => Duration::from_millis(200),

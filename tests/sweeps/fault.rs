@@ -1,21 +1,21 @@
-//! What can go wrong at one point of a run, and at which points it can.
+//! The faults of one point of a run, and the points at which each is possible.
 
-/// One thing that goes wrong, once.
+/// One fault, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The operator dies before the request is carried out, or before the event is seen.
     KilledBefore,
     /// The operator dies after the request was carried out and before the answer is seen.
     KilledAfter,
-    /// 503, and nothing happened.
+    /// 503, not applied.
     Unavailable,
     /// The connection is refused: not a byte was sent.
     Refused,
     /// The connection breaks after the request was carried out; for an event, the watch breaks there.
     Lost,
-    /// 409, and nothing happened.
+    /// 409, not applied.
     Conflict,
-    /// 429 with Retry-After, and nothing happened.
+    /// 429 with Retry-After, not applied.
     Throttled,
     /// A read is answered from the past.
     Stale,
@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
+    /// Every fault.
     pub const ALL: [Self; 9] = [
         Self::KilledBefore,
         Self::KilledAfter,
@@ -37,7 +37,7 @@ impl Fault {
         Self::Dropped,
     ];
 
-    /// As it is written in `KEYSMITH_SWEEP`.
+    /// The name in `KEYSMITH_SWEEP`.
     pub fn name(self) -> &'static str {
         match self {
             Self::KilledBefore => "killed-before",
@@ -57,12 +57,12 @@ impl Fault {
         Self::ALL.into_iter().find(|fault| fault.name() == name)
     }
 
-    /// Whether it ends the operator.
+    /// Whether it kills the operator.
     pub fn kills(self) -> bool {
         matches!(self, Self::KilledBefore | Self::KilledAfter)
     }
 
-    /// Whether it can happen at such a point. What cannot is neither run nor counted.
+    /// Whether it is possible at such a point. An impossible fault is neither run nor counted.
     pub fn applies(self, point: &Point) -> bool {
         let always = matches!(self, Self::KilledBefore | Self::Lost);
         let asked = always || matches!(self, Self::KilledAfter | Self::Unavailable | Self::Throttled);
@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-/// What kind of traffic a point is.
+/// The kind of traffic of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// Kubernetes: get, list, discovery.
@@ -99,14 +99,14 @@ pub enum Sort {
 pub struct Point {
     /// What kind of traffic.
     pub sort: Sort,
-    /// Verb and resource, for people.
+    /// Verb and resource, for messages.
     pub what: String,
     /// Whether there is an older answer to this read.
     pub has_past: bool,
 }
 
 impl Point {
-    /// A point without a past.
+    /// A point without an older answer.
     pub fn new(sort: Sort, what: String) -> Self {
         Self { sort, what, has_past: false }
     }
@@ -117,7 +117,7 @@ impl Point {
 pub struct Strike {
     /// The number of the point.
     pub at: usize,
-    /// What happens there.
+    /// The fault.
     pub fault: Fault,
 }
 

@@ -1,9 +1,9 @@
-//! What must be true at the end of a run, whatever happened in it.
+//! The goal of a run: what must hold at its end, whatever happened in it.
 
 use super::observer::{KEYS, NAMESPACE, entry, is_ready};
 use super::stage::Stage;
 use crate::support::invariants::{AtRest, Key, Resource, Snapshot};
-use keysmith::emulator::{Seen, Surface};
+use keysmith::emulator::{Seen, VendorId};
 use serde_json::Value;
 
 /// A resource and its key at the end.
@@ -13,53 +13,53 @@ pub struct Outcome<'a> {
     /// Its key at the vendor.
     pub key: &'a Seen,
     /// The vendor.
-    pub surface: Surface,
+    pub vendor_id: VendorId,
 }
 
-/// What else must be true of a resource; the text says what is not.
+/// A further condition on a resource; the error names the violation.
 pub type Demand = fn(&Outcome<'_>) -> Result<(), String>;
 
-/// How the world must be in the end.
+/// The required state at the end.
 #[derive(Clone, Debug)]
 pub struct Goal {
-    /// The resources there are; each with one key that works. There is no other key, and no other resource.
+    /// The expected resources, each with one working key. There is no other key, and no other resource.
     pub names: Vec<String>,
-    /// What else must be true of each.
+    /// A further condition on each resource.
     pub demand: Demand,
     /// The namespace is gone.
     pub emptied: bool,
 }
 
 impl Goal {
-    /// These resources, each with a key that works.
+    /// These resources, each with a working key.
     pub fn keys(names: &[String]) -> Self {
         Self { names: names.to_vec(), demand: |_| Ok(()), emptied: false }
     }
 
-    /// Neither resource nor key.
+    /// Neither resources nor keys.
     pub fn nothing() -> Self {
         Self::keys(&[])
     }
 
-    /// And this.
+    /// Adds a condition.
     pub fn and(self, demand: Demand) -> Self {
         Self { demand, ..self }
     }
 
-    /// And no namespace.
+    /// Requires that the namespace is gone.
     pub fn without_namespace(self) -> Self {
         Self { emptied: true, ..self }
     }
 
-    /// The first thing that is not as it must be.
+    /// The first violation.
     pub fn check(&self, stage: &Stage) -> Result<(), String> {
-        let seen = stage.desk.keys();
+        let seen = stage.handle.keys();
         let snapshot = self.snapshot(stage, &seen);
         snapshot.check(AtRest::ALL)?;
         for resource in &snapshot.resources {
             let object = find(stage, &resource.name)?;
             let key = seen.iter().find(|key| Some(&key.id) == resource.id.as_ref()).ok_or("no key")?;
-            (self.demand)(&Outcome { object: &object, key, surface: stage.surface })
+            (self.demand)(&Outcome { object: &object, key, vendor_id: stage.vendor_id })
                 .map_err(|what| format!("{}: {what}", resource.name))?;
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Goal {
             id: key.id.clone(),
             name: key.name.clone(),
             secret: key.secret.clone(),
-            works: stage.desk.accepts(&key.secret),
+            works: stage.handle.accepts(&key.secret),
         };
         let mut left: Vec<_> = stage.cluster.names(KEYS, NAMESPACE);
         left.retain(|name| !self.names.contains(name));

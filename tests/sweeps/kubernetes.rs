@@ -1,4 +1,4 @@
-//! The operator's way to Kubernetes, across the line, and the events' way back.
+//! The operator's connection to Kubernetes, across the line, and the way of events back.
 
 use super::fault::{Fault, Point, Sort};
 use super::line::{Line, Passage};
@@ -22,13 +22,13 @@ type Chunk = Result<Frame<Bytes>, std::io::Error>;
 /// One operator's connection.
 #[derive(Clone)]
 pub struct Connection {
-    /// Whose.
+    /// The generation of the operator.
     pub generation: u64,
     /// The line it crosses.
     pub line: Line,
-    /// Where it leads.
+    /// The cluster at its end.
     pub cluster: Cluster,
-    /// Who looks at the world after every write.
+    /// The observer, which checks the world after every write.
     pub observer: Observer,
 }
 
@@ -56,7 +56,7 @@ impl Connection {
         }
         let past = past.filter(|_| strike == Some(Fault::Stale));
         let request = if let Some(revision) = past { wanted.of_the_past(request, revision) } else { request };
-        // A task of its own: what was sent is carried out, whether or not its sender lives.
+        // A separate task: a request that was sent is carried out even if its sender is killed.
         let observer = Some(self.observer.clone()).filter(|_| wanted.sort() == Sort::Write);
         let sent = tokio::spawn(async move {
             let answer = behind.send(request).await;
@@ -112,7 +112,7 @@ impl Connection {
     }
 }
 
-/// What an event is about; `None` for bookmarks and errors, which are no news of objects.
+/// The subject of an event; `None` for bookmarks and errors, which are not about objects.
 fn event(line: &Bytes, plural: &str) -> Option<String> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let sort = event["type"].as_str().filter(|sort| ["ADDED", "MODIFIED", "DELETED"].contains(sort))?;

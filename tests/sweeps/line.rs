@@ -1,22 +1,22 @@
 //! The line between the operator and the world: everything that passes it, in either direction, gets a number, and a
-//! fault may be waiting at that number. An operator that was killed gets nothing through any more, which is all that
-//! the world can see of a death: tasks of it that linger are of no consequence.
+//! fault may be set for that number. Nothing of a killed operator passes the line any more, so its remaining tasks have
+//! no effect.
 
 use super::fault::{Fault, Point, Strike};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// What becomes of something that arrives at the line.
+/// The treatment of an arrival at the line.
 pub enum Passage {
-    /// Its operator is dead: it never arrives and is never answered.
+    /// The operator is dead: the request never arrives and is never answered.
     Dead,
-    /// It passes, and meets this fault.
+    /// The request passes, with this fault.
     Open(Option<Fault>),
 }
 
 #[derive(Default)]
 struct State {
-    /// The operator that is alive; others are dead.
+    /// The generation of the live operator; others are dead.
     generation: u64,
     counting: bool,
     points: Vec<Point>,
@@ -36,14 +36,14 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a new operator in, and nobody else any more.
+    /// Admits a new operator, and no other one any more.
     pub fn admit(&self) -> u64 {
         let mut state = self.state();
         state.generation += 1;
         state.generation
     }
 
-    /// Starts numbering from 1, with these faults waiting.
+    /// Starts numbering from 1, with these faults.
     pub fn count(&self, strikes: &[Strike]) {
         let mut state = self.state();
         state.counting = true;
@@ -62,12 +62,12 @@ impl Line {
         self.state().points.len()
     }
 
-    /// The faults that happened, and to what.
+    /// The faults that happened, with their points.
     pub fn struck(&self) -> Vec<(Strike, Point)> {
         self.state().struck.clone()
     }
 
-    /// Kills the operator, at no point in particular.
+    /// Kills the operator at once, whatever the number.
     pub fn kill(&self) {
         self.state().generation += 1;
         self.killed.notify_one();
@@ -78,7 +78,7 @@ impl Line {
         self.killed.notified().await;
     }
 
-    /// Something of that operator arrives.
+    /// A request or event of that operator arrives.
     pub fn arrive(&self, generation: u64, point: Point) -> Passage {
         let mut state = self.state();
         if state.generation != generation {
@@ -96,7 +96,7 @@ impl Line {
         let point = state.points[at - 1].clone();
         state.struck.push((strike, point));
         if strike.fault.kills() {
-            // From now on nothing of it gets through; what is under way already is carried out.
+            // From now on nothing of it passes; requests under way are carried out.
             state.generation += 1;
             self.killed.notify_one();
         }
@@ -106,7 +106,7 @@ impl Line {
         Passage::Open(Some(strike.fault))
     }
 
-    /// Whether that operator may still hear something.
+    /// Whether that operator may still receive events.
     pub fn is_alive(&self, generation: u64) -> bool {
         self.state().generation == generation
     }

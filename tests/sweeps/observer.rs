@@ -1,33 +1,33 @@
-//! Looks at the world after everything that may have changed it, and requests for the invariants of every instant.
+//! Checks the invariants of every instant after everything that may have changed the world.
 
 use crate::support::cluster::{Cluster, SecretVersion};
 use crate::support::invariants::{self, Creations, Serving, Verdict};
 use bytes::Bytes;
 use http::{Method, Request};
 use k8s_openapi::ByteString;
-use keysmith::emulator::Desk;
+use keysmith::emulator::VendorHandle;
 use keysmith::plan::naming::Mark;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The namespace everything plays in.
+/// The namespace of the run.
 pub const NAMESPACE: &str = "sweep";
-/// Where keys are stored.
+/// The resource under which keys are stored.
 pub const KEYS: &str = "gatewayapikeys.keysmith.dev";
 
 /// One resource as the observer knows it.
 #[derive(Default)]
 struct Known {
-    /// It was Ready once, so its Secret must work from then on.
+    /// Whether it was ever Ready: its Secret must work from then on.
     ready: bool,
-    /// Its user ended it: nothing is promised any more.
+    /// Whether its user released it: its key need not work any more.
     released: bool,
-    /// The key its user declared leaked, which may die at once.
+    /// The key that its user declared leaked, which may be revoked at once.
     leaked: Option<String>,
     /// The highest serial its Secret ever held.
     serial: u64,
-    /// What its Secret holds.
+    /// The key in its Secret.
     value: Option<String>,
 }
 
@@ -45,55 +45,55 @@ struct State {
 #[derive(Clone)]
 pub struct Observer {
     cluster: Cluster,
-    desk: Desk,
+    handle: VendorHandle,
     state: Arc<Mutex<State>>,
 }
 
 impl Observer {
     /// An observer of this world.
-    pub fn new(cluster: Cluster, desk: Desk) -> Self {
-        Self { cluster, desk, state: Arc::default() }
+    pub fn new(cluster: Cluster, handle: VendorHandle) -> Self {
+        Self { cluster, handle, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes care of a resource from now on.
+    /// Observes a resource from now on.
     pub fn guard(&self, name: &str) {
         self.state().known.entry(name.to_owned()).or_default();
     }
 
-    /// From now on nothing is promised of that resource.
+    /// Releases that resource: its key need not work any more.
     pub fn release(&self, name: &str) {
         let mut state = self.state();
         let known = state.known.entry(name.to_owned()).or_default();
         known.released = true;
     }
 
-    /// From now on nothing is promised of the key that is served now.
+    /// Excuses the present key: it may be revoked at once.
     pub fn leaked(&self, name: &str) {
         let mut state = self.state();
         let known = state.known.entry(name.to_owned()).or_default();
         known.leaked.clone_from(&known.value);
     }
 
-    /// So many faults may each leave one more key alive for a while.
+    /// Allows one more live key for a while per fault.
     pub fn allow_for(&self, faults: usize) {
         self.state().faults = faults;
     }
 
-    /// Something that is seen elsewhere.
+    /// Records a finding from outside.
     pub fn report(&self, finding: &str) {
         self.state().find(finding.to_owned());
     }
 
-    /// What was found so far.
+    /// The findings so far.
     pub fn findings(&self) -> Vec<String> {
         self.state().findings.clone()
     }
 
-    /// A vendor call leaves the operator: at most one create call per serial ever does.
+    /// A vendor call of the operator: at most one create call per serial is sent.
     pub fn sent(&self, request: &Request<Bytes>) {
         if request.method() != Method::POST || !is_collection(request.uri().path()) {
             return;
@@ -107,12 +107,12 @@ impl Observer {
         state.judge(sent);
     }
 
-    /// Changes whenever the world may have changed.
+    /// A value that changes whenever the world may have changed.
     pub fn stamp(&self) -> (u64, u64) {
         (self.cluster.revision(), self.state().looks)
     }
 
-    /// Looks at everything.
+    /// Checks everything.
     pub fn look(&self) {
         let mut state = self.state();
         state.looks += 1;
@@ -135,9 +135,9 @@ impl Observer {
                 ended: known.released,
                 leaked: known.value.is_some() && known.value == known.leaked,
             };
-            // Whether it works is asked only where it matters: a look costs more than anything else here.
+            // Whether the key works is checked only if it matters, because that check is the most expensive one.
             if known.ready && !known.released {
-                serving.works = known.value.as_deref().map(|value| self.desk.accepts(value));
+                serving.works = known.value.as_deref().map(|value| self.handle.accepts(value));
             }
             verdicts.push(invariants::served_key_works(name, serving));
         }
@@ -148,7 +148,7 @@ impl Observer {
 
     fn look_at_keys(&self, state: &mut State) {
         let mut live: BTreeMap<String, usize> = BTreeMap::new();
-        for key in self.desk.keys() {
+        for key in self.handle.keys() {
             let mark = Mark::parse(&key.name).map_or(key.name.clone(), |(mark, _)| mark.to_string());
             *live.entry(mark).or_default() += 1;
         }
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// Whether this is where a vendor's keys are listed and made.
+/// Whether this path lists and creates a vendor's keys.
 pub fn is_collection(path: &str) -> bool {
     ["/api_keys", "/custom_token/", "/manage/keys/", "/manage/api-keys"].iter().any(|it| path.ends_with(it))
 }

@@ -1,36 +1,36 @@
-//! Many cases on a few threads, and what is said of them.
+//! Runs many cases on a few threads, and reports on them.
 
 use super::case::{self, Case, Report};
 use super::fault::{Fault, Point, Strike};
 use super::scenario::Scenario;
 use super::stage::Stage;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// As many as the smallest machine that is supported has cores.
+/// The number of cores of the smallest supported machine.
 const THREADS: usize = 2;
-/// A case whose fault met nothing is tried so often: the order of what happens at once is not always the same.
+/// The number of tries of a case whose fault did not happen: concurrent points do not always have the same order.
 const TRIES: usize = 3;
 
-/// Prints although the test harness swallows what passing tests print.
+/// Prints although the test harness captures the output of passing tests.
 pub fn say(line: &str) {
-    // Nobody is left to be told if this fails.
+    // A failure to print cannot be reported.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A case and what came of it.
+/// A case and its result.
 pub type Finished = (Case, Report);
 
 /// Every fault at every point where it can happen.
-pub fn singles(surface: Surface, scenario: Scenario, points: &[Point]) -> Vec<Case> {
+pub fn singles(vendor_id: VendorId, scenario: Scenario, points: &[Point]) -> Vec<Case> {
     let strikes = strikes(points, 1);
-    strikes.map(|strike| Case { surface, scenario, strikes: vec![strike] }).collect()
+    strikes.map(|strike| Case { vendor_id, scenario, strikes: vec![strike] }).collect()
 }
 
-/// The strikes possible from the point of that number on.
+/// The possible faults from the point of that number on.
 pub fn strikes(points: &[Point], from: usize) -> impl Iterator<Item = Strike> {
     points.iter().enumerate().skip(from - 1).flat_map(|(index, point)| {
         let fitting = Fault::ALL.into_iter().filter(|fault| fault.applies(point));
@@ -38,7 +38,7 @@ pub fn strikes(points: &[Point], from: usize) -> impl Iterator<Item = Strike> {
     })
 }
 
-/// Runs them all. The order of the answers is that of the cases.
+/// Runs all cases. The results have the order of the cases.
 pub fn run_all(cases: Vec<Case>) -> Vec<Finished> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(cases.len()));
@@ -55,7 +55,7 @@ pub fn run_all(cases: Vec<Case>) -> Vec<Finished> {
     ordered(cases, results.into_inner().unwrap())
 }
 
-/// The same, one after the other in one world per thread: for a scenario that ends where it began.
+/// Runs them one after the other in one world per thread, for a scenario that ends in its initial state.
 pub fn run_in_one_world(cases: Vec<Case>) -> Vec<Finished> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(cases.len()));
@@ -63,7 +63,7 @@ pub fn run_in_one_world(cases: Vec<Case>) -> Vec<Finished> {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while next.load(Ordering::Relaxed) < cases.len() {
-                    // A world that something went wrong in is left, and the next case begins in a new one.
+                    // After a violation the world is dropped, and the next case begins in a new one.
                     case::alone(play_on(&cases, &next, &results));
                 }
             });
@@ -77,7 +77,7 @@ async fn play_on(cases: &[Case], next: &AtomicUsize, results: &Mutex<Vec<(usize,
     while let Some((at, case)) = take(cases, next) {
         let ready = match stage.take() {
             Some(stage) => Ok(stage),
-            None => case::set(case.surface, case.scenario).await,
+            None => case::set(case.vendor_id, case.scenario).await,
         };
         let report = match ready {
             Ok(ready) => {
@@ -105,7 +105,7 @@ fn ordered(cases: Vec<Case>, mut results: Vec<(usize, Report)>) -> Vec<Finished>
     cases.into_iter().zip(results).map(|(case, (_, report))| (case, report)).collect()
 }
 
-/// Runs one case; a panic in it is a finding.
+/// Runs one case; a panic in it is a violation.
 pub fn run(case: &Case) -> Report {
     let mut report = Report::failed("it did not run".to_owned());
     for _ in 0..TRIES {
@@ -118,9 +118,9 @@ pub fn run(case: &Case) -> Report {
     report
 }
 
-/// Says what was wrong with a case, and how to see it again.
+/// Prints the violations of a case, and how to repeat it.
 pub fn complain(case: &Case, report: &Report) {
-    say(&format!("VIOLATION in {} at {}", case.scenario.name(), case.surface.name()));
+    say(&format!("VIOLATION in {} at {}", case.scenario.name(), case.vendor_id.name()));
     for (strike, point) in &report.struck {
         say(&format!("  at point {} ({}): {}", strike.at, point.what, strike.fault.name()));
     }
@@ -130,7 +130,7 @@ pub fn complain(case: &Case, report: &Report) {
     say(&format!("  again: KEYSMITH_SWEEP={case} cargo test --test sweep"));
 }
 
-/// Says how a case ended.
+/// Prints the result of a case if it has violations.
 pub fn complain_if(case: &Case, report: &Report) {
     if report.wrong.is_empty() {
         say(&format!(

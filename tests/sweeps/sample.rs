@@ -1,39 +1,39 @@
-//! Pairs of faults: all of them, or a sample that a seed draws.
+//! Pairs of faults: all of them, or a random sample.
 
 use super::case::Case;
 use super::fault::{Point, Strike};
 use super::runner::{self, Finished};
 use crate::support::random::Rng;
 
-/// One of so many that are alike is tried.
+/// One of this many similar cases runs.
 const THINNED: usize = 40;
 
-/// Whether all pairs are asked for.
+/// Whether all pairs run.
 pub fn is_complete() -> bool {
     std::env::var("KEYSMITH_CHAOS").is_ok_and(|value| value == "1")
 }
 
-/// By `KEYSMITH_SEED`, or another one every time.
+/// Seeded by `KEYSMITH_SEED`, or by the time.
 pub fn rng() -> Rng {
     Rng::from_environment(|| {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
     })
 }
 
-/// Keys beside each other are as good as each other: of the looks at their Secrets a few stand for all.
+/// Similar keys are interchangeable: a sample of the reads of their Secrets stands for all.
 pub fn thin_out(rng: &mut Rng, mut cases: Vec<Case>, points: &[Point]) -> Vec<Case> {
     let alike = |point: &Point| point.what.contains(" secrets/") && point.what.contains('-');
     cases.retain(|case| !alike(&points[case.strikes[0].at - 1]) || rng.index(THINNED) == 0);
     cases
 }
 
-/// One of so many, drawn.
+/// A random sample: one of `many`.
 pub fn one_of(rng: &mut Rng, many: usize, mut cases: Vec<Case>) -> Vec<Case> {
     cases.retain(|_| rng.index(many) == 0);
     cases
 }
 
-/// A second fault after the first: wherever the run with the first one went, until it came to rest. At most
+/// A second fault after the first: at any point of the run with the first fault, until it came to rest. At most
 /// `amount` of all such pairs.
 pub fn pairs(rng: &mut Rng, results: &[Finished], amount: usize) -> Vec<Case> {
     let mut pairs: Vec<(usize, Strike)> = Vec::new();
@@ -43,7 +43,7 @@ pub fn pairs(rng: &mut Rng, results: &[Finished], amount: usize) -> Vec<Case> {
     }
     runner::say(&format!("sweep: {} pairs, of which {} are tried", pairs.len(), amount.min(pairs.len())));
     while pairs.len() > amount {
-        // Drawn to the front, the rest is cut off.
+        // The drawn pairs are moved to the front, and the others are cut off.
         for at in 0..amount {
             let other = at + rng.index(pairs.len() - at);
             pairs.swap(at, other);

@@ -1,36 +1,36 @@
-//! What users do while things go wrong, and what must come of it.
+//! The acts of users during faults, and the required result.
 
 use super::goal::{Goal, Outcome};
 use super::stage::Stage;
 use crate::support::drivers::Driver;
 use jiff::SignedDuration;
-use keysmith::emulator::Surface;
+use keysmith::emulator::VendorId;
 use serde_json::json;
 
-/// How many keys the restarted operator finds.
+/// The number of keys that the restarted operator finds.
 const FLEET: usize = 50;
 const NAME: &str = "checkout";
-/// How long a key is not shown: less than lies between the two looks that would make it a lost one.
+/// How long a key is hidden: less than the time between the two listings that would make it count as lost.
 const VANISHED: SignedDuration = SignedDuration::from_secs(30);
 
 /// One story whose points are swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scenario {
-    /// A token and a key are written.
+    /// A token and a key are created.
     Create,
-    /// A setting changes that the vendor changes in place.
+    /// A setting changes that the vendor can change in place.
     Edit,
-    /// A new key takes the place of the old one, which is retired after the overlap.
+    /// A new key replaces the old one, which is revoked after the overlap.
     Rotate,
-    /// A new key at once, and the old one dead.
+    /// A new key replaces the old one, which is revoked at once.
     Leak,
     /// The resource is deleted.
     Delete,
     /// The namespace is deleted, with the token and its Secret.
     NamespaceDelete,
-    /// The manifest is put in the object's place, without its finalizer and its claim.
+    /// The object is replaced by its manifest, without finalizer and claim.
     Replace,
-    /// For half a minute the vendor shows the key neither in a listing nor by its id.
+    /// For half a minute the vendor hides the key in listings and in reads by its id.
     Vanish,
     /// The operator starts and finds many settled keys.
     Restart,
@@ -49,11 +49,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::Restart,
 ];
 
-/// The scenarios in which two faults are tried together.
+/// The scenarios that are swept with pairs of faults.
 pub const PAIRED: &[Scenario] = &[Scenario::Create, Scenario::Rotate, Scenario::Delete];
 
 impl Scenario {
-    /// As it is written in `KEYSMITH_SWEEP`.
+    /// The name in `KEYSMITH_SWEEP`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -80,7 +80,7 @@ impl Scenario {
         }
     }
 
-    /// What is there before the points are counted.
+    /// Creates the initial state, before points are counted.
     pub async fn prepare(self, stage: &Stage) -> Goal {
         if self == Self::Create {
             return Goal::nothing();
@@ -88,10 +88,10 @@ impl Scenario {
         stage.token().await;
         for name in self.names() {
             let mut rotation = json!({"overlap": "2m", "trigger": "first"});
-            if stage.surface.capabilities().disable {
+            if stage.vendor_id.capabilities().disable {
                 rotation["brownOut"] = json!("1m");
             }
-            let mut spec = stage.surface.full(json!({
+            let mut spec = stage.vendor_id.full(json!({
                 "models": ["m-1"], "budget": {"amount": "100", "period": "Monthly"},
             }));
             spec["rotation"] = rotation;
@@ -100,20 +100,20 @@ impl Scenario {
         Goal::keys(&self.names())
     }
 
-    /// What the user does, and what must come of it.
+    /// The act of the user; returns the goal.
     pub async fn act(self, stage: &Stage) -> Goal {
         match self {
             Self::Create => {
                 stage.token().await;
-                stage.key(NAME, stage.surface.full(json!({"models": ["m-1"]}))).await;
+                stage.key(NAME, stage.vendor_id.full(json!({"models": ["m-1"]}))).await;
                 Goal::keys(&self.names())
             }
             Self::Edit => {
                 let edited = json!({"budget": {"amount": "300"}, "displayName": "Renamed"});
-                let spec = match stage.surface {
-                    // Nothing can be changed there, and so the key is replaced.
-                    Surface::Cortecs => stage.surface.full(edited),
-                    surface => surface.changeable(edited),
+                let spec = match stage.vendor_id {
+                    // No setting can be changed in place there, so the key is replaced.
+                    VendorId::Cortecs => stage.vendor_id.full(edited),
+                    vendor_id => vendor_id.changeable(edited),
                 };
                 stage.edit(NAME, json!({"spec": spec})).await;
                 Goal::keys(&self.names()).and(amended)
@@ -157,15 +157,15 @@ impl Scenario {
 fn amended(outcome: &Outcome<'_>) -> Result<(), String> {
     let key = outcome.key;
     let limited = key.budget_micros == Some(300_000_000);
-    let done = match outcome.surface {
-        Surface::Cortecs => key.name.starts_with("renamed-ks-"),
-        Surface::EdenAiV2 => limited && untouched(outcome).is_ok(),
+    let done = match outcome.vendor_id {
+        VendorId::Cortecs => key.name.starts_with("renamed-ks-"),
+        VendorId::EdenAiV2 => limited && untouched(outcome).is_ok(),
         _ => limited && untouched(outcome).is_ok() && key.name.starts_with("Renamed [ks-"),
     };
     if done { Ok(()) } else { Err(format!("the key is {} with {:?}", key.name, key.budget_micros)) }
 }
 
-/// The key is the first that was made. A serial may be burnt where a vendor admits few calls at once.
+/// The key is the first one. A serial may be wasted at a vendor with a low rate limit.
 fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
     if outcome.object["status"]["internal"]["keyCount"]["made"] == 1 {
         return Ok(());
@@ -173,7 +173,7 @@ fn untouched(outcome: &Outcome<'_>) -> Result<(), String> {
     Err(format!("a new key was made for nothing: {}", outcome.object["status"]))
 }
 
-/// The same, and a deletion would not leave it behind.
+/// The key is the first one, and the finalizer holds the resource.
 fn held(outcome: &Outcome<'_>) -> Result<(), String> {
     let metadata = &outcome.object["metadata"];
     let claim = metadata["annotations"]["keysmith.dev/claim"].is_string();
@@ -183,7 +183,7 @@ fn held(outcome: &Outcome<'_>) -> Result<(), String> {
     Err(format!("finalizer or claim is missing: {metadata}"))
 }
 
-/// The key is another one than the first.
+/// The key is not the first one.
 fn rotated(outcome: &Outcome<'_>) -> Result<(), String> {
     let status = &outcome.object["status"];
     if status["serial"].as_u64() > Some(1) && status["lastRotation"].is_object() {

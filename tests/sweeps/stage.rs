@@ -1,4 +1,4 @@
-//! The stage of one run: a cluster, a vendor, and an operator that is started again whenever it was killed.
+//! The stage of one run: a cluster, a vendor, and an operator that is restarted whenever it was killed.
 
 use super::kubernetes::Connection;
 use super::line::Line;
@@ -9,7 +9,7 @@ use crate::support::drivers::Driver;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use keysmith::controller::context::Settings;
-use keysmith::emulator::{Desk, Effect, Emulator, Rule, Surface};
+use keysmith::emulator::{Effect, Emulator, Rule, VendorHandle, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 const TOKEN: &str = "ek_live_emulated-sweep-token";
 const TOKEN_SECRET: &str = "console";
-/// Time between two listings.
+/// The poll interval.
 const POLL: SignedDuration = SignedDuration::from_secs(300);
-/// How long it takes until a new operator takes the place of one that was killed.
+/// The time until a killed operator is restarted.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// Everything a run needs.
@@ -39,19 +39,19 @@ pub struct Stage {
     pub cluster: Cluster,
     /// The vendors.
     pub emulator: Emulator,
-    /// The one that the resources are for.
-    pub surface: Surface,
-    /// A look at it.
-    pub desk: Desk,
-    /// What stands between the operator and both.
+    /// The vendor of the resources.
+    pub vendor_id: VendorId,
+    /// Its console.
+    pub handle: VendorHandle,
+    /// The line between the operator and both.
     pub line: Line,
-    /// Who looks at it all.
+    /// The observer.
     pub observer: Observer,
     user: Client,
     clock: Clock,
 }
 
-/// Generated once: the schemas cost more than a run.
+/// Generated once, because generating the schemas costs more than a run.
 fn crds() -> Vec<Value> {
     static CRDS: OnceLock<Vec<Value>> = OnceLock::new();
     let generate = || keysmith::api::crds().iter().map(|crd| serde_json::to_value(crd).unwrap()).collect();
@@ -60,7 +60,7 @@ fn crds() -> Vec<Value> {
 
 impl Stage {
     /// An empty stage with a running operator.
-    pub fn set(surface: Surface) -> Self {
+    pub fn set(vendor_id: VendorId) -> Self {
         let start = tokio::time::Instant::now();
         let clock = Clock::from_fn(move || {
             let passed = SignedDuration::try_from(start.elapsed()).unwrap();
@@ -70,13 +70,13 @@ impl Stage {
         let cluster = Cluster::new(move || now.now(), crds());
         cluster.add_namespace(NAMESPACE);
         let emulator = Emulator::new(move || vendors_now.now());
-        let desk = emulator.surface(surface);
-        desk.add_token(TOKEN);
-        let observer = Observer::new(cluster.clone(), desk.clone());
+        let handle = emulator.vendor(vendor_id);
+        handle.add_token(TOKEN);
+        let observer = Observer::new(cluster.clone(), handle.clone());
         observer.allow_for(0);
         let user = cluster.client_named("user");
         let line = Line::default();
-        let stage = Self { cluster, emulator, surface, desk, line, observer, user, clock };
+        let stage = Self { cluster, emulator, vendor_id, handle, line, observer, user, clock };
         tokio::spawn(stage.clone().keep_running());
         stage
     }
@@ -133,17 +133,17 @@ impl Stage {
         self.api(kind).create(&PostParams::default(), &object).await.unwrap();
     }
 
-    /// The user writes a ConsoleToken that works, and its Secret.
+    /// The user creates a working ConsoleToken and its Secret.
     pub async fn token(&self) {
         let secret = json!({"metadata": {"name": TOKEN_SECRET}, "stringData": {"token": TOKEN}});
         let secrets: Api<Secret> = Api::namespaced(self.user.clone(), NAMESPACE);
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
-        let mut spec = self.surface.token_spec();
+        let mut spec = self.vendor_id.token_spec();
         spec["secretRef"] = json!({"name": TOKEN_SECRET, "key": "token"});
         self.create("ConsoleToken", "vendor", spec).await;
     }
 
-    /// The user writes a GatewayApiKey.
+    /// The user creates a GatewayApiKey.
     pub async fn key(&self, name: &str, mut spec: Value) {
         spec["consoleTokenRef"] = json!({"name": "vendor"});
         self.observer.guard(name);
@@ -156,7 +156,7 @@ impl Stage {
         self.api("GatewayApiKey").patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// The user puts the manifest in the place of a GatewayApiKey, as `kubectl replace` does.
+    /// The user replaces a GatewayApiKey by its manifest, as `kubectl replace` does.
     pub async fn replace(&self, name: &str) {
         let api = self.api("GatewayApiKey");
         let mut object = api.get(name).await.unwrap();
@@ -164,9 +164,9 @@ impl Stage {
         api.replace(name, &PostParams::default(), &object).await.unwrap();
     }
 
-    /// For so long the vendor shows no key, all of which work on.
+    /// The vendor hides every key for this long; all of them work.
     pub fn hide_keys(&self, time: SignedDuration) {
-        let keys: Vec<_> = self.desk.keys().into_iter().map(|key| key.id).collect();
+        let keys: Vec<_> = self.handle.keys().into_iter().map(|key| key.id).collect();
         let gone = Effect::Status { code: 404, retry_after: None };
         let mut rules: Vec<_> = keys.iter().map(|id| Rule::always("GET", id, gone.clone())).collect();
         rules.push(Rule::always("GET", "", Effect::HideListed { keys }));
@@ -188,7 +188,7 @@ impl Stage {
         self.api("GatewayApiKey").delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// The user deletes the namespace with all in it.
+    /// The user deletes the namespace with everything in it.
     pub async fn delete_namespace(&self) {
         let namespaces: Api<Namespace> = Api::all(self.user.clone());
         namespaces.delete(NAMESPACE, &DeleteParams::default()).await.unwrap();

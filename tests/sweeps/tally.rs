@@ -2,18 +2,18 @@
 
 use std::io::Write;
 
-/// What was tried, and what was found.
+/// The number of runs and their results.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Points of the runs without faults.
     pub points: usize,
     /// Runs with one fault.
     pub faults: usize,
-    /// Runs with two.
+    /// Runs with two faults.
     pub pairs: usize,
-    /// Runs whose faults met nothing; they are not counted above.
+    /// Runs whose faults did not happen; they are not counted above.
     pub missed: usize,
-    /// Runs that ended wrong, or in which something was wrong on the way.
+    /// Runs with a violation, at the end or on the way.
     pub violations: usize,
 }
 
@@ -34,7 +34,7 @@ impl Tally {
         (self.faults + self.pairs + self.missed) as f64 / seconds
     }
 
-    /// Adds another one.
+    /// Adds another tally.
     pub fn add(&mut self, other: &Self) {
         self.points += other.points;
         self.faults += other.faults;

@@ -1,4 +1,4 @@
-//! The operator's way to the vendor, across the line.
+//! The operator's connection to the vendor, across the line.
 
 use super::fault::{Fault as Strike, Point, Sort};
 use super::line::{Line, Passage};
@@ -12,20 +12,20 @@ use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
 use std::future::pending;
 use std::time::Duration;
 
-/// How far a stale listing is behind; less than the lag that the driver's table admits.
+/// The lag of a stale listing; less than the lag in the driver's table.
 const LAG_MILLIS: u64 = 25_000;
-/// How long a call is under way, each way.
+/// The latency of a call, in each direction.
 const LATENCY: Duration = Duration::from_millis(1);
 
 /// The transport of one operator.
 pub struct Vendor {
-    /// Whose.
+    /// The generation of the operator.
     pub generation: u64,
     /// The line it crosses.
     pub line: Line,
-    /// Where it leads.
+    /// The vendor at its end.
     pub emulator: Emulator,
-    /// Who looks at the world after every call that may change something.
+    /// The observer, which checks the world after every call that may change state.
     pub observer: Observer,
 }
 
@@ -46,7 +46,7 @@ fn point(request: &Request<Bytes>) -> Point {
 }
 
 impl Vendor {
-    /// Sends the request with a fault of the emulator's own; it hits this call, because no other comes in between.
+    /// Sends the request with a fault of the emulator; it hits this call, because no other call comes in between.
     async fn call(&self, request: Request<Bytes>, effect: Option<Effect>) -> Result<Response<Bytes>, Fault> {
         if let Some(effect) = effect {
             self.emulator.faults().add(Rule::once(request.method().as_str(), "", effect));
@@ -82,7 +82,7 @@ impl Transport for Vendor {
             Some(Strike::Stale) => Some(Effect::LagListing { millis: LAG_MILLIS }),
             _ => None,
         };
-        // The death of the caller must not spare the vendor a request that was sent, so nothing waits before it.
+        // Killing the caller must not withhold a request that was sent, so nothing is awaited before it.
         let answer = self.call(request, effect).await;
         tokio::time::sleep(LATENCY).await;
         if !self.line.is_alive(self.generation) {

@@ -1,17 +1,17 @@
-//! What a request to Kubernetes requests for, as far as the sweep must know.
+//! A request to Kubernetes, as far as the sweep needs it.
 
 use super::fault::Sort;
 use crate::support::cluster::Cluster;
 use http::{Method, Request, Uri};
 use kube::client::Body;
 
-/// A request, taken apart.
+/// A parsed request.
 pub struct Wanted {
     /// Its HTTP method.
     pub verb: String,
     /// `v1` or `group/version`; empty outside the resources.
     pub version: String,
-    /// The resource; a path for what is none.
+    /// The resource; the path for other requests.
     pub plural: String,
     /// The object's name.
     pub name: Option<String>,
@@ -19,12 +19,12 @@ pub struct Wanted {
     pub watching: bool,
     namespace: Option<String>,
     subresource: Option<String>,
-    /// A read of the present, whole and from its beginning.
+    /// Whether it is a whole read of the present.
     plain: bool,
 }
 
 impl Wanted {
-    /// Takes a request apart.
+    /// Parses a request.
     pub fn of(request: &Request<Body>) -> Self {
         let path = request.uri().path();
         let query = request.uri().query().unwrap_or_default();
@@ -51,7 +51,7 @@ impl Wanted {
         }
     }
 
-    /// What kind of traffic it is.
+    /// The kind of traffic.
     pub fn sort(&self) -> Sort {
         match self.verb.as_str() {
             "GET" if self.watching => Sort::Watch,
@@ -60,7 +60,7 @@ impl Wanted {
         }
     }
 
-    /// The revision before the last change of what is read, where there is one.
+    /// The revision before the last change of the requested objects, if there is one.
     pub fn past(&self, cluster: &Cluster) -> Option<u64> {
         if self.sort() != Sort::Read || self.version.is_empty() || !self.plain || self.subresource.is_some() {
             return None;
@@ -72,7 +72,7 @@ impl Wanted {
         cluster.revision_before_last_change(&resource, self.namespace.as_deref(), self.name.as_deref())
     }
 
-    /// The same read as a list of the past, which is a request that a real server understands too.
+    /// The same read as a list of the past, which is a request that a real server supports too.
     pub fn of_the_past(&self, request: Request<Body>, revision: u64) -> Request<Body> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();

@@ -1,4 +1,4 @@
-//! The command line before API servers of every kind: what it prints is for people, and its exit code says whose turn it is.
+//! The command line with API servers of every kind: its output is for people, and its exit code says who has to act.
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 /// The answer to a path: code and body.
 type Answer = Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>;
 
-/// What no person should see: how a library prints its own types.
+/// Texts that a person should not see: the debug forms of library types.
 const STRUCTS: [&str; 10] = [
     "Status {",
     "ApiError",
@@ -28,7 +28,7 @@ const STRUCTS: [&str; 10] = [
     "None)",
 ];
 
-/// What a command said.
+/// The output of a command.
 struct Said {
     code: i32,
     out: String,
@@ -80,7 +80,7 @@ fn kubeconfig(server: &str, context: &str) -> String {
     .to_string()
 }
 
-/// An API server of the test's own; returns a kubeconfig for it.
+/// Starts an API server of the test; returns a kubeconfig for it.
 async fn serve(name: &str, answer: Answer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -146,7 +146,7 @@ fn key(name: &str, token: &str) -> Value {
 }
 
 #[test]
-fn what_is_mistyped_is_exit_code_2_wherever_it_is_parsed() {
+fn a_mistyped_flag_is_exit_code_2_wherever_it_is_parsed() {
     let none = "/nonexistent/kubeconfig";
     for (arguments, words) in [
         (&["run", "--log-level", "inof"][..], "is no level"),
@@ -182,7 +182,7 @@ fn what_is_mistyped_is_exit_code_2_wherever_it_is_parsed() {
 }
 
 #[test]
-fn a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence() {
+fn an_unusable_kubeconfig_is_reported_in_one_sentence() {
     let commands = [
         &["orphans"][..],
         &["usage"],
@@ -212,8 +212,8 @@ fn a_kubeconfig_that_cannot_be_used_is_said_in_one_sentence() {
         }
     }
     for command in &commands[..3] {
-        let nobody = file("nobody", &kubeconfig("http://127.0.0.1:9", "x"));
-        keysmith(command, &nobody)
+        let unreachable = file("nobody", &kubeconfig("http://127.0.0.1:9", "x"));
+        keysmith(command, &unreachable)
             .is(1, "http://127.0.0.1:9: the API server cannot be reached: connection refused");
     }
 }
@@ -313,7 +313,7 @@ async fn every_answer_of_an_api_server_is_a_sentence() {
 }
 
 #[tokio::test]
-async fn what_was_not_asked_is_not_said_to_be_nothing() {
+async fn an_unanswered_survey_does_not_report_that_nothing_is_left() {
     let empty = serve("empty", cluster(json!({}))).await;
     for (arguments, code, words) in [
         (&["orphans"][..], 0, "there are no ConsoleTokens to ask; there is no ledger"),
@@ -374,7 +374,7 @@ async fn what_was_not_asked_is_not_said_to_be_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_who_has_seen_enough_is_no_error() {
+async fn a_closed_pipe_is_no_error() {
     let empty = serve("pipe", cluster(json!({}))).await;
     for arguments in [
         &["explain"][..],
@@ -401,7 +401,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
         let (code, err) = code.await.unwrap();
         assert!(code == Some(0) && !err.contains("panicked"), "{arguments:?}: {code:?} {err}");
     }
-    // Nobody reads what went wrong either.
+    // Standard error is closed as well.
     let mut child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
         .args(["explain", "bogus"])
         .stderr(Stdio::piped())
@@ -411,7 +411,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
-/// What the operator logs until it is stopped.
+/// The log of the operator until it is stopped.
 async fn log(arguments: &[&str], kubeconfig: &str) -> String {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_keysmith"))
         .args(["run", "--metrics-address", "127.0.0.1:0"])

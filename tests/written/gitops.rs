@@ -1,7 +1,7 @@
-//! What `GitOps` tools are told of Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in CEL. Both
-//! run in the interpreters that those tools have (`tests/gitops`), over the same cases, in Argo CD's own layout.
+//! The customizations of `GitOps` tools for Keysmith's kinds: Argo CD's health and actions in Lua, Flux's health checks in
+//! CEL. Both run in the interpreters of those tools (`tests/gitops`), with the same cases, in Argo CD's own layout.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast gitops` writes `deploy/argocd/argocd-cm.yaml` anew.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast gitops` writes `deploy/argocd/argocd-cm.yaml`.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn read(path: &Path) -> Value {
     serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The interpreters, built once: half a minute the first time, a moment when Go has it cached.
+/// The interpreters, built once: half a minute the first time, a moment when Go has cached them.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -41,7 +41,7 @@ fn program() -> &'static Path {
     })
 }
 
-/// Asks the interpreters, in one go.
+/// Runs the interpreters for all questions at once.
 fn ask(questions: &[Value]) -> Vec<Value> {
     let mut child = Command::new(program()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -56,7 +56,7 @@ fn ask(questions: &[Value]) -> Vec<Value> {
     answers.into_iter().map(|it| if it["error"].is_null() { it["value"].clone() } else { it }).collect()
 }
 
-/// A folder with what Argo CD is told of one kind.
+/// A folder with Argo CD's customization of one kind.
 struct Customization {
     kind: String,
     folder: PathBuf,
@@ -174,7 +174,7 @@ fn argo_cd_offers_actions_where_they_make_sense_and_they_do_what_they_say() {
     }
 }
 
-/// Lua has one kind of number.
+/// Lua has only one type of number.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Number(number) => Value::from(number.as_f64()),
@@ -200,7 +200,7 @@ fn flux_comes_to_the_same_conclusions_as_argo_cd() {
             let object = read(&path);
             let asked = ["failed", "current"].map(|name| json!({"cel": check[name], "object": object}));
             let answers = ask(&asked);
-            // What is suspended is as it should be when it works.
+            // A suspended resource counts as healthy if its key works.
             let expected = match health.as_str() {
                 "Degraded" => [true, false],
                 "Healthy" | "Suspended" => [false, true],
@@ -211,7 +211,7 @@ fn flux_comes_to_the_same_conclusions_as_argo_cd() {
     }
 }
 
-/// What Keysmith writes, in the order in which it writes it, and what either tool makes of that.
+/// Status as Keysmith writes it, in the order of the writes, and the conclusion of either tool.
 #[test]
 fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend() {
     use keysmith::api::{Reason, Verdict};
@@ -267,7 +267,7 @@ fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend()
     }
 }
 
-/// The same scripts as a patch of Argo CD's own ConfigMap, for whoever does not build Argo CD.
+/// The same scripts as a patch of Argo CD's own ConfigMap, for users who do not build Argo CD.
 fn config_map() -> String {
     let indented = |text: &str, by: usize| {
         let lines =

@@ -1,4 +1,4 @@
-//! What is generated is fresh, what is written for users fits the types, and the rules that are about text hold.
+//! Generated files are up to date, manifests for users fit the types, and the rules about source text hold.
 
 use crate::support::helm;
 use keysmith::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
@@ -65,7 +65,7 @@ fn no_reference_of_a_namespaced_kind_has_a_namespace() {
         let crd = serde_json::to_value(crd).unwrap();
         let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
         search(spec, "spec");
-        // Defaults inside spec are permanent differences to what is in git.
+        // A default inside spec would be a permanent difference to git.
         assert!(!spec.to_string().contains("\"default\":"), "a default in spec");
     }
 }
@@ -171,7 +171,7 @@ fn comparable(objects: Vec<Value>) -> BTreeMap<String, Value> {
             labels.retain(|name, _| !OF_HELM.contains(&name.as_str()));
         }
     };
-    // A hook is Helm's own, and kustomize has no word for what creates the namespace.
+    // A hook belongs to Helm, and the chart does not create the namespace.
     let shared = objects.into_iter().filter(|object| {
         object["kind"] != "Namespace" && object["metadata"]["annotations"]["helm.sh/hook"].is_null()
     });
@@ -215,7 +215,7 @@ fn deploy_holds_what_the_chart_renders() {
 
 #[test]
 fn the_network_policy_of_deploy_is_the_charts() {
-    // A component does nothing by itself, so it stands in an overlay, as in deploy/kustomization.yaml.
+    // A component does nothing by itself, so it is used in an overlay, as in deploy/kustomization.yaml.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("with-network-policy");
     fs::create_dir_all(&folder).unwrap();
     // kustomize takes relative paths only.
@@ -273,7 +273,7 @@ fn explain_prints_the_table_for_people_and_for_programs() {
 }
 
 #[test]
-fn bad_flags_are_told_what_to_write() {
+fn an_error_about_a_flag_says_what_to_write() {
     for (arguments, words) in [
         (&["run", "--allowed-endpoints", "ftp://x"][..], "must begin with https://"),
         (&["run", "--allowed-endpoints", "https://user:pass@x"], "scheme, host, port and path only"),
@@ -309,7 +309,7 @@ fn the_pure_layer_neither_waits_nor_reads_a_clock() {
     }
 }
 
-/// What it acts on is behind ports, so that the histories play the code that ships.
+/// The engine acts through ports, so that the histories run the code that ships.
 #[test]
 fn the_engine_knows_no_client_no_runtime_and_no_clock() {
     let mut sources = files(&root().join("src/protocol"), "rs");
@@ -336,7 +336,7 @@ fn the_engine_knows_no_client_no_runtime_and_no_clock() {
     }
 }
 
-/// Texts for users count: what they say of vendors comes from the registry.
+/// Texts for users count as well: statements about vendors come from the registry.
 #[test]
 fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_only() {
     let mut names: Vec<_> = DRIVERS.iter().map(|it| it.field().to_lowercase()).collect();
@@ -365,7 +365,7 @@ fn a_vendor_is_named_in_its_own_folder_in_the_registry_and_in_the_specification_
     }
 }
 
-/// In the controllers every line is about a resource, or about a Secret.
+/// In the controllers every log line is about a resource, or about a Secret.
 #[test]
 fn a_log_line_of_a_controller_has_kind_namespace_and_name_as_fields() {
     let mut sources = files(&root().join("src/controller"), "rs");
@@ -378,7 +378,7 @@ fn a_log_line_of_a_controller_has_kind_namespace_and_name_as_fields() {
         lines += code.matches("log_about!(").count();
         for call in code.split("tracing::").skip(1).filter(|it| !it.starts_with("Instrument")) {
             let call = call.split(");").next().unwrap();
-            // A queue is of a kind, and of no single resource.
+            // A queue belongs to a kind, and not to a single resource.
             let whole = call.contains("a queue of reconciles")
                 || ["namespace", "name"].iter().all(|it| call.contains(it));
             assert!(call.contains("kind") && whole, "{}: tracing::{call}", path.display());

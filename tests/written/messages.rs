@@ -1,7 +1,7 @@
 //! Every condition reason, every event and every refusal, with the text for one example: `tests/written/messages.txt`, to be
 //! read as users read it. A reason without an example does not pass.
 //!
-//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast messages` writes the file anew.
+//! `KEYSMITH_UPDATE=1 cargo test --all-features --test fast messages` writes the file.
 
 mod faults;
 mod keys;
@@ -17,7 +17,7 @@ use keysmith::plan::report::Notice;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// What is collected: lines by chapter, and the reasons that have an example.
+/// The collected lines by chapter, and the reasons with an example.
 #[derive(Default)]
 pub struct Book {
     lines: Vec<String>,
@@ -30,7 +30,7 @@ impl Book {
         self.lines.push(format!("\n## {title}\n"));
     }
 
-    /// `Ready`, with what it means for `GitOps` tools.
+    /// `Ready`, with the conditions for `GitOps` tools.
     pub fn ready(&mut self, verdict: &Verdict) {
         let course = match verdict.course {
             Course::Settled => "",
@@ -54,7 +54,7 @@ impl Book {
         self.lines.push(format!("{type_}={status} {reason}\n    {message}"));
     }
 
-    /// Every condition but `Ready` and what goes with it.
+    /// Every condition but `Ready` and those that follow from it.
     pub fn conditions(&mut self, conditions: &[Condition]) {
         let beside = |it: &&Condition| !["Ready", "Reconciling", "Stalled"].contains(&it.type_.as_str());
         conditions.iter().filter(beside).for_each(|it| self.condition(it));
@@ -73,7 +73,7 @@ impl Book {
     }
 }
 
-/// The night in which all of it happens, so many minutes after three.
+/// A time in the night of the examples, so many minutes after three.
 fn at(minutes: i64) -> Timestamp {
     let night: Timestamp = "2026-11-28T03:00:00Z".parse().unwrap();
     Timestamp::from_second(night.as_second() + 60 * minutes).unwrap()
@@ -138,7 +138,7 @@ fn every_reason_has_an_example() {
     }
 }
 
-/// One clause each, in the field's words.
+/// Messages have one clause each, in the words of the field.
 #[test]
 fn messages_are_written_as_the_rules_of_the_house_say() {
     let book = book();

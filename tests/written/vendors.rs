@@ -1,10 +1,10 @@
-//! What is written about vendors agrees with the table that Keysmith goes by.
+//! The documents about vendors agree with the table of capabilities.
 
 use super::manifests::{files, keysmith, kustomized, root};
 use serde_json::{Value, json};
 use std::fs;
 
-/// Whoever copies a folder gets all of it, but what names something that only its author has.
+/// A copied folder is complete, except for what names something that only its author has.
 #[test]
 fn every_example_is_in_its_folder_and_every_folder_goes_to_the_emulator() {
     for (driver, folder) in FOLDERS {
@@ -45,7 +45,7 @@ fn the_table_of_vendors_in_the_readme_is_what_explain_says() {
         .collect();
     let (_, json, _) = keysmith(&["explain", "-o", "json"]);
     let explained: Value = serde_json::from_str(&json).unwrap();
-    // An issuer makes console tokens only, and has a table of its own.
+    // An issuer mints console tokens only, and has a table of its own.
     let drivers: Vec<_> = explained["drivers"].as_array().unwrap().iter().collect();
     let of_keys: Vec<_> = drivers.into_iter().filter(|it| it["types"] != json!(["Management"])).collect();
     let words = |list: &Value| {

@@ -10,13 +10,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Exit status, and everything that was said.
+/// Exit status and output.
 fn version(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("bash").arg(folder.join(".ci/version")).args(arguments).output().unwrap();
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
-/// A copy of the files that say the version, to move it in.
+/// A copy of the files with the version, in which the test changes it.
 fn copy(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -59,14 +59,14 @@ fn one_command_moves_all_of_it_and_nothing_else() {
         let moved: Vec<_> = old.iter().map(|it| it.replace(from, to).replacen('<', ">", 1)).collect();
         assert_eq!(moved, new, "{part}");
     }
-    // The chart still renders what its goldens say, and the lock file is still one.
+    // The chart still renders its golden files, and the lock file is still valid.
     let lock = read(&folder, "Cargo.lock");
     assert_eq!(lock.matches(to).count(), 1);
     assert!(read(&folder, "CHANGELOG.md").contains(&format!("## [Unreleased]\n\n## [{to}] - 2")));
 }
 
 #[test]
-fn what_is_no_version_and_what_does_not_agree_is_refused() {
+fn invalid_and_differing_versions_are_refused() {
     let folder = copy("version-refused");
     for wrong in ["v1.2.3", "1.2", "1.2.3 ", "01.2.3", env!("CARGO_PKG_VERSION")] {
         assert!(!version(&folder, &[wrong]).0, "{wrong}");
@@ -77,7 +77,7 @@ fn what_is_no_version_and_what_does_not_agree_is_refused() {
     assert!(!ok && text.contains("charts/keysmith/Chart.yaml"), "{text}");
 }
 
-/// The steps of the workflow that releases: job, step.
+/// The steps of the release workflow: job, step.
 fn steps() -> (Value, Vec<(String, Value)>) {
     let text = fs::read_to_string(root().join(".github/workflows/release.yaml")).unwrap();
     let workflow: Value = serde_yaml::from_str(&text).unwrap();
@@ -109,7 +109,8 @@ fn the_release_is_well_formed() {
             );
         }
         if let Some(script) = step["run"].as_str() {
-            // What others choose, such as the name of a tag, comes as a variable and is never part of a script.
+            // A text that others choose, such as the name of a tag, is passed as a variable and never as a part of a
+            // script.
             assert!(!script.contains("${{"), "{script}");
             let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
             bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -141,7 +142,7 @@ fn the_release_tests_signs_and_lists_what_it_publishes() {
     assert!(place("publish", "gh release create") > place("publish", "cosign sign-blob"));
     let identity = &workflow["jobs"]["publish"]["permissions"]["id-token"];
     assert_eq!(identity, "write", "without it nothing can be signed without a key");
-    // Every script of this repository that a step runs is there.
+    // Every script of this repository that a step runs exists.
     for script in [".ci/version", "tests/controlplane/helm"] {
         assert!(root().join(script).exists());
     }

@@ -1,18 +1,18 @@
-//! The control API of every vendor but Edgee: the same for each, except for its switches and credentials of its own.
+//! The control API of every vendor but Edgee. It is the same for each, except for the switches and the credentials.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Problem, body, done, set_switches};
 use crate::emulator::Emulator;
-use crate::emulator::surface::{Desk, Seen, Surface};
+use crate::emulator::handle::{Seen, VendorHandle, VendorId};
 use crate::emulator::wire::{self, Inbound};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token {
     token: String,
-    /// The demo's when absent.
+    /// The demo's token if absent.
     #[serde(default)]
     account: Option<String>,
 }
@@ -29,63 +29,66 @@ struct Spending {
     micros: u64,
 }
 
-/// The vendor of that name, if it is one of here.
-pub(super) fn named(name: &str) -> Option<Surface> {
-    Surface::ALL.into_iter().find(|surface| surface.name() == name && *surface != Surface::Edgee)
+/// The vendor of that name, if this module serves it.
+pub(super) fn named(name: &str) -> Option<VendorId> {
+    VendorId::ALL.into_iter().find(|vendor_id| vendor_id.name() == name && *vendor_id != VendorId::Edgee)
 }
 
 pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str, &[&str])) -> Answer {
     let (method, vendor, rest) = route;
-    let surface = named(vendor).ok_or(Problem::NotFound)?;
-    let desk = emulator.surface(surface);
+    let vendor_id = named(vendor).ok_or(Problem::NotFound)?;
+    let handle = emulator.vendor(vendor_id);
     match (method, rest) {
-        ("PATCH", ["switches"]) => set_switches(&desk, inbound),
-        ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => add_token(emulator, inbound, (&desk, kind)),
-        ("DELETE", ["tokens", token]) => done(desk.revoke_token(token)),
+        ("PATCH", ["switches"]) => set_switches(&handle, inbound),
+        ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => {
+            add_token(emulator, inbound, (&handle, kind))
+        }
+        ("DELETE", ["tokens", token]) => done(handle.revoke_token(token)),
         ("GET", ["keys"]) => {
-            let keys = inbound.param("account").map_or_else(|| desk.keys(), |account| desk.keys_of(account));
+            let keys =
+                inbound.param("account").map_or_else(|| handle.keys(), |account| handle.keys_of(account));
             Ok(wire::json(200, &keys.iter().map(show).collect::<Value>()))
         }
         ("POST", ["keys"]) => {
             let Key { name } = body(inbound)?;
-            Ok(wire::json(200, &show(&desk.add_key(&name))))
+            Ok(wire::json(200, &show(&handle.add_key(&name))))
         }
         ("POST", ["keys", id, "spend"]) => {
             let Spending { micros } = body(inbound)?;
-            done(desk.spend(id, micros))
+            done(handle.spend(id, micros))
         }
-        ("DELETE", ["keys", id]) => done(desk.delete_key(id)),
+        ("DELETE", ["keys", id]) => done(handle.delete_key(id)),
         _ => Err(Problem::NotFound),
     }
 }
 
-/// What is to be seen of a vendor at a glance.
-pub(super) fn state(emulator: &Emulator, surface: Surface) -> Value {
-    let desk = emulator.surface(surface);
+/// A summary of a vendor's state.
+pub(super) fn state(emulator: &Emulator, vendor_id: VendorId) -> Value {
+    let handle = emulator.vendor(vendor_id);
     json!({
-        "keys": desk.keys().len(),
-        "credentials": desk.credentials().len(),
-        "createdTotal": desk.created_total(),
-        "switches": desk.switches(),
+        "keys": handle.keys().len(),
+        "credentials": handle.credentials().len(),
+        "createdTotal": handle.created_total(),
+        "switches": handle.switches(),
     })
 }
 
-fn add_token(emulator: &Emulator, inbound: &Inbound, (desk, kind): (&Desk, &str)) -> Answer {
+fn add_token(emulator: &Emulator, inbound: &Inbound, (handle, kind): (&VendorHandle, &str)) -> Answer {
     let Token { token, account } = body(inbound)?;
     let v2 = emulator.edenai().v2();
-    match (kind, desk.surface(), account.as_deref()) {
-        ("tokens", _, None) => desk.add_token(&token),
-        ("tokens", _, Some(account)) => desk.add_token_of(&token, account),
-        ("issuers", Surface::EdenAiV3, None) => desk.add_issuer(&token),
-        ("issuers", Surface::EdenAiV3, Some(account)) => desk.add_issuer_of(&token, account),
-        ("sessions", Surface::EdenAiV2, None) => v2.add_session(&token),
-        ("sessions", Surface::EdenAiV2, Some(account)) => v2.add_session_of(&token, account),
+    match (kind, handle.vendor(), account.as_deref()) {
+        ("tokens", _, None) => handle.add_token(&token),
+        ("tokens", _, Some(account)) => handle.add_token_of(&token, account),
+        ("issuers", VendorId::EdenAiV3, None) => handle.add_issuer(&token),
+        ("issuers", VendorId::EdenAiV3, Some(account)) => handle.add_issuer_of(&token, account),
+        ("sessions", VendorId::EdenAiV2, None) => v2.add_session(&token),
+        ("sessions", VendorId::EdenAiV2, Some(account)) => v2.add_session_of(&token, account),
         _ => return Err(Problem::NotFound),
     }
     Ok(wire::no_content())
 }
 
-/// No answer here holds a secret.
+/// A key without its secret, as every answer here shows it.
 fn show(key: &Seen) -> Value {
     json!({
         "id": key.id,

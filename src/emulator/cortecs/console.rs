@@ -1,4 +1,4 @@
-//! The front door of the management API: which endpoint, who is calling, may they (§3.2).
+//! The entry of the management API: routing, authentication, authorization (§3.2).
 
 use http::Method;
 use serde_json::json;
@@ -7,33 +7,33 @@ use super::record::{KeyRecord, Person};
 use super::refusal::Refusal;
 use super::world::World;
 use super::{keys, projects, usage};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{self, Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// What a handler works with. By then the caller has shown a management key.
-pub(super) struct Desk<'a> {
+/// The context of a request whose caller has shown a management key.
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
     pub(super) caller: KeyRecord,
 }
 
-impl Desk<'_> {
+impl RequestCtx<'_> {
     pub(super) fn owner(&self) -> &Person {
         &self.caller.owner
     }
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 
 /// Answers one call to the management API.
 pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, moment: Moment) -> Reply {
     enter(world, inbound, moment).unwrap_or_else(Refusal::into_reply)
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(code: u16) -> Reply {
     Refusal::of_status(code).into_reply()
 }
@@ -51,7 +51,7 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     if !caller.management {
         return Err(Refusal::not_management());
     }
-    handler(&mut Desk { world, inbound, moment, caller })
+    handler(&mut RequestCtx { world, inbound, moment, caller })
 }
 
 fn find(method: &Method, path: &[&str]) -> Result<Handler, Refusal> {
@@ -82,14 +82,14 @@ fn route(method: &Method, path: &[&str]) -> Option<Handler> {
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-fn balance(desk: &mut Desk<'_>) -> Answer {
-    let micros = desk.world.balances.get(&desk.owner().user).copied().unwrap_or_default();
+fn balance(ctx: &mut RequestCtx<'_>) -> Answer {
+    let micros = ctx.world.balances.get(&ctx.owner().user).copied().unwrap_or_default();
     let body = json!({ "current_balance": eur(micros), "currency": "EUR" });
-    let wrapped = desk.world.switches.wrapped_balance;
+    let wrapped = ctx.world.switches.wrapped_balance;
     Ok(wire::json(200, &if wrapped { json!({ "data": body }) } else { body }))
 }
 
-/// As the number that the vendor sends.
+/// The amount as the JSON number that the vendor sends.
 #[expect(clippy::cast_precision_loss, reason = "2^53 millionths are more money than anybody has here")]
 pub(super) fn eur(micros: i64) -> f64 {
     micros as f64 / 1_000_000.0

@@ -1,4 +1,4 @@
-//! The data plane, as far as the state of a key decides it. Only the 401 is documented (§3.5, §4.8).
+//! The data plane, as far as the state of a key decides the answer. Only the 401 is documented (§3.5, §4.8).
 
 use http::Method;
 use jiff::Timestamp;
@@ -9,18 +9,18 @@ use super::world::World;
 use crate::emulator::completion::{Completion, chat_completion, cost_micros};
 use crate::emulator::wire::{self, Inbound, Reply};
 
-/// What the data plane says to a call with some key.
+/// The verdict of the data plane on a call with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPlaneAnswer {
     /// 200.
     Accepted,
-    /// 401: no such key, no key given, or one that has been deleted.
+    /// 401: no such key, no key given, or a deleted key.
     UnknownKey,
-    /// The budget that a human set for the key is spent; its status is a switch.
+    /// The budget that a human set for the key is spent; a switch sets the status.
     OverBudget,
 }
 
-/// Judges a call without moving anything.
+/// Judges a call without a change of state.
 pub(super) fn judge(world: &World, secret: &str, now: Timestamp) -> DataPlaneAnswer {
     match world.working_key(secret, now) {
         None => DataPlaneAnswer::UnknownKey,
@@ -37,7 +37,7 @@ pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, now: Timest
     }
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(code: u16) -> Reply {
     error(code, "The emulator was told to fail this call")
 }
@@ -60,7 +60,7 @@ fn complete(world: &mut World, inbound: &Inbound, now: Timestamp) -> Reply {
     wire::json(200, &chat_completion(&completion))
 }
 
-/// What usage remembers of a call.
+/// The usage record of a call.
 pub(super) fn used(key: &KeyRecord, completion: &Completion<'_>, cost_micros: u64) -> UsageRecord {
     UsageRecord {
         at: completion.now,

@@ -1,8 +1,8 @@
-//! API keys: C1 to C3. To callers the name is the identity; a secret is shown once.
+//! API keys: C1 to C3. Callers identify a key by its name. A secret is shown once.
 
 use serde_json::{Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::KeyRecord;
 use super::refusal::Refusal;
 use super::world::NewKey;
@@ -11,57 +11,57 @@ use crate::emulator::wire;
 
 const LONGEST_NAME: usize = 63;
 
-/// C1: names, ages and kinds, of every key of the caller's user and project, its own included.
+/// C1: names, ages and kinds of every key of the caller's user and project, the caller's own key included.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let scope = desk.owner().scope();
-    let listed = desk.world.keys.listed(&scope, desk.moment);
+pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
+    let scope = ctx.owner().scope();
+    let listed = ctx.world.keys.listed(&scope, ctx.moment);
     let keys: Vec<Value> = listed.into_iter().map(show).collect();
     Ok(wire::json(200, &json!({ "api_keys": keys })))
 }
 
-/// C2: a name that is taken and a limit that is reached are 400s like any invalid input.
-pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
-    let mut fields = Fields::parse(&desk.inbound.body);
+/// C2: a taken name and a reached limit are 400s like any invalid input.
+pub(super) fn create(ctx: &mut RequestCtx<'_>) -> Answer {
+    let mut fields = Fields::parse(&ctx.inbound.body);
     let name = fields.required_text("name");
     let management = fields.flag("is_management_key").value().unwrap_or_default();
-    if !name.is_empty() && !desk.world.switches.any_name && !is_good(&name) {
+    if !name.is_empty() && !ctx.world.switches.any_name && !is_good(&name) {
         fields.complain("name", "name must be lower-case letters, digits and hyphens, 63 at most.");
     }
     fields.finish().map_err(Refusal::invalid)?;
-    if desk.world.key_of_name(desk.owner(), &name).is_some() {
+    if ctx.world.key_of_name(ctx.owner(), &name).is_some() {
         return Err(Refusal::bad("An API key with this name already exists"));
     }
-    let scope = desk.owner().scope();
-    let there = desk.world.keys.within(&scope).count();
-    if desk.world.switches.key_limit.is_some_and(|limit| there >= limit) {
+    let scope = ctx.owner().scope();
+    let there = ctx.world.keys.within(&scope).count();
+    if ctx.world.switches.key_limit.is_some_and(|limit| there >= limit) {
         return Err(Refusal::bad("API key limit reached"));
     }
-    let new = NewKey { owner: desk.caller.owner.clone(), name: &name, management, minted: true };
-    let key = desk.world.mint(new, desk.moment.now);
-    let counts = &mut desk.world.counts;
+    let new = NewKey { owner: ctx.caller.owner.clone(), name: &name, management, minted: true };
+    let key = ctx.world.mint(new, ctx.moment.now);
+    let counts = &mut ctx.world.counts;
     *(if management { &mut counts.management_created_total } else { &mut counts.created_total }) += 1;
-    let mut body = if desk.world.switches.create_key_only { json!({}) } else { show(&key) };
+    let mut body = if ctx.world.switches.create_key_only { json!({}) } else { show(&key) };
     body["api_key"] = json!(key.secret);
-    Ok(wire::json(desk.world.switches.create_status, &body))
+    Ok(wire::json(ctx.world.switches.create_status, &body))
 }
 
 /// C3: the name comes in a body, which some intermediaries drop.
-pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
-    let mut fields = Fields::parse(&desk.inbound.body);
+pub(super) fn delete(ctx: &mut RequestCtx<'_>) -> Answer {
+    let mut fields = Fields::parse(&ctx.inbound.body);
     let name = fields.required_text("name");
     fields.finish().map_err(Refusal::invalid)?;
-    let key = desk.world.key_of_name(desk.owner(), &name);
+    let key = ctx.world.key_of_name(ctx.owner(), &name);
     let id = key.ok_or_else(|| Refusal::new(404, "API key not found"))?.id.clone();
-    if id == desk.caller.id {
-        let status = desk.world.switches.delete_own_status;
+    if id == ctx.caller.id {
+        let status = ctx.world.switches.delete_own_status;
         return Err(Refusal::new(status, "You cannot delete the management key in use"));
     }
-    desk.world.keys.remove(&id, desk.moment.now);
-    desk.world.counts.deleted_total += 1;
+    ctx.world.keys.remove(&id, ctx.moment.now);
+    ctx.world.counts.deleted_total += 1;
     Ok(wire::json(200, &json!({ "success": true, "deleted": name })))
 }
 

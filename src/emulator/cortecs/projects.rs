@@ -1,47 +1,47 @@
-//! Project settings: C4 and C5. A PUT replaces them: what it leaves out is gone.
+//! Project settings: C4 and C5. A PUT replaces the settings: a field that is left out is gone.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::{ProjectRecord, Role};
 use super::refusal::Refusal;
 use super::switches::Switches;
 use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
-/// Fields that a caller sends back and the server keeps as they are.
+/// Fields that a caller sends back and the server does not change.
 const FIXED: [&str; 4] = ["_id", "project_id", "created_at", "updated_at"];
-/// The fields of the page before the present one (§3.3).
+/// The fields of the former documentation page (§3.3).
 const LEGACY: [&str; 2] = ["active", "schema_version"];
 
 /// C4.
-pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
-    Ok(wire::json(200, &show(&desk.owner().project, own(desk)?, &desk.world.switches)))
+pub(super) fn get(ctx: &mut RequestCtx<'_>) -> Answer {
+    Ok(wire::json(200, &show(&ctx.owner().project, own(ctx)?, &ctx.world.switches)))
 }
 
 /// C5.
-pub(super) fn put(desk: &mut Desk<'_>) -> Answer {
-    let current = own(desk)?.clone();
-    let role = desk.owner().role;
+pub(super) fn put(ctx: &mut RequestCtx<'_>) -> Answer {
+    let current = own(ctx)?.clone();
+    let role = ctx.owner().role;
     let open = current.allow_overwrite();
     if role == Role::Outsider || (role == Role::Member && !open) {
         return Err(Refusal::new(403, "Only project admins may change these settings"));
     }
-    let update = parse(&desk.inbound.body, &desk.world.switches)?;
+    let update = parse(&ctx.inbound.body, &ctx.world.switches)?;
     if role == Role::Member && update.allow_overwrite.is_some_and(|wanted| wanted != open) {
         return Err(Refusal::new(403, "Only project admins may change allow_overwrite"));
     }
-    if desk.world.switches.optimistic_locking && update.updated_at != millis(current.updated_at) {
+    if ctx.world.switches.optimistic_locking && update.updated_at != millis(current.updated_at) {
         return Err(Refusal::new(409, "The settings were changed meanwhile"));
     }
-    let fields = replace(&current, update, &desk.world.switches);
-    let project = ProjectRecord { updated_at: desk.moment.now, fields, ..current };
-    desk.world.projects.insert(desk.caller.owner.project.clone(), project);
+    let fields = replace(&current, update, &ctx.world.switches);
+    let project = ProjectRecord { updated_at: ctx.moment.now, fields, ..current };
+    ctx.world.projects.insert(ctx.caller.owner.project.clone(), project);
     Ok(wire::json(200, &json!({ "success": true })))
 }
 
-/// What a PUT requests for.
+/// The content of a PUT.
 struct Update {
     updated_at: Timestamp,
     allow_overwrite: Option<bool>,
@@ -61,7 +61,7 @@ fn parse(body: &[u8], switches: &Switches) -> Result<Update, Refusal> {
     }
     check_inference(&mut fields);
     fields.finish().map_err(Refusal::invalid)?;
-    // Complaints aside, the body is an object and both times are there.
+    // Apart from invalid fields, the body has to be an object with both times.
     let fields = serde_json::from_slice(body).unwrap_or_default();
     Ok(Update { updated_at: times[1].take().unwrap_or_default(), allow_overwrite, fields })
 }
@@ -86,7 +86,7 @@ fn check_inference(fields: &mut Fields) {
     }
 }
 
-/// What the settings are afterwards. Null and a missing field are the same.
+/// The settings after a PUT. Null and a missing field are the same.
 fn replace(current: &ProjectRecord, update: Update, switches: &Switches) -> Map<String, Value> {
     let mut fields = update.fields;
     fields.retain(|name, value| !FIXED.contains(&name.as_str()) && !value.is_null());
@@ -122,8 +122,8 @@ fn show(project: &str, record: &ProjectRecord, switches: &Switches) -> Value {
     Value::Object(fields)
 }
 
-fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a ProjectRecord, Refusal> {
-    let project = desk.world.projects.get(&desk.caller.owner.project);
+fn own<'a>(ctx: &'a RequestCtx<'_>) -> Result<&'a ProjectRecord, Refusal> {
+    let project = ctx.world.projects.get(&ctx.caller.owner.project);
     project.ok_or_else(|| Refusal::new(404, "Project configuration not found"))
 }
 

@@ -1,4 +1,4 @@
-//! What the Cortecs world remembers. No `Debug` prints a secret, fake as they are.
+//! The records of the Cortecs state. No `Debug` prints a secret, although all secrets are fake.
 
 use std::fmt;
 
@@ -9,30 +9,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::emulator::calendar::Period;
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::table_row;
 
-/// What the user of a management key is in the project (§3.3, project settings).
+/// The role of the user of a management key in the project (§3.3, project settings).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May change everything.
     #[default]
     Admin,
-    /// May change project settings while these can be overwritten, but not whether they can.
+    /// May change project settings while these can be overwritten, but not whether they can be.
     Member,
-    /// May not change them at all.
+    /// May not change the settings at all.
     Outsider,
 }
 
-/// Who a management key speaks for: one user in one project (§3.1).
+/// The user and project of a management key (§3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// The user.
     pub user: String,
     /// The project.
     pub project: String,
-    /// What the user is in it.
+    /// The user's role in the project.
     pub role: Role,
 }
 
@@ -43,14 +43,14 @@ impl Default for Person {
 }
 
 impl Person {
-    /// The admin that a text names: `user/project`, or one word for both.
+    /// The administrator that a text names: `user/project`, or one word for both.
     #[must_use]
     pub fn named(account: &str) -> Self {
         let (user, project) = account.split_once('/').unwrap_or((account, account));
         Self { user: user.to_owned(), project: project.to_owned(), role: Role::Admin }
     }
 
-    /// Names are unique within it (§3.8: assumed).
+    /// The scope within which names are unique (§3.8: assumed).
     pub(in super::super) fn scope(&self) -> String {
         format!("{}/{}", self.user, self.project)
     }
@@ -59,18 +59,18 @@ impl Person {
 /// A budget of one key, which exists in the console only (§3.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// What may be spent within a period, in millionths of a EUR.
+    /// The limit of a period, in millionths of a EUR.
     pub micros: u64,
-    /// When it begins anew, UTC.
+    /// When the budget is reset, UTC.
     pub period: Period,
-    /// Spent in the period that began on `since`.
+    /// The amount spent in the period that began on `since`.
     pub spent_micros: u64,
     /// First day of the period that `spent_micros` counts.
     pub since: Date,
 }
 
 impl Budget {
-    /// A budget of which nothing is spent.
+    /// A budget without spending.
     #[must_use]
     pub fn new(micros: u64, period: Period) -> Self {
         Self { micros, period, spent_micros: 0, since: Date::MIN }
@@ -89,35 +89,35 @@ impl Budget {
 /// One API key, for applications or for management (§3.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
-    /// `key_000001`, which no answer shows: to callers the name is the identity.
+    /// `key_000001`, which no answer shows: callers identify a key by its name.
     pub id: String,
-    /// User and project it belongs to.
+    /// User and project of the key.
     pub owner: Person,
     /// Name, unique per user and project.
     pub name: String,
-    /// Whether it manages, or calls the gateway.
+    /// Whether the key manages keys; otherwise it calls the gateway.
     pub management: bool,
-    /// Whether the API made it, not a human.
+    /// Whether the API created the key, and not a human.
     pub minted: bool,
     /// When it was created.
     pub created_at: Timestamp,
-    /// Set by a human in the console.
+    /// The budget that a human set in the console.
     pub budget: Option<Budget>,
     /// The key itself.
     pub secret: String,
     pub(super) scope: String,
 }
 
-shelved!(KeyRecord, id, scope);
+table_row!(KeyRecord, id, scope);
 
 impl KeyRecord {
     pub(super) fn over_budget(&self, now: Timestamp) -> bool {
         self.budget.as_ref().is_some_and(|budget| budget.spent(now) >= budget.micros)
     }
 
-    /// As any vendor's key.
+    /// The key in the form that all vendors share.
     pub(in super::super) fn seen(&self, now: Timestamp) -> Seen {
         let budget = self.budget.as_ref();
         Seen {
@@ -151,7 +151,7 @@ pub struct ProjectRecord {
     pub created_at: Timestamp,
     /// When they were last changed.
     pub updated_at: Timestamp,
-    /// Every other field, those included that no documentation names.
+    /// Every other field, undocumented ones included.
     pub fields: Map<String, Value>,
 }
 

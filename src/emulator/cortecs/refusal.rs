@@ -29,7 +29,7 @@ impl Refusal {
         Self::new(404, "Not found")
     }
 
-    /// The one status for invalid input, a name that is taken, and a limit that is reached (§3.3).
+    /// The one status for invalid input, a taken name, and a reached limit (§3.3).
     pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(400, message)
     }
@@ -40,7 +40,7 @@ impl Refusal {
         Self::bad(messages.join(" "))
     }
 
-    /// An error that a fault rule asked for.
+    /// An error that a fault rule demands.
     pub(super) fn of_status(code: u16) -> Self {
         let reason = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason());
         Self::new(code, reason.unwrap_or("Error"))

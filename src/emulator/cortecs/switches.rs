@@ -1,8 +1,8 @@
-//! What the contract leaves open about Cortecs (§3.8), as switches.
+//! What the documentation of Cortecs leaves open (§3.8), as switches.
 
 use serde::{Deserialize, Serialize};
 
-/// How the Cortecs world answers where its documentation is silent.
+/// How the emulated Cortecs answers where the documentation is silent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(
@@ -14,17 +14,17 @@ pub struct Switches {
     pub create_status: u16,
     /// Whether a create answers `{"api_key":…}` alone (§3.3).
     pub create_key_only: bool,
-    /// So many keys per user and project, management keys included; one more is a 400 (§3.3). Default no limit.
+    /// The limit of keys per user and project, management keys included; one more is a 400 (§3.3). Default no limit.
     pub key_limit: Option<usize>,
-    /// Whether any name is good, instead of `[a-z0-9-]`, at most 63 characters (§3.8).
+    /// Whether any name is accepted, instead of `[a-z0-9-]` with at most 63 characters (§3.8).
     pub any_name: bool,
-    /// Status where a management key deletes itself: 400 as documented, or 403 (§3.8).
+    /// Status for a management key that deletes itself: 400 as documented, or 403 (§3.8).
     pub delete_own_status: u16,
     /// How long a deleted key still works, in milliseconds (§3.8). Default 0.
     pub deleted_keys_linger_millis: u32,
     /// Whether the project settings show `inference_config` (§3.8). Default true.
     pub inference_config_shown: bool,
-    /// Whether a PUT without `inference_config` keeps it, instead of wiping it (§3.8).
+    /// Whether a PUT without `inference_config` keeps it, instead of deleting it (§3.8).
     pub inference_config_kept: bool,
     /// Whether the project settings show `active` and `schema_version`, and a PUT needs `active` (§3.3).
     pub legacy_settings: bool,

@@ -1,4 +1,4 @@
-//! Usage: C7. Path and names of the figures are a guess, because no stored page shows them (§3.3).
+//! Usage: C7. The path and the names of the figures are a guess, because no stored page shows them (§3.3).
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use super::console::{Answer, Desk, eur};
+use super::console::{Answer, RequestCtx, eur};
 use super::record::UsageRecord;
 use super::refusal::Refusal;
 use crate::emulator::calendar::{Stretch, day, midnight};
 use crate::emulator::completion::provider_of;
 use crate::emulator::wire::{self, stamp};
 
-/// How wide a row is.
+/// The span of a row.
 #[derive(Clone, Copy)]
 enum Bucket {
     Hours(i64),
@@ -29,20 +29,20 @@ struct Sums {
     cost_micros: u64,
 }
 
-pub(super) fn report(desk: &mut Desk<'_>) -> Answer {
-    if !desk.world.switches.usage {
+pub(super) fn report(ctx: &mut RequestCtx<'_>) -> Answer {
+    if !ctx.world.switches.usage {
         return Err(Refusal::not_found());
     }
-    let now = desk.moment.now;
-    let from = instant(desk, "from")?.unwrap_or_else(|| midnight(day(now)));
-    let until = instant(desk, "until")?.unwrap_or(now);
-    let bucket = desk.inbound.param("bucket").unwrap_or("1d");
-    let group_by = desk.inbound.param("group_by").unwrap_or("none");
+    let now = ctx.moment.now;
+    let from = instant(ctx, "from")?.unwrap_or_else(|| midnight(day(now)));
+    let until = instant(ctx, "until")?.unwrap_or(now);
+    let bucket = ctx.inbound.param("bucket").unwrap_or("1d");
+    let group_by = ctx.inbound.param("group_by").unwrap_or("none");
     let (width, keys) = (width(bucket)?, keys(group_by)?);
     let mut rows: BTreeMap<(Timestamp, Vec<String>), Sums> = BTreeMap::new();
-    let project = &desk.owner().project;
+    let project = &ctx.owner().project;
     let counted = |record: &&UsageRecord| record.project == *project && (from..=until).contains(&record.at);
-    for record in desk.world.usage.iter().filter(counted) {
+    for record in ctx.world.usage.iter().filter(counted) {
         let group = keys.iter().map(|key| value_of(record, key)).collect();
         rows.entry((width.start(record.at), group)).or_default().add(record);
     }
@@ -126,11 +126,11 @@ fn width(bucket: &str) -> Result<Bucket, Refusal> {
     }
 }
 
-/// A time, or a date that counts from its beginning.
-fn instant(desk: &Desk<'_>, name: &str) -> Result<Option<Timestamp>, Refusal> {
+/// A time, or a date that stands for its first instant.
+fn instant(ctx: &RequestCtx<'_>, name: &str) -> Result<Option<Timestamp>, Refusal> {
     let read = |text: &str| {
         let date = text.parse::<Date>().ok().filter(|_| !text.contains(['T', ' '])).map(midnight);
         date.or_else(|| text.parse().ok()).ok_or_else(|| Refusal::bad(format!("{name} must be an ISO time")))
     };
-    desk.inbound.param(name).map(read).transpose()
+    ctx.inbound.param(name).map(read).transpose()
 }

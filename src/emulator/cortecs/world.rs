@@ -1,4 +1,4 @@
-//! The state of the Cortecs world, and the few ways it grows. No HTTP in here.
+//! The state of the emulated Cortecs, and its transitions, without HTTP.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use serde_json::{Map, Value, json};
 use super::record::{KeyRecord, Person, ProjectRecord, UsageRecord};
 use super::switches::Switches;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const KEY_PREFIX: &str = "cortecs-emulated-";
-/// What every user has at first: 1000 EUR.
+/// The first balance of every user: 1000 EUR.
 const FIRST_BALANCE_MICROS: i64 = 1_000_000_000;
 
-/// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not counted.
+/// Counters of API calls that leave no trace in the state. Actions of a human in the console are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -27,18 +27,18 @@ pub struct Counts {
     pub deleted_total: u64,
 }
 
-/// Everything Cortecs knows.
+/// The state of Cortecs.
 #[derive(Default)]
 pub(in super::super) struct World {
     pub(super) switches: Switches,
-    pub(super) keys: Shelf<KeyRecord>,
+    pub(super) keys: Table<KeyRecord>,
     pub(super) projects: BTreeMap<String, ProjectRecord>,
     pub(super) balances: BTreeMap<String, i64>,
     pub(super) usage: Vec<UsageRecord>,
     pub(super) counts: Counts,
 }
 
-/// A key as somebody requests for it.
+/// A key to be created.
 pub(super) struct NewKey<'a> {
     pub(super) owner: Person,
     pub(super) name: &'a str,
@@ -47,7 +47,7 @@ pub(super) struct NewKey<'a> {
 }
 
 impl World {
-    /// A management key whose secret a human chose. A known one gets this owner instead of the one it had.
+    /// Adds a management key whose secret a human chose. A key that exists gets this owner.
     pub(super) fn add_token(&mut self, token: &str, owner: Person, now: Timestamp) {
         let known = self.keys.iter().find(|key| key.secret == token).map(|key| key.id.clone());
         if let Some(known) = known {
@@ -78,13 +78,13 @@ impl World {
         })
     }
 
-    /// The key of that name that this person sees.
+    /// The key of that name within the user and project of this person.
     pub(super) fn key_of_name(&self, owner: &Person, name: &str) -> Option<&KeyRecord> {
         let scope = owner.scope();
         self.keys.iter().find(|key| key.scope == scope && key.name == name)
     }
 
-    /// The key with this secret. Only secrets that a human chose take a search.
+    /// The key with this secret. Only secrets that a human chose need a search.
     pub(super) fn key_of_secret(&self, secret: &str) -> Option<&KeyRecord> {
         let by_serial = secret::serial_of(KEY_PREFIX, secret).and_then(|serial| self.keys.by_serial(serial));
         by_serial
@@ -92,14 +92,14 @@ impl World {
             .or_else(|| self.keys.iter().find(|key| key.secret == secret))
     }
 
-    /// The key that the data plane takes this secret for; one that was deleted may linger.
+    /// The key that the data plane accepts for this secret; a deleted key may still be accepted for a while.
     pub(super) fn working_key(&self, secret: &str, now: Timestamp) -> Option<&KeyRecord> {
         let linger = SignedDuration::from_millis(i64::from(self.switches.deleted_keys_linger_millis));
         let since = now.checked_sub(linger).unwrap_or(Timestamp::MIN);
         self.key_of_secret(secret).or_else(|| self.keys.gone_since(since).find(|key| key.secret == secret))
     }
 
-    /// Moves everything that a paid call moves: usage, balance, and the budget of the key.
+    /// Charges a paid call: usage, balance, and the budget of the key.
     pub(super) fn charge(&mut self, key_id: &str, record: UsageRecord) {
         let cost = i64::try_from(record.cost_micros).unwrap_or(i64::MAX);
         if let Some(balance) = self.balances.get_mut(&record.user) {
@@ -112,7 +112,7 @@ impl World {
     }
 }
 
-/// What a new project starts with (§3.3).
+/// The settings of a new project (§3.3).
 fn settings(now: Timestamp) -> ProjectRecord {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);

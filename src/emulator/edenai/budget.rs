@@ -1,4 +1,4 @@
-//! What a key may spend, on both surfaces (§2.3, §2.5, §2.8).
+//! The budget of a key, on both APIs (§2.3, §2.5, §2.8).
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -9,31 +9,31 @@ use super::money::{self, Form, Forms};
 use crate::emulator::calendar::Period;
 use crate::emulator::fields::{Fields, Given};
 
-/// What a key may spend. Amounts are in billionths of a USD.
+/// The budget of a key. Amounts are in billionths of a USD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// What is left as of `since`; `None`: no cap.
+    /// The balance as of `since`; `None`: no cap.
     pub balance: Option<i64>,
-    /// Whether the balance counts.
+    /// Whether the balance limits the key.
     pub active: bool,
-    /// When the balance begins anew, Paris time.
+    /// When the balance is reset, Paris time.
     pub period: Option<Period>,
-    /// What it begins anew with.
+    /// The balance after a reset.
     pub amount: Option<i64>,
     /// The balance as it was last set.
     pub granted: Option<i64>,
-    /// First day of the period in which the balance was last moved.
+    /// First day of the period in which the balance last changed.
     pub since: Date,
 }
 
 impl Budget {
-    /// A balance that counts or not, and is never reset.
+    /// A balance that is never reset, and limits the key if `active`.
     #[must_use]
     pub fn new(balance: Option<i64>, active: bool) -> Self {
         Self { balance, active, period: None, amount: None, granted: balance, since: Date::MIN }
     }
 
-    /// As it is now: a period that has begun since fills the balance.
+    /// The budget at this time: a period that began since then fills the balance.
     pub(super) fn at(&self, now: Timestamp) -> Self {
         let mut budget = self.clone();
         if let (Some(period), Some(amount)) = (self.period, self.amount) {
@@ -46,12 +46,12 @@ impl Budget {
         budget
     }
 
-    /// No limit any more.
+    /// Removes the limit.
     pub(super) fn lift(&mut self) {
         (self.balance, self.active, self.period, self.amount) = (None, false, None, None);
     }
 
-    /// Calls deduct only while the balance counts.
+    /// Calls reduce the balance only while it is active.
     pub(super) fn spend(&mut self, nanos: i64, now: Timestamp) {
         *self = self.at(now);
         if self.active {
@@ -63,12 +63,12 @@ impl Budget {
         self.active && self.at(now).balance.is_some_and(|balance| balance <= 0)
     }
 
-    /// What may still be spent, in millionths, if there is a cap.
+    /// The amount that may still be spent, in millionths, if there is a cap.
     pub(super) fn remaining_micros(&self, now: Timestamp) -> Option<u64> {
         micros(self.at(now).balance.filter(|_| self.active))
     }
 
-    /// What may be spent in all, or within a period, if there is a cap.
+    /// The amount that may be spent in all, or within a period, if there is a cap.
     pub(super) fn granted_micros(&self) -> Option<u64> {
         micros(self.granted.filter(|_| self.active))
     }
@@ -82,7 +82,7 @@ impl Budget {
         self.set(Some(amount));
     }
 
-    /// A key that becomes periodic starts full, and its balance counts from then on (§2.8).
+    /// Makes a budget periodic: it starts full, and its balance is active from then on (§2.8).
     fn renew_every(&mut self, period: Period, amount: i64, now: Timestamp) {
         if self.period.is_none() {
             self.fill(amount);
@@ -99,7 +99,7 @@ impl Budget {
     }
 }
 
-/// Carries out the spending fields of a create or an update: only those given change.
+/// Applies the spending fields of a create or an update: only the given fields change.
 pub(super) fn amend(budget: &Budget, fields: &mut Fields, forms: Forms, now: Timestamp) -> Budget {
     let mut budget = budget.at(now);
     match money::read(fields, "balance", forms) {
@@ -139,7 +139,7 @@ fn amend_period(budget: &mut Budget, fields: &mut Fields, now: Timestamp) {
     }
 }
 
-/// Adds `balance` and `active_balance` to what a key shows.
+/// Adds `balance` and `active_balance` to the answer about a key.
 pub(super) fn show(budget: &Budget, body: &mut Map<String, Value>, form: Form) {
     body.insert("balance".to_owned(), money::show(budget.balance, form));
     body.insert("active_balance".to_owned(), json!(budget.active));
@@ -152,7 +152,7 @@ pub(super) fn show_reset(budget: &Budget, body: &mut Map<String, Value>, form: F
     body.insert("balance_reset_amount".to_owned(), money::show(budget.amount, form));
 }
 
-/// Budgets begin anew at midnight in Paris (§2.8). The zone is compiled in; UTC only where it were not.
+/// Budgets are reset at midnight in Paris (§2.8). The zone is compiled in; UTC is the fallback.
 fn paris() -> TimeZone {
     TimeZone::get("Europe/Paris").unwrap_or(TimeZone::UTC)
 }

@@ -1,4 +1,4 @@
-//! The data plane, which takes the keys of both surfaces. 401 and 402 are documented (§2.5, §2.10), their bodies are not.
+//! The data plane, which accepts the keys of both APIs. 401 and 402 are documented (§2.5, §2.10), their bodies are not.
 
 use http::Method;
 use jiff::Timestamp;
@@ -10,15 +10,15 @@ use super::usage::Spent;
 use crate::emulator::completion::{Completion, chat_completion, cost_micros};
 use crate::emulator::wire::{self, Inbound, Reply};
 
-/// What a key is said to have been used for where nobody says it.
+/// The model of a call that does not name one.
 pub(super) const SPENT_ON: &str = "mistral/mistral-large";
 
-/// What the data plane says to a call with some key.
+/// The verdict of the data plane on a call with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPlaneAnswer {
     /// 200.
     Accepted,
-    /// 401: no such key, no key given, or one that was revoked.
+    /// 401: no such key, no key given, or a revoked key.
     UnknownKey,
     /// 401.
     Expired,
@@ -50,14 +50,14 @@ impl DataPlaneAnswer {
     }
 }
 
-/// What decides about a key of either surface.
+/// The properties of a key that decide the verdict, for both APIs.
 pub(super) struct Standing<'a> {
     pub(super) budget: &'a Budget,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) sandbox: bool,
 }
 
-/// Judges a call without moving anything. A sandbox key costs nothing, so it needs no credits.
+/// Judges a call without a change of state. A sandbox key costs nothing, so it needs no credits.
 pub(super) fn judge(world: &World, secret: &str, now: Timestamp) -> DataPlaneAnswer {
     let Some(key) = world.v2.standing(secret).or_else(|| world.v3.standing(secret)) else {
         return DataPlaneAnswer::UnknownKey;
@@ -87,7 +87,7 @@ pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, now: Timest
     }
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(code: u16) -> Reply {
     error(code, "The emulator was told to fail this call.")
 }
@@ -108,7 +108,7 @@ fn complete(world: &mut World, inbound: &Inbound, now: Timestamp) -> Reply {
     wire::json(200, &chat_completion(&completion))
 }
 
-/// What a paid call moves.
+/// A paid call, as it is charged.
 #[derive(Clone, Copy)]
 pub(super) struct Charge<'a> {
     pub(super) model: &'a str,
@@ -117,12 +117,12 @@ pub(super) struct Charge<'a> {
 }
 
 impl Charge<'_> {
-    /// A sandbox call is free, and counted all the same.
+    /// The cost of a call. A sandbox call is free, and is counted nevertheless.
     pub(super) fn nanos(&self, sandbox: bool) -> i64 {
         if sandbox { 0 } else { i64::try_from(self.micros).unwrap_or(i64::MAX).saturating_mul(1_000) }
     }
 
-    /// What usage remembers of it.
+    /// The usage record of the call.
     pub(super) fn spent(&self, key_id: &str, token: &str, nanos: i64) -> Spent {
         Spent {
             at: self.now,
@@ -136,7 +136,7 @@ impl Charge<'_> {
     }
 }
 
-/// Moves the balance of the key, the usage, and the credits of the account. Says whether there is such a key.
+/// Charges the key, the usage, and the credits of the account. Returns whether the key exists.
 pub(super) fn charge(world: &mut World, secret: &str, charge: Charge<'_>) -> bool {
     let nanos = world.v2.charge(secret, charge).or_else(|| world.v3.charge(secret, charge));
     world.credits = world.credits.saturating_sub(nanos.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What a key of Eden AI is for, on both surfaces.
+//! The kind of a key of Eden AI, on both APIs.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::emulator::fields::Fields;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenType {
-    /// Real calls, which cost.
+    /// Real calls, which cost money.
     #[default]
     ApiToken,
     /// Mock data, free of charge.

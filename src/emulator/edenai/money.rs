@@ -1,4 +1,5 @@
-//! Amounts of USD as Eden AI writes them: up to nine decimals, as a string here and as a number there (§2.3).
+//! Amounts of USD as Eden AI writes them: up to nine decimals, as a string in one answer and as a number in another
+//! (§2.3).
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::emulator::fields::{Fields, Given};
 /// Billionths in one USD.
 pub(super) const NANOS: i64 = 1_000_000_000;
 
-/// How an amount is written.
+/// The JSON form of an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Form {
@@ -18,7 +19,7 @@ pub enum Form {
     Number,
 }
 
-/// The forms in which a field is understood.
+/// The JSON forms that a field accepts.
 #[derive(Clone, Copy)]
 pub(super) enum Forms {
     Only(Form),

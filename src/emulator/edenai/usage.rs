@@ -1,4 +1,4 @@
-//! Usage and cost, which both surfaces report in the same shape under different names (§2.9).
+//! Usage and cost, which both APIs report in the same shape under different names (§2.9).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::emulator::completion::provider_of;
 use crate::emulator::fields::Complaint;
 use crate::emulator::wire::Inbound;
 
-/// The only thing that costs money here is a chat.
+/// The only paid feature of the emulator is chat.
 pub(super) const FEATURE: &str = "text";
 pub(super) const SUBFEATURE: &str = "chat";
 
@@ -22,21 +22,21 @@ const LONGEST_DAYS: i32 = 366;
 #[derive(Clone, Debug)]
 pub(super) struct Spent {
     pub(super) at: Timestamp,
-    /// Of the key, where the surface has ids.
+    /// The id of the key, if the API has ids.
     pub(super) key_id: String,
-    /// Name of the key. A name that is used again continues the history of the former one.
+    /// Name of the key. A reused name continues the history of the deleted key.
     pub(super) token: String,
-    /// Whose key it is.
+    /// The member that owns the key.
     pub(super) member: Option<String>,
     pub(super) organization: String,
     pub(super) model: String,
     pub(super) nanos: i64,
 }
 
-/// Which days, in which stretches.
+/// The days of a report and the span of its rows.
 pub(super) struct Range {
     begin: Date,
-    /// The first day that does not count.
+    /// The first day after the range.
     end: Date,
     step: Stretch,
 }
@@ -80,7 +80,7 @@ impl Range {
     }
 }
 
-/// Whether a call passes the filters that both surfaces have.
+/// Whether a call passes the filters that both APIs have.
 pub(super) fn passes(spent: &Spent, inbound: &Inbound) -> bool {
     let is = |name: &str, value: &str| inbound.param(name).is_none_or(|wanted| wanted == value);
     is("feature", FEATURE)
@@ -104,7 +104,7 @@ pub(super) fn by_token<'a>(spent: impl Iterator<Item = &'a Spent>, range: &Range
     tokens.iter().map(show).collect()
 }
 
-/// Sums per member; what service keys spend belongs to nobody.
+/// Sums per member; spending of service keys belongs to no member.
 pub(super) fn by_user<'a>(spent: impl Iterator<Item = &'a Spent>, range: &Range) -> Value {
     let mut users: BTreeMap<Option<&str>, i64> = BTreeMap::new();
     for spent in spent.filter(|spent| range.holds(spent)) {

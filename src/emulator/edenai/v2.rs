@@ -1,9 +1,9 @@
-//! Eden AI v2: custom tokens as the source describes them, and what became of them by September 2026 (§2.0).
+//! Eden AI v2: custom tokens as the source describes them, and their management since September 2026 (§2.0).
 
 mod console;
+mod handle;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod tokens;
 mod view;
@@ -15,18 +15,18 @@ use super::gateway::{self, Charge, DataPlaneAnswer};
 use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
+pub(in crate::emulator) use handle::VENDOR;
 pub(super) use refusal::by_field;
-pub(in crate::emulator) use surface::SURFACE;
 pub(in crate::emulator) use world::World;
 
 pub use record::{ACCOUNT, CustomToken};
 pub use switches::Switches;
 pub use world::{Counts, NewToken};
 
-/// A handle on the v2 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
-/// logged nor counted.
+/// A handle on the v2 state: the acts of a human in the dashboard, and reads of the state. Its calls are neither logged
+/// nor counted.
 ///
-/// Names are looked up in the demo account, and where it has none of that name, in every other.
+/// Names are looked up in the demo account, and if it has no token of that name, in every other account.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -44,28 +44,28 @@ impl EdenAiV2 {
         self.add_token_of(token, ACCOUNT);
     }
 
-    /// Adds an API key of that account. A known one changes hands.
+    /// Adds an API key of that account. A key that exists is moved to that account.
     pub fn add_token_of(&self, token: &str, account: &str) {
         self.shared.with(|state, _| state.edenai.v2.add_credential(token, false, account));
     }
 
-    /// Adds somebody who is logged in: the only one who manages tokens since September 2026.
+    /// Adds a login session; since September 2026 only sessions manage tokens.
     pub fn add_session(&self, token: &str) {
         self.add_session_of(token, ACCOUNT);
     }
 
-    /// The same, of that account.
+    /// Adds a login session of that account.
     pub fn add_session_of(&self, token: &str, account: &str) {
         self.shared.with(|state, _| state.edenai.v2.add_credential(token, true, account));
     }
 
-    /// Ends an API key of the account or a session at once. Says whether there was one.
+    /// Revokes an API key of the account or a session at once. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.shared.with(|state, _| state.edenai.v2.revoke_credential(token))
     }
 
-    /// All custom tokens of all accounts, oldest first, with the balance of this moment.
+    /// All custom tokens of all accounts, oldest first, with their present balance.
     #[must_use]
     pub fn keys(&self) -> Vec<CustomToken> {
         self.shared.with(|state, now| {
@@ -74,7 +74,7 @@ impl EdenAiV2 {
         })
     }
 
-    /// A human makes a token in the demo account. One that has the name already is deleted first.
+    /// A human creates a token in the demo account. A token of the same name is deleted first.
     #[expect(clippy::must_use_candidate, reason = "the token is there whether or not anybody looks")]
     pub fn add_key(&self, new: NewToken) -> CustomToken {
         self.shared.with(|state, now| {
@@ -99,7 +99,7 @@ impl EdenAiV2 {
         })
     }
 
-    /// A human deletes a token. Says whether there was such a token.
+    /// A human deletes a token. Returns whether it existed.
     #[must_use = "an unknown token is not deleted"]
     pub fn delete_key(&self, name: &str) -> bool {
         self.shared.with(|state, now| {
@@ -108,13 +108,13 @@ impl EdenAiV2 {
         })
     }
 
-    /// What the data plane would say to a call with this token, without moving anything.
+    /// The verdict of the data plane on a call with this token, without a change of state.
     #[must_use]
     pub fn check(&self, secret: &str) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.edenai, secret, now))
     }
 
-    /// A token spends so much in one call, in millionths of a USD. Says whether there is such a token.
+    /// Charges a token for one call, in millionths of a USD. Returns whether the token exists.
     #[must_use = "an unknown token spends nothing"]
     pub fn spend(&self, name: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
@@ -126,7 +126,7 @@ impl EdenAiV2 {
         })
     }
 
-    /// The switches as they are.
+    /// The switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.shared.with(|state, _| state.edenai.v2.switches.clone())

@@ -2,11 +2,11 @@
 
 mod auth_keys;
 mod console;
+mod handle;
 mod keys;
 mod paging;
 mod record;
 mod refusal;
-mod surface;
 mod switches;
 mod usage;
 mod view;
@@ -20,15 +20,15 @@ use super::gateway::{self, Charge, DataPlaneAnswer};
 use crate::emulator::Shared;
 
 pub(super) use console::{answer, is_listing, trouble};
-pub(in crate::emulator) use surface::SURFACE;
+pub(in crate::emulator) use handle::VENDOR;
 pub(in crate::emulator) use world::World;
 
 pub use record::{KeyRecord, ManagementKey, NewKey, ORGANIZATION, Scope};
 pub use switches::{SecretField, Switches};
 pub use world::Counts;
 
-/// A handle on the v3 world: the dashboard in a human's hands, and a look behind it. What is done here is neither
-/// logged nor counted.
+/// A handle on the v3 state: the acts of a human in the dashboard, and reads of the state. Its calls are neither logged
+/// nor counted.
 ///
 /// Closures run under the emulator's lock and must not use a handle of the same emulator.
 #[derive(Clone)]
@@ -61,24 +61,24 @@ impl EdenAiV3 {
         self.add_management_key_of((token, organization), &[Scope::Mint]);
     }
 
-    /// Adds a management key of the demo organization. A known one gets these scopes.
+    /// Adds a management key of the demo organization. A key that exists gets these scopes.
     pub fn add_management_key(&self, token: &str, scopes: &[Scope]) {
         self.add_management_key_of((token, ORGANIZATION), scopes);
     }
 
-    /// Adds a management key of an organization: token, then organization. A known one gets these scopes and changes
-    /// hands.
+    /// Adds a management key of an organization: token, then organization. A key that exists gets these scopes and this
+    /// organization.
     pub fn add_management_key_of(&self, key: (&str, &str), scopes: &[Scope]) {
         self.shared.with(|state, now| state.edenai.v3.add_management(key, scopes, now));
     }
 
-    /// Ends a management key at once. Says whether there was one that worked.
+    /// Revokes a management key at once. Returns whether it worked before.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.edit_token(token, |key, now| key.revoked_at = Some(now))
     }
 
-    /// Lets a management key expire at that time. Says whether there was one that worked.
+    /// Sets the expiry of a management key. Returns whether it worked before.
     #[must_use = "an unknown token does not expire"]
     pub fn expire_token_at(&self, token: &str, at: Timestamp) -> bool {
         self.edit_token(token, |key, _| key.expires_at = Some(at))
@@ -90,7 +90,7 @@ impl EdenAiV3 {
         self.shared.with(|state, _| state.edenai.v3.management.iter().cloned().collect())
     }
 
-    /// All keys of all organizations, revoked ones included, oldest first, with the balance of this moment.
+    /// All keys of all organizations, revoked ones included, oldest first, with their present balance.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyRecord> {
         self.shared.with(|state, now| {
@@ -99,7 +99,7 @@ impl EdenAiV3 {
         })
     }
 
-    /// A human makes a key. Nobody keeps a human from using a name twice here.
+    /// A human creates a key. The dashboard accepts a name twice.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, new: NewKey) -> KeyRecord {
         self.shared.with(|state, now| state.edenai.v3.mint(new, now))
@@ -118,19 +118,19 @@ impl EdenAiV3 {
         })
     }
 
-    /// A human revokes a key. Says whether there was such a key that was not revoked before.
+    /// A human revokes a key. Returns whether it existed and was not revoked before.
     #[must_use = "an unknown key is not revoked"]
     pub fn revoke_key(&self, id: &str) -> bool {
         self.shared.with(|state, now| state.edenai.v3.revoke(id, now))
     }
 
-    /// What the data plane would say to a call with this key, without moving anything.
+    /// The verdict of the data plane on a call with this key, without a change of state.
     #[must_use]
     pub fn check(&self, secret: &str) -> DataPlaneAnswer {
         self.shared.with(|state, now| gateway::judge(&state.edenai, secret, now))
     }
 
-    /// A key spends so much in one call, in millionths of a USD. Says whether there is such a key that is not revoked.
+    /// Charges a key for one call, in millionths of a USD. Returns whether the key exists and is not revoked.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
@@ -140,7 +140,7 @@ impl EdenAiV3 {
         })
     }
 
-    /// The switches as they are.
+    /// The switches.
     #[must_use]
     pub fn switches(&self) -> Switches {
         self.shared.with(|state, _| state.edenai.v3.switches.clone())

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::refusal::Refusal;
 use crate::emulator::completion::provider_of;
 use crate::emulator::wire::{self, stamp};
@@ -23,16 +23,16 @@ pub(super) const MODELS: [&str; 6] = [
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-pub(super) fn organizations(desk: &mut Desk<'_>) -> Answer {
-    let known = desk.world.organizations.iter().filter(|(id, _)| desk.caller.organizations.contains(*id));
+pub(super) fn organizations(ctx: &mut RequestCtx<'_>) -> Answer {
+    let known = ctx.world.organizations.iter().filter(|(id, _)| ctx.caller.organizations.contains(*id));
     let data: Vec<Value> = known.map(|(id, created_at)| show(id, *created_at)).collect();
     Ok(wire::json(200, &json!({ "data": data })))
 }
 
 /// E14.
-pub(super) fn organization(desk: &mut Desk<'_>) -> Answer {
-    let created_at = desk.world.organizations.get(desk.organization).ok_or_else(Refusal::not_found)?;
-    Ok(wire::json(200, &show(desk.organization, *created_at)))
+pub(super) fn organization(ctx: &mut RequestCtx<'_>) -> Answer {
+    let created_at = ctx.world.organizations.get(ctx.organization).ok_or_else(Refusal::not_found)?;
+    Ok(wire::json(200, &show(ctx.organization, *created_at)))
 }
 
 /// E15: a raw array.
@@ -40,7 +40,7 @@ pub(super) fn organization(desk: &mut Desk<'_>) -> Answer {
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-pub(super) fn models(_: &mut Desk<'_>) -> Answer {
+pub(super) fn models(_: &mut RequestCtx<'_>) -> Answer {
     let models = MODELS.map(|id| json!({ "id": id, "object": "model", "provider": provider_of(id) }));
     Ok(wire::json(200, &models))
 }

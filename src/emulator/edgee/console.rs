@@ -1,4 +1,4 @@
-//! The front door of the Console API: which endpoint, who is calling, may they.
+//! The entry of the Console API: routing, authentication, authorization.
 
 use http::Method;
 
@@ -6,23 +6,23 @@ use super::record::TokenRecord;
 use super::refusal::Refusal;
 use super::world::World;
 use super::{catalog, export, keys, provider_keys, tokens};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// What a handler works with. By then the caller is authenticated and may enter the organization.
-pub(super) struct Desk<'a> {
+/// The context of a request whose caller is authenticated and may enter the organization.
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
     pub(super) caller: TokenRecord,
     pub(super) organization: &'a str,
-    /// Of the key, provider key or token in the path.
+    /// The id of the key, provider key or token in the path.
     pub(super) id: &'a str,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 
 #[derive(Clone, Copy)]
 struct Route<'a> {
@@ -37,7 +37,7 @@ pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, moment: Mom
     enter(world, inbound, moment).unwrap_or_else(|refusal| refusal.into_reply(flat))
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(world: &World, code: u16) -> Reply {
     Refusal::of_status(code).into_reply(world.switches.flat_errors)
 }
@@ -52,11 +52,11 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     let route = find(&inbound.method, &path)?;
     let caller = authenticate(world, inbound, moment)?;
     let organization = route.organization.unwrap_or_default();
-    // An organization that does not exist is as forbidden as one of somebody else.
+    // An organization that does not exist is as forbidden as a foreign one.
     if route.organization.is_some() && !caller.organizations.contains(organization) {
         return Err(Refusal::forbidden());
     }
-    (route.handler)(&mut Desk { world, inbound, moment, caller, organization, id: route.id })
+    (route.handler)(&mut RequestCtx { world, inbound, moment, caller, organization, id: route.id })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str]) -> Result<Route<'a>, Refusal> {
@@ -106,7 +106,7 @@ fn in_organization<'a>(method: &Method, rest: &[&'a str]) -> Option<Route<'a>> {
     Some(Route { organization: None, id, handler })
 }
 
-/// Unknown, revoked and expired tokens are told apart by nobody (§1.14).
+/// Unknown, revoked and expired tokens get the same answer (§1.14).
 fn authenticate(world: &mut World, inbound: &Inbound, moment: Moment) -> Result<TokenRecord, Refusal> {
     let given = inbound.bearer().ok_or_else(Refusal::unauthorized)?;
     let known = world

@@ -1,12 +1,12 @@
-//! E10: usage and cost per data-plane call (§1.11). Header spelling, JSON names and the unit of cost (USD) are
-//! ours; the vendor documents the columns only.
+//! E10: usage and cost per data-plane call (§1.11). The vendor documents the columns only; header spelling, JSON names
+//! and the unit of cost (USD) are assumptions.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::UsageRecord;
 use super::refusal::Refusal;
 use crate::emulator::completion::provider_of;
@@ -14,18 +14,18 @@ use crate::emulator::wire::{self, stamp};
 
 const HEADER: &str = "Timestamp,API Key,Model,Provider,Input Tokens,Output Tokens,Cost,Tags\n";
 
-pub(super) fn export(desk: &mut Desk<'_>) -> Answer {
-    let (from, to) = range(desk)?;
-    let keys = desk.inbound.params("api_key_id[]");
-    let tags = desk.inbound.params("tags[]");
-    let ids = desk.world.switches.export_key_ids;
-    let records = desk.world.usage.iter().filter(|record| {
-        record.organization == desk.organization
+pub(super) fn export(ctx: &mut RequestCtx<'_>) -> Answer {
+    let (from, to) = range(ctx)?;
+    let keys = ctx.inbound.params("api_key_id[]");
+    let tags = ctx.inbound.params("tags[]");
+    let ids = ctx.world.switches.export_key_ids;
+    let records = ctx.world.usage.iter().filter(|record| {
+        record.organization == ctx.organization
             && (from..=to).contains(&record.at)
             && (keys.is_empty() || keys.contains(&record.key_id.as_str()))
             && (tags.is_empty() || record.tags.iter().any(|tag| tags.contains(&tag.as_str())))
     });
-    match desk.inbound.param("format") {
+    match ctx.inbound.param("format") {
         None | Some("csv") => {
             let rows: String = records.map(|record| row(record, ids)).collect();
             Ok(wire::bytes(200, "text/csv; charset=utf-8", format!("{HEADER}{rows}")))
@@ -36,11 +36,11 @@ pub(super) fn export(desk: &mut Desk<'_>) -> Answer {
 }
 
 /// Dates override the period.
-fn range(desk: &Desk<'_>) -> Result<(Timestamp, Timestamp), Refusal> {
-    let (from, to) = (desk.inbound.param("from_date"), desk.inbound.param("to_date"));
-    let now = desk.moment.now;
+fn range(ctx: &RequestCtx<'_>) -> Result<(Timestamp, Timestamp), Refusal> {
+    let (from, to) = (ctx.inbound.param("from_date"), ctx.inbound.param("to_date"));
+    let now = ctx.moment.now;
     if from.is_none() && to.is_none() {
-        let period = period(desk.inbound.param("period").unwrap_or("24h"))?;
+        let period = period(ctx.inbound.param("period").unwrap_or("24h"))?;
         return Ok((now.checked_sub(period).unwrap_or(Timestamp::MIN), now));
     }
     let first = from.map_or(Ok(Timestamp::MIN), |text| instant("from_date", text, Time::midnight()))?;
@@ -61,7 +61,7 @@ fn period(text: &str) -> Result<SignedDuration, Refusal> {
     Ok(SignedDuration::from_hours(hours))
 }
 
-/// A time, or a date that counts from its beginning or to its end.
+/// A time, or a date that stands for its first or its last instant.
 fn instant(param: &str, text: &str, of_day: Time) -> Result<Timestamp, Refusal> {
     let date = text.parse::<Date>().ok().filter(|_| !text.contains(['T', ' ']));
     let of_date = date.and_then(|date| date.to_datetime(of_day).to_zoned(TimeZone::UTC).ok());

@@ -1,4 +1,4 @@
-//! The data plane, as far as the state of a key decides it (§1.14, "Data-plane effect of key state").
+//! The data plane, as far as the state of a key decides the answer (§1.14, "Data-plane effect of key state").
 
 use http::Method;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::world::World;
 use crate::emulator::completion::{Completion, Dialect, chat_completion, cost_micros, message};
 use crate::emulator::wire::{self, Inbound, Reply};
 
-/// What the data plane says to a call with some key.
+/// The verdict of the data plane on a call with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPlaneAnswer {
     /// 200.
@@ -60,7 +60,7 @@ impl DataPlaneAnswer {
     }
 }
 
-/// Judges a call without moving anything. Without a model, restrictions do not matter.
+/// Judges a call without a change of state. Without a model, restrictions do not matter.
 pub(super) fn judge(world: &World, secret: &str, model: Option<&str>, now: Timestamp) -> DataPlaneAnswer {
     let Some(key) = world.key_of_secret(secret) else {
         return DataPlaneAnswer::UnknownKey;
@@ -89,7 +89,7 @@ pub(in super::super) fn answer(world: &mut World, inbound: &Inbound, now: Timest
     }
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in super::super) fn trouble(code: u16) -> Reply {
     error(code, "emulated_fault", "The emulator was told to fail this call")
 }
@@ -110,7 +110,7 @@ fn complete(world: &mut World, inbound: &Inbound, now: Timestamp, dialect: Diale
     wire::json(200, &dialect(&completion))
 }
 
-/// Costs nothing and moves nothing. A restricted key sees its own models only.
+/// Lists the models, without a cost. A restricted key sees its own models only.
 fn models(world: &World, inbound: &Inbound, now: Timestamp) -> Reply {
     let verdict = judge(world, secret(inbound), None, now);
     if verdict != DataPlaneAnswer::Accepted {
@@ -134,7 +134,7 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
     book(world, &id, completion, (cost_micros(inbound), tags));
 }
 
-/// Moves the spending of a key and its usage. Says whether there is such a key.
+/// Charges a key and records its usage. Returns whether the key exists.
 pub(super) fn book(
     world: &mut World,
     id: &str,

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::console::Desk;
+use super::console::RequestCtx;
 use super::refusal::Refusal;
-use crate::emulator::shelf::Shelved;
+use crate::emulator::table::TableRow;
 
-/// One page of a list, and how it goes on.
+/// One page of a list, and the cursor of the next page.
 pub(super) struct Page<'a, T> {
     pub(super) items: Vec<&'a T>,
     has_more: bool,
 }
 
-impl<T: Shelved> Page<'_, T> {
-    /// The envelope around the items as they show.
+impl<T: TableRow> Page<'_, T> {
+    /// The envelope around the items of the page.
     pub(super) fn envelope(&self, url: &str, show: impl Fn(&T) -> Value) -> Value {
         json!({
             "object": "list",
@@ -28,8 +28,11 @@ impl<T: Shelved> Page<'_, T> {
 /// Cuts the page out of the list (given newest first) that `limit`, `start_key` and `order_direction` ask for.
 ///
 /// The cursor is a position, not a record: it survives the deletion of the key it names.
-pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Result<Page<'a, T>, Refusal> {
-    let ascending = match desk.inbound.param("order_direction") {
+pub(super) fn page<'a, T: TableRow>(
+    mut list: Vec<&'a T>,
+    ctx: &RequestCtx<'_>,
+) -> Result<Page<'a, T>, Refusal> {
+    let ascending = match ctx.inbound.param("order_direction") {
         None | Some("DESC") => false,
         Some("ASC") => true,
         Some(_) => {
@@ -39,27 +42,27 @@ pub(super) fn page<'a, T: Shelved>(mut list: Vec<&'a T>, desk: &Desk<'_>) -> Res
     if ascending {
         list.reverse();
     }
-    if let Some(start) = start(desk)? {
+    if let Some(start) = start(ctx)? {
         list.retain(|item| if ascending { item.serial() > start } else { item.serial() < start });
     }
-    let limit = limit(desk)?;
+    let limit = limit(ctx)?;
     let has_more = list.len() > limit;
     list.truncate(limit);
     Ok(Page { items: list, has_more })
 }
 
-fn start(desk: &Desk<'_>) -> Result<Option<u64>, Refusal> {
-    desk.inbound
+fn start(ctx: &RequestCtx<'_>) -> Result<Option<u64>, Refusal> {
+    ctx.inbound
         .param("start_key")
         .filter(|key| !key.is_empty())
         .map(|key| serial_of(key).ok_or_else(|| Refusal::invalid_param("start_key", "Unknown start_key.")))
         .transpose()
 }
 
-/// More than the largest page is cut down to it silently.
-fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
-    let largest = desk.world.switches.page_size.max(1);
-    let Some(limit) = desk.inbound.param("limit") else {
+/// A limit above the largest page is reduced to it silently.
+fn limit(ctx: &RequestCtx<'_>) -> Result<usize, Refusal> {
+    let largest = ctx.world.switches.page_size.max(1);
+    let Some(limit) = ctx.inbound.param("limit") else {
         return Ok(largest);
     };
     match limit.parse() {
@@ -68,7 +71,7 @@ fn limit(desk: &Desk<'_>) -> Result<usize, Refusal> {
     }
 }
 
-/// Every id carries its serial behind the prefix.
+/// The serial behind the prefix of every id.
 fn serial_of(id: &str) -> Option<u64> {
     id.rsplit('_').next()?.parse().ok()
 }

@@ -1,8 +1,8 @@
-//! Provider credentials (BYOK): E8, E9, and the endpoints the house style suggests (§1.10).
+//! Provider credentials (BYOK): E8, E9, and the endpoints that the style of the API suggests (§1.10).
 
 use serde_json::{Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::ProviderKeyRecord;
 use super::refusal::Refusal;
 use super::switches::Support;
@@ -13,8 +13,8 @@ use crate::emulator::wire;
 const NAME_LIMIT: usize = 100;
 
 /// §1.10. The answer has no `api_key_ids` and no `active`.
-pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
-    let mut fields = Fields::parse(&desk.inbound.body);
+pub(super) fn create(ctx: &mut RequestCtx<'_>) -> Answer {
+    let mut fields = Fields::parse(&ctx.inbound.body);
     let provider = fields.required_text("provider");
     let provider_key = fields.required_text("provider_key");
     let name = fields.required_text("name");
@@ -25,24 +25,24 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
         fields.complain("api_key_ids", "api_key_ids is required.");
     }
     fields.finish().map_err(Refusal::invalid)?;
-    let serial = desk.world.provider_keys.next_serial();
-    let record = desk.world.provider_keys.insert(ProviderKeyRecord {
+    let serial = ctx.world.provider_keys.next_serial();
+    let record = ctx.world.provider_keys.insert(ProviderKeyRecord {
         serial,
         id: format!("pk_{serial:06}"),
-        organization: desk.organization.to_owned(),
+        organization: ctx.organization.to_owned(),
         provider,
         name,
         provider_key,
         api_key_ids: api_key_ids.unwrap_or_default(),
         active: true,
-        created_at: desk.moment.now,
-        created_by: desk.caller.user.clone(),
+        created_at: ctx.moment.now,
+        created_by: ctx.caller.user.clone(),
     });
     let mut body = view::provider_key(&record);
     if let Some(body) = body.as_object_mut() {
         body.retain(|name, _| name != "api_key_ids" && name != "active");
     }
-    Ok(wire::json(desk.world.switches.create_status, &body))
+    Ok(wire::json(ctx.world.switches.create_status, &body))
 }
 
 /// §1.10: a raw array.
@@ -50,8 +50,8 @@ pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let bare = desk.world.switches.bare_provider_keys;
+pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
+    let bare = ctx.world.switches.bare_provider_keys;
     let show = |record: &ProviderKeyRecord| {
         if bare {
             json!({ "provider": record.provider, "active": record.active })
@@ -59,34 +59,34 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
             view::provider_key(record)
         }
     };
-    let listed = desk.world.provider_keys.listed(desk.organization, desk.moment);
+    let listed = ctx.world.provider_keys.listed(ctx.organization, ctx.moment);
     Ok(wire::json(200, &listed.into_iter().map(show).collect::<Vec<_>>()))
 }
 
-pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
-    if let Some(answer) = unsupported(desk.world.switches.provider_key_get) {
+pub(super) fn get(ctx: &mut RequestCtx<'_>) -> Answer {
+    if let Some(answer) = unsupported(ctx.world.switches.provider_key_get) {
         return answer;
     }
-    Ok(wire::json(200, &view::provider_key(own(desk)?)))
+    Ok(wire::json(200, &view::provider_key(own(ctx)?)))
 }
 
-pub(super) fn update(desk: &mut Desk<'_>) -> Answer {
-    if let Some(answer) = unsupported(desk.world.switches.provider_key_update) {
+pub(super) fn update(ctx: &mut RequestCtx<'_>) -> Answer {
+    if let Some(answer) = unsupported(ctx.world.switches.provider_key_update) {
         return answer;
     }
-    let amended = amend(own(desk)?.clone(), Fields::parse(&desk.inbound.body))?;
+    let amended = amend(own(ctx)?.clone(), Fields::parse(&ctx.inbound.body))?;
     let body = view::provider_key(&amended);
-    desk.world.provider_keys.insert(amended);
+    ctx.world.provider_keys.insert(amended);
     Ok(wire::json(200, &body))
 }
 
-pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
-    if let Some(answer) = unsupported(desk.world.switches.provider_key_delete) {
+pub(super) fn delete(ctx: &mut RequestCtx<'_>) -> Answer {
+    if let Some(answer) = unsupported(ctx.world.switches.provider_key_delete) {
         return answer;
     }
-    let id = own(desk)?.id.clone();
-    desk.world.provider_keys.remove(&id, desk.moment.now);
-    if desk.world.switches.delete_no_content {
+    let id = own(ctx)?.id.clone();
+    ctx.world.provider_keys.remove(&id, ctx.moment.now);
+    if ctx.world.switches.delete_no_content {
         return Ok(wire::no_content());
     }
     Ok(wire::json(200, &json!({ "object": "provider_key", "id": id, "deleted": true })))
@@ -100,9 +100,9 @@ pub(super) fn unsupported(support: Support) -> Option<Answer> {
     }
 }
 
-fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a ProviderKeyRecord, Refusal> {
-    let record = desk.world.provider_keys.get(desk.id);
-    record.filter(|record| record.organization == desk.organization).ok_or_else(Refusal::not_found)
+fn own<'a>(ctx: &'a RequestCtx<'_>) -> Result<&'a ProviderKeyRecord, Refusal> {
+    let record = ctx.world.provider_keys.get(ctx.id);
+    record.filter(|record| record.organization == ctx.organization).ok_or_else(Refusal::not_found)
 }
 
 /// Empty credentials keep the stored ones (§1.10); the provider cannot change.
@@ -127,7 +127,7 @@ fn check_name(fields: &mut Fields, name: &str) {
     }
 }
 
-/// Three providers take JSON in a string (§1.10 "Formats"). What is missing is complained about by name only.
+/// Three providers take JSON in a string (§1.10 "Formats"). A complaint about a missing field has its name only.
 fn check_credential(fields: &mut Fields, provider: &str, credential: &str) {
     let shaped: fn(&Value) -> bool = match provider {
         "google_vertex_ai" => is_service_account,

@@ -1,5 +1,5 @@
-//! What the Edgee world remembers. The secrets in here are fake, yet no `Debug` prints them, because a suite
-//! that scans its output for secrets scans for these.
+//! The records of the Edgee state. The secrets are fake, yet no `Debug` prints them, because a suite that scans its
+//! output for secrets scans for these.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::table_row;
 
-/// What a key is for (§1.3 `type`).
+/// The kind of a key (§1.3 `type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
@@ -26,23 +26,23 @@ pub enum KeyKind {
 /// One gateway key (§1.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
     /// `key_000001`.
     pub id: String,
-    /// Organization it belongs to.
+    /// Organization of the key.
     pub organization: String,
     /// Name, not unique.
     pub name: String,
-    /// What it is for.
+    /// Its kind.
     pub kind: KeyKind,
     /// Which assistant, with [`KeyKind::CodingAgent`].
     pub coding_assistant: Option<String>,
-    /// Models it may use; empty means all.
+    /// Models that the key may use; empty means all.
     pub models: Vec<String>,
     /// Monthly budget in whole USD.
     pub max_usage: Option<u64>,
-    /// Address it is attributed to.
+    /// Address that its usage is attributed to.
     pub email: Option<String>,
     /// Whether it works.
     pub active: bool,
@@ -54,18 +54,18 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// When the data plane last accepted it.
     pub last_used_at: Option<Timestamp>,
-    /// Spent in `spent_month`, in millionths of a USD.
+    /// The amount spent in `spent_month`, in millionths of a USD.
     pub spent_micros: u64,
     /// First day of the calendar month (UTC) that `spent_micros` counts.
     pub spent_month: Date,
-    /// Id of the console token that got it by get-or-create (§1.9).
+    /// Id of the console token that created it by get-or-create (§1.9).
     pub owner: Option<String>,
     /// The key itself.
     pub secret: String,
 }
 
 impl KeyRecord {
-    /// Starts the count anew in a new month (§1.17: calendar month, UTC).
+    /// Resets the amount in a new month (§1.17: calendar month, UTC).
     pub(super) fn roll_month(&mut self, now: Timestamp) {
         let month = month(now);
         if self.spent_month != month {
@@ -74,7 +74,7 @@ impl KeyRecord {
         }
     }
 
-    /// As any vendor's key, with the spending it counts.
+    /// The key in the form that all vendors share, with its spending.
     pub(in crate::emulator) fn seen(&self) -> Seen {
         let budget = self.max_usage.map(|usd| usd.saturating_mul(1_000_000));
         Seen {
@@ -107,26 +107,26 @@ impl fmt::Debug for KeyRecord {
     }
 }
 
-/// A key as somebody requests for it.
+/// A key to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKey {
     /// Name, not unique.
     pub name: String,
-    /// What it is for.
+    /// Its kind.
     pub kind: KeyKind,
     /// Which assistant, with [`KeyKind::CodingAgent`].
     pub coding_assistant: Option<String>,
-    /// Models it may use; empty means all.
+    /// Models that the key may use; empty means all.
     pub models: Vec<String>,
     /// Monthly budget in whole USD.
     pub max_usage: Option<u64>,
-    /// How long it works.
+    /// Its lifetime.
     pub lifetime: Option<SignedDuration>,
-    /// Address it is attributed to.
+    /// Address that its usage is attributed to.
     pub email: Option<String>,
     /// Whether it works.
     pub active: bool,
-    /// Id of the console token that gets it by get-or-create.
+    /// Id of the console token that creates it by get-or-create.
     pub owner: Option<String>,
 }
 
@@ -151,11 +151,11 @@ impl NewKey {
 /// One provider credential (§1.10).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProviderKeyRecord {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
     /// `pk_000001`.
     pub id: String,
-    /// Organization it belongs to.
+    /// Organization of the provider key.
     pub organization: String,
     /// Provider type.
     pub provider: String,
@@ -163,7 +163,7 @@ pub struct ProviderKeyRecord {
     pub name: String,
     /// The stored credential, which no endpoint shows.
     pub provider_key: String,
-    /// Keys it serves; empty means the whole organization.
+    /// Keys that it is assigned to; empty means the whole organization.
     pub api_key_ids: Vec<String>,
     /// Whether it is in use.
     pub active: bool,
@@ -184,18 +184,18 @@ impl fmt::Debug for ProviderKeyRecord {
     }
 }
 
-/// One console token (§1.13). It belongs to a user, and opens a set of organizations.
+/// One console token (§1.13). It belongs to a user and gives access to a set of organizations.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
     /// `tok_000001`.
     pub id: String,
-    /// User it belongs to.
+    /// User of the token.
     pub user: String,
     /// Name, not unique.
     pub name: String,
-    /// Organizations it opens.
+    /// Organizations that it gives access to.
     pub organizations: BTreeSet<String>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -203,14 +203,14 @@ pub struct TokenRecord {
     pub expires_at: Option<Timestamp>,
     /// When it last authenticated a call.
     pub last_used_at: Option<Timestamp>,
-    /// Whether the API minted it, not a human.
+    /// Whether the API minted it, and not a human.
     pub minted: bool,
     /// The token itself.
     pub token: String,
 }
 
 impl TokenRecord {
-    /// As any vendor's management credential.
+    /// The token in the form that all vendors' management credentials share.
     pub(in crate::emulator) fn seen(&self) -> Seen {
         Seen {
             id: self.id.clone(),
@@ -246,9 +246,9 @@ pub(in super::super) struct UsageRecord {
     pub(super) tags: Vec<String>,
 }
 
-shelved!(KeyRecord, id, organization);
-shelved!(ProviderKeyRecord, id, organization);
-shelved!(TokenRecord, id, user);
+table_row!(KeyRecord, id, organization);
+table_row!(ProviderKeyRecord, id, organization);
+table_row!(TokenRecord, id, user);
 
 /// First day of the calendar month, UTC.
 pub(super) fn month(now: Timestamp) -> Date {

@@ -31,7 +31,7 @@ impl Refusal {
         Self::new(404, "not_found_error", "Not Found")
     }
 
-    /// The path is known, the method is not. Not documented; what Go routers answer.
+    /// The path is known, the method is not. The vendor does not document this answer; Go routers give it.
     pub(super) fn wrong_method() -> Self {
         Self::new(405, "invalid_request_error", "Method Not Allowed")
     }
@@ -47,7 +47,7 @@ impl Refusal {
         Self::invalid(vec![Complaint::new(param, message)])
     }
 
-    /// An error that a fault rule asked for.
+    /// An error that a fault rule demands.
     pub(super) fn of_status(code: u16) -> Self {
         match code {
             401 => Self::unauthorized(),
@@ -64,7 +64,7 @@ impl Refusal {
     }
 
     fn flat(&self) -> Value {
-        // The documentation words the 401 differently from what was observed.
+        // The documentation has another text for the 401 than the real answers.
         let message = if self.status == 401 { "Invalid or expired API token" } else { self.message.as_str() };
         json!({ "error": reason(self.status), "message": message })
     }

@@ -1,10 +1,10 @@
-//! What the contract leaves open about Edgee, or names in conflict (§1.14, §1.17), as switches.
+//! What the documentation of Edgee leaves open or contradicts (§1.14, §1.17), as switches.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// How the Edgee world answers where its documentation is silent or contradicts what was observed.
+/// How the emulated Edgee answers where its documentation is silent or contradicts observations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(
@@ -35,9 +35,9 @@ pub struct Switches {
     pub delete_no_content: bool,
     /// Whether reveal answers `{"key":…}` alone (§1.8).
     pub reveal_key_only: bool,
-    /// Whether the secret of a key can be had again at all: without, this is a vendor that shows it once (§1.8).
+    /// Whether reveal is supported; without it, this vendor shows a secret once (§1.8).
     pub reveal: Support,
-    /// Whether a second key of a name is refused (409), as some other vendors do; Edgee documents nothing (§1.4).
+    /// Whether a second key of the same name is refused (409), as other vendors do; Edgee documents nothing (§1.4).
     pub unique_names: bool,
     /// Fields that an update of a key silently ignores, beyond the immutable ones (§1.6).
     pub ignored_updates: BTreeSet<String>,
@@ -49,7 +49,7 @@ pub struct Switches {
     pub provider_key_update: Support,
     /// `DELETE /provider-keys/{id}`, not documented (§1.10).
     pub provider_key_delete: Support,
-    /// Whether console tokens have an API (§1.13). Default true.
+    /// Whether there is an API for console tokens (§1.13). Default true.
     pub console_tokens: bool,
     /// Whether exported records name a key by its id instead of its name (§1.11).
     pub export_key_ids: bool,
@@ -82,7 +82,7 @@ impl Default for Switches {
     }
 }
 
-/// How a value that is not there shows.
+/// How an unset value is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Blank {
@@ -96,7 +96,7 @@ pub enum Blank {
     Empty,
 }
 
-/// Whether an endpoint that the vendor does not document is there.
+/// Whether an undocumented endpoint exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Support {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::paging;
 use super::record::TokenRecord;
 use super::refusal::Refusal;
@@ -12,50 +12,50 @@ use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
 /// The only answer that shows `token`.
-pub(super) fn create(desk: &mut Desk<'_>) -> Answer {
-    supported(desk)?;
-    let mut fields = Fields::parse(&desk.inbound.body);
+pub(super) fn create(ctx: &mut RequestCtx<'_>) -> Answer {
+    supported(ctx)?;
+    let mut fields = Fields::parse(&ctx.inbound.body);
     let name = fields.required_text("name");
     let expires_at = parse_expiry(&mut fields);
     fields.finish().map_err(Refusal::invalid)?;
-    let mut minted = desk.world.mint_token(&desk.caller, name, desk.moment.now);
+    let mut minted = ctx.world.mint_token(&ctx.caller, name, ctx.moment.now);
     minted.expires_at = expires_at;
-    let minted = desk.world.tokens.insert(minted);
-    let mut body = view::token(&minted, &desk.world.switches);
+    let minted = ctx.world.tokens.insert(minted);
+    let mut body = view::token(&minted, &ctx.world.switches);
     body["token"] = json!(minted.token);
-    Ok(wire::json(desk.world.switches.create_status, &body))
+    Ok(wire::json(ctx.world.switches.create_status, &body))
 }
 
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    supported(desk)?;
-    let mut listed = desk.world.tokens.listed(&desk.caller.user, desk.moment);
-    if let Some(name) = desk.inbound.param("name") {
+pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
+    supported(ctx)?;
+    let mut listed = ctx.world.tokens.listed(&ctx.caller.user, ctx.moment);
+    if let Some(name) = ctx.inbound.param("name") {
         listed.retain(|token| token.name == name);
     }
-    let switches = &desk.world.switches;
-    let page = paging::page(listed, desk)?;
-    Ok(wire::json(200, &page.envelope(desk.inbound.vendor_path(), |token| view::token(token, switches))))
+    let switches = &ctx.world.switches;
+    let page = paging::page(listed, ctx)?;
+    Ok(wire::json(200, &page.envelope(ctx.inbound.vendor_path(), |token| view::token(token, switches))))
 }
 
-pub(super) fn get(desk: &mut Desk<'_>) -> Answer {
-    supported(desk)?;
-    Ok(wire::json(200, &view::token(own(desk)?, &desk.world.switches)))
+pub(super) fn get(ctx: &mut RequestCtx<'_>) -> Answer {
+    supported(ctx)?;
+    Ok(wire::json(200, &view::token(own(ctx)?, &ctx.world.switches)))
 }
 
 /// A deleted token stops authenticating, also when it deleted itself.
-pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
-    supported(desk)?;
-    let id = own(desk)?.id.clone();
-    desk.world.tokens.remove(&id, desk.moment.now);
+pub(super) fn delete(ctx: &mut RequestCtx<'_>) -> Answer {
+    supported(ctx)?;
+    let id = own(ctx)?.id.clone();
+    ctx.world.tokens.remove(&id, ctx.moment.now);
     Ok(wire::json(200, &json!({ "object": "api_token", "id": id, "deleted": true })))
 }
 
-fn supported(desk: &Desk<'_>) -> Result<(), Refusal> {
-    if desk.world.switches.console_tokens { Ok(()) } else { Err(Refusal::not_found()) }
+fn supported(ctx: &RequestCtx<'_>) -> Result<(), Refusal> {
+    if ctx.world.switches.console_tokens { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
-fn own<'a>(desk: &'a Desk<'_>) -> Result<&'a TokenRecord, Refusal> {
-    let token = desk.world.tokens.get(desk.id).filter(|token| token.user == desk.caller.user);
+fn own<'a>(ctx: &'a RequestCtx<'_>) -> Result<&'a TokenRecord, Refusal> {
+    let token = ctx.world.tokens.get(ctx.id).filter(|token| token.user == ctx.caller.user);
     token.ok_or_else(Refusal::not_found)
 }
 

@@ -1,5 +1,4 @@
-//! Records as the console API shows them. No field of a secret is read here, except the one of a key that is
-//! being created or revealed.
+//! Records as the console API shows them. Only the answers to create and reveal read a secret.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -16,7 +15,7 @@ pub(super) enum Sight {
     Revealed,
 }
 
-/// How the three kinds of blank look for one type of field.
+/// How an unset field of one type is shown.
 struct Blanks {
     zero: Value,
     empty: Value,

@@ -1,4 +1,4 @@
-//! The state of the Edgee world, and the few ways it grows. No HTTP in here.
+//! The state of the emulated Edgee, and its transitions, without HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,12 @@ use serde::Serialize;
 use super::record::{KeyRecord, NewKey, ProviderKeyRecord, TokenRecord, UsageRecord, month};
 use super::switches::Switches;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
-/// How the secret of every key begins.
+/// The prefix of the secret of every key.
 const KEY_PREFIX: &str = "sk-edgee-emulated-";
 
-/// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not
-/// counted.
+/// Counters of API calls that leave no trace in the state. Actions of a human in the console are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -26,14 +25,14 @@ pub struct Counts {
     pub reveals_total: u64,
 }
 
-/// Everything Edgee knows.
+/// The state of Edgee.
 #[derive(Default)]
 pub(in super::super) struct World {
     pub(super) switches: Switches,
     pub(super) organizations: BTreeMap<String, Timestamp>,
-    pub(super) tokens: Shelf<TokenRecord>,
-    pub(super) keys: Shelf<KeyRecord>,
-    pub(super) provider_keys: Shelf<ProviderKeyRecord>,
+    pub(super) tokens: Table<TokenRecord>,
+    pub(super) keys: Table<KeyRecord>,
+    pub(super) provider_keys: Table<ProviderKeyRecord>,
     pub(super) usage: Vec<UsageRecord>,
     pub(super) counts: Counts,
     users: u64,
@@ -44,7 +43,7 @@ impl World {
         self.organizations.entry(id.to_owned()).or_insert(now);
     }
 
-    /// A known token gets these organizations instead of those it had.
+    /// Adds a console token. A token that exists gets these organizations instead.
     pub(super) fn add_token(&mut self, token: &str, organizations: BTreeSet<String>, now: Timestamp) {
         for organization in &organizations {
             self.add_organization(organization, now);
@@ -71,7 +70,7 @@ impl World {
         });
     }
 
-    /// A token of the same user for the same organizations (§1.13).
+    /// Mints a token of the same user for the same organizations (§1.13).
     pub(super) fn mint_token(&mut self, by: &TokenRecord, name: String, now: Timestamp) -> TokenRecord {
         let serial = self.tokens.next_serial();
         let id = format!("tok_{serial:06}");
@@ -116,7 +115,7 @@ impl World {
         })
     }
 
-    /// The key with this secret. Secrets carry their serial, so that this stays cheap with many keys.
+    /// The key with this secret. A secret carries its serial, so that the lookup stays cheap with many keys.
     pub(super) fn key_of_secret(&self, secret: &str) -> Option<&KeyRecord> {
         let serial = secret::serial_of(KEY_PREFIX, secret)?;
         self.keys.by_serial(serial).filter(|key| key.secret == secret)

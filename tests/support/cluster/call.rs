@@ -20,13 +20,13 @@ pub(super) struct Call {
     pub(super) name: Option<String>,
     pub(super) subresource: String,
     query: BTreeMap<String, String>,
-    /// Only metadata is wanted back (`as=PartialObjectMetadata`).
+    /// Whether only metadata is requested (`as=PartialObjectMetadata`).
     pub(super) partial: bool,
     pub(super) content_type: String,
     pub(super) body: Bytes,
 }
 
-/// What a path requests for.
+/// The target of a path.
 pub(super) enum Target {
     Resource(Box<Call>),
     /// A path outside the resources: discovery, version, health.

@@ -35,7 +35,7 @@ impl State {
         Ok(Written { code: 200, body, changed: self.revision > before })
     }
 
-    /// Removes an object, or marks it when finalizers hold it. Returns it if it is still there.
+    /// Removes an object, or sets its deletion timestamp if finalizers hold it. Returns the object if it still exists.
     pub(super) fn remove_or_mark(
         &mut self,
         kind: &Kind,

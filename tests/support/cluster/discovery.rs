@@ -1,4 +1,4 @@
-//! What is served, as clients ask for it: `/api`, `/apis` and below, `/version`, health.
+//! Discovery: `/api`, `/apis` and below, `/version`, health.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the server says when it refuses: `metav1.Status` objects with the codes and reasons of the real one.
+//! Refusals: `metav1.Status` objects with the codes and reasons of the real server.
 
 use serde_json::{Value, json};
 

@@ -1,49 +1,49 @@
-//! Faults on demand: which requests go wrong, and how.
+//! Faults on demand: which requests fail, and how.
 
 use std::time::Duration;
 
 use super::call::Call;
 
-/// What happens to a request that a rule catches.
+/// The effect on a request that a rule matches.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Refused with this code and reason; not applied. 429 and 503 carry `Retry-After: 1`.
     Status { code: u16, reason: String },
     /// The connection breaks before the request arrives; not applied.
     DropBefore,
-    /// The connection breaks after the request was carried out.
+    /// The connection breaks after the request was applied.
     DropAfter,
-    /// Carried out, but answered with this code (a 504 of a slow etcd).
+    /// Applied, but answered with this code (a 504 of a slow etcd).
     AppliedStatus { code: u16 },
     /// Arrives this much later.
     Delay(Duration),
-    /// Carried out at once, answered this much later.
+    /// Applied at once, answered this much later.
     DelayAnswer(Duration),
     /// Never arrives and is never answered.
     Hang,
-    /// A watch is accepted, says nothing and never ends, like a half-open connection. For other verbs: `Hang`.
+    /// A watch is accepted, sends nothing and never ends, like a half-open connection. For other verbs: `Hang`.
     Silence,
-    /// A change is not told to the watches of this actor, and they never learn of it until they list again.
+    /// A change is not sent to the watches of this actor, which see the change only when they list again.
     DropWatchEvent,
 }
 
-/// Empty strings match everything; `resource` is `secrets` or `gatewayapikeys/status`. A dry run is met by the verb
-/// `rehearse` only.
+/// Empty strings match everything; `resource` is `secrets` or `gatewayapikeys/status`. A dry run matches only the verb
+/// `rehearse`.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub actor: String,
     pub verb: String,
     pub resource: String,
     pub name_contains: String,
-    /// Matching requests to let pass first.
+    /// The number of matching requests that pass first.
     pub skip: usize,
-    /// Matching requests to catch after that.
+    /// The number of matching requests that are hit after that.
     pub times: usize,
     pub effect: Effect,
 }
 
 impl Rule {
-    /// Catches the next request of any kind; narrow it with the struct update syntax.
+    /// Hits the next request of any kind; narrow it with the struct update syntax.
     pub fn next(effect: Effect) -> Self {
         let any = String::new;
         Self { actor: any(), verb: any(), resource: any(), name_contains: any(), skip: 0, times: 1, effect }
@@ -57,7 +57,7 @@ impl Rule {
             && name.contains(&self.name_contains)
     }
 
-    /// Counts one matching request; whether this is one to catch.
+    /// Counts one matching request, and returns whether it is hit.
     fn count(&mut self) -> bool {
         if self.skip > 0 {
             self.skip -= 1;
@@ -69,7 +69,7 @@ impl Rule {
     }
 }
 
-/// The rules in force; the first that catches a request decides.
+/// The active rules; the first rule that hits a request decides.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) rules: Vec<Rule>,

@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
-/// Applies the operations in order; one that does not fit refuses them all.
+/// Applies the operations in order; one invalid operation refuses all of them.
 pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), Failure> {
     let operations = operations.as_array().ok_or_else(|| Failure::bad_request("a JSON patch is a list"))?;
     operations.iter().try_for_each(|operation| step(object, operation).ok_or_else(rejected))?;
-    // What is left must still be something that can be stored.
+    // The result must still be an object that can be stored.
     if object["metadata"].is_object() { Ok(()) } else { Err(rejected()) }
 }
 
-/// Says which way the real server refuses: not as a conflict, even when a `test` fails.
+/// The refusal of the real server: not a conflict, even when a `test` fails.
 fn rejected() -> Failure {
     Failure::new(422, "Invalid", "the server rejected our request due to an error in our request")
 }

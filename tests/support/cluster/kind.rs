@@ -1,4 +1,4 @@
-//! The kinds that are served: a table of built-in ones, and what a CRD says of its own.
+//! The served kinds: a table of built-in kinds, and the kinds of CRDs.
 
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
@@ -21,11 +21,11 @@ pub(super) struct Kind {
     pub(super) plural: String,
     pub(super) kind: String,
     pub(super) namespaced: bool,
-    /// Whether `/status` exists; where it does, the main endpoint ignores the status.
+    /// Whether `/status` exists; if it does, the main endpoint ignores the status.
     pub(super) status: bool,
     /// Whether `metadata.generation` is kept; the API server does not keep it for Secrets, for one.
     pub(super) generation: bool,
-    /// Whether an update may leave the resourceVersion out.
+    /// Whether an update may omit the resourceVersion.
     pub(super) unconditional_update: bool,
     /// Whether a PUT of a missing object creates it.
     pub(super) create_on_update: bool,
@@ -35,7 +35,7 @@ pub(super) struct Kind {
     pub(super) schema: Option<Value>,
     /// List types by path, for apply and strategic merge: the schema plus what metadata always has.
     pub(super) merging: Value,
-    /// Built-in kinds pass through their Go-like type, which drops what it does not know.
+    /// The decoder of a built-in kind: its Go-like type drops unknown fields.
     decode: Option<Decode>,
 }
 
@@ -69,7 +69,7 @@ impl Kind {
         self.plural == "events" && self.is_builtin()
     }
 
-    /// Reads a body as the server's own types would: unknown fields go, wrong types are an error.
+    /// Decodes a body as the server's own types would: unknown fields are dropped, wrong types are an error.
     pub(super) fn decode(&self, object: Value) -> Result<Value, String> {
         let mut object = match self.decode {
             Some(decode) => decode(object)?,

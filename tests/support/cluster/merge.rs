@@ -24,7 +24,7 @@ pub(super) fn is_atomic_map(schema: &Value) -> bool {
     schema["x-kubernetes-map-type"] == "atomic"
 }
 
-/// The schema of one field; `Null` where nothing is known, which merges as granular maps and atomic lists.
+/// The schema of one field; `Null` if unknown, which merges as granular maps and atomic lists.
 pub(super) fn field<'a>(schema: &'a Value, name: &str) -> &'a Value {
     let declared = schema.get("properties").and_then(|p| p.get(name));
     declared.or_else(|| schema.get("additionalProperties")).unwrap_or(&Value::Null)
@@ -85,7 +85,7 @@ fn merge_list(live: &mut Vec<Value>, items: &[Value], schema: &Value) {
     }
 }
 
-/// Nulls in an applied object say nothing; they are dropped before ownership is computed.
+/// Drops nulls in an applied object, which own nothing, before ownership is computed.
 pub(super) fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -97,7 +97,8 @@ pub(super) fn without_nulls(value: &mut Value) {
     }
 }
 
-/// Strategic merge directives (`$patch`, `$setElementOrder`, …) are not understood here, so they are refused.
+/// Whether a patch has strategic merge directives (`$patch`, `$setElementOrder`, …), which are not supported and
+/// refused.
 pub(super) fn has_directives(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(name, v)| name.starts_with('$') || has_directives(v)),

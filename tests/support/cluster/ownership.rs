@@ -1,4 +1,5 @@
-//! Field ownership for server-side apply: who set which leaf, kept in `metadata.managedFields` as the server does.
+//! Field ownership for server-side apply: the manager of each leaf, stored in `metadata.managedFields` as the server
+//! does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +22,7 @@ pub(super) struct Entry {
     pub(super) paths: BTreeSet<Path>,
 }
 
-/// Who writes now.
+/// The writer of a request.
 pub(super) struct Writer {
     pub(super) manager: String,
     pub(super) operation: &'static str,
@@ -37,7 +38,7 @@ impl Writer {
             && entry.subresource == self.subresource
     }
 
-    /// Replaces this writer's entry; an unchanged one keeps its time, or every apply would be a change.
+    /// Replaces this writer's entry; an unchanged entry keeps its time, or every apply would be a change.
     fn store(&self, entries: &mut Vec<Entry>, paths: BTreeSet<Path>) {
         if let Some(entry) = entries.iter_mut().find(|e| self.owns(e)) {
             if entry.paths != paths {
@@ -58,7 +59,7 @@ impl Writer {
     }
 }
 
-/// The leaves of an object that can be owned; identity and bookkeeping cannot.
+/// The leaves of an object that can be owned; identity and bookkeeping fields cannot.
 pub(super) fn leaves(object: &Value, schema: &Value) -> Leaves {
     const NEVER: [&str; 11] = [
         "name",
@@ -123,7 +124,7 @@ fn collect(value: &Value, schema: &Value, path: &mut Path, found: &mut Leaves) {
     }
 }
 
-/// An ordinary write: what it changed is its own now and nobody else's, what it removed is nobody's.
+/// An ordinary write: the writer becomes the only owner of every field it changed, and a removed field has no owner.
 pub(super) fn after_update(entries: &mut Vec<Entry>, writer: &Writer, old: &Leaves, new: &Leaves) {
     let changed: BTreeSet<Path> =
         new.iter().filter(|(path, value)| old.get(*path) != Some(value)).map(|(p, _)| p.clone()).collect();
@@ -156,7 +157,7 @@ pub(super) fn conflicts(
     found.collect()
 }
 
-/// An apply: returns what this manager applied before, no longer applies, and no one else owns.
+/// An apply: returns the fields that this manager applied before, applies no longer, and no other manager owns.
 pub(super) fn after_apply(
     entries: &mut Vec<Entry>,
     writer: &Writer,
@@ -172,7 +173,7 @@ pub(super) fn after_apply(
     before.into_iter().filter(|path| !kept.iter().any(|other| other.starts_with(path))).collect()
 }
 
-/// Takes the value at `path` away, and every map or list that it leaves empty.
+/// Removes the value at `path`, and every map or list that becomes empty.
 pub(super) fn remove(value: &mut Value, path: &[String]) {
     let [step, rest @ ..] = path else { return };
     match value {

@@ -1,10 +1,10 @@
-//! The past, for those who are to be answered from it.
+//! Past states of the cluster, for reads that are answered from the past.
 
 use super::{Cluster, SecretVersion};
 
 impl Cluster {
-    /// The revision before the last change of an object, or of any object of a resource; `None` where nothing
-    /// changed, or where that is compacted. `resource` is `secrets` or `plural.group`.
+    /// The revision before the last change of an object, or of any object of a resource; `None` if nothing changed, or
+    /// if that revision is compacted. `resource` is `secrets` or `plural.group`.
     pub fn revision_before_last_change(
         &self,
         resource: &str,
@@ -19,7 +19,7 @@ impl Cluster {
         });
         last.map(|change| change.revision - 1).filter(|revision| *revision >= state.compacted)
     }
-    /// What `secret_history` holds beyond its first `known` entries.
+    /// The entries of `secret_history` after the first `known` ones.
     pub fn secret_history_after(&self, known: usize) -> Vec<SecretVersion> {
         self.state().secrets.get(known..).unwrap_or_default().to_vec()
     }

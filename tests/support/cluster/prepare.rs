@@ -1,4 +1,4 @@
-//! What a body goes through before it is stored.
+//! The steps of a body before it is stored.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::merge::without_nulls;
 use super::schema;
 
-/// What an apply really says: no nulls, no bookkeeping, and only the part this endpoint can write.
+/// The content of an apply: no nulls, no bookkeeping, and only the fields that this endpoint can write.
 pub(super) fn applied_body(call: &Call) -> Result<Value, Failure> {
     if call.query("fieldManager").is_none() {
         let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
@@ -40,14 +40,14 @@ pub(super) fn applied_body(call: &Call) -> Result<Value, Failure> {
     } else if call.kind.status {
         body.as_object_mut().expect("an object").remove("status");
     }
-    // Indexing above may have made an empty metadata out of none; the address fills it in.
+    // Indexing above may have created an empty metadata; the address fills it in.
     if body["metadata"].is_null() {
         body["metadata"] = json!({});
     }
     Ok(body)
 }
 
-/// The body must agree with the address; what it leaves out, the address says.
+/// The body must agree with the address, which fills in missing fields.
 pub(super) fn addressed(call: &Call, mut object: Value) -> Result<Value, Failure> {
     let kind = &call.kind;
     for (field, expected) in [("apiVersion", kind.api_version()), ("kind", kind.kind.clone())] {
@@ -105,7 +105,7 @@ pub(super) fn check_preconditions(
     Ok(())
 }
 
-/// Server-kept metadata stays; the status changes through `/status` only, and nothing else does there.
+/// Metadata kept by the server stays; the status changes only through `/status`, and only the status changes there.
 pub(super) fn keep_what_cannot_change(call: &Call, current: &Value, next: &mut Value) {
     const KEPT: [&str; 7] = [
         "uid",
@@ -168,7 +168,7 @@ pub(super) fn prepared(
     if causes.is_empty() { Ok(object) } else { Err(Failure::invalid(kind, name, &causes)) }
 }
 
-/// What `metadata.generation` counts changes of.
+/// The content whose changes `metadata.generation` counts.
 pub(super) fn content(kind: &Kind, object: &Value) -> Value {
     let mut content = object.clone();
     if let Some(fields) = content.as_object_mut() {

@@ -39,7 +39,7 @@ impl State {
         Ok(listed(&call.kind, call.partial, &metadata, &items))
     }
 
-    /// What a list chooses from: the present, or for a continued or exact list the past it names.
+    /// The objects that a list selects from: the present, or for a continued or exact list the past it names.
     fn page(&self, call: &Call) -> Result<Page, Failure> {
         if let Some(token) = call.query("continue") {
             let (revision, namespace, name) = parse_token(token)?;
@@ -91,7 +91,7 @@ fn parse_token(token: &str) -> Result<(u64, &str, &str), Failure> {
     parsed.ok_or_else(|| Failure::bad_request("continue key is not valid"))
 }
 
-/// An object as the client asked to see it.
+/// An object in the form that the client requested.
 pub(super) fn shown(object: &Value, partial: bool) -> Value {
     if partial {
         json!({

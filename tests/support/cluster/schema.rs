@@ -54,7 +54,7 @@ fn allows_null(schema: &Value) -> bool {
     schema.is_null() || schema["nullable"] == true
 }
 
-/// Appends what is wrong with `value`. What has not changed since `old` is tolerated, as the server's
+/// Appends the violations of `value`. A violation that has not changed since `old` is tolerated, as the server's
 /// ratcheting does, so that a tightened schema does not lock old objects.
 pub(super) fn validate(
     value: &Value,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::kind::Kind;
 
-/// What a list or watch requests for, beyond kind and namespace.
+/// The selectors of a list or watch.
 #[derive(Default)]
 pub(super) struct Selector {
     labels: Vec<Requirement>,

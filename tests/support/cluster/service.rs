@@ -1,4 +1,4 @@
-//! One request from arrival to answer: logged, delayed, hit by faults, carried out.
+//! One request from arrival to answer: it is logged, delayed, hit by faults, and carried out.
 
 use bytes::Bytes;
 use http::{Response, header};
@@ -18,7 +18,7 @@ use super::{Cluster, Request};
 pub(super) type ServerBody = UnsyncBoxBody<Bytes, std::io::Error>;
 pub(super) type Answered = Result<Response<ServerBody>, std::io::Error>;
 
-/// What a request comes to, before it is put into HTTP.
+/// The result of a request before it becomes an HTTP response.
 enum Answer {
     Object(u16, Value),
     Text(u16, &'static str),
@@ -76,7 +76,7 @@ impl Cluster {
         Ok(self.respond(answer))
     }
 
-    /// The way to the server. Every request yields and takes time, so that others come in between.
+    /// The way to the server. Every request yields and takes time, so that other requests can come in between.
     async fn arrive(&self, effect: Option<&Effect>, target: &Target) {
         let latency = self.state().latency;
         sleep(latency).await;
@@ -184,7 +184,7 @@ fn whole(bytes: Bytes) -> ServerBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A watch that was accepted and then says nothing for good.
+/// A watch that was accepted and never sends anything.
 fn silence() -> Response<ServerBody> {
     let stream = futures::stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>();
     Response::new(StreamBody::new(stream).boxed_unsync())

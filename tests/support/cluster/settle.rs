@@ -9,7 +9,7 @@ use super::state::{Key, State};
 use super::{Cluster, Request};
 
 impl Cluster {
-    /// Lets the cluster's own controllers run a little later, if there is something for them to do.
+    /// Schedules a round of the cluster's own controllers, if they have work to do.
     pub(super) fn schedule_settling(&self) {
         let delay = {
             let mut state = self.state();
@@ -70,7 +70,7 @@ impl State {
         inside.map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
-    /// Objects all of whose owners are gone. An owner of an unknown kind counts as present.
+    /// Objects whose owners are all gone. An owner of an unknown kind counts as present.
     fn orphans(&self) -> Vec<(Key, Arc<Value>)> {
         let orphaned = |key: &Key, object: &Value| {
             let owners =
@@ -83,7 +83,7 @@ impl State {
         found.map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
-    /// Owners are looked for in the namespace of the dependent, or nowhere in particular if cluster-scoped.
+    /// An owner is looked up in the namespace of the dependent, or without a namespace if it is cluster-scoped.
     fn has_owner(&self, dependent: &Key, owner: &Value) -> bool {
         let text = |field: &str| owner[field].as_str().unwrap_or_default();
         let Some(kind) = self.kind_of(text("apiVersion"), text("kind")) else {
@@ -101,7 +101,7 @@ impl State {
         let Some(kind) = self.kind(|kind: &Kind| kind.resource() == key.resource) else {
             return;
         };
-        // A deletion earlier in this round may have been of the very same object.
+        // An earlier deletion of this round may have removed this object already.
         let Some(current) = self.objects.get(key).filter(|current| Arc::ptr_eq(current, object)).cloned()
         else {
             return;

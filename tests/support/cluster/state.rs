@@ -1,4 +1,4 @@
-//! What the server stores, and the one place where it changes.
+//! The stored state of the server, and the one place that changes it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Key {
     }
 }
 
-/// One step of history: what an object was and what it became.
+/// One step of history: an object before and after a change.
 #[derive(Clone)]
 pub(super) struct Change {
     pub(super) revision: u64,
@@ -45,7 +45,7 @@ pub(super) struct State {
     pub(super) kinds: Vec<Arc<Kind>>,
     pub(super) objects: BTreeMap<Key, Arc<Value>>,
     pub(super) revision: u64,
-    /// Nothing at or before this revision can be resumed from.
+    /// The newest revision from which a watch cannot resume any more.
     pub(super) compacted: u64,
     pub(super) changes: VecDeque<Change>,
     pub(super) watches: Vec<Watch>,
@@ -56,7 +56,7 @@ pub(super) struct State {
     minted: u64,
     pub(super) latency: Duration,
     pub(super) collection_delay: Duration,
-    /// Something happened that the garbage collector or a namespace deletion must look at.
+    /// Whether the garbage collector or a namespace deletion has work to do.
     pub(super) unsettled: bool,
     pub(super) settling: bool,
 }
@@ -121,7 +121,8 @@ impl State {
         self.objects.get(&Key { resource, namespace, name: name.to_owned() })
     }
 
-    /// A fresh identifier: the same in every run, yet spread like a random one, so that what hashes it is spread too.
+    /// A new identifier: the same in every run, but distributed like a random one, so that hashes of it are distributed
+    /// too.
     pub(super) fn mint(&mut self) -> u64 {
         self.minted += 1;
         let mut mixed = self.minted.wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -1,4 +1,4 @@
-//! Watches: what they are told, and the body that tells it.
+//! Watches: their events, and the body that carries them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::state::{Change, State, at_revision};
 /// The server's default when a watch names no timeout; the real one picks a time from this on.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
-/// A line and when it is due: events travel as long as requests do, so they come after the answer to the write.
+/// A line and when it is due: events take as long as requests, so they come after the answer to the write.
 type Line = (Instant, Bytes);
 
 /// One open watch.
@@ -42,7 +42,7 @@ impl Watch {
             && self.selector.matches(object)
     }
 
-    /// Seen through a selector, a change may be an arrival or a departure.
+    /// Through a selector, a change may be an addition or a deletion.
     fn event(&self, change: &Change) -> Option<Value> {
         if change.key.resource != self.kind.resource() {
             return None;
@@ -80,7 +80,7 @@ fn bookmark(kind: &Kind, partial: bool, revision: u64, annotations: &Value) -> V
 }
 
 impl State {
-    /// Tells every open watch about a change, unless a fault hides it from that actor.
+    /// Sends a change to every open watch, unless a fault hides it from that actor.
     pub(super) fn deliver(&mut self, change: &Change) {
         self.watches.retain(|watch| !watch.lines.is_closed());
         let due = Instant::now() + self.latency;
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Opens a watch: first what it has missed, then everything as it happens.
+    /// Opens a watch: first the missed events, then every event as it happens.
     pub(super) fn watch(&mut self, call: &Call) -> Result<Tail, Failure> {
         let (lines, inbox) = unbounded_channel();
         let watch = Watch {
@@ -128,7 +128,7 @@ impl State {
             self.tell_everything(&watch, now);
             self.watches.push(watch);
         } else if asked < self.compacted {
-            // The real server accepts the watch and refuses inside it; the watch ends there.
+            // The real server accepts the watch and sends an error event; the watch ends there.
             let message = format!("too old resource version: {asked} ({})", self.compacted);
             watch.tell(&json!({ "type": "ERROR", "object": Failure::expired(message).status() }), now);
         } else {
@@ -168,8 +168,8 @@ enum Ending {
 type Chunk = Result<Frame<Bytes>, std::io::Error>;
 
 impl Tail {
-    /// The next line, or `None` when the watch is over: closed by the server, or at its timeout. Just before the
-    /// timeout comes a bookmark, so that a quiet watch does not resume from a forgotten revision.
+    /// The next line, or `None` when the watch has ended: closed by the server, or at its timeout. A bookmark comes
+    /// just before the timeout, so that a quiet watch does not resume from a compacted revision.
     async fn next(&mut self, cluster: &Cluster) -> Option<Bytes> {
         while !self.ended {
             let received = tokio::select! {
@@ -187,7 +187,7 @@ impl Tail {
         None
     }
 
-    /// Ends the watch, unless an event came in meanwhile: the bookmark must not skip it.
+    /// Ends the watch, unless an event came in meanwhile, which the bookmark must not skip.
     fn end(&mut self, cluster: &Cluster) -> Ending {
         let state = cluster.state();
         if !self.inbox.is_empty() {

@@ -16,14 +16,14 @@ use super::prepare::{
 };
 use super::state::{Key, State};
 
-/// The server reads no more of a request than this.
+/// The limit of a request body.
 const BODY_LIMIT: usize = 3 << 20;
 
-/// A write that was carried out.
+/// A write that was applied.
 pub(super) struct Written {
     pub(super) code: u16,
     pub(super) body: Value,
-    /// Whether anything stored is different now.
+    /// Whether the stored object changed.
     pub(super) changed: bool,
 }
 
@@ -55,7 +55,7 @@ impl State {
         self.insert(call, object, None)
     }
 
-    /// Stores a new object. An apply says which leaves it sets; any other write owns all of them.
+    /// Stores a new object. An apply owns the leaves it sets; any other write owns all of them.
     fn insert(
         &mut self,
         call: &Call,
@@ -231,7 +231,7 @@ impl State {
         self.replace(call, &current, next, Some(entries))
     }
 
-    /// Puts `next` in the place of `current`, as far as this endpoint may change it.
+    /// Replaces `current` by `next`, as far as this endpoint may change it.
     fn replace(
         &mut self,
         call: &Call,

@@ -1,11 +1,11 @@
-//! Hundreds of answers that nobody should give, the same ones in every run: nothing panics, everything is a fault of the
-//! right class, and no key comes out of garbage.
+//! Hundreds of malformed answers, the same ones in every run: no call panics, every fault has the right class, and no
+//! key comes out of garbage.
 
-use super::{Call, Contract, deposit, span};
-use crate::support::canned::Canned;
+use super::{Call, Contract, provider_key_order, span};
+use crate::support::driver_contract::stage::OptionalCalls;
 use crate::support::garbage::{bytes, class, effect_of, fuzz, masked, need, text, wait};
-use crate::support::ordeals::Asked;
 use crate::support::orders::{clear, id};
+use crate::support::stub::Stub;
 use http::Method;
 use keysmith::gateway::http::LARGEST_EXPORT;
 use keysmith::gateway::transport::LARGEST_ANSWER;
@@ -30,14 +30,14 @@ impl Contract {
         }
     }
 
-    /// The rows of a listing; nothing where it is none. A revoked key is no key any more.
+    /// The rows of a listing; `None` if it is no listing. Revoked keys are left out.
     fn rows<'a>(&self, json: &'a Value) -> Option<Vec<&'a Value>> {
         let (envelope, bare) = self.listing;
         let rows = json.as_array().filter(|_| bare).or_else(|| json[envelope].as_array())?;
         Some(rows.iter().filter(|row| row["revoked"] != json!(true)).collect())
     }
 
-    /// Every key that is told stands in the answer, and what is not told was counted.
+    /// Every returned key is in the answer, and every other row was counted as skipped.
     fn listed(&self, driver: &dyn Gateway, outcome: Result<Vec<Listed>, Fault>, json: &Value) -> Checked {
         class(&outcome, Outcome::NotApplied)?;
         let Ok(keys) = outcome else { return Ok(()) };
@@ -47,12 +47,12 @@ impl Contract {
             let same = rows.iter().any(|row| text(row, self.id) == Some(key.id.0.as_str()));
             need(same, "a key that was not listed")?;
         }
-        let told = keys.len() + skipped;
-        need(told == rows.len() || self.idless_rows && told < rows.len(), "not the keys that were listed")?;
+        let seen = keys.len() + skipped;
+        need(seen == rows.len() || self.idless_rows && seen < rows.len(), "not the keys that were listed")?;
         need((self.whole)(json), "a page was taken for all")
     }
 
-    /// A key that is told is in the answer; one that is not is not, or was counted as unreadable.
+    /// A returned key is in the answer; without a returned key, the answer has none, or it was counted as skipped.
     async fn got(&self, driver: &dyn Gateway, json: &Value) -> Checked {
         let asked = self.key_id();
         let outcome = driver.get(&id(&asked)).await;
@@ -87,10 +87,10 @@ impl Contract {
         need(named && !key.is_empty(), "minted without an id")
     }
 
-    /// Every operation, to a vendor that says this to everything.
+    /// Makes every call to a vendor that sends this answer to every request.
     async fn judge(&self, body: &[u8]) -> Checked {
         let json: Value = serde_json::from_slice(body).unwrap_or_default();
-        let driver = self.stubbed(&Canned::always(200, body.to_vec()));
+        let driver = self.stubbed(&Stub::always(200, body.to_vec()));
         let (driver, key) = (driver.as_ref(), id(&self.key_id()));
         self.listed(driver, driver.list().await, &json)?;
         self.got(driver, &json).await?;
@@ -121,7 +121,7 @@ impl Contract {
             Recovery::Rotate | Recovery::Once => match driver.reissue(&key, &self.order("n")).await {
                 Ok(Some(minted)) => self.believed(&minted, json),
                 Ok(None) => Ok(()),
-                // The look at the key had no effect, the rest may have had one.
+                // The read of the key had no effect; the effect of the other calls is unknown.
                 Err(fault) => need(fault.kind.is_malformed(), &format!("{fault:?}")),
             },
         }
@@ -131,19 +131,19 @@ impl Contract {
         let Some(keys) = driver.provider_keys() else { return Ok(()) };
         let key = id(&self.key_id());
         class(&keys.list().await, Outcome::NotApplied)?;
-        let deposited = keys.deposit(&deposit()).await;
-        class(&deposited, Outcome::Unknown)?;
-        if let Ok(deposited) = deposited {
-            need(text(json, "id") == Some(deposited.id.0.as_str()), "deposited without an id")?;
+        let created = keys.deposit(&provider_key_order()).await;
+        class(&created, Outcome::Unknown)?;
+        if let Ok(created) = created {
+            need(text(json, "id") == Some(created.id.0.as_str()), "created without an id")?;
         }
         class(&keys.reassign(&key, &[]).await, Outcome::Unknown)?;
         class(&keys.remove(&key).await, Outcome::Unknown)
     }
 
-    /// An answer to the create call that is garbage, beside a listing that is sound.
+    /// A malformed answer to the create call, beside a correct listing.
     async fn judge_creation(&self, json: &Value, body: &[u8]) -> Checked {
         let (created, listing) = (body.to_vec(), (self.sound)().listing.to_string());
-        let half = Canned::by(move |request| match *request.method() {
+        let half = Stub::by(move |request| match *request.method() {
             Method::POST => (200, created.clone().into()),
             _ => (200, listing.clone().into()),
         });
@@ -156,12 +156,12 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
         for body in (contract.sound)().all() {
             contract.judge(body.to_string().as_bytes()).await.unwrap();
         }
-        let by = |body: &Value| contract.stubbed(&Canned::always(200, body.to_string()));
+        let by = |body: &Value| contract.stubbed(&Stub::always(200, body.to_string()));
         let sound = (contract.sound)();
         assert_eq!(by(&sound.listing).list().await.unwrap().len(), 1);
         let (key, order) = (id(&contract.key_id()), contract.order("n"));
         let (created, listing) = (sound.key.to_string(), sound.listing.to_string());
-        let vendor = contract.stubbed(&Canned::by(move |request| match *request.method() {
+        let vendor = contract.stubbed(&Stub::by(move |request| match *request.method() {
             Method::GET if request.uri().path().ends_with("keys/") => (200, listing.clone().into()),
             _ => (200, created.clone().into()),
         }));
@@ -179,7 +179,7 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
             assert_eq!(by(body).balance().await.unwrap().unwrap().micros, *micros);
         }
         if let Some(keys) = vendor.provider_keys() {
-            keys.deposit(&deposit()).await.unwrap();
+            keys.deposit(&provider_key_order()).await.unwrap();
         }
     });
 }
@@ -188,13 +188,13 @@ pub fn no_answer_makes_a_decoder_panic_or_believe(contract: &Contract) {
     fuzz(1000, &garbage(contract), |body| wait(contract.judge(&body)));
 }
 
-/// Whether a refused call had an effect follows from its status alone, whatever it comes with. A refusal that is looked into
-/// meets garbage there as well.
+/// Whether a refused call had an effect follows from its status alone, whatever the body is. A driver that looks a
+/// refusal up gets garbage there as well.
 pub fn no_body_changes_what_a_status_means(contract: &Contract) {
     let cases = (200..600_u16, garbage(contract));
     fuzz(300, &cases, |(status, body)| {
         wait(async {
-            let driver = contract.stubbed(&Canned::always(status, body));
+            let driver = contract.stubbed(&Stub::always(status, body));
             let key = id(&contract.key_id());
             let changes = [
                 (Call::Mint, driver.mint(&contract.order("n")).await.map(drop)),
@@ -202,7 +202,7 @@ pub fn no_body_changes_what_a_status_means(contract: &Contract) {
                 (Call::Revoke, driver.revoke(&key).await),
             ];
             for (call, outcome) in changes {
-                // What is gone already is revoked. Where nothing can be changed, nothing is asked.
+                // A key that is gone already counts as revoked. A driver without amendments sends no call.
                 let gone = call == Call::Revoke && [404, 410].contains(&status);
                 let unasked = call == Call::Amend && !contract.amends;
                 match outcome {
@@ -236,7 +236,7 @@ impl Contract {
         (self.sound)().balance.is_some()
     }
 
-    /// Ten megabytes that begin like a sound answer: brackets, a listing, a key.
+    /// Ten megabytes that begin like a correct answer: brackets, a listing, a key.
     fn enormous(&self) -> Vec<String> {
         let of = |open: &str, row: &str, close: &str| {
             let more = format!("{row},").repeat((10 << 20) / (row.len() + 1));
@@ -253,14 +253,14 @@ impl Contract {
     }
 }
 
-/// However many bytes come, no more than the limit is looked at.
+/// However large the body is, the driver reads no more than the limit.
 pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Contract) {
     let kind = FaultKind::TooLarge { limit: LARGEST_ANSWER };
     let (certain, unsure) = (Fault::without_effect(kind.clone()), Fault::ambiguous(kind));
     for body in contract.enormous() {
         assert!(body.len() >= 10 << 20 && body.len() < LARGEST_EXPORT);
         wait(async {
-            let driver = contract.stubbed(&Canned::always(200, body));
+            let driver = contract.stubbed(&Stub::always(200, body));
             let key = id(&contract.key_id());
             assert_eq!(driver.list().await.unwrap_err(), certain);
             assert_eq!(driver.get(&key).await.unwrap_err(), certain);
@@ -283,9 +283,9 @@ pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Cont
             }
             if let Some(keys) = driver.provider_keys() {
                 assert_eq!(keys.list().await.unwrap_err(), certain);
-                assert_eq!(keys.deposit(&deposit()).await.unwrap_err(), unsure);
+                assert_eq!(keys.deposit(&provider_key_order()).await.unwrap_err(), unsure);
             }
-            // Within the limit of an export, and not one.
+            // A body below the limit of an export that is no export.
             assert!(driver.spending(&span(), std::slice::from_ref(&key)).await.is_err());
         });
     }

@@ -1,13 +1,13 @@
-//! Nothing that is secret, and nothing that a vendor says, leaves by a fault, a `Debug`, a URL, or a log line.
+//! No secret and no text of a vendor leaves by a fault, a `Debug`, a URL, or a log line.
 
-use super::{CREDENTIAL, Call, Contract, deposit, span};
-use crate::support::canned::Canned;
+use super::{CREDENTIAL, Call, Contract, provider_key_order, span};
+use crate::support::driver_contract::stage::OptionalCalls;
+use crate::support::driver_contract::stage::stage;
 use crate::support::garbage::wait;
 use crate::support::hostile::{CANARY, Probe, STATUSES, WithoutDebug as _, bodies, silent};
 use crate::support::logged;
-use crate::support::ordeals::Asked;
-use crate::support::ordeals::stage;
 use crate::support::orders::{clear, wire};
+use crate::support::stub::Stub;
 use keysmith::emulator::{Effect, Rule, serve};
 use keysmith::gateway::Gateway;
 use keysmith::gateway::transport::Https;
@@ -20,7 +20,7 @@ pub fn no_fault_repeats_a_byte_of_what_the_vendor_said(contract: &Contract) {
         let mut seen = 0;
         for body in bodies() {
             for status in STATUSES {
-                let driver = contract.stubbed(&Canned::always(status, body.clone()));
+                let driver = contract.stubbed(&Stub::always(status, body.clone()));
                 for (_, fault) in contract.every_fault(driver.as_ref()).await {
                     silent(&format!("{fault} {fault:?} {fault:#?}"));
                     seen += 1;
@@ -60,10 +60,10 @@ pub fn no_fault_of_the_emulated_vendor_repeats_it_either(contract: &Contract) {
 pub fn no_value_that_holds_a_secret_shows_it_by_debug(contract: &Contract) {
     wait(async {
         let stage = stage();
-        let wire = || stage.wire(contract.surface, contract.token);
+        let wire = || stage.wire(contract.vendor_id, contract.token);
         silent(&(contract.debug)(wire()));
         silent(&Probe(&wire()).shown());
-        silent(&Probe(&deposit()).shown());
+        silent(&Probe(&provider_key_order()).shown());
         let driver = contract.emulated(&stage);
         let minted = driver.mint(&contract.order("n")).await.unwrap();
         silent(&Probe(&minted).shown());
@@ -91,7 +91,7 @@ pub fn no_secret_is_put_into_a_url(contract: &Contract) {
     });
 }
 
-/// Everything that can be done with one key before it is revoked. Returns the secrets that came of it.
+/// Makes every call for one key before it is revoked. Returns the secrets that the calls returned.
 async fn live_a_life(
     driver: &dyn Gateway,
     contract: &Contract,
@@ -107,21 +107,21 @@ async fn live_a_life(
     if let Ok(Some(minted)) = driver.reissue(key, &contract.order("m")).await {
         secrets.push(clear(&minted.secret).to_owned());
     }
-    // Not every vendor tells.
+    // Not every vendor reports spending.
     let _ = (driver.spending(&span(), std::slice::from_ref(key)).await, driver.balance().await);
     if let Some(keys) = driver.provider_keys() {
-        keys.deposit(&deposit()).await.unwrap();
+        keys.deposit(&provider_key_order()).await.unwrap();
         secrets.push(CREDENTIAL.to_owned());
     }
     secrets
 }
 
-/// Over the production transport, and with calls that go wrong: that is when most is said.
+/// With the production transport and with failing calls, because these log the most.
 pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let log = logged::by_this_thread();
     let stage = stage();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/{}", listener.local_addr().unwrap(), contract.surface.path());
+    let base = format!("http://{}/{}", listener.local_addr().unwrap(), contract.vendor_id.path());
     let emulator = stage.emulator.clone();
     let server = tokio::spawn(async move { serve(emulator, listener, pending()).await.unwrap() });
     let transport = Arc::new(Https::new().unwrap());
@@ -129,7 +129,7 @@ pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let minted = driver.mint(&contract.full_order(driver.as_ref())).await.unwrap();
     let mut secrets = vec![contract.token.to_owned(), clear(&minted.secret).to_owned()];
     secrets.extend(live_a_life(driver.as_ref(), contract, &minted.key.id).await);
-    let seen = || stage.emulator.surface(contract.surface).keys().into_iter().map(|key| key.secret);
+    let seen = || stage.emulator.vendor(contract.vendor_id).keys().into_iter().map(|key| key.secret);
     secrets.extend(seen());
     for effect in [Effect::DropAfter, Effect::Truncate, Effect::Status { code: 401, retry_after: None }] {
         stage.fault_once("POST", "", effect);

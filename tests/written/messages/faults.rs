@@ -1,4 +1,4 @@
-//! What status says after a vendor call failed, one for each way in which calls fail.
+//! The status messages after a failed vendor call, one for each class of fault.
 
 use super::{Book, at};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};

@@ -1,4 +1,4 @@
-//! What is said of GatewayApiKeys.
+//! The messages about GatewayApiKeys.
 
 use super::{Book, at};
 
@@ -16,7 +16,7 @@ use keysmith::plan::naming::Serial;
 use keysmith::plan::report::budget::{self, Purse, Spending};
 use keysmith::plan::report::conditions::Looked;
 use keysmith::plan::report::key::{self, Found, Scene};
-use keysmith::plan::report::{conditions as told, deletion};
+use keysmith::plan::report::{conditions as report, deletion};
 use keysmith::plan::requests::Cause;
 use keysmith::plan::storing::Refused;
 use serde_json::json;
@@ -42,7 +42,7 @@ fn previous(leaked: bool) -> PreviousKey {
     }
 }
 
-/// A key that is served, beside the one before it.
+/// A served key with a previous key.
 fn status() -> GatewayApiKeyStatus {
     GatewayApiKeyStatus {
         id: Some(id().0),
@@ -120,12 +120,12 @@ pub fn ready(book: &mut Book) {
     book.ready(&key::given_up());
     book.ready(&key::secret_unreadable(SECRET, "shop", "Forbidden (403)"));
     book.ready(&key::undecodable("spec.budget.amount: invalid type: integer, expected a string"));
-    book.ready(&told::leak_pending("key_000042", false));
-    book.ready(&told::leak_pending("key_000042", true));
+    book.ready(&report::leak_pending("key_000042", false));
+    book.ready(&report::leak_pending("key_000042", true));
     book.ready(&budget::refusal(&spent(Some(25_000_000))).unwrap());
 }
 
-/// Status after so much of its budget was spent.
+/// Status after that part of its budget was spent.
 fn spent(micros: Option<u64>) -> GatewayApiKeyStatus {
     let mut status = status();
     budget::tell(&mut status, Some((&purse(), micros.map(spending))), Some(1), at(0));
@@ -154,15 +154,15 @@ fn all(book: &mut Book, change: impl FnOnce(&mut GatewayApiKeyStatus)) {
 }
 
 pub fn conditions(book: &mut Book) {
-    all(book, |status| drop(told::tell_of_rotation(status, false, Some(1), at(0))));
+    all(book, |status| drop(report::tell_of_rotation(status, false, Some(1), at(0))));
     all(book, |status| {
         status.previous[0].disabled_at = Some(at(0));
-        told::tell_of_rotation(status, false, Some(1), at(0));
+        report::tell_of_rotation(status, false, Some(1), at(0));
     });
     all(book, |status| {
         (status.rotation_failures, status.next_rotation_time) = (Some(3), Some(at(7)));
         status.expires_at = Some(at(14400));
-        told::tell_of_rotation(status, true, Some(1), at(0));
+        report::tell_of_rotation(status, true, Some(1), at(0));
     });
     all(book, |status| {
         status.previous = vec![previous(true)];
@@ -172,21 +172,21 @@ pub fn conditions(book: &mut Book) {
         )
         .unwrap()
         .apply(&mut status.conditions, Some(1), at(0));
-        told::tell_of_leak(status, (true, false), Some(1), at(0));
+        report::tell_of_leak(status, (true, false), Some(1), at(0));
     });
-    all(book, |status| drop(told::tell_of_leak(status, (true, true), Some(1), at(0))));
+    all(book, |status| drop(report::tell_of_leak(status, (true, true), Some(1), at(0))));
     all(book, |status| {
         let differs = vec!["label app.kubernetes.io/managed-by".to_owned()];
         status.secret_contest = Some(SecretContest { state: "h".to_owned(), differs, since: at(0) });
-        told::tell_of_contest(status, SECRET, Some(1), at(0));
+        report::tell_of_contest(status, SECRET, Some(1), at(0));
     });
-    all(book, |status| drop(told::tell_of_expiry(status, &wanted(), Some(1), at(0))));
+    all(book, |status| drop(report::tell_of_expiry(status, &wanted(), Some(1), at(0))));
     let missing = Looked { missing: vec!["Deployment/web".to_owned()], unseen: None };
     let unseen = Looked { missing: Vec::new(), unseen: Some("Forbidden (403)".to_owned()) };
     for looked in [missing, unseen, Looked::default()] {
-        all(book, |status| drop(told::tell_of_consumers(status, Some(&looked), Some(1), at(0))));
+        all(book, |status| drop(report::tell_of_consumers(status, Some(&looked), Some(1), at(0))));
     }
-    book.condition(&told::still_in_use(&wanted().policy, Some(1)));
+    book.condition(&report::still_in_use(&wanted().policy, Some(1)));
     for micros in [None, Some(0), Some(17_000_000), Some(25_000_000)] {
         book.conditions(&spent(micros).conditions);
     }
@@ -239,7 +239,7 @@ pub fn events(book: &mut Book) {
     book.text("appended to Rotated where budgets add up", &key::spendable(&status(), "USD").unwrap());
     book.event(&key::unused_found(&[id()], at(5)));
     book.event(&key::not_ours(&id()));
-    for notice in told::restarted(
+    for notice in report::restarted(
         &["Deployment/web".to_owned()],
         &["StatefulSet/search".to_owned()],
         &["DaemonSet/edge".to_owned()],
@@ -249,14 +249,14 @@ pub fn events(book: &mut Book) {
     let now = at(0);
     let mut status =
         GatewayApiKeyStatus { rotation_failures: Some(3), expires_at: Some(at(14400)), ..status() };
-    tell(book, told::tell_of_rotation(&mut status, true, Some(1), now));
-    tell(book, told::tell_of_leak(&mut status, (true, false), Some(1), now));
+    tell(book, report::tell_of_rotation(&mut status, true, Some(1), now));
+    tell(book, report::tell_of_leak(&mut status, (true, false), Some(1), now));
     let contest = SecretContest { state: "h".to_owned(), differs: vec!["entry key".to_owned()], since: now };
     status.secret_contest = Some(contest);
-    tell(book, told::tell_of_contest(&mut status, SECRET, Some(1), now));
+    tell(book, report::tell_of_contest(&mut status, SECRET, Some(1), now));
     status.expires_at = None;
-    tell(book, told::tell_of_expiry(&mut status, &wanted(), Some(1), now));
-    let used = told::still_in_use(&wanted().policy, Some(1));
+    tell(book, report::tell_of_expiry(&mut status, &wanted(), Some(1), now));
+    let used = report::still_in_use(&wanted().policy, Some(1));
     book.event(&keysmith::plan::report::Notice::warning(EventReason::PreviousKeyInUse, used.message));
     for micros in [17_000_000, 25_000_000, 0] {
         tell(book, budget::tell(&mut status, Some((&purse(), Some(spending(micros)))), Some(1), now));
@@ -297,7 +297,7 @@ pub fn deletion(book: &mut Book) {
     }
 }
 
-/// As a real API server words it.
+/// The texts of a real API server.
 pub fn storing(book: &mut Book) {
     let refused = [
         (

@@ -1,4 +1,4 @@
-//! What is said of ProviderKeys, `ProjectSettings`, and by the operator itself.
+//! The messages about ProviderKeys, `ProjectSettings`, and of the operator itself.
 
 use super::{Book, at};
 use keysmith::api::condition::{self, DRIFTED};

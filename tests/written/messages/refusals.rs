@@ -1,5 +1,4 @@
-//! What is refused by its field, before any call. What the API server refuses as well, by CEL in the definitions, is said
-//! there in the same words.
+//! The refusals of specifications by field, before any call. The CEL rules in the definitions use the same words.
 
 use super::Book;
 use keysmith::api::console_token::UsageSpec;

@@ -1,4 +1,4 @@
-//! What is said of ConsoleTokens, and of what waits for one.
+//! The messages about ConsoleTokens and their dependents.
 
 use super::{Book, at};
 use keysmith::api::condition::{self, LOW_BALANCE, USAGE_READ};

@@ -1,4 +1,4 @@
-//! The front door of v2: which endpoint, who is calling, may they (§2.1, §2.2).
+//! The entry of v2: routing, authentication, authorization (§2.1, §2.2).
 
 use http::Method;
 use serde_json::json;
@@ -9,13 +9,13 @@ use super::tokens;
 use super::world::World;
 use crate::emulator::edenai::money::{self, Form};
 use crate::emulator::edenai::usage::{self, Range};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{self, Inbound, Reply};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// What a handler works with. By then the caller may use the endpoint.
-pub(super) struct Desk<'a> {
+/// The context of a request whose caller may use the endpoint.
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) credits: i64,
     pub(super) inbound: &'a Inbound,
@@ -23,33 +23,33 @@ pub(super) struct Desk<'a> {
     pub(super) caller: Caller,
     /// The account of the caller.
     pub(super) account: String,
-    /// Of the token in the path.
+    /// The name of the token in the path.
     pub(super) name: &'a str,
 }
 
-/// Who is calling.
+/// The caller.
 pub(super) enum Caller {
     Session,
     /// The API key of the account.
     Account,
-    /// A custom token, which may use the API and manages nothing.
+    /// A custom token, which may use the API but manages no tokens.
     Token(Box<CustomToken>),
 }
 
-/// Who may call an endpoint.
+/// The callers that an endpoint admits.
 #[derive(Clone, Copy)]
 enum Door {
-    /// Whoever manages tokens: sessions, and API keys before September 2026.
+    /// Callers that manage tokens: sessions, and before September 2026 API keys.
     Management,
     /// Sessions only, and only since September 2026.
     Session,
     /// Every key, since September 2026.
     Key,
-    /// Everybody but custom tokens.
+    /// All callers but custom tokens.
     Account,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
 type Route<'a> = (Door, &'a str, Handler);
 
 /// Answers one call to v2.
@@ -62,7 +62,7 @@ pub(in crate::emulator::edenai) fn answer(
     enter(world, credits, inbound, moment).unwrap_or_else(Refusal::into_reply)
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in crate::emulator::edenai) fn trouble(code: u16) -> Reply {
     Refusal::of_status(code).into_reply()
 }
@@ -77,7 +77,7 @@ fn enter(world: &mut World, credits: i64, inbound: &Inbound, moment: Moment) -> 
     let (door, name, handler) = find(&inbound.method, &path, world.switches.sessions_only)?;
     let (caller, account) = authenticate(world, inbound)?;
     pass(door, &caller, world)?;
-    handler(&mut Desk { world, credits, inbound, moment, caller, account, name })
+    handler(&mut RequestCtx { world, credits, inbound, moment, caller, account, name })
 }
 
 fn find<'a>(method: &Method, path: &[&'a str], september: bool) -> Result<Route<'a>, Refusal> {
@@ -89,7 +89,7 @@ fn find<'a>(method: &Method, path: &[&'a str], september: bool) -> Result<Route<
     Err(if known { Refusal::of_status(405) } else { Refusal::NotFound })
 }
 
-/// Every path ends in a slash: without it there is nothing (§2.1).
+/// Every path ends in a slash; a path without it is not found (§2.1).
 fn route<'a>(method: &Method, path: &[&'a str], september: bool) -> Option<Route<'a>> {
     let route: Route<'_> = match (method.as_str(), path) {
         ("GET", ["v2", "cost_management", ""]) => (Door::Account, "", cost),
@@ -101,7 +101,7 @@ fn route<'a>(method: &Method, path: &[&'a str], september: bool) -> Option<Route
 }
 
 fn token_route<'a>(method: &Method, rest: &[&'a str], september: bool) -> Option<Route<'a>> {
-    // Where `me` means something else, a token of that name cannot be addressed (§2.5).
+    // Where `me` is an endpoint, a token of that name cannot be addressed (§2.5).
     let addressable = |name: &str| !name.is_empty() && (!september || name != "me");
     let route: Route<'_> = match (method.as_str(), rest) {
         ("GET", [""]) => (Door::Management, "", tokens::list),
@@ -144,33 +144,33 @@ fn pass(door: Door, caller: &Caller, world: &World) -> Result<(), Refusal> {
     }
 }
 
-/// §2.9: as v3 reports it, under another name.
-fn cost(desk: &mut Desk<'_>) -> Answer {
+/// §2.9: the costs as v3 reports them, under another name.
+fn cost(ctx: &mut RequestCtx<'_>) -> Answer {
     const KNOWN: [&str; 8] =
         ["begin", "end", "step", "provider", "subfeature", "token", "workflow_id", "rag_project_id"];
-    let inbound = desk.inbound;
-    if desk.world.switches.strict_query
+    let inbound = ctx.inbound;
+    if ctx.world.switches.strict_query
         && let Some(unknown) = inbound.param_names().find(|name| !KNOWN.contains(name))
     {
         return Err(Refusal::one(unknown, "Unknown query parameter."));
     }
-    let range = Range::of_v2(inbound, desk.world.switches.end_inclusive)
+    let range = Range::of_v2(inbound, ctx.world.switches.end_inclusive)
         .map_err(|complaint| Refusal::Invalid(vec![complaint]))?;
-    // No workflow and no project makes calls here, so a filter for one of them lets nothing through.
+    // Emulated calls belong to no workflow and no project, so a filter for one of them matches nothing.
     let none = ["workflow_id", "rag_project_id"].iter().any(|name| inbound.param(name).is_some());
-    let spent = desk
+    let spent = ctx
         .world
         .usage
         .iter()
-        .filter(|spent| !none && spent.organization == desk.account && usage::passes(spent, inbound));
+        .filter(|spent| !none && spent.organization == ctx.account && usage::passes(spent, inbound));
     Ok(wire::json(200, &json!({ "response": usage::by_token(spent, &range) })))
 }
 
-/// §2.2: what is left on the account.
+/// §2.2: the credits of the account.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-fn credits(desk: &mut Desk<'_>) -> Answer {
-    Ok(wire::json(200, &json!({ "credits": money::show(Some(desk.credits), Form::Number) })))
+fn credits(ctx: &mut RequestCtx<'_>) -> Answer {
+    Ok(wire::json(200, &json!({ "credits": money::show(Some(ctx.credits), Form::Number) })))
 }

@@ -1,4 +1,4 @@
-//! What the v2 world remembers. No `Debug` prints a secret, fake as they are.
+//! The records of the v2 state. No `Debug` prints a secret, although all secrets are fake.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::table_row;
 
 /// The account of a credential that names none.
 pub const ACCOUNT: &str = "account_demo";
@@ -15,13 +15,13 @@ pub const ACCOUNT: &str = "account_demo";
 /// One custom token (§2.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomToken {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
-    /// Name, which identifies it.
+    /// The name, by which callers identify the token.
     pub name: String,
     /// For real calls or for mock data.
     pub token_type: TokenType,
-    /// What it may spend.
+    /// The budget.
     pub budget: Budget,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
@@ -30,16 +30,16 @@ pub struct CustomToken {
     /// The token itself.
     pub secret: String,
     pub(super) rotations: u32,
-    /// The account it belongs to, within which its name is unique.
+    /// The account of the token, within which its name is unique.
     pub(super) account: String,
-    /// Account and name, which is what tells it from all others of this world.
+    /// Account and name, which identify the token within this state.
     pub(super) id: String,
 }
 
-shelved!(CustomToken, id, account);
+table_row!(CustomToken, id, account);
 
 impl CustomToken {
-    /// As any vendor's key.
+    /// The token in the form that all vendors share.
     pub(in crate::emulator) fn seen(&self, now: Timestamp) -> Seen {
         Seen {
             id: self.name.clone(),
@@ -69,8 +69,8 @@ impl fmt::Debug for CustomToken {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credential {
     pub(super) secret: String,
-    /// Somebody who is logged in, instead of the account's API key.
+    /// Whether it is a login session, instead of the account's API key.
     pub(super) session: bool,
-    /// The account whose tokens it manages.
+    /// The account whose tokens the credential manages.
     pub(super) account: String,
 }

@@ -14,7 +14,7 @@ pub(super) enum Refusal {
     Typed { status: u16, kind: &'static str, message: String },
     /// 404: `details`, in the plural.
     NotFound,
-    /// As Django REST framework answers where nothing is documented.
+    /// The form of Django REST framework, where the documentation is silent.
     Detail { status: u16, detail: String },
 }
 
@@ -33,7 +33,7 @@ impl Refusal {
         Self::Typed { status: 403, kind: "permission_error", message }
     }
 
-    /// An error that a fault rule asked for.
+    /// An error that a fault rule demands.
     pub(super) fn of_status(code: u16) -> Self {
         match code {
             401 => Self::unauthorized(true),

@@ -1,4 +1,5 @@
-//! Custom tokens as v2 shows them. A balance is a string in the answer to a create, and a number elsewhere (§2.3).
+//! Custom tokens as v2 shows them. A balance is a string in the answer to a create, and a number in other answers
+//! (§2.3).
 
 use serde_json::{Map, Value, json};
 
@@ -47,7 +48,7 @@ fn settings(token: &CustomToken, switches: &Switches, form: Form) -> Map<String,
     body
 }
 
-/// What the surface of September 2026 shows instead of the token (§2.3).
+/// The fields that the API of September 2026 shows instead of the token (§2.3).
 fn label(token: &CustomToken, body: &mut Map<String, Value>) {
     let last4 = last_four(&token.secret);
     let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);

@@ -1,4 +1,4 @@
-//! The state of the v2 world, and the few ways it grows. No HTTP in here.
+//! The state of the emulated v2, and its transitions, without HTTP.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,11 +10,11 @@ use crate::emulator::edenai::gateway::{Charge, Standing};
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::edenai::usage::Spent;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const TOKEN_PREFIX: &str = "eden-v2-emulated-";
 
-/// How often the API did what cannot be seen in the world afterwards. What a human does in the console is not counted.
+/// Counters of API calls that leave no trace in the state. Actions of a human in the console are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -26,31 +26,31 @@ pub struct Counts {
     pub reveals_total: u64,
 }
 
-/// Everything v2 knows.
+/// The state of v2.
 #[derive(Default)]
 pub(in crate::emulator) struct World {
     pub(super) switches: Switches,
     pub(super) credentials: Vec<Credential>,
-    pub(super) tokens: Shelf<CustomToken>,
+    pub(super) tokens: Table<CustomToken>,
     pub(super) usage: Vec<Spent>,
     pub(super) counts: Counts,
 }
 
-/// A token as somebody requests for it.
+/// A token to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
-    /// Name, which identifies it.
+    /// The name, by which callers identify the token.
     pub name: String,
     /// For real calls or for mock data.
     pub token_type: TokenType,
-    /// What it may spend.
+    /// The budget.
     pub budget: Budget,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
 }
 
 impl NewToken {
-    /// A token with what the server gives by default: 50 USD that do not count (§2.3).
+    /// A token with the server's defaults: 50 USD that do not limit it (§2.3).
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self {
@@ -62,13 +62,13 @@ impl NewToken {
     }
 }
 
-/// No account has a slash in its id.
+/// No account id contains a slash.
 fn id_of(account: &str, name: &str) -> String {
     format!("{account}/{name}")
 }
 
 impl World {
-    /// A known credential changes hands.
+    /// Adds a credential. A credential that exists is moved to this account.
     pub(super) fn add_credential(&mut self, secret: &str, session: bool, account: &str) {
         self.revoke_credential(secret);
         let account = account.to_owned();
@@ -80,7 +80,7 @@ impl World {
         self.tokens.get(&id_of(account, name))
     }
 
-    /// The id of the token of that name: in the demo account, or else wherever there is one.
+    /// The id of the token of that name: in the demo account, otherwise in any account.
     pub(super) fn id_anywhere(&self, name: &str) -> Option<String> {
         let elsewhere = || self.tokens.iter().find(|token| token.name == name);
         self.token(ACCOUNT, name).or_else(elsewhere).map(|token| token.id.clone())
@@ -109,7 +109,7 @@ impl World {
         })
     }
 
-    /// A new secret, and the old one is dead (§2.2).
+    /// Gives the token a new secret and invalidates the old one (§2.2).
     pub(super) fn rotate(&mut self, account: &str, name: &str) -> Option<CustomToken> {
         let token = self.tokens.get_mut(&id_of(account, name))?;
         token.rotations += 1;
@@ -131,7 +131,7 @@ impl World {
         })
     }
 
-    /// What the call costs, if the secret is one of here.
+    /// Charges a call, if the secret belongs to v2. Returns its cost.
     pub(in crate::emulator::edenai) fn charge(&mut self, secret: &str, charge: Charge<'_>) -> Option<i64> {
         let id = self.token_of_secret(secret)?.id.clone();
         let token = self.tokens.get_mut(&id)?;

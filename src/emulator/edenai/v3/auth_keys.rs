@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::record::{ManagementKey, Scope};
 use super::refusal::Refusal;
 use super::world::NewAuthKey;
@@ -13,11 +13,11 @@ use crate::emulator::edenai::kind;
 use crate::emulator::fields::Fields;
 use crate::emulator::wire;
 
-/// Without secrets; issuers are in it too.
-pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
-    let mut listed = desk.world.management.listed(&desk.caller.organization, desk.moment);
-    let revoked = |key: &ManagementKey| view::late(key.revoked_at, desk.moment);
-    let switches = &desk.world.switches;
+/// Lists management keys without secrets; issuers are listed too.
+pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
+    let mut listed = ctx.world.management.listed(&ctx.caller.organization, ctx.moment);
+    let revoked = |key: &ManagementKey| view::late(key.revoked_at, ctx.moment);
+    let switches = &ctx.world.switches;
     listed.retain(|key| switches.auth_keys_revoked || revoked(key).is_none());
     let show = |key: &ManagementKey| {
         view::management_key(&ManagementKey { revoked_at: revoked(key), ..key.clone() })
@@ -26,29 +26,29 @@ pub(super) fn list(desk: &mut Desk<'_>) -> Answer {
         let all: Vec<Value> = listed.into_iter().map(show).collect();
         return Ok(wire::json(200, &all));
     }
-    Ok(wire::json(200, &paging::page(listed, desk, show)?))
+    Ok(wire::json(200, &paging::page(listed, ctx, show)?))
 }
 
-/// The only answer that shows the secret.
-pub(super) fn mint(desk: &mut Desk<'_>) -> Answer {
-    let mut fields = Fields::parse(&desk.inbound.body);
+/// Mints an auth key. This is the only answer that shows the secret.
+pub(super) fn mint(ctx: &mut RequestCtx<'_>) -> Answer {
+    let mut fields = Fields::parse(&ctx.inbound.body);
     let name = kind::parse_name(&mut fields);
     let scopes = parse_scopes(&mut fields);
     let expires_at = fields.time("expire_time").value();
     fields.finish().map_err(Refusal::Invalid)?;
-    let organization = desk.caller.organization.clone();
+    let organization = ctx.caller.organization.clone();
     let new = NewAuthKey { organization, name, scopes, expires_at };
-    let key = desk.world.mint_auth_key(new, desk.moment.now);
-    desk.world.counts.minted_total += 1;
+    let key = ctx.world.mint_auth_key(new, ctx.moment.now);
+    ctx.world.counts.minted_total += 1;
     let mut body = view::management_key(&key);
-    body[desk.world.switches.auth_key_secret.name()] = json!(key.secret);
-    Ok(wire::json(desk.world.switches.auth_key_status, &body))
+    body[ctx.world.switches.auth_key_secret.name()] = json!(key.secret);
+    Ok(wire::json(ctx.world.switches.auth_key_status, &body))
 }
 
-/// Final, and the same a second time. An issuer is the dashboard's to remove.
-pub(super) fn delete(desk: &mut Desk<'_>) -> Answer {
-    let (now, organization) = (desk.moment.now, &desk.caller.organization);
-    let key = desk.world.management.get_mut(desk.id).filter(|key| key.organization == *organization);
+/// Revokes an auth key. That is final, and succeeds a second time. Only the dashboard removes an issuer.
+pub(super) fn delete(ctx: &mut RequestCtx<'_>) -> Answer {
+    let (now, organization) = (ctx.moment.now, &ctx.caller.organization);
+    let key = ctx.world.management.get_mut(ctx.id).filter(|key| key.organization == *organization);
     let key = key.ok_or_else(Refusal::not_found)?;
     if key.is_issuer() {
         return Err(Refusal::new(403, "An issuer key cannot be deleted here."));

@@ -1,4 +1,4 @@
-//! The front door of v3: which endpoint, who is calling, may they (§2.6, §2.7).
+//! The entry of v3: routing, authentication, authorization (§2.6, §2.7).
 
 use http::Method;
 use serde_json::json;
@@ -7,23 +7,23 @@ use super::record::{ManagementKey, Scope};
 use super::refusal::Refusal;
 use super::world::World;
 use super::{auth_keys, keys, usage};
-use crate::emulator::space::Moment;
+use crate::emulator::route::Moment;
 use crate::emulator::wire::{self, Inbound, Reply, stamp};
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// What a handler works with. By then the caller has the scope it takes.
-pub(super) struct Desk<'a> {
+/// The context of a request whose caller has the required scope.
+pub(super) struct RequestCtx<'a> {
     pub(super) world: &'a mut World,
     pub(super) inbound: &'a Inbound,
     pub(super) moment: Moment,
     pub(super) caller: ManagementKey,
-    /// Of the key in the path.
+    /// The id of the key in the path.
     pub(super) id: &'a str,
 }
 
-type Handler = fn(&mut Desk<'_>) -> Answer;
-/// The scope it takes, the id in the path, and who answers.
+type Handler = fn(&mut RequestCtx<'_>) -> Answer;
+/// The required scope, the id in the path, and the handler.
 type Route<'a> = (Option<Scope>, &'a str, Handler);
 
 /// Answers one call to v3.
@@ -32,7 +32,7 @@ pub(in crate::emulator::edenai) fn answer(world: &mut World, inbound: &Inbound, 
     enter(world, inbound, moment).unwrap_or_else(|refusal| refusal.into_reply(flat))
 }
 
-/// The answer that a fault rule asked for.
+/// The answer that a fault rule demands.
 pub(in crate::emulator::edenai) fn trouble(world: &World, code: u16) -> Reply {
     Refusal::of_status(code).into_reply(world.switches.flat_errors)
 }
@@ -54,7 +54,7 @@ fn enter(world: &mut World, inbound: &Inbound, moment: Moment) -> Answer {
     let caller = authenticate(world, inbound, moment)?;
     match scope {
         Some(scope) if !caller.scopes.contains(&scope) => Err(Refusal::scope(scope.name())),
-        _ => handler(&mut Desk { world, inbound, moment, caller, id }),
+        _ => handler(&mut RequestCtx { world, inbound, moment, caller, id }),
     }
 }
 
@@ -100,13 +100,13 @@ fn authenticate(world: &World, inbound: &Inbound, moment: Moment) -> Result<Mana
     Err(if inference { Refusal::inference_key() } else { Refusal::unauthorized(true) })
 }
 
-/// For every management key. What it shows is documented, the names of the fields are not.
+/// What a management key may read about itself. The content is documented, the names of the fields are not.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "an entry of the routing table, like the handlers that can refuse"
 )]
-fn whoami(desk: &mut Desk<'_>) -> Answer {
-    let caller = &desk.caller;
+fn whoami(ctx: &mut RequestCtx<'_>) -> Answer {
+    let caller = &ctx.caller;
     Ok(wire::json(
         200,
         &json!({

@@ -2,29 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::console::Desk;
+use super::console::RequestCtx;
 use super::refusal::Refusal;
 use crate::emulator::fields::Complaint;
 
-/// Cuts the page out of the list (given newest first) that `limit` and `offset` ask for. An offset is a number, not a
-/// record: what is created between two pages shifts them.
+/// Cuts the page that `limit` and `offset` select out of the list (newest first). An offset is a number and not a
+/// record, so a key that is created between two pages shifts the second page.
 pub(super) fn page<T>(
     mut list: Vec<T>,
-    desk: &Desk<'_>,
+    ctx: &RequestCtx<'_>,
     show: impl Fn(T) -> Value,
 ) -> Result<Value, Refusal> {
-    let switches = &desk.world.switches;
+    let switches = &ctx.world.switches;
     let largest = switches.page_size.max(1);
-    let limit = number(desk, "limit")?.unwrap_or(largest);
+    let limit = number(ctx, "limit")?.unwrap_or(largest);
     if limit == 0 {
         return Err(Refusal::one(Complaint::new("limit", "limit must be a positive integer.")));
     }
-    let (limit, offset) = (limit.min(largest), number(desk, "offset")?.unwrap_or_default());
+    let (limit, offset) = (limit.min(largest), number(ctx, "offset")?.unwrap_or_default());
     if switches.oldest_first {
         list.reverse();
     }
     let total = list.len();
-    let link = |offset: usize| json!(format!("{}?limit={limit}&offset={offset}", here(desk)));
+    let link = |offset: usize| json!(format!("{}?limit={limit}&offset={offset}", here(ctx)));
     let end = offset.saturating_add(limit);
     let next = if end < total { link(end) } else { Value::Null };
     let previous = if offset > 0 { link(offset.saturating_sub(limit)) } else { Value::Null };
@@ -35,18 +35,18 @@ pub(super) fn page<T>(
     Ok(page)
 }
 
-/// Absolute, as Django REST framework links, where the caller said which host it meant.
-fn here(desk: &Desk<'_>) -> String {
-    let path = desk.inbound.target().split('?').next().unwrap_or_default();
-    let host = desk.inbound.header("host").map(|host| format!("http://{host}"));
+/// The absolute URL of the listing, as Django REST framework links, with the host of the request if it names one.
+fn here(ctx: &RequestCtx<'_>) -> String {
+    let path = ctx.inbound.target().split('?').next().unwrap_or_default();
+    let host = ctx.inbound.header("host").map(|host| format!("http://{host}"));
     format!("{}{path}", host.unwrap_or_default())
 }
 
-fn number(desk: &Desk<'_>, name: &str) -> Result<Option<usize>, Refusal> {
+fn number(ctx: &RequestCtx<'_>, name: &str) -> Result<Option<usize>, Refusal> {
     let read = |text: &str| {
         text.parse().map_err(|_| {
             Refusal::one(Complaint::new(name, format!("{name} must be a non-negative integer.")))
         })
     };
-    desk.inbound.param(name).map(read).transpose()
+    ctx.inbound.param(name).map(read).transpose()
 }

@@ -1,4 +1,4 @@
-//! What the v3 world remembers. No `Debug` prints a secret, fake as they are.
+//! The records of the v3 state. No `Debug` prints a secret, although all secrets are fake.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,22 +9,22 @@ use serde_json::Value;
 
 use crate::emulator::edenai::budget::Budget;
 use crate::emulator::edenai::kind::TokenType;
-use crate::emulator::shelf::shelved;
-use crate::emulator::surface::Seen;
+use crate::emulator::handle::Seen;
+use crate::emulator::table::table_row;
 
-/// The organization of whoever names none.
+/// The organization of a request that names none.
 pub const ORGANIZATION: &str = "org_demo";
 
-/// What a management key may do (§2.6).
+/// The scope of a management key (§2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
-    /// Mint, list and delete auth keys: what issuer keys do, and all they do.
+    /// Mint, list and delete auth keys: the only scope of issuer keys.
     #[serde(rename = "manage:mint")]
     Mint,
-    /// Look at keys and usage.
+    /// Read keys and usage.
     #[serde(rename = "manage:read")]
     Read,
-    /// Make, change and revoke keys.
+    /// Create, change and revoke keys.
     #[serde(rename = "manage:write")]
     Write,
 }
@@ -42,17 +42,17 @@ impl Scope {
 /// One management key: an issuer or an auth key (§2.6).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ManagementKey {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
     /// A UUID.
     pub id: String,
-    /// Organization it manages.
+    /// The organization whose keys it manages.
     pub organization: String,
     /// Name.
     pub name: String,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: BTreeSet<Scope>,
-    /// Whether an issuer minted it by the API, not a human.
+    /// Whether an issuer minted it through the API, and not a human.
     pub minted: bool,
     /// When it was created.
     pub created_at: Timestamp,
@@ -64,7 +64,7 @@ pub struct ManagementKey {
     pub secret: String,
 }
 
-shelved!(ManagementKey, id, organization);
+table_row!(ManagementKey, id, organization);
 
 impl ManagementKey {
     pub(super) fn works(&self, now: Timestamp) -> bool {
@@ -75,7 +75,7 @@ impl ManagementKey {
         self.scopes.contains(&Scope::Mint)
     }
 
-    /// As any vendor's management credential.
+    /// The key in the form that all vendors' management credentials share.
     pub(in crate::emulator) fn seen(&self) -> Seen {
         Seen {
             id: self.id.clone(),
@@ -105,23 +105,23 @@ impl fmt::Debug for ManagementKey {
 /// One inference key (§2.8). A revoked one stays.
 #[derive(Clone, PartialEq)]
 pub struct KeyRecord {
-    /// Number of creation in this world, from 1.
+    /// Sequence number within this state, from 1.
     pub serial: u64,
     /// A UUID.
     pub id: String,
-    /// Whether it was never regenerated: it is listed with `id: null` and cannot be addressed.
+    /// Whether the key was never regenerated: it is listed with `id: null` and cannot be addressed.
     pub legacy: bool,
-    /// Organization it belongs to.
+    /// Organization of the key.
     pub organization: String,
     /// Name, unique among the active keys of its member.
     pub name: String,
     /// For real calls or for mock data.
     pub token_type: TokenType,
-    /// Whose it is; a service key is nobody's.
+    /// The member that owns the key; a service key has none.
     pub member: Option<String>,
-    /// What it may spend.
+    /// The budget.
     pub budget: Budget,
-    /// Tags of every call with it.
+    /// Tags of every call with the key.
     pub default_tags: Option<Value>,
     /// When it was created, which no answer shows.
     pub created_at: Timestamp,
@@ -129,16 +129,16 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, which is final.
     pub revoked_at: Option<Timestamp>,
-    /// How often it got another secret.
+    /// How often the secret was rotated.
     pub rotations: u32,
     /// The key itself.
     pub secret: String,
 }
 
-shelved!(KeyRecord, id, organization);
+table_row!(KeyRecord, id, organization);
 
 impl KeyRecord {
-    /// As any vendor's key.
+    /// The key in the form that all vendors share.
     pub(in crate::emulator) fn seen(&self, now: Timestamp) -> Seen {
         Seen {
             id: self.id.clone(),
@@ -166,24 +166,24 @@ impl fmt::Debug for KeyRecord {
     }
 }
 
-/// A key as somebody requests for it.
+/// A key to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewKey {
-    /// Organization it belongs to.
+    /// Organization of the key.
     pub organization: String,
     /// Name.
     pub name: String,
     /// For real calls or for mock data.
     pub token_type: TokenType,
-    /// Whose it is.
+    /// The member that owns the key.
     pub member: Option<String>,
-    /// What it may spend.
+    /// The budget.
     pub budget: Budget,
-    /// Tags of every call with it.
+    /// Tags of every call with the key.
     pub default_tags: Option<Value>,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
-    /// Whether it has no id to callers.
+    /// Whether callers see the key without an id.
     pub legacy: bool,
 }
 

@@ -49,7 +49,7 @@ impl Refusal {
         Self::new(409, "An active key with this name already exists.")
     }
 
-    /// An error that a fault rule asked for.
+    /// An error that a fault rule demands.
     pub(super) fn of_status(code: u16) -> Self {
         let reason = StatusCode::from_u16(code).ok().and_then(|status| status.canonical_reason());
         Self::new(code, reason.unwrap_or("Error"))

@@ -1,10 +1,10 @@
-//! What the contract leaves open about Eden AI v3, or names in conflict (§2.7, §2.8, §2.12), as switches.
+//! What the documentation of Eden AI v3 leaves open or contradicts (§2.7, §2.8, §2.12), as switches.
 
 use serde::{Deserialize, Serialize};
 
 use crate::emulator::edenai::money::Form;
 
-/// How the Eden AI v3 world answers where its documentation is silent or contradicts itself.
+/// How the emulated Eden AI v3 answers where its documentation is silent or contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(
@@ -28,9 +28,9 @@ pub struct Switches {
     pub balance: Form,
     /// Whether keys show `balance_reset_*` and `default_tags`, which no example does (§2.12).
     pub all_fields: bool,
-    /// So many active keys does the plan admit; one more is a 403 (§2.8). Default no limit.
+    /// The limit of active keys of the plan; one more is a 403 (§2.8). Default no limit.
     pub key_limit: Option<usize>,
-    /// Whether a 400 says what is wrong in one `detail`, instead of per field (§2.10).
+    /// Whether a 400 has one `detail`, instead of messages per field (§2.10).
     pub flat_errors: bool,
     /// Where the answer to a minted auth key has the secret (§2.8). Default `secret`.
     pub auth_key_secret: SecretField,

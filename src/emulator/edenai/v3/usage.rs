@@ -2,33 +2,33 @@
 
 use serde_json::json;
 
-use super::console::{Answer, Desk};
+use super::console::{Answer, RequestCtx};
 use super::keys;
 use super::refusal::Refusal;
 use crate::emulator::edenai::usage::{Range, Spent, by_token, by_user, passes};
 use crate::emulator::fields::Complaint;
 use crate::emulator::wire;
 
-/// Of one key, revoked or not.
-pub(super) fn of_key(desk: &mut Desk<'_>) -> Answer {
-    let id = keys::own(desk)?.id.clone();
-    let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
-    let spent = counted(desk).filter(|spent| spent.key_id == id);
+/// Usage of one key, revoked or not.
+pub(super) fn of_key(ctx: &mut RequestCtx<'_>) -> Answer {
+    let id = keys::own(ctx)?.id.clone();
+    let range = Range::of_v3(ctx.inbound, ctx.moment.now).map_err(Refusal::one)?;
+    let spent = counted(ctx).filter(|spent| spent.key_id == id);
     Ok(wire::json(200, &json!({ "usage": by_token(spent, &range) })))
 }
 
-/// Of all keys, with filters of its own.
-pub(super) fn of_organization(desk: &mut Desk<'_>) -> Answer {
-    let range = Range::of_v3(desk.inbound, desk.moment.now).map_err(Refusal::one)?;
-    let inbound = desk.inbound;
+/// Usage of all keys, with filters of its own.
+pub(super) fn of_organization(ctx: &mut RequestCtx<'_>) -> Answer {
+    let range = Range::of_v3(ctx.inbound, ctx.moment.now).map_err(Refusal::one)?;
+    let inbound = ctx.inbound;
     let is = |name: &str, value: Option<&str>| inbound.param(name).is_none_or(|wanted| value == Some(wanted));
-    // Every call here is paid with the vendor's credits.
+    // Every emulated call is paid with the vendor's credits.
     let billed = match inbound.param("billing") {
         None | Some("all" | "eden") => true,
         Some("own_keys") => false,
         Some(_) => return Err(one("billing", "billing must be one of eden, own_keys, all.")),
     };
-    let spent = counted(desk)
+    let spent = counted(ctx)
         .filter(|spent| billed && is("key_id", Some(&spent.key_id)) && is("user", spent.member.as_deref()));
     let usage = match inbound.param("group_by") {
         None => by_token(spent, &range),
@@ -38,11 +38,11 @@ pub(super) fn of_organization(desk: &mut Desk<'_>) -> Answer {
     Ok(wire::json(200, &json!({ "usage": usage })))
 }
 
-/// Calls have no phases here, so a filter for one lets nothing through.
-fn counted<'a>(desk: &'a Desk<'_>) -> impl Iterator<Item = &'a Spent> {
-    let inbound = desk.inbound;
-    desk.world.usage.iter().filter(move |spent| {
-        spent.organization == desk.caller.organization
+/// Emulated calls have no phases, so a filter for one matches nothing.
+fn counted<'a>(ctx: &'a RequestCtx<'_>) -> impl Iterator<Item = &'a Spent> {
+    let inbound = ctx.inbound;
+    ctx.world.usage.iter().filter(move |spent| {
+        spent.organization == ctx.caller.organization
             && passes(spent, inbound)
             && inbound.param("phase").is_none()
     })

@@ -1,4 +1,4 @@
-//! Keys as v3 shows them (§2.8). A secret is shown when a key is made or rotated, and never again.
+//! Keys as v3 shows them (§2.8). A secret is shown when a key is created or rotated, and never again.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::record::{KeyRecord, ManagementKey};
 use super::switches::Switches;
 use crate::emulator::edenai::budget;
+use crate::emulator::route::Moment;
 use crate::emulator::secret::last_four;
-use crate::emulator::space::Moment;
 use crate::emulator::wire::stamp;
 
 /// One key without its secret.
@@ -31,7 +31,7 @@ pub(super) fn key(record: &KeyRecord, switches: &Switches, now: Timestamp) -> Va
     Value::Object(body)
 }
 
-/// One key as a listing shows it: one that lags does not know yet that a key was revoked.
+/// One key as a listing shows it. A listing that lags does not know a recent revocation yet.
 pub(super) fn listed_key(record: &KeyRecord, switches: &Switches, moment: Moment) -> Value {
     let revoked_at = late(record.revoked_at, moment);
     key(&KeyRecord { revoked_at, ..record.clone() }, switches, moment.now)
@@ -54,7 +54,7 @@ pub(super) fn masked(record: &KeyRecord) -> String {
     format!("sk-eden-…{}", last_four(&record.secret))
 }
 
-/// When something happened, as far as a listing knows.
+/// The time of an event, if it is old enough for the listing to know it.
 pub(super) fn late(at: Option<Timestamp>, moment: Moment) -> Option<Timestamp> {
     at.filter(|at| moment.now.duration_since(*at) >= moment.lag)
 }

@@ -1,4 +1,4 @@
-//! The state of the v3 world, and the few ways it grows. No HTTP in here.
+//! The state of the emulated v3, and its transitions, without HTTP.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,12 @@ use crate::emulator::edenai::gateway::{Charge, Standing};
 use crate::emulator::edenai::kind::TokenType;
 use crate::emulator::edenai::usage::Spent;
 use crate::emulator::secret;
-use crate::emulator::shelf::Shelf;
+use crate::emulator::table::Table;
 
 const KEY_PREFIX: &str = "sk-eden-emulated-";
 const MANAGEMENT_PREFIX: &str = "mgmt-eden-emulated-";
 
-/// How often the API did what cannot be seen in the world afterwards. What a human does in the dashboard is not
-/// counted.
+/// Counters of API calls that leave no trace in the state. Actions of a human in the dashboard are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -25,23 +24,23 @@ pub struct Counts {
     pub created_total: u64,
     /// Keys revoked.
     pub revoked_total: u64,
-    /// Keys that got another secret.
+    /// Keys whose secret was rotated.
     pub rotated_total: u64,
     /// Auth keys minted.
     pub minted_total: u64,
 }
 
-/// Everything v3 knows.
+/// The state of v3.
 #[derive(Default)]
 pub(in crate::emulator) struct World {
     pub(super) switches: Switches,
-    pub(super) management: Shelf<ManagementKey>,
-    pub(super) keys: Shelf<KeyRecord>,
+    pub(super) management: Table<ManagementKey>,
+    pub(super) keys: Table<KeyRecord>,
     pub(super) usage: Vec<Spent>,
     pub(super) counts: Counts,
 }
 
-/// An auth key as an issuer requests for it.
+/// An auth key to be minted.
 pub(super) struct NewAuthKey {
     pub(super) organization: String,
     pub(super) name: String,
@@ -50,7 +49,7 @@ pub(super) struct NewAuthKey {
 }
 
 impl World {
-    /// A management key whose secret a human chose. One that works already gets these scopes and this organization.
+    /// Adds a management key whose secret a human chose. A working key gets these scopes and this organization.
     pub(super) fn add_management(
         &mut self,
         (secret, organization): (&str, &str),
@@ -123,7 +122,7 @@ impl World {
         self.keys.within(organization).filter(|key| key.revoked_at.is_none())
     }
 
-    /// A new secret, and the old one is dead at once (§2.8).
+    /// Gives the key a new secret and invalidates the old one at once (§2.8).
     pub(super) fn rotate(&mut self, id: &str) -> Option<KeyRecord> {
         let key = self.keys.get_mut(id)?;
         key.rotations += 1;
@@ -132,7 +131,7 @@ impl World {
         Some(key.clone())
     }
 
-    /// Says whether there is such a key that was not revoked before.
+    /// Returns whether the key exists and was not revoked before.
     pub(super) fn revoke(&mut self, id: &str, now: Timestamp) -> bool {
         let key = self.keys.get_mut(id).filter(|key| key.revoked_at.is_none());
         key.map(|key| key.revoked_at = Some(now)).is_some()
@@ -152,7 +151,7 @@ impl World {
         })
     }
 
-    /// What the call costs, if the secret is one of here.
+    /// Charges a call, if the secret belongs to v3. Returns its cost.
     pub(in crate::emulator::edenai) fn charge(&mut self, secret: &str, charge: Charge<'_>) -> Option<i64> {
         let id = self.key_of_secret(secret)?.id.clone();
         let key = self.keys.get_mut(&id)?;

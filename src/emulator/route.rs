@@ -1,4 +1,4 @@
-//! The one place that maps the first path segment to a vendor. A new vendor is one more variant.
+//! The mapping of the first path segment to a vendor, in one place. A new vendor is one more variant.
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -9,9 +9,9 @@ use super::edenai::{self, Version};
 use super::edgee;
 use super::wire::{Inbound, Reply};
 
-/// Whose part of the URL space a call goes to.
+/// The vendor and plane that a call goes to.
 #[derive(Clone, Copy)]
-pub(super) enum Space {
+pub(super) enum Route {
     EdgeeConsole,
     EdgeeGateway,
     EdenAi(Version),
@@ -20,15 +20,15 @@ pub(super) enum Space {
     CortecsGateway,
 }
 
-/// The instant at which a handler runs, and how far its listings are behind.
+/// The instant at which a handler runs, and the lag of its listings.
 #[derive(Clone, Copy)]
 pub(super) struct Moment {
     pub(super) now: Timestamp,
     pub(super) lag: SignedDuration,
 }
 
-impl Space {
-    /// `None` for control and for everything unknown: neither logged nor subject to faults.
+impl Route {
+    /// `None` for control calls and unknown paths: they are neither logged nor subject to faults.
     pub(super) fn of(inbound: &Inbound) -> Option<Self> {
         match inbound.segments.first().map(String::as_str) {
             Some("edgee") => Some(Self::EdgeeConsole),
@@ -41,7 +41,7 @@ impl Space {
         }
     }
 
-    /// Whether the call lists what a fault rule may let lag.
+    /// Whether the call is a listing that a fault rule may let lag.
     pub(super) fn is_listing(self, inbound: &Inbound) -> bool {
         let listing = match self {
             Self::EdgeeConsole => edgee::is_listing(inbound),
@@ -64,7 +64,7 @@ impl Space {
         }
     }
 
-    /// The answer of a vendor in trouble, in that vendor's shape.
+    /// The answer of a failing vendor, in that vendor's shape.
     pub(super) fn trouble(self, state: &State, code: u16) -> Reply {
         match self {
             Self::EdgeeConsole => edgee::console_trouble(&state.edgee, code),

@@ -1,24 +1,25 @@
-//! What a history is made of, and how one is drawn.
+//! The events of a history, and the generator of random histories.
 
 use super::class::Class;
 use super::fate::Fate;
 use super::user::Act;
 use proptest::prelude::*;
 
-/// One thing that happens.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// An operator has its next effect. If it does nothing now, it looks at the resource, so many versions late.
+    /// An operator has its next effect. If it has none under way, it starts a pass with the resource as of so many
+    /// versions before.
     Move { who: usize, fate: Fate, late: usize },
-    /// An operator goes on to the end of its pass without a fault.
+    /// An operator finishes its pass without a fault.
     Finish(usize),
-    /// An operator dies and is started again.
+    /// An operator is killed and started again.
     Crash(usize),
-    /// An operator has its poll.
+    /// An operator polls.
     Poll(usize, u16),
     /// Time passes.
     Wait(u16),
-    /// A user does something.
+    /// A user acts.
     User(Act),
 }
 
@@ -27,16 +28,16 @@ pub enum Event {
 pub struct History {
     pub class: Class,
     pub events: Vec<Event>,
-    /// Whether the resource names a key that was there before, to be taken over.
+    /// Whether the resource names a key that existed before, to be adopted.
     pub adopts: bool,
-    /// Whether no more than a few keys are admitted within a day. There is no peace then: a key may be waited for.
+    /// Whether the limit of keys per day is low. No final peace is checked then, because a key may have to wait.
     pub braked: bool,
-    /// Whether keys made before the peace expire after a quarter of an hour.
+    /// Whether keys created before the peace expire after a quarter of an hour.
     pub expiring: bool,
-    /// Who is there in the peace: one of the two, or both.
+    /// The operators that run in the peace: one of the two, or both.
     pub survivor: Option<usize>,
     /// Whether a process may pause for any time between claim and create call, and live. A deletion cannot wait for
-    /// that, so nothing is deleted then.
+    /// that, so nothing is deleted in such histories.
     pub pauses: bool,
 }
 
@@ -66,14 +67,15 @@ pub fn histories(longest: usize) -> impl Strategy<Value = History> {
         .prop_map(|(events, mut prologue, (class, expiring, pauses), (survivor, kind))| {
             prologue.extend(events);
             prologue.retain(|event| !pauses || !matches!(event, Event::User(Act::DeleteResource)));
-            // Where the name is the identity, a key cannot be given another one.
+            // If the name is the identity, a key cannot be renamed and so not be adopted.
             let adopts = kind == 0 && matches!(class, Class::Reveal | Class::Once);
             History { class, events: prologue, adopts, braked: kind == 1, expiring, survivor, pauses }
         })
 }
 
-/// Where chance takes long to come to: a key that is served, or lost, or expired; a spare that both know of; one who
-/// is about to revoke it while another replaces the served key; one who paused after claiming; another who took over from either.
+/// States that random events rarely reach: a key that is served, or lost, or expired; an unused key that both operators
+/// know; one operator about to revoke it while the other replaces the served key; one operator paused after its claim;
+/// the other one taking over from either.
 fn prologues() -> impl Strategy<Value = Vec<Event>> {
     let polls = [Event::Wait(31), Event::Poll(0, 0), Event::Poll(1, 0)];
     let served = vec![Event::Finish(0)];
@@ -81,9 +83,10 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
     let lost = [served.clone(), vec![Event::User(Act::DeleteKey(0))], polls.to_vec()].concat();
     let planted = [served.clone(), vec![Event::User(Act::PlantKey)], polls.to_vec()].concat();
     let replaced = vec![Event::User(Act::Rotate(1)), Event::Finish(0)];
-    // Spares are told when they are seen, and revoked a poll later.
-    let told = [Event::Finish(0), Event::Finish(1), Event::Wait(301), Event::Poll(0, 0), Event::Poll(1, 0)];
-    let spare = [planted, replaced, polls.to_vec(), told.to_vec()].concat();
+    // Unused keys are announced when they are seen, and revoked one poll later.
+    let announced =
+        [Event::Finish(0), Event::Finish(1), Event::Wait(301), Event::Poll(0, 0), Event::Poll(1, 0)];
+    let spare = [planted, replaced, polls.to_vec(), announced.to_vec()].concat();
     let next = Event::Move { who: 0, fate: Fate::Fine, late: 0 };
     let other = Event::Move { who: 1, fate: Fate::Fine, late: 0 };
     let swept = [spare.clone(), vec![Event::Finish(1), Event::Wait(31)]].concat();
@@ -97,7 +100,8 @@ fn prologues() -> impl Strategy<Value = Vec<Event>> {
         let pause = vec![Event::Wait(200), Event::Poll(1, 0)];
         [before.clone(), vec![next; mine], pause, vec![other; yours]].concat()
     });
-    // One made a key and paused before it was delivered; the request for it was withdrawn, and another revokes the spare.
+    // One operator created a key and paused before the delivery; the request was withdrawn, and the other operator
+    // revokes the unused key.
     let made = [served.clone(), vec![Event::User(Act::Rotate(1))]].concat();
     let withdrawn = (5_usize..=12).prop_map(move |mine| {
         let takes_over = [Event::Wait(200), Event::Poll(1, 0), Event::Finish(1)];

@@ -1,4 +1,4 @@
-//! Answers written by hand, for what no vendor of sound mind says.
+//! A stub of a vendor: the test writes every answer, for answers that no correct vendor sends.
 
 use super::orders::wire;
 use async_trait::async_trait;
@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex};
 
 type Script = Box<dyn Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync>;
 
-/// Answers every request by a function, and remembers what it was sent.
-pub struct Canned {
+/// Answers every request by a function, and records the requests.
+pub struct Stub {
     script: Script,
     count: AtomicUsize,
     last_body: Mutex<Bytes>,
 }
 
 #[async_trait]
-impl Transport for Canned {
+impl Transport for Stub {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let (status, body) = (self.script)(&request);
@@ -34,18 +34,18 @@ impl Transport for Canned {
     }
 }
 
-impl Canned {
+impl Stub {
     pub fn by(script: impl Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { script: Box::new(script), count: AtomicUsize::new(0), last_body: Mutex::default() })
     }
 
-    /// The same answer to everything.
+    /// Sends the same answer to every request.
     pub fn always(status: u16, body: impl Into<Bytes>) -> Arc<Self> {
         let body = body.into();
         Self::by(move |_| (status, body.clone()))
     }
 
-    /// A wire that leads here, with that token.
+    /// A wire to this stub, with that token.
     pub fn wire(self: &Arc<Self>, token: &str) -> Wire {
         let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
         wire("http://vendor.test", token, self.clone(), &clock)

@@ -1,5 +1,4 @@
-//! The emulated vendors seen as one: what every vendor's keys have in common, so that a story can be told once
-//! and played at each of them.
+//! What the keys of all emulated vendors have in common, so that one story runs at each of them.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -8,7 +7,7 @@ use super::{Emulator, cortecs, edenai, edgee};
 
 /// One emulated management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Surface {
+pub enum VendorId {
     /// The Edgee Console API.
     Edgee,
     /// The custom tokens of Eden AI v2.
@@ -19,135 +18,135 @@ pub enum Surface {
     Cortecs,
 }
 
-/// What there is of an emulated management API. Each is a constant in the vendor's own folder.
+/// The row of an emulated management API. Each row is a constant in the vendor's own folder.
 pub(super) struct Row {
-    /// What it is called here.
+    /// Its name in the emulator.
     pub(super) name: &'static str,
-    /// The path that an endpoint ends in.
+    /// The path at which an endpoint ends.
     pub(super) path: &'static str,
     /// The path of its data plane.
     pub(super) gateway_path: &'static str,
-    /// Where keys are listed and made, as a fault rule names it.
+    /// The path at which keys are listed and created, as a fault rule names it.
     pub(super) collection: &'static str,
     /// Its console.
     pub(super) console: fn(&Emulator) -> Box<dyn Console>,
 }
 
-impl Surface {
+impl VendorId {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs];
 
-    /// The one place that knows them all.
+    /// The one table of all rows.
     const fn row(self) -> &'static Row {
         match self {
-            Self::Edgee => &edgee::SURFACE,
-            Self::EdenAiV2 => &edenai::v2::SURFACE,
-            Self::EdenAiV3 => &edenai::v3::SURFACE,
-            Self::Cortecs => &cortecs::SURFACE,
+            Self::Edgee => &edgee::VENDOR,
+            Self::EdenAiV2 => &edenai::v2::VENDOR,
+            Self::EdenAiV3 => &edenai::v3::VENDOR,
+            Self::Cortecs => &cortecs::VENDOR,
         }
     }
 
-    /// What it is called here.
+    /// Its name in the emulator.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Where it is on the emulator: the path that an endpoint ends in.
+    /// Its path on the emulator, at which an endpoint ends.
     #[must_use]
     pub const fn path(self) -> &'static str {
         self.row().path
     }
 
-    /// Where its data plane is on the emulator.
+    /// The path of its data plane on the emulator.
     #[must_use]
     pub const fn gateway_path(self) -> &'static str {
         self.row().gateway_path
     }
 
-    /// Where keys are listed and made, as a fault rule names it.
+    /// The path at which keys are listed and created, as a fault rule names it.
     #[must_use]
     pub const fn collection(self) -> &'static str {
         self.row().collection
     }
 }
 
-/// A vendor's console in a human's hands, and a look behind it, as far as every vendor has it. At Edgee it works in the
-/// organization `org_test`, elsewhere in the demo's.
+/// A vendor's console in the hands of a human, and a view of the state, as far as all vendors have it. At Edgee it
+/// works in the organization `org_test`, at other vendors in the demo account.
 pub(super) trait Console {
     /// Adds a management credential that may do everything with keys.
     fn add_token(&self, token: &str);
 
-    /// Adds a management credential of that account, which need not exist before; a known one changes hands.
+    /// Adds a management credential of that account, which is created if missing. A credential that exists is moved
+    /// there.
     fn add_token_of(&self, token: &str, account: &str);
 
-    /// Adds a credential that mints management credentials, where that takes one of its own kind.
+    /// Adds a credential that mints management credentials, if the vendor has a kind of its own for that.
     fn add_issuer(&self, token: &str) {
         self.add_token(token);
     }
 
-    /// The same of that account.
+    /// Adds such a credential of that account.
     fn add_issuer_of(&self, token: &str, account: &str) {
         self.add_token_of(token, account);
     }
 
-    /// Ends a management credential at once. Says whether there was one.
+    /// Revokes a management credential at once. Returns whether it existed.
     fn revoke_token(&self, token: &str) -> bool;
 
     /// The keys that exist at that time, oldest first: neither revoked ones nor management credentials.
     fn keys(&self, now: Timestamp) -> Vec<Seen>;
 
-    /// Those of one account.
+    /// The keys of one account.
     fn keys_of(&self, account: &str, now: Timestamp) -> Vec<Seen> {
         self.keys(now).into_iter().filter(|key| key.account == account).collect()
     }
 
-    /// The management credentials that were minted through the API and exist, oldest first.
+    /// The management credentials that were minted through the API and still exist, oldest first.
     fn credentials(&self, _now: Timestamp) -> Vec<Seen> {
         Vec::new()
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     fn add_key(&self, name: &str, now: Timestamp) -> Seen;
 
-    /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
+    /// A human deletes a key, or revokes it if keys stay listed. Returns whether it existed.
     fn delete_key(&self, id: &str) -> bool;
 
     /// Whether the data plane would accept a call with this secret now.
     fn accepts(&self, secret: &str) -> bool;
 
-    /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
+    /// Charges a key, in millionths of the vendor's currency. Returns whether the key exists.
     fn spend(&self, id: &str, micros: u64) -> bool;
 
-    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether there
-    /// was such a key.
+    /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed.
     fn unlimit(&self, _id: &str) -> bool {
         false
     }
 
-    /// A human moves a key's expiry. Says whether there was such a key.
+    /// A human moves a key's expiry. Returns whether the key existed.
     fn expire(&self, _id: &str, _at: Option<Timestamp>) -> bool {
         false
     }
 
-    /// How many keys were ever made through the API; management credentials are not among them.
+    /// The number of keys ever created through the API, without management credentials.
     fn created_total(&self) -> u64;
 
-    /// What the vendor leaves open, as JSON.
+    /// The switches, as JSON.
     fn switches(&self) -> Value;
 
-    /// Sets those switches that are named.
+    /// Sets the named switches.
     fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error>;
 }
 
-/// One key, as any vendor has it.
+/// One key in the form that all vendors share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// What identifies it to a client of that vendor: an id, or its name.
+    /// The value by which a client of that vendor identifies the key: an id, or its name.
     pub id: String,
     /// Name.
     pub name: String,
-    /// The account it belongs to: an organization, or `user/project`.
+    /// The account of the key: an organization, or `user/project`.
     pub account: String,
     /// The key itself.
     pub secret: String,
@@ -155,11 +154,11 @@ pub struct Seen {
     pub created_at: Timestamp,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
-    /// Whether it is switched on.
+    /// Whether it is active.
     pub active: bool,
-    /// What it may still spend, in millionths of the vendor's currency; `None` without a limit.
+    /// The rest of the budget, in millionths of the vendor's currency; `None` without a limit.
     pub remaining_micros: Option<u64>,
-    /// What it may spend in all, or within a period.
+    /// The budget in all, or within a period.
     pub budget_micros: Option<u64>,
 }
 
@@ -174,27 +173,27 @@ impl std::fmt::Debug for Seen {
     }
 }
 
-/// One emulated vendor, whichever it is: its console in a human's hands, and a look behind it. What is done here is
-/// neither logged nor counted. At Edgee it works in the organization `org_test`, elsewhere in the demo's.
+/// A handle on any emulated vendor: the acts of a human in its console, and reads of the state. Its calls are neither
+/// logged nor counted. At Edgee it works in the organization `org_test`, at other vendors in the demo account.
 #[derive(Clone)]
-pub struct Desk {
+pub struct VendorHandle {
     emulator: Emulator,
-    surface: Surface,
+    vendor_id: VendorId,
 }
 
-impl Desk {
-    pub(super) fn new(emulator: Emulator, surface: Surface) -> Self {
-        Self { emulator, surface }
+impl VendorHandle {
+    pub(super) fn new(emulator: Emulator, vendor_id: VendorId) -> Self {
+        Self { emulator, vendor_id }
     }
 
-    /// Which vendor it is.
+    /// The vendor's id.
     #[must_use]
-    pub fn surface(&self) -> Surface {
-        self.surface
+    pub fn vendor(&self) -> VendorId {
+        self.vendor_id
     }
 
     fn console(&self) -> Box<dyn Console> {
-        (self.surface.row().console)(&self.emulator)
+        (self.vendor_id.row().console)(&self.emulator)
     }
 
     /// Adds a management credential that may do everything with keys.
@@ -202,30 +201,30 @@ impl Desk {
         self.console().add_token(token);
     }
 
-    /// Adds a management credential of that account, which need not exist before; a known one changes hands. At Cortecs
-    /// an account is `user/project`, or one word for both.
+    /// Adds a management credential of that account, which is created if missing. A credential that exists is moved
+    /// there. At Cortecs an account is `user/project`, or one word for both.
     pub fn add_token_of(&self, token: &str, account: &str) {
         self.console().add_token_of(token, account);
     }
 
-    /// The same as [`Desk::add_issuer`], of that account.
+    /// The same as [`VendorHandle::add_issuer`], of that account.
     pub fn add_issuer_of(&self, token: &str, account: &str) {
         self.console().add_issuer_of(token, account);
     }
 
-    /// The keys of one account, oldest first: as [`Desk::keys`], which shows those of every account but at Edgee.
+    /// The keys of one account, oldest first. [`VendorHandle::keys`] has those of every account, except at Edgee.
     #[must_use]
     pub fn keys_of(&self, account: &str) -> Vec<Seen> {
         self.console().keys_of(account, self.emulator.now())
     }
 
-    /// Adds a credential that mints management credentials. Where that takes no credential of its own kind, or where
-    /// nothing can be minted, it is the same as [`Desk::add_token`].
+    /// Adds a credential that mints management credentials. If the vendor has no kind of its own for that, or if
+    /// nothing can be minted, it is the same as [`VendorHandle::add_token`].
     pub fn add_issuer(&self, token: &str) {
         self.console().add_issuer(token);
     }
 
-    /// Ends a management credential at once. Says whether there was one.
+    /// Revokes a management credential at once. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.console().revoke_token(token)
@@ -237,19 +236,19 @@ impl Desk {
         self.console().keys(self.emulator.now())
     }
 
-    /// The management credentials that were minted through the API and exist, oldest first.
+    /// The management credentials that were minted through the API and still exist, oldest first.
     #[must_use]
     pub fn credentials(&self) -> Vec<Seen> {
         self.console().credentials(self.emulator.now())
     }
 
-    /// A human makes a key.
+    /// A human creates a key.
     #[expect(clippy::must_use_candidate, reason = "the key is there whether or not anybody looks")]
     pub fn add_key(&self, name: &str) -> Seen {
         self.console().add_key(name, self.emulator.now())
     }
 
-    /// A human deletes a key, or revokes it where keys stay. Says whether there was such a key.
+    /// A human deletes a key, or revokes it if keys stay listed. Returns whether it existed.
     #[must_use = "an unknown key is not deleted"]
     pub fn delete_key(&self, id: &str) -> bool {
         self.console().delete_key(id)
@@ -261,37 +260,37 @@ impl Desk {
         self.console().accepts(secret)
     }
 
-    /// A key spends so much now, in millionths of the vendor's currency. Says whether there is such a key.
+    /// Charges a key, in millionths of the vendor's currency. Returns whether the key exists.
     #[must_use = "an unknown key spends nothing"]
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.console().spend(id, micros)
     }
 
-    /// A human takes away what a key may spend at most and, where that can be changed, when it expires. Says whether
-    /// there was such a key; where keys have no limits there is none.
+    /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed; false
+    /// if the vendor's keys have no limits.
     #[must_use = "an unknown key is not changed"]
     pub fn unlimit(&self, id: &str) -> bool {
         self.console().unlimit(id)
     }
 
-    /// A human moves a key's expiry. Says whether there was such a key; where keys never expire there is none.
+    /// A human moves a key's expiry. Returns whether the key existed; false if the vendor's keys never expire.
     #[must_use = "an unknown key is not changed"]
     pub fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
         self.console().expire(id, at)
     }
 
-    /// How many keys were ever made through the API; management credentials are not among them.
+    /// The number of keys ever created through the API, without management credentials.
     #[must_use]
     pub fn created_total(&self) -> u64 {
         self.console().created_total()
     }
 
-    /// What the vendor leaves open, as JSON.
+    /// The switches, as JSON.
     pub(super) fn switches(&self) -> Value {
         self.console().switches()
     }
 
-    /// Sets those switches that are named.
+    /// Sets the named switches.
     pub(super) fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error> {
         self.console().switch(patch)
     }

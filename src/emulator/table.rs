@@ -1,34 +1,34 @@
-//! Records by serial, with what was deleted kept aside for listings that lag.
+//! Records by serial. Deleted records are kept aside for listings that lag.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::space::Moment;
+use super::route::Moment;
 
-/// What a record must tell to be found and listed.
-pub(super) trait Shelved: Clone {
+/// What a record must provide to be found and listed.
+pub(super) trait TableRow: Clone {
     fn serial(&self) -> u64;
     fn id(&self) -> &str;
-    /// Who may see it, such as an organization or a user.
+    /// The scope that sees the record, such as an organization or a user.
     fn scope(&self) -> &str;
     fn created_at(&self) -> Timestamp;
 }
 
-pub(super) struct Shelf<T> {
+pub(super) struct Table<T> {
     live: BTreeMap<u64, T>,
     serials: HashMap<String, u64>,
     gone: Vec<(T, Timestamp)>,
     last_serial: u64,
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for Table<T> {
     fn default() -> Self {
         Self { live: BTreeMap::new(), serials: HashMap::new(), gone: Vec::new(), last_serial: 0 }
     }
 }
 
-impl<T: Shelved> Shelf<T> {
+impl<T: TableRow> Table<T> {
     /// Serials count from 1 and are never used twice.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.last_serial += 1;
@@ -74,13 +74,13 @@ impl<T: Shelved> Shelf<T> {
         found
     }
 
-    /// What was deleted after that moment, newest last.
+    /// Records deleted after that moment, newest last.
     pub(super) fn gone_since(&self, moment: Timestamp) -> impl Iterator<Item = &T> {
         self.gone.iter().filter(move |(_, deleted_at)| *deleted_at > moment).map(|(record, _)| record)
     }
 
-    /// What a listing shows, newest first. A listing that lags does not know yet what was created within the
-    /// lag, and still knows what was deleted within it.
+    /// The records of a listing, newest first. A listing that lags does not have records created within the lag yet,
+    /// and still has records deleted within it.
     pub(super) fn listed(&self, scope: &str, moment: Moment) -> Vec<&T> {
         let recent = |at: Timestamp| moment.now.duration_since(at) < moment.lag;
         let gone = self.gone.iter().filter(|(_, deleted_at)| recent(*deleted_at)).map(|(record, _)| record);
@@ -94,10 +94,10 @@ impl<T: Shelved> Shelf<T> {
     }
 }
 
-/// Says where a record keeps what [`Shelved`] requests for.
-macro_rules! shelved {
+/// Implements [`TableRow`] for a record.
+macro_rules! table_row {
     ($record:ty, $id:ident, $scope:ident) => {
-        impl $crate::emulator::shelf::Shelved for $record {
+        impl $crate::emulator::table::TableRow for $record {
             fn serial(&self) -> u64 {
                 self.serial
             }
@@ -114,4 +114,4 @@ macro_rules! shelved {
     };
 }
 
-pub(super) use shelved;
+pub(super) use table_row;

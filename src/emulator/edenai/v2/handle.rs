@@ -1,24 +1,24 @@
-//! Eden AI v3 as one of many: its row of surfaces, and its console.
+//! Eden AI v2 as one of the emulated vendors: its row of the table of vendors, and its console.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::EdenAiV3;
-use super::{ManagementKey, NewKey};
+use super::EdenAiV2;
+use super::NewToken;
 use crate::emulator::edenai::DataPlaneAnswer;
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
-/// Its row of surfaces.
-pub(in crate::emulator) const SURFACE: Row = Row {
-    name: "edenai-v3",
+/// Its row of the table of vendors.
+pub(in crate::emulator) const VENDOR: Row = Row {
+    name: "edenai-v2",
     path: "edenai",
     gateway_path: "edenai-gateway",
-    collection: "/manage/keys/",
-    console: |emulator| Box::new(emulator.edenai().v3()),
+    collection: "/custom_token/",
+    console: |emulator| Box::new(emulator.edenai().v2()),
 };
 
-impl Console for EdenAiV3 {
+impl Console for EdenAiV2 {
     fn add_token(&self, token: &str) {
         self.add_token(token);
     }
@@ -27,34 +27,20 @@ impl Console for EdenAiV3 {
         self.add_token_of(token, account);
     }
 
-    fn add_issuer(&self, token: &str) {
-        self.add_issuer(token);
-    }
-
-    fn add_issuer_of(&self, token: &str, account: &str) {
-        self.add_issuer_of(token, account);
-    }
-
     fn revoke_token(&self, token: &str) -> bool {
         self.revoke_token(token)
     }
 
     fn keys(&self, now: Timestamp) -> Vec<Seen> {
-        self.keys().iter().map(|key| key.seen(now)).filter(|key| key.active).collect()
-    }
-
-    fn credentials(&self, _: Timestamp) -> Vec<Seen> {
-        let keys = self.management_keys();
-        let minted = keys.iter().filter(|key| key.minted);
-        minted.map(ManagementKey::seen).filter(|key| key.active).collect()
+        self.keys().iter().map(|key| key.seen(now)).collect()
     }
 
     fn add_key(&self, name: &str, now: Timestamp) -> Seen {
-        self.add_key(NewKey::named(name)).seen(now)
+        self.add_key(NewToken::named(name)).seen(now)
     }
 
     fn delete_key(&self, id: &str) -> bool {
-        self.revoke_key(id)
+        self.delete_key(id)
     }
 
     fn accepts(&self, secret: &str) -> bool {

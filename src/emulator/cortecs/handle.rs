@@ -1,14 +1,14 @@
-//! Cortecs as one of many: its row of surfaces, and its console.
+//! Cortecs as one of the emulated vendors: its row of the table of vendors, and its console.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Cortecs, DataPlaneAnswer, Person};
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
-/// Its row of surfaces.
-pub(in crate::emulator) const SURFACE: Row = Row {
+/// Its row of the table of vendors.
+pub(in crate::emulator) const VENDOR: Row = Row {
     name: "cortecs",
     path: "cortecs",
     gateway_path: "cortecs-gateway",

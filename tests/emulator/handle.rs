@@ -1,42 +1,42 @@
-//! One table of vendors: what a desk and the control API do is the same at each.
+//! One table of vendors: the vendor handle and the control API do the same at each vendor.
 
 use jiff::SignedDuration;
-use keysmith::emulator::{Desk, Surface};
+use keysmith::emulator::{VendorHandle, VendorId};
 use serde_json::{Value, json};
 
 use super::support::{World, parsed, request, with_header, world};
 
-/// What a client of each vendor sends: to make a key, to list, to call the data plane.
+/// The requests of a client of each vendor: create a key, list keys, call the data plane.
 struct Client {
-    surface: Surface,
+    vendor_id: VendorId,
     keys: &'static str,
     chat: &'static str,
     limit: Value,
 }
 
 fn clients() -> [Client; 4] {
-    let client = |surface, keys, chat, limit| Client { surface, keys, chat, limit };
+    let client = |vendor_id, keys, chat, limit| Client { vendor_id, keys, chat, limit };
     [
         client(
-            Surface::Edgee,
+            VendorId::Edgee,
             "/edgee/v1/organizations/org_test/api_keys",
             "/edgee-gateway/v1/chat/completions",
             json!({ "max_usage": 2 }),
         ),
         client(
-            Surface::EdenAiV2,
+            VendorId::EdenAiV2,
             "/edenai/v2/user/custom_token/",
             "/edenai-gateway/v3/llm/chat/completions",
             json!({ "balance": "2", "active_balance": true }),
         ),
         client(
-            Surface::EdenAiV3,
+            VendorId::EdenAiV3,
             "/edenai/v3/manage/keys/",
             "/edenai-gateway/v3/llm/chat/completions",
             json!({ "balance": "2" }),
         ),
         client(
-            Surface::Cortecs,
+            VendorId::Cortecs,
             "/cortecs/v1/manage/api-keys",
             "/cortecs-gateway/v1/chat/completions",
             json!({}),
@@ -46,22 +46,22 @@ fn clients() -> [Client; 4] {
 
 const STORY: &str = "canary-story-token";
 
-fn desk(world: &World, surface: Surface) -> Desk {
-    let desk = world.emulator.surface(surface);
-    desk.add_token(STORY);
-    desk
+fn handle(world: &World, vendor_id: VendorId) -> VendorHandle {
+    let handle = world.emulator.vendor(vendor_id);
+    handle.add_token(STORY);
+    handle
 }
 
 async fn create(world: &World, client: &Client, name: &str) {
     let mut body = client.limit.clone();
     body["name"] = json!(name);
     let (status, answer) = world.call(STORY, ("POST", client.keys), body).await;
-    assert!((200..300).contains(&status), "{}: {answer}", client.surface.name());
+    assert!((200..300).contains(&status), "{}: {answer}", client.vendor_id.name());
 }
 
 #[test]
-fn every_surface_has_a_name_and_both_its_paths() {
-    let names: Vec<_> = Surface::ALL.iter().map(|it| (it.name(), it.path(), it.gateway_path())).collect();
+fn every_vendor_has_a_name_and_both_its_paths() {
+    let names: Vec<_> = VendorId::ALL.iter().map(|it| (it.name(), it.path(), it.gateway_path())).collect();
     let expected = [
         ("edgee", "edgee", "edgee-gateway"),
         ("edenai-v2", "edenai", "edenai-gateway"),
@@ -70,26 +70,26 @@ fn every_surface_has_a_name_and_both_its_paths() {
     ];
     assert_eq!(names, expected);
     for client in clients() {
-        assert!(client.keys.starts_with(&format!("/{}/", client.surface.path())));
-        assert!(client.chat.starts_with(&format!("/{}/", client.surface.gateway_path())));
+        assert!(client.keys.starts_with(&format!("/{}/", client.vendor_id.path())));
+        assert!(client.chat.starts_with(&format!("/{}/", client.vendor_id.gateway_path())));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_desk_sees_the_keys_that_a_client_makes_with_a_token_of_the_desk() {
+async fn the_vendor_handle_sees_the_keys_that_a_client_makes_with_its_token() {
     let world = world();
     for client in clients() {
-        let desk = desk(&world, client.surface);
+        let handle = handle(&world, client.vendor_id);
         let (a, b) = ("a", "b");
         create(&world, &client, a).await;
         world.emulator.advance(SignedDuration::from_secs(1));
         create(&world, &client, b).await;
-        let keys = desk.keys();
+        let keys = handle.keys();
         let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
-        assert_eq!((names, desk.created_total()), (vec![a, b], 2), "{}", client.surface.name());
+        assert_eq!((names, handle.created_total()), (vec![a, b], 2), "{}", client.vendor_id.name());
         assert!(keys[0].created_at < keys[1].created_at && keys.iter().all(|key| key.active));
-        assert_eq!(world.ask(&keys[0].secret, client.chat, "0").await.0, 200, "{}", client.surface.name());
-        assert!(desk.credentials().is_empty());
+        assert_eq!(world.ask(&keys[0].secret, client.chat, "0").await.0, 200, "{}", client.vendor_id.name());
+        assert!(handle.credentials().is_empty());
         assert!(!format!("{keys:?}").contains("emulated"));
     }
 }
@@ -98,41 +98,46 @@ async fn a_desk_sees_the_keys_that_a_client_makes_with_a_token_of_the_desk() {
 async fn a_key_that_a_human_makes_works_until_the_human_deletes_it() {
     let world = world();
     for client in clients() {
-        let desk = desk(&world, client.surface);
-        let key = desk.add_key("by-hand");
-        assert!(desk.accepts(&key.secret), "{}", client.surface.name());
-        assert_eq!((desk.keys(), desk.created_total()), (vec![key.clone()], 0), "{}", client.surface.name());
-        assert!(desk.delete_key(&key.id) && !desk.delete_key(&key.id), "{}", client.surface.name());
-        assert!(desk.keys().is_empty() && !desk.accepts(&key.secret), "{}", client.surface.name());
-        assert_eq!(world.ask(&key.secret, client.chat, "0").await.0, 401, "{}", client.surface.name());
+        let handle = handle(&world, client.vendor_id);
+        let key = handle.add_key("by-hand");
+        assert!(handle.accepts(&key.secret), "{}", client.vendor_id.name());
+        assert_eq!(
+            (handle.keys(), handle.created_total()),
+            (vec![key.clone()], 0),
+            "{}",
+            client.vendor_id.name()
+        );
+        assert!(handle.delete_key(&key.id) && !handle.delete_key(&key.id), "{}", client.vendor_id.name());
+        assert!(handle.keys().is_empty() && !handle.accepts(&key.secret), "{}", client.vendor_id.name());
+        assert_eq!(world.ask(&key.secret, client.chat, "0").await.0, 401, "{}", client.vendor_id.name());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_key_spends_lowers_what_remains_until_it_is_refused() {
     let world = world();
-    for client in clients().into_iter().filter(|client| client.surface != Surface::Cortecs) {
-        let (desk, vendor) = (desk(&world, client.surface), client.surface.name());
+    for client in clients().into_iter().filter(|client| client.vendor_id != VendorId::Cortecs) {
+        let (handle, vendor) = (handle(&world, client.vendor_id), client.vendor_id.name());
         create(&world, &client, "a").await;
-        let key = desk.keys().remove(0);
+        let key = handle.keys().remove(0);
         let limits = (key.budget_micros, key.remaining_micros);
         assert_eq!(limits, (Some(2_000_000), Some(2_000_000)), "{vendor}");
-        assert!(desk.spend(&key.id, 500_000) && !desk.spend("nobody", 1), "{vendor}");
-        assert_eq!(desk.keys()[0].remaining_micros, Some(1_500_000), "{vendor}");
-        assert!(desk.accepts(&key.secret), "{vendor}");
-        assert!(desk.spend(&key.id, 1_500_000), "{vendor}");
-        assert_eq!(desk.keys()[0].remaining_micros, Some(0), "{vendor}");
-        assert!(!desk.accepts(&key.secret), "{vendor}");
+        assert!(handle.spend(&key.id, 500_000) && !handle.spend("nobody", 1), "{vendor}");
+        assert_eq!(handle.keys()[0].remaining_micros, Some(1_500_000), "{vendor}");
+        assert!(handle.accepts(&key.secret), "{vendor}");
+        assert!(handle.spend(&key.id, 1_500_000), "{vendor}");
+        assert_eq!(handle.keys()[0].remaining_micros, Some(0), "{vendor}");
+        assert!(!handle.accepts(&key.secret), "{vendor}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cortecs_key_has_no_limit_but_its_spending_is_in_the_usage() {
     let world = world();
-    let desk = desk(&world, Surface::Cortecs);
-    let key = desk.add_key("a");
+    let handle = handle(&world, VendorId::Cortecs);
+    let key = handle.add_key("a");
     assert_eq!((key.budget_micros, key.remaining_micros), (None, None));
-    assert!(desk.spend(&key.id, 250_000) && !desk.spend("nobody", 1));
+    assert!(handle.spend(&key.id, 250_000) && !handle.spend("nobody", 1));
     let path = "/cortecs/v1/manage/usage?group_by=user_key";
     let (_, report) = world.call(STORY, ("GET", path), Value::Null).await;
     assert_eq!((&report["rows"][0]["key_name"], &report["rows"][0]["cost"]), (&json!("a"), &json!(0.25)));
@@ -142,9 +147,9 @@ async fn a_cortecs_key_has_no_limit_but_its_spending_is_in_the_usage() {
 async fn a_revoked_token_is_unauthorized_everywhere() {
     let world = world();
     for client in clients() {
-        let desk = desk(&world, client.surface);
+        let handle = handle(&world, client.vendor_id);
         assert_eq!(world.call(STORY, ("GET", client.keys), Value::Null).await.0, 200);
-        assert!(desk.revoke_token(STORY) && !desk.revoke_token(STORY), "{}", client.surface.name());
+        assert!(handle.revoke_token(STORY) && !handle.revoke_token(STORY), "{}", client.vendor_id.name());
         assert_eq!(world.call(STORY, ("GET", client.keys), Value::Null).await.0, 401);
     }
 }
@@ -152,31 +157,39 @@ async fn a_revoked_token_is_unauthorized_everywhere() {
 #[tokio::test(start_paused = true)]
 async fn an_issuer_mints_credentials_where_the_vendor_can() {
     let issuer = "canary-issuer-token";
-    for (surface, path, body) in [
-        (Surface::Edgee, "/edgee/v1/api_tokens", json!({ "name": "ci" })),
+    for (vendor_id, path, body) in [
+        (VendorId::Edgee, "/edgee/v1/api_tokens", json!({ "name": "ci" })),
         (
-            Surface::EdenAiV3,
+            VendorId::EdenAiV3,
             "/edenai/v3/manage/auth-keys/",
             json!({ "name": "ci", "scopes": ["manage:read", "manage:write"] }),
         ),
-        (Surface::Cortecs, "/cortecs/v1/manage/api-keys", json!({ "name": "ci", "is_management_key": true })),
+        (
+            VendorId::Cortecs,
+            "/cortecs/v1/manage/api-keys",
+            json!({ "name": "ci", "is_management_key": true }),
+        ),
     ] {
         let world = world();
-        let desk = world.emulator.surface(surface);
-        desk.add_issuer(issuer);
-        assert!(world.call(issuer, ("POST", path), body).await.0 < 300, "{}", surface.name());
-        let minted = desk.credentials();
-        assert_eq!((minted.len(), minted[0].name.as_str()), (1, "ci"), "{}", surface.name());
-        assert!(desk.keys().is_empty() && desk.created_total() == 0, "{}", surface.name());
-        assert!(desk.revoke_token(&minted[0].secret) && desk.credentials().is_empty(), "{}", surface.name());
+        let handle = world.emulator.vendor(vendor_id);
+        handle.add_issuer(issuer);
+        assert!(world.call(issuer, ("POST", path), body).await.0 < 300, "{}", vendor_id.name());
+        let minted = handle.credentials();
+        assert_eq!((minted.len(), minted[0].name.as_str()), (1, "ci"), "{}", vendor_id.name());
+        assert!(handle.keys().is_empty() && handle.created_total() == 0, "{}", vendor_id.name());
+        assert!(
+            handle.revoke_token(&minted[0].secret) && handle.credentials().is_empty(),
+            "{}",
+            vendor_id.name()
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_control_api_does_for_each_vendor_what_its_desk_does() {
+async fn the_control_api_does_for_each_vendor_what_its_handle_does() {
     let world = world();
-    for client in clients().into_iter().filter(|client| client.surface != Surface::Edgee) {
-        let vendor = client.surface.name();
+    for client in clients().into_iter().filter(|client| client.vendor_id != VendorId::Edgee) {
+        let vendor = client.vendor_id.name();
         let base = format!("/_emulator/{vendor}");
         assert_eq!(world.post(&format!("{base}/tokens"), json!({ "token": "canary-token" })).await.0, 204);
         assert_eq!(world.call("canary-token", ("GET", client.keys), Value::Null).await.0, 200, "{vendor}");
@@ -220,9 +233,9 @@ async fn switches_of_each_vendor_are_patched_one_by_one() {
 #[tokio::test(start_paused = true)]
 async fn next_pages_name_the_host_that_was_asked() {
     let world = world();
-    let desk = desk(&world, Surface::EdenAiV3);
-    desk.add_key("a");
-    desk.add_key("b");
+    let handle = handle(&world, VendorId::EdenAiV3);
+    handle.add_key("a");
+    handle.add_key("b");
     let asked = request("GET", "/edenai/v3/manage/keys/?limit=1", Value::Null);
     let asked = with_header(asked, "authorization", &format!("Bearer {STORY}"));
     let (_, page) = parsed(&world.raw(with_header(asked, "host", "127.0.0.1:8787")).await.unwrap());

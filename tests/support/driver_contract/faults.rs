@@ -1,111 +1,43 @@
-//! What every driver must stand, told once: each fault of the emulator at each kind of call, its class, and what the
-//! vendor holds afterwards.
+//! The fault part of the driver contract: each fault of the emulator at each kind of call, the class of the fault that the
+//! driver returns, and the keys that the vendor holds afterwards. The tests are written once for all drivers.
 
-use super::canned::Canned;
-use super::orders::{budgeted, id, limit, order, wire};
-use super::vendor::InProcess;
-use async_trait::async_trait;
-use jiff::Timestamp;
+use super::stage::{OptionalCalls, Stage, stage};
+use crate::support::orders::{budgeted, id, limit, order};
+use crate::support::stub::Stub;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
-use keysmith::emulator::{Effect, Emulator, Rule, Surface};
+use keysmith::emulator::{Effect, Emulator, Rule, VendorId};
 use keysmith::gateway::http::{DEADLINE, Wire};
 use keysmith::gateway::transport::LARGEST_ANSWER;
-use keysmith::gateway::{Gateway, Minted, Order};
+use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::listing::KeyId;
-use keysmith::plan::usage::{Money, Span, Spending};
-use keysmith::runtime::clock::Clock;
-use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What only some drivers can do, asked of all of them: a driver without the ability answers for its vendor.
-#[allow(dead_code, reason = "not every program uses all of it")]
-#[async_trait]
-pub trait Asked: Sync {
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault>;
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault>;
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault>;
-    async fn balance(&self) -> Result<Option<Money>, Fault>;
-}
-
-const LACKING: Fault = Fault {
-    kind: FaultKind::Malformed("there is no such call"),
-    effect: keysmith::plan::fault::Outcome::NotApplied,
-};
-
-#[async_trait]
-impl<T: Gateway + ?Sized> Asked for T {
-    async fn recover(&self, id: &KeyId) -> Result<Option<SecretString>, Fault> {
-        self.reveal().ok_or(LACKING)?.recover(id).await
-    }
-
-    async fn reissue(&self, id: &KeyId, order: &Order) -> Result<Option<Minted>, Fault> {
-        let Some(vendor) = self.another_secret() else { return Ok(None) };
-        vendor.reissue(id, order).await
-    }
-
-    async fn spending(&self, span: &Span, keys: &[KeyId]) -> Result<Vec<Spending>, Fault> {
-        self.usage().ok_or(LACKING)?.spending(span, keys).await
-    }
-
-    async fn balance(&self) -> Result<Option<Money>, Fault> {
-        let Some(vendor) = self.credit() else { return Ok(None) };
-        vendor.balance().await
-    }
-}
-
-/// A vendor with the demo's tokens, and time that goes on as tokio's does from Saturday, 21 November 2026.
-pub struct Stage {
-    pub emulator: Emulator,
-    pub clock: Clock,
-}
-
-pub fn stage() -> Stage {
-    let base: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
-    let start = tokio::time::Instant::now();
-    let now = move || base + start.elapsed();
-    let emulator = Emulator::new(now);
-    let _ = emulator.seed_demo();
-    Stage { emulator, clock: Clock::from_fn(now) }
-}
-
-impl Stage {
-    pub fn wire(&self, surface: Surface, token: &str) -> Wire {
-        let transport = Arc::new(InProcess(self.emulator.clone()));
-        wire(&format!("http://vendor.test/{}", surface.path()), token, transport, &self.clock)
-    }
-
-    pub fn fault_once(&self, method: &str, path: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::once(method, path, effect));
-    }
-}
-
-/// A driver, and how its vendor is told and looked at.
-pub struct Place {
-    pub surface: Surface,
+/// The driver under test, and how the tests prepare its emulated vendor and read it.
+pub struct FaultContract {
+    pub vendor_id: VendorId,
     pub token: &'static str,
     /// Text in the path of every call about keys.
     pub keys: &'static str,
     pub connect: fn(Wire) -> Box<dyn Gateway>,
     pub kind: KeyType,
-    /// What the vendor calls an id, and a time that every key has.
+    /// The vendor's field for the id, and a time field that every key has.
     pub id: &'static str,
     pub time: &'static str,
-    /// The field of a listing that has its rows; empty where a listing is a bare array.
+    /// The field of a listing that holds its rows; empty if a listing is a bare array.
     pub envelope: &'static str,
-    /// The method of an update, where there is one.
+    /// The method of an update, if there is one.
     pub update: Option<&'static str>,
-    /// Whether a listing is the only way to look at a key, so that 404 says nothing of it.
+    /// Whether a listing is the only way to read a key, so that a 404 says nothing about it.
     pub looks_by_listing: bool,
     /// Makes the vendor answer removals with a body, which can be cut short.
     pub wordy: fn(&Emulator),
     /// Names and budgets in millionths of the keys that exist, oldest first.
     pub held: fn(&Emulator) -> Vec<(String, Option<u64>)>,
-    /// What a status means as the answer to a create call, where that is something else than elsewhere.
+    /// The fault of a status as the answer to a create call, if the vendor deviates from the common one.
     pub mint_refused: fn(u16) -> Option<FaultKind>,
 }
 
@@ -120,16 +52,20 @@ pub enum Op {
 const BUDGET: u64 = 7;
 
 impl Op {
-    async fn run(self, gateway: &dyn Gateway, (place, old): (&Place, &KeyId)) -> Result<(), Fault> {
+    async fn run(
+        self,
+        gateway: &dyn Gateway,
+        (contract, old): (&FaultContract, &KeyId),
+    ) -> Result<(), Fault> {
         match self {
             Self::List => gateway.list().await.map(drop),
-            Self::Mint => gateway.mint(&place.order("new")).await.map(drop),
+            Self::Mint => gateway.mint(&contract.order("new")).await.map(drop),
             Self::Amend => gateway.amend(old, &budgeted(Some(limit(BUDGET, Period::Once)))).await,
             Self::Revoke => gateway.revoke(old).await,
         }
     }
 
-    /// What the vendor holds when the call was carried out, or was not.
+    /// The keys at the vendor after the call, applied or not.
     fn leaves(self, applied: bool) -> Vec<(String, Option<u64>)> {
         let key = |name: &str, budget: Option<u64>| (name.to_owned(), budget);
         match (self, applied) {
@@ -140,7 +76,7 @@ impl Op {
         }
     }
 
-    /// A call that changes nothing has no effect to be unsure of.
+    /// A read has no effect that could be unknown.
     fn unsure(self, kind: FaultKind) -> Fault {
         match self {
             Self::List => Fault::without_effect(kind),
@@ -158,7 +94,7 @@ const NOT_JSON: FaultKind = FaultKind::Malformed("it is not JSON");
 const GZIP: FaultKind = FaultKind::Malformed("it is compressed with gzip, although it was asked for without");
 const CUT_SHORT: FaultKind = FaultKind::Malformed("it is cut short");
 
-impl Place {
+impl FaultContract {
     pub fn order(&self, name: &str) -> Order {
         Order { kind: self.kind, ..order(name) }
     }
@@ -178,21 +114,21 @@ impl Place {
     }
 
     fn driver(&self, stage: &Stage) -> Box<dyn Gateway> {
-        (self.connect)(stage.wire(self.surface, self.token))
+        (self.connect)(stage.wire(self.vendor_id, self.token))
     }
 
-    /// A driver whose vendor answers everything with this status, and an error about nothing.
+    /// A driver whose vendor answers every request with this status and an error without details.
     fn refusing(&self, status: u16) -> Box<dyn Gateway> {
-        (self.connect)(Canned::always(status, r#"{"error":"x"}"#).wire(self.token))
+        (self.connect)(Stub::always(status, r#"{"error":"x"}"#).wire(self.token))
     }
 
-    /// One key, one call, one fault. Returns the outcome, how long it took, and the stage.
+    /// One key, one call, one fault. Returns the result, its duration, and the stage.
     async fn hit(&self, op: Op, effect: &Effect) -> (Result<(), Fault>, Duration, Stage) {
         let stage = stage();
         (self.wordy)(&stage.emulator);
         let driver = self.driver(&stage);
         let old = driver.mint(&self.order("old")).await.unwrap().key.id;
-        // Keys are told apart by when they were made, too.
+        // Some vendors identify keys by their creation time, too.
         tokio::time::sleep(Duration::from_secs(1)).await;
         stage.emulator.clear_calls();
         stage.fault_once(self.method(op), self.keys, effect.clone());
@@ -306,7 +242,7 @@ impl Place {
         }
     }
 
-    /// A 2xx answer to an update that is no answer: the key may have been changed, or not.
+    /// A malformed 2xx answer to an update: whether the key was changed is unknown.
     pub async fn unbelievable_updates(&self) {
         let Some(method) = self.update else { return };
         let wanted = budgeted(Some(limit(BUDGET, Period::Once)));
@@ -322,23 +258,23 @@ impl Place {
             r#"{"id":"#,
         ];
         for lie in lies {
-            let canned = Canned::by(move |request| match request.method().as_str() {
+            let stub = Stub::by(move |request| match request.method().as_str() {
                 it if it == method => (200, lie.into()),
                 _ => (404, "{}".into()),
             });
-            let driver = (self.connect)(canned.wire(self.token));
+            let driver = (self.connect)(stub.wire(self.token));
             let fault = driver.amend(&id("key_1"), &wanted).await.expect_err(lie);
             assert!(fault.kind.is_malformed(), "{lie}: {fault}");
             assert_eq!(fault, Fault::ambiguous(fault.kind.clone()), "{lie}");
         }
         for answer in ["", "  ", "{}", r#"{"id":"key_1","errors":0}"#] {
-            let driver = (self.connect)(Canned::always(200, answer).wire(self.token));
+            let driver = (self.connect)(Stub::always(200, answer).wire(self.token));
             driver.amend(&id("key_1"), &wanted).await.expect(answer);
         }
     }
 
-    /// One entry of a listing that nobody expects: a stranger's is skipped, and ours is read as far as it goes. `row` makes
-    /// one out of a name and a field.
+    /// A malformed entry of a listing: a foreign one is skipped, and one with our mark is read as far as possible.
+    /// `row` makes an entry of a name and a field.
     pub async fn odd_entries(&self) {
         let named = self.id == "name";
         let mark = if named { "n-ks-aaaaaa-aaaaaaaaaaaaaaaa-1" } else { "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]" };
@@ -367,7 +303,7 @@ impl Place {
         }
     }
 
-    /// To leave out what carries our mark would say that it is gone.
+    /// An entry with our mark must not be skipped, because its key would count as gone.
     pub async fn marked_entries_without_an_id(&self) {
         let mark = "n [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]";
         let (long, token) = ("x".repeat(129), self.token);
@@ -389,12 +325,13 @@ impl Place {
         for bad in texts.into_iter().map(Value::from).chain(others) {
             let stage = stage();
             let driver = self.driver(&stage);
-            // Where a name is the identity, none that cannot be part of a path is ours; and people name keys as they like.
+            // If the name is the identity, a name that cannot be part of a path has no mark of ours; humans choose any
+            // name.
             let stranger =
                 if self.id == "name" { json!({"name": bad}) } else { json!({"id": bad, "name": "theirs"}) };
             self.also_listed(&stage, vec![stranger]);
             driver.list().await.unwrap_or_else(|fault| panic!("{bad}: {fault}"));
-            // Keys of old have no id at Eden AI v3, and are no oddity.
+            // Legacy keys have no id at Eden AI v3 and do not count as malformed.
             let skipped = driver.take_skipped();
             assert!(skipped == 1 || skipped == 0 && bad.is_null(), "{bad}: {skipped}");
             if self.id == "name" {
@@ -419,7 +356,7 @@ impl Place {
         stage.emulator.faults().add(Rule::always("GET", self.keys, Effect::ExtraRows { rows }));
     }
 
-    /// Only a list is a list: that there is none is no word that there are no keys.
+    /// An answer without a list does not say that there are no keys.
     pub async fn lists_that_are_none(&self) {
         let none = [json!(null), json!({}), json!(""), json!(0), json!(false)];
         for value in none {
@@ -427,7 +364,7 @@ impl Place {
                 "" => value.clone(),
                 name => json!({name: value, "total": 0, "total_count": 0, "has_more": false}),
             };
-            let driver = (self.connect)(Canned::always(200, envelope.to_string()).wire(self.token));
+            let driver = (self.connect)(Stub::always(200, envelope.to_string()).wire(self.token));
             let fault = driver.list().await.expect_err(&envelope.to_string());
             assert!(fault.kind.is_malformed(), "{envelope}: {fault}");
             if !self.envelope.is_empty() {
@@ -443,7 +380,7 @@ impl Place {
                 self.ends(op, Effect::Oversize { bytes }, (fault, false)).await;
             }
         }
-        // A removal takes any JSON for an answer, and so one of just the limit.
+        // A removal accepts any JSON as its answer, so also one of exactly the limit.
         let largest = Effect::Oversize { bytes: LARGEST_ANSWER };
         self.ends(Op::Revoke, largest, (Ok(()), false)).await;
     }
@@ -484,7 +421,7 @@ impl Place {
         }
     }
 
-    /// "Never treat 401, 403 or 5xx as gone" (contract §4.2): a key taken for gone stays valid for ever.
+    /// "Never treat 401, 403 or 5xx as gone" (contract §4.2): a key mistaken for gone would stay valid for ever.
     pub async fn only_404_is_gone(&self) {
         let key = id("key_1");
         for status in [400, 401, 402, 403, 405, 408, 409, 413, 415, 418, 422, 423, 429, 451, 500, 502, 503] {
@@ -506,10 +443,10 @@ impl Place {
     }
 }
 
-/// The tests of a place, for the module of faults of its vendor.
-macro_rules! ordeals {
-    ($place:expr) => {
-        $crate::support::ordeals::ordeals! { $place;
+/// Defines the tests of one driver; the `faults` module of each vendor calls it.
+macro_rules! fault_contract {
+    ($contract:expr) => {
+        $crate::support::driver_contract::faults::fault_contract! { $contract;
             without_a_fault: without_a_fault_every_call_does_what_it_says;
             refusals: a_refusal_had_no_effect;
             unknown_paths: an_unknown_path_is_a_fault_except_for_what_should_be_gone;
@@ -526,18 +463,18 @@ macro_rules! ordeals {
             large_answers: an_answer_beyond_the_limit_is_refused_whatever_was_asked;
             redirects: a_redirect_is_never_followed;
             lag: only_listings_lag;
-            throttling: a_pause_that_the_vendor_asks_for_is_told_up_to_an_hour;
+            throttling: retry_after_is_honoured_up_to_an_hour;
             only_404_is_gone: only_an_answer_that_the_key_is_not_found_means_that_it_is_gone;
         }
     };
-    ($place:expr; $($ordeal:ident: $name:ident;)*) => {
+    ($contract:expr; $($case:ident: $name:ident;)*) => {
         $(
             #[tokio::test(start_paused = true)]
             async fn $name() {
-                $place.$ordeal().await;
+                $contract.$case().await;
             }
         )*
     };
 }
 
-pub(crate) use ordeals;
+pub(crate) use fault_contract;

@@ -1,14 +1,15 @@
-//! Edgee as one of many: its row of surfaces, and its console in the organization `org_test`.
+//! Edgee as one of the emulated vendors: its row of the table of vendors, and its console in the organization
+//! `org_test`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{DataPlaneAnswer, Edgee, KeyRecord, NewKey, TokenRecord};
 use crate::emulator::fields::laid_over;
-use crate::emulator::surface::{Console, Row, Seen};
+use crate::emulator::handle::{Console, Row, Seen};
 
-/// Its row of surfaces.
-pub(in crate::emulator) const SURFACE: Row = Row {
+/// Its row of the table of vendors.
+pub(in crate::emulator) const VENDOR: Row = Row {
     name: "edgee",
     path: "edgee",
     gateway_path: "edgee-gateway",
@@ -16,7 +17,7 @@ pub(in crate::emulator) const SURFACE: Row = Row {
     console: |emulator| Box::new(emulator.edgee()),
 };
 
-/// Where a human works: credentials are for organizations of people's own making.
+/// The organization of the console: credentials belong to organizations that users create themselves.
 const ORGANIZATION: &str = "org_test";
 
 impl Console for Edgee {
