@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_to_the_plurals_ends_where_the_long_one_does() {
+    fn plurals_match_the_definitions() {
         let long: Vec<_> = crds().into_iter().map(|crd| crd.spec.names.plural).collect();
         assert_eq!(plurals(), long);
     }

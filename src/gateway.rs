@@ -164,13 +164,13 @@ pub trait ProviderKeys: Send + Sync {
     async fn list(&self) -> Result<Vec<ListedProviderKey>, Fault>;
 
     /// Creates a provider key: exactly one request, without retry.
-    async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault>;
+    async fn create(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault>;
 
     /// Tries to change the gateway keys that a provider key is assigned to. Only `list` shows whether it worked.
-    async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
+    async fn assign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault>;
 
     /// Tries to delete a provider key. Only `list` shows whether it worked.
-    async fn remove(&self, id: &KeyId) -> Result<(), Fault>;
+    async fn delete(&self, id: &KeyId) -> Result<(), Fault>;
 }
 
 /// A key to be created.

@@ -390,19 +390,19 @@ impl Account {
         _: &Permit,
     ) -> Result<CreatedProviderKey, Fault> {
         let made = self
-            .permitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.deposit(order))
+            .permitted(Operation::CreateProviderKey, able(self.gateway.provider_keys())?.create(order))
             .await?;
         Ok(CreatedProviderKey { created_at: happened(made.created_at, self.clock.now()), ..made })
     }
 
     /// Tries to change the gateway keys that a provider key is assigned to.
     pub async fn assign_provider_key(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
-        self.call(Operation::AssignProviderKey, able(self.gateway.provider_keys())?.reassign(id, keys)).await
+        self.call(Operation::AssignProviderKey, able(self.gateway.provider_keys())?.assign(id, keys)).await
     }
 
     /// Tries to delete a provider key.
     pub async fn delete_provider_key(&self, id: &KeyId) -> Result<(), Fault> {
-        self.revocation(Operation::DeleteProviderKey, able(self.gateway.provider_keys())?.remove(id)).await
+        self.revocation(Operation::DeleteProviderKey, able(self.gateway.provider_keys())?.delete(id)).await
     }
 
     /// Waits for a permit. The breaker is checked before and after, because it may open while the call waits.

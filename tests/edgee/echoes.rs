@@ -24,7 +24,7 @@ async fn an_answer_to_a_create_call_whose_id_repeats_a_secret_is_not_believed() 
     for bad in [TOKEN, "sk-ant-emulated-credential", "x-sk-ant-emulated-credential"] {
         let edgee = saying(&json!({"id": bad, "created_at": "2026-11-21T08:00:00Z"}));
         let fault =
-            edgee.provider_keys().unwrap().deposit(&provider_key_order("n", &[])).await.expect_err(bad);
+            edgee.provider_keys().unwrap().create(&provider_key_order("n", &[])).await.expect_err(bad);
         assert_eq!(fault.kind, FaultKind::MalformedField { entry: None, field: "id" }, "{bad}");
         assert_eq!(fault.effect, Outcome::Unknown, "{bad}");
     }

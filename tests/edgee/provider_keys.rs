@@ -28,7 +28,7 @@ async fn a_provider_key_arrives_with_its_credential_and_its_assigned_keys() {
         world.switch(|it| it.create_status = status);
         let edgee = world.edgee();
         let order = provider_key_order("team", &["key_000001", "key_000002"]);
-        let made = edgee.provider_keys().unwrap().deposit(&order).await.unwrap();
+        let made = edgee.provider_keys().unwrap().create(&order).await.unwrap();
         let kept = world.provider_keys().remove(0);
         assert_eq!(made.id, id(&kept.id));
         assert_eq!(made.created_at, Some(kept.created_at));
@@ -42,7 +42,7 @@ async fn a_provider_key_arrives_with_its_credential_and_its_assigned_keys() {
 async fn a_provider_key_for_the_whole_organization_says_so_in_words() {
     let stub = Stub::always(200, r#"{"id":"pk_1"}"#);
     let edgee = stub.edgee();
-    edgee.deposit(&provider_key_order("all", &[])).await.unwrap();
+    edgee.create(&provider_key_order("all", &[])).await.unwrap();
     assert_eq!(stub.sent()["api_key_ids"], serde_json::json!([]));
 }
 
@@ -55,7 +55,7 @@ async fn a_json_credential_is_sent_as_text() {
         credential: SecretString::from(credential),
         ..provider_key_order("azure", &[])
     };
-    world.edgee().deposit(&order).await.unwrap();
+    world.edgee().create(&order).await.unwrap();
     assert_eq!(world.provider_keys()[0].provider_key, credential);
 }
 
@@ -67,7 +67,7 @@ async fn a_listing_of_provider_keys_has_what_the_vendor_shows() {
         let edgee = world.edgee();
         let provider_keys = edgee.provider_keys().unwrap();
         assert!(provider_keys.list().await.unwrap().is_empty());
-        let made = provider_keys.deposit(&provider_key_order("team", &["key_000001"])).await.unwrap();
+        let made = provider_keys.create(&provider_key_order("team", &["key_000001"])).await.unwrap();
         let listed = provider_keys.list().await.unwrap().remove(0);
         assert_eq!(listed.id, (!bare).then_some(made.id));
         assert_eq!(listed.name.as_deref(), (!bare).then_some("team"));
@@ -95,9 +95,9 @@ async fn whether_an_assignment_changed_is_seen_in_the_listing_and_not_in_the_ans
         world.switch(|it| it.provider_key_update = support);
         let edgee = world.edgee();
         let provider_keys = edgee.provider_keys().unwrap();
-        let made = provider_keys.deposit(&provider_key_order("team", &["key_000001"])).await.unwrap();
+        let made = provider_keys.create(&provider_key_order("team", &["key_000001"])).await.unwrap();
         let to = [id("key_000002"), id("key_000003")];
-        provider_keys.reassign(&made.id, &to).await.unwrap();
+        provider_keys.assign(&made.id, &to).await.unwrap();
         let expected = match support {
             Support::Full => ids(&["key_000002", "key_000003"]),
             Support::UnknownPath | Support::DoesNothing => ids(&["key_000001"]),
@@ -117,12 +117,12 @@ async fn removal_of_a_provider_key_is_seen_in_the_listing_and_not_in_the_answer(
             world.switch(|it| (it.provider_key_delete, it.delete_no_content) = (support, no_content));
             let edgee = world.edgee();
             let provider_keys = edgee.provider_keys().unwrap();
-            let made = provider_keys.deposit(&provider_key_order("team", &[])).await.unwrap();
-            provider_keys.remove(&made.id).await.unwrap();
+            let made = provider_keys.create(&provider_key_order("team", &[])).await.unwrap();
+            provider_keys.delete(&made.id).await.unwrap();
             let left = usize::from(support != Support::Full);
             assert_eq!(provider_keys.list().await.unwrap().len(), left, "{support:?}");
             assert_eq!(world.provider_keys().len(), left, "{support:?}");
-            provider_keys.remove(&made.id).await.unwrap();
+            provider_keys.delete(&made.id).await.unwrap();
         }
     }
 }
@@ -132,13 +132,13 @@ async fn removal_of_a_provider_key_is_seen_in_the_listing_and_not_in_the_answer(
 async fn a_vendor_without_the_undocumented_endpoints_is_no_fault() {
     for status in [400, 403, 404, 405, 410, 422, 501] {
         let edgee = refusing(status);
-        edgee.reassign(&id("pk_1"), &[]).await.unwrap();
-        edgee.remove(&id("pk_1")).await.unwrap();
+        edgee.assign(&id("pk_1"), &[]).await.unwrap();
+        edgee.delete(&id("pk_1")).await.unwrap();
     }
     for status in [401, 409, 429, 500] {
         let edgee = refusing(status);
-        assert!(edgee.reassign(&id("pk_1"), &[]).await.is_err(), "{status}");
-        assert!(edgee.remove(&id("pk_1")).await.is_err(), "{status}");
+        assert!(edgee.assign(&id("pk_1"), &[]).await.is_err(), "{status}");
+        assert!(edgee.delete(&id("pk_1")).await.is_err(), "{status}");
     }
 }
 
@@ -157,7 +157,7 @@ async fn a_provider_key_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
         world.fault_once("POST", PROVIDER_KEYS, effect.clone());
         let edgee = world.edgee();
         let provider_keys = edgee.provider_keys().unwrap();
-        let fault = provider_keys.deposit(&provider_key_order("team", &[])).await.unwrap_err();
+        let fault = provider_keys.create(&provider_key_order("team", &[])).await.unwrap_err();
         assert_eq!(fault.effect, Consequence::Unknown, "{effect:?}");
         assert_eq!(provider_keys.list().await.unwrap().len(), left, "{effect:?}");
     }
@@ -166,7 +166,7 @@ async fn a_provider_key_whose_answer_is_lost_is_ambiguous_and_in_the_listing() {
 #[tokio::test(start_paused = true)]
 async fn a_create_answer_without_an_id_may_still_have_made_a_provider_key() {
     for body in ["", "{}", "[]", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"id":7}"#] {
-        let fault = saying(body).deposit(&provider_key_order("n", &[])).await.expect_err(body);
+        let fault = saying(body).create(&provider_key_order("n", &[])).await.expect_err(body);
         assert_eq!(fault.effect, Consequence::Unknown, "{body}");
         assert!(fault.kind.is_malformed(), "{body}: {fault}");
     }
@@ -175,7 +175,7 @@ async fn a_create_answer_without_an_id_may_still_have_made_a_provider_key() {
 #[tokio::test(start_paused = true)]
 async fn unknown_fields_of_a_provider_key_are_ignored() {
     let body = r#"{"id":"pk_1","name":"n","api_key_ids":["k"],"region":{"a":[1]},"created_at":null}"#;
-    assert_eq!(saying(body).deposit(&provider_key_order("n", &[])).await.unwrap().id, id("pk_1"));
+    assert_eq!(saying(body).create(&provider_key_order("n", &[])).await.unwrap().id, id("pk_1"));
     let edgee = saying(format!("[{body}]"));
     let listed = edgee.provider_keys().unwrap().list().await.unwrap();
     assert_eq!(listed[0].assigned_to, Some(ids(&["k"])));
@@ -185,16 +185,16 @@ async fn unknown_fields_of_a_provider_key_are_ignored() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_change_that_is_none_is_not_believed() {
     for lie in ["<html></html>", "[]", "null", "7", r#"{"error":"no"}"#, r#"{"id":"#] {
-        let fault = saying(lie).reassign(&id("pk_1"), &[]).await.expect_err(lie);
+        let fault = saying(lie).assign(&id("pk_1"), &[]).await.expect_err(lie);
         assert!(fault.kind.is_malformed(), "{lie}: {fault}");
         assert_eq!(fault.effect, Consequence::Unknown, "{lie}");
     }
     for lie in ["<html></html>", r#"{"id":"#] {
-        let fault = saying(lie).remove(&id("pk_1")).await.expect_err(lie);
+        let fault = saying(lie).delete(&id("pk_1")).await.expect_err(lie);
         assert_eq!(fault.effect, Consequence::Unknown, "{lie}");
     }
     for answer in ["", "{}", r#"{"id":"pk_1"}"#] {
-        saying(answer).reassign(&id("pk_1"), &[]).await.expect(answer);
-        saying(answer).remove(&id("pk_1")).await.expect(answer);
+        saying(answer).assign(&id("pk_1"), &[]).await.expect(answer);
+        saying(answer).delete(&id("pk_1")).await.expect(answer);
     }
 }

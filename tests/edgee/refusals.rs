@@ -85,7 +85,7 @@ async fn a_refusal_with_the_place_of_each_complaint_names_the_fields_of_the_spec
     assert_eq!(fault, rejected(422, &["spec.displayName", "spec.models"]));
     let edgee = stub.edgee();
     let provider_key =
-        edgee.provider_keys().unwrap().deposit(&provider_key_order("n", &[])).await.unwrap_err();
+        edgee.provider_keys().unwrap().create(&provider_key_order("n", &[])).await.unwrap_err();
     assert_eq!(provider_key, rejected(422, &["spec.displayName"]));
 }
 
@@ -168,13 +168,13 @@ async fn a_refused_provider_key_names_the_field_and_never_its_value() {
     let world = world();
     let edgee = world.edgee();
     let provider_keys = edgee.provider_keys().unwrap();
-    let long = provider_keys.deposit(&provider_key_order(&"n".repeat(101), &[])).await.unwrap_err();
+    let long = provider_keys.create(&provider_key_order(&"n".repeat(101), &[])).await.unwrap_err();
     assert_eq!(long, rejected(400, &["spec.displayName"]));
     let azure = keysmith::gateway::ProviderKeyOrder {
         provider: "azure".to_owned(),
         ..provider_key_order("azure", &[])
     };
-    let malformed = provider_keys.deposit(&azure).await.unwrap_err();
+    let malformed = provider_keys.create(&azure).await.unwrap_err();
     assert_eq!(malformed, rejected(400, &["spec.credentialsRef"]));
     assert!(world.emulator.edgee().provider_keys(super::world::ORG).is_empty());
 }

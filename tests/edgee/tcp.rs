@@ -92,7 +92,7 @@ async fn a_key_lives_its_life_over_a_real_connection() {
     edgee.amend(&minted.key.id, &renamed("renamed")).await.unwrap();
     assert_eq!(world.only_key().name, "renamed");
     let order = provider_key_order("team", &[&minted.key.id.0]);
-    edgee.provider_keys().unwrap().deposit(&order).await.unwrap();
+    edgee.provider_keys().unwrap().create(&order).await.unwrap();
     assert_eq!(world.emulator.edgee().provider_keys(ORG).len(), 1);
     edgee.revoke(&minted.key.id).await.unwrap();
     assert!(world.keys().is_empty());

@@ -163,9 +163,9 @@ impl Contract {
         if let Some(keys) = gateway.provider_keys() {
             outcomes.extend([
                 (Call::ListProviderKeys, keys.list().await.err()),
-                (Call::CreateProviderKey, keys.deposit(&provider_key_order()).await.err()),
-                (Call::Reassign, keys.reassign(&key, &[]).await.err()),
-                (Call::RemoveProviderKey, keys.remove(&key).await.err()),
+                (Call::CreateProviderKey, keys.create(&provider_key_order()).await.err()),
+                (Call::Reassign, keys.assign(&key, &[]).await.err()),
+                (Call::RemoveProviderKey, keys.delete(&key).await.err()),
             ]);
         }
         outcomes.into_iter().filter_map(|(call, fault)| Some((call, fault?))).collect()

@@ -87,7 +87,7 @@ impl ProviderKeys for Edgee {
         Ok(keys.into_iter().map(listed).collect())
     }
 
-    async fn deposit(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault> {
+    async fn create(&self, order: &ProviderKeyOrder) -> Result<CreatedProviderKey, Fault> {
         let keys: Vec<_> = order.keys.iter().map(|id| &id.0).collect();
         let path = self.path(&["provider-keys"]);
         let call = Call {
@@ -100,7 +100,7 @@ impl ProviderKeys for Edgee {
         Ok(CreatedProviderKey { id: KeyId(created.id), created_at: created.created_at })
     }
 
-    async fn reassign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
+    async fn assign(&self, id: &KeyId, keys: &[KeyId]) -> Result<(), Fault> {
         let keys: Vec<_> = keys.iter().map(|id| &id.0).collect();
         let path = self.path(&["provider-keys", &id.0]);
         let call = Call {
@@ -111,7 +111,7 @@ impl ProviderKeys for Edgee {
         accepted(self.wire.send(call).await)?.map_or(Ok(()), |it| it.updated().map(drop))
     }
 
-    async fn remove(&self, id: &KeyId) -> Result<(), Fault> {
+    async fn delete(&self, id: &KeyId) -> Result<(), Fault> {
         let path = self.path(&["provider-keys", &id.0]);
         let answer = accepted(self.wire.send(Call::new(Method::DELETE, &path)).await)?;
         answer.map_or(Ok(()), |it| it.acknowledged())

@@ -131,13 +131,13 @@ impl Contract {
         let Some(keys) = driver.provider_keys() else { return Ok(()) };
         let key = id(&self.key_id());
         class(&keys.list().await, Outcome::NotApplied)?;
-        let created = keys.deposit(&provider_key_order()).await;
+        let created = keys.create(&provider_key_order()).await;
         class(&created, Outcome::Unknown)?;
         if let Ok(created) = created {
             need(text(json, "id") == Some(created.id.0.as_str()), "created without an id")?;
         }
-        class(&keys.reassign(&key, &[]).await, Outcome::Unknown)?;
-        class(&keys.remove(&key).await, Outcome::Unknown)
+        class(&keys.assign(&key, &[]).await, Outcome::Unknown)?;
+        class(&keys.delete(&key).await, Outcome::Unknown)
     }
 
     /// A malformed answer to the create call, beside a correct listing.
@@ -179,7 +179,7 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
             assert_eq!(by(body).balance().await.unwrap().unwrap().micros, *micros);
         }
         if let Some(keys) = vendor.provider_keys() {
-            keys.deposit(&provider_key_order()).await.unwrap();
+            keys.create(&provider_key_order()).await.unwrap();
         }
     });
 }
@@ -283,7 +283,7 @@ pub fn ten_megabytes_of_anything_are_too_large_for_every_decoder(contract: &Cont
             }
             if let Some(keys) = driver.provider_keys() {
                 assert_eq!(keys.list().await.unwrap_err(), certain);
-                assert_eq!(keys.deposit(&provider_key_order()).await.unwrap_err(), unsure);
+                assert_eq!(keys.create(&provider_key_order()).await.unwrap_err(), unsure);
             }
             // A body below the limit of an export that is no export.
             assert!(driver.spending(&span(), std::slice::from_ref(&key)).await.is_err());

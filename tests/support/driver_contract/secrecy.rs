@@ -110,7 +110,7 @@ async fn live_a_life(
     // Not every vendor reports spending.
     let _ = (driver.spending(&span(), std::slice::from_ref(key)).await, driver.balance().await);
     if let Some(keys) = driver.provider_keys() {
-        keys.deposit(&provider_key_order()).await.unwrap();
+        keys.create(&provider_key_order()).await.unwrap();
         secrets.push(CREDENTIAL.to_owned());
     }
     secrets
