@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use super::support::{World, names, world};
 
 struct Vendor {
-    vendor_id: VendorId,
+    id: VendorId,
     keys: &'static str,
     rows: &'static str,
 }
 
 const VENDORS: [Vendor; 3] = [
-    Vendor { vendor_id: VendorId::EdenAiV2, keys: "/edenai/v2/user/custom_token/", rows: "" },
-    Vendor { vendor_id: VendorId::EdenAiV3, keys: "/edenai/v3/manage/keys/", rows: "/results" },
-    Vendor { vendor_id: VendorId::Cortecs, keys: "/cortecs/v1/manage/api-keys", rows: "/api_keys" },
+    Vendor { id: VendorId::EdenAiV2, keys: "/edenai/v2/user/custom_token/", rows: "" },
+    Vendor { id: VendorId::EdenAiV3, keys: "/edenai/v3/manage/keys/", rows: "/results" },
+    Vendor { id: VendorId::Cortecs, keys: "/cortecs/v1/manage/api-keys", rows: "/api_keys" },
 ];
 
 async fn listed(world: &World, vendor: &Vendor, token: &str) -> Vec<String> {
@@ -30,7 +30,7 @@ async fn listed(world: &World, vendor: &Vendor, token: &str) -> Vec<String> {
 async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
     for vendor in VENDORS {
         let world = world();
-        let control = format!("/_emulator/{}/tokens", vendor.vendor_id.name());
+        let control = format!("/_emulator/{}/tokens", vendor.id.name());
         for account in ["acme", "globex"] {
             let body = json!({ "token": format!("t-{account}"), "account": account });
             assert_eq!(world.post(&control, body).await.0, 204);
@@ -39,11 +39,11 @@ async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
             assert!((200..300).contains(&made.0), "{made:?}");
             assert_eq!(listed(&world, &vendor, &token).await, ["same"]);
         }
-        let handle = world.emulator.vendor(vendor.vendor_id);
+        let handle = world.emulator.vendor(vendor.id);
         let (acme, globex) = (handle.keys_of("acme"), handle.keys_of("globex"));
         assert_eq!((acme.len(), globex.len(), handle.keys().len()), (1, 1, 2), "{control}");
         assert_ne!(acme[0].secret, globex[0].secret);
-        let shown = world.get(&format!("/_emulator/{}/keys?account=acme", vendor.vendor_id.name())).await.1;
+        let shown = world.get(&format!("/_emulator/{}/keys?account=acme", vendor.id.name())).await.1;
         assert_eq!(names(&shown), ["same"]);
         assert_eq!(shown[0]["account"], json!(acme[0].account));
     }
@@ -53,7 +53,7 @@ async fn two_accounts_have_keys_of_the_same_name_and_see_only_their_own() {
 async fn a_known_token_changes_hands() {
     for vendor in VENDORS {
         let world = world();
-        let handle = world.emulator.vendor(vendor.vendor_id);
+        let handle = world.emulator.vendor(vendor.id);
         handle.add_token_of("t", "acme");
         world.call("t", ("POST", vendor.keys), json!({ "name": "old" })).await;
         handle.add_token_of("t", "globex");

@@ -177,7 +177,7 @@ impl Object {
         resource.metadata.resource_version = Some(self.version.to_string());
         resource.metadata.generation = Some(self.generation);
         resource.metadata.annotations = Some(annotations.collect());
-        resource.metadata.deletion_timestamp = self.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+        resource.metadata.deletion_timestamp = self.deleting.then_some(Time(Timestamp::UNIX_EPOCH));
         resource.metadata.finalizers = self.finalizer.then(|| vec![FINALIZER.to_owned()]);
         resource.status = Some(self.status.clone());
         resource

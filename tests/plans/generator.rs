@@ -24,6 +24,7 @@ pub enum Event {
 }
 
 /// A history.
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 #[derive(Clone, Debug)]
 pub struct History {
     pub class: Class,

@@ -49,10 +49,9 @@ pub fn play(history: &History, mutant: Option<Mutant>, log: bool) -> Result<(), 
     world.log = log.then(Vec::new);
     world.vendor.lifetime = history.expiring.then_some(SignedDuration::from_mins(15));
     let mut play = Play { pauses: history.pauses, ..Play::new(world, mutant) };
-    let result = play.war(&history.events).and_then(|()| match history.braked {
-        true => Ok(()),
-        false => play.lasting_peace(history.survivor),
-    });
+    let war = play.war(&history.events);
+    let result =
+        war.and_then(|()| if history.braked { Ok(()) } else { play.lasting_peace(history.survivor) });
     if let Some(log) = play.world.borrow_mut().log.take() {
         println!("{}", log.join("\n"));
     }
@@ -118,7 +117,7 @@ impl Play {
             && let Poll::Ready(result) = running.as_mut().poll(&mut context)
         {
             self.running[who] = None;
-            self.ended(who, result);
+            self.ended(who, &result);
         }
         self.world.borrow_mut().fate = Fate::Fine;
     }
@@ -138,7 +137,7 @@ impl Play {
         }
     }
 
-    fn ended(&self, who: usize, result: Result<Pass, Error>) {
+    fn ended(&self, who: usize, result: &Result<Pass, Error>) {
         let mut world = self.world.borrow_mut();
         world.note(|| format!("operator {who} ended: {result:?}"));
         let now = world.now;

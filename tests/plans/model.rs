@@ -240,7 +240,7 @@ impl Model {
         let sent = Stored { version: 0, secret: secret.clone() };
         let mut world = self.world.borrow_mut();
         let stored = match write {
-            Write::Stored => world.put(read, sent),
+            Write::Stored => world.put(read, &sent),
             Write::DryRun => world.read(|world| world.admit(read, sent)).and_then(|it| it),
         };
         Ok(stored.map_err(kube::Error::from)?.secret)
@@ -315,7 +315,7 @@ impl Ports for Model {
 
     /// Every call of the model ends within its deadline.
     async fn lose_patience(&self, _: Duration) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn cluster(&self) -> &ClusterId {
@@ -342,6 +342,7 @@ impl Ports for Model {
         Some(Arc::new(token(TOKEN_UID)))
     }
 
+    #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
     fn token_state(&self, _: &TokenRef) -> Option<TokenState<Self>> {
         let elsewhere = self.world.borrow().elsewhere;
         Some(TokenState {

@@ -422,6 +422,7 @@ impl Ports for Tampered {
         self.model.token(token)
     }
 
+    #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self>> {
         let state = self.model.token_state(token)?;
         Some(TokenState {

@@ -184,7 +184,7 @@ impl Play {
             && let Poll::Ready(result) = running.as_mut().poll(&mut context)
         {
             self.running[who] = None;
-            self.ended(who, result);
+            self.ended(who, &result);
         }
         self.world.borrow_mut().fate = Fate::Fine;
     }
@@ -196,7 +196,7 @@ impl Play {
         written.filter(|it| it.version > watched.version).or(Some(watched))
     }
 
-    fn ended(&self, who: usize, result: Result<Pass, Error>) {
+    fn ended(&self, who: usize, result: &Result<Pass, Error>) {
         let mut world = self.world.borrow_mut();
         world.note(|| format!("operator {who} ended: {result:?}"));
         let now = world.now;
@@ -206,7 +206,7 @@ impl Play {
         let wake = match result {
             Ok(Pass::Rest(until)) => {
                 world.tries[who] = 0;
-                until
+                *until
             }
             Ok(Pass::Stale | Pass::Unfinished) => {
                 world.written[who] = None;

@@ -84,7 +84,7 @@ impl Resource {
         object.metadata.resource_version = Some(self.version.to_string());
         object.metadata.generation = Some(self.generation);
         object.metadata.annotations = Some(annotations.collect());
-        object.metadata.deletion_timestamp = self.deleting.then(|| Time(Timestamp::UNIX_EPOCH));
+        object.metadata.deletion_timestamp = self.deleting.then_some(Time(Timestamp::UNIX_EPOCH));
         object.metadata.finalizers = self.finalizer.then(|| vec![FINALIZER.to_owned()]);
         object.status = Some(self.status.clone());
         object

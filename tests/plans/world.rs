@@ -374,23 +374,23 @@ impl World {
     }
 
     /// Writes the Secret if it is still the version that was read; `None` means create.
-    pub fn put(&mut self, read: Option<u64>, secret: Stored) -> Result<Stored, Kube> {
+    pub fn put(&mut self, read: Option<u64>, offered: &Stored) -> Result<Stored, Kube> {
         self.write(|world| {
-            let admitted = world.admit(read, secret.clone());
+            let admitted = world.admit(read, offered.clone());
             let present = world.secret.as_ref().filter(|_| admitted.is_ok());
             // Users can write any serial; a write of an operator outranks whatever it finds.
-            let back = present.is_some_and(|old| secret.newest() < old.newest());
+            let back = present.is_some_and(|old| offered.newest() < old.newest());
             let stays = world.live().is_some_and(|live| !live.deleting);
             let dead = stays
                 && !world.planted
-                && !secret.serial().is_some_and(|serial| world.forgotten.contains(&serial))
-                && present.is_some_and(|old| old.data() != secret.data())
-                && secret.data().as_ref().is_some_and(|id| world.revoked.contains(id));
+                && !offered.serial().is_some_and(|serial| world.forgotten.contains(&serial))
+                && present.is_some_and(|old| old.data() != offered.data())
+                && offered.data().as_ref().is_some_and(|id| world.revoked.contains(id));
             // An operator that knows of fewer calls than were sent since must not change the key that a Secret serves.
             let sent = world.sent.keys().max().copied();
             let behind = !world.tampered
-                && secret.fence() < sent
-                && present.is_some_and(|old| old.data() != secret.data());
+                && offered.fence() < sent
+                && present.is_some_and(|old| old.data() != offered.data());
             let foreign = present.is_some_and(|old| !old.ours());
             let secret = admitted?;
             world.note(|| format!("Secret: {secret:?}"));
