@@ -185,7 +185,7 @@ impl Site {
     /// Not to be called after an uninstallation or a rollback: they remove rights before the pods end.
     pub fn assert_rights_sufficed(&self) {
         let printed = self.printed();
-        let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("403"));
+        let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("(403)"));
         assert_eq!(refused, None, "it needs more rights");
     }
 
