@@ -53,7 +53,7 @@ use serde::{Deserialize, Serialize};
     validation = ("has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",
         "endpoint is immutable: the keys made there would be left behind; create another ConsoleToken"),
     validation = ("has(self.secretRef) != has(self.mint)",
-        "set exactly one of secretRef (a token that somebody made) and mint (Keysmith makes it)"),
+        "set exactly one of secretRef (a token created in the vendor's console) and mint (Keysmith makes it)"),
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
         "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another ConsoleToken"),
     // Fields that the vendor does not support, as far as the schema can tell.

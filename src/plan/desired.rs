@@ -39,7 +39,7 @@ pub struct Desired {
     pub secret: SecretPlan,
     /// When and how the key is replaced.
     pub policy: Policy,
-    /// Recognises the fields that are fixed when a key is made.
+    /// Hash of the fields that are fixed when a key is created.
     pub immutable_hash: String,
     /// The id of an existing key to adopt.
     pub external_id: Option<KeyId>,
@@ -164,8 +164,8 @@ pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result
     })
 }
 
-/// Recognises what a key is made as: every field that this vendor fixes when a key is made. What is left out and what
-/// is written as its default are the same.
+/// Hash of every field that this vendor fixes when a key is created. A field that is left out and a field with its default
+/// written count the same.
 fn immutable_hash(resource: &GatewayApiKey, capabilities: &Capabilities, mint: Option<&Mint>) -> String {
     let mut spec = resource.spec.clone();
     spec.kind = Some(spec.kind.unwrap_or_default());

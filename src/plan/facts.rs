@@ -112,9 +112,9 @@ pub struct Record {
     pub rotation_failures: u32,
     /// The rotation requests that are done.
     pub handled: RotationRequests,
-    /// Recognises what was asked for when something last failed.
+    /// Hash of the rotation requests at the last failure; another hash ends the backoff.
     pub failed_requests: Option<u64>,
-    /// Recognises the fields that are fixed when a key is made.
+    /// Hash of the fields that are fixed when a key is created.
     pub immutable_hash: Option<String>,
     /// Since when the vendor does not show the served key.
     pub missing_since: Option<Timestamp>,

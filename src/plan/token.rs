@@ -155,7 +155,7 @@ pub fn check_mint(
     let name = &mint.issuer_ref.name;
     if Some(name) == token.metadata.name.as_ref() {
         let message =
-            "a token cannot be the first of its kind; name another ConsoleToken, whose token somebody made";
+            "a ConsoleToken cannot mint itself; name one whose token was created in the vendor's console";
         return Err(SpecError::invalid("spec.mint.issuerRef", message));
     }
     let Some(issuer) = issuer else {
