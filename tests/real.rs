@@ -222,6 +222,7 @@ mod keeping {
         tell_at!(edenai_v2 EdenAiV2 keeping: an_edited_secret_is_restored);
     }
     tell_at!(only_edgee Edgee keeping:
+        a_status_of_version_0_1_is_understood_and_moves_with_the_next_write,
         a_deleted_secret_comes_back_with_the_same_key,
         settings_drift_in_the_console_is_corrected,
         a_reconcile_request_lists_the_vendor,

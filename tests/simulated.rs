@@ -300,6 +300,7 @@ mod keeping {
         an_edited_secret_is_restored,
         a_foreign_key_named_in_the_secret_is_neither_adopted_nor_revoked,
         a_key_deleted_in_the_console_is_issued_again,
+        a_status_of_version_0_1_is_understood_and_moves_with_the_next_write,
         an_expired_key_is_replaced,
         an_unused_key_is_revoked_although_another_listing_saw_it_first,
         a_late_create_call_is_found_by_its_mark_and_removed);

@@ -362,3 +362,35 @@ pub async fn a_late_create_call_is_found_by_its_mark_and_removed(world: &mut Wor
     let status = world.status("GatewayApiKey", "checkout").await;
     assert_eq!(status["serial"], 2);
 }
+
+/// The API server drops fields that the definition does not have: the former places have to be in it.
+pub async fn a_status_of_version_0_1_is_understood_and_moves_with_the_next_write(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let id = world.served("checkout", "key").await;
+    let creations = world.creations();
+    let internal = world.status("GatewayApiKey", "checkout").await["internal"].clone();
+    let former = json!({
+        "internal": null, "settledSerial": internal["settledSerial"], "madeAs": internal["immutableFieldsHash"],
+        "appliedGeneration": internal["appliedGeneration"], "keyCount": internal["keyCount"],
+    });
+    let patch = Patch::Merge(json!({"status": former}));
+    world.api("GatewayApiKey").patch_status("checkout", &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(world.status("GatewayApiKey", "checkout").await["madeAs"], internal["immutableFieldsHash"]);
+    let asked = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "now"}}});
+    world.edit("GatewayApiKey", "checkout", asked).await.unwrap();
+    world
+        .eventually("the fields are moved", async || {
+            let status = world.status("GatewayApiKey", "checkout").await;
+            let moved =
+                status["internal"] == internal && status["madeAs"].is_null() && status["keyCount"].is_null();
+            if moved { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(
+        (world.served("checkout", "key").await, world.creations()),
+        (id, creations),
+        "nothing is made"
+    );
+}
