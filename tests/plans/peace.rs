@@ -3,6 +3,7 @@
 use super::cluster::{FOREIGN, Stored, mark};
 use super::fate::Fate;
 use super::history::{Play, RESYNC};
+use super::world::World;
 use jiff::SignedDuration;
 use keysmith::api::condition::{self, READY};
 use keysmith::plan::drift;
@@ -14,6 +15,17 @@ const POLL: SignedDuration = SignedDuration::from_secs(300);
 /// What is wrong where operators go on writing and calling.
 pub const NOT_QUIET: &str = "the world is not quiet";
 const DRIFT: &str = "drift";
+
+impl World {
+    /// Whether the key that was to be adopted was deleted in the console first: status says so, and no other key is made.
+    fn awaits_foreign_key(&self) -> bool {
+        let deleted = self.excused.contains(&KeyId(FOREIGN.to_owned()));
+        self.live().is_some_and(|object| {
+            let reason = condition::find(&object.status.conditions, READY).map(|it| it.reason.as_str());
+            deleted && object.status.id.is_none() && reason == Some("ExternalKeyMissing")
+        })
+    }
+}
 
 impl Play {
     /// No more faults, no more acts of users.
@@ -45,6 +57,10 @@ impl Play {
     /// Peace, after which nothing may change any more.
     pub fn lasting_peace(&mut self, survivor: Option<usize>) -> Result<(), String> {
         self.peace(survivor)?;
+        // Whether the foreign key is there again is asked every ten minutes.
+        if self.world.borrow().awaits_foreign_key() {
+            return Ok(());
+        }
         let present = present(survivor);
         let before = self.effects();
         self.go_on(&present, SignedDuration::from_hours(24))?;
