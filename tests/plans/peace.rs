@@ -132,12 +132,7 @@ impl Play {
         if !object.status.previous.is_empty() {
             return Err(format!("an overlap does not end: {:?}", object.status));
         }
-        // The key that was to be adopted was deleted in the console first: status says so, and no other key is made.
-        let foreign = KeyId(FOREIGN.to_owned());
-        let never_adopted =
-            object.spec.adopts && object.status.id.is_none() && world.excused.contains(&foreign);
-        let reason = condition::find(&object.status.conditions, READY).map(|it| it.reason.as_str());
-        if live.is_empty() && never_adopted && reason == Some("ExternalKeyMissing") {
+        if live.is_empty() && world.awaits_foreign_key() {
             return Ok(());
         }
         let ids: BTreeSet<_> = live.iter().map(|key| key.id.clone()).collect();
