@@ -76,7 +76,7 @@ pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
 }
 
 /// Writes status if it differs. `None`: nothing to write.
-async fn publish<K: Managed, P: ObjectPort<K>>(
+pub async fn publish<K: Managed, P: ObjectPort<K>>(
     ports: &P,
     object: &Arc<K>,
     status: &K::Status,

@@ -181,27 +181,10 @@ async fn set_finalizers<K: Managed>(client: &Client, object: &K, finalizers: Vec
     api(client, object).patch(&object.name_any(), &params(), &patch).await
 }
 
-/// Writes status if it differs. `None`: nothing to write. Fails with 409 if the object changed since it was read.
-pub async fn publish<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<Option<K>> {
-    let old = to_map(object.status());
-    let new = to_map(Some(status));
-    if old == new {
-        return Ok(None);
-    }
-    write_difference(client, object, difference(&old, new)).await.map(Some)
-}
-
 /// Writes status; the caller made sure that it differs. Fails with 409 if the object changed since it was read.
 pub async fn write_status<K: Managed>(client: &Client, object: &K, status: &K::Status) -> kube::Result<K> {
-    write_difference(client, object, difference(&to_map(object.status()), to_map(Some(status)))).await
-}
-
-async fn write_difference<K: Managed>(
-    client: &Client,
-    object: &K,
-    status: Map<String, Value>,
-) -> kube::Result<K> {
-    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": status});
+    let difference = difference(&to_map(object.status()), to_map(Some(status)));
+    let patch = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": difference});
     api(client, object).patch_status(&object.name_any(), &params(), &Patch::Merge(patch)).await
 }
 

@@ -10,6 +10,7 @@ mod verify;
 pub use holding::release_unneeded;
 
 use super::context::Context;
+use super::live::Live;
 use super::{Error, Pass, Subject, stale_or, sweep};
 use crate::api::condition::{self, EXPIRING_SOON, READY};
 use crate::api::shared::LocalRef;
@@ -25,6 +26,7 @@ use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::spec_error::SpecError;
 use crate::plan::{retry, token};
+use crate::protocol;
 use crate::protocol::ports::TokenState;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -48,7 +50,7 @@ impl Subject for ConsoleToken {
         }
         if !object::has_finalizer(work.token.as_ref()) {
             match object::hold(&work.context.client, work.token.as_ref()).await {
-                Ok(token) => work.wrote(token),
+                Ok(token) => work.wrote(Arc::new(token)),
                 Err(error) => return stale_or(error),
             }
         }
@@ -108,9 +110,9 @@ impl Work {
         TokenRef::of(&self.token)
     }
 
-    fn wrote(&mut self, token: ConsoleToken) {
-        self.token = Arc::new(token);
-        self.context.memory.wrote(Arc::clone(&self.token));
+    fn wrote(&mut self, token: Arc<ConsoleToken>) {
+        self.context.memory.wrote(Arc::clone(&token));
+        self.token = token;
     }
 
     async fn apply(&mut self) -> Result<Pass, Error> {
@@ -318,7 +320,8 @@ impl Work {
                 [requeue_at, look_again].into_iter().flatten().min()
             }
         };
-        match object::publish(&self.context.client, self.token.as_ref(), &status).await {
+        let live = Live(Arc::clone(&self.context));
+        match protocol::publish(&live, &self.token, &status).await {
             Ok(Some(token)) => self.wrote(token),
             Ok(None) => {}
             Err(error) => return stale_or(error),

@@ -407,18 +407,18 @@ pub struct Recorded {
 #[must_use]
 pub fn record(
     mut status: ProviderKeyStatus,
-    deposit: &Recorded,
+    recorded: &Recorded,
     wanted: &Wanted,
     now: Timestamp,
 ) -> ProviderKeyStatus {
-    if let Some(old) = status.id.replace(deposit.id.0.clone()).filter(|old| *old != deposit.id.0) {
+    if let Some(old) = status.id.replace(recorded.id.0.clone()).filter(|old| *old != recorded.id.0) {
         status.superseded.push(old);
     }
-    status.serial = Some(deposit.serial.0);
-    status.internal.settled_serial = Some(deposit.serial.0);
+    status.serial = Some(recorded.serial.0);
+    status.internal.settled_serial = Some(recorded.serial.0);
     status.internal.credential_hash = Some(wanted.content.clone());
     status.assigned_to = wanted.assigned_to.iter().map(|id| id.0.clone()).collect();
-    status.created_at = deposit.created_at.or(Some(now));
+    status.created_at = recorded.created_at.or(Some(now));
     status.missing_since = None;
     status.failures = None;
     status.next_attempt_at = None;

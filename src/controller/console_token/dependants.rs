@@ -67,8 +67,8 @@ impl Work {
         };
         let differs =
             |it: &ProviderKey| refers(it) && it.status.as_ref().is_some_and(|status| view.differs(status));
-        for deposit in watch::select(&self.context.stores.provider_keys, differs) {
-            self.context.queues.enqueue::<ProviderKey>(deposit);
+        for provider_key in watch::select(&self.context.stores.provider_keys, differs) {
+            self.context.queues.enqueue::<ProviderKey>(provider_key);
         }
     }
 
