@@ -13,18 +13,20 @@ pub mod provider_key;
 pub mod rotation;
 pub mod shared;
 pub mod text;
+pub mod verdict;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::{CustomResourceExt, Resource};
 
-pub use condition::{Reason, Verdict};
+pub use condition::Reason;
 pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
 pub use event::EventReason;
 pub use gateway_api_key::{GatewayApiKey, GatewayApiKeySpec, GatewayApiKeyStatus};
 pub use project_settings::{ProjectSettings, ProjectSettingsSpec, ProjectSettingsStatus};
 pub use provider_key::{ProviderKey, ProviderKeySpec, ProviderKeyStatus};
+pub use verdict::{LastPass, Verdict};
 
 /// API group of every kind.
 pub const GROUP: &str = "keysmith.dev";

@@ -162,8 +162,9 @@ async fn undecodable<K: Managed>(
 ) -> Result<Action, Error> {
     let verdict = report::key::undecodable(error);
     let mut conditions = Vec::new();
-    verdict.apply(&mut conditions, meta.generation, context.clock.now());
-    let status = json!({"observedGeneration": meta.generation, "conditions": conditions});
+    let mut last = None;
+    verdict.apply(&mut conditions, &mut last, meta.generation, context.clock.now());
+    let status = json!({"observedGeneration": meta.generation, "conditions": conditions, "internal": {"lastPass": last}});
     object::publish_raw::<K>(&context.client, meta, status).await?;
     Ok(Action::await_change())
 }

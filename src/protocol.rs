@@ -10,6 +10,7 @@ pub mod secret;
 
 use crate::cluster;
 use crate::cluster::object::{self, Managed};
+use crate::plan::fault::Fault;
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Entry, Owner, Place, Why};
 use crate::plan::naming::Mark;
@@ -46,6 +47,18 @@ pub enum Pass {
     Unfinished,
 }
 
+/// How one step of a pass ended.
+enum Done {
+    /// The step succeeded: send its event and decide again.
+    Taken,
+    /// Decide again.
+    Again,
+    /// The pass is over.
+    Pass(Pass),
+    /// The vendor call failed; the text completes "could not …".
+    Failed(Fault, &'static str),
+}
+
 impl Pass {
     /// `Rest(time)` instead of any other `Rest`; other results stay.
     #[must_use]
@@ -75,13 +88,14 @@ pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
     }
 }
 
-/// Writes status if it differs. `None`: nothing to write.
+/// Writes status if it differs. `None`: nothing to write. Where a status of an earlier version differs only in the
+/// place of a field, it stays until there is more to write.
 pub async fn publish<K: Managed, P: ObjectPort<K>>(
     ports: &P,
     object: &Arc<K>,
     status: &K::Status,
 ) -> kube::Result<Option<Arc<K>>> {
-    if object.status() == Some(status) {
+    if object.status().is_some_and(|stored| K::moved(stored.clone()) == *status) {
         return Ok(None);
     }
     ports.publish(object, status).await.map(|written| Some(Arc::new(written)))

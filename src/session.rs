@@ -263,7 +263,7 @@ impl Session {
         let secret = secrets.token(&place).await.map_err(unread)?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
         let shares = Arc::new(Shares::default());
-        let id = shares.of_credential(&spec.vendor, (driver.capabilities.name, base.as_str()), &secret);
+        let id = shares.of_credential(&spec.vendor, driver.capabilities.name, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         Ok(Account::new(Parts {

@@ -96,7 +96,7 @@ pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Rea
         match spent {
             Ok((vendor, currency, spent)) => {
                 reading.answered += 1;
-                let rows = of_token.iter().map(|key| row(key, &cluster, (vendor, currency), &spent));
+                let rows = of_token.iter().map(|key| row(key, &cluster, vendor, currency, &spent));
                 reading.rows.extend(rows);
             }
             Err(why) => reading.unasked.push(Unasked { token: asking, why }),
@@ -170,7 +170,7 @@ async fn ask(
     Ok((capabilities.name, capabilities.budget.currency, spent))
 }
 
-fn row(key: &GatewayApiKey, cluster: &ClusterId, (vendor, currency): (&str, &str), spent: &Spent) -> Row {
+fn row(key: &GatewayApiKey, cluster: &ClusterId, vendor: &str, currency: &str, spent: &Spent) -> Row {
     let identity = Identity::from(Mark::new(cluster, &key.uid().unwrap_or_default()));
     let id = key.status.as_ref().and_then(|status| status.id.as_deref());
     let one = spent.of(&identity, id);

@@ -1,6 +1,6 @@
 //! Conditions and the closed list of their reasons.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -173,115 +173,6 @@ reasons! {
     DeletionBlocked,
     /// The stored resource does not fit the current type
     Undecodable,
-}
-
-/// The outcome of a reconciliation, as written to the conditions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Whether the resource fulfils its purpose.
-    pub ready: bool,
-    /// Reason of the conditions.
-    pub reason: Reason,
-    /// One clause: what is wrong, what happens next and when, what to do.
-    pub message: String,
-    /// What happens next.
-    pub course: Course,
-}
-
-/// What happens next with a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
-    /// Nothing is left to do.
-    Settled,
-    /// Keysmith continues by itself.
-    Reconciling,
-    /// An object is missing that another tool usually creates within seconds: `Reconciling` for `PATIENCE`, then
-    /// `Stalled`.
-    Waiting,
-    /// Only a change by a person can help.
-    Stalled,
-}
-
-/// How long a missing reference is not a failure, because another controller may be about to create the object.
-pub const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
-
-impl Verdict {
-    /// Everything is as specified.
-    pub fn settled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { ready: true, reason, message: message.into(), course: Course::Settled }
-    }
-
-    /// Not as specified yet; Keysmith continues by itself.
-    pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self { ready: false, reason, message: message.into(), course: Course::Reconciling }
-    }
-
-    /// An object is missing that another tool may create: reconciling for `PATIENCE`, then stalled.
-    pub fn waiting(reason: Reason, message: impl Into<String>) -> Self {
-        Self { ready: false, reason, message: message.into(), course: Course::Waiting }
-    }
-
-    /// Only a change by a person can help.
-    pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self { ready: false, reason, message: message.into(), course: Course::Stalled }
-    }
-
-    /// The verdict with `ready` set: an existing key keeps working.
-    #[must_use]
-    pub fn still_ready(self, ready: bool) -> Self {
-        Self { ready, ..self }
-    }
-
-    /// The verdict, stalled if only a person can help.
-    #[must_use]
-    pub fn stalled_if(self, stalled: bool) -> Self {
-        if stalled { Self { course: Course::Stalled, ..self } } else { self }
-    }
-
-    /// Updates `conditions` according to the verdict.
-    pub fn apply(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
-        let waiting_since = self.waiting_since(conditions, now);
-        let stalled = self.is_stalled(conditions, now);
-        set(conditions, condition(READY, self.ready, self.reason, &self.message, generation), now);
-        let kind = match self.course {
-            Course::Settled => None,
-            _ if stalled => Some(STALLED),
-            _ => Some(RECONCILING),
-        };
-        let other = |it: &Condition| Some(it.type_.as_str()) != kind;
-        conditions.retain(|it| ![RECONCILING, STALLED].contains(&it.type_.as_str()) || !other(it));
-        let Some(kind) = kind else { return };
-        // A new wait starts now, so its condition must be a new one too.
-        if waiting_since == Some(now) {
-            conditions.retain(|it| it.type_ != kind);
-        }
-        let message = format!("{}; see condition Ready", first_clause(&self.message));
-        set(conditions, condition(kind, true, self.reason, &message, generation), now);
-    }
-
-    /// Whether only a change by a person can help, at once or because a wait took too long.
-    pub fn is_stalled(&self, conditions: &[Condition], now: Timestamp) -> bool {
-        let overdue = |since| now.duration_since(since) >= PATIENCE;
-        self.course == Course::Stalled || self.waiting_since(conditions, now).is_some_and(overdue)
-    }
-
-    /// Start of the wait; `now` if it starts now.
-    fn waiting_since(&self, conditions: &[Condition], now: Timestamp) -> Option<Timestamp> {
-        if self.course != Course::Waiting {
-            return None;
-        }
-        let same = |kind| find(conditions, kind).filter(|it| it.reason == self.reason.as_str());
-        if same(STALLED).is_some() {
-            return Some(Timestamp::UNIX_EPOCH);
-        }
-        Some(same(RECONCILING).map_or(now, |it| it.last_transition_time.0))
-    }
-
-    /// When a missing object counts as missing for good; `None` unless a wait is in progress.
-    pub fn gives_up_at(&self, conditions: &[Condition]) -> Option<Timestamp> {
-        let waiting = find(conditions, RECONCILING).filter(|_| self.course == Course::Waiting)?;
-        waiting.last_transition_time.0.checked_add(PATIENCE).ok()
-    }
 }
 
 /// The first clause, which says what is wrong; `Ready` has the whole message.

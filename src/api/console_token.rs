@@ -4,6 +4,7 @@ use super::former::Former;
 use super::rotation::RotationSpec;
 use super::shared::{LocalRef, SecretKeyRef, conditions_schema};
 use super::text::{amount, entry_name, gateway_url, interval, object_name, organization_id, path};
+use super::verdict::LastPass;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -370,6 +371,9 @@ pub struct TokenInternal {
     /// How many keys were created within the running day, by the names of their resources; those with most keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_today: Option<Vec<MintedToday>>,
+    /// What the last pass concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<LastPass>,
 }
 
 impl TokenInternal {
@@ -382,8 +386,16 @@ impl ConsoleTokenStatus {
     /// The same status, with fields of version 0.1 moved to their present ones.
     #[must_use]
     pub fn moved(self) -> Self {
-        let internal = TokenInternal { keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()) };
+        let internal = TokenInternal {
+            keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()),
+            last_pass: self.last_pass(),
+        };
         Self { internal, former_keys_today: Former::default(), ..self }
+    }
+
+    /// What the last pass concluded, wherever that is stored.
+    pub fn last_pass(&self) -> Option<LastPass> {
+        self.internal.last_pass.clone().or_else(|| LastPass::of_conditions(&self.conditions))
     }
 
     /// How many keys were created within the running day, wherever that is stored.

@@ -1,5 +1,6 @@
 //! `GatewayApiKey`: a key with which applications call the gateway.
 
+use super::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, ROTATION_OVERDUE};
 use super::former::Former;
 use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
@@ -10,6 +11,7 @@ use super::text::{
     AGE_AND_EXPIRY, RENEW_BEFORE, coding_assistant, display_name, email, entries, external_id, object_name,
     secret_type,
 };
+use super::verdict::LastPass;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -265,7 +267,7 @@ pub struct SecretTemplate {
     /// Labels and annotations of the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Decorations>,
-    /// Entries of the Secret, each a minijinja template with the variables `key`, `baseUrl`, `keyId`, `name`,
+    /// Entries of the Secret, each a template with the variables `key`, `baseUrl`, `keyId`, `name`,
     /// `namespace`, `serial`, `expiresAt`, `models`. They are added to the preset's entries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "entries")]
@@ -423,6 +425,21 @@ pub struct KeyInternal {
     /// What earlier keys spent of the running period of the budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_spend: Option<CarriedSpend>,
+    /// What the last pass concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<LastPass>,
+    /// Whether the replacement of the served key is overdue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotation_overdue: bool,
+    /// Since when the budget of the served key is spent, so that the gateway refuses the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_spent_since: Option<Timestamp>,
+    /// The generation for which the spending was last compared with the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_generation: Option<i64>,
+    /// The generation for which all workloads to restart were last found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumers_found_generation: Option<i64>,
 }
 
 impl KeyInternal {
@@ -434,7 +451,7 @@ impl KeyInternal {
 impl GatewayApiKeyStatus {
     /// The internal state, wherever it is stored: version 0.1 kept it beside the other fields.
     pub fn read_internal(&self) -> KeyInternal {
-        let internal = self.internal.clone();
+        let internal = self.concluded(self.internal.clone());
         KeyInternal {
             applied_generation: self.former_applied_generation.or(internal.applied_generation),
             settled_serial: self.former_settled_serial.or(internal.settled_serial),
@@ -443,6 +460,25 @@ impl GatewayApiKeyStatus {
             restarted_revision: self.former_restarted_for.or(internal.restarted_revision),
             key_count: self.former_key_count.or(internal.key_count),
             carried_spend: self.former_carried_spend.or(internal.carried_spend),
+            ..internal
+        }
+    }
+
+    /// The internal state with what the last pass concluded: version 0.1 wrote that into conditions only.
+    fn concluded(&self, internal: KeyInternal) -> KeyInternal {
+        let conditions = &self.conditions;
+        if internal.last_pass.is_some() {
+            return internal;
+        }
+        let spent = condition::find(conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True");
+        let found = condition::find(conditions, CONSUMERS_MISSING).filter(|it| it.status == "False");
+        KeyInternal {
+            last_pass: LastPass::of_conditions(conditions),
+            rotation_overdue: condition::find(conditions, ROTATION_OVERDUE).is_some(),
+            budget_spent_since: spent.map(|it| it.last_transition_time.0),
+            budget_generation: condition::find(conditions, BUDGET_LOW).and_then(|it| it.observed_generation),
+            consumers_found_generation: found.and_then(|it| it.observed_generation),
+            ..internal
         }
     }
 
@@ -495,6 +531,49 @@ mod tests {
         fields.sort_unstable();
         assert_eq!(fields, ["id", "internal", "serial"], "{moved}");
         assert_eq!(moved["internal"]["immutableFieldsHash"], "hash");
+    }
+
+    #[test]
+    fn what_version_0_1_wrote_into_conditions_alone_is_understood_and_costs_no_write_of_its_own() {
+        let said = |kind: &str, status: &str, reason: &str| {
+            json!({"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": 2,
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let status = |conditions: serde_json::Value| {
+            serde_json::from_value::<GatewayApiKeyStatus>(json!({"id": "key_1", "conditions": conditions}))
+                .unwrap()
+        };
+        let works = status(json!([
+            said("Ready", "True", "Issued"),
+            said("ConsumersMissing", "False", "ConsumersFound")
+        ]));
+        let internal = works.read_internal();
+        let last = internal.last_pass.unwrap();
+        assert_eq!((last.generation, last.works, last.given_up), (Some(2), true, false));
+        assert_eq!(internal.consumers_found_generation, Some(2));
+        // What a pass that changes nothing would write is what is stored.
+        let mut unchanged = works.clone().moved();
+        crate::api::Verdict::settled(crate::api::Reason::Issued, "").apply(
+            &mut unchanged.conditions,
+            &mut unchanged.internal.last_pass,
+            Some(2),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(unchanged, works.moved());
+
+        let stalled =
+            status(json!([said("Ready", "False", "Unsupported"), said("Stalled", "True", "Unsupported")]));
+        assert!(stalled.read_internal().last_pass.unwrap().gave_up(Some(2)));
+        let spent = status(json!([
+            said("Ready", "False", "BudgetSpent"),
+            said("Stalled", "True", "BudgetSpent"),
+            said("BudgetExhausted", "True", "BudgetSpent"),
+            said("BudgetLow", "True", "BudgetNearlySpent"),
+            said("RotationOverdue", "True", "Replacing"),
+        ]));
+        let internal = spent.read_internal();
+        assert!(!internal.last_pass.unwrap().given_up && internal.rotation_overdue);
+        assert!(internal.budget_spent_since.is_some() && internal.budget_generation == Some(2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::rotation::ManagementPolicy;
 use super::shared::{ConsoleTokenRef, conditions_schema};
+use super::verdict::LastPass;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -131,4 +132,31 @@ pub struct ProjectSettingsStatus {
     /// The last handled value of the annotation `keysmith.dev/reconcile-requested-at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// Internal state of Keysmith.
+    #[serde(default, skip_serializing_if = "ProjectInternal::is_empty")]
+    pub internal: ProjectInternal,
+}
+
+/// Internal state of Keysmith about a project's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectInternal {
+    /// What the last pass concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<LastPass>,
+}
+
+impl ProjectInternal {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl ProjectSettingsStatus {
+    /// The same status, with the internal state that version 0.1 wrote into conditions only.
+    #[must_use]
+    pub fn moved(self) -> Self {
+        let last_pass = self.internal.last_pass.or_else(|| LastPass::of_conditions(&self.conditions));
+        Self { internal: ProjectInternal { last_pass }, ..self }
+    }
 }

@@ -3,6 +3,7 @@
 use super::former::Former;
 use super::shared::{ConsoleTokenRef, LocalRef, conditions_schema};
 use super::text::{display_name, entry_name, object_name, provider};
+use super::verdict::LastPass;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -162,6 +163,9 @@ pub struct ProviderKeyInternal {
     /// Salted hash of the stored credential, by which a changed credential is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_hash: Option<String>,
+    /// What the last pass concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pass: Option<LastPass>,
 }
 
 impl ProviderKeyInternal {
@@ -178,6 +182,7 @@ impl ProviderKeyStatus {
             internal: ProviderKeyInternal {
                 settled_serial: self.former_settled_serial.or(self.internal.settled_serial),
                 credential_hash: self.former_content.or(self.internal.credential_hash),
+                last_pass: self.internal.last_pass.or_else(|| LastPass::of_conditions(&self.conditions)),
             },
             former_settled_serial: Former::default(),
             former_content: Former::default(),

@@ -80,7 +80,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let times = election_times(&arguments.election)?;
     let config = session::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
-    announce(&arguments, &endpoints, level, (&config, &ledger_namespace));
+    announce(&arguments, &endpoints, level, &config, &ledger_namespace);
     let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
     let election = election.transpose()?;
     let client = session::client(config)?;
@@ -141,7 +141,8 @@ fn announce(
     arguments: &Arguments,
     endpoints: &Endpoints,
     level: &Filter,
-    (config, ledger_namespace): (&Config, &str),
+    config: &Config,
+    ledger_namespace: &str,
 ) {
     let namespaces = watched(&arguments.namespaces);
     let election = &arguments.election;

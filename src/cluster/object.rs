@@ -62,6 +62,8 @@ pub trait Managed:
     const KIND: &'static str;
     /// Its status, if it has one yet.
     fn status(&self) -> Option<&Self::Status>;
+    /// The status with what an earlier version stored elsewhere in its present place.
+    fn moved(status: Self::Status) -> Self::Status;
     /// Serial of its key at the vendor, for logs.
     fn serial(&self) -> Option<u64>;
     /// The console token it is made with.
@@ -77,6 +79,9 @@ macro_rules! managed {
             const KIND: &'static str = stringify!($kind);
             fn status(&self) -> Option<&Self::Status> {
                 HasStatus::status(self)
+            }
+            fn moved(status: Self::Status) -> Self::Status {
+                status.moved()
             }
             fn serial(&self) -> Option<u64> {
                 self.key_serial()

@@ -12,9 +12,9 @@ pub use holding::release_unneeded;
 use super::context::Context;
 use super::live::Live;
 use super::{Error, Pass, Subject, stale_or, sweep};
-use crate::api::condition::{self, EXPIRING_SOON, READY};
+use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::shared::LocalRef;
-use crate::api::{ConsoleToken, EventReason, FORCE_ORPHAN, Reason, Verdict};
+use crate::api::{ConsoleToken, ConsoleTokenStatus, EventReason, FORCE_ORPHAN, LastPass, Reason, Verdict};
 use crate::cluster::{self, object};
 use crate::gateway::account::{Account, Parts};
 use crate::gateway::shares::Membership;
@@ -143,10 +143,11 @@ impl Work {
         }
         let ready = if verification.verdict.ready { Ok(()) } else { Err(verification.summary) };
         let account = verification.connection.account.clone().filter(|_| ready.is_ok());
-        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        let last = self.last_pass();
         // An unsupported field does not stall a token that works.
-        let stalled = ready.is_err() && verification.verdict.is_stalled(conditions, self.context.clock.now());
-        self.take(verification.connection, (ready, stalled), verification.doubt);
+        let stalled =
+            ready.is_err() && verification.verdict.is_stalled(last.as_ref(), self.context.clock.now());
+        self.take(verification.connection, ready, stalled, verification.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
@@ -158,12 +159,7 @@ impl Work {
     }
 
     /// Records the token's state, and enqueues its dependents if it changed.
-    fn take(
-        &self,
-        connection: Connection,
-        (ready, stalled): (Result<(), String>, bool),
-        doubt: Option<String>,
-    ) {
+    fn take(&self, connection: Connection, ready: Result<(), String>, stalled: bool, doubt: Option<String>) {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
         let uid = self.token.uid().unwrap_or_default();
         self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
@@ -241,7 +237,7 @@ impl Work {
         }
         let clock = self.context.clock.clone();
         let shares = Arc::clone(&self.context.shares);
-        let id = shares.of_credential(&spec.vendor, (capabilities.name, base.as_str()), &secret);
+        let id = shares.of_credential(&spec.vendor, capabilities.name, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         let gateway_url = capabilities.base_url(spec).to_owned();
@@ -281,8 +277,12 @@ impl Work {
     }
 
     fn is_ready(&self) -> bool {
-        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        condition::find(conditions, READY).is_some_and(|it| it.status == "True")
+        self.last_pass().is_some_and(|it| it.works)
+    }
+
+    /// What the last pass concluded.
+    fn last_pass(&self) -> Option<LastPass> {
+        self.token.status.as_ref().and_then(ConsoleTokenStatus::last_pass)
     }
 
     async fn publish(&mut self, verdict: &Verdict, requeue_at: Option<Timestamp>) -> Result<Pass, Error> {
@@ -299,8 +299,10 @@ impl Work {
         status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
         status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
-        notices.extend(report::transition(&mut status.conditions, verdict, generation, now));
-        let requeue_at = [requeue_at, verdict.gives_up_at(&status.conditions)].into_iter().flatten().min();
+        let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+        notices.extend(report::transition(conditions, last, verdict, generation, now));
+        let gives_up_at = last.as_ref().and_then(|it| it.gives_up_at(now));
+        let requeue_at = [requeue_at, gives_up_at].into_iter().flatten().min();
         self.report_account(&mut status);
         if let Some(today) = self.context.minted_today(&self.token, now) {
             status.internal.keys_today = Some(today);
@@ -344,14 +346,14 @@ impl Work {
             Ok((account, connection)) => {
                 let verification = self.verify(account, connection).await;
                 let ready = verification.doubt.clone().map_or(Ok(()), Err);
-                self.take(verification.connection, (ready, false), verification.doubt);
+                self.take(verification.connection, ready, false, verification.doubt);
                 Ok(None)
             }
             Err(_) if before.as_ref().is_some_and(|it| it.account.is_some()) => Ok(None),
             Err(verdict) => {
                 let lost = self.is_lost().await?;
                 let message = if lost { token::lost(&self.token) } else { verdict.message };
-                self.take(Connection { lost, ..Connection::default() }, (Err(message.clone()), true), None);
+                self.take(Connection { lost, ..Connection::default() }, Err(message.clone()), true, None);
                 Ok(Some(message))
             }
         }

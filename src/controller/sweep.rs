@@ -90,7 +90,7 @@ impl Sweeps {
 
     /// Whether a sweep is due. The first one is somewhere within the first interval, so that a restart of the
     /// operator does not start all sweeps at once.
-    fn is_due(&self, listing: &ListingId, (vendor, seed): (&'static str, &str), now: Timestamp) -> bool {
+    fn is_due(&self, listing: &ListingId, vendor: &'static str, seed: &str, now: Timestamp) -> bool {
         let Some(every) = self.every else {
             return false;
         };
@@ -155,7 +155,7 @@ pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Ac
     }
     let id = account.lists();
     let seed = context.accounts.seed(&id, &uid);
-    if !context.sweeps.is_due(&id, (account.capabilities().name, &seed), context.clock.now()) {
+    if !context.sweeps.is_due(&id, account.capabilities().name, &seed, context.clock.now()) {
         return;
     }
     context.sweeps.forget_unlisted(|it| *it == *id || context.accounts.list(it));

@@ -170,7 +170,7 @@ impl Edgee {
     pub fn spend(&self, id: &str, micros: u64) -> bool {
         self.shared.with(|state, now| {
             let completion = Completion::cost_only(catalog::MODELS[0], now);
-            gateway::book(&mut state.edgee, id, &completion, (micros, Vec::new()))
+            gateway::book(&mut state.edgee, id, &completion, micros, Vec::new())
         })
     }
 

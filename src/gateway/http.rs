@@ -264,7 +264,8 @@ fn coding(response: &Response<Bytes>) -> Option<&'static str> {
 /// The field that makes a response malformed, if it is a single one: without it, the response can be read, or the
 /// error is that it is missing.
 fn blamed<T: DeserializeOwned>(
-    (body, read): (Value, &'static [&'static str]),
+    body: Value,
+    read: &'static [&'static str],
     complaint: &str,
 ) -> Option<&'static str> {
     let missing = |complaint: &str| {
@@ -392,7 +393,7 @@ impl Answer {
         let secrets: Vec<_> = self.secrets.iter().map(ExposeSecret::expose_secret).collect();
         guard::withhold(&mut document, &secrets);
         T::deserialize(&document).map_err(|error| {
-            match blamed::<T>((document, self.read), &error.to_string()) {
+            match blamed::<T>(document, self.read, &error.to_string()) {
                 Some(field) => FaultKind::MalformedField { entry: None, field },
                 None => FaultKind::Malformed("a field is missing or of another type"),
             }

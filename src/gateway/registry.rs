@@ -99,7 +99,7 @@ impl Vendors {
         let endpoint = endpoint.unwrap_or(spec.endpoint.as_deref()).unwrap_or_default();
         let reference = TokenRef::of(token);
         let vendor = driver.map_or("", |it| it.capabilities.name);
-        let place = Place::of(&reference, (vendor, endpoint), &driver.map_or_else(String::new, named));
+        let place = Place::of(&reference, vendor, endpoint, &driver.map_or_else(String::new, named));
         let account = token.status.as_ref().and_then(|it| it.account.as_ref());
         TokenPlace {
             token: reference,

@@ -160,7 +160,8 @@ impl Shares {
     pub fn of_credential(
         &self,
         vendor: &Vendor,
-        (driver, endpoint): (&str, &str),
+        driver: &str,
+        endpoint: &str,
         secret: &SecretString,
     ) -> ListingId {
         let hash = http::fingerprint(secret, &self.salt);
@@ -217,7 +218,7 @@ mod tests {
     use jiff::SignedDuration;
 
     fn id(shares: &Shares, endpoint: &str, secret: &str) -> ListingId {
-        shares.of_credential(&Vendor::default(), ("edgee", endpoint), &SecretString::from(secret.to_owned()))
+        shares.of_credential(&Vendor::default(), "edgee", endpoint, &SecretString::from(secret.to_owned()))
     }
 
     fn shared(shares: &Shares, id: &ListingId) -> Arc<Shared> {

@@ -2,7 +2,7 @@
 
 use super::decision::{Decision, Step, Why, take};
 use super::desired::Desired;
-use super::facts::Facts;
+use super::facts::{Confirmed, Facts};
 use super::listing::KeyId;
 use super::naming::Mark;
 use super::retry::plus;
@@ -17,10 +17,10 @@ pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
         return take(Step::Look(jiff::Timestamp::UNIX_EPOCH), Why::Observed);
     }
     match (&facts.external, &facts.confirmed) {
-        (Some(_), _) | (None, Some(Some(_))) => take(Step::Rest(None), Why::Observed),
+        (Some(_), _) | (None, Confirmed::Shown(_)) => take(Step::Rest(None), Why::Observed),
         // The listing may be older than the key.
-        (None, None) => take(Step::Confirm(id.clone()), Why::Observed),
-        (None, Some(None)) => take(Step::Rest(Some(plus(facts.now, AGAIN))), Why::ExternalMissing),
+        (None, Confirmed::NotRead) => take(Step::Confirm(id.clone()), Why::Observed),
+        (None, Confirmed::Gone) => take(Step::Rest(Some(plus(facts.now, AGAIN))), Why::ExternalMissing),
     }
 }
 
@@ -29,9 +29,9 @@ pub fn observe(facts: &Facts, id: &KeyId) -> Decision {
 pub fn take_over(facts: &Facts, desired: &Desired, id: &KeyId) -> Decision {
     let rest = |why| take(Step::Rest(Some(plus(facts.now, AGAIN))), why);
     let key = match &facts.confirmed {
-        None => return take(Step::Confirm(id.clone()), Why::TakenOver),
-        Some(None) => return rest(Why::ExternalMissing),
-        Some(Some(key)) => key,
+        Confirmed::NotRead => return take(Step::Confirm(id.clone()), Why::TakenOver),
+        Confirmed::Gone => return rest(Why::ExternalMissing),
+        Confirmed::Shown(key) => key,
     };
     if let Some(serial) = facts.identity.serial_in(&key.name) {
         if !facts.finalizer {

@@ -33,7 +33,8 @@ pub fn is_told(facts: &Facts, desired: &Desired) -> bool {
 pub fn shares(
     served: Option<&Listed>,
     desired: &Desired,
-    (cause, now): (Option<Cause>, Timestamp),
+    cause: Option<Cause>,
+    now: Timestamp,
 ) -> Option<Shares> {
     let limit = desired.settings.budget?;
     let left = served?.remaining?.min(limit.micros);
@@ -60,9 +61,11 @@ fn share(overlap: SignedDuration, rest: Option<SignedDuration>) -> u64 {
 /// The new limit of the served key after a previous key of the same period was deleted and its remaining budget is
 /// added.
 pub fn given_back(
-    (retired, served): (&Listed, &Listed),
+    retired: &Listed,
+    served: &Listed,
     replaced_at: Timestamp,
-    (desired, now): (&Desired, Timestamp),
+    desired: &Desired,
+    now: Timestamp,
 ) -> Option<u64> {
     let limit = desired.settings.budget?;
     let end = period_end(limit.period, &desired.zone, replaced_at);

@@ -8,7 +8,6 @@ use super::money;
 use super::naming::{Identity, Serial};
 use super::requests::RotationRequests;
 use crate::api::GatewayApiKeyStatus;
-use crate::api::condition::{self, READY};
 use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey, SecretContest};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +78,35 @@ impl Target {
     }
 }
 
+/// What reading the served key from the vendor in this pass brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Confirmed {
+    /// The key was not read in this pass.
+    #[default]
+    NotRead,
+    /// The vendor has no such key.
+    Gone,
+    /// The key as the vendor shows it.
+    Shown(Box<Listed>),
+}
+
+impl Confirmed {
+    /// The key, if the vendor showed it.
+    pub fn shown(&self) -> Option<&Listed> {
+        match self {
+            Self::Shown(key) => Some(key),
+            Self::NotRead | Self::Gone => None,
+        }
+    }
+}
+
+/// The vendor's answer to a read.
+impl From<Option<Listed>> for Confirmed {
+    fn from(answer: Option<Listed>) -> Self {
+        answer.map_or(Self::Gone, |key| Self::Shown(Box::new(key)))
+    }
+}
+
 /// What status records of the served key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
@@ -130,13 +158,14 @@ pub struct Record {
     pub carried: Option<CarriedSpend>,
     /// Hash of the Secret content that its readers were last restarted for.
     pub restarted_for: Option<String>,
-    /// Whether the condition Ready is true.
-    pub ready: bool,
+    /// Whether applications had a working key when the last pass ended.
+    pub worked: bool,
 }
 
 impl From<&GatewayApiKeyStatus> for Record {
     fn from(status: &GatewayApiKeyStatus) -> Self {
         let internal = status.read_internal();
+        let last = internal.last_pass.unwrap_or_default();
         Self {
             id: status.id.clone().map(KeyId),
             serial: status.serial.and_then(Serial::believed),
@@ -148,7 +177,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             next_attempt_at: status.next_attempt_at,
             // Earlier versions wrote only `observedGeneration`, for both.
             generation: internal.applied_generation.or(status.observed_generation),
-            attempted: condition::find(&status.conditions, READY).and_then(|it| it.observed_generation),
+            attempted: last.generation,
             previous: status.previous.clone(),
             next_rotation: status.next_rotation_time,
             rotated_at: status.last_rotation.as_ref().map(|it| it.time),
@@ -167,7 +196,7 @@ impl From<&GatewayApiKeyStatus> for Record {
             count: internal.key_count,
             carried: internal.carried_spend,
             restarted_for: internal.restarted_revision,
-            ready: condition::find(&status.conditions, READY).is_some_and(|it| it.status == "True"),
+            worked: last.works,
         }
     }
 }
@@ -194,8 +223,8 @@ pub struct Facts {
     pub target: Target,
     /// The newest listing that is recent enough to trust; `None` before the first one.
     pub view: Option<View>,
-    /// The served key as read directly from the vendor in this pass; `Some(None)` means that it is gone.
-    pub confirmed: Option<Option<Listed>>,
+    /// The served key as read directly from the vendor in this pass.
+    pub confirmed: Confirmed,
     /// Fields that were amended in this pass.
     pub amended: Vec<super::drift::Field>,
     /// Keys that the vendor confirmed as gone in this pass; a listing may lag and still show them.
@@ -267,7 +296,8 @@ impl Facts {
 
     /// Whether the Secret holds the served key and, as far as is known, that key works.
     pub fn works(&self) -> bool {
-        let missing = self.confirmed == Some(None) && !self.doubted || self.record.missing_since.is_some();
+        let missing =
+            self.confirmed == Confirmed::Gone && !self.doubted || self.record.missing_since.is_some();
         self.serves() && !missing && self.expired().is_none()
     }
 

@@ -11,7 +11,7 @@ use super::claim::{Claim, Purpose};
 use super::contest::{self, Contest};
 use super::decision::{Decision, Served, Step, TAKEN, Why, again, immutable, issue, newest, outranked, take};
 use super::desired::Desired;
-use super::facts::{Facts, Record, Target};
+use super::facts::{Confirmed, Facts, Record, Target};
 use super::listing::KeyId;
 use super::missing::missing;
 use super::naming::Serial;
@@ -33,7 +33,7 @@ const SURE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The claim to write back if the resource lost its finalizer or its claim, for example by `kubectl replace`.
 /// Without both, deleting the resource would leave its keys behind.
-pub fn hold(record: &Record, (finalizer, claim): (bool, Option<Claim>), now: Timestamp) -> Option<Claim> {
+pub fn hold(record: &Record, finalizer: bool, claim: Option<Claim>, now: Timestamp) -> Option<Claim> {
     // Keys are counted from the first claim on, so a count means that a claim existed.
     let keeps = record.serial.is_some() || !record.previous.is_empty() || record.count.is_some();
     if !keeps || finalizer && claim.is_some() {
@@ -82,7 +82,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
         return match (&decision.step, &served) {
             // While the outcome of a successor is unknown, keep the Secret of the served key correct, unless that
             // key is gone.
-            (Step::Rest(_), Some(served)) if facts.confirmed != Some(None) => {
+            (Step::Rest(_), Some(served)) if facts.confirmed != Confirmed::Gone => {
                 mend(facts, served).unwrap_or(decision)
             }
             _ => decision,
@@ -111,9 +111,9 @@ fn is_first(facts: &Facts) -> bool {
 /// the key's bytes are still in it, or if it is absent and the vendor reveals the key.
 fn backing_off(facts: &Facts, served: Option<&Served<'_>>, next: Timestamp) -> Decision {
     let absent = facts.target == Target::Absent && facts.ability.recovery == Recovery::Reveal;
-    let at_once = facts.record.ready || absent || facts.key_stands();
+    let at_once = facts.record.worked || absent || facts.key_stands();
     let unwell = |served| mend(facts, served).filter(|it| at_once && it.why != Why::Overlap);
-    let gone = facts.confirmed == Some(None);
+    let gone = facts.confirmed == Confirmed::Gone;
     let mended = served.filter(|_| unwritable(facts).is_none() && !gone).and_then(unwell);
     mended.unwrap_or_else(|| take(Step::Rest(Some(next)), Why::BackingOff))
 }

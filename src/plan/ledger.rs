@@ -88,7 +88,7 @@ impl Place {
     }
 
     /// The location that a console token leads to, with this driver and endpoint, and this account if it is known.
-    pub fn of(token: &TokenRef, (vendor, endpoint): (&str, &str), account: &str) -> Self {
+    pub fn of(token: &TokenRef, vendor: &str, endpoint: &str, account: &str) -> Self {
         let (vendor, endpoint, account) = (vendor.to_owned(), endpoint.to_owned(), account.to_owned());
         Self { vendor, account, endpoint, ..Self::unknown(token) }
     }

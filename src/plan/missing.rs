@@ -3,7 +3,7 @@
 //! becomes a previous key.
 
 use super::decision::{Decision, Served, Step, Why, again, take};
-use super::facts::Facts;
+use super::facts::{Confirmed, Facts};
 use super::requests::Cause;
 use super::retry::plus;
 use jiff::{SignedDuration, Timestamp};
@@ -13,15 +13,15 @@ const APART: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step for a served key that is missing now or was at the last look; `None` if it is there.
 pub(super) fn missing(facts: &Facts, served: &Served<'_>) -> Option<Decision> {
-    let gone = facts.confirmed == Some(None);
+    let gone = facts.confirmed == Confirmed::Gone;
     let Some(since) = facts.record.missing_since else {
         return gone.then(|| first(facts, served));
     };
     let sure = plus(since, APART.max(facts.ability.listing_lag * 2));
     match &facts.confirmed {
-        Some(Some(_)) => None,
-        None => Some(look(facts, served, sure)),
-        Some(None) => Some(second(facts, served, sure)),
+        Confirmed::Shown(_) => None,
+        Confirmed::NotRead => Some(look(facts, served, sure)),
+        Confirmed::Gone => Some(second(facts, served, sure)),
     }
 }
 

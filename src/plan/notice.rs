@@ -14,9 +14,8 @@ use super::report;
 use super::retry::plus;
 use super::settings::Settings;
 use super::spec_field::SpecField;
-use crate::api::condition::{self, BUDGET_EXHAUSTED, READY, STALLED};
 use crate::api::rotation::ManagementPolicy;
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Reason};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 
@@ -81,10 +80,8 @@ pub fn concerns(subject: &Subject<'_>, index: &Index<'_>) -> bool {
         return false;
     }
     // Stalled resources are skipped, but not if their key works or its budget is spent.
-    let stalled = condition::find(&status.conditions, STALLED)
-        .is_some_and(|it| it.reason != Reason::BudgetSpent.as_str())
-        && !condition::is_true(&status.conditions, READY);
-    let refused = stalled && status.observed_generation == subject.key.metadata.generation;
+    let last = status.read_internal().last_pass.unwrap_or_default();
+    let refused = last.gave_up(subject.key.metadata.generation);
     let external = spec.external_id.as_deref().filter(|_| status.serial.is_none());
     external.is_some_and(|id| index.by_id.contains_key(id))
         || found(subject, &record, index)
@@ -134,7 +131,7 @@ fn spent_otherwise(status: &GatewayApiKeyStatus, record: &Record, key: &Listed, 
     let Some((limit, left)) = record.sent.budget.zip(key.remaining) else { return false };
     let remaining = |id: &str| index.by_id.get(id).and_then(|key| key.remaining);
     let spending = report::budget::left_over(limit, left, budget::parked(&record.previous, remaining));
-    let exhausted = condition::is_true(&status.conditions, BUDGET_EXHAUSTED);
+    let exhausted = status.read_internal().budget_spent_since.is_some();
     status.budget_used.as_ref() != Some(&report::budget::used(limit, Some(spending)))
         || exhausted != spending.refused
 }

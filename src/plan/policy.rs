@@ -127,9 +127,14 @@ impl Policy {
         }
         let brown_out = span("brownOut", &spec.brown_out)?.unwrap_or(BROWN_OUT);
         let renew = renew(spec, span("renewBefore", &spec.renew_before)?, place)?;
-        let windows = spec.windows.iter().enumerate().map(|it| window(path, it)).collect::<Result<_, _>>()?;
+        let windows = spec
+            .windows
+            .iter()
+            .enumerate()
+            .map(|(index, it)| window(path, index, it))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
-            idle: check_age((max_age, overlap), place).and_then(|()| check_schedule(spec, place)).err(),
+            idle: check_age(max_age, overlap, place).and_then(|()| check_schedule(spec, place)).err(),
             renew,
             max_age,
             overlap,
@@ -160,7 +165,8 @@ pub fn unsupported(spec: &RotationSpec, capabilities: &Capabilities) -> Vec<(&'s
 
 /// `maxAge` must not be shorter than the overlap, because previous keys would pile up.
 fn check_age(
-    (max_age, overlap): (Option<SignedDuration>, SignedDuration),
+    max_age: Option<SignedDuration>,
+    overlap: SignedDuration,
     place: Place<'_>,
 ) -> Result<(), SpecError> {
     let path = place.path;
@@ -227,7 +233,7 @@ fn renew(spec: &RotationSpec, before: Option<SignedDuration>, place: Place<'_>) 
     }
 }
 
-fn window(path: &str, (index, spec): (usize, &WindowSpec)) -> Result<Window, SpecError> {
+fn window(path: &str, index: usize, spec: &WindowSpec) -> Result<Window, SpecError> {
     let days: Vec<_> = spec.days.iter().map(|day| format!("{day:?}")).collect();
     let written =
         Written { days: &days, from: &spec.from, until: &spec.until, time_zone: spec.time_zone.as_deref() };

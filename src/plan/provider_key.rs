@@ -12,7 +12,6 @@ use super::listing::KeyId;
 use super::naming::{Mark, Serial};
 use super::retry::plus;
 use crate::api::ProviderKeyStatus;
-use crate::api::condition::{self, READY};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -265,7 +264,7 @@ pub fn decide(facts: &ProviderKeyFacts, wanted: &Wanted) -> ProviderKeyDecision 
     if let Some(claim) = hold(facts) {
         return take(ProviderKeyStep::Hold(claim), ProviderKeyWhy::Unheld);
     }
-    let attempted = condition::find(&facts.status.conditions, READY).and_then(|it| it.observed_generation);
+    let attempted = facts.status.internal.last_pass.as_ref().and_then(|it| it.generation);
     let changed = facts.requested || attempted != facts.generation;
     let different =
         facts.status.internal.credential_hash.as_ref().is_some_and(|content| *content != wanted.content);

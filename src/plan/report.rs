@@ -10,8 +10,9 @@ pub mod provider_key;
 pub mod token;
 
 use super::fault::{Fault, FaultKind, Unreachable};
-use crate::api::condition::{self, Condition, Course, READY, STALLED};
-use crate::api::{EventReason, Reason, Verdict};
+use crate::api::condition::{self, Condition, READY, STALLED};
+use crate::api::verdict::Course;
+use crate::api::{EventReason, LastPass, Reason, Verdict};
 use jiff::Timestamp;
 
 /// An event: one per transition. Events are the first to be dropped under load.
@@ -54,17 +55,18 @@ pub fn to_the_hour(shown: Option<Timestamp>, used: Option<Timestamp>) -> Option<
     shown.max(hour)
 }
 
-/// Applies a verdict to the conditions. Returns the event of a transition: the reason changed, or a wait became too
+/// Applies a verdict to the conditions and to the record of the last pass. Returns the event of a transition: the reason changed, or a wait became too
 /// long.
 pub fn transition(
     conditions: &mut Vec<Condition>,
+    last: &mut Option<LastPass>,
     verdict: &Verdict,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {
     let before = condition::find(conditions, READY).map(|it| it.reason.clone());
     let was_stalled = condition::is_true(conditions, STALLED);
-    verdict.apply(conditions, generation, now);
+    verdict.apply(conditions, last, generation, now);
     let stalled = condition::is_true(conditions, STALLED);
     let gave_up = verdict.course == Course::Waiting && stalled && !was_stalled;
     if before.as_deref() == Some(verdict.reason.as_str()) && !gave_up {
@@ -81,10 +83,9 @@ pub fn transition(
     (!quiet).then_some(notice)
 }
 
-/// Whether `Ready` already reports this failure, so that this second one confirms it.
-pub fn confirms(conditions: &[Condition], fault: &Fault) -> bool {
-    condition::find(conditions, READY)
-        .is_some_and(|it| it.reason == fault.reason().as_str() && it.message.contains(&fault.to_string()))
+/// Whether the last pass ended with the same fault, so that this second one confirms it.
+pub fn confirms(last: Option<&LastPass>, fault: &Fault) -> bool {
+    last.is_some_and(|last| last.fault.as_deref() == Some(fault.label()))
 }
 
 /// The verdict after a failed vendor call. `doing` completes "could not …"; `again`: the same failure happened
@@ -121,7 +122,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
             None => format!("could not {doing}: {fault}; tried again at {next}"),
         },
     };
-    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again))
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again)).about(fault.label())
 }
 
 /// What to check if a call does not reach the vendor, or reaches another server.

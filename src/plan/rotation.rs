@@ -81,13 +81,14 @@ pub fn leaked(facts: &Facts) -> bool {
 
 fn scheduled(facts: &Facts, desired: &Desired) -> Option<Due> {
     let expires = expiry::planned(&facts.record, desired);
-    calendar((facts.record.created_at, expires), desired, facts.spread)
+    calendar(facts.record.created_at, expires, desired, facts.spread)
 }
 
 /// The scheduled rotation of a key with these times of creation and expiry. `spread` shifts the time per resource,
 /// so that a fleet does not rotate at once.
 pub fn calendar(
-    (created, expires): (Option<Timestamp>, Option<Timestamp>),
+    created: Option<Timestamp>,
+    expires: Option<Timestamp>,
     desired: &Desired,
     spread: f64,
 ) -> Option<Due> {

@@ -4,6 +4,7 @@ use super::budget::Shares;
 use super::capability::Support;
 use super::desired::Desired;
 use super::expiry;
+use super::facts::Confirmed;
 use super::listing::{KeyId, Listed};
 use super::money;
 use super::naming::Serial;
@@ -79,7 +80,7 @@ pub fn succeed(status: &mut GatewayApiKeyStatus, next: &Successor<'_>) {
     status.last_handled_leaked.clone_from(&next.requests.leaked);
     forget_failures(status);
     status.rotation_failures = None;
-    let due = rotation::calendar((status.created_at, status.expires_at), next.desired, next.spread);
+    let due = rotation::calendar(status.created_at, status.expires_at, next.desired, next.spread);
     status.next_rotation_time = due.map(|due| report::to_the_second(due.at));
 }
 
@@ -186,7 +187,7 @@ pub fn announce(status: &mut GatewayApiKeyStatus, ids: &[KeyId], now: Timestamp)
 
 /// Records what the last listing and read show of the served key, and of previous keys that were missing.
 pub fn shown(status: &mut GatewayApiKeyStatus, facts: &super::facts::Facts) {
-    if facts.confirmed != Some(None) {
+    if facts.confirmed != Confirmed::Gone {
         status.missing_since = None;
     }
     for key in &mut status.previous {

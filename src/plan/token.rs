@@ -135,7 +135,8 @@ pub fn minted_name(token: &str) -> String {
 pub fn check_mint(
     token: &ConsoleToken,
     mint: &Mint,
-    (own, issuer): (&Capabilities, Option<&Capabilities>),
+    own: &Capabilities,
+    issuer: Option<&Capabilities>,
 ) -> Result<(), SpecError> {
     let title = own.title;
     if own.console_tokens == Minting::Console {
@@ -312,7 +313,7 @@ mod tests {
         ] {
             let token = minted(spec.clone());
             let mint = token.spec.mint.as_ref().unwrap();
-            let refusal = check_mint(&token, mint, (&CORTECS, Some(&CORTECS))).err();
+            let refusal = check_mint(&token, mint, &CORTECS, Some(&CORTECS)).err();
             assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
         }
         for (spec, field) in [

@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 /// Compares the settings with those of a direct read. If only a listing is known, a difference in it leads to a
 /// direct read.
 pub(super) fn settings(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Option<Decision> {
-    if let Some(Some(key)) = &facts.confirmed {
+    if let Some(key) = facts.confirmed.shown() {
         if let Some(mark) = somebody_elses(facts, key) {
             let why = Why::OwnedElsewhere(mark.same_cluster(&facts.identity.mark));
             return Some(take(Step::Rest(Some(plus(facts.now, TAKEN))), why));

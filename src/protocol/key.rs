@@ -16,8 +16,7 @@ use super::key::ports::KeyPorts;
 use super::ports::TokenState;
 use super::ports::{Measure, VendorPort};
 use super::secret::{Expected, Guard};
-use super::{Error, Pass};
-use crate::api::condition::{self, ROTATION_OVERDUE};
+use super::{Done, Error, Pass};
 use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
 use crate::cluster::object;
 use crate::cluster::object::Managed;
@@ -30,12 +29,11 @@ use crate::plan::decision::{Decision, Step, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{Field, Sent};
 use crate::plan::expiry;
-use crate::plan::facts::{Facts, Record, Target};
-use crate::plan::fault::Fault;
+use crate::plan::facts::{Confirmed, Facts, Record, Target};
 use crate::plan::hash;
 use crate::plan::identity::TokenRef;
 use crate::plan::issuance;
-use crate::plan::listing::{KeyId, Listed};
+use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::requests::{Cause, RotationRequests};
@@ -64,18 +62,6 @@ pub async fn pass<P: KeyPorts>(key: Arc<GatewayApiKey>, ports: P) -> Result<Pass
     if deleting { pass.cleanup().await } else { Box::pin(pass.apply()).await }
 }
 
-/// Result of one step.
-enum Done {
-    /// The step succeeded: send its event and decide again.
-    Taken,
-    /// Decide again.
-    Again,
-    /// The pass is over.
-    Pass(Pass),
-    /// The vendor call failed; the text completes "could not …".
-    Failed(Fault, &'static str),
-}
-
 /// One pass over one key.
 struct KeyPass<P: KeyPorts> {
     ports: P,
@@ -83,7 +69,7 @@ struct KeyPass<P: KeyPorts> {
     uid: String,
     identity: Identity,
     secrets: Guard<P::Secrets>,
-    confirmed: Option<Option<Listed>>,
+    confirmed: Confirmed,
     amended: Vec<Field>,
     gone: BTreeSet<KeyId>,
     disabled: BTreeSet<KeyId>,
@@ -112,9 +98,8 @@ struct KeyPass<P: KeyPorts> {
 
 impl<P: KeyPorts> KeyPass<P> {
     fn new(key: Arc<GatewayApiKey>, ports: P) -> Self {
-        let conditions = key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
         // RotationOverdue stays until a decision clears it, also while an error keeps the pass from deciding.
-        let overdue = condition::find(conditions, ROTATION_OVERDUE).is_some();
+        let overdue = key.status.as_ref().is_some_and(|it| it.read_internal().rotation_overdue);
         let minting = minting::of(key.as_ref(), &ports);
         Self {
             uid: key.uid().unwrap_or_default(),
@@ -122,7 +107,7 @@ impl<P: KeyPorts> KeyPass<P> {
             secrets: Guard(ports.secrets(&key.namespace().unwrap_or_default())),
             key,
             ports,
-            confirmed: None,
+            confirmed: Confirmed::NotRead,
             amended: Vec::new(),
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
@@ -280,8 +265,9 @@ impl<P: KeyPorts> KeyPass<P> {
     /// on.
     async fn hold(&mut self) -> Result<Option<Pass>, Error> {
         let key = self.key.as_ref();
-        let worn = (object::has_finalizer(key), object::claim_of(key, &self.identity));
-        let Some(claim) = issuance::hold(&self.record(), worn, self.ports.now()) else {
+        let claim = object::claim_of(key, &self.identity);
+        let Some(claim) = issuance::hold(&self.record(), object::has_finalizer(key), claim, self.ports.now())
+        else {
             return Ok(None);
         };
         Ok(match self.claim(&claim).await? {
@@ -341,7 +327,7 @@ impl<P: KeyPorts> KeyPass<P> {
             generation: key.metadata.generation,
             requested: object::requested(key) != self.status().last_handled_reconcile_at.as_ref()
                 && object::requested(key).is_some()
-                && self.confirmed.is_none(),
+                && self.confirmed == Confirmed::NotRead,
             claim: object::claim_of(key, &self.identity),
             record: self.record(),
             target,
@@ -385,7 +371,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Whether the account may differ from the one that the keys were made in. The listing is checked only where the
     /// key is missing: in all other cases the ConsoleToken's controller reports the doubt.
     fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
-        let missing = facts.confirmed == Some(None) || facts.record.missing_since.is_some();
+        let missing = facts.confirmed == Confirmed::Gone || facts.record.missing_since.is_some();
         let shown = || Some(self.ports.doubt(self.token()?.as_ref(), latest?).is_some());
         self.token_state().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }
@@ -400,12 +386,12 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             Step::AbandonAttempt(serial) => self.abandon_attempt(act, *serial).await,
             Step::FenceSecret(serial) => self.fence(act, *serial).await,
-            Step::RecordKey(serial, id) => self.record_key(act, (*serial, id), decision).await,
-            Step::TagKey(id, serial, name) => self.tag_key(act, (id, *serial), name).await,
+            Step::RecordKey(serial, id) => self.record_key(act, *serial, id, decision).await,
+            Step::TagKey(id, serial, name) => self.tag_key(act, id, *serial, name).await,
             Step::DropLeaked(_) => self.drop_leaked(act).await,
             Step::Retire(id) => self.revoke_previous(act, id, decision).await,
-            Step::Switch(id, on) => self.switch_previous(act, (id, *on), decision).await,
-            Step::Cut(id, share) => self.cut(act, (id, *share)).await,
+            Step::Switch(id, on) => self.switch_previous(act, id, *on, decision).await,
+            Step::Cut(id, share) => self.cut(act, id, *share).await,
             Step::PrunePrevious => self.prune_previous(act).await,
             Step::Restart(revision) => self.restart(act, revision).await,
             Step::Restore(serial, id) => self.restore(act, *serial, id).await,
@@ -416,7 +402,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Step::Amend(id, fields) => self.amend(act, id, fields).await,
             Step::Confirm(id) => Ok(match act.account.get(id).await {
                 Ok(answer) => {
-                    self.confirmed = Some(answer);
+                    self.confirmed = answer.into();
                     Done::Again
                 }
                 Err(fault) => Done::Failed(fault, "look at the key"),
@@ -475,7 +461,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Ok(match issued? {
             Issued::Done { object, key } => {
                 self.wrote(object);
-                self.confirmed = Some(Some(*key));
+                self.confirmed = Confirmed::Shown(key);
                 self.overdue = false;
                 if let Some(cause) = cause {
                     self.ports.measure(Measure::Rotated(cause));
@@ -489,7 +475,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.ports.remember(&self.uid, |it| it.unanswered(serial, fault));
                 // The served key may have changed; then the confirmation of the old one no longer applies.
                 if self.record().id != act.facts.record.id {
-                    self.confirmed = None;
+                    self.confirmed = Confirmed::NotRead;
                 }
                 self.ports.enqueue_provider_keys(self.key.as_ref());
                 Done::Again

@@ -49,7 +49,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
     }
 
     fn status(&self) -> ProjectSettingsStatus {
-        self.settings.status.clone().unwrap_or_default()
+        self.settings.status.clone().unwrap_or_default().moved()
     }
 
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
@@ -194,10 +194,10 @@ impl<P: ProjectPorts> ProjectPass<P> {
         }
         let mut status = self.status();
         let next = self.next(&mut status, Some(fault));
-        let again = report::confirms(&status.conditions, fault);
+        let again = report::confirms(status.internal.last_pass.as_ref(), fault);
         let token = &self.settings.spec.console_token_ref.name;
         let verdict = match fault.kind {
-            FaultKind::Forbidden => words::forbidden(doing, token, next, again),
+            FaultKind::Forbidden => words::forbidden(doing, token, next, again).about(fault.label()),
             _ => report::failed(fault, doing, next, again),
         };
         self.wait(status, &verdict, next).await
@@ -231,11 +231,12 @@ impl<P: ProjectPorts> ProjectPass<P> {
 
     async fn publish(&mut self, mut status: ProjectSettingsStatus, verdict: &Verdict) -> Result<Pass, Error> {
         let (generation, now) = (self.settings.metadata.generation, self.ports.now());
-        let notice = report::transition(&mut status.conditions, verdict, generation, now);
+        let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+        let notice = report::transition(conditions, last, verdict, generation, now);
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let requeue_at = verdict.gives_up_at(&status.conditions);
+        let requeue_at = status.internal.last_pass.as_ref().and_then(|it| it.gives_up_at(now));
         match super::publish(&self.ports, &self.settings, &status).await {
             Ok(Some(object)) => {
                 self.ports.wrote(&object);

@@ -8,13 +8,12 @@ pub mod store;
 use super::ports::TokenState;
 use super::ports::VendorPort;
 use super::provider_key::ports::ProviderKeyPorts;
-use super::{Error, Pass, stale_or};
+use super::{Done, Error, Pass, stale_or};
 use crate::api::{ConsoleToken, ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::object;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
-use crate::plan::fault::Fault;
 use crate::plan::hash;
 use crate::plan::identity::TokenRef;
 use crate::plan::listing::KeyId;
@@ -45,12 +44,6 @@ pub async fn pass<P: ProviderKeyPorts>(object: Arc<ProviderKey>, ports: P) -> Re
     }
     let mut pass = ProviderKeyPass::new(object, ports);
     if deleting { pass.cleanup().await } else { pass.apply().await }
-}
-
-enum Done {
-    Again,
-    Pass(Pass),
-    Failed(Fault, &'static str),
 }
 
 /// One pass over one ProviderKey.
@@ -170,8 +163,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 Some(Err(message)) => return self.blocked(&message).await,
                 Some(Ok(account)) => account,
             };
-            match self.act(&account, &decision, (&wanted, &credential)).await? {
-                Done::Again => {}
+            match self.act(&account, &decision, &wanted, &credential).await? {
+                Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, doing) => return self.failed(&fault, doing).await,
             }
@@ -266,11 +259,12 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         &mut self,
         account: &Arc<P::Vendor>,
         decision: &ProviderKeyDecision,
-        (wanted, credential): (&Wanted, &SecretString),
+        wanted: &Wanted,
+        credential: &SecretString,
     ) -> Result<Done, Error> {
         match &decision.step {
             Step::Create(serial) => {
-                self.store_credential(account, *serial, (wanted, credential), decision.why).await
+                self.store_credential(account, *serial, wanted, credential, decision.why).await
             }
             Step::Hold(claim) => self.claim(claim).await,
             Step::RecordMissing(since) => self.record_missing(Some(*since)).await,
@@ -317,7 +311,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         &mut self,
         account: &Arc<P::Vendor>,
         serial: Serial,
-        (wanted, credential): (&Wanted, &SecretString),
+        wanted: &Wanted,
+        credential: &SecretString,
         why: Why,
     ) -> Result<Done, Error> {
         let permit = match account.permit().await {

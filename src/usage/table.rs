@@ -170,7 +170,7 @@ pub fn json(reading: &Reading, by: &By, span: &Span) -> Result<String, serde_jso
 mod tests {
     use super::*;
 
-    fn row(name: &str, team: &str, (micros, currency): (u64, &str)) -> Row {
+    fn row(name: &str, team: &str, micros: u64, currency: &str) -> Row {
         Row {
             namespace: "shop".into(),
             name: name.into(),
@@ -186,10 +186,10 @@ mod tests {
 
     fn rows() -> Vec<Row> {
         vec![
-            row("one", "=1+1", (1_500_000, "USD")),
-            row("two", "red", (250_000, "USD")),
-            row("three", "red", (250_000, "USD")),
-            row("four", "red", (1_000_000, "EUR")),
+            row("one", "=1+1", 1_500_000, "USD"),
+            row("two", "red", 250_000, "USD"),
+            row("three", "red", 250_000, "USD"),
+            row("four", "red", 1_000_000, "EUR"),
         ]
     }
 

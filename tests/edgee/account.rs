@@ -33,8 +33,7 @@ impl Client {
     /// The account of that token, which shares its state with other tokens of the account.
     pub fn sharing(shares: &Arc<Shares>, (edgee, token): (Edgee, &str), world: &World) -> Self {
         let shares = Arc::clone(shares);
-        let id =
-            shares.of_credential(&Vendor::default(), ("edgee", ""), &SecretString::from(token.to_owned()));
+        let id = shares.of_credential(&Vendor::default(), "edgee", "", &SecretString::from(token.to_owned()));
         let (alarms, metrics) = (Arc::new(AtomicUsize::new(0)), Metrics::default());
         let rung = Arc::clone(&alarms);
         let account = Account::new(Parts {

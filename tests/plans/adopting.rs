@@ -5,7 +5,7 @@ use super::known::*;
 use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Record, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Record, Target};
 use keysmith::plan::issuance::decide;
 use keysmith::plan::listing::Listed;
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
@@ -21,7 +21,7 @@ fn named(name: &str) -> Listed {
 }
 
 fn confirmed(key: Option<Listed>) -> Facts {
-    Facts { confirmed: Some(key), ..new() }
+    Facts { confirmed: key.into(), ..new() }
 }
 
 #[track_caller]
@@ -67,7 +67,7 @@ fn a_key_that_is_only_observed_is_never_touched() {
     takes(&looked, true, (Step::Confirm(id("theirs")), Why::Observed));
     let listed = Facts { external: Some(named("By hand")), ..looked.clone() };
     takes(&listed, true, (Step::Rest(None), Why::Observed));
-    let gone = Facts { confirmed: Some(None), ..looked };
+    let gone = Facts { confirmed: Confirmed::Gone, ..looked };
     takes(&gone, true, (rest(AGAIN), Why::ExternalMissing));
     let mut asked = listed;
     (asked.requests.rotate, asked.requests.leaked) = (Some("1".into()), Some("1".into()));

@@ -14,7 +14,7 @@ use keysmith::api::{
 };
 use keysmith::plan::claim::Claim;
 use keysmith::plan::desired::{self, Desired};
-use keysmith::plan::facts::{Facts, Record, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Record, Target};
 use keysmith::plan::listing::{KeyId, View};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
 use keysmith::plan::requests::RotationRequests;
@@ -224,7 +224,7 @@ impl Object {
             record,
             target,
             view,
-            confirmed: None,
+            confirmed: Confirmed::NotRead,
             amended: Vec::new(),
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),

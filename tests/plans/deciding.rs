@@ -8,7 +8,7 @@ use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::contest::{self, Mends};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Held, Record, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Held, Record, Target};
 use keysmith::plan::issuance::{decide, hold};
 use keysmith::plan::naming::Serial;
 use keysmith::plan::requests::Cause;
@@ -162,12 +162,12 @@ fn a_found_key_that_cannot_be_delivered_over_a_newer_secret_is_replaced_and_beco
 /// The vendor reports the served key gone for the second time, and a fresh listing does not show it either.
 fn missing(facts: Facts) -> Facts {
     let facts = with_record(facts, |it| it.missing_since = Some(at(-60)));
-    Facts { confirmed: Some(None), view: Some(view(0, &[])), ..facts }
+    Facts { confirmed: Confirmed::Gone, view: Some(view(0, &[])), ..facts }
 }
 
 #[test]
 fn a_key_missing_from_two_listings_a_minute_apart_is_replaced_and_one_listing_is_no_proof() {
-    let first = Facts { confirmed: Some(None), ..served() };
+    let first = Facts { confirmed: Confirmed::Gone, ..served() };
     expect(&first, Step::Miss(id("one")), Why::KeyMissing);
     let early = with_record(missing(served()), |it| it.missing_since = Some(at(-59)));
     expect(&early, rest(1), Why::KeyMissing);
@@ -187,13 +187,13 @@ fn a_key_that_a_listing_shows_or_that_is_back_is_not_gone() {
     let shown = with_record(served(), |it| it.missing_since = Some(at(-30)));
     let shown = Facts { view: Some(view(-10, &[(1, listed("one", -90_000))])), ..shown };
     expect(&shown, Step::Confirm(id("one")), Why::KeyMissing);
-    let back = Facts { confirmed: Some(Some(listed("one", -90_000))), ..shown };
+    let back = Facts { confirmed: Confirmed::from(Some(listed("one", -90_000))), ..shown };
     expect(&back, Step::Rest(None), Why::Fresh);
 }
 
 #[test]
 fn in_an_account_that_is_in_doubt_no_key_is_gone() {
-    for facts in [Facts { confirmed: Some(None), ..served() }, missing(served())] {
+    for facts in [Facts { confirmed: Confirmed::Gone, ..served() }, missing(served())] {
         let doubted = Facts { doubted: true, ..facts };
         expect(&doubted, rest(60), Why::AccountDoubted);
     }
@@ -345,22 +345,22 @@ fn finalizer_and_claim_come_back_as_long_as_there_are_keys() {
     let record = served().record;
     // The serial of the lost claim is unknown: its create call may still be under way.
     let restored = Some(Claim { unsettled: Some(at(0)), ..Claim::new(Serial(2), at(0), Purpose::Restore) });
-    assert_eq!(hold(&record, (true, Some(claim(1, -900))), at(0)), None);
-    assert_eq!(hold(&record, (false, Some(claim(4, -900))), at(0)), Some(claim(4, -900)));
-    assert_eq!(hold(&record, (true, None), at(0)), restored);
-    assert_eq!(hold(&record, (false, None), at(0)), restored);
+    assert_eq!(hold(&record, true, Some(claim(1, -900)), at(0)), None);
+    assert_eq!(hold(&record, false, Some(claim(4, -900)), at(0)), Some(claim(4, -900)));
+    assert_eq!(hold(&record, true, None, at(0)), restored);
+    assert_eq!(hold(&record, false, None, at(0)), restored);
     let blank = new().record;
-    assert_eq!(hold(&blank, (false, None), at(0)), None);
+    assert_eq!(hold(&blank, false, None, at(0)), None);
     // No key is served yet, but a serial was claimed.
     let tried = with_record(new(), |it| {
         it.count = Some(keysmith::api::rotation::KeyCount { since: at(-5), serial: 0, made: 0 });
     });
     let first = Claim { unsettled: Some(at(0)), ..Claim::new(Serial(1), at(0), Purpose::Restore) };
-    assert_eq!(hold(&tried.record, (false, None), at(0)), Some(first));
+    assert_eq!(hold(&tried.record, false, None, at(0)), Some(first));
     let previous = with_record(new(), |it| {
         (it.previous, it.settled) = (vec![previous("old", -60)], Serial(3));
     });
-    let serial = hold(&previous.record, (false, None), at(0)).map(|claim| claim.serial);
+    let serial = hold(&previous.record, false, None, at(0)).map(|claim| claim.serial);
     assert_eq!(serial, Some(Serial(4)));
 }
 
@@ -445,6 +445,6 @@ fn stale_knowledge_of_a_failed_attempt_is_settled_by_the_claim_alone() {
 fn a_key_that_is_gone_is_not_restored_while_the_outcome_of_its_successor_is_awaited() {
     let facts = Facts { target: Target::Absent, view: Some(view(-5, &[])), ..pending(50) };
     expect(&facts, Step::Restore(Serial(1), id("one")), Why::SecretDeleted);
-    let gone = Facts { confirmed: Some(None), ..facts };
+    let gone = Facts { confirmed: Confirmed::Gone, ..facts };
     expect(&gone, rest(20), Why::AnswerLost);
 }

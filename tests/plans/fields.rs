@@ -12,7 +12,7 @@ use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::{Desired, desired};
 use keysmith::plan::drift::{Field, Sent};
 use keysmith::plan::expiry;
-use keysmith::plan::facts::Facts;
+use keysmith::plan::facts::{Confirmed, Facts};
 use keysmith::plan::issuance::decide;
 use keysmith::plan::listing::{Listed, Shown};
 use keysmith::plan::naming::{NameStyle, Serial};
@@ -123,7 +123,7 @@ fn settled(before: &Desired, capabilities: &Capabilities) -> Facts {
         ability: capabilities.ability(),
         view: Some(view(-60, &[(1, key.clone())])),
         external: Some(key.clone()),
-        confirmed: Some(Some(key)),
+        confirmed: Confirmed::from(Some(key)),
         ..facts
     }
 }

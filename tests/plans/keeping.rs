@@ -4,7 +4,7 @@ use super::known::*;
 use jiff::SignedDuration;
 use keysmith::plan::decision::{Step, Why};
 use keysmith::plan::drift::Field;
-use keysmith::plan::facts::{Facts, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Target};
 use keysmith::plan::listing::Listed;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::retry::plus;
@@ -17,7 +17,7 @@ fn confirm() -> Step {
 fn a_drift_in_a_listing_is_a_hint_to_ask_and_a_drift_in_the_answer_is_corrected() {
     let facts = Facts { view: Some(view(-60, &[(1, drifted(-90_000))])), ..served() };
     expect(&facts, confirm(), Why::Drift(models()));
-    let asked = |answer: Listed| Facts { confirmed: Some(Some(answer)), ..facts.clone() };
+    let asked = |answer: Listed| Facts { confirmed: Confirmed::from(Some(answer)), ..facts.clone() };
     expect(&asked(listed("one", -90_000)), Step::Rest(None), Why::Fresh);
     let amend = Step::Amend(id("one"), models());
     expect(&asked(drifted(-90_000)), amend, Why::Drift(models()));
@@ -30,7 +30,7 @@ fn a_changed_specification_a_request_and_an_earlier_failure_are_reasons_to_ask()
     let failed = with_record(served(), |it| it.failures = 1);
     for facts in [edited, asked, failed] {
         expect(&facts, confirm(), Why::SpecChanged);
-        let confirmed = Facts { confirmed: Some(Some(drifted(-90_000))), ..facts };
+        let confirmed = Facts { confirmed: Confirmed::from(Some(drifted(-90_000))), ..facts };
         let amend = Step::Amend(id("one"), models());
         expect(&confirmed, amend, Why::SpecChanged);
     }
@@ -38,12 +38,12 @@ fn a_changed_specification_a_request_and_an_earlier_failure_are_reasons_to_ask()
 
 #[test]
 fn an_amendment_that_the_vendor_accepts_but_does_not_show_is_reported_and_not_repeated() {
-    let facts = Facts { confirmed: Some(Some(drifted(-90_000))), amended: models(), ..served() };
+    let facts = Facts { confirmed: Confirmed::from(Some(drifted(-90_000))), amended: models(), ..served() };
     expect(&facts, Step::Rest(None), Why::NotApplied(models()));
     let mut worse = drifted(-90_000);
     worse.shown.active = Some(false);
     let fields = vec![Field::Active, Field::Models];
-    let facts = Facts { confirmed: Some(Some(worse)), ..facts };
+    let facts = Facts { confirmed: Confirmed::from(Some(worse)), ..facts };
     let amend = Step::Amend(id("one"), fields.clone());
     expect(&facts, amend, Why::Drift(fields));
 }
@@ -51,7 +51,7 @@ fn an_amendment_that_the_vendor_accepts_but_does_not_show_is_reported_and_not_re
 #[test]
 fn an_email_address_that_is_not_shown_is_compared_with_the_one_last_sent() {
     let facts = with_record(served(), |it| it.sent.email = Some("old@example.com".into()));
-    let facts = Facts { confirmed: Some(Some(listed("one", -90_000))), ..facts };
+    let facts = Facts { confirmed: Confirmed::from(Some(listed("one", -90_000))), ..facts };
     let amend = Step::Amend(id("one"), vec![Field::Email]);
     expect(&facts, amend, Why::Drift(vec![Field::Email]));
 }

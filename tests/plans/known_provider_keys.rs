@@ -3,9 +3,9 @@
 use super::cluster::mark;
 use super::known::{at, claim, id};
 use jiff::SignedDuration;
-use keysmith::api::condition::{READY, condition};
+use keysmith::api::LastPass;
+use keysmith::api::ProviderKeyStatus;
 use keysmith::api::provider_key::ProviderKeyInternal;
-use keysmith::api::{ProviderKeyStatus, Reason};
 use keysmith::plan::listing::KeyId;
 use keysmith::plan::naming::Serial;
 use keysmith::plan::provider_key::{ListedProviderKey, ProviderKeyFacts, ProviderKeyListing, Wanted};
@@ -44,7 +44,10 @@ pub fn new() -> ProviderKeyFacts {
         requested: false,
         claim: None,
         status: ProviderKeyStatus {
-            conditions: vec![condition(READY, true, Reason::Deposited, "", Some(1))],
+            internal: ProviderKeyInternal {
+                last_pass: Some(LastPass { generation: Some(1), works: true, ..LastPass::default() }),
+                ..ProviderKeyInternal::default()
+            },
             ..ProviderKeyStatus::default()
         },
         view: None,
@@ -65,6 +68,7 @@ pub fn at_rest() -> ProviderKeyFacts {
             internal: ProviderKeyInternal {
                 settled_serial: Some(1),
                 credential_hash: Some("content".into()),
+                ..new().status.internal
             },
             assigned_to: vec!["app".into()],
             created_at: Some(at(-90_000)),

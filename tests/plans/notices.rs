@@ -129,8 +129,13 @@ fn a_listing_wakes_the_resources_whose_status_or_specification_differs() {
         }),
         ("a refused specification and a key that was used", false, |it| {
             it.keys[0].last_used_at = Some(ago(10));
-            let stalled = json!({"type": "Stalled", "status": "True", "reason": "Unsupported", "message": "", "lastTransitionTime": ago(9)});
-            it.key["status"]["conditions"] = json!([stalled]);
+            // As version 0.1 wrote it: in conditions only.
+            let said = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "Unsupported", "message": "", "observedGeneration": 1, "lastTransitionTime": ago(9)});
+            it.key["status"]["conditions"] = json!([said("Ready", "False"), said("Stalled", "True")]);
+        }),
+        ("a refused specification of this version and a key that was used", false, |it| {
+            it.keys[0].last_used_at = Some(ago(10));
+            it.key["status"]["internal"]["lastPass"] = json!({"generation": 1, "givenUp": true});
         }),
     ];
     for vendor in [&edgee::CAPABILITIES, &edenai_v3::CAPABILITIES, &cortecs::CAPABILITIES] {

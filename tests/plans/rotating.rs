@@ -9,7 +9,7 @@ use keysmith::plan::budget;
 use keysmith::plan::capability::{Ability, Recovery};
 use keysmith::plan::decision::{Decision, Step, Why};
 use keysmith::plan::desired::Desired;
-use keysmith::plan::facts::{Facts, Target};
+use keysmith::plan::facts::{Confirmed, Facts, Target};
 use keysmith::plan::issuance::decide;
 use keysmith::plan::listing::{Limit, Listed};
 use keysmith::plan::naming::Serial;
@@ -184,10 +184,10 @@ fn the_rest_of_a_budget_is_shared_and_never_exceeded() {
             it.settings.budget = limit(10, period);
             it.policy.overlap = day;
         });
-        let shares = budget::shares(Some(&has(left)), &desired, (cause, at(0)));
+        let shares = budget::shares(Some(&has(left)), &desired, cause, at(0));
         assert_eq!(shares.map(|it| (it.new, it.old)), expected, "{period:?} {left:?} {cause:?}");
     }
-    let none = budget::shares(Some(&has(Some(5))), &wanted(|_| {}), (None, at(0)));
+    let none = budget::shares(Some(&has(Some(5))), &wanted(|_| {}), None, at(0));
     assert_eq!(none, None, "no budget");
 }
 
@@ -198,7 +198,7 @@ fn the_unspent_budget_of_an_old_key_goes_back_while_its_period_runs() {
         it.settings.budget = Some(Limit { micros: 10_000_000, period: Period::Daily });
     });
     let given =
-        |old, served, replaced| budget::given_back((&has(old), &has(served)), at(replaced), (&daily, at(0)));
+        |old, served, replaced| budget::given_back(&has(old), &has(served), at(replaced), &daily, at(0));
     assert_eq!(given(400_000, 500_000, -60), Some(900_000));
     assert_eq!(given(9_000_000, 5_000_000, -60), Some(10_000_000), "never more than the limit");
     assert_eq!(given(0, 500_000, -60), None);
@@ -276,7 +276,7 @@ fn a_dead_key_is_not_replaced_as_often_as_the_vendor_loses_answers() {
         })
     };
     let gone = with_record(served(), |it| it.missing_since = Some(at(-60)));
-    let gone = failed(Facts { confirmed: Some(None), view: Some(view(0, &[])), ..gone });
+    let gone = failed(Facts { confirmed: Confirmed::Gone, view: Some(view(0, &[])), ..gone });
     let expired = failed(with_record(served(), |it| it.expires_at = Some(at(0))));
     for (facts, cause) in [(gone, Cause::KeyLost), (expired, Cause::Expired)] {
         expect(&facts, rest(40), Why::BackingOff);

@@ -246,9 +246,9 @@ fn both_tools_wait_for_what_comes_by_itself_and_fail_what_a_person_has_to_mend()
         let checks = team["spec"]["healthCheckExprs"].as_array().unwrap();
         let check = checks.iter().find(|check| check["kind"] == it.kind.as_str()).unwrap();
         for (verdicts, health) in &table {
-            let mut conditions = Vec::new();
+            let (mut conditions, mut last) = (Vec::new(), None);
             for (minute, verdict) in verdicts {
-                report::transition(&mut conditions, verdict, Some(1), now(*minute));
+                report::transition(&mut conditions, &mut last, verdict, Some(1), now(*minute));
             }
             let object = json!({
                 "apiVersion": "keysmith.dev/v1alpha1", "kind": it.kind,

@@ -11,7 +11,7 @@ mod tokens;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use keysmith::api::condition::Course;
+use keysmith::api::verdict::Course;
 use keysmith::api::{EventReason, Reason, Verdict};
 use keysmith::plan::report::Notice;
 use std::collections::BTreeSet;

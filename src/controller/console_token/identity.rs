@@ -30,7 +30,8 @@ impl Work {
         &mut self,
         account: &Account,
         credential: &str,
-        (listing, fresh): (&Listing, bool),
+        listing: &Listing,
+        fresh: bool,
     ) -> Result<Option<Verdict>, Fault> {
         let pinned = self.token.status.as_ref().and_then(|it| it.account.clone());
         let told = match account::known(pinned.as_ref(), credential, fresh) {

@@ -33,7 +33,7 @@ impl Work {
         let vendors = self.context.settings.vendors;
         let issuer = self.context.token(&TokenRef::beside(self.token.namespace(), &mint.issuer_ref.name));
         let issuer = issuer.and_then(|it| vendors.capabilities(&it.spec.vendor));
-        let idle = token::check_mint(&self.token, mint, (capabilities, issuer)).err();
+        let idle = token::check_mint(&self.token, mint, capabilities, issuer).err();
         let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
         if let Some(refusal) = idle.as_ref().filter(|refusal| !(refusal.tolerated && proven)) {
             return Ok(Err(refusal.verdict()));
@@ -82,7 +82,7 @@ impl Work {
             Some(key) => Ok(Ok(key)),
             None if going => Ok(Err(report::token::never_minted())),
             None => {
-                let object = self.wanted(&name, (spec, annotations));
+                let object = self.wanted(&name, &spec, &annotations);
                 self.write(&name, object, there).await.map(Arc::new).map(Ok)
             }
         }
@@ -95,11 +95,7 @@ impl Work {
         [ROTATE_REQUESTED, LEAKED].into_iter().filter_map(asked).collect()
     }
 
-    fn wanted(
-        &self,
-        name: &str,
-        (spec, annotations): (GatewayApiKeySpec, BTreeMap<String, String>),
-    ) -> Value {
+    fn wanted(&self, name: &str, spec: &GatewayApiKeySpec, annotations: &BTreeMap<String, String>) -> Value {
         json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": GatewayApiKey::KIND,

@@ -94,8 +94,7 @@ impl Work {
         seen: Seen,
         requeue_at: Timestamp,
     ) -> Verification {
-        let verdict = match self.identify(account, &connection.credential, (&seen.listing, seen.fresh)).await
-        {
+        let verdict = match self.identify(account, &connection.credential, &seen.listing, seen.fresh).await {
             Ok(verdict) => verdict,
             Err(fault) => {
                 let proven = self.is_proven(&connection.credential);
@@ -152,9 +151,8 @@ impl Work {
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
         let next = next.min(longest);
         let was_ready = self.is_ready() && proven && !fault.blames_token();
-        let conditions = self.token.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        let again = report::confirms(conditions, fault);
-        let verdict = report::token::refused(fault, &self.token, self.hint(), (next, again));
+        let again = report::confirms(self.last_pass().as_ref(), fault);
+        let verdict = report::token::refused(fault, &self.token, self.hint(), next, again);
         let verdict = verdict.still_ready(was_ready);
         Verification {
             connection,

@@ -40,9 +40,7 @@ pub(super) fn answer(emulator: &Emulator, inbound: &Inbound, route: (&str, &str,
     let handle = emulator.vendor(vendor_id);
     match (method, rest) {
         ("PATCH", ["switches"]) => set_switches(&handle, inbound),
-        ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => {
-            add_token(emulator, inbound, (&handle, kind))
-        }
+        ("POST", [kind @ ("tokens" | "issuers" | "sessions")]) => add_token(emulator, inbound, &handle, kind),
         ("DELETE", ["tokens", token]) => done(handle.revoke_token(token)),
         ("GET", ["keys"]) => {
             let keys =
@@ -73,7 +71,7 @@ pub(super) fn state(emulator: &Emulator, vendor_id: VendorId) -> Value {
     })
 }
 
-fn add_token(emulator: &Emulator, inbound: &Inbound, (handle, kind): (&VendorHandle, &str)) -> Answer {
+fn add_token(emulator: &Emulator, inbound: &Inbound, handle: &VendorHandle, kind: &str) -> Answer {
     let Token { token, account } = body(inbound)?;
     let v2 = emulator.edenai().v2();
     match (kind, handle.vendor(), account.as_deref()) {

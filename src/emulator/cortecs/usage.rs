@@ -46,8 +46,7 @@ pub(super) fn report(ctx: &mut RequestCtx<'_>) -> Answer {
         let group = keys.iter().map(|key| value_of(record, key)).collect();
         rows.entry((width.start(record.at), group)).or_default().add(record);
     }
-    let rows: Vec<Value> =
-        rows.iter().map(|((start, group), sums)| row(*start, (keys, group), sums)).collect();
+    let rows: Vec<Value> = rows.iter().map(|((start, group), sums)| row(*start, keys, group, sums)).collect();
     Ok(wire::json(
         200,
         &json!({
@@ -82,7 +81,7 @@ impl Sums {
     }
 }
 
-fn row(start: Timestamp, (keys, group): (&[&str], &[String]), sums: &Sums) -> Value {
+fn row(start: Timestamp, keys: &[&str], group: &[String], sums: &Sums) -> Value {
     let mut row = Map::new();
     row.insert("bucket".to_owned(), json!(stamp(start)));
     row.extend(keys.iter().zip(group).map(|(key, value)| ((*key).to_owned(), json!(value))));

@@ -48,7 +48,7 @@ impl EdenAiV3 {
 
     /// Adds an auth key of that organization that may read and write.
     pub fn add_token_of(&self, token: &str, organization: &str) {
-        self.add_management_key_of((token, organization), &[Scope::Read, Scope::Write]);
+        self.add_management_key_of(token, organization, &[Scope::Read, Scope::Write]);
     }
 
     /// Adds an issuer key of the demo organization, which can only mint, list and delete auth keys.
@@ -58,18 +58,17 @@ impl EdenAiV3 {
 
     /// Adds an issuer key of that organization.
     pub fn add_issuer_of(&self, token: &str, organization: &str) {
-        self.add_management_key_of((token, organization), &[Scope::Mint]);
+        self.add_management_key_of(token, organization, &[Scope::Mint]);
     }
 
     /// Adds a management key of the demo organization. A key that exists gets these scopes.
     pub fn add_management_key(&self, token: &str, scopes: &[Scope]) {
-        self.add_management_key_of((token, ORGANIZATION), scopes);
+        self.add_management_key_of(token, ORGANIZATION, scopes);
     }
 
-    /// Adds a management key of an organization: token, then organization. A key that exists gets these scopes and this
-    /// organization.
-    pub fn add_management_key_of(&self, key: (&str, &str), scopes: &[Scope]) {
-        self.shared.with(|state, now| state.edenai.v3.add_management(key, scopes, now));
+    /// Adds a management key of an organization. A key that exists gets these scopes and this organization.
+    pub fn add_management_key_of(&self, token: &str, organization: &str, scopes: &[Scope]) {
+        self.shared.with(|state, now| state.edenai.v3.add_management(token, organization, scopes, now));
     }
 
     /// Revokes a management key at once. Returns whether it worked before.

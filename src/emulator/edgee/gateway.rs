@@ -131,7 +131,7 @@ fn charge(world: &mut World, inbound: &Inbound, completion: &Completion<'_>, tag
     let Some(id) = world.key_of_secret(secret(inbound)).map(|key| key.id.clone()) else {
         return;
     };
-    book(world, &id, completion, (cost_micros(inbound), tags));
+    book(world, &id, completion, cost_micros(inbound), tags);
 }
 
 /// Charges a key and records its usage. Returns whether the key exists.
@@ -139,7 +139,8 @@ pub(super) fn book(
     world: &mut World,
     id: &str,
     completion: &Completion<'_>,
-    (cost_micros, tags): (u64, Vec<String>),
+    cost_micros: u64,
+    tags: Vec<String>,
 ) -> bool {
     let Some(key) = world.keys.get_mut(id) else {
         return false;

@@ -46,8 +46,8 @@ pub(super) fn key(record: &KeyRecord, switches: &Switches, sight: Sight) -> Valu
         Sight::Hidden => None,
     };
     put_limits(&mut body, record, switches);
-    put_time(&mut body, ("expires_at", record.expires_at), switches.expires_at);
-    put_time(&mut body, ("last_used_at", record.last_used_at), switches.last_used_at);
+    put_time(&mut body, "expires_at", record.expires_at, switches.expires_at);
+    put_time(&mut body, "last_used_at", record.last_used_at, switches.last_used_at);
     Value::Object(body)
 }
 
@@ -75,29 +75,25 @@ pub(super) fn token(record: &TokenRecord, switches: &Switches) -> Value {
     put("from_browser", json!(false));
     put("created_at", json!(stamp(record.created_at)));
     put("updated_at", json!(stamp(record.created_at)));
-    put_time(&mut body, ("expires_at", record.expires_at), switches.expires_at);
-    put_time(&mut body, ("last_used_at", record.last_used_at), switches.last_used_at);
+    put_time(&mut body, "expires_at", record.expires_at, switches.expires_at);
+    put_time(&mut body, "last_used_at", record.last_used_at, switches.last_used_at);
     Value::Object(body)
 }
 
 fn put_limits(body: &mut Map<String, Value>, record: &KeyRecord, switches: &Switches) {
     let models = (!record.models.is_empty()).then(|| json!(record.models));
     let unset = switches.unset_limits;
-    put(body, ("models", models), (unset, Blanks { zero: json!([]), empty: json!([]) }));
+    put(body, "models", models, unset, Blanks { zero: json!([]), empty: json!([]) });
     let max_usage = record.max_usage.map(|usd| json!(usd));
-    put(body, ("max_usage", max_usage), (unset, Blanks { zero: json!(0), empty: json!(0) }));
+    put(body, "max_usage", max_usage, unset, Blanks { zero: json!(0), empty: json!(0) });
 }
 
-fn put_time(body: &mut Map<String, Value>, (name, at): (&str, Option<Timestamp>), blank: Blank) {
+fn put_time(body: &mut Map<String, Value>, name: &str, at: Option<Timestamp>, blank: Blank) {
     let blanks = Blanks { zero: json!("0001-01-01T00:00:00Z"), empty: json!("") };
-    put(body, (name, at.map(|at| json!(stamp(at)))), (blank, blanks));
+    put(body, name, at.map(|at| json!(stamp(at))), blank, blanks);
 }
 
-fn put(
-    body: &mut Map<String, Value>,
-    (name, value): (&str, Option<Value>),
-    (blank, blanks): (Blank, Blanks),
-) {
+fn put(body: &mut Map<String, Value>, name: &str, value: Option<Value>, blank: Blank, blanks: Blanks) {
     let shown = value.or(match blank {
         Blank::Zero => Some(blanks.zero),
         Blank::Absent => None,

@@ -54,10 +54,7 @@ pub fn as_far_as_read(
 
 /// The fields of a request that set the budget, with `left` of it remaining; `None` is all of it. The format of a
 /// balance differs between requests.
-pub fn spending(
-    (budget, left): (Option<Limit>, Option<u64>),
-    amount: fn(u64) -> Value,
-) -> Map<String, Value> {
+pub fn spending(budget: Option<Limit>, left: Option<u64>, amount: fn(u64) -> Value) -> Map<String, Value> {
     let Some(limit) = budget else {
         return object(json!({"active_balance": false, "balance_reset_period": "none"}));
     };
@@ -89,7 +86,7 @@ pub fn decimal(micros: u64) -> Value {
 }
 
 /// The balance that a second request has to set, unless the response shows that no more than `left` remains.
-pub fn excess((budget, left): (Option<Limit>, Option<u64>), shown: Option<u64>) -> Option<u64> {
+pub fn excess(budget: Option<Limit>, left: Option<u64>, shown: Option<u64>) -> Option<u64> {
     let left = left.filter(|left| budget.is_some_and(|limit| *left < limit.micros))?;
     shown.is_none_or(|shown| shown > left).then_some(left)
 }

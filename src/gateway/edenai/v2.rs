@@ -187,7 +187,7 @@ impl Gateway for EdenAiV2 {
     }
 
     async fn mint(&self, order: &Order) -> Result<Minted, Fault> {
-        let mut body = spending((order.budget, order.left), decimal);
+        let mut body = spending(order.budget, order.left, decimal);
         body.insert("name".into(), json!(order.name));
         let kind = if order.kind == KeyType::Sandbox { "sandbox_api_token" } else { "api_token" };
         body.insert("token_type".into(), json!(kind));
@@ -201,7 +201,7 @@ impl Gateway for EdenAiV2 {
         };
         let created: Token = self.wire.send(call).await?.created()?;
         // From here on the token exists, even if a later step fails.
-        let left = excess((order.budget, order.left), created.balance.flatten());
+        let left = excess(order.budget, order.left, created.balance.flatten());
         self.lower(&order.name, left).await?;
         let token = match created.token {
             Some(_) => Read { entry: created, unread: Vec::new() },
@@ -219,10 +219,10 @@ impl Gateway for EdenAiV2 {
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
-        let budget = (amendment.to.budget, amendment.left);
+        let (budget, left) = (amendment.to.budget, amendment.left);
         for field in &amendment.fields {
             match field {
-                Field::Budget => body.extend(spending(budget, number)),
+                Field::Budget => body.extend(spending(budget, left, number)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // These cannot be changed by this API, so drift is never reported in them.
                 Field::DisplayName | Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
@@ -232,7 +232,7 @@ impl Gateway for EdenAiV2 {
         if !amendment.fields.contains(&Field::Budget) {
             return Ok(());
         }
-        self.lower(&id.0, excess(budget, budget::balance(&answer))).await
+        self.lower(&id.0, excess(budget, left, budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {

@@ -172,7 +172,7 @@ impl EdenAiV3 {
 }
 
 fn settings(order: &Order) -> Map<String, Value> {
-    let mut body = spending((order.budget, order.left), decimal);
+    let mut body = spending(order.budget, order.left, decimal);
     body.insert("name".into(), json!(order.name));
     body.insert("expire_time".into(), expiry(order.expires_at));
     body
@@ -210,7 +210,7 @@ impl Gateway for EdenAiV3 {
         let created: Created = self.wire.send(call).await.map_err(limit_reached)?.created()?;
         let key = whole(created.key);
         let mut key = key.ok_or(Fault::ambiguous(FaultKind::MalformedField { entry: None, field: "id" }))?;
-        if let Some(left) = excess((order.budget, order.left), key.remaining) {
+        if let Some(left) = excess(order.budget, order.left, key.remaining) {
             self.lower(&key.id, Some(left)).await?;
             key.remaining = Some(left);
         }
@@ -219,11 +219,11 @@ impl Gateway for EdenAiV3 {
 
     async fn amend(&self, id: &KeyId, amendment: &Amendment) -> Result<(), Fault> {
         let mut body = Map::new();
-        let budget = (amendment.to.budget, amendment.left);
+        let (budget, left) = (amendment.to.budget, amendment.left);
         for field in &amendment.fields {
             match field {
                 Field::DisplayName => drop(body.insert("name".into(), json!(amendment.name))),
-                Field::Budget => body.extend(spending(budget, decimal)),
+                Field::Budget => body.extend(spending(budget, left, decimal)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // The vendor has no such settings, so drift is never reported in them.
                 Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
@@ -233,7 +233,7 @@ impl Gateway for EdenAiV3 {
         if !amendment.fields.contains(&Field::Budget) {
             return Ok(());
         }
-        self.lower(id, excess(budget, budget::balance(&answer))).await
+        self.lower(id, excess(budget, left, budget::balance(&answer))).await
     }
 
     async fn revoke(&self, id: &KeyId) -> Result<(), Fault> {
@@ -265,7 +265,7 @@ impl Reissue for EdenAiV3 {
         }
         let answer = self.patch(id, settings(order)).await?;
         // From here on the key has another name, even if a later step fails.
-        let left = excess((order.budget, order.left), budget::balance(&answer));
+        let left = excess(order.budget, order.left, budget::balance(&answer));
         self.lower(id, left).await?;
         let path = ["v3", "manage", "keys", &id.0, "rotate"];
         let call = Call { slash: true, ..Call::new(Method::POST, &path) };

@@ -114,7 +114,7 @@ fn an_entry_of_a_token_of_an_unknown_kind_is_no_entry_of_the_token_of_that_name(
     let left = Entry::decode(&written).unwrap();
     assert_eq!(Entry::decode(&left.encode()), Some(left.clone()), "what a later version wrote is kept");
     let token = TokenRef::beside(Some(String::new()), "main");
-    let place = Place::of(&token, ("v", ""), "");
+    let place = Place::of(&token, "v", "", "");
     let token = TokenPlace { token, place, pinned: String::new(), doubted: false };
     assert!(!left.is_reached_by(&token));
     let known = Place { console_token_kind: None, ..left.place.clone() };

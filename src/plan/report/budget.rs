@@ -115,35 +115,29 @@ pub fn tell(
 ) -> Option<Notice> {
     let Some((purse, spent)) = purse.filter(|(purse, _)| purse.limit.micros > 0) else {
         status.budget_used = None;
+        status.internal.budget_generation = None;
+        status.internal.budget_spent_since = None;
         status.conditions.retain(|it| it.type_ != BUDGET_LOW && it.type_ != BUDGET_EXHAUSTED);
         return None;
     };
     status.budget_used = Some(used(purse.limit, spent));
-    let was = |kind| condition::is_true(&status.conditions, kind);
-    let before = (was(BUDGET_LOW), was(BUDGET_EXHAUSTED));
+    status.internal.budget_generation = generation;
+    let was_spent = status.internal.budget_spent_since.is_some();
+    status.internal.budget_spent_since = spent
+        .filter(|spent| spent.refused)
+        .map(|_| status.internal.budget_spent_since.unwrap_or_else(|| super::to_the_second(now)));
     let [low, exhausted] = conditions(purse, spent, generation, now);
-    let news = news(before, &low, &exhausted, purse);
-    condition::set(&mut status.conditions, low, now);
-    condition::set(&mut status.conditions, exhausted, now);
-    news
-}
-
-fn news(
-    (was_low, was_exhausted): (bool, bool),
-    low: &Condition,
-    exhausted: &Condition,
-    purse: &Purse<'_>,
-) -> Option<Notice> {
-    let is = |it: &Condition| it.status == "True";
-    if is(exhausted) {
-        let notice = Notice::warning(EventReason::BudgetExhausted, &exhausted.message);
-        return (!was_exhausted).then_some(notice);
+    let became_low = condition::set(&mut status.conditions, low.clone(), now);
+    condition::set(&mut status.conditions, exhausted.clone(), now);
+    if spent.is_some_and(|spent| spent.refused) {
+        let notice = || Notice::warning(EventReason::BudgetExhausted, &exhausted.message);
+        return (!was_spent).then(notice);
     }
-    if was_exhausted && exhausted.status == "False" {
+    if was_spent && spent.is_some() {
         let note = format!("there is budget again ({}), and the gateway accepts the key", amount(purse));
         return Some(Notice::news(EventReason::BudgetAvailable, note));
     }
-    (is(low) && !was_low).then(|| Notice::warning(EventReason::BudgetLow, &low.message))
+    (became_low && low.status == "True").then(|| Notice::warning(EventReason::BudgetLow, &low.message))
 }
 
 fn conditions(
@@ -201,19 +195,15 @@ fn exhausted(purse: &Purse<'_>, now: Timestamp) -> String {
     )
 }
 
-/// Whether the budget period has ended for which `BudgetExhausted` was set.
-pub fn is_over(conditions: &[Condition], (period, zone): (Period, &str), now: Timestamp) -> bool {
-    let spent = condition::find(conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True");
-    let end = spent.and_then(|it| period_end(period, zone, it.last_transition_time.0));
-    end.is_some_and(|end| end <= now)
+/// Whether the budget period has ended in which the budget was found to be spent.
+pub fn is_over(spent_since: Option<Timestamp>, period: Period, zone: &str, now: Timestamp) -> bool {
+    spent_since.and_then(|since| period_end(period, zone, since)).is_some_and(|end| end <= now)
 }
 
 /// When a key whose budget is spent will be accepted again.
 pub fn renewed_at(status: &GatewayApiKeyStatus, desired: &Desired, now: Timestamp) -> Option<Timestamp> {
     let period = status.budget.as_ref()?.period;
-    condition::is_true(&status.conditions, BUDGET_EXHAUSTED)
-        .then(|| period_end(period, &desired.zone, now))
-        .flatten()
+    status.internal.budget_spent_since.and_then(|_| period_end(period, &desired.zone, now))
 }
 
 fn amount(purse: &Purse<'_>) -> String {
@@ -229,18 +219,22 @@ fn amount(purse: &Purse<'_>) -> String {
 
 /// The verdict for `Ready` while the gateway refuses the served key, although everything is as specified.
 pub fn refusal(status: &GatewayApiKeyStatus) -> Option<Verdict> {
-    let exhausted = condition::find(&status.conditions, BUDGET_EXHAUSTED).filter(|it| it.status == "True")?;
+    status.internal.budget_spent_since?;
+    let exhausted = condition::find(&status.conditions, BUDGET_EXHAUSTED)?;
     // A budget with a period is available again without any change.
     let once = status.budget.as_ref().is_none_or(|budget| budget.period == Period::Once);
     Some(Verdict::reconciling(Reason::BudgetSpent, exhausted.message.clone()).stalled_if(once))
 }
 
-/// Sets `Ready` to False while `BudgetExhausted` is True, whatever its reason.
-pub fn refuse(conditions: &mut [Condition], now: Timestamp) {
-    if !condition::is_true(conditions, BUDGET_EXHAUSTED) {
+/// Sets `Ready` to False while the budget is spent, whatever its reason.
+pub fn refuse(status: &mut GatewayApiKeyStatus, now: Timestamp) {
+    if status.internal.budget_spent_since.is_none() {
         return;
     }
-    for ready in conditions.iter_mut().filter(|it| it.type_ == READY && it.status == "True") {
+    if let Some(last) = &mut status.internal.last_pass {
+        last.works = false;
+    }
+    for ready in status.conditions.iter_mut().filter(|it| it.type_ == READY && it.status == "True") {
         "False".clone_into(&mut ready.status);
         ready.last_transition_time = Time(now);
     }
@@ -249,7 +243,6 @@ pub fn refuse(conditions: &mut [Condition], now: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::condition::condition;
 
     const LIMIT: Limit = Limit { micros: 20_000_000, period: Period::Monthly };
 
@@ -275,23 +268,30 @@ mod tests {
 
     #[test]
     fn a_budget_that_is_spent_is_so_until_its_period_ends() {
+        let since = Some(at("2026-11-28T03:00:00Z"));
+        let over = |since, period, now| is_over(since, period, "UTC", at(now));
+        assert!(!over(None, Period::Monthly, "2027-01-01T00:00:00Z"));
+        assert!(!over(since, Period::Monthly, "2026-11-30T23:59:59Z"));
+        assert!(over(since, Period::Monthly, "2026-12-01T00:00:00Z"));
+        assert!(over(since, Period::Daily, "2026-11-29T00:00:00Z"));
+        assert!(!over(since, Period::Once, "2036-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_key_whose_budget_is_spent_is_not_ready_whatever_else_is_said() {
         let told = at("2026-11-28T03:00:00Z");
-        let mut conditions = Vec::new();
-        let exhausted = |is| condition(BUDGET_EXHAUSTED, is, Reason::BudgetSpent, "", Some(1));
-        let over = |conditions: &[Condition], period, now| is_over(conditions, (period, "UTC"), at(now));
-        assert!(!over(&conditions, Period::Monthly, "2027-01-01T00:00:00Z"));
-        condition::set(&mut conditions, exhausted(true), told);
-        assert!(!over(&conditions, Period::Monthly, "2026-11-30T23:59:59Z"));
-        assert!(over(&conditions, Period::Monthly, "2026-12-01T00:00:00Z"));
-        assert!(over(&conditions, Period::Daily, "2026-11-29T00:00:00Z"));
-        assert!(!over(&conditions, Period::Once, "2036-01-01T00:00:00Z"));
-        let ready = || condition(READY, true, Reason::Issued, "", Some(1));
-        condition::set(&mut conditions, ready(), told);
-        refuse(&mut conditions, told);
-        assert!(!condition::is_true(&conditions, READY));
-        condition::set(&mut conditions, exhausted(false), told);
-        condition::set(&mut conditions, ready(), told);
-        refuse(&mut conditions, told);
-        assert!(condition::is_true(&conditions, READY));
+        for (spent_since, ready) in [(Some(told), false), (None, true)] {
+            let mut status = GatewayApiKeyStatus::default();
+            Verdict::settled(Reason::Issued, "").apply(
+                &mut status.conditions,
+                &mut status.internal.last_pass,
+                Some(1),
+                told,
+            );
+            status.internal.budget_spent_since = spent_since;
+            refuse(&mut status, told);
+            assert_eq!(condition::is_true(&status.conditions, READY), ready);
+            assert_eq!(status.internal.last_pass.map(|it| it.works), Some(ready));
+        }
     }
 }

@@ -45,6 +45,7 @@ pub fn tell_of_rotation(
         Some(wanted) => drop(condition::set(conditions, wanted, now)),
         None => conditions.retain(|it| it.type_ != ROTATING),
     }
+    status.internal.rotation_overdue = overdue;
     if overdue {
         let expires = status.expires_at.map(|at| {
             format!("; the key stops working at {}, and applications have none from then on", clock(at))
@@ -123,9 +124,12 @@ pub fn tell_of_consumers(
     now: Timestamp,
 ) -> Option<Notice> {
     let Some(Looked { missing, unseen }) = looked else {
+        status.internal.consumers_found_generation = None;
         status.conditions.retain(|it| it.type_ != CONSUMERS_MISSING);
         return None;
     };
+    status.internal.consumers_found_generation =
+        generation.filter(|_| missing.is_empty() && unseen.is_none());
     if let Some(error) = unseen.as_ref().filter(|_| missing.is_empty()) {
         let message = format!(
             "whether what spec.rotation.restart names exists is not known: {error}; grant Keysmith get, list and patch on workloads \
@@ -184,7 +188,8 @@ fn leak_observed(id: &str) -> String {
 /// Updates the condition `LeakOpen` from status, whose `Ready` names the obstacle. Returns an event if one is due.
 pub fn tell_of_leak(
     status: &mut GatewayApiKeyStatus,
-    (open, observed): (bool, bool),
+    open: bool,
+    observed: bool,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Option<Notice> {

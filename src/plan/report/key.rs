@@ -350,7 +350,7 @@ fn afterwards(cause: Cause, until: Option<Timestamp>) -> String {
 }
 
 /// The verdict after a failed vendor call, including what it means for applications.
-pub fn failed(fault: &Fault, doing: &str, (next, again): (Timestamp, bool), scene: &Scene<'_>) -> Verdict {
+pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool, scene: &Scene<'_>) -> Verdict {
     let verdict = super::failed(fault, doing, next, again);
     let message = format!("{}; {}", verdict.message, scene.found.served(scene.secret));
     Verdict { message, ..verdict }

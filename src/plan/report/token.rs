@@ -13,7 +13,7 @@ pub fn verified(token: &ConsoleToken) -> Verdict {
 
 /// The verification of the token failed. `hint`: the driver's explanation of a refusal. `again`: the previous
 /// verification failed in the same way, which confirms that only a person can fix it.
-pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, (next, again): (Timestamp, bool)) -> Verdict {
+pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, next: Timestamp, again: bool) -> Verdict {
     let place = super::super::token::place(token);
     // A failure that may be the vendor's mistake must happen twice before it counts.
     let tried = if fault.stalls(again) || !fault.stalls(true) {

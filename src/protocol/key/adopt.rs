@@ -6,6 +6,7 @@ use crate::gateway::Amendment;
 use crate::plan::decision::{Decision, Why};
 use crate::plan::drift::Field;
 use crate::plan::expiry;
+use crate::plan::facts::Confirmed;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
 use crate::plan::ledger;
@@ -23,7 +24,8 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn record_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (serial, id): (Serial, &KeyId),
+        serial: Serial,
+        id: &KeyId,
         decision: &Decision,
     ) -> Result<Done, Error> {
         if decision.why == Why::Relinked && self.left_by_another(id).await {
@@ -49,7 +51,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status.internal.immutable_fields_hash = Some(act.desired.immutable_hash.clone());
         status.last_handled_trigger.clone_from(&act.facts.requests.trigger);
         status.last_handled_rotate_at.clone_from(&act.facts.requests.rotate);
-        self.confirmed = Some(Some(key));
+        self.confirmed = Confirmed::Shown(Box::new(key));
         let pass = self.publish(status, &report::key::taking_over()).await?;
         self.forget_left(id).await;
         self.ports.enqueue_provider_keys(self.key.as_ref());
@@ -89,7 +91,8 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn tag_key(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (id, serial): (&KeyId, Serial),
+        id: &KeyId,
+        serial: Serial,
         display: &str,
     ) -> Result<Done, Error> {
         let name = self.identity.mark.styled(act.desired.names, display, serial);
@@ -105,7 +108,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 Ok(Done::Failed(Fault::without_effect(fault), "take the key over"))
             }
             Ok(answer) => {
-                self.confirmed = Some(answer);
+                self.confirmed = answer.into();
                 Ok(Done::Again)
             }
             Err(fault) => Ok(Done::Failed(fault, "look at the key")),

@@ -47,7 +47,7 @@ impl<P: KeyPorts> KeyPass<P> {
         match act.account.get(id).await {
             Ok(answer) => {
                 let shown = answer.as_ref().is_some_and(|key| drift::drift(settings, key, &sent).is_empty());
-                self.confirmed = Some(answer);
+                self.confirmed = answer.into();
                 Ok(if shown { Done::Taken } else { Done::Again })
             }
             Err(fault) => Ok(Done::Failed(fault, "read back the changed key")),
@@ -72,7 +72,7 @@ impl<P: KeyPorts> KeyPass<P> {
             Err(fault) => return Err(fault),
         };
         let seen = seen.or_else(|| report::seen(act.facts));
-        Ok(budget::shares(seen.as_ref(), act.desired, (cause, now)))
+        Ok(budget::shares(seen.as_ref(), act.desired, cause, now))
     }
 
     /// What is left of the served key's budget, split with a key that an earlier pass created and that is about to
@@ -80,7 +80,8 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn share_out(
         &self,
         act: &Act<'_, P::Vendor>,
-        (id, seen): (&KeyId, Option<&Listed>),
+        id: &KeyId,
+        seen: Option<&Listed>,
     ) -> Result<Option<Shares>, Fault> {
         let cause = act.facts.claim.and_then(|claim| claim.cause);
         let Some(shares) = self.shares(act, cause).await? else { return Ok(None) };
@@ -95,7 +96,8 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn cut(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (id, share): (&KeyId, u64),
+        id: &KeyId,
+        share: u64,
     ) -> Result<Done, Error> {
         let limit = Limit { micros: share.max(1), period: Period::Once };
         let to = Settings { budget: Some(limit), ..act.desired.settings.clone() };
@@ -118,16 +120,13 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Returns the unspent share of a previous key to the served key. If the call fails, the served key has less
     /// until the next budget period begins.
-    pub(super) async fn give_back(
-        &self,
-        act: &Act<'_, P::Vendor>,
-        (retired, replaced_at): (&Listed, Timestamp),
-    ) {
+    pub(super) async fn give_back(&self, act: &Act<'_, P::Vendor>, retired: &Listed, replaced_at: Timestamp) {
         let Some(id) = act.facts.record.id.as_ref() else { return };
         let now = self.ports.now();
         let given = match act.account.get(id).await {
-            Ok(Some(served)) => budget::given_back((retired, &served), replaced_at, (act.desired, now))
-                .map(|left| (served, left)),
+            Ok(Some(served)) => {
+                budget::given_back(retired, &served, replaced_at, act.desired, now).map(|left| (served, left))
+            }
             _ => None,
         };
         let Some((_, left)) = given else { return };

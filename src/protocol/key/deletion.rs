@@ -2,9 +2,8 @@
 
 use super::previous_keys::{listed, owned};
 use super::{Done, KeyPass, STEPS};
-use crate::api::condition::{self, LEAK_OPEN, READY};
 use crate::api::rotation::DeletionPolicy;
-use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus, Reason};
+use crate::api::{FORCE_ORPHAN, GatewayApiKeyStatus};
 use crate::cluster::object::log_about;
 use crate::cluster::{self, ledger, object};
 use crate::gateway::Amendment;
@@ -19,6 +18,7 @@ use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report;
 use crate::plan::report::key::Scene;
+use crate::plan::requests::RotationRequests;
 use crate::plan::settings::Settings;
 use crate::protocol;
 use crate::protocol::key::ports::KeyPorts;
@@ -53,7 +53,7 @@ impl<P: KeyPorts> KeyPass<P> {
             let facts = self.facts(target, ability, None);
             let decision = deletion::decide(&facts, ending);
             self.ports.decided(self.key.as_ref(), &decision);
-            if let Some(next) = self.blocked_until(&decision) {
+            if let Some(next) = self.blocked_until(&facts, &decision) {
                 return Ok(Pass::Rest(Some(next)));
             }
             let done = match (&decision.step, &account) {
@@ -63,7 +63,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 (_, None) => return self.deletion_blocked("its ConsoleToken is not usable", None).await,
                 // In a different account, every key would look deleted.
                 (_, Some(_)) if let Some(doubt) = doubt => return self.deletion_blocked(&doubt, None).await,
-                (step, Some(account)) => match self.remove(account, (step, &facts)).await? {
+                (step, Some(account)) => match self.remove(account, step, &facts).await? {
                     Some(done) => done,
                     None => return Ok(Pass::Stale),
                 },
@@ -71,24 +71,21 @@ impl<P: KeyPorts> KeyPass<P> {
             match done {
                 Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
-                Done::Failed(fault, doing) => return self.call_failed(&fault, doing).await,
+                Done::Failed(fault, doing) => return self.call_failed(&fault, doing, &facts.requests).await,
             }
         }
         Ok(Pass::Unfinished)
     }
 
     /// Time before which a failed deletion is not retried, even if an event enqueues the resource earlier.
-    fn blocked_until(&self, decision: &Decision) -> Option<Timestamp> {
+    fn blocked_until(&self, facts: &Facts, decision: &Decision) -> Option<Timestamp> {
         let status = self.key.status.as_ref()?;
         let open = self.leak_is_open(status);
         self.ports.measure(Measure::LeakOpen(&self.uid, open));
-        // A leak that was declared since then skips the backoff.
-        if open && condition::find(&status.conditions, LEAK_OPEN).is_none() {
-            return None;
-        }
-        let said = condition::find(&status.conditions, READY)?;
-        let failed = said.reason == Reason::DeletionBlocked.as_str()
-            && said.observed_generation == self.key.metadata.generation;
+        let internal = status.read_internal();
+        // The generation rises with the deletion. A leak that was declared since the failure skips the backoff.
+        let failed = internal.last_pass.and_then(|it| it.generation) == self.key.metadata.generation
+            && internal.failed_requests_hash == Some(facts.requests.fingerprint());
         let free = matches!(decision.step, Step::Release | Step::ClaimDeletion(_) | Step::Rest(_));
         status.next_attempt_at.filter(|next| failed && !free && *next > self.ports.now())
     }
@@ -114,7 +111,8 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn remove(
         &mut self,
         account: &Arc<P::Vendor>,
-        (step, facts): (&Step, &Facts),
+        step: &Step,
+        facts: &Facts,
     ) -> Result<Option<Done>, Error> {
         // If the vendor hangs, the status must still say that the deletion is blocked.
         let stale_before = self.ports.remember(&self.uid, |it| it.stale_before());
@@ -162,7 +160,12 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// A call of a deletion failed: writes the reason and the time of the retry into status.
-    async fn call_failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
+    async fn call_failed(
+        &mut self,
+        fault: &Fault,
+        doing: &str,
+        requests: &RotationRequests,
+    ) -> Result<Pass, Error> {
         // The token's controller notices when the token works again, and enqueues this key.
         if matches!(fault.kind, FaultKind::BreakerOpen | FaultKind::TokenRefused) {
             return self.deletion_blocked(&fault.to_string(), None).await;
@@ -172,6 +175,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = self.next_attempt(fault, failures, &status);
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
+        status.internal.failed_requests_hash = Some(requests.fingerprint());
         self.deletion_blocked(&format!("could not {doing}: {fault}"), Some((status, next))).await
     }
 
@@ -356,7 +360,7 @@ impl<V: VendorPort> Calls<V> {
     /// Returns whether the key carries the resource's mark. A key that the vendor does not list is called all the
     /// same: a listing may lag.
     async fn one(&self, id: &KeyId, doing: Action) -> Result<bool, Fault> {
-        if !owned(self.account.as_ref(), (&self.identity, &self.listed), id).await? {
+        if !owned(self.account.as_ref(), &self.identity, &self.listed, id).await? {
             return Ok(false);
         }
         if self.moved && !self.listed.contains(id) && self.account.get(id).await?.is_none() {

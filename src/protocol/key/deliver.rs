@@ -8,6 +8,7 @@ use crate::plan::contest;
 use crate::plan::decision::{Decision, Step, Why};
 use crate::plan::drift::Sent;
 use crate::plan::expiry;
+use crate::plan::facts::Confirmed;
 use crate::plan::facts::{Facts, Target};
 use crate::plan::listing::{KeyId, Listed, OwnKey};
 use crate::plan::naming::Serial;
@@ -45,13 +46,13 @@ impl<P: KeyPorts> KeyPass<P> {
         let created = listed.as_ref().and_then(|it| it.created_at).or(Some(self.ports.now()));
         let expires_at = listed.as_ref().and_then(|it| it.expires_at);
         let expires_at = expiry::recorded(created, expires_at, act.desired);
-        let shares = match self.share_out(act, (id, listed.as_ref())).await {
+        let shares = match self.share_out(act, id, listed.as_ref()).await {
             Ok(shares) => shares,
             Err(fault) => return Ok(Done::Failed(fault, "share the budget with the old key")),
         };
-        let delivered = self.deliver(act, (serial, id), expires_at, Key::Given(&secret)).await;
+        let delivered = self.deliver(act, serial, id, expires_at, Key::Given(&secret)).await;
         match delivered {
-            Ok(()) => self.commit(act, (serial, id), listed, shares).await,
+            Ok(()) => self.commit(act, serial, id, listed, shares).await,
             Err(error) => self.undelivered(act, error).await,
         }
     }
@@ -65,12 +66,12 @@ impl<P: KeyPorts> KeyPass<P> {
         let secret = match act.account.recover(id).await {
             Ok(Some(secret)) => secret,
             Ok(None) => {
-                self.confirmed = Some(None);
+                self.confirmed = Confirmed::Gone;
                 return Ok(Done::Again);
             }
             Err(fault) => return Ok(Done::Failed(fault, "have the key revealed")),
         };
-        self.put_right(act, (serial, id), Key::Given(&secret)).await
+        self.put_right(act, serial, id, Key::Given(&secret)).await
     }
 
     /// Rewrites the Secret around the key that it already contains.
@@ -80,17 +81,18 @@ impl<P: KeyPorts> KeyPass<P> {
         serial: Serial,
         id: &KeyId,
     ) -> Result<Done, Error> {
-        self.put_right(act, (serial, id), Key::Present).await
+        self.put_right(act, serial, id, Key::Present).await
     }
 
     async fn put_right(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (serial, id): (Serial, &KeyId),
+        serial: Serial,
+        id: &KeyId,
         key: Key<'_>,
     ) -> Result<Done, Error> {
         let now = self.ports.now();
-        match self.deliver(act, (serial, id), act.facts.record.expires_at, key).await {
+        match self.deliver(act, serial, id, act.facts.record.expires_at, key).await {
             Ok(()) => {
                 let state = contest::state(act.facts);
                 self.ports.remember(&self.uid, |it| it.mended(state, now));
@@ -160,7 +162,8 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn deliver(
         &self,
         act: &Act<'_, P::Vendor>,
-        (serial, id): (Serial, &KeyId),
+        serial: Serial,
+        id: &KeyId,
         expires_at: Option<Timestamp>,
         key: Key<'_>,
     ) -> Result<(), Undelivered> {
@@ -211,8 +214,8 @@ impl<P: KeyPorts> KeyPass<P> {
     ) -> Result<Done, Error> {
         match act.account.get(id).await {
             Ok(Some(key)) if self.identity.serial_in(&key.name) == Some(serial) => {
-                match self.share_out(act, (id, Some(&key))).await {
-                    Ok(shares) => self.commit(act, (serial, id), Some(key), shares).await,
+                match self.share_out(act, id, Some(&key)).await {
+                    Ok(shares) => self.commit(act, serial, id, Some(key), shares).await,
                     Err(fault) => Ok(Done::Failed(fault, "share the budget with the old key")),
                 }
             }
@@ -228,7 +231,8 @@ impl<P: KeyPorts> KeyPass<P> {
     async fn commit(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (serial, id): (Serial, &KeyId),
+        serial: Serial,
+        id: &KeyId,
         listed: Option<Listed>,
         shares: Option<Shares>,
     ) -> Result<Done, Error> {
@@ -268,7 +272,7 @@ impl<P: KeyPorts> KeyPass<P> {
             status.observed_generation = self.key.metadata.generation;
             status.internal.applied_generation = self.key.metadata.generation;
         }
-        self.confirmed = listed.map(Some);
+        self.confirmed = listed.map_or(Confirmed::NotRead, |key| Confirmed::Shown(Box::new(key)));
         self.disowned = None;
         let pass = self.publish(status, &verdict).await?;
         self.ports.enqueue_provider_keys(self.key.as_ref());

@@ -2,7 +2,6 @@
 //! and every way out leaves a state from which the next pass can continue.
 
 use super::owned_secret::{owner, refused};
-use crate::api::condition::{self, BUDGET_LOW};
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, Verdict};
 use crate::cluster::object::log_about;
 use crate::cluster::{self, object};
@@ -404,8 +403,7 @@ impl<P: KeyPorts> Issue<P> {
     /// the rest of the budget, the next listing reports it.
     fn tell_budget(&self, status: &mut GatewayApiKeyStatus, now: Timestamp) {
         let capabilities = self.account.capabilities();
-        let told = condition::find(&status.conditions, BUDGET_LOW).is_some();
-        if told || capabilities.tells_remaining {
+        if status.internal.budget_generation.is_some() || capabilities.tells_remaining {
             return;
         }
         let name = &self.key.spec.console_token_ref.name;
@@ -442,10 +440,11 @@ impl<P: KeyPorts> Issue<P> {
             let (generation, now) = (self.key.metadata.generation, self.ports.now());
             let leaked = conditions::leaked_key(&status).filter(|_| conditions::leak_is_open(&status, None));
             let open = leaked.as_deref().map(|id| conditions::leak_pending(id, false));
-            open.as_ref().unwrap_or(verdict).apply(&mut status.conditions, generation, now);
+            let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+            open.as_ref().unwrap_or(verdict).apply(conditions, last, generation, now);
             self.tell_budget(&mut status, now);
             conditions::tell_of_rotation(&mut status, false, generation, now);
-            conditions::tell_of_leak(&mut status, (open.is_some(), false), generation, now);
+            conditions::tell_of_leak(&mut status, open.is_some(), false, generation, now);
             match protocol::publish(&self.ports, &object, &status).await {
                 Ok(written) => return Ok(Some(written.unwrap_or(object))),
                 Err(error) if cluster::is_missing(&error) => return Ok(None),

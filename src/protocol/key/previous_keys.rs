@@ -121,7 +121,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 self.gone.insert(id.clone());
                 self.changed_vendor();
                 if let Some((key, replaced_at)) = shared {
-                    self.give_back(act, (&key, replaced_at)).await;
+                    self.give_back(act, &key, replaced_at).await;
                 }
             }
             Ok(false) => {}
@@ -145,7 +145,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Only a key with the resource's mark is touched: an id in status is no evidence. A key that the vendor does not
     /// list is touched all the same: a listing may lag, and revoking a missing key does no harm.
     async fn is_ours(&self, act: &Act<'_, P::Vendor>, id: &KeyId) -> Result<bool, Fault> {
-        let ours = owned(act.account.as_ref(), (&self.identity, &listed(act.facts)), id).await?;
+        let ours = owned(act.account.as_ref(), &self.identity, &listed(act.facts), id).await?;
         if !ours {
             self.ports.measure(Measure::LeftBehind("GatewayApiKey", 1));
             self.ports.notify(self.key.as_ref(), report::key::not_ours(id));
@@ -157,7 +157,8 @@ impl<P: KeyPorts> KeyPass<P> {
     pub(super) async fn switch_previous(
         &mut self,
         act: &Act<'_, P::Vendor>,
-        (id, on): (&KeyId, bool),
+        id: &KeyId,
+        on: bool,
         decision: &Decision,
     ) -> Result<Done, Error> {
         match self.is_ours(act, id).await {
@@ -260,7 +261,8 @@ pub(super) fn listed(facts: &Facts) -> BTreeSet<KeyId> {
 /// identity, the id contains the mark.
 pub(super) async fn owned<V: VendorPort>(
     account: &V,
-    (identity, listed): (&Identity, &BTreeSet<KeyId>),
+    identity: &Identity,
+    listed: &BTreeSet<KeyId>,
     id: &KeyId,
 ) -> Result<bool, Fault> {
     let ours = |name: &str| identity.serial_in(name).is_some();

@@ -2,8 +2,9 @@
 
 use super::KeyPass;
 use super::deliver::replaced;
-use crate::api::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, Course, STALLED};
+use crate::api::condition::{self, STALLED};
 use crate::api::rotation::ManagementPolicy;
+use crate::api::verdict::Course;
 use crate::api::{GatewayApiKey, GatewayApiKeyStatus, LEAKED, Reason, Verdict};
 use crate::cluster::{object, workloads};
 use crate::plan::budget;
@@ -76,8 +77,8 @@ impl<P: KeyPorts> KeyPass<P> {
             _ => self.publish(self.status(), &verdict).await?,
         };
         let status = self.status();
-        let unsure =
-            condition::find(&status.conditions, CONSUMERS_MISSING).is_some_and(|it| it.status != "False");
+        let unsure = !desired.policy.restart.is_empty()
+            && status.internal.consumers_found_generation != self.key.metadata.generation;
         let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
         let renewed = report::budget::renewed_at(&status, desired, facts.now);
         Ok(pass.or_at([until, again, renewed]))
@@ -97,7 +98,7 @@ impl<P: KeyPorts> KeyPass<P> {
         self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
         if status.rotation_failures.is_some() {
-            report::budget::refuse(&mut status.conditions, facts.now);
+            report::budget::refuse(&mut status, facts.now);
             return self.publish_as_it_is(status).await;
         }
         // A key that the gateway rejects is reported first, then a field that has become unsupported while the key
@@ -139,11 +140,11 @@ impl<P: KeyPorts> KeyPass<P> {
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
         let (id, generation) = (status.id.clone(), self.key.metadata.generation);
         let purse = Purse::of(status, capabilities, name, read);
-        let same = condition::find(&status.conditions, BUDGET_LOW);
-        let same = same.is_some_and(|it| it.observed_generation == generation);
-        let over = purse.as_ref().is_some_and(|it| {
-            report::budget::is_over(&status.conditions, (it.limit.period, it.zone), facts.now)
-        });
+        let same = status.internal.budget_generation == generation;
+        let spent_since = status.internal.budget_spent_since;
+        let over = purse
+            .as_ref()
+            .is_some_and(|it| report::budget::is_over(spent_since, it.limit.period, it.zone, facts.now));
         if read && unread && same && !over {
             return;
         }
@@ -168,8 +169,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let (generation, now) = (self.key.metadata.generation, self.ports.now());
         let targets: Vec<_> = desired.policy.restart.iter().map(workloads::Target::from).collect();
         let asked = self.key.status.as_ref().and_then(|it| it.last_handled_reconcile_at.clone());
-        let known = condition::find(&status.conditions, CONSUMERS_MISSING);
-        let found = known.is_some_and(|it| it.status == "False" && it.observed_generation == generation);
+        let found = status.internal.consumers_found_generation.is_some_and(|it| Some(it) == generation);
         if found && asked == status.last_handled_reconcile_at {
             return;
         }
@@ -183,7 +183,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Observe: the key belongs to another owner, and is shown but not changed.
     async fn observed(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
         let mut status = self.carried_out();
-        let confirmed = facts.confirmed.as_ref().and_then(Option::as_ref);
+        let confirmed = facts.confirmed.shown();
         // A key that was managed before stays the served one, in case it is managed again.
         let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
         if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
@@ -230,10 +230,9 @@ impl<P: KeyPorts> KeyPass<P> {
         suspended || self.record().generation == generation
     }
 
-    /// Whether status already records the same rejection by the vendor, which confirms it.
+    /// Whether the last pass ended with the same fault, which confirms it.
     pub(super) fn confirms(&self, fault: &Fault) -> bool {
-        let conditions = self.key.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        report::confirms(conditions, fault)
+        report::confirms(self.status().internal.last_pass.as_ref(), fault)
     }
 
     /// A vendor call failed: writes it into status with the time of the retry, which thereby survives a restart.
@@ -258,7 +257,7 @@ impl<P: KeyPorts> KeyPass<P> {
             ..Scene::new(self.key.secret_name(), true)
         };
         let verdict =
-            report::key::failed(fault, doing, (next, self.confirms(fault)), &scene).still_ready(works);
+            report::key::failed(fault, doing, next, self.confirms(fault), &scene).still_ready(works);
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
@@ -310,7 +309,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let record = self.record();
         let alive = record.expires_at.is_none_or(|at| at > self.ports.now());
         let served = alive && record.id.is_some() && self.is_carried_out();
-        let pass = self.publish(self.status(), &verdict.clone().still_ready(served && record.ready)).await?;
+        let pass = self.publish(self.status(), &verdict.clone().still_ready(served && record.worked)).await?;
         let expires = record.expires_at.filter(|_| alive);
         Ok(pass.or_at([expires]))
     }
@@ -324,8 +323,8 @@ impl<P: KeyPorts> KeyPass<P> {
         let next = retry::plus(self.ports.now(), retry::backoff(failures, &self.uid));
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let ready = self.record().ready;
-        Ok(self.publish(status, &verdict.still_ready(ready)).await?.until(Some(next)))
+        let worked = self.record().worked;
+        Ok(self.publish(status, &verdict.still_ready(worked)).await?.until(Some(next)))
     }
 
     /// Writes status if it differs; a warning event is sent once per transition.
@@ -342,17 +341,16 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             Some(_) => verdict.clone().still_ready(false),
             // That the gateway rejects the key outranks every other verdict.
-            None if condition::is_true(&status.conditions, BUDGET_EXHAUSTED) => {
-                verdict.clone().still_ready(false)
-            }
+            None if status.internal.budget_spent_since.is_some() => verdict.clone().still_ready(false),
             None => verdict.clone(),
         };
-        let notice = report::transition(&mut status.conditions, verdict, generation, now);
+        let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+        let notice = report::transition(conditions, last, verdict, generation, now);
         // kstatus evaluates Stalled only where observedGeneration is current.
         if condition::is_true(&status.conditions, STALLED) {
             succession::observe(&mut status, generation);
         }
-        let requeue_at = verdict.gives_up_at(&status.conditions);
+        let requeue_at = status.internal.last_pass.as_ref().and_then(|it| it.gives_up_at(now));
         self.notices.extend(notice);
         let pass = self.publish_as_it_is(status).await?;
         Ok(if pass == Pass::Stale { pass } else { Pass::Rest(requeue_at) })
@@ -374,7 +372,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let open = self.leak_is_open(&status);
         let notices = [
             conditions::tell_of_rotation(&mut status, self.overdue, generation, now),
-            conditions::tell_of_leak(&mut status, (open, self.is_observed()), generation, now),
+            conditions::tell_of_leak(&mut status, open, self.is_observed(), generation, now),
             conditions::tell_of_contest(&mut status, self.key.secret_name(), generation, now),
         ];
         self.ports.measure(Measure::RotationOverdue(&self.uid, self.overdue));
@@ -402,7 +400,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
 /// The served key as the vendor returned it last.
 pub(super) fn seen(facts: &Facts) -> Option<Listed> {
-    facts.confirmed.clone().flatten().or_else(|| replaced(facts).map(|own| own.key))
+    facts.confirmed.shown().cloned().or_else(|| replaced(facts).map(|own| own.key))
 }
 
 /// Writes what the vendor returned for the served key into status.

@@ -42,7 +42,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 _ => Done::Pass(Pass::Stale),
             };
             match done {
-                Done::Again => {}
+                Done::Taken | Done::Again => {}
                 Done::Pass(pass) => return Ok(pass),
                 Done::Failed(fault, _) if fault.reason() == Reason::ConsoleTokenNotReady => {
                     return self.deletion_blocked(&fault.to_string()).await;

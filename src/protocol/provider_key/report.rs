@@ -1,7 +1,7 @@
 //! The status of a ProviderKey, and which other resources are enqueued.
 
 use super::ProviderKeyPass;
-use crate::api::condition::{self, READY, STALLED};
+use crate::api::condition::{self, STALLED};
 use crate::api::{ProviderKeyStatus, Reason, Verdict};
 use crate::cluster::object;
 use crate::plan::fault::Fault;
@@ -46,8 +46,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     /// Whether the credential of this generation is stored at the vendor, by status.
     pub(super) fn is_stored(&self) -> bool {
         let status = self.status();
-        let ready = condition::is_true(&status.conditions, READY);
-        ready && status.id.is_some() && status.observed_generation == self.object.metadata.generation
+        let worked = status.internal.last_pass.is_some_and(|it| it.works);
+        worked && status.id.is_some() && status.observed_generation == self.object.metadata.generation
     }
 
     pub(super) fn at_rest(&self) -> Verdict {
@@ -72,7 +72,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let next = retry::after(fault, failures, &self.uid, self.ports.now());
         status.failures = Some(failures);
         status.next_attempt_at = Some(next);
-        let verdict = report::failed(fault, doing, next, report::confirms(&status.conditions, fault));
+        let verdict =
+            report::failed(fault, doing, next, report::confirms(status.internal.last_pass.as_ref(), fault));
         Ok(self.publish(status, &verdict).await?.until(Some(next)))
     }
 
@@ -101,12 +102,13 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         verdict: &Verdict,
     ) -> Result<Pass, Error> {
         let (generation, now) = (self.object.metadata.generation, self.ports.now());
-        let notice = report::transition(&mut status.conditions, verdict, generation, now);
+        let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+        let notice = report::transition(conditions, last, verdict, generation, now);
         // kstatus evaluates Stalled only where observedGeneration is current.
         if condition::is_true(&status.conditions, STALLED) {
             status.observed_generation = generation;
         }
-        let requeue_at = verdict.gives_up_at(&status.conditions);
+        let requeue_at = status.internal.last_pass.as_ref().and_then(|it| it.gives_up_at(now));
         match protocol::publish(&self.ports, &self.object, &status).await {
             Ok(Some(object)) => self.wrote(object),
             Ok(None) => return Ok(Pass::Rest(requeue_at)),

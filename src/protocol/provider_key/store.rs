@@ -165,6 +165,7 @@ pub(super) fn stored(
     } else {
         report::provider_key::replacing()
     };
-    verdict.apply(&mut status.conditions, object.metadata.generation, now);
+    let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
+    verdict.apply(conditions, last, object.metadata.generation, now);
     status
 }

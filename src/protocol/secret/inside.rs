@@ -86,7 +86,7 @@ pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(
     let data = secret.data.as_ref()?;
     let (serial, bytes) = match Imprint::of(secret) {
         Some(imprint) => (Serial::believed(imprint.serial)?, imprint.find(data, uid)?),
-        None => before_imprints(secret, data, (uid, plan?))?,
+        None => before_imprints(secret, data, uid, plan?)?,
     };
     let text = String::from_utf8(bytes.to_vec()).ok()?;
     Some((serial, SecretString::from(text)))
@@ -95,7 +95,8 @@ pub fn key_in(secret: &Secret, uid: &str, plan: Option<&SecretPlan>) -> Option<(
 fn before_imprints<'a>(
     secret: &Secret,
     data: &'a BTreeMap<String, ByteString>,
-    (uid, plan): (&str, &SecretPlan),
+    uid: &str,
+    plan: &SecretPlan,
 ) -> Option<(Serial, &'a [u8])> {
     let intact = secret.annotations().get(CONTENT) == Some(&content(secret, uid));
     if !intact || secret.annotations().contains_key(RENDERED) {
@@ -141,7 +142,7 @@ pub fn target(secret: &Secret, uid: &str, expected: Option<&Expected<'_>>) -> Ta
         key: key_in(secret, uid, plan).map(|(serial, _)| serial),
         whole: Imprint::of(secret).zip(secret.data.as_ref()).is_some_and(|(it, data)| it.is_whole(data, uid)),
         immutable: secret.immutable == Some(true),
-        state: plan.map(|plan| state(secret, (uid, plan))).unwrap_or_default(),
+        state: plan.map(|plan| state(secret, uid, plan)).unwrap_or_default(),
         differs: plan.map(|plan| differences(secret, uid, plan)).unwrap_or_default(),
     })
 }
@@ -164,7 +165,7 @@ fn is_current(secret: &Secret, uid: &str, expected: &Expected<'_>) -> bool {
 
 /// Hash of everything in the Secret that Keysmith would correct. If the same state returns after each correction,
 /// another controller changes it back.
-fn state(secret: &Secret, (uid, plan): (&str, &SecretPlan)) -> String {
+fn state(secret: &Secret, uid: &str, plan: &SecretPlan) -> String {
     let (labels, annotations) = (secret.labels(), secret.annotations());
     let labels = plan.labels.keys().map(String::as_str).chain([MANAGED_BY_LABEL]).map(|it| labels.get(it));
     let own = [SERIAL, KEY_ID, RENDERED];

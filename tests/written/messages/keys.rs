@@ -105,7 +105,7 @@ pub fn ready(book: &mut Book) {
         );
         book.ready(&key::resting(&rest(Why::Suspended), &scene).unwrap());
         book.ready(&key::resting(&rest(Why::TypeFixed), &scene).unwrap());
-        book.ready(&key::failed(&down(), "list the keys", (at(5), false), &scene).still_ready(true));
+        book.ready(&key::failed(&down(), "list the keys", at(5), false, &scene).still_ready(true));
     }
     let failing =
         GatewayApiKeyStatus { next_rotation_time: Some(at(7)), expires_at: Some(at(14400)), ..status() };
@@ -171,10 +171,10 @@ pub fn conditions(book: &mut Book) {
             &Scene::new(SECRET, true),
         )
         .unwrap()
-        .apply(&mut status.conditions, Some(1), at(0));
-        report::tell_of_leak(status, (true, false), Some(1), at(0));
+        .apply(&mut status.conditions, &mut status.internal.last_pass, Some(1), at(0));
+        report::tell_of_leak(status, true, false, Some(1), at(0));
     });
-    all(book, |status| drop(report::tell_of_leak(status, (true, true), Some(1), at(0))));
+    all(book, |status| drop(report::tell_of_leak(status, true, true, Some(1), at(0))));
     all(book, |status| {
         let differs = vec!["label app.kubernetes.io/managed-by".to_owned()];
         status.secret_contest = Some(SecretContest { state: "h".to_owned(), differs, since: at(0) });
@@ -250,7 +250,7 @@ pub fn events(book: &mut Book) {
     let mut status =
         GatewayApiKeyStatus { rotation_failures: Some(3), expires_at: Some(at(14400)), ..status() };
     tell(book, report::tell_of_rotation(&mut status, true, Some(1), now));
-    tell(book, report::tell_of_leak(&mut status, (true, false), Some(1), now));
+    tell(book, report::tell_of_leak(&mut status, true, false, Some(1), now));
     let contest = SecretContest { state: "h".to_owned(), differs: vec!["entry key".to_owned()], since: now };
     status.secret_contest = Some(contest);
     tell(book, report::tell_of_contest(&mut status, SECRET, Some(1), now));

@@ -171,7 +171,7 @@ fn minted(book: &mut Book) {
         }))
         .unwrap();
         let mint = token.spec.mint.clone().unwrap();
-        book.ready(&verdict(&token::check_mint(&token, &mint, (own, issuer)).unwrap_err()));
+        book.ready(&verdict(&token::check_mint(&token, &mint, own, issuer).unwrap_err()));
     }
 }
 

@@ -52,13 +52,13 @@ pub fn ready(book: &mut Book) {
         FaultKind::Failed { status: 503, until: None },
     ] {
         let fault = Fault::without_effect(kind);
-        book.ready(&words::refused(&fault, &given(), "", (at(5), true)));
+        book.ready(&words::refused(&fault, &given(), "", at(5), true));
     }
     let refused = Fault::without_effect(FaultKind::TokenRefused);
-    book.ready(&words::refused(&refused, &given(), "", (at(5), false)));
-    book.ready(&words::refused(&refused, &minted(), "", (at(5), true)));
+    book.ready(&words::refused(&refused, &given(), "", at(5), false));
+    book.ready(&words::refused(&refused, &minted(), "", at(5), true));
     let hint = keysmith::gateway::edenai_v2::CAPABILITIES.refused;
-    book.ready(&words::refused(&refused, &given(), hint, (at(5), true)));
+    book.ready(&words::refused(&refused, &given(), hint, at(5), true));
     let account = account();
     for judgement in [Judgement::Suspicious, Judgement::Changed] {
         let message = account::message(&account, &judgement, &token::place(&given())).unwrap();

@@ -52,7 +52,8 @@ impl World {
     /// Adds a management key whose secret a human chose. A working key gets these scopes and this organization.
     pub(super) fn add_management(
         &mut self,
-        (secret, organization): (&str, &str),
+        secret: &str,
+        organization: &str,
         scopes: &[Scope],
         now: Timestamp,
     ) {
