@@ -181,7 +181,16 @@ const OWN: &str = "self.all(it, it != 'app.kubernetes.io/managed-by' && !it.star
 const ENTRIES: &str = "self.all(it, size(it) <= 253 && it.matches('^[-._a-zA-Z0-9]+$'))";
 /// Limit of labels: the estimated cost of a rule grows with their number.
 const MOST_LABELS: u32 = 64;
-const MOST_ENTRIES: u32 = 256;
+/// Limit of the entries of a template. An object holds a megabyte, and the operator holds every object in memory.
+pub const MOST_ENTRIES: u32 = 64;
+/// Limit of the characters of one entry of a template.
+pub const LONGEST_TEMPLATE: u32 = 32 * 1024;
+/// Limit of the characters of a template in all.
+pub const LONGEST_IN_ALL: u32 = 128 * 1024;
+/// Limit of the characters of one annotation.
+const LONGEST_ANNOTATION: u32 = 16 * 1024;
+/// Limit of the characters of all annotations.
+const ANNOTATIONS_IN_ALL: u32 = 64 * 1024;
 
 /// Labels of a Secret.
 pub fn labels(generator: &mut SchemaGenerator) -> Schema {
@@ -194,7 +203,8 @@ pub fn labels(generator: &mut SchemaGenerator) -> Schema {
 
 /// Annotations of a Secret.
 pub fn annotations(generator: &mut SchemaGenerator) -> Schema {
-    named(map(&String::json_schema(generator), MOST_LABELS))
+    let map = map(&bounded(generator, LONGEST_ANNOTATION), MOST_LABELS);
+    within(named(map), ANNOTATIONS_IN_ALL)
 }
 
 fn named(map: Schema) -> Schema {
@@ -207,7 +217,21 @@ fn named(map: Schema) -> Schema {
 /// Entries of a Secret.
 pub fn entries(generator: &mut SchemaGenerator) -> Schema {
     let message = "has an entry whose name is none: write letters, digits, '-', '_' and '.' only";
-    with_rule(map(&String::json_schema(generator), MOST_ENTRIES), ENTRIES, message)
+    let map = map(&bounded(generator, LONGEST_TEMPLATE), MOST_ENTRIES);
+    within(with_rule(map, ENTRIES, message), LONGEST_IN_ALL)
+}
+
+fn bounded(generator: &mut SchemaGenerator, longest: u32) -> Schema {
+    let mut schema = String::json_schema(generator);
+    schema.insert("maxLength".to_owned(), longest.into());
+    schema
+}
+
+/// The map with a limit of the characters of all its values.
+fn within(map: Schema, most: u32) -> Schema {
+    let rule = format!("self.map(it, size(self[it])).sum() <= {most}");
+    let message = format!("has more than {most} characters in all: put large texts into a ConfigMap");
+    with_rule(map, &rule, &message)
 }
 
 fn map(value: &Schema, most: u32) -> Schema {

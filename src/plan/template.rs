@@ -1,24 +1,22 @@
 //! The content of a Secret: presets and templates, checked before a key is created.
 //!
-//! Templates are minijinja without loaders, macros, or functions that could do I/O. Fuel bounds their work, and
-//! unknown variables are refused.
+//! `engine` is the language of templates. Nothing in it can cost much: whoever may write a GatewayApiKey shares the
+//! operator with everybody else.
 
 mod check;
+mod engine;
 
 use super::hash;
 use super::spec_error::SpecError;
 use crate::api::GatewayApiKey;
 use crate::api::gateway_api_key::Preset;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use engine::Template;
 use std::collections::BTreeMap;
 
 /// Marks the Secret for Stakater Reloader, which restarts workloads when it changes.
 const RELOADER: &str = "reloader.stakater.com/match";
 /// The entry of a Secret without template and preset.
 const DEFAULT_ENTRY: &str = "key";
-/// Limit of template steps: hundreds of times what a normal template needs, yet a fraction of a second in total.
-const FUEL: u64 = 50_000;
 /// Below Kubernetes' limit for a Secret of 1 MiB, with room for what Keysmith adds.
 const LARGEST: usize = 1_000_000;
 /// Kubernetes' limit for an entry's name.
@@ -85,19 +83,6 @@ impl<'a> Variables<'a> {
             models,
         }
     }
-
-    fn context(&self) -> Value {
-        context! {
-            key => self.key,
-            baseUrl => self.base_url,
-            keyId => self.key_id,
-            name => self.name,
-            namespace => self.namespace,
-            serial => self.serial,
-            expiresAt => self.expires_at,
-            models => self.models.iter().map(String::as_str).collect::<Value>(),
-        }
-    }
 }
 
 /// The error for a preset whose entries the template all overrides.
@@ -143,7 +128,7 @@ impl SecretPlan {
             }
         }
         plan.check()?;
-        // Filters, indexes and loops can fail only when they run, so they run once before a key is created.
+        // An index can fail only when it is used, and only the text shows its size: so all run before a key is created.
         let filled = plan.render(&Variables::placeholder(&resource.spec.models))?;
         plan.check_filled(&filled)?;
         Ok(plan)
@@ -187,17 +172,14 @@ impl SecretPlan {
 
     /// Renders the templates.
     pub fn render(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, String>, SpecError> {
-        let environment = environment();
         let mut size = 0;
         let mut filled = BTreeMap::new();
         for (entry, template) in &self.data {
-            // The engine's message may quote values, so it is not passed on.
-            let text = environment.render_str(template, variables.context()).map_err(|error| {
-                let message = format!("the template fails ({})", error.kind());
-                SpecError::invalid(path(entry), message)
-            })?;
+            let limit = LARGEST.saturating_sub(size);
+            let text = Template::parse(template).and_then(|it| it.render(variables, limit));
+            let text = text.map_err(|error| self.refused(entry, &error))?;
             size += entry.len() + text.len();
-            self.check_size((entry, size, filled.len() + 1))?;
+            self.check_size(entry, size, filled.len() + 1)?;
             filled.insert(entry.clone(), text);
         }
         Ok(filled)
@@ -206,24 +188,12 @@ impl SecretPlan {
 
 /// Whether a template uses this variable.
 fn uses(template: &str, name: &str) -> bool {
-    let environment = environment();
     // A template that does not parse was refused before.
-    environment.template_from_str(template).is_ok_and(|it| it.undeclared_variables(false).contains(name))
+    Template::parse(template).is_ok_and(|it| it.variables().contains(name))
 }
 
 fn path(entry: &str) -> String {
     format!("spec.secret.template.data[{entry}]")
-}
-
-fn environment<'a>() -> Environment<'a> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    // The Secret gets exactly the template's text, including a final line break.
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        environment.set_syntax(syntax);
-    }
-    environment
 }
 
 /// The entries of a preset, as in the table "Presets" of README.

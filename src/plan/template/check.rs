@@ -1,13 +1,13 @@
 //! Refuses an invalid Secret by its field, before a key is created for it.
 
-use super::{LARGEST, LONGEST_ENTRY, PREVIOUS_ENTRY, SecretPlan, environment, path};
+use super::engine::{Error, Template};
+use super::{LARGEST, LONGEST_ENTRY, PREVIOUS_ENTRY, SecretPlan, path};
+use crate::api::text::{LONGEST_IN_ALL, LONGEST_TEMPLATE, MOST_ENTRIES};
 use crate::api::{GROUP, MANAGED_BY_LABEL};
 use crate::plan::names;
 use crate::plan::spec_error::SpecError;
 use std::collections::BTreeMap;
 
-const VARIABLES: [&str; 8] =
-    ["key", "baseUrl", "keyId", "name", "namespace", "serial", "expiresAt", "models"];
 /// Types that have a special meaning in Kubernetes or other tools.
 const RESERVED_TYPES: [&str; 3] =
     ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
@@ -25,7 +25,50 @@ impl SecretPlan {
         if self.keep_previous {
             self.data.keys().try_for_each(|entry| check_room(entry))?;
         }
-        self.data.iter().try_for_each(|(entry, template)| check_entry(entry, template))
+        self.check_template_size()?;
+        self.data.iter().try_for_each(|(entry, template)| self.check_entry(entry, template))
+    }
+
+    fn check_template_size(&self) -> Result<(), SpecError> {
+        const FIELD: &str = "spec.secret.template.data";
+        if self.data.len() > MOST_ENTRIES as usize {
+            return Err(SpecError::invalid(
+                FIELD,
+                format!("no more than {MOST_ENTRIES} entries, the preset's among them"),
+            ));
+        }
+        if let Some((entry, _)) =
+            self.data.iter().find(|(_, it)| it.chars().count() > LONGEST_TEMPLATE as usize)
+        {
+            let message =
+                format!("no more than {LONGEST_TEMPLATE} characters; put large texts into a ConfigMap");
+            return Err(SpecError::invalid(path(entry), message));
+        }
+        if self.data.values().map(|it| it.chars().count()).sum::<usize>() > LONGEST_IN_ALL as usize {
+            let message =
+                format!("no more than {LONGEST_IN_ALL} characters in all; put large texts into a ConfigMap");
+            return Err(SpecError::invalid(FIELD, message));
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, entry: &str, template: &str) -> Result<(), SpecError> {
+        names::entry(entry).map_err(|said| SpecError::invalid(path(entry), said))?;
+        Template::parse(template).map(drop).map_err(|error| self.refused(entry, &error))
+    }
+
+    /// The refusal of an entry whose template cannot be rendered.
+    pub(super) fn refused(&self, entry: &str, error: &Error) -> SpecError {
+        match error {
+            Error::Wrong { line, message } => {
+                SpecError::invalid(path(entry), format!("line {line} of the template: {message}"))
+            }
+            Error::TooLarge => self.too_large(entry),
+            Error::TooLong => SpecError::invalid(
+                path(entry),
+                "the template has too many steps; make it shorter, or its loop",
+            ),
+        }
     }
 
     fn check_type(&self) -> Result<(), SpecError> {
@@ -120,15 +163,19 @@ impl SecretPlan {
     }
 
     /// Checks that everything fits into a Secret, including the entries of the previous key.
-    pub(super) fn check_size(&self, (entry, size, count): (&str, usize, usize)) -> Result<(), SpecError> {
+    pub(super) fn check_size(&self, entry: &str, size: usize, count: usize) -> Result<(), SpecError> {
         // The entries of the previous key are kept beside the new ones for a while, under longer names.
         let kept = if self.keep_previous { size + count * PREVIOUS_ENTRY.len() } else { 0 };
         if size + kept <= LARGEST {
             return Ok(());
         }
+        Err(self.too_large(entry))
+    }
+
+    fn too_large(&self, entry: &str) -> SpecError {
         let twice = if self.keep_previous { ", with keepPrevious twice over" } else { "" };
         let message = format!("the Secret would be larger than Kubernetes admits (1 MiB{twice})");
-        Err(SpecError::invalid(path(entry), message))
+        SpecError::invalid(path(entry), message)
     }
 }
 
@@ -144,24 +191,4 @@ fn check_room(entry: &str) -> Result<(), SpecError> {
         return Err(SpecError::invalid(path(entry), message));
     }
     Ok(())
-}
-
-fn check_entry(entry: &str, template: &str) -> Result<(), SpecError> {
-    names::entry(entry).map_err(|said| SpecError::invalid(path(entry), said))?;
-    let environment = environment();
-    let parsed = environment.template_from_str(template).map_err(|error| {
-        let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
-        SpecError::invalid(path(entry), format!("the template does not parse{line}: {}", error.kind()))
-    })?;
-    let mut named: Vec<_> = parsed.undeclared_variables(false).into_iter().collect();
-    named.sort();
-    let functions = ["range", "dict", "namespace", "lipsum", "debug"];
-    let unknown = |name: &&String| !VARIABLES.contains(&name.as_str()) && !functions.contains(&name.as_str());
-    match named.iter().find(unknown) {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("unknown variable {name}; there are {}", VARIABLES.join(", "));
-            Err(SpecError::invalid(path(entry), message))
-        }
-    }
 }
