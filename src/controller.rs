@@ -13,12 +13,14 @@ pub mod sweep;
 
 use crate::api::kind::with_kinds;
 use crate::cluster::object::{self, Managed};
+use crate::plan::turns::{Lane, Place, Rank};
 use crate::plan::{report, retry};
 pub use crate::protocol::{Error, Pass, stale_or};
+use crate::runtime::turns::Turn;
 use context::Context;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use kinds::Sources;
+use kinds::{Listed, Sources};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::Controller;
@@ -34,16 +36,24 @@ use tracing::Instrument;
 /// Timeout of a pass, far longer than a pass usually takes. A pass that hangs is dropped and retried; its critical
 /// sections run on.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
+/// Interval at which an object that waits for its turn is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Interval after which every object is reconciled again, in case events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
 /// A kind and how it is reconciled.
-pub trait Subject: Managed {
+pub trait Subject: Listed {
     /// One pass: observe, decide, act, report, repeated until the object is at rest.
     fn reconcile(
         object: Arc<Self>,
         context: Arc<Context>,
     ) -> impl Future<Output = Result<Pass, Error>> + Send;
+
+    /// How urgent a pass is.
+    fn rank(&self) -> Rank;
+
+    /// The account that a pass calls.
+    fn lane(&self, context: &Context) -> Lane;
 }
 
 /// Input of a controller.
@@ -65,13 +75,15 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
     let name = format!("the controller of {}s", K::KIND);
     let pulse = liveness.part(&name);
     let answers = pulse.answers().map(|never| match never {});
-    let concurrency = context.settings.concurrency;
+    let stopped = stop.clone();
+    let reconcile = move |guard, context| reconcile::<K>(guard, context, stopped.clone());
     let never_began = never_began(store.clone(), stop.clone());
     let controller = Controller::for_stream(stream::pending(), store)
-        .with_config(Config::default().concurrency(concurrency))
+        // How many passes run is decided by `turns`: a limit here would let passes of one account wait for another.
+        .with_config(Config::default().concurrency(0))
         .reconcile_on(stream::select(queue, answers))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(reconcile::<K>, give_up_for_now::<K>, context)
+        .run(reconcile, give_up_for_now::<K>, context)
         .for_each(|result| async move {
             if let Err(error) = result {
                 ended::<K, _>(error);
@@ -115,9 +127,50 @@ async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: Cancel
     }
 }
 
+/// Waits for the object's turn, and runs one pass over it as it is then. What waits is small: the pass itself is made
+/// when its turn has come.
 async fn reconcile<K: Subject>(
     guard: Arc<DeserializeGuard<K>>,
     context: Arc<Context>,
+    stop: CancellationToken,
+) -> Result<Action, Error> {
+    let reference = ObjectRef::from_obj(guard.as_ref());
+    drop(guard);
+    let turn = tokio::select! {
+        turn = turn(&reference, &context) => turn,
+        () = stop.cancelled() => return Ok(Action::await_change()),
+    };
+    match K::store(&context.stores).get(&reference) {
+        Some(guard) => Box::pin(pass(guard, context, turn)).await,
+        // The object was deleted while it waited.
+        None => Ok(Action::await_change()),
+    }
+}
+
+/// Waits for the turn of an object. `None`: it needs none.
+async fn turn<K: Subject>(reference: &ObjectRef<DeserializeGuard<K>>, context: &Context) -> Option<Turn> {
+    let place = || {
+        let guard = K::store(&context.stores).get(reference)?;
+        let object = guard.0.as_ref().ok()?;
+        Some(Place { lane: object.lane(context), tenant: object::namespace(object), rank: object.rank() })
+    };
+    let mut waiting = context.gate.enter(place()?);
+    loop {
+        if let Ok(turn) = tokio::time::timeout(LOOK_AGAIN, waiting.turn()).await {
+            return Some(turn);
+        }
+        // A key may be declared leaked while it waits.
+        let place = place()?;
+        if *waiting.place() != place {
+            waiting = context.gate.enter(place);
+        }
+    }
+}
+
+async fn pass<K: Subject>(
+    guard: Arc<DeserializeGuard<K>>,
+    context: Arc<Context>,
+    _turn: Option<Turn>,
 ) -> Result<Action, Error> {
     let started = tokio::time::Instant::now();
     let (outcome, result) = match &guard.0 {

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod http;
 pub mod lenient;
 pub mod operation;
+pub mod paging;
 pub mod refusal;
 pub mod registry;
 pub mod retry_after;

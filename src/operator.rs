@@ -23,6 +23,7 @@ use crate::runtime::leadership::{Election, ElectionDeps, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::server::{Part, Readiness};
+use crate::runtime::turns::Gate;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
@@ -234,6 +235,7 @@ impl Operator {
             shares: Arc::default(),
             memory: Memory::default(),
             minted_keys: MintedKeys::default(),
+            gate: Gate::new(self.settings.limits),
             critical: Critical::default(),
             liveness: self.liveness.clone(),
             events,

@@ -52,6 +52,7 @@ pub mod storing;
 pub mod succession;
 pub mod template;
 pub mod token;
+pub mod turns;
 pub mod upkeep;
 pub mod usage;
 pub mod window;

@@ -8,3 +8,4 @@ pub mod liveness;
 pub mod metrics;
 pub mod server;
 pub mod telemetry;
+pub mod turns;

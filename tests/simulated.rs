@@ -198,7 +198,9 @@ tell_everywhere! {
 mod crowds {
     tell_at!(cortecs Cortecs crowds: many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);
-    tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll);
+    tell_at!(edgee Edgee crowds: watched_namespaces_of_one_account_list_it_once_per_poll,
+        a_vendor_that_hangs_delays_no_key_of_another_account,
+        namespaces_of_one_account_take_turns_and_a_leak_comes_first);
     tell_at!(edenai_v3 EdenAiV3 crowds: eight_namespaces_of_one_account_share_its_budget,
         watched_namespaces_of_one_account_list_it_once_per_poll);
 }

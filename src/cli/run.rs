@@ -10,6 +10,7 @@ use crate::output::{Failure, WrongFlag};
 use crate::plan::duration;
 use crate::plan::leadership::Times;
 use crate::plan::token::Endpoints;
+use crate::plan::turns::Limits;
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Election;
 use crate::runtime::server::{self, Part, Readiness, State};
@@ -35,8 +36,8 @@ pub struct Arguments {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: SocketAddr,
-    /// Reconciles at once, per kind.
-    #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Reconciles at once, per account at a vendor; four times as many per namespace.
+    #[arg(long, env = "KEYSMITH_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     /// No more keys than this are made for one resource within a day; more say that something is wrong.
     #[arg(long, env = "KEYSMITH_MAX_KEYS_PER_DAY", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
@@ -91,15 +92,14 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let serving = CancellationToken::new();
     let router = server::router(state.clone());
-    let server = axum::serve(listener, router).with_graceful_shutdown(serving.clone().cancelled_owned());
-    let server = tokio::spawn(server.into_future());
+    let server = tokio::spawn(server::serve(listener, router, serving.clone()));
     let sweep = arguments.sweep_interval;
     let operator = Operator {
         client,
         transport: Arc::new(Https::new()?),
         clock: Clock::system(),
         settings: Settings {
-            concurrency: arguments.concurrency,
+            limits: Limits::per_account(arguments.concurrency.into()),
             endpoints,
             poll: arguments.poll_interval,
             keys_per_day: arguments.max_keys_per_day,
@@ -116,7 +116,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     tokio::spawn(stop_on_signal(stop.clone(), state.readiness));
     operator.run(stop).await;
     serving.cancel();
-    server.await??;
+    server.await?;
     Ok(())
 }
 

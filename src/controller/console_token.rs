@@ -25,6 +25,7 @@ use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::spec_error::SpecError;
+use crate::plan::turns::{Lane, Rank};
 use crate::plan::{retry, token};
 use crate::protocol;
 use crate::protocol::ports::TokenState;
@@ -39,6 +40,14 @@ const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
 const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Subject for ConsoleToken {
+    fn rank(&self) -> Rank {
+        Rank::Routine
+    }
+
+    fn lane(&self, _: &Context) -> Lane {
+        Lane::Poll(TokenRef::of(self))
+    }
+
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
         // The resources record which account a key is in: absence from a store that is not filled means nothing.
         if !context.stores.filled() {

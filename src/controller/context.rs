@@ -17,10 +17,12 @@ use crate::plan::identity::TokenRef;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
 use crate::plan::token::Endpoints;
+use crate::plan::turns::{Lane, Limits};
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::turns::Gate;
 use jiff::SignedDuration;
 use kube::{Client, ResourceExt};
 use std::ops::Deref;
@@ -29,8 +31,8 @@ use std::sync::Arc;
 /// Settings from the command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Limit of concurrent reconciles per kind.
-    pub concurrency: u16,
+    /// Limits of concurrent passes.
+    pub limits: Limits,
     /// Origins, besides the vendors' own, that tokens may be sent to.
     pub endpoints: Endpoints,
     /// Interval between two listings of an account.
@@ -66,6 +68,8 @@ pub struct Process {
     pub memory: Memory,
     /// Number of keys created today, by the names of their resources.
     pub minted_keys: MintedKeys,
+    /// Whose pass is next.
+    pub gate: Gate,
     /// Critical sections, which run to their end.
     pub critical: Critical,
     /// Liveness of the controllers' loops.
@@ -129,6 +133,12 @@ impl Context {
     /// That console token, if it can be decoded.
     pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
         self.stores.token(token)
+    }
+
+    /// What passes share slots of that are made with this console token: its account, once it is known.
+    pub fn lane(&self, token: TokenRef) -> Lane {
+        let account = self.accounts.state(&token).and_then(|it| it.account);
+        account.map_or(Lane::Token(token), |it| Lane::Account(it.lists().account.clone()))
     }
 
     /// Queues an event; it may be dropped.

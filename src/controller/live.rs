@@ -6,7 +6,7 @@ use super::{Error, Pass, Subject};
 use crate::api::console_token::Vendor;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::KeyCount;
-use crate::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use crate::api::{ConsoleToken, GatewayApiKey, LEAKED, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::{self, Managed, log_about};
 use crate::cluster::secret::Secrets;
@@ -24,7 +24,8 @@ use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
-use crate::plan::report::conditions::Looked;
+use crate::plan::report::conditions::{self, Looked};
+use crate::plan::turns::{Lane, Rank};
 use crate::plan::usage::Spent;
 use crate::protocol::key::issue::{Issue, Issued};
 use crate::protocol::key::ports::KeyPorts;
@@ -45,17 +46,53 @@ impl Subject for GatewayApiKey {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
         key::pass(object, Live(context)).await
     }
+
+    fn rank(&self) -> Rank {
+        let Some(status) = &self.status else { return Rank::New };
+        let leaked = conditions::leak_is_open(status, object::annotation(self, LEAKED));
+        match (self.metadata.deletion_timestamp.is_some() || leaked, &status.id, status.next_rotation_time) {
+            (true, ..) => Rank::Urgent,
+            (_, None, _) => Rank::New,
+            (_, _, Some(due)) => Rank::Due(due),
+            _ => Rank::Routine,
+        }
+    }
+
+    fn lane(&self, context: &Context) -> Lane {
+        context.lane(TokenRef::named_by(self))
+    }
 }
 
 impl Subject for ProviderKey {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
         provider_key::pass(object, Live(context)).await
     }
+
+    fn rank(&self) -> Rank {
+        let made = self.status.as_ref().is_some_and(|it| it.id.is_some());
+        match (self.metadata.deletion_timestamp.is_some(), made) {
+            (true, _) => Rank::Urgent,
+            (_, false) => Rank::New,
+            _ => Rank::Routine,
+        }
+    }
+
+    fn lane(&self, context: &Context) -> Lane {
+        context.lane(TokenRef::named_by(self))
+    }
 }
 
 impl Subject for ProjectSettings {
     async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
         project_settings::pass(object, Live(context)).await
+    }
+
+    fn rank(&self) -> Rank {
+        Rank::Routine
+    }
+
+    fn lane(&self, context: &Context) -> Lane {
+        context.lane(TokenRef::named_by(self))
     }
 }
 

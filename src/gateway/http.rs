@@ -25,6 +25,9 @@ use url::Url;
 /// Timeout of a whole call, including connection and body. The vendor's own client has the same (contract §1.1).
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Limit of the values of a response.
+const MOST_VALUES: usize = 250_000;
+
 /// Size limit of a response with a month's log, which is larger than other responses; a larger log has to be read
 /// elsewhere.
 pub const LARGEST_EXPORT: usize = 16 * 1024 * 1024;
@@ -385,6 +388,10 @@ impl Answer {
 
     #[expect(clippy::disallowed_methods, reason = "they are looked for, so that they do not leave here")]
     fn parse<T: DeserializeOwned>(&self) -> Result<T, FaultKind> {
+        // A parsed value takes up to forty times its bytes: `[0,0,…]` of 4 MiB would take 64 MiB.
+        if memchr::memchr_iter(b',', &self.body).count() > MOST_VALUES {
+            return Err(FaultKind::Malformed("it has more than 250,000 values"));
+        }
         let mut document: Value =
             serde_json::from_slice(&self.body).map_err(|error| match error.classify() {
                 serde_json::error::Category::Eof => FaultKind::Malformed("it is cut short"),

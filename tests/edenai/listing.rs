@@ -317,3 +317,22 @@ async fn a_fault_names_the_entry_by_its_place_in_the_vendors_listing() {
     assert_eq!(fault.kind, FaultKind::MalformedField { entry: Some(3), field: "id" });
     assert!(fault.to_string().contains("id of entry 3"), "{fault}");
 }
+
+/// A listing of endless pages would take all memory: it ends at a bound, in rows or in bytes.
+#[tokio::test(start_paused = true)]
+async fn a_listing_without_an_end_is_given_up() {
+    for (rows, padding) in [(100, 0), (1, 1_000_000)] {
+        let page = std::sync::atomic::AtomicUsize::new(0);
+        let stub = Stub::by(move |_| {
+            let page = page.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let padding = "x".repeat(padding);
+            let rows: Vec<_> = (0..rows)
+                .map(|row| json!({"id": format!("{page}-{row}"), "name": format!("key {padding}")}))
+                .collect();
+            (200, Bytes::from(json!({"results": rows, "total_count": 1_000_000_000}).to_string()))
+        });
+        let fault = EdenAiV3::new(stub.wire(V3_TOKEN)).list().await.unwrap_err();
+        assert!(matches!(fault.kind, FaultKind::Malformed(_)), "{fault}");
+        assert!(stub.count() <= 601, "{} pages", stub.count());
+    }
+}

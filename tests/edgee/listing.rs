@@ -292,3 +292,23 @@ async fn a_listing_that_lags_is_complete_for_its_time_and_a_direct_question_is_n
     tokio::time::sleep(std::time::Duration::from_secs(20)).await;
     assert_eq!(names(&Gateway::list(&edgee).await.unwrap()), ["young"]);
 }
+
+/// A listing of endless pages would take all memory: it ends at a bound, in rows or in bytes.
+#[tokio::test(start_paused = true)]
+async fn a_listing_without_an_end_is_given_up() {
+    for (rows, padding) in [(100, 0), (1, 1_000_000)] {
+        let page = std::sync::atomic::AtomicUsize::new(0);
+        let stub = Stub::by(move |_| {
+            let page = page.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let padding = "x".repeat(padding);
+            let rows: Vec<_> = (0..rows)
+                .map(|row| serde_json::json!({"id": format!("{page}-{row}"), "name": format!("key {padding}")}))
+                .collect();
+            let body = serde_json::json!({"data": rows, "has_more": true, "last_key": page.to_string()});
+            (200, Bytes::from(body.to_string()))
+        });
+        let fault = Gateway::list(&stub.edgee()).await.unwrap_err();
+        assert!(matches!(fault.kind, FaultKind::Malformed(_)), "{fault}");
+        assert!(stub.count() <= 601, "{} pages", stub.count());
+    }
+}

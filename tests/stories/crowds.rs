@@ -2,8 +2,10 @@
 
 use crate::support::replica::Limit;
 use crate::support::world::{TOKEN, World, key_spec};
+use keysmith::emulator::{Effect, Rule};
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub async fn many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial(world: &mut World) {
     world.token().await;
@@ -18,12 +20,17 @@ pub async fn many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_seri
     assert_eq!(world.vendor().created_total(), 60);
 }
 
+/// Restarts the operator for all namespaces, at a vendor with that rate limit.
+async fn everywhere(world: &mut World, limit: Option<Limit>) {
+    world.stop().await;
+    (world.everywhere, world.limit) = (true, limit);
+    world.start().await;
+}
+
 /// A vendor limits the rate of accounts, not of tokens.
 pub async fn eight_namespaces_of_one_account_share_its_budget(world: &mut World) {
-    world.stop().await;
     let limit = Limit::new(10);
-    (world.everywhere, world.limit) = (true, Some(limit.clone()));
-    world.start().await;
+    everywhere(world, Some(limit.clone())).await;
     let place = world.namespace.clone();
     let namespaces: Vec<_> = (0..8).map(|number| format!("team-{number}")).collect();
     let keys: Vec<_> = (0..6).map(|number| format!("key-{number}")).collect();
@@ -85,5 +92,92 @@ pub async fn watched_namespaces_of_one_account_list_it_once_per_poll(world: &mut
     // The interval is moved by up to a tenth in either direction.
     let early = times.windows(2).filter(|it| it[1].duration_since(it[0]).as_secs() < 270).count();
     assert_eq!(early, 0, "of {} listings in 120 polls", times.len());
+    world.namespace = place;
+}
+
+/// Creates a namespace with a console token of that organization, and moves there.
+async fn tenant(world: &mut World, namespace: &str, organization: &str) {
+    world.cluster().add_namespace(namespace);
+    world.namespace = namespace.into();
+    let token = format!("edgee-emulated-{organization}");
+    world.edgee().add_token(&token, &[organization]);
+    world.write_secret("edgee-console", &[("token", &token)]).await;
+    let mut spec = world.token_spec();
+    spec["vendor"]["edgee"]["organizationId"] = json!(organization);
+    world.create("ConsoleToken", "edgee", spec).await;
+    world.ready("ConsoleToken", "edgee").await;
+}
+
+/// How long a new key takes until it is Ready.
+async fn time_to_ready(world: &World, name: &str) -> Duration {
+    let began = Instant::now();
+    world.key(name, json!({})).await;
+    began.elapsed()
+}
+
+/// Every create call of one organization hangs. A hundred keys wait for it, and the key of another organization takes
+/// as long as it does alone; so does another key of the same namespace.
+pub async fn a_vendor_that_hangs_delays_no_key_of_another_account(world: &mut World) {
+    everywhere(world, None).await;
+    let place = world.namespace.clone();
+    tenant(world, "modest", "org_modest").await;
+    let alone = time_to_ready(world, "alone").await;
+    tenant(world, "greedy", "org_greedy").await;
+    world.emulator.faults().add(Rule::always("POST", "org_greedy", Effect::Hang));
+    for number in 0..100 {
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
+    }
+    world.pass(Duration::from_secs(5), Duration::ZERO).await;
+    world.namespace = "modest".into();
+    for number in 0..5 {
+        let beside = time_to_ready(world, &format!("beside-{number}")).await;
+        assert!(beside <= alone + Duration::from_millis(500), "{beside:?} instead of {alone:?}");
+        world.pass(Duration::from_secs(20), Duration::ZERO).await;
+    }
+    // A vendor in trouble is asked by one pass at a time, after the first ones.
+    world.emulator.clear_calls();
+    world.pass(Duration::from_secs(300), Duration::ZERO).await;
+    let calls = world.emulator.calls().len();
+    assert!(calls < 60, "{calls} calls within five minutes");
+    // It recovers, and all keys are made.
+    world.emulator.faults().clear();
+    world.namespace = "greedy".into();
+    for number in 0..100 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
+    assert_eq!(world.edgee().keys("org_greedy").len(), 100);
+    world.namespace = place;
+}
+
+/// Two namespaces share an account that allows a call now and then: the one with two hundred keys and the one with one
+/// key take turns, and a declared leak does not wait for new keys.
+pub async fn namespaces_of_one_account_take_turns_and_a_leak_comes_first(world: &mut World) {
+    everywhere(world, Some(Limit::new(2))).await;
+    let place = world.namespace.clone();
+    tenant(world, "greedy", "org_shared").await;
+    world.key("leaked", json!({})).await;
+    let leaked = world.status("GatewayApiKey", "leaked").await["id"].as_str().unwrap().to_owned();
+    tenant(world, "modest", "org_shared").await;
+    world.namespace = "greedy".into();
+    for number in 0..200 {
+        world.create("GatewayApiKey", &format!("key-{number}"), key_spec(json!({}))).await;
+    }
+    world.namespace = "modest".into();
+    world.key("one", json!({})).await;
+    let made = |world: &World| world.edgee().keys("org_shared").len();
+    assert!(made(world) < 100, "{} keys of the other namespace came first", made(world));
+    world.namespace = "greedy".into();
+    let annotation = json!({"metadata": {"annotations": {"keysmith.dev/leaked": "today"}}});
+    world.edit("GatewayApiKey", "leaked", annotation).await.unwrap();
+    world
+        .eventually("the leaked key is revoked", async || {
+            let there = world.edgee().keys("org_shared").iter().any(|key| key.id == leaked);
+            if there { Err(format!("{} keys", made(world))) } else { Ok(()) }
+        })
+        .await;
+    assert!(made(world) < 150, "the leak waited for {} new keys", made(world));
+    for number in 0..200 {
+        world.ready("GatewayApiKey", &format!("key-{number}")).await;
+    }
     world.namespace = place;
 }

@@ -17,6 +17,7 @@ use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
+use keysmith::plan::turns::Limits;
 use keysmith::runtime::clock::Clock;
 use keysmith::runtime::leadership::Election;
 use keysmith::runtime::liveness::Liveness;
@@ -202,7 +203,7 @@ impl World {
             transport: calls.line(&self.emulator, self.limit.clone()),
             clock: self.clock.clone(),
             settings: Settings {
-                concurrency: 16,
+                limits: Limits::per_account(8),
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: self.poll,
                 keys_per_day: self.keys_per_day,

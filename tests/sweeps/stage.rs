@@ -13,6 +13,7 @@ use keysmith::emulator::{Effect, Emulator, Rule, VendorHandle, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
 use keysmith::plan::token::Endpoints;
+use keysmith::plan::turns::Limits;
 use keysmith::runtime::clock::Clock;
 use keysmith::runtime::liveness::Liveness;
 use keysmith::runtime::metrics::Metrics;
@@ -103,7 +104,7 @@ impl Stage {
             transport: Arc::new(vendor),
             clock: self.clock.clone(),
             settings: Settings {
-                concurrency: 16,
+                limits: Limits::per_account(8),
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
                 poll: POLL,
                 keys_per_day: 20,

@@ -451,7 +451,7 @@ async fn the_first_line_says_what_is_in_effect_and_no_line_holds_a_structure() {
         "metrics_address=127.0.0.1:0",
         "poll_interval=\"2m\"",
         "sweep_interval=\"none\"",
-        "concurrency=16",
+        "concurrency=8",
         "max_keys_per_day=20",
         "allowed_endpoints=\"https://llm.example.com\"",
         "leader_elect=true",

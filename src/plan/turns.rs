@@ -1,0 +1,321 @@
+//! Whose pass is next. Passes of one account share its slots, so that whoever waits for a slow vendor takes no slot of
+//! another account; within an account, namespaces take turns, so that a thousand objects of one do not delay the one
+//! object of another. No I/O and no clock: `runtime::turns` lets passes wait.
+
+use super::identity::{AccountId, TokenRef};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// What passes share slots of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The account at the vendor that the pass calls.
+    Account(AccountId),
+    /// A console token whose account is not known yet.
+    Token(TokenRef),
+    /// The pass over a console token itself, by which its account is polled: it waits for no other pass.
+    Poll(TokenRef),
+}
+
+/// How urgent a pass is, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A deletion, or a declared leak: every second turn of the account is one of these.
+    Urgent,
+    /// Applications have no key yet.
+    New,
+    /// The key is replaced at this time.
+    Due(Timestamp),
+    /// Everything else.
+    Routine,
+}
+
+/// Where a pass waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What it shares slots of.
+    pub lane: Lane,
+    /// Its namespace; empty for an object without one.
+    pub tenant: String,
+    /// How urgent it is.
+    pub rank: Rank,
+}
+
+/// Limits of the passes that run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Limit for one account.
+    pub lane: usize,
+    /// Limit for one namespace.
+    pub tenant: usize,
+}
+
+impl Limits {
+    /// This many for an account, and four times as many for a namespace.
+    pub const fn per_account(lane: usize) -> Self {
+        Self { lane, tenant: lane.saturating_mul(4) }
+    }
+}
+
+/// How a pass went, as far as it tells of the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The vendor answers.
+    Brisk,
+    /// The pass took so long that the vendor probably hangs: until one ends briskly, the account has one slot, so
+    /// that a vendor in trouble holds little memory and few connections.
+    Slow,
+}
+
+/// The passes that wait and run. `W` wakes the one that waits.
+#[derive(Debug)]
+pub struct Turns<W> {
+    limits: Limits,
+    lanes: HashMap<Lane, Queue<W>>,
+    /// Number of passes that run, by namespace.
+    running: HashMap<String, usize>,
+    waiting: HashMap<u64, Place>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Queue<W> {
+    running: usize,
+    pace: Pace,
+    urgent: Ring<W>,
+    ordinary: Ring<W>,
+    /// Whether the last turn went to an urgent pass although an ordinary one waited.
+    favoured: bool,
+}
+
+/// The passes that wait, by namespace, in the order in which namespaces are served.
+type Ring<W> = VecDeque<(String, BTreeMap<(Rank, u64), W>)>;
+
+impl<W> Turns<W> {
+    /// Turns with these limits, each at least 1.
+    pub fn new(limits: Limits) -> Self {
+        let limits = Limits { lane: limits.lane.max(1), tenant: limits.tenant.max(1) };
+        let (lanes, running, waiting) = Default::default();
+        Self { limits, lanes, running, waiting, last: 0 }
+    }
+
+    /// Puts a pass into its place. Returns its ticket.
+    pub fn enter(&mut self, place: Place, waiter: W) -> u64 {
+        self.last += 1;
+        let ticket = self.last;
+        let queue = self.lanes.entry(place.lane.clone()).or_insert_with(|| Queue {
+            running: 0,
+            pace: Pace::Brisk,
+            urgent: Ring::new(),
+            ordinary: Ring::new(),
+            favoured: false,
+        });
+        let ring = if place.rank == Rank::Urgent { &mut queue.urgent } else { &mut queue.ordinary };
+        let key = (place.rank, ticket);
+        match ring.iter_mut().find(|(tenant, _)| *tenant == place.tenant) {
+            Some((_, passes)) => drop(passes.insert(key, waiter)),
+            None => ring.push_back((place.tenant.clone(), BTreeMap::from([(key, waiter)]))),
+        }
+        self.waiting.insert(ticket, place);
+        ticket
+    }
+
+    /// Takes a waiting pass out. Returns whether it was still waiting.
+    pub fn withdraw(&mut self, ticket: u64) -> bool {
+        let Some(place) = self.waiting.remove(&ticket) else { return false };
+        if let Some(queue) = self.lanes.get_mut(&place.lane) {
+            let ring = if place.rank == Rank::Urgent { &mut queue.urgent } else { &mut queue.ordinary };
+            for (_, passes) in ring.iter_mut().filter(|(tenant, _)| *tenant == place.tenant) {
+                passes.remove(&(place.rank, ticket));
+            }
+            ring.retain(|(_, passes)| !passes.is_empty());
+        }
+        self.tidy(&place.lane);
+        true
+    }
+
+    /// The passes of this lane that may run now; they count as running.
+    pub fn start(&mut self, lane: &Lane) -> Vec<W> {
+        let mut started = Vec::new();
+        while let Some(waiter) = self.start_one(lane) {
+            started.push(waiter);
+        }
+        started
+    }
+
+    fn start_one(&mut self, lane: &Lane) -> Option<W> {
+        let queue = self.lanes.get_mut(lane)?;
+        let slots = if queue.pace == Pace::Slow { 1 } else { self.limits.lane };
+        if queue.running >= slots {
+            return None;
+        }
+        let free = |tenant: &str| self.running.get(tenant).is_none_or(|it| *it < self.limits.tenant);
+        let first = |ring: &Ring<W>| ring.iter().position(|(tenant, _)| free(tenant));
+        let (urgent, ordinary) = (first(&queue.urgent), first(&queue.ordinary));
+        // Urgent passes go first, and do not starve the others of the account.
+        let favour = urgent.is_some() && (ordinary.is_none() || !queue.favoured);
+        let (ring, at) = if favour { (&mut queue.urgent, urgent?) } else { (&mut queue.ordinary, ordinary?) };
+        queue.favoured = favour && ordinary.is_some();
+        let (tenant, mut passes) = ring.remove(at)?;
+        let ((_, ticket), waiter) = passes.pop_first()?;
+        if !passes.is_empty() {
+            ring.push_back((tenant.clone(), passes));
+        }
+        queue.running += 1;
+        *self.running.entry(tenant).or_default() += 1;
+        self.waiting.remove(&ticket);
+        Some(waiter)
+    }
+
+    /// A running pass ended. Returns the passes that may run now; they count as running.
+    pub fn end(&mut self, lane: &Lane, tenant: &str, pace: Pace) -> Vec<W> {
+        if let Some(queue) = self.lanes.get_mut(lane) {
+            queue.running = queue.running.saturating_sub(1);
+            queue.pace = pace;
+        }
+        let count = self.running.get(tenant).copied().unwrap_or_default();
+        match count {
+            0 | 1 => drop(self.running.remove(tenant)),
+            more => drop(self.running.insert(tenant.to_owned(), more - 1)),
+        }
+        let mut started = self.start(lane);
+        // The namespace was at its limit: it may have passes in other lanes.
+        if count >= self.limits.tenant {
+            let lanes: Vec<_> = self.lanes.keys().filter(|it| *it != lane).cloned().collect();
+            for lane in lanes {
+                started.extend(self.start(&lane));
+            }
+        }
+        self.tidy(lane);
+        started
+    }
+
+    /// Number of passes that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn tidy(&mut self, lane: &Lane) {
+        let idle = |queue: &Queue<W>| {
+            queue.running == 0
+                && queue.urgent.is_empty()
+                && queue.ordinary.is_empty()
+                && queue.pace == Pace::Brisk
+        };
+        if self.lanes.get(lane).is_some_and(idle) {
+            self.lanes.remove(lane);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str) -> Lane {
+        Lane::Token(TokenRef::beside(Some("shop".to_owned()), name))
+    }
+
+    fn place(lane_name: &str, tenant: &str, rank: Rank) -> Place {
+        Place { lane: lane(lane_name), tenant: tenant.to_owned(), rank }
+    }
+
+    /// Enters passes by name and runs them one after the other. Returns the order.
+    fn order(passes: &[(&'static str, &str, Rank)]) -> Vec<&'static str> {
+        let mut turns = Turns::new(Limits { lane: 1, tenant: 9 });
+        // The slot is taken until everybody waits.
+        turns.enter(place("a", "nobody", Rank::Routine), "");
+        assert_eq!(turns.start(&lane("a")), [""]);
+        let mut tenants = HashMap::from([("", "nobody".to_owned())]);
+        for (name, tenant, rank) in passes {
+            turns.enter(place("a", tenant, *rank), *name);
+            tenants.insert(name, (*tenant).to_owned());
+        }
+        let (mut order, mut last) = (Vec::new(), "");
+        while let [next] = turns.end(&lane("a"), &tenants[last], Pace::Brisk).as_slice() {
+            order.push(*next);
+            last = next;
+        }
+        assert!(turns.lanes.is_empty() && turns.running.is_empty() && turns.waiting() == 0);
+        order
+    }
+
+    fn at(second: i64) -> Rank {
+        Rank::Due(Timestamp::from_second(second).unwrap())
+    }
+
+    #[test]
+    fn namespaces_take_turns_however_much_one_of_them_has() {
+        let one = [
+            ("a1", "a", Rank::New),
+            ("a2", "a", Rank::New),
+            ("a3", "a", Rank::New),
+            ("b1", "b", Rank::Routine),
+        ];
+        assert_eq!(order(&one), ["a1", "b1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn within_a_namespace_new_keys_come_first_then_the_nearest_expiry() {
+        let passes = [
+            ("routine", "a", Rank::Routine),
+            ("late", "a", at(9)),
+            ("soon", "a", at(1)),
+            ("new", "a", Rank::New),
+        ];
+        assert_eq!(order(&passes), ["new", "soon", "late", "routine"]);
+    }
+
+    #[test]
+    fn what_is_urgent_has_every_second_turn_at_least() {
+        let urgent = |name| (name, "a", Rank::Urgent);
+        let passes =
+            [("b1", "b", Rank::New), urgent("u1"), urgent("u2"), urgent("u3"), ("b2", "b", Rank::New)];
+        assert_eq!(order(&passes), ["u1", "b1", "u2", "b2", "u3"]);
+    }
+
+    #[test]
+    fn an_account_whose_passes_hang_holds_no_slot_of_another() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 9 });
+        for number in 0..5 {
+            turns.enter(place("hangs", "a", Rank::New), number);
+        }
+        assert_eq!(turns.start(&lane("hangs")), [0, 1]);
+        turns.enter(place("other", "a", Rank::Routine), 9);
+        assert_eq!(turns.start(&lane("other")), [9]);
+    }
+
+    #[test]
+    fn an_account_that_is_slow_has_one_slot_until_it_is_brisk_again() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 9 });
+        for number in 0..6 {
+            turns.enter(place("a", "a", Rank::New), number);
+        }
+        assert_eq!(turns.start(&lane("a")), [0, 1]);
+        assert!(turns.end(&lane("a"), "a", Pace::Slow).is_empty());
+        assert_eq!(turns.end(&lane("a"), "a", Pace::Slow), [2]);
+        assert_eq!(turns.end(&lane("a"), "a", Pace::Brisk), [3, 4]);
+    }
+
+    #[test]
+    fn a_namespace_has_a_limit_over_all_its_accounts_and_the_next_pass_starts_where_it_waits() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 2 });
+        for (number, name) in ["a", "a", "b"].into_iter().enumerate() {
+            turns.enter(place(name, "greedy", Rank::New), number);
+        }
+        turns.enter(place("b", "modest", Rank::Routine), 9);
+        assert_eq!(turns.start(&lane("a")), [0, 1]);
+        assert_eq!(turns.start(&lane("b")), [9], "the other namespace need not wait");
+        assert_eq!(turns.end(&lane("a"), "greedy", Pace::Brisk), [2]);
+    }
+
+    #[test]
+    fn a_pass_that_no_longer_waits_gets_no_turn() {
+        let mut turns = Turns::new(Limits { lane: 1, tenant: 1 });
+        let first = turns.enter(place("a", "a", Rank::New), 1);
+        let second = turns.enter(place("a", "a", Rank::New), 2);
+        assert!(turns.withdraw(first) && !turns.withdraw(first));
+        assert_eq!(turns.start(&lane("a")), [2]);
+        assert!(!turns.withdraw(second), "it runs");
+    }
+}
