@@ -79,7 +79,7 @@ fn ledger_trouble(error: &ledger::Error) -> String {
             kube::Error::Api(status) if status.code == 403 => {
                 let namespace = place.split('/').next().unwrap_or_default();
                 format!(
-                    "ConfigMap {place} cannot be used: forbidden (403); grant the right to get and patch configmaps in namespace \
+                    "ConfigMap {place} cannot be used: forbidden (403); grant the right to get, list and patch configmaps in namespace \
                      {namespace}"
                 )
             }

@@ -478,7 +478,11 @@ tell! {
         an_entry_is_written_once_and_taken_out_again,
         writers_that_do_not_see_each_other_lose_nothing,
         a_full_ledger_says_so_and_keeps_what_it_has,
-        a_malformed_ledger_entry_is_named;
+        a_malformed_ledger_entry_is_named,
+        a_full_ledger_of_one_namespace_is_nobody_elses,
+        an_entry_of_version_0_1_is_read_and_taken_out,
+        a_forged_claim_writes_nothing_into_the_ledger,
+        an_account_whose_ledger_lacks_a_key_is_not_swept;
     weeks:
         a_key_is_rotated_before_it_expires_and_its_readers_never_notice,
         a_key_without_expiry_is_replaced_at_its_age,

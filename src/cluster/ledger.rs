@@ -1,17 +1,23 @@
-//! The ledger as a ConfigMap in the operator's own namespace: one entry per key that was left behind. Each entry is
-//! written by its own merge patch, so that concurrent writers do not conflict.
+//! The ledger as ConfigMaps in the operator's own namespace: one per namespace of resources, with one entry per key that
+//! was left behind. A namespace that fills its ledger fills no other's. Each entry is written by its own merge patch, so
+//! that concurrent writers do not conflict.
 
 use crate::api::{MANAGED_BY_LABEL, MANAGER};
-use crate::plan::ledger::{Book, Entry, LARGEST, Owner};
+use crate::plan::ledger::{Book, Entry, LARGEST, Owner, Place};
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The name of the ConfigMap.
+/// The name of the ConfigMap that says since when there is a ledger. It has the entries of version 0.1, which had no
+/// other. The ledger of a namespace is named after it: `keysmith-ledger-shop`.
 pub const NAME: &str = "keysmith-ledger";
+/// Annotation of a ledger that lacks entries: the accounts whose keys it lacks, as JSON.
+const LACKS: &str = "keysmith.dev/ledger-lacks";
+/// Limit of the accounts in that annotation; with more, it names none and means all.
+const MOST_LACKED: usize = 50;
 /// Retries of a write while the ConfigMap is created or deleted concurrently.
 const ATTEMPTS: usize = 3;
 /// For users who find the ConfigMap.
@@ -74,9 +80,20 @@ impl Ledger {
     /// Writes entries, before the finalizer is removed; existing entries stay as they are. The caller decides what a
     /// failure means: a deletion need not wait for a full ledger.
     pub async fn record(&self, entries: &[Entry]) -> Result<(), Error> {
+        let mut ledgers: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            ledgers.entry(name_of(&entry.owner.namespace)).or_default().push(entry);
+        }
+        for (name, entries) in ledgers {
+            self.record_in(&name, &entries).await?;
+        }
+        Ok(())
+    }
+
+    async fn record_in(&self, name: &str, entries: &[&Entry]) -> Result<(), Error> {
         let mut last = Ok(());
         for _ in 0..ATTEMPTS {
-            last = self.try_record(entries).await;
+            last = self.try_record(name, entries).await;
             match &last {
                 // The ConfigMap was created or deleted concurrently.
                 Err(Error::Kubernetes { source, .. })
@@ -94,37 +111,72 @@ impl Ledger {
         last
     }
 
-    async fn try_record(&self, entries: &[Entry]) -> Result<(), Error> {
-        let present = self.read().await?;
+    /// Notes that keys of these entries were left behind although their ledger is full: their accounts are not swept
+    /// until a person has looked, and has removed the annotation.
+    pub async fn lack(&self, entries: &[Entry]) -> Result<(), Error> {
+        for entry in entries {
+            let name = name_of(&entry.owner.namespace);
+            let Some(map) = self.read(&name).await? else { continue };
+            let mut lacked = lacked(&map).unwrap_or_default();
+            if lacked.iter().any(|it| it.agrees(&entry.place)) {
+                continue;
+            }
+            lacked.push(Place { console_token: String::new(), ..entry.place.clone() });
+            let lacked = if lacked.len() > MOST_LACKED { Vec::new() } else { lacked };
+            let note = serde_json::to_string(&lacked).unwrap_or_default();
+            let patch = json!({"metadata": {"annotations": {LACKS: note}}});
+            let written = self.api.patch(&name, &params(), &Patch::Merge(patch)).await;
+            written.map_err(|error| self.failed(&name, error))?;
+        }
+        Ok(())
+    }
+
+    async fn try_record(&self, name: &str, entries: &[&Entry]) -> Result<(), Error> {
+        let present = self.read(name).await?;
         let data = present.as_ref().and_then(|it| it.data.clone()).unwrap_or_default();
-        let lacks = |entry: &&Entry| names(&data, entry).next().is_none();
+        let lacks = |entry: &&&Entry| names(&data, entry).next().is_none();
         let new: BTreeMap<_, _> = entries.iter().filter(lacks).map(|it| (it.name(), it.encode())).collect();
         if new.is_empty() {
             return Ok(());
         }
         if size(&data) + size(&new) > LARGEST {
-            return Err(Error::Full(self.place()));
+            return Err(Error::Full(self.place(name)));
         }
-        let written = match present {
-            None => self.api.create(&creation(), &config_map(new)).await,
-            Some(_) => self.patch(new.into_iter().map(|(name, entry)| (name, Value::String(entry)))).await,
+        let written = if present.is_some() {
+            let entries = new.into_iter().map(|(name, entry)| (name, Value::String(entry)));
+            self.patch(name, entries).await
+        } else {
+            if name != NAME {
+                self.begin().await?;
+            }
+            self.api.create(&creation(), &config_map(name, new)).await
         };
         written.map(drop).map_err(|error| match &error {
-            kube::Error::Api(status) if is_too_long(status) => Error::Full(self.place()),
-            _ => self.failed(error),
+            kube::Error::Api(status) if is_too_long(status) => Error::Full(self.place(name)),
+            _ => self.failed(name, error),
         })
     }
 
     /// The entries; empty if there is no ConfigMap.
     pub async fn list(&self) -> Result<Book, Error> {
-        let Some(map) = self.read().await? else {
-            return Ok(Book::default());
-        };
-        let since = map.metadata.creation_timestamp.map(|it| it.0);
-        let entries = map.data.unwrap_or_default().into_iter().map(|(name, text)| {
-            Entry::decode(&text).ok_or_else(|| Error::Broken { place: self.place(), entry: name })
-        });
-        Ok(Book { since, entries: entries.collect::<Result<_, _>>()? })
+        let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
+        let maps = self.api.list(&ours).await.map_err(|error| self.failed(NAME, error))?;
+        let mut book = Book::default();
+        for map in maps.items {
+            let name = map.metadata.name.clone().unwrap_or_default();
+            if name == NAME {
+                book.since = map.metadata.creation_timestamp.as_ref().map(|it| it.0);
+            } else if !name.starts_with(NAME) {
+                continue;
+            }
+            let broken = |entry: String| Error::Broken { place: self.place(&name), entry };
+            book.lacks.extend(lacked(&map).unwrap_or_default());
+            book.lacks_any |= lacked(&map).is_some_and(|it| it.is_empty());
+            for (entry, text) in map.data.unwrap_or_default() {
+                book.entries.push(Entry::decode(&text).ok_or_else(|| broken(entry))?);
+            }
+        }
+        Ok(book)
     }
 
     /// The entries. Creates the ConfigMap if there is none: from then on, the ledger accounts for every key that is
@@ -134,42 +186,70 @@ impl Ledger {
         if book.since.is_some() {
             return Ok(book);
         }
-        match self.api.create(&creation(), &config_map(BTreeMap::new())).await {
-            Err(error) if !super::is_conflict(&error) => Err(self.failed(error)),
-            _ => self.list().await,
+        self.begin().await?;
+        self.list().await
+    }
+
+    /// Creates the ConfigMap that says since when there is a ledger, unless it exists.
+    async fn begin(&self) -> Result<(), Error> {
+        match self.api.create(&creation(), &config_map(NAME, BTreeMap::new())).await {
+            Err(error) if !super::is_conflict(&error) => Err(self.failed(NAME, error)),
+            _ => Ok(()),
         }
     }
 
     /// Removes an entry: its key is deleted, or belongs to a resource again.
     pub async fn forget(&self, entry: &Entry) -> Result<(), Error> {
-        let data = self.read().await?.and_then(|it| it.data).unwrap_or_default();
-        let names: Vec<_> = names(&data, entry).map(|name| (name.clone(), Value::Null)).collect();
-        if names.is_empty() {
-            return Ok(());
+        // Version 0.1 wrote all entries into one ConfigMap.
+        for ledger in BTreeSet::from([NAME.to_owned(), name_of(&entry.owner.namespace)]) {
+            let data = self.read(&ledger).await?.and_then(|it| it.data).unwrap_or_default();
+            let names: Vec<_> = names(&data, entry).map(|name| (name.clone(), Value::Null)).collect();
+            if names.is_empty() {
+                continue;
+            }
+            match self.patch(&ledger, names).await {
+                Err(error) if !super::is_missing(&error) => return Err(self.failed(&ledger, error)),
+                _ => {}
+            }
         }
-        match self.patch(names).await {
-            Err(error) if !super::is_missing(&error) => Err(self.failed(error)),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    async fn read(&self) -> Result<Option<ConfigMap>, Error> {
-        self.api.get_opt(NAME).await.map_err(|error| self.failed(error))
+    async fn read(&self, name: &str) -> Result<Option<ConfigMap>, Error> {
+        self.api.get_opt(name).await.map_err(|error| self.failed(name, error))
     }
 
-    async fn patch(&self, entries: impl IntoIterator<Item = (String, Value)>) -> kube::Result<ConfigMap> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    async fn patch(
+        &self,
+        name: &str,
+        entries: impl IntoIterator<Item = (String, Value)>,
+    ) -> kube::Result<ConfigMap> {
         let data: Map<_, _> = entries.into_iter().collect();
-        self.api.patch(NAME, &params, &Patch::Merge(json!({"data": data}))).await
+        self.api.patch(name, &params(), &Patch::Merge(json!({"data": data}))).await
     }
 
-    fn failed(&self, source: kube::Error) -> Error {
-        Error::Kubernetes { place: self.place(), source: Box::new(source) }
+    fn failed(&self, name: &str, source: kube::Error) -> Error {
+        Error::Kubernetes { place: self.place(name), source: Box::new(source) }
     }
 
-    fn place(&self) -> String {
-        format!("{}/{NAME}", self.namespace)
+    fn place(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace)
     }
+}
+
+/// The name of the ledger of a namespace; cluster-scoped resources share the one without a namespace.
+fn name_of(namespace: &str) -> String {
+    if namespace.is_empty() { NAME.to_owned() } else { format!("{NAME}-{namespace}") }
+}
+
+/// The accounts whose keys a ledger lacks; empty means any account, `None` that it lacks none.
+fn lacked(map: &ConfigMap) -> Option<Vec<Place>> {
+    let note = map.metadata.annotations.as_ref()?.get(LACKS)?;
+    Some(serde_json::from_str(note).unwrap_or_default())
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// Events expire, so the log is the only lasting place for this.
@@ -206,9 +286,9 @@ fn creation() -> PostParams {
     PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
 }
 
-fn config_map(data: BTreeMap<String, String>) -> ConfigMap {
+fn config_map(name: &str, data: BTreeMap<String, String>) -> ConfigMap {
     let mut map = ConfigMap { data: (!data.is_empty()).then_some(data), ..ConfigMap::default() };
-    map.metadata.name = Some(NAME.to_owned());
+    map.metadata.name = Some(name.to_owned());
     map.metadata.labels = Some([(MANAGED_BY_LABEL.to_owned(), MANAGER.to_owned())].into());
     map.metadata.annotations = Some([("keysmith.dev/note".to_owned(), NOTE.to_owned())].into());
     map

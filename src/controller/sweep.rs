@@ -19,6 +19,7 @@ use crate::plan::retry;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a sweep ended early; nothing is concluded from it.
@@ -28,6 +29,11 @@ enum Skipped {
     Resources(#[from] kube::Error),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error(
+        "keys of this account were left behind although the ledger of their namespace was full, so that a key of theirs would look like an orphan; \
+         look at keysmith orphans, then remove the annotation keysmith.dev/ledger-lacks from that ledger"
+    )]
+    Incomplete,
 }
 
 /// Results of earlier sweeps, by listing: console tokens that share a listing are swept once. All of it may be lost:
@@ -38,6 +44,8 @@ pub struct Sweeps {
     listings: Mutex<HashMap<ListingId, Remembered>>,
     /// When the key of a ledger entry was first missing, by the entry's name.
     missing: Mutex<HashMap<String, Timestamp>>,
+    /// Whether the ledger lacks a key and could not be marked, so that nothing is swept any more.
+    stopped: AtomicBool,
 }
 
 struct Remembered {
@@ -52,6 +60,11 @@ impl Sweeps {
     /// which resources account for a key.
     pub fn new(every: Option<SignedDuration>) -> Self {
         Self { every, ..Self::default() }
+    }
+
+    /// Stops all sweeps until the process restarts.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Whether sweeps are enabled.
@@ -91,7 +104,7 @@ impl Sweeps {
     /// Whether a sweep is due. The first one is somewhere within the first interval, so that a restart of the
     /// operator does not start all sweeps at once.
     fn is_due(&self, listing: &ListingId, vendor: &'static str, seed: &str, now: Timestamp) -> bool {
-        let Some(every) = self.every else {
+        let Some(every) = self.every.filter(|_| !self.stopped.load(Ordering::Relaxed)) else {
             return false;
         };
         let mut listings = self.lock();
@@ -216,7 +229,11 @@ impl Sweep<'_> {
 
     /// The ledger is read after the resources, because an entry is written before its resource is deleted.
     async fn with_ledger(&self, known: Known) -> Result<Known, Skipped> {
-        Ok(Known { book: self.context.ledger.open().await?, ..known })
+        let book = self.context.ledger.open().await?;
+        if book.may_lack(&self.context.settings.vendors.place(self.token).place) {
+            return Err(Skipped::Incomplete);
+        }
+        Ok(Known { book, ..known })
     }
 
     /// Drops keys that were revoked during the listing, or before a listing that lags: they are no orphans.

@@ -22,8 +22,8 @@ pub struct Ending {
 /// A key that stays at the vendor when its resource is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The vendor's id; `None` for a key that a create call with an unknown outcome may have made.
-    pub id: Option<KeyId>,
+    /// The vendor's id.
+    pub id: KeyId,
     /// Its serial, if known.
     pub serial: Option<Serial>,
     /// Why it stays.

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A ConfigMap may have 1 MiB; the rest is for metadata and for concurrent writers.
-pub const LARGEST: usize = 900 * 1024;
+/// Limit of the ledger of one namespace, in bytes: some three hundred entries.
+pub const LARGEST: usize = 128 * 1024;
 /// Length of an entry's name in characters.
 const NAME: usize = 26;
 
@@ -268,6 +268,21 @@ pub struct Book {
     pub since: Option<Timestamp>,
     /// Its entries.
     pub entries: Vec<Entry>,
+    /// Accounts of keys that were left behind although the ledger of their namespace was full.
+    pub lacks: Vec<Place>,
+    /// Whether the ledger lacks keys of accounts that are not in `lacks`.
+    pub lacks_any: bool,
+}
+
+impl Book {
+    /// Whether the ledger may lack keys of this account: then a key that looks like an orphan may be one that was
+    /// left on purpose.
+    pub fn may_lack(&self, place: &Place) -> bool {
+        let near =
+            |it: &&Place| it.api() == place.api() && (it.account.is_empty() || it.account == place.account);
+        self.lacks_any
+            || self.lacks.iter().any(|it| near(&it) || place.account.is_empty() && it.api() == place.api())
+    }
 }
 
 #[cfg(test)]

@@ -201,6 +201,8 @@ pub trait Ports: Clone + 'static {
     async fn ledger(&self) -> Result<Book, ledger::Error>;
     /// Writes entries into the ledger.
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
+    /// Notes that the ledger lacks these entries, whose keys are left behind all the same.
+    async fn lack(&self, entries: &[Entry]);
     /// Removes an entry from the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }

@@ -391,6 +391,8 @@ impl Ports for Model {
         entered.map_err(refused)
     }
 
+    async fn lack(&self, _: &[Entry]) {}
+
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         turn().await;
         let struck = self.world.borrow_mut().write(|world| {

@@ -465,6 +465,8 @@ impl Ports for Tampered {
         if self.is(Mutant::WritesNoLedger) { Ok(()) } else { self.model.enter(entries).await }
     }
 
+    async fn lack(&self, _: &[Entry]) {}
+
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error> {
         self.model.strike(entry).await
     }

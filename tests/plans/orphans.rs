@@ -35,7 +35,7 @@ fn marked(id: &str, uid: &str) -> Listed {
 }
 
 fn known() -> Known {
-    Known { book: Book { since: Some(at(-120)), entries: Vec::new() }, ..Known::default() }
+    Known { book: Book { since: Some(at(-120)), ..Book::default() }, ..Known::default() }
 }
 
 fn entry(id: &str) -> Entry {

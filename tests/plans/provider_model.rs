@@ -327,6 +327,8 @@ impl Ports for ProviderModel {
         Ok(())
     }
 
+    async fn lack(&self, _: &[Entry]) {}
+
     async fn strike(&self, _: &Entry) -> Result<(), ledger::Error> {
         Ok(())
     }

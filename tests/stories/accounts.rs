@@ -135,7 +135,8 @@ pub async fn another_account_is_accepted_and_the_keys_left_behind_are_in_the_led
         assert!(!ids.iter().any(|id| status["id"] == id.as_str()), "{status}");
     }
     let ledger: Api<ConfigMap> = Api::namespaced(world.user.clone(), &world.ledger_namespace);
-    let entries = ledger.get("keysmith-ledger").await.unwrap().data.unwrap_or_default();
+    let entries =
+        ledger.get(&format!("keysmith-ledger-{}", world.namespace)).await.unwrap().data.unwrap_or_default();
     let entries: Vec<_> = entries.values().map(|it| Entry::decode(it).unwrap()).collect();
     for id in &ids {
         let entry = entries.iter().find(|it| it.key_id.as_ref() == Some(id)).expect("it is in the ledger");

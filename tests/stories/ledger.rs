@@ -2,12 +2,14 @@
 
 use crate::support::cluster::{Effect, Rule};
 use crate::support::drivers::Driver;
-use crate::support::world::World;
+use crate::support::world::{World, key_spec};
 use k8s_openapi::api::core::v1::ConfigMap;
 use keysmith::cluster::ledger::{Error, Ledger, NAME};
+use keysmith::plan::claim::{Claim, Purpose};
 use keysmith::plan::ledger::{Entry, LARGEST, Owner, Place, Why};
-use kube::Api;
+use keysmith::plan::naming::{Identity, Mark, Serial};
 use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 pub fn ledger(world: &World) -> Ledger {
@@ -96,4 +98,82 @@ pub async fn a_malformed_ledger_entry_is_named(world: &mut World) {
     assert!(error.contains("entry abc") && error.contains("story/keysmith-ledger"), "{error}");
     // No deletion waits for the ledger.
     ledger.record(&[entry(world, "key_2")]).await.unwrap();
+}
+
+pub async fn a_full_ledger_of_one_namespace_is_nobody_elses(world: &mut World) {
+    let ledger = ledger(world);
+    let of = |namespace: &str, id: String| {
+        let mut entry = entry(world, &id);
+        entry.owner.namespace = namespace.into();
+        entry
+    };
+    let many: Vec<_> = (0..1400).map(|number| of("greedy", format!("key_{number}"))).collect();
+    let mut written = 0;
+    for few in many.chunks(100) {
+        written += usize::from(ledger.record(few).await.is_ok());
+    }
+    assert!((1..10).contains(&written), "{written} hundred entries");
+    ledger.record(&[of("modest", "key_m".to_owned())]).await.unwrap();
+    let book = ledger.list().await.unwrap();
+    assert_eq!(book.entries.len(), written * 100 + 1);
+    assert!(book.since.is_some() && book.lacks.is_empty());
+}
+
+pub async fn an_entry_of_version_0_1_is_read_and_taken_out(world: &mut World) {
+    let ledger = ledger(world);
+    ledger.open().await.unwrap();
+    let entry = here(world, "key_1");
+    let maps: Api<ConfigMap> = Api::namespaced(world.user.clone(), &world.ledger_namespace);
+    let old = json!({"data": {entry.name(): entry.encode()}});
+    maps.patch(NAME, &PatchParams::default(), &Patch::Merge(old)).await.unwrap();
+    assert_eq!(ledger.list().await.unwrap().entries, std::slice::from_ref(&entry));
+    ledger.forget(&entry).await.unwrap();
+    assert_eq!(ledger.list().await.unwrap().entries, []);
+}
+
+/// Whoever may annotate a resource could fill the ledger with claims of keys that never existed.
+pub async fn a_forged_claim_writes_nothing_into_the_ledger(world: &mut World) {
+    world.stop().await;
+    world.create("GatewayApiKey", "forged", key_spec(json!({"deletionPolicy": "Retain"}))).await;
+    let uid = world.api("GatewayApiKey").get("forged").await.unwrap().uid().unwrap();
+    let identity = Identity::from(Mark::new(&super::orphans::cluster_id(world).await, &uid));
+    let claim = Claim::new(Serial(7), world.clock.now(), Purpose::Create);
+    let claim = Claim { unsettled: Some(claim.at), ..claim }.encode(&identity);
+    let forged = json!({"metadata": {
+        "finalizers": ["keysmith.dev/cleanup"],
+        "annotations": {"keysmith.dev/claim": claim, "keysmith.dev/force-orphan": "yes"},
+    }});
+    world.edit("GatewayApiKey", "forged", forged).await.unwrap();
+    world.delete("GatewayApiKey", "forged").await;
+    world.start().await;
+    world.gone("GatewayApiKey", "forged").await;
+    assert_eq!(ledger(world).list().await.unwrap().entries, []);
+}
+
+/// A key was forced out of a namespace whose ledger is full: a sweep could not tell it from an orphan.
+pub async fn an_account_whose_ledger_lacks_a_key_is_not_swept(world: &mut World) {
+    super::orphans::sweeping(world).await;
+    world.key("retained", json!({"deletionPolicy": "Retain"})).await;
+    let retained = world.only_key().id;
+    let full = Entry {
+        owner: Owner {
+            name: "x".repeat(LARGEST - 400),
+            namespace: world.namespace.clone(),
+            ..Owner::default()
+        },
+        ..entry(world, "key_other")
+    };
+    ledger(world).record(&[full]).await.unwrap();
+    // The policy waits for room, and says so; by force the key is left behind without an entry.
+    world.delete("GatewayApiKey", "retained").await;
+    let message = world.reason("GatewayApiKey", "retained", "DeletionBlocked").await;
+    assert!(message.contains("is full"), "{message}");
+    let forced = json!({"metadata": {"annotations": {"keysmith.dev/force-orphan": "yes"}}});
+    world.edit("GatewayApiKey", "retained", forced).await.unwrap();
+    world.gone("GatewayApiKey", "retained").await;
+    let book = ledger(world).list().await.unwrap();
+    assert!(book.entries.iter().all(|it| it.key_id.as_ref() != Some(&retained)) && book.lacks.len() == 1);
+    world.pass(std::time::Duration::from_secs(6 * 3600), std::time::Duration::ZERO).await;
+    assert_eq!(world.only_key().id, retained, "it was kept on purpose");
+    assert!(world.metrics.text().contains("outcome=\"skipped\""), "{}", world.metrics.text());
 }

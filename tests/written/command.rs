@@ -253,9 +253,9 @@ async fn every_answer_of_an_api_server_is_a_sentence() {
         ),
         (
             "ledger",
-            except("keysmith-ledger", forbidden.clone()),
+            except("/configmaps", forbidden.clone()),
             &["orphans"],
-            "grant the right to get and patch configmaps",
+            "grant the right to get, list and patch configmaps",
         ),
         (
             "check",

@@ -11,7 +11,7 @@ pub fn released(left: &[Left], revoked: bool) -> Option<Notice> {
     let Some(first) = left.first() else {
         return revoked.then(|| Notice::news(EventReason::Revoked, "the key is revoked at the vendor"));
     };
-    let ids = left.iter().map(|it| it.id.as_ref().map_or("a key whose id is not known", |id| id.0.as_str()));
+    let ids = left.iter().map(|it| it.id.0.as_str());
     let ids = some(ids);
     let note = match first.why {
         LeftWhy::Policy(DeletionPolicy::Disable) => {

@@ -233,11 +233,12 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         let token = TokenRef::named_by(self.key.as_ref());
         let entries = left.iter().map(|left| Entry {
-            key_id: left.id.as_ref().map(|id| id.0.clone()),
+            key_id: Some(left.id.0.clone()),
             serial: left.serial.map(|serial| serial.0),
             ..protocol::leaving(&self.ports, self.key.as_ref(), &token, why(left.why))
         });
-        match self.ports.enter(&entries.collect::<Vec<_>>()).await {
+        let entries: Vec<_> = entries.collect();
+        match self.ports.enter(&entries).await {
             Ok(()) => Ok(None),
             Err(ledger::Error::Kubernetes { source, .. }) if cluster::is_transient(&source) => {
                 Err((*source).into())
@@ -246,6 +247,9 @@ impl<P: KeyPorts> KeyPass<P> {
                 let serial = self.serial();
                 log_about!(warn, self.key.as_ref(), serial, %error, "what stays at the vendor could not be written down in the ledger");
                 let meant = left.iter().any(|left| matches!(left.why, LeftWhy::Policy(_)));
+                if !meant {
+                    self.ports.lack(&entries).await;
+                }
                 Ok(meant.then(|| format!("what stays at the vendor has to be written down first: {error}")))
             }
         }
@@ -254,21 +258,19 @@ impl<P: KeyPorts> KeyPass<P> {
     /// Keys that stay at the vendor: everything that status names, unless it is known to be deleted.
     fn left_behind(&self, facts: &Facts, decision: &Decision) -> Vec<Left> {
         if decision.why != KeyWhy::LeftBehind {
-            let stray = |id: &KeyId| Left { id: Some(id.clone()), serial: None, why: LeftWhy::NotOurs };
+            let stray = |id: &KeyId| Left { id: id.clone(), serial: None, why: LeftWhy::NotOurs };
             return self.strays.iter().map(stray).collect();
         }
         let why = if self.ending().forced { LeftWhy::Forced } else { LeftWhy::Policy(self.ending().policy) };
         let served = facts.record.id.iter().cloned().zip(facts.record.serial.map(Some).or(Some(None)));
         let previous = facts.record.previous.iter().map(|it| (KeyId(it.id.clone()), Some(Serial(it.serial))));
         let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
+        let held = facts.target.held().and_then(|held| Some((held.key_id.clone()?, held.serial)));
         let mut left: BTreeMap<KeyId, Option<Serial>> = listed.collect();
-        left.extend(served.chain(previous).filter(|(id, _)| !facts.gone.contains(id)));
-        // A create call with an unknown outcome may have left a key whose id is unknown.
-        let unknown = facts.claim.is_some_and(|claim| claim.unsettled.is_some()) || facts.pending().is_some();
-        // The claim of a deletion has a serial that no key has: the entry then covers every serial.
-        let serial = facts.pending().map(|claim| claim.serial);
-        let unnamed = unknown.then_some(Left { id: None, serial, why });
-        left.into_iter().map(|(id, serial)| Left { id: Some(id), serial, why }).chain(unnamed).collect()
+        // Only keys that were listed or recorded: a claim is no proof of a key, and whoever may annotate the resource
+        // could fill the ledger with claims. A key that a lost answer left is in no Secret, and may be swept.
+        left.extend(served.chain(previous).chain(held).filter(|(id, _)| !facts.gone.contains(id)));
+        left.into_iter().map(|(id, serial)| Left { id, serial, why }).collect()
     }
 
     /// Writes that the deletion is blocked, why, and which ways out there are.

@@ -292,7 +292,7 @@ pub fn deletion(book: &mut Book) {
         LeftWhy::Forced,
         LeftWhy::NotOurs,
     ] {
-        let left = Left { id: Some(id()), serial: Some(Serial(2)), why };
+        let left = Left { id: id(), serial: Some(Serial(2)), why };
         book.event(&deletion::released(&[left], false).unwrap());
     }
 }
