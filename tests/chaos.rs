@@ -20,6 +20,8 @@ mod support {
     #[allow(dead_code, reason = "other programs record with it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod policies;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod random;
     pub mod report;
     #[allow(dead_code, reason = "not every program uses all of it")]

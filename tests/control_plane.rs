@@ -12,6 +12,8 @@ mod support {
     #[allow(dead_code, reason = "the stories use the rest")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod policies;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;
 }
 

@@ -35,6 +35,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod policies;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod process;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
@@ -52,6 +54,7 @@ mod stories {
     pub mod admission;
     pub mod adopting;
     pub mod around;
+    pub mod attacks;
     pub mod binary;
     pub mod command;
     pub mod drivers;
@@ -316,6 +319,9 @@ tell! {
     holding:
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once;
+    attacks:
+        a_stolen_operator_token_is_worth_little,
+        a_tenant_names_only_what_it_has_the_right_to;
     rights:
         every_right_is_used;
     command:

@@ -31,6 +31,8 @@ mod support {
     #[allow(dead_code, reason = "the stories with a real control plane use it")]
     pub mod plane;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod policies;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;

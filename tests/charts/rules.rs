@@ -95,6 +95,12 @@ fn the_roles_for_people_name_every_kind_and_neither_secrets_nor_status() {
             continue;
         }
         let rules = role["rules"].as_array().unwrap();
+        // Verbs that the admission policy asks for are those of administrators.
+        if !to("edit") {
+            let asked: BTreeSet<_> = rules.iter().flat_map(|rule| strings(&rule["verbs"])).collect();
+            assert_eq!(asked, BTreeSet::from(["abandon", "adopt", "claim", "mint"]));
+            continue;
+        }
         assert_eq!(rules.len(), 1);
         assert_eq!(strings(&rules[0]["apiGroups"]), ["keysmith.dev"]);
         assert_eq!(strings(&rules[0]["resources"]), plurals);
@@ -130,7 +136,13 @@ fn every_binding_is_to_a_role_of_the_release_and_for_its_service_account() {
     for (name, values) in combinations() {
         let objects = rendered(&values);
         let accounts = of_kind(&objects, "ServiceAccount");
-        for binding in objects.iter().filter(|it| it["kind"].as_str().unwrap().ends_with("Binding")) {
+        let policies = of_kind(&objects, "ValidatingAdmissionPolicy");
+        for binding in of_kind(&objects, "ValidatingAdmissionPolicyBinding") {
+            let named = |it: &&Value| it["metadata"]["name"] == binding["spec"]["policyName"];
+            assert!(policies.iter().any(|it| named(&it)), "{name}: {}", title(binding));
+        }
+        let of_role = |it: &&Value| it["kind"].as_str().unwrap().ends_with("RoleBinding");
+        for binding in objects.iter().filter(of_role) {
             let role = objects.iter().find(|it| {
                 it["kind"] == binding["roleRef"]["kind"]
                     && it["metadata"]["name"] == binding["roleRef"]["name"]

@@ -1,10 +1,14 @@
 //! The real control plane: started once per test program by `tests/controlplane/cluster`, ended with it.
 
+use super::policies;
 use super::rights::Account;
 use http::{Method, Request};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -56,6 +60,33 @@ async fn config() -> Config {
 pub async fn client() -> Client {
     let mut config = config().await;
     config.default_retry = true;
+    let client = Client::try_from(config).unwrap();
+    POLICIES.get_or_init(async || policies::install(&client).await).await;
+    client
+}
+
+/// The admission policies, installed once.
+static POLICIES: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+
+/// A client with the token of that operator, as a thief has it.
+pub async fn client_of(account: &Account) -> Client {
+    with_token(account.token(&client().await).await).await
+}
+
+/// A client with the token of a service account.
+pub async fn client_of_service_account(namespace: &str, name: &str) -> Client {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client().await, namespace);
+    let request = TokenRequest {
+        spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() }),
+        ..TokenRequest::default()
+    };
+    let made = accounts.create_token_request(name, &PostParams::default(), &request).await.unwrap();
+    with_token(made.status.unwrap().token.unwrap()).await
+}
+
+async fn with_token(token: String) -> Client {
+    let mut config = config().await;
+    config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
     Client::try_from(config).unwrap()
 }
 

@@ -65,6 +65,10 @@ kind needs nothing here. */}}
 - apiGroups: [keysmith.dev]
   resources: [gatewayapikeys]
   verbs: [get, create]
+# Not a verb of the API server: the admission policy asks who may write the annotation keysmith.dev/claim.
+- apiGroups: [keysmith.dev]
+  resources: [gatewayapikeys, providerkeys]
+  verbs: [claim]
 - apiGroups: [keysmith.dev]
   resources: [{{ join "/status, " $plurals }}/status]
   verbs: [patch]
