@@ -31,6 +31,7 @@ mod missing;
 pub mod money;
 pub mod names;
 pub mod naming;
+pub mod network;
 pub mod notice;
 pub mod orphans;
 pub mod pasted;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod critical;
 pub mod leadership;
 pub mod liveness;
+pub mod memory;
 pub mod metrics;
 pub mod server;
 pub mod telemetry;

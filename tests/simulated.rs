@@ -159,6 +159,7 @@ tell_everywhere! {
         a_secret_is_rewritten_around_its_unchanged_key,
         a_secret_reverted_in_a_different_way_each_time_is_left_alone_too,
         a_secret_of_an_earlier_version_keeps_its_key, a_gateway_that_no_entry_names_changes_no_secret,
+        a_gateway_that_is_not_admitted_changes_no_secret,
         a_secret_that_cannot_be_stored_costs_no_key, a_secret_that_no_api_server_takes_is_refused_by_its_field,
         an_immutable_secret_keeps_its_key_until_it_is_deleted,
         a_controller_that_changes_a_secret_back_is_left_alone_after_the_second_time,

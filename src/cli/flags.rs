@@ -3,7 +3,7 @@
 use crate::output::WrongFlag;
 use crate::plan::duration;
 use crate::plan::selector;
-use crate::plan::token::Endpoints;
+use crate::plan::token::{Endpoints, Gateways};
 use jiff::SignedDuration;
 
 /// What `--allowed-endpoints` is for.
@@ -15,6 +15,16 @@ pub const ALLOWED_ENDPOINTS: &str = "Origins that console tokens may be sent to 
 pub fn endpoints(text: Option<&str>) -> Result<Endpoints, WrongFlag> {
     let list = text.unwrap_or_default().split(',');
     Endpoints::parse(list).map_err(|error| WrongFlag(format!("--allowed-endpoints: {error}")))
+}
+
+/// What `--allowed-gateway-urls` is for.
+pub const ALLOWED_GATEWAY_URLS: &str = "Origins that gatewayUrl of a ConsoleToken may send applications to beside the vendors' own and \
+    admitted endpoints, such as https://llm.example.com, separated by commas; https only";
+
+/// `--allowed-gateway-urls`, read as `endpoints` is.
+pub fn gateways(text: Option<&str>) -> Result<Gateways, WrongFlag> {
+    let list = text.unwrap_or_default().split(',');
+    Gateways::parse(list).map_err(|error| WrongFlag(format!("--allowed-gateway-urls: {error}")))
 }
 
 /// The name of a namespace; empty if an environment variable is set but empty.

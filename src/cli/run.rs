@@ -9,10 +9,11 @@ use crate::operator::Operator;
 use crate::output::{Failure, WrongFlag};
 use crate::plan::duration;
 use crate::plan::leadership::Times;
-use crate::plan::token::Endpoints;
+use crate::plan::token::{Endpoints, Gateways};
 use crate::plan::turns::Limits;
 use crate::runtime::clock::Clock;
 use crate::runtime::leadership::Election;
+use crate::runtime::memory;
 use crate::runtime::server::{self, Part, Readiness, State};
 use crate::runtime::telemetry::Filter;
 use crate::session;
@@ -33,6 +34,8 @@ pub struct Arguments {
     namespaces: Vec<String>,
     #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
     allowed_endpoints: Option<String>,
+    #[arg(long, env = "KEYSMITH_ALLOWED_GATEWAY_URLS", value_name = "ORIGINS", help = flags::ALLOWED_GATEWAY_URLS)]
+    allowed_gateway_urls: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "KEYSMITH_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_address: SocketAddr,
@@ -78,10 +81,17 @@ struct ElectionArguments {
 /// Runs the operator until the process receives a signal to stop.
 pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let gateways = flags::gateways(arguments.allowed_gateway_urls.as_deref())?;
     let times = election_times(&arguments.election)?;
     let config = session::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
-    announce(&arguments, &endpoints, level, &config, &ledger_namespace);
+    for what in memory::protect() {
+        tracing::warn!(
+            what,
+            "the memory of this process, which holds tokens, can be read by a core dump or another process of this user"
+        );
+    }
+    announce(&arguments, &endpoints, &gateways, level, &config, &ledger_namespace);
     let election = arguments.election.leader_elect.then(|| elect(&arguments.election, times, &config));
     let election = election.transpose()?;
     let client = session::client(config)?;
@@ -96,11 +106,12 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let sweep = arguments.sweep_interval;
     let operator = Operator {
         client,
-        transport: Arc::new(Https::new()?),
+        transport: Arc::new(Https::new(endpoints.hosts())?),
         clock: Clock::system(),
         settings: Settings {
             limits: Limits::per_account(arguments.concurrency.into()),
             endpoints,
+            gateways,
             poll: arguments.poll_interval,
             keys_per_day: arguments.max_keys_per_day,
             vendors: Vendors::default(),
@@ -140,6 +151,7 @@ fn or_default(namespace: Option<&str>, config: &Config) -> String {
 fn announce(
     arguments: &Arguments,
     endpoints: &Endpoints,
+    gateways: &Gateways,
     level: &Filter,
     config: &Config,
     ledger_namespace: &str,
@@ -158,6 +170,7 @@ fn announce(
         concurrency = arguments.concurrency,
         max_keys_per_day = arguments.max_keys_per_day,
         allowed_endpoints = endpoints.shown(),
+        allowed_gateway_urls = gateways.shown(),
         ledger_namespace,
         leader_elect = election.leader_elect,
         leader_election_namespace = or_default(election.leader_election_namespace.as_deref(), config),

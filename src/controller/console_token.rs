@@ -221,6 +221,11 @@ impl Work {
                 Ok(base) => base,
                 Err(refusal) => return Ok(Err(refusal.verdict())),
             };
+        let gateways = &self.context.settings.gateways;
+        let admitted = gateways.admit(spec.gateway_url.as_deref(), capabilities.gateway_url.own(), &base);
+        if let Some(refusal) = admitted.err().filter(|_| !going) {
+            return Ok(Err(refusal.verdict()));
+        }
         let (secret, serial) = match self.credential(capabilities).await? {
             Ok((secret, serial, refusal)) => {
                 idle = idle.or(refusal);

@@ -16,7 +16,7 @@ use crate::gateway::transport::Transport;
 use crate::plan::identity::TokenRef;
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
-use crate::plan::token::Endpoints;
+use crate::plan::token::{Endpoints, Gateways};
 use crate::plan::turns::{Lane, Limits};
 use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Origins, besides the vendors' own, that tokens may be sent to.
     pub endpoints: Endpoints,
+    /// Origins, besides the vendors' own, that applications may be sent to.
+    pub gateways: Gateways,
     /// Interval between two listings of an account.
     pub poll: SignedDuration,
     /// Limit of keys created for one resource within a day.

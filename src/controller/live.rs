@@ -103,6 +103,10 @@ pub struct Live(pub Arc<Context>);
 impl VendorPort for Account {
     type Permit = Permit;
 
+    fn gateway_url(&self) -> &str {
+        self.gateway_url()
+    }
+
     fn capabilities(&self) -> &'static Capabilities {
         self.capabilities()
     }

@@ -2,10 +2,13 @@
 
 use super::access::Trust;
 use crate::plan::fault::{Fault, FaultKind, Outcome, Unreachable};
+use crate::plan::network;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -38,22 +41,55 @@ pub struct Https {
 }
 
 impl Https {
-    /// Clients without proxies from the environment, redirects, cookies, decompression and retries.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        Self::trusting(Vec::new())
+    /// Clients without proxies from the environment, redirects, cookies, decompression and retries. Names lead to public
+    /// addresses only, except these hosts: an address in a URL is one of an admitted endpoint.
+    pub fn new(private_hosts: BTreeSet<String>) -> Result<Self, reqwest::Error> {
+        Self::trusting(Vec::new(), private_hosts)
     }
 
     /// Clients that also trust these authorities, for vendors with `Trust::Private`.
-    pub fn trusting(private: Vec<CertificateDer<'static>>) -> Result<Self, reqwest::Error> {
+    pub fn trusting(
+        private: Vec<CertificateDer<'static>>,
+        private_hosts: BTreeSet<String>,
+    ) -> Result<Self, reqwest::Error> {
+        let names = Arc::new(Names { private_hosts });
         let public = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let mut all = public.clone();
         // Certificates that cannot be parsed are ignored.
         let _ = all.add_parsable_certificates(private);
-        Ok(Self { public: client(public)?, private: client(all)? })
+        Ok(Self { public: client(public, Arc::clone(&names))?, private: client(all, names)? })
     }
 }
 
-fn client(roots: rustls::RootCertStore) -> Result<reqwest::Client, reqwest::Error> {
+/// Resolves the names of vendors.
+struct Names {
+    /// Hosts that may lead to addresses that are not public.
+    private_hosts: BTreeSet<String>,
+}
+
+/// A name that leads to no public address.
+#[derive(Debug, thiserror::Error)]
+#[error("no public address")]
+struct NotPublic;
+
+impl Resolve for Names {
+    /// All addresses are looked at, and those that are not public are never connected to: a name that has one of each
+    /// kind leads to the public one.
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+        let free = self.private_hosts.contains(&host);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let admitted: Vec<_> = found.filter(|it| free || network::is_public(it.ip())).collect();
+            if admitted.is_empty() {
+                return Err(NotPublic.into());
+            }
+            Ok(Box::new(admitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn client(roots: rustls::RootCertStore, names: Arc<Names>) -> Result<reqwest::Client, reqwest::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let tls = builder
@@ -61,6 +97,7 @@ fn client(roots: rustls::RootCertStore) -> Result<reqwest::Client, reqwest::Erro
         .map(|it| it.with_root_certificates(roots).with_no_client_auth());
     let client = reqwest::Client::builder()
         .no_proxy()
+        .dns_resolver(names)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         // A pooled connection that the server closed would make the outcome of a create call unknown without need.
@@ -108,6 +145,9 @@ fn classify(error: &reqwest::Error) -> Fault {
     }
     let mut source = error.source();
     while let Some(cause) = source {
+        if cause.is::<NotPublic>() {
+            return Fault::without_effect(FaultKind::Unreachable(Unreachable::Private));
+        }
         if blames_certificate(cause) {
             return Fault::without_effect(FaultKind::Unreachable(Unreachable::Certificate));
         }

@@ -114,7 +114,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
         session: Session {
             client,
-            transport: Arc::new(Https::new()?),
+            transport: Arc::new(Https::new(endpoints.hosts())?),
             clock: Clock::system(),
             endpoints,
             vendors: Vendors::default(),

@@ -136,6 +136,9 @@ pub enum Unreachable {
     /// The certificate is untrusted, expired, or for another host.
     #[error("its certificate is not trusted")]
     Certificate,
+    /// The name leads to addresses that are not public, and its origin is not listed.
+    #[error("its name leads to an address that is not public")]
+    Private,
 }
 
 fn listed(fields: &[&'static str]) -> String {
@@ -228,7 +231,7 @@ impl Fault {
                 | FaultKind::Forbidden
                 | FaultKind::NotFound
                 | FaultKind::Redirected { .. }
-                | FaultKind::Unreachable(Unreachable::Certificate)
+                | FaultKind::Unreachable(Unreachable::Certificate | Unreachable::Private)
         );
         self.needs_a_person() || again && confirmed
     }

@@ -133,6 +133,10 @@ fn on_the_way(kind: &FaultKind, endpoint: &str) -> Option<String> {
                 "check {endpoint} and the certificate; Keysmith trusts public certificate authorities only"
             )
         }
+        FaultKind::Unreachable(Unreachable::Private) => format!(
+            "no token is sent there; if the vendor is reached through a network of yours, list the origin of {endpoint} in --allowed-endpoints, \
+             otherwise look at what answers for that name in DNS"
+        ),
         FaultKind::Unreachable(_) => {
             format!("check {endpoint}, DNS, NetworkPolicies and firewalls; Keysmith uses no proxy")
         }

@@ -11,6 +11,7 @@ use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleToken, ConsoleTokenSpec, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::BTreeSet;
 use url::Url;
 
 /// How long before a declared expiry the warning begins.
@@ -20,11 +21,69 @@ pub const WARN_AHEAD: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints(Vec<Url>);
 
+/// Origins that applications may be sent to with their keys, besides the vendors' own gateways and the origins of
+/// admitted endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateways(Vec<Url>);
+
+impl Gateways {
+    /// Reads `--allowed-gateway-urls`: https origins such as `https://llm.example.com`.
+    pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let Endpoints(origins) = Endpoints::parse(list)?;
+        match origins.iter().find(|it| it.scheme() != "https") {
+            Some(plain) => Err(format!(
+                "{} is not https; applications would send their keys in the clear",
+                plain.origin().ascii_serialization()
+            )),
+            None => Ok(Self(origins)),
+        }
+    }
+
+    /// The origins, for messages.
+    pub fn shown(&self) -> String {
+        Endpoints(self.0.clone()).shown()
+    }
+
+    /// Whether applications may be sent to this `gatewayUrl`: at the vendor's own gateway, at the origin of the
+    /// admitted endpoint, or at an origin of the list. Whoever may write a ConsoleToken would otherwise have the keys of
+    /// every application of its namespace sent to a server of their own.
+    pub fn admit(
+        &self,
+        gateway_url: Option<&str>,
+        own: Option<&str>,
+        endpoint: &Url,
+    ) -> Result<(), SpecError> {
+        let refuse = |message: String| SpecError {
+            reason: Reason::EndpointNotAdmitted,
+            ..SpecError::invalid("spec.gatewayUrl", message)
+        };
+        let Some(text) = gateway_url else { return Ok(()) };
+        let url = origin(text).map_err(refuse)?;
+        let own = own.and_then(|own| origin(own).ok());
+        let same = |other: &Url| url.origin() == other.origin();
+        if own.iter().chain(&self.0).chain([endpoint]).any(same) {
+            return Ok(());
+        }
+        let shown = url.origin().ascii_serialization();
+        let instead = own.map(|own| format!("leave it out for {}, or ", own.origin().ascii_serialization()));
+        Err(refuse(format!(
+            "{shown} is not admitted, and applications keep the address that they have; {}have the operator started with \
+             --allowed-gateway-urls={shown}, https only",
+            instead.unwrap_or_default()
+        )))
+    }
+}
+
 impl Endpoints {
     /// Reads `--allowed-endpoints`: origins such as `https://llm.example.com` or `http://127.0.0.1:8787`.
     pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let list = list.into_iter().map(str::trim).filter(|it| !it.is_empty());
         list.map(listed).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The hosts of the list, in lower case.
+    pub fn hosts(&self) -> BTreeSet<String> {
+        self.0.iter().filter_map(|it| it.host_str()).map(str::to_ascii_lowercase).collect()
     }
 
     /// The origins, for messages.
@@ -283,6 +342,29 @@ mod tests {
         let other = admit(Some("https://elsewhere.example.com")).unwrap_err();
         assert_eq!(other.reason, Reason::EndpointNotAdmitted);
         assert!(!other.message.contains("leave it out"), "{other}");
+    }
+
+    #[test]
+    fn applications_are_sent_to_admitted_gateways_only() {
+        let listed = Gateways::parse(["https://gw.example.com"]).unwrap();
+        let endpoint = Url::parse("http://127.0.0.1:8787/x").unwrap();
+        for (gateway_url, admitted) in [
+            (None, true),
+            (Some("https://api.edgee.ai/v1"), true),
+            (Some("https://gw.example.com/any/path"), true),
+            (Some("http://127.0.0.1:8787/edgee-gateway"), true),
+            (Some("http://gw.example.com"), false),
+            (Some("http://api.edgee.ai"), false),
+            (Some("https://gw.example.com:8443"), false),
+            (Some("https://api.edgee.ai.attacker.test"), false),
+            (Some("https://api.edgee.ai@attacker.test"), false),
+            (Some("https://attacker.test"), false),
+        ] {
+            let answer = listed.admit(gateway_url, Some("https://api.edgee.ai"), &endpoint);
+            assert_eq!(answer.is_ok(), admitted, "{gateway_url:?}: {answer:?}");
+        }
+        assert!(Gateways::parse(["http://gw.example.com"]).unwrap_err().contains("is not https"));
+        assert!(Gateways::parse(["https://gw.example.com/path"]).is_err());
     }
 
     fn token(spec: serde_json::Value) -> ConsoleToken {

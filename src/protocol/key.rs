@@ -200,7 +200,9 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let (record, now) = (self.record(), self.ports.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
-        let base_url = capabilities.base_url(&token.spec);
+        let known = self.ports.token_state(&TokenRef::named_by(self.key.as_ref())).and_then(|it| it.account);
+        let base_url =
+            known.as_ref().map_or_else(|| capabilities.base_url(&token.spec), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         for _ in 0..STEPS {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };

@@ -57,6 +57,8 @@ pub trait VendorPort: Sized + 'static {
 
     /// Capabilities of the vendor.
     fn capabilities(&self) -> &'static Capabilities;
+    /// Base URL for applications, as it was admitted last: a `gatewayUrl` that is not admitted changes no Secret.
+    fn gateway_url(&self) -> &str;
     /// Whether a call may succeed now, or which fault prevents it (such as an open circuit breaker).
     fn usable(&self) -> Result<(), Fault>;
     /// The newest listing of keys, if there is one.

@@ -72,8 +72,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
     let client = kubernetes.client;
-    let session =
-        Session { client, transport: Arc::new(Https::new()?), clock, endpoints, vendors: Vendors::default() };
+    let session = Session {
+        client,
+        transport: Arc::new(Https::new(endpoints.hosts())?),
+        clock,
+        endpoints,
+        vendors: Vendors::default(),
+    };
     let reading = read(&session, &choice, &span).await?;
     let by = &arguments.by;
     print(&match arguments.output {

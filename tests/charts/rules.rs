@@ -138,8 +138,8 @@ fn every_binding_is_to_a_role_of_the_release_and_for_its_service_account() {
         let accounts = of_kind(&objects, "ServiceAccount");
         let policies = of_kind(&objects, "ValidatingAdmissionPolicy");
         for binding in of_kind(&objects, "ValidatingAdmissionPolicyBinding") {
-            let named = |it: &&Value| it["metadata"]["name"] == binding["spec"]["policyName"];
-            assert!(policies.iter().any(|it| named(&it)), "{name}: {}", title(binding));
+            let named = |it: &Value| it["metadata"]["name"] == binding["spec"]["policyName"];
+            assert!(policies.iter().any(|it| named(it)), "{name}: {}", title(binding));
         }
         let of_role = |it: &&Value| it["kind"].as_str().unwrap().ends_with("RoleBinding");
         for binding in objects.iter().filter(of_role) {

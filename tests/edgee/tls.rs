@@ -7,6 +7,7 @@ use keysmith::gateway::Gateway;
 use keysmith::gateway::access::{Access, TokenHeader, Trust};
 use keysmith::gateway::transport::Https;
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,7 +75,7 @@ async fn a_private_certificate_authority_is_believed_where_the_driver_says_so_an
         }
     })
     .await;
-    let https = |authorities| Arc::new(Https::trusting(authorities).unwrap());
+    let https = |authorities| Arc::new(Https::trusting(authorities, BTreeSet::new()).unwrap());
     for (authorities, trust, believed) in [
         (vec![authority.clone()], Trust::Private, true),
         (vec![authority], Trust::Public, false),
@@ -116,5 +117,24 @@ async fn a_server_that_speaks_no_tls_is_no_question_of_certificates() {
         let fault = real(&server.base).mint(&order("n")).await.err().unwrap();
         let unreachable = FaultKind::Unreachable(Unreachable::Connect);
         assert_eq!(fault, Fault::without_effect(unreachable), "{answer:?}");
+    }
+}
+
+/// Whoever answers for a vendor's name in DNS could have the token sent into the cluster's own network.
+#[tokio::test]
+async fn a_name_that_leads_to_no_public_address_is_called_only_if_its_host_is_listed() {
+    let world = world();
+    let server = Served::by("http", move |mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    })
+    .await;
+    let base = server.base.replace("127.0.0.1", "localhost");
+    for (listed, called) in [(BTreeSet::new(), false), (BTreeSet::from(["localhost".to_owned()]), true)] {
+        let wire = wire(&base, TOKEN, Arc::new(Https::new(listed).unwrap()), &world.clock);
+        let private = Fault::without_effect(FaultKind::Unreachable(Unreachable::Private));
+        assert_eq!(driver(wire).list().await, if called { Ok(Vec::new()) } else { Err(private) });
     }
 }

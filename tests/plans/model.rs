@@ -106,6 +106,10 @@ const NOT_ASKED: &str = "the model's keys have no provider keys";
 impl VendorPort for Model {
     type Permit = ();
 
+    fn gateway_url(&self) -> &str {
+        self.class().capabilities().gateway_url.own().unwrap_or_default()
+    }
+
     fn capabilities(&self) -> &'static Capabilities {
         self.class().capabilities()
     }

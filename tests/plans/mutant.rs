@@ -168,6 +168,10 @@ fn number(secret: &Secret, annotation: &str) -> Option<Serial> {
 impl VendorPort for Tampered {
     type Permit = ();
 
+    fn gateway_url(&self) -> &str {
+        self.model.gateway_url()
+    }
+
     fn capabilities(&self) -> &'static Capabilities {
         VendorPort::capabilities(&self.model)
     }

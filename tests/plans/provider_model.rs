@@ -93,6 +93,10 @@ fn content(order: &ProviderKeyOrder) -> String {
 impl VendorPort for ProviderModel {
     type Permit = ();
 
+    fn gateway_url(&self) -> &str {
+        Class::Reveal.capabilities().gateway_url.own().unwrap_or_default()
+    }
+
     fn capabilities(&self) -> &'static Capabilities {
         Class::Reveal.capabilities()
     }

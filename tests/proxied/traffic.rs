@@ -40,7 +40,7 @@ impl Traffic {
                 name,
                 reading,
                 count: Arc::clone(&count),
-                wire: Https::new().unwrap(),
+                wire: Https::new(std::collections::BTreeSet::new()).unwrap(),
             };
             tokio::spawn(application.work(stop.clone()))
         });

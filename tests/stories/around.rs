@@ -53,11 +53,11 @@ pub async fn a_secret_is_rewritten_around_its_unchanged_key(world: &mut World) {
     labelled(world, managed, "keysmith").await;
     // A preset, and a gateway URL that only the preset uses.
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"secret": {"preset": "OpenAI"}}})).await.unwrap();
-    world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "http://gw.example"}})).await.unwrap();
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "https://gw.example"}})).await.unwrap();
     world
         .eventually("the preset has the new address", async || {
             let url = world.entry("checkout", "OPENAI_BASE_URL").await.unwrap_or_default();
-            if url.starts_with("http://gw.example") { Ok(()) } else { Err(url) }
+            if url.starts_with("https://gw.example") { Ok(()) } else { Err(url) }
         })
         .await;
     assert_eq!(world.served("checkout", "OPENAI_API_KEY").await, key);
@@ -86,10 +86,37 @@ pub async fn a_gateway_that_no_entry_names_changes_no_secret(world: &mut World) 
     world.token().await;
     world.key("checkout", json!({})).await;
     let before = world.secrets().get("checkout").await.unwrap().metadata.resource_version;
-    world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "http://gw.example"}})).await.unwrap();
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "https://gw.example"}})).await.unwrap();
     world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
     assert_eq!(world.secrets().get("checkout").await.unwrap().metadata.resource_version, before);
     assert_eq!(world.creations(), 1);
+}
+
+/// Whoever may write a ConsoleToken would have the keys of all applications of its namespace sent elsewhere.
+pub async fn a_gateway_that_is_not_admitted_changes_no_secret(world: &mut World) {
+    world.token().await;
+    world.key("checkout", json!({"secret": {"preset": "OpenAI"}})).await;
+    let before = world.entry("checkout", "OPENAI_BASE_URL").await.unwrap();
+    world
+        .edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "https://attacker.test"}}))
+        .await
+        .unwrap();
+    let message = world.reason("ConsoleToken", "edgee", "EndpointNotAdmitted").await;
+    assert!(message.contains("spec.gatewayUrl: https://attacker.test is not admitted"), "{message}");
+    assert!(message.contains("applications keep the address that they have"), "{message}");
+    // Neither an edit of the key nor a lost Secret brings the address into a Secret, and none is made with it.
+    let label =
+        json!({"spec": {"secret": {"preset": "OpenAI", "template": {"metadata": {"labels": {"a": "b"}}}}}});
+    world.edit("GatewayApiKey", "checkout", label).await.unwrap();
+    world.create("GatewayApiKey", "second", key_spec(json!({"secret": {"preset": "OpenAI"}}))).await;
+    world.pass(Duration::from_secs(900), Duration::from_secs(3)).await;
+    assert_eq!(world.entry("checkout", "OPENAI_BASE_URL").await.unwrap(), before);
+    assert_eq!(world.entry("second", "OPENAI_BASE_URL").await, None);
+    // Taken back, it goes on.
+    let back = world.token_spec()["gatewayUrl"].clone();
+    world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": back}})).await.unwrap();
+    world.ready("GatewayApiKey", "second").await;
+    assert_eq!(world.entry("second", "OPENAI_BASE_URL").await.unwrap(), before);
 }
 
 /// The API server now refuses every Secret of Keysmith, also in a dry run.

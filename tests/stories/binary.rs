@@ -43,7 +43,9 @@ async fn run(world: &World, name: &str, vendor: u16, metrics: u16, level: &str) 
 
 pub async fn token_at(world: &World, port: u16) {
     world.write_secret("edgee-console", &[("token", crate::support::world::TOKEN)]).await;
-    let endpoint = json!({"endpoint": format!("http://127.0.0.1:{port}/edgee")});
+    let origin = format!("http://127.0.0.1:{port}");
+    let endpoint =
+        json!({"endpoint": format!("{origin}/edgee"), "gatewayUrl": format!("{origin}/edgee-gateway")});
     world.create("ConsoleToken", "edgee", merged(token_spec(), endpoint)).await;
 }
 

@@ -16,7 +16,7 @@ use keysmith::controller::context::Settings;
 use keysmith::emulator::{Emulator, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
-use keysmith::plan::token::Endpoints;
+use keysmith::plan::token::{Endpoints, Gateways};
 use keysmith::plan::turns::Limits;
 use keysmith::runtime::clock::Clock;
 use keysmith::runtime::leadership::Election;
@@ -205,6 +205,7 @@ impl World {
             settings: Settings {
                 limits: Limits::per_account(8),
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+                gateways: Gateways::parse(["https://gw.example"]).unwrap(),
                 poll: self.poll,
                 keys_per_day: self.keys_per_day,
                 vendors: self.vendors,

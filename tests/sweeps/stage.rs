@@ -12,7 +12,7 @@ use keysmith::controller::context::Settings;
 use keysmith::emulator::{Effect, Emulator, Rule, VendorHandle, VendorId};
 use keysmith::gateway::Vendors;
 use keysmith::operator::Operator;
-use keysmith::plan::token::Endpoints;
+use keysmith::plan::token::{Endpoints, Gateways};
 use keysmith::plan::turns::Limits;
 use keysmith::runtime::clock::Clock;
 use keysmith::runtime::liveness::Liveness;
@@ -106,6 +106,7 @@ impl Stage {
             settings: Settings {
                 limits: Limits::per_account(8),
                 endpoints: Endpoints::parse(["http://emulator.test"]).unwrap(),
+                gateways: Gateways::parse(["https://gw.example"]).unwrap(),
                 poll: POLL,
                 keys_per_day: 20,
                 sweep: None,

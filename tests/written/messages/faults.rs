@@ -23,6 +23,7 @@ fn kinds() -> Vec<FaultKind> {
         FaultKind::Disconnected,
         FaultKind::Unreachable(Unreachable::Connect),
         FaultKind::Unreachable(Unreachable::Certificate),
+        FaultKind::Unreachable(Unreachable::Private),
         FaultKind::Redirected { status: 302 },
         FaultKind::TooLarge { limit: 4_194_304 },
         FaultKind::Malformed("it is not JSON"),

@@ -6,9 +6,10 @@ use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
 use keysmith::plan::capability::{Capabilities, Endpoint};
 use keysmith::plan::spec_error::SpecError;
-use keysmith::plan::token::{self, Endpoints};
+use keysmith::plan::token::{self, Endpoints, Gateways};
 use keysmith::plan::{credentials, desired, project, usage};
 use serde_json::{Value, json};
+use url::Url;
 
 fn key(spec: Value) -> GatewayApiKey {
     let mut whole = json!({"consoleTokenRef": {"name": "edgee"}});
@@ -125,6 +126,10 @@ fn tokens(book: &mut Book) {
     let listed = Endpoints::parse(["https://llm.example.com"]).unwrap();
     for endpoint in ["https://proxy.example.com", "ftp://x", "api.edgee.app", "https://a:b@x.example.com"] {
         book.ready(&verdict(&listed.admit(Some(endpoint), edgee::CAPABILITIES.endpoint).unwrap_err()));
+        let own = Url::parse("https://api.edgee.app").unwrap();
+        let gateways = Gateways::parse(["https://gw.example.com"]).unwrap();
+        let refused = gateways.admit(Some(endpoint), edgee::CAPABILITIES.gateway_url.own(), &own);
+        book.ready(&verdict(&refused.unwrap_err()));
     }
     for endpoint in [None, Some("https://proxy.example.com")] {
         book.ready(&verdict(&listed.admit(endpoint, Endpoint::Required).unwrap_err()));

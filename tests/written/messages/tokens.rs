@@ -47,6 +47,7 @@ pub fn ready(book: &mut Book) {
         FaultKind::NotFound,
         FaultKind::Unreachable(Unreachable::Connect),
         FaultKind::Unreachable(Unreachable::Certificate),
+        FaultKind::Unreachable(Unreachable::Private),
         FaultKind::Malformed("it is not JSON"),
         FaultKind::Throttled { until: None },
         FaultKind::Failed { status: 503, until: None },
