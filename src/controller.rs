@@ -13,6 +13,8 @@ pub mod sweep;
 
 use crate::api::kind::with_kinds;
 use crate::cluster::object::{self, Managed};
+use crate::cluster::watch;
+use crate::plan::identity::ObjectName;
 use crate::plan::turns::{Lane, Place, Rank};
 use crate::plan::{report, retry};
 pub use crate::protocol::{Error, Pass, stale_or};
@@ -36,8 +38,6 @@ use tracing::Instrument;
 /// Timeout of a pass, far longer than a pass usually takes. A pass that hangs is dropped and retried; its critical
 /// sections run on.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
-/// Interval at which an object that waits for its turn is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Interval after which every object is reconciled again, in case events were missed.
 const RESYNC: SignedDuration = SignedDuration::from_hours(10);
 
@@ -75,19 +75,19 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
     let name = format!("the controller of {}s", K::KIND);
     let pulse = liveness.part(&name);
     let answers = pulse.answers().map(|never| match never {});
-    let stopped = stop.clone();
-    let reconcile = move |guard, context| reconcile::<K>(guard, context, stopped.clone());
+    let (shared, ending) = (Arc::clone(&context), Arc::clone(&context));
     let never_began = never_began(store.clone(), stop.clone());
     let controller = Controller::for_stream(stream::pending(), store)
         // How many passes run is decided by `turns`: a limit here would let passes of one account wait for another.
         .with_config(Config::default().concurrency(0))
         .reconcile_on(stream::select(queue, answers))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(reconcile, give_up_for_now::<K>, context)
-        .for_each(|result| async move {
+        .run(reconcile::<K>, give_up_for_now::<K>, shared)
+        .for_each(|result| {
             if let Err(error) = result {
-                ended::<K, _>(error);
+                ended::<K, _>(error, &ending);
             }
+            std::future::ready(())
         });
     let stopping = async {
         stop.cancelled().await;
@@ -100,6 +100,8 @@ pub async fn run<K: Subject>(source: Source<K>, context: Arc<Context>, stop: Can
         () = never_began => {}
         () = stopping => {}
     }
+    // Turns that have come and were not taken are given back.
+    context.waiting().retain(|(kind, _), _| *kind != K::KIND);
     if !stop.is_cancelled() {
         liveness.died(name);
     }
@@ -127,42 +129,42 @@ async fn never_began<K: Managed>(store: Store<DeserializeGuard<K>>, stop: Cancel
     }
 }
 
-/// Waits for the object's turn, and runs one pass over it as it is then. What waits is small: the pass itself is made
-/// when its turn has come.
+/// Runs one pass over an object if its turn has come; otherwise the object is enqueued again when it comes.
 async fn reconcile<K: Subject>(
     guard: Arc<DeserializeGuard<K>>,
     context: Arc<Context>,
-    stop: CancellationToken,
 ) -> Result<Action, Error> {
-    let reference = ObjectRef::from_obj(guard.as_ref());
-    drop(guard);
-    let turn = tokio::select! {
-        turn = turn(&reference, &context) => turn,
-        () = stop.cancelled() => return Ok(Action::await_change()),
+    let Ok(object) = &guard.0 else {
+        return pass(guard, context, None).await;
     };
-    match K::store(&context.stores).get(&reference) {
-        Some(guard) => Box::pin(pass(guard, context, turn)).await,
-        // The object was deleted while it waited.
+    match turn(object, &context) {
+        Some(turn) => Box::pin(pass(guard, context, Some(turn))).await,
         None => Ok(Action::await_change()),
     }
 }
 
-/// Waits for the turn of an object. `None`: it needs none.
-async fn turn<K: Subject>(reference: &ObjectRef<DeserializeGuard<K>>, context: &Context) -> Option<Turn> {
-    let place = || {
-        let guard = K::store(&context.stores).get(reference)?;
-        let object = guard.0.as_ref().ok()?;
-        Some(Place { lane: object.lane(context), tenant: object::namespace(object), rank: object.rank() })
-    };
-    let mut waiting = context.gate.enter(place()?);
-    loop {
-        if let Ok(turn) = tokio::time::timeout(LOOK_AGAIN, waiting.turn()).await {
-            return Some(turn);
-        }
-        // A key may be declared leaked while it waits.
-        let place = place()?;
-        if *waiting.place() != place {
-            waiting = context.gate.enter(place);
+/// The turn of an object, if it has come. `None`: it waits. An object that is enqueued while it waits may be more urgent
+/// now, such as a key that was declared leaked.
+fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
+    let (_, namespace, name) = object::coordinates(object);
+    let lane = object.lane(context);
+    let tenant =
+        if matches!(lane, Lane::Poll(_)) { format!("polls of {namespace}") } else { namespace.clone() };
+    let place = Place { lane, tenant, rank: object.rank() };
+    let key = (K::KIND, ObjectName { namespace, name });
+    let reference = watch::reference(object);
+    let mut waiting = context.waiting();
+    let before = waiting.remove(&key).filter(|it| it.has_come() || *it.place() == place);
+    let current = before.unwrap_or_else(|| {
+        let queue = K::queue(&context.queues).clone();
+        // Without a receiver, the leadership period is over.
+        context.gate.enter(place, move || drop(queue.send(reference)))
+    });
+    match current.turn() {
+        Ok(turn) => Some(turn),
+        Err(current) => {
+            waiting.insert(key, current);
+            None
         }
     }
 }
@@ -223,15 +225,16 @@ async fn undecodable<K: Managed>(
 }
 
 /// Errors of a pass were logged when they occurred; what is left are the errors of kube's own loop.
-fn ended<K: Subject, Q>(error: Ended<Error, Q>) {
+fn ended<K: Subject, Q>(error: Ended<Error, Q>, context: &Context) {
     match error {
         Ended::ReconcilerFailed(error, object) => {
             let (namespace, name) = (object.namespace, object.name);
             tracing::debug!(kind = K::KIND, namespace, name, %error, "a reconcile ended with an error");
         }
         Ended::ObjectNotFound(object) => {
-            let (namespace, name) = (object.namespace, object.name);
+            let (namespace, name) = (object.namespace.unwrap_or_default(), object.name);
             tracing::debug!(kind = K::KIND, namespace, name, "it is gone before its turn came");
+            context.waiting().remove(&(K::KIND, ObjectName { namespace, name }));
         }
         _ => tracing::debug!(kind = K::KIND, "a queue of reconciles broke"),
     }

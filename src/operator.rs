@@ -30,7 +30,7 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use scope::Scope;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -251,7 +251,12 @@ impl Operator {
 /// Runs the controllers of one scope.
 async fn act(scope: &Scope, process: &Arc<Process>, stop: &CancellationToken) {
     let (queues, sources) = scope.begin();
-    let context = Context { process: Arc::clone(process), stores: scope.stores.clone(), queues };
+    let context = Context {
+        process: Arc::clone(process),
+        stores: scope.stores.clone(),
+        queues,
+        waiting: Mutex::default(),
+    };
     tokio::join!(controller::run_all(sources, Arc::new(context), stop), begin_ledger(process));
 }
 

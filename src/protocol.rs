@@ -88,8 +88,8 @@ pub fn stale_or(error: kube::Error) -> Result<Pass, Error> {
     }
 }
 
-/// Writes status if it differs. `None`: nothing to write. Where a status of an earlier version differs only in the
-/// place of a field, it stays until there is more to write.
+/// Writes status if it differs. `None`: nothing to write. A status that was stored in an older layout with the same
+/// content is not rewritten.
 pub async fn publish<K: Managed, P: ObjectPort<K>>(
     ports: &P,
     object: &Arc<K>,

@@ -485,6 +485,8 @@ tell! {
         a_full_ledger_of_one_namespace_is_nobody_elses,
         an_entry_of_version_0_1_is_read_and_taken_out,
         a_forged_claim_writes_nothing_into_the_ledger,
+        a_ledger_that_lacks_keys_of_any_account_says_so_for_good,
+        a_key_of_an_unknown_account_is_lacked_by_every_account,
         an_account_whose_ledger_lacks_a_key_is_not_swept;
     weeks:
         a_key_is_rotated_before_it_expires_and_its_readers_never_notice,

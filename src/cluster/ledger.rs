@@ -111,24 +111,50 @@ impl Ledger {
         last
     }
 
-    /// Notes that keys of these entries were left behind although their ledger is full: their accounts are not swept
-    /// until a person has looked, and has removed the annotation.
+    /// Notes that keys of these entries were left behind although they could not be entered: their accounts are not
+    /// swept until a person has looked, and has removed the annotation.
     pub async fn lack(&self, entries: &[Entry]) -> Result<(), Error> {
         for entry in entries {
-            let name = name_of(&entry.owner.namespace);
-            let Some(map) = self.read(&name).await? else { continue };
-            let mut lacked = lacked(&map).unwrap_or_default();
-            if lacked.iter().any(|it| it.agrees(&entry.place)) {
-                continue;
+            let mut last = Ok(());
+            for _ in 0..ATTEMPTS {
+                last = self.try_lack(entry).await;
+                match &last {
+                    Err(Error::Kubernetes { source, .. })
+                        if super::is_conflict(source) || super::is_missing(source) => {}
+                    _ => break,
+                }
             }
-            lacked.push(Place { console_token: String::new(), ..entry.place.clone() });
-            let lacked = if lacked.len() > MOST_LACKED { Vec::new() } else { lacked };
-            let note = serde_json::to_string(&lacked).unwrap_or_default();
-            let patch = json!({"metadata": {"annotations": {LACKS: note}}});
-            let written = self.api.patch(&name, &params(), &Patch::Merge(patch)).await;
-            written.map_err(|error| self.failed(&name, error))?;
+            last?;
         }
         Ok(())
+    }
+
+    /// Where the namespace has no ledger, the one without a namespace is marked.
+    async fn try_lack(&self, entry: &Entry) -> Result<(), Error> {
+        let own = self.read(&name_of(&entry.owner.namespace)).await?;
+        let map = if let Some(map) = own {
+            map
+        } else {
+            self.begin().await?;
+            self.read(NAME).await?.unwrap_or_else(|| config_map(NAME, BTreeMap::new()))
+        };
+        let name = map.metadata.name.clone().unwrap_or_default();
+        let note = match lacked(&map) {
+            // Any account is lacked already.
+            Some(accounts) if accounts.is_empty() => return Ok(()),
+            Some(accounts) if accounts.iter().any(|it| it.agrees(&entry.place)) => return Ok(()),
+            accounts => {
+                let mut accounts = accounts.unwrap_or_default();
+                accounts.push(Place { console_token: String::new(), ..entry.place.clone() });
+                // Without a vendor it is not known which account it was.
+                let any = entry.place.vendor.is_empty() || accounts.len() > MOST_LACKED;
+                serde_json::to_string(if any { &[][..] } else { &accounts }).unwrap_or_default()
+            }
+        };
+        let version = map.metadata.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version, "annotations": {LACKS: note}}});
+        let written = self.api.patch(&name, &params(), &Patch::Merge(patch)).await;
+        written.map(drop).map_err(|error| self.failed(&name, error))
     }
 
     async fn try_record(&self, name: &str, entries: &[&Entry]) -> Result<(), Error> {
@@ -159,14 +185,14 @@ impl Ledger {
 
     /// The entries; empty if there is no ConfigMap.
     pub async fn list(&self) -> Result<Book, Error> {
-        let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}"));
-        let maps = self.api.list(&ours).await.map_err(|error| self.failed(NAME, error))?;
+        // By name: a label may have been lost with a restore, and the entries must not be.
+        let maps = self.api.list(&ListParams::default()).await.map_err(|error| self.failed(NAME, error))?;
         let mut book = Book::default();
         for map in maps.items {
             let name = map.metadata.name.clone().unwrap_or_default();
             if name == NAME {
                 book.since = map.metadata.creation_timestamp.as_ref().map(|it| it.0);
-            } else if !name.starts_with(NAME) {
+            } else if !name.starts_with(&format!("{NAME}-")) {
                 continue;
             }
             let broken = |entry: String| Error::Broken { place: self.place(&name), entry };

@@ -223,9 +223,19 @@ impl Work {
             };
         let gateways = &self.context.settings.gateways;
         let admitted = gateways.admit(spec.gateway_url.as_deref(), capabilities.gateway_url.own(), &base);
-        if let Some(refusal) = admitted.err().filter(|_| !going) {
-            return Ok(Err(refusal.verdict()));
-        }
+        // A token that is being deleted keeps the address that was admitted last.
+        let kept = match admitted {
+            Ok(()) => None,
+            Err(refusal) if !going => return Ok(Err(refusal.verdict())),
+            Err(_) => {
+                let before = before.and_then(|it| it.account.as_ref()).map(|it| it.gateway_url().to_owned());
+                Some(
+                    before.unwrap_or_else(|| {
+                        capabilities.gateway_url.own().unwrap_or(base.as_str()).to_owned()
+                    }),
+                )
+            }
+        };
         let (secret, serial) = match self.credential(capabilities).await? {
             Ok((secret, serial, refusal)) => {
                 idle = idle.or(refusal);
@@ -254,7 +264,7 @@ impl Work {
         let id = shares.of_credential(&spec.vendor, capabilities.name, base.as_str(), &secret);
         let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
-        let gateway_url = capabilities.base_url(spec).to_owned();
+        let gateway_url = kept.unwrap_or_else(|| capabilities.base_url(spec).to_owned());
         let (queues, this) = (self.context.queues.clone(), self.reference());
         let alarm = Box::new(move || queues.enqueue_token(&this));
         let metrics = self.context.metrics.clone();

@@ -13,7 +13,7 @@ use crate::cluster::secret::Secrets;
 use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
 use crate::plan::token::{Endpoints, Gateways};
@@ -22,11 +22,12 @@ use crate::runtime::clock::Clock;
 use crate::runtime::critical::Critical;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::turns::Gate;
+use crate::runtime::turns::{Gate, Waiting};
 use jiff::SignedDuration;
 use kube::{Client, ResourceExt};
+use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Settings from the command line.
 #[derive(Clone, Debug)]
@@ -111,6 +112,8 @@ pub struct Context {
     pub stores: Stores,
     /// The queues of the controllers.
     pub queues: Queues,
+    /// Objects that wait for their turn, by kind and name.
+    pub waiting: Mutex<HashMap<(&'static str, ObjectName), Waiting>>,
 }
 
 impl Deref for Context {
@@ -122,6 +125,11 @@ impl Deref for Context {
 }
 
 impl Context {
+    /// Objects that wait for their turn, by kind and name.
+    pub fn waiting(&self) -> MutexGuard<'_, HashMap<(&'static str, ObjectName), Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The Secrets of the object's own namespace. They give no access to another namespace.
     pub fn secrets<K: Managed>(&self, object: &K) -> Secrets {
         Secrets::new(self.client.clone(), &object::namespace(object))

@@ -58,7 +58,8 @@ pub struct Shared {
     pub keys: Arc<Newest<Listing>>,
     /// Listings of provider keys.
     pub provider_keys: Arc<Newest<ProviderKeyListing>>,
-    /// The account's shared state, if the listings here are those of a single credential.
+    /// Where the listings are those of a single credential: its original entry, which is kept alive so that other tokens with
+    /// that credential find the listings.
     base: Option<Arc<Shared>>,
 }
 

@@ -236,6 +236,15 @@ impl Fault {
         self.needs_a_person() || again && confirmed
     }
 
+    /// The fault, told apart as far as a second one confirms the first.
+    pub const fn name(&self) -> &'static str {
+        match &self.kind {
+            FaultKind::Unreachable(Unreachable::Certificate) => "certificate",
+            FaultKind::Unreachable(Unreachable::Private) => "private_address",
+            _ => self.label(),
+        }
+    }
+
     /// A short name for metrics.
     pub const fn label(&self) -> &'static str {
         match &self.kind {

@@ -85,7 +85,7 @@ pub fn transition(
 
 /// Whether the last pass ended with the same fault, so that this second one confirms it.
 pub fn confirms(last: Option<&LastPass>, fault: &Fault) -> bool {
-    last.is_some_and(|last| last.fault.as_deref() == Some(fault.label()))
+    last.is_some_and(|last| last.fault.as_deref() == Some(fault.name()))
 }
 
 /// The verdict after a failed vendor call. `doing` completes "could not …"; `again`: the same failure happened
@@ -122,7 +122,7 @@ pub fn failed(fault: &Fault, doing: &str, next: Timestamp, again: bool) -> Verdi
             None => format!("could not {doing}: {fault}; tried again at {next}"),
         },
     };
-    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again)).about(fault.label())
+    Verdict::reconciling(fault.reason(), message).stalled_if(fault.stalls(again)).about(fault.name())
 }
 
 /// What to check if a call does not reach the vendor, or reaches another server.

@@ -1,4 +1,4 @@
-//! Whose pass is next. Passes of one account share its slots, so that whoever waits for a slow vendor takes no slot of
+//! Decides which pass (one reconcile of one resource) runs next. Passes of one account share its slots, so that whoever waits for a slow vendor takes no slot of
 //! another account; within an account, namespaces take turns, so that a thousand objects of one do not delay the one
 //! object of another. No I/O and no clock: `runtime::turns` lets passes wait.
 
@@ -6,7 +6,7 @@ use super::identity::{AccountId, TokenRef};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// What passes share slots of.
+/// What has slots, which the passes in it share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// The account at the vendor that the pass calls.
@@ -17,14 +17,14 @@ pub enum Lane {
     Poll(TokenRef),
 }
 
-/// How urgent a pass is, the most urgent first.
+/// How urgent a pass is, the most urgent first. Ranks but `Urgent` count within one namespace: namespaces alternate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// A deletion, or a declared leak: every second turn of the account is one of these.
+    /// A deletion, or a declared leak: while both kinds wait, every second turn of the account is one of these.
     Urgent,
-    /// Applications have no key yet.
+    /// The resource has no key yet.
     New,
-    /// The key is replaced at this time.
+    /// The key is to be replaced at this time.
     Due(Timestamp),
     /// Everything else.
     Routine,
@@ -33,9 +33,9 @@ pub enum Rank {
 /// Where a pass waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What it shares slots of.
+    /// Whose slots it needs.
     pub lane: Lane,
-    /// Its namespace; empty for an object without one.
+    /// Its namespace; polls of a namespace count apart from its other passes.
     pub tenant: String,
     /// How urgent it is.
     pub rank: Rank,
@@ -167,25 +167,34 @@ impl<W> Turns<W> {
         Some(waiter)
     }
 
-    /// A running pass ended. Returns the passes that may run now; they count as running.
-    pub fn end(&mut self, lane: &Lane, tenant: &str, pace: Pace) -> Vec<W> {
+    /// Whether a pass still waits; otherwise it counts as running, or was withdrawn.
+    pub fn is_waiting(&self, ticket: u64) -> bool {
+        self.waiting.contains_key(&ticket)
+    }
+
+    /// A running pass ended; without a pace, it did not begin. Returns the passes that may run now; they count as running.
+    pub fn end(&mut self, lane: &Lane, tenant: &str, pace: Option<Pace>) -> Vec<W> {
         if let Some(queue) = self.lanes.get_mut(lane) {
             queue.running = queue.running.saturating_sub(1);
-            queue.pace = pace;
+            queue.pace = pace.unwrap_or(queue.pace);
         }
         let count = self.running.get(tenant).copied().unwrap_or_default();
         match count {
             0 | 1 => drop(self.running.remove(tenant)),
             more => drop(self.running.insert(tenant.to_owned(), more - 1)),
         }
-        let mut started = self.start(lane);
-        // The namespace was at its limit: it may have passes in other lanes.
+        let mut started = Vec::new();
+        // The namespace was at its limit: it may have passes in other lanes. The lane with the fewest that run is first,
+        // and this one last, so that the accounts of a namespace do not starve each other.
         if count >= self.limits.tenant {
-            let lanes: Vec<_> = self.lanes.keys().filter(|it| *it != lane).cloned().collect();
-            for lane in lanes {
+            let others = self.lanes.iter().filter(|(it, _)| *it != lane);
+            let mut others: Vec<_> = others.map(|(it, queue)| (queue.running, it.clone())).collect();
+            others.sort_by_key(|(running, _)| *running);
+            for (_, lane) in others {
                 started.extend(self.start(&lane));
             }
         }
+        started.extend(self.start(lane));
         self.tidy(lane);
         started
     }
@@ -196,12 +205,8 @@ impl<W> Turns<W> {
     }
 
     fn tidy(&mut self, lane: &Lane) {
-        let idle = |queue: &Queue<W>| {
-            queue.running == 0
-                && queue.urgent.is_empty()
-                && queue.ordinary.is_empty()
-                && queue.pace == Pace::Brisk
-        };
+        let idle =
+            |queue: &Queue<W>| queue.running == 0 && queue.urgent.is_empty() && queue.ordinary.is_empty();
         if self.lanes.get(lane).is_some_and(idle) {
             self.lanes.remove(lane);
         }
@@ -232,7 +237,7 @@ mod tests {
             tenants.insert(name, (*tenant).to_owned());
         }
         let (mut order, mut last) = (Vec::new(), "");
-        while let [next] = turns.end(&lane("a"), &tenants[last], Pace::Brisk).as_slice() {
+        while let [next] = turns.end(&lane("a"), &tenants[last], Some(Pace::Brisk)).as_slice() {
             order.push(*next);
             last = next;
         }
@@ -292,9 +297,9 @@ mod tests {
             turns.enter(place("a", "a", Rank::New), number);
         }
         assert_eq!(turns.start(&lane("a")), [0, 1]);
-        assert!(turns.end(&lane("a"), "a", Pace::Slow).is_empty());
-        assert_eq!(turns.end(&lane("a"), "a", Pace::Slow), [2]);
-        assert_eq!(turns.end(&lane("a"), "a", Pace::Brisk), [3, 4]);
+        assert!(turns.end(&lane("a"), "a", Some(Pace::Slow)).is_empty());
+        assert_eq!(turns.end(&lane("a"), "a", Some(Pace::Slow)), [2]);
+        assert_eq!(turns.end(&lane("a"), "a", Some(Pace::Brisk)), [3, 4]);
     }
 
     #[test]
@@ -306,7 +311,7 @@ mod tests {
         turns.enter(place("b", "modest", Rank::Routine), 9);
         assert_eq!(turns.start(&lane("a")), [0, 1]);
         assert_eq!(turns.start(&lane("b")), [9], "the other namespace need not wait");
-        assert_eq!(turns.end(&lane("a"), "greedy", Pace::Brisk), [2]);
+        assert_eq!(turns.end(&lane("a"), "greedy", Some(Pace::Brisk)), [2]);
     }
 
     #[test]
@@ -317,5 +322,28 @@ mod tests {
         assert!(turns.withdraw(first) && !turns.withdraw(first));
         assert_eq!(turns.start(&lane("a")), [2]);
         assert!(!turns.withdraw(second), "it runs");
+    }
+
+    #[test]
+    fn accounts_of_a_namespace_at_its_limit_do_not_starve_each_other() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 2 });
+        for number in 0..9 {
+            turns.enter(place("busy", "a", Rank::Routine), number);
+        }
+        assert_eq!(turns.start(&lane("busy")), [0, 1]);
+        turns.enter(place("late", "a", Rank::Urgent), 50);
+        assert!(turns.start(&lane("late")).is_empty());
+        assert_eq!(turns.end(&lane("busy"), "a", Some(Pace::Brisk)), [50]);
+    }
+
+    #[test]
+    fn a_pass_that_did_not_begin_says_nothing_of_its_vendor() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 9 });
+        for number in 0..5 {
+            turns.enter(place("a", "a", Rank::New), number);
+        }
+        assert_eq!(turns.start(&lane("a")), [0, 1]);
+        assert!(turns.end(&lane("a"), "a", Some(Pace::Slow)).is_empty());
+        assert_eq!(turns.end(&lane("a"), "a", None), [2], "still one slot");
     }
 }

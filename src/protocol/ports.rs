@@ -173,7 +173,7 @@ pub trait Ports: Clone + 'static {
     fn now(&self) -> Timestamp;
     /// Waits before another attempt.
     async fn sleep(&self, time: Duration);
-    /// Ends when a call that runs beside it should have ended, so that the delay can be reported.
+    /// A timer: completes after `time`, by which a call that runs beside it is reported as slow.
     async fn lose_patience(&self, time: Duration);
     /// The cluster, which is in every mark.
     fn cluster(&self) -> &ClusterId;
@@ -203,7 +203,7 @@ pub trait Ports: Clone + 'static {
     async fn ledger(&self) -> Result<Book, ledger::Error>;
     /// Writes entries into the ledger.
     async fn enter(&self, entries: &[Entry]) -> Result<(), ledger::Error>;
-    /// Notes that the ledger lacks these entries, whose keys are left behind all the same.
+    /// Records that these entries could not be written into the ledger, although their keys stay at the vendor.
     async fn lack(&self, entries: &[Entry]);
     /// Removes an entry from the ledger.
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;

@@ -197,7 +197,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
         let again = report::confirms(status.internal.last_pass.as_ref(), fault);
         let token = &self.settings.spec.console_token_ref.name;
         let verdict = match fault.kind {
-            FaultKind::Forbidden => words::forbidden(doing, token, next, again).about(fault.label()),
+            FaultKind::Forbidden => words::forbidden(doing, token, next, again).about(fault.name()),
             _ => report::failed(fault, doing, next, again),
         };
         self.wait(status, &verdict, next).await

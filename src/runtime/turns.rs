@@ -1,34 +1,42 @@
-//! Lets passes wait for their turn (`plan::turns`).
+//! Lets passes wait for their turn (`plan::turns`). A pass that waits is a place in the queue and a callback, and no
+//! future: kube's controller polls every future that it holds each time one of them moves.
 
 use crate::plan::turns::{Lane, Limits, Pace, Place, Turns};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Length of a pass from which its vendor counts as slow.
 const SLOW: Duration = Duration::from_secs(10);
 
-type State = Turns<oneshot::Sender<()>>;
+/// Called when the turn of a pass has come.
+type Wake = Box<dyn FnOnce() + Send>;
+type State = Turns<(u64, Wake)>;
 
 /// The turns of all passes of the process.
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub struct Gate {
+    state: Arc<Mutex<State>>,
+    last: Arc<AtomicU64>,
+}
 
 impl Gate {
     /// A gate with these limits.
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Mutex::new(Turns::new(limits))))
+        Self { state: Arc::new(Mutex::new(Turns::new(limits))), last: Arc::default() }
     }
 
-    /// Queues a pass.
-    pub fn enter(&self, place: Place) -> Waiting {
-        let (sender, started) = oneshot::channel();
+    /// Queues a pass. `wake` is called when its turn comes later; if the turn has come already, it is not called.
+    pub fn enter(&self, place: Place, wake: impl FnOnce() + Send + 'static) -> Waiting {
+        let (number, place) = (self.last.fetch_add(1, Ordering::Relaxed), Arc::new(place));
         let mut state = self.state();
-        let ticket = state.enter(place.clone(), sender);
-        wake(state.start(&place.lane));
+        let ticket = state.enter(place.as_ref().clone(), (number, Box::new(wake)));
+        let mut started = state.start(&place.lane);
         drop(state);
-        Waiting { gate: self.clone(), place, ticket, started, over: false }
+        started.retain(|(it, _)| *it != number);
+        call(started);
+        Waiting { gate: self.clone(), place, ticket, taken: false }
     }
 
     /// Number of passes that wait.
@@ -37,71 +45,73 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, lane: &Lane, tenant: &str, pace: Pace) {
+    fn end(&self, lane: &Lane, tenant: &str, pace: Option<Pace>) {
         let started = self.state().end(lane, tenant, pace);
-        wake(started);
+        call(started);
     }
 }
 
-/// A pass that was dropped while it waited ends its turn by itself.
-fn wake(started: Vec<oneshot::Sender<()>>) {
-    for waiter in started {
-        let _ = waiter.send(());
+fn call(started: Vec<(u64, Wake)>) {
+    for (_, wake) in started {
+        wake();
     }
 }
 
-/// A pass that waits. Dropping it leaves the queue.
-#[derive(Debug)]
+/// A pass that waits. Dropping it leaves the queue, or gives the turn back that has come meanwhile.
 pub struct Waiting {
     gate: Gate,
-    place: Place,
+    place: Arc<Place>,
     ticket: u64,
-    started: oneshot::Receiver<()>,
-    over: bool,
+    taken: bool,
 }
 
 impl Waiting {
     /// Where it waits.
-    pub const fn place(&self) -> &Place {
+    pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Waits for the turn. Dropping the returned future keeps the place in the queue.
-    pub async fn turn(&mut self) -> Turn {
-        // The sender is dropped only with the gate, which this value holds.
-        let _ = (&mut self.started).await;
-        self.over = true;
-        Turn { gate: self.gate.clone(), place: self.place.clone(), began: Instant::now() }
+    /// Whether its turn has come.
+    pub fn has_come(&self) -> bool {
+        !self.gate.state().is_waiting(self.ticket)
+    }
+
+    /// The turn, if it has come; otherwise it goes on waiting.
+    pub fn turn(mut self) -> Result<Turn, Self> {
+        if !self.has_come() {
+            return Err(self);
+        }
+        self.taken = true;
+        Ok(Turn { gate: self.gate.clone(), place: Arc::clone(&self.place), began: Instant::now() })
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.over {
+        if self.taken {
             return;
         }
         let waited = self.gate.state().withdraw(self.ticket);
         if !waited {
-            self.gate.end(&self.place.lane, &self.place.tenant, Pace::Brisk);
+            self.gate.end(&self.place.lane, &self.place.tenant, None);
         }
     }
 }
 
 /// The turn of a pass. Dropping it ends the turn.
-#[derive(Debug)]
 pub struct Turn {
     gate: Gate,
-    place: Place,
+    place: Arc<Place>,
     began: Instant,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let pace = if self.began.elapsed() >= SLOW { Pace::Slow } else { Pace::Brisk };
-        self.gate.end(&self.place.lane, &self.place.tenant, pace);
+        self.gate.end(&self.place.lane, &self.place.tenant, Some(pace));
     }
 }
 
@@ -110,7 +120,7 @@ mod tests {
     use super::*;
     use crate::plan::identity::TokenRef;
     use crate::plan::turns::Rank;
-    use futures::FutureExt;
+    use std::sync::atomic::AtomicUsize;
 
     fn place(tenant: &str) -> Place {
         Place {
@@ -123,16 +133,25 @@ mod tests {
     #[tokio::test]
     async fn a_turn_is_handed_on_when_it_ends_and_when_its_pass_is_dropped() {
         let gate = Gate::new(Limits { lane: 1, tenant: 1 });
-        let turn = gate.enter(place("a")).turn().await;
-        let (mut dropped, given_up, mut next) =
-            (gate.enter(place("b")), gate.enter(place("c")), gate.enter(place("d")));
-        assert!(next.turn().now_or_never().is_none() && dropped.turn().now_or_never().is_none());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let enter = |tenant: &str| {
+            let woken = Arc::clone(&woken);
+            gate.enter(place(tenant), move || {
+                let _ = woken.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let Ok(turn) = enter("a").turn() else { panic!("the slot is free") };
+        let (dropped, given_up, next) = (enter("b"), enter("c"), enter("d"));
+        let Err(next) = next.turn() else { panic!("the slot is taken") };
+        assert!(!dropped.has_come() && woken.load(Ordering::Relaxed) == 0);
         drop(given_up);
         drop(turn);
-        // Its turn has come, and it is dropped before it notices.
+        assert!(dropped.has_come() && woken.load(Ordering::Relaxed) == 1);
+        // Its turn has come, and it is dropped before it takes it.
         drop(dropped);
-        drop(next.turn().await);
+        assert!(next.has_come() && woken.load(Ordering::Relaxed) == 2);
+        drop(next.turn());
         assert_eq!(gate.waiting(), 0);
-        drop(gate.enter(place("e")).turn().await);
+        assert!(enter("e").turn().is_ok());
     }
 }

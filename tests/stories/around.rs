@@ -117,6 +117,22 @@ pub async fn a_gateway_that_is_not_admitted_changes_no_secret(world: &mut World)
     world.edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": back}})).await.unwrap();
     world.ready("GatewayApiKey", "second").await;
     assert_eq!(world.entry("second", "OPENAI_BASE_URL").await.unwrap(), before);
+    // Nor does a ConsoleToken that is being deleted, whose keys it is still needed for.
+    world
+        .edit("ConsoleToken", "edgee", json!({"spec": {"gatewayUrl": "https://attacker.test"}}))
+        .await
+        .unwrap();
+    world.reason("ConsoleToken", "edgee", "EndpointNotAdmitted").await;
+    world.delete("ConsoleToken", "edgee").await;
+    world.pass(Duration::from_secs(900), Duration::from_secs(3)).await;
+    world.stop().await;
+    world.start().await;
+    world.pass(Duration::from_secs(900), Duration::from_secs(3)).await;
+    for key in ["checkout", "second"] {
+        assert_eq!(world.entry(key, "OPENAI_BASE_URL").await.unwrap(), before);
+        world.delete("GatewayApiKey", key).await;
+    }
+    world.gone("ConsoleToken", "edgee").await;
 }
 
 /// The API server now refuses every Secret of Keysmith, also in a dry run.

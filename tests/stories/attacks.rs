@@ -292,6 +292,50 @@ pub async fn a_tenant_names_only_what_it_has_the_right_to(world: &mut World) {
         keys.patch("checkout", &patch, &Patch::Merge(force)).await,
         "the verb abandon",
     );
+    // Nor while it is being deleted, which is when the policy and the annotation are read.
+    world
+        .edit(
+            "GatewayApiKey",
+            "checkout",
+            json!({"metadata": {"finalizers": ["keysmith.dev/cleanup", "example.com/held"]}}),
+        )
+        .await
+        .unwrap();
+    keys.delete("checkout", &DeleteParams::default()).await.unwrap();
+    let force = annotated("keysmith.dev/force-orphan", "yes");
+    attacks.refused(
+        "a deleted resource is let go",
+        keys.patch("checkout", &patch, &Patch::Merge(force)).await,
+        "the verb abandon",
+    );
+    let retain = json!({"spec": {"deletionPolicy": "Retain"}});
+    attacks.refused(
+        "a deleted key is left behind",
+        keys.patch("checkout", &patch, &Patch::Merge(retain)).await,
+        "the verb abandon",
+    );
+    world
+        .edit("GatewayApiKey", "checkout", json!({"metadata": {"finalizers": ["keysmith.dev/cleanup"]}}))
+        .await
+        .unwrap();
+    world.gone("GatewayApiKey", "checkout").await;
+    world.key("checkout", json!({})).await;
+    let mint = json!({"issuerRef": {"name": "edgee"}, "secret": {"name": "minted"}, "rotation": {"restart": [{"kind": "Deployment", "name": "shop"}]}});
+    let mut minted = world.token_spec();
+    minted.as_object_mut().unwrap().remove("secretRef");
+    minted["mint"] = mint;
+    let minted = resource("ConsoleToken", "minted", minted);
+    attacks.refused(
+        "a token is minted",
+        kinds(&poor, "ConsoleToken").create(&post, &minted).await,
+        "the verb mint",
+    );
+    let peer = tenant(world, "minter", &[verb("mint")]).await;
+    attacks.refused(
+        "its readers are restarted",
+        kinds(&peer, "ConsoleToken").create(&post, &minted).await,
+        "the right to patch",
+    );
     let claim = annotated("keysmith.dev/claim", "{}");
     attacks.refused(
         "a claim is forged",
@@ -315,7 +359,7 @@ pub async fn a_tenant_names_only_what_it_has_the_right_to(world: &mut World) {
     keys.patch("checkout", &patch, &Patch::Merge(json!({"spec": {"displayName": "Checkout"}})))
         .await
         .unwrap();
-    assert_eq!(attacks.count, 12);
+    assert_eq!(attacks.count, 16);
     kinds(&rich, "ConsoleToken").delete("sent", &DeleteParams::default()).await.unwrap();
     world.gone("ConsoleToken", "sent").await;
 }

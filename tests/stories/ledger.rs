@@ -150,6 +150,33 @@ pub async fn a_forged_claim_writes_nothing_into_the_ledger(world: &mut World) {
     assert_eq!(ledger(world).list().await.unwrap().entries, []);
 }
 
+/// What a ledger lacks is never forgotten by what it lacks next.
+pub async fn a_ledger_that_lacks_keys_of_any_account_says_so_for_good(world: &mut World) {
+    let ledger = ledger(world);
+    let of = |account: &str| {
+        let base = entry(world, "key_1");
+        let mut entry = Entry { place: Place { account: account.to_owned(), ..base.place.clone() }, ..base };
+        entry.owner.namespace = "shop".into();
+        entry
+    };
+    // There is no ledger of that namespace, and it may not have been possible to make one.
+    ledger.lack(&[of("one")]).await.unwrap();
+    let book = ledger.list().await.unwrap();
+    assert!(book.may_lack(&of("one").place) && !book.may_lack(&of("two").place));
+    for number in 0..60 {
+        ledger.lack(&[of(&format!("account-{number}"))]).await.unwrap();
+    }
+    ledger.lack(&[of("one more")]).await.unwrap();
+    assert!(ledger.list().await.unwrap().may_lack(&of("two").place), "any account");
+}
+
+pub async fn a_key_of_an_unknown_account_is_lacked_by_every_account(world: &mut World) {
+    let ledger = ledger(world);
+    let unknown = Entry { place: Place::default(), ..entry(world, "key_1") };
+    ledger.lack(&[unknown]).await.unwrap();
+    assert!(ledger.list().await.unwrap().may_lack(&here(world, "key_2").place));
+}
+
 /// A key was forced out of a namespace whose ledger is full: a sweep could not tell it from an orphan.
 pub async fn an_account_whose_ledger_lacks_a_key_is_not_swept(world: &mut World) {
     super::orphans::sweeping(world).await;

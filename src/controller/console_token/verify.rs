@@ -153,7 +153,7 @@ impl Work {
         let was_ready = self.is_ready() && proven && !fault.blames_token();
         let again = report::confirms(self.last_pass().as_ref(), fault);
         let verdict = report::token::refused(fault, &self.token, self.hint(), next, again);
-        let verdict = verdict.still_ready(was_ready).about(fault.label());
+        let verdict = verdict.still_ready(was_ready).about(fault.name());
         Verification {
             connection,
             verdict,

@@ -222,8 +222,11 @@ impl<'a> Parser<'a> {
         };
         let found = self.rest.match_indices("{%").find_map(ends);
         let (start, end) = found.ok_or_else(|| self.error("{% raw %} without {% endraw %}"))?;
-        self.trim = false;
-        Ok(Node::Text(self.take(end).get(..start).unwrap_or_default()))
+        let taken = self.take(end);
+        let (text, tag) = taken.split_at(start);
+        let text = if self.trim { text.trim_start() } else { text };
+        self.trim = tag.ends_with("-%}");
+        Ok(Node::Text(if tag.starts_with("{%-") { text.trim_end() } else { text }))
     }
 
     fn repetition(&mut self, about: &'a str, depth: usize, line: usize) -> Result<Node<'a>, Error> {
@@ -326,7 +329,7 @@ fn filter(text: &str, line: usize) -> Result<Filter, Error> {
     }
     let argument = text.strip_prefix("join").and_then(|it| it.trim().strip_prefix('(')?.strip_suffix(')'));
     if let Some(separator) = argument.and_then(|it| quoted(it.trim())) {
-        return Ok(Filter::Join(separator.to_owned()));
+        return Ok(Filter::Join(meant(separator)));
     }
     let name = text.split('(').next().unwrap_or_default().trim();
     Err(Error::wrong(line, format!("unknown filter {}; there are json and join(\", \")", short(name))))
@@ -362,11 +365,34 @@ fn outside_quotes(text: &str, separator: char) -> Vec<&str> {
     text.split(split).collect()
 }
 
-/// The text between quotes, without quotes or backslashes in it.
+/// The text between quotes, as it is written. A backslash stands before `n`, `t` and another backslash only.
 fn quoted(text: &str) -> Option<&str> {
     let quote = text.chars().next().filter(|it| matches!(it, '"' | '\''))?;
     let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
-    (!inner.contains([quote, '\\'])).then_some(inner)
+    let mut rest = inner.chars();
+    while let Some(letter) = rest.next() {
+        if letter == quote || letter == '\\' && !matches!(rest.next(), Some('n' | 't' | '\\')) {
+            return None;
+        }
+    }
+    Some(inner)
+}
+
+/// What is meant by a text between quotes.
+fn meant(inner: &str) -> String {
+    let mut text = String::new();
+    let mut rest = inner.chars();
+    while let Some(letter) = rest.next() {
+        text.push(match (letter, letter == '\\') {
+            (_, true) => match rest.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                _ => '\\',
+            },
+            (letter, false) => letter,
+        });
+    }
+    text
 }
 
 fn is_name(text: &str) -> bool {
@@ -433,6 +459,10 @@ impl<'a> Renderer<'a> {
                 let joined = models.join(separator);
                 return Ok(if rest.is_empty() { joined } else { json(&joined) });
             }
+            (Value::List, []) => {
+                let models: Vec<_> = models.iter().map(|it| json(it)).collect();
+                return Ok(format!("[{}]", models.join(", ")));
+            }
             (Value::List, _) => return Ok(serde_json::Value::from(models).to_string()),
             (Value::Text("serial") | Value::Loop(_), _) => return self.text_of(value),
             _ => self.text_of(value)?,
@@ -457,7 +487,7 @@ impl<'a> Renderer<'a> {
             Value::Element(index) => models.get(index).cloned().ok_or_else(|| {
                 format!("models[{index}] does not exist: spec.models has {} entries", models.len())
             })?,
-            Value::Literal(text) => text.to_owned(),
+            Value::Literal(text) => meant(text),
             Value::Item => models.get(at).cloned().unwrap_or_default(),
             Value::Loop(LoopFact::First) => (at == 0).to_string(),
             Value::Loop(LoopFact::Last) => (at + 1 == models.len()).to_string(),

@@ -38,7 +38,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let ending = self.ending();
         // A console token must outlive the keys that were made with it, so those are deleted first.
         if let Some(verdict) = self.needed().filter(|_| !ending.forced) {
-            return self.publish(self.status(), &verdict).await;
+            return self.publish(self.unfailed(), &verdict).await;
         }
         for _ in 0..STEPS {
             let target = match self.secrets.inspect(&self.uid, self.key.secret_name()).await {
@@ -219,9 +219,17 @@ impl<P: KeyPorts> KeyPass<P> {
             ..Scene::new(self.key.secret_name(), true)
         };
         match report::key::resting(decision, &scene) {
-            Some(verdict) => Ok(self.publish(self.status(), &verdict).await?.until(until)),
+            Some(verdict) => Ok(self.publish(self.unfailed(), &verdict).await?.until(until)),
             None => Ok(Pass::Rest(until)),
         }
+    }
+
+    /// Status without the time of a retry: one from before the deletion must not hold the deletion up.
+    fn unfailed(&self) -> GatewayApiKeyStatus {
+        let mut status = self.status();
+        status.next_attempt_at = None;
+        status.internal.failed_requests_hash = None;
+        status
     }
 
     /// Writes what stays at the vendor into the ledger before the resource goes. Returns why that is impossible:

@@ -77,7 +77,8 @@ impl<P: KeyPorts> KeyPass<P> {
             _ => self.publish(self.status(), &verdict).await?,
         };
         let status = self.status();
-        let unsure = !desired.policy.restart.is_empty()
+        let unsure = matches!(decision.why, Why::Fresh)
+            && !desired.policy.restart.is_empty()
             && status.internal.consumers_found_generation != self.key.metadata.generation;
         let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
         let renewed = report::budget::renewed_at(&status, desired, facts.now);
