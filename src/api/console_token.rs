@@ -374,6 +374,9 @@ pub struct TokenInternal {
     /// What the last pass concluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pass: Option<LastPass>,
+    /// Where the specification sets `gatewayUrl`: the base URL for applications that was admitted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_gateway_url: Option<String>,
 }
 
 impl TokenInternal {
@@ -389,6 +392,7 @@ impl ConsoleTokenStatus {
         let internal = TokenInternal {
             keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()),
             last_pass: self.last_pass(),
+            admitted_gateway_url: self.internal.admitted_gateway_url.clone(),
         };
         Self { internal, former_keys_today: Former::default(), ..self }
     }

@@ -229,11 +229,9 @@ impl Work {
             Err(refusal) if !going => return Ok(Err(refusal.verdict())),
             Err(_) => {
                 let before = before.and_then(|it| it.account.as_ref()).map(|it| it.gateway_url().to_owned());
-                Some(
-                    before.unwrap_or_else(|| {
-                        capabilities.gateway_url.own().unwrap_or(base.as_str()).to_owned()
-                    }),
-                )
+                let recorded = || self.token.status.as_ref()?.internal.admitted_gateway_url.clone();
+                let own = || capabilities.gateway_url.own().unwrap_or(base.as_str()).to_owned();
+                Some(before.or_else(recorded).unwrap_or_else(own))
             }
         };
         let (secret, serial) = match self.credential(capabilities).await? {
@@ -328,6 +326,10 @@ impl Work {
         let gives_up_at = last.as_ref().and_then(|it| it.gives_up_at(now));
         let requeue_at = [requeue_at, gives_up_at].into_iter().flatten().min();
         self.report_account(&mut status);
+        if let Some(account) = self.context.accounts.state(&self.reference()).and_then(|it| it.account) {
+            let admitted = self.token.spec.gateway_url.as_ref().map(|_| account.gateway_url().to_owned());
+            status.internal.admitted_gateway_url = admitted;
+        }
         if let Some(today) = self.context.minted_today(&self.token, now) {
             status.internal.keys_today = Some(today);
         }
