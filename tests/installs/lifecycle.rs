@@ -96,10 +96,12 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     let before = state(&site);
     assert_eq!((before.keys.len(), before.provider_keys.len(), before.resources.len()), (3, 1, 5));
 
+    // The present binary under the Roles of the previous chart may lack rights; a release has both of one version.
+    let refused_before = site.refusals();
     site.release("upgrade", &chart(), &[]);
     site.looked_at().await;
     assert_kept(&site, &before, "the upgrade");
-    site.assert_rights_sufficed();
+    assert_eq!(site.refusals(), refused_before, "it needs more rights");
 
     site.helm(&["rollback", "keysmith", "1", "--wait"]).unwrap();
     site.looked_at().await;

@@ -184,9 +184,14 @@ impl Site {
     ///
     /// Not to be called after an uninstallation or a rollback: they remove rights before the pods end.
     pub fn assert_rights_sufficed(&self) {
+        assert_eq!(self.refusals(), Vec::<String>::new(), "it needs more rights");
+    }
+
+    /// The lines about refused requests that pods printed so far.
+    pub fn refusals(&self) -> Vec<String> {
         let printed = self.printed();
-        let refused = printed.lines().find(|it| it.contains("Forbidden") || it.contains("(403)"));
-        assert_eq!(refused, None, "it needs more rights");
+        let refused = printed.lines().filter(|it| it.contains("Forbidden") || it.contains("(403)"));
+        refused.map(str::to_owned).collect()
     }
 
     /// The diagnosis for a failed wait.

@@ -1,11 +1,13 @@
 //! Attacks that must fail, on a real API server with the policies that the chart installs: with the token of the
 //! operator, and with the rights of a tenant.
 
+use crate::support::drivers::Driver;
 use crate::support::plane;
 use crate::support::rights::Account;
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use keysmith::emulator::VendorId;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
@@ -315,14 +317,17 @@ pub async fn a_tenant_names_only_what_it_has_the_right_to(world: &mut World) {
         "the verb abandon",
     );
     world
-        .edit("GatewayApiKey", "checkout", json!({"metadata": {"finalizers": ["keysmith.dev/cleanup"]}}))
-        .await
-        .unwrap();
+        .eventually("the operator is done with it", async || {
+            let finalizers = world.api("GatewayApiKey").get("checkout").await.unwrap().metadata.finalizers;
+            let left = finalizers.unwrap_or_default();
+            if left == ["example.com/held"] { Ok(()) } else { Err(format!("{left:?}")) }
+        })
+        .await;
+    world.edit("GatewayApiKey", "checkout", json!({"metadata": {"finalizers": []}})).await.unwrap();
     world.gone("GatewayApiKey", "checkout").await;
     world.key("checkout", json!({})).await;
     let mint = json!({"issuerRef": {"name": "edgee"}, "secret": {"name": "minted"}, "rotation": {"restart": [{"kind": "Deployment", "name": "shop"}]}});
-    let mut minted = world.token_spec();
-    minted.as_object_mut().unwrap().remove("secretRef");
+    let mut minted = VendorId::Cortecs.token_spec();
     minted["mint"] = mint;
     let minted = resource("ConsoleToken", "minted", minted);
     attacks.refused(
