@@ -70,7 +70,8 @@ async fn let_go() -> Result<(), String> {
 /// The number of retained keys of the namespace in the ledger. The ledger is in the namespace of the kubeconfig.
 async fn in_ledger(stage: &Stage) -> usize {
     let ledgers: Api<ConfigMap> = Api::namespaced(stage.user.clone(), "default");
-    let ledger = ledgers.get_opt("keysmith-ledger").await.unwrap().unwrap_or_default();
+    let name = format!("keysmith-ledger-{}", stage.namespace);
+    let ledger = ledgers.get_opt(&name).await.unwrap().unwrap_or_default();
     let entries = ledger.data.unwrap_or_default();
     entries.values().filter(|entry| entry.contains(&stage.namespace)).count()
 }
