@@ -5,7 +5,7 @@
 //! neither "absent" nor "never".
 
 use super::http::Wire;
-use super::paging::MOST_ROWS;
+use super::paging::{MOST_ROWS, TOO_MANY_ROWS};
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::listing::Unread;
 use crate::plan::naming::Mark;
@@ -120,7 +120,7 @@ fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entri
 /// Reads a listing, and counts skipped entries at the wire.
 pub fn listing<T: Entry>(wire: &Wire, rows: Vec<Value>) -> Result<Vec<Read<T>>, Fault> {
     if rows.len() > MOST_ROWS {
-        return Err(Fault::without_effect(FaultKind::Malformed("a listing has more than 60,000 entries")));
+        return Err(TOO_MANY_ROWS);
     }
     part(wire, rows.into_iter().enumerate())
 }

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 /// Limit of the rows of a listing: more keys than any account should have, and few enough to be held in memory.
 pub const MOST_ROWS: usize = 60_000;
+/// The fault of a listing with more rows.
+pub const TOO_MANY_ROWS: Fault =
+    Fault::without_effect(FaultKind::Malformed("a listing has more than 60,000 entries"));
 /// Limit of the pages of a listing.
 const MOST_PAGES: usize = 1000;
 /// Limit of the bytes of all pages of a listing.
@@ -34,9 +37,10 @@ impl Paging {
         self.pages += 1;
         self.bytes += answer.bytes().len();
         self.rows += rows;
-        let kind = if self.rows > MOST_ROWS {
-            FaultKind::Malformed("a listing has more than 60,000 entries")
-        } else if self.pages >= MOST_PAGES {
+        if self.rows > MOST_ROWS {
+            return Err(TOO_MANY_ROWS);
+        }
+        let kind = if self.pages >= MOST_PAGES {
             FaultKind::Malformed("a listing has 1,000 pages or more")
         } else if self.bytes > MOST_BYTES {
             FaultKind::Malformed("a listing is larger than 24 MiB")

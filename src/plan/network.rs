@@ -1,5 +1,5 @@
 //! Which addresses are public. A vendor's name that leads to another one is not called unless its origin is listed:
-//! otherwise whoever answers for the name in DNS could have tokens sent into the cluster's own network.
+//! otherwise an attacker who answers for the name in DNS could have tokens sent into the cluster's own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,6 +1,6 @@
 //! The content of a Secret: presets and templates, checked before a key is created.
 //!
-//! `engine` is the language of templates. Nothing in it can cost much: whoever may write a GatewayApiKey shares the
+//! `engine` is the language of templates. Nothing in it can cost much: a user who may write a GatewayApiKey shares the
 //! operator with everybody else.
 
 mod check;

@@ -45,7 +45,7 @@ impl Gateways {
     }
 
     /// Whether applications may be sent to this `gatewayUrl`: at the vendor's own gateway, at the origin of the
-    /// admitted endpoint, or at an origin of the list. Whoever may write a ConsoleToken would otherwise have the keys of
+    /// admitted endpoint, or at an origin of the list. A user who may write a ConsoleToken would otherwise have the keys of
     /// every application of its namespace sent to a server of their own.
     pub fn admit(
         &self,

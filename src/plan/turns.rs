@@ -1,4 +1,4 @@
-//! Decides which pass (one reconcile of one resource) runs next. Passes of one account share its slots, so that whoever waits for a slow vendor takes no slot of
+//! Decides which pass (one reconcile of one resource) runs next. Passes of one account share its slots, so that a pass that waits for a slow vendor takes no slot of
 //! another account; within an account, namespaces take turns, so that a thousand objects of one do not delay the one
 //! object of another. No I/O and no clock: `runtime::turns` lets passes wait.
 

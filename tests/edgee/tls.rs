@@ -120,7 +120,7 @@ async fn a_server_that_speaks_no_tls_is_no_question_of_certificates() {
     }
 }
 
-/// Whoever answers for a vendor's name in DNS could have the token sent into the cluster's own network.
+/// An attacker who answers for a vendor's name in DNS could have the token sent into the cluster's own network.
 #[tokio::test]
 async fn a_name_that_leads_to_no_public_address_is_called_only_if_its_host_is_listed() {
     let world = world();

@@ -92,7 +92,7 @@ pub async fn a_gateway_that_no_entry_names_changes_no_secret(world: &mut World) 
     assert_eq!(world.creations(), 1);
 }
 
-/// Whoever may write a ConsoleToken would have the keys of all applications of its namespace sent elsewhere.
+/// A user who may write a ConsoleToken would have the keys of all applications of its namespace sent elsewhere.
 pub async fn a_gateway_that_is_not_admitted_changes_no_secret(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"secret": {"preset": "OpenAI"}})).await;

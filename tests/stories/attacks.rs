@@ -72,7 +72,7 @@ fn forged(name: &str, owner: &str) -> Value {
     })
 }
 
-/// Whoever holds the token of the operator can still read Secrets, and write those that hold keys; not more.
+/// A thief of the token of the operator can still read Secrets, and write those that hold keys; not more.
 #[expect(clippy::too_many_lines, reason = "a table of attacks")]
 pub async fn a_stolen_operator_token_is_worth_little(world: &mut World) {
     world.token().await;
@@ -213,7 +213,7 @@ async fn tenant(world: &World, name: &str, more: &[Value]) -> Client {
     plane::client_of_service_account(&world.namespace, name).await
 }
 
-/// Whoever names a thing must have the right to it.
+/// A user who names a thing must have the right to it.
 #[expect(clippy::too_many_lines, reason = "a table of attacks")]
 pub async fn a_tenant_names_only_what_it_has_the_right_to(world: &mut World) {
     world.token().await;

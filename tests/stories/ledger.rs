@@ -131,7 +131,7 @@ pub async fn an_entry_of_version_0_1_is_read_and_taken_out(world: &mut World) {
     assert_eq!(ledger.list().await.unwrap().entries, []);
 }
 
-/// Whoever may annotate a resource could fill the ledger with claims of keys that never existed.
+/// A user who may annotate a resource could fill the ledger with claims of keys that never existed.
 pub async fn a_forged_claim_writes_nothing_into_the_ledger(world: &mut World) {
     world.stop().await;
     world.create("GatewayApiKey", "forged", key_spec(json!({"deletionPolicy": "Retain"}))).await;

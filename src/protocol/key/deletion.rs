@@ -275,7 +275,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let listed = facts.own().map(|own| (own.key.id.clone(), Some(own.serial)));
         let held = facts.target.held().and_then(|held| Some((held.key_id.clone()?, held.serial)));
         let mut left: BTreeMap<KeyId, Option<Serial>> = listed.collect();
-        // Only keys that were listed or recorded: a claim is no proof of a key, and whoever may annotate the resource
+        // Only keys that were listed or recorded: a claim is no proof of a key, and a user who may annotate the resource
         // could fill the ledger with claims. A key that a lost answer left is in no Secret, and may be swept.
         left.extend(served.chain(previous).chain(held).filter(|(id, _)| !facts.gone.contains(id)));
         left.into_iter().map(|(id, serial)| Left { id, serial, why }).collect()
