@@ -2,6 +2,7 @@
 //!
 //! Data only. Nothing here decides, waits or talks to anything.
 
+pub mod cluster_console_token;
 pub mod condition;
 pub mod console_token;
 pub mod event;
@@ -20,6 +21,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt, Resource};
 
+pub use cluster_console_token::{ClusterConsoleToken, ClusterConsoleTokenSpec};
 pub use condition::Reason;
 pub use console_token::{ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus};
 pub use event::EventReason;
@@ -73,7 +75,7 @@ pub const LEAKED: &str = "keysmith.dev/leaked";
 /// On a resource that is being deleted: lets it go although what it stands for at the vendor could not be removed.
 /// What stays behind is recorded.
 pub const FORCE_ORPHAN: &str = "keysmith.dev/force-orphan";
-/// On a ConsoleToken: the account that it leads to now, as its status names it, where that is another one than before or has
+/// On a ConsoleToken or a ClusterConsoleToken: the account that it leads to now, as its status names it, where that is another one than before or has
 /// lost its keys, and that is meant. The handled value is echoed in status.
 pub const ACCEPT_ACCOUNT: &str = "keysmith.dev/accept-account";
 /// On a Secret: the serial of the old key that its `previous_` entries hold.

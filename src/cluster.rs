@@ -5,6 +5,7 @@ pub mod hold;
 pub mod inventory;
 pub mod lease;
 pub mod ledger;
+pub mod namespaces;
 pub mod object;
 pub mod secret;
 pub mod watch;

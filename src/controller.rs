@@ -2,11 +2,12 @@
 //! elsewhere.
 
 pub mod accounts;
-pub mod console_token;
 pub mod context;
 pub mod doubt;
+pub mod held_secrets;
 pub mod kinds;
 pub mod live;
+pub mod live_tokens;
 pub mod memory;
 pub mod minted;
 pub mod sweep;
@@ -113,7 +114,7 @@ macro_rules! run_all {
         pub async fn run_all(sources: Sources, context: Arc<Context>, stop: &CancellationToken) {
             tokio::join!(
                 $(run::<crate::api::$kind>(sources.$field, Arc::clone(&context), stop.clone()),)+
-                console_token::release_unneeded(sources.secrets, Arc::clone(&context), stop),
+                held_secrets::release_unneeded(sources.secrets, Arc::clone(&context), stop),
             );
         }
     };
@@ -138,7 +139,14 @@ async fn reconcile<K: Subject>(
         return pass(guard, context, None).await;
     };
     match turn(object, &context) {
-        Some(turn) => Box::pin(pass(guard, context, Some(turn))).await,
+        Some(turn) => {
+            let token = object.token();
+            let result = Box::pin(pass(guard, Arc::clone(&context), Some(&turn))).await;
+            if let Some(pause) = token.and_then(|token| context.pause(&token)) {
+                turn.paused(pause);
+            }
+            result
+        }
         None => Ok(Action::await_change()),
     }
 }
@@ -172,7 +180,7 @@ fn turn<K: Subject>(object: &K, context: &Arc<Context>) -> Option<Turn> {
 async fn pass<K: Subject>(
     guard: Arc<DeserializeGuard<K>>,
     context: Arc<Context>,
-    _turn: Option<Turn>,
+    _turn: Option<&Turn>,
 ) -> Result<Action, Error> {
     let started = tokio::time::Instant::now();
     let (outcome, result) = match &guard.0 {

@@ -8,6 +8,7 @@ pub mod scope;
 use crate::api::EventReason;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
+use crate::cluster::namespaces::Namespaces;
 use crate::controller;
 use crate::controller::accounts::Accounts;
 use crate::controller::context::{Context, Process, Settings};
@@ -27,6 +28,7 @@ use crate::runtime::turns::Gate;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::stream::{self, BoxStream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
 use scope::Scope;
@@ -84,10 +86,16 @@ impl Operator {
             .map(|namespace| Scope::new(&self.client, namespace, &self.liveness, &trouble))
             .unzip();
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
-        let process = Arc::new(self.process(cluster, events, &scopes));
+        let (namespaces, labels) = self.labels();
+        let process = Arc::new(self.process(cluster, events, &scopes, namespaces));
+        let labelled = scopes.clone();
+        let follow = labels.for_each(move |namespace| {
+            labelled.iter().for_each(|scope| scope.enqueue_shared(&namespace));
+            std::future::ready(())
+        });
         let lasting = Lasting { process, scopes, filled: CancellationToken::new() };
         let watching = async {
-            tokio::join!(join_all(watching), self.warm_up(&lasting));
+            tokio::join!(join_all(watching), self.warm_up(&lasting), follow);
             self.liveness.died("the watch");
             std::future::pending::<()>().await;
         };
@@ -105,6 +113,17 @@ impl Operator {
         // The task ends by itself after `events_stop`.
         let _ = sending.await;
         tracing::info!("keysmith has stopped; everything that was under way is finished");
+    }
+
+    /// Labels of namespaces and their changes. An operator of listed namespaces has no right to watch them, and uses
+    /// no ClusterConsoleTokens.
+    fn labels(&self) -> (Namespaces, BoxStream<'static, String>) {
+        if self.namespaces.is_empty() {
+            let (namespaces, changes) = Namespaces::watch(&self.client);
+            (namespaces, changes.boxed())
+        } else {
+            (Namespaces::unknown(), stream::empty().boxed())
+        }
     }
 
     /// One entry for each watched namespace, or one for all.
@@ -222,7 +241,13 @@ impl Operator {
     }
 
     /// The state that the controllers of all scopes share.
-    fn process(&self, cluster: ClusterId, events: Events, scopes: &[Arc<Scope>]) -> Process {
+    fn process(
+        &self,
+        cluster: ClusterId,
+        events: Events,
+        scopes: &[Arc<Scope>],
+        namespaces: Namespaces,
+    ) -> Process {
         // Without all namespaces, the operator cannot know which keys no resource accounts for, so it does not sweep.
         let sees_all = self.namespaces.is_empty();
         Process {
@@ -244,6 +269,7 @@ impl Operator {
             sweeps: Sweeps::new(self.settings.sweep.filter(|_| sees_all)),
             metrics: self.metrics.clone(),
             everywhere: scopes.iter().map(|scope| scope.stores.clone()).collect(),
+            namespaces,
         }
     }
 }

@@ -7,13 +7,12 @@ pub mod table;
 
 pub use row::Row;
 
-use crate::api::ConsoleToken;
 use crate::cluster::inventory;
 use crate::cluster::ledger::{self, Ledger};
 use crate::gateway::account::{Account, Listing};
 use crate::plan::decision::STRAGGLING;
 use crate::plan::fault::Fault;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::AnyToken;
 use crate::plan::ledger::{Book, Entry, TokenPlace};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::ClusterId;
@@ -22,7 +21,6 @@ use crate::plan::retry;
 use crate::session::{EVERYTHING, Session, Unasked, Unread};
 use crate::{cluster, plan};
 use jiff::Timestamp;
-use kube::ResourceExt;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -53,7 +51,7 @@ impl Choice {
         };
         let place =
             self.namespace.as_ref().map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
-        vec![format!("--console-token {name}: there is no such ConsoleToken in {place}")]
+        vec![format!("--console-token {name}: there is no such console token in {place}")]
     }
 
     fn unmatched_keys(&self, rows: &[Row]) -> Vec<String> {
@@ -141,14 +139,13 @@ impl Survey {
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
         let tokens = self.session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref());
         for token in tokens.await? {
-            let asking = TokenRef::beside(token.namespace(), &token.name_any());
-            let answer = match token.0 {
-                Ok(token) => self.ask(&token).await,
-                Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
+            let answer = match &token.token {
+                Some(token) => self.ask(token).await,
+                None => Err("it does not fit the present type; correct it first".to_owned()),
             };
             match answer {
                 Ok(account) => asked.push(account),
-                Err(why) => unasked.push(Unasked { token: asking, why }),
+                Err(why) => unasked.push(Unasked { token: token.reference, why }),
             }
         }
         let known = self.known(&cluster).await?;
@@ -222,7 +219,7 @@ impl Survey {
         Ok(Known { book: self.ledger.list().await?, ..known })
     }
 
-    async fn ask(&self, token: &ConsoleToken) -> Result<Asked, String> {
+    async fn ask(&self, token: &AnyToken) -> Result<Asked, String> {
         let account = self.session.connect(token).await?;
         let listing = account.probe().await.map_err(|fault| fault.to_string())?;
         Ok(Asked { place: self.session.vendors.place(token), account, listing })

@@ -25,6 +25,7 @@ pub mod identity;
 pub mod issuance;
 pub mod leadership;
 pub mod ledger;
+pub mod limits;
 pub mod listing;
 pub mod mints;
 mod missing;

@@ -1,6 +1,7 @@
 //! The protocol: observe → decide → act → report, generic over its ports. The decisions are in `plan`; every effect
 //! goes through `ports`. Nothing here depends on a Kubernetes client, an HTTP client or a clock.
 
+pub mod console_token;
 pub mod key;
 pub mod memory;
 pub mod ports;

@@ -1,7 +1,8 @@
 //! What the commands work with: connections to Kubernetes and to the vendors. A command runs beside the operator, with
 //! the rights of the person who runs it.
 
-use crate::api::{ConsoleToken, GROUP, GatewayApiKey};
+use crate::api::{ClusterConsoleToken, ConsoleToken, GROUP, GatewayApiKey};
+use crate::cluster::ledger::Ledger;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
 use crate::cluster::{is_missing, sentence};
@@ -12,7 +13,7 @@ use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
 use crate::output::Failure;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
 use crate::runtime::clock::Clock;
@@ -40,6 +41,8 @@ pub struct Session {
     pub endpoints: Endpoints,
     /// The registry of vendors.
     pub vendors: Vendors,
+    /// The namespace of the Secrets of ClusterConsoleTokens.
+    pub home: String,
 }
 
 /// A read of the API server, as its error message describes it.
@@ -205,6 +208,39 @@ fn unconfigured(error: &kube::config::InferConfigError) -> Failure {
     why.into()
 }
 
+/// A console token that was listed.
+pub struct FoundToken {
+    /// Its identity.
+    pub reference: TokenRef,
+    /// The token. `None`: it does not fit the present type.
+    pub token: Option<AnyToken>,
+}
+
+impl FoundToken {
+    fn namespaced(guard: DeserializeGuard<ConsoleToken>) -> Self {
+        let reference = TokenRef::beside(guard.namespace(), &guard.name_any());
+        Self { reference, token: guard.0.ok().map(AnyToken::from) }
+    }
+
+    fn shared(guard: DeserializeGuard<ClusterConsoleToken>) -> Self {
+        Self { reference: TokenRef::shared(&guard.name_any()), token: guard.0.ok().map(AnyToken::from) }
+    }
+}
+
+/// The namespace of the Secrets of ClusterConsoleTokens: the one that is given or, because that is usually the operator's,
+/// the one that has the ledger, or the present one.
+pub async fn home(kubernetes: &Kubernetes, given: Option<String>) -> String {
+    let given = given.filter(|it| !it.is_empty());
+    let ledgers = match given {
+        Some(given) => return given,
+        None => Ledger::namespaces(&kubernetes.client).await.unwrap_or_default(),
+    };
+    match ledgers.as_slice() {
+        [namespace] => namespace.clone(),
+        _ => kubernetes.namespace.clone(),
+    }
+}
+
 impl Session {
     /// The id of this cluster.
     pub async fn cluster(&self) -> Result<ClusterId, Unread> {
@@ -216,15 +252,34 @@ impl Session {
         Ok(ClusterId(namespace.uid().unwrap_or_default()))
     }
 
-    /// The ConsoleTokens, by namespace and by name if given.
+    /// The console tokens of that namespace, or of all, with that name: the namespaced ones and, of all, the
+    /// ClusterConsoleTokens, too.
     pub async fn tokens(
         &self,
         namespace: Option<&str>,
         name: Option<&str>,
-    ) -> Result<Vec<DeserializeGuard<ConsoleToken>>, Unread> {
+    ) -> Result<Vec<FoundToken>, Unread> {
         let request = Request::list("consoletokens", "ConsoleTokens", namespace.map(str::to_owned));
-        let list = self.objects(namespace).list(&ListParams::default()).await.map_err(request.unread())?;
-        Ok(list.into_iter().filter(|it| name.is_none_or(|name| name == it.name_any())).collect())
+        let objects: Api<DeserializeGuard<ConsoleToken>> = self.objects(namespace);
+        let list = objects.list(&ListParams::default()).await.map_err(request.unread())?;
+        let mut found: Vec<_> = list.into_iter().map(FoundToken::namespaced).collect();
+        if namespace.is_none() {
+            found.extend(self.cluster_tokens().await?);
+        }
+        found.retain(|it| name.is_none_or(|name| name == it.reference.name));
+        Ok(found)
+    }
+
+    /// The ClusterConsoleTokens.
+    pub async fn cluster_tokens(&self) -> Result<Vec<FoundToken>, Unread> {
+        let request = Request::list("clusterconsoletokens", "ClusterConsoleTokens", None);
+        let objects: Api<DeserializeGuard<ClusterConsoleToken>> = self.objects(None);
+        let list = match objects.list(&ListParams::default()).await {
+            // An installation of version 0.1 has no such kind.
+            Err(error) if is_missing(&error) => return Ok(Vec::new()),
+            list => list.map_err(request.unread())?,
+        };
+        Ok(list.into_iter().map(FoundToken::shared).collect())
     }
 
     /// The GatewayApiKeys, by namespace and by labels if given.
@@ -244,13 +299,13 @@ impl Session {
     }
 
     /// Connects to the vendor of a token; the error says why that is impossible.
-    pub async fn connect(&self, token: &ConsoleToken) -> Result<Account, String> {
-        let spec = &token.spec;
+    pub async fn connect(&self, token: &AnyToken) -> Result<Account, String> {
+        let spec = token.spec();
         let unknown = || "this version does not know its vendor".to_owned();
         let driver = self.vendors.driver(&spec.vendor).ok_or_else(unknown)?;
         let base = self.endpoints.admit(spec.endpoint.as_deref(), driver.capabilities.endpoint);
         let base = base.map_err(|refusal| refusal.to_string())?;
-        let namespace = object::namespace(token);
+        let namespace = token.reference().namespace.unwrap_or_else(|| self.home.clone());
         let secrets = Secrets::new(self.client.clone(), &namespace);
         let place = spec.token_secret().ok_or_else(|| "it names no token".to_owned())?;
         let unread = |error: kube::Error| match &error {

@@ -3,15 +3,15 @@
 pub mod command;
 pub mod table;
 
+use crate::api::GatewayApiKey;
 use crate::api::gateway_api_key::KeyType;
-use crate::api::{ConsoleToken, GatewayApiKey};
 use crate::cluster::object;
 use crate::columns::printable;
-use crate::plan::identity::{ObjectName, TokenRef};
+use crate::plan::identity::{AnyToken, ObjectName, TokenKind, TokenRef};
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::usage::{Span, Spent};
-use crate::session::{Session, Unasked, Unread};
+use crate::session::{FoundToken, Session, Unasked, Unread};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -84,14 +84,19 @@ pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Rea
     let cluster = session.cluster().await?;
     let mut reading = Reading::default();
     let mut keys = keys(session, choice, &mut reading).await?;
-    let tokens = session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
+    let mut tokens = session.tokens(choice.namespace.as_deref(), choice.console_token.as_deref()).await?;
+    // The keys of one namespace may be made with a token of all.
+    if choice.namespace.is_some() && keys.keys().any(|it| it.kind == TokenKind::ClusterConsoleToken) {
+        let named =
+            |it: &FoundToken| choice.console_token.as_ref().is_none_or(|name| *name == it.reference.name);
+        tokens.extend(session.cluster_tokens().await?.into_iter().filter(named));
+    }
     reading.unmatched = choice.unmatched(tokens.len(), keys.len());
     for token in tokens {
-        let asking = TokenRef::beside(token.namespace(), &token.name_any());
-        let Some(of_token) = keys.remove(&asking) else { continue };
-        let spent = match &token.0 {
-            Ok(token) => ask(session, token, &of_token, span).await,
-            Err(_) => Err("it does not fit the present type; correct it first".to_owned()),
+        let Some(of_token) = keys.remove(&token.reference) else { continue };
+        let spent = match &token.token {
+            Some(token) => ask(session, token, &of_token, span).await,
+            None => Err("it does not fit the present type; correct it first".to_owned()),
         };
         match spent {
             Ok((vendor, currency, spent)) => {
@@ -99,7 +104,7 @@ pub async fn read(session: &Session, choice: &Choice, span: &Span) -> Result<Rea
                 let rows = of_token.iter().map(|key| row(key, &cluster, vendor, currency, &spent));
                 reading.rows.extend(rows);
             }
-            Err(why) => reading.unasked.push(Unasked { token: asking, why }),
+            Err(why) => reading.unasked.push(Unasked { token: token.reference, why }),
         }
     }
     if choice.console_token.is_none() {
@@ -121,7 +126,7 @@ impl Choice {
             self.namespace.as_ref().map_or("any namespace".to_owned(), |it| format!("namespace {it}"));
         let mut unmatched = Vec::new();
         if let Some(name) = self.console_token.as_ref().filter(|_| tokens == 0) {
-            unmatched.push(format!("--console-token {name}: there is no such ConsoleToken in {place}"));
+            unmatched.push(format!("--console-token {name}: there is no such console token in {place}"));
         }
         if let Some(selector) = self.selector.as_ref().filter(|_| keys == 0) {
             unmatched.push(format!("--selector {selector}: no GatewayApiKey in {place} has such labels"));
@@ -152,7 +157,7 @@ async fn keys(session: &Session, choice: &Choice, reading: &mut Reading) -> Resu
 
 async fn ask(
     session: &Session,
-    token: &ConsoleToken,
+    token: &AnyToken,
     keys: &[GatewayApiKey],
     span: &Span,
 ) -> Result<(&'static str, &'static str, std::sync::Arc<Spent>), String> {
@@ -162,7 +167,7 @@ async fn ask(
         let previous = status.previous.iter().map(|it| it.id.clone());
         status.id.iter().cloned().chain(previous).map(KeyId)
     });
-    let path = token.spec.usage.as_ref().and_then(|usage| usage.path.clone());
+    let path = token.spec().usage.as_ref().and_then(|usage| usage.path.clone());
     let span = Span { path, ..span.clone() };
     let spent = account.spending(span, &ids.collect::<Vec<_>>()).await.map_err(|fault| fault.to_string())?;
     let untold = || format!("{} tells no spending of single keys with such a token", capabilities.title);

@@ -65,6 +65,7 @@ mod stories {
     pub mod spending;
     pub mod survey;
     pub mod telling;
+    pub mod tenancy;
     pub mod tokens;
     pub mod upkeep;
     pub mod vanishing;
@@ -198,6 +199,23 @@ tell_everywhere! {
         a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other;
 }
 
+mod tenancy {
+    tell_at!(edgee Edgee tenancy: a_shared_token_serves_the_namespaces_that_it_allows,
+        a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new,
+        a_key_that_leaked_is_revoked_although_nothing_new_is_permitted,
+        budgets_of_a_namespace_add_up_to_at_most_its_limit,
+        keys_of_a_day_are_counted_however_often_they_are_created_again,
+        rotations_that_a_user_requests_keep_their_distance,
+        a_shared_token_and_its_secret_are_kept_until_no_namespace_needs_them,
+        what_is_not_permitted_has_no_effect,
+        console_tokens_are_refused_where_only_shared_ones_are_used,
+        an_operator_of_listed_namespaces_uses_no_shared_tokens_and_says_so);
+    tell_at!(edenai_v3 EdenAiV3 tenancy: a_shared_token_is_minted_with_another,
+        a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new);
+    tell_at!(cortecs Cortecs tenancy: a_shared_token_is_minted_with_another,
+        a_shared_token_and_its_secret_are_kept_until_no_namespace_needs_them,
+        rotations_that_a_user_requests_keep_their_distance);
+}
 mod crowds {
     tell_at!(cortecs Cortecs crowds: many_keys_wait_for_a_rate_limit_permit_and_none_takes_a_second_serial);
     tell_at!(edenai_v2 EdenAiV2 crowds: eight_namespaces_of_one_account_share_its_budget);

@@ -127,6 +127,12 @@ reasons! {
     AccountSuspicious,
     /// The token may not do this (403)
     Forbidden,
+    /// The ClusterConsoleToken does not allow the namespace
+    NamespaceNotAllowed,
+    /// The specification exceeds the limits of the ClusterConsoleToken
+    LimitExceeded,
+    /// This installation uses ClusterConsoleTokens only
+    KindNotAdmitted,
     /// The operator's allow-list does not contain the endpoint
     EndpointNotAdmitted,
     /// A referenced Secret, or a key in it, does not exist

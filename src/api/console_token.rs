@@ -2,7 +2,7 @@
 
 use super::former::Former;
 use super::rotation::RotationSpec;
-use super::shared::{LocalRef, SecretKeyRef, conditions_schema};
+use super::shared::{Budget, LocalRef, SecretKeyRef, conditions_schema};
 use super::text::{amount, entry_name, gateway_url, interval, object_name, organization_id, path};
 use super::verdict::LastPass;
 use jiff::Timestamp;
@@ -50,13 +50,13 @@ use serde::{Deserialize, Serialize};
 // If the token could be pointed to another account, the keys in the present one would be left behind.
 #[x_kube(
     validation = ("self.vendor == oldSelf.vendor",
-        "vendor is immutable: the keys made there would be left behind; create another ConsoleToken"),
+        "vendor is immutable: the keys made there would be left behind; create another token"),
     validation = ("has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",
-        "endpoint is immutable: the keys made there would be left behind; create another ConsoleToken"),
+        "endpoint is immutable: the keys made there would be left behind; create another token"),
     validation = ("has(self.secretRef) != has(self.mint)",
         "set exactly one of secretRef (a token created in the vendor's console) and mint (Keysmith makes it)"),
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
-        "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another ConsoleToken"),
+        "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another token"),
     // Fields that the vendor does not support, as far as the schema can tell.
     validation = Rule::new("!has(self.mint) || !(has(self.vendor.edgee) || \
             (has(self.vendor.edenAi) && ((has(self.vendor.edenAi.api) && self.vendor.edenAi.api == 'V2') || \
@@ -138,7 +138,8 @@ impl ConsoleTokenSpec {
         .field_path(".rotation.windows"),
 )]
 pub struct Mint {
-    /// The ConsoleToken, in the same namespace, with which the token is created. At Eden AI, an issuer key.
+    /// The token of the same kind and, for a ConsoleToken, in the same namespace, with which the token is created. At
+    /// Eden AI, an issuer key.
     pub issuer_ref: LocalRef,
     /// The Secret for the token. A Secret that belongs to another owner is never changed.
     pub secret: MintedSecret,
@@ -310,7 +311,7 @@ pub struct AccountCandidate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MintedToday {
-    /// Name of the GatewayApiKey.
+    /// Name of the GatewayApiKey; in a ClusterConsoleToken `namespace/name`, and `namespace/` for all of a namespace.
     pub name: String,
     /// When the count began.
     pub since: Timestamp,
@@ -318,7 +319,20 @@ pub struct MintedToday {
     pub made: u64,
 }
 
-/// The observed state of a ConsoleToken.
+/// What one namespace has of a ClusterConsoleToken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceUse {
+    /// The namespace.
+    pub namespace: String,
+    /// Number of its GatewayApiKeys that have a key.
+    pub keys: u32,
+    /// Sum of the budgets of those keys, by period.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
+}
+
+/// The observed state of a ConsoleToken or a ClusterConsoleToken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleTokenStatus {
@@ -356,6 +370,12 @@ pub struct ConsoleTokenStatus {
     /// Now `internal.keysToday`.
     #[serde(default, rename = "keysToday", skip_serializing_if = "Former::is_none")]
     pub former_keys_today: Former<Vec<MintedToday>>,
+    /// Of a ClusterConsoleToken: the namespaces that use it, as of the last poll; those with the most keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<NamespaceUse>,
+    /// Of a ClusterConsoleToken: how many more namespaces use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_namespaces: Option<u32>,
     /// The GatewayApiKey that holds the key of a minted token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minted_by: Option<LocalRef>,

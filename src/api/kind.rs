@@ -1,7 +1,10 @@
 //! The kinds, listed once, and what Keysmith has to know about each beyond Kubernetes metadata.
 
 use super::shared::ConsoleTokenRef;
-use super::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use super::{
+    ClusterConsoleToken, ClusterConsoleTokenSpec, ConsoleToken, ConsoleTokenSpec, GatewayApiKey,
+    ProjectSettings, ProviderKey,
+};
 
 /// Passes the list of all kinds to a macro, each with its name for stores and queues: `with_kinds!([then])` is
 /// `then! { tokens: ConsoleToken, … }`. CRDs, stores, watches, queues, controllers and inventories are derived from
@@ -11,6 +14,7 @@ macro_rules! with_kinds {
         $($then)+! {
             $($arguments)?
             tokens: ConsoleToken,
+            cluster_tokens: ClusterConsoleToken,
             keys: GatewayApiKey,
             projects: ProjectSettings,
             provider_keys: ProviderKey,
@@ -62,6 +66,34 @@ pub trait Kind {
     }
 }
 
+/// A kind of console token.
+pub trait Token {
+    /// The credential.
+    fn token_spec(&self) -> &ConsoleTokenSpec;
+    /// Which namespaces may use it; `None`: it is used in its own namespace only.
+    fn sharing(&self) -> Option<&ClusterConsoleTokenSpec>;
+}
+
+impl Token for ConsoleToken {
+    fn token_spec(&self) -> &ConsoleTokenSpec {
+        &self.spec
+    }
+
+    fn sharing(&self) -> Option<&ClusterConsoleTokenSpec> {
+        None
+    }
+}
+
+impl Token for ClusterConsoleToken {
+    fn token_spec(&self) -> &ConsoleTokenSpec {
+        &self.spec.token
+    }
+
+    fn sharing(&self) -> Option<&ClusterConsoleTokenSpec> {
+        Some(&self.spec)
+    }
+}
+
 /// A kind that always references a console token.
 pub trait NamesToken {
     /// The reference.
@@ -86,6 +118,13 @@ impl Kind for ConsoleToken {
     /// The Secret of a minted token belongs to the GatewayApiKey that holds the token's key.
     fn reads_secret(&self, name: &str, _ours: bool) -> bool {
         self.spec.secret_name() == name
+    }
+}
+
+/// The key of a minted one is that of its GatewayApiKey.
+impl Kind for ClusterConsoleToken {
+    fn reads_secret(&self, name: &str, _ours: bool) -> bool {
+        self.spec.token.secret_name() == name
     }
 }
 

@@ -1,4 +1,5 @@
-//! Types shared by several kinds. No reference has a namespace: a resource can reference only its own namespace.
+//! Types shared by several kinds. No reference has a namespace: a resource references its own namespace, or a
+//! cluster-scoped console token.
 
 use super::text::{annotations, entry_name, labels, object_name};
 use kube::KubeSchema;
@@ -11,16 +12,18 @@ pub enum ConsoleTokenKind {
     /// A ConsoleToken in the same namespace.
     #[default]
     ConsoleToken,
+    /// A ClusterConsoleToken that allows this namespace.
+    ClusterConsoleToken,
 }
 
-/// References the ConsoleToken with which Keysmith works at the vendor.
+/// References the console token with which Keysmith works at the vendor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsoleTokenRef {
     /// Kind of the referent; default ConsoleToken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ConsoleTokenKind>,
-    /// Name of a ConsoleToken in the same namespace.
+    /// Name of a ConsoleToken in the same namespace, or of a ClusterConsoleToken.
     #[schemars(schema_with = "object_name")]
     pub name: String,
 }

@@ -159,6 +159,25 @@ pub fn limit(generator: &mut SchemaGenerator) -> Schema {
     with_rule(schema, "!self.matches('^[0.]+$')", zero)
 }
 
+/// A text with `*` for any text, such as `anthropic/*`.
+pub fn glob(generator: &mut SchemaGenerator) -> Schema {
+    let message =
+        "write letters, digits, '.', '_', ':', '/', '@' and '-', and '*' for any text, such as anthropic/*";
+    text(generator, 256, "self.matches('^[-A-Za-z0-9._:/@*]+$')", message)
+}
+
+/// The key of a label.
+pub fn label_key(generator: &mut SchemaGenerator) -> Schema {
+    let message = "is no key of a label: write at most 63 letters, digits, '-', '_' and '.', with a letter or a digit at both \
+                   ends, behind a domain and '/' if there is one, such as example.com/cost-centre";
+    text(
+        generator,
+        317,
+        &KEYS.replace("self.all(it, size(it) <= 317 && ", "(").replace("it.matches", "self.matches"),
+        message,
+    )
+}
+
 /// The type of a Secret.
 pub fn secret_type(generator: &mut SchemaGenerator) -> Schema {
     let message = "is no type of a Secret: write one like example.com/llm, with letters, digits, '-', '_' and '.', behind a \

@@ -55,6 +55,12 @@ pub struct Arguments {
     /// the kubeconfig's.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_parser = flags::namespace)]
     ledger_namespace: Option<String>,
+    /// Namespace of the Secrets that ClusterConsoleTokens name; the pod's own when left out, or the kubeconfig's.
+    #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_parser = flags::namespace)]
+    cluster_resource_namespace: Option<String>,
+    /// Refuse ConsoleTokens: keys are made with ClusterConsoleTokens only, and what exists keeps working.
+    #[arg(long, env = "KEYSMITH_CLUSTER_TOKENS_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
+    cluster_tokens_only: bool,
     #[command(flatten)]
     election: ElectionArguments,
 }
@@ -85,6 +91,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let times = election_times(&arguments.election)?;
     let config = session::config().await?;
     let ledger_namespace = or_default(arguments.ledger_namespace.as_deref(), &config);
+    let home = or_default(arguments.cluster_resource_namespace.as_deref(), &config);
     for what in memory::protect() {
         tracing::warn!(
             what,
@@ -117,6 +124,8 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
             vendors: Vendors::default(),
             sweep: (!sweep.is_zero()).then_some(sweep),
             ledger_namespace,
+            home,
+            cluster_tokens_only: arguments.cluster_tokens_only,
         },
         namespaces: watched(&arguments.namespaces),
         metrics: state.metrics,

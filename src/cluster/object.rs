@@ -17,6 +17,8 @@ use std::fmt::Debug;
 
 /// Scope of a kind: namespaced, or cluster-wide.
 pub trait Placement: Sized {
+    /// Whether objects of the scope have a namespace.
+    const NAMESPACED: bool;
     /// API client for the objects in that namespace, or in all. The namespace of a cluster-wide kind is ignored.
     fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
     where
@@ -24,6 +26,8 @@ pub trait Placement: Sized {
 }
 
 impl Placement for NamespaceResourceScope {
+    const NAMESPACED: bool = true;
+
     fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = Self>,
@@ -36,6 +40,8 @@ impl Placement for NamespaceResourceScope {
 }
 
 impl Placement for ClusterResourceScope {
+    const NAMESPACED: bool = false;
+
     fn api<K>(client: &Client, _namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = Self>,

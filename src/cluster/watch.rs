@@ -2,7 +2,7 @@
 //! applications.
 
 use super::hold;
-use super::object::{self, Managed};
+use super::object::{self, Managed, Placement};
 use crate::api::GROUP;
 use crate::plan::identity::ObjectName;
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Page size of a list. It is small because a page determines the peak memory.
-const PAGE: u32 = 50;
+pub const PAGE: u32 = 50;
 /// Interval of relists: a watch that lost an event would otherwise never notice.
 const RELIST: Duration = Duration::from_hours(1);
 /// How long the filter of changes remembers an object. Longer than the relist interval: otherwise every relist would
@@ -44,9 +44,13 @@ pub fn objects<K: Managed>(
     let api: Api<DeserializeGuard<K>> = object::within(client, namespace);
     let (store, writer) = reflector::store();
     let filled = CancellationToken::new();
+    // An operator of listed namespaces has no rights on cluster-scoped kinds, and uses none.
+    let watched = namespace.is_none() || K::Scope::NAMESPACED;
     let listed = filled.clone();
     let matters = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
-    let changes = renewed(api)
+    let none =
+        stream::iter([Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)]).chain(stream::pending());
+    let changes = if watched { renewed(api).boxed() } else { none.boxed() }
         .default_backoff()
         .modify(|object| {
             object.managed_fields_mut().clear();

@@ -26,7 +26,14 @@ impl Accounts {
     /// Records the state. Returns whether it changed in a field that dependents react to.
     pub fn set(&self, token: TokenRef, state: TokenState<Account>) -> bool {
         let visible = |it: &TokenState<Account>| {
-            (it.ready.clone(), it.doubt.is_some(), it.stalled, it.fingerprint.clone(), it.serial)
+            (
+                it.ready.clone(),
+                it.doubt.is_some(),
+                it.stalled,
+                it.fingerprint.clone(),
+                it.serial,
+                it.generation,
+            )
         };
         let now = visible(&state);
         let before = self.lock().insert(token, state);
@@ -89,6 +96,7 @@ mod tests {
             doubt: doubt.map(str::to_owned),
             ready: Ok(()),
             uid: String::new(),
+            generation: None,
             serial: None,
             fingerprint: String::new(),
         };

@@ -5,15 +5,14 @@ use super::kinds::{Queues, Stores};
 use super::memory::Memory;
 use super::minted::MintedKeys;
 use super::sweep::Sweeps;
-use crate::api::ConsoleToken;
 use crate::cluster::events::Events;
 use crate::cluster::ledger::Ledger;
-use crate::cluster::object::{self, Managed};
-use crate::cluster::secret::Secrets;
+use crate::cluster::namespaces::Namespaces;
+use crate::cluster::object::Managed;
 use crate::gateway::Vendors;
 use crate::gateway::shares::Shares;
 use crate::gateway::transport::Transport;
-use crate::plan::identity::{ObjectName, TokenRef};
+use crate::plan::identity::{AnyToken, ObjectName, TokenRef};
 use crate::plan::naming::{ClusterId, Mark};
 use crate::plan::report::Notice;
 use crate::plan::token::{Endpoints, Gateways};
@@ -28,6 +27,7 @@ use kube::{Client, ResourceExt};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Settings from the command line.
 #[derive(Clone, Debug)]
@@ -46,8 +46,12 @@ pub struct Settings {
     pub vendors: Vendors,
     /// Interval between two sweeps for orphaned keys; `None` is never.
     pub sweep: Option<SignedDuration>,
-    /// The namespace of the ledger, which is the operator's own.
+    /// The namespace of the ledgers, which is usually the operator's own.
     pub ledger_namespace: String,
+    /// The namespace of the Secrets of ClusterConsoleTokens, which is usually the operator's own.
+    pub home: String,
+    /// Whether ConsoleTokens are refused, so that keys are made with ClusterConsoleTokens only.
+    pub cluster_tokens_only: bool,
 }
 
 /// State of the process, across watched namespaces and leadership periods: accounts and their rate limits, what is
@@ -89,6 +93,8 @@ pub struct Process {
     pub metrics: Metrics,
     /// The objects of all watched namespaces: one entry per namespace, or one for all.
     pub everywhere: Vec<Stores>,
+    /// Labels of all namespaces, where the operator watches all.
+    pub namespaces: Namespaces,
 }
 
 impl Process {
@@ -130,18 +136,13 @@ impl Context {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The Secrets of the object's own namespace. They give no access to another namespace.
-    pub fn secrets<K: Managed>(&self, object: &K) -> Secrets {
-        Secrets::new(self.client.clone(), &object::namespace(object))
-    }
-
     /// The mark of everything at a vendor that belongs to this object.
     pub fn mark<K: Managed>(&self, object: &K) -> Mark {
         Mark::new(&self.cluster, &object.uid().unwrap_or_default())
     }
 
     /// That console token, if it can be decoded.
-    pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+    pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         self.stores.token(token)
     }
 
@@ -149,6 +150,12 @@ impl Context {
     pub fn lane(&self, token: TokenRef) -> Lane {
         let account = self.accounts.state(&token).and_then(|it| it.account);
         account.map_or(Lane::Token(token), |it| Lane::Account(it.lists().account.clone()))
+    }
+
+    /// How long the vendor of this console token wants no ordinary calls. `None`: it takes them.
+    pub fn pause(&self, token: &TokenRef) -> Option<Duration> {
+        let until = self.accounts.state(token)?.account?.paused_until()?;
+        Duration::try_from(until.duration_since(self.clock.now())).ok().filter(|it| !it.is_zero())
     }
 
     /// Queues an event; it may be dropped.

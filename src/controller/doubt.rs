@@ -2,13 +2,11 @@
 //! record.
 
 use super::context::Context;
-use crate::api::{ConsoleToken, GatewayApiKey};
 use crate::cluster::object::Managed;
-use crate::cluster::watch;
 use crate::gateway::Vendors;
 use crate::gateway::account::Listing;
 use crate::plan::account::{self, Look, Recorded};
-use crate::plan::identity::{AccountId, TokenRef};
+use crate::plan::identity::{AccountId, AnyToken, with_token};
 use crate::plan::token;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,17 +14,17 @@ use std::sync::Arc;
 impl Context {
     /// Why that ConsoleToken may point to a different account, by its status or by this listing. A pass over a key
     /// checks this before it treats the key as gone.
-    pub fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
-        let token = self.memory.newest(Arc::new(token.clone()));
-        let before = token.status.as_ref().and_then(|it| it.account.clone())?;
+    pub fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
+        let token = self.newest(token);
+        let before = token.status().and_then(|it| it.account.clone())?;
         let newest = before.candidate.clone().filter(|it| it.credential != before.credential);
         let (credential, told) = newest.map_or_else(
             || (before.credential.clone(), before.told.then(|| before.id.clone())),
             |it| (it.credential, it.told.then_some(it.id)),
         );
         let recorded = self.recorded(&token);
-        let listed = ids(listing);
-        let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
+        let listed = listing.ids();
+        let capabilities = self.settings.vendors.capabilities(&token.spec().vendor);
         let look = Look {
             now: self.clock.now(),
             as_of: listing.as_of,
@@ -39,23 +37,23 @@ impl Context {
         };
         let (after, judgement) = account::judge(Some(&before), &look);
         let doubt = account::message(&after, &judgement, &token::place(&token))?;
-        // The ConsoleToken's own status must report the doubt.
-        self.queues.enqueue::<ConsoleToken>(watch::reference(token.as_ref()));
+        // The token's own status must report the doubt.
+        self.queues.enqueue_token(&token.reference());
         Some(doubt)
     }
 
-    /// What resources record of the account of that ConsoleToken, including keys made with other tokens of the
+    /// What resources record of the account of that console token, including keys made with other tokens of the
     /// account, if all of them share one listing.
-    pub fn recorded(&self, token: &ConsoleToken) -> Vec<Recorded> {
-        let capabilities = self.settings.vendors.capabilities(&token.spec.vendor);
+    pub fn recorded(&self, token: &AnyToken) -> Vec<Recorded> {
+        let capabilities = self.settings.vendors.capabilities(&token.spec().vendor);
         let lag = capabilities.map(|it| it.listing_lag).unwrap_or_default();
         let whole = capabilities.is_some_and(|it| it.lists_whole_account);
-        let own = TokenRef::of(token);
+        let own = token.reference();
         let vendors = self.settings.vendors;
         let account = whole.then(|| account_of(vendors, token)).flatten();
-        let same = |it: &ConsoleToken| account.is_some() && account_of(vendors, it) == account;
-        let tokens = self.everywhere.iter().flat_map(|stores| watch::all(&stores.tokens, same));
-        let tokens: BTreeSet<_> = tokens.map(|it| TokenRef::of(&it)).chain([own.clone()]).collect();
+        let same = |it: &AnyToken| account.is_some() && account_of(vendors, it) == account;
+        let tokens = self.everywhere.iter().flat_map(|stores| stores.all_tokens(same));
+        let tokens: BTreeSet<_> = tokens.map(|it| it.reference()).chain([own.clone()]).collect();
         let keys = self.everywhere.iter().flat_map(|stores| stores.keys.state());
         keys.filter_map(|guard| {
             let key = guard.0.as_ref().ok()?;
@@ -67,19 +65,14 @@ impl Context {
         .collect()
     }
 
-    /// The keys that were made with that ConsoleToken.
-    pub fn keys_of(&self, token: &ConsoleToken) -> Vec<Arc<GatewayApiKey>> {
-        self.stores.working_with(&TokenRef::of(token), |_| true)
+    /// The newer of this token and our own last write of it.
+    fn newest(&self, token: &AnyToken) -> AnyToken {
+        with_token!(token, token => self.memory.newest(Arc::clone(token)).into())
     }
 }
 
-/// The ids in a listing.
-pub fn ids(listing: &Listing) -> BTreeSet<&str> {
-    listing.keys.iter().map(|it| it.id.0.as_str()).collect()
-}
-
 /// The account id that the vendor returned for that ConsoleToken.
-fn account_of(vendors: Vendors, token: &ConsoleToken) -> Option<AccountId> {
-    let known = token.status.as_ref()?.account.as_ref().filter(|it| it.told)?;
+fn account_of(vendors: Vendors, token: &AnyToken) -> Option<AccountId> {
+    let known = token.status()?.account.as_ref().filter(|it| it.told)?;
     Some(AccountId::organization(vendors.place(token).place.api(), &known.id))
 }

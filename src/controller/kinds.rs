@@ -2,14 +2,13 @@
 //! kinds (`api::kind`).
 
 use super::Source;
-use crate::api::ConsoleToken;
 use crate::api::kind::with_kinds;
+use crate::api::{ClusterConsoleToken, ConsoleToken};
 use crate::cluster::object::Managed;
 use crate::cluster::watch;
-use crate::plan::identity::{ObjectName, TokenKind, TokenRef};
+use crate::plan::identity::{AnyToken, ObjectName, TokenKind, TokenRef};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
-use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -103,21 +102,39 @@ with_kinds!([registry]);
 impl Stores {
     /// Whether the stores of console tokens and of keys are filled; before that, absence from a store means nothing.
     pub fn filled(&self) -> bool {
-        self.filled.tokens.is_cancelled() && self.filled.keys.is_cancelled()
+        let filled = &self.filled;
+        [&filled.tokens, &filled.cluster_tokens, &filled.keys].iter().all(|it| it.is_cancelled())
     }
 
     /// That console token, if it is in the store and can be decoded.
-    pub fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+    pub fn token(&self, token: &TokenRef) -> Option<AnyToken> {
+        let (namespace, name) = (token.namespace.as_deref(), &token.name);
         match token.kind {
             TokenKind::ConsoleToken => {
-                watch::get(&self.tokens, &watch::named(token.namespace.as_deref(), &token.name))
+                watch::get(&self.tokens, &watch::named(namespace, name)).map(AnyToken::from)
+            }
+            TokenKind::ClusterConsoleToken => {
+                watch::get(&self.cluster_tokens, &watch::named(namespace, name)).map(AnyToken::from)
             }
         }
     }
 
-    /// The objects made with that console token that satisfy a condition.
-    pub fn working_with<K: Listed>(&self, token: &TokenRef, condition: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        watch::all(K::store(self), |it| it.is_made_with(token) && condition(it))
+    /// The console tokens of both kinds that satisfy a condition.
+    pub fn all_tokens(&self, condition: impl Fn(&AnyToken) -> bool) -> Vec<AnyToken> {
+        let namespaced = watch::all::<ConsoleToken>(&self.tokens, |_| true).into_iter().map(AnyToken::from);
+        let cluster = watch::all::<ClusterConsoleToken>(&self.cluster_tokens, |_| true);
+        namespaced.chain(cluster.into_iter().map(AnyToken::from)).filter(condition).collect()
+    }
+
+    /// Visits the objects made with that console token.
+    pub fn each_made_with<K: Listed>(&self, token: &TokenRef, mut visit: impl FnMut(&K)) {
+        for guard in K::store(self).state() {
+            if let Ok(object) = &guard.0
+                && object.is_made_with(token)
+            {
+                visit(object);
+            }
+        }
     }
 
     /// Whether any object is made with that console token.
@@ -135,9 +152,11 @@ impl Queues {
 
     /// Enqueues a console token.
     pub fn enqueue_token(&self, token: &TokenRef) {
+        let (namespace, name) = (token.namespace.as_deref(), &token.name);
         match token.kind {
-            TokenKind::ConsoleToken => {
-                self.enqueue::<ConsoleToken>(watch::named(token.namespace.as_deref(), &token.name));
+            TokenKind::ConsoleToken => self.enqueue::<ConsoleToken>(watch::named(namespace, name)),
+            TokenKind::ClusterConsoleToken => {
+                self.enqueue::<ClusterConsoleToken>(watch::named(namespace, name));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Error, Pass, Subject};
 use crate::api::console_token::Vendor;
 use crate::api::project_settings::ProjectValues;
 use crate::api::rotation::KeyCount;
-use crate::api::{ConsoleToken, GatewayApiKey, LEAKED, ProjectSettings, ProviderKey};
+use crate::api::{GatewayApiKey, LEAKED, ProjectSettings, ProviderKey};
 use crate::cluster::ledger;
 use crate::cluster::object::{self, Managed, log_about};
 use crate::cluster::secret::Secrets;
@@ -18,9 +18,10 @@ use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::credentials::Entries;
 use crate::plan::fault::Fault;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Owner, Place};
 use crate::plan::listing::{KeyId, Listed};
+use crate::plan::mints;
 use crate::plan::naming::{ClusterId, Identity, Mark};
 use crate::plan::provider_key::ProviderKeyListing;
 use crate::plan::report::Notice;
@@ -39,6 +40,7 @@ use crate::protocol::{key, project_settings, provider_key};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,6 +207,10 @@ impl<K: Managed> ObjectPort<K> for Live {
         object::write_status(&self.0.client, object, status).await
     }
 
+    async fn hold(&self, object: &K) -> kube::Result<K> {
+        object::hold(&self.0.client, object).await
+    }
+
     async fn release(&self, object: &K) -> kube::Result<K> {
         object::release(&self.0.client, object).await
     }
@@ -238,6 +244,18 @@ impl Ports for Live {
         tokio::time::sleep(time).await;
     }
 
+    fn home(&self) -> &str {
+        &self.0.settings.home
+    }
+
+    fn shares_tokens(&self) -> bool {
+        self.0.sees_all
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        self.0.namespaces.labels(namespace)
+    }
+
     fn cluster(&self) -> &ClusterId {
         &self.0.cluster
     }
@@ -258,7 +276,7 @@ impl Ports for Live {
         Secrets::new(self.0.client.clone(), namespace)
     }
 
-    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+    fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         self.0.token(token)
     }
 
@@ -270,7 +288,7 @@ impl Ports for Live {
         self.0.queues.enqueue_token(token);
     }
 
-    fn place(&self, token: &ConsoleToken) -> Place {
+    fn place(&self, token: &AnyToken) -> Place {
         self.0.settings.vendors.place(token).place
     }
 
@@ -323,11 +341,31 @@ impl KeyPorts for Live {
     }
 
     fn made_today(&self, key: &GatewayApiKey) -> Option<KeyCount> {
-        self.0.minted(&TokenRef::named_by(key), &key.name_any())
+        let token = TokenRef::named_by(key);
+        self.0.minted(&token, &mints::name_of(&token, &object::namespace(key), &key.name_any()))
     }
 
     fn count_made(&self, key: &GatewayApiKey) {
-        self.0.count_minted(&TokenRef::named_by(key), &key.name_any());
+        let (token, namespace) = (TokenRef::named_by(key), object::namespace(key));
+        self.0.count_minted(&token, &mints::name_of(&token, &namespace, &key.name_any()));
+        if let Some(total) = mints::total_of(&token, &namespace) {
+            self.0.count_minted(&token, &total);
+        }
+    }
+
+    fn made_in_namespace(&self, key: &GatewayApiKey) -> Option<KeyCount> {
+        let token = TokenRef::named_by(key);
+        self.0.minted(&token, &mints::total_of(&token, &object::namespace(key))?)
+    }
+
+    fn each_key_beside(&self, key: &GatewayApiKey, mut visit: impl FnMut(&GatewayApiKey)) {
+        let (token, namespace, uid) = (TokenRef::named_by(key), key.namespace(), key.uid());
+        self.0.stores.each_made_with(&token, |other: &GatewayApiKey| {
+            if other.namespace() == namespace && other.uid() != uid {
+                // The store may not show our own last write yet.
+                visit(&self.0.memory.newest(Arc::new(other.clone())));
+            }
+        });
     }
 
     fn may_exist(&self, mark: &Mark) -> bool {
@@ -336,7 +374,7 @@ impl KeyPorts for Live {
         !self.0.sees_all || self.0.stores.keys.state().into_iter().any(|it| is_it(it.uid()))
     }
 
-    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
+    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
         self.0.doubt(token, listing)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::cluster::object::Managed;
 use crate::plan::retry;
+use crate::protocol::console_token::ports::Holds;
 use crate::protocol::memory::Remembered;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -23,15 +24,6 @@ struct Entry {
     compared: Option<Timestamp>,
     failures: u32,
     stale: u32,
-}
-
-/// A Secret with our finalizer for a ConsoleToken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holds {
-    /// Its name.
-    pub secret: String,
-    /// RBAC did not allow the finalizer, which is reported once.
-    pub refused: bool,
 }
 
 /// How many of the last released resources are remembered.

@@ -2,10 +2,10 @@
 //! memory, and in the status of the ConsoleToken for the next process.
 
 use super::context::Context;
+use crate::api::ConsoleTokenStatus;
 use crate::api::console_token::MintedToday;
 use crate::api::rotation::KeyCount;
-use crate::api::{ConsoleToken, ConsoleTokenStatus};
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::mints::Mints;
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -61,14 +61,14 @@ impl Context {
     }
 
     /// The counts for the status of that ConsoleToken, if they exceed those in it.
-    pub fn minted_today(&self, token: &ConsoleToken, now: Timestamp) -> Option<Vec<MintedToday>> {
-        let stands = token.status.as_ref().map(ConsoleTokenStatus::keys_today).unwrap_or_default();
+    pub fn minted_today(&self, token: &AnyToken, now: Timestamp) -> Option<Vec<MintedToday>> {
+        let stands = token.status().map(ConsoleTokenStatus::keys_today).unwrap_or_default();
         let known = stands.clone();
-        self.minted_keys.with(&TokenRef::of(token), || Some(known), |it| it.to_keep(&stands, now))
+        self.minted_keys.with(&token.reference(), || Some(known), |it| it.to_keep(&stands, now))
     }
 
     fn remembered(&self, token: &TokenRef) -> Option<Vec<MintedToday>> {
         let token = self.stores.token(token)?;
-        Some(token.status.as_ref().map(ConsoleTokenStatus::keys_today).unwrap_or_default())
+        Some(token.status().map(ConsoleTokenStatus::keys_today).unwrap_or_default())
     }
 }

@@ -3,21 +3,19 @@
 //! created would look like an orphan.
 
 use super::context::Context;
-use crate::api::ConsoleToken;
-use crate::cluster::object::log_about;
 use crate::cluster::{inventory, ledger};
 use crate::gateway::account::{Account, Listing};
 use crate::gateway::shares::ListingId;
 use crate::plan;
 use crate::plan::decision::STRAGGLING;
 use crate::plan::hash;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::log_token;
+use crate::plan::identity::{AnyToken, with_token};
 use crate::plan::ledger::Entry;
 use crate::plan::listing::KeyId;
 use crate::plan::orphans::{self, AT_ONCE, Known, Orphan, Sight, Suspects};
 use crate::plan::retry;
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -159,9 +157,9 @@ pub fn forget(context: &Context, listing: &ListingId) {
 }
 
 /// Sweeps if that is due, right after a listing. Errors of a sweep do not affect the ConsoleToken.
-pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Account, listing: &Listing) {
+pub async fn after_listing(context: &Context, token: &AnyToken, account: &Account, listing: &Listing) {
     let uid = token.uid().unwrap_or_default();
-    let state = context.accounts.state(&TokenRef::of(token));
+    let state = context.accounts.state(&token.reference());
     // In a different account, every key of ours would look deleted.
     if state.is_some_and(|it| it.uid == uid && it.doubt.is_some()) {
         return;
@@ -176,7 +174,7 @@ pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Ac
     let outcome = match sweep.run().await {
         Ok(()) => "ok",
         Err(error) => {
-            log_about!(warn, token, %error, "no sweep for orphaned keys this time; the next one comes by itself");
+            log_token!(warn, token, %error, "no sweep for orphaned keys this time; the next one comes by itself");
             "skipped"
         }
     };
@@ -185,7 +183,7 @@ pub async fn after_listing(context: &Context, token: &ConsoleToken, account: &Ac
 
 struct Sweep<'a> {
     context: &'a Context,
-    token: &'a ConsoleToken,
+    token: &'a AnyToken,
     account: &'a Account,
     listing: &'a Listing,
     id: Arc<ListingId>,
@@ -202,7 +200,7 @@ impl Sweep<'_> {
             self.drop_gone(&mut orphans, &before).await;
         }
         if let Some(notice) = orphans::found(&orphans, &before) {
-            self.context.notify(self.token, notice);
+            with_token!(self.token, token => self.context.notify(token.as_ref(), notice));
         }
         let revoked = self.revoke(&orphans, &before).await;
         orphans.retain(|it| !revoked.as_ref().is_ok_and(|ids| ids.contains(&it.key.id)));
@@ -258,14 +256,14 @@ impl Sweep<'_> {
         let still: BTreeSet<_> = still.into_iter().map(|it| it.key.id).collect();
         for id in condemned.into_iter().filter(|id| still.contains(id)) {
             if let Err(fault) = self.account.revoke(&id).await {
-                log_about!(warn, self.token, key = id.0, %fault, "an orphaned key could not be revoked; tried again by the next sweep");
+                log_token!(warn, self.token, key = id.0, %fault, "an orphaned key could not be revoked; tried again by the next sweep");
                 break;
             }
             revoked.push(id);
         }
         self.context.metrics.orphans_revoked(self.account.capabilities().name, revoked.len());
         if let Some(notice) = orphans::revoked(&revoked) {
-            self.context.notify(self.token, notice);
+            with_token!(self.token, token => self.context.notify(token.as_ref(), notice));
         }
         Ok(revoked)
     }
@@ -285,7 +283,7 @@ impl Sweep<'_> {
                 && let Err(error) = self.context.ledger.forget(entry).await
             {
                 let (key, serial) = (&entry.key_id, entry.serial);
-                log_about!(debug, self.token, key, serial, %error, "an entry of a key that is gone stays until the next sweep");
+                log_token!(debug, self.token, key, serial, %error, "an entry of a key that is gone stays until the next sweep");
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const PROOF: SignedDuration = SignedDuration::from_hours(1);
 
 impl Listing {
+    /// The ids of all keys.
+    pub fn ids(&self) -> BTreeSet<&str> {
+        self.keys.iter().map(|it| it.id.0.as_str()).collect()
+    }
+
     /// The keys that carry one of the identity's marks.
     pub fn view(&self, identity: &Identity) -> View {
         let own = self
@@ -147,6 +153,11 @@ impl Account {
     /// What the account's listings contain: which account, and which collection of keys.
     pub fn lists(&self) -> Arc<ListingId> {
         Arc::clone(&self.shared().id)
+    }
+
+    /// Until when the vendor wants no ordinary calls. `None`: it takes them.
+    pub fn paused_until(&self) -> Option<Timestamp> {
+        self.shared().budget.paused_until()
     }
 
     /// Capabilities of the vendor.

@@ -75,6 +75,11 @@ impl Budget {
         self.lock().paused(Purpose::Ordinary, self.clock.now())
     }
 
+    /// Until when the vendor wants no ordinary calls. `None`: it takes them.
+    pub fn paused_until(&self) -> Option<Timestamp> {
+        self.lock().paused_until.filter(|until| *until > self.clock.now())
+    }
+
     /// Starts a pause that the vendor asked for.
     pub fn pause(&self, until: Option<Timestamp>) {
         let now = self.clock.now();

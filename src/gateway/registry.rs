@@ -4,10 +4,9 @@
 use super::access::Access;
 use super::http::Wire;
 use super::{Gateway, cortecs, edenai, edgee};
-use crate::api::ConsoleToken;
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::AnyToken;
 use crate::plan::ledger::{Place, TokenPlace};
 
 /// Every driver, in the order of `keysmith explain`.
@@ -91,16 +90,16 @@ impl Vendors {
     }
 
     /// The account coordinates of a ConsoleToken.
-    pub fn place(&self, token: &ConsoleToken) -> TokenPlace {
-        let spec = &token.spec;
+    pub fn place(&self, token: &AnyToken) -> TokenPlace {
+        let spec = token.spec();
         let driver = self.driver(&spec.vendor);
         let named = |driver: &Driver| (driver.account)(&spec.vendor).unwrap_or_default().to_owned();
         let endpoint = driver.map(|it| it.capabilities.endpoint_of(spec));
         let endpoint = endpoint.unwrap_or(spec.endpoint.as_deref()).unwrap_or_default();
-        let reference = TokenRef::of(token);
+        let reference = token.reference();
         let vendor = driver.map_or("", |it| it.capabilities.name);
         let place = Place::of(&reference, vendor, endpoint, &driver.map_or_else(String::new, named));
-        let account = token.status.as_ref().and_then(|it| it.account.as_ref());
+        let account = token.status().and_then(|it| it.account.as_ref());
         TokenPlace {
             token: reference,
             place,
@@ -224,13 +223,14 @@ mod tests {
         };
         static OWN: [Driver; 1] = [Driver { name: "own", capabilities: &TABLE, ..edgee::DRIVER }];
         let vendors = Vendors::of(&OWN);
-        let token = |spec: serde_json::Value| -> ConsoleToken {
+        let token = |spec: serde_json::Value| -> AnyToken {
             let mut whole = json!({"vendor": {"edgee": {"organizationId": "o"}}});
             whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-            serde_json::from_value(json!({
+            let token: crate::api::ConsoleToken = serde_json::from_value(json!({
                 "apiVersion": "keysmith.dev/v1alpha1", "kind": "ConsoleToken", "metadata": {"name": "a"}, "spec": whole,
             }))
-            .unwrap()
+            .unwrap();
+            token.into()
         };
         let (endpoint, elsewhere) = ("https://llm.example.com/sub/", "https://gateway.example.com/");
         for (spec, place, base) in [
@@ -240,10 +240,10 @@ mod tests {
         ] {
             let token = token(spec);
             assert_eq!(vendors.place(&token).place.endpoint, place);
-            assert_eq!(TABLE.base_url(&token.spec), base);
+            assert_eq!(TABLE.base_url(token.spec()), base);
         }
         let own = token(json!({}));
-        assert_eq!(edgee::CAPABILITIES.base_url(&own.spec), "https://api.edgee.ai");
+        assert_eq!(edgee::CAPABILITIES.base_url(own.spec()), "https://api.edgee.ai");
         assert_eq!(Vendors::default().place(&own).place.endpoint, "https://api.edgee.app");
         let printed = serde_json::to_value(&TABLE).unwrap();
         assert_eq!((&printed["endpoint"], &printed["gatewayUrl"]), (&json!(null), &json!(null)));

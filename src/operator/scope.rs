@@ -7,7 +7,7 @@ use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
 use crate::controller::kinds::{Filled, Listed, Queues, Sources, Stores};
-use crate::plan::identity::ObjectName;
+use crate::plan::identity::{ObjectName, TokenKind};
 use crate::runtime::liveness::Liveness;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt};
@@ -149,12 +149,29 @@ impl Scope {
         }
     }
 
+    /// Enqueues what a namespace has with ClusterConsoleTokens, because the labels of the namespace changed.
+    pub fn enqueue_shared(&self, namespace: &str) {
+        let Some(queues) = self.queues().clone() else {
+            return;
+        };
+        for_each_kind!(K => self.enqueue_shared_of::<K>(namespace, &queues));
+    }
+
+    fn enqueue_shared_of<K: Listed>(&self, namespace: &str, queues: &Queues) {
+        let shared = |it: &K| it.token().is_some_and(|it| it.kind == TokenKind::ClusterConsoleToken);
+        let here = |it: &K| it.meta().namespace.as_deref() == Some(namespace);
+        for object in watch::select(K::store(&self.stores), |it| here(it) && shared(it)) {
+            queues.enqueue::<K>(object);
+        }
+    }
+
     fn enqueue_readers_of<K: Listed>(&self, touched: &Touched, queues: &Queues) {
         let (ObjectName { namespace, name }, owner) = (&touched.secret, &touched.owner);
         if let Some(owner) = owner.as_ref().filter(|it| it.kind == K::KIND) {
             queues.enqueue::<K>(watch::named(Some(namespace), &owner.name));
         }
-        let here = |it: &K| it.meta().namespace.as_ref() == Some(namespace);
+        // A ClusterConsoleToken reads Secrets of the operator's namespace: one of that name elsewhere enqueues it in vain.
+        let here = |it: &K| it.meta().namespace.as_ref().is_none_or(|own| own == namespace);
         let reads = |it: &K| it.reads_secret(name, owner.is_some()) && here(it);
         for object in watch::select(K::store(&self.stores), reads) {
             queues.enqueue::<K>(object);

@@ -8,7 +8,7 @@ use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
-use crate::session::{Kubernetes, Session};
+use crate::session::{self, Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use kube::Client;
 use std::io::{IsTerminal, Write};
@@ -25,7 +25,7 @@ const REMAINS: u8 = 3;
     be asked, what -n, --console-token, --key or --ledger-namespace names does not exist, or something else went wrong."
 )]
 pub struct Arguments {
-    /// Only ConsoleTokens of this namespace; resources are read in all namespaces nevertheless.
+    /// Only ConsoleTokens of this namespace, and no ClusterConsoleTokens; resources are read in all namespaces nevertheless.
     #[arg(short, long, value_parser = flags::namespace)]
     namespace: Option<String>,
     /// Only the ConsoleTokens of this name.
@@ -48,6 +48,9 @@ pub struct Arguments {
     /// The operator's namespace, where the ledger is; looked for when left out.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
     ledger_namespace: Option<String>,
+    /// Namespace of the Secrets that ClusterConsoleTokens name, usually the operator's; looked for when left out.
+    #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
+    cluster_resource_namespace: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -109,6 +112,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
         }
         None => find_ledger(&kubernetes.client, kubernetes.namespace.clone()).await?,
     };
+    let home = session::home(&kubernetes, arguments.cluster_resource_namespace.clone()).await;
     let client = kubernetes.client;
     Ok(Survey {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
@@ -118,6 +122,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
             clock: Clock::system(),
             endpoints,
             vendors: Vendors::default(),
+            home,
         },
     })
 }

@@ -6,7 +6,9 @@ use super::facts::Facts;
 use super::listing::KeyId;
 use super::naming::Serial;
 use super::requests::Cause;
+use super::retry::plus;
 use super::rotation;
+use super::spec_error::SpecError;
 use jiff::{SignedDuration, Timestamp};
 
 /// A create call must be sent within this time after its claim; later it is not sent at all.
@@ -147,6 +149,8 @@ pub enum Why {
     TooMany,
     /// Too many keys were created within a day; no more before this time.
     MintingStopped(Timestamp),
+    /// The limits of the ClusterConsoleToken do not permit a new key, or a change.
+    LimitExceeded(SpecError),
     /// The Secret changed, and its readers have not been restarted since.
     Republished,
     /// `spec.suspend`
@@ -183,7 +187,22 @@ pub(super) fn issue(facts: &Facts, why: Why) -> Decision {
     match rotation::stopped(facts) {
         Some(until) => take(Step::Rest(Some(until)), Why::MintingStopped(until)),
         None if immutable(facts) => take(Step::Rest(None), Why::SecretImmutable),
+        None if facts.bounds.refusal.is_some() => limited(facts),
         None => take(Step::Issue(facts.next_serial()), why),
+    }
+}
+
+/// Interval at which the limits are looked at again: another key of the namespace may have made room.
+const ROOM: SignedDuration = SignedDuration::from_mins(5);
+
+/// Rests, because the limits of the ClusterConsoleToken do not permit what is due.
+pub(super) fn limited(facts: &Facts) -> Decision {
+    match &facts.bounds.refusal {
+        Some(refusal) => {
+            let until = refusal.until.unwrap_or_else(|| plus(facts.now, ROOM));
+            take(Step::Rest(Some(until)), Why::LimitExceeded(refusal.error.clone()))
+        }
+        None => take(Step::Rest(None), Why::Fresh),
     }
 }
 

@@ -7,6 +7,7 @@ use super::listing::{KeyId, Listed, OwnKey, View};
 use super::money;
 use super::naming::{Identity, Serial};
 use super::requests::RotationRequests;
+use super::spec_error::SpecError;
 use crate::api::GatewayApiKeyStatus;
 use crate::api::rotation::{CarriedSpend, KeyCount, PreviousKey, SecretContest};
 use jiff::{SignedDuration, Timestamp};
@@ -201,6 +202,33 @@ impl From<&GatewayApiKeyStatus> for Record {
     }
 }
 
+/// What the limits of a ClusterConsoleToken mean for a key now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bounds {
+    /// Why no key may be created now, if so.
+    pub refusal: Option<Refusal>,
+    /// The least time between two rotations that a user requests.
+    pub least_apart: SignedDuration,
+}
+
+/// Why no key may be created now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What exceeds the limits, and what to do.
+    pub error: SpecError,
+    /// When it may be different, if that is known.
+    pub until: Option<Timestamp>,
+    /// Whether the settings of an existing key are not changed either.
+    pub freezes: bool,
+}
+
+impl Bounds {
+    /// Whether the settings of an existing key must not be changed.
+    pub fn frozen(&self) -> Option<&Refusal> {
+        self.refusal.as_ref().filter(|it| it.freezes)
+    }
+}
+
 /// Everything that a decision about a key may depend on.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -259,6 +287,8 @@ pub struct Facts {
     pub under_name: Option<KeyCount>,
     /// Limit of keys created within a day for one resource, or under one name.
     pub keys_per_day: u64,
+    /// What the limits of its ClusterConsoleToken mean for it.
+    pub bounds: Bounds,
 }
 
 impl Facts {

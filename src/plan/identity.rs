@@ -1,11 +1,15 @@
 //! Identities: a console token, a namespaced object, an account at a vendor. A name alone is not unique across
 //! namespaces and kinds.
 
-use crate::api::ConsoleToken;
-use crate::api::kind::NamesToken;
+use crate::api::kind::{NamesToken, Token};
 use crate::api::shared::{ConsoleTokenKind, ConsoleTokenRef};
+use crate::api::{
+    ClusterConsoleToken, ClusterConsoleTokenSpec, ConsoleToken, ConsoleTokenSpec, ConsoleTokenStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use std::fmt;
+use std::sync::Arc;
 use url::Url;
 
 /// The kinds that a reference to a console token can have. A kind that this version does not know is refused by the
@@ -14,6 +18,8 @@ use url::Url;
 pub enum TokenKind {
     /// A ConsoleToken, which is namespaced.
     ConsoleToken,
+    /// A ClusterConsoleToken, which is cluster-scoped.
+    ClusterConsoleToken,
 }
 
 impl TokenKind {
@@ -21,6 +27,7 @@ impl TokenKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ConsoleToken => "ConsoleToken",
+            Self::ClusterConsoleToken => "ClusterConsoleToken",
         }
     }
 
@@ -28,6 +35,7 @@ impl TokenKind {
     pub fn read(written: Option<&str>) -> Option<Self> {
         match written {
             None | Some("ConsoleToken") => Some(Self::ConsoleToken),
+            Some("ClusterConsoleToken") => Some(Self::ClusterConsoleToken),
             Some(_) => None,
         }
     }
@@ -45,11 +53,6 @@ pub struct TokenRef {
 }
 
 impl TokenRef {
-    /// The identity of this ConsoleToken.
-    pub fn of(token: &ConsoleToken) -> Self {
-        Self { kind: TokenKind::ConsoleToken, namespace: token.namespace(), name: token.name_any() }
-    }
-
     /// The console token that this resource references.
     pub fn named_by<K: NamesToken + ResourceExt>(object: &K) -> Self {
         Self::named(object.console_token_ref(), object.namespace())
@@ -60,23 +63,158 @@ impl TokenRef {
     pub fn named(reference: &ConsoleTokenRef, namespace: Option<String>) -> Self {
         match reference.kind {
             None | Some(ConsoleTokenKind::ConsoleToken) => Self::beside(namespace, &reference.name),
+            Some(ConsoleTokenKind::ClusterConsoleToken) => Self::shared(&reference.name),
         }
     }
 
     /// Whether a resource in this namespace references this console token.
     pub fn is_named(&self, reference: &ConsoleTokenRef, namespace: Option<&str>) -> bool {
-        match reference.kind {
-            None | Some(ConsoleTokenKind::ConsoleToken) => {
-                self.kind == TokenKind::ConsoleToken
-                    && self.name == reference.name
-                    && self.namespace.as_deref() == namespace
-            }
+        let kind = match reference.kind {
+            None | Some(ConsoleTokenKind::ConsoleToken) => TokenKind::ConsoleToken,
+            Some(ConsoleTokenKind::ClusterConsoleToken) => TokenKind::ClusterConsoleToken,
+        };
+        let near = match kind {
+            TokenKind::ConsoleToken => self.namespace.as_deref() == namespace,
+            TokenKind::ClusterConsoleToken => true,
+        };
+        self.kind == kind && near && self.name == reference.name
+    }
+
+    /// The ConsoleToken with this name in this namespace.
+    pub fn beside(namespace: Option<String>, name: &str) -> Self {
+        Self { kind: TokenKind::ConsoleToken, namespace, name: name.to_owned() }
+    }
+
+    /// The ClusterConsoleToken with this name.
+    pub fn shared(name: &str) -> Self {
+        Self { kind: TokenKind::ClusterConsoleToken, namespace: None, name: name.to_owned() }
+    }
+
+    /// The token of the same kind, and in the same namespace, with this name: the issuer of a minted one.
+    pub fn sibling(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+
+    /// A reference to this token from a resource that may name it.
+    pub fn reference(&self) -> ConsoleTokenRef {
+        let kind = match self.kind {
+            TokenKind::ConsoleToken => None,
+            TokenKind::ClusterConsoleToken => Some(ConsoleTokenKind::ClusterConsoleToken),
+        };
+        ConsoleTokenRef { kind, name: self.name.clone() }
+    }
+
+    /// Kind and name, for messages: `ConsoleToken edgee`.
+    pub fn titled(&self) -> String {
+        format!("{} {}", self.kind.name(), self.name)
+    }
+}
+
+/// A console token of either kind.
+#[derive(Clone, Debug)]
+pub enum AnyToken {
+    /// A ConsoleToken.
+    Namespaced(Arc<ConsoleToken>),
+    /// A ClusterConsoleToken.
+    Cluster(Arc<ClusterConsoleToken>),
+}
+
+/// Evaluates an expression with the token of either kind: `with_token!(self, it => it.uid())`.
+macro_rules! with_token {
+    ($token:expr, $name:ident => $body:expr) => {
+        match $token {
+            $crate::plan::identity::AnyToken::Namespaced($name) => $body,
+            $crate::plan::identity::AnyToken::Cluster($name) => $body,
+        }
+    };
+}
+pub(crate) use with_token;
+
+/// Logs a line about a console token, with its kind, namespace and name.
+macro_rules! log_token {
+    ($level:ident, $token:expr, $($rest:tt)+) => {{
+        let $crate::plan::identity::TokenRef { kind, namespace, name } = $token.reference();
+        tracing::$level!(kind = kind.name(), namespace, name, $($rest)+)
+    }};
+}
+pub(crate) use log_token;
+
+impl AnyToken {
+    /// Its identity.
+    pub fn reference(&self) -> TokenRef {
+        match self {
+            Self::Namespaced(token) => TokenRef::beside(token.namespace(), &token.name_any()),
+            Self::Cluster(token) => TokenRef::shared(&token.name_any()),
         }
     }
 
-    /// The ConsoleToken with this name in this namespace, for example the issuer of another one.
-    pub fn beside(namespace: Option<String>, name: &str) -> Self {
-        Self { kind: TokenKind::ConsoleToken, namespace, name: name.to_owned() }
+    /// The credential.
+    pub fn spec(&self) -> &ConsoleTokenSpec {
+        with_token!(self, token => token.token_spec())
+    }
+
+    /// Which namespaces may use it; `None`: it is used in its own namespace only.
+    pub fn sharing(&self) -> Option<&ClusterConsoleTokenSpec> {
+        with_token!(self, token => token.sharing())
+    }
+
+    /// Its status, if it has one yet.
+    pub fn status(&self) -> Option<&ConsoleTokenStatus> {
+        with_token!(self, token => token.status.as_ref())
+    }
+
+    /// Its metadata.
+    pub fn meta(&self) -> &ObjectMeta {
+        with_token!(self, token => &token.metadata)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.meta().name.as_deref().unwrap_or_default()
+    }
+
+    /// Its UID.
+    pub fn uid(&self) -> Option<String> {
+        self.meta().uid.clone()
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.meta().deletion_timestamp.is_some()
+    }
+
+    /// The annotation of that name.
+    pub fn annotation(&self, name: &str) -> Option<&String> {
+        self.meta().annotations.as_ref()?.get(name)
+    }
+
+    /// Whether the pass over this token may still change something: the finalizer of that name is there.
+    pub fn has_finalizer(&self, finalizer: &str) -> bool {
+        self.meta().finalizers.iter().flatten().any(|it| it == finalizer)
+    }
+}
+
+impl From<ConsoleToken> for AnyToken {
+    fn from(token: ConsoleToken) -> Self {
+        Self::Namespaced(Arc::new(token))
+    }
+}
+
+impl From<ClusterConsoleToken> for AnyToken {
+    fn from(token: ClusterConsoleToken) -> Self {
+        Self::Cluster(Arc::new(token))
+    }
+}
+
+impl From<Arc<ConsoleToken>> for AnyToken {
+    fn from(token: Arc<ConsoleToken>) -> Self {
+        Self::Namespaced(token)
+    }
+}
+
+impl From<Arc<ClusterConsoleToken>> for AnyToken {
+    fn from(token: Arc<ClusterConsoleToken>) -> Self {
+        Self::Cluster(token)
     }
 }
 
@@ -229,13 +367,32 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_is_not_known_is_refused_by_name_and_is_no_console_token_of_that_name() {
-        let why = key(&json!({"name": "edgee", "kind": "ClusterConsoleToken"})).unwrap_err();
-        assert!(why.contains("ClusterConsoleToken"), "{why}");
-        assert_eq!(TokenKind::read(Some("ClusterConsoleToken")), None);
-        for written in [None, Some(TokenKind::ConsoleToken.name())] {
-            assert_eq!(TokenKind::read(written), Some(TokenKind::ConsoleToken));
+    fn a_shared_token_is_one_for_all_namespaces_and_no_namespaced_one_of_its_name() {
+        let key = key(&json!({"name": "edgee", "kind": "ClusterConsoleToken"})).unwrap();
+        let shared = TokenRef::named_by(&key);
+        assert_eq!(shared, TokenRef::shared("edgee"));
+        assert_eq!(shared.reference(), key.spec.console_token_ref);
+        for namespace in [Some("shop"), Some("other")] {
+            assert!(shared.is_named(&key.spec.console_token_ref, namespace));
+            let beside = TokenRef::beside(namespace.map(str::to_owned), "edgee");
+            assert!(!beside.is_named(&key.spec.console_token_ref, namespace));
+            assert!(!shared.is_named(&beside.reference(), namespace));
         }
+        assert_eq!(
+            (shared.to_string(), shared.titled()),
+            ("edgee".to_owned(), "ClusterConsoleToken edgee".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_refused_by_name_and_is_no_console_token_of_that_name() {
+        let why = key(&json!({"name": "edgee", "kind": "GalaxyConsoleToken"})).unwrap_err();
+        assert!(why.contains("GalaxyConsoleToken"), "{why}");
+        assert_eq!(TokenKind::read(Some("GalaxyConsoleToken")), None);
+        for kind in [TokenKind::ConsoleToken, TokenKind::ClusterConsoleToken] {
+            assert_eq!(TokenKind::read(Some(kind.name())), Some(kind));
+        }
+        assert_eq!(TokenKind::read(None), Some(TokenKind::ConsoleToken));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use super::adoption;
 use super::capability::Recovery;
 use super::claim::{Claim, Purpose};
 use super::contest::{self, Contest};
-use super::decision::{Decision, Served, Step, TAKEN, Why, again, immutable, issue, newest, outranked, take};
+use super::decision::{
+    Decision, Served, Step, TAKEN, Why, again, immutable, issue, limited, newest, outranked, take,
+};
 use super::desired::Desired;
 use super::facts::{Confirmed, Facts, Record, Target};
 use super::listing::KeyId;
@@ -53,7 +55,7 @@ pub fn decide(facts: &Facts, desired: &Desired) -> Decision {
         return leak_alone(facts).unwrap_or_else(|| take(rest, Why::Suspended));
     }
     if let Some(id) = desired.external_id.as_ref().filter(|_| desired.observed) {
-        return adoption::observe(facts, id);
+        return if facts.bounds.refusal.is_some() { limited(facts) } else { adoption::observe(facts, id) };
     }
     let served = facts.record.id.as_ref().zip(facts.record.serial);
     let served = served.map(|(id, serial)| Served { id, serial });
@@ -91,6 +93,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
     match (served, &desired.external_id) {
         (Some(served), _) => keep(facts, desired, &served),
         (None, _) if desired.idle.is_some() && is_first(facts) => take(Step::Rest(None), Why::Idle),
+        (None, _) if facts.bounds.refusal.is_some() => limited(facts),
         (None, Some(id)) if facts.record.settled == Serial(0) || facts.record.immutable_hash.is_none() => {
             adoption::take_over(facts, desired, id)
         }
@@ -143,6 +146,7 @@ fn drop_leaked(facts: &Facts) -> Option<Decision> {
         || failed
         || unwritable(facts).is_some()
         || immutable(facts)
+        || facts.bounds.refusal.is_some()
         || rotation::stopped(facts).is_some();
     let id = record.id.as_ref().filter(|_| rotation::leaked(facts) && hindered)?;
     Some(take(Step::DropLeaked(id.clone()), Why::Leaked))
@@ -164,7 +168,11 @@ pub fn leak_alone(facts: &Facts) -> Option<Decision> {
 /// What prevents a replacement of the served key, and until when, if that is known.
 fn hindered(facts: &Facts) -> Option<(Why, Option<Timestamp>)> {
     let stopped = rotation::stopped(facts).map(|until| (Why::MintingStopped(until), Some(until)));
-    stopped.or_else(|| immutable(facts).then_some((Why::SecretImmutable, None)))
+    let limited = || match limited(facts) {
+        Decision { step: Step::Rest(until), why: why @ Why::LimitExceeded(_) } => Some((why, until)),
+        _ => None,
+    };
+    stopped.or_else(|| immutable(facts).then_some((Why::SecretImmutable, None))).or_else(limited)
 }
 
 /// Keeps the served key, its Secret and its settings correct, and replaces the key in time.
@@ -196,7 +204,8 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
             Next::Wait(until) => waits.push(until),
         }
     }
-    if let Some(decision) = settings(facts, desired, served) {
+    let frozen = facts.bounds.frozen().map(|_| limited(facts));
+    if let Some(decision) = settings(facts, desired, served).filter(|_| frozen.is_none()) {
         return decision;
     }
     match spare(facts, served) {
@@ -211,8 +220,12 @@ fn keep(facts: &Facts, desired: &Desired, served: &Served<'_>) -> Decision {
         (Some(due), Some((_, until))) => until.map(|until| until.max(due.at)),
         (due, _) => due.map(|due| due.at),
     });
+    if let Some(Decision { step: Step::Rest(until), .. }) = &frozen {
+        waits.push(*until);
+    }
     let wake = waits.into_iter().flatten().min();
-    take(Step::Rest(wake), overdue.map_or(Why::Fresh, |(why, _)| why.clone()))
+    let fresh = frozen.map_or(Why::Fresh, |decision| decision.why);
+    take(Step::Rest(wake), overdue.map_or(fresh, |(why, _)| why.clone()))
 }
 
 fn replace_expired(facts: &Facts, expired: Timestamp) -> Decision {

@@ -110,6 +110,7 @@ impl Place {
             TokenKind::ConsoleToken => {
                 Some(TokenRef::beside(Some(namespace.to_owned()), &self.console_token))
             }
+            TokenKind::ClusterConsoleToken => Some(TokenRef::shared(&self.console_token)),
         }
     }
 }
@@ -118,6 +119,7 @@ impl Place {
 fn kind(token: &TokenRef) -> Option<String> {
     match token.kind {
         TokenKind::ConsoleToken => None,
+        TokenKind::ClusterConsoleToken => Some(token.kind.name().to_owned()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How many keys were created within a day under one name. A resource that is deleted and created again has another
 //! UID and an empty status, so counting by name keeps the daily limit effective.
 
+use super::identity::{TokenKind, TokenRef};
 use super::retry::plus;
 use crate::api::console_token::MintedToday;
 use crate::api::rotation::KeyCount;
@@ -13,6 +14,30 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const NOTABLE: u64 = 2;
 /// Limit of names in status; those with the most keys are kept.
 const MOST: usize = 100;
+
+/// Limit of namespaces in status.
+const MOST_TOTALS: usize = 500;
+
+/// The name under which the keys of a resource are counted: its own or, with a ClusterConsoleToken, behind its
+/// namespace.
+pub fn name_of(token: &TokenRef, namespace: &str, name: &str) -> String {
+    match token.kind {
+        TokenKind::ConsoleToken => name.to_owned(),
+        TokenKind::ClusterConsoleToken => format!("{namespace}/{name}"),
+    }
+}
+
+/// The name under which all keys of a namespace are counted, with a ClusterConsoleToken.
+pub fn total_of(token: &TokenRef, namespace: &str) -> Option<String> {
+    match token.kind {
+        TokenKind::ConsoleToken => None,
+        TokenKind::ClusterConsoleToken => Some(format!("{namespace}/")),
+    }
+}
+
+fn is_total(name: &str) -> bool {
+    name.ends_with('/')
+}
 
 /// Counts by the name of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,12 +69,16 @@ impl Mints {
     /// The counts to write to status, or `None` if no write is needed: an expired count alone is not worth a write.
     /// `stands`: the present counts in status.
     pub fn to_keep(&self, stands: &[MintedToday], now: Timestamp) -> Option<Vec<MintedToday>> {
-        let running = self.0.iter().filter(|(_, (since, made))| now < plus(*since, DAY) && *made >= NOTABLE);
+        let notable = |name: &str, made: u64| made >= NOTABLE || is_total(name);
+        let running =
+            self.0.iter().filter(|(name, (since, made))| now < plus(*since, DAY) && notable(name, *made));
         let mut keep: Vec<_> = running
             .map(|(name, (since, made))| MintedToday { name: name.clone(), since: *since, made: *made })
             .collect();
-        keep.sort_by(|one, other| other.made.cmp(&one.made).then_with(|| one.name.cmp(&other.name)));
-        keep.truncate(MOST);
+        let rank = |it: &MintedToday| (!is_total(&it.name), std::cmp::Reverse(it.made));
+        keep.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.name.cmp(&other.name)));
+        let totals = keep.iter().filter(|it| is_total(&it.name)).count().min(MOST_TOTALS);
+        keep.truncate(totals + MOST);
         keep.sort_by(|one, other| one.name.cmp(&other.name));
         let news = keep.iter().any(|it| !stands.contains(it));
         news.then_some(keep)

@@ -186,6 +186,8 @@ pub enum ProviderKeyWhy {
     Deleting,
     /// A check was requested.
     Requested,
+    /// The limits of the ClusterConsoleToken do not permit it.
+    LimitExceeded,
     /// Nothing needs to be done.
     Fresh,
 }
@@ -201,6 +203,19 @@ pub struct ProviderKeyDecision {
 
 const fn take(step: ProviderKeyStep, why: ProviderKeyWhy) -> ProviderKeyDecision {
     ProviderKeyDecision { step, why }
+}
+
+impl ProviderKeyDecision {
+    /// The decision, if the limits of the console token do not permit new or changed provider keys.
+    #[must_use]
+    pub fn limited(self) -> Self {
+        match self.step {
+            ProviderKeyStep::Create(_) | ProviderKeyStep::Reassign(_) | ProviderKeyStep::Rest(None) => {
+                Self { step: ProviderKeyStep::Rest(None), why: ProviderKeyWhy::LimitExceeded }
+            }
+            _ => self,
+        }
+    }
 }
 
 impl ProviderKeyFacts {

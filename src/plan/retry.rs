@@ -1,7 +1,7 @@
 //! When to retry: exponential backoff with jitter from the resource's UID, so that a fleet does not retry at once
 //! and a test can predict every delay.
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::hash;
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,6 +9,8 @@ const FIRST: f64 = 2.0;
 const LONGEST: f64 = 900.0;
 /// Retry interval of a fault that only a change can fix.
 const UNTIL_CHANGE: SignedDuration = SignedDuration::from_hours(1);
+/// Further failures by the rate limit of the account do not lengthen the backoff.
+const THROTTLED: u32 = 3;
 /// Limit for a vendor's Retry-After.
 pub const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
@@ -22,7 +24,10 @@ pub fn backoff(attempts: u32, uid: &str) -> SignedDuration {
 
 /// When to retry after `fault`, the `attempts`-th failure in a row.
 pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timestamp {
-    let delay = backoff(attempts, uid);
+    // What slows the calls of a throttled account is its pause and its rate limit. A resource that was throttled several
+    // times must not wait ever longer while others, which just came, take its turns.
+    let throttled = matches!(fault.kind, FaultKind::Throttled { .. });
+    let delay = backoff(if throttled { attempts.min(THROTTLED) } else { attempts }, uid);
     if fault.needs_a_person() {
         return plus(now, delay.max(UNTIL_CHANGE));
     }
@@ -51,8 +56,6 @@ fn seconds(seconds: f64) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::fault::FaultKind;
-
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
@@ -75,8 +78,12 @@ mod tests {
 
     #[test]
     fn retry_after_is_a_lower_bound_of_the_backoff_and_clamped() {
-        for kind in [|until| FaultKind::Throttled { until }, |until| FaultKind::Failed { status: 503, until }]
-        {
+        let throttled = |attempts: u32| attempts.min(3);
+        for (kind, counted) in [
+            ((|until| FaultKind::Throttled { until }) as fn(_) -> _, throttled as fn(_) -> _),
+            (|until| FaultKind::Failed { status: 503, until }, |attempts| attempts),
+        ] {
+            let backoff = |attempts: u32| backoff(counted(attempts), "u");
             let wait = |asked: i64, attempts| {
                 let fault = Fault::without_effect(kind(Some(Timestamp::from_second(asked).unwrap())));
                 after(&fault, attempts, "u", NOW).duration_since(NOW)
@@ -85,9 +92,9 @@ mod tests {
             assert!((3600..=3601).contains(&wait(1_000_000_000, 1).as_secs()));
             for attempts in 1..20 {
                 for early in [-1_000_000, -5, 0, 1] {
-                    assert!(wait(early, attempts) >= backoff(attempts, "u"), "{early} {attempts}");
+                    assert!(wait(early, attempts) >= backoff(attempts), "{early} {attempts}");
                 }
-                assert_eq!(wait(0, attempts), backoff(attempts, "u"));
+                assert_eq!(wait(0, attempts), backoff(attempts));
             }
         }
     }

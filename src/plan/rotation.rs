@@ -42,9 +42,19 @@ pub fn retry(facts: &Facts) -> Option<Timestamp> {
 
 /// The next rotation, regardless of earlier failures.
 fn planned(facts: &Facts, desired: &Desired) -> Option<Due> {
-    asked(facts, desired)
-        .map(|cause| Due { at: Timestamp::UNIX_EPOCH, cause })
-        .or_else(|| scheduled(facts, desired))
+    let asked = asked(facts, desired).map(|cause| Due { at: earliest(facts, cause), cause });
+    match asked {
+        Some(asked) if asked.at <= facts.now => Some(asked),
+        asked => [asked, scheduled(facts, desired)].into_iter().flatten().min_by_key(|due| due.at),
+    }
+}
+
+/// When a requested rotation may begin: a ClusterConsoleToken may set a least time between two of them.
+fn earliest(facts: &Facts, cause: Cause) -> Timestamp {
+    let apart = facts.bounds.least_apart;
+    let before = facts.record.rotated_at.or(facts.record.created_at);
+    let waits = before.filter(|_| cause != Cause::Leaked && !apart.is_zero());
+    waits.map_or(Timestamp::UNIX_EPOCH, |before| plus(before, apart))
 }
 
 /// Whether a rotation of the served key is due by now.

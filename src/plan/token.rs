@@ -1,6 +1,7 @@
 //! ConsoleTokens: permitted endpoints, checks of the token's bytes, and the warning before expiry.
 
 use super::capability::{Capabilities, Endpoint, Minting};
+use super::identity::AnyToken;
 use super::policy::Policy;
 use super::retry::plus;
 use super::spec_error::SpecError;
@@ -8,7 +9,7 @@ use super::{names, pasted};
 use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::console_token::{Mint, MintedSecret};
 use crate::api::gateway_api_key::KeyType;
-use crate::api::{ConsoleToken, ConsoleTokenSpec, Reason};
+use crate::api::{ConsoleTokenSpec, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::collections::BTreeSet;
@@ -153,16 +154,23 @@ pub fn check_token(bytes: &[u8], place: &str) -> Result<String, SpecError> {
     pasted::bare(bytes).map(str::to_owned).map_err(refused)
 }
 
+/// The error for a ConsoleToken where only ClusterConsoleTokens are used.
+pub fn cluster_tokens_only() -> SpecError {
+    let message = "this installation uses ClusterConsoleTokens only, and keys made with this token keep working; have the platform team share \
+                   one, and name it in spec.consoleTokenRef with kind: ClusterConsoleToken";
+    SpecError { reason: Reason::KindNotAdmitted, ..SpecError::invalid(SpecError::SEVERAL, message) }
+}
+
 /// The location of a token, for messages.
-pub fn place(token: &ConsoleToken) -> String {
-    token.spec.token_secret().map_or_else(String::new, |it| format!("Secret {}, entry {}", it.name, it.key))
+pub fn place(token: &AnyToken) -> String {
+    token.spec().token_secret().map_or_else(String::new, |it| format!("Secret {}, entry {}", it.name, it.key))
 }
 
 /// The message for a token that cannot come back, because its Secret was deleted with the namespace.
-pub fn lost(token: &ConsoleToken) -> String {
+pub fn lost(token: &AnyToken) -> String {
     format!(
         "Secret {} is gone and cannot come back, because the namespace is being deleted",
-        token.spec.secret_name()
+        token.spec().secret_name()
     )
 }
 
@@ -192,7 +200,7 @@ pub fn minted_name(token: &str) -> String {
 /// Checks `spec.mint` of a ConsoleToken against what the vendor supports. `issuer`: what the referenced
 /// ConsoleToken's vendor supports, if that ConsoleToken exists.
 pub fn check_mint(
-    token: &ConsoleToken,
+    token: &AnyToken,
     mint: &Mint,
     own: &Capabilities,
     issuer: Option<&Capabilities>,
@@ -209,17 +217,22 @@ pub fn check_mint(
         return Err(SpecError::unsupported("spec.mint.scopes", message));
     }
     // Skipped during deletion, because the token is still needed to delete the keys created with it.
-    if token.metadata.deletion_timestamp.is_none() {
+    if !token.is_deleted() {
         check_minted(token, mint, own)?;
     }
     let name = &mint.issuer_ref.name;
-    if Some(name) == token.metadata.name.as_ref() {
+    if name == token.name() {
         let message =
-            "a ConsoleToken cannot mint itself; name one whose token was created in the vendor's console";
+            "a console token cannot mint itself; name one whose token was created in the vendor's console";
         return Err(SpecError::invalid("spec.mint.issuerRef", message));
     }
     let Some(issuer) = issuer else {
-        let message = format!("ConsoleToken {name} does not exist in this namespace; create it");
+        let message = match token {
+            AnyToken::Namespaced(_) => {
+                format!("ConsoleToken {name} does not exist in this namespace; create it")
+            }
+            AnyToken::Cluster(_) => format!("ClusterConsoleToken {name} does not exist; create it"),
+        };
         return Err(SpecError {
             reason: Reason::ConsoleTokenMissing,
             ..SpecError::invalid("spec.mint.issuerRef", message)
@@ -228,7 +241,8 @@ pub fn check_mint(
     if issuer.name != own.name || !issuer.types.contains(&KeyType::Management) {
         let how = if own.issuer.is_empty() { String::new() } else { format!(", {}", own.issuer) };
         let message = format!(
-            "ConsoleToken {name} ({}) is no issuer of console tokens of {title}; name one that is{how}",
+            "{} {name} ({}) is no issuer of console tokens of {title}; name one that is{how}",
+            token.reference().kind.name(),
             issuer.title
         );
         return Err(SpecError::unsupported("spec.mint.issuerRef", message));
@@ -237,9 +251,9 @@ pub fn check_mint(
 }
 
 /// Checks for invalid fields and for fields without effect in a minted token.
-fn check_minted(token: &ConsoleToken, mint: &Mint, own: &Capabilities) -> Result<(), SpecError> {
+fn check_minted(token: &AnyToken, mint: &Mint, own: &Capabilities) -> Result<(), SpecError> {
     check_secret(&mint.secret)?;
-    if token.spec.expires_at.is_some() {
+    if token.spec().expires_at.is_some() {
         let message = "has no effect on a token that Keysmith makes and replaces; set spec.mint.rotation.maxAge, or leave it out";
         return Err(SpecError::idle("spec.expiresAt", message));
     }
@@ -276,8 +290,8 @@ pub fn check_ref(field: &str, name: &str, key: Option<&str>) -> Result<(), SpecE
 }
 
 /// The condition `ExpiringSoon`, if the token declares an expiry, and when to update it.
-pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
-    let at = token.spec.expires_at?;
+pub fn expiry(token: &AnyToken, now: Timestamp) -> Option<(Condition, Option<Timestamp>)> {
+    let at = token.spec().expires_at?;
     let warn_from = plus(at, -WARN_AHEAD);
     let shown = super::report::clock(at);
     let hint = format!(
@@ -285,7 +299,7 @@ pub fn expiry(token: &ConsoleToken, now: Timestamp) -> Option<(Condition, Option
         place(token)
     );
     let make = |status, reason, message: String| {
-        condition::condition(EXPIRING_SOON, status, reason, &message, token.metadata.generation)
+        condition::condition(EXPIRING_SOON, status, reason, &message, token.meta().generation)
     };
     Some(if now >= at {
         (make(true, Reason::Expired, format!("the token expired at {shown} by spec.expiresAt; {hint}")), None)
@@ -367,11 +381,12 @@ mod tests {
         assert!(Gateways::parse(["https://gw.example.com/path"]).is_err());
     }
 
-    fn token(spec: serde_json::Value) -> ConsoleToken {
-        serde_json::from_value(serde_json::json!({
+    fn token(spec: serde_json::Value) -> AnyToken {
+        let token: crate::api::ConsoleToken = serde_json::from_value(serde_json::json!({
             "apiVersion": "keysmith.dev/v1alpha1", "kind": "ConsoleToken", "metadata": {"name": "worker"}, "spec": spec,
         }))
-        .unwrap()
+        .unwrap();
+        token.into()
     }
 
     #[test]
@@ -394,7 +409,7 @@ mod tests {
             (json!({"mint": {"rotation": {"maxAge": "720h"}}}), None),
         ] {
             let token = minted(spec.clone());
-            let mint = token.spec.mint.as_ref().unwrap();
+            let mint = token.spec().mint.as_ref().unwrap();
             let refusal = check_mint(&token, mint, &CORTECS, Some(&CORTECS)).err();
             assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
         }
@@ -416,7 +431,7 @@ mod tests {
                 None,
             ),
         ] {
-            let refusal = check_spec(&token(spec.clone()).spec).err();
+            let refusal = check_spec(token(spec.clone()).spec()).err();
             assert_eq!(refusal.map(|it| it.field), field.map(str::to_owned), "{spec}");
         }
     }

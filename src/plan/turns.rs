@@ -86,6 +86,9 @@ struct Queue<W> {
     ordinary: Ring<W>,
     /// Whether the last turn went to an urgent pass although an ordinary one waited.
     favoured: bool,
+    /// Whether the vendor asked for a pause: what needs a call for certain keeps its place until the pause is over.
+    /// Otherwise those would get the next key that happen to come when the pause ends, and not those whose turn it is.
+    paused: bool,
 }
 
 /// The passes that wait, by namespace, in the order in which namespaces are served.
@@ -109,6 +112,7 @@ impl<W> Turns<W> {
             urgent: Ring::new(),
             ordinary: Ring::new(),
             favoured: false,
+            paused: false,
         });
         let ring = if place.rank == Rank::Urgent { &mut queue.urgent } else { &mut queue.ordinary };
         let key = (place.rank, ticket);
@@ -150,14 +154,18 @@ impl<W> Turns<W> {
             return None;
         }
         let free = |tenant: &str| self.running.get(tenant).is_none_or(|it| *it < self.limits.tenant);
-        let first = |ring: &Ring<W>| ring.iter().position(|(tenant, _)| free(tenant));
+        let paused = queue.paused;
+        let may = |(rank, _): &(Rank, u64)| !paused || *rank != Rank::New;
+        let first =
+            |ring: &Ring<W>| ring.iter().position(|(tenant, passes)| free(tenant) && passes.keys().any(may));
         let (urgent, ordinary) = (first(&queue.urgent), first(&queue.ordinary));
         // Urgent passes go first, and do not starve the others of the account.
         let favour = urgent.is_some() && (ordinary.is_none() || !queue.favoured);
         let (ring, at) = if favour { (&mut queue.urgent, urgent?) } else { (&mut queue.ordinary, ordinary?) };
         queue.favoured = favour && ordinary.is_some();
         let (tenant, mut passes) = ring.remove(at)?;
-        let ((_, ticket), waiter) = passes.pop_first()?;
+        let key = *passes.keys().find(|key| may(key))?;
+        let (ticket, waiter) = (key.1, passes.remove(&key)?);
         if !passes.is_empty() {
             ring.push_back((tenant.clone(), passes));
         }
@@ -165,6 +173,22 @@ impl<W> Turns<W> {
         *self.running.entry(tenant).or_default() += 1;
         self.waiting.remove(&ticket);
         Some(waiter)
+    }
+
+    /// The vendor of this lane asked for a pause: passes over resources without a key wait for `resume`. Returns whether
+    /// the lane was not paused yet.
+    pub fn pause(&mut self, lane: &Lane) -> bool {
+        self.lanes.get_mut(lane).is_some_and(|queue| !std::mem::replace(&mut queue.paused, true))
+    }
+
+    /// The pause is over. Returns the passes that may run now; they count as running.
+    pub fn resume(&mut self, lane: &Lane) -> Vec<W> {
+        if let Some(queue) = self.lanes.get_mut(lane) {
+            queue.paused = false;
+        }
+        let started = self.start(lane);
+        self.tidy(lane);
+        started
     }
 
     /// Whether a pass still waits; otherwise it counts as running, or was withdrawn.
@@ -205,8 +229,9 @@ impl<W> Turns<W> {
     }
 
     fn tidy(&mut self, lane: &Lane) {
-        let idle =
-            |queue: &Queue<W>| queue.running == 0 && queue.urgent.is_empty() && queue.ordinary.is_empty();
+        let idle = |queue: &Queue<W>| {
+            queue.running == 0 && queue.urgent.is_empty() && queue.ordinary.is_empty() && !queue.paused
+        };
         if self.lanes.get(lane).is_some_and(idle) {
             self.lanes.remove(lane);
         }
@@ -312,6 +337,38 @@ mod tests {
         assert_eq!(turns.start(&lane("a")), [0, 1]);
         assert_eq!(turns.start(&lane("b")), [9], "the other namespace need not wait");
         assert_eq!(turns.end(&lane("a"), "greedy", Some(Pace::Brisk)), [2]);
+    }
+
+    #[test]
+    fn while_the_vendor_asks_for_a_pause_new_keys_keep_their_places() {
+        let mut turns = Turns::new(Limits { lane: 2, tenant: 9 });
+        turns.enter(place("a", "greedy", Rank::New), 0);
+        assert_eq!(turns.start(&lane("a")), [0]);
+        assert!(turns.pause(&lane("a")) && !turns.pause(&lane("a")));
+        assert!(turns.end(&lane("a"), "greedy", Some(Pace::Brisk)).is_empty());
+        for (tenant, rank, number) in [
+            ("greedy", Rank::New, 1),
+            ("greedy", Rank::New, 2),
+            ("modest", Rank::New, 3),
+            ("greedy", Rank::Routine, 4),
+            ("greedy", Rank::Urgent, 5),
+        ] {
+            turns.enter(place("a", tenant, rank), number);
+        }
+        assert_eq!(
+            turns.start(&lane("a")),
+            [5, 4],
+            "what may need no call, and what does not wait for pauses"
+        );
+        for _ in 0..2 {
+            assert!(turns.end(&lane("a"), "greedy", Some(Pace::Brisk)).is_empty());
+        }
+        assert_eq!(turns.resume(&lane("a")), [3, 1], "each namespace has its turn");
+        assert_eq!(turns.end(&lane("a"), "modest", Some(Pace::Brisk)), [2]);
+        for _ in 0..2 {
+            turns.end(&lane("a"), "greedy", Some(Pace::Brisk));
+        }
+        assert!(turns.lanes.is_empty() && turns.running.is_empty());
     }
 
     #[test]

@@ -165,6 +165,21 @@ pub fn is_low(money: &Money, threshold: &str) -> bool {
     money::micros(threshold).is_some_and(|least| money.micros < i64::try_from(least).unwrap_or(i64::MAX))
 }
 
+/// What the keys of one GatewayApiKey spent in the current calendar month.
+#[derive(Clone, Debug)]
+pub struct KeySpending {
+    /// Namespace of the GatewayApiKey.
+    pub namespace: String,
+    /// Name of the GatewayApiKey.
+    pub name: String,
+    /// The vendor's currency.
+    pub currency: &'static str,
+    /// Spent, in millionths.
+    pub micros: u64,
+    /// The budget, in millionths, if there is one.
+    pub budget: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ mod deletion;
 mod deliver;
 pub mod issue;
 mod leak;
+mod limits;
 mod minting;
 mod owned_secret;
 pub mod ports;
@@ -17,7 +18,7 @@ use super::ports::TokenState;
 use super::ports::{Measure, VendorPort};
 use super::secret::{Expected, Guard};
 use super::{Done, Error, Pass};
-use crate::api::{self, ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
+use crate::api::{self, GatewayApiKey, GatewayApiKeyStatus};
 use crate::cluster::object;
 use crate::cluster::object::Managed;
 use crate::gateway::account::Listing;
@@ -29,9 +30,9 @@ use crate::plan::decision::{Decision, Step, Why};
 use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{Field, Sent};
 use crate::plan::expiry;
-use crate::plan::facts::{Confirmed, Facts, Record, Target};
+use crate::plan::facts::{Bounds, Confirmed, Facts, Record, Target};
 use crate::plan::hash;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::issuance;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
@@ -94,6 +95,8 @@ struct KeyPass<P: KeyPorts> {
     made: u32,
     /// Events of this pass, sent once its report is written.
     notices: Vec<Notice>,
+    /// What the limits of a ClusterConsoleToken mean for this key.
+    bounds: Bounds,
 }
 
 impl<P: KeyPorts> KeyPass<P> {
@@ -121,6 +124,7 @@ impl<P: KeyPorts> KeyPass<P> {
             revoked: false,
             made: 0,
             notices: Vec::new(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -133,14 +137,19 @@ impl<P: KeyPorts> KeyPass<P> {
         Managed::serial(self.key.as_ref())
     }
 
-    /// The ConsoleToken that the key names.
-    fn token(&self) -> Option<Arc<ConsoleToken>> {
-        self.ports.token(&TokenRef::named_by(self.key.as_ref()))
+    /// The console token that the key names.
+    fn token_ref(&self) -> TokenRef {
+        TokenRef::named_by(self.key.as_ref())
+    }
+
+    /// The console token that the key names, if it exists.
+    fn token(&self) -> Option<AnyToken> {
+        self.ports.token(&self.token_ref())
     }
 
     /// State of the ConsoleToken that acts for this key.
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
-        let issuer = self.ports.token_state(&TokenRef::named_by(self.key.as_ref()));
+        let issuer = self.ports.token_state(&self.token_ref());
         let own = self.minting.as_ref().filter(|_| self.key.metadata.deletion_timestamp.is_none());
         own.and_then(|own| own.acting(&self.ports)).or(issuer)
     }
@@ -185,11 +194,13 @@ impl<P: KeyPorts> KeyPass<P> {
         let Some(token) = self.token() else {
             return self.without_token().await;
         };
-        let Some(capabilities) = self.ports.capabilities(&token.spec.vendor) else {
+        let Some(capabilities) = self.ports.capabilities(&token.spec().vendor) else {
             return self.blocked("its vendor is unknown").await;
         };
         let mint = self.minting.as_ref().map(|it| &it.mint);
-        let mut desired = match desired::read(&self.key, capabilities, mint) {
+        let desired = desired::read(&self.key, capabilities, mint);
+        self.bounds = self.bounds(&token);
+        let mut desired = match desired.and_then(|desired| self.check_secret(&token).map(|()| desired)) {
             Ok(desired) => desired,
             Err(refusal) => {
                 return match self.revoke_leaked(capabilities).await? {
@@ -200,9 +211,9 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let (record, now) = (self.record(), self.ports.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
-        let known = self.ports.token_state(&TokenRef::named_by(self.key.as_ref())).and_then(|it| it.account);
+        let known = self.ports.token_state(&self.token_ref()).and_then(|it| it.account);
         let base_url =
-            known.as_ref().map_or_else(|| capabilities.base_url(&token.spec), |it| it.gateway_url());
+            known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         for _ in 0..STEPS {
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
@@ -231,7 +242,7 @@ impl<P: KeyPorts> KeyPass<P> {
             }
             let account = match self
                 .token_state()
-                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref() || self.works_with_itself(it))
+                .filter(|it| Some(&it.uid) == token.meta().uid.as_ref() || self.works_with_itself(it))
                 .map(|it| it.usable().cloned())
             {
                 // The token's controller has not verified it yet; it will enqueue this key.
@@ -356,6 +367,7 @@ impl<P: KeyPorts> KeyPass<P> {
             revision: None,
             under_name: self.ports.made_today(key),
             keys_per_day: self.ports.keys_per_day(),
+            bounds: self.bounds.clone(),
         };
         if let Some((desired, seen)) = desired.zip(report::seen(&facts)) {
             let mut status = self.status();
@@ -374,7 +386,7 @@ impl<P: KeyPorts> KeyPass<P> {
     /// key is missing: in all other cases the ConsoleToken's controller reports the doubt.
     fn doubted(&self, facts: &Facts, latest: Option<&Listing>) -> bool {
         let missing = facts.confirmed == Confirmed::Gone || facts.record.missing_since.is_some();
-        let shown = || Some(self.ports.doubt(self.token()?.as_ref(), latest?).is_some());
+        let shown = || Some(self.ports.doubt(&self.token()?, latest?).is_some());
         self.token_state().is_some_and(|it| it.doubt.is_some()) || missing && shown().unwrap_or(false)
     }
 

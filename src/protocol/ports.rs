@@ -6,8 +6,8 @@
 //! checked where the engine meets the live adapter, whose tasks may move between threads.
 
 use super::memory::Remembered;
+use crate::api;
 use crate::api::project_settings::ProjectValues;
-use crate::api::{self, ConsoleToken};
 use crate::cluster::ledger;
 use crate::cluster::object::Managed;
 use crate::gateway::account::Listing;
@@ -15,7 +15,7 @@ use crate::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, Prov
 use crate::plan::capability::Capabilities;
 use crate::plan::claim::Claim;
 use crate::plan::fault::Fault;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::ledger::{Book, Entry, Place};
 use crate::plan::listing::{KeyId, Listed};
 use crate::plan::naming::{ClusterId, Identity, Serial};
@@ -26,6 +26,7 @@ use crate::plan::usage::Spent;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +149,8 @@ pub trait ObjectPort<K: Managed> {
     async fn claim(&self, object: &K, claim: &Claim, identity: &Identity) -> kube::Result<K>;
     /// Writes status; the caller made sure that it differs.
     async fn publish(&self, object: &K, status: &K::Status) -> kube::Result<K>;
+    /// Adds the finalizer, without a claim.
+    async fn hold(&self, object: &K) -> kube::Result<K>;
     /// Removes the finalizer.
     async fn release(&self, object: &K) -> kube::Result<K>;
     /// Caches the object that a write of the engine returned: the watch cache may lag.
@@ -175,6 +178,12 @@ pub trait Ports: Clone + 'static {
     async fn sleep(&self, time: Duration);
     /// A timer: completes after `time`, by which a call that runs beside it is reported as slow.
     async fn lose_patience(&self, time: Duration);
+    /// The namespace of the Secrets of ClusterConsoleTokens, usually the operator's own.
+    fn home(&self) -> &str;
+    /// Whether this operator uses ClusterConsoleTokens: it watches all namespaces.
+    fn shares_tokens(&self) -> bool;
+    /// Labels of a namespace. `None`: they are not known.
+    fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>>;
     /// The cluster, which is in every mark.
     fn cluster(&self) -> &ClusterId;
     /// Interval between two listings of an account.
@@ -186,13 +195,13 @@ pub trait Ports: Clone + 'static {
     /// The Secrets of one namespace. They give no access to another namespace.
     fn secrets(&self, namespace: &str) -> Self::Secrets;
     /// That console token, if it exists and can be decoded.
-    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>>;
+    fn token(&self, token: &TokenRef) -> Option<AnyToken>;
     /// State of that console token. `None`: its controller has not verified it yet.
     fn token_state(&self, token: &TokenRef) -> Option<TokenState<Self::Vendor>>;
     /// Enqueues that console token.
     fn enqueue_token(&self, token: &TokenRef);
     /// The account coordinates of a console token for the ledger.
-    fn place(&self, token: &ConsoleToken) -> Place;
+    fn place(&self, token: &AnyToken) -> Place;
     /// Accesses what is remembered between passes of the resource with that UID.
     fn remember<T>(&self, uid: &str, change: impl FnOnce(&mut Remembered) -> T) -> T;
     /// Forgets the resource with that UID.
@@ -209,7 +218,7 @@ pub trait Ports: Clone + 'static {
     async fn strike(&self, entry: &Entry) -> Result<(), ledger::Error>;
 }
 
-/// State of a ConsoleToken.
+/// State of a console token.
 pub struct TokenState<V> {
     /// The account at the vendor: kept while the token is not Ready, so that keys made with it can be cleaned up.
     pub account: Option<Arc<V>>,
@@ -221,8 +230,10 @@ pub struct TokenState<V> {
     pub stalled: bool,
     /// The token is lost for good: the Secret went with its namespace, which is being deleted.
     pub lost: bool,
-    /// UID of the ConsoleToken: a later one of the same name is a different one.
+    /// UID of the console token: a later one of the same name is a different one.
     pub uid: String,
+    /// Its `metadata.generation`: a change of its limits concerns its dependents.
+    pub generation: Option<i64>,
     /// Serial of the token, where Keysmith minted it.
     pub serial: Option<Serial>,
     /// Fingerprint of the token, endpoint and account id that the connection was made with.
@@ -238,6 +249,7 @@ impl<V> Clone for TokenState<V> {
             stalled: self.stalled,
             lost: self.lost,
             uid: self.uid.clone(),
+            generation: self.generation,
             serial: self.serial,
             fingerprint: self.fingerprint.clone(),
         }

@@ -9,6 +9,7 @@ use crate::cluster::object::{self, Managed};
 use crate::gateway::Project;
 use crate::plan::fault::{Fault, FaultKind};
 use crate::plan::identity::TokenRef;
+use crate::plan::limits;
 use crate::plan::project::{self, Next};
 use crate::plan::report;
 use crate::plan::report::project as words;
@@ -63,16 +64,24 @@ impl<P: ProjectPorts> ProjectPass<P> {
         if self.settings.spec.suspend == Some(true) {
             return self.settle(self.status(), &words::suspended()).await;
         }
-        let name = &self.settings.spec.console_token_ref.name;
         let Some(token) = self.ports.token(&self.token()) else {
-            let verdict = report::token::missing(name, &object::namespace(self.settings.as_ref()));
+            let verdict = report::token::missing(&self.token(), self.ports.shares_tokens());
             return self.settle(self.status(), &verdict).await;
         };
-        let capabilities = self.ports.capabilities(&token.spec.vendor);
+        let capabilities = self.ports.capabilities(&token.spec().vendor);
         if !capabilities.is_some_and(|it| it.project_settings) {
             let title = capabilities.map_or("its vendor", |it| it.title);
             let able = self.ports.vendors_with_projects().into_iter();
             let refusal = SpecError::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
+            return self.settle(self.status(), &refusal.verdict()).await;
+        }
+        let namespace = object::namespace(self.settings.as_ref());
+        let labels = self.ports.namespace_labels(&namespace);
+        let limited = limits::of(&token, &namespace, labels.as_ref()).and_then(|limits| match limits {
+            Some(limits) => limits::check_project(limits, &self.token(), &self.settings.metadata),
+            None => Ok(()),
+        });
+        if let Err(refusal) = limited {
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Err(refusal) =
@@ -83,13 +92,13 @@ impl<P: ProjectPorts> ProjectPass<P> {
         if let Some(verdict) = self.overruled() {
             return self.settle(self.status(), &verdict).await;
         }
-        let state = self.token_state().filter(|it| Some(&it.uid) == token.metadata.uid.as_ref());
+        let state = self.token_state().filter(|it| Some(&it.uid) == token.meta().uid.as_ref());
         let stalled = state.as_ref().is_some_and(|it| it.stalled);
         match state.map(|it| it.usable().cloned()) {
             // The controller of the token has not looked at it yet; it will enqueue this resource.
             None => Ok(Pass::Rest(None)),
             Some(Err(why)) => {
-                let verdict = report::token::not_ready(name, &why, stalled);
+                let verdict = report::token::not_ready(&self.token(), &why, stalled);
                 self.publish(self.status(), &verdict).await
             }
             Some(Ok(account)) => self.compare(&account).await,
@@ -187,17 +196,16 @@ impl<P: ProjectPorts> ProjectPass<P> {
     async fn failed(&mut self, fault: &Fault, doing: &str) -> Result<Pass, Error> {
         if fault.kind == FaultKind::BreakerOpen {
             // The controller of the token notices when it works again, and enqueues this resource.
-            let name = &self.settings.spec.console_token_ref.name;
             let stalled = self.token_state().is_some_and(|it| it.stalled);
-            let verdict = report::token::not_ready(name, &fault.to_string(), stalled);
+            let verdict = report::token::not_ready(&self.token(), &fault.to_string(), stalled);
             return self.publish(self.status(), &verdict).await;
         }
         let mut status = self.status();
         let next = self.next(&mut status, Some(fault));
         let again = report::confirms(status.internal.last_pass.as_ref(), fault);
-        let token = &self.settings.spec.console_token_ref.name;
+        let token = self.token().titled();
         let verdict = match fault.kind {
-            FaultKind::Forbidden => words::forbidden(doing, token, next, again).about(fault.name()),
+            FaultKind::Forbidden => words::forbidden(doing, &token, next, again).about(fault.name()),
             _ => report::failed(fault, doing, next, again),
         };
         self.wait(status, &verdict, next).await

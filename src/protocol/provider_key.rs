@@ -9,13 +9,14 @@ use super::ports::TokenState;
 use super::ports::VendorPort;
 use super::provider_key::ports::ProviderKeyPorts;
 use super::{Done, Error, Pass, stale_or};
-use crate::api::{ConsoleToken, ProviderKey, ProviderKeyStatus, Verdict};
+use crate::api::{ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::object;
 use crate::gateway::http::fingerprint;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
 use crate::plan::hash;
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
+use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::names;
 use crate::plan::naming::{self, Identity, Serial};
@@ -75,8 +76,8 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         self.object.namespace().unwrap_or_default()
     }
 
-    fn token_name(&self) -> &str {
-        &self.object.spec.console_token_ref.name
+    fn token_ref(&self) -> TokenRef {
+        TokenRef::named_by(self.object.as_ref())
     }
 
     fn identity(&self) -> Identity {
@@ -84,12 +85,12 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     /// The ConsoleToken that the resource names.
-    fn token(&self) -> Option<Arc<ConsoleToken>> {
-        self.ports.token(&TokenRef::named_by(self.object.as_ref()))
+    fn token(&self) -> Option<AnyToken> {
+        self.ports.token(&self.token_ref())
     }
 
     fn token_state(&self) -> Option<TokenState<P::Vendor>> {
-        self.ports.token_state(&TokenRef::named_by(self.object.as_ref()))
+        self.ports.token_state(&self.token_ref())
     }
 
     fn status(&self) -> ProviderKeyStatus {
@@ -122,16 +123,17 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             return Ok(Pass::Stale);
         }
         let Some(token) = self.token() else {
-            let verdict = text::token::missing(self.token_name(), &self.namespace());
+            let verdict = text::token::missing(&self.token_ref(), self.ports.shares_tokens());
             return self.publish(self.status(), &verdict.still_ready(self.is_stored())).await;
         };
-        let capabilities = self.ports.capabilities(&token.spec.vendor).filter(|it| it.provider_keys);
+        let capabilities = self.ports.capabilities(&token.spec().vendor).filter(|it| it.provider_keys);
         let Some(capabilities) = capabilities else {
             let able = self.ports.vendors_with_provider_keys();
-            let message = text::provider_key::unsupported(self.token_name(), able.into_iter());
+            let message = text::provider_key::unsupported(&self.token_ref().titled(), able.into_iter());
             let refusal = SpecError::unsupported("spec.consoleTokenRef", message);
             return self.settle(&refusal.verdict()).await;
         };
+        let limited = self.limits(&token).err();
         let credential = match self.credential().await {
             Err(Error::Kubernetes(error)) if crate::cluster::is_forbidden(&error) => {
                 return self.unreadable(&error).await;
@@ -150,13 +152,17 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         for _ in 0..STEPS {
             let facts = self.facts(capabilities.listing_lag);
             let decision = provider_key::decide(&facts, &wanted);
+            let decision = if limited.is_some() { decision.limited() } else { decision };
             self.ports.decided(self.object.as_ref(), &decision);
+            if let (Some(refusal), Why::LimitExceeded) = (&limited, decision.why) {
+                return self.settle(&refusal.verdict().still_ready(self.is_stored())).await;
+            }
             if let Step::Rest(until) = decision.step {
                 return self.rest(&decision, until).await;
             }
             let account = match self
                 .token_state()
-                .filter(|it| Some(&it.uid) == token.metadata.uid.as_ref())
+                .filter(|it| Some(&it.uid) == token.meta().uid.as_ref())
                 .map(|it| it.usable().cloned())
             {
                 None => return Ok(Pass::Rest(None)),
@@ -170,6 +176,14 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             }
         }
         Ok(Pass::Unfinished)
+    }
+
+    /// What the limits of a ClusterConsoleToken say to this provider key.
+    fn limits(&self, token: &AnyToken) -> Result<(), SpecError> {
+        let namespace = self.namespace();
+        let labels = self.ports.namespace_labels(&namespace);
+        let limits = limits::of(token, &namespace, labels.as_ref())?;
+        limits.map_or(Ok(()), |it| limits::check_provider_key(it, &self.token_ref(), &self.object))
     }
 
     /// The credential in the vendor's format, or what is missing.
@@ -220,9 +234,9 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let wait = |what: &str| text::provider_key::gateway_key(name, what, false);
         let key = self.ports.gateway_key(&self.namespace(), name);
         let key = key.ok_or_else(|| text::provider_key::gateway_key(name, "does not exist", true))?;
-        if key.spec.console_token_ref.name != self.token_name() {
+        if TokenRef::named_by(key.as_ref()) != self.token_ref() {
             let message =
-                format!("GatewayApiKey {name} belongs to another ConsoleToken; name keys of this one only");
+                format!("GatewayApiKey {name} belongs to another console token; name keys of this one only");
             return Err(SpecError::invalid("spec.gatewayKeyRefs", message).verdict());
         }
         if key.metadata.deletion_timestamp.is_some() {

@@ -5,7 +5,7 @@ mod money;
 #[cfg(test)]
 mod tests;
 
-pub use money::KeySpending;
+use crate::plan::usage::KeySpending;
 
 use crate::plan::identity::TokenRef;
 use crate::plan::usage::Money;

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// Length of a pass from which its vendor counts as slow.
 const SLOW: Duration = Duration::from_secs(10);
 
+/// Longest pause of a lane. After that, passes run and report the pause in status, if it is not over.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Called when the turn of a pass has come.
 type Wake = Box<dyn FnOnce() + Send>;
 type State = Turns<(u64, Wake)>;
@@ -37,6 +40,18 @@ impl Gate {
         started.retain(|(it, _)| *it != number);
         call(started);
         Waiting { gate: self.clone(), place, ticket, taken: false }
+    }
+
+    /// The vendor of this lane asked for a pause of this length.
+    pub fn pause(&self, lane: &Lane, time: Duration) {
+        if self.state().pause(lane) {
+            let (gate, lane) = (self.clone(), lane.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                let started = gate.state().resume(&lane);
+                call(started);
+            });
+        }
     }
 
     /// Number of passes that wait.
@@ -106,6 +121,13 @@ pub struct Turn {
     gate: Gate,
     place: Arc<Place>,
     began: Instant,
+}
+
+impl Turn {
+    /// The vendor asked for a pause of this length, which is no fault of the pass.
+    pub fn paused(&self, time: Duration) {
+        self.gate.pause(&self.place.lane, time.min(LONGEST_PAUSE));
+    }
 }
 
 impl Drop for Turn {

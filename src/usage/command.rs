@@ -8,7 +8,7 @@ use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
 use crate::runtime::clock::Clock;
-use crate::session::{Kubernetes, Session};
+use crate::session::{self, Kubernetes, Session};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -43,6 +43,9 @@ pub struct Arguments {
     output: Output,
     #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
     allowed_endpoints: Option<String>,
+    /// Namespace of the Secrets that ClusterConsoleTokens name, usually the operator's; looked for when left out.
+    #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
+    cluster_resource_namespace: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -71,6 +74,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     if let Some(namespace) = &choice.namespace {
         kubernetes.check_namespace("--namespace", namespace).await?;
     }
+    let home = session::home(&kubernetes, arguments.cluster_resource_namespace).await;
     let client = kubernetes.client;
     let session = Session {
         client,
@@ -78,6 +82,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         clock,
         endpoints,
         vendors: Vendors::default(),
+        home,
     };
     let reading = read(&session, &choice, &span).await?;
     let by = &arguments.by;

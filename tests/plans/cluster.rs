@@ -229,6 +229,7 @@ impl Object {
             gone: BTreeSet::new(),
             disabled: BTreeSet::new(),
             strays: BTreeSet::new(),
+            bounds: keysmith::plan::facts::Bounds::default(),
             poll: POLL,
             doubted: false,
             mended: keysmith::plan::contest::Mends::default(),

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::Vendor;
 use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::rotation::KeyCount;
-use keysmith::api::{ConsoleToken, GatewayApiKey, GatewayApiKeyStatus};
+use keysmith::api::{GatewayApiKey, GatewayApiKeyStatus};
 use keysmith::cluster::ledger;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
 use keysmith::gateway::account::Listing;
@@ -23,7 +23,7 @@ use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::drift::Field;
 use keysmith::plan::fault::{Fault, FaultKind};
-use keysmith::plan::identity::TokenRef;
+use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity, Mark};
@@ -39,6 +39,7 @@ use keysmith::protocol::ports::TokenState;
 use keysmith::protocol::ports::{Measure, ObjectPort, Ports, SecretPort, VendorPort, Write};
 use kube::ResourceExt;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -280,6 +281,10 @@ impl ObjectPort<GatewayApiKey> for Model {
         self.change(object, |object| object.status = status.clone()).await
     }
 
+    async fn hold(&self, _: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
+        unreachable!("only console tokens are held without a claim")
+    }
+
     async fn release(&self, object: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
         self.change(object, |object| object.finalizer = false).await
     }
@@ -322,6 +327,18 @@ impl Ports for Model {
         std::future::pending::<()>().await;
     }
 
+    fn home(&self) -> &str {
+        NAMESPACE
+    }
+
+    fn shares_tokens(&self) -> bool {
+        false
+    }
+
+    fn namespace_labels(&self, _: &str) -> Option<BTreeMap<String, String>> {
+        None
+    }
+
     fn cluster(&self) -> &ClusterId {
         &self.cluster
     }
@@ -342,8 +359,8 @@ impl Ports for Model {
         self.clone()
     }
 
-    fn token(&self, _: &TokenRef) -> Option<Arc<ConsoleToken>> {
-        Some(Arc::new(token(TOKEN_UID)))
+    fn token(&self, _: &TokenRef) -> Option<AnyToken> {
+        Some(token(TOKEN_UID).into())
     }
 
     #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
@@ -356,6 +373,7 @@ impl Ports for Model {
             stalled: false,
             lost: false,
             uid: TOKEN_UID.into(),
+            generation: None,
             serial: None,
             fingerprint: String::new(),
         })
@@ -363,8 +381,8 @@ impl Ports for Model {
 
     fn enqueue_token(&self, _: &TokenRef) {}
 
-    fn place(&self, token: &ConsoleToken) -> Place {
-        Place::unknown(&TokenRef::of(token))
+    fn place(&self, token: &AnyToken) -> Place {
+        Place::unknown(&token.reference())
     }
 
     fn remember<T>(&self, _: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {
@@ -426,11 +444,17 @@ impl KeyPorts for Model {
         self.memory(|memory| memory.made.count(&key.name_any(), now));
     }
 
+    fn made_in_namespace(&self, _: &GatewayApiKey) -> Option<KeyCount> {
+        None
+    }
+
+    fn each_key_beside(&self, _: &GatewayApiKey, _: impl FnMut(&GatewayApiKey)) {}
+
     fn may_exist(&self, _: &Mark) -> bool {
         false
     }
 
-    fn doubt(&self, _: &ConsoleToken, _: &Listing) -> Option<String> {
+    fn doubt(&self, _: &AnyToken, _: &Listing) -> Option<String> {
         self.world.borrow().elsewhere.then(|| "it leads to another account".to_owned())
     }
 

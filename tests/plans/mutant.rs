@@ -10,9 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use keysmith::api::console_token::Vendor;
 use keysmith::api::project_settings::ProjectValues;
 use keysmith::api::rotation::KeyCount;
-use keysmith::api::{
-    CLAIM, ConsoleToken, FENCE, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, SERIAL,
-};
+use keysmith::api::{CLAIM, FENCE, FINALIZER, GatewayApiKey, GatewayApiKeyStatus, KEY_AT, SERIAL};
 use keysmith::cluster::ledger;
 use keysmith::cluster::object;
 use keysmith::cluster::workloads::{Outcome, Restart, Target};
@@ -21,7 +19,7 @@ use keysmith::gateway::{Amendment, CreatedProviderKey, Minted, Order, Project, P
 use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::fault::{self, Fault};
-use keysmith::plan::identity::TokenRef;
+use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity, Mark, Serial};
@@ -38,6 +36,7 @@ use keysmith::protocol::ports::{Measure, ObjectPort, Ports, SecretPort, VendorPo
 use kube::ResourceExt;
 use secrecy::SecretString;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -369,6 +368,10 @@ impl ObjectPort<GatewayApiKey> for Tampered {
         written
     }
 
+    async fn hold(&self, _: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
+        unreachable!("only console tokens are held without a claim")
+    }
+
     async fn release(&self, object: &GatewayApiKey) -> kube::Result<GatewayApiKey> {
         self.model.release(object).await
     }
@@ -402,6 +405,18 @@ impl Ports for Tampered {
         self.model.lose_patience(time).await;
     }
 
+    fn home(&self) -> &str {
+        self.model.home()
+    }
+
+    fn shares_tokens(&self) -> bool {
+        self.model.shares_tokens()
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        self.model.namespace_labels(namespace)
+    }
+
     fn cluster(&self) -> &ClusterId {
         self.model.cluster()
     }
@@ -422,7 +437,7 @@ impl Ports for Tampered {
         self.clone()
     }
 
-    fn token(&self, token: &TokenRef) -> Option<Arc<ConsoleToken>> {
+    fn token(&self, token: &TokenRef) -> Option<AnyToken> {
         self.model.token(token)
     }
 
@@ -436,6 +451,7 @@ impl Ports for Tampered {
             stalled: state.stalled,
             lost: state.lost,
             uid: state.uid,
+            generation: state.generation,
             serial: state.serial,
             fingerprint: state.fingerprint,
         })
@@ -445,7 +461,7 @@ impl Ports for Tampered {
         self.model.enqueue_token(token);
     }
 
-    fn place(&self, token: &ConsoleToken) -> Place {
+    fn place(&self, token: &AnyToken) -> Place {
         self.model.place(token)
     }
 
@@ -489,11 +505,19 @@ impl KeyPorts for Tampered {
         self.model.count_made(key);
     }
 
+    fn made_in_namespace(&self, key: &GatewayApiKey) -> Option<KeyCount> {
+        self.model.made_in_namespace(key)
+    }
+
+    fn each_key_beside(&self, key: &GatewayApiKey, visit: impl FnMut(&GatewayApiKey)) {
+        self.model.each_key_beside(key, visit);
+    }
+
     fn may_exist(&self, mark: &Mark) -> bool {
         self.model.may_exist(mark)
     }
 
-    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String> {
+    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String> {
         self.model.doubt(token, listing)
     }
 

@@ -23,7 +23,7 @@ use keysmith::plan::capability::Capabilities;
 use keysmith::plan::claim::Claim;
 use keysmith::plan::credentials::Entries;
 use keysmith::plan::fault::Fault;
-use keysmith::plan::identity::TokenRef;
+use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::ledger::{Book, Entry, Place};
 use keysmith::plan::listing::{KeyId, Listed};
 use keysmith::plan::naming::{ClusterId, Identity};
@@ -235,6 +235,10 @@ impl ObjectPort<ProviderKey> for ProviderModel {
         self.change(object, |resource| resource.status = status.clone()).await
     }
 
+    async fn hold(&self, _: &ProviderKey) -> kube::Result<ProviderKey> {
+        unreachable!("only console tokens are held without a claim")
+    }
+
     async fn release(&self, object: &ProviderKey) -> kube::Result<ProviderKey> {
         self.change(object, |resource| resource.finalizer = false).await
     }
@@ -269,6 +273,18 @@ impl Ports for ProviderModel {
         std::future::pending::<()>().await;
     }
 
+    fn home(&self) -> &str {
+        NAMESPACE
+    }
+
+    fn shares_tokens(&self) -> bool {
+        false
+    }
+
+    fn namespace_labels(&self, _: &str) -> Option<BTreeMap<String, String>> {
+        None
+    }
+
     fn cluster(&self) -> &ClusterId {
         &self.cluster
     }
@@ -289,8 +305,8 @@ impl Ports for ProviderModel {
         self.clone()
     }
 
-    fn token(&self, _: &TokenRef) -> Option<Arc<ConsoleToken>> {
-        Some(Arc::new(token(TOKEN_UID)))
+    fn token(&self, _: &TokenRef) -> Option<AnyToken> {
+        Some(token(TOKEN_UID).into())
     }
 
     #[expect(clippy::arc_with_non_send_sync, reason = "the engine holds an Arc; a model runs on one thread")]
@@ -302,6 +318,7 @@ impl Ports for ProviderModel {
             stalled: false,
             lost: false,
             uid: TOKEN_UID.into(),
+            generation: None,
             serial: None,
             fingerprint: String::new(),
         })
@@ -309,8 +326,8 @@ impl Ports for ProviderModel {
 
     fn enqueue_token(&self, _: &TokenRef) {}
 
-    fn place(&self, token: &ConsoleToken) -> Place {
-        Place::unknown(&TokenRef::of(token))
+    fn place(&self, token: &AnyToken) -> Place {
+        Place::unknown(&token.reference())
     }
 
     fn remember<T>(&self, _: &str, change: impl FnOnce(&mut Remembered) -> T) -> T {

@@ -172,6 +172,7 @@ async fn working_key(world: &World, name: &str, vendor_id: VendorId) -> String {
 /// The usage command, as for billing, asks every ConsoleToken of the folder and reports the calls that were made.
 async fn spending_is_reported(world: &World) {
     let session = Session {
+        home: world.ledger_namespace.clone(),
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub fn session(world: &World) -> Session {
     Session {
+        home: world.ledger_namespace.clone(),
         client: world.user.clone(),
         transport: Arc::new(InProcess(world.emulator.clone())),
         clock: world.clock.clone(),

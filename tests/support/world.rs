@@ -73,6 +73,8 @@ pub struct World {
     pub sweep: SignedDuration,
     /// The namespace of the ledger.
     pub ledger_namespace: String,
+    /// Whether operators that start later refuse ConsoleTokens.
+    pub cluster_tokens_only: bool,
     /// The rate limit of the vendors.
     pub limit: Option<Limit>,
     /// Whether the story forges serials in Secrets, which may then decrease.
@@ -153,6 +155,7 @@ impl World {
             beside: Vec::new(),
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
+            cluster_tokens_only: false,
             limit: None,
             forges_serials: false,
             replicas: Vec::new(),
@@ -211,6 +214,8 @@ impl World {
                 vendors: self.vendors,
                 sweep: Some(self.sweep),
                 ledger_namespace: self.ledger_namespace.clone(),
+                home: self.ledger_namespace.clone(),
+                cluster_tokens_only: self.cluster_tokens_only,
             },
             namespaces: self.watched(),
             metrics: self.metrics.clone(),
@@ -394,6 +399,9 @@ impl World {
             "ProjectSettings" => ApiResource::from_gvk_with_plural(&gvk, "projectsettings"),
             _ => ApiResource::from_gvk(&gvk),
         };
+        if kind == "ClusterConsoleToken" {
+            return Api::all_with(self.user.clone(), &resource);
+        }
         Api::namespaced_with(self.user.clone(), &self.namespace, &resource)
     }
 
@@ -404,10 +412,13 @@ impl World {
 
     /// Tries to create an object of one of our kinds.
     pub async fn try_create(&self, kind: &str, name: &str, spec: Value) -> kube::Result<DynamicObject> {
-        let object = json!({
+        let mut object = json!({
             "apiVersion": "keysmith.dev/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
         });
+        if kind == "ClusterConsoleToken" {
+            object["metadata"]["namespace"] = Value::Null;
+        }
         self.api(kind).create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
     }
 

@@ -111,6 +111,8 @@ impl Stage {
                 keys_per_day: 20,
                 sweep: None,
                 ledger_namespace: "default".to_owned(),
+                home: "default".to_owned(),
+                cluster_tokens_only: false,
                 vendors: Vendors::default(),
             },
             namespaces: vec![NAMESPACE.to_owned()],

@@ -330,10 +330,14 @@ async fn an_unanswered_survey_does_not_report_that_nothing_is_left() {
         (
             &["orphans", "--console-token", "nosuch"],
             1,
-            "--console-token nosuch: there is no such ConsoleToken",
+            "--console-token nosuch: there is no such console token",
         ),
         (&["orphans", "--key", "key_none"], 1, "--key key_none: no key that is left has this id"),
-        (&["usage", "--console-token", "nosuch"], 1, "--console-token nosuch: there is no such ConsoleToken"),
+        (
+            &["usage", "--console-token", "nosuch"],
+            1,
+            "--console-token nosuch: there is no such console token",
+        ),
         (&["usage", "-l", "team=nosuch"], 1, "--selector team=nosuch: no GatewayApiKey"),
         (&["orphans", "-n", "shop"], 0, "there are no ConsoleTokens to ask"),
     ] {

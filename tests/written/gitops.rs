@@ -119,6 +119,9 @@ fn every_case_is_an_object_that_there_could_be() {
             assert_eq!(object["kind"], it.kind.as_str());
             let fits = match it.kind.as_str() {
                 "ConsoleToken" => serde_json::from_value::<keysmith::api::ConsoleToken>(object.clone()).err(),
+                "ClusterConsoleToken" => {
+                    serde_json::from_value::<keysmith::api::ClusterConsoleToken>(object.clone()).err()
+                }
                 "GatewayApiKey" => {
                     serde_json::from_value::<keysmith::api::GatewayApiKey>(object.clone()).err()
                 }

@@ -1,7 +1,7 @@
 //! Generated files are up to date, manifests for users fit the types, and the rules about source text hold.
 
 use crate::support::helm;
-use keysmith::api::{ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
+use keysmith::api::{ClusterConsoleToken, ConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey, Reason};
 use keysmith::gateway::DRIVERS;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -83,6 +83,7 @@ fn the_examples_fit_the_types() {
             let kind = document.get("kind").and_then(|it| it.as_str()).unwrap_or_default().to_owned();
             match kind.as_str() {
                 "ConsoleToken" => fits::<ConsoleToken>(document, &path),
+                "ClusterConsoleToken" => fits::<ClusterConsoleToken>(document, &path),
                 "GatewayApiKey" => fits::<GatewayApiKey>(document, &path),
                 "ProviderKey" => fits::<ProviderKey>(document, &path),
                 "ProjectSettings" => fits::<ProjectSettings>(document, &path),
@@ -92,7 +93,7 @@ fn the_examples_fit_the_types() {
             kinds.push(kind);
         }
     }
-    for kind in ["ConsoleToken", "GatewayApiKey", "ProviderKey", "ProjectSettings"] {
+    for kind in ["ConsoleToken", "ClusterConsoleToken", "GatewayApiKey", "ProviderKey", "ProjectSettings"] {
         assert!(kinds.iter().any(|it| it == kind), "no example of {kind}");
     }
 }

@@ -5,6 +5,7 @@
 
 mod faults;
 mod keys;
+mod limits;
 mod others;
 mod refusals;
 mod tokens;
@@ -97,6 +98,7 @@ fn book() -> Book {
         ("ProviderKey", others::provider_keys),
         ("ProjectSettings", others::projects),
         ("The operator", others::operator),
+        ("The limits of a ClusterConsoleToken", limits::all),
         ("What goes wrong at a vendor", faults::all),
         ("Refused before any call: Unsupported, InvalidSpec, SecretInvalid, SecretMissing", refusals::all),
     ] {

@@ -88,6 +88,13 @@ kind needs nothing here. */}}
 {{- end }}
 {{- end }}
 
+{{/* ClusterConsoleTokens choose namespaces by their labels. Only metadata is read. */}}
+{{- define "keysmith.labelRule" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
+
 {{/* Its UID says which cluster this is. */}}
 {{- define "keysmith.clusterRule" -}}
 - apiGroups: [""]

@@ -31,7 +31,7 @@ pub struct Purse<'a> {
     pub currency: &'a str,
     /// IANA name of the time zone in which budget periods begin.
     pub zone: &'a str,
-    /// Name of the ConsoleToken.
+    /// Kind and name of the console token.
     pub token: &'a str,
     /// Whether the vendor shows the spending of keys, so that setting `spec.usage` of the ConsoleToken helps.
     pub readable: bool,
@@ -149,12 +149,9 @@ fn conditions(
     let amount = amount(purse);
     let Some(spent) = spent else {
         let how = if purse.read {
-            format!(
-                "it is to be read by spec.usage of ConsoleToken {}: see its condition UsageRead",
-                purse.token
-            )
+            format!("it is to be read by spec.usage of {}: see its condition UsageRead", purse.token)
         } else if purse.readable {
-            format!("set spec.usage of ConsoleToken {} to have it read", purse.token)
+            format!("set spec.usage of {} to have it read", purse.token)
         } else {
             "look into the vendor's console".to_owned()
         };

@@ -39,7 +39,7 @@ fn keys(status: &GatewayApiKeyStatus) -> Option<String> {
 fn next(token: &str, next: Option<Timestamp>) -> String {
     match next {
         Some(next) => format!("tried again at {}", clock(next)),
-        None => format!("goes on by itself when ConsoleToken {token} works again"),
+        None => format!("goes on by itself when {token} works again"),
     }
 }
 
@@ -57,6 +57,16 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
         ),
     };
     Verdict::reconciling(Reason::DeletionBlocked, message)
+}
+
+/// The verdict, where the limits of the console token do not permit the annotation that it names.
+#[must_use]
+pub fn unforced(verdict: Verdict, token: &str) -> Verdict {
+    let message = format!(
+        "{}; the limits of {token} do not permit that: have ForceOrphan added to its limits.permitted first",
+        verdict.message
+    );
+    Verdict { message, ..verdict }
 }
 
 /// The verdict for a deletion that only a person can complete, because the console token is lost.
@@ -95,7 +105,7 @@ pub fn token_in_use(dependants: &[String], missing: Option<&str>) -> Verdict {
     let missing = missing.map_or_else(String::new, |missing| format!("; {missing}"));
     let message = format!(
         "kept until these are deleted, because their keys can only be revoked with this token: {shown}{more}{missing}; delete them, or set the \
-         annotation keysmith.dev/force-orphan=yes here: this ConsoleToken goes at once, and their keys keep WORKING at the vendor"
+         annotation keysmith.dev/force-orphan=yes here: this token goes at once, and their keys keep WORKING at the vendor"
     );
     Verdict::reconciling(Reason::InUse, message)
 }

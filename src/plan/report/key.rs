@@ -118,8 +118,8 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
         Why::AccountDoubted => Verdict::reconciling(
             Reason::AccountSuspicious,
             format!(
-                "the vendor does not list this key, perhaps because the ConsoleToken leads to another account now; nothing is made or revoked; \
-                 see condition Ready of the ConsoleToken; looked at again at {until}"
+                "the vendor does not list this key, perhaps because the console token leads to another account now; nothing is made or revoked; \
+                 see condition Ready of the token that spec.consoleTokenRef names; looked at again at {until}"
             ),
         ),
         Why::MintingStopped(at) => Verdict::stalled(
@@ -132,6 +132,7 @@ pub fn resting(decision: &Decision, scene: &Scene<'_>) -> Option<Verdict> {
                 clock(*at)
             ),
         ),
+        Why::LimitExceeded(error) => error.verdict(),
         Why::AnswerLost => unanswered(scene, &until),
         Why::NotApplied(fields) => Verdict::reconciling(
             Reason::NotApplied,
@@ -438,9 +439,8 @@ pub fn taking_over() -> Verdict {
 
 /// The verdict for the key of a minted token that is deleted before its ConsoleToken.
 pub fn token_needed(token: &str) -> Verdict {
-    let message = format!(
-        "this key is the token of ConsoleToken {token}, and is revoked after that ConsoleToken is deleted; delete ConsoleToken {token}"
-    );
+    let message =
+        format!("this key is the token of {token}, and is revoked after that is deleted; delete {token}");
     Verdict::reconciling(Reason::InUse, message)
 }
 

@@ -66,7 +66,7 @@ pub fn overruled(name: &str, namespace: &str) -> Verdict {
 /// The token's user is not an administrator of the project. `again`: so it was at the previous attempt.
 pub fn forbidden(doing: &str, token: &str, next: Timestamp, again: bool) -> Verdict {
     let message = format!(
-        "could not {doing}: the user of ConsoleToken {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
+        "could not {doing}: the user of {token} is no administrator of the project (403); name a ConsoleToken of one, or set \
          managementPolicy: Observe; tried again at {}",
         clock(next)
     );

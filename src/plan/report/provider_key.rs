@@ -110,7 +110,7 @@ pub fn left_behind(ids: &[String]) -> Notice {
 /// The ConsoleToken's vendor does not support provider keys. `able`: the vendors that do.
 pub fn unsupported<'a>(token: &str, able: impl Iterator<Item = &'a str>) -> String {
     format!(
-        "the vendor of ConsoleToken {token} has no provider keys; name a ConsoleToken of {}, or delete this",
+        "the vendor of {token} has no provider keys; name a ConsoleToken of {}, or delete this",
         able.collect::<Vec<_>>().join(" or ")
     )
 }

@@ -1,19 +1,21 @@
 //! Messages about ConsoleTokens, and about resources that wait for one.
 
 use super::super::fault::{Fault, FaultKind};
+use super::super::identity::{AnyToken, TokenKind, TokenRef};
+use super::super::spec_error::SpecError;
 use super::{Notice, clock, on_the_way};
-use crate::api::{ConsoleToken, EventReason, Reason, Verdict};
+use crate::api::{EventReason, Reason, Verdict};
 use jiff::Timestamp;
 
 /// The vendor accepts the token.
-pub fn verified(token: &ConsoleToken) -> Verdict {
-    let message = format!("the vendor accepts the token in Secret {}", token.spec.secret_name());
+pub fn verified(token: &AnyToken) -> Verdict {
+    let message = format!("the vendor accepts the token in Secret {}", token.spec().secret_name());
     Verdict::settled(Reason::Verified, message)
 }
 
 /// The verification of the token failed. `hint`: the driver's explanation of a refusal. `again`: the previous
 /// verification failed in the same way, which confirms that only a person can fix it.
-pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, next: Timestamp, again: bool) -> Verdict {
+pub fn refused(fault: &Fault, token: &AnyToken, hint: &str, next: Timestamp, again: bool) -> Verdict {
     let place = super::super::token::place(token);
     // A failure that may be the vendor's mistake must happen twice before it counts.
     let tried = if fault.stalls(again) || !fault.stalls(true) {
@@ -25,8 +27,8 @@ pub fn refused(fault: &Fault, token: &ConsoleToken, hint: &str, next: Timestamp,
         FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
             format!("{fault}; {hint}; {tried}")
         }
-        FaultKind::TokenRefused if token.spec.mint.is_some() => format!(
-            "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this ConsoleToken to a new value; \
+        FaultKind::TokenRefused if token.spec().mint.is_some() => format!(
+            "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this token to a new value; \
              {tried}"
         ),
         FaultKind::TokenRefused => format!(
@@ -56,28 +58,50 @@ pub fn minting(key: &str, said: Option<&str>) -> Verdict {
 pub fn mint_taken(key: &str) -> Verdict {
     let message = format!(
         "spec.mint: GatewayApiKey {key} would stand for this token, and one of that name exists that is not Keysmith's; delete it, or create \
-         a ConsoleToken of another name"
+         a token of another name"
     );
     Verdict::stalled(Reason::OwnershipConflict, message)
 }
 
 /// A minted token in deletion for which no key was ever created.
 pub fn never_minted() -> Verdict {
-    Verdict::reconciling(Reason::Deleting, "no token is left at the vendor; the ConsoleToken goes next")
+    Verdict::reconciling(Reason::Deleting, "no token is left at the vendor; this resource goes next")
 }
 
-/// The ConsoleToken of a resource does not exist.
-pub fn missing(name: &str, namespace: &str) -> Verdict {
+/// The console token of a resource does not exist. `shares`: whether this operator uses ClusterConsoleTokens.
+pub fn missing(token: &TokenRef, shares: bool) -> Verdict {
+    if token.kind == TokenKind::ClusterConsoleToken && !shares {
+        let message = "this operator watches listed namespaces only (--namespaces), and uses no ClusterConsoleTokens; name a ConsoleToken of this \
+                       namespace in another resource, and delete this one";
+        return SpecError::unsupported("spec.consoleTokenRef.kind", message).verdict();
+    }
+    let place = token.namespace.as_ref().map(|it| format!(" in namespace {it}")).unwrap_or_default();
     let message = format!(
-        "spec.consoleTokenRef.name: there is no ConsoleToken {name} in namespace {namespace}; create it, Keysmith then goes on by itself"
+        "spec.consoleTokenRef.name: there is no {}{place}; create it, Keysmith then goes on by itself",
+        token.titled()
     );
     Verdict::waiting(Reason::ConsoleTokenMissing, message)
 }
 
-/// The ConsoleToken of a resource is not ready. `stalled`: only a person can fix it.
-pub fn not_ready(name: &str, why: &str, stalled: bool) -> Verdict {
-    let message = format!("ConsoleToken {name} is not Ready: {why}; goes on by itself when it is");
+/// The console token of a resource is not ready. `stalled`: only a person can fix it.
+pub fn not_ready(token: &TokenRef, why: &str, stalled: bool) -> Verdict {
+    let message = format!("{} is not Ready: {why}; goes on by itself when it is", token.titled());
     Verdict::reconciling(Reason::ConsoleTokenNotReady, message).stalled_if(stalled)
+}
+
+/// A namespace created as many keys within a day as the limits of its ClusterConsoleToken permit.
+pub fn namespace_stopped(token: &TokenRef, namespace: &str, until: Timestamp) -> SpecError {
+    let message = format!(
+        "as many keys were made for namespace {namespace} within a day as limits.keys.perNamespaceAndDay of {} permits; no other key is made \
+         before {}; look for the cause in the events, or have the limit raised",
+        token.titled(),
+        clock(until)
+    );
+    SpecError {
+        reason: Reason::LimitExceeded,
+        tolerated: true,
+        ..SpecError::invalid(SpecError::SEVERAL, message)
+    }
 }
 
 /// The event when another account was accepted in place of the one in which the keys were created.

@@ -8,7 +8,6 @@ use crate::plan::drift::Field;
 use crate::plan::expiry;
 use crate::plan::facts::Confirmed;
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::identity::TokenRef;
 use crate::plan::ledger;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::Serial;
@@ -78,7 +77,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Removes the ledger entry of an adopted key. If that fails, the sweep works without it.
     async fn forget_left(&self, id: &KeyId) {
-        let token = TokenRef::named_by(self.key.as_ref());
+        let token = self.token_ref();
         let entry = protocol::leaving(&self.ports, self.key.as_ref(), &token, ledger::Why::Retain);
         let entry = ledger::Entry { key_id: Some(id.0.clone()), ..entry };
         if let Err(error) = self.ports.strike(&entry).await {

@@ -12,8 +12,8 @@ use crate::plan::decision::{Decision, Step, Why as KeyWhy};
 use crate::plan::deletion::{self, Ending, Left, LeftWhy};
 use crate::plan::facts::{Facts, Target};
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::identity::TokenRef;
 use crate::plan::ledger::{Entry, Why};
+use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report;
@@ -60,7 +60,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 (Step::ClaimDeletion(claim), _) => self.claim(claim).await?,
                 (Step::Release, _) => return self.release(&facts, &decision).await,
                 (Step::Rest(until), _) => return self.rest_deleting(&decision, *until).await,
-                (_, None) => return self.deletion_blocked("its ConsoleToken is not usable", None).await,
+                (_, None) => return self.deletion_blocked("its console token is not usable", None).await,
                 // In a different account, every key would look deleted.
                 (_, Some(_)) if let Some(doubt) = doubt => return self.deletion_blocked(&doubt, None).await,
                 (step, Some(account)) => match self.remove(account, step, &facts).await? {
@@ -92,7 +92,7 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// Whether another account was accepted for the ConsoleToken, and no key was created there yet.
     fn has_moved(&self) -> bool {
-        let account = self.token().and_then(|token| token.status.as_ref()?.account.clone());
+        let account = self.token().and_then(|token| token.status()?.account.clone());
         account.is_some_and(|it| it.accepted.is_some())
     }
 
@@ -102,9 +102,16 @@ impl<P: KeyPorts> KeyPass<P> {
             _ if self.is_observed() => DeletionPolicy::Retain,
             // A leaked key is revoked whatever the policy says.
             _ if self.leak_is_open(&self.status()) => DeletionPolicy::Delete,
+            DeletionPolicy::Retain if !limits::may_retain(self.token().as_ref()) => DeletionPolicy::Delete,
             written => written,
         };
-        Ending { policy, forced: object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some() }
+        Ending { policy, forced: self.is_forced() }
+    }
+
+    /// Whether the annotation that lets the resource go at once is set and has an effect.
+    fn is_forced(&self) -> bool {
+        object::annotation(self.key.as_ref(), FORCE_ORPHAN).is_some()
+            && limits::may_force_orphan(self.token().as_ref())
     }
 
     /// One step at the vendor. `None`: the decision is not about the vendor.
@@ -208,7 +215,7 @@ impl<P: KeyPorts> KeyPass<P> {
         }
         self.ports.enqueue_provider_keys(self.key.as_ref());
         self.ports.released(&self.uid);
-        self.ports.enqueue_token(&TokenRef::named_by(self.key.as_ref()));
+        self.ports.enqueue_token(&self.token_ref());
         Ok(Pass::Rest(None))
     }
 
@@ -239,7 +246,7 @@ impl<P: KeyPorts> KeyPass<P> {
         if left.is_empty() {
             return Ok(None);
         }
-        let token = TokenRef::named_by(self.key.as_ref());
+        let token = self.token_ref();
         let entries = left.iter().map(|left| Entry {
             key_id: Some(left.id.0.clone()),
             serial: left.serial.map(|serial| serial.0),
@@ -287,13 +294,15 @@ impl<P: KeyPorts> KeyPass<P> {
         why: &str,
         retry: Option<(GatewayApiKeyStatus, Timestamp)>,
     ) -> Result<Pass, Error> {
-        let token = &self.key.spec.console_token_ref.name;
+        let token = self.token_ref().titled();
         let next = retry.as_ref().map(|(_, next)| *next);
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
         let verdict = match &lost {
             Some(why) => report::deletion::hopeless(why),
-            None => report::deletion::blocked(why, token, next, &self.status()),
+            None => report::deletion::blocked(why, &token, next, &self.status()),
         };
+        let permitted = limits::may_force_orphan(self.token().as_ref());
+        let verdict = if permitted { verdict } else { report::deletion::unforced(verdict, &token) };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);
         Ok(self.publish(status, &verdict).await?.until(next))

@@ -406,9 +406,10 @@ impl<P: KeyPorts> Issue<P> {
         if status.internal.budget_generation.is_some() || capabilities.tells_remaining {
             return;
         }
-        let name = &self.key.spec.console_token_ref.name;
-        let token = self.ports.token(&TokenRef::named_by(self.key.as_ref()));
-        let read = token.is_some_and(|token| token.spec.usage.is_some());
+        let reference = TokenRef::named_by(self.key.as_ref());
+        let name = reference.titled();
+        let token = self.ports.token(&reference);
+        let read = token.is_some_and(|token| token.spec().usage.is_some());
         let (spent, id) = (self.account.latest_spent().filter(|_| read), status.id.clone());
         let evidence = Evidence {
             seen: None,
@@ -419,7 +420,7 @@ impl<P: KeyPorts> Issue<P> {
             id: id.as_deref(),
             now,
         };
-        let purse = Purse::of(status, capabilities, name, read);
+        let purse = Purse::of(status, capabilities, &name, read);
         let known = purse.as_ref().map(|purse| (purse, report::budget::spent(purse.limit, &evidence)));
         report::budget::tell(status, known, self.key.metadata.generation, now);
     }

@@ -1,10 +1,11 @@
 //! What a pass over a GatewayApiKey needs besides what every pass needs.
 
 use super::issue::{Issue, Issued};
+use crate::api::GatewayApiKey;
 use crate::api::rotation::KeyCount;
-use crate::api::{ConsoleToken, GatewayApiKey};
 use crate::cluster::workloads::{Outcome, Restart, Target};
 use crate::gateway::account::Listing;
+use crate::plan::identity::AnyToken;
 use crate::plan::naming::Mark;
 use crate::plan::report::conditions::Looked;
 use crate::protocol::Error;
@@ -25,8 +26,12 @@ pub trait KeyPorts: Ports + ObjectPort<GatewayApiKey> {
     fn count_made(&self, key: &GatewayApiKey);
     /// Whether the resource with that mark may exist, as far as the caches show.
     fn may_exist(&self, mark: &Mark) -> bool;
+    /// The number of keys created within a day for the namespace of that resource with its console token.
+    fn made_in_namespace(&self, key: &GatewayApiKey) -> Option<KeyCount>;
+    /// Visits the other keys of the namespace with the same console token, as they were written last.
+    fn each_key_beside(&self, key: &GatewayApiKey, visit: impl FnMut(&GatewayApiKey));
     /// Why that ConsoleToken may point to a different account, by its status or by this listing.
-    fn doubt(&self, token: &ConsoleToken, listing: &Listing) -> Option<String>;
+    fn doubt(&self, token: &AnyToken, listing: &Listing) -> Option<String>;
     /// Enqueues the provider keys that refer to this gateway key.
     fn enqueue_provider_keys(&self, key: &GatewayApiKey);
     /// Whether these workloads exist.

@@ -60,7 +60,7 @@ impl<P: KeyPorts> KeyPass<P> {
                 };
                 self.publish(status, &verdict.still_ready(works)).await?
             }
-            Why::Fresh => self.fresh(facts, desired, &verdict).await?,
+            Why::Fresh | Why::LimitExceeded(_) => self.fresh(facts, decision, desired, &verdict).await?,
             Why::Observed => self.observed(facts, desired, &verdict).await?,
             Why::AnswerLost => self.publish(self.status(), &verdict.still_ready(facts.works())).await?,
             Why::MintingStopped(_) => {
@@ -77,7 +77,7 @@ impl<P: KeyPorts> KeyPass<P> {
             _ => self.publish(self.status(), &verdict).await?,
         };
         let status = self.status();
-        let unsure = matches!(decision.why, Why::Fresh)
+        let unsure = matches!(decision.why, Why::Fresh | Why::LimitExceeded(_))
             && !desired.policy.restart.is_empty()
             && status.internal.consumers_found_generation != self.key.metadata.generation;
         let again = unsure.then(|| retry::plus(facts.now, LOOK_AGAIN));
@@ -86,8 +86,16 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     /// The key is as desired; messages of a failed attempt to replace it stay.
-    async fn fresh(&mut self, facts: &Facts, desired: &Desired, verdict: &Verdict) -> Result<Pass, Error> {
-        let mut status = self.carried_out();
+    async fn fresh(
+        &mut self,
+        facts: &Facts,
+        decision: &Decision,
+        desired: &Desired,
+        verdict: &Verdict,
+    ) -> Result<Pass, Error> {
+        // What exceeds the limits of the token is not applied.
+        let limited = matches!(decision.why, Why::LimitExceeded(_));
+        let mut status = if limited { self.seen_through() } else { self.carried_out() };
         if let Some(seen) = seen(facts) {
             show(&mut status, &seen, desired);
         }
@@ -98,14 +106,16 @@ impl<P: KeyPorts> KeyPass<P> {
         self.tell_usage(&mut status, facts);
         self.tell_consumers(&mut status, desired).await;
         succession::refresh(&mut status, facts, desired);
-        if status.rotation_failures.is_some() {
+        if status.rotation_failures.is_some() && !limited {
             report::budget::refuse(&mut status, facts.now);
             return self.publish_as_it_is(status).await;
         }
         // A key that the gateway rejects is reported first, then a field that has become unsupported while the key
         // works.
         let idle = desired.idle.as_ref().map(|refusal| refusal.verdict().still_ready(true));
-        let told = report::budget::refusal(&status).or(idle).filter(|_| verdict.reason == Reason::Issued);
+        let limit = limited.then(|| verdict.clone().still_ready(facts.works()));
+        let spent = report::budget::refusal(&status).filter(|_| limited || verdict.reason == Reason::Issued);
+        let told = spent.or(limit).or(idle.filter(|_| verdict.reason == Reason::Issued));
         self.publish(status, told.as_ref().unwrap_or(verdict)).await
     }
 
@@ -122,8 +132,8 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// What the key spent, where its ConsoleToken reads usage, and how much of the budget that is.
     fn tell_usage(&mut self, status: &mut GatewayApiKeyStatus, facts: &Facts) {
-        let name = &self.key.spec.console_token_ref.name;
-        let read = self.token().is_some_and(|token| token.spec.usage.is_some());
+        let name = self.token_ref().titled();
+        let read = self.token().is_some_and(|token| token.spec().usage.is_some());
         if !read {
             status.usage = None;
         }
@@ -140,7 +150,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let seen = seen(facts);
         let unread = spent.is_none() && seen.as_ref().is_none_or(|key| key.remaining.is_none());
         let (id, generation) = (status.id.clone(), self.key.metadata.generation);
-        let purse = Purse::of(status, capabilities, name, read);
+        let purse = Purse::of(status, capabilities, &name, read);
         let same = status.internal.budget_generation == generation;
         let spent_since = status.internal.budget_spent_since;
         let over = purse
@@ -292,16 +302,14 @@ impl<P: KeyPorts> KeyPass<P> {
 
     /// The ConsoleToken is not ready; its controller enqueues this key when it is.
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
-        let name = &self.key.spec.console_token_ref.name;
         let stalled = self.token_state().is_some_and(|it| it.stalled);
-        let verdict = report::token::not_ready(name, why, stalled);
+        let verdict = report::token::not_ready(&self.token_ref(), why, stalled);
         self.held_up(&verdict).await
     }
 
     /// The ConsoleToken does not exist; its creation enqueues this key.
     pub(super) async fn without_token(&mut self) -> Result<Pass, Error> {
-        let name = &self.key.spec.console_token_ref.name;
-        let verdict = report::token::missing(name, &self.namespace());
+        let verdict = report::token::missing(&self.token_ref(), self.ports.shares_tokens());
         self.held_up(&verdict).await
     }
 

@@ -3,7 +3,7 @@
 use super::{Done, ProviderKeyPass, STEPS};
 use crate::api::{FORCE_ORPHAN, Reason};
 use crate::cluster::{self, object};
-use crate::plan::identity::TokenRef;
+use crate::plan::limits;
 use crate::plan::listing::KeyId;
 use crate::plan::provider_key::{self, ProviderKeyStep as Step};
 use crate::plan::report;
@@ -14,7 +14,8 @@ use jiff::SignedDuration;
 
 impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     pub(super) async fn cleanup(&mut self) -> Result<Pass, Error> {
-        if object::annotation(self.object.as_ref(), FORCE_ORPHAN).is_some() {
+        let forced = object::annotation(self.object.as_ref(), FORCE_ORPHAN).is_some();
+        if forced && limits::may_force_orphan(self.token().as_ref()) {
             return self.release(&self.known()).await;
         }
         let account = match self.token_state().map(|it| it.trusted().cloned()) {
@@ -61,10 +62,13 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 
     pub(super) async fn deletion_blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let lost = self.token_state().filter(|it| it.lost).and_then(|it| it.ready.err());
+        let token = self.token_ref().titled();
         let verdict = match &lost {
             Some(why) => report::deletion::hopeless(why),
-            None => report::deletion::provider_key_blocked(why, self.token_name()),
+            None => report::deletion::provider_key_blocked(why, &token),
         };
+        let permitted = limits::may_force_orphan(self.token().as_ref());
+        let verdict = if permitted { verdict } else { report::deletion::unforced(verdict, &token) };
         self.publish(self.status(), &verdict).await
     }
 
@@ -81,7 +85,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             self.ports.notify(self.object.as_ref(), report::provider_key::removed());
         }
         self.ports.forget(&self.uid);
-        self.ports.enqueue_token(&TokenRef::named_by(self.object.as_ref()));
+        self.ports.enqueue_token(&self.token_ref());
         Ok(Pass::Rest(None))
     }
 }

@@ -92,7 +92,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
 
     pub(super) async fn blocked(&mut self, why: &str) -> Result<Pass, Error> {
         let stalled = self.token_state().is_some_and(|it| it.stalled);
-        let verdict = report::token::not_ready(self.token_name(), why, stalled);
+        let verdict = report::token::not_ready(&self.token_ref(), why, stalled);
         self.publish(self.status(), &verdict.still_ready(self.is_stored())).await
     }
 

@@ -1,6 +1,7 @@
 //! Spending of keys and balances of accounts, exact; status shows them in coarse steps.
 
 use crate::plan::identity::TokenRef;
+use crate::plan::usage::KeySpending;
 use crate::plan::usage::Money;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -24,21 +25,6 @@ struct Account {
     namespace: String,
     name: String,
     currency: String,
-}
-
-/// What the keys of one GatewayApiKey spent in the current calendar month.
-#[derive(Clone, Debug)]
-pub struct KeySpending {
-    /// Namespace of the GatewayApiKey.
-    pub namespace: String,
-    /// Name of the GatewayApiKey.
-    pub name: String,
-    /// The vendor's currency.
-    pub currency: &'static str,
-    /// Spent, in millionths.
-    pub micros: u64,
-    /// The budget, in millionths, if there is one.
-    pub budget: Option<u64>,
 }
 
 #[derive(Clone, Default)]

@@ -141,7 +141,7 @@ fn purse() -> Purse<'static> {
         limit: Limit { micros: 20_000_000, period: Period::Monthly },
         currency: "USD",
         zone: "UTC",
-        token: "edgee",
+        token: "ConsoleToken edgee",
         readable: true,
         read: true,
     }
@@ -269,14 +269,14 @@ fn tell(book: &mut Book, notice: Option<keysmith::plan::report::Notice>) {
 
 pub fn deletion(book: &mut Book) {
     let refused = Fault::without_effect(FaultKind::TokenRefused).to_string();
-    book.ready(&deletion::blocked(&refused, "edgee", None, &status()));
+    book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, &status()));
     book.ready(&deletion::blocked(
         "could not revoke the key: the vendor failed (503)",
-        "edgee",
+        "ConsoleToken edgee",
         Some(at(5)),
         &status(),
     ));
-    book.ready(&deletion::blocked(&refused, "edgee", None, &GatewayApiKeyStatus::default()));
+    book.ready(&deletion::blocked(&refused, "ConsoleToken edgee", None, &GatewayApiKeyStatus::default()));
     book.ready(&deletion::hopeless(
         "Secret edgee-console is gone and cannot come back, because the namespace is being deleted",
     ));
@@ -284,7 +284,7 @@ pub fn deletion(book: &mut Book) {
     book.ready(
         &key::resting(&awaited, &Scene { unanswered: Some(down()), ..Scene::new(SECRET, true) }).unwrap(),
     );
-    book.ready(&key::token_needed("minted"));
+    book.ready(&key::token_needed("ConsoleToken minted"));
     book.event(&deletion::released(&[], true).unwrap());
     for why in [
         LeftWhy::Policy(DeletionPolicy::Retain),

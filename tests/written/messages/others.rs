@@ -22,8 +22,10 @@ pub fn provider_keys(book: &mut Book) {
     book.ready(&provider_key::gateway_key("checkout", "has no key at the vendor yet", false));
     book.ready(&deletion::provider_key_blocked(
         "the vendor does not accept the console token (401)",
-        "edgee",
+        "ConsoleToken edgee",
     ));
+    let blocked = deletion::provider_key_blocked("the vendor is down", "ClusterConsoleToken edgee");
+    book.ready(&deletion::unforced(blocked, "ClusterConsoleToken edgee"));
     book.ready(&deletion::provider_key_awaited(Some(at(3))));
     for why in [Why::Lost, Why::ContentChanged, Why::NeverCreated] {
         book.event(&provider_key::sent(why));
@@ -45,7 +47,7 @@ pub fn projects(book: &mut Book) {
         &SpecError::unsupported("spec.consoleTokenRef", project::unsupported("Edgee", able)).verdict(),
     );
     book.ready(&project::overruled("eu", "search"));
-    book.ready(&project::forbidden("change the project's settings", "cortecs", at(5), true));
+    book.ready(&project::forbidden("change the project's settings", "ConsoleToken cortecs", at(5), true));
     book.event(&project::updated(&fields));
     let message = project::drifted(&fields);
     book.condition(&condition::condition(DRIFTED, true, Reason::NotApplied, &message, Some(1)));

@@ -5,6 +5,7 @@ use keysmith::api::console_token::UsageSpec;
 use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
 use keysmith::plan::capability::{Capabilities, Endpoint};
+use keysmith::plan::identity::AnyToken;
 use keysmith::plan::spec_error::SpecError;
 use keysmith::plan::token::{self, Endpoints, Gateways};
 use keysmith::plan::{credentials, desired, project, usage};
@@ -175,7 +176,8 @@ fn minted(book: &mut Book) {
             "metadata": {"name": "minted", "namespace": "shop"}, "spec": {"vendor": vendor, "mint": whole},
         }))
         .unwrap();
-        let mint = token.spec.mint.clone().unwrap();
+        let token = AnyToken::from(token);
+        let mint = token.spec().mint.clone().unwrap();
         book.ready(&verdict(&token::check_mint(&token, &mint, own, issuer).unwrap_err()));
     }
 }

@@ -6,27 +6,33 @@ use keysmith::api::console_token::{AccountCandidate, ConsoleTokenAccount};
 use keysmith::api::{ConsoleToken, EventReason, Reason, Verdict};
 use keysmith::plan::account::{self, Judgement};
 use keysmith::plan::fault::{Fault, FaultKind, Unreachable};
+use keysmith::plan::identity::{AnyToken, TokenRef};
 use keysmith::plan::listing::{KeyId, Listed, Shown};
 use keysmith::plan::orphans::{self, Orphan, Stage, Suspects};
 use keysmith::plan::report::{Notice, deletion, token as words};
 use keysmith::plan::token;
 use serde_json::{Value, json};
 
-fn console_token(spec: Value) -> ConsoleToken {
+fn console_token(spec: Value) -> AnyToken {
     let mut whole = json!({"vendor": {"edgee": {"organizationId": "org_12345"}}});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    serde_json::from_value(json!({
+    let token: ConsoleToken = serde_json::from_value(json!({
         "apiVersion": "keysmith.dev/v1alpha1", "kind": "ConsoleToken",
         "metadata": {"name": "edgee", "namespace": "shop"}, "spec": whole,
     }))
-    .unwrap()
+    .unwrap();
+    token.into()
 }
 
-fn given() -> ConsoleToken {
+fn reference() -> TokenRef {
+    given().reference()
+}
+
+fn given() -> AnyToken {
     console_token(json!({"secretRef": {"name": "edgee-console", "key": "token"}}))
 }
 
-fn minted() -> ConsoleToken {
+fn minted() -> AnyToken {
     console_token(json!({"mint": {"issuerRef": {"name": "root"}, "secret": {"name": "minted"}}}))
 }
 
@@ -74,8 +80,11 @@ pub fn ready(book: &mut Book) {
     book.ready(&deletion::token_in_use(&["GatewayApiKey checkout".to_owned()], None).still_ready(true));
     let lost = token::lost(&given());
     book.ready(&deletion::token_in_use(&["GatewayApiKey checkout".to_owned()], Some(&lost)));
-    book.ready(&words::missing("edgee", "shop"));
-    book.ready(&words::not_ready("edgee", &refused.to_string(), true));
+    book.ready(&words::missing(&reference(), true));
+    book.ready(&words::not_ready(&reference(), &refused.to_string(), true));
+    book.ready(&words::missing(&TokenRef::shared("edgee"), true));
+    book.ready(&words::missing(&TokenRef::shared("edgee"), false));
+    book.ready(&token::cluster_tokens_only().verdict());
     conditions(book);
 }
 

@@ -1,16 +1,14 @@
 //! Verifies a console token by one listing, which is also the poll for every key.
 
-use super::{Connection, LEAST, LONGEST_PROBE, Verification, Work};
-use crate::cluster::object;
-use crate::cluster::object::log_about;
-use crate::controller::sweep;
-use crate::gateway::account::{Account, Listing};
+use super::ports::{AccountPort, TokenPorts};
+use super::{Connection, LEAST, LONGEST_PROBE, TokenPass, Verification};
+use crate::api::RECONCILE_REQUESTED;
+use crate::gateway::account::Listing;
 use crate::gateway::shares::ListingId;
 use crate::plan::fault::Fault;
-use crate::plan::identity::TokenRef;
 use crate::plan::{report, retry};
+use crate::protocol::ports::VendorPort;
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use std::sync::Arc;
 
 /// How much longer the other tokens of an account wait than the one that lists next: a tenth of the interval, and at
@@ -26,15 +24,19 @@ struct Seen {
     fresh: bool,
 }
 
-impl Work {
+impl<P: TokenPorts> TokenPass<P> {
     /// Verifies the token by a listing: the call without side effects, and the poll. It is skipped while the last
     /// listing of the account, by whichever token, is recent and succeeded; but at an interval, this token lists by
     /// itself.
-    pub(super) async fn verify(&mut self, account: Arc<Account>, connection: Connection) -> Verification {
-        let now = self.context.clock.now();
+    pub(super) async fn verify(
+        &mut self,
+        account: Arc<P::Vendor>,
+        connection: Connection<P::Vendor>,
+    ) -> Verification<P::Vendor> {
+        let now = self.ports.now();
         let poll = self.poll(&account);
-        let asked = object::requested(self.token.as_ref())
-            != self.token.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
+        let asked = self.token.annotation(RECONCILE_REQUESTED)
+            != self.token.status().and_then(|it| it.last_handled_reconcile_at.as_ref());
         let proven = account.proven_until(poll).filter(|_| !asked);
         let latest = account.latest();
         let was_refused = account.usable().is_err();
@@ -49,7 +51,7 @@ impl Work {
             Ok(listing) => {
                 if was_refused {
                     // The dependents' status says that the breaker is open, so they are enqueued when it closes.
-                    self.enqueue_dependants();
+                    self.ports.enqueue_dependants(&self.reference());
                 }
                 let next = retry::plus(listing.as_of, self.patience(&account)).max(retry::plus(now, LEAST));
                 let requeue_at = account.proven_until(poll).map_or(next, |proven| next.min(proven));
@@ -67,33 +69,33 @@ impl Work {
     }
 
     /// Interval between two listings: the same for all tokens that share a listing.
-    fn poll(&self, account: &Account) -> SignedDuration {
-        let seed = self.context.accounts.seed(&account.lists(), &self.token.uid().unwrap_or_default());
-        retry::jittered(self.context.settings.poll, &seed)
+    fn poll(&self, account: &P::Vendor) -> SignedDuration {
+        let seed = self.ports.seed(&account.lists(), &self.uid());
+        retry::jittered(self.ports.poll(), &seed)
     }
 
     /// The listing of this token, once the token is verified.
     pub(super) fn lists(&self) -> Option<Arc<ListingId>> {
-        let state = self.context.accounts.state(&self.reference())?;
+        let state = self.ports.token_state(&self.reference())?;
         state.account.map(|account| account.lists())
     }
 
     /// Age of the newest listing at which this token's next pass is due: by then it lists, or another token has
     /// listed.
-    fn patience(&self, account: &Account) -> SignedDuration {
+    fn patience(&self, account: &P::Vendor) -> SignedDuration {
         let poll = self.poll(account);
-        let first = self.context.accounts.is_first(&TokenRef::of(&self.token), account, poll);
+        let first = self.ports.is_first(&self.reference(), account, poll);
         if first { poll } else { poll + GRACE.min(poll / 10) }
     }
 
     /// Evaluates a listing, made in this pass or by another token.
     async fn seen(
         &mut self,
-        account: &Account,
-        connection: Connection,
+        account: &P::Vendor,
+        connection: Connection<P::Vendor>,
         seen: Seen,
         requeue_at: Timestamp,
-    ) -> Verification {
+    ) -> Verification<P::Vendor> {
         let verdict = match self.identify(account, &connection.credential, &seen.listing, seen.fresh).await {
             Ok(verdict) => verdict,
             Err(fault) => {
@@ -102,7 +104,7 @@ impl Work {
             }
         };
         if seen.probed {
-            self.context.memory.rested(&format!("probe/{}", self.token.uid().unwrap_or_default()));
+            self.ports.verification_succeeded(&self.uid());
         }
         if let Some(verdict) = verdict {
             let summary = verdict.message.clone();
@@ -127,25 +129,29 @@ impl Work {
     }
 
     /// Compares a listing with the dependents of this token, once per listing, whichever pass made it.
-    async fn compare(&self, account: &Account, listing: &Arc<Listing>) {
-        let before = self.context.memory.compared(&self.token.uid().unwrap_or_default(), listing.as_of);
+    async fn compare(&self, account: &P::Vendor, listing: &Arc<Listing>) {
+        let before = self.ports.compared(&self.uid(), listing.as_of);
         if before >= Some(listing.as_of) {
             return;
         }
         self.enqueue_concerned(listing, before);
         account.has_compared(listing);
         if let Err(fault) = account.join().await {
-            log_about!(debug, self.token.as_ref(), %fault, "whose account the token leads to is asked again with the next listing");
+            self.log("whose account the token leads to is asked again with the next listing", &fault);
         }
         self.poll_provider_keys(account, self.poll(account)).await;
-        sweep::after_listing(&self.context, &self.token, account, listing).await;
+        self.ports.sweep(&self.token, account, listing).await;
     }
 
     /// The listing failed. `proven`: the token keeps the readiness it had before.
-    fn failed(&self, fault: &Fault, connection: Connection, proven: bool) -> Verification {
-        let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
-        let wait = self.context.memory.failed(&format!("probe/{uid}"));
-        let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
+    fn failed(
+        &self,
+        fault: &Fault,
+        connection: Connection<P::Vendor>,
+        proven: bool,
+    ) -> Verification<P::Vendor> {
+        let (now, uid) = (self.ports.now(), self.uid());
+        let wait = self.ports.verification_failed(&uid).min(LONGEST_PROBE);
         let next = retry::after(fault, 1, &uid, now).max(retry::plus(now, wait));
         // A probe may run before other calls may be retried; a pause that the vendor asked for is kept.
         let longest = retry::plus(now, LONGEST_PROBE.max(wait)).max(fault.kind.not_before().unwrap_or(now));
@@ -165,6 +171,6 @@ impl Work {
 
     /// The driver's hint for a rejected token.
     fn hint(&self) -> &'static str {
-        self.context.settings.vendors.capabilities(&self.token.spec.vendor).map_or("", |it| it.refused)
+        self.ports.capabilities(&self.token.spec().vendor).map_or("", |it| it.refused)
     }
 }

@@ -1,36 +1,37 @@
-//! ConsoleTokens: verified by a listing, which is also the poll for every key of the account.
+//! Console tokens of either kind: verified by a listing, which is also the poll for every key of the account.
 
 mod dependants;
 mod holding;
 mod identity;
 mod minting;
+pub mod ports;
+mod shared_use;
 mod usage;
 mod verify;
 
-pub use holding::release_unneeded;
+pub use holding::{ignore_missing, is_refused};
 
-use super::context::Context;
-use super::live::Live;
-use super::{Error, Pass, Subject, stale_or, sweep};
+use super::ports::TokenState;
+use super::{Error, Pass, stale_or};
 use crate::api::condition::{self, EXPIRING_SOON};
 use crate::api::shared::LocalRef;
-use crate::api::{ConsoleToken, ConsoleTokenStatus, EventReason, FORCE_ORPHAN, LastPass, Reason, Verdict};
-use crate::cluster::{self, object};
-use crate::gateway::account::{Account, Parts};
-use crate::gateway::shares::Membership;
-use crate::gateway::{self, http::Wire};
+use crate::api::{
+    ConsoleTokenStatus, EventReason, FORCE_ORPHAN, LastPass, RECONCILE_REQUESTED, Reason, Verdict,
+};
+use crate::cluster;
+use crate::gateway;
 use crate::plan::capability::Capabilities;
+use crate::plan::fault::Fault;
 use crate::plan::hash;
-use crate::plan::identity::{ObjectName, TokenRef};
+use crate::plan::identity::{AnyToken, ObjectName, TokenRef, log_token, with_token};
 use crate::plan::naming::Serial;
 use crate::plan::report::{self, Notice};
 use crate::plan::spec_error::SpecError;
-use crate::plan::turns::{Lane, Rank};
 use crate::plan::{retry, token};
 use crate::protocol;
-use crate::protocol::ports::TokenState;
+use crate::protocol::ports::VendorPort;
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
+use ports::{Connect, TokenMeasure, TokenPorts, TokenSecretPort};
 use secrecy::SecretString;
 use std::sync::Arc;
 
@@ -38,42 +39,33 @@ use std::sync::Arc;
 const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
 /// Interval at which a Secret that RBAC does not allow to read is retried.
 const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
-
-impl Subject for ConsoleToken {
-    fn rank(&self) -> Rank {
-        Rank::Routine
-    }
-
-    fn lane(&self, _: &Context) -> Lane {
-        Lane::Poll(TokenRef::of(self))
-    }
-
-    async fn reconcile(object: Arc<Self>, context: Arc<Context>) -> Result<Pass, Error> {
-        // The resources record which account a key is in: absence from a store that is not filled means nothing.
-        if !context.stores.filled() {
-            return Ok(Pass::Stale);
-        }
-        let mut work = Work { token: object, context, reading: None, account: None };
-        if work.token.metadata.deletion_timestamp.is_some() {
-            return work.cleanup().await;
-        }
-        if !object::has_finalizer(work.token.as_ref()) {
-            match object::hold(&work.context.client, work.token.as_ref()).await {
-                Ok(token) => work.wrote(Arc::new(token)),
-                Err(error) => return stale_or(error),
-            }
-        }
-        work.apply().await
-    }
-}
-
 /// Shortest interval between two passes over one token without an event.
 const LEAST: SignedDuration = SignedDuration::from_secs(1);
+/// Interval at which the deletion of a token that is still needed is tried again.
+const STILL_NEEDED: SignedDuration = SignedDuration::from_secs(30);
+
+/// One pass over a console token.
+pub async fn pass<P: TokenPorts>(token: AnyToken, ports: P) -> Result<Pass, Error> {
+    // The resources record which account a key is in: absence from a cache that is not filled means nothing.
+    if !ports.caches_filled() {
+        return Ok(Pass::Stale);
+    }
+    let mut pass = TokenPass { token, ports, reading: None, account: None };
+    if pass.token.is_deleted() {
+        return pass.cleanup().await;
+    }
+    if !pass.has_finalizer()
+        && let Err(error) = pass.add_finalizer().await
+    {
+        return stale_or(error);
+    }
+    pass.apply().await
+}
 
 /// One pass over one token.
-struct Work {
-    token: Arc<ConsoleToken>,
-    context: Arc<Context>,
+struct TokenPass<P: TokenPorts> {
+    token: AnyToken,
+    ports: P,
     /// The usage that was read in this pass.
     reading: Option<usage::Reading>,
     /// The account that was identified in this pass.
@@ -84,9 +76,8 @@ struct Work {
 type Credential = (SecretString, Option<Serial>, Option<SpecError>);
 
 /// A connection to the vendor, and the hashes of its inputs.
-#[derive(Clone, Default)]
-struct Connection {
-    account: Option<Arc<Account>>,
+struct Connection<V> {
+    account: Option<Arc<V>>,
     fingerprint: String,
     /// Salted hash of the token alone.
     credential: String,
@@ -98,9 +89,22 @@ struct Connection {
     idle: Option<SpecError>,
 }
 
+impl<V> Default for Connection<V> {
+    fn default() -> Self {
+        Self {
+            account: None,
+            fingerprint: String::new(),
+            credential: String::new(),
+            serial: None,
+            lost: false,
+            idle: None,
+        }
+    }
+}
+
 /// Result of verifying a token.
-struct Verification {
-    connection: Connection,
+struct Verification<V> {
+    connection: Connection<V>,
     verdict: Verdict,
     /// Verdict for the dependents, without retry times, which change with every probe and would enqueue every
     /// dependent.
@@ -110,24 +114,54 @@ struct Verification {
     requeue_at: Option<Timestamp>,
 }
 
-impl Work {
-    fn namespace(&self) -> String {
-        object::namespace(self.token.as_ref())
+impl<P: TokenPorts> TokenPass<P> {
+    /// The namespace of the token's Secret: its own, or the operator's for a ClusterConsoleToken.
+    fn home(&self) -> String {
+        home(&self.token, &self.ports)
     }
 
     fn reference(&self) -> TokenRef {
-        TokenRef::of(&self.token)
+        self.token.reference()
     }
 
-    fn wrote(&mut self, token: Arc<ConsoleToken>) {
-        self.context.memory.wrote(Arc::clone(&token));
+    fn uid(&self) -> String {
+        self.token.uid().unwrap_or_default()
+    }
+
+    fn secrets(&self) -> P::Secrets {
+        self.ports.secrets(&self.home())
+    }
+
+    fn has_finalizer(&self) -> bool {
+        self.token.has_finalizer(crate::api::FINALIZER)
+    }
+
+    /// Adds the finalizer, without a claim.
+    async fn add_finalizer(&mut self) -> kube::Result<()> {
+        let written: AnyToken =
+            with_token!(&self.token, token => self.ports.hold(token.as_ref()).await?.into());
+        self.wrote(written);
+        Ok(())
+    }
+
+    fn wrote(&mut self, token: AnyToken) {
+        with_token!(&token, token => self.ports.wrote(token));
         self.token = token;
+    }
+
+    /// Logs a fault that the next pass handles.
+    fn log(&self, what: &'static str, fault: &Fault) {
+        log_token!(debug, self.token, %fault, "{what}");
+    }
+
+    fn notify(&self, notice: Notice) {
+        with_token!(&self.token, token => self.ports.notify(token.as_ref(), notice));
     }
 
     async fn apply(&mut self) -> Result<Pass, Error> {
         let held = self.hold().await?;
-        let before = self.context.accounts.state(&self.reference());
-        let before = before.filter(|it| Some(&it.uid) == self.token.uid().as_ref());
+        let before = self.ports.token_state(&self.reference());
+        let before = before.filter(|it| Some(&it.uid) == self.token.meta().uid.as_ref());
         let mut verification = match self.connect(before.as_ref()).await? {
             Ok((account, connection)) => self.verify(account, connection).await,
             Err(verdict) => Verification {
@@ -141,7 +175,7 @@ impl Work {
                 summary: verdict.message.clone(),
                 // A change of RBAC sends no event, so the read is retried.
                 requeue_at: (verdict.reason == Reason::SecretRefused)
-                    .then(|| retry::plus(self.context.clock.now(), UNREADABLE)),
+                    .then(|| retry::plus(self.ports.now(), UNREADABLE)),
                 verdict,
             },
         };
@@ -150,88 +184,88 @@ impl Work {
         {
             verification.verdict = refusal.verdict().still_ready(true);
         }
+        // The account stays known: keys made before are cleaned up with it.
+        if let Some(refusal) = self.refused_kind().filter(|_| verification.verdict.ready) {
+            verification.verdict = refusal.verdict();
+            verification.summary.clone_from(&verification.verdict.message);
+        }
         let ready = if verification.verdict.ready { Ok(()) } else { Err(verification.summary) };
         let account = verification.connection.account.clone().filter(|_| ready.is_ok());
         let last = self.last_pass();
         // An unsupported field does not stall a token that works.
-        let stalled =
-            ready.is_err() && verification.verdict.is_stalled(last.as_ref(), self.context.clock.now());
+        let stalled = ready.is_err() && verification.verdict.is_stalled(last.as_ref(), self.ports.now());
         self.take(verification.connection, ready, stalled, verification.doubt);
         let usage = match account {
             Some(account) => self.read_usage(&account).await,
             None => None,
         };
         let requeue_at = [verification.requeue_at, usage, held].into_iter().flatten().min();
-        let expiry = self.token.spec.expires_at.map(Timestamp::as_second);
-        self.context.metrics.token(&self.reference(), verification.verdict.ready, expiry);
+        let expiry = self.token.spec().expires_at.map(Timestamp::as_second);
+        let accepted = TokenMeasure::Accepted(verification.verdict.ready, expiry);
+        self.ports.measure_token(&self.reference(), accepted);
         self.publish(&verification.verdict, requeue_at).await
     }
 
     /// Records the token's state, and enqueues its dependents if it changed.
-    fn take(&self, connection: Connection, ready: Result<(), String>, stalled: bool, doubt: Option<String>) {
+    fn take(
+        &self,
+        connection: Connection<P::Vendor>,
+        ready: Result<(), String>,
+        stalled: bool,
+        doubt: Option<String>,
+    ) {
         let Connection { account, fingerprint, serial, lost, .. } = connection;
-        let uid = self.token.uid().unwrap_or_default();
-        self.context.metrics.account_doubted(&self.reference(), doubt.is_some());
-        let state = TokenState { account, doubt, ready, stalled, lost, uid, serial, fingerprint };
-        if self.context.accounts.set(self.reference(), state) {
-            self.enqueue_dependants();
+        self.ports.measure_token(&self.reference(), TokenMeasure::Doubted(doubt.is_some()));
+        let (uid, generation) = (self.uid(), self.token.meta().generation);
+        let state = TokenState { account, doubt, ready, stalled, lost, uid, generation, serial, fingerprint };
+        if self.ports.set_token_state(&self.reference(), state) {
+            self.ports.enqueue_dependants(&self.reference());
             self.enqueue_minter();
         }
     }
 
     /// Forgets the token: a later one of the same name is a different one, with an account of its own.
     fn forget(&self) {
-        let namespace = self.namespace();
-        let listing = self.lists();
-        self.context.accounts.remove(&self.reference());
-        self.context.metrics.forget_token(&self.reference());
-        let uid = self.token.uid().unwrap_or_default();
-        if let Some(listing) = listing {
-            sweep::forget(&self.context, &listing);
-        }
-        let secret = ObjectName::new(&namespace, self.token.spec.secret_name());
-        self.context.queues.enqueue_secret(secret);
-        self.context.metrics.spending(&uid, Vec::new());
-        self.context.memory.forget(&format!("probe/{uid}"));
-        self.context.memory.forget(&uid);
+        self.ports.forget_token(&self.reference());
+        self.ports.measure_token(&self.reference(), TokenMeasure::Spending(self.uid(), Vec::new()));
+        self.ports.measure_token(&self.reference(), TokenMeasure::Forgotten);
+        self.ports.enqueue_secret(ObjectName::new(&self.home(), self.token.spec().secret_name()));
+        self.ports.verification_succeeded(&self.uid());
+        self.ports.forget(&self.uid());
         self.enqueue_minter();
     }
 
     /// The account of this token: the existing one while none of its inputs changed.
     async fn connect(
         &self,
-        before: Option<&TokenState<Account>>,
-    ) -> Result<Result<(Arc<Account>, Connection), Verdict>, Error> {
-        let spec = &self.token.spec;
-        let vendors = self.context.settings.vendors;
-        let Some(driver) = vendors.driver(&spec.vendor) else {
-            let message = format!("unknown vendor; set exactly one of: {}", vendors.fields().join(", "));
+        before: Option<&TokenState<P::Vendor>>,
+    ) -> Result<Result<(Arc<P::Vendor>, Connection<P::Vendor>), Verdict>, Error> {
+        let (spec, rules) = (self.token.spec(), self.ports.rules());
+        // A token that is being deleted is still needed by the keys made with it.
+        let going = self.token.is_deleted();
+        let Some(capabilities) = self.ports.capabilities(&spec.vendor) else {
+            let message =
+                format!("unknown vendor; set exactly one of: {}", self.ports.vendor_fields().join(", "));
             return Ok(Err(SpecError::invalid("spec.vendor", message).verdict()));
         };
-        let capabilities = driver.capabilities;
-        // A token that is being deleted is still needed by the keys made with it.
-        let going = self.token.metadata.deletion_timestamp.is_some();
-        let proven = self.token.status.as_ref().is_some_and(|it| it.account.is_some());
+        let proven = self.token.status().is_some_and(|it| it.account.is_some());
         let mut idle = token::check_spec(spec).err().filter(|_| !going);
         if let Some(refusal) = idle.as_ref().filter(|refusal| !(refusal.tolerated && proven)) {
             return Ok(Err(refusal.verdict()));
         }
-        let base =
-            match self.context.settings.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint) {
-                Ok(base) => base,
-                Err(refusal) => return Ok(Err(refusal.verdict())),
-            };
-        let gateways = &self.context.settings.gateways;
-        let admitted = gateways.admit(spec.gateway_url.as_deref(), capabilities.gateway_url.own(), &base);
+        let base = match rules.endpoints.admit(spec.endpoint.as_deref(), capabilities.endpoint) {
+            Ok(base) => base,
+            Err(refusal) => return Ok(Err(refusal.verdict())),
+        };
+        let own = capabilities.gateway_url.own();
         // A token that is being deleted keeps the address that was admitted last.
-        let kept = match admitted {
+        let kept = match rules.gateways.admit(spec.gateway_url.as_deref(), own, &base) {
             Ok(()) => None,
             Err(refusal) if !going => return Ok(Err(refusal.verdict())),
             Err(_) => {
                 let before = before.and_then(|it| it.account.as_ref()).map(|it| it.gateway_url().to_owned());
-                let recorded = || self.token.status.as_ref()?.internal.admitted_gateway_url.clone();
-                let own = || capabilities.gateway_url.own().unwrap_or(base.as_str()).to_owned();
-                Some(before.or_else(recorded).unwrap_or_else(own))
+                let recorded = || self.token.status()?.internal.admitted_gateway_url.clone();
+                Some(before.or_else(recorded).unwrap_or_else(|| own.unwrap_or(base.as_str()).to_owned()))
             }
         };
         let (secret, serial) = match self.credential(capabilities).await? {
@@ -241,48 +275,38 @@ impl Work {
             }
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let credential = gateway::http::fingerprint(&secret, &self.token.uid().unwrap_or_default());
+        let credential = gateway::http::fingerprint(&secret, &self.uid());
         let fingerprint = fingerprint(&self.token, base.as_str(), &credential);
-        let connection = |account: &Arc<Account>| Connection {
-            account: Some(Arc::clone(account)),
-            fingerprint: fingerprint.clone(),
-            credential: credential.clone(),
-            serial,
-            lost: false,
-            idle: idle.clone(),
+        let existing = before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone());
+        let account = existing.or_else(|| {
+            let gateway_url = kept.unwrap_or_else(|| capabilities.base_url(spec).to_owned());
+            self.ports.connect(Connect { token: &self.reference(), spec, base, secret, gateway_url })
+        });
+        let Some(account) = account else {
+            return Ok(Err(SpecError::invalid("spec.vendor", "unknown vendor").verdict()));
         };
-        if let Some(account) =
-            before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone())
-        {
-            let connection = connection(&account);
-            return Ok(Ok((account, connection)));
-        }
-        let clock = self.context.clock.clone();
-        let shares = Arc::clone(&self.context.shares);
-        let id = shares.of_credential(&spec.vendor, capabilities.name, base.as_str(), &secret);
-        let wire = Wire::new(base, secret, Arc::clone(&self.context.transport), clock.clone());
-        let gateway = driver.connect(&spec.vendor, wire);
-        let gateway_url = kept.unwrap_or_else(|| capabilities.base_url(spec).to_owned());
-        let (queues, this) = (self.context.queues.clone(), self.reference());
-        let alarm = Box::new(move || queues.enqueue_token(&this));
-        let metrics = self.context.metrics.clone();
-        let membership = Membership { shares, id };
-        let account =
-            Arc::new(Account::new(Parts { gateway, gateway_url, alarm, clock, metrics, membership }));
-        let connection = connection(&account);
+        let connected = Some(Arc::clone(&account));
+        let connection =
+            Connection { account: connected, fingerprint, credential, serial, lost: false, idle };
         Ok(Ok((account, connection)))
+    }
+
+    /// Why a token of this kind is not used in this installation.
+    fn refused_kind(&self) -> Option<SpecError> {
+        let refused = self.ports.rules().cluster_tokens_only && self.token.sharing().is_none();
+        refused.then(token::cluster_tokens_only)
     }
 
     /// The token, and its serial where Keysmith minted it. Otherwise the reason why there is none.
     async fn credential(&self, capabilities: &Capabilities) -> Result<Result<Credential, Verdict>, Error> {
-        if let Some(mint) = &self.token.spec.mint {
+        if let Some(mint) = &self.token.spec().mint {
             return self.minted(mint, capabilities).await;
         }
-        let Some(place) = &self.token.spec.secret_ref else {
+        let Some(place) = &self.token.spec().secret_ref else {
             let message = "set exactly one of spec.secretRef and spec.mint";
             return Ok(Err(SpecError::invalid("spec.secretRef", message).verdict()));
         };
-        let secret = match self.context.secrets(self.token.as_ref()).token(place).await {
+        let secret = match self.secrets().token(place).await {
             Err(error) if cluster::is_forbidden(&error) => return Ok(Err(self.unreadable(&error))),
             secret => secret?,
         };
@@ -291,11 +315,7 @@ impl Work {
 
     /// RBAC does not allow the Secret to be read.
     fn unreadable(&self, error: &kube::Error) -> Verdict {
-        report::key::secret_unreadable(
-            self.token.spec.secret_name(),
-            &self.namespace(),
-            &cluster::brief(error),
-        )
+        report::key::secret_unreadable(self.token.spec().secret_name(), &self.home(), &cluster::brief(error))
     }
 
     fn is_ready(&self) -> bool {
@@ -304,36 +324,37 @@ impl Work {
 
     /// What the last pass concluded.
     fn last_pass(&self) -> Option<LastPass> {
-        self.token.status.as_ref().and_then(ConsoleTokenStatus::last_pass)
+        self.token.status().and_then(ConsoleTokenStatus::last_pass)
     }
 
     async fn publish(&mut self, verdict: &Verdict, requeue_at: Option<Timestamp>) -> Result<Pass, Error> {
-        let now = self.context.clock.now();
-        let generation = self.token.metadata.generation;
-        let mut status = self.token.status.clone().unwrap_or_default().moved();
+        let now = self.ports.now();
+        let generation = self.token.meta().generation;
+        let mut status = self.token.status().cloned().unwrap_or_default().moved();
         status.observed_generation = generation;
-        status.last_handled_reconcile_at = object::requested(self.token.as_ref()).cloned();
-        if let Some(capabilities) = self.context.settings.vendors.capabilities(&self.token.spec.vendor) {
+        status.last_handled_reconcile_at = self.token.annotation(RECONCILE_REQUESTED).cloned();
+        if let Some(capabilities) = self.ports.capabilities(&self.token.spec().vendor) {
             status.vendor = Some(capabilities.name.to_owned());
-            status.endpoint = capabilities.endpoint_of(&self.token.spec).map(str::to_owned);
+            status.endpoint = capabilities.endpoint_of(self.token.spec()).map(str::to_owned);
         }
-        let minted_by = || LocalRef { name: token::minted_name(&self.token.name_any()) };
-        status.minted_by = self.token.spec.mint.as_ref().map(|_| minted_by());
-        status.orphans = self.context.sweeps.count(self.lists().as_deref(), status.orphans);
+        let minted_by = || LocalRef { name: token::minted_name(self.token.name()) };
+        status.minted_by = self.token.spec().mint.as_ref().map(|_| minted_by());
+        status.orphans = self.ports.orphans(self.lists().as_deref(), status.orphans);
         let mut notices = Vec::new();
         let (conditions, last) = (&mut status.conditions, &mut status.internal.last_pass);
         notices.extend(report::transition(conditions, last, verdict, generation, now));
         let gives_up_at = last.as_ref().and_then(|it| it.gives_up_at(now));
         let requeue_at = [requeue_at, gives_up_at].into_iter().flatten().min();
         self.report_account(&mut status);
-        if let Some(account) = self.context.accounts.state(&self.reference()).and_then(|it| it.account) {
-            let admitted = self.token.spec.gateway_url.as_ref().map(|_| account.gateway_url().to_owned());
+        if let Some(account) = self.ports.token_state(&self.reference()).and_then(|it| it.account) {
+            let admitted = self.token.spec().gateway_url.as_ref().map(|_| account.gateway_url().to_owned());
             status.internal.admitted_gateway_url = admitted;
         }
-        if let Some(today) = self.context.minted_today(&self.token, now) {
+        if let Some(today) = self.ports.made_today_with(&self.token) {
             status.internal.keys_today = Some(today);
         }
         self.report_usage(&mut status, &mut notices);
+        self.report_namespaces(&mut status);
         let requeue_at = match token::expiry(&self.token, now) {
             None => {
                 status.conditions.retain(|it| it.type_ != EXPIRING_SOON);
@@ -348,23 +369,28 @@ impl Work {
                 [requeue_at, look_again].into_iter().flatten().min()
             }
         };
-        let live = Live(Arc::clone(&self.context));
-        match protocol::publish(&live, &self.token, &status).await {
+        match self.write_status(&status).await {
             Ok(Some(token)) => self.wrote(token),
             Ok(None) => {}
             Err(error) => return stale_or(error),
         }
         for notice in notices {
-            self.context.notify(self.token.as_ref(), notice);
+            self.notify(notice);
         }
         Ok(Pass::Rest(requeue_at))
+    }
+
+    async fn write_status(&self, status: &ConsoleTokenStatus) -> kube::Result<Option<AnyToken>> {
+        Ok(with_token!(&self.token, token => {
+            protocol::publish(&self.ports, token, status).await?.map(AnyToken::from)
+        }))
     }
 
     /// Dependents of a token that is being deleted need a working account for their cleanup. After a restart the
     /// token is not verified yet, and a rejected token may have been replaced. Returns why there is no working
     /// account.
     async fn reconnect(&mut self) -> Result<Option<String>, Error> {
-        let before = self.context.accounts.state(&self.reference());
+        let before = self.ports.token_state(&self.reference());
         if before.as_ref().is_some_and(|it| it.usable().is_ok()) {
             return Ok(None);
         }
@@ -388,17 +414,19 @@ impl Work {
     /// The cleanup of the finalizer: the token stays until no dependent needs it. Dependents are read from the API
     /// server, not from a cache.
     async fn cleanup(&mut self) -> Result<Pass, Error> {
-        if !object::has_finalizer(self.token.as_ref()) {
+        if !self.has_finalizer() {
             self.forget();
             return Ok(Pass::Rest(None));
         }
         let missing = self.reconnect().await?;
-        let forced = object::annotation(self.token.as_ref(), FORCE_ORPHAN).is_some();
-        let dependants = if forced { Vec::new() } else { self.dependants().await? };
+        let forced = self.token.annotation(FORCE_ORPHAN).is_some();
+        let dependants = if forced { Vec::new() } else { self.ports.dependants(&self.reference()).await? };
         if dependants.is_empty() {
             // The Secret is released first, because without the token nothing would release it.
             self.release_unless_shared().await?;
-            return match object::release(&self.context.client, self.token.as_ref()).await {
+            let released =
+                with_token!(&self.token, token => self.ports.release(token.as_ref()).await.map(drop));
+            return match released {
                 Err(error) if !cluster::is_missing(&error) => stale_or(error),
                 _ => {
                     self.forget();
@@ -409,15 +437,20 @@ impl Work {
         self.hold().await?;
         let works = self.is_ready() && missing.is_none();
         let verdict = report::deletion::token_in_use(&dependants, missing.as_deref()).still_ready(works);
-        let next = retry::plus(self.context.clock.now(), SignedDuration::from_secs(30));
+        let next = retry::plus(self.ports.now(), STILL_NEEDED);
         self.publish(&verdict, Some(next)).await
     }
 }
 
+/// The namespace of a token's Secret: its own, or the operator's for a ClusterConsoleToken.
+fn home<P: TokenPorts>(token: &AnyToken, ports: &P) -> String {
+    token.reference().namespace.unwrap_or_else(|| ports.home().to_owned())
+}
+
 /// Fingerprint of a token, its endpoint and its account id; the token cannot be derived from it.
-fn fingerprint(token: &ConsoleToken, base: &str, credential: &str) -> String {
-    let vendor = serde_json::to_string(&token.spec.vendor).unwrap_or_default();
-    let gateway_url = token.spec.gateway_url.clone().unwrap_or_default();
+fn fingerprint(token: &AnyToken, base: &str, credential: &str) -> String {
+    let vendor = serde_json::to_string(&token.spec().vendor).unwrap_or_default();
+    let gateway_url = token.spec().gateway_url.clone().unwrap_or_default();
     let uid = token.uid().unwrap_or_default();
     hash::base32(
         &[uid.as_bytes(), base.as_bytes(), vendor.as_bytes(), gateway_url.as_bytes(), credential.as_bytes()],

@@ -1,21 +1,23 @@
 //! What the keys of a token spent, and what its account has left: read where `spec.usage` asks for it, at its
 //! interval, and written into status in coarse steps.
 
-use super::Work;
+use super::TokenPass;
+use super::ports::{AccountPort, TokenMeasure, TokenPorts};
 use crate::api::condition::{self, LOW_BALANCE, USAGE_READ};
 use crate::api::console_token::UsageSpec;
 use crate::api::{ConsoleTokenStatus, EventReason, GatewayApiKey, Reason};
-use crate::cluster::watch;
-use crate::gateway::account::Account;
+use crate::cluster::object;
 use crate::plan::facts::Record;
 use crate::plan::fault::Fault;
+use crate::plan::identity::ObjectName;
 use crate::plan::listing::KeyId;
 use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::budget::Evidence;
 use crate::plan::report::{self, Notice};
 use crate::plan::retry;
-use crate::plan::usage::{self, Money, Span, Spent};
-use crate::runtime::metrics::KeySpending;
+use crate::plan::usage::{self, KeySpending, Money, Span, Spent};
+use crate::protocol;
+use crate::protocol::ports::VendorPort;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -26,10 +28,10 @@ pub(super) struct Reading {
     trouble: Option<(Reason, String)>,
 }
 
-impl Work {
+impl<P: TokenPorts> TokenPass<P> {
     /// Reads usage if it is due. Returns when it is due next.
-    pub(super) async fn read_usage(&mut self, account: &Account) -> Option<Timestamp> {
-        let Some(spec) = self.token.spec.usage.clone() else {
+    pub(super) async fn read_usage(&mut self, account: &P::Vendor) -> Option<Timestamp> {
+        let Some(spec) = self.token.spec().usage.clone() else {
             self.enqueue_read();
             return None;
         };
@@ -41,7 +43,7 @@ impl Work {
                 return None;
             }
         };
-        let (now, uid) = (self.context.clock.now(), self.token.uid().unwrap_or_default());
+        let (now, uid) = (self.ports.now(), self.uid());
         let every = retry::jittered(interval, &uid);
         if let Some(next) = account.usage_due(every) {
             return Some(next);
@@ -54,7 +56,7 @@ impl Work {
         }
         let balance = balance.ok().flatten();
         if let Some(money) = &balance {
-            self.context.metrics.balance(&self.reference(), money);
+            self.ports.measure_token(&self.reference(), TokenMeasure::Balance(money.clone()));
         }
         self.reading = Some(Reading { balance, trouble });
         Some(retry::plus(now, every))
@@ -62,40 +64,38 @@ impl Work {
 
     /// Enqueues keys whose status still shows usage, so that they remove it.
     fn enqueue_read(&self) {
-        for key in self.keys().iter().filter(|key| key.status.as_ref().is_some_and(|it| it.usage.is_some())) {
-            self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
-        }
+        self.ports.each_key_of(&self.reference(), |key| {
+            if key.status.as_ref().is_some_and(|it| it.usage.is_some()) {
+                self.ports.enqueue_key(&name(key));
+            }
+        });
     }
 
-    async fn spent(&self, account: &Account, spec: &UsageSpec) -> Result<Option<Arc<Spent>>, Fault> {
+    async fn spent(&self, account: &P::Vendor, spec: &UsageSpec) -> Result<Option<Arc<Spent>>, Fault> {
         let mut ids = Vec::new();
-        for key in self.keys() {
-            let Some(status) = &key.status else { continue };
+        self.ports.each_key_of(&self.reference(), |key| {
+            let Some(status) = &key.status else { return };
             let previous = status.previous.iter().map(|it| it.id.clone());
             ids.extend(status.id.iter().cloned().chain(previous).map(KeyId));
-        }
+        });
         if ids.is_empty() {
             return Ok(None);
         }
-        let span = Span { path: spec.path.clone(), ..Span::month(self.context.clock.now()) };
+        let span = Span { path: spec.path.clone(), ..Span::month(self.ports.now()) };
         account.spending(span, &ids).await
     }
 
-    fn keys(&self) -> Vec<Arc<GatewayApiKey>> {
-        self.context.keys_of(&self.token)
-    }
-
     /// Sets the exact metrics; keys whose status would change are enqueued.
-    fn export_spending(&self, account: &Account, spent: &Spent) {
+    fn export_spending(&self, account: &P::Vendor, spent: &Spent) {
         let currency = account.capabilities().budget.currency;
         let mut exported = Vec::new();
-        for key in self.keys() {
-            let Some(status) = &key.status else { continue };
-            let identity = Identity::from(self.context.mark(key.as_ref()));
+        self.ports.each_key_of(&self.reference(), |key| {
+            let Some(status) = &key.status else { return };
+            let identity = Identity::from(protocol::mark(&self.ports, key));
             let (id, budget) = (status.id.as_deref(), Record::from(status).sent.budget);
             let one = spent.of(&identity, id);
             let serial = status.serial.map(Serial);
-            let now = self.context.clock.now();
+            let now = self.ports.now();
             let evidence =
                 Evidence { seen: None, parked: 0, spent: Some(spent), identity: &identity, serial, id, now };
             let used =
@@ -104,27 +104,27 @@ impl Work {
             if status.usage != Some(spent.told(&identity, id, currency))
                 || !remaining && status.budget_used != used
             {
-                self.context.queues.enqueue::<GatewayApiKey>(watch::reference(key.as_ref()));
+                self.ports.enqueue_key(&name(key));
             }
             exported.push(KeySpending {
-                namespace: self.namespace(),
+                namespace: object::namespace(key),
                 name: key.name_any(),
                 currency,
                 micros: one.micros,
                 budget: budget.map(|it| it.micros),
             });
-        }
-        self.context.metrics.spending(&self.token.uid().unwrap_or_default(), exported);
+        });
+        self.ports.measure_token(&self.reference(), TokenMeasure::Spending(self.uid(), exported));
     }
 
     /// Writes the last reading into status, and removes what is not read any more.
     pub(super) fn report_usage(&self, status: &mut ConsoleTokenStatus, notices: &mut Vec<Notice>) {
-        let Some(spec) = &self.token.spec.usage else {
+        let Some(spec) = &self.token.spec().usage else {
             status.balance = None;
             status.conditions.retain(|it| it.type_ != LOW_BALANCE && it.type_ != USAGE_READ);
             return;
         };
-        let (generation, now) = (self.token.metadata.generation, self.context.clock.now());
+        let (generation, now) = (self.token.meta().generation, self.ports.now());
         if spec.low_balance.is_none() {
             status.conditions.retain(|it| it.type_ != LOW_BALANCE);
         }
@@ -148,4 +148,8 @@ impl Work {
         }
         status.balance = Some(shown);
     }
+}
+
+fn name(key: &GatewayApiKey) -> ObjectName {
+    ObjectName::new(&object::namespace(key), &key.name_any())
 }

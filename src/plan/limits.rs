@@ -1,0 +1,434 @@
+//! What the resources of a namespace may do with a ClusterConsoleToken: `allowedNamespaces` and `limits`, checked before
+//! every effect. The admission policy of the installation checks the same where a single specification shows it.
+
+use super::duration;
+use super::identity::{AnyToken, TokenRef};
+use super::money::{decimal, micros};
+use super::spec_error::SpecError;
+use crate::api::cluster_console_token::{AllowedNamespaces, BudgetLimit, Limits, Permission};
+use crate::api::console_token::NamespaceUse;
+use crate::api::rotation::{DeletionPolicy, KeyCount};
+use crate::api::shared::{Budget, Period};
+use crate::api::{GatewayApiKey, GatewayApiKeyStatus, ProviderKey, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use std::collections::BTreeMap;
+
+/// Labels of a namespace. `None`: they cannot be read.
+pub type Labels<'a> = Option<&'a BTreeMap<String, String>>;
+
+/// Whether the namespace with these labels is allowed.
+pub fn allows(allowed: Option<&AllowedNamespaces>, namespace: &str, labels: Labels<'_>) -> bool {
+    let Some(allowed) = allowed else { return false };
+    let chosen = |selector: &LabelSelector| labels.is_some_and(|labels| selects(selector, labels));
+    allowed.names.iter().any(|it| it == namespace) || allowed.selector.as_ref().is_some_and(chosen)
+}
+
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let equal = |(key, value): (&String, &String)| labels.get(key) == Some(value);
+    selector.match_labels.iter().flatten().all(equal)
+        && selector.match_expressions.iter().flatten().all(|it| meets(it, labels))
+}
+
+fn meets(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
+    let value = labels.get(&requirement.key);
+    let among = value.is_some_and(|value| requirement.values.iter().flatten().any(|it| it == value));
+    match requirement.operator.as_str() {
+        "In" => among,
+        "NotIn" => !among,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        // An operator that this version does not know chooses nothing.
+        _ => false,
+    }
+}
+
+/// The limits of a token, if the resources of a namespace have any: those of a ClusterConsoleToken that allows the
+/// namespace. An error if it does not.
+pub fn of<'a>(
+    token: &'a AnyToken,
+    namespace: &str,
+    labels: Labels<'_>,
+) -> Result<Option<&'a Limits>, SpecError> {
+    let Some(sharing) = token.sharing() else { return Ok(None) };
+    if allows(sharing.allowed_namespaces.as_ref(), namespace, labels) {
+        return Ok(Some(sharing.limits.as_ref().unwrap_or(&NONE)));
+    }
+    let unread =
+        labels.is_none() && sharing.allowed_namespaces.as_ref().is_some_and(|it| it.selector.is_some());
+    let hint = if unread {
+        "; the labels of the namespace cannot be read: grant Keysmith list and watch on namespaces"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{} does not allow namespace {namespace}: what exists keeps working, and nothing is made, changed or replaced; have the namespace added \
+         to its spec.allowedNamespaces, or delete this{hint}",
+        token.reference().titled()
+    );
+    Err(SpecError {
+        reason: Reason::NamespaceNotAllowed,
+        tolerated: true,
+        ..SpecError::invalid("spec.consoleTokenRef", message)
+    })
+}
+
+/// No limits but the defaults: nothing of `permitted`, no providers.
+static NONE: Limits = Limits {
+    budget: None,
+    expiry: None,
+    keys: None,
+    types: Vec::new(),
+    models: Vec::new(),
+    providers: Vec::new(),
+    required_labels: Vec::new(),
+    secret: None,
+    rotation: None,
+    permitted: Vec::new(),
+};
+
+/// What is wrong with a resource, by field.
+struct Findings {
+    token: String,
+    found: Vec<(String, String)>,
+}
+
+impl Findings {
+    fn new(token: &TokenRef) -> Self {
+        Self { token: token.titled(), found: Vec::new() }
+    }
+
+    fn add(&mut self, field: &str, what: impl Into<String>) {
+        self.found.push((field.to_owned(), what.into()));
+    }
+
+    fn refuse_unless(&mut self, limits: &Limits, permission: Permission, field: &str) {
+        if !limits.permitted.contains(&permission) {
+            self.add(
+                field,
+                format!(
+                    "is not permitted; leave it out, or have {} added to its limits.permitted",
+                    permission.name()
+                ),
+            );
+        }
+    }
+
+    fn check_labels(&mut self, limits: &Limits, meta: &ObjectMeta) {
+        let has = |label: &str| {
+            meta.labels.as_ref().and_then(|it| it.get(label)).is_some_and(|value| !value.is_empty())
+        };
+        for label in limits.required_labels.iter().filter(|it| !has(it)) {
+            self.add("metadata.labels", format!("{label} is required; set it"));
+        }
+    }
+
+    fn done(self) -> Result<(), SpecError> {
+        let Self { token, found } = self;
+        let limits = format!("the limits of {token}");
+        match found.as_slice() {
+            [] => Ok(()),
+            [(field, what)] => Err(exceeded(field, format!("{what} ({limits})"))),
+            several => {
+                let all: Vec<_> = several.iter().map(|(field, what)| format!("{field}: {what}")).collect();
+                Err(exceeded(SpecError::SEVERAL, format!("{} ({limits})", all.join("; "))))
+            }
+        }
+    }
+}
+
+fn exceeded(field: &str, message: String) -> SpecError {
+    SpecError { reason: Reason::LimitExceeded, tolerated: true, ..SpecError::invalid(field, message) }
+}
+
+/// Checks the specification of a key by itself.
+pub fn check_key(limits: &Limits, token: &TokenRef, key: &GatewayApiKey) -> Result<(), SpecError> {
+    let (spec, mut found) = (&key.spec, Findings::new(token));
+    found.check_labels(limits, &key.metadata);
+    let kind = spec.kind.unwrap_or_default();
+    if !limits.types.is_empty() && !limits.types.contains(&kind) {
+        let types: Vec<_> = limits.types.iter().map(|it| format!("{it:?}")).collect();
+        found.add("spec.type", format!("{kind:?} is not permitted; use {}", types.join(" or ")));
+    }
+    if let Some(limit) = &limits.budget {
+        check_budget(limit, spec.budget.as_ref(), &mut found);
+    }
+    if let Some(limit) = &limits.expiry {
+        match (spec.expires_in_days, limit.maximum_days) {
+            (None, None) if limit.required == Some(true) => {
+                found.add("spec.expiresInDays", "is required; set it")
+            }
+            (None, Some(most)) => found.add("spec.expiresInDays", format!("is required; set at most {most}")),
+            (Some(days), Some(most)) if days > most => {
+                found.add("spec.expiresInDays", format!("must be at most {most}"));
+            }
+            _ => {}
+        }
+    }
+    if !limits.models.is_empty() {
+        if spec.models.is_empty() {
+            found.add("spec.models", format!("is required; name models among {}", limits.models.join(", ")));
+        }
+        for model in spec.models.iter().filter(|it| !matches_any(&limits.models, it)) {
+            found.add(
+                "spec.models",
+                format!("{model} is not permitted; name models among {}", limits.models.join(", ")),
+            );
+        }
+    }
+    if spec.external_id.is_some() {
+        found.refuse_unless(limits, Permission::ExternalId, "spec.externalId");
+    }
+    if spec.deletion_policy == Some(DeletionPolicy::Retain) {
+        found.refuse_unless(limits, Permission::Retain, "spec.deletionPolicy Retain");
+    }
+    if spec.debug_mode == Some(true) {
+        found.refuse_unless(limits, Permission::DebugMode, "spec.debugMode");
+    }
+    found.done()
+}
+
+/// Checks what a key puts into its Secret. Such a Secret is not written at all.
+pub fn check_secret(limits: &Limits, token: &TokenRef, key: &GatewayApiKey) -> Result<(), SpecError> {
+    let mut found = Findings::new(token);
+    let template = key.spec.secret.as_ref().and_then(|it| it.template.as_ref());
+    let Some(limit) = &limits.secret else { return Ok(()) };
+    let kind = template.and_then(|it| it.kind.as_deref()).unwrap_or("Opaque");
+    if !limit.types.is_empty() && !limit.types.iter().any(|it| it == kind) {
+        found.add(
+            "spec.secret.template.type",
+            format!("{kind} is not permitted; use {}", limit.types.join(" or ")),
+        );
+    }
+    let labels = template.and_then(|it| it.metadata.as_ref()).map(|it| &it.labels);
+    if let Some(permitted) = &limit.labels {
+        for label in labels.into_iter().flatten().map(|it| it.0).filter(|it| !matches_any(permitted, it)) {
+            found.add(
+                "spec.secret.template.metadata.labels",
+                format!("{label} is not permitted; leave it out"),
+            );
+        }
+    }
+    found.done()
+}
+
+fn check_budget(limit: &BudgetLimit, budget: Option<&Budget>, found: &mut Findings) {
+    let bounds = [&limit.maximum, &limit.per_namespace];
+    let Some(budget) = budget else {
+        if let Some(most) = bounds.into_iter().flatten().next() {
+            found.add("spec.budget", format!("is required; set at most {} {:?}", most.amount, most.period));
+        } else if limit.required == Some(true) {
+            found.add("spec.budget", "is required; set it");
+        }
+        return;
+    };
+    for most in bounds.into_iter().flatten() {
+        // A budget that is never renewed spends least.
+        if budget.period != most.period && budget.period != Period::Once {
+            found.add("spec.budget.period", format!("must be {:?} or Once", most.period));
+        } else if amount(budget) > amount(most) {
+            found.add("spec.budget.amount", format!("must be at most {}", most.amount));
+        }
+    }
+}
+
+/// An amount in millionths; one that cannot be read is as large as can be.
+fn amount(budget: &Budget) -> u64 {
+    micros(&budget.amount).unwrap_or(u64::MAX)
+}
+
+/// Checks a ProviderKey.
+pub fn check_provider_key(limits: &Limits, token: &TokenRef, key: &ProviderKey) -> Result<(), SpecError> {
+    let mut found = Findings::new(token);
+    found.check_labels(limits, &key.metadata);
+    if !matches_any(&limits.providers, &key.spec.provider) {
+        let what = match limits.providers.as_slice() {
+            [] => "no provider keys are permitted; delete this, or have the provider added to its limits.providers".to_owned(),
+            some => format!("{} is not permitted; use {}", key.spec.provider, some.join(" or ")),
+        };
+        found.add("spec.provider", what);
+    }
+    found.done()
+}
+
+/// Checks ProjectSettings.
+pub fn check_project(limits: &Limits, token: &TokenRef, meta: &ObjectMeta) -> Result<(), SpecError> {
+    let mut found = Findings::new(token);
+    found.check_labels(limits, meta);
+    found.refuse_unless(limits, Permission::ProjectSettings, "spec.consoleTokenRef");
+    found.done()
+}
+
+/// Whether the annotation `keysmith.dev/force-orphan` of a resource has an effect.
+pub fn may_force_orphan(token: Option<&AnyToken>) -> bool {
+    let sharing = token.and_then(AnyToken::sharing);
+    let permitted = |limits: &Limits| limits.permitted.contains(&Permission::ForceOrphan);
+    sharing.is_none_or(|it| it.limits.as_ref().is_some_and(permitted))
+}
+
+/// Whether `deletionPolicy: Retain` of a resource has an effect.
+pub fn may_retain(token: Option<&AnyToken>) -> bool {
+    let sharing = token.and_then(AnyToken::sharing);
+    let permitted = |limits: &Limits| limits.permitted.contains(&Permission::Retain);
+    sharing.is_none_or(|it| it.limits.as_ref().is_some_and(permitted))
+}
+
+/// What another key of the namespace takes of the limits that keys share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Whether its key exists at the vendor.
+    pub exists: bool,
+    /// Whether its specification is within the limits by itself.
+    pub fits: bool,
+    /// Creation of the resource and its UID: the older resource comes first.
+    pub age: (Option<Timestamp>, String),
+    /// The budget last sent to the vendor, in millionths.
+    pub sent: u64,
+    /// The budget in its specification, in millionths.
+    pub wanted: u64,
+}
+
+impl Share {
+    /// The share of this key under these limits.
+    pub fn of(limits: &Limits, token: &TokenRef, key: &GatewayApiKey) -> Self {
+        let status = key.status.as_ref();
+        let sent = status.and_then(|it| it.budget.as_ref()).map_or(0, amount);
+        let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
+        Self {
+            exists: status.is_some_and(|it| it.id.is_some() || !it.previous.is_empty()),
+            fits: check_key(limits, token, key).is_ok(),
+            age: (created, key.metadata.uid.clone().unwrap_or_default()),
+            sent,
+            wanted: key.spec.budget.as_ref().map_or(0, amount),
+        }
+    }
+}
+
+/// Whether the keys of a namespace have limits in common.
+pub fn count_together(limits: &Limits) -> bool {
+    let budget = limits.budget.as_ref().is_some_and(|it| it.per_namespace.is_some());
+    budget || limits.keys.as_ref().is_some_and(|it| it.per_namespace.is_some())
+}
+
+/// Checks a key against what the other keys of its namespace have. A resource that is older counts with what it wants,
+/// if that is permitted, a younger one only with what it has, so that two new ones do not both find room for one.
+pub fn check_sum<'a>(
+    limits: &Limits,
+    token: &TokenRef,
+    own: &Share,
+    others: impl Iterator<Item = &'a Share> + Clone,
+) -> Result<(), SpecError> {
+    let mut found = Findings::new(token);
+    let first = |it: &Share| it.fits && it.age < own.age;
+    let counts = |it: &&Share| it.exists || first(it);
+    if let Some(most) = limits.keys.as_ref().and_then(|it| it.per_namespace).filter(|_| !own.exists) {
+        let there = others.clone().filter(counts).count();
+        if there >= usize::try_from(most).unwrap_or(usize::MAX) {
+            let what =
+                format!("the namespace has {there} keys with this token, and may have {most}; delete one");
+            found.add("spec.consoleTokenRef", what);
+        }
+    }
+    let bound = limits.budget.as_ref().and_then(|it| it.per_namespace.as_ref());
+    // A budget that does not grow is as it was.
+    if let Some(most) = bound.filter(|_| own.wanted > own.sent || !own.exists) {
+        let taken = |it: &Share| if first(it) { it.sent.max(it.wanted) } else { it.sent };
+        let taken = others.filter(counts).map(taken).fold(0, u64::saturating_add);
+        let left = amount(most).saturating_sub(taken);
+        if own.wanted > left {
+            let (taken, left) = (decimal(taken), decimal(left));
+            let what = format!(
+                "must be at most {left}: other keys of the namespace have {taken} of {} {:?}",
+                most.amount, most.period
+            );
+            found.add("spec.budget.amount", what);
+        }
+    }
+    found.done()
+}
+
+/// When a key may be created again, if the namespace created as many within a day as it may.
+pub fn stopped(limits: &Limits, made: Option<&KeyCount>) -> Option<Timestamp> {
+    let most = limits.keys.as_ref()?.per_namespace_and_day?;
+    let made = made.filter(|it| it.made >= u64::from(most))?;
+    Some(super::retry::plus(made.since, SignedDuration::from_hours(24)))
+}
+
+/// The least time between two rotations that a user requests.
+pub fn least_apart(limits: &Limits) -> SignedDuration {
+    let text = limits.rotation.as_ref().and_then(|it| it.minimum_interval.as_deref());
+    text.and_then(|text| duration::parse("limits.rotation.minimumInterval", text).ok()).unwrap_or_default()
+}
+
+/// Whether a text matches a pattern in which `*` stands for any text.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut last = None;
+    for part in parts {
+        if let Some(before) = last.replace(part) {
+            let Some((_, after)) = rest.split_once(before) else { return false };
+            rest = after;
+        }
+    }
+    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+}
+
+fn matches_any(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, text))
+}
+
+/// Limit of namespaces in the status of a token.
+const MOST_NAMESPACES: usize = 100;
+
+/// What each namespace has of a token: the namespaces with most keys, and how many there are besides.
+#[derive(Default)]
+pub struct Uses(BTreeMap<String, (u32, BTreeMap<&'static str, (Period, u64)>)>);
+
+impl Uses {
+    /// Counts a key of a namespace.
+    pub fn count(&mut self, namespace: &str, status: &GatewayApiKeyStatus) {
+        if status.id.is_none() {
+            return;
+        }
+        let (keys, budgets) = self.0.entry(namespace.to_owned()).or_default();
+        *keys = keys.saturating_add(1);
+        if let Some(budget) = &status.budget {
+            let name = match budget.period {
+                Period::Once => "0",
+                Period::Daily => "1",
+                Period::Weekly => "2",
+                Period::Monthly => "3",
+            };
+            let (_, sum) = budgets.entry(name).or_insert((budget.period, 0));
+            *sum = sum.saturating_add(amount(budget));
+        }
+    }
+
+    /// The counts for status, and the number of namespaces that are left out.
+    pub fn shown(self) -> (Vec<NamespaceUse>, Option<u32>) {
+        let mut uses: Vec<_> = self
+            .0
+            .into_iter()
+            .map(|(namespace, (keys, budgets))| NamespaceUse {
+                namespace,
+                keys,
+                budgets: budgets
+                    .into_values()
+                    .map(|(period, sum)| Budget { amount: decimal(sum), period })
+                    .collect(),
+            })
+            .collect();
+        uses.sort_by(|one, other| {
+            other.keys.cmp(&one.keys).then_with(|| one.namespace.cmp(&other.namespace))
+        });
+        let more = uses.len().saturating_sub(MOST_NAMESPACES);
+        uses.truncate(MOST_NAMESPACES);
+        uses.sort_by(|one, other| one.namespace.cmp(&other.namespace));
+        (uses, u32::try_from(more).ok().filter(|it| *it > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests;
