@@ -90,7 +90,9 @@ impl Operator {
         let process = Arc::new(self.process(cluster, events, &scopes, namespaces));
         let labelled = scopes.clone();
         let follow = labels.for_each(move |namespace| {
-            labelled.iter().for_each(|scope| scope.enqueue_shared(&namespace));
+            for scope in &labelled {
+                scope.enqueue_shared(&namespace);
+            }
             std::future::ready(())
         });
         let lasting = Lasting { process, scopes, filled: CancellationToken::new() };

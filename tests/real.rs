@@ -66,6 +66,7 @@ mod stories {
     pub mod keeping;
     pub mod leadership;
     pub mod leaking;
+    pub mod limits;
     pub mod minting;
     pub mod policies;
     pub mod projects;
@@ -319,6 +320,9 @@ tell! {
     holding:
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once;
+    limits:
+        the_policy_and_the_operator_say_the_same,
+        rights_and_requests;
     attacks:
         a_stolen_operator_token_is_worth_little,
         a_tenant_names_only_what_it_has_the_right_to;

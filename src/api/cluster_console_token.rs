@@ -67,11 +67,34 @@ pub struct AllowedNamespaces {
     pub names: Vec<String>,
     /// Labels of namespaces; an empty selector (`{}`) chooses every namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "selector")]
     pub selector: Option<LabelSelector>,
 }
 
 fn namespace_names(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     list(object_name(generator), 1024)
+}
+
+/// The schema of Kubernetes, with its rules and bounds.
+fn selector(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = LabelSelector::json_schema(generator);
+    if let Some(labels) =
+        schema.pointer_mut("/properties/matchLabels").and_then(serde_json::Value::as_object_mut)
+    {
+        labels.insert("maxProperties".to_owned(), 64.into());
+    }
+    if let Some(list) =
+        schema.pointer_mut("/properties/matchExpressions").and_then(serde_json::Value::as_object_mut)
+    {
+        list.insert("maxItems".to_owned(), 64.into());
+    }
+    if let Some(operator) = schema
+        .pointer_mut("/properties/matchExpressions/items/properties/operator")
+        .and_then(serde_json::Value::as_object_mut)
+    {
+        operator.insert("enum".to_owned(), serde_json::json!(["In", "NotIn", "Exists", "DoesNotExist"]));
+    }
+    schema
 }
 
 fn globs(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

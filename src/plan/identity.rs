@@ -91,6 +91,7 @@ impl TokenRef {
     }
 
     /// The token of the same kind, and in the same namespace, with this name: the issuer of a minted one.
+    #[must_use]
     pub fn sibling(&self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self.clone() }
     }

@@ -156,7 +156,7 @@ pub fn check_key(limits: &Limits, token: &TokenRef, key: &GatewayApiKey) -> Resu
     if let Some(limit) = &limits.expiry {
         match (spec.expires_in_days, limit.maximum_days) {
             (None, None) if limit.required == Some(true) => {
-                found.add("spec.expiresInDays", "is required; set it")
+                found.add("spec.expiresInDays", "is required; set it");
             }
             (None, Some(most)) => found.add("spec.expiresInDays", format!("is required; set at most {most}")),
             (Some(days), Some(most)) if days > most => {
@@ -332,13 +332,13 @@ pub fn check_sum<'a>(
     let bound = limits.budget.as_ref().and_then(|it| it.per_namespace.as_ref());
     // A budget that does not grow is as it was.
     if let Some(most) = bound.filter(|_| own.wanted > own.sent || !own.exists) {
-        let taken = |it: &Share| if first(it) { it.sent.max(it.wanted) } else { it.sent };
-        let taken = others.filter(counts).map(taken).fold(0, u64::saturating_add);
-        let left = amount(most).saturating_sub(taken);
+        let claimed = |it: &Share| if first(it) { it.sent.max(it.wanted) } else { it.sent };
+        let sum = others.filter(counts).map(claimed).fold(0, u64::saturating_add);
+        let left = amount(most).saturating_sub(sum);
         if own.wanted > left {
-            let (taken, left) = (decimal(taken), decimal(left));
+            let (sum, left) = (decimal(sum), decimal(left));
             let what = format!(
-                "must be at most {left}: other keys of the namespace have {taken} of {} {:?}",
+                "must be at most {left}: other keys of the namespace have {sum} of {} {:?}",
                 most.amount, most.period
             );
             found.add("spec.budget.amount", what);
@@ -382,9 +382,19 @@ fn matches_any(patterns: &[String], text: &str) -> bool {
 /// Limit of namespaces in the status of a token.
 const MOST_NAMESPACES: usize = 100;
 
+/// What one namespace has of a token.
+#[derive(Default)]
+struct Use {
+    keys: u32,
+    /// Sums of budgets in millionths, in the order of `PERIODS`.
+    budgets: [u64; 4],
+}
+
+const PERIODS: [Period; 4] = [Period::Once, Period::Monthly, Period::Weekly, Period::Daily];
+
 /// What each namespace has of a token: the namespaces with most keys, and how many there are besides.
 #[derive(Default)]
-pub struct Uses(BTreeMap<String, (u32, BTreeMap<&'static str, (Period, u64)>)>);
+pub struct Uses(BTreeMap<String, Use>);
 
 impl Uses {
     /// Counts a key of a namespace.
@@ -392,34 +402,26 @@ impl Uses {
         if status.id.is_none() {
             return;
         }
-        let (keys, budgets) = self.0.entry(namespace.to_owned()).or_default();
-        *keys = keys.saturating_add(1);
-        if let Some(budget) = &status.budget {
-            let name = match budget.period {
-                Period::Once => "0",
-                Period::Daily => "1",
-                Period::Weekly => "2",
-                Period::Monthly => "3",
-            };
-            let (_, sum) = budgets.entry(name).or_insert((budget.period, 0));
-            *sum = sum.saturating_add(amount(budget));
+        let now = self.0.entry(namespace.to_owned()).or_default();
+        now.keys = now.keys.saturating_add(1);
+        let Some(budget) = &status.budget else { return };
+        for (period, sum) in PERIODS.iter().zip(&mut now.budgets) {
+            if *period == budget.period {
+                *sum = sum.saturating_add(amount(budget));
+            }
         }
     }
 
     /// The counts for status, and the number of namespaces that are left out.
     pub fn shown(self) -> (Vec<NamespaceUse>, Option<u32>) {
-        let mut uses: Vec<_> = self
-            .0
-            .into_iter()
-            .map(|(namespace, (keys, budgets))| NamespaceUse {
-                namespace,
-                keys,
-                budgets: budgets
-                    .into_values()
-                    .map(|(period, sum)| Budget { amount: decimal(sum), period })
-                    .collect(),
-            })
-            .collect();
+        let budget =
+            |(period, sum): (Period, u64)| (sum > 0).then(|| Budget { amount: decimal(sum), period });
+        let shown = |(namespace, it): (String, Use)| NamespaceUse {
+            namespace,
+            keys: it.keys,
+            budgets: PERIODS.into_iter().zip(it.budgets).filter_map(budget).collect(),
+        };
+        let mut uses: Vec<_> = self.0.into_iter().map(shown).collect();
         uses.sort_by(|one, other| {
             other.keys.cmp(&one.keys).then_with(|| one.namespace.cmp(&other.namespace))
         });

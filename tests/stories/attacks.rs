@@ -50,12 +50,17 @@ fn parsed<T: serde::de::DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
 }
 
-fn resources(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+pub fn resources(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk("keysmith.dev", "v1alpha1", kind);
-    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(&gvk))
+    let mut resource = ApiResource::from_gvk(&gvk);
+    if kind == "ProjectSettings" {
+        // kube would pluralize the plural.
+        "projectsettings".clone_into(&mut resource.plural);
+    }
+    Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-fn resource(kind: &str, name: &str, spec: Value) -> DynamicObject {
+pub fn resource(kind: &str, name: &str, spec: Value) -> DynamicObject {
     parsed(
         json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}),
     )
@@ -187,11 +192,11 @@ pub async fn a_stolen_operator_token_is_worth_little(world: &mut World) {
 }
 
 /// The rights of somebody who may write Keysmith's kinds in a namespace, and nothing else.
-async fn tenant(world: &World, name: &str, more: &[Value]) -> Client {
+pub async fn tenant(world: &World, name: &str, more: &[Value]) -> Client {
     let accounts: Api<ServiceAccount> = Api::namespaced(world.user.clone(), &world.namespace);
     accounts.create(&PostParams::default(), &parsed(json!({"metadata": {"name": name}}))).await.unwrap();
     let mut rules = vec![json!({
-        "apiGroups": ["keysmith.dev"], "resources": ["consoletokens", "gatewayapikeys", "providerkeys"],
+        "apiGroups": ["keysmith.dev"], "resources": ["consoletokens", "gatewayapikeys", "providerkeys", "projectsettings"],
         "verbs": ["get", "list", "create", "update", "patch", "delete"],
     })];
     rules.extend(more.iter().cloned());

@@ -61,12 +61,12 @@ pub fn blocked(why: &str, token: &str, retry: Option<Timestamp>, status: &Gatewa
 
 /// The verdict, where the limits of the console token do not permit the annotation that it names.
 #[must_use]
-pub fn unforced(verdict: Verdict, token: &str) -> Verdict {
+pub fn unforced(verdict: &Verdict, token: &str) -> Verdict {
     let message = format!(
         "{}; the limits of {token} do not permit that: have ForceOrphan added to its limits.permitted first",
         verdict.message
     );
-    Verdict { message, ..verdict }
+    Verdict { message, ..verdict.clone() }
 }
 
 /// The verdict for a deletion that only a person can complete, because the console token is lost.

@@ -302,7 +302,7 @@ impl<P: KeyPorts> KeyPass<P> {
             None => report::deletion::blocked(why, &token, next, &self.status()),
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
-        let verdict = if permitted { verdict } else { report::deletion::unforced(verdict, &token) };
+        let verdict = if permitted { verdict } else { report::deletion::unforced(&verdict, &token) };
         let waiting = || GatewayApiKeyStatus { next_attempt_at: None, ..self.status() };
         let status = retry.map_or_else(waiting, |(status, _)| status);
         Ok(self.publish(status, &verdict).await?.until(next))

@@ -68,7 +68,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             None => report::deletion::provider_key_blocked(why, &token),
         };
         let permitted = limits::may_force_orphan(self.token().as_ref());
-        let verdict = if permitted { verdict } else { report::deletion::unforced(verdict, &token) };
+        let verdict = if permitted { verdict } else { report::deletion::unforced(&verdict, &token) };
         self.publish(self.status(), &verdict).await
     }
 
