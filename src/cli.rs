@@ -3,6 +3,7 @@
 #[cfg(feature = "emulator")]
 mod emulate;
 pub(crate) mod flags;
+pub(crate) mod network;
 mod run;
 
 use crate::output::{Failure, WrongFlag, print};

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod account;
+pub mod authorities;
 pub mod breaker;
 pub mod budget;
 pub mod cortecs;

@@ -1,7 +1,9 @@
 //! What the commands work with: connections to Kubernetes and to the vendors. A command runs beside the operator, with
 //! the rights of the person who runs it.
 
+use crate::api::console_token::CaBundleRef;
 use crate::api::{ClusterConsoleToken, ConsoleToken, GROUP, GatewayApiKey};
+use crate::cluster::ca_bundle;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
@@ -9,6 +11,7 @@ use crate::cluster::{is_missing, sentence};
 use crate::columns::printable;
 use crate::gateway::Vendors;
 use crate::gateway::account::{Account, Parts};
+use crate::gateway::authorities::Authorities;
 use crate::gateway::http::Wire;
 use crate::gateway::shares::{Membership, Shares};
 use crate::gateway::transport::Transport;
@@ -16,6 +19,7 @@ use crate::output::Failure;
 use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::naming::ClusterId;
 use crate::plan::token::Endpoints;
+use crate::plan::token::bundle_invalid;
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
 use k8s_openapi::api::core::v1::Namespace;
@@ -294,6 +298,15 @@ impl Session {
         Ok(list.items)
     }
 
+    /// The transport that also trusts the authorities that a token names.
+    async fn trusting(&self, namespace: &str, place: &CaBundleRef) -> Result<Arc<dyn Transport>, String> {
+        let read = ca_bundle::read(&self.client, namespace, place).await;
+        let pem = read.map_err(|error| sentence(&error))?.map_err(|refusal| refusal.to_string())?;
+        let authorities =
+            Authorities::parse(&pem).map_err(|what| bundle_invalid(place, &what).to_string())?;
+        Ok(self.transport.trusting(&authorities).unwrap_or_else(|| Arc::clone(&self.transport)))
+    }
+
     fn objects<K: Managed>(&self, namespace: Option<&str>) -> Api<DeserializeGuard<K>> {
         object::within(&self.client, namespace)
     }
@@ -317,9 +330,13 @@ impl Session {
         };
         let secret = secrets.token(&place).await.map_err(unread)?;
         let secret = secret.map_err(|refusal| refusal.to_string())?;
+        let transport = match &spec.ca_bundle_ref {
+            Some(place) => self.trusting(&namespace, place).await?,
+            None => Arc::clone(&self.transport),
+        };
         let shares = Arc::new(Shares::default());
         let id = shares.of_credential(&spec.vendor, driver.capabilities.name, base.as_str(), &secret);
-        let wire = Wire::new(base, secret, Arc::clone(&self.transport), self.clock.clone());
+        let wire = Wire::new(base, secret, transport, self.clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         Ok(Account::new(Parts {
             gateway,

@@ -262,6 +262,7 @@ mod tokens {
     tell_at!(only_edgee Edgee tokens:
         a_token_the_vendor_refuses_says_so_and_recovers_when_its_secret_changes,
         a_token_of_another_organization_says_so,
+        a_bundle_of_authorities_is_read_beside_the_secret_of_the_token,
         a_missing_secret_is_named_and_picked_up_when_it_appears,
         bytes_that_cannot_be_a_token_are_never_sent,
         an_endpoint_that_is_not_admitted_gets_nothing,

@@ -431,6 +431,7 @@ mod tokens {
     tell_at!(only_edgee Edgee tokens:
         a_declared_expiry_warns_ahead,
         a_token_of_another_organization_says_so,
+        a_bundle_of_authorities_is_read_beside_the_secret_of_the_token,
         a_token_of_the_same_name_is_another_one,
         a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
         a_token_that_may_not_create_provider_keys_still_creates_keys);

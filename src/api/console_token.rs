@@ -104,6 +104,10 @@ pub struct ConsoleTokenSpec {
     /// When the token in the Secret expires, according to the vendor's console. Keysmith warns ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Certificate authorities that are trusted for this vendor besides the public ones and the operator's `--ca-bundle`:
+    /// an entry of a ConfigMap or a Secret beside the token's Secret, in PEM. A change is noticed with the next poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<CaBundleRef>,
     /// Reads the spending of the keys and the balance of the account at this interval; default never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageSpec>,
@@ -121,6 +125,31 @@ impl ConsoleTokenSpec {
         let minted = self.mint.as_ref().map(|mint| mint.secret.name.as_str());
         self.secret_ref.as_ref().map(|it| it.name.as_str()).or(minted).unwrap_or_default()
     }
+}
+
+/// An entry with certificate authorities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundleRef {
+    /// Kind of the object; default `ConfigMap`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<CaBundleKind>,
+    /// Name of the object.
+    #[schemars(schema_with = "object_name")]
+    pub name: String,
+    /// Key in its data, such as `ca.crt`.
+    #[schemars(schema_with = "entry_name")]
+    pub key: String,
+}
+
+/// Kinds of objects with certificate authorities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaBundleKind {
+    /// A `ConfigMap`.
+    #[default]
+    ConfigMap,
+    /// A `Secret`.
+    Secret,
 }
 
 /// A token that Keysmith creates, stores in a Secret and replaces.

@@ -1,10 +1,10 @@
 //! `keysmith run`: the flags, and the operator that is built from them.
 
 use super::flags;
+use super::network::NetworkArguments;
 use crate::cluster::lease::LeaseClient;
 use crate::controller::context::Settings;
 use crate::gateway::Vendors;
-use crate::gateway::transport::Https;
 use crate::operator::Operator;
 use crate::output::{Failure, WrongFlag};
 use crate::plan::duration;
@@ -32,8 +32,8 @@ pub struct Arguments {
     /// Namespaces to watch, separated by commas; all of them when left out.
     #[arg(long, env = "KEYSMITH_NAMESPACES", value_delimiter = ',', value_parser = flags::namespace)]
     namespaces: Vec<String>,
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
-    allowed_endpoints: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
     #[arg(long, env = "KEYSMITH_ALLOWED_GATEWAY_URLS", value_name = "ORIGINS", help = flags::ALLOWED_GATEWAY_URLS)]
     allowed_gateway_urls: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
@@ -86,7 +86,7 @@ struct ElectionArguments {
 
 /// Runs the operator until the process receives a signal to stop.
 pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
-    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let (endpoints, transport) = arguments.network.connect()?;
     let gateways = flags::gateways(arguments.allowed_gateway_urls.as_deref())?;
     let times = election_times(&arguments.election)?;
     let config = session::config().await?;
@@ -113,7 +113,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
     let sweep = arguments.sweep_interval;
     let operator = Operator {
         client,
-        transport: Arc::new(Https::new(endpoints.hosts())?),
+        transport: Arc::new(transport),
         clock: Clock::system(),
         settings: Settings {
             limits: Limits::per_account(arguments.concurrency.into()),
@@ -179,6 +179,7 @@ fn announce(
         concurrency = arguments.concurrency,
         max_keys_per_day = arguments.max_keys_per_day,
         allowed_endpoints = endpoints.shown(),
+        https_proxy = arguments.network.shown_proxy(),
         allowed_gateway_urls = gateways.shown(),
         ledger_namespace,
         leader_elect = election.leader_elect,

@@ -4,12 +4,13 @@ use super::context::Context;
 use super::live::Live;
 use super::sweep;
 use super::{Error, Pass, Subject};
-use crate::api::console_token::MintedToday;
+use crate::api::console_token::{CaBundleRef, MintedToday};
 use crate::api::kind::{Kind, for_each_kind};
 use crate::api::shared::SecretKeyRef;
 use crate::api::{
     ClusterConsoleToken, ConsoleToken, GROUP, GatewayApiKey, MANAGED_BY_LABEL, MANAGER, ProviderKey, VERSION,
 };
+use crate::cluster::ca_bundle;
 use crate::cluster::hold::Hold;
 use crate::cluster::object::{self, Managed};
 use crate::cluster::secret::Secrets;
@@ -169,13 +170,23 @@ impl TokenPorts for Live {
         self.0.settings.vendors.fields()
     }
 
+    async fn ca_bundle(
+        &self,
+        namespace: &str,
+        place: &CaBundleRef,
+    ) -> kube::Result<Result<Vec<u8>, SpecError>> {
+        ca_bundle::read(&self.0.client, namespace, place).await
+    }
+
     fn connect(&self, connect: Connect<'_>) -> Option<Arc<Account>> {
-        let Connect { token, spec, base, secret, gateway_url } = connect;
+        let Connect { token, spec, base, secret, gateway_url, authorities } = connect;
         let driver = self.0.settings.vendors.driver(&spec.vendor)?;
         let clock = self.0.clock.clone();
         let shares = Arc::clone(&self.0.shares);
         let id = shares.of_credential(&spec.vendor, driver.capabilities.name, base.as_str(), &secret);
-        let wire = Wire::new(base, secret, Arc::clone(&self.0.transport), clock.clone());
+        let transport = if authorities.is_empty() { None } else { self.0.transport.trusting(&authorities) };
+        let transport = transport.unwrap_or_else(|| Arc::clone(&self.0.transport));
+        let wire = Wire::new(base, secret, transport, clock.clone());
         let gateway = driver.connect(&spec.vendor, wire);
         let (queues, token) = (self.0.queues.clone(), token.clone());
         let alarm = Box::new(move || queues.enqueue_token(&token));

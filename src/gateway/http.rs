@@ -138,7 +138,6 @@ impl Wire {
         let limit = call.limit;
         let mut request = self.request(call)?;
         request.extensions_mut().insert(AtMost(limit));
-        request.extensions_mut().insert(self.access.trust);
         let answer = tokio::time::timeout(DEADLINE, self.transport.send(request)).await;
         let result = match answer {
             Err(_) => Err(Fault::ambiguous(FaultKind::Timeout { seconds: DEADLINE.as_secs() })),

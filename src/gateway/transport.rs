@@ -1,16 +1,16 @@
 //! The HTTP transport to a vendor: reqwest over TLS in production, the emulator's service in tests.
 
-use super::access::Trust;
+use super::authorities::Authorities;
 use crate::plan::fault::{Fault, FaultKind, Outcome, Unreachable};
 use crate::plan::network;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::pki_types::CertificateDer;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
+use url::Url;
 
 /// Size limit of a response, in bytes; no response of a management API comes near it.
 pub const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -31,33 +31,56 @@ impl AtMost {
 pub trait Transport: Send + Sync {
     /// Sends `request` and reads the whole response.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault>;
+
+    /// The same transport, which also trusts these authorities. `None`: it does not use certificates.
+    fn trusting(&self, _: &Authorities) -> Option<Arc<dyn Transport>> {
+        None
+    }
+}
+
+/// How the network leads to vendors.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Hosts whose names may lead to addresses that are not public: those of admitted endpoints.
+    pub private_hosts: BTreeSet<String>,
+    /// The proxy for https, if there is one. It resolves the names of vendors then, and decides where they lead.
+    pub proxy: Option<HttpsProxy>,
+    /// Certificate authorities that are trusted besides the public ones.
+    pub authorities: Authorities,
+}
+
+/// A proxy for https.
+#[derive(Clone, Debug)]
+pub struct HttpsProxy {
+    /// Its URL, perhaps with user and password.
+    pub url: Url,
+    /// Hosts that are called without it, in the form of `NO_PROXY`.
+    pub no_proxy: String,
+}
+
+impl HttpsProxy {
+    /// Its origin, for logs: without a password.
+    pub fn shown(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
 }
 
 /// HTTPS by reqwest.
 pub struct Https {
-    public: reqwest::Client,
-    /// For vendors whose row in the registry says `Trust::Private`.
-    private: reqwest::Client,
+    client: reqwest::Client,
+    network: Network,
 }
 
 impl Https {
-    /// Clients without proxies from the environment, redirects, cookies, decompression and retries. Names lead to public
-    /// addresses only, except these hosts: an address in a URL is one of an admitted endpoint.
-    pub fn new(private_hosts: BTreeSet<String>) -> Result<Self, reqwest::Error> {
-        Self::trusting(Vec::new(), private_hosts)
-    }
-
-    /// Clients that also trust these authorities, for vendors with `Trust::Private`.
-    pub fn trusting(
-        private: Vec<CertificateDer<'static>>,
-        private_hosts: BTreeSet<String>,
-    ) -> Result<Self, reqwest::Error> {
-        let names = Arc::new(Names { private_hosts });
-        let public = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let mut all = public.clone();
-        // Certificates that cannot be parsed are ignored.
-        let _ = all.add_parsable_certificates(private);
-        Ok(Self { public: client(public, Arc::clone(&names))?, private: client(all, names)? })
+    /// A client without proxies from the environment, redirects, cookies, decompression and retries. Names lead to public
+    /// addresses only, except those of admitted endpoints: an address in a URL is one of an admitted endpoint.
+    pub fn new(network: Network) -> Result<Self, reqwest::Error> {
+        let mut private_hosts = network.private_hosts.clone();
+        // The proxy is where the installation says.
+        private_hosts
+            .extend(network.proxy.iter().filter_map(|it| it.url.host_str()).map(str::to_ascii_lowercase));
+        let client = client(&network, Arc::new(Names { private_hosts }))?;
+        Ok(Self { client, network })
     }
 }
 
@@ -89,12 +112,12 @@ impl Resolve for Names {
     }
 }
 
-fn client(roots: rustls::RootCertStore, names: Arc<Names>) -> Result<reqwest::Client, reqwest::Error> {
+fn client(network: &Network, names: Arc<Names>) -> Result<reqwest::Client, reqwest::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let tls = builder
         .with_safe_default_protocol_versions()
-        .map(|it| it.with_root_certificates(roots).with_no_client_auth());
+        .map(|it| it.with_root_certificates(network.authorities.roots()).with_no_client_auth());
     let client = reqwest::Client::builder()
         .no_proxy()
         .dns_resolver(names)
@@ -108,6 +131,13 @@ fn client(roots: rustls::RootCertStore, names: Arc<Names>) -> Result<reqwest::Cl
         // Unreachable with ring, which has every default version; reqwest's own default then applies.
         Err(_) => client,
     };
+    let client = match &network.proxy {
+        Some(HttpsProxy { url, no_proxy }) => {
+            let proxy = reqwest::Proxy::https(url.clone())?;
+            client.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(no_proxy)))
+        }
+        None => client,
+    };
     client.build()
 }
 
@@ -115,13 +145,9 @@ fn client(roots: rustls::RootCertStore, names: Arc<Names>) -> Result<reqwest::Cl
 impl Transport for Https {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let most = AtMost::of(&request);
-        let client = match request.extensions().get() {
-            Some(Trust::Private) => &self.private,
-            Some(Trust::Public) | None => &self.public,
-        };
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Fault::without_effect(FaultKind::Malformed("the request cannot be written")))?;
-        let mut answer = client.execute(request).await.map_err(|error| classify(&error))?;
+        let mut answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
@@ -135,6 +161,12 @@ impl Transport for Https {
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         Ok(response)
+    }
+
+    fn trusting(&self, more: &Authorities) -> Option<Arc<dyn Transport>> {
+        let authorities = self.network.authorities.with(more);
+        let trusting = Self::new(Network { authorities, ..self.network.clone() }).ok()?;
+        Some(Arc::new(trusting))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Choice, Findings, Removal, Survey, table};
 use crate::cli::flags;
+use crate::cli::network::NetworkArguments;
 use crate::cluster::ledger::Ledger;
 use crate::gateway::Vendors;
-use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::runtime::clock::Clock;
 use crate::runtime::metrics::Metrics;
@@ -43,8 +43,8 @@ pub struct Arguments {
     /// Do not ask.
     #[arg(long, requires = "delete")]
     yes: bool,
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
-    allowed_endpoints: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// The operator's namespace, where the ledger is; looked for when left out.
     #[arg(long, env = "KEYSMITH_LEDGER_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
     ledger_namespace: Option<String>,
@@ -100,7 +100,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
-    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let (endpoints, transport) = arguments.network.connect()?;
     let kubernetes = Kubernetes::connect().await?;
     if let Some(namespace) = arguments.namespace.as_ref().filter(|it| !it.is_empty()) {
         kubernetes.check_namespace("--namespace", namespace).await?;
@@ -118,7 +118,7 @@ async fn survey(arguments: &Arguments) -> Result<Survey, Failure> {
         ledger: Ledger::new(client.clone(), &namespace, Metrics::default()),
         session: Session {
             client,
-            transport: Arc::new(Https::new(endpoints.hosts())?),
+            transport: Arc::new(transport),
             clock: Clock::system(),
             endpoints,
             vendors: Vendors::default(),

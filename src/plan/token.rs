@@ -7,7 +7,7 @@ use super::retry::plus;
 use super::spec_error::SpecError;
 use super::{names, pasted};
 use crate::api::condition::{self, EXPIRING_SOON};
-use crate::api::console_token::{Mint, MintedSecret};
+use crate::api::console_token::{CaBundleRef, Mint, MintedSecret};
 use crate::api::gateway_api_key::KeyType;
 use crate::api::{ConsoleTokenSpec, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -180,6 +180,37 @@ pub fn secret_missing(name: &str, namespace: &str) -> SpecError {
     SpecError::missing("spec.secretRef.name", message)
 }
 
+/// The bundle of certificate authorities, for messages: `ConfigMap corporate-ca, entry ca.crt`.
+fn bundle(place: &CaBundleRef) -> String {
+    format!("{:?} {}, entry {}", place.kind.unwrap_or_default(), place.name, place.key)
+}
+
+/// The error for a bundle whose object does not exist.
+pub fn bundle_missing(place: &CaBundleRef, namespace: &str) -> SpecError {
+    let kind = place.kind.unwrap_or_default();
+    let message = format!("{kind:?} {} does not exist in namespace {namespace}; create it", place.name);
+    SpecError::missing("spec.caBundleRef.name", message)
+}
+
+/// The error for a bundle whose object does not have the entry.
+pub fn bundle_entry_missing(place: &CaBundleRef) -> SpecError {
+    let message =
+        format!("{:?} {} has no entry {}; add it", place.kind.unwrap_or_default(), place.name, place.key);
+    SpecError::missing("spec.caBundleRef.key", message)
+}
+
+/// The error for a bundle that RBAC does not allow to read.
+pub fn bundle_unreadable(place: &CaBundleRef, error: &str) -> SpecError {
+    let message =
+        format!("{} cannot be read: {error}; grant Keysmith's ServiceAccount get on it", bundle(place));
+    SpecError { reason: Reason::SecretRefused, ..SpecError::invalid("spec.caBundleRef", message) }
+}
+
+/// The error for a bundle whose content is none. `what` completes "the bundle …".
+pub fn bundle_invalid(place: &CaBundleRef, what: &str) -> SpecError {
+    SpecError::secret("spec.caBundleRef", format!("{}, {what}", bundle(place)))
+}
+
 /// The error for an entry that the Secret does not have.
 pub fn entry_missing(name: &str, entry: &str) -> SpecError {
     SpecError::missing("spec.secretRef.key", format!("Secret {name} has no entry {entry}; add it"))
@@ -272,6 +303,9 @@ fn check_secret(secret: &MintedSecret) -> Result<(), SpecError> {
 pub fn check_spec(spec: &ConsoleTokenSpec) -> Result<(), SpecError> {
     if let Some(place) = &spec.secret_ref {
         check_ref("spec.secretRef", &place.name, Some(&place.key))?;
+    }
+    if let Some(place) = &spec.ca_bundle_ref {
+        check_ref("spec.caBundleRef", &place.name, Some(&place.key))?;
     }
     if spec.gateway_url.as_deref().is_some_and(|it| origin(it).is_err()) {
         let message = "is no URL to call; write http:// or https://, a host and perhaps a path, such as https://llm.example.com";

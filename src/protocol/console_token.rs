@@ -19,7 +19,8 @@ use crate::api::{
     ConsoleTokenStatus, EventReason, FORCE_ORPHAN, LastPass, RECONCILE_REQUESTED, Reason, Verdict,
 };
 use crate::cluster;
-use crate::gateway;
+use crate::gateway::authorities::Authorities;
+use crate::gateway::http;
 use crate::plan::capability::Capabilities;
 use crate::plan::fault::Fault;
 use crate::plan::hash;
@@ -275,12 +276,24 @@ impl<P: TokenPorts> TokenPass<P> {
             }
             Err(verdict) => return Ok(Err(verdict)),
         };
-        let credential = gateway::http::fingerprint(&secret, &self.uid());
-        let fingerprint = fingerprint(&self.token, base.as_str(), &credential);
+        let authorities = match self.authorities().await? {
+            Ok(authorities) => authorities,
+            Err(refusal) => return Ok(Err(refusal.verdict())),
+        };
+        let credential = http::fingerprint(&secret, &self.uid());
+        let inputs = [base.as_str(), &credential, &authorities.digest()];
+        let fingerprint = fingerprint(&self.token, inputs);
         let existing = before.filter(|it| it.fingerprint == fingerprint).and_then(|it| it.account.clone());
         let account = existing.or_else(|| {
             let gateway_url = kept.unwrap_or_else(|| capabilities.base_url(spec).to_owned());
-            self.ports.connect(Connect { token: &self.reference(), spec, base, secret, gateway_url })
+            self.ports.connect(Connect {
+                token: &self.reference(),
+                spec,
+                base,
+                secret,
+                gateway_url,
+                authorities,
+            })
         });
         let Some(account) = account else {
             return Ok(Err(SpecError::invalid("spec.vendor", "unknown vendor").verdict()));
@@ -289,6 +302,15 @@ impl<P: TokenPorts> TokenPass<P> {
         let connection =
             Connection { account: connected, fingerprint, credential, serial, lost: false, idle };
         Ok(Ok((account, connection)))
+    }
+
+    /// The certificate authorities that the token names.
+    async fn authorities(&self) -> Result<Result<Authorities, SpecError>, Error> {
+        let Some(place) = &self.token.spec().ca_bundle_ref else { return Ok(Ok(Authorities::default())) };
+        let read = self.ports.ca_bundle(&self.home(), place).await?;
+        let parsed =
+            |pem: Vec<u8>| Authorities::parse(&pem).map_err(|what| token::bundle_invalid(place, &what));
+        Ok(read.and_then(parsed))
     }
 
     /// Why a token of this kind is not used in this installation.
@@ -447,13 +469,10 @@ fn home<P: TokenPorts>(token: &AnyToken, ports: &P) -> String {
     token.reference().namespace.unwrap_or_else(|| ports.home().to_owned())
 }
 
-/// Fingerprint of a token, its endpoint and its account id; the token cannot be derived from it.
-fn fingerprint(token: &AnyToken, base: &str, credential: &str) -> String {
+/// Fingerprint of a token, its endpoint, its account id and its authorities; the token cannot be derived from it.
+fn fingerprint(token: &AnyToken, [base, credential, authorities]: [&str; 3]) -> String {
     let vendor = serde_json::to_string(&token.spec().vendor).unwrap_or_default();
     let gateway_url = token.spec().gateway_url.clone().unwrap_or_default();
     let uid = token.uid().unwrap_or_default();
-    hash::base32(
-        &[uid.as_bytes(), base.as_bytes(), vendor.as_bytes(), gateway_url.as_bytes(), credential.as_bytes()],
-        26,
-    )
+    hash::base32(&[&uid, base, &vendor, &gateway_url, credential, authorities].map(str::as_bytes), 26)
 }

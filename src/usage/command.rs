@@ -3,8 +3,8 @@
 use super::table::{self, By};
 use super::{Choice, Reading, read};
 use crate::cli::flags;
+use crate::cli::network::NetworkArguments;
 use crate::gateway::Vendors;
-use crate::gateway::transport::Https;
 use crate::output::{Failure, WrongFlag, print, tell};
 use crate::plan::usage::Span;
 use crate::runtime::clock::Clock;
@@ -41,8 +41,8 @@ pub struct Arguments {
     /// How to show it.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    #[arg(long, env = "KEYSMITH_ALLOWED_ENDPOINTS", value_name = "ORIGINS", help = flags::ALLOWED_ENDPOINTS)]
-    allowed_endpoints: Option<String>,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// Namespace of the Secrets that ClusterConsoleTokens name, usually the operator's; looked for when left out.
     #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_name = "NAMESPACE", value_parser = flags::namespace)]
     cluster_resource_namespace: Option<String>,
@@ -62,7 +62,7 @@ fn day(text: &str) -> Result<Date, String> {
 
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let endpoints = flags::endpoints(arguments.allowed_endpoints.as_deref())?;
+    let (endpoints, transport) = arguments.network.connect()?;
     let clock = Clock::system();
     let span = span(arguments.since, &clock)?;
     let choice = Choice {
@@ -78,7 +78,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let client = kubernetes.client;
     let session = Session {
         client,
-        transport: Arc::new(Https::new(endpoints.hosts())?),
+        transport: Arc::new(transport),
         clock,
         endpoints,
         vendors: Vendors::default(),

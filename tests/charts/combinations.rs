@@ -41,9 +41,9 @@ fn stands(object: &Value, values: &Value, places: &[(&str, &str)]) {
 fn service_account_rbac_crds_and_uninstall_check_can_be_managed_outside_the_release() {
     let objects = objects("bring-your-own");
     let kinds: Vec<_> = objects.iter().map(|it| it["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["Deployment"], "and nothing else");
-    assert_eq!(objects[0]["metadata"]["name"], "llm-keys");
-    assert_eq!(objects[0]["spec"]["template"]["spec"]["serviceAccountName"], "llm-operator");
+    assert_eq!(kinds, ["NetworkPolicy", "Deployment"], "and nothing else");
+    assert_eq!(objects[1]["metadata"]["name"], "llm-keys");
+    assert_eq!(objects[1]["spec"]["template"]["spec"]["serviceAccountName"], "llm-operator");
 }
 
 /// The set single: without an election, two pods must never run at once, and no rights for a Lease are granted.
@@ -143,7 +143,7 @@ fn traffic_comes_in_for_metrics_and_goes_where_the_values_say() {
     assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{"port": "http", "protocol": "TCP"}]));
     has_port(&objects, &json!("http"));
     let protocols = |at: usize| policy["spec"]["egress"][at]["ports"].to_string().matches("UDP").count();
-    assert_eq!((0..4).map(protocols).collect::<Vec<_>>(), [1, 0, 0, 0], "DNS goes by both, the rest by TCP");
+    assert_eq!((0..4).map(protocols).collect::<Vec<_>>(), [2, 0, 0, 0], "DNS goes by both, the rest by TCP");
     stands(
         policy,
         &values("locked-down"),

@@ -69,7 +69,12 @@ impl Served {
 /// The production transport, with a token that works at the emulator.
 pub fn real(base: &str) -> Edgee {
     let clock = Clock::from_fn(|| jiff::Timestamp::UNIX_EPOCH);
-    driver(wire(base, TOKEN, Arc::new(Https::new(std::collections::BTreeSet::new()).unwrap()), &clock))
+    driver(wire(
+        base,
+        TOKEN,
+        Arc::new(Https::new(keysmith::gateway::transport::Network::default()).unwrap()),
+        &clock,
+    ))
 }
 
 /// Reads the request up to the end of its headers.

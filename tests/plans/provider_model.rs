@@ -392,6 +392,7 @@ pub fn token(uid: &str) -> ConsoleToken {
         gateway_url: None,
         secret_ref: None,
         mint: None,
+        ca_bundle_ref: None,
         expires_at: None,
         usage: None,
     };

@@ -40,7 +40,7 @@ impl Traffic {
                 name,
                 reading,
                 count: Arc::clone(&count),
-                wire: Https::new(std::collections::BTreeSet::new()).unwrap(),
+                wire: Https::new(keysmith::gateway::transport::Network::default()).unwrap(),
             };
             tokio::spawn(application.work(stop.clone()))
         });

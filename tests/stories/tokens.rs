@@ -347,3 +347,39 @@ pub async fn a_declared_expiry_warns_ahead(world: &mut World) {
     assert!(message.contains("spec.expiresAt"), "{message}");
     world.event("ExpiringSoon").await;
 }
+
+/// Certificate authorities that a token names are read beside its Secret; what is wrong with them is said by field, and a
+/// token that worked keeps its keys.
+pub async fn a_bundle_of_authorities_is_read_beside_the_secret_of_the_token(world: &mut World) {
+    let bundle = json!({"caBundleRef": {"kind": "Secret", "name": "corporate-ca", "key": "ca.crt"}});
+    world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+    world.create("ConsoleToken", "edgee", merged(world.token_spec(), bundle)).await;
+    let said = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
+    assert!(said.starts_with("spec.caBundleRef.name: Secret corporate-ca does not exist"), "{said}");
+    world.write_secret("corporate-ca", &[("other", "x")]).await;
+    let look = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "1"}}});
+    world.edit("ConsoleToken", "edgee", look).await.unwrap();
+    world
+        .eventually("the entry is missing", async || {
+            let said = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
+            if said.contains("has no entry ca.crt") { Ok(()) } else { Err(said) }
+        })
+        .await;
+    world.write_secret("corporate-ca", &[("ca.crt", "canary-no-certificate")]).await;
+    let look = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "2"}}});
+    world.edit("ConsoleToken", "edgee", look).await.unwrap();
+    let said = world.reason("ConsoleToken", "edgee", "SecretInvalid").await;
+    assert!(said.contains("holds no certificate"), "{said}");
+    let pem = rcgen::generate_simple_self_signed(vec!["vendor.test".to_owned()]).unwrap().cert.pem();
+    world.write_secret("corporate-ca", &[("ca.crt", &pem)]).await;
+    let look = json!({"metadata": {"annotations": {"keysmith.dev/reconcile-requested-at": "3"}}});
+    world.edit("ConsoleToken", "edgee", look).await.unwrap();
+    world.ready("ConsoleToken", "edgee").await;
+    world.key("checkout", json!({})).await;
+    // A ConfigMap is the default kind.
+    let other = json!({"spec": {"caBundleRef": {"kind": null, "name": "nowhere"}}});
+    world.edit("ConsoleToken", "edgee", other).await.unwrap();
+    let said = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
+    assert!(said.contains("ConfigMap nowhere does not exist"), "{said}");
+    assert_eq!(world.keys().len(), 1);
+}

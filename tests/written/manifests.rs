@@ -215,30 +215,19 @@ fn deploy_holds_what_the_chart_renders() {
 }
 
 #[test]
-fn the_network_policy_of_deploy_is_the_charts() {
+fn the_network_policy_can_be_taken_away() {
     // A component does nothing by itself, so it is used in an overlay, as in deploy/kustomization.yaml.
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("with-network-policy");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("without-network-policy");
     fs::create_dir_all(&folder).unwrap();
     // kustomize takes relative paths only.
     let up = "../".repeat(folder.components().count() - 1);
     let deploy = root().join("deploy");
     let deploy = deploy.strip_prefix("/").unwrap().display();
     let text = format!(
-        "resources: [{up}{deploy}/overlays/cluster]\ncomponents: [{up}{deploy}/components/network-policy]\n"
+        "resources: [{up}{deploy}/overlays/cluster]\ncomponents: [{up}{deploy}/components/no-network-policy]\n"
     );
     fs::write(folder.join("kustomization.yaml"), text).unwrap();
-    let labelled = |mut objects: Vec<Value>| {
-        // The component's own object comes after the overlay's labels.
-        objects.iter_mut().filter(|it| it["kind"] == "NetworkPolicy").for_each(|it| {
-            it["metadata"]["labels"] = Value::Null;
-        });
-        objects
-    };
-    assert_same(
-        labelled(kustomized(&folder)),
-        labelled(chart("networkPolicy.enabled=true")),
-        "the component",
-    );
+    assert_same(kustomized(&folder), chart("networkPolicy.enabled=false"), "without the policy");
 }
 
 #[test]

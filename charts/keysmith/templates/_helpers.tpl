@@ -50,6 +50,20 @@ kind needs nothing here. */}}
 {{- dict "items" (sortAlpha $plurals) | toJson }}
 {{- end }}
 
+{{/* The volume of the certificate authorities, if there are any. */}}
+{{- define "keysmith.caBundle" -}}
+{{- with .Values.caBundle }}
+{{- if and .configMap .secret }}{{ fail "caBundle: set configMap or secret, not both" }}{{ end }}
+{{- if .configMap -}}
+configMap:
+  name: {{ .configMap }}
+{{- else if .secret -}}
+secret:
+  secretName: {{ .secret }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What Keysmith may do with its own kinds and with what it makes of them, in a namespace or in all. */}}
 {{- define "keysmith.rules" -}}
 {{- $plurals := (include "keysmith.plurals" . | fromJson).items }}
@@ -77,6 +91,10 @@ kind needs nothing here. */}}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update]
+# Certificate authorities that spec.caBundleRef names.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -145,12 +163,12 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end }}
 
-{{/* The ports of networkPolicy.vendors and of allowedEndpoints, each once, as JSON: {"items": […]}. */}}
+{{/* The ports of networkPolicy.vendors, of allowedEndpoints and of httpsProxy, each once, as JSON: {"items": […]}. */}}
 {{- define "keysmith.vendorPorts" -}}
 {{- $ports := list }}
 {{- range .Values.networkPolicy.vendors.ports }}{{ $ports = append $ports (int .) }}{{ end }}
-{{- range .Values.allowedEndpoints }}
-{{- $url := urlParse . }}
+{{- range concat .Values.allowedEndpoints (compact (list .Values.httpsProxy)) }}
+{{- $url := urlParse (trimSuffix "/" .) }}
 {{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
 {{- $ports = append $ports (int (default (ternary 80 443 (eq $url.scheme "http")) $named)) }}
 {{- end }}

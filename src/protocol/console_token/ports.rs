@@ -1,12 +1,13 @@
 //! What a pass over a console token needs from outside, besides the ports of every pass.
 
-use crate::api::console_token::MintedToday;
+use crate::api::console_token::{CaBundleRef, MintedToday};
 use crate::api::shared::SecretKeyRef;
 use crate::api::{
     ClusterConsoleToken, ConsoleToken, ConsoleTokenSpec, GatewayApiKey, GatewayApiKeySpec, ProviderKey,
 };
 use crate::cluster::hold::Hold;
 use crate::gateway::account::Listing;
+use crate::gateway::authorities::Authorities;
 use crate::gateway::shares::ListingId;
 use crate::plan::account::Recorded;
 use crate::plan::fault::Fault;
@@ -95,6 +96,8 @@ pub struct Connect<'a> {
     pub secret: SecretString,
     /// Base URL for applications.
     pub gateway_url: String,
+    /// Certificate authorities that are trusted besides those of the installation.
+    pub authorities: Authorities,
 }
 
 /// A Secret with our finalizer for a console token.
@@ -147,6 +150,12 @@ pub trait TokenPorts:
     fn rules(&self) -> Rules<'_>;
     /// The fields of `spec.vendor` that this version knows.
     fn vendor_fields(&self) -> Vec<&'static str>;
+    /// The bundle of certificate authorities in that entry, or why there is none.
+    async fn ca_bundle(
+        &self,
+        namespace: &str,
+        place: &CaBundleRef,
+    ) -> kube::Result<Result<Vec<u8>, SpecError>>;
     /// Connects to the vendor; no call is made. `None`: there is no driver for it.
     fn connect(&self, connect: Connect<'_>) -> Option<Arc<Self::Vendor>>;
     /// Records the state of a token. Returns whether it changed in a field that dependents react to.

@@ -124,7 +124,7 @@ pub async fn no_log_line_holds_a_secret(contract: &Contract) {
     let base = format!("http://{}/{}", listener.local_addr().unwrap(), contract.vendor_id.path());
     let emulator = stage.emulator.clone();
     let server = tokio::spawn(async move { serve(emulator, listener, pending()).await.unwrap() });
-    let transport = Arc::new(Https::new(std::collections::BTreeSet::new()).unwrap());
+    let transport = Arc::new(Https::new(keysmith::gateway::transport::Network::default()).unwrap());
     let driver = (contract.connect)(wire(&base, contract.token, transport, &stage.clock));
     let minted = driver.mint(&contract.full_order(driver.as_ref())).await.unwrap();
     let mut secrets = vec![contract.token.to_owned(), clear(&minted.secret).to_owned()];
