@@ -263,6 +263,7 @@ mod adopting {
             a_key_that_is_shown_once_is_taken_over_and_replaced);
     }
     tell_at!(only_edgee Edgee adopting:
+        a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name,
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_shown_once_is_taken_over_and_replaced);
 }

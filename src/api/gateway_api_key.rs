@@ -3,7 +3,7 @@
 use super::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, ROTATION_OVERDUE};
 use super::former::Former;
 use super::rotation::{
-    CarriedSpend, DeletionPolicy, KeyCount, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
+    CarriedSpend, DeletionPolicy, KeyCount, KeyLimits, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
     SecretContest, UnusedKey,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, budget, conditions_schema};
@@ -137,7 +137,8 @@ pub struct GatewayApiKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// The vendor's id of an existing key to adopt instead of creating one. Its settings become those of this
-    /// specification; a field left out means no limit. A key that another cluster or resource manages is refused.
+    /// specification; limits that are left out (`models`, `budget`, `expiresInDays`, `active`) stay as they are at the
+    /// vendor, also for the keys that replace it. A key that another cluster or resource manages is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "external_id")]
     pub external_id: Option<String>,
@@ -324,6 +325,9 @@ pub struct GatewayApiKeyStatus {
     /// When the key was last used, rounded down to the hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// With `managementPolicy: Observe`: the limits of the key as the vendor shows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<KeyLimits>,
     /// The e-mail address last sent to the vendor, which may not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -419,6 +423,9 @@ pub struct KeyInternal {
     /// The content of the Secret that workloads were last restarted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_revision: Option<String>,
+    /// Limits of a key that was taken over and that the specification does not name: they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_limits: Option<KeyLimits>,
     /// How many keys were created within the running day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_count: Option<KeyCount>,

@@ -1,5 +1,6 @@
 //! How a key is replaced by a new one, and what status records of it.
 
+use super::shared::Budget;
 use super::text::{MAX_AGE, duration, object_name, time_of_day, time_zone};
 use jiff::Timestamp;
 use kube::KubeSchema;
@@ -152,6 +153,27 @@ pub struct LabelSelector {
     /// The labels; at least one.
     #[schemars(schema_with = "labels")]
     pub match_labels: BTreeMap<String, String>,
+}
+
+/// Limits of a key, as the vendor shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyLimits {
+    /// The models that the key may call; empty means every model, or that the vendor shows none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// The spending limit; absent means none, or that the vendor does not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// Whether there is a spending limit whose amount the vendor does not show.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub capped: bool,
+    /// When the key stops working; absent means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// False if the key is switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
 }
 
 /// What happens to the key at the vendor when its resource is deleted: `Delete`, the default, revokes it, `Disable`

@@ -1,9 +1,10 @@
 //! Turns a specification into the desired state: parsed once, refused by field before any call.
 
 use super::capability::{Capabilities, Support};
+use super::drift::Field;
 use super::hash;
-use super::listing::{KeyId, Limit};
-use super::money::micros;
+use super::listing::{KeyId, Limit, Listed};
+use super::money::{self, micros};
 use super::names;
 use super::naming::{self, NameStyle};
 use super::policy::{self, Policy};
@@ -14,7 +15,7 @@ use super::spec_field::SpecField;
 use super::template::{self, SecretPlan};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
-use crate::api::rotation::{DeletionPolicy, ManagementPolicy};
+use crate::api::rotation::{DeletionPolicy, KeyLimits, ManagementPolicy};
 use crate::api::shared::Budget;
 use crate::api::{GatewayApiKey, GatewayApiKeySpec};
 
@@ -49,6 +50,9 @@ pub struct Desired {
     pub suspended: bool,
     /// The time zone in which the vendor's budget periods begin.
     pub zone: String,
+    /// Limits of a key that was taken over, that the specification does not name and that the vendor does not show: they
+    /// are not changed.
+    pub kept: Vec<Field>,
     /// A field that has no effect or would do harm over time. No new key is created then; a served key is still
     /// maintained.
     pub idle: Option<SpecError>,
@@ -100,6 +104,7 @@ pub fn read(
     let idle = idle(resource, capabilities, &policy);
     Ok(Desired {
         idle,
+        kept: Vec::new(),
         kind,
         coding_assistant: spec.coding_assistant.clone(),
         expires_in_days: spec.expires_in_days,
@@ -115,6 +120,54 @@ pub fn read(
         suspended: spec.suspend.unwrap_or(false),
         zone: capabilities.budget.zone.to_owned(),
     })
+}
+
+impl Desired {
+    /// Keeps limits of a key that was taken over, unless the specification names them.
+    pub fn keep(&mut self, spec: &GatewayApiKeySpec, limits: &KeyLimits) {
+        self.kept.clear();
+        if spec.models.is_empty() {
+            self.settings.models.clone_from(&limits.models);
+        }
+        if spec.budget.is_none() {
+            self.settings.budget = limits.budget.as_ref().and_then(money::limit);
+            self.kept.extend(limits.capped.then_some(Field::Budget));
+        }
+        if spec.active.is_none() {
+            self.settings.active = limits.active.unwrap_or(true);
+        }
+        if spec.expires_in_days.is_none() && limits.expires_at.is_some() {
+            self.settings.expiry = Expiry::Uncompared;
+        }
+    }
+}
+
+/// Forgets limits that the specification names: leaving them out later means none.
+pub fn named(spec: &GatewayApiKeySpec, kept: &mut KeyLimits) {
+    if !spec.models.is_empty() {
+        kept.models.clear();
+    }
+    if spec.budget.is_some() {
+        kept.budget = None;
+        kept.capped = false;
+    }
+    if spec.active.is_some() {
+        kept.active = None;
+    }
+    if spec.expires_in_days.is_some() {
+        kept.expires_at = None;
+    }
+}
+
+/// The limits that the vendor shows.
+pub fn limits(shown: &Listed) -> KeyLimits {
+    KeyLimits {
+        models: shown.shown.models.clone().unwrap_or_default(),
+        budget: shown.shown.budget.flatten().map(money::budget),
+        capped: shown.shown.budget.is_none() && shown.shown.capped == Some(true),
+        expires_at: shown.expires_at,
+        active: shown.shown.active.filter(|active| !active),
+    }
 }
 
 /// A field without effect beside another one.

@@ -72,6 +72,7 @@ fn differing(facts: &Facts, desired: &Desired, key: &Listed) -> Vec<Field> {
         );
         fields.sort_unstable();
     }
+    fields.retain(|it| !desired.kept.contains(it));
     let marked = facts.identity.mark.serial_in(&key.name).is_some() || facts.ability.names == NameStyle::Slug;
     if !marked && !fields.contains(&Field::DisplayName) {
         fields.insert(0, Field::DisplayName);

@@ -216,6 +216,10 @@ impl<P: KeyPorts> KeyPass<P> {
             known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
         let rendering = desired.secret.rendering(base_url, &desired.settings.models);
         for _ in 0..STEPS {
+            // The key may have been taken over in this pass.
+            if let Some(limits) = self.status().internal.kept_limits {
+                desired.keep(&self.key.spec, &limits);
+            }
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
             let target = match self.target(unseen, expected).await {

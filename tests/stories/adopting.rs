@@ -115,6 +115,53 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
     assert_eq!(world.only_key().name, "checkout");
 }
 
+/// Taking a key over removes no limit: what the specification does not name stays, also for its successor; what it names
+/// once is the specification's from then on.
+pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name(world: &mut World) {
+    world.token().await;
+    let (id, _) = existing(world);
+    let limited = |key: &mut keysmith::emulator::edgee::KeyRecord| {
+        key.models = vec!["a/b".to_owned()];
+        key.max_usage = Some(50);
+        key.active = false;
+    };
+    assert!(world.edgee().edit_key(&id, limited));
+    world.key("checkout", naming(&id, json!({"managementPolicy": "Observe"}))).await;
+    world.reason("GatewayApiKey", "checkout", "Observed").await;
+    let shown = world.status("GatewayApiKey", "checkout").await["observed"].clone();
+    let expected = json!({"models": ["a/b"], "budget": {"amount": "50", "period": "Monthly"}, "active": false});
+    assert_eq!(shown, expected);
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"managementPolicy": null}})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    let holds = |world: &World| {
+        let key = world.only_edgee_key();
+        (key.models.clone(), key.max_usage, key.active)
+    };
+    assert_eq!(holds(world), (vec!["a/b".to_owned()], Some(50), false));
+    world.pass(Duration::from_secs(900), Duration::ZERO).await;
+    assert_eq!(holds(world), (vec!["a/b".to_owned()], Some(50), false));
+    // A successor has them, too.
+    let rotate = json!({"metadata": {"annotations": {"keysmith.dev/rotate-requested-at": "1"}}, "spec": {"rotation": {"overlap": "0s", "brownOut": "0s"}}});
+    world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();
+    world
+        .eventually("the key is replaced", async || {
+            let keys = world.keys();
+            if keys.len() == 1 && keys[0].id != id { Ok(()) } else { Err(format!("{keys:?}")) }
+        })
+        .await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(holds(world), (vec!["a/b".to_owned()], Some(50), false));
+    // What the specification names is the specification's, also when it is taken out again.
+    let named = json!({"spec": {"models": ["c/d"], "active": true, "budget": {"amount": "60", "period": "Monthly"}}});
+    world.edit("GatewayApiKey", "checkout", named).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(holds(world), (vec!["c/d".to_owned()], Some(60), true));
+    let none = json!({"spec": {"models": null, "active": null, "budget": null}});
+    world.edit("GatewayApiKey", "checkout", none).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(holds(world), (Vec::new(), None, true));
+}
+
 /// Restores an object from a backup: everything but UID and status.
 async fn restore(world: &World, object: &DynamicObject) {
     let restored = json!({

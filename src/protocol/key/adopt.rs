@@ -4,6 +4,7 @@ use super::{Act, Done, KeyPass};
 use crate::cluster::object::log_about;
 use crate::gateway::Amendment;
 use crate::plan::decision::{Decision, Why};
+use crate::plan::desired;
 use crate::plan::drift::Field;
 use crate::plan::expiry;
 use crate::plan::facts::Confirmed;
@@ -47,6 +48,9 @@ impl<P: KeyPorts> KeyPass<P> {
         status.created_at = key.created_at.or(Some(self.ports.now()));
         status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
         status.active = key.shown.active;
+        if decision.why == Why::TakenOver {
+            status.internal.kept_limits = Some(desired::limits(&key));
+        }
         status.internal.immutable_fields_hash = Some(act.desired.immutable_hash.clone());
         status.last_handled_trigger.clone_from(&act.facts.requests.trigger);
         status.last_handled_rotate_at.clone_from(&act.facts.requests.rotate);

@@ -10,7 +10,7 @@ use crate::cluster::{object, workloads};
 use crate::plan::budget;
 use crate::plan::capability::Recovery;
 use crate::plan::decision::{Decision, Why};
-use crate::plan::desired::Desired;
+use crate::plan::desired::{self, Desired};
 use crate::plan::expiry;
 use crate::plan::facts::Facts;
 use crate::plan::fault::{Fault, FaultKind};
@@ -199,6 +199,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
         if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
             status.id = Some(seen.id.0.clone());
+            status.observed = Some(desired::limits(seen));
             show(&mut status, seen, desired);
         }
         self.publish(status, verdict).await
@@ -221,6 +222,9 @@ impl<P: KeyPorts> KeyPass<P> {
     fn carried_out(&self) -> GatewayApiKeyStatus {
         let mut status = self.seen_through();
         status.internal.applied_generation = self.key.metadata.generation;
+        if let Some(kept) = &mut status.internal.kept_limits {
+            desired::named(&self.key.spec, kept);
+        }
         status
     }
 
