@@ -31,7 +31,7 @@ use futures::stream::FuturesUnordered;
 use futures::stream::{self, BoxStream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
-use scope::Scope;
+use scope::{Scope, Secrets};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -83,7 +83,7 @@ impl Operator {
         let (scopes, watching): (Vec<_>, Vec<_>) = self
             .watched()
             .into_iter()
-            .map(|namespace| Scope::new(&self.client, namespace, &self.liveness, &trouble))
+            .map(|namespace| Scope::new(&self.client, namespace, self.secrets(), &self.liveness, &trouble))
             .unzip();
         tracing::info!(cluster = %crate::plan::naming::Mark::new(&cluster, ""), "watching begins");
         let (namespaces, labels) = self.labels();
@@ -115,6 +115,14 @@ impl Operator {
         // The task ends by itself after `events_stop`.
         let _ = sending.await;
         tracing::info!("keysmith has stopped; everything that was under way is finished");
+    }
+
+    /// How changes of Secrets are noticed.
+    fn secrets(&self) -> Secrets {
+        if self.settings.watch_secrets {
+            return Secrets::Watched;
+        }
+        Secrets::ReadEvery(Duration::try_from(self.settings.poll).unwrap_or(Duration::from_secs(300)))
     }
 
     /// Labels of namespaces and their changes. An operator of listed namespaces has no right to watch them, and uses

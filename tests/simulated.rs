@@ -329,6 +329,7 @@ mod keeping {
         an_unused_key_is_revoked_although_another_listing_saw_it_first,
         a_late_create_call_is_found_by_its_mark_and_removed);
     tell_at!(only_edgee Edgee keeping:
+        secrets_that_are_not_watched_are_read_once_per_poll,
         settings_drift_in_the_console_is_corrected,
         a_disabled_key_is_enabled_again_although_another_listing_saw_it_first,
         a_reconcile_request_lists_the_vendor,

@@ -3,8 +3,8 @@
 use super::condition::{self, BUDGET_EXHAUSTED, BUDGET_LOW, CONSUMERS_MISSING, ROTATION_OVERDUE};
 use super::former::Former;
 use super::rotation::{
-    CarriedSpend, DeletionPolicy, KeyCount, KeyLimits, LastRotation, ManagementPolicy, PreviousKey, RotationSpec,
-    SecretContest, UnusedKey,
+    CarriedSpend, DeletionPolicy, KeyCount, KeyLimits, LastRotation, ManagementPolicy, PreviousKey,
+    RotationSpec, SecretContest, UnusedKey,
 };
 use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, budget, conditions_schema};
 use super::text::{

@@ -58,6 +58,10 @@ pub struct Arguments {
     /// Namespace of the Secrets that ClusterConsoleTokens name; the pod's own when left out, or the kubeconfig's.
     #[arg(long, env = "KEYSMITH_CLUSTER_RESOURCE_NAMESPACE", value_parser = flags::namespace)]
     cluster_resource_namespace: Option<String>,
+    /// Watch Secrets. With false they are read by name only, once per poll: it takes no list and watch on Secrets, and a
+    /// Secret that was deleted or edited is noticed with the next poll.
+    #[arg(long, env = "KEYSMITH_WATCH_SECRETS", default_value_t = true, action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
+    watch_secrets: bool,
     /// Refuse ConsoleTokens: keys are made with ClusterConsoleTokens only, and what exists keeps working.
     #[arg(long, env = "KEYSMITH_CLUSTER_TOKENS_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
     cluster_tokens_only: bool,
@@ -125,6 +129,7 @@ pub async fn run(arguments: Arguments, level: &Filter) -> Result<(), Failure> {
             sweep: (!sweep.is_zero()).then_some(sweep),
             ledger_namespace,
             home,
+            watch_secrets: arguments.watch_secrets,
             cluster_tokens_only: arguments.cluster_tokens_only,
         },
         namespaces: watched(&arguments.namespaces),

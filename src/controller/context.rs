@@ -50,6 +50,8 @@ pub struct Settings {
     pub ledger_namespace: String,
     /// The namespace of the Secrets of ClusterConsoleTokens, which is usually the operator's own.
     pub home: String,
+    /// Whether Secrets are watched. Otherwise they are read by name only, at every poll.
+    pub watch_secrets: bool,
     /// Whether ConsoleTokens are refused, so that keys are made with ClusterConsoleTokens only.
     pub cluster_tokens_only: bool,
 }

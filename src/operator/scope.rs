@@ -2,7 +2,7 @@
 //! queues while it does.
 
 use crate::api::FINALIZER;
-use crate::api::kind::{for_each_kind, with_kinds};
+use crate::api::kind::{Kind, for_each_kind, with_kinds};
 use crate::cluster::object::Managed;
 use crate::cluster::watch::{self, Touched};
 use crate::cluster::{brief_watch, needs_a_person};
@@ -10,12 +10,13 @@ use crate::controller::kinds::{Filled, Listed, Queues, Sources, Stores};
 use crate::plan::identity::{ObjectName, TokenKind};
 use crate::runtime::liveness::Liveness;
 use futures::future::{BoxFuture, join_all};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -31,6 +32,15 @@ pub struct Scope {
     queues: Mutex<Option<Queues>>,
     /// Secrets that have our finalizer for console tokens.
     held: Mutex<BTreeSet<ObjectName>>,
+}
+
+/// How changes of Secrets are noticed.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets {
+    /// By a watch of their metadata.
+    Watched,
+    /// Not at all: at this interval, each resource reads its own by name.
+    ReadEvery(Duration),
 }
 
 /// Starts the tasks that fill the stores of a scope.
@@ -56,10 +66,14 @@ impl Scope {
     pub fn new(
         client: &Client,
         namespace: Option<String>,
+        secrets: Secrets,
         liveness: &Liveness,
         trouble: &Arc<Notify>,
     ) -> (Arc<Self>, BoxFuture<'static, ()>) {
-        let secrets = watch::secrets(client, namespace.as_deref());
+        let touched = match secrets {
+            Secrets::Watched => watch::secrets(client, namespace.as_deref()).boxed(),
+            Secrets::ReadEvery(_) => stream::pending().boxed(),
+        };
         let (stores, following) = watches(client, namespace.as_deref());
         let (queues, held, trouble) = (Mutex::default(), Mutex::default(), Arc::clone(trouble));
         let scope = Arc::new(Self { namespace, stores, trouble, queues, held });
@@ -70,10 +84,11 @@ impl Scope {
             async move {
                 tokio::join!(
                     join_all(objects),
-                    secrets.for_each(|secret| {
+                    touched.for_each(|secret| {
                         scope.enqueue_readers(&secret);
                         std::future::ready(())
                     }),
+                    scope.read_secrets(secrets),
                     pulse.answers().for_each(|never| async move { match never {} }),
                 );
             }
@@ -125,6 +140,19 @@ impl Scope {
             tracing::debug!(kind, namespace, error = why, "a watch broke; it starts again by itself");
         }
         self.trouble.notify_one();
+    }
+
+    /// Enqueues every resource with a Secret at that interval, where Secrets are not watched.
+    async fn read_secrets(&self, secrets: Secrets) {
+        let Secrets::ReadEvery(interval) = secrets else { return };
+        loop {
+            tokio::time::sleep(interval).await;
+            if let Some(queues) = self.queues().clone() {
+                for_each_kind!(K => if K::NEEDS_TOKEN_TO_END {
+                    enqueue_all::<K>(&self.stores, &queues);
+                });
+            }
+        }
     }
 
     /// Remembers which Secrets have our finalizer, for the next leadership period.

@@ -18,11 +18,12 @@ use super::ports::TokenState;
 use super::ports::{Measure, VendorPort};
 use super::secret::{Expected, Guard};
 use super::{Done, Error, Pass};
+use crate::api::console_token::Mint;
 use crate::api::{self, GatewayApiKey, GatewayApiKeyStatus};
 use crate::cluster::object;
 use crate::cluster::object::Managed;
 use crate::gateway::account::Listing;
-use crate::plan::capability::Ability;
+use crate::plan::capability::{Ability, Capabilities};
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::contest;
 use crate::plan::contest::Mends;
@@ -39,6 +40,7 @@ use crate::plan::naming::{Identity, Serial};
 use crate::plan::report::Notice;
 use crate::plan::requests::{Cause, RotationRequests};
 use crate::plan::rotation;
+use crate::plan::spec_error::SpecError;
 use crate::plan::template::Rendering;
 use crate::plan::{money, upkeep};
 use issue::{Issue, Issued};
@@ -198,7 +200,7 @@ impl<P: KeyPorts> KeyPass<P> {
             return self.blocked("its vendor is unknown").await;
         };
         let mint = self.minting.as_ref().map(|it| &it.mint);
-        let desired = desired::read(&self.key, capabilities, mint);
+        let desired = self.read(capabilities, mint);
         self.bounds = self.bounds(&token);
         let mut desired = match desired.and_then(|desired| self.check_secret(&token).map(|()| desired)) {
             Ok(desired) => desired,
@@ -270,6 +272,20 @@ impl<P: KeyPorts> KeyPass<P> {
             }
         }
         Ok(Pass::Unfinished)
+    }
+
+    /// The desired state by the specification. A refusal is remembered: a large template is not read anew in each pass.
+    /// That of a minted token depends on its ConsoleToken, too.
+    fn read(&self, capabilities: &Capabilities, mint: Option<&Mint>) -> Result<Desired, SpecError> {
+        let generation = self.key.metadata.generation.filter(|_| mint.is_none());
+        if let Some(refusal) = self.ports.remember(&self.uid, |it| it.refusal(generation)) {
+            return Err(refusal);
+        }
+        let desired = desired::read(&self.key, capabilities, mint);
+        if let Err(refusal) = &desired {
+            self.ports.remember(&self.uid, |it| it.refused(generation, refusal));
+        }
+        desired
     }
 
     /// State of the Secret for this resource. `unseen`: there was never a key, so the dry run finds out whether a

@@ -4,6 +4,7 @@
 use crate::plan::contest::Mends;
 use crate::plan::fault::Fault;
 use crate::plan::naming::Serial;
+use crate::plan::spec_error::SpecError;
 use jiff::Timestamp;
 
 /// What is remembered of one resource.
@@ -17,6 +18,8 @@ pub struct Remembered {
     mends: Vec<(String, Timestamp)>,
     /// The last create call with an unknown outcome: its serial, and its fault.
     unanswered: Option<(Serial, Fault)>,
+    /// Why the specification of that generation is refused: it is not read anew in each pass.
+    refused: Option<(i64, SpecError)>,
 }
 
 impl Remembered {
@@ -45,6 +48,17 @@ impl Remembered {
     /// How often the Secret was corrected recently.
     pub fn mends(&mut self, state: &str, now: Timestamp) -> Mends {
         Mends::count(&mut self.mends, state, now)
+    }
+
+    /// Records that the specification of that generation is refused.
+    pub fn refused(&mut self, generation: Option<i64>, refusal: &SpecError) {
+        self.refused = generation.map(|generation| (generation, refusal.clone()));
+    }
+
+    /// Why the specification of that generation is refused, if that is remembered.
+    pub fn refusal(&self, generation: Option<i64>) -> Option<SpecError> {
+        let (of, refusal) = self.refused.as_ref()?;
+        (Some(*of) == generation).then(|| refusal.clone())
     }
 
     /// Records the fault of the create call with that serial, whose outcome is unknown.

@@ -117,7 +117,9 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
 
 /// Taking a key over removes no limit: what the specification does not name stays, also for its successor; what it names
 /// once is the specification's from then on.
-pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name(world: &mut World) {
+pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name(
+    world: &mut World,
+) {
     world.token().await;
     let (id, _) = existing(world);
     let limited = |key: &mut keysmith::emulator::edgee::KeyRecord| {
@@ -129,7 +131,8 @@ pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_do
     world.key("checkout", naming(&id, json!({"managementPolicy": "Observe"}))).await;
     world.reason("GatewayApiKey", "checkout", "Observed").await;
     let shown = world.status("GatewayApiKey", "checkout").await["observed"].clone();
-    let expected = json!({"models": ["a/b"], "budget": {"amount": "50", "period": "Monthly"}, "active": false});
+    let expected =
+        json!({"models": ["a/b"], "budget": {"amount": "50", "period": "Monthly"}, "active": false});
     assert_eq!(shown, expected);
     world.edit("GatewayApiKey", "checkout", json!({"spec": {"managementPolicy": null}})).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
@@ -152,7 +155,8 @@ pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_do
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(holds(world), (vec!["a/b".to_owned()], Some(50), false));
     // What the specification names is the specification's, also when it is taken out again.
-    let named = json!({"spec": {"models": ["c/d"], "active": true, "budget": {"amount": "60", "period": "Monthly"}}});
+    let named =
+        json!({"spec": {"models": ["c/d"], "active": true, "budget": {"amount": "60", "period": "Monthly"}}});
     world.edit("GatewayApiKey", "checkout", named).await.unwrap();
     world.ready("GatewayApiKey", "checkout").await;
     assert_eq!(holds(world), (vec!["c/d".to_owned()], Some(60), true));

@@ -394,3 +394,24 @@ pub async fn a_status_of_version_0_1_is_understood_and_moves_with_the_next_write
         "nothing is made"
     );
 }
+
+/// Without a right to list and watch Secrets they are read by name, once per poll; nothing else is slower.
+pub async fn secrets_that_are_not_watched_are_read_once_per_poll(world: &mut World) {
+    world.stop().await;
+    world.watch_secrets = false;
+    world.start().await;
+    world.token().await;
+    world.key("checkout", json!({})).await;
+    let before = world.cluster().requests().len();
+    world.lose_secret("checkout").await;
+    world.pass(Duration::from_secs(700), Duration::ZERO).await;
+    assert!(world.entry("checkout", "key").await.is_some(), "the Secret is back after a poll");
+    let requests = world.cluster().requests().split_off(before);
+    let listed = |it: &&crate::support::cluster::Request| {
+        it.actor == "operator" && it.resource == "secrets" && (it.verb == "list" || it.verb == "watch")
+    };
+    assert_eq!(requests.iter().filter(listed).count(), 0);
+    // A new token in the Secret is picked up by the poll of the token.
+    world.write_secret("edgee-console", &[("token", "edgee-emulated-unknown")]).await;
+    world.reason("ConsoleToken", "edgee", "TokenRefused").await;
+}

@@ -73,6 +73,8 @@ pub struct World {
     pub sweep: SignedDuration,
     /// The namespace of the ledger.
     pub ledger_namespace: String,
+    /// Whether operators that start later watch Secrets.
+    pub watch_secrets: bool,
     /// Whether operators that start later refuse ConsoleTokens.
     pub cluster_tokens_only: bool,
     /// The rate limit of the vendors.
@@ -155,6 +157,7 @@ impl World {
             beside: Vec::new(),
             sweep: SignedDuration::from_hours(1),
             ledger_namespace,
+            watch_secrets: true,
             cluster_tokens_only: false,
             limit: None,
             forges_serials: false,
@@ -215,6 +218,7 @@ impl World {
                 sweep: Some(self.sweep),
                 ledger_namespace: self.ledger_namespace.clone(),
                 home: self.ledger_namespace.clone(),
+                watch_secrets: self.watch_secrets,
                 cluster_tokens_only: self.cluster_tokens_only,
             },
             namespaces: self.watched(),

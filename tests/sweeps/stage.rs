@@ -112,6 +112,7 @@ impl Stage {
                 sweep: None,
                 ledger_namespace: "default".to_owned(),
                 home: "default".to_owned(),
+                watch_secrets: true,
                 cluster_tokens_only: false,
                 vendors: Vendors::default(),
             },

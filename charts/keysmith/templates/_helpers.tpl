@@ -50,6 +50,11 @@ kind needs nothing here. */}}
 {{- dict "items" (sortAlpha $plurals) | toJson }}
 {{- end }}
 
+{{/* Whether Secrets are watched: `true` or `false`. */}}
+{{- define "keysmith.watchSecrets" -}}
+{{- if kindIs "bool" .Values.watchSecrets }}{{ .Values.watchSecrets }}{{ else }}{{ empty .Values.namespaces }}{{ end }}
+{{- end }}
+
 {{/* The volume of the certificate authorities, if there are any. */}}
 {{- define "keysmith.caBundle" -}}
 {{- with .Values.caBundle }}
@@ -90,7 +95,7 @@ secret:
 # Secret goes with the resource that owns it.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, {{ if eq (include "keysmith.watchSecrets" .root) "true" }}list, watch, {{ end }}create, update]
 # Certificate authorities that spec.caBundleRef names.
 - apiGroups: [""]
   resources: [configmaps]
