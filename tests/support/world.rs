@@ -45,6 +45,7 @@ enum Ground {
 }
 
 /// Everything that a story needs.
+#[allow(clippy::struct_excessive_bools, reason = "settings of a story")]
 pub struct World {
     ground: Ground,
     /// A user's client.
