@@ -78,6 +78,7 @@ mod stories {
     pub mod spending;
     pub mod telling;
     pub mod tokens;
+    pub mod transitions;
     pub mod vanishing;
 }
 
@@ -321,6 +322,8 @@ tell! {
     holding:
         a_namespace_deleted_while_the_operator_runs_ends_as_well,
         a_secret_deleted_alone_goes_at_once;
+    transitions:
+        every_specification_ends_in_ready_or_a_reason_and_editing_back_recovers;
     limits:
         the_policy_and_the_operator_say_the_same,
         rights_and_requests;

@@ -67,6 +67,7 @@ mod stories {
     pub mod telling;
     pub mod tenancy;
     pub mod tokens;
+    pub mod transitions;
     pub mod upkeep;
     pub mod vanishing;
     pub mod weeks;
@@ -199,6 +200,9 @@ tell_everywhere! {
         a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other;
 }
 
+mod transitions {
+    everywhere!(transitions: every_specification_ends_in_ready_or_a_reason_and_editing_back_recovers);
+}
 mod tenancy {
     tell_at!(edgee Edgee tenancy: a_shared_token_serves_the_namespaces_that_it_allows,
         a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new,

@@ -3,6 +3,7 @@
 
 use super::secret::{Secrets, params};
 use crate::api::TOKEN_IN_USE;
+use crate::plan::names;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::PostParams;
@@ -24,6 +25,9 @@ pub struct Hold {
 impl Secrets {
     /// Whether the Secret of that name has our finalizer; `None`: there is no such Secret.
     pub async fn holding(&self, name: &str) -> kube::Result<Option<Hold>> {
+        if names::object(name).is_err() {
+            return Ok(None);
+        }
         let meta = self.api.get_metadata_opt(name).await?;
         Ok(meta.map(|meta| Hold {
             held: is_held(meta.finalizers()),

@@ -3,6 +3,7 @@
 use crate::api::MANAGER;
 use crate::api::shared::SecretKeyRef;
 use crate::plan::credentials::Entries;
+use crate::plan::names;
 use crate::plan::spec_error::SpecError;
 use crate::plan::token;
 use crate::protocol::ports::{SecretPort, Write};
@@ -38,7 +39,7 @@ impl Secrets {
 
     /// The entries of a user's Secret.
     pub async fn entries(&self, name: &str) -> kube::Result<Option<Entries>> {
-        let secret = self.api.get_opt(name).await?;
+        let secret = self.get(name).await?;
         let data = secret.map(|secret| secret.data.unwrap_or_default());
         Ok(data.map(|data| data.into_iter().map(|(entry, bytes)| (entry, bytes.0)).collect()))
     }
@@ -58,6 +59,10 @@ impl SecretPort for Secrets {
     }
 
     async fn get(&self, name: &str) -> kube::Result<Option<Secret>> {
+        // There is no Secret of a name that none can have; a request for it would be an error, or about something else.
+        if names::object(name).is_err() {
+            return Ok(None);
+        }
         self.api.get_opt(name).await
     }
 

@@ -191,8 +191,10 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
         let place = &self.object.spec.credentials_ref;
         let display = self.object.spec.display_name.as_deref().map_or(Ok(()), names::display);
         let display = display.map_err(|said| SpecError::invalid("spec.displayName", said));
+        let provider = names::word(&self.object.spec.provider);
+        let provider = provider.map_err(|said| SpecError::invalid("spec.provider", said));
         let place_is = || token::check_ref("spec.credentialsRef", &place.name, place.key.as_deref());
-        if let Err(refusal) = display.and_then(|()| place_is()) {
+        if let Err(refusal) = display.and(provider).and_then(|()| place_is()) {
             return Ok(Err(refusal));
         }
         let entries = self.ports.entries(&self.namespace(), &place.name).await?;
