@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 CLUSTER := tests/controlplane/cluster
 HELM := tests/controlplane/helm
 CHART_CRDS := charts/keysmith/files/crds
-SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all deploy/demo deploy/image/build .ci/run .ci/version
+SCRIPTS := $(CLUSTER) $(HELM) tests/chaos-all tests/attack-all deploy/demo deploy/image/build .ci/run .ci/tool .ci/version
 
 # Another cluster is used only when asked for: `make demo KUBECONFIG=…`. One in the environment may be somebody's
 # production, so nothing here passes it on.
@@ -32,6 +32,14 @@ build: ## Build the debug binary
 .PHONY: image
 image: ## Build the container image, with docker, buildah or podman, or without any; deploy/image/build help lists ARCH, BASE …
 	@deploy/image/build
+
+.PHONY: sbom
+sbom: ## List what is in the binary of the image, as CycloneDX
+	@deploy/image/build sbom
+
+.PHONY: reproducible
+reproducible: ## Build what is committed twice from nothing, and compare: a quarter of an hour on two cores
+	@deploy/image/build twice
 
 .PHONY: demo
 demo: ## Show everything on a real control plane, without an account; VENDOR=cortecs for another vendor, ONCE=1 cleans up at the end
@@ -56,6 +64,10 @@ test: control-plane ## Run every test, up to those on a real control plane
 chaos: control-plane ## Let everything go wrong, at full length; the last line says what came of it
 	@tests/chaos-all
 
+.PHONY: attack
+attack: control-plane ## Try every attack, every specification and every bad neighbour; the last line says what came of it
+	@tests/attack-all
+
 # The control plane takes minutes to build the first time; here that is seen, inside a test it would look like a hang.
 .PHONY: control-plane
 control-plane:
@@ -65,11 +77,11 @@ control-plane:
 	@$(HELM) version >/dev/null
 
 .PHONY: check
-check: ## Check format, lints, docs, generated files and scripts
+check: ## Check format, lints, docs, generated files, scripts, and the licences and sources of crates
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features
-	@$(MAKE) --no-print-directory check-generated check-scripts
+	@$(MAKE) --no-print-directory check-generated check-scripts check-crates
 
 .PHONY: check-generated
 check-generated:
@@ -88,6 +100,16 @@ check-scripts:
 	  if [[ -n $$unformatted ]]; then echo "run gofmt -w on: $$unformatted" >&2; exit 1; fi; \
 	fi
 	@echo 'scripts are sound'
+
+# What cargo-deny says without a network: licences, sources, and the crates that are not to come in. `make advisories` asks
+# the database of known vulnerabilities, too.
+.PHONY: check-crates
+check-crates:
+	@.ci/tool cargo-deny --log-level error check --disable-fetch --show-stats bans licenses sources
+
+.PHONY: advisories
+advisories: ## Ask the public database whether a crate has a known vulnerability; takes a network
+	@.ci/tool cargo-deny check advisories
 
 .PHONY: generate
 generate: ## Write crds/ and what follows from it, and what the chart renders: read the diff

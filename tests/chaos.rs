@@ -32,6 +32,7 @@ mod proxied {
     pub mod faults;
     pub mod gate;
     pub mod load;
+    pub mod neighbours;
     pub mod observer;
     pub mod outages;
     pub mod proxy;
@@ -43,7 +44,7 @@ mod proxied {
     pub mod wires;
 }
 
-use proxied::{duels, load, outages, sweep};
+use proxied::{duels, load, neighbours, outages, sweep};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_story_ends_well_whatever_happens_to_one_of_its_requests() {
@@ -63,6 +64,11 @@ async fn the_namespace_goes_once_the_vendor_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load_is_carried_through_rotations_without_a_refused_call() {
     load::rotations().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_stranger() {
+    neighbours::nobody_waits_for_a_stranger().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

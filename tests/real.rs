@@ -41,6 +41,8 @@ mod support {
     #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod replica;
     #[allow(dead_code, reason = "not every program uses all of it")]
+    pub mod report;
+    #[allow(dead_code, reason = "not every program uses all of it")]
     pub mod rights;
     pub mod vendor;
     #[allow(dead_code, reason = "the stories in the simulated cluster use the rest")]

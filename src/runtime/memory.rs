@@ -15,3 +15,18 @@ pub fn protect() -> Vec<&'static str> {
     #[cfg(not(target_os = "linux"))]
     vec!["core dumps"]
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+    /// Of the process of the tests, which has no use for a core dump either.
+    #[test]
+    fn no_core_dump_is_written_and_no_other_process_reads_the_memory() {
+        assert_eq!(protect(), Vec::<&str>::new());
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+    }
+}

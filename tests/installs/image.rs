@@ -40,6 +40,27 @@ fn the_image_is_one_small_static_binary_for_a_user_without_a_name() {
     assert_eq!(hex(&fs::read(build()).unwrap()), hex(&before));
 }
 
+/// Scanners of images read there what they look up in databases of vulnerabilities.
+#[test]
+fn the_binary_lists_the_crates_that_it_is_made_of() {
+    let binary = archive().with_extension("");
+    let list = auditable_info::audit_info_from_file(&binary, auditable_info::Limits::default()).unwrap();
+    let compiled: Vec<_> = list
+        .packages
+        .iter()
+        .filter(|it| format!("{:?}", it.kind) == "Runtime")
+        .map(|it| (it.name.as_str(), it.version.to_string()))
+        .collect();
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for (name, version) in &compiled {
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{name} {version}");
+    }
+    let has = |name: &str| compiled.iter().any(|(it, _)| *it == name);
+    assert!(has("kube") && has("rustls") && has("reqwest") && has("keysmith"), "{compiled:?}");
+    // The emulator's server and the crates of the tests are not in it.
+    assert!(!has("axum") && !has("rcgen") && !has("proptest"), "{compiled:?}");
+}
+
 #[test]
 fn buildah_makes_the_same_of_the_dockerfile() {
     if !is_root() || !has(&["buildah"]) {

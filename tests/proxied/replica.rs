@@ -15,7 +15,7 @@ pub struct Replica {
 pub struct Setting<'a> {
     /// The kubeconfig, which leads to the API server through a proxy.
     pub kubeconfig: &'a Path,
-    /// The one namespace it watches.
+    /// The namespaces that it watches, separated by commas.
     pub namespace: &'a str,
     /// The origin that console tokens may be sent to.
     pub vendor: &'a str,
@@ -25,7 +25,10 @@ impl Replica {
     /// Starts a replica; its log goes to a file.
     pub fn start(setting: &Setting<'_>, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_keysmith"))
+        // `make attack` measures the binary that ships.
+        let binary =
+            std::env::var("KEYSMITH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_keysmith").to_owned());
+        let child = Command::new(binary)
             .args(["run", "--namespaces", setting.namespace, "--allowed-endpoints", setting.vendor])
             .args(["--metrics-address", "127.0.0.1:0", "--poll-interval", "1s"])
             // A load test rotates one key more often than the default limit admits.
@@ -58,6 +61,13 @@ impl Replica {
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill {signal}");
+    }
+
+    /// The most memory that it had so far, in MiB.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap().div_ceil(1024)
     }
 
     /// Whether it still runs.

@@ -52,6 +52,51 @@ impl Drop for Stage {
     }
 }
 
+/// A namespace with a console token of its own.
+pub struct Neighbour {
+    /// A user's client, without the proxies.
+    pub user: Client,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl Neighbour {
+    async fn admit(&self, token: &str, organization: &str, vendor: &str) {
+        let secret = json!({"metadata": {"name": "edgee-console"}, "stringData": {"token": token}});
+        let secret = serde_json::from_value(secret).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(self.user.clone(), &self.namespace);
+        secrets.create(&PostParams::default(), &secret).await.unwrap();
+        let spec = json!({
+            "vendor": {"edgee": {"organizationId": organization}},
+            "endpoint": format!("{vendor}/edgee"),
+            "gatewayUrl": format!("{vendor}/edgee-gateway/"),
+            "secretRef": {"name": "edgee-console", "key": "token"},
+        });
+        self.create("ConsoleToken", "edgee", spec).await;
+    }
+
+    /// The API of one of our kinds.
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        objects(&self.user, &self.namespace, kind)
+    }
+
+    /// Creates an object of one of our kinds.
+    pub async fn create(&self, kind: &str, name: &str, spec: Value) {
+        let object = json!({
+            "apiVersion": "keysmith.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        });
+        let object = serde_json::from_value(object).unwrap();
+        self.api(kind).create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    /// Creates a GatewayApiKey with these fields.
+    pub async fn create_key(&self, name: &str, fields: Value) {
+        let mut spec = json!({"consoleTokenRef": {"name": "edgee"}});
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self.create("GatewayApiKey", name, spec).await;
+    }
+}
+
 impl Stage {
     /// Creates a namespace with a working console token. No operator runs yet.
     pub async fn set() -> Self {
@@ -102,25 +147,35 @@ impl Stage {
         format!("http://127.0.0.1:{}", self.proxies[1].port)
     }
 
+    /// A namespace of a neighbour, with an organization of its own at the vendor.
+    pub async fn neighbour(&self, organization: &str) -> Neighbour {
+        let namespaces: Api<Namespace> = Api::all(self.user.clone());
+        let body = serde_json::from_value(json!({"metadata": {"generateName": "neighbour-"}})).unwrap();
+        let namespace = namespaces.create(&PostParams::default(), &body).await.unwrap().name_any();
+        let token = format!("{TOKEN}-{organization}");
+        self.emulator.edgee().add_token(&token, &[organization]);
+        let neighbour = Neighbour { user: self.user.clone(), namespace };
+        neighbour.admit(&token, organization, &self.vendor()).await;
+        neighbour
+    }
+
     async fn admit(&self) {
-        let secret = json!({"metadata": {"name": "edgee-console"}, "stringData": {"token": TOKEN}});
-        let secret = serde_json::from_value(secret).unwrap();
-        self.secrets().create(&PostParams::default(), &secret).await.unwrap();
-        let spec = json!({
-            "vendor": {"edgee": {"organizationId": ORG}},
-            "endpoint": format!("{}/edgee", self.vendor()),
-            "gatewayUrl": format!("{}/edgee-gateway/", self.vendor()),
-            "secretRef": {"name": "edgee-console", "key": "token"},
-        });
-        self.create("ConsoleToken", "edgee", spec).await;
+        let own = Neighbour { user: self.user.clone(), namespace: self.namespace.clone() };
+        own.admit(TOKEN, ORG, &self.vendor()).await;
     }
 
     /// Starts another operator.
     pub fn operator(&mut self) -> Replica {
+        let namespace = self.namespace.clone();
+        self.operator_of(&namespace)
+    }
+
+    /// Starts another operator of these namespaces, separated by commas.
+    pub fn operator_of(&mut self, namespaces: &str) -> Replica {
         self.replicas += 1;
         let setting = Setting {
             kubeconfig: &self.folder.join("kubeconfig"),
-            namespace: &self.namespace,
+            namespace: namespaces,
             vendor: &self.vendor(),
         };
         Replica::start(&setting, &self.folder.join(format!("operator-{}.log", self.replicas)))

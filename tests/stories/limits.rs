@@ -2,6 +2,7 @@
 //! parameter, says the same as the operator (`plan::limits`), case by case.
 
 use super::attacks::{resource, tenant};
+use crate::support::report;
 use crate::support::world::{World, key_spec, merged};
 use keysmith::api::cluster_console_token::Limits;
 use keysmith::api::{ClusterConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
@@ -176,6 +177,9 @@ async fn judged(
             answer => Err(format!("{answer:?}")),
         })
         .await;
+    if !admitted {
+        report::add(&[("attacks", 1), ("refused", 1)]);
+    }
 }
 
 /// Which namespaces a token allows, by name and by every operator on labels.

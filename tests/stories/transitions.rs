@@ -3,6 +3,7 @@
 //! and is then put back.
 
 use crate::support::drivers::Driver;
+use crate::support::report;
 use crate::support::world::{World, key_spec, merged};
 use futures::future::join_all;
 use keysmith::emulator::VendorId;
@@ -236,13 +237,11 @@ pub async fn every_specification_ends_in_ready_or_a_reason_and_editing_back_reco
         all_of(world, "ProjectSettings", &spec, 1, &mut total).await;
     }
     let made: usize = total.reasons.values().sum();
-    println!(
-        "transitions {} refused {} ready {} reasons {:?}",
-        made + total.refused,
-        total.refused,
-        total.ready,
-        total.reasons
-    );
+    report::add(&[
+        ("transitions", made + total.refused),
+        ("transitions refused by a rule", total.refused),
+        ("transitions to Ready", total.ready),
+    ]);
     let least = if world.vendor_id == VendorId::Edgee { 1_000 } else { 600 };
     assert!(made + total.refused >= least && made >= least / 4, "{made} {}", total.refused);
     world.create("GatewayApiKey", "after", merged(key_spec(json!({})), json!({}))).await;

@@ -389,3 +389,28 @@ fn secrets_are_exposed_on_the_wire_and_in_the_secret_only() {
     }
     assert_eq!(exposing, ["src/gateway/http.rs", "src/protocol/secret/assemble.rs"]);
 }
+
+/// SECURITY.md names tests; a test that was renamed or removed would leave a promise that nothing keeps.
+#[test]
+fn every_test_that_the_security_document_names_exists() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let sources: String = ["src", "tests"]
+        .into_iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let rows: Vec<_> =
+        text.lines().filter(|it| it.starts_with("| ") && it.matches(" | ").count() == 2).collect();
+    let table: Vec<_> = rows.iter().skip_while(|it| !it.starts_with("| threat |")).skip(2).collect();
+    assert!(table.len() > 20, "{}", table.len());
+    for row in table {
+        let tests: Vec<_> = row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        for test in tests {
+            assert!(
+                sources.contains(&format!("fn {test}(")) || sources.contains(&format!(": {test};")),
+                "{test}"
+            );
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Nobody waits for a stranger: how long a namespace waits for a key while its neighbour does its worst, as a ratio to
+//! what it waits for without, and the memory of the operator through all of it.
+
+use super::stage::{Neighbour, Stage};
+use crate::support::report;
+use keysmith::emulator::{Effect, Rule};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Limit of the operator's memory, in MiB.
+const MEMORY: usize = 64;
+
+/// Whether the whole of it runs, with ratios. Otherwise a few of everything, without a look at the time.
+fn whole() -> bool {
+    std::env::var("KEYSMITH_ATTACK").is_ok_and(|it| it == "1")
+}
+
+struct Measured<'a> {
+    modest: &'a Neighbour,
+    made: usize,
+    samples: usize,
+}
+
+impl Measured<'_> {
+    /// The time from the creation of a key until it is Ready: the 99th percentile.
+    async fn p99(&mut self) -> Duration {
+        let mut times = Vec::new();
+        for _ in 0..self.samples {
+            self.made += 1;
+            let name = format!("sample-{}", self.made);
+            let began = Instant::now();
+            self.modest.create_key(&name, json!({})).await;
+            while !is_ready(&self.modest.api("GatewayApiKey").get(&name).await.unwrap().data) {
+                sleep(Duration::from_millis(2)).await;
+                assert!(began.elapsed() < Duration::from_secs(120), "{name} is not Ready");
+            }
+            times.push(began.elapsed());
+            // Its own rate limit is not what is measured.
+            sleep(Duration::from_millis(400)).await;
+        }
+        times.sort_unstable();
+        times[(times.len() * 99).div_ceil(100) - 1]
+    }
+}
+
+fn is_ready(data: &Value) -> bool {
+    let mut conditions = data["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
+/// A hanging vendor, a thousand broken objects and six hundred good ones of a neighbour.
+pub async fn nobody_waits_for_a_stranger() {
+    let mut stage = Stage::set().await;
+    let modest = stage.neighbour("org_modest").await;
+    let greedy = stage.neighbour("org_greedy").await;
+    let namespaces = format!("{},{},{}", stage.namespace, modest.namespace, greedy.namespace);
+    let mut operator = stage.operator_of(&namespaces);
+    let (few, many) = if whole() { (100, 1) } else { (5, 100) };
+    let mut measured = Measured { modest: &modest, made: 0, samples: if whole() { 60 } else { 2 } };
+    let alone = measured.p99().await;
+    let mut ratios = Vec::new();
+    // Every create call of the neighbour's organization hangs.
+    stage.emulator.faults().add(Rule::always("POST", "org_greedy", Effect::Hang));
+    for number in 0..few {
+        greedy.create_key(&format!("hangs-{number}"), json!({})).await;
+    }
+    ratios.push(("hanging", measured.p99().await, 1.2));
+    stage.emulator.faults().clear();
+    // What the vendor cannot do is refused by the operator, each time it looks.
+    for number in 0..1000 / many {
+        greedy
+            .create_key(&format!("broken-{number}"), json!({"budget": {"amount": "1", "period": "Weekly"}}))
+            .await;
+    }
+    ratios.push(("broken", measured.p99().await, 2.0));
+    for number in 0..600 / many {
+        greedy.create_key(&format!("good-{number}"), json!({})).await;
+    }
+    ratios.push(("good", measured.p99().await, 2.0));
+    let memory = operator.peak_memory();
+    assert!(operator.runs(), "the operator runs on");
+    let mut violations = Vec::new();
+    for (what, time, most) in ratios {
+        let ratio = time.as_secs_f64() / alone.as_secs_f64();
+        println!(
+            "another tenant waits {ratio:.2} times as long with {what} objects of a neighbour ({time:?}, {alone:?} alone)"
+        );
+        if whole() && ratio > most {
+            violations.push(format!("{what}: {ratio:.2} instead of at most {most}"));
+        }
+    }
+    println!("the operator had at most {memory} MiB");
+    if whole() && memory >= MEMORY {
+        violations.push(format!("{memory} MiB of memory"));
+    }
+    report::add(&[("memory", memory)]);
+    report::conclude(&violations);
+}
