@@ -105,7 +105,7 @@ check-scripts:
 # the database of known vulnerabilities, too.
 .PHONY: check-crates
 check-crates:
-	@.ci/tool cargo-deny --log-level error check --disable-fetch --show-stats bans licenses sources
+	@.ci/tool cargo-deny --log-level error check bans licenses sources
 
 .PHONY: advisories
 advisories: ## Ask the public database whether a crate has a known vulnerability; takes a network

@@ -362,9 +362,10 @@ impl ProviderKeyPorts for ProviderModel {
         Ok(Some(BTreeMap::from([("api_key".to_owned(), entry)])))
     }
 
-    fn gateway_key(&self, _: &str, name: &str) -> Option<Arc<GatewayApiKey>> {
+    fn gateway_key(&self, namespace: &str, name: &str) -> Option<Arc<GatewayApiKey>> {
         let token = ConsoleTokenRef { kind: None, name: TOKEN.into() };
         let mut key = GatewayApiKey::new(name, GatewayApiKeySpec::bare(token));
+        key.metadata.namespace = Some(namespace.to_owned());
         key.status =
             Some(GatewayApiKeyStatus { id: Some(name.to_owned()), ..GatewayApiKeyStatus::default() });
         Some(Arc::new(key))
