@@ -241,6 +241,9 @@ pub enum Permission {
     DebugMode,
     /// ProjectSettings, which are those of everybody who uses the project.
     ProjectSettings,
+    /// `scope: Organization` of a ProviderKey: the vendor calls that provider with this credential for every key of the
+    /// organization, those of other namespaces included.
+    Organization,
 }
 
 impl Permission {
@@ -252,6 +255,7 @@ impl Permission {
             Self::ForceOrphan => "ForceOrphan",
             Self::DebugMode => "DebugMode",
             Self::ProjectSettings => "ProjectSettings",
+            Self::Organization => "Organization",
         }
     }
 }

@@ -426,6 +426,9 @@ pub struct TokenInternal {
     /// Where the specification sets `gatewayUrl`: the base URL for applications that was admitted last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_gateway_url: Option<String>,
+    /// The Secret that the specification named at the last pass, and that may have Keysmith's finalizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_secret: Option<String>,
 }
 
 impl TokenInternal {
@@ -442,6 +445,7 @@ impl ConsoleTokenStatus {
             keys_today: Some(self.keys_today()).filter(|it| !it.is_empty()),
             last_pass: self.last_pass(),
             admitted_gateway_url: self.internal.admitted_gateway_url.clone(),
+            last_secret: self.internal.last_secret.clone(),
         };
         Self { internal, former_keys_today: Former::default(), ..self }
     }

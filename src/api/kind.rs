@@ -49,6 +49,9 @@ pub trait Kind {
     /// Whether its finalizer needs the console token.
     const NEEDS_TOKEN_TO_END: bool = false;
 
+    /// Whether its passes read a Secret.
+    const READS_SECRETS: bool = true;
+
     /// Serial of its key at the vendor, for logs.
     fn key_serial(&self) -> Option<u64> {
         None
@@ -147,6 +150,8 @@ impl Kind for GatewayApiKey {
 }
 
 impl Kind for ProjectSettings {
+    const READS_SECRETS: bool = false;
+
     fn works_with(&self) -> Option<&ConsoleTokenRef> {
         Some(self.console_token_ref())
     }

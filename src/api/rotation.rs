@@ -171,6 +171,9 @@ pub struct KeyLimits {
     /// When the key stops working; absent means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Its lifetime in days, which a key that replaces it has as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_days: Option<u32>,
     /// False if the key is switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,

@@ -148,7 +148,7 @@ impl Scope {
         loop {
             tokio::time::sleep(interval).await;
             if let Some(queues) = self.queues().clone() {
-                for_each_kind!(K => if K::NEEDS_TOKEN_TO_END {
+                for_each_kind!(K => if K::READS_SECRETS {
                     enqueue_all::<K>(&self.stores, &queues);
                 });
             }

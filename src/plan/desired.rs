@@ -2,6 +2,7 @@
 
 use super::capability::{Capabilities, Support};
 use super::drift::Field;
+use super::facts::Refusal;
 use super::hash;
 use super::listing::{KeyId, Limit, Listed};
 use super::money::{self, micros};
@@ -18,6 +19,10 @@ use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, KeyLimits, ManagementPolicy};
 use crate::api::shared::Budget;
 use crate::api::{GatewayApiKey, GatewayApiKeySpec};
+use jiff::Timestamp;
+
+/// Seconds.
+const DAY: i64 = 24 * 60 * 60;
 
 /// The desired state of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +143,7 @@ impl Desired {
         }
         if spec.expires_in_days.is_none() && limits.expires_at.is_some() {
             self.settings.expiry = Expiry::Uncompared;
+            self.expires_in_days = limits.lifetime_days;
         }
     }
 }
@@ -156,12 +162,26 @@ pub fn named(spec: &GatewayApiKeySpec, kept: &mut KeyLimits) {
     }
     if spec.expires_in_days.is_some() {
         kept.expires_at = None;
+        kept.lifetime_days = None;
     }
 }
 
-/// The limits that the vendor shows.
-pub fn limits(shown: &Listed) -> KeyLimits {
+/// The spending limit of a key that was taken over is not shown by the vendor, and the specification names none: no key
+/// is made to replace it, which would have none.
+pub fn unknown_cap(spec: &GatewayApiKeySpec, limits: &KeyLimits) -> Option<Refusal> {
+    let message = "the key that was taken over has a spending limit that the vendor does not show, and no key without one is made to replace it; \
+                   set the budget that the new key may spend";
+    let error = SpecError { tolerated: true, ..SpecError::invalid("spec.budget", message) };
+    (limits.capped && spec.budget.is_none()).then_some(Refusal { error, until: None, freezes: false })
+}
+
+/// The limits that the vendor shows at this time.
+pub fn limits(shown: &Listed, now: Timestamp) -> KeyLimits {
+    let lifetime = shown.expires_at.map(|at| at.duration_since(shown.created_at.unwrap_or(now)));
+    // In whole days, rounded up.
+    let days = lifetime.map(|it| (it.as_secs() + DAY - 1).div_euclid(DAY).max(1));
     KeyLimits {
+        lifetime_days: days.and_then(|days| u32::try_from(days).ok()),
         models: shown.shown.models.clone().unwrap_or_default(),
         budget: shown.shown.budget.flatten().map(money::budget),
         capped: shown.shown.budget.is_none() && shown.shown.capped == Some(true),

@@ -203,12 +203,20 @@ impl From<&GatewayApiKeyStatus> for Record {
 }
 
 /// What the limits of a ClusterConsoleToken mean for a key now.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     /// Why no key may be created now, if so.
     pub refusal: Option<Refusal>,
     /// The least time between two rotations that a user requests.
     pub least_apart: SignedDuration,
+    /// The number of old keys that may work beside the served one.
+    pub most_previous: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { refusal: None, least_apart: SignedDuration::ZERO, most_previous: usize::MAX }
+    }
 }
 
 /// Why no key may be created now.

@@ -77,7 +77,7 @@ fn decide_on(facts: &Facts, desired: &Desired, served: Option<Served<'_>>) -> De
         return decision;
     }
     if let Some(decision) = adoption::relink(facts) {
-        return decision;
+        return if facts.bounds.refusal.is_some() { limited(facts) } else { decision };
     }
     if let Some(claim) = facts.pending() {
         let decision = recover(facts, claim, served.is_some());

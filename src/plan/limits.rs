@@ -9,9 +9,10 @@ use crate::api::cluster_console_token::{AllowedNamespaces, BudgetLimit, Limits, 
 use crate::api::console_token::NamespaceUse;
 use crate::api::rotation::{DeletionPolicy, KeyCount};
 use crate::api::shared::{Budget, Period};
-use crate::api::{GatewayApiKey, GatewayApiKeyStatus, ProviderKey, Reason};
+use crate::api::{CLAIM, GatewayApiKey, GatewayApiKeyStatus, ProviderKey, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use kube::ResourceExt;
 use std::collections::BTreeMap;
 
 /// Labels of a namespace. `None`: they cannot be read.
@@ -248,6 +249,9 @@ pub fn check_provider_key(limits: &Limits, token: &TokenRef, key: &ProviderKey) 
         };
         found.add("spec.provider", what);
     }
+    if key.spec.scope.is_some() {
+        found.refuse_unless(limits, Permission::Organization, "spec.scope Organization");
+    }
     found.done()
 }
 
@@ -286,6 +290,8 @@ pub struct Share {
     pub sent: u64,
     /// The budget in its specification, in millionths.
     pub wanted: u64,
+    /// Whether a call of its present specification may be on its way: it counts with what it wants then.
+    pub open: bool,
 }
 
 impl Share {
@@ -294,7 +300,10 @@ impl Share {
         let status = key.status.as_ref();
         let sent = status.and_then(|it| it.budget.as_ref()).map_or(0, amount);
         let created = key.metadata.creation_timestamp.as_ref().map(|it| it.0);
+        let looked = status.and_then(|it| it.observed_generation);
         Self {
+            open: (key.annotations().contains_key(CLAIM) && looked != key.metadata.generation)
+                || status.is_some_and(is_unanswered),
             exists: status.is_some_and(|it| it.id.is_some() || !it.previous.is_empty()),
             fits: check_key(limits, token, key).is_ok(),
             age: (created, key.metadata.uid.clone().unwrap_or_default()),
@@ -304,6 +313,18 @@ impl Share {
     }
 }
 
+/// Whether a create call may have had an effect that is not recorded yet.
+fn is_unanswered(status: &GatewayApiKeyStatus) -> bool {
+    status.id.is_none() && status.failures.is_some()
+}
+
+/// How many old keys may work beside the served one: each has its whole budget where the vendor does not tell what is
+/// spent, so that more would multiply what a namespace can spend.
+pub fn most_previous(limits: &Limits) -> usize {
+    let bounded = |it: &BudgetLimit| it.maximum.is_some() || it.per_namespace.is_some();
+    if limits.budget.as_ref().is_some_and(bounded) { 1 } else { usize::MAX }
+}
+
 /// Whether the keys of a namespace have limits in common.
 pub fn count_together(limits: &Limits) -> bool {
     let budget = limits.budget.as_ref().is_some_and(|it| it.per_namespace.is_some());
@@ -311,7 +332,8 @@ pub fn count_together(limits: &Limits) -> bool {
 }
 
 /// Checks a key against what the other keys of its namespace have. A resource that is older counts with what it wants,
-/// if that is permitted, a younger one only with what it has, so that two new ones do not both find room for one.
+/// if that is permitted, so that two new ones do not both find room for one; so does one for which a call may be on its
+/// way. Any other counts with what it has.
 pub fn check_sum<'a>(
     limits: &Limits,
     token: &TokenRef,
@@ -319,7 +341,7 @@ pub fn check_sum<'a>(
     others: impl Iterator<Item = &'a Share> + Clone,
 ) -> Result<(), SpecError> {
     let mut found = Findings::new(token);
-    let first = |it: &Share| it.fits && it.age < own.age;
+    let first = |it: &Share| it.fits && (it.age < own.age || it.open);
     let counts = |it: &&Share| it.exists || first(it);
     if let Some(most) = limits.keys.as_ref().and_then(|it| it.per_namespace).filter(|_| !own.exists) {
         let there = others.clone().filter(counts).count();

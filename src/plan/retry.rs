@@ -9,7 +9,7 @@ const FIRST: f64 = 2.0;
 const LONGEST: f64 = 900.0;
 /// Retry interval of a fault that only a change can fix.
 const UNTIL_CHANGE: SignedDuration = SignedDuration::from_hours(1);
-/// Further failures by the rate limit of the account do not lengthen the backoff.
+/// Further failures by a rate limit whose pause the vendor named do not lengthen the backoff.
 const THROTTLED: u32 = 3;
 /// Limit for a vendor's Retry-After.
 pub const LONGEST_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
@@ -24,9 +24,9 @@ pub fn backoff(attempts: u32, uid: &str) -> SignedDuration {
 
 /// When to retry after `fault`, the `attempts`-th failure in a row.
 pub fn after(fault: &Fault, attempts: u32, uid: &str, now: Timestamp) -> Timestamp {
-    // What slows the calls of a throttled account is its pause and its rate limit. A resource that was throttled several
-    // times must not wait ever longer while others, which just came, take its turns.
-    let throttled = matches!(fault.kind, FaultKind::Throttled { .. });
+    // What slows the calls of a throttled account is the pause that the vendor named, and its rate limit. A resource that
+    // was throttled several times must not wait ever longer while others, which just came, take its turns.
+    let throttled = matches!(fault.kind, FaultKind::Throttled { until: Some(_) });
     let delay = backoff(if throttled { attempts.min(THROTTLED) } else { attempts }, uid);
     if fault.needs_a_person() {
         return plus(now, delay.max(UNTIL_CHANGE));
@@ -97,6 +97,15 @@ mod tests {
                 assert_eq!(wait(0, attempts), backoff(attempts));
             }
         }
+    }
+
+    #[test]
+    fn a_vendor_that_throttles_and_names_no_pause_is_asked_ever_more_rarely() {
+        let wait = |attempts| {
+            let fault = Fault::without_effect(FaultKind::Throttled { until: None });
+            after(&fault, attempts, "u", NOW)
+        };
+        assert_eq!(wait(12), plus(NOW, backoff(12, "u")));
     }
 
     #[test]

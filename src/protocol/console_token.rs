@@ -174,9 +174,12 @@ impl<P: TokenPorts> TokenPass<P> {
                     ..Connection::default()
                 }),
                 summary: verdict.message.clone(),
-                // A change of RBAC sends no event, so the read is retried.
-                requeue_at: (verdict.reason == Reason::SecretRefused)
-                    .then(|| retry::plus(self.ports.now(), UNREADABLE)),
+                // No event tells of a change of RBAC, of a ConfigMap, or of a Secret that is not watched.
+                requeue_at: matches!(
+                    verdict.reason,
+                    Reason::SecretRefused | Reason::SecretMissing | Reason::SecretInvalid
+                )
+                .then(|| retry::plus(self.ports.now(), UNREADABLE)),
                 verdict,
             },
         };
@@ -372,6 +375,7 @@ impl<P: TokenPorts> TokenPass<P> {
             let admitted = self.token.spec().gateway_url.as_ref().map(|_| account.gateway_url().to_owned());
             status.internal.admitted_gateway_url = admitted;
         }
+        status.internal.last_secret = Some(self.token.spec().secret_name().to_owned());
         if let Some(today) = self.ports.made_today_with(&self.token) {
             status.internal.keys_today = Some(today);
         }

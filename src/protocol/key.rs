@@ -213,6 +213,7 @@ impl<P: KeyPorts> KeyPass<P> {
         };
         let (record, now) = (self.record(), self.ports.now());
         desired.settings.expiry = expiry::wanted(&record, &desired, now);
+        desired.policy.max_previous = desired.policy.max_previous.min(self.bounds.most_previous);
         let known = self.ports.token_state(&self.token_ref()).and_then(|it| it.account);
         let base_url =
             known.as_ref().map_or_else(|| capabilities.base_url(token.spec()), |it| it.gateway_url());
@@ -221,6 +222,8 @@ impl<P: KeyPorts> KeyPass<P> {
             // The key may have been taken over in this pass.
             if let Some(limits) = self.status().internal.kept_limits {
                 desired.keep(&self.key.spec, &limits);
+                let refusal = desired::unknown_cap(&self.key.spec, &limits);
+                self.bounds.refusal = self.bounds.refusal.take().or(refusal);
             }
             let expected = Expected { plan: &desired.secret, rendering: &rendering };
             let unseen = self.is_new(&desired) && !self.looked;
@@ -278,12 +281,13 @@ impl<P: KeyPorts> KeyPass<P> {
     /// That of a minted token depends on its ConsoleToken, too.
     fn read(&self, capabilities: &Capabilities, mint: Option<&Mint>) -> Result<Desired, SpecError> {
         let generation = self.key.metadata.generation.filter(|_| mint.is_none());
-        if let Some(refusal) = self.ports.remember(&self.uid, |it| it.refusal(generation)) {
+        if let Some(refusal) = self.ports.remember(&self.uid, |it| it.refusal(generation, capabilities.name))
+        {
             return Err(refusal);
         }
         let desired = desired::read(&self.key, capabilities, mint);
         if let Err(refusal) = &desired {
-            self.ports.remember(&self.uid, |it| it.refused(generation, refusal));
+            self.ports.remember(&self.uid, |it| it.refused(generation, capabilities.name, refusal));
         }
         desired
     }

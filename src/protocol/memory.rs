@@ -19,7 +19,7 @@ pub struct Remembered {
     /// The last create call with an unknown outcome: its serial, and its fault.
     unanswered: Option<(Serial, Fault)>,
     /// Why the specification of that generation is refused: it is not read anew in each pass.
-    refused: Option<(i64, SpecError)>,
+    refused: Option<(i64, &'static str, SpecError)>,
 }
 
 impl Remembered {
@@ -50,15 +50,15 @@ impl Remembered {
         Mends::count(&mut self.mends, state, now)
     }
 
-    /// Records that the specification of that generation is refused.
-    pub fn refused(&mut self, generation: Option<i64>, refusal: &SpecError) {
-        self.refused = generation.map(|generation| (generation, refusal.clone()));
+    /// Records that the specification of that generation is refused with a driver of that name.
+    pub fn refused(&mut self, generation: Option<i64>, driver: &'static str, refusal: &SpecError) {
+        self.refused = generation.map(|generation| (generation, driver, refusal.clone()));
     }
 
-    /// Why the specification of that generation is refused, if that is remembered.
-    pub fn refusal(&self, generation: Option<i64>) -> Option<SpecError> {
-        let (of, refusal) = self.refused.as_ref()?;
-        (Some(*of) == generation).then(|| refusal.clone())
+    /// Why the specification of that generation is refused with a driver of that name, if that is remembered.
+    pub fn refusal(&self, generation: Option<i64>, driver: &str) -> Option<SpecError> {
+        let (of, with, refusal) = self.refused.as_ref()?;
+        (Some(*of) == generation && *with == driver).then(|| refusal.clone())
     }
 
     /// Records the fault of the create call with that serial, whose outcome is unknown.

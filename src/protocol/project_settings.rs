@@ -8,7 +8,7 @@ use crate::api::{ProjectSettings, ProjectSettingsStatus, Reason, Verdict};
 use crate::cluster::object::{self, Managed};
 use crate::gateway::Project;
 use crate::plan::fault::{Fault, FaultKind};
-use crate::plan::identity::TokenRef;
+use crate::plan::identity::{AnyToken, TokenRef};
 use crate::plan::limits;
 use crate::plan::project::{self, Next};
 use crate::plan::report;
@@ -75,13 +75,7 @@ impl<P: ProjectPorts> ProjectPass<P> {
             let refusal = SpecError::unsupported("spec.consoleTokenRef", words::unsupported(title, able));
             return self.settle(self.status(), &refusal.verdict()).await;
         }
-        let namespace = object::namespace(self.settings.as_ref());
-        let labels = self.ports.namespace_labels(&namespace);
-        let limited = limits::of(&token, &namespace, labels.as_ref()).and_then(|limits| match limits {
-            Some(limits) => limits::check_project(limits, &self.token(), &self.settings.metadata),
-            None => Ok(()),
-        });
-        if let Err(refusal) = limited {
+        if let Err(refusal) = self.permitted(&token, &self.settings) {
             return self.settle(self.status(), &refusal.verdict()).await;
         }
         if let Err(refusal) =
@@ -105,6 +99,16 @@ impl<P: ProjectPorts> ProjectPass<P> {
         }
     }
 
+    /// Whether the limits of the token permit these settings.
+    fn permitted(&self, token: &AnyToken, settings: &ProjectSettings) -> Result<(), SpecError> {
+        let namespace = object::namespace(settings);
+        let labels = self.ports.namespace_labels(&namespace);
+        match limits::of(token, &namespace, labels.as_ref())? {
+            Some(limits) => limits::check_project(limits, &token.reference(), &settings.metadata),
+            None => Ok(()),
+        }
+    }
+
     /// Two resources for one project would overwrite each other's settings in an endless loop.
     fn overruled(&self) -> Option<Verdict> {
         let (token, project) = (self.token(), self.status().project_id);
@@ -115,7 +119,12 @@ impl<P: ProjectPorts> ProjectPass<P> {
                 && (it.is_made_with(&token) || same_project)
                 && project::precedes(it, &self.settings)
         };
-        let first = self.ports.projects(rival).into_iter().next()?;
+        // One that is not permitted has no effect, and stands in nobody's way.
+        let permitted = |it: &Arc<ProjectSettings>| {
+            let token = self.ports.token(&TokenRef::named_by(it.as_ref()));
+            token.is_none_or(|token| self.permitted(&token, it).is_ok())
+        };
+        let first = self.ports.projects(rival).into_iter().find(permitted)?;
         Some(words::overruled(&first.name_any(), &object::namespace(first.as_ref())))
     }
 

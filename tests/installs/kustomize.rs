@@ -25,6 +25,45 @@ fn overlay(site: &Site) -> String {
     folder.to_str().unwrap().to_owned()
 }
 
+/// A token that the platform team shares makes a key in a namespace that it allows, within its limits; what it refuses, a
+/// dry run shows.
+async fn share(site: &mut Site) {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "edgee-console", "namespace": NAMESPACE}, "stringData": {"token": TOKEN}});
+    let mut spec = site.console_token();
+    spec["allowedNamespaces"] = json!({"selector": {"matchLabels": {"llm-tier": "standard"}}});
+    spec["limits"] = json!({"budget": {"maximum": {"amount": "20", "period": "Monthly"}}});
+    let token = json!({"apiVersion": "keysmith.dev/v1alpha1", "kind": "ClusterConsoleToken", "metadata": {"name": "platform"}, "spec": spec});
+    site.apply(&[secret, token], &site.folder().join("shared.json"));
+    let file = site.folder().join("key.json");
+    let key = |amount: &str| {
+        let token = json!({"kind": "ClusterConsoleToken", "name": "platform"});
+        let budget = json!({"amount": amount, "period": "Monthly"});
+        object("GatewayApiKey", "shared", json!({"consoleTokenRef": token, "budget": budget}))
+    };
+    let rehearse = |amount: &str| {
+        std::fs::write(&file, key(amount).to_string()).unwrap();
+        site.kubectl(&["create", "--dry-run=server", "-f", file.to_str().unwrap()])
+    };
+    let refused = async |amount: &str, words: &str| {
+        site.eventually(words, || match rehearse(amount) {
+            Err(error) if error.contains(words) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    };
+    refused("15", "does not allow namespace shop").await;
+    site.kubectl(&["label", "namespace", "shop", "llm-tier=standard"]).unwrap();
+    refused("500", "spec.budget.amount: must be at most 20").await;
+    rehearse("15").unwrap();
+    site.apply(&[key("15")], &file);
+    site.looked_at().await;
+    site.assert_works("shared");
+    // The token counts what there is when it is looked at.
+    site.looked_at().await;
+    let status = &site.get(&["clusterconsoletoken", "platform"])["status"];
+    assert_eq!(status["namespaces"][0]["namespace"], "shop", "{status}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_manifests_make_a_key_with_the_rights_of_their_service_account_only() {
     let podman = is_root() && has(&["podman", "runc"]);
@@ -42,7 +81,8 @@ async fn the_manifests_make_a_key_with_the_rights_of_their_service_account_only(
     site.apply(&objects, &site.folder().join("apply.json"));
     site.looked_at().await;
     site.assert_works("checkout");
-    site.kubectl(&["delete", "gak", "checkout", "-n", "shop", "--timeout=60s"]).unwrap();
+    share(&mut site).await;
+    site.kubectl(&["delete", "gak", "checkout", "shared", "-n", "shop", "--timeout=60s"]).unwrap();
     assert!(site.keys().is_empty());
     site.kubectl(&["delete", "deployment", "keysmith", "-n", NAMESPACE]).unwrap();
     site.stopped().await;

@@ -5,7 +5,7 @@ use super::attacks::{resource, tenant};
 use crate::support::report;
 use crate::support::world::{World, key_spec, merged};
 use keysmith::api::cluster_console_token::Limits;
-use keysmith::api::{ClusterConsoleToken, GatewayApiKey, ProjectSettings, ProviderKey};
+use keysmith::api::{ClusterConsoleToken, FINALIZER, GatewayApiKey, ProjectSettings, ProviderKey};
 use keysmith::plan::identity::AnyToken;
 use keysmith::plan::limits;
 use keysmith::plan::spec_error::SpecError;
@@ -49,7 +49,11 @@ fn table() -> Vec<(Value, &'static str, Value)> {
     }});
     let secret = |template: Value| json!({"secret": {"template": template}});
     let labelled = |label: &str| secret(json!({"metadata": {"labels": {label: "x"}}}));
-    let provider = |name: &str| json!({"provider": name, "credentialsRef": {"name": "edgee-console"}, "scope": "Organization"});
+    let credential = |name: &str, more: Value| {
+        merged(json!({"provider": name, "credentialsRef": {"name": "edgee-console"}}), more)
+    };
+    let provider = |name: &str| credential(name, json!({"gatewayKeyRefs": [{"name": "checkout"}]}));
+    let organization = credential("openai", json!({"scope": "Organization"}));
     let project = json!({"settings": {"euNative": true}});
     vec![
         (json!(null), "GatewayApiKey", json!({})),
@@ -101,6 +105,8 @@ fn table() -> Vec<(Value, &'static str, Value)> {
         (json!({"providers": ["anthropic"]}), "ProviderKey", provider("openai")),
         (json!({"providers": ["anthropic", "open*"]}), "ProviderKey", provider("openai")),
         (json!({"providers": ["*"], "requiredLabels": ["none"]}), "ProviderKey", provider("openai")),
+        (json!({"providers": ["*"]}), "ProviderKey", organization.clone()),
+        (json!({"providers": ["*"], "permitted": ["Organization"]}), "ProviderKey", organization),
         (json!(null), "ProjectSettings", project.clone()),
         (json!({"permitted": ["ProjectSettings"]}), "ProjectSettings", project),
     ]
@@ -226,7 +232,8 @@ pub async fn rights_and_requests(world: &mut World) {
     let spec = merged(world.token_spec(), json!({"allowedNamespaces": {"names": [world.namespace]}}));
     world.create(SHARED, &name, spec).await;
     let without = tenant(world, "without", &[]).await;
-    let object = object("GatewayApiKey", key(&name, json!({})));
+    let mut object = object("GatewayApiKey", key(&name, json!({})));
+    object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
     judged(
         world,
         &without,
@@ -261,8 +268,26 @@ pub async fn rights_and_requests(world: &mut World) {
     keys.patch("case", &PatchParams::default(), &leaked).await.unwrap();
     let cure = Patch::Merge(json!({"spec": {"expiresInDays": 30}}));
     keys.patch("case", &PatchParams::default(), &cure).await.unwrap();
-    world.edit("GatewayApiKey", "case", json!({"metadata": {"finalizers": []}})).await.unwrap();
+    // Without the finalizer the key would work on, and count nowhere.
     world.delete("GatewayApiKey", "case").await;
+    let let_go = json!({"metadata": {"finalizers": []}});
+    let error = keys.patch("case", &PatchParams::default(), &Patch::Merge(let_go.clone())).await.unwrap_err();
+    let refused = ["takes the verb abandon", "ForceOrphan in limits.permitted"];
+    assert!(refused.iter().any(|it| error.to_string().contains(it)), "{error}");
+    let error = world.edit("GatewayApiKey", "case", let_go.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("ForceOrphan in limits.permitted"), "{error}");
+    report::add(&[("attacks", 2), ("refused", 2)]);
+    let permitted = json!({"spec": {"limits": {"expiry": null, "permitted": ["ForceOrphan"]}}});
+    world.edit(SHARED, &name, permitted).await.unwrap();
+    world
+        .eventually("the finalizer is taken off", async || {
+            world
+                .edit("GatewayApiKey", "case", let_go.clone())
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+        .await;
     world.gone("GatewayApiKey", "case").await;
     world.delete(SHARED, &name).await;
     world.gone(SHARED, &name).await;

@@ -169,6 +169,39 @@ fn a_pattern_stands_for_any_text_where_it_has_a_star() {
     }
 }
 
+/// A younger key whose call is on its way has no budget in status yet: an older one that grows meanwhile must not find its
+/// room free.
+#[test]
+fn a_call_on_its_way_counts_with_what_it_asks_for() {
+    let limit = limits(json!({"budget": {"perNamespace": {"amount": "1000", "period": "Monthly"}}}));
+    let share = |age: &str, sent: u64, wanted: u64, open: bool| Share {
+        exists: sent > 0,
+        fits: true,
+        age: (None, age.to_owned()),
+        sent: sent * 1_000_000,
+        wanted: wanted * 1_000_000,
+        open,
+    };
+    let older = share("a", 100, 1000, true);
+    for (younger, fits) in [
+        (share("b", 0, 900, true), false),
+        (share("b", 0, 900, false), true),
+        (share("b", 50, 40, true), false),
+    ] {
+        assert_eq!(check_sum(&limit, &token(), &older, [&younger].into_iter()).is_ok(), fits, "{younger:?}");
+    }
+}
+
+#[test]
+fn old_keys_do_not_multiply_a_budget() {
+    let bounded = json!({"budget": {"maximum": {"amount": "1", "period": "Monthly"}}});
+    for (limit, most) in
+        [(bounded, 1), (json!({"budget": {"required": true}}), usize::MAX), (json!({}), usize::MAX)]
+    {
+        assert_eq!(most_previous(&limits(limit)), most);
+    }
+}
+
 fn shares() -> impl Strategy<Value = Vec<(u64, u64)>> {
     prop::collection::vec((0_u64..60, 0_u64..60), 1..8)
 }
@@ -181,7 +214,7 @@ proptest! {
     ) {
         let limit = limits(json!({"budget": {"perNamespace": {"amount": "100", "period": "Monthly"}}, "keys": {"perNamespace": 3}}));
         let mut keys: Vec<Share> = wishes.iter().enumerate().map(|(index, (wanted, _))| Share {
-            exists: false, fits: true, age: (None, format!("{index}")), sent: 0, wanted: wanted * 1_000_000,
+            exists: false, fits: true, age: (None, format!("{index}")), sent: 0, wanted: wanted * 1_000_000, open: false,
         }).collect();
         let passes = (0..keys.len()).map(|index| (index, None));
         let passes = order.iter().map(|(index, wish)| (index % keys.len(), Some(*wish))).chain(passes);

@@ -22,8 +22,11 @@ impl<P: TokenPorts> TokenPass<P> {
         let name = self.token.spec().secret_name().to_owned();
         let (uid, secrets) = (self.uid(), self.secrets());
         let before = self.ports.holds(&uid, None);
-        if let Some(former) = before.as_ref().filter(|it| it.secret != name) {
-            self.ports.enqueue_secret(ObjectName::new(&self.home(), &former.secret));
+        // After a restart, only status tells which Secret was held before.
+        let recorded = || self.token.status()?.internal.last_secret.clone();
+        let former = before.as_ref().map(|it| it.secret.clone()).or_else(recorded);
+        if let Some(former) = former.filter(|it| *it != name) {
+            self.ports.enqueue_secret(ObjectName::new(&self.home(), &former));
         }
         let hold = match secrets.holding(&name).await {
             // The pass reports that when it reads the token.

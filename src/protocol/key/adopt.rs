@@ -49,7 +49,7 @@ impl<P: KeyPorts> KeyPass<P> {
         status.expires_at = expiry::recorded(status.created_at, key.expires_at, act.desired);
         status.active = key.shown.active;
         if decision.why == Why::TakenOver {
-            status.internal.kept_limits = Some(desired::limits(&key));
+            status.internal.kept_limits = Some(desired::limits(&key, self.ports.now()));
         }
         status.internal.immutable_fields_hash = Some(act.desired.immutable_hash.clone());
         status.last_handled_trigger.clone_from(&act.facts.requests.trigger);

@@ -97,12 +97,14 @@ impl<P: KeyPorts> KeyPass<P> {
     }
 
     fn ending(&self) -> Ending {
-        // With managementPolicy Observe the key is left alone, even if it was managed before.
+        let may_retain = limits::may_retain(self.token().as_ref());
+        // With managementPolicy Observe the key is left alone, even if it was managed before, where Retain is permitted.
+        let observed = self.is_observed() && (may_retain || self.status().serial.is_none());
         let policy = match self.key.spec.deletion_policy.unwrap_or_default() {
-            _ if self.is_observed() => DeletionPolicy::Retain,
+            _ if observed => DeletionPolicy::Retain,
             // A leaked key is revoked whatever the policy says.
             _ if self.leak_is_open(&self.status()) => DeletionPolicy::Delete,
-            DeletionPolicy::Retain if !limits::may_retain(self.token().as_ref()) => DeletionPolicy::Delete,
+            DeletionPolicy::Retain if !may_retain => DeletionPolicy::Delete,
             written => written,
         };
         Ending { policy, forced: self.is_forced() }

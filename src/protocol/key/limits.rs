@@ -27,6 +27,7 @@ impl<P: KeyPorts> KeyPass<P> {
         Bounds {
             refusal: refusal.or_else(stopped),
             least_apart: limits.map(limits::least_apart).unwrap_or_default(),
+            most_previous: limits.map_or(usize::MAX, limits::most_previous),
         }
     }
 

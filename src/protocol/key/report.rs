@@ -199,7 +199,7 @@ impl<P: KeyPorts> KeyPass<P> {
         let same = |seen: &&Listed| status.serial.is_none() || status.id.as_ref() == Some(&seen.id.0);
         if let Some(seen) = confirmed.or(facts.external.as_ref()).filter(same) {
             status.id = Some(seen.id.0.clone());
-            status.observed = Some(desired::limits(seen));
+            status.observed = Some(desired::limits(seen, self.ports.now()));
             show(&mut status, seen, desired);
         }
         self.publish(status, verdict).await

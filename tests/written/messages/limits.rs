@@ -75,9 +75,22 @@ pub fn all(book: &mut Book) {
     let sum = limit(
         json!({"budget": {"perNamespace": {"amount": "100", "period": "Monthly"}}, "keys": {"perNamespace": 1}}),
     );
-    let other =
-        Share { exists: true, fits: true, age: (None, "a".to_owned()), sent: 80_000_000, wanted: 80_000_000 };
-    let own = Share { exists: false, fits: true, age: (None, "b".to_owned()), sent: 0, wanted: 30_000_000 };
+    let other = Share {
+        exists: true,
+        fits: true,
+        age: (None, "a".to_owned()),
+        sent: 80_000_000,
+        wanted: 80_000_000,
+        open: false,
+    };
+    let own = Share {
+        exists: false,
+        fits: true,
+        age: (None, "b".to_owned()),
+        sent: 0,
+        wanted: 30_000_000,
+        open: false,
+    };
     tell(limits::check_sum(&sum, &token, &own, [&other].into_iter()));
     tell(Err(report::token::namespace_stopped(&token, "shop", at(90))));
 }
