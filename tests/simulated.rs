@@ -270,6 +270,7 @@ mod adopting {
     }
     tell_at!(only_edgee Edgee adopting:
         a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name,
+        a_successor_of_a_key_that_was_taken_over_lives_as_long,
         a_key_that_exists_is_taken_over_with_its_secret,
         a_key_that_is_shown_once_is_taken_over_and_replaced);
 }
@@ -440,6 +441,7 @@ mod tokens {
         a_declared_expiry_warns_ahead,
         a_token_of_another_organization_says_so,
         a_bundle_of_authorities_is_read_beside_the_secret_of_the_token,
+        authorities_that_come_late_are_read_without_an_event,
         a_token_of_the_same_name_is_another_one,
         a_forbidden_provider_key_listing_does_not_retry_in_a_loop,
         a_token_that_may_not_create_provider_keys_still_creates_keys);

@@ -166,6 +166,32 @@ pub async fn a_key_that_is_taken_over_keeps_the_limits_that_the_specification_do
     assert_eq!(holds(world), (Vec::new(), None, true));
 }
 
+/// The expiry of the key that was taken over is a limit as well: its successor has the same lifetime.
+pub async fn a_successor_of_a_key_that_was_taken_over_lives_as_long(world: &mut World) {
+    world.token().await;
+    let (id, _) = existing(world);
+    let day = jiff::SignedDuration::from_hours(24);
+    let expires =
+        |key: &mut keysmith::emulator::edgee::KeyRecord| key.expires_at = Some(key.created_at + day * 30);
+    assert!(world.edgee().edit_key(&id, expires));
+    world.key("checkout", naming(&id, json!({}))).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    let rotate = json!({"metadata": {"annotations": {"keysmith.dev/rotate-requested-at": "1"}}, "spec": {"rotation": {"overlap": "0s", "brownOut": "0s"}}});
+    world.edit("GatewayApiKey", "checkout", rotate).await.unwrap();
+    world
+        .eventually("the key is replaced", async || {
+            let keys = world.keys();
+            if keys.len() == 1 && keys[0].id != id { Ok(()) } else { Err(format!("{keys:?}")) }
+        })
+        .await;
+    let key = world.only_edgee_key();
+    let lifetime = key.expires_at.expect("an expiry").duration_since(key.created_at);
+    assert_eq!(lifetime.as_hours() / 24, 30, "{lifetime:?}");
+    // It is replaced in time, and so on.
+    world.pass(Duration::from_secs(3600 * 24 * 40), Duration::from_secs(3600)).await;
+    world.ready("GatewayApiKey", "checkout").await;
+}
+
 /// Restores an object from a backup: everything but UID and status.
 async fn restore(world: &World, object: &DynamicObject) {
     let restored = json!({

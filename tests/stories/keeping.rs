@@ -1,7 +1,7 @@
 //! Reconciled state: the Secret, the key at the vendor, and their settings.
 
 use crate::support::drivers::Driver;
-use crate::support::world::World;
+use crate::support::world::{TOKEN, World, merged};
 use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::Support;
 use keysmith::plan::spec_field::SpecField;
@@ -414,4 +414,25 @@ pub async fn secrets_that_are_not_watched_are_read_once_per_poll(world: &mut Wor
     // A new token in the Secret is picked up by the poll of the token.
     world.write_secret("edgee-console", &[("token", "edgee-emulated-unknown")]).await;
     world.reason("ConsoleToken", "edgee", "TokenRefused").await;
+    // So is a Secret that comes long after the token gave up waiting for it.
+    let late = merged(world.token_spec(), json!({"secretRef": {"name": "late", "key": "token"}}));
+    world.create("ConsoleToken", "late", late).await;
+    world.reason("ConsoleToken", "late", "SecretMissing").await;
+    world.pass(Duration::from_secs(3600), Duration::from_secs(10)).await;
+    world.write_secret("late", &[("token", TOKEN)]).await;
+    world.pass(Duration::from_secs(90), Duration::from_secs(1)).await;
+    world.ready("ConsoleToken", "late").await;
+    // The Secret of another name was held for a dependent. Renamed while no operator runs, it is let go all the same.
+    world.key("shop", json!({"consoleTokenRef": {"name": "late"}})).await;
+    world.stop().await;
+    world.write_secret("later", &[("token", TOKEN)]).await;
+    let renamed = json!({"spec": {"secretRef": {"name": "later", "key": "token"}}});
+    world.edit("ConsoleToken", "late", renamed).await.unwrap();
+    world.start().await;
+    world.pass(Duration::from_secs(60), Duration::from_secs(1)).await;
+    world.secrets().delete("late", &DeleteParams::default()).await.unwrap();
+    let gone = async || {
+        world.secrets().get_opt("late").await.unwrap().map_or(Ok(()), |it| Err(format!("{:?}", it.metadata)))
+    };
+    world.eventually("the former Secret goes", gone).await;
 }

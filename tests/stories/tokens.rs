@@ -4,7 +4,7 @@
 use crate::support::drivers::Driver;
 use crate::support::world::{TOKEN, World, key_spec, merged};
 use keysmith::emulator::{Effect, Rule};
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -382,4 +382,21 @@ pub async fn a_bundle_of_authorities_is_read_beside_the_secret_of_the_token(worl
     let said = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
     assert!(said.contains("ConfigMap nowhere does not exist"), "{said}");
     assert_eq!(world.keys().len(), 1);
+}
+
+/// Nothing tells of a ConfigMap, so the token looks again by itself.
+pub async fn authorities_that_come_late_are_read_without_an_event(world: &mut World) {
+    world.write_secret("edgee-console", &[("token", TOKEN)]).await;
+    let bundle = json!({"caBundleRef": {"name": "corporate-ca", "key": "ca.crt"}});
+    world.create("ConsoleToken", "edgee", merged(world.token_spec(), bundle)).await;
+    let said = world.reason("ConsoleToken", "edgee", "SecretMissing").await;
+    assert!(said.contains("ConfigMap corporate-ca does not exist"), "{said}");
+    world.pass(Duration::from_secs(3600), Duration::from_secs(10)).await;
+    let pem = rcgen::generate_simple_self_signed(vec!["vendor.test".to_owned()]).unwrap().cert.pem();
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "corporate-ca"}, "data": {"ca.crt": pem}});
+    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(world.user.clone(), &world.namespace);
+    maps.create(&PostParams::default(), &serde_json::from_value(map).unwrap()).await.unwrap();
+    world.pass(Duration::from_secs(90), Duration::from_secs(1)).await;
+    world.ready("ConsoleToken", "edgee").await;
 }
