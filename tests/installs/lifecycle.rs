@@ -2,7 +2,7 @@
 //! upgraded, rolled back, uninstalled, installed again. No key is lost and none is created again.
 
 use super::site::{NAMESPACE, ORG, Site, TOKEN, object};
-use crate::support::helm::{chart, root};
+use crate::support::helm::{RELEASE, chart, root};
 use crate::support::node::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -89,6 +89,7 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     let applied = site.folder().join("apply.json");
     site.kubectl(&["create", "namespace", "shop"]).unwrap();
     let previous = root().join("tests/charts/previous/keysmith");
+    lend_new_kind(&site);
     site.release("install", &previous, &["--create-namespace"]);
     site.apply(&objects(&site), &applied);
     site.looked_at().await;
@@ -116,6 +117,25 @@ async fn a_release_comes_and_goes_and_its_keys_stay() {
     keys_can_be_left_and_revoked(&site);
     site.stopped().await;
     site.assert_silent();
+}
+
+/// The present binary, which stands for the previous one, watches a kind that the previous chart does not have: its
+/// definition, as that of the release, and the rights to it.
+fn lend_new_kind(site: &Site) {
+    let name = "clusterconsoletokens.keysmith.dev";
+    let file = root().join("crds").join(format!("{name}.yaml"));
+    site.kubectl(&["apply", "--server-side", "-f", file.to_str().unwrap()]).unwrap();
+    let release = [
+        format!("meta.helm.sh/release-name={}", RELEASE.0),
+        format!("meta.helm.sh/release-namespace={NAMESPACE}"),
+    ];
+    site.kubectl(&["annotate", "crd", name, &release[0], &release[1]]).unwrap();
+    site.kubectl(&["label", "crd", name, "app.kubernetes.io/managed-by=Helm", "--overwrite"]).unwrap();
+    site.kubectl(&["wait", "--for=condition=Established", "crd", name, "--timeout=60s"]).unwrap();
+    let resources = format!("--resource={name},{name}/status,namespaces");
+    site.kubectl(&["create", "clusterrole", "new-kind", "--verb=get,list,watch,patch", &resources]).unwrap();
+    let account = format!("--serviceaccount={NAMESPACE}:keysmith");
+    site.kubectl(&["create", "clusterrolebinding", "new-kind", "--clusterrole=new-kind", &account]).unwrap();
 }
 
 /// The exit code of the hook's container.
