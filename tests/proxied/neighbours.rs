@@ -40,6 +40,12 @@ impl Measured<'_> {
             sleep(Duration::from_millis(400)).await;
         }
         times.sort_unstable();
+        println!(
+            "median {:?}, 90th percentile {:?}, most {:?}",
+            times[times.len() / 2],
+            times[times.len() * 9 / 10],
+            times[times.len() - 1]
+        );
         times[(times.len() * 99).div_ceil(100) - 1]
     }
 }
@@ -57,7 +63,11 @@ pub async fn nobody_waits_for_a_stranger() {
     let namespaces = format!("{},{},{}", stage.namespace, modest.namespace, greedy.namespace);
     let mut operator = stage.operator_of(&namespaces);
     let (few, many) = if whole() { (100, 1) } else { (5, 100) };
-    let mut measured = Measured { modest: &modest, made: 0, samples: if whole() { 60 } else { 2 } };
+    let mut measured = Measured { modest: &modest, made: 0, samples: if whole() { 120 } else { 2 } };
+    // The first keys wait for connections and caches, which is nobody's fault.
+    let samples = std::mem::replace(&mut measured.samples, 2);
+    measured.p99().await;
+    measured.samples = samples;
     let alone = measured.p99().await;
     let mut ratios = Vec::new();
     // Every create call of the neighbour's organization hangs.
