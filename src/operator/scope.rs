@@ -142,7 +142,7 @@ impl Scope {
         self.trouble.notify_one();
     }
 
-    /// Enqueues every resource with a Secret at that interval, where Secrets are not watched.
+    /// Enqueues every resource that reads a Secret at that interval, where Secrets are not watched.
     async fn read_secrets(&self, secrets: Secrets) {
         let Secrets::ReadEvery(interval) = secrets else { return };
         loop {

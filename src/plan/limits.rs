@@ -265,16 +265,18 @@ pub fn check_project(limits: &Limits, token: &TokenRef, meta: &ObjectMeta) -> Re
 
 /// Whether the annotation `keysmith.dev/force-orphan` of a resource has an effect.
 pub fn may_force_orphan(token: Option<&AnyToken>) -> bool {
-    let sharing = token.and_then(AnyToken::sharing);
-    let permitted = |limits: &Limits| limits.permitted.contains(&Permission::ForceOrphan);
-    sharing.is_none_or(|it| it.limits.as_ref().is_some_and(permitted))
+    permits(token, Permission::ForceOrphan)
 }
 
 /// Whether `deletionPolicy: Retain` of a resource has an effect.
 pub fn may_retain(token: Option<&AnyToken>) -> bool {
-    let sharing = token.and_then(AnyToken::sharing);
-    let permitted = |limits: &Limits| limits.permitted.contains(&Permission::Retain);
-    sharing.is_none_or(|it| it.limits.as_ref().is_some_and(permitted))
+    permits(token, Permission::Retain)
+}
+
+/// Whether a token permits this. One that is not shared, or gone, limits nothing.
+fn permits(token: Option<&AnyToken>, permission: Permission) -> bool {
+    let permitted = |limits: &Limits| limits.permitted.contains(&permission);
+    token.and_then(AnyToken::sharing).is_none_or(|it| it.limits.as_ref().is_some_and(permitted))
 }
 
 /// What another key of the namespace takes of the limits that keys share.

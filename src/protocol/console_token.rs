@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 /// Longest interval between probes of a rejected token; a changed Secret is read at once.
 const LONGEST_PROBE: SignedDuration = SignedDuration::from_mins(10);
-/// Interval at which a Secret that RBAC does not allow to read is retried.
+/// Interval at which a Secret or ConfigMap is read again that is missing, wrong, or not allowed to be read.
 const UNREADABLE: SignedDuration = SignedDuration::from_mins(1);
 /// Shortest interval between two passes over one token without an event.
 const LEAST: SignedDuration = SignedDuration::from_secs(1);

@@ -103,7 +103,7 @@ fn the_release_is_well_formed() {
     for (job, step) in &steps {
         assert_ne!(step["run"].is_string(), step["uses"].is_string(), "{job}: {step}");
         if let Some(action) = step["uses"].as_str() {
-            // By commit: whoever moves a tag would get what this workflow may do.
+            // By commit: a tag that is moved would run other code with the rights of this workflow.
             let commit = action.split_once('@').map_or("", |(_, commit)| commit);
             assert!(commit.len() == 40 && commit.bytes().all(|it| it.is_ascii_hexdigit()), "{action}");
         }
