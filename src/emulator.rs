@@ -11,6 +11,7 @@
 //! | `/edenai/v2/...` | the custom tokens of Eden AI (§2.1 to §2.5) |
 //! | `/edenai/v3/...` | the management API of Eden AI (§2.6 to §2.10), a world apart from v2 |
 //! | `/cortecs/...` | the Cortecs management API (§3) |
+//! | `/litellm/...` | the key management API of LiteLLM, a proxy that people run themselves |
 //! | `/<vendor>-gateway/...` | the data plane, as far as the state of a key decides it (§1.14, §4.8) |
 //! | `/_emulator/...` | control: state, call log, faults, clock, and the human in the vendor's console |
 //! | `/` | a help page |
@@ -34,6 +35,7 @@ mod wire;
 pub mod cortecs;
 pub mod edenai;
 pub mod edgee;
+pub mod litellm;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,6 +52,7 @@ pub use edenai::{EdenAi, EdenAiV2, EdenAiV3};
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
 pub use handle::{Seen, VendorHandle, VendorId};
+pub use litellm::LiteLlm;
 pub use log::Call;
 pub use seed::Seed;
 pub use serve::serve;
@@ -95,6 +98,12 @@ impl Emulator {
     #[must_use]
     pub fn cortecs(&self) -> Cortecs {
         Cortecs::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle on the LiteLLM state.
+    #[must_use]
+    pub fn litellm(&self) -> LiteLlm {
+        LiteLlm::new(Arc::clone(&self.shared))
     }
 
     /// The console of one vendor, for tests that run at each vendor.
@@ -144,6 +153,7 @@ impl Emulator {
         self.vendor(VendorId::EdenAiV3).add_token(&seed.edenai_v3);
         self.vendor(VendorId::EdenAiV3).add_issuer(&seed.edenai_issuer);
         self.vendor(VendorId::Cortecs).add_token(&seed.cortecs);
+        self.vendor(VendorId::LiteLlm).add_token(&seed.litellm);
     }
 
     /// Adds the organization and the tokens that the documentation uses, and returns them.
@@ -183,6 +193,7 @@ struct State {
     edgee: edgee::World,
     edenai: edenai::World,
     cortecs: cortecs::World,
+    litellm: litellm::World,
 }
 
 impl Shared {

@@ -89,6 +89,7 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         ("a lost Secret", lost.to_owned()),
         ("a lost answer", unheard.to_owned()),
         ("switching off", yes(driver.disable)),
+        ("a revoked key", revoked(driver)),
         ("last use told", yes(driver.last_used)),
         ("orphans", if driver.created_at { "revoked" } else { "reported, and left to people" }.to_owned()),
         (
@@ -99,6 +100,13 @@ fn facts(driver: &Capabilities) -> Vec<(&'static str, String)> {
         ("ProviderKeys", yes(driver.provider_keys)),
         ("ProjectSettings", yes(driver.project_settings)),
     ]
+}
+
+fn revoked(driver: &Capabilities) -> String {
+    match driver.revocation_lag.as_secs() {
+        0 => "is refused at once, as far as documented".to_owned(),
+        lag => format!("may still work for {lag} s where several instances run"),
+    }
 }
 
 fn types(driver: &Capabilities) -> String {
@@ -112,7 +120,8 @@ fn budgets(driver: &Capabilities) -> String {
     }
     let whole = if driver.budget.whole { "whole " } else { "" };
     let (currency, periods) = (driver.budget.currency, list(driver.budget.periods));
-    format!("{whole}{currency}, period {periods}, from midnight {}", driver.budget.zone)
+    let spent = if driver.budget.keeps_spent { "; another amount leaves what was spent" } else { "" };
+    format!("{whole}{currency}, period {periods}, from midnight {}{spent}", driver.budget.zone)
 }
 
 fn list<'a, T: std::fmt::Debug + 'a>(items: impl IntoIterator<Item = &'a T>) -> String {

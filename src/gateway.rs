@@ -13,6 +13,7 @@ pub mod entry;
 pub mod guard;
 pub mod http;
 pub mod lenient;
+pub mod litellm;
 pub mod operation;
 pub mod paging;
 pub mod refusal;
@@ -27,6 +28,7 @@ pub use registry::{DRIVERS, Driver, Vendors};
 
 use crate::api::gateway_api_key::KeyType;
 use crate::api::project_settings::ProjectValues;
+use crate::api::shared::RateLimit;
 use crate::plan::capability::Capabilities;
 use crate::plan::drift::Field;
 use crate::plan::fault::Fault;
@@ -188,6 +190,11 @@ pub struct Order {
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
+    /// Limits of requests and tokens.
+    pub rate_limit: Option<RateLimit>,
+    /// Whether the vendor accepts calls with it from the beginning. Where a vendor cannot create a key that is off, it
+    /// is switched off right afterwards.
+    pub active: bool,
     /// What of `budget` may still be spent in the current period, in millionths. `None`: all of it. If the vendor
     /// counts the spending of each key itself, the driver cannot send this, and creates a key with the full budget.
     pub left: Option<u64>,

@@ -99,6 +99,12 @@ mod edgee {
     mod waiting;
     mod world;
 }
+mod litellm_driver {
+    mod contract;
+    mod faults;
+    mod quirks;
+    mod world;
+}
 mod emulator {
     mod access;
     mod accounts;

@@ -125,7 +125,7 @@ tell_everywhere! {
     drivers:
         every_supported_field_reaches_the_vendor,
         an_edit_reaches_the_same_key_where_the_vendor_can,
-        a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up,
+        a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up_unless_the_vendor_counts_on,
         everything_it_cannot_do_is_refused_at_once_and_before_any_call,
         a_key_is_rotated_before_it_expires_without_a_refused_call,
         an_expiry_is_moved_and_cleared_as_the_vendor_can,

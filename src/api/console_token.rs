@@ -63,8 +63,9 @@ use serde::{Deserialize, Serialize};
             (has(self.vendor.edenAi.tier) && self.vendor.edenAi.tier == 'Issuer'))))")
         .message("the vendor makes such tokens in its console only: make one there, put it into a Secret and use secretRef")
         .field_path(".mint"),
-    validation = Rule::new("!has(self.mint) || !has(self.mint.scopes) || size(self.mint.scopes) == 0 || !has(self.vendor.cortecs)")
-        .message("Cortecs has no scopes: leave them out")
+    validation = Rule::new("!has(self.mint) || !has(self.mint.scopes) || size(self.mint.scopes) == 0 || \
+            !(has(self.vendor.cortecs) || has(self.vendor.litellm))")
+        .message("tokens of this vendor have no scopes: leave them out")
         .field_path(".mint.scopes"),
     validation = Rule::new("!(has(self.mint) && has(self.expiresAt))")
         .message("has no effect on a token that Keysmith makes and replaces: set mint.rotation.maxAge, or leave it out")
@@ -73,11 +74,11 @@ use serde::{Deserialize, Serialize};
             self.vendor.edenAi.tier != 'Issuer'")
         .message("the vendor tells neither spending nor balance to an issuer: leave it out")
         .field_path(".usage"),
-    validation = Rule::new("!has(self.usage) || !has(self.usage.lowBalance) || !(has(self.vendor.edgee) || (has(self.vendor.edenAi) && \
+    validation = Rule::new("!has(self.usage) || !has(self.usage.lowBalance) || !(has(self.vendor.edgee) || has(self.vendor.litellm) || (has(self.vendor.edenAi) && \
             (!has(self.vendor.edenAi.api) || self.vendor.edenAi.api == 'V3')))")
         .message("the vendor does not tell what the account has left: leave it out")
         .field_path(".usage.lowBalance"),
-    validation = Rule::new("!has(self.usage) || !has(self.usage.path) || !(has(self.vendor.edgee) || has(self.vendor.edenAi))")
+    validation = Rule::new("!has(self.usage) || !has(self.usage.path) || !(has(self.vendor.edgee) || has(self.vendor.edenAi) || has(self.vendor.litellm))")
         .message("the vendor documents where spending is told: leave it out")
         .field_path(".usage.path"),
 )]
@@ -227,8 +228,8 @@ pub struct UsageSpec {
 // A vendor that this version does not know must be refused, not pruned and ignored. So unknown properties are
 // preserved, and their number and names are checked.
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "minProperties" = 1, "maxProperties" = 1))]
-#[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs)",
-    "unknown vendor: set exactly one of: edgee, edenAi, cortecs"))]
+#[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs) || has(self.litellm)",
+    "unknown vendor: set exactly one of: edgee, edenAi, cortecs, litellm"))]
 pub struct Vendor {
     /// Edgee, through its Console API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,6 +240,9 @@ pub struct Vendor {
     /// Cortecs, through its Management API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cortecs: Option<CortecsVendor>,
+    /// LiteLLM, a proxy that you run yourself: `endpoint` is its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub litellm: Option<LiteLlmVendor>,
 }
 
 /// The account at Edgee.
@@ -289,6 +293,22 @@ pub enum EdenAiTier {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CortecsVendor {}
+
+/// LiteLLM: the endpoint determines the proxy that the keys belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LiteLlmVendor {
+    /// The team that new keys belong to, by its id: its models and its budget limit them, too. The proxy does not check
+    /// whether it exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "organization_id")]
+    pub team_id: Option<String>,
+    /// The user of tokens that are minted with this one, with role `proxy_admin`; default: the user of this token. A
+    /// master key belongs to no user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "organization_id")]
+    pub user_id: Option<String>,
+}
 
 /// The balance of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@ use super::rotation::{
     CarriedSpend, DeletionPolicy, KeyCount, KeyLimits, LastRotation, ManagementPolicy, PreviousKey,
     RotationSpec, SecretContest, UnusedKey,
 };
-use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, budget, conditions_schema};
+use super::shared::{Budget, ConsoleTokenRef, Decorations, LocalRef, RateLimit, budget, conditions_schema};
 use super::text::{
     AGE_AND_EXPIRY, RENEW_BEFORE, coding_assistant, display_name, email, entries, external_id, object_name,
     secret_type,
@@ -111,6 +111,9 @@ pub struct GatewayApiKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "budget")]
     pub budget: Option<Budget>,
+    /// Limits of requests and tokens; default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// Days from the key's creation until it stops working; default never. The key is replaced before; a change
     /// also replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,7 +140,7 @@ pub struct GatewayApiKeySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// The vendor's id of an existing key to adopt instead of creating one. Its settings become those of this
-    /// specification; limits that are left out (`models`, `budget`, `expiresInDays`, `active`) stay as they are at the
+    /// specification; limits that are left out (`models`, `budget`, `rateLimit`, `expiresInDays`, `active`) stay as they are at the
     /// vendor, also for the keys that replace it. A key that another cluster or resource manages is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "external_id")]
@@ -161,6 +164,7 @@ impl GatewayApiKeySpec {
             coding_assistant: None,
             models: Vec::new(),
             budget: None,
+            rate_limit: None,
             expires_in_days: None,
             email: None,
             active: None,

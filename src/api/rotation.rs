@@ -1,6 +1,6 @@
 //! How a key is replaced by a new one, and what status records of it.
 
-use super::shared::Budget;
+use super::shared::{Budget, RateLimit};
 use super::text::{MAX_AGE, duration, object_name, time_of_day, time_zone};
 use jiff::Timestamp;
 use kube::KubeSchema;
@@ -168,6 +168,9 @@ pub struct KeyLimits {
     /// Whether there is a spending limit whose amount the vendor does not show.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub capped: bool,
+    /// Limits of requests and tokens; absent means none, or that the vendor does not show them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// When the key stops working; absent means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,

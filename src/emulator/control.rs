@@ -162,6 +162,7 @@ fn state(emulator: &Emulator) -> Value {
         "edenai-v2": vendors::state(emulator, VendorId::EdenAiV2),
         "edenai-v3": vendors::state(emulator, VendorId::EdenAiV3),
         "cortecs": vendors::state(emulator, VendorId::Cortecs),
+        "litellm": vendors::state(emulator, VendorId::LiteLlm),
     })
 }
 

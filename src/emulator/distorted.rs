@@ -7,7 +7,9 @@ use super::faults::Listing;
 use super::wire::Reply;
 
 /// The fields in which vendors list rows, unless the listing is a bare array.
-const ROWS: [&str; 3] = ["data", "results", "api_keys"];
+const ROWS: [&str; 4] = ["data", "results", "api_keys", "keys"];
+/// The fields in which vendors show ids and names of keys.
+const NAMES: [&str; 4] = ["id", "name", "token", "key_alias"];
 /// The fields in which vendors count the rows.
 const TOTALS: [&str; 2] = ["total_count", "count"];
 
@@ -48,5 +50,5 @@ fn rows(body: &mut Value) -> Option<&mut Vec<Value>> {
 
 fn hides(rules: &Listing, row: &Value) -> bool {
     let named = |field: &str| row[field].as_str().is_some_and(|it| rules.hidden.iter().any(|key| key == it));
-    rules.hides_all || named("id") || named("name")
+    rules.hides_all || NAMES.into_iter().any(named)
 }

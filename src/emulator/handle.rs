@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Emulator, cortecs, edenai, edgee};
+use super::{Emulator, cortecs, edenai, edgee, litellm};
 
 /// One emulated management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub enum VendorId {
     EdenAiV3,
     /// The Cortecs management API.
     Cortecs,
+    /// The key management API of LiteLLM.
+    LiteLlm,
 }
 
 /// The row of an emulated management API. Each row is a constant in the vendor's own folder.
@@ -28,13 +30,18 @@ pub(super) struct Row {
     pub(super) gateway_path: &'static str,
     /// The path at which keys are listed and created, as a fault rule names it.
     pub(super) collection: &'static str,
+    /// Method and path of the call that reads (GET), makes (POST), changes (PATCH) or deletes (DELETE) keys, as far as
+    /// a fault rule can name it.
+    pub(super) calls: fn(&'static str) -> (&'static str, &'static str),
+    /// Whether a driver asks this path beside each listing, as a part of it.
+    pub(super) beside: fn(&str) -> bool,
     /// Its console.
     pub(super) console: fn(&Emulator) -> Box<dyn Console>,
 }
 
 impl VendorId {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs];
+    pub const ALL: [Self; 5] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs, Self::LiteLlm];
 
     /// The one table of all rows.
     const fn row(self) -> &'static Row {
@@ -43,6 +50,7 @@ impl VendorId {
             Self::EdenAiV2 => &edenai::v2::VENDOR,
             Self::EdenAiV3 => &edenai::v3::VENDOR,
             Self::Cortecs => &cortecs::VENDOR,
+            Self::LiteLlm => &litellm::VENDOR,
         }
     }
 
@@ -62,6 +70,19 @@ impl VendorId {
     #[must_use]
     pub const fn gateway_path(self) -> &'static str {
         self.row().gateway_path
+    }
+
+    /// Method and path, as a fault rule names them, of the call that reads (GET), makes (POST), changes (PATCH) or
+    /// deletes (DELETE) keys.
+    #[must_use]
+    pub fn call(self, method: &'static str) -> (&'static str, &'static str) {
+        (self.row().calls)(method)
+    }
+
+    /// Whether a driver asks this path beside each listing, as a part of it.
+    #[must_use]
+    pub fn asks_beside(self, path: &str) -> bool {
+        (self.row().beside)(path)
     }
 
     /// The path at which keys are listed and created, as a fault rule names it.
@@ -121,6 +142,11 @@ pub(super) trait Console {
 
     /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed.
     fn unlimit(&self, _id: &str) -> bool {
+        false
+    }
+
+    /// A human switches a key off. Returns whether the key existed.
+    fn switch_off(&self, _id: &str) -> bool {
         false
     }
 
@@ -271,6 +297,12 @@ impl VendorHandle {
     #[must_use = "an unknown key is not changed"]
     pub fn unlimit(&self, id: &str) -> bool {
         self.console().unlimit(id)
+    }
+
+    /// A human switches a key off. Returns whether the key existed; false if the vendor's keys cannot be switched off.
+    #[must_use = "an unknown key is not changed"]
+    pub fn switch_off(&self, id: &str) -> bool {
+        self.console().switch_off(id)
     }
 
     /// A human moves a key's expiry. Returns whether the key existed; false if the vendor's keys never expire.

@@ -7,6 +7,7 @@ use super::State;
 use super::cortecs;
 use super::edenai::{self, Version};
 use super::edgee;
+use super::litellm;
 use super::wire::{Inbound, Reply};
 
 /// The vendor and plane that a call goes to.
@@ -18,6 +19,8 @@ pub(super) enum Route {
     EdenAiGateway,
     CortecsConsole,
     CortecsGateway,
+    LiteLlmConsole,
+    LiteLlmGateway,
 }
 
 /// The instant at which a handler runs, and the lag of its listings.
@@ -37,6 +40,8 @@ impl Route {
             Some("edenai-gateway") => Some(Self::EdenAiGateway),
             Some("cortecs") => Some(Self::CortecsConsole),
             Some("cortecs-gateway") => Some(Self::CortecsGateway),
+            Some("litellm") => Some(Self::LiteLlmConsole),
+            Some("litellm-gateway") => Some(Self::LiteLlmGateway),
             _ => None,
         }
     }
@@ -47,7 +52,8 @@ impl Route {
             Self::EdgeeConsole => edgee::is_listing(inbound),
             Self::CortecsConsole => cortecs::is_listing(inbound),
             Self::EdenAi(version) => version.is_listing(inbound),
-            Self::EdgeeGateway | Self::EdenAiGateway | Self::CortecsGateway => false,
+            Self::LiteLlmConsole => litellm::is_listing(inbound),
+            Self::EdgeeGateway | Self::EdenAiGateway | Self::CortecsGateway | Self::LiteLlmGateway => false,
         };
         listing && inbound.method == Method::GET
     }
@@ -61,6 +67,8 @@ impl Route {
             Self::EdenAiGateway => edenai::gateway_answer(&mut state.edenai, inbound, moment.now),
             Self::CortecsConsole => cortecs::console_answer(&mut state.cortecs, inbound, moment),
             Self::CortecsGateway => cortecs::gateway_answer(&mut state.cortecs, inbound, moment.now),
+            Self::LiteLlmConsole => litellm::console_answer(&mut state.litellm, inbound, moment),
+            Self::LiteLlmGateway => litellm::gateway_answer(&mut state.litellm, inbound, moment.now),
         }
     }
 
@@ -73,6 +81,8 @@ impl Route {
             Self::EdenAiGateway => edenai::gateway_trouble(code),
             Self::CortecsConsole => cortecs::console_trouble(code),
             Self::CortecsGateway => cortecs::gateway_trouble(code),
+            Self::LiteLlmConsole => litellm::console_trouble(code),
+            Self::LiteLlmGateway => litellm::gateway_trouble(code),
         }
     }
 }

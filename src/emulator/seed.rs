@@ -16,6 +16,8 @@ pub struct Seed {
     pub edenai_issuer: String,
     /// A management key of Cortecs.
     pub cortecs: String,
+    /// A token of an administrator of LiteLLM.
+    pub litellm: String,
 }
 
 impl Default for Seed {
@@ -27,6 +29,7 @@ impl Default for Seed {
             edenai_v3: "mgmt-eden-emulated-console-token".to_owned(),
             edenai_issuer: "mgmt-eden-emulated-issuer-token".to_owned(),
             cortecs: "cortecs-emulated-console-token".to_owned(),
+            litellm: "sk-litellm-emulated-console-token".to_owned(),
         }
     }
 }

@@ -153,9 +153,9 @@ fn listed(read: Read<Key>) -> Option<Listed> {
             active: key.active,
             models: shows_models.then_some(key.models),
             budget: shows_limit.then_some(limit),
-            capped: None,
             email: key.email.map(|it| it.filter(|text| !text.is_empty())),
             debug_mode: key.debug_mode,
+            ..Shown::default()
         },
         name: key.name.unwrap_or_default(),
     })
@@ -326,8 +326,9 @@ impl Gateway for Edgee {
             Field::Budget => ("max_usage", dollars(to.budget)),
             Field::Email => ("email", json!(to.email)),
             Field::DebugMode => ("debug_mode", json!(to.debug_mode)),
-            // Fixed at creation, so it is never in an amendment.
+            // Fixed at creation or not there at all, so they are never in an amendment.
             Field::Expiry => ("expires_at", Value::Null),
+            Field::RateLimit => ("rate_limit", Value::Null),
         };
         let body: Map<_, _> =
             amendment.fields.iter().map(value).map(|(name, value)| (name.to_owned(), value)).collect();

@@ -21,6 +21,9 @@ pub trait Entry: DeserializeOwned {
     /// The field without which an entry cannot be fetched again.
     const ID: &'static str;
 
+    /// The field with the name, which carries the mark.
+    const NAME: &'static str = "name";
+
     /// Whether the entry has an id, or needs none.
     fn has_id(&self) -> bool;
 }
@@ -51,9 +54,9 @@ impl<T: Entry> Read<T> {
     }
 }
 
-/// Whether the name in a row carries a mark. Every vendor names that field `name`.
-pub fn is_marked(row: &Value) -> bool {
-    row["name"].as_str().is_some_and(|name| Mark::parse(name).is_some())
+/// Whether the name in a row carries a mark.
+pub fn is_marked<T: Entry>(row: &Value) -> bool {
+    row[T::NAME].as_str().is_some_and(|name| Mark::parse(name).is_some())
 }
 
 /// Content of a listing.
@@ -101,11 +104,11 @@ pub fn single<T: Entry>(value: Value) -> Result<Read<T>, Fault> {
 fn entries<T: Entry>(rows: impl Iterator<Item = (usize, Value)>) -> Result<Entries<T>, Fault> {
     let mut entries = Entries { read: Vec::new(), skipped: 0 };
     for (index, row) in rows {
-        let marked = is_marked(&row);
+        let marked = is_marked::<T>(&row);
         match read::<T>(row) {
             // Where the name is the id, an entry whose name cannot be an id is not ours, even if a user put a mark
             // into it.
-            Some(read) if marked && !read.has_id() && T::ID != "name" => {
+            Some(read) if marked && !read.has_id() && T::ID != T::NAME => {
                 return Err(malformed(Some(index + 1), T::ID));
             }
             Some(read) if read.has_id() && (marked || read.unread.is_empty()) => {

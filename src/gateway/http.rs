@@ -14,6 +14,7 @@ use crate::runtime::clock::Clock;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -111,6 +112,11 @@ impl Wire {
             );
             self.skipped.fetch_add(entries as u64, Ordering::Relaxed);
         }
+    }
+
+    /// The time, by the operator's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Number of entries skipped since the last call.
@@ -213,6 +219,9 @@ impl Wire {
         let coded = coding(response).map(FaultKind::Malformed);
         if status.is_success() {
             return coded.map_or(Ok(answer), |kind| Err(Fault::ambiguous(kind)));
+        }
+        if let Some(fault) = (self.access.verdict)(status, response.body()) {
+            return Err(fault);
         }
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::without_effect(FaultKind::TokenRefused),

@@ -50,7 +50,11 @@ fn named(body: &[u8], fields: &[Field]) -> Vec<Field> {
     for place in PLACES.iter().filter_map(|place| body.pointer(place)) {
         match place {
             Value::Array(complaints) => names.extend(complaints.iter().filter_map(|it| pointed(it, fields))),
-            Value::Object(complaints) => keyed(complaints, fields, &mut names),
+            Value::Object(complaints) => {
+                // As OpenAI's errors do: `{"error": {"message": …, "param": "models"}}`.
+                names.extend(complaints.get("param").and_then(Value::as_str).and_then(|it| own(it, fields)));
+                keyed(complaints, fields, &mut names);
+            }
             _ => {}
         }
     }
@@ -113,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_fields_of_the_specification_in_every_shape_that_vendors_have() {
-        let table: [(&str, &[&str]); 29] = [
+        let table: [(&str, &[&str]); 31] = [
+            (r#"{"error":{"message":"m","type":"t","param":"models","code":"400"}}"#, &["spec.models"]),
+            (r#"{"error":{"message":"m","type":"t","param":null,"code":"400"}}"#, &[]),
             (r#"{"detail":[{"loc":["body","name"],"msg":"m","type":"missing"}]}"#, &["spec.displayName"]),
             (r#"{"detail":[{"loc":["body","models",0],"msg":"m","type":"t"}]}"#, &["spec.models"]),
             (r#"{"detail":[{"loc":["body",0,"max_usage"]}]}"#, &["spec.budget"]),

@@ -3,7 +3,7 @@
 
 use super::access::Access;
 use super::http::Wire;
-use super::{Gateway, cortecs, edenai, edgee};
+use super::{Gateway, cortecs, edenai, edgee, litellm};
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
 use crate::plan::identity::AnyToken;
@@ -11,7 +11,7 @@ use crate::plan::ledger::{Place, TokenPlace};
 
 /// Every driver, in the order of `keysmith explain`.
 pub const DRIVERS: &[Driver] =
-    &[edgee::DRIVER, edenai::v2::DRIVER, edenai::v3::DRIVER, edenai::v3::ISSUER_DRIVER, cortecs::DRIVER];
+    &[edgee::DRIVER, edenai::v2::DRIVER, edenai::v3::DRIVER, edenai::v3::ISSUER_DRIVER, cortecs::DRIVER, litellm::DRIVER];
 
 /// A driver: one row of the registry.
 #[derive(Clone, Copy, Debug)]

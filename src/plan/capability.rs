@@ -64,6 +64,10 @@ pub struct Capabilities {
     /// How far a listing may lag behind a change.
     #[serde(serialize_with = "as_seconds", rename = "listingLagSeconds")]
     pub listing_lag: SignedDuration,
+    /// For how long a key may still work after it was deleted or switched off, where several instances of a vendor's
+    /// gateway cache keys.
+    #[serde(serialize_with = "as_seconds", rename = "revocationLagSeconds")]
+    pub revocation_lag: SignedDuration,
     /// Keysmith's own rate limit, in calls per second per ConsoleToken.
     pub calls_per_second: u32,
     /// Burst size of this rate limit.
@@ -209,6 +213,9 @@ pub struct BudgetSupport {
     pub currency: &'static str,
     /// IANA name of the time zone in which days, weeks and months of a budget begin.
     pub zone: &'static str,
+    /// Whether the vendor counts what was spent apart from the limit, so that another limit leaves it as it is.
+    /// Otherwise another limit begins with nothing spent.
+    pub keeps_spent: bool,
 }
 
 /// Support for one field.

@@ -17,7 +17,7 @@ use super::template::{self, SecretPlan};
 use crate::api::console_token::Mint;
 use crate::api::gateway_api_key::KeyType;
 use crate::api::rotation::{DeletionPolicy, KeyLimits, ManagementPolicy};
-use crate::api::shared::Budget;
+use crate::api::shared::{Budget, RateLimit};
 use crate::api::{GatewayApiKey, GatewayApiKeySpec};
 use jiff::Timestamp;
 
@@ -98,6 +98,7 @@ pub fn read(
             "must be at least 1; leave it out for no expiry",
         ));
     }
+    check_rates(spec)?;
     let observed = spec.management_policy == Some(ManagementPolicy::Observe);
     if observed && spec.external_id.is_none() {
         let message = "Observe needs spec.externalId: the vendor's id of the key to look at";
@@ -138,6 +139,9 @@ impl Desired {
             self.settings.budget = limits.budget.as_ref().and_then(money::limit);
             self.kept.extend(limits.capped.then_some(Field::Budget));
         }
+        if spec.rate_limit.is_none() {
+            self.settings.rate_limit = limits.rate_limit;
+        }
         if spec.active.is_none() {
             self.settings.active = limits.active.unwrap_or(true);
         }
@@ -156,6 +160,9 @@ pub fn named(spec: &GatewayApiKeySpec, kept: &mut KeyLimits) {
     if spec.budget.is_some() {
         kept.budget = None;
         kept.capped = false;
+    }
+    if spec.rate_limit.is_some() {
+        kept.rate_limit = None;
     }
     if spec.active.is_some() {
         kept.active = None;
@@ -185,6 +192,7 @@ pub fn limits(shown: &Listed, now: Timestamp) -> KeyLimits {
         models: shown.shown.models.clone().unwrap_or_default(),
         budget: shown.shown.budget.flatten().map(money::budget),
         capped: shown.shown.budget.is_none() && shown.shown.capped == Some(true),
+        rate_limit: shown.shown.rate_limit.flatten(),
         expires_at: shown.expires_at,
         active: shown.shown.active.filter(|active| !active),
     }
@@ -221,6 +229,23 @@ fn check_texts(spec: &GatewayApiKeySpec) -> Result<(), SpecError> {
     texts.iter().find_map(wrong).map_or(Ok(()), Err)
 }
 
+/// Repeats checks of the schema: a limit of nothing would switch the key off.
+fn check_rates(spec: &GatewayApiKeySpec) -> Result<(), SpecError> {
+    let Some(limit) = spec.rate_limit else { return Ok(()) };
+    let limits = [
+        ("requestsPerMinute", limit.requests_per_minute),
+        ("tokensPerMinute", limit.tokens_per_minute),
+        ("parallel", limit.parallel),
+    ];
+    match limits.into_iter().find(|(_, value)| *value == Some(0)) {
+        Some((name, _)) => {
+            let message = "must be at least 1; leave it out for no limit, or set spec.active: false";
+            Err(SpecError::invalid(format!("spec.rateLimit.{name}"), message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The desired settings of a GatewayApiKey. Neither the vendor's support nor other fields are checked.
 pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result<Settings, SpecError> {
     let spec = &resource.spec;
@@ -231,6 +256,7 @@ pub fn settings(resource: &GatewayApiKey, capabilities: &Capabilities) -> Result
         active: spec.active.unwrap_or(true),
         models: spec.models.clone(),
         budget,
+        rate_limit: spec.rate_limit.filter(|it| *it != RateLimit::default()),
         email: spec.email.clone(),
         debug_mode: spec.debug_mode.unwrap_or(false),
         expiry: Expiry::Uncompared,

@@ -16,6 +16,8 @@ pub enum Field {
     Models,
     /// `spec.budget`
     Budget,
+    /// `spec.rateLimit`
+    RateLimit,
     /// `spec.email`
     Email,
     /// `spec.debugMode`
@@ -48,6 +50,7 @@ impl Field {
             Self::Active => SpecField::Active,
             Self::Models => SpecField::Models,
             Self::Budget => SpecField::Budget,
+            Self::RateLimit => SpecField::RateLimit,
             Self::Email => SpecField::Email,
             Self::DebugMode => SpecField::DebugMode,
             Self::Expiry => SpecField::ExpiresInDays,
@@ -62,6 +65,7 @@ impl Field {
             SpecField::Active => Some(Self::Active),
             SpecField::Models => Some(Self::Models),
             SpecField::Budget => Some(Self::Budget),
+            SpecField::RateLimit => Some(Self::RateLimit),
             SpecField::Email => Some(Self::Email),
             SpecField::DebugMode => Some(Self::DebugMode),
             SpecField::ExpiresInDays => Some(Self::Expiry),
@@ -88,11 +92,12 @@ pub fn paths(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("spec.{}", field.path())).collect::<Vec<_>>().join(", ")
 }
 
-const ALL: [Field; 7] = [
+const ALL: [Field; 8] = [
     Field::DisplayName,
     Field::Active,
     Field::Models,
     Field::Budget,
+    Field::RateLimit,
     Field::Email,
     Field::DebugMode,
     Field::Expiry,
@@ -108,6 +113,8 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
         }
         Field::Active => shown.active.is_some_and(|it| it != wanted.active),
         Field::Models => shown.models.as_ref().is_some_and(|it| !same::set(it, &wanted.models)),
+        // Such a period is none that a specification can have, so the vendor's console set it.
+        Field::Budget if shown.other_period => true,
         Field::Budget => match shown.budget {
             Some(it) => !same_limit(wanted.budget, it),
             None => {
@@ -118,6 +125,7 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
             Some(it) => !same_email(wanted.email.as_deref(), it.as_deref()),
             None => sent.email != wanted.email,
         },
+        Field::RateLimit => shown.rate_limit.is_some_and(|it| it != wanted.rate_limit),
         Field::DebugMode => shown.debug_mode.is_some_and(|it| it != wanted.debug_mode),
         Field::Expiry => !key.unread_expiry() && wanted.expiry.differs(key.expires_at),
     };
@@ -136,7 +144,7 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
         }),
         Field::Email => shown.email.as_ref().is_none_or(|it| *it == wanted.email),
         // Sending the budget again would reset what is spent of it.
-        Field::Active | Field::Budget | Field::DebugMode | Field::Expiry => true,
+        Field::Active | Field::Budget | Field::RateLimit | Field::DebugMode | Field::Expiry => true,
     };
     let different = drift(wanted, key, &Sent::all(wanted));
     ALL.into_iter().filter(|field| !literally(field) && !different.contains(field)).collect()
@@ -184,9 +192,9 @@ mod tests {
             active: Some(true),
             models: Some(wanted.models),
             budget: Some(wanted.budget),
-            capped: None,
             email: Some(wanted.email),
             debug_mode: Some(false),
+            ..Shown::default()
         };
         change(&mut shown);
         let (created_at, expires_at, last_used_at, spent, remaining) = (None, None, None, None, None);

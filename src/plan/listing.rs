@@ -1,6 +1,7 @@
 //! Keys as a vendor shows them.
 
 use super::naming::Serial;
+use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 
@@ -36,6 +37,10 @@ pub struct Shown {
     pub budget: Option<Option<Limit>>,
     /// Whether a spending limit exists, for vendors that do not show the amount.
     pub capped: Option<bool>,
+    /// Whether the spending limit resets in a rhythm that a specification cannot have; then `budget` is `None`.
+    pub other_period: bool,
+    /// Limits of requests and tokens; inner `None` means no limit.
+    pub rate_limit: Option<Option<RateLimit>>,
     /// The e-mail address; inner `None` means no address.
     pub email: Option<Option<String>>,
     /// Debug mode.

@@ -2,6 +2,7 @@
 
 use super::listing::Limit;
 use super::same;
+use crate::api::shared::RateLimit;
 use jiff::{SignedDuration, Timestamp};
 
 /// Dates that differ by less are equal: the vendor counts from the request, Keysmith from the response.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// The spending limit.
     pub budget: Option<Limit>,
+    /// Limits of requests and tokens.
+    pub rate_limit: Option<RateLimit>,
     /// The e-mail address.
     pub email: Option<String>,
     /// Debug mode.

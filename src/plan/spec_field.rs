@@ -18,6 +18,8 @@ pub enum SpecField {
     Models,
     /// `budget`
     Budget,
+    /// `rateLimit`
+    RateLimit,
     /// `expiresInDays`
     ExpiresInDays,
     /// `email`
@@ -43,13 +45,14 @@ pub enum SpecField {
 impl SpecField {
     /// Every field, in the order of tables. The hash of the fields that are fixed when a key is made (`immutable_hash`, in status)
     /// follows this order: another one would replace every key.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ConsoleTokenRef,
         Self::DisplayName,
         Self::Type,
         Self::CodingAssistant,
         Self::Models,
         Self::Budget,
+        Self::RateLimit,
         Self::ExpiresInDays,
         Self::Email,
         Self::Active,
@@ -71,6 +74,7 @@ impl SpecField {
             Self::CodingAssistant => "codingAssistant",
             Self::Models => "models",
             Self::Budget => "budget",
+            Self::RateLimit => "rateLimit",
             Self::ExpiresInDays => "expiresInDays",
             Self::Email => "email",
             Self::Active => "active",
@@ -100,6 +104,7 @@ impl SpecField {
             coding_assistant,
             models,
             budget,
+            rate_limit,
             expires_in_days,
             email,
             active,
@@ -118,6 +123,7 @@ impl SpecField {
             (Self::CodingAssistant, coding_assistant.is_some()),
             (Self::Models, !models.is_empty()),
             (Self::Budget, budget.is_some()),
+            (Self::RateLimit, rate_limit.is_some()),
             (Self::ExpiresInDays, expires_in_days.is_some()),
             (Self::Email, email.is_some()),
             (Self::Active, *active == Some(false)),
@@ -168,7 +174,7 @@ mod tests {
         assert_eq!(set(nothing), ["consoleTokenRef"]);
         let everything = json!({
             "displayName": "a", "type": "Api", "codingAssistant": "a", "models": ["m"], "expiresInDays": 1, "email": "a@b.c",
-            "budget": {"amount": "1", "period": "Once"}, "active": false, "debugMode": true, "rotation": {}, "secret": {},
+            "budget": {"amount": "1", "period": "Once"}, "rateLimit": {"parallel": 1}, "active": false, "debugMode": true, "rotation": {}, "secret": {},
             "deletionPolicy": "Delete", "externalId": "a", "managementPolicy": "Manage", "suspend": true,
         });
         let mut all = SpecField::ALL.map(SpecField::name);

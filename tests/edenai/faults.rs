@@ -34,10 +34,13 @@ fn minted(emulator: &Emulator) -> Vec<(String, Option<u64>)> {
 const V2: FaultContract = FaultContract {
     vendor_id: VendorId::EdenAiV2,
     token: V2_TOKEN,
-    keys: TOKENS,
+    calls: |method| (method, TOKENS),
+    gone: r#"{"error":"x"}"#,
+    aside: |_| None,
     connect: |wire| Box::new(EdenAiV2::new(wire)),
     kind: KeyType::Api,
     id: "name",
+    name: "name",
     time: "expire_time",
     envelope: "",
     update: Some("PATCH"),
@@ -50,7 +53,7 @@ const V2: FaultContract = FaultContract {
 const V3: FaultContract = FaultContract {
     vendor_id: VendorId::EdenAiV3,
     token: V3_TOKEN,
-    keys: KEYS,
+    calls: |method| (method, KEYS),
     connect: |wire| Box::new(EdenAiV3::new(wire)),
     id: "id",
     envelope: "results",
@@ -64,7 +67,7 @@ const V3: FaultContract = FaultContract {
 /// The answer to a removal of an auth key has no body that could be cut short.
 const ISSUER: FaultContract = FaultContract {
     token: ISSUER_TOKEN,
-    keys: AUTH_KEYS,
+    calls: |method| (method, AUTH_KEYS),
     connect: |wire| Box::new(Issuer::new(wire)),
     kind: KeyType::Management,
     update: None,

@@ -58,7 +58,7 @@ async fn an_amendment_changes_its_fields_and_keeps_all_others() {
             Field::Budget => expected.max_usage = Some(7),
             Field::Email => expected.email = Some("ops@example.com".to_owned()),
             Field::DebugMode => expected.debug_mode = true,
-            Field::Expiry => panic!("fixed when a key is made"),
+            Field::Expiry | Field::RateLimit => panic!("it cannot be changed"),
         }
         assert!(world.only_key() == expected, "{field:?}: {:?}", world.only_key());
     }

@@ -170,7 +170,7 @@ async fn a_token_travels_in_the_header_that_the_driver_says() {
             let only = headers.values().filter(|it| it.to_str().is_ok_and(|it| it.contains(TOKEN))).count();
             (if right && only == 1 { 200 } else { 400 }, "[]".into())
         });
-        let wire = stub.wire(TOKEN).accessed(Access { header });
+        let wire = stub.wire(TOKEN).accessed(Access { header, ..Access::PUBLIC });
         assert_eq!(driver(wire).list().await, Ok(Vec::new()), "{header:?}");
     }
 }

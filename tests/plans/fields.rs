@@ -60,6 +60,7 @@ fn values(field: &str, capabilities: &Capabilities) -> Option<[Value; 2]> {
         }
         "models" => of(json!(["one"]), json!(["one", "another"])),
         "budget" => of(budget("10"), budget("20")),
+        "rateLimit" => of(json!({"parallel": 1}), json!({"requestsPerMinute": 60, "parallel": 1})),
         "expiresInDays" => of(json!(30), json!(60)),
         "email" => of(json!("one@example.com"), json!("another@example.com")),
         "active" | "debugMode" => of(json!(true), json!(false)),
@@ -99,7 +100,8 @@ fn shown(settings: &Settings, expires_at: Option<Timestamp>) -> Listed {
             budget: Some(settings.budget),
             email: Some(settings.email),
             debug_mode: Some(settings.debug_mode),
-            capped: None,
+            rate_limit: Some(settings.rate_limit),
+            ..Shown::default()
         },
         expires_at,
         ..listed("one", -90_000)

@@ -54,7 +54,7 @@ pub fn listed(name: &str, made: i64) -> Listed {
             budget: Some(None),
             email: None,
             debug_mode: Some(false),
-            capped: None,
+            ..Shown::default()
         },
     }
 }

@@ -384,8 +384,7 @@ impl ProviderKeyPorts for ProviderModel {
 pub fn token(uid: &str) -> ConsoleToken {
     let vendor = Vendor {
         edgee: Some(EdgeeVendor { organization_id: "org-of-the-model".into() }),
-        eden_ai: None,
-        cortecs: None,
+        ..Vendor::default()
     };
     let spec = ConsoleTokenSpec {
         vendor,

@@ -156,7 +156,7 @@ impl Vendor {
                 budget: Some(None),
                 email: None,
                 debug_mode: Some(false),
-                capped: None,
+                ..Shown::default()
             },
         };
         self.keys.push(Key { id, ours, history: vec![(now, Some(listed.clone()))] });
@@ -180,7 +180,7 @@ fn set(key: &mut Listed, field: Field, (name, to): (&String, &Settings)) {
         }
         Field::Active => key.shown.active = Some(to.active),
         Field::Models => key.shown.models = Some(to.models.clone()),
-        Field::Budget | Field::Email | Field::DebugMode | Field::Expiry => {}
+        Field::Budget | Field::RateLimit | Field::Email | Field::DebugMode | Field::Expiry => {}
     }
 }
 

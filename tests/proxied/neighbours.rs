@@ -16,35 +16,39 @@ fn whole() -> bool {
     std::env::var("KEYSMITH_ATTACK").is_ok_and(|it| it == "1")
 }
 
-struct Measured<'a> {
-    modest: &'a Neighbour,
+/// Namespaces whose keys are measured in turn: the rate limit of one organization is not what is measured, and the 99th
+/// percentile of few samples is chance.
+const MODEST: usize = 3;
+
+struct Measured {
+    modest: Vec<Neighbour>,
     made: usize,
-    samples: usize,
 }
 
-impl Measured<'_> {
-    /// The time from the creation of a key until it is Ready: the 99th percentile.
-    async fn p99(&mut self) -> Duration {
+impl Measured {
+    /// The time from the creation of a key until it is Ready: the 99th percentile of that many keys.
+    async fn p99(&mut self, samples: usize) -> Duration {
         let mut times = Vec::new();
-        for _ in 0..self.samples {
+        for _ in 0..samples {
             self.made += 1;
+            let modest = &self.modest[self.made % MODEST];
             let name = format!("sample-{}", self.made);
             let began = Instant::now();
-            self.modest.create_key(&name, json!({})).await;
-            while !is_ready(&self.modest.api("GatewayApiKey").get(&name).await.unwrap().data) {
+            modest.create_key(&name, json!({})).await;
+            while !is_ready(&modest.api("GatewayApiKey").get(&name).await.unwrap().data) {
                 sleep(Duration::from_millis(2)).await;
                 assert!(began.elapsed() < Duration::from_secs(120), "{name} is not Ready");
             }
             times.push(began.elapsed());
-            // Its own rate limit is not what is measured.
-            sleep(Duration::from_millis(400)).await;
+            sleep(Duration::from_millis(150)).await;
         }
+        let of_first = |share: usize| times[..times.len().div_ceil(share)].iter().max().copied();
+        let (first, all) = (of_first(10), of_first(1));
         times.sort_unstable();
         println!(
-            "median {:?}, 90th percentile {:?}, most {:?}",
+            "median {:?}, 90th percentile {:?}, most {all:?}, most of the first tenth {first:?}",
             times[times.len() / 2],
             times[times.len() * 9 / 10],
-            times[times.len() - 1]
         );
         times[(times.len() * 99).div_ceil(100) - 1]
     }
@@ -58,24 +62,26 @@ fn is_ready(data: &Value) -> bool {
 /// A hanging vendor, a thousand broken objects and six hundred good ones of a neighbour.
 pub async fn nobody_waits_for_a_stranger() {
     let mut stage = Stage::set().await;
-    let modest = stage.neighbour("org_modest").await;
+    let mut modest = Vec::new();
+    for number in 0..MODEST {
+        modest.push(stage.neighbour(&format!("org_modest_{number}")).await);
+    }
     let greedy = stage.neighbour("org_greedy").await;
-    let namespaces = format!("{},{},{}", stage.namespace, modest.namespace, greedy.namespace);
+    let namespaces: Vec<_> = modest.iter().chain([&greedy]).map(|it| it.namespace.as_str()).collect();
+    let namespaces = format!("{},{}", stage.namespace, namespaces.join(","));
     let mut operator = stage.operator_of(&namespaces);
-    let (few, many) = if whole() { (100, 1) } else { (5, 100) };
-    let mut measured = Measured { modest: &modest, made: 0, samples: if whole() { 120 } else { 2 } };
+    let (few, many, samples) = if whole() { (100, 1, 400) } else { (5, 100, MODEST) };
+    let mut measured = Measured { modest, made: 0 };
     // The first keys wait for connections and caches, which is nobody's fault.
-    let samples = std::mem::replace(&mut measured.samples, 2);
-    measured.p99().await;
-    measured.samples = samples;
-    let alone = measured.p99().await;
+    measured.p99(MODEST * 2).await;
+    let alone = measured.p99(samples).await;
     let mut ratios = Vec::new();
     // Every create call of the neighbour's organization hangs.
     stage.emulator.faults().add(Rule::always("POST", "org_greedy", Effect::Hang));
     for number in 0..few {
         greedy.create_key(&format!("hangs-{number}"), json!({})).await;
     }
-    ratios.push(("hanging", measured.p99().await, 1.2));
+    ratios.push(("hanging", measured.p99(samples).await, 1.2));
     stage.emulator.faults().clear();
     // What the vendor cannot do is refused by the operator, each time it looks.
     for number in 0..1000 / many {
@@ -83,11 +89,11 @@ pub async fn nobody_waits_for_a_stranger() {
             .create_key(&format!("broken-{number}"), json!({"budget": {"amount": "1", "period": "Weekly"}}))
             .await;
     }
-    ratios.push(("broken", measured.p99().await, 2.0));
+    ratios.push(("broken", measured.p99(samples).await, 2.0));
     for number in 0..600 / many {
         greedy.create_key(&format!("good-{number}"), json!({})).await;
     }
-    ratios.push(("good", measured.p99().await, 2.0));
+    ratios.push(("good", measured.p99(samples).await, 2.0));
     let memory = operator.peak_memory();
     assert!(operator.runs(), "the operator runs on");
     let mut violations = Vec::new();

@@ -101,7 +101,7 @@ pub async fn an_observed_key_is_shown_and_left_alone(world: &mut World) {
     assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
     assert_eq!(world.entry("checkout", "key").await, None);
     if world.vendor_id.capabilities().disable {
-        assert!(world.edgee().edit_key(&id, |key| key.active = false));
+        assert!(world.vendor().switch_off(&id));
         world
             .eventually("status follows the key", async || {
                 let status = world.status("GatewayApiKey", "checkout").await;

@@ -125,6 +125,7 @@ async fn secrets_of_people(world: &World, object: &Value, (vendor_id, seed): (Ve
         VendorId::EdenAiV3 if spec["vendor"]["edenAi"]["tier"] == "Issuer" => &seed.edenai_issuer,
         VendorId::EdenAiV3 => &seed.edenai_v3,
         VendorId::Cortecs => &seed.cortecs,
+        VendorId::LiteLlm => &seed.litellm,
     };
     if let Some(name) = spec["secretRef"]["name"].as_str() {
         world.write_secret(name, &[(text(&spec["secretRef"]["key"]), token)]).await;

@@ -58,12 +58,12 @@ pub async fn a_settled_key_costs_nothing(world: &mut World) {
     }
     world.pass(Duration::from_secs(60), Duration::from_secs(2)).await;
     let (writes, calls) = (world.writes().len(), world.vendor_writes().len());
-    let before = world.emulator.calls().len();
+    let before = world.asked().len();
     world.pass(Duration::from_secs(86_400), Duration::from_secs(10)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new(), "writes at rest");
     assert_eq!(world.vendor_writes().len(), calls, "vendor calls at rest");
     // One listing per poll, whatever the number of keys: a day of five-minute polls, or ten seconds of two.
-    let polls = world.emulator.calls().len() - before;
+    let polls = world.asked().len() - before;
     let most = if world.is_simulated() { 86_400 / 270 + 1 } else { 7 };
     assert!(polls <= most, "{polls} calls");
 }
@@ -222,11 +222,11 @@ pub async fn a_restart_with_settled_keys_writes_nothing_and_calls_once(world: &m
         world.ready("GatewayApiKey", &format!("key-{number}")).await;
     }
     world.stop().await;
-    let (writes, calls) = (world.writes().len(), world.emulator.calls().len());
+    let (writes, calls) = (world.writes().len(), world.asked().len());
     world.start().await;
     world.pass(Duration::from_secs(120), Duration::from_millis(1200)).await;
     assert_eq!(world.writes()[writes..], Vec::<String>::new());
-    let after: Vec<_> = world.emulator.calls()[calls..].iter().map(|it| it.method.clone()).collect();
+    let after: Vec<_> = world.asked()[calls..].iter().map(|it| it.method.clone()).collect();
     assert_eq!(after, ["GET"], "one listing verifies the token and every key");
 }
 

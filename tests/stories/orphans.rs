@@ -168,7 +168,7 @@ pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World)
     sweeping(world).await;
     world.key("kept", json!({})).await;
     hours(world, 1).await;
-    let (before, calls) = (world.cluster().requests().len(), world.emulator.calls().len());
+    let (before, calls) = (world.cluster().requests().len(), world.asked().len());
     hours(world, 3).await;
     let requests = world.cluster().requests().split_off(before);
     let asked: Vec<_> = requests
@@ -189,7 +189,7 @@ pub async fn a_sweep_reads_the_ledger_last_and_writes_nothing(world: &mut World)
     }
     assert!(asked.iter().all(|it| it.starts_with("list ")), "{asked:?}");
     // The sweep uses the listing of the poll.
-    let polls = world.emulator.calls().len() - calls;
+    let polls = world.asked().len() - calls;
     assert!((32..=41).contains(&polls), "{polls} calls in three hours");
 }
 

@@ -10,7 +10,7 @@ fn usage(world: &World) -> Value {
     match world.vendor_id {
         VendorId::Cortecs => json!({"interval": "1m", "path": "/manage/usage", "lowBalance": "20"}),
         VendorId::EdenAiV2 => json!({"interval": "1m", "lowBalance": "20"}),
-        VendorId::EdenAiV3 | VendorId::Edgee => json!({"interval": "1m"}),
+        VendorId::EdenAiV3 | VendorId::Edgee | VendorId::LiteLlm => json!({"interval": "1m"}),
     }
 }
 
@@ -107,7 +107,7 @@ pub async fn unreadable_spending_is_reported_and_keys_still_work(world: &mut Wor
         json!({"interval": "1m", "path": "/nowhere"})
     } else {
         let broken = keysmith::emulator::Effect::Status { code: 403, retry_after: None };
-        for path in ["/logs/export", "/manage/usage", "/cost_management"] {
+        for path in ["/logs/export", "/manage/usage", "/cost_management", "/daily/activity"] {
             world.emulator.faults().add(keysmith::emulator::Rule::always("GET", path, broken.clone()));
         }
         json!({"interval": "1m"})

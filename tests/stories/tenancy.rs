@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const SHARED: &str = "ClusterConsoleToken";
-const ROOT: &str = "ek_live_emulated-story-token-root";
+const ROOT: &str = "sk-ek_live_emulated-story-token-root";
 
 /// An operator of all namespaces, the Secret of the shared token in its namespace, and two namespaces of teams.
 async fn platform(world: &mut World) {

@@ -64,12 +64,12 @@ pub async fn bytes_that_cannot_be_a_token_are_never_sent(world: &mut World) {
     for (value, words) in [
         ("", "is empty"),
         (" \t", "white space"),
-        ("ek_live_emulated-story-token\n\n", "line break"),
+        ("sk-ek_live_emulated-story-token\n\n", "line break"),
         ("ek_live_emulated\r\nX-Evil: 1", "line break"),
-        ("\u{feff}ek_live_emulated-story-token", "byte order mark"),
-        ("ek_live_emulated-story-token\u{a0}", "no-break space"),
-        ("Bearer ek_live_emulated-story-token", "Bearer"),
-        ("\"ek_live_emulated-story-token\"", "quotes"),
+        ("\u{feff}sk-ek_live_emulated-story-token", "byte order mark"),
+        ("sk-ek_live_emulated-story-token\u{a0}", "no-break space"),
+        ("Bearer sk-ek_live_emulated-story-token", "Bearer"),
+        ("\"sk-ek_live_emulated-story-token\"", "quotes"),
     ] {
         world.write_secret("edgee-console", &[("token", value)]).await;
         if world.api("ConsoleToken").get_opt("edgee").await.unwrap().is_none() {
@@ -315,8 +315,8 @@ pub async fn a_token_replaced_during_deletions_still_cleans_up(world: &mut World
     world.delete("ConsoleToken", "edgee").await;
     world.delete("GatewayApiKey", "checkout").await;
     world.reason("GatewayApiKey", "checkout", "DeletionBlocked").await;
-    world.vendor().add_token("ek_live_emulated-fresh");
-    world.write_secret("edgee-console", &[("token", "ek_live_emulated-fresh")]).await;
+    world.vendor().add_token("sk-ek_live_emulated-fresh");
+    world.write_secret("edgee-console", &[("token", "sk-ek_live_emulated-fresh")]).await;
     world.gone("GatewayApiKey", "checkout").await;
     world.gone("ConsoleToken", "edgee").await;
     assert!(world.keys().is_empty());

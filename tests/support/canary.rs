@@ -5,9 +5,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 /// The prefixes of every secret of the emulator and of the tests.
-const MARKS: [&str; 8] = [
+const MARKS: [&str; 9] = [
     "sk-edgee-emulated-",
     "ek_live_emulated",
+    "sk-litellm-emulated-",
     "sk-eden-emulated-",
     "mgmt-eden-emulated-",
     "eden-v2-emulated-",

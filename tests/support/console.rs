@@ -125,7 +125,8 @@ impl World {
 
     /// The entry of a create call among them.
     pub fn creation(&self) -> String {
-        format!("POST {}", self.vendor_id.collection())
+        let (method, path) = self.vendor_id.call("POST");
+        format!("{method} {path}")
     }
 
     /// The number of create calls that were sent.
@@ -134,17 +135,26 @@ impl World {
     }
 
     /// The number of calls of that method whose path contains the collection's.
-    pub fn calls(&self, method: &str) -> usize {
-        self.emulator.count(method, self.vendor_id.collection())
+    pub fn calls(&self, method: &'static str) -> usize {
+        let (method, path) = self.vendor_id.call(method);
+        self.emulator.count(method, path)
+    }
+
+    /// The calls so far, without those that a driver makes as a part of a listing.
+    pub fn asked(&self) -> Vec<keysmith::emulator::Call> {
+        let calls = self.emulator.calls().into_iter();
+        calls.filter(|it| !self.vendor_id.asks_beside(&it.path)).collect()
     }
 
     /// Makes every later call of that method to the collection and its entries fail.
-    pub fn fail(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::always(method, self.vendor_id.collection(), effect));
+    pub fn fail(&self, method: &'static str, effect: Effect) {
+        let (method, path) = self.vendor_id.call(method);
+        self.emulator.faults().add(Rule::always(method, path, effect));
     }
 
     /// Makes the next such call fail.
-    pub fn fail_once(&self, method: &str, effect: Effect) {
-        self.emulator.faults().add(Rule::once(method, self.vendor_id.collection(), effect));
+    pub fn fail_once(&self, method: &'static str, effect: Effect) {
+        let (method, path) = self.vendor_id.call(method);
+        self.emulator.faults().add(Rule::once(method, path, effect));
     }
 }

@@ -10,7 +10,7 @@ pub mod stage;
 
 use super::garbage::month;
 use super::orders::{budgeted, id, order, renamed};
-use super::stub::Stub;
+use super::stub::{Aside, Stub};
 use ::secrecy::SecretString;
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::emulator::VendorId;
@@ -42,6 +42,12 @@ pub struct Contract {
     pub kind: KeyType,
     /// The field that identifies a key.
     pub id: &'static str,
+    /// The field with the name of a key.
+    pub name: &'static str,
+    /// The field of an answer about one key that holds the key, if it is not the answer itself.
+    pub inside: Option<&'static str>,
+    /// The answers to calls that the driver makes beside the one in question.
+    pub aside: Aside,
     /// The fields of a new key that may hold its secret.
     pub secret: &'static [&'static str],
     /// Whether keys can be changed.
@@ -103,7 +109,7 @@ pub enum Call {
 impl Contract {
     /// The driver with a wire to a stub.
     pub fn stubbed(&self, stub: &Arc<Stub>) -> Box<dyn Gateway> {
-        (self.connect)(stub.wire(self.token))
+        (self.connect)(stub.wire_beside(self.token, self.aside))
     }
 
     /// The driver with a wire to the emulated vendor.

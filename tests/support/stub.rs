@@ -13,6 +13,24 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Answers calls that a driver makes beside the one that a test is about.
+pub type Aside = fn(&Request<Bytes>) -> Option<(u16, Bytes)>;
+
+struct Beside {
+    stub: Arc<Stub>,
+    aside: Aside,
+}
+
+#[async_trait]
+impl Transport for Beside {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let Some((status, body)) = (self.aside)(&request) else { return self.stub.send(request).await };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        Ok(response)
+    }
+}
+
 type Script = Box<dyn Fn(&Request<Bytes>) -> (u16, Bytes) + Send + Sync>;
 
 /// Answers every request by a function, and records the requests.
@@ -49,6 +67,13 @@ impl Stub {
     pub fn wire(self: &Arc<Self>, token: &str) -> Wire {
         let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
         wire("http://vendor.test", token, self.clone(), &clock)
+    }
+
+    /// A wire to this stub, except for the calls that `aside` answers.
+    pub fn wire_beside(self: &Arc<Self>, token: &str, aside: Aside) -> Wire {
+        let clock = Clock::from_fn(|| Timestamp::UNIX_EPOCH);
+        let transport = Arc::new(Beside { stub: self.clone(), aside });
+        wire("http://vendor.test", token, transport, &clock)
     }
 
     pub fn count(&self) -> usize {

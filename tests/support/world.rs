@@ -34,7 +34,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// The organization at the vendor.
 pub const ORG: &str = "org_test";
 /// The working console token.
-pub const TOKEN: &str = "ek_live_emulated-story-token";
+pub const TOKEN: &str = "sk-ek_live_emulated-story-token";
 /// Time between two listings in the simulated world and in the real one.
 const POLLS: (i64, i64) = (300, 2);
 

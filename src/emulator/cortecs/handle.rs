@@ -13,6 +13,8 @@ pub(in crate::emulator) const VENDOR: Row = Row {
     path: "cortecs",
     gateway_path: "cortecs-gateway",
     collection: "/manage/api-keys",
+    calls: |method| (method, "/manage/api-keys"),
+    beside: |_| false,
     console: |emulator| Box::new(emulator.cortecs()),
 };
 

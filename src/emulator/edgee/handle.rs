@@ -14,6 +14,8 @@ pub(in crate::emulator) const VENDOR: Row = Row {
     path: "edgee",
     gateway_path: "edgee-gateway",
     collection: "/api_keys",
+    calls: |method| (method, "/api_keys"),
+    beside: |_| false,
     console: |emulator| Box::new(emulator.edgee()),
 };
 
@@ -63,6 +65,10 @@ impl Console for Edgee {
 
     fn unlimit(&self, id: &str) -> bool {
         self.edit_key(id, |key| key.max_usage = None)
+    }
+
+    fn switch_off(&self, id: &str) -> bool {
+        self.edit_key(id, |key| key.active = false)
     }
 
     fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {

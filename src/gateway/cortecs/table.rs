@@ -47,12 +47,14 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     // the project see.
     lists_whole_account: false,
     // Budgets of the console begin at 00:00 UTC (§3.4).
-    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC" },
+    budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC", keeps_spent: false },
     fields,
     provider_keys: false,
     project_settings: true,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),
+    // Nothing is documented.
+    revocation_lag: SignedDuration::ZERO,
     // Not documented either (§3.7).
     calls_per_second: 2,
     burst: 6,
@@ -78,6 +80,9 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::unsupported(
             "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
         ),
+        SpecField::RateLimit => {
+            FieldSupport::unsupported("keys have no such limits there; leave it out")
+        }
         SpecField::ExpiresInDays => FieldSupport::operator(
             "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
         ),

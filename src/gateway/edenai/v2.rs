@@ -225,7 +225,12 @@ impl Gateway for EdenAiV2 {
                 Field::Budget => body.extend(spending(budget, left, number)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // These cannot be changed by this API, so drift is never reported in them.
-                Field::DisplayName | Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
+                Field::DisplayName
+                | Field::Active
+                | Field::Models
+                | Field::RateLimit
+                | Field::Email
+                | Field::DebugMode => {}
             }
         }
         let answer = self.patch(&id.0, body).await?;

@@ -226,7 +226,7 @@ impl Gateway for EdenAiV3 {
                 Field::Budget => body.extend(spending(budget, left, decimal)),
                 Field::Expiry => drop(body.insert("expire_time".into(), expiry(amendment.to.expiry.date()))),
                 // The vendor has no such settings, so drift is never reported in them.
-                Field::Active | Field::Models | Field::Email | Field::DebugMode => {}
+                Field::Active | Field::Models | Field::RateLimit | Field::Email | Field::DebugMode => {}
             }
         }
         let answer = self.patch(id, body).await?;

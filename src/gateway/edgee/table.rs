@@ -55,13 +55,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: true,
         currency: "USD",
         // The day of the reset is not documented; a calendar month in UTC is assumed (§1.17).
-        zone: "UTC",
+        zone: "UTC", keeps_spent: false,
     },
     fields,
     provider_keys: true,
     project_settings: false,
     // Not documented; a key that is listed later than this is recognised by its mark and revoked.
     listing_lag: SignedDuration::from_secs(30),
+    // Nothing is documented.
+    revocation_lag: SignedDuration::ZERO,
     // Not documented either (§1.16).
     calls_per_second: 20,
     burst: 60,
@@ -79,6 +81,9 @@ const fn fields(field: SpecField) -> FieldSupport {
         }
         SpecField::Models => FieldSupport::in_place("empty admits every model"),
         SpecField::Budget => FieldSupport::in_place("whole USD, period Monthly"),
+        SpecField::RateLimit => {
+            FieldSupport::unsupported("keys have no such limits there; leave it out")
+        }
         SpecField::ExpiresInDays => {
             FieldSupport::at_creation("a change replaces the key; replaced before it expires")
         }

@@ -25,7 +25,7 @@ pub fn refused(fault: &Fault, token: &AnyToken, hint: &str, next: Timestamp, aga
     };
     let message = match &fault.kind {
         FaultKind::TokenRefused | FaultKind::Forbidden if !hint.is_empty() => {
-            format!("{fault}; {hint}; {tried}")
+            format!("{fault}; {hint} (read from {place}); {tried}")
         }
         FaultKind::TokenRefused if token.spec().mint.is_some() => format!(
             "{fault}; have another one made: set the annotation keysmith.dev/rotate-requested-at of this token to a new value; \

@@ -101,7 +101,8 @@ impl<P: KeyPorts> KeyPass<P> {
     ) -> Result<Done, Error> {
         let limit = Limit { micros: share.max(1), period: Period::Once };
         let to = Settings { budget: Some(limit), ..act.desired.settings.clone() };
-        let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left: None };
+        let left = Some(limit.micros);
+        let amendment = Amendment { fields: vec![Field::Budget], to, name: String::new(), left };
         let sent = act.account.amend(id, &amendment).await;
         let moot = |fault: &Fault| fault.kind == FaultKind::NotFound || fault.kind.is_rejection();
         if let Err(fault) = &sent

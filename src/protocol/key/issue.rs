@@ -191,6 +191,8 @@ impl<P: KeyPorts> Issue<P> {
             coding_assistant: self.desired.coding_assistant.clone(),
             models: settings.models.clone(),
             budget: settings.budget,
+            rate_limit: settings.rate_limit,
+            active: settings.active,
             left: self.shares.map(|it| it.new),
             expires_in_days: self.desired.expires_in_days,
             expires_at: expiry::of_new(&self.desired, self.ports.now()),

@@ -3,7 +3,7 @@
 
 use super::stage::{OptionalCalls, Stage, stage};
 use crate::support::orders::{budgeted, id, limit, order};
-use crate::support::stub::Stub;
+use crate::support::stub::{Aside, Stub};
 use keysmith::api::gateway_api_key::KeyType;
 use keysmith::api::shared::Period;
 use keysmith::emulator::{Effect, Emulator, Rule, VendorId};
@@ -13,6 +13,7 @@ use keysmith::gateway::{Gateway, Order};
 use keysmith::plan::fault::{Fault, FaultKind};
 use keysmith::plan::listing::KeyId;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,12 +21,18 @@ use tokio::time::Instant;
 pub struct FaultContract {
     pub vendor_id: VendorId,
     pub token: &'static str,
-    /// Text in the path of every call about keys.
-    pub keys: &'static str,
+    /// Method and path, as a fault rule names them, of the call that reads (GET), makes (POST), changes (the method of an
+    /// update) or deletes (DELETE) keys.
+    pub calls: fn(&'static str) -> (&'static str, &'static str),
+    /// The answer to a call about a key that does not exist.
+    pub gone: &'static str,
+    /// The answers to calls that the driver makes beside the one in question.
+    pub aside: Aside,
     pub connect: fn(Wire) -> Box<dyn Gateway>,
     pub kind: KeyType,
     /// The vendor's field for the id, and a time field that every key has.
     pub id: &'static str,
+    pub name: &'static str,
     pub time: &'static str,
     /// The field of a listing that holds its rows; empty if a listing is a bare array.
     pub envelope: &'static str,
@@ -113,13 +120,26 @@ impl FaultContract {
         }
     }
 
+    /// An id in the vendor's form.
+    fn hashed(&self, id: &str) -> String {
+        if self.id == "token" { format!("{:0>64}", id.len()) } else { id.to_owned() }
+    }
+
+    fn rule(&self, method: &'static str) -> (&'static str, &'static str) {
+        (self.calls)(method)
+    }
+
+    fn stubbed(&self, stub: &Arc<Stub>) -> Box<dyn Gateway> {
+        (self.connect)(stub.wire_beside(self.token, self.aside))
+    }
+
     fn driver(&self, stage: &Stage) -> Box<dyn Gateway> {
         (self.connect)(stage.wire(self.vendor_id, self.token))
     }
 
     /// A driver whose vendor answers every request with this status and an error without details.
     fn refusing(&self, status: u16) -> Box<dyn Gateway> {
-        (self.connect)(Stub::always(status, r#"{"error":"x"}"#).wire(self.token))
+        self.stubbed(&Stub::always(status, self.gone))
     }
 
     /// One key, one call, one fault. Returns the result, its duration, and the stage.
@@ -131,7 +151,8 @@ impl FaultContract {
         // Some vendors identify keys by their creation time, too.
         tokio::time::sleep(Duration::from_secs(1)).await;
         stage.emulator.clear_calls();
-        stage.fault_once(self.method(op), self.keys, effect.clone());
+        let (method, path) = self.rule(self.method(op));
+        stage.fault_once(method, path, effect.clone());
         let start = Instant::now();
         let outcome = op.run(driver.as_ref(), (self, &old)).await;
         let took = start.elapsed();
@@ -244,7 +265,7 @@ impl FaultContract {
 
     /// A malformed 2xx answer to an update: whether the key was changed is unknown.
     pub async fn unbelievable_updates(&self) {
-        let Some(method) = self.update else { return };
+        let Some(method) = self.update.map(|it| self.rule(it).0) else { return };
         let wanted = budgeted(Some(limit(BUDGET, Period::Once)));
         let lies = [
             "<html></html>",
@@ -262,13 +283,13 @@ impl FaultContract {
                 it if it == method => (200, lie.into()),
                 _ => (404, "{}".into()),
             });
-            let driver = (self.connect)(stub.wire(self.token));
+            let driver = self.stubbed(&stub);
             let fault = driver.amend(&id("key_1"), &wanted).await.expect_err(lie);
             assert!(fault.kind.is_malformed(), "{lie}: {fault}");
             assert_eq!(fault, Fault::ambiguous(fault.kind.clone()), "{lie}");
         }
         for answer in ["", "  ", "{}", r#"{"id":"key_1","errors":0}"#] {
-            let driver = (self.connect)(Stub::always(200, answer).wire(self.token));
+            let driver = self.stubbed(&Stub::always(200, answer));
             driver.amend(&id("key_1"), &wanted).await.expect(answer);
         }
     }
@@ -284,9 +305,9 @@ impl FaultContract {
             let driver = self.driver(&stage);
             let made = driver.mint(&self.order("old")).await.unwrap().key.id;
             let row = |name: &str| {
-                let mut row = json!({"name": name});
+                let mut row = json!({self.name: name});
                 if !named {
-                    row["id"] = json!(if name == mark { "key_odd" } else { "key_theirs" });
+                    row[self.id] = json!(self.hashed(if name == mark { "key_odd" } else { "key_theirs" }));
                 }
                 row[self.time] = value.clone();
                 row
@@ -328,7 +349,7 @@ impl FaultContract {
             // If the name is the identity, a name that cannot be part of a path has no mark of ours; humans choose any
             // name.
             let stranger =
-                if self.id == "name" { json!({"name": bad}) } else { json!({"id": bad, "name": "theirs"}) };
+                if self.id == "name" { json!({"name": bad}) } else { json!({self.id: bad, self.name: "theirs"}) };
             self.also_listed(&stage, vec![stranger]);
             driver.list().await.unwrap_or_else(|fault| panic!("{bad}: {fault}"));
             // Legacy keys have no id at Eden AI v3 and do not count as malformed.
@@ -339,7 +360,7 @@ impl FaultContract {
                 assert!(driver.list().await.unwrap().iter().all(|key| key.name != mark));
                 continue;
             }
-            let mut row = json!({"name": mark});
+            let mut row = json!({self.name: mark});
             row[self.id] = bad.clone();
             self.also_listed(&stage, vec![row]);
             let fault = self.driver(&stage).list().await.expect_err("a marked entry without an id");
@@ -353,7 +374,8 @@ impl FaultContract {
     }
 
     fn also_listed(&self, stage: &Stage, rows: Vec<Value>) {
-        stage.emulator.faults().add(Rule::always("GET", self.keys, Effect::ExtraRows { rows }));
+        let (method, path) = self.rule("GET");
+        stage.emulator.faults().add(Rule::always(method, path, Effect::ExtraRows { rows }));
     }
 
     /// An answer without a list does not say that there are no keys.
@@ -364,7 +386,7 @@ impl FaultContract {
                 "" => value.clone(),
                 name => json!({name: value, "total": 0, "total_count": 0, "has_more": false}),
             };
-            let driver = (self.connect)(Stub::always(200, envelope.to_string()).wire(self.token));
+            let driver = self.stubbed(&Stub::always(200, envelope.to_string()));
             let fault = driver.list().await.expect_err(&envelope.to_string());
             assert!(fault.kind.is_malformed(), "{envelope}: {fault}");
             if !self.envelope.is_empty() {

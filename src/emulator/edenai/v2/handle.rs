@@ -15,6 +15,8 @@ pub(in crate::emulator) const VENDOR: Row = Row {
     path: "edenai",
     gateway_path: "edenai-gateway",
     collection: "/custom_token/",
+    calls: |method| (method, "/custom_token/"),
+    beside: |_| false,
     console: |emulator| Box::new(emulator.edenai().v2()),
 };
 

@@ -15,6 +15,8 @@ pub(in crate::emulator) const VENDOR: Row = Row {
     path: "edenai",
     gateway_path: "edenai-gateway",
     collection: "/manage/keys/",
+    calls: |method| (method, "/manage/keys/"),
+    beside: |_| false,
     console: |emulator| Box::new(emulator.edenai().v3()),
 };
 

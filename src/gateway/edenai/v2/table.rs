@@ -47,13 +47,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: false,
         currency: "USD",
         // Documented for v3 (§2.8); v2 has had v3's resets since July 2026 (§2.3).
-        zone: "Europe/Paris",
+        zone: "Europe/Paris", keeps_spent: false,
     },
     fields,
     provider_keys: false,
     project_settings: false,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),
+    // Nothing is documented.
+    revocation_lag: SignedDuration::ZERO,
     calls_per_second: 5,
     burst: 10,
     refused: "Eden AI may not accept API V2 from outside its console any more; make a management key there and use \
@@ -75,6 +77,9 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::in_place(
             "USD, less than 100000; an edit of the amount makes it what the key has left",
         ),
+        SpecField::RateLimit => {
+            FieldSupport::unsupported("keys have no such limits there; leave it out")
+        }
         SpecField::ExpiresInDays => {
             FieldSupport::in_place("moved and cleared in place; replaced before it expires")
         }

@@ -37,7 +37,7 @@ pub const ISSUER: Capabilities = Capabilities {
     issuer: "",
     usage: UsageSupport { spending: None, balance: false, path: false },
     tells_remaining: false,
-    budget: BudgetSupport { periods: &[], whole: false, currency: "USD", zone: "Europe/Paris" },
+    budget: BudgetSupport { periods: &[], whole: false, currency: "USD", zone: "Europe/Paris", keeps_spent: false },
     fields,
     ..CAPABILITIES
 };
@@ -53,6 +53,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::CodingAssistant
         | SpecField::Models
         | SpecField::Budget
+        | SpecField::RateLimit
         | SpecField::ExpiresInDays
         | SpecField::Email
         | SpecField::Active

@@ -29,7 +29,7 @@ impl Rows {
         let first = self.shown;
         self.shown += page.len();
         let (seen, mut news) = (&mut self.seen, false);
-        let of_old = |row: &Value| row.get("id").is_some_and(Value::is_null) && !entry::is_marked(row);
+        let of_old = |row: &Value| row.get("id").is_some_and(Value::is_null) && !entry::is_marked::<Key>(row);
         let is_key = |row: &Value| row["revoked"] != Value::Bool(true) && !of_old(row);
         let rows = page.into_iter().enumerate().filter(|(_, row)| {
             let new = match row["id"].as_str().filter(|id| lenient::is_id(id)) {

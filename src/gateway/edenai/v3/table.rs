@@ -57,13 +57,15 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: false,
         currency: "USD",
         // Midnight in Paris: daily, on Mondays, on the 1st (§2.8).
-        zone: "Europe/Paris",
+        zone: "Europe/Paris", keeps_spent: false,
     },
     fields,
     provider_keys: false,
     project_settings: false,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),
+    // Nothing is documented.
+    revocation_lag: SignedDuration::ZERO,
     // Half of the account's limit, because applications share it (§2.11).
     calls_per_second: 5,
     burst: 10,
@@ -85,6 +87,9 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::in_place(
             "USD; an edit of the amount makes it what the key has left; days, weeks and months begin at midnight in Paris",
         ),
+        SpecField::RateLimit => {
+            FieldSupport::unsupported("keys have no such limits there; leave it out")
+        }
         SpecField::ExpiresInDays => FieldSupport::in_place(
             "moved and cleared in place, at least a day ahead; replaced before it expires",
         ),

@@ -1,0 +1,56 @@
+//! The rank of a token: only an administrator of the whole proxy sees every key. Others get a shorter listing with status 200,
+//! by which every other key would look gone (§10).
+
+use super::key::Info;
+use crate::gateway::http::{Call, Wire, gone_is_none};
+use crate::plan::fault::{Fault, FaultKind};
+use http::Method;
+use serde::Deserialize;
+
+/// The roles that see every key. The second may change none, which the first change shows.
+const SEES_ALL: [&str; 2] = ["proxy_admin", "proxy_admin_viewer"];
+
+#[derive(Deserialize)]
+struct Users {
+    users: Vec<User>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(default)]
+    user_id: Option<String>,
+    #[serde(default)]
+    user_role: Option<String>,
+    #[serde(flatten)]
+    _object: (),
+}
+
+/// The user of the token. `None`: it has none, as a master key does, which is no key of the database.
+pub(super) async fn own_user(wire: &Wire) -> Result<Option<String>, Fault> {
+    let answer = gone_is_none(wire.send(Call::new(Method::GET, &["key", "info"])).await)?;
+    let info = answer.map(|it| it.read::<Info>()).transpose()?;
+    match info {
+        None => Ok(None),
+        // A key without a user is no administrator's.
+        Some(info) => info.user().map(|it| Some(it.to_owned())).ok_or(LOWER),
+    }
+}
+
+const LOWER: Fault = Fault::without_effect(FaultKind::Forbidden);
+
+/// Fails unless the token sees every key. The list of users is open to administrators only; those of an organization see it,
+/// too, so the role is read from it.
+pub(super) async fn check(wire: &Wire) -> Result<(), Fault> {
+    let own = own_user(wire).await?;
+    let mut query = vec![("page_size", "1")];
+    query.extend(own.as_deref().map(|it| ("user_ids", it)));
+    let answer = wire.send(Call { query: &query, ..Call::new(Method::GET, &["user", "list"]) }).await?;
+    let users: Users = answer.read()?;
+    let Some(own) = own else { return Ok(()) };
+    let sees_all = |it: &User| {
+        it.user_id.as_deref() == Some(&own) && it.user_role.as_deref().is_some_and(|it| SEES_ALL.contains(&it))
+    };
+    if users.users.iter().any(sees_all) { Ok(()) } else { Err(LOWER) }
+}
