@@ -23,6 +23,7 @@ mod distorted;
 mod exchange;
 mod faults;
 mod fields;
+mod forward;
 mod handle;
 mod log;
 mod route;
@@ -51,7 +52,8 @@ pub use cortecs::Cortecs;
 pub use edenai::{EdenAi, EdenAiV2, EdenAiV3};
 pub use edgee::Edgee;
 pub use faults::{Effect, Faults, Rule};
-pub use handle::{Seen, VendorHandle, VendorId};
+pub use forward::Upstream;
+pub use handle::{Console, Seen, VendorHandle, VendorId};
 pub use litellm::LiteLlm;
 pub use log::Call;
 pub use seed::Seed;
@@ -78,7 +80,7 @@ impl std::error::Error for Dropped {}
 impl Emulator {
     /// An emulator without data. Its time is what `now` says, plus what [`Emulator::advance`] added.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        let shared = Shared { now: Box::new(now), state: Mutex::default() };
+        let shared = Shared { now: Box::new(now), state: Mutex::default(), forwards: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -110,6 +112,13 @@ impl Emulator {
     #[must_use]
     pub fn vendor(&self, vendor_id: VendorId) -> VendorHandle {
         VendorHandle::new(self.clone(), vendor_id)
+    }
+
+    /// Puts a server that somebody else wrote in the place of an emulated vendor: log and faults are the emulator's, and
+    /// every call that is carried out is carried out there.
+    pub fn forward(&self, vendor_id: VendorId, upstream: Arc<dyn Upstream>, console: Arc<dyn Console>) {
+        let mut forwards = self.shared.forwards.lock().unwrap_or_else(PoisonError::into_inner);
+        forwards.insert(vendor_id, forward::Forward { upstream, console });
     }
 
     /// A handle to add and clear fault rules.
@@ -183,6 +192,7 @@ impl Emulator {
 struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
+    forwards: Mutex<forward::Forwards>,
 }
 
 #[derive(Default)]

@@ -157,6 +157,9 @@ mod minting {
     tell_at!(edenai_v3 EdenAiV3 minting: a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
         a_key_that_pretends_to_be_a_token_is_refused);
+    tell_at!(litellm LiteLlm minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_token_in_use_is_not_revoked_with_its_key);
     tell_at!(cortecs Cortecs minting: a_token_is_minted_and_keys_are_made_with_it,
         a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
         a_token_in_use_is_not_revoked_with_its_key);
@@ -296,7 +299,8 @@ tell! {
         those_for_edgee_become_ready_and_work,
         those_for_eden_ai_v3_become_ready_and_work,
         those_for_eden_ai_v2_become_ready_and_work,
-        those_for_cortecs_become_ready_and_work;
+        those_for_cortecs_become_ready_and_work,
+        those_for_litellm_become_ready_and_work;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

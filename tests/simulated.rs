@@ -244,6 +244,11 @@ mod minting {
         a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
         a_token_can_do_without_its_issuer_where_the_vendor_lets_it, a_token_in_use_is_not_revoked_with_its_key,
         a_key_that_pretends_to_be_a_token_is_refused);
+    tell_at!(litellm LiteLlm minting: a_token_is_minted_and_keys_are_made_with_it,
+        a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used,
+        a_new_token_that_does_not_work_does_not_end_the_old_one, a_lost_answer_leaves_one_token,
+        a_token_can_do_without_its_issuer_where_the_vendor_lets_it, a_token_in_use_is_not_revoked_with_its_key,
+        a_key_that_pretends_to_be_a_token_is_refused);
     tell_at!(edgee Edgee minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
     tell_at!(edenai_v2 EdenAiV2 minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
 }
@@ -471,7 +476,8 @@ tell! {
         those_for_edgee_become_ready_and_work,
         those_for_eden_ai_v3_become_ready_and_work,
         those_for_eden_ai_v2_become_ready_and_work,
-        those_for_cortecs_become_ready_and_work;
+        those_for_cortecs_become_ready_and_work,
+        those_for_litellm_become_ready_and_work;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::faults::{Effect, Verdict, judge};
 use super::route::{Moment, Route};
 use super::wire::{self, Inbound, Reply};
-use super::{Dropped, Emulator, distorted};
+use super::{Dropped, Emulator, distorted, forward};
 
 const BOMB_BYTES: usize = 32 << 20;
 const HTML: &str =
@@ -41,33 +41,33 @@ impl Exchange {
 
     pub(super) async fn run(mut self) -> Result<Reply, Dropped> {
         let Some(effect) = self.verdict.effect.take() else {
-            return Ok(self.answer(self.apply()));
+            return Ok(self.answer(self.apply().await?));
         };
         tracing::debug!(sequence = self.sequence, ?effect, "fault");
         match effect {
             Effect::DropBefore => Err(Dropped),
             Effect::DropAfter => {
-                self.apply();
+                let _ = self.apply().await;
                 Err(Dropped)
             }
             Effect::Hang => pending().await,
             Effect::HangAfter => {
-                self.apply();
+                let _ = self.apply().await;
                 pending().await
             }
             Effect::Delay { millis } => self.apply_late(millis).await,
             Effect::DelayAfter { millis } => {
-                let reply = self.apply();
+                let reply = self.apply().await?;
                 sleep(Duration::from_millis(millis)).await;
                 Ok(self.answer(reply))
             }
-            effect => Ok(self.answer(self.distort(&effect))),
+            effect => Ok(self.answer(self.distort(&effect).await?)),
         }
     }
 
     /// The effects that answer at once, without the result.
-    fn distort(&self, effect: &Effect) -> Reply {
-        match effect {
+    async fn distort(&self, effect: &Effect) -> Result<Reply, Dropped> {
+        Ok(match effect {
             Effect::Status { code, retry_after } => {
                 let reply = self.trouble(*code);
                 match retry_after {
@@ -76,7 +76,7 @@ impl Exchange {
                 }
             }
             Effect::AppliedStatus { code } => {
-                self.apply();
+                self.apply().await?;
                 self.trouble(*code)
             }
             Effect::Html => wire::bytes(200, "text/html; charset=utf-8", HTML),
@@ -87,21 +87,31 @@ impl Exchange {
             Effect::Redirect { location } => {
                 wire::with_header(wire::bytes(307, "text/plain", ""), LOCATION, location)
             }
-            Effect::Truncate => halved(self.apply()),
-            _ => self.apply(),
-        }
+            Effect::Truncate => halved(self.apply().await?),
+            _ => self.apply().await?,
+        })
     }
 
     /// Runs in a task of its own, because a vendor goes on working after the caller has hung up.
     async fn apply_late(self, millis: u64) -> Result<Reply, Dropped> {
         let late = tokio::spawn(async move {
             sleep(Duration::from_millis(millis)).await;
-            self.answer(self.apply())
+            Ok(self.answer(self.apply().await?))
         });
-        late.await.map_err(|_| Dropped)
+        late.await.map_err(|_| Dropped)?
     }
 
-    fn apply(&self) -> Reply {
+    async fn apply(&self) -> Result<Reply, Dropped> {
+        let forward = self.route.replaceable().and_then(|it| self.emulator.shared.forward_of(it));
+        if let Some(forward) = forward {
+            self.emulator.shared.with(|state, _| state.log.applied(self.sequence));
+            let reply = forward.upstream.call(forward::request_of(&self.inbound)).await?;
+            return Ok(distorted::listing(reply, &self.verdict.listing));
+        }
+        Ok(self.apply_here())
+    }
+
+    fn apply_here(&self) -> Reply {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
             let moment = Moment { now, lag: self.verdict.lag };

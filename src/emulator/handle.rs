@@ -1,5 +1,7 @@
 //! What the keys of all emulated vendors have in common, so that one story runs at each of them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -94,7 +96,7 @@ impl VendorId {
 
 /// A vendor's console in the hands of a human, and a view of the state, as far as all vendors have it. At Edgee it
 /// works in the organization `org_test`, at other vendors in the demo account.
-pub(super) trait Console {
+pub trait Console: Send + Sync {
     /// Adds a management credential that may do everything with keys.
     fn add_token(&self, token: &str);
 
@@ -124,7 +126,8 @@ pub(super) trait Console {
     }
 
     /// The management credentials that were minted through the API and still exist, oldest first.
-    fn credentials(&self, _now: Timestamp) -> Vec<Seen> {
+    fn credentials(&self, now: Timestamp) -> Vec<Seen> {
+        let _ = now;
         Vec::new()
     }
 
@@ -141,17 +144,20 @@ pub(super) trait Console {
     fn spend(&self, id: &str, micros: u64) -> bool;
 
     /// A human removes the limit of a key and, if it can be changed, its expiry. Returns whether the key existed.
-    fn unlimit(&self, _id: &str) -> bool {
+    fn unlimit(&self, id: &str) -> bool {
+        let _ = id;
         false
     }
 
     /// A human switches a key off. Returns whether the key existed.
-    fn switch_off(&self, _id: &str) -> bool {
+    fn switch_off(&self, id: &str) -> bool {
+        let _ = id;
         false
     }
 
     /// A human moves a key's expiry. Returns whether the key existed.
-    fn expire(&self, _id: &str, _at: Option<Timestamp>) -> bool {
+    fn expire(&self, id: &str, at: Option<Timestamp>) -> bool {
+        let _ = (id, at);
         false
     }
 
@@ -162,6 +168,10 @@ pub(super) trait Console {
     fn switches(&self) -> Value;
 
     /// Sets the named switches.
+    ///
+    /// # Errors
+    ///
+    /// A name or a value that there is not.
     fn switch(&self, patch: Map<String, Value>) -> Result<(), serde_json::Error>;
 }
 
@@ -218,8 +228,9 @@ impl VendorHandle {
         self.vendor_id
     }
 
-    fn console(&self) -> Box<dyn Console> {
-        (self.vendor_id.row().console)(&self.emulator)
+    fn console(&self) -> Arc<dyn Console> {
+        let real = self.emulator.shared.forward_of(self.vendor_id).map(|it| it.console);
+        real.unwrap_or_else(|| (self.vendor_id.row().console)(&self.emulator).into())
     }
 
     /// Adds a management credential that may do everything with keys.

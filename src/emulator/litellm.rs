@@ -50,6 +50,11 @@ impl LiteLlm {
         self.shared.with(|state, _| state.litellm.masters.insert(token.to_owned(), handle::DEMO.to_owned()));
     }
 
+    /// Adds a team.
+    pub fn add_team(&self, team: &str) {
+        self.shared.with(|state, _| state.litellm.teams.insert(team.to_owned()));
+    }
+
     /// Adds a user with that role, and a token of it. A user that exists gets this role.
     pub fn add_user(&self, user: &str, role: Role, token: &str) {
         self.shared.with(|state, now| {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::State;
 use super::cortecs;
 use super::edenai::{self, Version};
+use super::handle::VendorId;
 use super::edgee;
 use super::litellm;
 use super::wire::{Inbound, Reply};
@@ -42,6 +43,14 @@ impl Route {
             Some("cortecs-gateway") => Some(Self::CortecsGateway),
             Some("litellm") => Some(Self::LiteLlmConsole),
             Some("litellm-gateway") => Some(Self::LiteLlmGateway),
+            _ => None,
+        }
+    }
+
+    /// The vendor, if a real server can take its place.
+    pub(super) fn replaceable(self) -> Option<VendorId> {
+        match self {
+            Self::LiteLlmConsole | Self::LiteLlmGateway => Some(VendorId::LiteLlm),
             _ => None,
         }
     }

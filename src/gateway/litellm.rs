@@ -17,6 +17,7 @@
 //! 12. A taken name is 400, as is a name that the server does not admit: the listing tells which (§14).
 //! 13. Tokens are keys of a user with role `proxy_admin`; the master key has no user, so one must be named (§10).
 //! 14. Of version 1.77, 401 may be about the key in the body: the key is looked at before the token is given up (§8).
+//! 15. A key of a team that does not exist can be made and never changed: 404 about the team (§12, and the real server).
 
 mod key;
 mod listing;
@@ -181,8 +182,16 @@ impl LiteLlm {
         set.for_each(|(name, value)| put(name, value));
         if let Some(team) = &self.place.team_id {
             put("team_id", json!(team));
+            self.team_exists(team).await?;
         }
         Ok(body)
+    }
+
+    /// A team that does not exist is taken when a key is made, and then the key can never be changed.
+    async fn team_exists(&self, team: &str) -> Result<(), Fault> {
+        let query = [("team_id", team)];
+        let call = Call { query: &query, ..Call::new(Method::GET, &["team", "info"]) };
+        gone_is_none(self.wire.send(call).await)?.map(drop).ok_or(verdict::NO_TEAM)
     }
 
     /// The user whose tokens are minted: the one that is named, or the one of this token.

@@ -67,6 +67,7 @@ fn every_vendor_has_a_name_and_both_its_paths() {
         ("edenai-v2", "edenai", "edenai-gateway"),
         ("edenai-v3", "edenai", "edenai-gateway"),
         ("cortecs", "cortecs", "cortecs-gateway"),
+        ("litellm", "litellm", "litellm-gateway"),
     ];
     assert_eq!(names, expected);
     for client in clients() {

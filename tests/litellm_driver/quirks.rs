@@ -181,6 +181,7 @@ async fn every_field_is_part_of_the_create_call() {
         ..order("n")
     };
     let place = LiteLlmVendor { team_id: Some("team-a".to_owned()), user_id: None };
+    stage.emulator.litellm().add_team("team-a");
     let driver = LiteLlm::new(&place, stage.wire(VendorId::LiteLlm, TOKEN).accessed(DRIVER.access));
     let listed = driver.mint(&order).await.unwrap().key;
     let calls = stage.emulator.calls();
@@ -393,7 +394,7 @@ async fn a_token_is_minted_for_the_user_of_the_token_or_for_the_one_that_is_name
     let manages = Order { kind: KeyType::Management, ..order("token-2") };
     let minted = stage.litellm().mint(&manages).await.unwrap();
     let key = stage.only_made();
-    assert_eq!((key.kind, key.user.as_deref()), (Kind::Management, Some("admin")));
+    assert_eq!((key.kind, key.user.as_deref()), (Kind::Management, Some("keysmith")));
     let successor = stage.with_token(clear(&minted.secret));
     assert_eq!(successor.list().await.unwrap().len(), 2);
     // It may delete itself.
@@ -403,9 +404,25 @@ async fn a_token_is_minted_for_the_user_of_the_token_or_for_the_one_that_is_name
     let unnamed = LiteLlm::new(&LiteLlmVendor::default(), wire());
     let fault = unnamed.mint(&manages).await.err().unwrap();
     assert!(fault.to_string().contains("spec.vendor.litellm.userId"), "{fault}");
-    let place = LiteLlmVendor { user_id: Some("admin".to_owned()), team_id: None };
+    let place = LiteLlmVendor { user_id: Some("keysmith".to_owned()), team_id: None };
     LiteLlm::new(&place, wire()).mint(&manages).await.unwrap();
-    assert_eq!(stage.only_made().user.as_deref(), Some("admin"));
+    assert_eq!(stage.only_made().user.as_deref(), Some("keysmith"));
+}
+
+/// Quirk 15.
+#[tokio::test(start_paused = true)]
+async fn a_team_that_does_not_exist_gets_no_key_and_takes_none_away() {
+    let stage = stage();
+    let place = LiteLlmVendor { team_id: Some("team-a".to_owned()), user_id: None };
+    let driver = LiteLlm::new(&place, stage.wire(VendorId::LiteLlm, TOKEN).accessed(DRIVER.access));
+    let fault = driver.mint(&order("n")).await.err().unwrap();
+    assert!(fault.to_string().contains("spec.vendor.litellm.teamId") && stage.made().is_empty(), "{fault}");
+    let made = stage.litellm().mint(&order("n")).await.unwrap().key.id;
+    // The team was deleted.
+    assert!(stage.emulator.litellm().edit_key(&made.0, |key| key.team = Some("gone".to_owned())));
+    let fault = driver.amend(&made, &budgeted(None)).await.unwrap_err();
+    assert!(fault.to_string().contains("teamId") && fault.kind != FaultKind::NotFound, "{fault}");
+    assert!(driver.get(&made).await.unwrap().is_some());
 }
 
 /// Quirk 14.

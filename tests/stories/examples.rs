@@ -49,6 +49,15 @@ pub async fn those_for_cortecs_become_ready_and_work(world: &mut World) {
     end(world, &played).await;
 }
 
+pub async fn those_for_litellm_become_ready_and_work(world: &mut World) {
+    let played = play(world, "litellm", VendorId::LiteLlm).await;
+    assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
+    let keys = world.emulator.litellm().keys();
+    let checkout = keys.iter().find(|key| key.alias.as_ref().is_some_and(|it| it.starts_with("Checkout"))).unwrap();
+    assert_eq!((checkout.rates.requests, checkout.rates.parallel), (Some(600), Some(20)));
+    end(world, &played).await;
+}
+
 /// An applied folder whose resources are Ready.
 struct Played {
     vendor_id: VendorId,

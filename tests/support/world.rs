@@ -105,7 +105,7 @@ impl World {
         let cluster = Cluster::new(move || now.now(), crds);
         cluster.add_namespace("story");
         let user = cluster.client_named("user");
-        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, vendor_id).await
+        Self::new(Ground::Simulated(cluster), (user, "story".to_owned()), clock, vendor_id, |_, _| ()).await
     }
 
     /// A new namespace on a real control plane, with a running operator that watches only that namespace.
@@ -115,14 +115,19 @@ impl World {
 
     /// The same at another vendor.
     pub async fn real_at(vendor_id: VendorId) -> Self {
+        Self::real_behind(vendor_id, |_, _| ()).await
+    }
+
+    /// The same, with something done to the vendor before anything else, given the namespace.
+    pub async fn real_behind(vendor_id: VendorId, prepare: fn(&Emulator, &str)) -> Self {
         let user = plane::client().await;
         let namespaces: Api<Namespace> = Api::all(user.clone());
         let body = json!({"metadata": {"generateName": "story-"}});
         let namespace =
             namespaces.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await;
         let namespace = namespace.unwrap().name_any();
-        Self::new(Ground::Real(plane::Recorder::default()), (user, namespace), Clock::system(), vendor_id)
-            .await
+        let ground = Ground::Real(plane::Recorder::default());
+        Self::new(ground, (user, namespace), Clock::system(), vendor_id, prepare).await
     }
 
     async fn new(
@@ -130,10 +135,12 @@ impl World {
         (user, namespace): (Client, String),
         clock: Clock,
         vendor_id: VendorId,
+        prepare: fn(&Emulator, &str),
     ) -> Self {
         canary::listen();
         let now = clock.clone();
         let emulator = Emulator::new(move || now.now());
+        prepare(&emulator, &namespace);
         emulator.edgee().add_organization(ORG);
         emulator.edgee().add_token(TOKEN, &[ORG]);
         emulator.vendor(vendor_id).add_token(TOKEN);

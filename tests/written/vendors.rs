@@ -31,8 +31,13 @@ fn every_example_is_in_its_folder_and_every_folder_goes_to_the_emulator() {
 }
 
 /// The drivers and the folders of their examples.
-const FOLDERS: [(&str, &str); 4] =
-    [("edgee", "edgee"), ("edenai-v3", "edenai"), ("edenai-v2", "edenai-v2"), ("cortecs", "cortecs")];
+const FOLDERS: [(&str, &str); 5] = [
+    ("edgee", "edgee"),
+    ("edenai-v3", "edenai"),
+    ("edenai-v2", "edenai-v2"),
+    ("cortecs", "cortecs"),
+    ("litellm", "litellm"),
+];
 
 #[test]
 fn the_table_of_vendors_in_the_readme_is_what_explain_says() {

@@ -131,6 +131,7 @@ fn route(method: &Method, path: &[&str]) -> Option<Handler> {
         ("POST", ["key", "delete"]) => keys::delete,
         ("POST", ["user", "new"]) => users::create,
         ("GET", ["user", "list"]) => users::list,
+        ("GET", ["team", "info"]) => users::team,
         ("GET", ["user", "daily", "activity"]) => users::activity,
         _ => return None,
     };

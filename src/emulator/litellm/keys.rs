@@ -246,6 +246,11 @@ pub(super) fn update(ctx: &mut RequestCtx<'_>) -> Answer {
     let mut said = Said::read(&mut fields);
     fields.finish().map_err(Refusal::invalid)?;
     let id = changed(ctx, &named, "/key/update")?;
+    let team = ctx.world.keys.get(&id).and_then(|key| key.team.clone());
+    if let Some(team) = team.filter(|team| !ctx.world.teams.contains(team)) {
+        let message = format!("{{'error': \"Team doesn't exist in db. Team={team}. Create team via `/team/new` call.\"}}");
+        return Err(Refusal::error(404, "auth_error", Some("None"), &message));
+    }
     said.check(ctx, Some(&id))?;
     if ctx.world.switches.null_is_ignored {
         let ignored = |given: &mut Given<String>| {

@@ -26,21 +26,25 @@ pub(super) fn usd(micros: u64) -> f64 {
 
 /// Milliseconds, cut, in six digits.
 pub(super) fn zulu(at: Timestamp) -> String {
-    millis(at, "%Y-%m-%dT%H:%M:%S%.6fZ")
+    format!("{}Z", written(millis(at)))
 }
 
 fn offset(at: Timestamp) -> String {
-    millis(at, "%Y-%m-%dT%H:%M:%S%.6f+00:00")
-}
-
-fn millis(at: Timestamp, format: &str) -> String {
-    let cut = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
-    cut.to_zoned(TimeZone::UTC).strftime(format).to_string()
+    format!("{}+00:00", written(millis(at)))
 }
 
 fn micros(at: Timestamp) -> String {
-    let cut = Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
-    cut.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    format!("{}Z", written(Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)))
+}
+
+fn millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// As Python writes it: no fraction if it is zero, otherwise six digits.
+fn written(at: Timestamp) -> String {
+    let format = if at.subsec_nanosecond() == 0 { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%.6f" };
+    at.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
 /// The values of a key, with times in that format.

@@ -62,6 +62,16 @@ pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
     ))
 }
 
+/// L14: one team.
+pub(super) fn team(ctx: &mut RequestCtx<'_>) -> Answer {
+    let id = ctx.inbound.param("team_id").unwrap_or_default();
+    if !ctx.world.teams.contains(id) {
+        let message = format!("{{'message': 'Team not found, passed team id: {id}.'}}");
+        return Err(Refusal::error(404, "auth_error", Some("None"), &message));
+    }
+    Ok(wire::json(200, &json!({"team_id": id, "team_info": {"team_id": id}, "keys": [], "team_memberships": []})))
+}
+
 /// L11: each day of the span in which something was spent, with each key.
 pub(super) fn activity(ctx: &mut RequestCtx<'_>) -> Answer {
     if ctx.rank == Rank::Nobody {

@@ -13,7 +13,7 @@ use crate::emulator::table::Table;
 
 const KEY_PREFIX: &str = "sk-litellm-emulated-";
 /// The user of tokens that a human creates.
-pub(super) const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "keysmith";
 
 /// Counters of API calls that leave no trace in the state. Actions of a human are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,6 +35,7 @@ pub(in super::super) struct World {
     /// Records of deleted keys, which newer versions still show.
     pub(super) deleted: BTreeMap<String, (KeyRecord, Timestamp)>,
     pub(super) users: BTreeMap<String, (Role, Timestamp)>,
+    pub(super) teams: BTreeSet<String>,
     /// Master keys, each with its account.
     pub(super) masters: BTreeMap<String, String>,
     pub(super) usage: Vec<UsageRecord>,

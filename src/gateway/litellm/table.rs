@@ -76,7 +76,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::DisplayName => FieldSupport::in_place(
             "Keysmith's mark is put behind it; a proxy may restrict names, and then refuses it",
         ),
-        SpecField::Type => FieldSupport::at_creation("keys call models only, and manage nothing; use type Api, or leave it out"),
+        SpecField::Type => FieldSupport::unsupported("keys are for applications there; use type Api, or leave it out"),
         SpecField::CodingAssistant => FieldSupport::unsupported("there are no coding-agent keys there; leave it out"),
         SpecField::Models => FieldSupport::in_place("empty admits every model; the proxy does not check names"),
         SpecField::Budget => FieldSupport::in_place(

@@ -17,9 +17,12 @@ struct Complaint {
     message: Option<String>,
     #[serde(default, rename = "type")]
     kind: Option<String>,
-    #[serde(default)]
-    code: Option<String>,
 }
+
+/// The team of the keys does not exist.
+pub(super) const NO_TEAM: Fault = Fault::without_effect(FaultKind::Malformed(
+    "it knows no such team; check spec.vendor.litellm.teamId of the ConsoleToken, and whether the team was deleted",
+));
 
 /// The fault of an answer whose status misleads. `None`: the status means what it says.
 pub(super) fn of(status: StatusCode, body: &[u8]) -> Option<Fault> {
@@ -27,8 +30,10 @@ pub(super) fn of(status: StatusCode, body: &[u8]) -> Option<Fault> {
     let is = |kind: &str| complaint.kind.as_deref() == Some(kind);
     let says = |text: &str| complaint.message.as_deref().is_some_and(|it| it.contains(text));
     match status {
+        // A key whose team does not exist cannot be changed, and is not gone.
+        StatusCode::NOT_FOUND if is("auth_error") => Some(NO_TEAM),
         // A wrong path is answered in JSON as well, and must not make a key look gone.
-        StatusCode::NOT_FOUND if complaint.code.as_deref() != Some("404") => {
+        StatusCode::NOT_FOUND if !(is("not_found_error") || says("No keys found")) => {
             Some(Fault::without_effect(FaultKind::Malformed(
                 "its 404 is about the path and not about a key; check spec.endpoint of the ConsoleToken, which is the root of the proxy",
             )))
@@ -60,7 +65,8 @@ mod tests {
             (404, error("not_found_error", "Key not found in database", "404"), None),
             (404, error("internal_server_error", "{'error': 'No keys found'}", "404"), None),
             (404, r#"{"detail":"Not Found"}"#.to_owned(), Some(("strange", Outcome::NotApplied))),
-            (404, error("not_found_error", "no", "403"), Some(("strange", Outcome::NotApplied))),
+            (404, error("other", "no", "404"), Some(("strange", Outcome::NotApplied))),
+            (404, error("auth_error", "Team doesn't exist in db", "404"), Some(("strange", Outcome::NotApplied))),
             (404, String::new(), Some(("strange", Outcome::NotApplied))),
             (401, error("auth_error", lower, "401"), Some(("forbidden", Outcome::NotApplied))),
             (401, error("token_not_found_in_db", lower, "401"), None),
