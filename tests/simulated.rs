@@ -205,6 +205,10 @@ tell_everywhere! {
 mod transitions {
     everywhere!(transitions: every_specification_ends_in_ready_or_a_reason_and_editing_back_recovers);
 }
+mod refused_elsewhere {
+    tell_at!(edgee Edgee refusals: a_refusal_of_one_vendor_is_none_of_another);
+}
+
 mod tenancy {
     tell_at!(edgee Edgee tenancy: a_shared_token_serves_the_namespaces_that_it_allows,
         a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new,
@@ -214,11 +218,13 @@ mod tenancy {
         rotations_that_a_user_requests_keep_their_distance,
         a_shared_token_and_its_secret_are_kept_until_no_namespace_needs_them,
         what_is_not_permitted_has_no_effect,
+        a_managed_key_that_is_only_observed_is_revoked_where_it_may_not_be_retained,
         console_tokens_are_refused_where_only_shared_ones_are_used,
         an_operator_of_listed_namespaces_uses_no_shared_tokens_and_says_so);
     tell_at!(edenai_v3 EdenAiV3 tenancy: a_shared_token_is_minted_with_another,
         a_namespace_that_is_not_allowed_any_more_keeps_its_key_and_gets_nothing_new);
-    tell_at!(cortecs Cortecs tenancy: a_shared_token_is_minted_with_another,
+    tell_at!(cortecs Cortecs tenancy: project_settings_that_are_not_permitted_stand_in_nobodys_way,
+        a_shared_token_is_minted_with_another,
         a_shared_token_and_its_secret_are_kept_until_no_namespace_needs_them,
         rotations_that_a_user_requests_keep_their_distance);
 }
@@ -272,6 +278,9 @@ mod adopting {
         tell_at!(edgee Edgee adopting: a_key_of_another_resource_or_cluster_is_not_taken_away);
         tell_at!(edenai_v3 EdenAiV3 adopting: a_key_of_another_resource_or_cluster_is_not_taken_away,
             a_key_that_is_shown_once_is_taken_over_and_replaced);
+        tell_at!(litellm LiteLlm adopting: a_key_of_another_resource_or_cluster_is_not_taken_away,
+            a_key_that_is_shown_once_is_taken_over_and_replaced,
+            no_key_without_a_limit_replaces_one_whose_limit_is_not_shown);
     }
     tell_at!(only_edgee Edgee adopting:
         a_key_that_is_taken_over_keeps_the_limits_that_the_specification_does_not_name,
@@ -340,6 +349,7 @@ mod keeping {
         an_expired_key_is_replaced,
         an_unused_key_is_revoked_although_another_listing_saw_it_first,
         a_late_create_call_is_found_by_its_mark_and_removed);
+    tell_at!(only_litellm LiteLlm keeping: a_limit_that_the_server_fills_in_is_kept);
     tell_at!(only_edgee Edgee keeping:
         secrets_that_are_not_watched_are_read_once_per_poll,
         settings_drift_in_the_console_is_corrected,

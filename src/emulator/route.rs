@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::State;
 use super::cortecs;
 use super::edenai::{self, Version};
-use super::handle::VendorId;
 use super::edgee;
+use super::handle::VendorId;
 use super::litellm;
 use super::wire::{Inbound, Reply};
 

@@ -109,7 +109,10 @@ const fn rhythm(period: Period) -> Option<&'static str> {
 }
 
 /// An amount in USD, as the vendor counts.
-#[expect(clippy::cast_precision_loss, reason = "the vendor counts in doubles; 2^53 millionths are nine billion dollars")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the vendor counts in doubles; 2^53 millionths are nine billion dollars"
+)]
 fn usd(micros: u64) -> f64 {
     micros as f64 / 1_000_000.0
 }
@@ -150,7 +153,8 @@ impl LiteLlm {
     async fn info(&self, id: &KeyId) -> Result<Option<Info>, Fault> {
         let path = ["key", "info"];
         let query = [("key", id.0.as_str())];
-        let answer = gone_is_none(self.wire.send(Call { query: &query, ..Call::new(Method::GET, &path) }).await)?;
+        let answer =
+            gone_is_none(self.wire.send(Call { query: &query, ..Call::new(Method::GET, &path) }).await)?;
         let info = answer.map(|it| it.read::<Info>()).transpose()?;
         Ok(info.filter(|it| !it.is_deleted()))
     }
@@ -170,7 +174,9 @@ impl LiteLlm {
             put("models", json!(order.models));
         }
         if order.budget.is_some() {
-            budget(order.budget, order.left).into_iter().for_each(|(name, value)| put(name, value));
+            for (name, value) in budget(order.budget, order.left) {
+                put(name, value);
+            }
         }
         if let Some(days) = order.expires_in_days {
             put("duration", json!(format!("{days}d")));

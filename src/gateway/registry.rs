@@ -10,8 +10,14 @@ use crate::plan::identity::AnyToken;
 use crate::plan::ledger::{Place, TokenPlace};
 
 /// Every driver, in the order of `keysmith explain`.
-pub const DRIVERS: &[Driver] =
-    &[edgee::DRIVER, edenai::v2::DRIVER, edenai::v3::DRIVER, edenai::v3::ISSUER_DRIVER, cortecs::DRIVER, litellm::DRIVER];
+pub const DRIVERS: &[Driver] = &[
+    edgee::DRIVER,
+    edenai::v2::DRIVER,
+    edenai::v3::DRIVER,
+    edenai::v3::ISSUER_DRIVER,
+    cortecs::DRIVER,
+    litellm::DRIVER,
+];
 
 /// A driver: one row of the registry.
 #[derive(Clone, Copy, Debug)]

@@ -180,6 +180,8 @@ pub struct Ability {
     pub tells_remaining: bool,
     /// How far a listing may lag behind a change.
     pub listing_lag: SignedDuration,
+    /// For how long a key may still work after it was deleted or switched off.
+    pub revocation_lag: SignedDuration,
     /// Whether the vendor itself ends keys at their expiry; otherwise Keysmith deletes them.
     pub expires: bool,
     /// The format of names, and thus whether an existing key can be renamed.
@@ -195,6 +197,7 @@ impl Default for Ability {
             last_used: false,
             tells_remaining: false,
             listing_lag: SignedDuration::ZERO,
+            revocation_lag: SignedDuration::ZERO,
             expires: true,
             names: NameStyle::Title,
         }
@@ -286,6 +289,7 @@ impl Capabilities {
             last_used: self.last_used,
             tells_remaining: self.tells_remaining,
             listing_lag: self.listing_lag,
+            revocation_lag: self.revocation_lag,
             expires: self.support(SpecField::ExpiresInDays) != Support::Operator,
             names: self.names,
         }

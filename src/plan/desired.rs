@@ -152,6 +152,40 @@ impl Desired {
     }
 }
 
+/// Limits that the vendor gave a new key although nobody asked for them, such as the defaults of a server: they are kept, as
+/// those of a key that was taken over are. `None`: there are none beyond those that were wanted.
+pub fn filled_in(
+    wanted: &Settings,
+    spec: &GatewayApiKeySpec,
+    made: &Listed,
+    now: Timestamp,
+) -> Option<KeyLimits> {
+    let shown = limits(made, now);
+    let unasked = KeyLimits {
+        models: if wanted.models.is_empty() { shown.models } else { Vec::new() },
+        budget: shown.budget.filter(|_| wanted.budget.is_none()),
+        capped: shown.capped && wanted.budget.is_none(),
+        rate_limit: shown.rate_limit.filter(|_| wanted.rate_limit.is_none()),
+        expires_at: shown.expires_at.filter(|_| spec.expires_in_days.is_none()),
+        // The next key gets its expiry from the server as well, or none.
+        lifetime_days: None,
+        active: None,
+    };
+    (unasked != KeyLimits::default()).then_some(unasked)
+}
+
+/// Adds limits to those that are kept already.
+pub fn keep_too(kept: &mut Option<KeyLimits>, more: KeyLimits) {
+    let Some(kept) = kept else { return *kept = Some(more) };
+    if kept.models.is_empty() {
+        kept.models = more.models;
+    }
+    kept.budget = kept.budget.take().or(more.budget);
+    kept.capped |= more.capped;
+    kept.rate_limit = kept.rate_limit.or(more.rate_limit);
+    kept.expires_at = more.expires_at.or(kept.expires_at);
+}
+
 /// Forgets limits that the specification names: leaving them out later means none.
 pub fn named(spec: &GatewayApiKeySpec, kept: &mut KeyLimits) {
     if !spec.models.is_empty() {

@@ -339,6 +339,10 @@ impl<P: KeyPorts> KeyPass<P> {
         if matches!(&decision.step, Step::Retire(id) if unseen(id)) {
             notice.note.push_str(crate::plan::report::key::UNSEEN);
         }
+        if matches!(decision.step, Step::Retire(_) | Step::Switch(_, false)) {
+            let lag = act.facts.ability.revocation_lag;
+            notice.note.push_str(&crate::plan::report::key::lingering(lag).unwrap_or_default());
+        }
         self.ports.notify(self.key.as_ref(), notice);
     }
 

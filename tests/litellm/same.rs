@@ -32,48 +32,102 @@ const APART: [(&str, &str); 13] = [
     ("total", "users of other stories"),
 ];
 
-fn generate(body: Value) -> Option<Value> {
-    Some(body)
-}
-
+#[expect(clippy::too_many_lines, reason = "a list of requests")]
 fn script() -> Vec<Step> {
     let full = json!({
         "key_alias": "same [ks-aaaaaa-aaaaaaaaaaaaaaaa-1]", "key_type": "llm_api", "models": ["gpt-small"], "max_budget": 5,
         "budget_duration": "30d", "spend": 2, "duration": "7d", "rpm_limit": 10, "tpm_limit": 1000, "max_parallel_requests": 3,
         "blocked": true,
     });
-    let user = |id: &str, role: &str| Some(json!({"user_id": id, "user_role": role, "auto_create_key": false}));
+    let user =
+        |id: &str, role: &str| Some(json!({"user_id": id, "user_role": role, "auto_create_key": false}));
     vec![
-        ("full", "POST", "/key/generate", "", generate(full.clone())),
-        ("again", "POST", "/key/generate", "", generate(full)),
-        ("bare", "POST", "/key/generate", "", generate(json!({"key_alias": "same bare", "key_type": "llm_api"}))),
-        ("default", "POST", "/key/generate", "", generate(json!({"key_alias": "same default"}))),
-        ("daily", "POST", "/key/generate", "", generate(json!({"key_alias": "same d", "max_budget": 1, "budget_duration": "1d"}))),
-        ("weekly", "POST", "/key/generate", "", generate(json!({"key_alias": "same w", "max_budget": 1, "budget_duration": "7d"}))),
+        ("full", "POST", "/key/generate", "", Some(full.clone())),
+        ("again", "POST", "/key/generate", "", Some(full)),
+        ("bare", "POST", "/key/generate", "", Some(json!({"key_alias": "same bare", "key_type": "llm_api"}))),
+        ("default", "POST", "/key/generate", "", Some(json!({"key_alias": "same default"}))),
+        (
+            "daily",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same d", "max_budget": 1, "budget_duration": "1d"})),
+        ),
+        (
+            "weekly",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same w", "max_budget": 1, "budget_duration": "7d"})),
+        ),
         ("info", "GET", "/key/info?key={full.token}", "", None),
         ("info_daily", "GET", "/key/info?key={daily.token}", "", None),
         ("info_weekly", "GET", "/key/info?key={weekly.token}", "", None),
         ("unknown", "GET", "/key/info?key=0000", "", None),
         ("own_of_master", "GET", "/key/info", "", None),
-        ("rename", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "key_alias": "same renamed"}))),
+        (
+            "rename",
+            "POST",
+            "/key/update",
+            "",
+            Some(json!({"key": "{full.token}", "key_alias": "same renamed"})),
+        ),
         ("taken", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "key_alias": "same bare"}))),
         ("models", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "models": []}))),
-        ("budget", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "max_budget": 7.5, "spend": 1}))),
-        ("no_budget", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "max_budget": null, "budget_duration": null}))),
+        (
+            "budget",
+            "POST",
+            "/key/update",
+            "",
+            Some(json!({"key": "{full.token}", "max_budget": 7.5, "spend": 1})),
+        ),
+        (
+            "no_budget",
+            "POST",
+            "/key/update",
+            "",
+            Some(json!({"key": "{full.token}", "max_budget": null, "budget_duration": null})),
+        ),
         ("expiry", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "duration": "3600s"}))),
         ("no_expiry", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "duration": "-1"}))),
-        ("no_rates", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "rpm_limit": null, "tpm_limit": null, "max_parallel_requests": null}))),
+        (
+            "no_rates",
+            "POST",
+            "/key/update",
+            "",
+            Some(
+                json!({"key": "{full.token}", "rpm_limit": null, "tpm_limit": null, "max_parallel_requests": null}),
+            ),
+        ),
         ("on", "POST", "/key/update", "", Some(json!({"key": "{full.token}", "blocked": false}))),
         ("nobody", "POST", "/key/update", "", Some(json!({"key": "0000", "blocked": false}))),
-        ("wrong_type", "POST", "/key/generate", "", generate(json!({"key_alias": 7}))),
-        ("negative", "POST", "/key/generate", "", generate(json!({"max_budget": -1}))),
-        ("control", "POST", "/key/generate", "", generate(json!({"key_alias": "a\u{1}b"}))),
+        ("wrong_type", "POST", "/key/generate", "", Some(json!({"key_alias": 7}))),
+        ("negative", "POST", "/key/generate", "", Some(json!({"max_budget": -1}))),
+        ("control", "POST", "/key/generate", "", Some(json!({"key_alias": "a\u{1}b"}))),
         ("admin", "POST", "/user/new", "", user("same-admin", "proxy_admin")),
         ("viewer", "POST", "/user/new", "", user("same-viewer", "proxy_admin_viewer")),
         ("worker", "POST", "/user/new", "", user("same-worker", "internal_user")),
-        ("of_admin", "POST", "/key/generate", "", generate(json!({"key_alias": "same ta", "user_id": "same-admin", "key_type": "management"}))),
-        ("of_viewer", "POST", "/key/generate", "", generate(json!({"key_alias": "same tv", "user_id": "same-viewer"}))),
-        ("of_worker", "POST", "/key/generate", "", generate(json!({"key_alias": "same tw", "user_id": "same-worker"}))),
+        (
+            "of_admin",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same ta", "user_id": "same-admin", "key_type": "management"})),
+        ),
+        (
+            "of_viewer",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same tv", "user_id": "same-viewer"})),
+        ),
+        (
+            "of_worker",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same tw", "user_id": "same-worker"})),
+        ),
         ("users_admin", "GET", "/user/list?page_size=1&user_ids=same-admin", "{of_admin.key}", None),
         ("users_viewer", "GET", "/user/list?page_size=1&user_ids=same-viewer", "{of_viewer.key}", None),
         ("users_worker", "GET", "/user/list?page_size=1&user_ids=same-worker", "{of_worker.key}", None),
@@ -86,17 +140,29 @@ fn script() -> Vec<Step> {
         ("list_nobody", "GET", "/key/list?size=10", "{default.key}", None),
         ("list_app", "GET", "/key/list?size=10", "{bare.key}", None),
         ("list_large", "GET", "/key/list?size=101", "", None),
-        ("make_viewer", "POST", "/key/generate", "{of_viewer.key}", generate(json!({"key_type": "llm_api"}))),
-        ("make_nobody", "POST", "/key/generate", "{default.key}", generate(json!({"key_type": "llm_api"}))),
-        ("make_app", "POST", "/key/generate", "{bare.key}", generate(json!({"key_type": "llm_api"}))),
+        ("make_viewer", "POST", "/key/generate", "{of_viewer.key}", Some(json!({"key_type": "llm_api"}))),
+        ("make_nobody", "POST", "/key/generate", "{default.key}", Some(json!({"key_type": "llm_api"}))),
+        ("make_app", "POST", "/key/generate", "{bare.key}", Some(json!({"key_type": "llm_api"}))),
         ("models_app", "GET", "/v1/models", "{bare.key}", None),
         ("bad_path", "GET", "/no/such", "", None),
         ("delete", "POST", "/key/delete", "", Some(json!({"keys": ["{full.token}"]}))),
         ("delete_again", "POST", "/key/delete", "", Some(json!({"keys": ["{full.token}"]}))),
         ("delete_none", "POST", "/key/delete", "", Some(json!({"keys": []}))),
         ("deleted", "GET", "/key/info?key={full.token}", "", None),
-        ("delete_admin_itself", "POST", "/key/delete", "{of_admin.key}", Some(json!({"keys": ["{of_admin.token}"]}))),
-        ("teamless", "POST", "/key/generate", "", generate(json!({"key_alias": "same team", "team_id": "nowhere"}))),
+        (
+            "delete_admin_itself",
+            "POST",
+            "/key/delete",
+            "{of_admin.key}",
+            Some(json!({"keys": ["{of_admin.token}"]})),
+        ),
+        (
+            "teamless",
+            "POST",
+            "/key/generate",
+            "",
+            Some(json!({"key_alias": "same team", "team_id": "nowhere"})),
+        ),
         ("of_no_team", "POST", "/key/update", "", Some(json!({"key": "{teamless.token}", "blocked": true}))),
         ("no_team", "GET", "/team/info?team_id=nowhere", "", None),
         ("dates", "GET", "/user/daily/activity", "", None),
@@ -142,7 +208,13 @@ fn form(text: &str) -> String {
         return text.to_owned();
     }
     let digits = found.get(1).map_or("", |it| it.as_str());
-    let fraction = if digits.ends_with("000") { "milliseconds" } else if digits.is_empty() { "seconds" } else { "microseconds" };
+    let fraction = if digits.ends_with("000") {
+        "milliseconds"
+    } else if digits.is_empty() {
+        "seconds"
+    } else {
+        "microseconds"
+    };
     format!("time in {fraction}{}", &found[2])
 }
 
@@ -153,7 +225,10 @@ fn shape(value: &Value) -> Value {
         Value::Array(list) => list.iter().map(shape).collect(),
         Value::Object(map) => {
             let apart = |name: &str| APART.iter().any(|it| it.0 == name);
-            map.iter().map(|(name, it)| (name.clone(), if apart(name) { json!(it.is_null()) } else { shape(it) })).collect::<Map<_, _>>().into()
+            map.iter()
+                .map(|(name, it)| (name.clone(), if apart(name) { json!(it.is_null()) } else { shape(it) }))
+                .collect::<Map<_, _>>()
+                .into()
         }
         other => other.clone(),
     }
@@ -166,7 +241,9 @@ fn differences(at: &str, real: &Value, emulated: &Value, found: &mut Vec<String>
                 let place = format!("{at}/{name}");
                 match (one.get(name), other.get(name)) {
                     (Some(one), Some(other)) => differences(&place, one, other, found),
-                    (Some(one), None) => found.push(format!("{place}: {one}, and the emulator has no such field")),
+                    (Some(one), None) => {
+                        found.push(format!("{place}: {one}, and the emulator has no such field"));
+                    }
                     _ => found.push(format!("{place}: only the emulator has it")),
                 }
             }

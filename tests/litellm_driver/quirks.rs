@@ -92,7 +92,9 @@ async fn a_listing_of_several_pages_is_whole_or_read_again() {
         let driver = driver_of(&stub);
         match driver.list().await {
             Ok(keys) => assert!(whole && keys.len() == 150, "{moving}: {}", keys.len()),
-            Err(fault) => assert!(!whole && fault.to_string().contains("may be missing"), "{moving}: {fault}"),
+            Err(fault) => {
+                assert!(!whole && fault.to_string().contains("may be missing"), "{moving}: {fault}");
+            }
         }
     }
     // One deleted and one made: the total is the same, and a key comes twice.
@@ -160,8 +162,9 @@ async fn a_key_calls_models_and_its_id_is_the_hash_of_its_secret() {
     use sha2::{Digest, Sha256};
     let stage = stage();
     let minted = stage.litellm().mint(&order("n")).await.unwrap();
-    let hash: String = Sha256::digest(clear(&minted.secret)).iter().map(|it| format!("{it:02x}")).collect();
-    assert_eq!(minted.key.id.0, hash);
+    let id = &minted.key.id.0;
+    let bytes: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()).collect();
+    assert_eq!(bytes, Sha256::digest(clear(&minted.secret)).to_vec());
     let key = stage.only_made();
     assert_eq!((key.kind, key.user, key.team), (Kind::LlmApi, None, None));
     assert_eq!(stage.emulator.litellm().check(clear(&minted.secret), None), DataPlaneAnswer::Accepted);
@@ -220,7 +223,8 @@ async fn an_amendment_changes_its_field_and_no_other() {
     };
     stage.litellm().mint(&full).await.unwrap();
     let mut expected = stage.only_made();
-    let same = |mut key: keysmith::emulator::litellm::KeyRecord, of: &keysmith::emulator::litellm::KeyRecord| {
+    let same = |mut key: keysmith::emulator::litellm::KeyRecord,
+                of: &keysmith::emulator::litellm::KeyRecord| {
         (key.updated_at, key.settings_updated_at) = (of.updated_at, of.settings_updated_at);
         key
     };
@@ -361,7 +365,8 @@ async fn one_key_is_deleted_by_one_call_and_by_its_id() {
     let made = driver.mint(&order("n")).await.unwrap().key.id;
     let namesake = stage.emulator.litellm().add_key("n");
     driver.revoke(&made).await.unwrap();
-    let left: Vec<_> = stage.emulator.vendor(VendorId::LiteLlm).keys().into_iter().map(|key| key.id).collect();
+    let left: Vec<_> =
+        stage.emulator.vendor(VendorId::LiteLlm).keys().into_iter().map(|key| key.id).collect();
     assert_eq!(left, [namesake.id]);
     let stub = Stub::always(200, r#"{"deleted_keys":["k"]}"#);
     driver_of(&stub).revoke(&id("k")).await.unwrap();
@@ -448,11 +453,10 @@ async fn spending_is_read_by_id_over_all_pages() {
     tokio::time::sleep(std::time::Duration::from_secs(86_400)).await;
     assert!(stage.emulator.litellm().spend(&made.0, 250_000));
     let spent = driver.spending(&Span::month(stage.clock.now()), &[]).await.unwrap();
-    assert_eq!(spent.iter().map(|it| (it.key.as_str(), it.micros, it.calls)).collect::<Vec<_>>(), [(
-        made.0.as_str(),
-        1_500_000,
-        Some(2)
-    )]);
+    assert_eq!(
+        spent.iter().map(|it| (it.key.as_str(), it.micros, it.calls)).collect::<Vec<_>>(),
+        [(made.0.as_str(), 1_500_000, Some(2))]
+    );
     let page = |number: u64, more: bool| {
         json!({"results": [{"breakdown": {"api_keys": {"k": {"metrics": {"spend": number, "api_requests": 1}}}}}],
             "metadata": {"has_more": more}})
@@ -465,7 +469,8 @@ async fn spending_is_read_by_id_over_all_pages() {
     });
     let spent = driver_of(&stub).spending(&Span::month(stage.clock.now()), &[]).await.unwrap();
     assert_eq!((spent[0].micros, spent[0].calls, stub.count()), (3_000_000, Some(2), 2));
-    let other: Value = json!({"results": [{"breakdown": {"api_keys": {"k": {"metrics": {}}}}}], "metadata": {}});
+    let other: Value =
+        json!({"results": [{"breakdown": {"api_keys": {"k": {"metrics": {}}}}}], "metadata": {}});
     let stub = Stub::always(200, other.to_string());
     assert!(driver_of(&stub).spending(&Span::month(stage.clock.now()), &[]).await.is_err());
 }

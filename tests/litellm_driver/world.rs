@@ -15,8 +15,7 @@ pub use crate::support::orders::{budgeted, clear, id, order};
 pub const TOKEN: &str = "sk-litellm-emulated-console-token";
 pub const MASTER: &str = "sk-litellm-emulated-master-key";
 /// The answer about a key that does not exist.
-pub const UNKNOWN: &str =
-    r#"{"error":{"message":"Key not found in database","type":"not_found_error","param":"key","code":"404"}}"#;
+pub const UNKNOWN: &str = r#"{"error":{"message":"Key not found in database","type":"not_found_error","param":"key","code":"404"}}"#;
 
 /// The driver over a wire with the access of the registry's row.
 pub fn driver(wire: Wire) -> LiteLlm {

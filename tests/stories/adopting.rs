@@ -54,10 +54,11 @@ pub async fn a_key_that_is_shown_once_is_taken_over_and_replaced(world: &mut Wor
     }
     world.token().await;
     let (id, secret) = existing(world);
-    world.key("checkout", naming(&id, json!({"rotation": {"overlap": "1h", "brownOut": "0s"}}))).await;
+    let overlap = if world.is_simulated() { "1h" } else { "6s" };
+    world.key("checkout", naming(&id, json!({"rotation": {"overlap": overlap, "brownOut": "0s"}}))).await;
     assert_eq!(world.keys().len(), 2);
     assert!(world.accepts(&secret), "the overlap");
-    tokio::time::sleep(Duration::from_secs(7200)).await;
+    world.pass(Duration::from_secs(7200), Duration::from_secs(6)).await;
     assert_ne!(world.served("checkout", "key").await, id);
 }
 
@@ -280,4 +281,38 @@ pub async fn a_copy_of_a_resource_does_not_get_the_key_of_the_original(world: &m
     world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
     assert_eq!(world.keys().len(), 2);
     assert_eq!(world.status("GatewayApiKey", "checkout").await["id"], json!(id));
+}
+
+/// A limit whose size the vendor does not show stays on the key that was taken over, and no key without one replaces it.
+pub async fn no_key_without_a_limit_replaces_one_whose_limit_is_not_shown(world: &mut World) {
+    world.token().await;
+    let (id, _) = existing(world);
+    let fortnightly = |key: &mut keysmith::emulator::litellm::KeyRecord| {
+        (key.budget, key.rhythm) = (Some(9_000_000), Some("14d".to_owned()));
+    };
+    assert!(world.emulator.litellm().edit_key(&id, fortnightly));
+    world.create("GatewayApiKey", "checkout", key_spec(naming(&id, json!({})))).await;
+    let said = world
+        .eventually("the budget is asked for", async || {
+            match world.condition("GatewayApiKey", "checkout", "Ready").await {
+                Some((status, _, message)) if status == "False" && message.contains("spec.budget") => {
+                    Ok(message)
+                }
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    assert!(said.contains("does not show"), "{said}");
+    world.pass(Duration::from_secs(3600), Duration::ZERO).await;
+    let keys = world.emulator.litellm().keys();
+    let kept = keys.iter().find(|key| key.id == id).expect("the key is there");
+    assert_eq!((kept.budget, kept.rhythm.as_deref()), (Some(9_000_000), Some("14d")));
+    assert_eq!(world.keys().len(), 1);
+    let budget = json!({"spec": {"budget": {"amount": "9", "period": "Monthly"}}});
+    world.edit("GatewayApiKey", "checkout", budget).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    let served = world.entry("checkout", "key").await.expect("a new key is in the Secret");
+    let new = world.keys().into_iter().find(|key| key.secret == served).unwrap();
+    assert_ne!(new.id, id);
+    assert_eq!(new.budget_micros, Some(9_000_000));
 }

@@ -78,7 +78,9 @@ pub async fn an_edit_reaches_the_same_key_where_the_vendor_can(world: &mut World
     }
 }
 
-pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up_unless_the_vendor_counts_on(world: &mut World) {
+pub async fn a_budget_for_once_is_what_is_left_and_an_edit_fills_it_up_unless_the_vendor_counts_on(
+    world: &mut World,
+) {
     let periods = world.vendor_id.capabilities().budget.periods;
     if !periods.contains(&keysmith::api::shared::Period::Once) {
         return;

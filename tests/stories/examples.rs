@@ -53,8 +53,9 @@ pub async fn those_for_litellm_become_ready_and_work(world: &mut World) {
     let played = play(world, "litellm", VendorId::LiteLlm).await;
     assert_eq!(world.vendor_of(&played).credentials().len(), 1, "the token is minted");
     let keys = world.emulator.litellm().keys();
-    let checkout = keys.iter().find(|key| key.alias.as_ref().is_some_and(|it| it.starts_with("Checkout"))).unwrap();
-    assert_eq!((checkout.rates.requests, checkout.rates.parallel), (Some(600), Some(20)));
+    let checkout =
+        keys.iter().find(|key| key.alias.as_ref().is_some_and(|it| it.starts_with("Checkout"))).unwrap();
+    assert_eq!((checkout.rates.requests, checkout.rates.parallel), (Some(6000), Some(20)));
     end(world, &played).await;
 }
 
@@ -170,7 +171,9 @@ async fn working_key(world: &World, name: &str, vendor_id: VendorId) -> String {
         return key;
     };
     let base = world.entry(&secret, "OPENAI_BASE_URL").await.unwrap();
-    let body = json!({"model": "openai/gpt-5.2-mini", "messages": []}).to_string();
+    let model = world.entry(&secret, "OPENAI_MODEL").await;
+    let model = model.as_deref().unwrap_or("openai/gpt-5.2-mini");
+    let body = json!({"model": model, "messages": []}).to_string();
     let call = http::Request::post(format!("{base}/chat/completions").replace(ADDRESSES.1, ""))
         .header("authorization", format!("Bearer {key}"))
         .body(Bytes::from(body))

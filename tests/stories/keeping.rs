@@ -6,7 +6,7 @@ use keysmith::emulator::{Effect, Seen};
 use keysmith::plan::capability::Support;
 use keysmith::plan::spec_field::SpecField;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub async fn a_deleted_secret_comes_back_with_the_same_key(world: &mut World) {
@@ -435,4 +435,35 @@ pub async fn secrets_that_are_not_watched_are_read_once_per_poll(world: &mut Wor
         world.secrets().get_opt("late").await.unwrap().map_or(Ok(()), |it| Err(format!("{:?}", it.metadata)))
     };
     world.eventually("the former Secret goes", gone).await;
+}
+
+/// A server may fill in what a request leaves out. Such a limit is not fought, and a new key has it as well; the specification
+/// counts as soon as it names the field.
+pub async fn a_limit_that_the_server_fills_in_is_kept(world: &mut World) {
+    let defaults = json!({"max_budget": 20, "budget_duration": "30d", "models": ["gpt-small"], "duration": "90d", "rpm_limit": 50});
+    let Value::Object(defaults) = defaults else { unreachable!() };
+    world.emulator.litellm().set_switches(|it| it.defaults = defaults);
+    world.token().await;
+    world.key("checkout", json!({"rotation": {"trigger": "a", "overlap": "1s", "brownOut": "0s"}})).await;
+    let limits = || {
+        let keys = world.emulator.litellm().keys();
+        let newest = keys.into_iter().filter(|key| key.minted).max_by_key(|key| key.serial).unwrap();
+        (newest.budget, newest.rhythm, newest.models, newest.rates.requests, newest.expires.is_some())
+    };
+    let filled = (Some(20_000_000), Some("30d".to_owned()), vec!["gpt-small".to_owned()], Some(50), true);
+    world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
+    assert_eq!(limits(), filled);
+    let calls = world.vendor_writes().len();
+    assert_eq!(calls, 1, "{:?}", world.vendor_writes());
+    super::rotating::rotate(world, "checkout", super::rotating::trigger("b")).await;
+    world.pass(Duration::from_secs(1200), Duration::from_secs(5)).await;
+    assert_eq!(limits(), filled);
+    let spec = json!({"spec": {"budget": {"amount": "30", "period": "Daily"}, "models": ["gpt-large"]}});
+    world.edit("GatewayApiKey", "checkout", spec).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    let named = (Some(30_000_000), Some("1d".to_owned()), vec!["gpt-large".to_owned()], Some(50), true);
+    assert_eq!(limits(), named);
+    world.edit("GatewayApiKey", "checkout", json!({"spec": {"budget": null}})).await.unwrap();
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(limits().0, None, "once named, left out means none");
 }

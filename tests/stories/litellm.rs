@@ -16,7 +16,8 @@ async fn secret(world: &World) -> String {
 /// by age, by trigger and by annotation its key is replaced, and no call is refused.
 pub async fn an_application_that_calls_all_the_time_notices_no_replacement(world: &mut World) {
     world.token().await;
-    let rotation = json!({"maxAge": "20s", "overlap": "5s", "brownOut": "1s", "maxOverlap": "6s", "trigger": "a"});
+    let rotation =
+        json!({"maxAge": "1m", "overlap": "5s", "brownOut": "1s", "maxOverlap": "6s", "trigger": "a"});
     world.key("checkout", json!({"rotation": rotation, "models": ["gpt-small"]})).await;
     let key = Arc::new(std::sync::Mutex::new(secret(world).await));
     let (calls, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -35,7 +36,7 @@ pub async fn an_application_that_calls_all_the_time_notices_no_replacement(world
         })
     };
     let mut served = std::collections::BTreeSet::new();
-    for second in 0..50 {
+    for second in 0..90 {
         if second == 5 {
             world.edit("GatewayApiKey", "checkout", trigger("b")).await.unwrap();
         }
@@ -132,7 +133,15 @@ pub async fn drift_by_an_administrator_is_corrected_field_by_field(world: &mut W
         world
             .eventually(&format!("{change} is corrected"), async || {
                 let now = row().await;
-                let fields = ["models", "max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests", "key_alias"];
+                let fields = [
+                    "models",
+                    "max_budget",
+                    "budget_duration",
+                    "rpm_limit",
+                    "tpm_limit",
+                    "max_parallel_requests",
+                    "key_alias",
+                ];
                 for field in fields {
                     if now[field] != before[field] {
                         return Err(format!("{field}: {} instead of {}", now[field], before[field]));
@@ -141,7 +150,9 @@ pub async fn drift_by_an_administrator_is_corrected_field_by_field(world: &mut W
                 if now["blocked"] == true {
                     return Err("it is off".to_owned());
                 }
-                let day = |it: &Value| it["expires"].as_str().unwrap_or_default().chars().take(10).collect::<String>();
+                let day = |it: &Value| {
+                    it["expires"].as_str().unwrap_or_default().chars().take(10).collect::<String>()
+                };
                 if day(&now) == day(&before) { Ok(()) } else { Err(now["expires"].to_string()) }
             })
             .await;

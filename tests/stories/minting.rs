@@ -1,6 +1,7 @@
 //! Console tokens that Keysmith mints and rotates.
 
 use crate::support::cluster::{Effect as Broken, Rule as Breaks};
+use crate::support::drivers::Driver as _;
 use crate::support::world::{World, key_spec, merged};
 use keysmith::emulator::{Call, Effect, Rule, Seen, VendorId};
 use serde_json::{Value, json};
@@ -38,6 +39,11 @@ fn of_worker(fields: Value) -> Value {
     merged(key_spec(fields), json!({"consoleTokenRef": {"name": "worker"}}))
 }
 
+/// A token is replaced without a wait.
+fn soon(world: &World) -> Value {
+    world.vendor_id.rotation(json!({"overlap": "2s", "brownOut": "0s", "trigger": "a"}))
+}
+
 async fn only_credential(world: &World) -> Seen {
     world
         .eventually("there is one minted token", async || match world.vendor().credentials().as_slice() {
@@ -72,7 +78,7 @@ pub async fn a_token_is_minted_and_keys_are_made_with_it(world: &mut World) {
 }
 
 pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_was_used(world: &mut World) {
-    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    workers(world, soon(world)).await;
     world.create("GatewayApiKey", "checkout", of_worker(json!({}))).await;
     world.ready("GatewayApiKey", "checkout").await;
     let old = only_credential(world).await;
@@ -109,11 +115,12 @@ pub async fn a_minted_token_is_replaced_and_the_old_one_ends_after_the_new_one_w
 }
 
 pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut World) {
-    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    workers(world, soon(world)).await;
     let old = only_credential(world).await;
     // The root token works, and every call with the new token is refused: nothing proves that the new token works.
     let listing = match world.vendor_id {
         VendorId::Cortecs => "/manage/api-keys",
+        VendorId::LiteLlm => "/key/list",
         _ => "/manage/keys/",
     };
     let broken = Effect::Status { code: 503, retry_after: None };
@@ -138,10 +145,10 @@ pub async fn a_new_token_that_does_not_work_does_not_end_the_old_one(world: &mut
 }
 
 pub async fn a_token_can_do_without_its_issuer_where_the_vendor_lets_it(world: &mut World) {
-    if world.vendor_id != VendorId::Cortecs {
+    if !matches!(world.vendor_id, VendorId::Cortecs | VendorId::LiteLlm) {
         return;
     }
-    workers(world, json!({"rotation": {"overlap": "2s", "trigger": "a"}})).await;
+    workers(world, soon(world)).await;
     let old = only_credential(world).await;
     assert!(world.vendor().revoke_token(ROOT));
     world

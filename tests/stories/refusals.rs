@@ -1,7 +1,7 @@
 //! Specifications that cannot be carried out are reported before any call.
 
 use crate::support::drivers::Driver;
-use crate::support::world::{World, key_spec};
+use crate::support::world::{TOKEN, World, key_spec, merged};
 use keysmith::api::shared::Period;
 use keysmith::emulator::Effect;
 use keysmith::plan::capability::Support;
@@ -157,4 +157,23 @@ pub async fn a_resource_that_cannot_be_decoded_is_reported_and_stops_no_other(wo
     let writes = world.writes().len();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(world.writes().len(), writes);
+}
+
+/// A refusal is remembered for the vendor that it was about: the same specification counts anew at another one.
+pub async fn a_refusal_of_one_vendor_is_none_of_another(world: &mut World) {
+    world.token().await;
+    let weekly = json!({"budget": {"amount": "5", "period": "Weekly"}});
+    world.create("GatewayApiKey", "checkout", key_spec(weekly)).await;
+    world.reason("GatewayApiKey", "checkout", "Unsupported").await;
+    // Nothing was made with the token.
+    let forced = json!({"metadata": {"annotations": {"keysmith.dev/force-orphan": "yes"}}});
+    world.edit("ConsoleToken", "edgee", forced).await.unwrap();
+    world.delete("ConsoleToken", "edgee").await;
+    world.gone("ConsoleToken", "edgee").await;
+    let other = keysmith::emulator::VendorId::LiteLlm;
+    world.emulator.vendor(other).add_token(TOKEN);
+    let secret = json!({"secretRef": {"name": "edgee-console", "key": "token"}});
+    world.create("ConsoleToken", "edgee", merged(other.token_spec(), secret)).await;
+    world.ready("GatewayApiKey", "checkout").await;
+    assert_eq!(world.emulator.vendor(other).keys()[0].budget_micros, Some(5_000_000));
 }

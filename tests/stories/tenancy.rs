@@ -356,3 +356,46 @@ pub async fn a_shared_token_is_minted_with_another(world: &mut World) {
     world.delete(SHARED, "root").await;
     world.gone(SHARED, "root").await;
 }
+
+/// Observing a key that was managed is no way to retain it where Retain is not permitted.
+pub async fn a_managed_key_that_is_only_observed_is_revoked_where_it_may_not_be_retained(world: &mut World) {
+    platform(world).await;
+    label(world, "team-a", Some("gold")).await;
+    share(world, json!({"permitted": ["ExternalId"]})).await;
+    within(world, "team-a", async |world| {
+        for (permitted, stays) in [(json!(["ExternalId"]), false), (json!(["ExternalId", "Retain"]), true)] {
+            limit(world, json!({ "permitted": permitted })).await;
+            let id = world.vendor().add_key("made by a person").id;
+            world.create("GatewayApiKey", "taken", shared(json!({"externalId": id}))).await;
+            world.ready("GatewayApiKey", "taken").await;
+            let observe = json!({"spec": {"managementPolicy": "Observe"}});
+            world.edit("GatewayApiKey", "taken", observe).await.unwrap();
+            world.reason("GatewayApiKey", "taken", "Observed").await;
+            world.delete("GatewayApiKey", "taken").await;
+            world.gone("GatewayApiKey", "taken").await;
+            assert_eq!(world.keys().iter().any(|it| it.id == id), stays, "{permitted}");
+        }
+    })
+    .await;
+}
+
+/// ProjectSettings of a namespace that may not use the token have no effect, and stand in nobody's way.
+pub async fn project_settings_that_are_not_permitted_stand_in_nobodys_way(world: &mut World) {
+    platform(world).await;
+    label(world, "team-b", Some("gold")).await;
+    share(world, json!({"permitted": ["ProjectSettings"]})).await;
+    let settings = json!({"settings": {"euNative": true}});
+    within(world, "team-a", async |world| {
+        world.create("ProjectSettings", "first", shared(settings.clone())).await;
+        world.reason("ProjectSettings", "first", "NamespaceNotAllowed").await;
+    })
+    .await;
+    world.pass(Duration::from_secs(10), Duration::ZERO).await;
+    within(world, "team-b", async |world| {
+        world.create("ProjectSettings", "second", shared(settings.clone())).await;
+        world.ready("ProjectSettings", "second").await;
+    })
+    .await;
+    let project = world.emulator.cortecs().project("project_demo").unwrap().fields;
+    assert_eq!(project["inference_config"]["eu_native"], true);
+}

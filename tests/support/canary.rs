@@ -42,9 +42,15 @@ fn base64(bytes: &[u8]) -> String {
     json.as_str().unwrap().trim_end_matches('=').to_owned()
 }
 
+/// The keys of the real LiteLLM, which no test chose.
+const REAL: &str = r"\bsk-[A-Za-z0-9_-]{22}\b";
+
 /// The first secret in a text, in the form in which it was found.
 pub fn secret_in(text: &str) -> Option<String> {
-    forms().into_iter().find(|form| text.contains(form))
+    static KEYS: std::sync::OnceLock<regex::Regex> = std::sync::OnceLock::new();
+    let real = KEYS.get_or_init(|| regex::Regex::new(REAL).expect("a pattern"));
+    let fake = forms().into_iter().find(|form| text.contains(form));
+    fake.or_else(|| real.find(text).map(|it| it.as_str()[..6].to_owned()))
 }
 
 /// One expression for all forms, because every log line of every story is searched.
@@ -69,7 +75,7 @@ impl Write for &Watcher {
 pub fn listen() {
     START.call_once(|| {
         let filter = EnvFilter::new("trace,kube_client::client=off,keysmith::emulator=off");
-        let forms: Vec<_> = forms().iter().map(|form| regex::escape(form)).collect();
+        let forms: Vec<_> = forms().iter().map(|form| regex::escape(form)).chain([REAL.to_owned()]).collect();
         let any = regex::bytes::Regex::new(&forms.join("|")).expect("escaped text is a pattern");
         let watcher = Box::leak(Box::new(Watcher(any)));
         let started = tracing_subscriber::fmt()

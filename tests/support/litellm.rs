@@ -56,11 +56,8 @@ pub fn server() -> &'static Server {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let (origin, master) = line.trim().split_once(' ').expect("the server starts");
-        let server = Server {
-            origin: origin.to_owned(),
-            master: master.to_owned(),
-            _process: Mutex::new(process),
-        };
+        let server =
+            Server { origin: origin.to_owned(), master: master.to_owned(), _process: Mutex::new(process) };
         let user = json!({"user_id": ADMIN, "user_role": "proxy_admin", "auto_create_key": false});
         let made = wait(server.call("POST", "/user/new", &server.master, Some(user)));
         assert_eq!(made.0, 200, "{}", made.1);
@@ -117,7 +114,8 @@ async fn send(request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error
 /// Waits on a thread of its own, because stories look at their vendor between two steps, without waiting.
 fn wait<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
-        let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+        let run =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
         scope.spawn(run).join().unwrap()
     })
 }
@@ -200,7 +198,11 @@ impl Line {
 }
 
 fn micros(value: &Value) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as-casts of floats saturate")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "as-casts of floats saturate"
+    )]
     value.as_f64().map(|usd| (usd * 1_000_000.0).round() as u64)
 }
 
@@ -269,7 +271,11 @@ impl Console for Line {
         let body = json!({"key_alias": name, "key_type": "llm_api"});
         let answer = wait(self.server.admin("POST", "/key/generate", Some(body)));
         let secret = answer["key"].as_str().unwrap().to_owned();
-        self.state.lock().unwrap().secrets.insert(answer["token"].as_str().unwrap().to_owned(), secret.clone());
+        self.state
+            .lock()
+            .unwrap()
+            .secrets
+            .insert(answer["token"].as_str().unwrap().to_owned(), secret.clone());
         seen(answer.as_object().unwrap(), &secret)
     }
 

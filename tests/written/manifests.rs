@@ -88,7 +88,7 @@ fn the_examples_fit_the_types() {
                 "ProviderKey" => fits::<ProviderKey>(document, &path),
                 "ProjectSettings" => fits::<ProjectSettings>(document, &path),
                 // The proxy to try keys at has more kinds.
-                _ if path.ends_with("litellm/proxy/proxy.yaml") => {}
+                _ if path.ends_with("litellm-proxy/proxy.yaml") => {}
                 "Namespace" | "Kustomization" | "ExternalSecret" => {}
                 other => panic!("{}: {other} is no kind for an example", path.display()),
             }

@@ -49,8 +49,9 @@ impl RequestCtx<'_> {
             Rank::Admin => Ok(()),
             Rank::User(own) if user.is_none_or(|it| it == own) => Ok(()),
             Rank::Viewer => {
-                let message =
-                    format!("user not allowed to access this route, role= proxy_admin_viewer. Trying to access: {route}");
+                let message = format!(
+                    "user not allowed to access this route, role= proxy_admin_viewer. Trying to access: {route}"
+                );
                 Err(Refusal::error(403, "auth_error", Some("None"), &message))
             }
             Rank::User(_) | Rank::Nobody => Err(Refusal::lower(route)),

@@ -130,10 +130,12 @@ fn models(world: &World, inbound: &Inbound, now: Timestamp) -> Reply {
     }
     let key = world.key_of_secret(given);
     let allowed = |model: &&str| key.is_none_or(|key| allows(key, model));
-    let shown = |id| json!({
-        "id": id, "object": "model", "created": 1_677_610_602, "owned_by": "openai", "mode": "chat",
-        "max_input_tokens": 128_000, "max_output_tokens": 16_384,
-    });
+    let shown = |id| {
+        json!({
+            "id": id, "object": "model", "created": 1_677_610_602, "owned_by": "openai", "mode": "chat",
+            "max_input_tokens": 128_000, "max_output_tokens": 16_384,
+        })
+    };
     let data: Vec<_> = MODELS.into_iter().filter(allowed).map(shown).collect();
     wire::json(200, &json!({"data": data, "object": "list"}))
 }

@@ -46,7 +46,10 @@ impl Console for LiteLlm {
 
     fn credentials(&self, now: Timestamp) -> Vec<Seen> {
         let keys = self.keys();
-        keys.iter().filter(|key| key.kind == Kind::Management && key.minted).map(|key| key.seen(now)).collect()
+        keys.iter()
+            .filter(|key| key.kind == Kind::Management && key.minted)
+            .map(|key| key.seen(now))
+            .collect()
     }
 
     fn add_key(&self, name: &str, now: Timestamp) -> Seen {

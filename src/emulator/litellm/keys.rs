@@ -60,7 +60,9 @@ impl Said {
 
     /// The refusals that come before anything changes.
     fn check(&self, ctx: &RequestCtx<'_>, other_than: Option<&str>) -> Result<(), Refusal> {
-        let bad = |param: Option<&str>, message: &str| Err(Refusal::error(400, "bad_request_error", param, message));
+        let bad = |param: Option<&str>, message: &str| {
+            Err(Refusal::error(400, "bad_request_error", param, message))
+        };
         if let Given::Value(alias) = &self.alias {
             if alias.chars().any(char::is_control) || alias.split('/').any(|it| it == "..") {
                 let message = "Invalid key_alias: must not contain control characters (such as tab or newline) or a \"..\" path segment";
@@ -81,7 +83,9 @@ impl Said {
         if let Given::Value(budget) = &self.budget
             && *budget < 0.0
         {
-            let message = format!("{{'error': 'max_budget must be a non-negative finite number. Received: {budget:?}'}}");
+            let message = format!(
+                "{{'error': 'max_budget must be a non-negative finite number. Received: {budget:?}'}}"
+            );
             return Err(Refusal::error(400, "internal_server_error", None, &message));
         }
         if let Given::Value(rhythm) = &self.rhythm
@@ -149,10 +153,10 @@ pub(super) fn generate(ctx: &mut RequestCtx<'_>) -> Answer {
             *slot = value;
         }
     }
-    let mut fields =
-        if body.is_empty() { Fields::parse(&ctx.inbound.body) } else { Fields::of(body) };
+    let mut fields = if body.is_empty() { Fields::parse(&ctx.inbound.body) } else { Fields::of(body) };
     let said = Said::read(&mut fields);
-    let kind = fields.read("key_type", "Input should be a type of key", |it| serde_json::from_value(it.clone()).ok());
+    let kind = fields
+        .read("key_type", "Input should be a type of key", |it| serde_json::from_value(it.clone()).ok());
     let chosen = fields.text("key").value();
     fields.finish().map_err(Refusal::invalid)?;
     let user = if let Given::Value(user) = &said.user { Some(user.clone()) } else { None };
@@ -175,14 +179,16 @@ pub(super) fn generate(ctx: &mut RequestCtx<'_>) -> Answer {
 
 /// L2: live keys of everybody for an administrator, and those of its user for others.
 pub(super) fn list(ctx: &mut RequestCtx<'_>) -> Answer {
-    let number = |name: &str, default: usize| ctx.inbound.param(name).map_or(Some(default), |it| it.parse().ok());
+    let number =
+        |name: &str, default: usize| ctx.inbound.param(name).map_or(Some(default), |it| it.parse().ok());
     let (page, size) = (number("page", 1), number("size", 10));
     let (Some(page @ 1..), Some(size @ 1..=LARGEST_PAGE)) = (page, size) else {
         let detail = json!([{"type": "less_than_equal", "loc": ["query", "size"], "msg": "Input should be less than or equal to 100"}]);
         return Err(Refusal::detail(422, &detail));
     };
     if ctx.rank == Rank::Nobody {
-        let message = "You are not authorized to access this endpoint. No 'user_id' is associated with your API key.";
+        let message =
+            "You are not authorized to access this endpoint. No 'user_id' is associated with your API key.";
         return Err(Refusal::error(403, "bad_request_error", Some("user_id"), message));
     }
     let now = ctx.moment.now;
@@ -248,7 +254,9 @@ pub(super) fn update(ctx: &mut RequestCtx<'_>) -> Answer {
     let id = changed(ctx, &named, "/key/update")?;
     let team = ctx.world.keys.get(&id).and_then(|key| key.team.clone());
     if let Some(team) = team.filter(|team| !ctx.world.teams.contains(team)) {
-        let message = format!("{{'error': \"Team doesn't exist in db. Team={team}. Create team via `/team/new` call.\"}}");
+        let message = format!(
+            "{{'error': \"Team doesn't exist in db. Team={team}. Create team via `/team/new` call.\"}}"
+        );
         return Err(Refusal::error(404, "auth_error", Some("None"), &message));
     }
     said.check(ctx, Some(&id))?;

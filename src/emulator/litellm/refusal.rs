@@ -15,7 +15,8 @@ pub(super) struct Refusal {
 impl Refusal {
     /// `{"error":{…}}`, whose code is a text.
     pub(super) fn error(status: u16, kind: &str, param: Option<&str>, message: &str) -> Self {
-        let body = json!({"error": {"message": message, "type": kind, "param": param, "code": status.to_string()}});
+        let body =
+            json!({"error": {"message": message, "type": kind, "param": param, "code": status.to_string()}});
         Self { status, body }
     }
 
@@ -29,7 +30,12 @@ impl Refusal {
     }
 
     pub(super) fn unknown_token() -> Self {
-        Self::error(401, "token_not_found_in_db", Some("key"), "Authentication Error, Invalid API key provided.")
+        Self::error(
+            401,
+            "token_not_found_in_db",
+            Some("key"),
+            "Authentication Error, Invalid API key provided.",
+        )
     }
 
     pub(super) fn no_token() -> Self {
@@ -50,13 +56,19 @@ impl Refusal {
     }
 
     pub(super) fn database() -> Self {
-        Self::error(500, "internal_server_error", Some("None"), "Internal Server Error, All connection attempts failed")
+        Self::error(
+            500,
+            "internal_server_error",
+            Some("None"),
+            "Internal Server Error, All connection attempts failed",
+        )
     }
 
     /// Wrong types of fields.
     #[expect(clippy::needless_pass_by_value, reason = "handed over by map_err")]
     pub(super) fn invalid(complaints: Vec<Complaint>) -> Self {
-        let detail = |it: &Complaint| json!({"type": "value_error", "loc": ["body", it.param], "msg": it.message});
+        let detail =
+            |it: &Complaint| json!({"type": "value_error", "loc": ["body", it.param], "msg": it.message});
         Self::detail(422, &complaints.iter().map(detail).collect())
     }
 

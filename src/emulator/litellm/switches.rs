@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// How the emulated LiteLLM answers where versions or configurations differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent difference")]
 pub struct Switches {
@@ -24,20 +24,4 @@ pub struct Switches {
     pub defaults: Map<String, Value>,
     /// How long other instances, which the data plane asks here, accept a deleted or blocked key, in milliseconds (§9).
     pub revoked_keys_linger_millis: u32,
-}
-
-#[expect(clippy::derivable_impls, reason = "the defaults are the documented version")]
-impl Default for Switches {
-    fn default() -> Self {
-        Self {
-            deleted_is_404: false,
-            unknown_key_is_401: false,
-            null_is_ignored: false,
-            rounds_lifetimes: false,
-            restricts_names: false,
-            database_down: false,
-            defaults: Map::new(),
-            revoked_keys_linger_millis: 0,
-        }
-    }
 }

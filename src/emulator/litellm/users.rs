@@ -17,7 +17,8 @@ use crate::emulator::wire;
 pub(super) fn create(ctx: &mut RequestCtx<'_>) -> Answer {
     let mut fields = Fields::parse(&ctx.inbound.body);
     let id = fields.required_text("user_id");
-    let role = fields.read("user_role", "Input should be a role", |it| serde_json::from_value::<Role>(it.clone()).ok());
+    let role = fields
+        .read("user_role", "Input should be a role", |it| serde_json::from_value::<Role>(it.clone()).ok());
     fields.finish().map_err(Refusal::invalid)?;
     ctx.may_change(None, "/user/new")?;
     let now = ctx.moment.now;
@@ -69,7 +70,10 @@ pub(super) fn team(ctx: &mut RequestCtx<'_>) -> Answer {
         let message = format!("{{'message': 'Team not found, passed team id: {id}.'}}");
         return Err(Refusal::error(404, "auth_error", Some("None"), &message));
     }
-    Ok(wire::json(200, &json!({"team_id": id, "team_info": {"team_id": id}, "keys": [], "team_memberships": []})))
+    Ok(wire::json(
+        200,
+        &json!({"team_id": id, "team_info": {"team_id": id}, "keys": [], "team_memberships": []}),
+    ))
 }
 
 /// L11: each day of the span in which something was spent, with each key.
@@ -98,8 +102,7 @@ pub(super) fn activity(ctx: &mut RequestCtx<'_>) -> Answer {
     let mut results: Vec<_> = days.iter().map(|(date, keys)| row(ctx, *date, keys)).collect();
     results.reverse();
     let total: u64 = days.values().flat_map(BTreeMap::values).map(|it| it.0).sum();
-    let metadata =
-        json!({"total_spend": shape::usd(total), "page": 1, "total_pages": 1, "has_more": false});
+    let metadata = json!({"total_spend": shape::usd(total), "page": 1, "total_pages": 1, "has_more": false});
     Ok(wire::json(200, &json!({ "results": results, "metadata": metadata })))
 }
 

@@ -1,6 +1,7 @@
 //! The state of the emulated LiteLLM, and its transitions, without HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -46,7 +47,12 @@ pub(in super::super) struct World {
 
 /// SHA-256 in lower hex: the id of a secret.
 pub(super) fn id_of(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in Sha256::digest(secret.as_bytes()) {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 impl World {

@@ -80,9 +80,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::unsupported(
             "budgets are set in the vendor's console, best as a rule for each API key: one for a single key is lost with that key",
         ),
-        SpecField::RateLimit => {
-            FieldSupport::unsupported("keys have no such limits there; leave it out")
-        }
+        SpecField::RateLimit => FieldSupport::unsupported("keys have no such limits there; leave it out"),
         SpecField::ExpiresInDays => FieldSupport::operator(
             "the vendor's keys never expire; Keysmith replaces and deletes this one in time",
         ),

@@ -55,7 +55,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: true,
         currency: "USD",
         // The day of the reset is not documented; a calendar month in UTC is assumed (§1.17).
-        zone: "UTC", keeps_spent: false,
+        zone: "UTC",
+        keeps_spent: false,
     },
     fields,
     provider_keys: true,
@@ -81,9 +82,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         }
         SpecField::Models => FieldSupport::in_place("empty admits every model"),
         SpecField::Budget => FieldSupport::in_place("whole USD, period Monthly"),
-        SpecField::RateLimit => {
-            FieldSupport::unsupported("keys have no such limits there; leave it out")
-        }
+        SpecField::RateLimit => FieldSupport::unsupported("keys have no such limits there; leave it out"),
         SpecField::ExpiresInDays => {
             FieldSupport::at_creation("a change replaces the key; replaced before it expires")
         }

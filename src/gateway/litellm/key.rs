@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 /// The fields of a key that are read (§3).
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 pub(super) struct Key {
     #[serde(default, deserialize_with = "hash")]
     token: Option<String>,
@@ -171,7 +172,10 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
         expires_at: key.expires,
         last_used_at: key.last_active,
         spent: None,
-        remaining: key.max_budget.filter(|_| limit && spent).map(|it| it.saturating_sub(key.spend.unwrap_or(0))),
+        remaining: key
+            .max_budget
+            .filter(|_| limit && spent)
+            .map(|it| it.saturating_sub(key.spend.unwrap_or(0))),
         unread,
         shown: Shown {
             display_name: (!guard::withheld(&name)).then(|| human(&name)),

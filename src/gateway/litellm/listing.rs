@@ -21,9 +21,8 @@ const MOVED: Fault = Fault::without_effect(FaultKind::Malformed(
 
 /// Every key of the proxy.
 pub(super) async fn whole(wire: &Wire) -> Result<Vec<Read<Key>>, Fault> {
-    let mut paging = Paging::begin();
     for _ in 0..ATTEMPTS {
-        if let Some(rows) = once(wire, &mut paging).await? {
+        if let Some(rows) = once(wire).await? {
             return entry::listing(wire, rows);
         }
     }
@@ -31,7 +30,8 @@ pub(super) async fn whole(wire: &Wire) -> Result<Vec<Read<Key>>, Fault> {
 }
 
 /// The rows of all pages. `None`: something moved while they were read.
-async fn once(wire: &Wire, paging: &mut Paging) -> Result<Option<Vec<Value>>, Fault> {
+async fn once(wire: &Wire) -> Result<Option<Vec<Value>>, Fault> {
+    let mut paging = Paging::begin();
     let (mut rows, mut ids, mut total) = (Vec::new(), HashSet::new(), None);
     let mut twice = false;
     for number in 1_usize.. {

@@ -18,6 +18,7 @@ struct Users {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "named by the vendor")]
 struct User {
     #[serde(default)]
     user_id: Option<String>,
@@ -50,7 +51,8 @@ pub(super) async fn check(wire: &Wire) -> Result<(), Fault> {
     let users: Users = answer.read()?;
     let Some(own) = own else { return Ok(()) };
     let sees_all = |it: &User| {
-        it.user_id.as_deref() == Some(&own) && it.user_role.as_deref().is_some_and(|it| SEES_ALL.contains(&it))
+        it.user_id.as_deref() == Some(&own)
+            && it.user_role.as_deref().is_some_and(|it| SEES_ALL.contains(&it))
     };
     if users.users.iter().any(sees_all) { Ok(()) } else { Err(LOWER) }
 }

@@ -75,7 +75,8 @@ fn add(sums: &mut BTreeMap<String, Spending>, day: &Value) -> Result<(), Fault> 
     for (id, row) in keys {
         let row = Row::deserialize(row).map_err(|_| entry::malformed(None, "results"))?;
         let micros = row.metrics.spend.ok_or(entry::malformed(None, "spend"))?;
-        let sum = sums.entry(id.clone()).or_insert_with(|| Spending { key: id.clone(), ..Spending::default() });
+        let sum =
+            sums.entry(id.clone()).or_insert_with(|| Spending { key: id.clone(), ..Spending::default() });
         sum.micros = sum.micros.saturating_add(micros);
         sum.calls = sum.calls.unwrap_or(0).checked_add(row.metrics.api_requests.unwrap_or(0));
     }

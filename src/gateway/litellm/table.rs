@@ -76,14 +76,24 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::DisplayName => FieldSupport::in_place(
             "Keysmith's mark is put behind it; a proxy may restrict names, and then refuses it",
         ),
-        SpecField::Type => FieldSupport::unsupported("keys are for applications there; use type Api, or leave it out"),
-        SpecField::CodingAssistant => FieldSupport::unsupported("there are no coding-agent keys there; leave it out"),
-        SpecField::Models => FieldSupport::in_place("empty admits every model; the proxy does not check names"),
+        SpecField::Type => {
+            FieldSupport::unsupported("keys are for applications there; use type Api, or leave it out")
+        }
+        SpecField::CodingAssistant => {
+            FieldSupport::unsupported("there are no coding-agent keys there; leave it out")
+        }
+        SpecField::Models => {
+            FieldSupport::in_place("empty admits every model; the proxy does not check names")
+        }
         SpecField::Budget => FieldSupport::in_place(
             "USD; what was spent counts on when the amount changes; days, weeks and months begin at midnight UTC",
         ),
-        SpecField::RateLimit => FieldSupport::in_place("each instance of the proxy counts by itself, unless it has Redis"),
-        SpecField::ExpiresInDays => FieldSupport::in_place("replaced before it expires; a change moves the date"),
+        SpecField::RateLimit => {
+            FieldSupport::in_place("each instance of the proxy counts by itself, unless it has Redis")
+        }
+        SpecField::ExpiresInDays => {
+            FieldSupport::in_place("replaced before it expires; a change moves the date")
+        }
         SpecField::Email => FieldSupport::unsupported("keys have no address there; leave it out"),
         SpecField::Active => FieldSupport::in_place("other instances of the proxy follow within 60 s"),
         SpecField::DebugMode => FieldSupport::unsupported("there is no such mode; leave it out"),

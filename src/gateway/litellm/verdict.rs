@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn a_status_that_misleads_is_read_by_its_body() {
         let error = |kind: &str, message: &str, code: &str| {
-            serde_json::json!({"error": {"message": message, "type": kind, "param": null, "code": code}}).to_string()
+            serde_json::json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
+                .to_string()
         };
         let lower = "Authentication Error, Only proxy admin can be used to generate, delete, update info for new keys";
         let table = [
@@ -66,7 +67,11 @@ mod tests {
             (404, error("internal_server_error", "{'error': 'No keys found'}", "404"), None),
             (404, r#"{"detail":"Not Found"}"#.to_owned(), Some(("strange", Outcome::NotApplied))),
             (404, error("other", "no", "404"), Some(("strange", Outcome::NotApplied))),
-            (404, error("auth_error", "Team doesn't exist in db", "404"), Some(("strange", Outcome::NotApplied))),
+            (
+                404,
+                error("auth_error", "Team doesn't exist in db", "404"),
+                Some(("strange", Outcome::NotApplied)),
+            ),
             (404, String::new(), Some(("strange", Outcome::NotApplied))),
             (401, error("auth_error", lower, "401"), Some(("forbidden", Outcome::NotApplied))),
             (401, error("token_not_found_in_db", lower, "401"), None),

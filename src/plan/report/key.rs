@@ -2,6 +2,7 @@
 
 use super::super::decision::{Decision, Step, Why};
 use super::super::drift;
+use super::super::duration;
 use super::super::facts::{Facts, Target};
 use super::super::fault::Fault;
 use super::super::listing::KeyId;
@@ -9,7 +10,7 @@ use super::super::money;
 use super::super::requests::Cause;
 use super::{Notice, clock, some};
 use crate::api::{EventReason, GatewayApiKeyStatus, Reason, Verdict};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// The context of a decision that a message needs.
 #[derive(Clone, Debug)]
@@ -227,6 +228,17 @@ fn unwritten(why: &Why, scene: &Scene<'_>, until: &str) -> Option<Verdict> {
         ),
         _ => return None,
     })
+}
+
+/// Appended to an event about a key that was deleted or switched off, where the vendor's gateway may lag behind.
+pub fn lingering(lag: SignedDuration) -> Option<String> {
+    let after = || {
+        format!(
+            "; where several instances of the gateway run, others may accept it for {} more",
+            duration::format(lag)
+        )
+    };
+    (!lag.is_zero()).then(after)
 }
 
 /// The event of a step, if it deserves one.

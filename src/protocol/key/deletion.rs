@@ -212,7 +212,10 @@ impl<P: KeyPorts> KeyPass<P> {
         self.ports.measure(Measure::LeftBehind("GatewayApiKey", left.len()));
         self.ports.measure(Measure::RotationOverdue(&self.uid, false));
         self.ports.measure(Measure::LeakOpen(&self.uid, false));
-        if let Some(notice) = report::deletion::released(&left, self.revoked) {
+        if let Some(mut notice) = report::deletion::released(&left, self.revoked) {
+            let off = left.iter().any(|it| it.why == LeftWhy::Policy(DeletionPolicy::Disable));
+            let lag = report::key::lingering(facts.ability.revocation_lag).filter(|_| off || left.is_empty());
+            notice.note.push_str(&lag.unwrap_or_default());
             self.ports.notify(self.key.as_ref(), notice);
         }
         self.ports.enqueue_provider_keys(self.key.as_ref());

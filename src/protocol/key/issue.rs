@@ -10,7 +10,7 @@ use crate::plan::budget::Shares;
 use crate::plan::capability::Recovery;
 use crate::plan::claim::{Claim, Purpose};
 use crate::plan::decision::{Decision, SEND_WITHIN, Step, Why};
-use crate::plan::desired::Desired;
+use crate::plan::desired::{self, Desired};
 use crate::plan::drift::{self, Sent};
 use crate::plan::expiry;
 use crate::plan::facts::{Held, Record};
@@ -388,6 +388,11 @@ impl<P: KeyPorts> Issue<P> {
         let generation = self.key.metadata.generation;
         let status = |mut status: GatewayApiKeyStatus| {
             succession::succeed(&mut status, &self.successor(&key.id, self.serial, Some(&key)));
+            let new = self.reusable.is_none();
+            let filled = desired::filled_in(settings, &self.key.spec, &key, self.ports.now());
+            if let Some(filled) = filled.filter(|_| new) {
+                desired::keep_too(&mut status.internal.kept_limits, filled);
+            }
             if complete {
                 status.observed_generation = generation;
                 status.internal.applied_generation = generation;

@@ -348,8 +348,11 @@ impl FaultContract {
             let driver = self.driver(&stage);
             // If the name is the identity, a name that cannot be part of a path has no mark of ours; humans choose any
             // name.
-            let stranger =
-                if self.id == "name" { json!({"name": bad}) } else { json!({self.id: bad, self.name: "theirs"}) };
+            let stranger = if self.id == "name" {
+                json!({"name": bad})
+            } else {
+                json!({self.id: bad, self.name: "theirs"})
+            };
             self.also_listed(&stage, vec![stranger]);
             driver.list().await.unwrap_or_else(|fault| panic!("{bad}: {fault}"));
             // Legacy keys have no id at Eden AI v3 and do not count as malformed.

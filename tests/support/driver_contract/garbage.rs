@@ -61,7 +61,10 @@ impl Contract {
         if let Some(inside) = self.inside {
             let key = &json[inside];
             let gone = key["status"] == "deleted" || !key["deleted_at"].is_null();
-            return need(key.is_object() && found.is_none() == gone, "a key that is not in the answer, or gone");
+            return need(
+                key.is_object() && found.is_none() == gone,
+                "a key that is not in the answer, or gone",
+            );
         }
         let rows = || self.rows(json).unwrap_or_default();
         let shown: Vec<&Value> = if self.looks_by_listing { rows() } else { vec![json] };
@@ -88,7 +91,9 @@ impl Contract {
         let shown = self.secret.iter().any(|field| text(json, field) == Some(secret));
         need(shown && !masked(secret), "minted without a key")?;
         let key = minted.key.id.0.as_str();
-        let named = self.id == "name" || self.looks_by_listing || [self.id, "token_id"].iter().any(|it| text(json, it) == Some(key));
+        let named = self.id == "name"
+            || self.looks_by_listing
+            || [self.id, "token_id"].iter().any(|it| text(json, it) == Some(key));
         need(named && !key.is_empty(), "minted without an id")
     }
 
@@ -167,7 +172,11 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
         let (key, order) = (id(&contract.key_id()), contract.order("n"));
         let (created, listing) = (sound.key.to_string(), sound.listing.to_string());
         let vendor = contract.stubbed(&Stub::by(move |request| match *request.method() {
-            Method::GET if request.uri().path().ends_with("keys/") || request.uri().path().ends_with("/list") => (200, listing.clone().into()),
+            Method::GET
+                if request.uri().path().ends_with("keys/") || request.uri().path().ends_with("/list") =>
+            {
+                (200, listing.clone().into())
+            }
             _ => (200, created.clone().into()),
         }));
         vendor.mint(&order).await.unwrap();

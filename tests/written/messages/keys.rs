@@ -236,6 +236,8 @@ pub fn events(book: &mut Book) {
     for (step, why) in steps() {
         book.event(&key::taken(&Decision { step, why }, SECRET, Some(at(1440))).unwrap());
     }
+    let lag = jiff::SignedDuration::from_secs(60);
+    book.text("appended where a gateway lags behind", &key::lingering(lag).unwrap());
     book.text("appended to Rotated where budgets add up", &key::spendable(&status(), "USD").unwrap());
     book.event(&key::unused_found(&[id()], at(5)));
     book.event(&key::not_ours(&id()));

@@ -47,7 +47,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: false,
         currency: "USD",
         // Documented for v3 (§2.8); v2 has had v3's resets since July 2026 (§2.3).
-        zone: "Europe/Paris", keeps_spent: false,
+        zone: "Europe/Paris",
+        keeps_spent: false,
     },
     fields,
     provider_keys: false,
@@ -77,9 +78,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::in_place(
             "USD, less than 100000; an edit of the amount makes it what the key has left",
         ),
-        SpecField::RateLimit => {
-            FieldSupport::unsupported("keys have no such limits there; leave it out")
-        }
+        SpecField::RateLimit => FieldSupport::unsupported("keys have no such limits there; leave it out"),
         SpecField::ExpiresInDays => {
             FieldSupport::in_place("moved and cleared in place; replaced before it expires")
         }

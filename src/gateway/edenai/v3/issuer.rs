@@ -37,7 +37,13 @@ pub const ISSUER: Capabilities = Capabilities {
     issuer: "",
     usage: UsageSupport { spending: None, balance: false, path: false },
     tells_remaining: false,
-    budget: BudgetSupport { periods: &[], whole: false, currency: "USD", zone: "Europe/Paris", keeps_spent: false },
+    budget: BudgetSupport {
+        periods: &[],
+        whole: false,
+        currency: "USD",
+        zone: "Europe/Paris",
+        keeps_spent: false,
+    },
     fields,
     ..CAPABILITIES
 };

@@ -57,7 +57,8 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         whole: false,
         currency: "USD",
         // Midnight in Paris: daily, on Mondays, on the 1st (§2.8).
-        zone: "Europe/Paris", keeps_spent: false,
+        zone: "Europe/Paris",
+        keeps_spent: false,
     },
     fields,
     provider_keys: false,
@@ -87,9 +88,7 @@ const fn fields(field: SpecField) -> FieldSupport {
         SpecField::Budget => FieldSupport::in_place(
             "USD; an edit of the amount makes it what the key has left; days, weeks and months begin at midnight in Paris",
         ),
-        SpecField::RateLimit => {
-            FieldSupport::unsupported("keys have no such limits there; leave it out")
-        }
+        SpecField::RateLimit => FieldSupport::unsupported("keys have no such limits there; leave it out"),
         SpecField::ExpiresInDays => FieldSupport::in_place(
             "moved and cleared in place, at least a day ahead; replaced before it expires",
         ),
