@@ -96,8 +96,7 @@ tell! {
         deleting_the_resource_revokes_the_key_and_leaves_nothing,
         a_shutdown_in_the_middle_of_a_create_call_finishes_it_first,
         a_kill_in_the_middle_of_twenty_creations_leaves_exactly_twenty_keys_that_work,
-        a_settled_key_costs_nothing,
-        a_restart_with_settled_keys_writes_nothing_and_calls_once;
+        a_settled_key_costs_nothing;
     drivers:
         every_supported_field_reaches_the_vendor,
         an_edit_reaches_the_same_key_where_the_vendor_can,

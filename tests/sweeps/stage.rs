@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const TOKEN: &str = "ek_live_emulated-sweep-token";
+const TOKEN: &str = "sk-ek_live_emulated-sweep-token";
 const TOKEN_SECRET: &str = "console";
 /// The poll interval.
 const POLL: SignedDuration = SignedDuration::from_secs(300);

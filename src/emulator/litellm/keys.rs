@@ -220,7 +220,8 @@ pub(super) fn info(ctx: &mut RequestCtx<'_>) -> Answer {
             Rank::Nobody => key.user.is_none(),
         };
         if !allowed && own.as_deref() != Some(key.id.as_str()) {
-            return Err(Refusal::detail(403, &json!("You are not allowed to access this key's info.")));
+            let message = "You are not allowed to access this key's info. Your role=internal_user";
+            return Err(Refusal::error(403, "internal_server_error", None, message));
         }
         return Ok(wire::json(200, &shape::info(&asked, &key.at(now), now)));
     }
@@ -234,7 +235,14 @@ pub(super) fn info(ctx: &mut RequestCtx<'_>) -> Answer {
 /// The id of the key that a body names, if the caller may change it.
 fn changed(ctx: &RequestCtx<'_>, named: &str, route: &str) -> Result<String, Refusal> {
     let key = ctx.world.key_of(&ctx.scope, named);
-    ctx.may_change(Some(key.and_then(|it| it.user.as_deref()).unwrap_or_default()), route)?;
+    let user = key.and_then(|it| it.user.as_deref()).unwrap_or_default();
+    if let Rank::User(own) = &ctx.rank
+        && own != user
+    {
+        let message = "{'error': 'Only proxy admins, team admins, or org admins can call /key/update.'}";
+        return Err(Refusal::error(403, "auth_error", Some("None"), message));
+    }
+    ctx.may_change(Some(user), route)?;
     match key {
         Some(key) => Ok(key.id.clone()),
         None if ctx.world.switches.unknown_key_is_401 => {
@@ -318,7 +326,12 @@ pub(super) fn delete(ctx: &mut RequestCtx<'_>) -> Answer {
         // A token may delete itself.
         let own = ctx.caller.as_ref().zip(key).is_some_and(|(caller, key)| caller.id == key.id);
         if !own {
-            ctx.may_change(Some(key.and_then(|it| it.user.as_deref()).unwrap_or_default()), "/key/delete")?;
+            let user = key.and_then(|it| it.user.as_deref()).unwrap_or_default();
+            if matches!(&ctx.rank, Rank::User(own) if own != user) {
+                let message = "{'error': 'You are not authorized to delete this key'}";
+                return Err(Refusal::error(403, "internal_server_error", None, message));
+            }
+            ctx.may_change(Some(user), "/key/delete")?;
         }
         ids.extend(key.map(|it| it.id.clone()));
     }
