@@ -105,7 +105,11 @@ pub async fn admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_
         (minted(json!({"edenAi": {"api": "V2"}}), json!({})), "spec.mint: Invalid value: the vendor"),
         (
             minted(cortecs.clone(), json!({"scopes": ["a"]})),
-            "spec.mint.scopes: Invalid value: Cortecs has no scopes",
+            "spec.mint.scopes: Invalid value: tokens of this vendor have no scopes",
+        ),
+        (
+            minted(json!({"litellm": {}}), json!({"scopes": ["a"]})),
+            "spec.mint.scopes: Invalid value: tokens of this vendor have no scopes",
         ),
         (
             minted(cortecs.clone(), json!({"rotation": {"renewBefore": "1h"}})),
