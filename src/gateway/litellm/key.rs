@@ -6,6 +6,7 @@ use crate::gateway::entry::{Entry, Read};
 use crate::gateway::{guard, lenient};
 use crate::plan::listing::{KeyId, Limit, Listed, Shown};
 use crate::plan::naming::Mark;
+use crate::plan::report::to_the_second;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -168,9 +169,10 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
     };
     Some(Listed {
         id: KeyId(key.token?),
-        created_at: key.created_at,
-        expires_at: key.expires,
-        last_used_at: key.last_active,
+        // The answer to creation has microseconds, later ones milliseconds (§3).
+        created_at: key.created_at.map(to_the_second),
+        expires_at: key.expires.map(to_the_second),
+        last_used_at: key.last_active.map(to_the_second),
         spent: None,
         remaining: key
             .max_budget
