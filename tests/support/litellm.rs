@@ -160,7 +160,7 @@ impl Line {
         if let (Some(id), Some(secret)) = (text("token").or(text("token_id")), text("key")) {
             let mut state = self.state.lock().unwrap();
             state.secrets.insert(id, secret);
-            state.created += u64::from(answer["key_type"] != "management");
+            state.created += u64::from(!answer.as_object().is_some_and(is_token));
         }
     }
 
@@ -183,7 +183,7 @@ impl Line {
     fn seen(&self, management: bool) -> Vec<Seen> {
         let rows = self.rows();
         let state = self.state.lock().unwrap();
-        let own = rows.iter().filter(|row| (row["key_type"] == "management") == management);
+        let own = rows.iter().filter(|row| is_token(row) == management);
         own.filter_map(|row| Some(seen(row, state.secrets.get(row["token"].as_str()?)?))).collect()
     }
 
@@ -197,6 +197,12 @@ impl Line {
     }
 }
 
+/// Whether a key is a token. Older versions tell the type by the routes only.
+fn is_token(row: &Map<String, Value>) -> bool {
+    let of = |field: &str| row.get(field).cloned().unwrap_or_default();
+    of("key_type") == "management" || of("allowed_routes") == json!(["management_routes"])
+}
+
 fn micros(value: &Value) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -207,9 +213,10 @@ fn micros(value: &Value) -> Option<u64> {
 }
 
 fn seen(row: &Map<String, Value>, secret: &str) -> Seen {
-    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let time = |name: &str| row[name].as_str().and_then(|it| it.parse::<Timestamp>().ok());
-    let (budget, spend) = (micros(&row["max_budget"]), micros(&row["spend"]).unwrap_or_default());
+    let of = |name: &str| row.get(name).unwrap_or(&Value::Null);
+    let text = |name: &str| of(name).as_str().unwrap_or_default().to_owned();
+    let time = |name: &str| of(name).as_str().and_then(|it| it.parse::<Timestamp>().ok());
+    let (budget, spend) = (micros(of("max_budget")), micros(of("spend")).unwrap_or_default());
     Seen {
         id: text("token"),
         name: text("key_alias"),
@@ -217,7 +224,7 @@ fn seen(row: &Map<String, Value>, secret: &str) -> Seen {
         secret: secret.to_owned(),
         created_at: time("created_at").unwrap(),
         expires_at: time("expires"),
-        active: row["blocked"] != true,
+        active: *of("blocked") != true,
         remaining_micros: budget.map(|budget| budget.saturating_sub(spend)),
         budget_micros: budget,
     }
