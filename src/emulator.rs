@@ -114,7 +114,7 @@ impl Emulator {
         VendorHandle::new(self.clone(), vendor_id)
     }
 
-    /// Puts a server that somebody else wrote in the place of an emulated vendor: log and faults are the emulator's, and
+    /// Puts a real server in the place of an emulated vendor: log and faults are the emulator's, and
     /// every call that is carried out is carried out there.
     pub fn forward(&self, vendor_id: VendorId, upstream: Arc<dyn Upstream>, console: Arc<dyn Console>) {
         let mut forwards = self.shared.forwards.lock().unwrap_or_else(PoisonError::into_inner);

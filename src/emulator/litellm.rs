@@ -69,7 +69,7 @@ impl LiteLlm {
         });
     }
 
-    /// Revokes a token at once, whoever created it. Returns whether it existed.
+    /// Revokes a token at once, whatever created it. Returns whether it existed.
     #[must_use = "an unknown token is not revoked"]
     pub fn revoke_token(&self, token: &str) -> bool {
         self.shared.with(|state, now| {

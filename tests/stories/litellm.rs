@@ -60,7 +60,7 @@ pub async fn an_application_that_calls_all_the_time_notices_no_replacement(world
     assert_eq!(status["lastRotation"]["reason"], "MaxAge");
 }
 
-/// Models, switching off, and an expired budget of nothing are what applications meet.
+/// Models, switching off and rate limits are what applications meet.
 pub async fn what_is_in_the_specification_is_what_the_data_plane_enforces(world: &mut World) {
     world.token().await;
     world.key("checkout", json!({"models": ["gpt-small"], "rateLimit": {"requestsPerMinute": 1000}})).await;
@@ -94,7 +94,7 @@ pub async fn what_is_in_the_specification_is_what_the_data_plane_enforces(world:
     assert_eq!(server().complete(&key, "gpt-small").await.0, 401);
 }
 
-/// Whatever an administrator changes, the specification comes back.
+/// Whatever an administrator changes, the specification comes back. Without the mark in its name a key is known by its id.
 pub async fn drift_by_an_administrator_is_corrected_field_by_field(world: &mut World) {
     world.token().await;
     let spec = json!({
@@ -127,9 +127,6 @@ pub async fn drift_by_an_administrator_is_corrected_field_by_field(world: &mut W
         body["key"] = json!(id);
         let answer = server().call("POST", "/key/update", &master, Some(body)).await;
         assert_eq!(answer.0, 200, "{change}: {}", answer.1);
-        if change["key_alias"].is_string() {
-            // A person took the mark out of the name: the key is known by its id, and gets its name back.
-        }
         world
             .eventually(&format!("{change} is corrected"), async || {
                 let now = row().await;
