@@ -204,7 +204,7 @@ impl LiteLlm {
     async fn admin(&self) -> Result<String, Fault> {
         let named = self.place.user_id.clone();
         let own = if named.is_some() { named } else { rank::own_user(&self.wire).await? };
-        own.ok_or(Fault::without_effect(FaultKind::Malformed(
+        own.ok_or(Fault::without_effect(FaultKind::Unfit(
             "the console token belongs to no user, as a master key does; name the user of the new token in spec.vendor.litellm.userId",
         )))
     }

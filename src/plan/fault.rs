@@ -70,6 +70,9 @@ pub enum FaultKind {
         /// HTTP status.
         status: u16,
     },
+    /// The ConsoleToken does not fit what the vendor has, such as a team that does not exist. Says what, and what to do.
+    #[error("the vendor cannot carry it out: {0}")]
+    Unfit(&'static str),
     /// 429, or our own rate limit.
     #[error("the vendor asks for fewer calls (429)")]
     Throttled {
@@ -196,6 +199,7 @@ impl Fault {
             FaultKind::Rejected { .. }
             | FaultKind::RejectedOurs { .. }
             | FaultKind::KeyLimit { .. }
+            | FaultKind::Unfit(_)
             | FaultKind::NoSettings
             | FaultKind::Conflict
             | FaultKind::NotFound => Reason::VendorRejected,
@@ -219,7 +223,13 @@ impl Fault {
     /// Whether a single occurrence already means that only a person can fix it. It is still retried now and then.
     pub const fn needs_a_person(&self) -> bool {
         self.kind.is_rejection()
-            || matches!(self.kind, FaultKind::KeyLimit { .. } | FaultKind::NoCredit | FaultKind::NoSettings)
+            || matches!(
+                self.kind,
+                FaultKind::KeyLimit { .. }
+                    | FaultKind::Unfit(_)
+                    | FaultKind::NoCredit
+                    | FaultKind::NoSettings
+            )
     }
 
     /// Whether only a person can fix it. `again`: the same fault happened before, so it is not a passing mistake of
@@ -256,6 +266,7 @@ impl Fault {
             FaultKind::NoSettings => "no_settings",
             FaultKind::Rejected { .. } | FaultKind::RejectedOurs { .. } => "rejected",
             FaultKind::KeyLimit { .. } => "key_limit",
+            FaultKind::Unfit(_) => "unfit",
             FaultKind::Throttled { .. } => "throttled",
             FaultKind::Failed { .. } => "failed",
             FaultKind::Timeout { .. } => "timeout",

@@ -20,7 +20,7 @@ struct Complaint {
 }
 
 /// The team of the keys does not exist.
-pub(super) const NO_TEAM: Fault = Fault::without_effect(FaultKind::Malformed(
+pub(super) const NO_TEAM: Fault = Fault::without_effect(FaultKind::Unfit(
     "it knows no such team; check spec.vendor.litellm.teamId of the ConsoleToken, and whether the team was deleted",
 ));
 
@@ -70,7 +70,7 @@ mod tests {
             (
                 404,
                 error("auth_error", "Team doesn't exist in db", "404"),
-                Some(("strange", Outcome::NotApplied)),
+                Some(("unfit", Outcome::NotApplied)),
             ),
             (404, String::new(), Some(("strange", Outcome::NotApplied))),
             (401, error("auth_error", lower, "401"), Some(("forbidden", Outcome::NotApplied))),

@@ -17,6 +17,7 @@ fn kinds() -> Vec<FaultKind> {
         FaultKind::NoCredit,
         FaultKind::NoSettings,
         FaultKind::KeyLimit { status: 403 },
+        FaultKind::Unfit("it knows no such team; check spec.vendor of the ConsoleToken"),
         FaultKind::Throttled { until: None },
         FaultKind::Failed { status: 503, until: None },
         FaultKind::Timeout { seconds: 30 },
