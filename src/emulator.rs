@@ -12,6 +12,7 @@
 //! | `/edenai/v3/...` | the management API of Eden AI (§2.6 to §2.10), a world apart from v2 |
 //! | `/cortecs/...` | the Cortecs management API (§3) |
 //! | `/litellm/...` | the key management API of LiteLLM, a proxy that people run themselves |
+//! | `/openrouter/...` | the management API of OpenRouter |
 //! | `/<vendor>-gateway/...` | the data plane, as far as the state of a key decides it (§1.14, §4.8) |
 //! | `/_emulator/...` | control: state, call log, faults, clock, and the human in the vendor's console |
 //! | `/` | a help page |
@@ -37,6 +38,7 @@ pub mod cortecs;
 pub mod edenai;
 pub mod edgee;
 pub mod litellm;
+pub mod openrouter;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,6 +58,7 @@ pub use forward::Upstream;
 pub use handle::{Console, Seen, VendorHandle, VendorId};
 pub use litellm::LiteLlm;
 pub use log::Call;
+pub use openrouter::OpenRouter;
 pub use seed::Seed;
 pub use serve::serve;
 
@@ -106,6 +109,12 @@ impl Emulator {
     #[must_use]
     pub fn litellm(&self) -> LiteLlm {
         LiteLlm::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle on the OpenRouter state.
+    #[must_use]
+    pub fn openrouter(&self) -> OpenRouter {
+        OpenRouter::new(Arc::clone(&self.shared))
     }
 
     /// The console of one vendor, for tests that run at each vendor.
@@ -163,6 +172,7 @@ impl Emulator {
         self.vendor(VendorId::EdenAiV3).add_issuer(&seed.edenai_issuer);
         self.vendor(VendorId::Cortecs).add_token(&seed.cortecs);
         self.vendor(VendorId::LiteLlm).add_token(&seed.litellm);
+        self.vendor(VendorId::OpenRouter).add_token(&seed.openrouter);
     }
 
     /// Adds the organization and the tokens that the documentation uses, and returns them.
@@ -204,6 +214,7 @@ struct State {
     edenai: edenai::World,
     cortecs: cortecs::World,
     litellm: litellm::World,
+    openrouter: openrouter::World,
 }
 
 impl Shared {

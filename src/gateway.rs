@@ -14,6 +14,7 @@ pub mod guard;
 pub mod http;
 pub mod lenient;
 pub mod litellm;
+pub mod openrouter;
 pub mod operation;
 pub mod paging;
 pub mod refusal;

@@ -105,6 +105,12 @@ mod litellm_driver {
     mod quirks;
     mod world;
 }
+mod openrouter {
+    mod contract;
+    mod faults;
+    mod quirks;
+    mod world;
+}
 mod emulator {
     mod access;
     mod accounts;

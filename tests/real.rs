@@ -70,6 +70,7 @@ mod stories {
     pub mod leaking;
     pub mod limits;
     pub mod minting;
+    pub mod openrouter;
     pub mod policies;
     pub mod projects;
     pub mod provider_keys;
@@ -167,6 +168,11 @@ mod minting {
 mod projects {
     tell_at!(cortecs Cortecs projects: settings_reach_the_project_and_nothing_else_in_it_changes,
         drift_in_the_console_is_corrected_or_only_shown, of_two_for_one_project_the_first_counts);
+}
+
+mod openrouter {
+    tell_at!(openrouter OpenRouter openrouter:
+        a_provider_key_follows_its_keys_and_its_credential_and_ends_with_its_resource);
 }
 
 mod ending {
@@ -298,7 +304,8 @@ tell! {
         those_for_eden_ai_v3_become_ready_and_work,
         those_for_eden_ai_v2_become_ready_and_work,
         those_for_cortecs_become_ready_and_work,
-        those_for_litellm_become_ready_and_work;
+        those_for_litellm_become_ready_and_work,
+        those_for_openrouter_become_ready_and_work;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

@@ -58,6 +58,7 @@ mod stories {
     pub mod leaking;
     pub mod ledger;
     pub mod minting;
+    pub mod openrouter;
     pub mod orphans;
     pub mod projects;
     pub mod provider_keys;
@@ -257,6 +258,7 @@ mod minting {
         a_key_that_pretends_to_be_a_token_is_refused);
     tell_at!(edgee Edgee minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
     tell_at!(edenai_v2 EdenAiV2 minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
+    tell_at!(openrouter OpenRouter minting: a_token_that_cannot_be_minted_is_refused_by_its_field);
 }
 
 mod projects {
@@ -277,6 +279,8 @@ mod adopting {
     mod where_a_key_can_be_marked {
         tell_at!(edgee Edgee adopting: a_key_of_another_resource_or_cluster_is_not_taken_away);
         tell_at!(edenai_v3 EdenAiV3 adopting: a_key_of_another_resource_or_cluster_is_not_taken_away,
+            a_key_that_is_shown_once_is_taken_over_and_replaced);
+        tell_at!(openrouter OpenRouter adopting: a_key_of_another_resource_or_cluster_is_not_taken_away,
             a_key_that_is_shown_once_is_taken_over_and_replaced);
         tell_at!(litellm LiteLlm adopting: a_key_of_another_resource_or_cluster_is_not_taken_away,
             a_key_that_is_shown_once_is_taken_over_and_replaced,
@@ -462,6 +466,12 @@ mod tokens {
         a_token_that_may_not_create_provider_keys_still_creates_keys);
 }
 
+mod openrouter {
+    tell_at!(openrouter OpenRouter openrouter:
+        a_provider_key_follows_its_keys_and_its_credential_and_ends_with_its_resource,
+        a_provider_that_the_vendor_does_not_know_is_refused_by_its_field);
+}
+
 mod orphans {
     everywhere!(orphans:
         an_orphan_is_reported_by_the_first_sweep_and_revoked_by_the_second,
@@ -487,7 +497,8 @@ tell! {
         those_for_eden_ai_v3_become_ready_and_work,
         those_for_eden_ai_v2_become_ready_and_work,
         those_for_cortecs_become_ready_and_work,
-        those_for_litellm_become_ready_and_work;
+        those_for_litellm_become_ready_and_work,
+        those_for_openrouter_become_ready_and_work;
     leadership:
         the_other_leads_within_a_second_after_a_graceful_stop,
         the_other_leads_within_the_lease_and_a_second_after_a_kill,

@@ -58,7 +58,7 @@ use serde::{Deserialize, Serialize};
     validation = ("has(self.mint) == has(oldSelf.mint) && (!has(self.mint) || (self.mint.issuerRef == oldSelf.mint.issuerRef && self.mint.secret == oldSelf.mint.secret))",
         "mint.issuerRef and mint.secret are immutable, and a token that was given cannot become one that is minted: create another token"),
     // Fields that the vendor does not support, as far as the schema can tell.
-    validation = Rule::new("!has(self.mint) || !(has(self.vendor.edgee) || \
+    validation = Rule::new("!has(self.mint) || !(has(self.vendor.edgee) || has(self.vendor.openrouter) || \
             (has(self.vendor.edenAi) && ((has(self.vendor.edenAi.api) && self.vendor.edenAi.api == 'V2') || \
             (has(self.vendor.edenAi.tier) && self.vendor.edenAi.tier == 'Issuer'))))")
         .message("the vendor makes such tokens in its console only: make one there, put it into a Secret and use secretRef")
@@ -78,7 +78,7 @@ use serde::{Deserialize, Serialize};
             (!has(self.vendor.edenAi.api) || self.vendor.edenAi.api == 'V3')))")
         .message("the vendor does not tell what the account has left: leave it out")
         .field_path(".usage.lowBalance"),
-    validation = Rule::new("!has(self.usage) || !has(self.usage.path) || !(has(self.vendor.edgee) || has(self.vendor.edenAi) || has(self.vendor.litellm))")
+    validation = Rule::new("!has(self.usage) || !has(self.usage.path) || !(has(self.vendor.edgee) || has(self.vendor.edenAi) || has(self.vendor.litellm) || has(self.vendor.openrouter))")
         .message("the vendor documents where spending is told: leave it out")
         .field_path(".usage.path"),
 )]
@@ -228,8 +228,8 @@ pub struct UsageSpec {
 // A vendor that this version does not know must be refused, not pruned and ignored. So unknown properties are
 // preserved, and their number and names are checked.
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "minProperties" = 1, "maxProperties" = 1))]
-#[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs) || has(self.litellm)",
-    "unknown vendor: set exactly one of: edgee, edenAi, cortecs, litellm"))]
+#[x_kube(validation = ("has(self.edgee) || has(self.edenAi) || has(self.cortecs) || has(self.litellm) || has(self.openrouter)",
+    "unknown vendor: set exactly one of: edgee, edenAi, cortecs, litellm, openrouter"))]
 pub struct Vendor {
     /// Edgee, through its Console API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,6 +243,9 @@ pub struct Vendor {
     /// LiteLLM, a proxy that you run yourself: `endpoint` is its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub litellm: Option<LiteLlmVendor>,
+    /// OpenRouter, through its management API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openrouter: Option<OpenRouterVendor>,
 }
 
 /// The account at Edgee.
@@ -308,6 +311,16 @@ pub struct LiteLlmVendor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "organization_id")]
     pub user_id: Option<String>,
+}
+
+/// OpenRouter: the management key determines the account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenRouterVendor {
+    /// The workspace that the keys belong to, by its id (a UUID); default: the account's default workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "organization_id")]
+    pub workspace_id: Option<String>,
 }
 
 /// The balance of the account.

@@ -23,6 +23,8 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   /edenai-gateway/v3/...   Eden AI data plane: POST chat/completions, with keys of v3 and v2
   /cortecs/v1/manage/...   Cortecs management API (Bearer <management key>)
   /cortecs-gateway/v1/...  Cortecs data plane: POST chat/completions
+  /litellm/key/...         LiteLLM key management API (Bearer <token of an administrator>); data plane: /litellm-gateway/v1/...
+  /openrouter/v1/...       OpenRouter management API (Bearer <management key>); data plane: /openrouter-gateway/v1/...
 
   GET    /_emulator/state                       organizations, numbers of keys, switches, clock
   GET    /_emulator/calls                       log of vendor calls;  DELETE clears it
@@ -43,7 +45,7 @@ keysmith emulator: LLM-gateway vendors on one port. All keys and tokens are fake
   PATCH  /_emulator/edgee/keys/{id}             {\"active\":false,\"maxUsage\":null}
   DELETE /_emulator/edgee/keys/{id}
 
-  and for each VENDOR of edenai-v2, edenai-v3, cortecs (keys of edenai-v2 and cortecs go by name). A token, issuer or session
+  and for each VENDOR of edenai-v2, edenai-v3, cortecs, litellm, openrouter (keys of edenai-v2 and cortecs go by name). A token, issuer or session
   is of the demo's account, or of another one that \"account\" names: a word of yours, at cortecs user/project or a word for
   both. A known token changes hands:
 
@@ -163,6 +165,7 @@ fn state(emulator: &Emulator) -> Value {
         "edenai-v3": vendors::state(emulator, VendorId::EdenAiV3),
         "cortecs": vendors::state(emulator, VendorId::Cortecs),
         "litellm": vendors::state(emulator, VendorId::LiteLlm),
+        "openrouter": vendors::state(emulator, VendorId::OpenRouter),
     })
 }
 

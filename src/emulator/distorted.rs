@@ -9,7 +9,7 @@ use super::wire::Reply;
 /// The fields in which vendors list rows, unless the listing is a bare array.
 const ROWS: [&str; 4] = ["data", "results", "api_keys", "keys"];
 /// The fields in which vendors show ids and names of keys.
-const NAMES: [&str; 4] = ["id", "name", "token", "key_alias"];
+const NAMES: [&str; 5] = ["id", "name", "token", "key_alias", "hash"];
 /// The fields in which vendors count the rows.
 const TOTALS: [&str; 2] = ["total_count", "count"];
 

@@ -115,7 +115,8 @@ impl Exchange {
         self.emulator.shared.with(|state, now| {
             state.log.applied(self.sequence);
             let moment = Moment { now, lag: self.verdict.lag };
-            distorted::listing(self.route.apply(state, &self.inbound, moment), &self.verdict.listing)
+            let reply = self.route.apply(state, &self.inbound, moment);
+            self.route.paged(state, &self.inbound, distorted::listing(reply, &self.verdict.listing))
         })
     }
 

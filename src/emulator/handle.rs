@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Emulator, cortecs, edenai, edgee, litellm};
+use super::{Emulator, cortecs, edenai, edgee, litellm, openrouter};
 
 /// One emulated management API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub enum VendorId {
     Cortecs,
     /// The key management API of LiteLLM.
     LiteLlm,
+    /// The management API of OpenRouter.
+    OpenRouter,
 }
 
 /// The row of an emulated management API. Each row is a constant in the vendor's own folder.
@@ -43,7 +45,8 @@ pub(super) struct Row {
 
 impl VendorId {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs, Self::LiteLlm];
+    pub const ALL: [Self; 6] =
+        [Self::Edgee, Self::EdenAiV2, Self::EdenAiV3, Self::Cortecs, Self::LiteLlm, Self::OpenRouter];
 
     /// The one table of all rows.
     const fn row(self) -> &'static Row {
@@ -53,6 +56,7 @@ impl VendorId {
             Self::EdenAiV3 => &edenai::v3::VENDOR,
             Self::Cortecs => &cortecs::VENDOR,
             Self::LiteLlm => &litellm::VENDOR,
+            Self::OpenRouter => &openrouter::VENDOR,
         }
     }
 

@@ -9,6 +9,7 @@ use super::edenai::{self, Version};
 use super::edgee;
 use super::handle::VendorId;
 use super::litellm;
+use super::openrouter;
 use super::wire::{Inbound, Reply};
 
 /// The vendor and plane that a call goes to.
@@ -22,6 +23,8 @@ pub(super) enum Route {
     CortecsGateway,
     LiteLlmConsole,
     LiteLlmGateway,
+    OpenRouterConsole,
+    OpenRouterGateway,
 }
 
 /// The instant at which a handler runs, and the lag of its listings.
@@ -43,6 +46,8 @@ impl Route {
             Some("cortecs-gateway") => Some(Self::CortecsGateway),
             Some("litellm") => Some(Self::LiteLlmConsole),
             Some("litellm-gateway") => Some(Self::LiteLlmGateway),
+            Some("openrouter") => Some(Self::OpenRouterConsole),
+            Some("openrouter-gateway") => Some(Self::OpenRouterGateway),
             _ => None,
         }
     }
@@ -62,7 +67,12 @@ impl Route {
             Self::CortecsConsole => cortecs::is_listing(inbound),
             Self::EdenAi(version) => version.is_listing(inbound),
             Self::LiteLlmConsole => litellm::is_listing(inbound),
-            Self::EdgeeGateway | Self::EdenAiGateway | Self::CortecsGateway | Self::LiteLlmGateway => false,
+            Self::OpenRouterConsole => openrouter::is_listing(inbound),
+            Self::EdgeeGateway
+            | Self::EdenAiGateway
+            | Self::CortecsGateway
+            | Self::LiteLlmGateway
+            | Self::OpenRouterGateway => false,
         };
         listing && inbound.method == Method::GET
     }
@@ -78,6 +88,8 @@ impl Route {
             Self::CortecsGateway => cortecs::gateway_answer(&mut state.cortecs, inbound, moment.now),
             Self::LiteLlmConsole => litellm::console_answer(&mut state.litellm, inbound, moment),
             Self::LiteLlmGateway => litellm::gateway_answer(&mut state.litellm, inbound, moment.now),
+            Self::OpenRouterConsole => openrouter::console_answer(&mut state.openrouter, inbound, moment),
+            Self::OpenRouterGateway => openrouter::gateway_answer(&mut state.openrouter, inbound, moment.now),
         }
     }
 
@@ -92,6 +104,16 @@ impl Route {
             Self::CortecsGateway => cortecs::gateway_trouble(code),
             Self::LiteLlmConsole => litellm::console_trouble(code),
             Self::LiteLlmGateway => litellm::gateway_trouble(code),
+            Self::OpenRouterConsole => openrouter::console_trouble(code),
+            Self::OpenRouterGateway => openrouter::gateway_trouble(code),
+        }
+    }
+
+    /// The part of a listing that the call asks for, where the vendor's pages are cut after the fault rules.
+    pub(super) fn paged(self, state: &State, inbound: &Inbound, reply: Reply) -> Reply {
+        match self {
+            Self::OpenRouterConsole => openrouter::paged(&state.openrouter, inbound, reply),
+            _ => reply,
         }
     }
 }

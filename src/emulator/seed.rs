@@ -18,6 +18,8 @@ pub struct Seed {
     pub cortecs: String,
     /// A token of an administrator of LiteLLM.
     pub litellm: String,
+    /// A management key of OpenRouter.
+    pub openrouter: String,
 }
 
 impl Default for Seed {
@@ -30,6 +32,7 @@ impl Default for Seed {
             edenai_issuer: "mgmt-eden-emulated-issuer-token".to_owned(),
             cortecs: "cortecs-emulated-console-token".to_owned(),
             litellm: "sk-litellm-emulated-console-token".to_owned(),
+            openrouter: "sk-or-v1-emulated-console-token".to_owned(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::access::Access;
 use super::http::Wire;
-use super::{Gateway, cortecs, edenai, edgee, litellm};
+use super::{Gateway, cortecs, edenai, edgee, litellm, openrouter};
 use crate::api::console_token::Vendor;
 use crate::plan::capability::Capabilities;
 use crate::plan::identity::AnyToken;
@@ -17,6 +17,7 @@ pub const DRIVERS: &[Driver] = &[
     edenai::v3::ISSUER_DRIVER,
     cortecs::DRIVER,
     litellm::DRIVER,
+    openrouter::DRIVER,
 ];
 
 /// A driver: one row of the registry.

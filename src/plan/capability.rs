@@ -59,6 +59,8 @@ pub struct Capabilities {
     pub fields: fn(SpecField) -> FieldSupport,
     /// Whether provider keys are supported.
     pub provider_keys: bool,
+    /// The format of a provider key's credential.
+    pub credentials: CredentialFormat,
     /// Whether project settings are supported.
     pub project_settings: bool,
     /// How far a listing may lag behind a change.
@@ -75,6 +77,15 @@ pub struct Capabilities {
     /// A further hint for the message when the vendor refuses a console token; may be empty.
     #[serde(skip)]
     pub refused: &'static str,
+}
+
+/// The format of a provider key's credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum CredentialFormat {
+    /// Assembled from the entries of the Secret for `azure`, `bedrock` and `google_vertex_ai`; one word for others.
+    Assembled,
+    /// One entry of the Secret as it is: a word, or a JSON document.
+    AsItIs,
 }
 
 /// The URL of a vendor's management API.

@@ -6,6 +6,7 @@ mod azure;
 mod bedrock;
 mod vertex;
 
+use super::capability::CredentialFormat;
 use super::pasted;
 use super::spec_error::SpecError;
 use secrecy::SecretString;
@@ -25,16 +26,18 @@ struct Source<'a> {
 
 /// The credential in the vendor's format. `key`: the single entry that holds the whole credential.
 pub fn assemble(
+    format: CredentialFormat,
     provider: &str,
     secret: &str,
     key: Option<&str>,
     entries: &Entries,
 ) -> Result<SecretString, SpecError> {
     let source = Source { secret, key, entries };
-    match provider {
-        "azure" => azure::credential(&source),
-        "bedrock" => bedrock::credential(&source),
-        "google_vertex_ai" => vertex::credential(&source),
+    match (format, provider) {
+        (CredentialFormat::AsItIs, _) => as_it_is(&source),
+        (_, "azure") => azure::credential(&source),
+        (_, "bedrock") => bedrock::credential(&source),
+        (_, "google_vertex_ai") => vertex::credential(&source),
         _ => plain(&source),
     }
     .map(SecretString::from)
@@ -62,17 +65,13 @@ impl Source<'_> {
             pasted::document(self.bytes(entry)?).map_err(|flaw| self.wrong(entry, &flaw.to_string()))?;
         match serde_json::from_str(text) {
             Ok(Value::Object(map)) => Ok(map),
-            // The parser's message may quote the document, so only the position is reported.
             Ok(_) => Err(self.wrong(entry, "is JSON, but not an object")),
             Err(_) if pasted::is_encoded_document(text, '{') => {
                 let what = "is base64 of a JSON document, so that it is encoded twice in the Secret; put it in as it \
                             is under stringData, or encode it once under data";
                 Err(self.wrong(entry, what))
             }
-            Err(error) => {
-                let place = format!("is not valid JSON (line {}, column {})", error.line(), error.column());
-                Err(self.wrong(entry, &place))
-            }
+            Err(error) => Err(self.wrong(entry, &malformed(&error))),
         }
     }
 
@@ -123,6 +122,27 @@ fn plain(source: &Source<'_>) -> Result<String, SpecError> {
     source.one_line(entry).map(str::to_owned)
 }
 
+/// One entry: a word, or a JSON document of whatever form the vendor documents.
+fn as_it_is(source: &Source<'_>) -> Result<String, SpecError> {
+    let entry = source.key.unwrap_or("api_key");
+    let begins = |bytes: &[u8]| matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+    if !source.bytes(entry).is_ok_and(begins) {
+        return plain(source);
+    }
+    let text =
+        pasted::document(source.bytes(entry)?).map_err(|flaw| source.wrong(entry, &flaw.to_string()))?;
+    let text = text.trim();
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(source.wrong(entry, &malformed(&error))),
+    }
+}
+
+/// The parser's message may quote the document, so only the position is reported.
+fn malformed(error: &serde_json::Error) -> String {
+    format!("is not valid JSON (line {}, column {})", error.line(), error.column())
+}
+
 /// The name's letters and digits in lower case, for a comparison regardless of spelling.
 fn bones(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|it| it.to_ascii_lowercase()).collect()
@@ -150,9 +170,18 @@ mod tests {
     use serde_json::json;
 
     fn try_it(provider: &str, key: Option<&str>, entries: &[(&str, &str)]) -> Result<Value, SpecError> {
+        try_in(CredentialFormat::Assembled, provider, key, entries)
+    }
+
+    fn try_in(
+        format: CredentialFormat,
+        provider: &str,
+        key: Option<&str>,
+        entries: &[(&str, &str)],
+    ) -> Result<Value, SpecError> {
         let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), v.as_bytes().to_vec())).collect();
         #[expect(clippy::disallowed_methods, reason = "the test looks at what was assembled")]
-        assemble(provider, "byok", key, &entries).map(|it| {
+        assemble(format, provider, "byok", key, &entries).map(|it| {
             let text = it.expose_secret();
             serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
         })
@@ -180,6 +209,27 @@ mod tests {
         assert_eq!(assembled["global"]["secret_access_key"], "fake");
         let vertex = try_it("google_vertex_ai", None, &[("service_account.json", ACCOUNT)]).unwrap();
         assert_eq!(vertex["project_id"], "my-project");
+    }
+
+    #[test]
+    fn a_credential_of_a_format_of_its_own_stays_as_it_is() {
+        let as_it_is =
+            |provider, key, entries: &[_]| try_in(CredentialFormat::AsItIs, provider, key, entries);
+        let resources = json!([{"model_slug": "m", "endpoint_url": "https://x", "api_key": "fake"}]);
+        let written = format!("\n{resources:#}\n");
+        assert_eq!(as_it_is("azure", Some("a.json"), &[("a.json", &written)]).unwrap(), resources);
+        assert_eq!(
+            as_it_is("google-vertex", None, &[("api_key", ACCOUNT)]).unwrap()["project_id"],
+            "my-project"
+        );
+        assert_eq!(as_it_is("azure", None, &[("api_key", "sk-fake\n")]).unwrap(), json!("sk-fake"));
+        let refused = as_it_is("azure", None, &[("api_key", "[{\"CANARY\"")]).unwrap_err().to_string();
+        assert!(
+            refused.contains("is not valid JSON (line 1, column") && !refused.contains("CANARY"),
+            "{refused}"
+        );
+        let missing = as_it_is("azure", None, &[("endpoint", "https://x")]).unwrap_err().to_string();
+        assert!(missing.contains("api_key does not exist"), "{missing}");
     }
 
     type Row<'a> = (&'a str, Option<&'a str>, Vec<(&'a str, &'a str)>, &'a str);

@@ -116,6 +116,7 @@ pub fn drift(wanted: &Settings, key: &Listed, sent: &Sent) -> Vec<Field> {
         // Such a period is none that a specification can have, so the vendor's console set it.
         Field::Budget if shown.other_period => true,
         Field::Budget => match shown.budget {
+            Some(it) if shown.may_be_reduced && is_below(it, wanted.budget) => sent.budget != wanted.budget,
             Some(it) => !same_limit(wanted.budget, it),
             None => {
                 sent.budget != wanted.budget || shown.capped.is_some_and(|it| it != wanted.budget.is_some())
@@ -148,6 +149,13 @@ pub fn spelt_otherwise(wanted: &Settings, key: &Listed) -> Vec<Field> {
     };
     let different = drift(wanted, key, &Sent::all(wanted));
     ALL.into_iter().filter(|field| !literally(field) && !different.contains(field)).collect()
+}
+
+/// Whether a shown limit of the wanted period is below the wanted one.
+fn is_below(shown: Option<Limit>, wanted: Option<Limit>) -> bool {
+    shown
+        .zip(wanted)
+        .is_some_and(|(shown, wanted)| shown.period == wanted.period && shown.micros < wanted.micros)
 }
 
 fn same_limit(wanted: Option<Limit>, shown: Option<Limit>) -> bool {

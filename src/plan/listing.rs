@@ -37,6 +37,9 @@ pub struct Shown {
     pub budget: Option<Option<Limit>>,
     /// Whether a spending limit exists, for vendors that do not show the amount.
     pub capped: Option<bool>,
+    /// Whether the spending limit may be below the budget, because it leaves out what other keys of the resource spent in the
+    /// running period: for vendors that count what a key spent against its limit, and cannot be told what was spent before.
+    pub may_be_reduced: bool,
     /// Whether the spending limit resets in a rhythm that a specification cannot have; then `budget` is `None`.
     pub other_period: bool,
     /// Limits of requests and tokens; inner `None` means no limit.

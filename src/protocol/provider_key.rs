@@ -12,6 +12,7 @@ use super::{Done, Error, Pass, stale_or};
 use crate::api::{ProviderKey, ProviderKeyStatus, Verdict};
 use crate::cluster::object;
 use crate::gateway::http::fingerprint;
+use crate::plan::capability::CredentialFormat;
 use crate::plan::claim::Claim;
 use crate::plan::credentials;
 use crate::plan::hash;
@@ -134,7 +135,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
             return self.settle(&refusal.verdict()).await;
         };
         let limited = self.limits(&token).err();
-        let credential = match self.credential().await {
+        let credential = match self.credential(capabilities.credentials).await {
             Err(Error::Kubernetes(error)) if crate::cluster::is_forbidden(&error) => {
                 return self.unreadable(&error).await;
             }
@@ -187,7 +188,7 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
     }
 
     /// The credential in the vendor's format, or what is missing.
-    async fn credential(&self) -> Result<Result<SecretString, SpecError>, Error> {
+    async fn credential(&self, format: CredentialFormat) -> Result<Result<SecretString, SpecError>, Error> {
         let place = &self.object.spec.credentials_ref;
         let display = self.object.spec.display_name.as_deref().map_or(Ok(()), names::display);
         let display = display.map_err(|said| SpecError::invalid("spec.displayName", said));
@@ -203,7 +204,13 @@ impl<P: ProviderKeyPorts> ProviderKeyPass<P> {
                 format!("Secret {} does not exist in namespace {}; create it", place.name, self.namespace());
             return Ok(Err(SpecError::missing("spec.credentialsRef.name", message)));
         };
-        Ok(credentials::assemble(&self.object.spec.provider, &place.name, place.key.as_deref(), &entries))
+        Ok(credentials::assemble(
+            format,
+            &self.object.spec.provider,
+            &place.name,
+            place.key.as_deref(),
+            &entries,
+        ))
     }
 
     fn display_name(&self) -> String {

@@ -14,7 +14,7 @@ struct Client {
     limit: Value,
 }
 
-fn clients() -> [Client; 4] {
+fn clients() -> [Client; 5] {
     let client = |vendor_id, keys, chat, limit| Client { vendor_id, keys, chat, limit };
     [
         client(
@@ -40,6 +40,12 @@ fn clients() -> [Client; 4] {
             "/cortecs/v1/manage/api-keys",
             "/cortecs-gateway/v1/chat/completions",
             json!({}),
+        ),
+        client(
+            VendorId::OpenRouter,
+            "/openrouter/v1/keys",
+            "/openrouter-gateway/v1/chat/completions",
+            json!({ "limit": 2 }),
         ),
     ]
 }
@@ -68,6 +74,7 @@ fn every_vendor_has_a_name_and_both_its_paths() {
         ("edenai-v3", "edenai", "edenai-gateway"),
         ("cortecs", "cortecs", "cortecs-gateway"),
         ("litellm", "litellm", "litellm-gateway"),
+        ("openrouter", "openrouter", "openrouter-gateway"),
     ];
     assert_eq!(names, expected);
     for client in clients() {

@@ -103,6 +103,7 @@ pub async fn admission_reports_what_a_vendor_cannot_honour_as_far_as_the_schema_
         ),
         (minted(edgee, json!({})), "spec.mint: Invalid value: the vendor"),
         (minted(json!({"edenAi": {"api": "V2"}}), json!({})), "spec.mint: Invalid value: the vendor"),
+        (minted(json!({"openrouter": {}}), json!({})), "spec.mint: Invalid value: the vendor"),
         (
             minted(cortecs.clone(), json!({"scopes": ["a"]})),
             "spec.mint.scopes: Invalid value: tokens of this vendor have no scopes",

@@ -59,6 +59,17 @@ pub async fn those_for_litellm_become_ready_and_work(world: &mut World) {
     end(world, &played).await;
 }
 
+pub async fn those_for_openrouter_become_ready_and_work(world: &mut World) {
+    let played = play(world, "openrouter", VendorId::OpenRouter).await;
+    let said = world.condition("ConsoleToken", "openrouter", "LowBalance").await;
+    assert!(said.is_some_and(|it| it.0 == "False"), "the balance is read");
+    let (keys, credentials) =
+        (world.emulator.openrouter().keys(), world.emulator.openrouter().provider_keys());
+    let checkout = keys.iter().find(|key| key.name.starts_with("Checkout")).unwrap();
+    assert_eq!(credentials[0].allowed, Some(vec![checkout.hash.clone()]));
+    end(world, &played).await;
+}
+
 /// An applied folder whose resources are Ready.
 struct Played {
     vendor_id: VendorId,
@@ -136,6 +147,7 @@ async fn secrets_of_people(world: &World, object: &Value, (vendor_id, seed): (Ve
         VendorId::EdenAiV3 => &seed.edenai_v3,
         VendorId::Cortecs => &seed.cortecs,
         VendorId::LiteLlm => &seed.litellm,
+        VendorId::OpenRouter => &seed.openrouter,
     };
     if let Some(name) = spec["secretRef"]["name"].as_str() {
         world.write_secret(name, &[(text(&spec["secretRef"]["key"]), token)]).await;

@@ -233,7 +233,7 @@ pub async fn a_token_that_cannot_be_minted_is_refused_by_its_field(world: &mut W
         })
         .await;
     let expected = match world.vendor_id {
-        VendorId::Edgee | VendorId::EdenAiV2 => "spec.mint: ",
+        VendorId::Edgee | VendorId::EdenAiV2 | VendorId::OpenRouter => "spec.mint: ",
         // The usual token is an auth key, which cannot mint.
         VendorId::EdenAiV3 => "spec.mint.issuerRef: ",
         VendorId::Cortecs | VendorId::LiteLlm => return,

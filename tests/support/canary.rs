@@ -5,10 +5,11 @@ use std::sync::{Mutex, Once, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 /// The prefixes of every secret of the emulator and of the tests.
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 10] = [
     "sk-edgee-emulated-",
     "ek_live_emulated",
     "sk-litellm-emulated-",
+    "sk-or-v1-emulated-",
     "sk-eden-emulated-",
     "mgmt-eden-emulated-",
     "eden-v2-emulated-",

@@ -140,7 +140,13 @@ impl Contract {
 
     /// The id of the key in the sound answers.
     pub fn key_id(&self) -> String {
-        (self.sound)().key[self.id].as_str().expect("a sound key has an id").to_owned()
+        let sound = (self.sound)().key;
+        self.key_in(&sound)[self.id].as_str().expect("a sound key has an id").to_owned()
+    }
+
+    /// The key within an answer about one key.
+    pub fn key_in<'a>(&self, answer: &'a Value) -> &'a Value {
+        self.inside.map(|inside| &answer[inside]).filter(|it| it.is_object()).unwrap_or(answer)
     }
 
     /// Whether the secret of a key can be revealed again.

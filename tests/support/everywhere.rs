@@ -8,6 +8,7 @@ macro_rules! everywhere {
         tell_at!(edenai_v3 EdenAiV3 $module: $($story),+);
         tell_at!(cortecs Cortecs $module: $($story),+);
         tell_at!(litellm LiteLlm $module: $($story),+);
+        tell_at!(openrouter OpenRouter $module: $($story),+);
     };
 }
 

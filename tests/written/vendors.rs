@@ -31,12 +31,13 @@ fn every_example_is_in_its_folder_and_every_folder_goes_to_the_emulator() {
 }
 
 /// The drivers and the folders of their examples.
-const FOLDERS: [(&str, &str); 5] = [
+const FOLDERS: [(&str, &str); 6] = [
     ("edgee", "edgee"),
     ("edenai-v3", "edenai"),
     ("edenai-v2", "edenai-v2"),
     ("cortecs", "cortecs"),
     ("litellm", "litellm"),
+    ("openrouter", "openrouter"),
 ];
 
 #[test]

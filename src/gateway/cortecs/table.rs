@@ -5,7 +5,8 @@ use crate::api::gateway_api_key::{KeyType, Preset};
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery, UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
+    UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -50,6 +51,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     budget: BudgetSupport { periods: &[], whole: false, currency: "EUR", zone: "UTC", keeps_spent: false },
     fields,
     provider_keys: false,
+    credentials: CredentialFormat::AsItIs,
     project_settings: true,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),

@@ -186,9 +186,8 @@ pub(super) fn listed(read: Read<Key>) -> Option<Listed> {
             budget,
             capped: (limit && key.max_budget.is_some() && period.is_none()).then_some(true),
             other_period: limit && key.max_budget.is_some() && period.is_none(),
-            email: None,
-            debug_mode: None,
             rate_limit: rates.then_some(Some(rate).filter(|it| *it != RateLimit::default())),
+            ..Shown::default()
         },
         name,
     })

@@ -6,7 +6,8 @@ use crate::api::shared::Period;
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery, UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
+    UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -58,6 +59,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     fields,
     provider_keys: false,
+    credentials: CredentialFormat::AsItIs,
     project_settings: false,
     // None was seen; for a server that reads from replicas (§13).
     listing_lag: SignedDuration::from_secs(5),

@@ -88,12 +88,13 @@ impl Contract {
 
     fn believed(&self, minted: &Minted, json: &Value) -> Checked {
         let secret = clear(&minted.secret);
-        let shown = self.secret.iter().any(|field| text(json, field) == Some(secret));
-        need(shown && !masked(secret), "minted without a key")?;
+        let places = [json, self.key_in(json)];
+        let shown = |place: &Value| self.secret.iter().any(|field| text(place, field) == Some(secret));
+        need(places.into_iter().any(shown) && !masked(secret), "minted without a key")?;
         let key = minted.key.id.0.as_str();
         let named = self.id == "name"
             || self.looks_by_listing
-            || [self.id, "token_id"].iter().any(|it| text(json, it) == Some(key));
+            || [self.id, "token_id"].iter().any(|it| places.iter().any(|place| text(place, it) == Some(key)));
         need(named && !key.is_empty(), "minted without an id")
     }
 
@@ -144,7 +145,8 @@ impl Contract {
         let created = keys.create(&provider_key_order()).await;
         class(&created, Outcome::Unknown)?;
         if let Ok(created) = created {
-            need(text(json, "id") == Some(created.id.0.as_str()), "created without an id")?;
+            let named = [json, self.key_in(json)].into_iter().any(|it| text(it, "id") == Some(&created.id.0));
+            need(named, "created without an id")?;
         }
         class(&keys.assign(&key, &[]).await, Outcome::Unknown)?;
         class(&keys.delete(&key).await, Outcome::Unknown)
@@ -173,7 +175,7 @@ pub fn a_sound_answer_is_read_by_every_decoder(contract: &Contract) {
         let (created, listing) = (sound.key.to_string(), sound.listing.to_string());
         let vendor = contract.stubbed(&Stub::by(move |request| match *request.method() {
             Method::GET
-                if request.uri().path().ends_with("keys/") || request.uri().path().ends_with("/list") =>
+                if ["keys/", "/list", "/v1/keys"].iter().any(|it| request.uri().path().ends_with(it)) =>
             {
                 (200, listing.clone().into())
             }

@@ -4,7 +4,7 @@ use super::Book;
 use keysmith::api::console_token::UsageSpec;
 use keysmith::api::{ConsoleToken, GatewayApiKey, Verdict};
 use keysmith::gateway::{cortecs, edenai_v2, edenai_v3, edgee};
-use keysmith::plan::capability::{Capabilities, Endpoint};
+use keysmith::plan::capability::{Capabilities, CredentialFormat, Endpoint};
 use keysmith::plan::identity::AnyToken;
 use keysmith::plan::spec_error::SpecError;
 use keysmith::plan::token::{self, Endpoints, Gateways};
@@ -223,6 +223,7 @@ fn provider_credentials(book: &mut Book) {
     ];
     for (provider, entries) in table {
         let entries = entries.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();
-        book.ready(&verdict(&credentials::assemble(provider, "byok", None, &entries).unwrap_err()));
+        let refusal = credentials::assemble(CredentialFormat::Assembled, provider, "byok", None, &entries);
+        book.ready(&verdict(&refusal.unwrap_err()));
     }
 }

@@ -7,7 +7,8 @@ use crate::api::shared::Period;
 use crate::gateway::Driver;
 use crate::gateway::access::Access;
 use crate::plan::capability::{
-    BudgetSupport, Capabilities, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery, UsageSupport,
+    BudgetSupport, Capabilities, CredentialFormat, Endpoint, FieldSupport, GatewayUrl, Minting, Recovery,
+    UsageSupport,
 };
 use crate::plan::naming::NameStyle;
 use crate::plan::spec_field::SpecField;
@@ -62,6 +63,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     },
     fields,
     provider_keys: false,
+    credentials: CredentialFormat::AsItIs,
     project_settings: false,
     // Not documented.
     listing_lag: SignedDuration::from_secs(30),
